@@ -1,0 +1,73 @@
+//! The one error type of the library.
+//!
+//! Three kinds exist (design rule 14): bad input, trouble with the device, and a run that had to stop. A broken
+//! invariant of our own is an `assert!`, never an `Error`.
+
+use std::fmt;
+
+/// What every fallible function of the library returns.
+pub type Result<T> = std::result::Result<T, Error>;
+
+/// Something the user, or their machine, must know about.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Error {
+    /// A file, a setting or a text that cannot be used as it is.
+    Input(Box<InputError>),
+    /// The GPU or its driver is missing, too small, lost, or out of memory.
+    Device {
+        /// What happened.
+        what: String,
+        /// What to do about it.
+        fix: String,
+    },
+    /// A training step produced a value that is not finite; nothing of it reached the adapter.
+    Diverged {
+        /// Optimiser step (from 1) that was refused.
+        step: usize,
+        /// The values that were found.
+        what: String,
+    },
+    /// The user asked to stop.
+    Cancelled,
+}
+
+/// The three things a message about bad input says, in this order.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct InputError {
+    /// What was found.
+    pub what: String,
+    /// What would work instead.
+    pub fix: String,
+    /// Where: a path, with line, tensor or field; empty if there is no place.
+    pub at: String,
+}
+
+impl Error {
+    /// Bad input: `what` was found, `fix` would work, `at` says where.
+    pub fn input(what: impl Into<String>, fix: impl Into<String>, at: impl Into<String>) -> Self {
+        Self::Input(Box::new(InputError { what: what.into(), fix: fix.into(), at: at.into() }))
+    }
+
+    /// Trouble with the device: `what` happened, `fix` may help.
+    pub fn device(what: impl Into<String>, fix: impl Into<String>) -> Self {
+        Self::Device { what: what.into(), fix: fix.into() }
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Input(e) if e.at.is_empty() => write!(f, "{}. {}.", e.what, e.fix),
+            Self::Input(e) => write!(f, "{}. {}. [{}]", e.what, e.fix, e.at),
+            Self::Device { what, fix } => write!(f, "{what}. {fix}."),
+            Self::Diverged { step, what } => write!(
+                f,
+                "Step {step} was not finite ({what}). The adapter of the last good step is kept. \
+                 Lower learning_rate or raise beta, and look at the pairs of this step."
+            ),
+            Self::Cancelled => write!(f, "Stopped on request."),
+        }
+    }
+}
+
+impl std::error::Error for Error {}

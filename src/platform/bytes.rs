@@ -1,0 +1,75 @@
+//! Files as ranges of bytes: a 3 GB model is never in memory as a whole.
+
+use std::future::Future;
+use std::pin::Pin;
+
+use crate::error::Result;
+
+/// A future of this thread; the browser's file reads are not `Send`.
+pub type LocalFuture<'a, T> = Pin<Box<dyn Future<Output = T> + 'a>>;
+
+/// One readable file.
+pub trait ByteSource {
+    /// What to call it in a message: a path, or a file name in the browser.
+    fn name(&self) -> &str;
+    /// Length in bytes.
+    fn len(&self) -> u64;
+    /// True if the file has no bytes.
+    fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+    /// Reads exactly `len` bytes from `offset`; an error if the file is shorter.
+    fn read_at(&self, offset: u64, len: usize) -> LocalFuture<'_, Result<Vec<u8>>>;
+}
+
+/// Named files beside each other: a folder on disk, or the files a person chose in the browser.
+pub trait Folder {
+    /// What to call it in a message: its path, or its name.
+    fn name(&self) -> &str;
+    /// The file names directly in it, sorted.
+    fn files(&self) -> Vec<String>;
+    /// Opens one of them; the error says that it is missing and what is there instead.
+    fn open(&self, file: &str) -> Result<Box<dyn ByteSource>>;
+}
+
+/// Reads a whole (small) file.
+pub async fn read_all(source: &dyn ByteSource) -> Result<Vec<u8>> {
+    source.read_at(0, source.len() as usize).await
+}
+
+/// Bytes in memory under a name, for tests and for files that are bundled with the program.
+pub struct MemorySource {
+    /// What `name()` returns.
+    pub name: String,
+    /// The whole content.
+    pub bytes: Vec<u8>,
+}
+
+impl ByteSource for MemorySource {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn len(&self) -> u64 {
+        self.bytes.len() as u64
+    }
+
+    fn read_at(&self, offset: u64, len: usize) -> LocalFuture<'_, Result<Vec<u8>>> {
+        Box::pin(async move {
+            let begin = offset as usize;
+            match self.bytes.get(begin..begin.saturating_add(len)) {
+                Some(bytes) => Ok(bytes.to_vec()),
+                None => Err(short_read(&self.name, offset, len, self.bytes.len() as u64)),
+            }
+        })
+    }
+}
+
+/// The error of a read beyond the end of a file.
+pub fn short_read(name: &str, offset: u64, len: usize, size: u64) -> crate::Error {
+    crate::Error::input(
+        format!("The file has {size} bytes, but {len} bytes from byte {offset} are needed"),
+        "It was probably cut off while downloading or copying: fetch it again",
+        name,
+    )
+}

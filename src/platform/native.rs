@@ -1,0 +1,119 @@
+//! The platform facade over `std`: files, clock, atomic writes.
+
+use std::fs::File;
+use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+
+use super::bytes::{ByteSource, Folder, LocalFuture, short_read};
+use crate::error::{Error, Result};
+
+/// A file on disk, read by range.
+pub struct FileSource {
+    name: String,
+    len: u64,
+    file: Mutex<File>,
+}
+
+impl FileSource {
+    /// Opens `path`; the error names it.
+    pub fn open(path: &Path) -> Result<Self> {
+        let failed = |e: std::io::Error| io_error(path, "read", &e);
+        let file = File::open(path).map_err(failed)?;
+        let meta = file.metadata().map_err(failed)?;
+        if meta.is_dir() {
+            return Err(Error::input("This is a folder, but a file is needed", "Name a file", path.display().to_string()));
+        }
+        Ok(Self { name: path.display().to_string(), len: meta.len(), file: Mutex::new(file) })
+    }
+}
+
+impl ByteSource for FileSource {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn len(&self) -> u64 {
+        self.len
+    }
+
+    fn read_at(&self, offset: u64, len: usize) -> LocalFuture<'_, Result<Vec<u8>>> {
+        Box::pin(async move {
+            if offset.saturating_add(len as u64) > self.len {
+                return Err(short_read(&self.name, offset, len, self.len));
+            }
+            let mut file = self.file.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+            let mut bytes = vec![0; len];
+            file.seek(SeekFrom::Start(offset))
+                .and_then(|_| file.read_exact(&mut bytes))
+                .map_err(|e| io_error(Path::new(&self.name), "read", &e))?;
+            Ok(bytes)
+        })
+    }
+}
+
+/// A folder on disk.
+pub struct DiskFolder {
+    path: PathBuf,
+    name: String,
+}
+
+impl DiskFolder {
+    /// Checks that `path` is a folder; the error says what was found instead.
+    pub fn open(path: &Path) -> Result<Self> {
+        let name = path.display().to_string();
+        match std::fs::metadata(path) {
+            Ok(meta) if meta.is_dir() => Ok(Self { path: path.to_owned(), name }),
+            Ok(_) => Err(Error::input("This is a file, but a folder is needed", "Name the folder that holds it", name)),
+            Err(e) => Err(io_error(path, "open", &e)),
+        }
+    }
+}
+
+impl Folder for DiskFolder {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn files(&self) -> Vec<String> {
+        let Ok(entries) = std::fs::read_dir(&self.path) else { return Vec::new() };
+        let mut names: Vec<String> = entries
+            .filter_map(|entry| entry.ok())
+            .filter(|entry| entry.path().is_file())
+            .filter_map(|entry| entry.file_name().into_string().ok())
+            .collect();
+        names.sort();
+        names
+    }
+
+    fn open(&self, file: &str) -> Result<Box<dyn ByteSource>> {
+        Ok(Box::new(FileSource::open(&self.path.join(file))?))
+    }
+}
+
+/// Writes `bytes` to a temporary name beside `path`, then renames: a reader sees the old file or the new one, whole.
+pub fn write_atomic(path: &Path, bytes: &[u8]) -> Result<()> {
+    let failed = |e: std::io::Error| io_error(path, "write", &e);
+    let mut temporary = path.as_os_str().to_owned();
+    temporary.push(".tmp");
+    let temporary = PathBuf::from(temporary);
+    let mut file = File::create(&temporary).map_err(failed)?;
+    file.write_all(bytes).and_then(|()| file.sync_all()).map_err(failed)?;
+    std::fs::rename(&temporary, path).map_err(failed)
+}
+
+/// Makes `path` and its parents.
+pub fn make_folder(path: &Path) -> Result<()> {
+    std::fs::create_dir_all(path).map_err(|e| io_error(path, "create", &e))
+}
+
+/// The error of a failed file operation: `verb` is what was tried.
+pub fn io_error(path: &Path, verb: &str, e: &std::io::Error) -> Error {
+    let fix = match e.kind() {
+        std::io::ErrorKind::NotFound => "Check the path",
+        std::io::ErrorKind::PermissionDenied => "Check the permissions",
+        std::io::ErrorKind::StorageFull => "Free some space",
+        _ => "Check the path and the disk",
+    };
+    Error::input(format!("Could not {verb} it: {e}"), fix, path.display().to_string())
+}
