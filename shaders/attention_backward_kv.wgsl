@@ -1,0 +1,170 @@
+// Attention, backward with respect to keys and values.
+//
+//   dv[k] = sum_q p[q,k] dout[q],   dk[k] = sum_q ds[q,k] q[q],   p and ds as in attention_backward_q
+//
+// Grid    x: tiles of 32 key rows, y: kv heads (each sums over its query heads), z: 64-column parts of a head
+// Reads   dout, q (R, heads*D), k and v (R, kv_heads*D), stats (R, heads),
+//         spans: per row, then per tile (.., .., first query, end of queries)
+// Writes  dk, dv (R, kv_heads*D) =
+// Twin    reference::attention_backward_kv
+// With    lib/attention.wgsl
+
+@group(0) @binding(1) var<storage, read> dout: array<vec4<f32>>;
+@group(0) @binding(2) var<storage, read> q: array<vec4<f32>>;
+@group(0) @binding(3) var<storage, read> k: array<vec4<f32>>;
+@group(0) @binding(4) var<storage, read> v: array<vec4<f32>>;
+@group(0) @binding(5) var<storage, read> stats: array<vec2<f32>>;
+@group(0) @binding(6) var<storage, read> spans: array<vec4<u32>>;
+@group(0) @binding(7) var<storage, read_write> dk: array<vec4<f32>>;
+@group(0) @binding(8) var<storage, read_write> dv: array<vec4<f32>>;
+
+// Probability of four keys for one query, 0 where it does not see them.
+fn probability(query: u32, head: u32, keys: vec4<u32>, scores: vec4<f32>) -> vec4<f32> {
+    let at = min(query, params.query_rows - 1u);
+    let seen = sees(query, spans[at], keys) & vec4<bool>(query < params.query_rows);
+    return exp(select(vec4<f32>(MASKED), scores * params.scale - stats[at * params.heads + head].x, seen));
+}
+
+// The same for four queries; column i of `scores` is key i, so both turns are transposed.
+fn probability4(query: vec4<u32>, head: u32, keys: vec4<u32>, scores: mat4x4<f32>) -> mat4x4<f32> {
+    let by_query = transpose(scores);
+    return transpose(mat4x4<f32>(
+        probability(query.x, head, keys, by_query[0]), probability(query.y, head, keys, by_query[1]),
+        probability(query.z, head, keys, by_query[2]), probability(query.w, head, keys, by_query[3])));
+}
+
+fn dscore4(p: mat4x4<f32>, dp: mat4x4<f32>, delta: vec4<f32>) -> mat4x4<f32> {
+    return mat4x4<f32>(
+        params.scale * p[0] * (dp[0] - delta), params.scale * p[1] * (dp[1] - delta),
+        params.scale * p[2] * (dp[2] - delta), params.scale * p[3] * (dp[3] - delta));
+}
+
+fn store(row: u32, kv_head: u32, col: u32, dk_value: vec4<f32>, dv_value: vec4<f32>) {
+    if row < params.key_rows && col < params.d4 {
+        let at = (row * params.kv_heads + kv_head) * params.d4 + col;
+        dk[at] = dk_value;
+        dv[at] = dv_value;
+    }
+}
+
+fn store4(row: u32, kv_head: u32, col: u32, dk_block: mat4x4<f32>, dv_block: mat4x4<f32>) {
+    store(row, kv_head, col, dk_block[0], dv_block[0]);
+    store(row + 1u, kv_head, col, dk_block[1], dv_block[1]);
+    store(row + 2u, kv_head, col, dk_block[2], dv_block[2]);
+    store(row + 3u, kv_head, col, dk_block[3], dv_block[3]);
+}
+
+@compute @workgroup_size(LANES)
+fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
+    let first = group.x * ROWS;
+    let kv_head = group.y;
+    let per_group = params.heads / params.kv_heads;
+    let d4 = params.d4;
+    let queries_of_tile = spans[params.tiles_at + group.x];
+
+    // Rows of the tile are keys, columns queries.
+    let row = (lane / 8u) * 8u;
+    let col4 = (lane % 8u) * 2u;
+    let keys_a = FOUR + first + row;
+    let keys_b = keys_a + 4u;
+    let ka = (min(keys_a, vec4<u32>(params.key_rows - 1u)) * params.kv_heads + kv_head) * d4;
+    let kb = (min(keys_b, vec4<u32>(params.key_rows - 1u)) * params.kv_heads + kv_head) * d4;
+    let out_a = group.z * COLS4 + col4;
+    let ca = min(out_a, d4 - 1u);
+    let cb = min(out_a + 1u, d4 - 1u);
+
+    var kaa = mat4x4<f32>();
+    var kab = mat4x4<f32>();
+    var kba = mat4x4<f32>();
+    var kbb = mat4x4<f32>();
+    var vaa = mat4x4<f32>();
+    var vab = mat4x4<f32>();
+    var vba = mat4x4<f32>();
+    var vbb = mat4x4<f32>();
+    for (var head = kv_head * per_group; head < (kv_head + 1u) * per_group; head++) {
+        for (var first_query = queries_of_tile.z; first_query < queries_of_tile.w; first_query += COLS4 * 4u) {
+            let query_a = FOUR + first_query + col4 * 4u;
+            let query_b = query_a + 4u;
+            let at_a = min(query_a, vec4<u32>(params.query_rows - 1u)) * params.heads + head;
+            let at_b = min(query_b, vec4<u32>(params.query_rows - 1u)) * params.heads + head;
+            let qa = at_a * d4;
+            let qb = at_b * d4;
+            var paa = mat4x4<f32>();
+            var pab = mat4x4<f32>();
+            var pba = mat4x4<f32>();
+            var pbb = mat4x4<f32>();
+            for (var d = 0u; d < d4; d++) {
+                let k_a = mat4x4<f32>(k[ka.x + d], k[ka.y + d], k[ka.z + d], k[ka.w + d]);
+                let k_b = mat4x4<f32>(k[kb.x + d], k[kb.y + d], k[kb.z + d], k[kb.w + d]);
+                let q_a = transpose(mat4x4<f32>(q[qa.x + d], q[qa.y + d], q[qa.z + d], q[qa.w + d]));
+                let q_b = transpose(mat4x4<f32>(q[qb.x + d], q[qb.y + d], q[qb.z + d], q[qb.w + d]));
+                paa += q_a * k_a;
+                pab += q_b * k_a;
+                pba += q_a * k_b;
+                pbb += q_b * k_b;
+            }
+            paa = probability4(query_a, head, keys_a, paa);
+            pab = probability4(query_b, head, keys_a, pab);
+            pba = probability4(query_a, head, keys_b, pba);
+            pbb = probability4(query_b, head, keys_b, pbb);
+            put4(row, col4, paa);
+            put4(row, col4 + 1u, pab);
+            put4(row + 4u, col4, pba);
+            put4(row + 4u, col4 + 1u, pbb);
+            workgroupBarrier();
+            for (var c = 0u; c < COLS4; c++) {
+                let query = min(FOUR + first_query + c * 4u, vec4<u32>(params.query_rows - 1u));
+                let at = (query * params.heads + head) * d4;
+                let o_a = mat4x4<f32>(dout[at.x + ca], dout[at.y + ca], dout[at.z + ca], dout[at.w + ca]);
+                let o_b = mat4x4<f32>(dout[at.x + cb], dout[at.y + cb], dout[at.z + cb], dout[at.w + cb]);
+                let p_a = tile4(row, c);
+                let p_b = tile4(row + 4u, c);
+                vaa += o_a * p_a;
+                vab += o_b * p_a;
+                vba += o_a * p_b;
+                vbb += o_b * p_b;
+            }
+            workgroupBarrier();
+
+            // dp = dout . v
+            var daa = mat4x4<f32>();
+            var dab = mat4x4<f32>();
+            var dba = mat4x4<f32>();
+            var dbb = mat4x4<f32>();
+            for (var d = 0u; d < d4; d++) {
+                let v_a = mat4x4<f32>(v[ka.x + d], v[ka.y + d], v[ka.z + d], v[ka.w + d]);
+                let v_b = mat4x4<f32>(v[kb.x + d], v[kb.y + d], v[kb.z + d], v[kb.w + d]);
+                let o_a = transpose(mat4x4<f32>(dout[qa.x + d], dout[qa.y + d], dout[qa.z + d], dout[qa.w + d]));
+                let o_b = transpose(mat4x4<f32>(dout[qb.x + d], dout[qb.y + d], dout[qb.z + d], dout[qb.w + d]));
+                daa += o_a * v_a;
+                dab += o_b * v_a;
+                dba += o_a * v_b;
+                dbb += o_b * v_b;
+            }
+            let delta_a = vec4<f32>(stats[at_a.x].y, stats[at_a.y].y, stats[at_a.z].y, stats[at_a.w].y);
+            let delta_b = vec4<f32>(stats[at_b.x].y, stats[at_b.y].y, stats[at_b.z].y, stats[at_b.w].y);
+            put4(row, col4, dscore4(paa, daa, delta_a));
+            put4(row, col4 + 1u, dscore4(pab, dab, delta_b));
+            put4(row + 4u, col4, dscore4(pba, dba, delta_a));
+            put4(row + 4u, col4 + 1u, dscore4(pbb, dbb, delta_b));
+            workgroupBarrier();
+            for (var c = 0u; c < COLS4; c++) {
+                let query = min(FOUR + first_query + c * 4u, vec4<u32>(params.query_rows - 1u));
+                let at = (query * params.heads + head) * d4;
+                let q_a = mat4x4<f32>(q[at.x + ca], q[at.y + ca], q[at.z + ca], q[at.w + ca]);
+                let q_b = mat4x4<f32>(q[at.x + cb], q[at.y + cb], q[at.z + cb], q[at.w + cb]);
+                let ds_a = tile4(row, c);
+                let ds_b = tile4(row + 4u, c);
+                kaa += q_a * ds_a;
+                kab += q_b * ds_a;
+                kba += q_a * ds_b;
+                kbb += q_b * ds_b;
+            }
+            workgroupBarrier();
+        }
+    }
+    store4(first + row, kv_head, out_a, kaa, vaa);
+    store4(first + row, kv_head, out_a + 1u, kab, vab);
+    store4(first + row + 4u, kv_head, out_a, kba, vba);
+    store4(first + row + 4u, kv_head, out_a + 1u, kbb, vbb);
+}

@@ -1,0 +1,127 @@
+// Attention, backward with respect to the queries.
+//
+//   dq[q] = sum_k ds[q,k] k[k],   ds = scale * p * (dout.v - delta),   p = exp(scale * q.k - lse)
+//
+// Grid    x: tiles of 32 query rows, y: heads, z: 64-column parts of a head
+// Reads   dout, q (R, heads*D), k and v (R, kv_heads*D), stats (R, heads), spans as attention_forward
+// Writes  dq (R, heads*D) =
+// Twin    reference::attention_backward_q
+// With    lib/attention.wgsl
+
+@group(0) @binding(1) var<storage, read> dout: array<vec4<f32>>;
+@group(0) @binding(2) var<storage, read> q: array<vec4<f32>>;
+@group(0) @binding(3) var<storage, read> k: array<vec4<f32>>;
+@group(0) @binding(4) var<storage, read> v: array<vec4<f32>>;
+@group(0) @binding(5) var<storage, read> stats: array<vec2<f32>>;
+@group(0) @binding(6) var<storage, read> spans: array<vec4<u32>>;
+@group(0) @binding(7) var<storage, read_write> dq: array<vec4<f32>>;
+
+fn dscore(query: u32, head: u32, keys: vec4<u32>, scores: vec4<f32>, dp: vec4<f32>) -> vec4<f32> {
+    let stat = stats[query * params.heads + head];
+    // A masked score may be far above lse: it is replaced before exp, not after.
+    let p = exp(select(vec4<f32>(MASKED), scores * params.scale - stat.x, sees(query, spans[query], keys)));
+    return params.scale * p * (dp - stat.y);
+}
+
+fn dscore4(
+    query: vec4<u32>, head: u32, keys: vec4<u32>, scores: mat4x4<f32>, dp: mat4x4<f32>,
+) -> mat4x4<f32> {
+    return mat4x4<f32>(
+        dscore(query.x, head, keys, scores[0], dp[0]), dscore(query.y, head, keys, scores[1], dp[1]),
+        dscore(query.z, head, keys, scores[2], dp[2]), dscore(query.w, head, keys, scores[3], dp[3]));
+}
+
+fn store(row: u32, head: u32, col: u32, value: vec4<f32>) {
+    if row < params.query_rows && col < params.d4 {
+        dq[(row * params.heads + head) * params.d4 + col] = value;
+    }
+}
+
+fn store4(row: u32, head: u32, col: u32, block: mat4x4<f32>) {
+    store(row, head, col, block[0]);
+    store(row + 1u, head, col, block[1]);
+    store(row + 2u, head, col, block[2]);
+    store(row + 3u, head, col, block[3]);
+}
+
+@compute @workgroup_size(LANES)
+fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
+    let first = group.x * ROWS;
+    let head = group.y;
+    let kv_head = head / (params.heads / params.kv_heads);
+    let d4 = params.d4;
+    let keys_of_tile = spans[params.tiles_at + group.x];
+
+    let row = (lane / 8u) * 8u;
+    let col4 = (lane % 8u) * 2u;
+    let query_a = min(FOUR + first + row, vec4<u32>(params.query_rows - 1u));
+    let query_b = min(FOUR + first + row + 4u, vec4<u32>(params.query_rows - 1u));
+    let qa = (query_a * params.heads + head) * d4;
+    let qb = (query_b * params.heads + head) * d4;
+    let out_a = group.z * COLS4 + col4;
+    let ca = min(out_a, d4 - 1u);
+    let cb = min(out_a + 1u, d4 - 1u);
+
+    var aa = mat4x4<f32>();
+    var ab = mat4x4<f32>();
+    var ba = mat4x4<f32>();
+    var bb = mat4x4<f32>();
+    for (var first_key = keys_of_tile.x; first_key < keys_of_tile.y; first_key += COLS4 * 4u) {
+        let keys_a = FOUR + first_key + col4 * 4u;
+        let keys_b = keys_a + 4u;
+        let ka = (min(keys_a, vec4<u32>(params.key_rows - 1u)) * params.kv_heads + kv_head) * d4;
+        let kb = (min(keys_b, vec4<u32>(params.key_rows - 1u)) * params.kv_heads + kv_head) * d4;
+        var saa = mat4x4<f32>();
+        var sab = mat4x4<f32>();
+        var sba = mat4x4<f32>();
+        var sbb = mat4x4<f32>();
+        for (var d = 0u; d < d4; d++) {
+            let q_a = mat4x4<f32>(q[qa.x + d], q[qa.y + d], q[qa.z + d], q[qa.w + d]);
+            let q_b = mat4x4<f32>(q[qb.x + d], q[qb.y + d], q[qb.z + d], q[qb.w + d]);
+            let k_a = transpose(mat4x4<f32>(k[ka.x + d], k[ka.y + d], k[ka.z + d], k[ka.w + d]));
+            let k_b = transpose(mat4x4<f32>(k[kb.x + d], k[kb.y + d], k[kb.z + d], k[kb.w + d]));
+            saa += k_a * q_a;
+            sab += k_b * q_a;
+            sba += k_a * q_b;
+            sbb += k_b * q_b;
+        }
+        // dp = dout . v, the derivative with respect to the probabilities.
+        var paa = mat4x4<f32>();
+        var pab = mat4x4<f32>();
+        var pba = mat4x4<f32>();
+        var pbb = mat4x4<f32>();
+        for (var d = 0u; d < d4; d++) {
+            let o_a = mat4x4<f32>(dout[qa.x + d], dout[qa.y + d], dout[qa.z + d], dout[qa.w + d]);
+            let o_b = mat4x4<f32>(dout[qb.x + d], dout[qb.y + d], dout[qb.z + d], dout[qb.w + d]);
+            let v_a = transpose(mat4x4<f32>(v[ka.x + d], v[ka.y + d], v[ka.z + d], v[ka.w + d]));
+            let v_b = transpose(mat4x4<f32>(v[kb.x + d], v[kb.y + d], v[kb.z + d], v[kb.w + d]));
+            paa += v_a * o_a;
+            pab += v_b * o_a;
+            pba += v_a * o_b;
+            pbb += v_b * o_b;
+        }
+        put4(row, col4, dscore4(query_a, head, keys_a, saa, paa));
+        put4(row, col4 + 1u, dscore4(query_a, head, keys_b, sab, pab));
+        put4(row + 4u, col4, dscore4(query_b, head, keys_a, sba, pba));
+        put4(row + 4u, col4 + 1u, dscore4(query_b, head, keys_b, sbb, pbb));
+        workgroupBarrier();
+
+        for (var c = 0u; c < COLS4; c++) {
+            let key = min(FOUR + first_key + c * 4u, vec4<u32>(params.key_rows - 1u));
+            let at = (key * params.kv_heads + kv_head) * d4;
+            let k_a = mat4x4<f32>(k[at.x + ca], k[at.y + ca], k[at.z + ca], k[at.w + ca]);
+            let k_b = mat4x4<f32>(k[at.x + cb], k[at.y + cb], k[at.z + cb], k[at.w + cb]);
+            let ds_a = tile4(row, c);
+            let ds_b = tile4(row + 4u, c);
+            aa += k_a * ds_a;
+            ab += k_b * ds_a;
+            ba += k_a * ds_b;
+            bb += k_b * ds_b;
+        }
+        workgroupBarrier();
+    }
+    store4(first + row, head, out_a, aa);
+    store4(first + row, head, out_a + 1u, ab);
+    store4(first + row + 4u, head, out_a, ba);
+    store4(first + row + 4u, head, out_a + 1u, bb);
+}

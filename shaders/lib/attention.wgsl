@@ -1,0 +1,51 @@
+// lib/attention.wgsl: what the attention kernels share.
+//
+// Sequences are packed, one token per row; a pair is laid out as prompt, chosen, rejected, the prompt once. Row q sees
+// row k if  span.start <= k <= q  and k is not in [hole_start, hole_end): the hole of a rejected row is its pair's
+// chosen completion. A workgroup of 32 lanes holds a tile of 32 rows by 64 columns, 8x8 per lane; probabilities pass
+// through workgroup memory, everything else stays in registers. Heads wider than 64 are cut along the grid's z axis:
+// each workgroup repeats the scores and writes 64 columns of the result.
+
+const LANES = 32u;
+const ROWS = 32u;
+const COLS4 = 16u;
+// A score below every real one, and a first maximum above it: exp(MASKED - FLOOR) is 0, and nothing is infinite.
+const MASKED = -1e30;
+const FLOOR = -1e29;
+
+struct Params {
+    heads: u32,
+    kv_heads: u32,
+    d4: u32,
+    query_rows: u32,
+    key_rows: u32,
+    first_row: u32,
+    tiles_at: u32,
+    scale: f32,
+}
+
+@group(0) @binding(0) var<uniform> params: Params;
+
+// 32 rows by 64 columns.
+var<workgroup> tile: array<vec4<f32>, 512>;
+
+fn put4(row: u32, col4: u32, block: mat4x4<f32>) {
+    let at = row * COLS4 + col4;
+    tile[at] = block[0];
+    tile[at + COLS4] = block[1];
+    tile[at + 2u * COLS4] = block[2];
+    tile[at + 3u * COLS4] = block[3];
+}
+
+fn tile4(row: u32, col4: u32) -> mat4x4<f32> {
+    let at = row * COLS4 + col4;
+    return mat4x4<f32>(tile[at], tile[at + COLS4], tile[at + 2u * COLS4], tile[at + 3u * COLS4]);
+}
+
+// Which of four key rows the query row sees; its span is (start, hole_start, hole_end, position).
+fn sees(query: u32, span: vec4<u32>, keys: vec4<u32>) -> vec4<bool> {
+    let causal = (keys <= vec4<u32>(query)) & (keys >= vec4<u32>(span.x));
+    return causal & ((keys < vec4<u32>(span.y)) | (keys >= vec4<u32>(span.z)));
+}
+
+const FOUR = vec4<u32>(0u, 1u, 2u, 3u);

@@ -1,0 +1,318 @@
+//! `Gpu`: one adapter and device, its limits, its buffers and its pipelines.
+
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use bytemuck::Pod;
+
+use super::kernel::{Kernel, Pipeline};
+use super::recorder::Recorder;
+use super::tensor::{Dtype, Tensor};
+use crate::error::{Error, Result};
+
+/// Which adapter to take.
+#[derive(Debug, Clone, Default)]
+pub struct AdapterChoice {
+    /// Part of the adapter's name, upper and lower case alike; the fastest one if absent.
+    pub name: Option<String>,
+}
+
+/// What a person wants to know of the adapter in use.
+#[derive(Debug, Clone, serde::Serialize)]
+pub struct AdapterReport {
+    /// Name as the driver gives it.
+    pub name: String,
+    /// Vulkan, Metal, Dx12 or BrowserWebGpu.
+    pub backend: String,
+    /// DiscreteGpu, IntegratedGpu, VirtualGpu, Cpu or Other.
+    pub device_type: String,
+    /// Driver and its version.
+    pub driver: String,
+    /// Largest range that one binding may cover, in bytes.
+    pub max_storage_buffer_binding_size: u64,
+    /// Largest buffer, in bytes.
+    pub max_buffer_size: u64,
+    /// Workgroup memory, in bytes.
+    pub max_compute_workgroup_storage_size: u32,
+    /// Invocations of one workgroup.
+    pub max_compute_invocations_per_workgroup: u32,
+    /// Optional features that are offered.
+    pub features: Vec<String>,
+}
+
+/// A device to run kernels on, with everything allocated on it.
+pub struct Gpu {
+    device: wgpu::Device,
+    queue: wgpu::Queue,
+    report: AdapterReport,
+    params: wgpu::Buffer,
+    pipelines: RefCell<HashMap<&'static str, Pipeline>>,
+    failure: Arc<Mutex<Option<Error>>>,
+    allocated: Cell<u64>,
+}
+
+impl Gpu {
+    /// Takes the adapter that was chosen, or the fastest; an error that says what to install if there is none.
+    pub async fn new(choice: &AdapterChoice) -> Result<Self> {
+        let adapter = choose(choice).await?;
+        // Everything the adapter offers: models are split to fit, so larger limits only mean fewer pieces.
+        let limits = adapter.limits();
+        let (device, queue) = adapter
+            .request_device(&wgpu::DeviceDescriptor {
+                label: Some("pairtune"),
+                required_features: wgpu::Features::empty(),
+                required_limits: limits.clone(),
+                experimental_features: wgpu::ExperimentalFeatures::disabled(),
+                memory_hints: wgpu::MemoryHints::MemoryUsage,
+                trace: wgpu::Trace::Off,
+            })
+            .await
+            .map_err(|e| {
+                Error::device(
+                    format!("The adapter {} gave no device: {e}", adapter.get_info().name),
+                    "Close other programs that use the GPU, or choose another adapter with --adapter-name",
+                )
+            })?;
+        let failure = Arc::new(Mutex::new(None));
+        watch(&device, &failure);
+        let params = device.create_buffer(&wgpu::BufferDescriptor {
+            label: Some("params"),
+            size: Recorder::PARAMS_BYTES,
+            usage: wgpu::BufferUsages::UNIFORM | wgpu::BufferUsages::COPY_DST,
+            mapped_at_creation: false,
+        });
+        let report = report(&adapter, &limits);
+        let (pipelines, allocated) = (RefCell::default(), Cell::new(0));
+        Ok(Self { device, queue, report, params, pipelines, failure, allocated })
+    }
+
+    /// The adapter in use.
+    pub fn report(&self) -> &AdapterReport {
+        &self.report
+    }
+
+    /// The largest tensor that one binding can hold, in bytes.
+    pub fn max_tensor_bytes(&self) -> u64 {
+        self.report.max_storage_buffer_binding_size.min(self.report.max_buffer_size)
+    }
+
+    /// Bytes of all tensors made on this device so far.
+    pub fn allocated_bytes(&self) -> u64 {
+        self.allocated.get()
+    }
+
+    /// A tensor of zeros.
+    pub fn zeros(&self, name: &str, rows: u32, cols: u32, dtype: Dtype) -> Tensor {
+        let bytes = (u64::from(rows) * u64::from(cols) * dtype.bytes()).next_multiple_of(16).max(16);
+        let buffer = self.device.create_buffer(&wgpu::BufferDescriptor {
+            label: Some(name),
+            size: bytes,
+            usage: wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_DST | wgpu::BufferUsages::COPY_SRC,
+            mapped_at_creation: false,
+        });
+        self.allocated.set(self.allocated.get() + bytes);
+        Tensor::new(buffer, 0, rows, cols, dtype)
+    }
+
+    /// A tensor with the given content: `f32` or `u32` elements, or packed halves.
+    pub fn upload<T: Pod>(&self, name: &str, rows: u32, cols: u32, dtype: Dtype, data: &[T]) -> Tensor {
+        let tensor = self.zeros(name, rows, cols, dtype);
+        self.write(&tensor, data);
+        tensor
+    }
+
+    /// Overwrites the whole of `tensor`, before anything that is submitted later.
+    pub fn write<T: Pod>(&self, tensor: &Tensor, data: &[T]) {
+        let bytes: &[u8] = bytemuck::cast_slice(data);
+        assert_eq!(bytes.len() as u64, tensor.bytes(), "data for a tensor of {:?}", tensor.dims());
+        self.write_bytes(tensor, 0, bytes);
+    }
+
+    /// Overwrites part of `tensor` from byte `offset`; lengths are padded to 4 bytes within the buffer.
+    pub fn write_bytes(&self, tensor: &Tensor, offset: u64, bytes: &[u8]) {
+        assert!(offset + bytes.len() as u64 <= tensor.bytes(), "a write beyond the tensor");
+        let whole = bytes.len() & !3;
+        self.queue.write_buffer(&tensor.buffer, tensor.offset + offset, &bytes[..whole]);
+        if whole < bytes.len() {
+            let mut last = [0; 4];
+            last[..bytes.len() - whole].copy_from_slice(&bytes[whole..]);
+            self.queue.write_buffer(&tensor.buffer, tensor.offset + offset + whole as u64, &last);
+        }
+    }
+
+    /// Starts an empty list of commands.
+    pub fn recorder(&self) -> Recorder<'_> {
+        Recorder::new(self)
+    }
+
+    /// The elements of an `F32` tensor, after everything submitted so far has run.
+    pub async fn read(&self, tensor: &Tensor) -> Result<Vec<f32>> {
+        assert_eq!(tensor.dtype(), Dtype::F32, "only f32 tensors are read back");
+        let bytes = tensor.bytes();
+        if bytes == 0 {
+            return Ok(Vec::new());
+        }
+        let staging = self.device.create_buffer(&wgpu::BufferDescriptor {
+            label: Some("readback"),
+            size: bytes,
+            usage: wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST,
+            mapped_at_creation: false,
+        });
+        let mut encoder = self.encoder();
+        encoder.copy_buffer_to_buffer(&tensor.buffer, tensor.offset, &staging, 0, bytes);
+        self.queue.submit([encoder.finish()]);
+        let (done, mapped) = futures_channel::oneshot::channel();
+        staging.map_async(wgpu::MapMode::Read, .., move |result| drop(done.send(result)));
+        // Natively this waits for the GPU; in the browser it does nothing and the await below yields to the page.
+        let polled = self.device.poll(wgpu::PollType::wait_indefinitely());
+        self.check()?;
+        polled.map_err(|e| Error::device(format!("Waiting for the GPU failed: {e}"), RESTART))?;
+        match mapped.await {
+            Ok(Ok(())) => {}
+            Ok(Err(e)) => return Err(self.failure_or(format!("Reading from the GPU failed: {e}"))),
+            Err(_) => return Err(self.failure_or("The GPU went away while it was read".to_owned())),
+        }
+        let view = staging
+            .get_mapped_range(..)
+            .map_err(|e| Error::device(format!("Reading from the GPU failed: {e}"), RESTART))?;
+        Ok(bytemuck::pod_collect_to_vec(&view))
+    }
+
+    /// Waits until everything submitted so far has run.
+    pub async fn wait(&self) -> Result<()> {
+        let word = self.zeros("wait", 1, 1, Dtype::F32);
+        self.allocated.set(self.allocated.get() - 16);
+        self.read(&word).await.map(drop)
+    }
+
+    /// An error if the device was lost, ran out of memory, or refused a command since it was made.
+    pub fn check(&self) -> Result<()> {
+        match &*self.failure.lock().unwrap_or_else(PoisonError::into_inner) {
+            Some(failure) => Err(failure.clone()),
+            None => Ok(()),
+        }
+    }
+
+    fn failure_or(&self, what: String) -> Error {
+        self.check().err().unwrap_or_else(|| Error::device(what, RESTART))
+    }
+
+    pub(super) fn encoder(&self) -> wgpu::CommandEncoder {
+        self.device.create_command_encoder(&Default::default())
+    }
+
+    pub(super) fn submit(&self, encoder: wgpu::CommandEncoder, params: &[u8]) {
+        if !params.is_empty() {
+            self.queue.write_buffer(&self.params, 0, params);
+        }
+        self.queue.submit([encoder.finish()]);
+    }
+
+    /// The pipeline of `kernel`, compiled on first use, and a bind group of `tensors` for it.
+    pub(super) fn bind(&self, kernel: &Kernel, tensors: &[&Tensor]) -> (wgpu::ComputePipeline, wgpu::BindGroup) {
+        let mut pipelines = self.pipelines.borrow_mut();
+        let entry = pipelines.entry(kernel.name).or_insert_with(|| Pipeline::new(&self.device, kernel));
+        let range = |buffer, offset, bytes| {
+            let size = std::num::NonZeroU64::new(bytes);
+            wgpu::BindingResource::Buffer(wgpu::BufferBinding { buffer, offset, size })
+        };
+        let params_bytes = (kernel.params_bytes as u64).next_multiple_of(16);
+        let mut entries = vec![wgpu::BindGroupEntry { binding: 0, resource: range(&self.params, 0, params_bytes) }];
+        for (i, tensor) in tensors.iter().enumerate() {
+            let resource = range(&tensor.buffer, tensor.offset, tensor.bytes().next_multiple_of(16).max(16));
+            entries.push(wgpu::BindGroupEntry { binding: i as u32 + 1, resource });
+        }
+        let bind_group = self.device.create_bind_group(&wgpu::BindGroupDescriptor {
+            label: Some(kernel.name),
+            layout: &entry.layout,
+            entries: &entries,
+        });
+        (entry.pipeline.clone(), bind_group)
+    }
+}
+
+/// Every adapter that WebGPU or a native driver offers, as `name (backend, type)`.
+pub async fn list_adapters() -> Vec<String> {
+    let adapters = instance().enumerate_adapters(wgpu::Backends::all()).await;
+    adapters.iter().map(|a| describe(&a.get_info())).collect()
+}
+
+const RESTART: &str = "Restart pairtune; a run continues from its last checkpoint";
+
+fn instance() -> wgpu::Instance {
+    wgpu::Instance::new(wgpu::InstanceDescriptor::new_without_display_handle())
+}
+
+fn describe(info: &wgpu::AdapterInfo) -> String {
+    format!("{} ({:?}, {:?})", info.name, info.backend, info.device_type)
+}
+
+async fn choose(choice: &AdapterChoice) -> Result<wgpu::Adapter> {
+    let instance = instance();
+    let Some(part) = &choice.name else {
+        let options = wgpu::RequestAdapterOptions {
+            power_preference: wgpu::PowerPreference::HighPerformance,
+            ..Default::default()
+        };
+        return instance.request_adapter(&options).await.map_err(|e| {
+            Error::device(
+                format!("No GPU was found ({e})"),
+                "Install a Vulkan, Metal or DirectX 12 driver; on Debian without a GPU: \
+                 apt-get install mesa-vulkan-drivers (a software driver)",
+            )
+        });
+    };
+    let adapters = instance.enumerate_adapters(wgpu::Backends::all()).await;
+    let names: Vec<String> = adapters.iter().map(|a| describe(&a.get_info())).collect();
+    let wanted = part.to_lowercase();
+    adapters.into_iter().find(|a| describe(&a.get_info()).to_lowercase().contains(&wanted)).ok_or_else(|| {
+        let found = if names.is_empty() { "none".to_owned() } else { names.join("; ") };
+        Error::device(format!("No adapter's name contains {part:?} (found: {found})"), "Name a part of one of these")
+    })
+}
+
+fn report(adapter: &wgpu::Adapter, limits: &wgpu::Limits) -> AdapterReport {
+    let info = adapter.get_info();
+    let features = [
+        (wgpu::Features::SHADER_F16, "shader-f16"),
+        (wgpu::Features::SUBGROUP, "subgroups"),
+        (wgpu::Features::TIMESTAMP_QUERY, "timestamp-query"),
+    ];
+    let offered = adapter.features();
+    AdapterReport {
+        name: info.name,
+        backend: format!("{:?}", info.backend),
+        device_type: format!("{:?}", info.device_type),
+        driver: format!("{} {}", info.driver, info.driver_info).trim().to_owned(),
+        max_storage_buffer_binding_size: limits.max_storage_buffer_binding_size,
+        max_buffer_size: limits.max_buffer_size,
+        max_compute_workgroup_storage_size: limits.max_compute_workgroup_storage_size,
+        max_compute_invocations_per_workgroup: limits.max_compute_invocations_per_workgroup,
+        features: features.iter().filter(|f| offered.contains(f.0)).map(|f| f.1.to_owned()).collect(),
+    }
+}
+
+/// Keeps the first thing that goes wrong on the device, for the next `check`.
+fn watch(device: &wgpu::Device, failure: &Arc<Mutex<Option<Error>>>) {
+    let keep = |failure: &Mutex<Option<Error>>, error: Error| {
+        failure.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
+    };
+    let lost = failure.clone();
+    device.set_device_lost_callback(move |reason, message| {
+        if reason != wgpu::DeviceLostReason::Destroyed {
+            keep(&lost, Error::device(format!("The graphics driver reset ({reason:?}: {message})"), RESTART));
+        }
+    });
+    let refused = failure.clone();
+    device.on_uncaptured_error(Arc::new(move |e: wgpu::Error| {
+        let error = match e {
+            wgpu::Error::OutOfMemory { .. } => Error::device(
+                "The GPU ran out of memory",
+                "Lower max_length or per_device_train_batch_size, or switch gradient_checkpointing on",
+            ),
+            e => Error::device(format!("The GPU refused a command: {e}"), "This is a bug in pairtune: please report it"),
+        };
+        keep(&refused, error);
+    }));
+}

@@ -1,0 +1,79 @@
+//! `Kernel`: what a WGSL file needs to be dispatched, and the pipelines made from it on first use.
+
+use std::borrow::Cow;
+
+/// How a kernel uses one of its storage buffers; binding 0 is always the uniform `Params`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Bind {
+    /// `var<storage, read>`.
+    Read,
+    /// `var<storage, read_write>`.
+    Write,
+}
+
+/// One compute shader: `main` of a WGSL text with its bindings in order.
+#[derive(Debug)]
+pub struct Kernel {
+    /// Unique; the stem of the shader file, with a suffix for a variant.
+    pub name: &'static str,
+    /// The whole text: library parts, then the file itself.
+    pub wgsl: &'static str,
+    /// Size of the `Params` struct in bytes.
+    pub params_bytes: usize,
+    /// Storage buffers from binding 1 on.
+    pub binds: &'static [Bind],
+}
+
+/// A kernel compiled for one device.
+#[derive(Debug, Clone)]
+pub(super) struct Pipeline {
+    pub(super) pipeline: wgpu::ComputePipeline,
+    pub(super) layout: wgpu::BindGroupLayout,
+}
+
+impl Pipeline {
+    pub(super) fn new(device: &wgpu::Device, kernel: &Kernel) -> Self {
+        let descriptor = wgpu::ShaderModuleDescriptor {
+            label: Some(kernel.name),
+            source: wgpu::ShaderSource::Wgsl(Cow::Borrowed(kernel.wgsl)),
+        };
+        let checks = wgpu::ShaderRuntimeChecks::unchecked();
+        #[expect(unsafe_code, reason = "every index of our kernels is clamped or guarded against Params, which the \
+            kernel functions check against the shapes; loops end by construction; the driver's own bounds stay")]
+        // SAFETY: see the reason above; `tests/kernels.rs` runs every kernel at ragged sizes.
+        let module = unsafe { device.create_shader_module_trusted(descriptor, checks) };
+        let entry = |binding: u32, ty: wgpu::BufferBindingType, dynamic: bool| wgpu::BindGroupLayoutEntry {
+            binding,
+            visibility: wgpu::ShaderStages::COMPUTE,
+            ty: wgpu::BindingType::Buffer { ty, has_dynamic_offset: dynamic, min_binding_size: None },
+            count: None,
+        };
+        let mut entries = vec![entry(0, wgpu::BufferBindingType::Uniform, true)];
+        for (i, bind) in kernel.binds.iter().enumerate() {
+            let read_only = *bind == Bind::Read;
+            entries.push(entry(i as u32 + 1, wgpu::BufferBindingType::Storage { read_only }, false));
+        }
+        let layout = device.create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor {
+            label: Some(kernel.name),
+            entries: &entries,
+        });
+        let pipeline_layout = device.create_pipeline_layout(&wgpu::PipelineLayoutDescriptor {
+            label: Some(kernel.name),
+            bind_group_layouts: &[Some(&layout)],
+            immediate_size: 0,
+        });
+        let pipeline = device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
+            label: Some(kernel.name),
+            layout: Some(&pipeline_layout),
+            module: &module,
+            entry_point: Some("main"),
+            compilation_options: wgpu::PipelineCompilationOptions {
+                // Every kernel writes workgroup memory before it reads it.
+                zero_initialize_workgroup_memory: false,
+                ..Default::default()
+            },
+            cache: None,
+        });
+        Self { pipeline, layout }
+    }
+}

@@ -1,0 +1,109 @@
+//! `Recorder`: an ordered list of dispatches, copies and clears, submitted together.
+
+use bytemuck::Pod;
+
+use super::{Gpu, Kernel, Tensor};
+
+/// Workgroups along x, y and z.
+pub type Grid = [u32; 3];
+
+/// The largest number of workgroups along one axis that WebGPU promises.
+const MAX_GROUPS: u32 = 65_535;
+/// Bytes between the `Params` of two dispatches: WebGPU's `minUniformBufferOffsetAlignment`.
+const PARAMS_STRIDE: usize = 256;
+/// Dispatches recorded before they are sent off on their own, so that no submission grows long.
+const MAX_DISPATCHES: usize = 256;
+
+/// One workgroup per row; beyond 65535 rows the grid continues on its second axis.
+pub fn row_grid(rows: u32) -> Grid {
+    let y = rows.div_ceil(MAX_GROUPS).max(1);
+    [rows.div_ceil(y), y, 1]
+}
+
+/// Enough workgroups of `width` invocations for one invocation per item.
+pub fn item_grid(items: u32, width: u32) -> Grid {
+    row_grid(items.div_ceil(width))
+}
+
+/// Records GPU commands in order; `submit` (or drop) sends them off.
+pub struct Recorder<'a> {
+    gpu: &'a Gpu,
+    encoder: Option<wgpu::CommandEncoder>,
+    pass: Option<wgpu::ComputePass<'static>>,
+    params: Vec<u8>,
+}
+
+impl<'a> Recorder<'a> {
+    pub(super) fn new(gpu: &'a Gpu) -> Self {
+        Self { gpu, encoder: None, pass: None, params: Vec::new() }
+    }
+
+    /// The device that will run the commands.
+    pub fn gpu(&self) -> &'a Gpu {
+        self.gpu
+    }
+
+    /// Runs `kernel` over `grid` workgroups with `tensors` bound in order.
+    pub fn dispatch<P: Pod>(&mut self, kernel: &'static Kernel, params: &P, tensors: &[&Tensor], grid: Grid) {
+        assert_eq!(size_of::<P>(), kernel.params_bytes, "{}: size of Params", kernel.name);
+        assert_eq!(tensors.len(), kernel.binds.len(), "{}: number of buffers", kernel.name);
+        assert!(grid.iter().all(|&n| n <= MAX_GROUPS), "{}: grid {grid:?} is too large", kernel.name);
+        if grid.contains(&0) {
+            return;
+        }
+        if self.params.len() == MAX_DISPATCHES * PARAMS_STRIDE {
+            self.submit();
+        }
+        let offset = self.params.len();
+        self.params.extend_from_slice(bytemuck::bytes_of(params));
+        self.params.resize(offset + PARAMS_STRIDE, 0);
+
+        let (pipeline, bind_group) = self.gpu.bind(kernel, tensors);
+        let pass = self.pass();
+        pass.set_pipeline(&pipeline);
+        pass.set_bind_group(0, &bind_group, &[offset as u32]);
+        pass.dispatch_workgroups(grid[0], grid[1], grid[2]);
+    }
+
+    /// Sets every byte of `tensor` to zero.
+    pub fn clear(&mut self, tensor: &Tensor) {
+        self.pass = None;
+        self.encoder().clear_buffer(&tensor.buffer, tensor.offset, Some(tensor.bytes().next_multiple_of(4)));
+    }
+
+    /// Copies `from` into `to`, which has as many bytes.
+    pub fn copy(&mut self, from: &Tensor, to: &Tensor) {
+        assert_eq!(from.bytes(), to.bytes(), "a copy needs two tensors of one size");
+        self.pass = None;
+        let bytes = from.bytes();
+        self.encoder().copy_buffer_to_buffer(&from.buffer, from.offset, &to.buffer, to.offset, bytes);
+    }
+
+    /// Sends off what was recorded so far.
+    pub fn submit(&mut self) {
+        self.pass = None;
+        let Some(encoder) = self.encoder.take() else { return };
+        self.gpu.submit(encoder, &self.params);
+        self.params.clear();
+    }
+
+    fn encoder(&mut self) -> &mut wgpu::CommandEncoder {
+        let gpu = self.gpu;
+        self.encoder.get_or_insert_with(|| gpu.encoder())
+    }
+
+    fn pass(&mut self) -> &mut wgpu::ComputePass<'static> {
+        let gpu = self.gpu;
+        let encoder = self.encoder.get_or_insert_with(|| gpu.encoder());
+        self.pass.get_or_insert_with(|| encoder.begin_compute_pass(&Default::default()).forget_lifetime())
+    }
+
+    /// Bytes of uniform buffer that one submission may need.
+    pub(super) const PARAMS_BYTES: u64 = (MAX_DISPATCHES * PARAMS_STRIDE) as u64;
+}
+
+impl Drop for Recorder<'_> {
+    fn drop(&mut self) {
+        self.submit();
+    }
+}

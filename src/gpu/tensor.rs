@@ -1,0 +1,93 @@
+//! `Tensor`: a named range of a buffer, with shape and element type. No arithmetic.
+
+/// How the elements of a tensor are stored on the device.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Dtype {
+    /// 32-bit floats.
+    F32,
+    /// IEEE half precision, two per `u32`.
+    F16,
+    /// bfloat16 (the upper half of a 32-bit float), two per `u32`.
+    Bf16,
+    /// Indices.
+    U32,
+}
+
+impl Dtype {
+    /// Bytes of one element.
+    pub fn bytes(self) -> u64 {
+        match self {
+            Self::F32 | Self::U32 => 4,
+            Self::F16 | Self::Bf16 => 2,
+        }
+    }
+}
+
+/// A matrix on the device, rows one after another; a vector has one row.
+///
+/// Cloning copies the handle, not the data.
+#[derive(Debug, Clone)]
+pub struct Tensor {
+    pub(super) buffer: wgpu::Buffer,
+    pub(super) offset: u64,
+    rows: u32,
+    cols: u32,
+    dtype: Dtype,
+}
+
+impl Tensor {
+    pub(super) fn new(buffer: wgpu::Buffer, offset: u64, rows: u32, cols: u32, dtype: Dtype) -> Self {
+        Self { buffer, offset, rows, cols, dtype }
+    }
+
+    /// `[rows, columns]`.
+    pub fn dims(&self) -> [u32; 2] {
+        [self.rows, self.cols]
+    }
+
+    /// Number of rows.
+    pub fn rows(&self) -> u32 {
+        self.rows
+    }
+
+    /// Number of columns.
+    pub fn cols(&self) -> u32 {
+        self.cols
+    }
+
+    /// Rows times columns.
+    pub fn len(&self) -> u32 {
+        self.rows * self.cols
+    }
+
+    /// True if there is no element.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Element type.
+    pub fn dtype(&self) -> Dtype {
+        self.dtype
+    }
+
+    /// Size in bytes.
+    pub fn bytes(&self) -> u64 {
+        u64::from(self.rows) * u64::from(self.cols) * self.dtype.bytes()
+    }
+
+    /// The first `rows` rows, in another number of columns if that fits: activations are allocated once at their
+    /// largest size and used at the size of each batch.
+    pub fn view(&self, rows: u32, cols: u32) -> Self {
+        let view = Self { rows, cols, ..self.clone() };
+        assert!(view.bytes() <= self.bytes(), "a view of {rows}x{cols} does not fit {}x{}", self.rows, self.cols);
+        view
+    }
+
+    /// `rows` rows from row `first`; their first byte must be a multiple of 256, as WebGPU asks of a binding.
+    pub fn row_range(&self, first: u32, rows: u32) -> Self {
+        assert!(first + rows <= self.rows, "rows {first}..{} of {}", first + rows, self.rows);
+        let offset = self.offset + u64::from(first) * u64::from(self.cols) * self.dtype.bytes();
+        assert!(offset.is_multiple_of(256), "row {first} begins at byte {offset}, not at a multiple of 256");
+        Self { offset, rows, ..self.clone() }
+    }
+}

@@ -1,0 +1,116 @@
+//! Log-softmax-gather over chunks of the vocabulary. Records `shaders/logprob_*.wgsl`; the CPU twin is
+//! `reference::logprob`.
+
+use bytemuck::{Pod, Zeroable};
+
+use crate::gpu::{Bind, Kernel, Recorder, Tensor, item_grid, row_grid};
+
+/// Takes one chunk of logits (R,L), vocabulary entries `first_col..first_col + cols`, into `state` (R,8).
+///
+/// The logits become weights relative to the running maximum. With `pull` (R,H) its rows are rescaled to that maximum,
+/// and the caller adds weights times the chunk's rows of the head. `first_chunk` starts the state anew.
+pub fn logprob_forward(
+    rec: &mut Recorder<'_>,
+    labels: &Tensor,
+    logits: &Tensor,
+    first_col: u32,
+    cols: u32,
+    first_chunk: bool,
+    want_pull: bool,
+    state: &Tensor,
+    pull: &Tensor,
+) {
+    let [rows, ld] = logits.dims();
+    assert!(ld % 4 == 0 && cols <= ld, "{cols} columns in logits of width {ld}");
+    assert!(labels.len() >= rows && state.len() >= 8 * rows, "labels and state need one row per row of logits");
+    assert!(!want_pull || pull.rows() == rows, "pull needs the rows of logits");
+    let params = ForwardParams {
+        rows,
+        cols,
+        ld4: ld / 4,
+        first_col,
+        hidden4: pull.cols() / 4,
+        first_chunk: u32::from(first_chunk),
+        want_pull: u32::from(want_pull),
+    };
+    rec.dispatch(&FORWARD, &params, &[labels, logits, state, pull], row_grid(rows));
+}
+
+/// After the last chunk: `stats` (R,4) = log-probability, mean logit, entropy, 1 if the argmax is the label; and `pull`
+/// (R,H) becomes the derivative of the log-probability with respect to the hidden row, `label_rows` being w\[label\].
+pub fn logprob_finish(
+    rec: &mut Recorder<'_>,
+    labels: &Tensor,
+    state: &Tensor,
+    label_rows: &Tensor,
+    vocab: u32,
+    want_pull: bool,
+    stats: &Tensor,
+    pull: &Tensor,
+) {
+    let rows = stats.rows();
+    assert_eq!(stats.cols(), 4, "stats has four columns");
+    assert!(!want_pull || pull.dims() == label_rows.dims(), "pull needs the shape of label_rows");
+    let params = FinishParams { rows, hidden4: pull.cols() / 4, vocab, want_pull: u32::from(want_pull) };
+    rec.dispatch(&FINISH, &params, &[labels, state, label_rows, stats, pull], row_grid(rows));
+}
+
+/// Scales row r of `pull` (R,H) by `dlogp[sequence[r]]`: it becomes the gradient of the hidden row.
+pub fn logprob_backward(rec: &mut Recorder<'_>, dlogp: &Tensor, sequence: &Tensor, pull: &Tensor) {
+    let [rows, hidden] = pull.dims();
+    assert!(sequence.len() >= rows, "sequence needs one entry per row of pull");
+    let params = BackwardParams { rows, hidden4: hidden / 4 };
+    rec.dispatch(&BACKWARD, &params, &[dlogp, sequence, pull], item_grid(rows * hidden / 4, 64));
+}
+
+#[repr(C)]
+#[derive(Clone, Copy, Pod, Zeroable)]
+struct ForwardParams {
+    rows: u32,
+    cols: u32,
+    ld4: u32,
+    first_col: u32,
+    hidden4: u32,
+    first_chunk: u32,
+    want_pull: u32,
+}
+
+#[repr(C)]
+#[derive(Clone, Copy, Pod, Zeroable)]
+struct FinishParams {
+    rows: u32,
+    hidden4: u32,
+    vocab: u32,
+    want_pull: u32,
+}
+
+#[repr(C)]
+#[derive(Clone, Copy, Pod, Zeroable)]
+struct BackwardParams {
+    rows: u32,
+    hidden4: u32,
+}
+
+pub(super) static FORWARD: Kernel = Kernel {
+    name: "logprob_forward",
+    wgsl: concat!(
+        include_str!("../../shaders/lib/reduce.wgsl"),
+        include_str!("../../shaders/logprob_forward.wgsl"),
+    ),
+    params_bytes: size_of::<ForwardParams>(),
+    binds: &[Bind::Read, Bind::Write, Bind::Write, Bind::Write],
+};
+
+pub(super) static FINISH: Kernel = Kernel {
+    name: "logprob_finish",
+    wgsl: include_str!("../../shaders/logprob_finish.wgsl"),
+    params_bytes: size_of::<FinishParams>(),
+    binds: &[Bind::Read, Bind::Read, Bind::Read, Bind::Write, Bind::Write],
+};
+
+pub(super) static BACKWARD: Kernel = Kernel {
+    name: "logprob_backward",
+    wgsl: include_str!("../../shaders/logprob_backward.wgsl"),
+    params_bytes: size_of::<BackwardParams>(),
+    binds: &[Bind::Read, Bind::Read, Bind::Write],
+};

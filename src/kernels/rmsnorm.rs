@@ -1,0 +1,64 @@
+//! RMSNorm. Records `shaders/rmsnorm_{forward,backward}.wgsl`; the CPU twin is `reference::rmsnorm`.
+
+use bytemuck::{Pod, Zeroable};
+
+use crate::gpu::{Bind, Kernel, Recorder, Tensor, row_grid};
+
+/// Scales each row of `x` (R,C) to unit mean square, then by `gain` (C), into `y` (R,C).
+///
+/// Also writes `rstd` (R), which the backward pass reads. (Zhang & Sennrich 2019.)
+pub fn rmsnorm_forward(rec: &mut Recorder<'_>, x: &Tensor, gain: &Tensor, eps: f32, y: &Tensor, rstd: &Tensor) {
+    let [rows, cols] = x.dims();
+    assert_eq!(gain.len(), cols, "gain needs one entry per column of x");
+    assert_eq!(y.dims(), x.dims(), "y needs the shape of x");
+    assert!(rstd.len() >= rows, "rstd needs one entry per row of x");
+    assert_eq!(cols % 4, 0, "columns come in fours");
+    let params = ForwardParams { rows, cols4: cols / 4, eps };
+    rec.dispatch(&FORWARD, &params, &[x, gain, y, rstd], row_grid(rows));
+}
+
+/// Adds to `dx` (R,C) the gradient of `rmsnorm_forward` with respect to `x`, given `dy` (R,C).
+pub fn rmsnorm_backward(rec: &mut Recorder<'_>, dy: &Tensor, x: &Tensor, gain: &Tensor, rstd: &Tensor, dx: &Tensor) {
+    let [rows, cols] = x.dims();
+    assert_eq!(dy.dims(), x.dims(), "dy needs the shape of x");
+    assert_eq!(gain.len(), cols, "gain needs one entry per column of x");
+    assert!(rstd.len() >= rows, "rstd needs one entry per row of x");
+    assert_eq!(dx.dims(), x.dims(), "dx needs the shape of x");
+    let params = BackwardParams { rows, cols4: cols / 4 };
+    rec.dispatch(&BACKWARD, &params, &[dy, x, gain, rstd, dx], row_grid(rows));
+}
+
+#[repr(C)]
+#[derive(Clone, Copy, Pod, Zeroable)]
+struct ForwardParams {
+    rows: u32,
+    cols4: u32,
+    eps: f32,
+}
+
+#[repr(C)]
+#[derive(Clone, Copy, Pod, Zeroable)]
+struct BackwardParams {
+    rows: u32,
+    cols4: u32,
+}
+
+pub(super) static FORWARD: Kernel = Kernel {
+    name: "rmsnorm_forward",
+    wgsl: concat!(
+        include_str!("../../shaders/lib/reduce.wgsl"),
+        include_str!("../../shaders/rmsnorm_forward.wgsl"),
+    ),
+    params_bytes: size_of::<ForwardParams>(),
+    binds: &[Bind::Read, Bind::Read, Bind::Write, Bind::Write],
+};
+
+pub(super) static BACKWARD: Kernel = Kernel {
+    name: "rmsnorm_backward",
+    wgsl: concat!(
+        include_str!("../../shaders/lib/reduce.wgsl"),
+        include_str!("../../shaders/rmsnorm_backward.wgsl"),
+    ),
+    params_bytes: size_of::<BackwardParams>(),
+    binds: &[Bind::Read, Bind::Read, Bind::Read, Bind::Read, Bind::Write],
+};

@@ -1,0 +1,32 @@
+//! Kernels that read a weight exist once per storage type, from one text.
+
+use crate::gpu::{Dtype, Kernel};
+
+/// Three kernels from one file: weights as f32, as packed f16, as packed bf16. Binding 2 is the weight.
+macro_rules! per_dtype {
+    ($name:literal, $params:ty, $binds:expr) => {
+        per_dtype!(@all $name, $params, $binds, "f32", "f16", "bf16")
+    };
+    (@all $name:literal, $params:ty, $binds:expr, $($dtype:literal),+) => {
+        [$($crate::gpu::Kernel {
+            name: concat!($name, "_", $dtype),
+            wgsl: concat!(
+                include_str!(concat!("../../shaders/lib/weight_", $dtype, ".wgsl")),
+                include_str!(concat!("../../shaders/", $name, ".wgsl")),
+            ),
+            params_bytes: size_of::<$params>(),
+            binds: $binds,
+        }),+]
+    };
+}
+pub(super) use per_dtype;
+
+/// The one of three kernels for weights of this type.
+pub(super) fn for_dtype(kernels: &'static [Kernel; 3], dtype: Dtype) -> &'static Kernel {
+    match dtype {
+        Dtype::F32 => &kernels[0],
+        Dtype::F16 => &kernels[1],
+        Dtype::Bf16 => &kernels[2],
+        Dtype::U32 => unreachable!("a weight is never stored as indices"),
+    }
+}
