@@ -22,14 +22,15 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
         return;
     }
     let range = ranges[id.x];
-    // Long sums in f32 lose digits: the carry keeps what each addition rounds away (Kahan 1965).
+    // Sums of 32 tokens first: a long running sum in f32 would round away digits of every later token. (A compensated
+    // sum does not help, compilers simplify it away.)
     var sum = vec4<f32>();
-    var carry = vec4<f32>();
-    for (var t = range.x; t < range.y; t++) {
-        let term = stats[t] - carry;
-        let next = sum + term;
-        carry = (next - sum) - term;
-        sum = next;
+    for (var first = range.x; first < range.y; first += 32u) {
+        var part = vec4<f32>();
+        for (var t = first; t < min(first + 32u, range.y); t++) {
+            part += stats[t];
+        }
+        sum += part;
     }
     sums[id.x] = sum;
 }

@@ -6,6 +6,7 @@
 mod adamw;
 mod attention;
 mod embedding;
+mod fma_peak;
 mod logprob;
 mod matmul;
 mod pointwise;
@@ -20,6 +21,7 @@ pub use attention::{
     pack_spans,
 };
 pub use embedding::embedding;
+pub use fma_peak::{FMAS_PER_ROUND, fma_peak};
 pub use logprob::{logprob_backward, logprob_finish, logprob_forward};
 pub use matmul::{Store, matmul_backward_input, matmul_backward_weight, matmul_forward};
 pub use pointwise::{add, bias, gather_rows, scatter_rows, swiglu_backward, swiglu_forward};
@@ -38,6 +40,7 @@ pub fn all() -> Vec<&'static Kernel> {
         &attention::BACKWARD_DELTA,
         &attention::BACKWARD_Q,
         &attention::BACKWARD_KV,
+        &fma_peak::FMA_PEAK,
         &logprob::FORWARD,
         &logprob::FINISH,
         &logprob::BACKWARD,

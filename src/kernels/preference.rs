@@ -94,7 +94,8 @@ pub fn preference(
     let params = PreferenceParams {
         pairs: sequences / 2,
         beta: settings.beta,
-        label_smoothing: settings.label_smoothing,
+        // Only robust reads it, and it divides by 1 - 2e.
+        label_smoothing: if settings.weights.robust == 0.0 { 0.0 } else { settings.label_smoothing },
         share,
         weights: settings.weights,
     };

@@ -1,0 +1,12 @@
+//! The arithmetic of `shaders/fma_peak.wgsl`, to see that the loop was really run.
+
+/// What invocation `index` writes after `rounds` rounds of 4 steps `x = x * factor + factor` on 8 chains of 4 equal
+/// components each, which start at index, index + 1, .. index + 7; the sum over all 32 components.
+pub fn fma_peak(index: usize, rounds: u32, factor: f64) -> f64 {
+    (0..8)
+        .map(|chain| {
+            let start = (index + chain) as f64;
+            4.0 * (0..4 * rounds).fold(start, |x, _| x * factor + factor)
+        })
+        .sum()
+}

@@ -1,0 +1,632 @@
+//! The CPU twins, proved against the definition of a derivative and against formulas written out another way.
+//!
+//! Everything is f64 and no GPU is needed; `tests/kernels.rs` compares the kernels with the twins proved here.
+
+use pairtune::reference::{
+    self, AdamW, AttentionShape, LogProb, LogProbState, LossWeights, Preference, PreferenceSettings, Span,
+};
+
+const EPS: f64 = 1e-6;
+
+/// Central differences at the step used lose about ten digits to rounding and truncation together.
+const DERIVATIVE: f64 = 1e-8;
+/// Two ways of computing the same thing in f64.
+const ROUNDING: f64 = 1e-12;
+
+// Embedding.
+
+#[test]
+fn embedding_copies_the_rows_of_the_ids() {
+    let table = [0.0, 0.1, 0.2, 1.0, 1.1, 1.2, 2.0, 2.1, 2.2];
+    let got = reference::embedding(&table, &[2, 0, 2], 3);
+    assert_eq!(got, [2.0, 2.1, 2.2, 0.0, 0.1, 0.2, 2.0, 2.1, 2.2]);
+}
+
+// RMSNorm.
+
+#[test]
+fn rmsnorm_forward_has_unit_mean_square() {
+    // A mean square of (9 + 16) / 2 and an eps that counts: rstd = 1 / sqrt(12.5 + 3.5) = 1/4.
+    let got = reference::rmsnorm_forward(&[3.0, -4.0, 0.0, 0.0], &[2.0, 0.5], 3.5);
+    assert_close("y", &got.y, &[1.5, -0.5, 0.0, 0.0], ROUNDING);
+    assert_close("rstd", &got.rstd, &[0.25, 1.0 / 3.5_f64.sqrt()], ROUNDING);
+}
+
+#[test]
+fn rmsnorm_backward_is_the_derivative_of_forward() {
+    let (x, gain, dy) = (random(3 * 7, 1), random(7, 2), random(3 * 7, 3));
+    let forward = reference::rmsnorm_forward(&x, &gain, EPS);
+    let dx = reference::rmsnorm_backward(&dy, &x, &gain, &forward.rstd);
+
+    let loss_of_x = |x: &[f64]| dot(&dy, &reference::rmsnorm_forward(x, &gain, EPS).y);
+    assert_close("dx", &dx, &numeric_gradient(loss_of_x, &x), DERIVATIVE);
+}
+
+// Matrix products.
+
+#[test]
+fn matmul_forward_multiplies_by_the_transpose() {
+    let x = [1.0, 2.0, 3.0, 4.0, 5.0, 6.0];
+    let w = [1.0, 0.0, -1.0];
+    assert_eq!(reference::matmul_forward(&x, &w, 2, 1, 3), [-2.0, -2.0]);
+    assert_eq!(reference::matmul_forward(&x, &[1.0, 10.0], 3, 1, 2), [21.0, 43.0, 65.0]);
+}
+
+#[test]
+fn matmul_backward_is_the_derivative_of_forward() {
+    let (m, n, k) = (3, 5, 7);
+    let (x, w, dy) = (random(m * k, 4), random(n * k, 5), random(m * n, 6));
+
+    let loss_of_x = |x: &[f64]| dot(&dy, &reference::matmul_forward(x, &w, m, n, k));
+    let dx = reference::matmul_backward_input(&dy, &w, m, n, k);
+    assert_close("dx", &dx, &numeric_gradient(loss_of_x, &x), DERIVATIVE);
+
+    let loss_of_w = |w: &[f64]| dot(&dy, &reference::matmul_forward(&x, w, m, n, k));
+    let dw = reference::matmul_backward_weight(&dy, &x, m, n, k);
+    assert_close("dw", &dw, &numeric_gradient(loss_of_w, &w), DERIVATIVE);
+}
+
+// Rotary positions.
+
+#[test]
+fn rope_turns_the_two_halves_of_a_head() {
+    // Angles of 90 degrees for column pair 0 and 180 degrees for column pair 1, at position 1 only.
+    let table = [[1.0, 0.0], [1.0, 0.0], [0.0, 1.0], [-1.0, 0.0]];
+    let x = [1.0, 2.0, 3.0, 4.0];
+    assert_eq!(reference::rope(&x, &table, &[1], 1, 4, 1.0), [-3.0, -2.0, 1.0, -4.0]);
+    assert_eq!(reference::rope(&x, &table, &[0], 1, 4, 1.0), x);
+}
+
+#[test]
+fn rope_with_direction_minus_one_is_inverse_and_adjoint() {
+    let (heads, head_dim) = (3, 6);
+    let positions = [0, 1, 2, 2, 4];
+    let table = rope_table(5, head_dim);
+    let size = positions.len() * heads * head_dim;
+    let (x, dy) = (random(size, 7), random(size, 8));
+    let rope = |x: &[f64], direction| reference::rope(x, &table, &positions, heads, head_dim, direction);
+
+    assert_close("inverse", &rope(&rope(&x, 1.0), -1.0), &x, ROUNDING);
+    assert_close("adjoint", &[dot(&rope(&x, 1.0), &dy)], &[dot(&x, &rope(&dy, -1.0))], ROUNDING);
+    let loss_of_x = |x: &[f64]| dot(&dy, &rope(x, 1.0));
+    assert_close("dx", &rope(&dy, -1.0), &numeric_gradient(loss_of_x, &x), DERIVATIVE);
+}
+
+#[test]
+fn rope_makes_scores_depend_on_distance_only() {
+    let table = rope_table(9, 6);
+    let (q, k) = (random(6, 9), random(6, 10));
+    let score = |q_position, k_position| {
+        let q = reference::rope(&q, &table, &[q_position], 1, 6, 1.0);
+        let k = reference::rope(&k, &table, &[k_position], 1, 6, 1.0);
+        dot(&q, &k)
+    };
+    assert_close("score", &[score(8, 5)], &[score(4, 1)], ROUNDING);
+}
+
+/// The usual table, (positions, D/2): the angle of column pair i at position p is `p base^(-2i/D)`.
+fn rope_table(positions: usize, head_dim: usize) -> Vec<[f64; 2]> {
+    let angle = |p: usize, i: usize| p as f64 * 100_f64.powf(-2.0 * i as f64 / head_dim as f64);
+    let entries = (0..positions).flat_map(|p| (0..head_dim / 2).map(move |i| (p, i)));
+    entries.map(|(p, i)| [angle(p, i).cos(), angle(p, i).sin()]).collect()
+}
+
+// Attention.
+
+/// One query group of two heads per key head; an odd head size; a scale that is not the usual one.
+const SHAPE: AttentionShape = AttentionShape { heads: 4, kv_heads: 2, head_dim: 3, scale: 0.7, first_row: 0 };
+const Q_COLS: usize = SHAPE.heads * SHAPE.head_dim;
+const KV_COLS: usize = SHAPE.kv_heads * SHAPE.head_dim;
+
+/// Rows of prompt, chosen and rejected of the pairs in the attention tests; the second has no prompt.
+const PAIRS: [[usize; 3]; 3] = [[3, 2, 3], [0, 2, 1], [2, 3, 1]];
+
+#[test]
+fn attention_forward_is_a_masked_softmax() {
+    check_attention_forward(&pair_spans(&PAIRS), 0);
+}
+
+#[test]
+fn attention_forward_with_a_sliding_window() {
+    check_attention_forward(&window_spans(4), 0);
+}
+
+#[test]
+fn attention_forward_of_few_queries_after_many_keys() {
+    let spans = pair_spans(&PAIRS);
+    check_attention_forward(&spans[12..], 12);
+    check_attention_forward(&spans[5..9], 5);
+}
+
+/// Compares with softmax over a full score matrix in which everything unseen has weight zero.
+#[track_caller]
+fn check_attention_forward(spans: &[Span], first_row: usize) {
+    let shape = AttentionShape { first_row, ..SHAPE };
+    let key_rows = first_row + spans.len();
+    let (q, k, v) = attention_inputs(spans.len(), key_rows);
+    let got = reference::attention_forward(&q, &k, &v, spans, shape);
+
+    let mut out = vec![0.0; q.len()];
+    let mut lse = vec![0.0; spans.len() * shape.heads];
+    for (i, span) in spans.iter().enumerate() {
+        for h in 0..shape.heads {
+            let query = &q[i * Q_COLS + h * shape.head_dim..][..shape.head_dim];
+            let key_columns = |row: usize| row * KV_COLS + (h / 2) * shape.head_dim;
+            let mut weights = vec![0.0; key_rows];
+            for (row, weight) in weights.iter_mut().enumerate() {
+                let causal = row >= span.start && row <= first_row + i;
+                if causal && (row < span.hole_start || row >= span.hole_end) {
+                    *weight = (shape.scale * dot(query, &k[key_columns(row)..][..shape.head_dim])).exp();
+                }
+            }
+            let sum: f64 = weights.iter().sum();
+            lse[i * shape.heads + h] = sum.ln();
+            for (row, weight) in weights.iter().enumerate() {
+                for c in 0..shape.head_dim {
+                    out[i * Q_COLS + h * shape.head_dim + c] += weight / sum * v[key_columns(row) + c];
+                }
+            }
+        }
+    }
+    assert_close("out", &got.out, &out, ROUNDING);
+    assert_close("lse", &got.lse, &lse, ROUNDING);
+}
+
+#[test]
+fn attention_over_a_hole_equals_the_sequence_on_its_own() {
+    // Rows 0..3 are the prompt, 3..5 the chosen completion, 5..8 the rejected one.
+    let (q, k, v) = attention_inputs(8, 8);
+    let packed = reference::attention_forward(&q, &k, &v, &pair_spans(&PAIRS[..1]), SHAPE);
+
+    let rejected = [0, 1, 2, 5, 6, 7];
+    let [q, k, v] = [(&q, Q_COLS), (&k, KV_COLS), (&v, KV_COLS)].map(|(x, c)| reference::gather_rows(x, &rejected, c));
+    let alone = reference::attention_forward(&q, &k, &v, &[Span { start: 0, hole_start: 0, hole_end: 0 }; 6], SHAPE);
+    assert_close("out", &reference::gather_rows(&packed.out, &rejected, Q_COLS), &alone.out, ROUNDING);
+    assert_close("lse", &reference::gather_rows(&packed.lse, &rejected, SHAPE.heads), &alone.lse, ROUNDING);
+}
+
+#[test]
+fn attention_forward_survives_large_scores() {
+    let (q, k, v) = attention_inputs(8, 8);
+    let shape = AttentionShape { scale: 1e5, ..SHAPE };
+    let got = reference::attention_forward(&q, &k, &v, &pair_spans(&PAIRS[..1]), shape);
+    assert!(got.out.iter().chain(&got.lse).all(|x| x.is_finite()), "large scores must not overflow");
+}
+
+#[test]
+fn attention_backward_is_the_derivative_of_forward() {
+    check_attention_backward(&pair_spans(&PAIRS), 0);
+}
+
+#[test]
+fn attention_backward_with_a_sliding_window() {
+    check_attention_backward(&window_spans(4), 0);
+}
+
+#[test]
+fn attention_backward_of_few_queries_after_many_keys() {
+    check_attention_backward(&pair_spans(&PAIRS)[5..9], 5);
+}
+
+#[track_caller]
+fn check_attention_backward(spans: &[Span], first_row: usize) {
+    let shape = AttentionShape { first_row, ..SHAPE };
+    let (q, k, v) = attention_inputs(spans.len(), first_row + spans.len());
+    let dout = random(q.len(), 14);
+    let forward = reference::attention_forward(&q, &k, &v, spans, shape);
+    let delta = reference::attention_backward_delta(&dout, &forward.out, shape.heads, shape.head_dim);
+    let dq = reference::attention_backward_q(&dout, &q, &k, &v, &forward.lse, &delta, spans, shape);
+    let (dk, dv) = reference::attention_backward_kv(&dout, &q, &k, &v, &forward.lse, &delta, spans, shape);
+
+    let loss = |q: &[f64], k: &[f64], v: &[f64]| dot(&dout, &reference::attention_forward(q, k, v, spans, shape).out);
+    assert_close("dq", &dq, &numeric_gradient(|q| loss(q, &k, &v), &q), DERIVATIVE);
+    assert_close("dk", &dk, &numeric_gradient(|k| loss(&q, k, &v), &k), DERIVATIVE);
+    assert_close("dv", &dv, &numeric_gradient(|v| loss(&q, &k, v), &v), DERIVATIVE);
+}
+
+#[test]
+fn attention_backward_delta_sums_each_head() {
+    let (dout, out) = ([1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0], [1.0, -1.0, 2.0, 0.5, 0.0, 1.0, 1.0, 1.0]);
+    assert_eq!(reference::attention_backward_delta(&dout, &out, 2, 2), [-1.0, 8.0, 6.0, 15.0]);
+}
+
+fn attention_inputs(query_rows: usize, key_rows: usize) -> (Vec<f64>, Vec<f64>, Vec<f64>) {
+    (random(query_rows * Q_COLS, 11), random(key_rows * KV_COLS, 12), random(key_rows * KV_COLS, 13))
+}
+
+/// Spans of pairs laid out one after the other as prompt, chosen, rejected.
+fn pair_spans(pairs: &[[usize; 3]]) -> Vec<Span> {
+    let mut spans = Vec::new();
+    for [prompt, chosen, rejected] in pairs {
+        let start = spans.len();
+        let (chosen_start, rejected_start) = (start + prompt, start + prompt + chosen);
+        let shared = Span { start, hole_start: start, hole_end: start };
+        spans.extend(vec![shared; prompt + chosen]);
+        spans.extend(vec![Span { start, hole_start: chosen_start, hole_end: rejected_start }; *rejected]);
+    }
+    spans
+}
+
+/// The spans of [`PAIRS`], narrowed to the last `window` packed rows; some then start inside their hole.
+fn window_spans(window: usize) -> Vec<Span> {
+    let mut spans = pair_spans(&PAIRS);
+    for (row, span) in spans.iter_mut().enumerate() {
+        span.start = span.start.max((row + 1).saturating_sub(window));
+    }
+    spans
+}
+
+// Element-wise operations and row gathering.
+
+#[test]
+fn add_and_bias() {
+    assert_eq!(reference::add(&[1.0, 2.0, 3.0], &[10.0, -20.0, 0.5]), [11.0, -18.0, 3.5]);
+    assert_eq!(reference::bias(&[1.0, 2.0, 3.0, 4.0, 5.0, 6.0], &[10.0, 20.0, 30.0]), [11., 22., 33., 14., 25., 36.]);
+}
+
+#[test]
+fn swiglu_forward_is_silu_times_up() {
+    let (gate, up) = (random(9, 15), random(9, 16));
+    let want: Vec<f64> = gate.iter().zip(&up).map(|(g, u)| g / (1.0 + (-g).exp()) * u).collect();
+    assert_close("y", &reference::swiglu_forward(&gate, &up), &want, ROUNDING);
+    // Gates far out: silu goes to 0 on the left and to the gate itself on the right.
+    assert_close("far", &reference::swiglu_forward(&[-1e4, 1e4], &[2.0, 2.0]), &[0.0, 2e4], ROUNDING);
+}
+
+#[test]
+fn swiglu_backward_is_the_derivative_of_forward() {
+    let gate: Vec<f64> = random(9, 17).iter().map(|g| 5.0 * g).collect();
+    let (up, dy) = (random(9, 18), random(9, 19));
+    let got = reference::swiglu_backward(&dy, &gate, &up);
+
+    let loss_of_gate = |gate: &[f64]| dot(&dy, &reference::swiglu_forward(gate, &up));
+    assert_close("dgate", &got.dgate, &numeric_gradient(loss_of_gate, &gate), DERIVATIVE);
+    let loss_of_up = |up: &[f64]| dot(&dy, &reference::swiglu_forward(&gate, up));
+    assert_close("dup", &got.dup, &numeric_gradient(loss_of_up, &up), DERIVATIVE);
+
+    let far = reference::swiglu_backward(&[1.0, 1.0], &[-1e4, 1e4], &[2.0, 2.0]);
+    assert_close("far dgate", &far.dgate, &[0.0, 2.0], ROUNDING);
+    assert_close("far dup", &far.dup, &[0.0, 1e4], ROUNDING);
+}
+
+#[test]
+fn scatter_rows_is_the_adjoint_of_gather_rows() {
+    // Row 4 is gathered three times, rows 0 and 3 never.
+    let (rows, total_rows, cols) = ([4, 1, 4, 2, 4], 6, 3);
+    let (x, dy) = (random(total_rows * cols, 20), random(rows.len() * cols, 21));
+    let y = reference::gather_rows(&x, &rows, cols);
+    let dx = reference::scatter_rows(&dy, &rows, total_rows, cols);
+    assert_eq!(y[3..6], x[3..6]);
+    assert_eq!(dx[3..6], dy[3..6]);
+    assert_close("adjoint", &[dot(&y, &dy)], &[dot(&x, &dx)], ROUNDING);
+
+    let loss_of_x = |x: &[f64]| dot(&dy, &reference::gather_rows(x, &rows, cols));
+    assert_close("dx", &dx, &numeric_gradient(loss_of_x, &x), DERIVATIVE);
+}
+
+// Log-probabilities.
+
+const VOCAB: usize = 17;
+const HIDDEN: usize = 5;
+/// A label in the first and in the last column, one that is repeated, and one in between.
+const LABELS: [u32; 5] = [0, 16, 7, 7, 11];
+
+#[test]
+fn logprob_matches_the_direct_formulas() {
+    for chunk in [1, 3, 5, 7, VOCAB] {
+        check_logprob(&random(LABELS.len() * HIDDEN, 22), chunk);
+    }
+}
+
+#[test]
+fn logprob_survives_large_logits() {
+    let hidden_rows: Vec<f64> = random(LABELS.len() * HIDDEN, 23).iter().map(|h| 1000.0 * h).collect();
+    for chunk in [1, 3, VOCAB] {
+        check_logprob(&hidden_rows, chunk);
+    }
+}
+
+/// Compares every result of the chunked pass with softmax written out over the whole vocabulary.
+#[track_caller]
+fn check_logprob(hidden_rows: &[f64], chunk: usize) {
+    let head = random(VOCAB * HIDDEN, 24);
+    let (got, pull) = logprob_in_chunks(hidden_rows, &head, chunk);
+    let logits = reference::matmul_forward(hidden_rows, &head, LABELS.len(), VOCAB, HIDDEN);
+    for (r, row) in logits.chunks_exact(VOCAB).enumerate() {
+        let label = LABELS[r] as usize;
+        let max = row.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+        let lse = max + row.iter().map(|x| (x - max).exp()).sum::<f64>().ln();
+        let p: Vec<f64> = row.iter().map(|x| (x - lse).exp()).collect();
+        let entropy: f64 = row.iter().zip(&p).map(|(x, p)| p * (lse - x)).sum();
+        let expected_row = reference::matmul_backward_input(&p, &head, 1, VOCAB, HIDDEN);
+        let want_pull: Vec<f64> = head[label * HIDDEN..].iter().zip(&expected_row).map(|(w, e)| w - e).collect();
+
+        assert_close("logp", &got.logp[r..=r], &[row[label] - lse], ROUNDING * max.abs().max(1.0));
+        assert_close("lse", &got.lse[r..=r], &[lse], ROUNDING);
+        assert_close("mean_logit", &got.mean_logit[r..=r], &[row.iter().sum::<f64>() / VOCAB as f64], ROUNDING);
+        assert_close("entropy", &got.entropy[r..=r], &[entropy], ROUNDING * max.abs().max(1.0));
+        assert_eq!(got.correct[r] == 1.0, row[label] == max, "correct of row {r}");
+        assert_close("pull", &pull[r * HIDDEN..][..HIDDEN], &want_pull, ROUNDING * max.abs().max(1.0));
+    }
+}
+
+#[test]
+fn logprob_backward_is_the_derivative_of_forward() {
+    let (hidden_rows, head) = (random(LABELS.len() * HIDDEN, 25), random(VOCAB * HIDDEN, 26));
+    let dlogp = random(LABELS.len(), 27);
+    for chunk in [1, 3, 7, VOCAB] {
+        let (_, pull) = logprob_in_chunks(&hidden_rows, &head, chunk);
+        let dh = reference::logprob_backward(&dlogp, &pull, HIDDEN);
+        let loss = |hidden_rows: &[f64]| dot(&dlogp, &logprob_in_chunks(hidden_rows, &head, chunk).0.logp);
+        assert_close("dh", &dh, &numeric_gradient(loss, &hidden_rows), DERIVATIVE);
+    }
+}
+
+#[test]
+fn logprob_argmax_is_the_first_of_equals() {
+    // Columns 1 and 3 are equal and largest: the label in column 1 is right, the one in column 3 is not.
+    let row = [-3.0, -1.0, -2.0, -1.0, -5.0];
+    for chunk in [1, 2, 3, 5] {
+        let mut state = LogProbState::new(2);
+        let mut pull = [0.0; 2];
+        for first in (0..row.len()).step_by(chunk) {
+            let columns = &row[first..(first + chunk).min(row.len())];
+            reference::logprob_forward(&[columns, columns].concat(), first, &[1, 3], &mut state, &mut pull, 1);
+        }
+        assert_eq!(state.best_index, [1, 1]);
+        assert_eq!((&state.best[..], &state.label_logit[..]), (&[-1.0; 2][..], &[-1.0; 2][..]));
+        let got = reference::logprob_finish(&state, &[0.0; 2], &[1, 3], row.len(), &mut pull);
+        assert_eq!(got.correct, [1.0, 0.0]);
+    }
+}
+
+/// The whole pass with chunks of `chunk` columns: the results, and the finished pull (R,H).
+fn logprob_in_chunks(hidden_rows: &[f64], head: &[f64], chunk: usize) -> (LogProb, Vec<f64>) {
+    let rows = LABELS.len();
+    let mut state = LogProbState::new(rows);
+    let mut pull = vec![0.0; rows * HIDDEN];
+    for (i, head) in head.chunks(chunk * HIDDEN).enumerate() {
+        let cols = head.len() / HIDDEN;
+        let logits = reference::matmul_forward(hidden_rows, head, rows, cols, HIDDEN);
+        let weights = reference::logprob_forward(&logits, i * chunk, &LABELS, &mut state, &mut pull, HIDDEN);
+        pull = reference::add(&pull, &reference::matmul_backward_input(&weights, head, rows, cols, HIDDEN));
+    }
+    let label_rows = reference::embedding(head, &LABELS, HIDDEN);
+    let result = reference::logprob_finish(&state, &label_rows, &LABELS, VOCAB, &mut pull);
+    (result, pull)
+}
+
+// Preference losses.
+
+const ABSENT: LossWeights = LossWeights { sigmoid: 0.0, ipo: 0.0, hinge: 0.0, robust: 0.0, apo_zero: 0.0, sft: 0.0 };
+const SIGMOID: LossWeights = LossWeights { sigmoid: 1.0, ..ABSENT };
+const IPO: LossWeights = LossWeights { ipo: 1.0, ..ABSENT };
+const HINGE: LossWeights = LossWeights { hinge: 1.0, ..ABSENT };
+const ROBUST: LossWeights = LossWeights { robust: 1.0, ..ABSENT };
+const APO_ZERO: LossWeights = LossWeights { apo_zero: 1.0, ..ABSENT };
+const SFT: LossWeights = LossWeights { sft: 1.0, ..ABSENT };
+const MIXED: LossWeights = LossWeights { sigmoid: 0.8, ipo: 0.03, hinge: 0.4, robust: 1.5, apo_zero: 0.6, sft: 0.5 };
+
+/// Three pairs whose losses were computed from TRL's formulas in plain Python, to six digits, at beta 0.1.
+const LOGPS: [f64; 6] = [-12.0, -30.5, -8.25, -15.0, -28.0, -9.75];
+const REFERENCE: [f64; 6] = [-13.0, -29.0, -8.0, -14.0, -27.5, -11.0];
+const LENGTHS: [u32; 6] = [5, 10, 3, 6, 8, 4];
+/// The second chosen sequence has no token before its completion, so that one token is not scored.
+const SCORED: [u32; 6] = [5, 9, 3, 6, 7, 4];
+
+#[test]
+fn preference_losses_match_trl() {
+    for (name, weights, want) in [
+        ("sigmoid", SIGMOID, 0.704498),
+        ("hinge", HINGE, 1.016667),
+        ("ipo", IPO, 25.488484),
+        ("robust", ROBUST, 0.706581),
+        ("apo_zero", APO_ZERO, 1.004144),
+        ("sft", SFT, (12.0 + 30.5 + 8.25) / 17.0),
+    ] {
+        // The values were printed with six decimals, so half of the last is the tolerance.
+        let loss = preference(&LOGPS, 0.1, weights).loss;
+        assert!((loss - want).abs() <= 5.1e-7, "{name}: got {loss}, want {want}");
+    }
+}
+
+#[test]
+fn preference_metrics_match_trl() {
+    let got = preference(&LOGPS, 0.1, SIGMOID);
+    assert_close("chosen_reward", &[got.chosen_reward], &[-0.025], ROUNDING);
+    assert_close("rejected_reward", &[got.rejected_reward], &[-0.025 / 3.0], ROUNDING);
+    assert_close("margin", &[got.margin], &[-0.05 / 3.0], ROUNDING);
+    assert_close("accuracy", &[got.accuracy], &[1.0 / 3.0], ROUNDING);
+    // The metrics do not depend on the loss.
+    assert_eq!(preference(&LOGPS, 0.1, SFT).margin, got.margin);
+}
+
+#[test]
+fn preference_of_the_reference_itself_has_no_winner() {
+    let got = preference(&REFERENCE, 0.1, SIGMOID);
+    assert_eq!((got.accuracy, got.margin), (0.0, 0.0));
+    assert_close("loss", &[got.loss], &[2_f64.ln()], ROUNDING);
+}
+
+#[test]
+fn preference_dlogp_is_the_derivative_of_loss() {
+    let all = [SIGMOID, IPO, HINGE, ROBUST, APO_ZERO, SFT, MIXED];
+    for (name, weights) in ["sigmoid", "ipo", "hinge", "robust", "apo_zero", "sft", "mixed"].into_iter().zip(all) {
+        // With beta 0.7 the first pair, d = 2, is beyond the kink of the hinge and the others are before it.
+        for beta in [0.1, 0.7] {
+            let got = preference(&LOGPS, beta, weights).dlogp;
+            let want = numeric_gradient(|logps| preference(logps, beta, weights).loss, &LOGPS);
+            assert_close(name, &got, &want, DERIVATIVE);
+            assert!(got.iter().any(|d| *d != 0.0), "{name} must pull somewhere");
+        }
+    }
+}
+
+#[test]
+fn preference_loss_is_the_weighted_sum() {
+    let parts = [(0.8, SIGMOID), (0.03, IPO), (0.4, HINGE), (1.5, ROBUST), (0.6, APO_ZERO), (0.5, SFT)];
+    let mut loss = 0.0;
+    let mut dlogp = vec![0.0; LOGPS.len()];
+    for (weight, weights) in parts {
+        let part = preference(&LOGPS, 0.3, weights);
+        loss += weight * part.loss;
+        dlogp.iter_mut().zip(part.dlogp).for_each(|(sum, d)| *sum += weight * d);
+    }
+    let got = preference(&LOGPS, 0.3, MIXED);
+    assert_close("loss", &[got.loss], &[loss], ROUNDING);
+    assert_close("dlogp", &got.dlogp, &dlogp, ROUNDING);
+}
+
+#[test]
+fn preference_hinge_has_no_slope_at_its_kink() {
+    // d = 2 in the first pair and beta 0.5: 1 - beta d is exactly 0. The other two pairs pull with beta / 3.
+    let got = preference(&LOGPS, 0.5, HINGE);
+    let pull = 0.5 / 3.0;
+    assert_close("dlogp", &got.dlogp, &[0.0, -pull, -pull, 0.0, pull, pull], ROUNDING);
+}
+
+#[test]
+fn preference_survives_large_margins() {
+    let logps = [-1e6, -10.0, -8.0, -10.0, -1e6, -11.0];
+    for weights in [SIGMOID, IPO, HINGE, ROBUST, APO_ZERO, MIXED] {
+        let got = preference(&logps, 1.0, weights);
+        assert!(got.loss.is_finite() && got.dlogp.iter().all(|d| d.is_finite()), "{weights:?} gives {got:?}");
+    }
+    // The first pair is wrong by c - r = -999991, the second is right by as much, the third has d = 0.
+    let got = preference(&logps, 1.0, SIGMOID);
+    assert_close("loss", &[got.loss], &[(999_991.0 + 2_f64.ln()) / 3.0], ROUNDING);
+    assert_close("dlogp", &got.dlogp, &[-1.0 / 3.0, 0.0, -0.5 / 3.0, 1.0 / 3.0, 0.0, 0.5 / 3.0], ROUNDING);
+}
+
+#[test]
+fn preference_counts_an_empty_completion_as_one_token() {
+    let settings = PreferenceSettings { beta: 0.5, label_smoothing: 0.0, weights: LossWeights { sft: 1.0, ..IPO } };
+    let got = reference::preference(&[3.0, 1.0], &[0.0, 0.0], &[0, 0], &[0, 0], &settings);
+    // ipo: (3 - 1 - 1)^2 = 1 with slope 2; sft: -3 / 1 with slope -1.
+    assert_eq!((got.loss, got.dlogp), (-2.0, vec![1.0, -2.0]));
+}
+
+#[test]
+fn sequence_sum_adds_the_tokens_of_each_sequence() {
+    let got = reference::sequence_sum(&[1.0, 2.0, 4.0, 8.0, 16.0], &[2, 0, 2, 0, 3], 5);
+    assert_eq!(got, [10.0, 0.0, 5.0, 16.0, 0.0]);
+}
+
+/// The three pairs with the given policy; label smoothing 0.1, which only `robust` may read.
+fn preference(logps: &[f64], beta: f64, weights: LossWeights) -> Preference {
+    let settings = PreferenceSettings { beta, label_smoothing: 0.1, weights };
+    reference::preference(logps, &REFERENCE, &LENGTHS, &SCORED, &settings)
+}
+
+// Optimiser.
+
+const SETTINGS: AdamW = AdamW {
+    learning_rate: 0.1,
+    beta1: 0.9,
+    beta2: 0.999,
+    epsilon: 1e-8,
+    weight_decay: 0.01,
+    max_grad_norm: 1.0,
+    step: 1,
+};
+
+#[test]
+fn grad_norm_is_the_root_of_the_sum_of_squares() {
+    assert_eq!(reference::grad_norm(&[2.0, -3.0, 6.0]), 7.0);
+    assert_eq!(reference::grad_norm(&[]), 0.0);
+}
+
+#[test]
+fn adamw_two_steps_by_hand() {
+    // From 1 with gradients 0.5 and -0.25: computed with 40 decimal digits from the formulas of the paper.
+    check_adamw([0.5, 0.25], 1.0, [(0.899000002, 0.05, 0.00025), (0.8714672987058462, 0.02, 0.00031225)]);
+}
+
+#[test]
+fn adamw_clips_by_the_norm_over_all_tensors() {
+    // The norm belongs to all tensors, of which this is one: 4 in the first step, which clips the gradient to 1/8.
+    let first = (0.8990000080000014, 0.012499996875000781, 1.562499218750297e-5);
+    let second = (0.9347113681610419, -0.013750002812499297, 7.810936719531543e-5);
+    check_adamw([4.0, 0.25], 1.0, [first, second]);
+}
+
+#[test]
+fn adamw_without_clipping() {
+    check_adamw([4.0, 0.25], 0.0, [(0.899000002, 0.05, 0.00025), (0.8714672987058462, 0.02, 0.00031225)]);
+}
+
+/// Two steps with gradients 0.5 and -0.25, after each of which parameter, m and v must be as given.
+#[track_caller]
+fn check_adamw(norms: [f64; 2], max_grad_norm: f64, want: [(f64, f64, f64); 2]) {
+    let (mut param, mut m, mut v) = ([1.0], [0.0], [0.0]);
+    for (i, (param_want, m_want, v_want)) in want.into_iter().enumerate() {
+        let settings = AdamW { step: i as u32 + 1, max_grad_norm, ..SETTINGS };
+        reference::adamw(&mut param, &[[0.5, -0.25][i]], &mut m, &mut v, norms[i], &settings);
+        assert_close("param", &param, &[param_want], 1e-14);
+        assert_close("m", &m, &[m_want], 1e-15);
+        assert_close("v", &v, &[v_want], 1e-15);
+    }
+}
+
+#[test]
+fn adamw_with_zero_gradient_only_decays() {
+    let (mut param, mut m, mut v) = ([1.0, -2.0], [0.0; 2], [0.0; 2]);
+    reference::adamw(&mut param, &[0.0; 2], &mut m, &mut v, 0.0, &SETTINGS);
+    assert_close("param", &param, &[0.999, -1.998], ROUNDING);
+}
+
+#[test]
+fn adamw_refuses_a_norm_that_is_not_finite() {
+    for norm in [f64::NAN, f64::INFINITY] {
+        let (mut param, mut m, mut v) = ([1.0, 2.0], [0.1, 0.2], [0.3, 0.4]);
+        reference::adamw(&mut param, &[1.0, f64::NAN], &mut m, &mut v, norm, &SETTINGS);
+        assert_eq!((param, m, v), ([1.0, 2.0], [0.1, 0.2], [0.3, 0.4]));
+    }
+}
+
+// Helpers.
+
+/// The gradient of `f` at `x` by central differences.
+fn numeric_gradient(f: impl Fn(&[f64]) -> f64, x: &[f64]) -> Vec<f64> {
+    let mut x = x.to_vec();
+    let mut gradient = Vec::with_capacity(x.len());
+    for i in 0..x.len() {
+        let centre = x[i];
+        // The cube root of f64's epsilon balances truncation against rounding.
+        let step = f64::EPSILON.cbrt() * centre.abs().max(1.0);
+        x[i] = centre + step;
+        let above = f(&x);
+        x[i] = centre - step;
+        let below = f(&x);
+        x[i] = centre;
+        gradient.push((above - below) / (2.0 * step));
+    }
+    gradient
+}
+
+/// Fails unless each element of `got` is within `tolerance`, relative to the larger of 1 and its size, of `want`.
+#[track_caller]
+fn assert_close(name: &str, got: &[f64], want: &[f64], tolerance: f64) {
+    assert_eq!(got.len(), want.len(), "{name}: number of elements");
+    for (i, (got, want)) in got.iter().zip(want).enumerate() {
+        let error = (got - want).abs() / want.abs().max(1.0);
+        assert!(error <= tolerance, "{name}[{i}]: got {got}, want {want}, error {error:.1e} > {tolerance:.1e}");
+    }
+}
+
+/// `len` numbers from -1 to 1, the same for the same seed (splitmix64).
+fn random(len: usize, seed: u64) -> Vec<f64> {
+    let mut state = seed;
+    let mut next = || {
+        state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let z = (state ^ (state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        ((z ^ (z >> 31)) >> 11) as f64 / (1_u64 << 52) as f64 - 1.0
+    };
+    (0..len).map(|_| next()).collect()
+}
+
+fn dot(a: &[f64], b: &[f64]) -> f64 {
+    assert_eq!(a.len(), b.len(), "a dot product needs two vectors of one length");
+    a.iter().zip(b).map(|(a, b)| a * b).sum()
+}
