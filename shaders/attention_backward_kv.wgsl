@@ -2,9 +2,9 @@
 //
 //   dv[k] = sum_q p[q,k] dout[q],   dk[k] = sum_q ds[q,k] q[q],   p and ds as in attention_backward_q
 //
-// Grid    x: tiles of 32 key rows, y: kv heads (each sums over its query heads), z: 64-column parts of a head
+// Grid    x: tiles of up to 32 key rows, y: kv heads (each sums over its query heads), z: 64-column parts of a head
 // Reads   dout, q (R, heads*D), k and v (R, kv_heads*D), stats (R, heads),
-//         spans: per row, then per tile (.., .., first query, end of queries)
+//         spans: per row, then per tile
 // Writes  dk, dv (R, kv_heads*D) =
 // Twin    reference::attention_backward_kv
 // With    lib/attention.wgsl
@@ -19,18 +19,18 @@
 @group(0) @binding(8) var<storage, read_write> dv: array<vec4<f32>>;
 
 // Probability of four keys for one query, 0 where it does not see them.
-fn probability(query: u32, head: u32, keys: vec4<u32>, scores: vec4<f32>) -> vec4<f32> {
+fn probability(query: u32, head: u32, key_rows: vec4<u32>, scores: vec4<f32>) -> vec4<f32> {
     let at = min(query, params.query_rows - 1u);
-    let seen = sees(query, spans[at], keys) & vec4<bool>(query < params.query_rows);
+    let seen = sees(query, spans[at], key_rows) & vec4<bool>(query < params.query_rows);
     return exp(select(vec4<f32>(MASKED), scores * params.scale - stats[at * params.heads + head].x, seen));
 }
 
 // The same for four queries; column i of `scores` is key i, so both turns are transposed.
-fn probability4(query: vec4<u32>, head: u32, keys: vec4<u32>, scores: mat4x4<f32>) -> mat4x4<f32> {
+fn probability4(query: vec4<u32>, head: u32, key_rows: vec4<u32>, scores: mat4x4<f32>) -> mat4x4<f32> {
     let by_query = transpose(scores);
     return transpose(mat4x4<f32>(
-        probability(query.x, head, keys, by_query[0]), probability(query.y, head, keys, by_query[1]),
-        probability(query.z, head, keys, by_query[2]), probability(query.w, head, keys, by_query[3])));
+        probability(query.x, head, key_rows, by_query[0]), probability(query.y, head, key_rows, by_query[1]),
+        probability(query.z, head, key_rows, by_query[2]), probability(query.w, head, key_rows, by_query[3])));
 }
 
 fn dscore4(p: mat4x4<f32>, dp: mat4x4<f32>, delta: vec4<f32>) -> mat4x4<f32> {
@@ -39,36 +39,36 @@ fn dscore4(p: mat4x4<f32>, dp: mat4x4<f32>, delta: vec4<f32>) -> mat4x4<f32> {
         params.scale * p[2] * (dp[2] - delta), params.scale * p[3] * (dp[3] - delta));
 }
 
-fn store(row: u32, kv_head: u32, col: u32, dk_value: vec4<f32>, dv_value: vec4<f32>) {
-    if row < params.key_rows && col < params.d4 {
+fn store(row: u32, end: u32, kv_head: u32, col: u32, dk_value: vec4<f32>, dv_value: vec4<f32>) {
+    if row < end && col < params.d4 {
         let at = (row * params.kv_heads + kv_head) * params.d4 + col;
         dk[at] = dk_value;
         dv[at] = dv_value;
     }
 }
 
-fn store4(row: u32, kv_head: u32, col: u32, dk_block: mat4x4<f32>, dv_block: mat4x4<f32>) {
-    store(row, kv_head, col, dk_block[0], dv_block[0]);
-    store(row + 1u, kv_head, col, dk_block[1], dv_block[1]);
-    store(row + 2u, kv_head, col, dk_block[2], dv_block[2]);
-    store(row + 3u, kv_head, col, dk_block[3], dv_block[3]);
+fn store4(row: u32, end: u32, kv_head: u32, col: u32, dk_block: mat4x4<f32>, dv_block: mat4x4<f32>) {
+    store(row, end, kv_head, col, dk_block[0], dv_block[0]);
+    store(row + 1u, end, kv_head, col, dk_block[1], dv_block[1]);
+    store(row + 2u, end, kv_head, col, dk_block[2], dv_block[2]);
+    store(row + 3u, end, kv_head, col, dk_block[3], dv_block[3]);
 }
 
 @compute @workgroup_size(LANES)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
-    let first = group.x * ROWS;
+    let keys = spans[params.tiles_at + group.x];
+    let first = keys.x;
     let kv_head = group.y;
     let per_group = params.heads / params.kv_heads;
     let d4 = params.d4;
-    let queries_of_tile = spans[params.tiles_at + group.x];
 
     // Rows of the tile are keys, columns queries.
     let row = (lane / 8u) * 8u;
     let col4 = (lane % 8u) * 2u;
     let keys_a = FOUR + first + row;
     let keys_b = keys_a + 4u;
-    let ka = (min(keys_a, vec4<u32>(params.key_rows - 1u)) * params.kv_heads + kv_head) * d4;
-    let kb = (min(keys_b, vec4<u32>(params.key_rows - 1u)) * params.kv_heads + kv_head) * d4;
+    let ka = (min(keys_a, vec4<u32>(keys.y - 1u)) * params.kv_heads + kv_head) * d4;
+    let kb = (min(keys_b, vec4<u32>(keys.y - 1u)) * params.kv_heads + kv_head) * d4;
     let out_a = group.z * COLS4 + col4;
     let ca = min(out_a, d4 - 1u);
     let cb = min(out_a + 1u, d4 - 1u);
@@ -82,7 +82,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     var vba = mat4x4<f32>();
     var vbb = mat4x4<f32>();
     for (var head = kv_head * per_group; head < (kv_head + 1u) * per_group; head++) {
-        for (var first_query = queries_of_tile.z; first_query < queries_of_tile.w; first_query += COLS4 * 4u) {
+        for (var first_query = keys.x; first_query < keys.w; first_query += COLS4 * 4u) {
             let query_a = FOUR + first_query + col4 * 4u;
             let query_b = query_a + 4u;
             let at_a = min(query_a, vec4<u32>(params.query_rows - 1u)) * params.heads + head;
@@ -163,8 +163,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
             workgroupBarrier();
         }
     }
-    store4(first + row, kv_head, out_a, kaa, vaa);
-    store4(first + row, kv_head, out_a + 1u, kab, vab);
-    store4(first + row + 4u, kv_head, out_a, kba, vba);
-    store4(first + row + 4u, kv_head, out_a + 1u, kbb, vbb);
+    store4(first + row, keys.y, kv_head, out_a, kaa, vaa);
+    store4(first + row, keys.y, kv_head, out_a + 1u, kab, vab);
+    store4(first + row + 4u, keys.y, kv_head, out_a, kba, vba);
+    store4(first + row + 4u, keys.y, kv_head, out_a + 1u, kbb, vbb);
 }

@@ -2,7 +2,7 @@
 //
 //   dq[q] = sum_k ds[q,k] k[k],   ds = scale * p * (dout.v - delta),   p = exp(scale * q.k - lse)
 //
-// Grid    x: tiles of 32 query rows, y: heads, z: 64-column parts of a head
+// Grid    x: tiles of up to 32 query rows, y: heads, z: 64-column parts of a head
 // Reads   dout, q (R, heads*D), k and v (R, kv_heads*D), stats (R, heads), spans as attention_forward
 // Writes  dq (R, heads*D) =
 // Twin    reference::attention_backward_q
@@ -31,31 +31,32 @@ fn dscore4(
         dscore(query.z, head, keys, scores[2], dp[2]), dscore(query.w, head, keys, scores[3], dp[3]));
 }
 
-fn store(row: u32, head: u32, col: u32, value: vec4<f32>) {
-    if row < params.query_rows && col < params.d4 {
+fn store(row: u32, end: u32, head: u32, col: u32, value: vec4<f32>) {
+    if row < end && col < params.d4 {
         dq[(row * params.heads + head) * params.d4 + col] = value;
     }
 }
 
-fn store4(row: u32, head: u32, col: u32, block: mat4x4<f32>) {
-    store(row, head, col, block[0]);
-    store(row + 1u, head, col, block[1]);
-    store(row + 2u, head, col, block[2]);
-    store(row + 3u, head, col, block[3]);
+fn store4(row: u32, end: u32, head: u32, col: u32, block: mat4x4<f32>) {
+    store(row, end, head, col, block[0]);
+    store(row + 1u, end, head, col, block[1]);
+    store(row + 2u, end, head, col, block[2]);
+    store(row + 3u, end, head, col, block[3]);
 }
 
 @compute @workgroup_size(LANES)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
-    let first = group.x * ROWS;
+    let queries = spans[params.tiles_at + group.x];
+    let first = queries.x;
     let head = group.y;
     let kv_head = head / (params.heads / params.kv_heads);
     let d4 = params.d4;
-    let keys_of_tile = spans[params.tiles_at + group.x];
+    let hole = spans[first].yz;
 
     let row = (lane / 8u) * 8u;
     let col4 = (lane % 8u) * 2u;
-    let query_a = min(FOUR + first + row, vec4<u32>(params.query_rows - 1u));
-    let query_b = min(FOUR + first + row + 4u, vec4<u32>(params.query_rows - 1u));
+    let query_a = min(FOUR + first + row, vec4<u32>(queries.y - 1u));
+    let query_b = min(FOUR + first + row + 4u, vec4<u32>(queries.y - 1u));
     let qa = (query_a * params.heads + head) * d4;
     let qb = (query_b * params.heads + head) * d4;
     let out_a = group.z * COLS4 + col4;
@@ -66,7 +67,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     var ab = mat4x4<f32>();
     var ba = mat4x4<f32>();
     var bb = mat4x4<f32>();
-    for (var first_key = keys_of_tile.x; first_key < keys_of_tile.y; first_key += COLS4 * 4u) {
+    for (var first_key = queries.z; first_key < queries.y; first_key = next_key(first_key, hole)) {
         let keys_a = FOUR + first_key + col4 * 4u;
         let keys_b = keys_a + 4u;
         let ka = (min(keys_a, vec4<u32>(params.key_rows - 1u)) * params.kv_heads + kv_head) * d4;
@@ -120,8 +121,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
         }
         workgroupBarrier();
     }
-    store4(first + row, head, out_a, aa);
-    store4(first + row, head, out_a + 1u, ab);
-    store4(first + row + 4u, head, out_a, ba);
-    store4(first + row + 4u, head, out_a + 1u, bb);
+    store4(first + row, queries.y, head, out_a, aa);
+    store4(first + row, queries.y, head, out_a + 1u, ab);
+    store4(first + row + 4u, queries.y, head, out_a, ba);
+    store4(first + row + 4u, queries.y, head, out_a + 1u, bb);
 }

@@ -2,8 +2,8 @@
 //
 //   out[q,h] = sum_k p[q,k] v[k],   p = softmax over the keys that q sees of scale * q.k,   lse[q,h] = log sum exp
 //
-// Grid    x: tiles of 32 query rows, y: heads, z: 64-column parts of a head
-// Reads   q (Rq, heads*D), k and v (Rk, kv_heads*D), spans: per row (Rk), then per tile (first key, end of keys, ..)
+// Grid    x: tiles of up to 32 query rows, y: heads, z: 64-column parts of a head
+// Reads   q (Rq, heads*D), k and v (Rk, kv_heads*D), spans: per key row, then per tile
 // Writes  out (Rq, heads*D) =, lse (Rq, heads) =, kept for the backward pass
 // Twin    reference::attention_forward
 // With    lib/attention.wgsl
@@ -28,31 +28,34 @@ fn masked4(query: vec4<u32>, keys: vec4<u32>, scores: mat4x4<f32>) -> mat4x4<f32
         masked(query.z, keys, scores[2]), masked(query.w, keys, scores[3]));
 }
 
-fn store(row: u32, local_row: u32, head: u32, col: u32, value: vec4<f32>) {
-    if row < params.query_rows && col < params.d4 {
+fn store(row: u32, end: u32, local_row: u32, head: u32, col: u32, value: vec4<f32>) {
+    if row < end && col < params.d4 {
         out[(row * params.heads + head) * params.d4 + col] = value / row_sum[local_row];
     }
 }
 
-fn store4(row: u32, local_row: u32, head: u32, col: u32, block: mat4x4<f32>) {
-    store(row, local_row, head, col, block[0]);
-    store(row + 1u, local_row + 1u, head, col, block[1]);
-    store(row + 2u, local_row + 2u, head, col, block[2]);
-    store(row + 3u, local_row + 3u, head, col, block[3]);
+fn store4(row: u32, end: u32, local_row: u32, head: u32, col: u32, block: mat4x4<f32>) {
+    store(row, end, local_row, head, col, block[0]);
+    store(row + 1u, end, local_row + 1u, head, col, block[1]);
+    store(row + 2u, end, local_row + 2u, head, col, block[2]);
+    store(row + 3u, end, local_row + 3u, head, col, block[3]);
 }
 
 @compute @workgroup_size(LANES)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
-    let first = group.x * ROWS;
+    let queries = spans[params.tiles_at + group.x];
+    let first = queries.x;
     let head = group.y;
     let kv_head = head / (params.heads / params.kv_heads);
     let d4 = params.d4;
-    let keys_of_tile = spans[params.tiles_at + group.x];
+    // All rows of a tile have one hole, or none.
+    let hole = spans[params.first_row + first].yz;
+    let end_key = params.first_row + queries.y;
 
     // This lane's 8 rows and 8 columns of a tile.
     let row = (lane / 8u) * 8u;
     let col4 = (lane % 8u) * 2u;
-    let last_query = params.query_rows - 1u;
+    let last_query = queries.y - 1u;
     let rows_a = min(FOUR + first + row, vec4<u32>(last_query));
     let rows_b = min(FOUR + first + row + 4u, vec4<u32>(last_query));
     let qa = (rows_a * params.heads + head) * d4;
@@ -72,7 +75,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     var largest = FLOOR;
     var sum = 0.0;
 
-    for (var first_key = keys_of_tile.x; first_key < keys_of_tile.y; first_key += COLS4 * 4u) {
+    for (var first_key = queries.z; first_key < end_key; first_key = next_key(first_key, hole)) {
         // Scores of 8 rows by 8 keys.
         let keys_a = FOUR + first_key + col4 * 4u;
         let keys_b = keys_a + 4u;
@@ -140,11 +143,11 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
 
     row_sum[lane] = sum;
     workgroupBarrier();
-    if group.z == 0u && first + lane < params.query_rows {
+    if group.z == 0u && first + lane < queries.y {
         lse[(first + lane) * params.heads + head] = largest + log(sum);
     }
-    store4(first + row, row, head, out_a, aa);
-    store4(first + row, row, head, out_a + 1u, ab);
-    store4(first + row + 4u, row + 4u, head, out_a, ba);
-    store4(first + row + 4u, row + 4u, head, out_a + 1u, bb);
+    store4(first + row, queries.y, row, head, out_a, aa);
+    store4(first + row, queries.y, row, head, out_a + 1u, ab);
+    store4(first + row + 4u, queries.y, row + 4u, head, out_a, ba);
+    store4(first + row + 4u, queries.y, row + 4u, head, out_a + 1u, bb);
 }

@@ -67,8 +67,8 @@ fn rmsnorm_backward() {
 #[test]
 fn rope() {
     let gpu = gpu();
-    for (rows, heads, head_dim) in [(1, 1, 4), (37, 3, 20), (100, 4, 64), (9, 2, 128)] {
-        assert_ok(block_on(check::rope(&gpu, rows, heads, head_dim)));
+    for (rows, heads, head_dim, first_row) in [(1, 1, 4, 0), (37, 3, 20, 5), (100, 4, 64, 0), (9, 2, 128, 1)] {
+        assert_ok(block_on(check::rope(&gpu, rows, heads, head_dim, first_row)));
     }
 }
 

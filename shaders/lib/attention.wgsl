@@ -2,8 +2,9 @@
 //
 // Sequences are packed, one token per row; a pair is laid out as prompt, chosen, rejected, the prompt once. Row q sees
 // row k if  span.start <= k <= q  and k is not in [hole_start, hole_end): the hole of a rejected row is its pair's
-// chosen completion. A workgroup of 32 lanes holds a tile of 32 rows by 64 columns, 8x8 per lane; probabilities pass
-// through workgroup memory, everything else stays in registers. Heads wider than 64 are cut along the grid's z axis:
+// chosen completion. `spans` has per row (start, hole_start, hole_end, position), then per tile of up to 32 rows of one
+// sequence (its first row, their end, the first key they see, end of the queries that see them). A workgroup of 32
+// lanes holds a tile by 64 columns, 8x8 per lane; probabilities pass through workgroup memory, all else in registers. Heads wider than 64 are cut along the grid's z axis:
 // each workgroup repeats the scores and writes 64 columns of the result.
 
 const LANES = 32u;
@@ -46,6 +47,12 @@ fn tile4(row: u32, col4: u32) -> mat4x4<f32> {
 fn sees(query: u32, span: vec4<u32>, keys: vec4<u32>) -> vec4<bool> {
     let causal = (keys <= vec4<u32>(query)) & (keys >= vec4<u32>(span.x));
     return causal & ((keys < vec4<u32>(span.y)) | (keys >= vec4<u32>(span.z)));
+}
+
+// The next 64 keys; a hole that has been reached is skipped. Every lane gets the same answer.
+fn next_key(key: u32, hole: vec2<u32>) -> u32 {
+    let next = key + COLS4 * 4u;
+    return select(next, hole.y, next >= hole.x && next < hole.y);
 }
 
 const FOUR = vec4<u32>(0u, 1u, 2u, 3u);

@@ -34,7 +34,7 @@ pub async fn check_all(gpu: &Gpu) -> Result<Vec<Check>> {
     checks.push(matmul_backward_weight(gpu, 133, 12, 68).await?);
     checks.push(rmsnorm_forward(gpu, 37, 260).await?);
     checks.push(rmsnorm_backward(gpu, 37, 260).await?);
-    checks.push(rope(gpu, 37, 3, 20).await?);
+    checks.push(rope(gpu, 37, 3, 20, 2).await?);
     let shape = Heads { heads: 4, kv_heads: 2, head_dim: 20 };
     checks.push(attention_forward(gpu, &[[5, 20, 31], [1, 3, 9]], shape, 0).await?);
     checks.push(attention_backward_delta(gpu, 37, 3, 20).await?);
@@ -147,19 +147,20 @@ pub async fn rmsnorm_backward(gpu: &Gpu, rows: u32, cols: u32) -> Result<Check> 
 }
 
 /// A rotation and, of another tensor, the rotation back.
-pub async fn rope(gpu: &Gpu, rows: u32, heads: u32, head_dim: u32) -> Result<Check> {
+pub async fn rope(gpu: &Gpu, rows: u32, heads: u32, head_dim: u32, first_row: u32) -> Result<Check> {
     let half = (head_dim / 2) as usize;
     let positions: Vec<u32> = (0..rows).map(|r| (r * 5) % 40).collect();
     let angles = random(40 * head_dim / 2, 1);
     let table: Vec<[f64; 2]> = angles.iter().map(|a| [f64::from(a.cos() as f32), f64::from(a.sin() as f32)]).collect();
     let flat: Vec<f32> = table.iter().flatten().map(|&v| v as f32).collect();
     let gpu_table = gpu.upload("table", 40, head_dim, Dtype::F32, &flat);
-    let spans: Vec<u32> = positions.iter().flat_map(|&p| [0, 0, 0, p]).collect();
-    let spans = gpu.upload("spans", rows, 4, Dtype::U32, &spans);
+    let before = std::iter::repeat_n(99, first_row as usize);
+    let spans: Vec<u32> = before.chain(positions.iter().copied()).flat_map(|p| [0, 0, 0, p]).collect();
+    let spans = gpu.upload("spans", first_row + rows, 4, Dtype::U32, &spans);
     let mut compare = Compare::new(gpu, "rope", 1e-5);
     for direction in [1.0, -1.0] {
         let x = Matrix::random(gpu, rows, heads * head_dim, 2);
-        run(gpu, |rec| kernels::rope(rec, &gpu_table, &spans, direction, &x.tensor));
+        run(gpu, |rec| kernels::rope(rec, &gpu_table, &spans, first_row, direction, &x.tensor));
         let (heads, dim) = (heads as usize, half * 2);
         let want = reference::rope(&x.values, &table, &positions, heads, dim, direction.into());
         compare = compare.and(&x.tensor, &want).await?;
@@ -612,7 +613,7 @@ impl AttentionCase {
         }
         let rows = spans.len() as u32;
         let queries = rows - first_row;
-        let packed = kernels::pack_spans(&spans, first_row as usize, queries as usize);
+        let packed = kernels::pack_spans(&spans, first_row as usize);
         let gpu_spans = gpu.upload("spans", packed.len() as u32, 4, Dtype::U32, packed.as_flattened());
         let Heads { heads, kv_heads, head_dim } = heads;
         let scale = 1.0 / (head_dim as f32).sqrt();

@@ -79,6 +79,16 @@ impl<'a> Recorder<'a> {
         self.encoder().copy_buffer_to_buffer(&from.buffer, from.offset, &to.buffer, to.offset, bytes);
     }
 
+    /// Copies `rows` rows of `from`, from its row `first` on, to `to` from its row `at` on; both have as many columns.
+    pub fn copy_rows(&mut self, from: &Tensor, first: u32, rows: u32, to: &Tensor, at: u32) {
+        assert_eq!((from.cols(), from.dtype()), (to.cols(), to.dtype()), "rows of one kind");
+        assert!(first + rows <= from.rows() && at + rows <= to.rows(), "the rows exist on both sides");
+        self.pass = None;
+        let row_bytes = u64::from(from.cols()) * from.dtype().bytes();
+        let (source, target) = (from.offset + u64::from(first) * row_bytes, to.offset + u64::from(at) * row_bytes);
+        self.encoder().copy_buffer_to_buffer(&from.buffer, source, &to.buffer, target, u64::from(rows) * row_bytes);
+    }
+
     /// Sends off what was recorded so far.
     pub fn submit(&mut self) {
         self.pass = None;

@@ -86,8 +86,15 @@ impl Tensor {
     /// `rows` rows from row `first`; their first byte must be a multiple of 256, as WebGPU asks of a binding.
     pub fn row_range(&self, first: u32, rows: u32) -> Self {
         assert!(first + rows <= self.rows, "rows {first}..{} of {}", first + rows, self.rows);
-        let offset = self.offset + u64::from(first) * u64::from(self.cols) * self.dtype.bytes();
-        assert!(offset.is_multiple_of(256), "row {first} begins at byte {offset}, not at a multiple of 256");
-        Self { offset, rows, ..self.clone() }
+        self.slice(u64::from(first) * u64::from(self.cols), rows, self.cols)
+    }
+
+    /// A matrix of `rows` by `cols` that begins at element `first`, at a multiple of 256 bytes.
+    pub fn slice(&self, first: u64, rows: u32, cols: u32) -> Self {
+        let begin = first * self.dtype.bytes();
+        let part = Self { offset: self.offset + begin, rows, cols, ..self.clone() };
+        assert!(begin + part.bytes() <= self.bytes(), "elements from {first} do not fit {}x{}", self.rows, self.cols);
+        assert!(part.offset.is_multiple_of(256), "element {first} does not begin at a multiple of 256 bytes");
+        part
     }
 }

@@ -18,6 +18,12 @@ pub struct Span {
     pub position: u32,
 }
 
+impl Span {
+    fn has_hole(&self) -> bool {
+        self.hole_start < self.hole_end
+    }
+}
+
 /// Sizes of an attention.
 #[derive(Debug, Clone, Copy)]
 pub struct AttentionShape {
@@ -33,34 +39,38 @@ pub struct AttentionShape {
     pub first_row: u32,
 }
 
-/// Rows of a query tile, and of a key tile in the backward pass.
+/// Rows of a tile: queries, or keys in `attention_backward_kv`.
 const TILE: usize = 32;
 
-/// The `spans` tensor of the kernels (4 columns of u32): one row per key row, then one per tile with the range of keys
-/// that its queries `first_row..first_row + query_rows` see and the range of queries that see its keys.
+/// The `spans` tensor of the kernels (4 columns of u32) for the queries `first_row..spans.len()`: one row per key row,
+/// then one per tile of up to 32 rows.
 ///
-/// Sequences lie one after another, so starts never decrease.
-pub fn pack_spans(spans: &[Span], first_row: usize, query_rows: usize) -> Vec<[u32; 4]> {
+/// A tile is (its first query, end of its queries, both counted from `first_row`; the first key they see; end of the
+/// queries that see its rows as keys). Tiles never hold rows of two sequences: so a row's sums are taken in the same
+/// order whatever else is in the batch, and the same pair has the same log-probability to the last bit.
+pub fn pack_spans(spans: &[Span], first_row: usize) -> Vec<[u32; 4]> {
     let mut packed: Vec<[u32; 4]> = spans.iter().map(|s| bytemuck::cast(*s)).collect();
-    let tiles = query_rows.div_ceil(TILE).max(if first_row == 0 { spans.len().div_ceil(TILE) } else { 0 });
-    for tile in 0..tiles {
-        let query = first_row + tile * TILE;
-        let query_end = (query + TILE).min(first_row + query_rows);
-        let keys = spans[query.min(spans.len() - 1)].start..query_end as u32;
-        let (key, key_end) = (tile * TILE, ((tile + 1) * TILE).min(spans.len()));
-        let mut queries = key..spans.partition_point(|s| (s.start as usize) < key_end);
-        // Queries at the end that have all of the tile in their hole do not see it.
-        while let Some(last) = queries.clone().next_back() {
-            let hole = spans[last].hole_start as usize..spans[last].hole_end as usize;
-            if hole.start <= key && key_end <= hole.end {
-                queries.end -= 1;
-            } else {
-                break;
-            }
+    let same_sequence = |a: &Span, b: &Span| a.start == b.start && a.has_hole() == b.has_hole();
+    let mut first = first_row;
+    for sequence in spans[first_row..].chunk_by(same_sequence) {
+        for tile in (first..first + sequence.len()).step_by(TILE) {
+            let end = (tile + TILE).min(first + sequence.len());
+            let (from, to) = ((tile - first_row) as u32, (end - first_row) as u32);
+            packed.push([from, to, spans[tile].start, end_of_queries(spans, tile, end)]);
         }
-        packed.push([keys.start, keys.end, queries.start as u32, queries.end as u32]);
+        first += sequence.len();
     }
     packed
+}
+
+/// One past the last query that sees one of the keys `key..key_end`.
+fn end_of_queries(spans: &[Span], key: usize, key_end: usize) -> u32 {
+    let mut end = spans.partition_point(|s| (s.start as usize) < key_end);
+    // Queries that have all of the keys in their hole do not see them.
+    while spans[end - 1].hole_start as usize <= key && key_end <= spans[end - 1].hole_end as usize {
+        end -= 1;
+    }
+    end as u32
 }
 
 /// Attention of `q` (Rq, heads*D) over `k` and `v` (Rk, kv_heads*D) into `out` (Rq, heads*D) and `lse` (Rq, heads).
@@ -80,7 +90,7 @@ pub fn attention_forward(
     assert_eq!(out.dims(), q.dims(), "out needs the shape of q");
     assert!(lse.len() >= q.rows() * shape.heads, "lse needs one entry per row and head");
     let params = Params::new(shape, q, k);
-    let grid = shape.grid(q.rows(), shape.heads);
+    let grid = shape.grid(spans, k, shape.heads);
     rec.dispatch(&FORWARD, &params, &[q, k, v, spans, out, lse], grid);
 }
 
@@ -115,7 +125,7 @@ pub fn attention_backward_q(
     shape.check(q, k, v);
     assert_eq!(dq.dims(), q.dims(), "dq needs the shape of q");
     let params = Params::new(shape, q, k);
-    let grid = shape.grid(q.rows(), shape.heads);
+    let grid = shape.grid(spans, k, shape.heads);
     rec.dispatch(&BACKWARD_Q, &params, &[dout, q, k, v, stats, spans, dq], grid);
 }
 
@@ -136,7 +146,7 @@ pub fn attention_backward_kv(
     assert_eq!(shape.first_row, 0, "only whole sequences are differentiated");
     assert_eq!([dk.dims(), dv.dims()], [k.dims(), v.dims()], "dk and dv need the shapes of k and v");
     let params = Params::new(shape, q, k);
-    let grid = shape.grid(k.rows(), shape.kv_heads);
+    let grid = shape.grid(spans, k, shape.kv_heads);
     rec.dispatch(&BACKWARD_KV, &params, &[dout, q, k, v, stats, spans, dk, dv], grid);
 }
 
@@ -150,8 +160,10 @@ impl AttentionShape {
         assert!(self.first_row + q.rows() <= k.rows(), "every query is one of the keys' rows");
     }
 
-    fn grid(&self, rows: u32, heads: u32) -> Grid {
-        [rows.div_ceil(TILE as u32), heads, self.head_dim.div_ceil(64)]
+    /// One workgroup per tile, head and 64 columns; the tiles follow the key rows in `spans`.
+    fn grid(&self, spans: &Tensor, k: &Tensor, heads: u32) -> Grid {
+        assert!(spans.rows() > k.rows(), "spans has a row per key row and one per tile");
+        [spans.rows() - k.rows(), heads, self.head_dim.div_ceil(64)]
     }
 }
 

@@ -22,7 +22,11 @@ impl FileSource {
         let file = File::open(path).map_err(failed)?;
         let meta = file.metadata().map_err(failed)?;
         if meta.is_dir() {
-            return Err(Error::input("This is a folder, but a file is needed", "Name a file", path.display().to_string()));
+            return Err(Error::input(
+                "This is a folder, but a file is needed",
+                "Name a file",
+                path.display().to_string(),
+            ));
         }
         Ok(Self { name: path.display().to_string(), len: meta.len(), file: Mutex::new(file) })
     }

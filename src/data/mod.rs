@@ -1,0 +1,17 @@
+//! Preference pairs: records, chat templates, tokens, batches.
+//!
+//! Sees only `files` and `platform`, and nothing of the GPU. The tokens that come out are those of TRL's `DPOTrainer`;
+//! a row that cannot be used is reported with its line and never stops the others.
+
+mod batch;
+mod record;
+mod template;
+mod tokenizer;
+
+pub use batch::{
+    DropReason, Dropped, Sampling, TokenPair, Tokenized, micro_batches, order, split_by_prompt, steps_per_epoch,
+    tokenize,
+};
+pub use record::{LineError, Message, PairReader, Part, Record, read_pairs};
+pub use template::ChatTemplate;
+pub use tokenizer::Tokenizer;

@@ -1,0 +1,432 @@
+//! Preference pairs from JSONL or a JSON array, read in chunks; a malformed row is reported and the rest stays usable.
+
+use std::fmt;
+use std::mem::take;
+
+use serde_json::{Map, Value};
+
+use crate::error::{Error, Result};
+
+/// One preference pair; `prompt`, `chosen` and `rejected` are either all text or all messages.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Record {
+    /// Index of the pair among the non-blank rows of the file, malformed ones included, from 0 (TRL's row number).
+    pub row: usize,
+    /// Line of the file on which the row begins, from 1.
+    pub line: usize,
+    /// What is answered.
+    pub prompt: Part,
+    /// The preferred answer.
+    pub chosen: Part,
+    /// The other answer.
+    pub rejected: Part,
+    /// Tools for the chat template, a list of JSON schemas.
+    pub tools: Option<Value>,
+    /// Further variables for the chat template, for example `enable_thinking`.
+    pub chat_template_kwargs: Option<Map<String, Value>>,
+}
+
+/// A prompt or an answer.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Part {
+    /// Plain text, used as it is.
+    Text(String),
+    /// Messages, which go through the model's chat template.
+    Messages(Vec<Message>),
+}
+
+/// One message with all its fields, so that templates see them: `role`, `content`, and others.
+pub type Message = Map<String, Value>;
+
+/// A row that cannot be used.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LineError {
+    /// Line of the file, from 1.
+    pub line: usize,
+    /// What was found.
+    pub what: String,
+    /// What would work instead.
+    pub fix: String,
+    /// The beginning of the row.
+    pub excerpt: String,
+}
+
+impl fmt::Display for LineError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Line {}: {}. {}. Found: {}", self.line, self.what, self.fix, self.excerpt)
+    }
+}
+
+/// Reads all pairs of a file that is in memory; `file` is what messages call it.
+///
+/// Rows that cannot be used are in the second list. An error means that the whole file is of no use: it is empty, in
+/// another format, or has no usable row.
+pub fn read_pairs(bytes: &[u8], file: &str) -> Result<(Vec<Record>, Vec<LineError>)> {
+    let mut reader = PairReader::new(file);
+    reader.push(bytes)?;
+    reader.finish()
+}
+
+/// Reads pairs from a file that comes in chunks; only the current row's bytes are kept.
+pub struct PairReader {
+    file: String,
+    stage: Stage,
+    /// Bytes of the row that is not complete yet (in the first stage: of the file's beginning).
+    row_bytes: Vec<u8>,
+    /// Line of the next byte, from 1.
+    line: usize,
+    /// Line on which `row_bytes` begins.
+    row_line: usize,
+    rows: usize,
+    records: Vec<Record>,
+    errors: Vec<LineError>,
+}
+
+/// Where in a file the reader is.
+#[derive(Clone, Copy)]
+enum Stage {
+    /// In the first four bytes, which tell other formats apart.
+    Magic,
+    /// In the blanks before the first row.
+    Start,
+    /// In JSONL: one row a line.
+    Lines,
+    /// In a JSON array: rows at depth 0 of it, apart by commas.
+    Array { depth: usize, in_string: bool, escaped: bool },
+    /// After the end of the array.
+    Done,
+}
+
+impl PairReader {
+    /// A reader at the beginning of a file; `file` is what messages call it.
+    pub fn new(file: &str) -> Self {
+        Self {
+            file: file.to_owned(),
+            stage: Stage::Magic,
+            row_bytes: Vec::new(),
+            line: 1,
+            row_line: 1,
+            rows: 0,
+            records: Vec::new(),
+            errors: Vec::new(),
+        }
+    }
+
+    /// Takes the next bytes of the file, in chunks of any size; an error says that it is in another format.
+    pub fn push(&mut self, mut bytes: &[u8]) -> Result<()> {
+        if matches!(self.stage, Stage::Magic) {
+            let (head, rest) = bytes.split_at(bytes.len().min(4 - self.row_bytes.len()));
+            self.row_bytes.extend(head);
+            bytes = rest;
+            if self.row_bytes.len() < 4 {
+                return Ok(());
+            }
+            self.leave_magic()?;
+        }
+        self.feed(bytes);
+        Ok(())
+    }
+
+    /// Ends the file and returns its pairs and the rows that cannot be used; an error if there is no usable row.
+    pub fn finish(mut self) -> Result<(Vec<Record>, Vec<LineError>)> {
+        if matches!(self.stage, Stage::Magic) {
+            self.leave_magic()?;
+        }
+        if !matches!(self.stage, Stage::Done) {
+            self.end_row();
+        }
+        if matches!(self.stage, Stage::Array { .. }) {
+            self.errors.push(LineError {
+                line: self.line,
+                what: "The array has no end".to_owned(),
+                fix: "The file was probably cut off: fetch it again".to_owned(),
+                excerpt: String::new(),
+            });
+        }
+        if !self.records.is_empty() {
+            return Ok((self.records, self.errors));
+        }
+        Err(match self.errors.first() {
+            None => Error::input(
+                "The file has no pairs",
+                "Give it one JSON object a line, with \"prompt\", \"chosen\" and \"rejected\"",
+                self.file,
+            ),
+            Some(first) => Error::input(
+                format!("None of the {} rows can be used; the first: {}", self.rows, first.what),
+                first.fix.clone(),
+                format!("{}, line {}", self.file, first.line),
+            ),
+        })
+    }
+
+    /// Refuses other formats by their first bytes, and takes a byte order mark away.
+    fn leave_magic(&mut self) -> Result<()> {
+        let head = take(&mut self.row_bytes);
+        let other = if head.starts_with(b"PAR1") {
+            Some("a Parquet file")
+        } else if head.starts_with(b"PK\x03\x04") || head.starts_with(&[0x1f, 0x8b]) {
+            Some("a compressed file")
+        } else if head.starts_with(b"ARRO") {
+            Some("an Arrow file")
+        } else if head.starts_with(&[0xff, 0xfe]) || head.starts_with(&[0xfe, 0xff]) {
+            Some("text in UTF-16")
+        } else {
+            None
+        };
+        if let Some(other) = other {
+            return Err(Error::input(
+                format!("This is {other}"),
+                "Save the pairs as JSON Lines in UTF-8, for example with `dataset.to_json`",
+                self.file.clone(),
+            ));
+        }
+        self.stage = Stage::Start;
+        self.feed(head.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&head));
+        Ok(())
+    }
+
+    fn feed(&mut self, mut bytes: &[u8]) {
+        while let Some((&byte, rest)) = bytes.split_first() {
+            bytes = match self.stage {
+                Stage::Lines => self.feed_line(bytes),
+                Stage::Start if byte == b'[' => {
+                    self.stage = Stage::Array { depth: 0, in_string: false, escaped: false };
+                    rest
+                }
+                Stage::Start if !byte.is_ascii_whitespace() => {
+                    self.stage = Stage::Lines;
+                    self.row_line = self.line;
+                    bytes
+                }
+                Stage::Array { depth, in_string, escaped } => {
+                    self.stage = self.feed_array(byte, depth, in_string, escaped);
+                    rest
+                }
+                Stage::Done if !byte.is_ascii_whitespace() => {
+                    self.row_line = self.line;
+                    let excerpt = excerpt(bytes);
+                    self.errors.push(LineError {
+                        line: self.line,
+                        what: "There is text after the end of the array".to_owned(),
+                        fix: "Keep one array, or use one object a line without an array".to_owned(),
+                        excerpt,
+                    });
+                    return;
+                }
+                Stage::Magic | Stage::Start | Stage::Done => rest,
+            };
+            if byte == b'\n' && !matches!(self.stage, Stage::Lines) {
+                self.line += 1;
+            }
+        }
+    }
+
+    /// Takes the rest of a line and returns the bytes after it.
+    fn feed_line<'a>(&mut self, bytes: &'a [u8]) -> &'a [u8] {
+        let Some(end) = bytes.iter().position(|&byte| byte == b'\n') else {
+            self.row_bytes.extend(bytes);
+            return &[];
+        };
+        let (row, rest) = bytes.split_at(end);
+        self.row_bytes.extend(row);
+        self.end_row();
+        self.line += 1;
+        self.row_line = self.line;
+        rest.strip_prefix(b"\n").unwrap_or(rest)
+    }
+
+    /// Takes one byte of an array and returns the next stage.
+    fn feed_array(&mut self, byte: u8, mut depth: usize, mut in_string: bool, mut escaped: bool) -> Stage {
+        if in_string {
+            in_string = escaped || byte != b'"';
+            escaped = !escaped && byte == b'\\';
+        } else {
+            match byte {
+                b']' if depth == 0 => {
+                    self.end_row();
+                    return Stage::Done;
+                }
+                b',' if depth == 0 => {
+                    self.end_row();
+                    return Stage::Array { depth, in_string, escaped };
+                }
+                b'"' => in_string = true,
+                b'{' | b'[' => depth += 1,
+                b'}' | b']' => depth = depth.saturating_sub(1),
+                _ => {}
+            }
+        }
+        if self.row_bytes.is_empty() {
+            self.row_line = self.line;
+        }
+        if !self.row_bytes.is_empty() || !byte.is_ascii_whitespace() {
+            self.row_bytes.push(byte);
+        }
+        Stage::Array { depth, in_string, escaped }
+    }
+
+    /// Parses the bytes of a complete row; a blank one is no row.
+    fn end_row(&mut self) {
+        let bytes = take(&mut self.row_bytes);
+        let bytes = bytes.trim_ascii();
+        if bytes.is_empty() {
+            return;
+        }
+        let (row, line) = (self.rows, self.row_line);
+        self.rows += 1;
+        match parse_row(bytes, row, line) {
+            Ok(record) => self.records.push(record),
+            Err(Problem { what, fix }) => self.errors.push(LineError { line, what, fix, excerpt: excerpt(bytes) }),
+        }
+    }
+}
+
+/// Why a row cannot be used, before its line is known.
+struct Problem {
+    what: String,
+    fix: String,
+}
+
+fn problem<T>(what: impl Into<String>, fix: impl Into<String>) -> std::result::Result<T, Problem> {
+    Err(Problem { what: what.into(), fix: fix.into() })
+}
+
+fn parse_row(bytes: &[u8], row: usize, line: usize) -> std::result::Result<Record, Problem> {
+    const KEYS: &str =
+        "Give it \"prompt\", \"chosen\" and \"rejected\", or \"chosen\" and \"rejected\" with the prompt";
+    let Ok(text) = str::from_utf8(bytes) else {
+        return problem("The row is not valid UTF-8", "Save the file as UTF-8");
+    };
+    let mut map = match serde_json::from_str(text) {
+        Ok(Value::Object(map)) => map,
+        Ok(other) => return problem(format!("The row is {}, not an object", kind(&other)), KEYS),
+        Err(e) => {
+            let fix = if text == "{" || text == "}" || text.starts_with('"') {
+                "Put each object on one line, or all of them in one array"
+            } else {
+                "Correct the row; each must be one JSON object"
+            };
+            return problem(format!("The row is not valid JSON: {e}"), fix);
+        }
+    };
+    let keys = map.keys().cloned().collect::<Vec<_>>().join(", ");
+    let mut part = |key: &str| match map.remove(key) {
+        None | Some(Value::Null) => Ok(None),
+        Some(Value::String(text)) => Ok(Some(Part::Text(text))),
+        Some(Value::Array(list)) => messages(list, key).map(|list| Some(Part::Messages(list))),
+        Some(other) => problem(format!("\"{key}\" is {}", kind(&other)), "It must be a string or a list of messages"),
+    };
+    let (prompt, chosen, rejected) = (part("prompt")?, part("chosen")?, part("rejected")?);
+    let (Some(chosen), Some(rejected)) = (chosen, rejected) else {
+        return problem(format!("\"chosen\" or \"rejected\" is missing; the keys are: {keys}"), KEYS);
+    };
+    let (prompt, chosen, rejected) = match (prompt, chosen, rejected) {
+        (None, Part::Text(chosen), Part::Text(rejected)) => {
+            let at = common_text(&chosen, &rejected);
+            let (prompt, chosen) = chosen.split_at(at);
+            let (_, rejected) = rejected.split_at(at);
+            (Part::Text(prompt.to_owned()), Part::Text(chosen.to_owned()), Part::Text(rejected.to_owned()))
+        }
+        (None, Part::Messages(chosen), Part::Messages(rejected)) => {
+            let [prompt, chosen, rejected] = split_messages(chosen, rejected);
+            (Part::Messages(prompt), Part::Messages(chosen), Part::Messages(rejected))
+        }
+        (Some(Part::Text(text)), Part::Messages(chosen), Part::Messages(rejected)) => {
+            let [prompt, chosen, rejected] = split_messages(chosen, rejected);
+            if !prompt.iter().any(|message| message.get("content").and_then(Value::as_str) == Some(&text)) {
+                return problem(
+                    "\"prompt\" is a string that is not among the messages that \"chosen\" and \"rejected\" begin with",
+                    "Give the prompt as a list of messages too",
+                );
+            }
+            (Part::Messages(prompt), Part::Messages(chosen), Part::Messages(rejected))
+        }
+        (Some(prompt @ Part::Text(_)), chosen @ Part::Text(_), rejected @ Part::Text(_))
+        | (Some(prompt @ Part::Messages(_)), chosen @ Part::Messages(_), rejected @ Part::Messages(_)) => {
+            (prompt, chosen, rejected)
+        }
+        _ => return problem("Strings and message lists are mixed", "Use strings for all three, or messages for all"),
+    };
+    for (key, part) in [("chosen", &chosen), ("rejected", &rejected)] {
+        if matches!(part, Part::Messages(list) if list.is_empty()) {
+            return problem(format!("\"{key}\" has no messages"), "Give it the assistant's answer");
+        }
+    }
+    let tools = match map.remove("tools") {
+        None | Some(Value::Null) => None,
+        Some(Value::String(text)) => match serde_json::from_str(&text) {
+            Ok(tools) => Some(tools),
+            Err(e) => return problem(format!("\"tools\" is not valid JSON: {e}"), "Give it a list of JSON schemas"),
+        },
+        Some(tools) => Some(tools),
+    };
+    let chat_template_kwargs = match map.remove("chat_template_kwargs") {
+        None | Some(Value::Null) => None,
+        Some(Value::Object(kwargs)) => Some(kwargs),
+        Some(other) => {
+            return problem(format!("\"chat_template_kwargs\" is {}", kind(&other)), "It must be an object");
+        }
+    };
+    Ok(Record { row, line, prompt, chosen, rejected, tools, chat_template_kwargs })
+}
+
+/// Checks that each item is a message: an object with a role, and with content or tool calls.
+fn messages(list: Vec<Value>, key: &str) -> std::result::Result<Vec<Message>, Problem> {
+    const FIX: &str = "A message is {\"role\": \"user\", \"content\": \"...\"}";
+    let mut messages = Vec::with_capacity(list.len());
+    for (i, item) in list.into_iter().enumerate() {
+        let Value::Object(message) = item else {
+            return problem(format!("Message {i} of \"{key}\" is {}", kind(&item)), FIX);
+        };
+        if !message.get("role").is_some_and(Value::is_string) {
+            return problem(format!("Message {i} of \"{key}\" has no \"role\""), FIX);
+        }
+        match message.get("content") {
+            Some(Value::String(_) | Value::Array(_) | Value::Null) => {}
+            None if message.contains_key("tool_calls") => {}
+            None => return problem(format!("Message {i} of \"{key}\" has no \"content\""), FIX),
+            Some(other) => return problem(format!("The content of message {i} of \"{key}\" is {}", kind(other)), FIX),
+        }
+        messages.push(message);
+    }
+    Ok(messages)
+}
+
+/// Bytes that both texts begin with, without a space at the end, which belongs to the completions.
+fn common_text(a: &str, b: &str) -> usize {
+    let same = a.chars().zip(b.chars()).take_while(|(a, b)| a == b);
+    let at = same.map(|(c, _)| c.len_utf8()).sum();
+    match a.get(..at) {
+        Some(common) if common.ends_with(' ') => at - 1,
+        _ => at,
+    }
+}
+
+/// Splits off the messages that both conversations begin with; each completion keeps at least its last message.
+fn split_messages(mut chosen: Vec<Message>, mut rejected: Vec<Message>) -> [Vec<Message>; 3] {
+    let most = chosen.len().min(rejected.len()).saturating_sub(1);
+    let at = chosen.iter().zip(&rejected).take(most).take_while(|(a, b)| a == b).count();
+    let chosen_rest = chosen.split_off(at);
+    [chosen, chosen_rest, rejected.split_off(at)]
+}
+
+fn kind(value: &Value) -> &'static str {
+    match value {
+        Value::Null => "null",
+        Value::Bool(_) => "true or false",
+        Value::Number(_) => "a number",
+        Value::String(_) => "a string",
+        Value::Array(_) => "a list",
+        Value::Object(_) => "an object",
+    }
+}
+
+/// The first 80 characters of a row.
+fn excerpt(bytes: &[u8]) -> String {
+    let text = String::from_utf8_lossy(bytes.get(..400).unwrap_or(bytes));
+    match text.char_indices().nth(80) {
+        Some((end, _)) => format!("{}...", text.get(..end).unwrap_or_default()),
+        None => text.into_owned(),
+    }
+}

@@ -1,0 +1,248 @@
+//! The model's tokenizer and chat template, read from its folder. The only user of the `tokenizers` crate.
+
+use std::collections::BTreeSet;
+
+use serde::Deserialize;
+use serde_json::{Map, Value};
+use tokenizers::AddedToken;
+
+use super::record::Message;
+use super::template::ChatTemplate;
+use crate::error::{Error, Result};
+use crate::platform::{Folder, read_all};
+
+const TOKENIZER: &str = "tokenizer.json";
+const CONFIG: &str = "tokenizer_config.json";
+const SPECIAL: &str = "special_tokens_map.json";
+const TEMPLATE: &str = "chat_template.jinja";
+
+/// The special tokens that have a name, in `tokenizer_config.json` and in templates.
+const NAMES: [&str; 7] = ["bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token"];
+
+/// Text to token ids and back, as transformers' `PreTrainedTokenizerFast` does it with the same files.
+pub struct Tokenizer {
+    inner: tokenizers::Tokenizer,
+    /// Name (`bos_token`, ...) and text of the special tokens that are set.
+    special_tokens: Vec<(String, String)>,
+    template: Option<ChatTemplate>,
+    vocab_size: usize,
+    fingerprint: String,
+    folder: String,
+}
+
+impl Tokenizer {
+    /// Reads `tokenizer.json`, and if present `tokenizer_config.json`, `special_tokens_map.json` and
+    /// `chat_template.jinja`.
+    ///
+    /// Special tokens are added by the post-processor in `tokenizer.json`, and by nothing else. Errors name the file
+    /// that is missing or malformed, and the line of a template that does not compile.
+    pub async fn open(folder: &dyn Folder) -> Result<Self> {
+        let files = folder.files();
+        let has = |name: &str| files.iter().any(|file| file == name);
+        if !has(TOKENIZER) {
+            return Err(Error::input(
+                format!("The folder has no {TOKENIZER}"),
+                "Download it with the model; if there is only tokenizer.model, save it again with \
+                 transformers' AutoTokenizer.save_pretrained",
+                folder.name(),
+            ));
+        }
+        let source = folder.open(TOKENIZER)?;
+        let bytes = read_all(source.as_ref()).await?;
+        let malformed = |e: tokenizers::Error| {
+            Error::input(format!("The tokenizer cannot be read: {e}"), "Download it again", source.name())
+        };
+        // The crate panics on a malformed decoder or normalizer, so that they are checked first.
+        serde_json::from_slice::<Fragile>(&bytes).map_err(|e| malformed(e.into()))?;
+        let mut inner = tokenizers::Tokenizer::from_bytes(&bytes).map_err(malformed)?;
+        inner.with_padding(None);
+        inner.with_truncation(None).map_err(malformed)?;
+
+        let mut config = Map::new();
+        for name in [SPECIAL, CONFIG] {
+            if has(name) {
+                config.extend(read_object(folder, name).await?);
+            }
+        }
+        let special_tokens: Vec<_> = NAMES
+            .iter()
+            .filter_map(|name| Some(((*name).to_owned(), token_text(config.get(*name)?)?.to_owned())))
+            .collect();
+        // Like transformers: a token that the config names is never split, even if tokenizer.json does not list it.
+        let mut known: BTreeSet<String> =
+            inner.get_added_tokens_decoder().into_values().map(|token| token.content).collect();
+        for token in named_tokens(&config) {
+            if known.insert(token.content.clone()) {
+                inner.add_tokens([token]).map_err(malformed)?;
+            }
+        }
+
+        let template = if has(TEMPLATE) {
+            let source = folder.open(TEMPLATE)?;
+            let text = String::from_utf8_lossy(&read_all(source.as_ref()).await?).into_owned();
+            Some(ChatTemplate::new(&text, source.name())?)
+        } else {
+            let file = format!("{}/{CONFIG}, chat_template", folder.name());
+            template_in(&config, &file)?.map(|text| ChatTemplate::new(text, &file)).transpose()?
+        };
+        let vocab_size = inner.get_vocab(true).into_values().max().map_or(0, |id| (id as usize).saturating_add(1));
+        let fingerprint = fingerprint(&bytes, &special_tokens, template.as_ref());
+        Ok(Self { inner, special_tokens, template, vocab_size, fingerprint, folder: folder.name().to_owned() })
+    }
+
+    /// Token ids of a text; `add_special_tokens` lets the tokenizer add its own, such as a BOS at the front.
+    pub fn encode(&self, text: &str, add_special_tokens: bool) -> Result<Vec<u32>> {
+        let encoding = self.inner.encode_fast(text, add_special_tokens).map_err(|e| {
+            Error::input(format!("The tokenizer failed: {e}"), "Use another tokenizer.json", self.folder.clone())
+        })?;
+        Ok(encoding.get_ids().to_vec())
+    }
+
+    /// The text of token ids, without special tokens if `skip_special`.
+    pub fn decode(&self, ids: &[u32], skip_special: bool) -> Result<String> {
+        self.inner.decode(ids, skip_special).map_err(|e| {
+            Error::input(format!("The tokenizer failed: {e}"), "Use another tokenizer.json", self.folder.clone())
+        })
+    }
+
+    /// The text of a conversation by the chat template, with or without the beginning of the assistant's answer.
+    ///
+    /// An error says that there is no template, or where in the template it failed.
+    pub fn render(
+        &self,
+        messages: &[&Message],
+        add_generation_prompt: bool,
+        tools: Option<&Value>,
+        kwargs: Option<&Map<String, Value>>,
+    ) -> Result<String> {
+        self.chat_template()?.render(messages, add_generation_prompt, &self.special_tokens, tools, kwargs)
+    }
+
+    /// The chat template; an error says what to do if the model has none.
+    pub fn chat_template(&self) -> Result<&ChatTemplate> {
+        self.template.as_ref().ok_or_else(|| {
+            Error::input(
+                "The pairs are conversations, but the model has no chat template",
+                format!("Use an instruct model, put a {TEMPLATE} into its folder, or give the pairs as plain text"),
+                self.folder.clone(),
+            )
+        })
+    }
+
+    /// Text of a special token by its name, such as `eos_token`.
+    pub fn special_token(&self, name: &str) -> Option<&str> {
+        self.special_tokens.iter().find(|(other, _)| other == name).map(|(_, text)| text.as_str())
+    }
+
+    /// Id of the token that ends a text, if any.
+    pub fn eos_id(&self) -> Option<u32> {
+        self.inner.token_to_id(self.special_token("eos_token")?)
+    }
+
+    /// Id that batches are padded with: the pad token, or else the EOS token.
+    pub fn pad_id(&self) -> Option<u32> {
+        self.special_token("pad_token").and_then(|text| self.inner.token_to_id(text)).or_else(|| self.eos_id())
+    }
+
+    /// The largest token id plus one.
+    pub fn vocab_size(&self) -> usize {
+        self.vocab_size
+    }
+
+    /// Checks that every token has a row in a model of `model_vocab_size` rows.
+    pub fn check_vocab(&self, model_vocab_size: usize) -> Result<()> {
+        if self.vocab_size <= model_vocab_size {
+            return Ok(());
+        }
+        Err(Error::input(
+            format!(
+                "The tokenizer has ids up to {}, but the model has {model_vocab_size} rows (vocab_size)",
+                self.vocab_size - 1
+            ),
+            "Use the tokenizer.json that came with this model",
+            format!("{}/{TOKENIZER}", self.folder),
+        ))
+    }
+
+    /// BLAKE3 in hex of all that decides the tokens: `tokenizer.json`, special tokens, template.
+    pub fn fingerprint(&self) -> &str {
+        &self.fingerprint
+    }
+}
+
+/// The parts of `tokenizer.json` that must be JSON objects, lists or null before the crate may see them.
+#[derive(Deserialize)]
+struct Fragile {
+    #[serde(rename = "decoder")]
+    _decoder: Option<Value>,
+    #[serde(rename = "normalizer")]
+    _normalizer: Option<Value>,
+}
+
+fn fingerprint(tokenizer: &[u8], special_tokens: &[(String, String)], template: Option<&ChatTemplate>) -> String {
+    let mut parts = vec![tokenizer, template.map_or("", |template| template.source()).as_bytes()];
+    parts.extend(special_tokens.iter().flat_map(|(name, text)| [name.as_bytes(), text.as_bytes()]));
+    let mut hasher = blake3::Hasher::new();
+    for part in parts {
+        // The length keeps the border between two parts from moving unseen.
+        hasher.update(&(part.len() as u64).to_le_bytes());
+        hasher.update(part);
+    }
+    hasher.finalize().to_hex().to_string()
+}
+
+async fn read_object(folder: &dyn Folder, name: &str) -> Result<Map<String, Value>> {
+    let source = folder.open(name)?;
+    serde_json::from_slice(&read_all(source.as_ref()).await?)
+        .map_err(|e| Error::input(format!("This is not a JSON object: {e}"), "Download it again", source.name()))
+}
+
+/// The text of a token, which is a string or an object with `content`.
+fn token_text(value: &Value) -> Option<&str> {
+    value.as_str().or_else(|| value.get("content")?.as_str())
+}
+
+/// The tokens that the config lists by id, then the special tokens with a name, then those without.
+fn named_tokens(config: &Map<String, Value>) -> Vec<AddedToken> {
+    let token = |value: &Value, special: bool| {
+        let flag = |key: &str, default: bool| value.get(key).and_then(Value::as_bool).unwrap_or(default);
+        let token = AddedToken::from(token_text(value)?, flag("special", special));
+        let normalized = token.normalized;
+        let token = token.single_word(flag("single_word", false)).lstrip(flag("lstrip", false));
+        Some(token.rstrip(flag("rstrip", false)).normalized(flag("normalized", normalized)))
+    };
+    let mut by_id: Vec<(u32, &Value)> = config
+        .get("added_tokens_decoder")
+        .and_then(Value::as_object)
+        .map_or_else(Vec::new, |map| map.iter().filter_map(|(id, value)| Some((id.parse().ok()?, value))).collect());
+    by_id.sort_by_key(|(id, _)| *id);
+    let mut tokens: Vec<_> = by_id.into_iter().filter_map(|(_, value)| token(value, false)).collect();
+    tokens.extend(NAMES.iter().filter_map(|name| token(config.get(*name)?, true)));
+    for key in ["additional_special_tokens", "extra_special_tokens"] {
+        match config.get(key) {
+            Some(Value::Array(list)) => tokens.extend(list.iter().filter_map(|value| token(value, true))),
+            Some(Value::Object(map)) => tokens.extend(map.values().filter_map(|value| token(value, true))),
+            _ => {}
+        }
+    }
+    tokens
+}
+
+/// The template in `tokenizer_config.json`: a string, or the one called "default" in a list.
+fn template_in<'a>(config: &'a Map<String, Value>, file: &str) -> Result<Option<&'a str>> {
+    let list = match config.get("chat_template") {
+        None | Some(Value::Null) => return Ok(None),
+        Some(Value::String(text)) => return Ok(Some(text)),
+        Some(Value::Array(list)) => list.as_slice(),
+        Some(_) => &[],
+    };
+    let named = |item: &&Value| item.get("name").and_then(Value::as_str) == Some("default");
+    match list.iter().find(named).and_then(|item| item.get("template")?.as_str()) {
+        Some(text) => Ok(Some(text)),
+        None => Err(Error::input(
+            "The chat_template is neither a string nor a list with a template called \"default\"",
+            format!("Put the template that you want into the model folder, as {TEMPLATE}"),
+            file,
+        )),
+    }
+}

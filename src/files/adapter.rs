@@ -1,0 +1,362 @@
+//! PEFT LoRA adapters: a folder with `adapter_config.json` and `adapter_model.safetensors`, read and written.
+//!
+//! What PEFT can do and we cannot is refused by name when an adapter is read.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::{Map, Value, json};
+
+use super::safetensors::{Tensor, parse, serialize_f32};
+use crate::error::{Error, Result};
+use crate::platform::{Folder, read_all};
+
+const CONFIG: &str = "adapter_config.json";
+const WEIGHTS: &str = "adapter_model.safetensors";
+const PREFIX: &str = "base_model.model.";
+
+/// A LoRA adapter: settings, and the A and B matrices by their full PEFT key.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Adapter {
+    /// The settings.
+    pub config: AdapterConfig,
+    /// `base_model.model.<module>.lora_A.weight` (r, in) and `.lora_B.weight` (out, r).
+    pub tensors: BTreeMap<String, Tensor>,
+}
+
+/// The settings in `adapter_config.json` that matter here, under PEFT's names.
+#[derive(Debug, Clone, PartialEq)]
+pub struct AdapterConfig {
+    /// Rank.
+    pub r: usize,
+    /// Numerator of the scale.
+    pub lora_alpha: f64,
+    /// Kept as it was read; DPO trains without dropout.
+    pub lora_dropout: f64,
+    /// Which modules have an adapter.
+    pub target_modules: TargetModules,
+    /// True for a scale of `lora_alpha / sqrt(r)`.
+    pub use_rslora: bool,
+    /// True where base weights are stored (in, out), as GPT-2's are.
+    pub fan_in_fan_out: bool,
+    /// Name or path of the base model.
+    pub base_model_name_or_path: Option<String>,
+}
+
+/// PEFT's `target_modules`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum TargetModules {
+    /// `"all-linear"`: every linear layer but the head.
+    AllLinear,
+    /// The last parts of module names, or longer endings of them.
+    Names(Vec<String>),
+}
+
+impl AdapterConfig {
+    /// What B A x is multiplied by: `lora_alpha / r`, or `lora_alpha / sqrt(r)` with `use_rslora`.
+    pub fn scale(&self) -> f64 {
+        let r = self.r as f64;
+        self.lora_alpha / if self.use_rslora { r.sqrt() } else { r }
+    }
+}
+
+/// What the README beside a saved adapter says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ModelCard {
+    /// Heading.
+    pub title: String,
+    /// Settings of the run, name and value, in the order shown.
+    pub settings: Vec<(String, String)>,
+    /// Final metrics, name and value, in the order shown.
+    pub metrics: Vec<(String, String)>,
+}
+
+impl Adapter {
+    /// Reads an adapter folder; keys without the `base_model.model.` prefix get it.
+    ///
+    /// Errors say that the folder is no adapter, name the setting that is not supported, or the tensor that is not
+    /// one of a pair of finite LoRA matrices of rank `r`.
+    pub async fn read(folder: &dyn Folder) -> Result<Self> {
+        let files = folder.files();
+        let has = |name: &str| files.iter().any(|file| file == name);
+        if !has(CONFIG) {
+            let what = if has("config.json") { "This is a model folder, not an adapter" } else { "This is no adapter" };
+            return Err(Error::input(
+                format!("{what}: it has no {CONFIG}"),
+                format!("Name a folder that PEFT saved, with {CONFIG} and {WEIGHTS}"),
+                folder.name(),
+            ));
+        }
+        if !has(WEIGHTS) {
+            return Err(Error::input(
+                format!("The adapter has no {WEIGHTS}"),
+                "If it has adapter_model.bin, load it with PEFT and save it again with save_pretrained",
+                folder.name(),
+            ));
+        }
+        let source = folder.open(CONFIG)?;
+        let config = AdapterConfig::from_bytes(&read_all(source.as_ref()).await?, source.name())?;
+        let source = folder.open(WEIGHTS)?;
+        let tensors = parse(source.name(), &read_all(source.as_ref()).await?)?;
+        let with_prefix = |key: String| if key.starts_with(PREFIX) { key } else { format!("{PREFIX}{key}") };
+        let tensors = tensors.into_iter().map(|(key, tensor)| (with_prefix(key), tensor)).collect();
+        let adapter = Self { config, tensors };
+        adapter.check(source.name())?;
+        Ok(adapter)
+    }
+
+    /// The files of a PEFT 0.21 folder, name and content: weights (f32), config and README.
+    pub fn files(&self, card: &ModelCard) -> Vec<(String, Vec<u8>)> {
+        let tensors: Vec<_> = self
+            .tensors
+            .iter()
+            .map(|(key, tensor)| (key.clone(), tensor.shape.clone(), tensor.data.as_slice()))
+            .collect();
+        let metadata = BTreeMap::from([("format".to_owned(), "pt".to_owned())]);
+        vec![
+            (WEIGHTS.to_owned(), serialize_f32(&tensors, &metadata)),
+            (CONFIG.to_owned(), self.config.to_bytes()),
+            ("README.md".to_owned(), card.to_markdown(&self.config).into_bytes()),
+        ]
+    }
+
+    /// Checks that the tensors are whole pairs of A (r, in) and B (out, r).
+    fn check(&self, file: &str) -> Result<()> {
+        let wrong = |key: &str, what: String| {
+            Error::input(what, "Save the adapter again with PEFT, as plain LoRA", format!("{file}, tensor {key}"))
+        };
+        let mut modules = BTreeSet::new();
+        for (key, tensor) in &self.tensors {
+            let r = self.config.r;
+            let (module, rank) = match (key.strip_suffix(".lora_A.weight"), key.strip_suffix(".lora_B.weight")) {
+                (Some(module), _) => (module, tensor.shape.first()),
+                (_, Some(module)) => (module, tensor.shape.get(1)),
+                _ => return Err(wrong(key, "This tensor is not a LoRA matrix of a linear layer".to_owned())),
+            };
+            if tensor.shape.len() != 2 || rank != Some(&r) || tensor.shape.contains(&0) {
+                let what = format!("The shape {:?} does not fit the rank {r} of {CONFIG}", tensor.shape);
+                return Err(wrong(key, what));
+            }
+            if let Some(value) = tensor.data.iter().find(|value| !value.is_finite()) {
+                return Err(wrong(key, format!("The tensor holds the value {value}")));
+            }
+            modules.insert(module);
+        }
+        for module in &modules {
+            for key in [format!("{module}.lora_A.weight"), format!("{module}.lora_B.weight")] {
+                if !self.tensors.contains_key(&key) {
+                    return Err(wrong(&key, "One matrix of the pair is missing".to_owned()));
+                }
+            }
+        }
+        match modules.is_empty() {
+            true => Err(wrong("*.lora_A.weight", "The adapter has no tensors".to_owned())),
+            false => Ok(()),
+        }
+    }
+}
+
+/// Settings of PEFT that must be absent, null, false or empty, because we would compute something else.
+const REFUSED: [&str; 23] = [
+    "use_dora",
+    "modules_to_save",
+    "rank_pattern",
+    "alpha_pattern",
+    "lora_bias",
+    "layers_to_transform",
+    "layers_pattern",
+    "layer_replication",
+    "exclude_modules",
+    "target_parameters",
+    "trainable_token_indices",
+    "alora_invocation_tokens",
+    "arrow_config",
+    "kasa_config",
+    "velora_config",
+    "monteclora_config",
+    "loftq_config",
+    "corda_config",
+    "lora_ga_config",
+    "megatron_config",
+    "use_bdlora",
+    "use_qalora",
+    "ensure_weight_tying",
+];
+
+impl AdapterConfig {
+    fn from_bytes(bytes: &[u8], file: &str) -> Result<Self> {
+        let map: Map<String, Value> = serde_json::from_slice(bytes).map_err(|e| {
+            Error::input(format!("This is not a JSON object: {e}"), "Save the adapter again with PEFT", file)
+        })?;
+        let get = |key: &str| map.get(key).filter(|value| !value.is_null());
+        let refused = |key: &str, value: &Value| {
+            Error::input(
+                format!("The adapter has {key} = {value}, which is not supported"),
+                "Use a plain LoRA adapter, or merge this one into its base model first",
+                format!("{file}, field {key}"),
+            )
+        };
+        let wrong = |key: &str, needed: &str| {
+            let found = get(key).map_or_else(|| "missing".to_owned(), Value::to_string);
+            Error::input(
+                format!("{key} is {found}"),
+                format!("It must be {needed}; save the adapter again with PEFT"),
+                format!("{file}, field {key}"),
+            )
+        };
+        if get("peft_type").and_then(Value::as_str) != Some("LORA") {
+            return Err(wrong("peft_type", "\"LORA\""));
+        }
+        for (key, value) in REFUSED.iter().filter_map(|key| get(key).map(|value| (key, value))) {
+            let empty = match value {
+                Value::Bool(flag) => !flag,
+                Value::Array(list) => list.is_empty(),
+                Value::Object(map) => map.is_empty(),
+                _ => false,
+            };
+            if !empty {
+                return Err(refused(key, value));
+            }
+        }
+        if let Some(bias) = get("bias").filter(|bias| bias.as_str() != Some("none")) {
+            return Err(refused("bias", bias));
+        }
+        // Other initialisations (PiSSA, OLoRA, ...) change the base weights when PEFT loads the adapter.
+        if let Some(init @ Value::String(name)) = get("init_lora_weights")
+            && !["gaussian", "orthogonal", "eva"].contains(&name.as_str())
+        {
+            return Err(refused("init_lora_weights", init));
+        }
+        let flag = |key: &str| match get(key) {
+            None => Ok(false),
+            Some(Value::Bool(flag)) => Ok(*flag),
+            Some(_) => Err(wrong(key, "true or false")),
+        };
+        let number = |key: &str| get(key).and_then(Value::as_f64);
+        let target_modules = match get("target_modules") {
+            Some(Value::String(name)) if name == "all-linear" => TargetModules::AllLinear,
+            Some(Value::Array(list)) if !list.is_empty() && list.iter().all(Value::is_string) => {
+                TargetModules::Names(list.iter().filter_map(Value::as_str).map(str::to_owned).collect())
+            }
+            Some(pattern @ Value::String(_)) => {
+                return Err(Error::input(
+                    format!("target_modules is the pattern {pattern}; patterns are not supported"),
+                    "Write it as a list of module names, or as \"all-linear\"",
+                    format!("{file}, field target_modules"),
+                ));
+            }
+            _ => return Err(wrong("target_modules", "a list of module names or \"all-linear\"")),
+        };
+        Ok(Self {
+            r: match get("r").and_then(Value::as_u64).and_then(|r| u16::try_from(r).ok()) {
+                Some(r) if r > 0 => usize::from(r),
+                _ => return Err(wrong("r", "a positive whole number below 65536")),
+            },
+            lora_alpha: match number("lora_alpha") {
+                Some(alpha) if alpha.abs() <= f64::from(f32::MAX) => alpha,
+                _ => return Err(wrong("lora_alpha", "a number")),
+            },
+            lora_dropout: match number("lora_dropout").unwrap_or(0.0) {
+                dropout if (0.0..=1.0).contains(&dropout) => dropout,
+                _ => return Err(wrong("lora_dropout", "a number from 0 to 1")),
+            },
+            target_modules,
+            use_rslora: flag("use_rslora")?,
+            fan_in_fan_out: flag("fan_in_fan_out")?,
+            base_model_name_or_path: get("base_model_name_or_path").and_then(Value::as_str).map(str::to_owned),
+        })
+    }
+
+    /// `adapter_config.json` with PEFT 0.21's whole key set, sorted, indent 2.
+    fn to_bytes(&self) -> Vec<u8> {
+        let alpha = match self.lora_alpha {
+            whole if whole.fract() == 0.0 && whole.abs() < 1e15 => json!(whole as i64),
+            other => json!(other),
+        };
+        let target_modules = match &self.target_modules {
+            TargetModules::AllLinear => json!("all-linear"),
+            TargetModules::Names(names) => json!(names.iter().collect::<BTreeSet<_>>()),
+        };
+        let config = json!({
+            "alora_invocation_tokens": null,
+            "alpha_pattern": {},
+            "arrow_config": null,
+            "auto_mapping": null,
+            "base_model_name_or_path": self.base_model_name_or_path,
+            "bias": "none",
+            "corda_config": null,
+            "ensure_weight_tying": false,
+            "eva_config": null,
+            "exclude_modules": null,
+            "fan_in_fan_out": self.fan_in_fan_out,
+            "inference_mode": true,
+            "init_lora_weights": true,
+            "kasa_config": null,
+            "layer_replication": null,
+            "layers_pattern": null,
+            "layers_to_transform": null,
+            "loftq_config": {},
+            "lora_alpha": alpha,
+            "lora_bias": false,
+            "lora_dropout": self.lora_dropout,
+            "lora_ga_config": null,
+            "megatron_config": null,
+            "megatron_core": "megatron.core",
+            "modules_to_save": null,
+            "monteclora_config": null,
+            "peft_type": "LORA",
+            "peft_version": "0.21.2",
+            "qalora_group_size": 16,
+            "r": self.r,
+            "rank_pattern": {},
+            "revision": null,
+            "target_modules": target_modules,
+            "target_parameters": null,
+            "task_type": "CAUSAL_LM",
+            "trainable_token_indices": null,
+            "use_bdlora": null,
+            "use_dora": false,
+            "use_qalora": false,
+            "use_rslora": self.use_rslora,
+            "velora_config": null,
+        });
+        format!("{config:#}\n").into_bytes()
+    }
+}
+
+impl ModelCard {
+    /// Markdown with the front matter that the Hugging Face Hub reads.
+    fn to_markdown(&self, config: &AdapterConfig) -> String {
+        let mut text = "---\n".to_owned();
+        let mut tags = vec!["lora".to_owned(), "dpo".to_owned(), "pairtune".to_owned()];
+        if let Some(base) = &config.base_model_name_or_path {
+            // A JSON string is a YAML string, quotes and escapes included.
+            text += &format!("base_model: {}\n", json!(base));
+            tags.insert(0, format!("base_model:adapter:{base}"));
+        }
+        text += "library_name: peft\npipeline_tag: text-generation\ntags:\n";
+        for tag in &tags {
+            text += &format!("- {}\n", json!(tag));
+        }
+        text += &format!("---\n\n# {}\n\n", one_line(&self.title));
+        text += "A LoRA adapter trained on preference pairs with direct preference optimisation (DPO) by pairtune.\n";
+        text += "Load it with `PeftModel.from_pretrained(base_model, folder)`.\n";
+        for (heading, rows) in [("Settings", &self.settings), ("Final metrics", &self.metrics)] {
+            if rows.is_empty() {
+                continue;
+            }
+            text += &format!("\n## {heading}\n\n| name | value |\n|---|---|\n");
+            for (name, value) in rows {
+                text += &format!("| {} | {} |\n", cell(name), cell(value));
+            }
+        }
+        text
+    }
+}
+
+fn one_line(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+fn cell(text: &str) -> String {
+    one_line(text).replace('|', "\\|")
+}

@@ -1,0 +1,14 @@
+//! Hugging Face files: weights, model config, adapters, trainer state. Bytes in, structs out.
+//!
+//! Sees only `platform`: nothing here opens a path, and nothing here knows of tokens, models or the GPU. Whatever
+//! bytes come in, the answer is a struct that was checked or an error that says what, how to fix it, and where.
+
+mod adapter;
+mod hf_config;
+mod safetensors;
+mod trainer_state;
+
+pub use adapter::{Adapter, AdapterConfig, ModelCard, TargetModules};
+pub use hf_config::{ModelConfig, Rope, RopeScaling};
+pub use safetensors::{Dtype, Tensor, TensorFiles, TensorInfo, header_bytes, parse, serialize_f32, to_f32};
+pub use trainer_state::TrainerState;

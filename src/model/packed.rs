@@ -1,0 +1,159 @@
+//! Pairs as one packed batch: no padding, and every prompt once.
+//!
+//! A pair's rows are prompt, chosen completion, rejected completion. Chosen and rejected see the prompt and themselves,
+//! not each other, and both count their positions on from the prompt: the same numbers as two padded sequences, for
+//! fewer rows. The last token of a completion has no row: nothing is predicted from it and nothing attends to it.
+
+use crate::kernels::{Span, pack_spans};
+
+/// One pair: `chosen` and `rejected` are whole sequences whose first `prompt_len` tokens agree.
+#[derive(Debug, Clone, Copy)]
+pub struct PackedPair<'a> {
+    /// Tokens that both sequences begin with.
+    pub prompt_len: usize,
+    /// Prompt and preferred answer.
+    pub chosen: &'a [u32],
+    /// Prompt and other answer.
+    pub rejected: &'a [u32],
+}
+
+/// A batch of n pairs as R rows, N of which predict a scored token.
+#[derive(Debug, Clone, Default)]
+pub struct Packed {
+    /// Token of each row (R).
+    pub ids: Vec<u32>,
+    /// What each row sees (R).
+    pub spans: Vec<Span>,
+    /// The row that predicts each scored token (N); all chosen sequences' tokens first, then all rejected ones'.
+    pub rows: Vec<u32>,
+    /// The scored tokens (N).
+    pub labels: Vec<u32>,
+    /// The sequence of each scored token (N): 0..n chosen, n..2n rejected.
+    pub sequence: Vec<u32>,
+    /// First scored token and end of each sequence (2n).
+    pub ranges: Vec<[u32; 2]>,
+    /// Completion tokens of each sequence (2n), scored or not.
+    pub lengths: Vec<u32>,
+    /// Tokens of all 2n sequences, prompts counted twice, as TRL's `num_tokens` counts them.
+    pub n_tokens: usize,
+}
+
+impl Packed {
+    /// Packs pairs in order.
+    pub fn pairs(pairs: &[PackedPair<'_>]) -> Self {
+        let mut packed = Self::default();
+        // Where each completion's rows begin, chosen then rejected.
+        let mut starts = Vec::with_capacity(pairs.len());
+        for pair in pairs {
+            starts.push(packed.push_rows(pair));
+        }
+        for side in 0..2 {
+            for (pair, &(start, completions)) in pairs.iter().zip(&starts) {
+                let ids = if side == 0 { pair.chosen } else { pair.rejected };
+                packed.push_labels(ids, pair.prompt_len, start, completions[side]);
+            }
+        }
+        packed
+    }
+
+    /// Packs one whole sequence, every row of it, all tokens but the first scored.
+    pub fn sequence(ids: &[u32]) -> Self {
+        let mut packed = Self::default();
+        let rows = 0..ids.len() as u32;
+        packed.ids = ids.to_vec();
+        packed.spans = rows.map(|row| Span { start: 0, hole_start: row, hole_end: row, position: row }).collect();
+        packed.push_labels(ids, 1, 0, 1);
+        packed
+    }
+
+    /// Number of rows, R.
+    pub fn n_rows(&self) -> usize {
+        self.ids.len()
+    }
+
+    /// Number of scored tokens, N.
+    pub fn n_scored(&self) -> usize {
+        self.labels.len()
+    }
+
+    /// The `spans` tensor of the attention kernels.
+    pub fn packed_spans(&self) -> Vec<[u32; 4]> {
+        pack_spans(&self.spans, 0)
+    }
+
+    /// The scored tokens that each row predicts, `u32::MAX` where there are fewer than two (R).
+    pub fn sources(&self) -> Vec<[u32; 2]> {
+        let mut sources = vec![[u32::MAX; 2]; self.n_rows()];
+        for (token, &row) in self.rows.iter().enumerate() {
+            let slots = &mut sources[row as usize];
+            let free = usize::from(slots[0] != u32::MAX);
+            assert_eq!(slots[free], u32::MAX, "a row predicts at most two tokens");
+            slots[free] = token as u32;
+        }
+        sources
+    }
+
+    /// Adds a pair's rows; returns its first row and the first rows of its completions.
+    fn push_rows(&mut self, pair: &PackedPair<'_>) -> (u32, [u32; 2]) {
+        let start = self.ids.len() as u32;
+        let prompt = pair.prompt_len as u32;
+        let inner = |ids: &[u32]| (ids.len() as u32).saturating_sub(prompt + 1);
+        let (n_chosen, n_rejected) = (inner(pair.chosen), inner(pair.rejected));
+        let chosen = start + prompt;
+        let rejected = chosen + n_chosen;
+        // The prompt's last row predicts the first completion tokens; the rows before it are seen by all.
+        self.ids.extend(&pair.chosen[..pair.prompt_len + n_chosen as usize]);
+        self.ids.extend(&pair.rejected[pair.prompt_len..pair.prompt_len + n_rejected as usize]);
+        for row in start..rejected {
+            self.spans.push(Span { start, hole_start: row, hole_end: row, position: row - start });
+        }
+        for row in rejected..rejected + n_rejected {
+            let position = prompt + row - rejected;
+            self.spans.push(Span { start, hole_start: chosen, hole_end: rejected, position });
+        }
+        self.n_tokens += pair.chosen.len() + pair.rejected.len();
+        (start, [chosen, rejected])
+    }
+
+    /// Adds the scored tokens of a sequence whose prompt begins at row `start`, its completion at `completion`.
+    fn push_labels(&mut self, ids: &[u32], prompt_len: usize, start: u32, completion: u32) {
+        let (first, sequence) = (self.labels.len() as u32, self.ranges.len() as u32);
+        // The very first token has nothing before it and is not scored.
+        for token in prompt_len.max(1)..ids.len() {
+            let before = token - 1;
+            let row = if before < prompt_len { start + before as u32 } else { completion + (before - prompt_len) as u32 };
+            self.rows.push(row);
+            self.labels.push(ids[token]);
+            self.sequence.push(sequence);
+        }
+        self.ranges.push([first, self.labels.len() as u32]);
+        self.lengths.push(ids.len().saturating_sub(prompt_len) as u32);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pair_shares_its_prompt() {
+        let pair = PackedPair { prompt_len: 2, chosen: &[1, 2, 3, 4, 5], rejected: &[1, 2, 6, 7] };
+        let packed = Packed::pairs(&[pair]);
+        assert_eq!(packed.ids, [1, 2, 3, 4, 6], "the last tokens have no row");
+        assert_eq!(packed.labels, [3, 4, 5, 6, 7], "every completion token is scored");
+        assert_eq!(packed.rows, [1, 2, 3, 1, 4], "each from the row before it");
+        assert_eq!(packed.ranges, [[0, 3], [3, 5]], "chosen first");
+        let hole = packed.spans[4];
+        assert_eq!((hole.hole_start, hole.hole_end, hole.position), (2, 4, 2), "rejected does not see chosen");
+        assert_eq!(packed.sources()[1], [0, 3], "the prompt's last row predicts both first tokens");
+        assert_eq!(packed.n_tokens, 9, "tokens are counted as TRL counts them");
+    }
+
+    #[test]
+    fn an_empty_prompt_leaves_the_first_token_unscored() {
+        let packed = Packed::pairs(&[PackedPair { prompt_len: 0, chosen: &[1, 2, 3], rejected: &[4] }]);
+        assert_eq!(packed.labels, [2, 3], "the first tokens have nothing before them");
+        assert_eq!(packed.lengths, [3, 1], "but they count in the length");
+        assert_eq!(packed.ids, [1, 2], "one token has no row at all");
+    }
+}

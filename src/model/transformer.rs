@@ -1,0 +1,235 @@
+//! The decoder: embed, layers, norm, head; backward in reverse.
+
+use super::activations::{Activations, TOKEN_BLOCK};
+use super::layer::{Cache, Context};
+use super::lora::Adapter;
+use super::weights::{Layer, Loader, Weight, stored_name};
+use crate::error::{Error, Result};
+use crate::files::{ModelConfig, TensorFiles};
+use crate::gpu::{Dtype, Gpu, Recorder, Tensor};
+use crate::kernels::{
+    Store, embedding, gather_rows, logprob_backward, logprob_finish, logprob_forward, matmul_backward_input,
+    matmul_forward, rmsnorm_backward, rmsnorm_forward, scatter_rows,
+};
+use crate::platform::{Folder, read_all};
+
+/// A base model on the device, frozen. There is one copy of it; adapters are beside it.
+pub struct Model {
+    /// What `config.json` says.
+    pub config: ModelConfig,
+    /// Hash of every weight that was read and of the config.
+    pub hash: String,
+    embed_tokens: Weight,  // (V, H)
+    layers: Vec<Layer>,
+    norm: Tensor,          // (H)
+    lm_head: Option<Weight>, // (V, H); none if tied to embed_tokens
+    rope_table: Tensor,    // (positions, D) of (cos, sin)
+}
+
+impl Model {
+    /// Reads `config.json` of a model folder; an error says what kind of folder it is if it holds no model.
+    pub async fn config(folder: &dyn Folder) -> Result<ModelConfig> {
+        let files = folder.files();
+        if !files.iter().any(|f| f == "config.json") {
+            // The weights' reader knows what an adapter, a GGUF file or a pickle looks like.
+            TensorFiles::open(folder).await?;
+            return Err(Error::input(
+                "There is no config.json",
+                "Name a Hugging Face model folder with config.json, tokenizer.json and model.safetensors",
+                folder.name(),
+            ));
+        }
+        let source = folder.open("config.json")?;
+        ModelConfig::from_bytes(&read_all(source.as_ref()).await?, source.name())
+    }
+
+    /// Bytes of the weights as they are stored, from the headers alone; checks every name and shape.
+    pub async fn weight_bytes(folder: &dyn Folder, config: &ModelConfig) -> Result<u64> {
+        let files = TensorFiles::open(folder).await?;
+        let mut bytes = 0;
+        for (name, shape) in expected_tensors(config) {
+            bytes += files.expect(&stored_name(&files, &name), &shape)?.bytes();
+        }
+        Ok(bytes)
+    }
+
+    /// Reads a model folder onto the device, `positions` rows of the rotary table included.
+    ///
+    /// No weight is ever whole in host memory; `progress` is told the bytes read so far.
+    pub async fn load(
+        gpu: &Gpu,
+        folder: &dyn Folder,
+        config: ModelConfig,
+        positions: usize,
+        max_block_bytes: u64,
+        progress: &mut dyn FnMut(u64),
+    ) -> Result<Self> {
+        let files = TensorFiles::open(folder).await?;
+        let hash = blake3::Hasher::new();
+        let mut loader = Loader { gpu, files: &files, max_block_bytes, hash, progress, done: 0 };
+        loader.hash.update(format!("{config:?}").as_bytes());
+        let (vocab, hidden) = (config.vocab_size, config.hidden_size);
+        let embed_tokens = loader.weight("model.embed_tokens.weight", vocab, hidden).await?;
+        let mut layers = Vec::with_capacity(config.num_hidden_layers);
+        for index in 0..config.num_hidden_layers {
+            layers.push(loader.layer(&config, index).await?);
+        }
+        let norm = loader.vector("model.norm.weight", hidden).await?;
+        let lm_head = match config.tie_word_embeddings {
+            true => None,
+            false => Some(loader.weight("lm_head.weight", vocab, hidden).await?),
+        };
+        let hash = loader.hash.finalize().to_hex().to_string();
+        let table = config.rope_table(positions);
+        let (rows, cols) = (positions as u32, config.head_dim as u32);
+        let rope_table = gpu.upload("rope_table", rows, cols, Dtype::F32, table.as_flattened());
+        gpu.check()?;
+        Ok(Self { config, hash, embed_tokens, layers, norm, lm_head, rope_table })
+    }
+
+    /// Positions that the rotary table covers: no sequence may be longer.
+    pub fn positions(&self) -> usize {
+        self.rope_table.rows() as usize
+    }
+
+    /// The layers' outputs of a batch into `acts.x`; `acts` comes from `Activations::load`.
+    pub fn forward(&self, rec: &mut Recorder<'_>, acts: &Activations, adapter: Option<&Adapter>) {
+        self.embed(rec, acts);
+        for index in 0..self.layers.len() {
+            self.context(index, adapter).forward(rec, acts, None);
+        }
+    }
+
+    /// Log-probability, mean logit, entropy and hit of every scored token into `acts.token_stats`.
+    ///
+    /// The vocabulary is taken in chunks, the tokens in blocks, so that a batch's logits never exist at once. With
+    /// `want_pull` the derivative of each log-probability with respect to its hidden row is made on the way.
+    pub fn score(&self, rec: &mut Recorder<'_>, acts: &Activations, want_pull: bool) {
+        let (last, head) = (&acts.x[self.layers.len()], self.head());
+        gather_rows(rec, last, &acts.rows, &acts.picked);
+        rmsnorm_forward(rec, &acts.picked, &self.norm, self.config.rms_norm_eps as f32, &acts.normed, &acts.rstd);
+        for (first, block) in &head.blocks {
+            embedding(rec, &acts.labels, block, *first, &acts.label_rows);
+        }
+        let n = acts.picked.rows();
+        for first in (0..n).step_by(TOKEN_BLOCK as usize) {
+            let rows = TOKEN_BLOCK.min(n - first);
+            let part = |t: &Tensor| t.row_range(first, rows);
+            let labels = acts.labels.slice(first.into(), 1, rows);
+            let (normed, state, pull) = (part(&acts.normed), part(&acts.state), part(&acts.pull));
+            for (i, (column, chunk)) in chunks(head, acts.logits.cols()).into_iter().enumerate() {
+                let logits = acts.logits.view(rows, chunk.rows().next_multiple_of(4));
+                matmul_forward(rec, &normed, &chunk, 1.0, Store::Set, 0, &logits);
+                logprob_forward(rec, &labels, &logits, column, chunk.rows(), i == 0, want_pull, &state, &pull);
+                if want_pull {
+                    let store = if i == 0 { Store::Set } else { Store::Add };
+                    matmul_backward_input(rec, &logits, &chunk, 1.0, store, 0, &pull);
+                }
+            }
+            let (label_rows, stats) = (part(&acts.label_rows), part(&acts.token_stats));
+            logprob_finish(rec, &labels, &state, &label_rows, head.rows, want_pull, &stats, &pull);
+        }
+    }
+
+    /// Adds to the adapter's gradients, given `dlogp` (sequences): the derivative of the loss with respect to the
+    /// log-probability of every token of each sequence. Follows `forward` and `score` with `want_pull`.
+    pub fn backward(&self, rec: &mut Recorder<'_>, acts: &Activations, adapter: &Adapter, dlogp: &Tensor) {
+        logprob_backward(rec, dlogp, &acts.sequence, &acts.pull);
+        rec.clear(&acts.dpicked);
+        rmsnorm_backward(rec, &acts.pull, &acts.picked, &self.norm, &acts.rstd, &acts.dpicked);
+        scatter_rows(rec, &acts.dpicked, &acts.sources, &acts.dx);
+        let lowest = adapter.settings.targets.iter().map(|(layer, _)| *layer).min().unwrap_or(0);
+        for index in (lowest..self.layers.len()).rev() {
+            let context = self.context(index, Some(adapter));
+            if acts.checkpointing() {
+                context.forward(rec, acts, None);
+            }
+            context.backward(rec, acts, index > lowest);
+        }
+    }
+
+    /// The final norm of rows of the residual stream, and their logits over the whole vocabulary, for inspection.
+    pub fn logits(&self, rec: &mut Recorder<'_>, x: &Tensor, normed: &Tensor, rstd: &Tensor, logits: &Tensor) {
+        rmsnorm_forward(rec, x, &self.norm, self.config.rms_norm_eps as f32, normed, rstd);
+        for (first, block) in &self.head().blocks {
+            matmul_forward(rec, normed, block, 1.0, Store::Set, *first, logits);
+        }
+    }
+
+    /// As `forward`, for tokens that follow those in a cache.
+    pub(super) fn forward_cached(
+        &self,
+        rec: &mut Recorder<'_>,
+        acts: &Activations,
+        adapter: Option<&Adapter>,
+        caches: &[(Tensor, Tensor)],
+        len: u32,
+    ) {
+        self.embed(rec, acts);
+        for (index, (k, v)) in caches.iter().enumerate() {
+            self.context(index, adapter).forward(rec, acts, Some(&Cache { k, v, len }));
+        }
+    }
+
+    fn embed(&self, rec: &mut Recorder<'_>, acts: &Activations) {
+        for (first, block) in &self.embed_tokens.blocks {
+            embedding(rec, &acts.ids, block, *first, &acts.x[0]);
+        }
+    }
+
+    fn head(&self) -> &Weight {
+        self.lm_head.as_ref().unwrap_or(&self.embed_tokens)
+    }
+
+    fn context<'a>(&'a self, index: usize, adapter: Option<&'a Adapter>) -> Context<'a> {
+        let (config, rope_table) = (&self.config, &self.rope_table);
+        Context { index, config, layer: &self.layers[index], adapter, rope_table }
+    }
+}
+
+/// The head's rows in parts of at most `len` rows, with the first row of each.
+fn chunks(head: &Weight, len: u32) -> Vec<(u32, Tensor)> {
+    let mut chunks = Vec::new();
+    for (first, block) in &head.blocks {
+        for row in (0..block.rows()).step_by(len as usize) {
+            chunks.push((first + row, block.row_range(row, len.min(block.rows() - row))));
+        }
+    }
+    chunks
+}
+
+/// Name and shape of every tensor of a model.
+fn expected_tensors(config: &ModelConfig) -> Vec<(String, Vec<usize>)> {
+    let (vocab, hidden, inner) = (config.vocab_size, config.hidden_size, config.intermediate_size);
+    let queries = config.num_attention_heads * config.head_dim;
+    let keys = config.num_key_value_heads * config.head_dim;
+    let mut tensors = vec![
+        ("model.embed_tokens.weight".to_owned(), vec![vocab, hidden]),
+        ("model.norm.weight".to_owned(), vec![hidden]),
+    ];
+    if !config.tie_word_embeddings {
+        tensors.push(("lm_head.weight".to_owned(), vec![vocab, hidden]));
+    }
+    for layer in 0..config.num_hidden_layers {
+        let mut push = |module: &str, shape: Vec<usize>| {
+            tensors.push((format!("model.layers.{layer}.{module}"), shape));
+        };
+        push("input_layernorm.weight", vec![hidden]);
+        push("post_attention_layernorm.weight", vec![hidden]);
+        for (module, out, input, bias) in [
+            ("self_attn.q_proj", queries, hidden, config.attention_bias),
+            ("self_attn.k_proj", keys, hidden, config.attention_bias),
+            ("self_attn.v_proj", keys, hidden, config.attention_bias),
+            ("self_attn.o_proj", hidden, queries, config.attention_bias),
+            ("mlp.gate_proj", inner, hidden, config.mlp_bias),
+            ("mlp.up_proj", inner, hidden, config.mlp_bias),
+            ("mlp.down_proj", hidden, inner, config.mlp_bias),
+        ] {
+            push(&format!("{module}.weight"), vec![out, input]);
+            if bias {
+                push(&format!("{module}.bias"), vec![out]);
+            }
+        }
+    }
+    tensors
+}

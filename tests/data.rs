@@ -1,0 +1,414 @@
+//! The data layer against the tokens that TRL made (`tests/fixtures/<case>/expected.json`), and against bad input.
+
+use std::path::Path;
+
+use pairtune::Error;
+use pairtune::data::{
+    ChatTemplate, DropReason, Message, PairReader, Part, Sampling, TokenPair, Tokenizer, micro_batches, order,
+    read_pairs, split_by_prompt, steps_per_epoch, tokenize,
+};
+use pairtune::platform::native::DiskFolder;
+use pairtune::platform::{ByteSource, Folder, MemorySource};
+use pollster::block_on;
+use serde_json::{Value, json};
+
+const CASES: [&str; 8] = [
+    "llama_sigmoid",
+    "llama3_tied_ipo",
+    "llama_bf16_rslora",
+    "qwen2_hinge",
+    "qwen3_chat_sigmoid",
+    "gemma3_robust",
+    "gpt2_apo_zero",
+    "gpt_neox_sigmoid_sft",
+];
+
+#[test]
+fn tokens_are_those_of_trl() {
+    for case in CASES {
+        check_tokens(case);
+    }
+}
+
+#[track_caller]
+fn check_tokens(case: &str) {
+    let (expected, settings) = (read_json(case, "expected.json"), read_json(case, "case.json"));
+    let max_length = size(&settings["train"]["max_length"]);
+    let (records, errors) = read_pairs(&read(case, "pairs.jsonl"), "pairs.jsonl").expect("pairs");
+    assert!(errors.is_empty(), "{case}: {errors:?}");
+    let tokenized = tokenize(&records, &tokenizer(case), max_length).expect("tokens");
+
+    let dropped: Vec<Value> = tokenized.dropped.iter().map(|pair| json!(pair.row)).collect();
+    assert_eq!(json!(dropped), expected["dropped_rows"], "{case}: dropped rows");
+    let tokens = expected["tokens"].as_array().expect("tokens");
+    assert_eq!(tokenized.pairs.len(), tokens.len(), "{case}: number of pairs");
+    for (got, want) in tokenized.pairs.iter().zip(tokens) {
+        assert_eq!(pair_json(got), *want, "{case}: row {}", got.row);
+    }
+
+    let (batch, accumulation) = (size(&settings["train"]["batch_size"]), size(&settings["train"]["grad_accum"]));
+    let steps = steps_per_epoch(tokenized.pairs.len(), batch, accumulation);
+    assert_eq!(json!(steps), expected["optimiser_steps_per_epoch"], "{case}: steps per epoch");
+    let indices = order(tokenized.pairs.len(), Sampling::Sequential, 0, 0);
+    assert_eq!(micro_batches(&indices, batch, accumulation).len(), steps, "{case}: steps");
+}
+
+fn pair_json(pair: &TokenPair) -> Value {
+    let side = |ids: &[u32]| {
+        let mask: Vec<u8> = (0..ids.len()).map(|i| u8::from(i >= pair.prompt_len)).collect();
+        json!({"input_ids": ids, "completion_mask": mask})
+    };
+    json!({
+        "row": pair.row,
+        "prompt_len": pair.prompt_len,
+        "untruncated_len": {"chosen": pair.untruncated[0], "rejected": pair.untruncated[1]},
+        "chosen": side(&pair.chosen),
+        "rejected": side(&pair.rejected),
+    })
+}
+
+#[test]
+fn decoding_gives_the_text_back() {
+    let tokenizer = tokenizer("llama_sigmoid");
+    let text = "Naïve café 日本 🙂 end";
+    let ids = tokenizer.encode(text, true).expect("ids");
+    assert_eq!(tokenizer.decode(&ids, true).expect("text"), text);
+    assert_eq!(ids.first(), Some(&475));
+    assert_eq!((tokenizer.eos_id(), tokenizer.pad_id()), (Some(476), Some(477)));
+    assert_eq!(tokenizer.fingerprint().len(), 64);
+    assert_ne!(tokenizer.fingerprint(), self::tokenizer("qwen3_chat_sigmoid").fingerprint());
+}
+
+#[test]
+fn a_missing_pad_token_falls_back_to_eos() {
+    assert_eq!(tokenizer("gpt2_apo_zero").pad_id(), Some(0));
+}
+
+#[test]
+fn a_tokenizer_with_more_ids_than_the_model_has_rows_is_refused() {
+    let tokenizer = tokenizer("llama_sigmoid");
+    assert_eq!(tokenizer.vocab_size(), 480);
+    tokenizer.check_vocab(480).expect("enough rows");
+    let error = tokenizer.check_vocab(479).expect_err("a row too few");
+    check_message(&error, &["ids up to 479", "479 rows", "tokenizer.json"]);
+}
+
+#[test]
+fn a_folder_without_a_tokenizer_is_refused() {
+    let folder = DiskFolder::open(&fixture("llama_sigmoid/adapter_init")).expect("folder");
+    let error = block_on(Tokenizer::open(&folder)).err().expect("no tokenizer");
+    check_message(&error, &["no tokenizer.json", "Download it", "adapter_init"]);
+}
+
+#[test]
+fn tokens_that_only_the_config_names_are_never_split() {
+    let open = |config: Value| {
+        let folder = Memory(vec![
+            ("tokenizer.json", read("llama_sigmoid/model", "tokenizer.json")),
+            ("tokenizer_config.json", config.to_string().into_bytes()),
+        ]);
+        block_on(Tokenizer::open(&folder)).expect("tokenizer").encode("a b", true).expect("ids")
+    };
+    // What AutoTokenizer of transformers 5.23 gives; add_bos_token does not change the post-processor.
+    assert_eq!(open(json!({"add_bos_token": false})), [475, 64, 275]);
+    for key in ["additional_special_tokens", "extra_special_tokens"] {
+        assert_eq!(open(json!({key: ["b"]})), [475, 64, 220, 65]);
+    }
+    assert_eq!(open(json!({"added_tokens_decoder": {"67": {"content": "b", "special": true}}})), [475, 64, 220, 65]);
+}
+
+#[test]
+fn conversations_without_a_template_are_refused() {
+    let (records, _) = read_pairs(&read("qwen3_chat_sigmoid", "pairs.jsonl"), "pairs.jsonl").expect("pairs");
+    let error = tokenize(&records, &tokenizer("llama_sigmoid"), 128).expect_err("no template");
+    check_message(&error, &["no chat template", "chat_template.jinja", "plain text"]);
+}
+
+#[test]
+fn when_all_pairs_are_dropped_the_error_has_the_counts() {
+    let (records, _) = read_pairs(&read("llama_sigmoid", "pairs.jsonl"), "pairs.jsonl").expect("pairs");
+    let long: Vec<_> =
+        records.into_iter().filter(|record| matches!(&record.prompt, Part::Text(t) if t.len() > 20)).collect();
+    let error = tokenize(&long, &tokenizer("llama_sigmoid"), 2).expect_err("too short");
+    check_message(&error, &[&format!("None of the {} pairs", long.len()), "max_length (2)", "Raise max_length"]);
+}
+
+#[test]
+fn a_conversation_that_the_template_refuses_is_dropped_with_the_reason() {
+    let mut file = read("gemma3_robust", "pairs.jsonl");
+    let answer = |text: &str| json!([{"role": "assistant", "content": text}]);
+    let bad = json!({"prompt": answer("a"), "chosen": answer("b"), "rejected": answer("c")});
+    file.extend(bad.to_string().as_bytes());
+    let (records, _) = read_pairs(&file, "pairs.jsonl").expect("pairs");
+    let tokenized = tokenize(&records, &tokenizer("gemma3_robust"), 160).expect("tokens");
+    let last = tokenized.dropped.last().expect("the last is dropped");
+    let DropReason::Template(message) = &last.reason else { panic!("another reason: {last:?}") };
+    assert!(message.contains("roles must alternate") && message.contains("line 6"), "{message}");
+}
+
+#[test]
+fn malformed_lines_are_reported_and_the_rest_is_usable() {
+    let file =
+        b"\xef\xbb\xbf{\"prompt\": \"a\", \"chosen\": \"b\", \"rejected\": \"c\"}\r\n\r\n{\"prompt\": \"a\",\r\n\
+        {\"prompt\": \"a\", \"chosen\": 7, \"rejected\": \"c\"}\n\xff\xfe{}\n[1]\n{\"chosen\": \"x\"}\n\
+        {\"prompt\": \"a\", \"chosen\": [{\"role\": \"assistant\", \"content\": \"x\"}], \"rejected\": \"c\"}\n\
+        {\"chosen\": [], \"rejected\": []}\n{\"prompt\": \"d\", \"chosen\": \"e\", \"rejected\": \"f\"}";
+    let (records, errors) = read_pairs(file, "pairs.jsonl").expect("two pairs");
+    assert_eq!(records.iter().map(|r| (r.row, r.line)).collect::<Vec<_>>(), [(0, 1), (8, 10)]);
+    assert_eq!(errors.iter().map(|e| e.line).collect::<Vec<_>>(), [3, 4, 5, 6, 7, 8, 9]);
+    for (error, word) in errors.iter().zip(["JSON", "a number", "UTF-8", "a list", "missing", "mixed", "no messages"]) {
+        assert!(error.what.contains(word), "{error}");
+        assert!(!error.fix.is_empty() && !error.excerpt.is_empty(), "{error}");
+    }
+}
+
+#[test]
+fn files_without_a_usable_row_are_refused() {
+    for (file, words) in [
+        (&b""[..], ["no pairs", "chosen"]),
+        (b" \n \n", ["no pairs", "chosen"]),
+        (b"[]", ["no pairs", "chosen"]),
+        (b"\xef\xbb\xbf", ["no pairs", "chosen"]),
+        (b"{\"text\": \"x\"}\n{}", ["None of the 2 rows", "line 1"]),
+        (b"PAR1xxxx", ["Parquet", "JSON Lines"]),
+        (b"\x1f\x8b\x08\x00", ["compressed", "JSON Lines"]),
+        (b"\xff\xfe{\x00", ["UTF-16", "UTF-8"]),
+        (b"[{\"prompt\": \"a\", \"chosen\"", ["None of the 1 rows", "pairs.json"]),
+    ] {
+        check_message(&read_pairs(file, "pairs.json").expect_err("no pairs"), &words);
+    }
+}
+
+#[test]
+fn arrays_are_read_like_lines() {
+    let (lines, _) = read_pairs(&read("qwen3_chat_sigmoid", "pairs.jsonl"), "pairs.jsonl").expect("lines");
+    let values: Vec<Value> = String::from_utf8(read("qwen3_chat_sigmoid", "pairs.jsonl"))
+        .expect("UTF-8")
+        .lines()
+        .map(|line| serde_json::from_str(line).expect("JSON"))
+        .collect();
+    for text in [json!(values).to_string(), format!(" \n{:#}\n", json!(values))] {
+        let (array, errors) = read_pairs(text.as_bytes(), "pairs.json").expect("array");
+        assert!(errors.is_empty(), "{errors:?}");
+        assert_eq!(array.len(), lines.len());
+        for (a, b) in array.iter().zip(&lines) {
+            assert_eq!((a.row, &a.prompt, &a.chosen, &a.rejected), (b.row, &b.prompt, &b.chosen, &b.rejected));
+        }
+    }
+    let bad = b"[\n {\"chosen\": \"a\\\"]b\", \"rejected\": \"c\"},\n {\"chosen\": 1},\n\n \
+        {\"chosen\": \"x\", \"rejected\": \"y\"}\n] x";
+    let (records, errors) = read_pairs(bad, "pairs.json").expect("two pairs");
+    assert_eq!(records.iter().map(|r| (r.row, r.line)).collect::<Vec<_>>(), [(0, 2), (2, 5)]);
+    assert_eq!(errors.iter().map(|e| e.line).collect::<Vec<_>>(), [3, 6]);
+}
+
+#[test]
+fn chunks_of_any_size_give_the_same_pairs() {
+    let bytes = read("llama_sigmoid", "pairs.jsonl");
+    let mut array = b"\xef\xbb\xbf\n[".to_vec();
+    array.extend(bytes.trim_ascii().iter().map(|b| if *b == b'\n' { b',' } else { *b }));
+    array.push(b']');
+    for bytes in [bytes, array] {
+        let whole = read_pairs(&bytes, "x").expect("whole");
+        for chunk in [1, 2, 3, 7, 1000] {
+            let mut reader = PairReader::new("x");
+            for piece in bytes.chunks(chunk) {
+                reader.push(piece).expect("push");
+            }
+            assert_eq!(reader.finish().expect("finish"), whole, "chunks of {chunk}");
+        }
+    }
+}
+
+#[test]
+fn implicit_prompts_are_split_off() {
+    let text = |chosen: &str, rejected: &str| {
+        let line = json!({"chosen": chosen, "rejected": rejected}).to_string();
+        let (records, _) = read_pairs(line.as_bytes(), "x").expect("pair");
+        [&records[0].prompt, &records[0].chosen, &records[0].rejected].map(|part| match part {
+            Part::Text(text) => text.clone(),
+            Part::Messages(_) => panic!("text expected"),
+        })
+    };
+    assert_eq!(text("The sky is blue.", "The sky is green."), ["The sky is", " blue.", " green."]);
+    assert_eq!(text("naïve é", "naïve è"), ["naïve", " é", " è"]);
+    assert_eq!(text("ab", "abc"), ["ab", "", "c"]);
+    assert_eq!(text("x ", "y "), ["", "x ", "y "]);
+
+    let message = |role: &str, content: &str| json!({"role": role, "content": content});
+    let (question, yes, no) = (message("user", "?"), message("assistant", "yes"), message("assistant", "no"));
+    for prompt in [json!(null), json!("?")] {
+        let line = json!({"prompt": prompt, "chosen": [question, yes], "rejected": [question, no]}).to_string();
+        let (records, _) = read_pairs(line.as_bytes(), "x").expect("pair");
+        assert_eq!(records[0].prompt, messages(json!([question])));
+        assert_eq!(records[0].chosen, messages(json!([yes])));
+        assert_eq!(records[0].rejected, messages(json!([no])));
+    }
+    let same = json!({"chosen": [question, yes], "rejected": [question, yes]}).to_string();
+    let (records, _) = read_pairs(same.as_bytes(), "x").expect("pair");
+    assert_eq!(records[0].chosen, messages(json!([yes])), "a completion keeps its last message");
+    let line = json!({"prompt": "other", "chosen": [question, yes], "rejected": [question, no]}).to_string();
+    check_message(&read_pairs(line.as_bytes(), "x").expect_err("another prompt"), &["not among the messages"]);
+}
+
+fn messages(value: Value) -> Part {
+    Part::Messages(value.as_array().expect("list").iter().map(message).collect())
+}
+
+fn message(value: &Value) -> Message {
+    value.as_object().expect("object").clone()
+}
+
+#[test]
+fn templates_render_as_in_transformers() {
+    let render = |source: &str| {
+        let template = ChatTemplate::new(source, "t.jinja")?;
+        let message =
+            message(&json!({"role": "user", "content": " Hé <b> ", "thinking": "hm", "n": [1, 2.5, null, true]}));
+        let tools = json!([{"b": "é'<", "a": {}}]);
+        let kwargs = json!({"flag": true});
+        template.render(
+            &[&message],
+            true,
+            &[("bos_token".to_owned(), "<s>".to_owned())],
+            Some(&tools),
+            kwargs.as_object(),
+        )
+    };
+    for (source, want) in [
+        ("{{ bos_token }}{{ eos_token }}{% if flag %}\n  yes\n  {% endif %}\nx", "<s>  yes\nx"),
+        ("{{ messages[0]['content'].strip() }}|{{ messages[0].content | trim }}", "Hé <b>|Hé <b>"),
+        ("{{ messages[0]['reasoning_content'] }}", "hm"),
+        ("{{ tools | tojson }}", r#"[{"b": "é'<", "a": {}}]"#),
+        ("{{ tools | tojson(indent=2) }}", "[\n  {\n    \"b\": \"é'<\",\n    \"a\": {}\n  }\n]"),
+        ("{{ tools[0] | tojson(sort_keys=true, ensure_ascii=true) }}", r#"{"a": {}, "b": "\u00e9'<"}"#),
+        ("{{ messages[0]['n'] | tojson(separators=(',', ':')) }}", "[1,2.5,null,true]"),
+        ("a{% generation %}\n  b{% endgeneration %}\nc", "a  bc"),
+        ("a {%- generation -%} b {%- endgeneration -%} c", "abc"),
+        ("{% for i in range(5) %}{% if i == 3 %}{% break %}{% endif %}{{ i }}{% endfor %}", "012"),
+        ("{% set ns = namespace(x=1) %}{% set ns.x = 2 %}{{ ns.x }}{{ 'a-b'.split('-')[1] }}", "2b"),
+        (
+            "{% if documents is none and not missing %}{{ strftime_now('%d %b %Y %H:%M') }}{% endif %}",
+            "26 Jul 2024 00:00",
+        ),
+        ("{% for m in messages[::-1] %}{{ m.role.upper() + '\n' }}{% endfor %}", "USER\n"),
+        ("a\r\n{% if documents is iterable or not 'x' is iterable %}no{% endif %}\r\nb", "a\nb"),
+        ("{{ messages[0].items() | list | length }}{{ none }}{{ true }}", "5NoneTrue"),
+    ] {
+        assert_eq!(render(source).expect(source), want, "{source}");
+    }
+    check_message(&render("a\n{% if %}").expect_err("syntax"), &["t.jinja, line 2", "chat template"]);
+    check_message(&render("a\n\n{{ raise_exception('no way') }}").expect_err("raised"), &["no way", "line 3"]);
+    check_message(&render("{{ missing.field }}").expect_err("undefined"), &["t.jinja, line 1"]);
+}
+
+#[test]
+fn the_clock_of_a_template_can_be_set() {
+    let template = ChatTemplate::new("{{ strftime_now('%A %-d %B %y %I:%M %p') }}", "t").expect("template");
+    template.set_now(951_782_400 + 13 * 3600 + 5 * 60);
+    assert_eq!(template.render(&[], false, &[], None, None).expect("text"), "Tuesday 29 February 00 01:05 PM");
+}
+
+#[test]
+fn orders_are_permutations_that_depend_on_seed_and_epoch() {
+    assert_eq!(order(4, Sampling::Sequential, 1, 2), [0, 1, 2, 3]);
+    let first = order(50, Sampling::Random, 42, 0);
+    let mut sorted = first.clone();
+    sorted.sort_unstable();
+    assert_eq!(sorted, (0..50).collect::<Vec<_>>());
+    assert_eq!(first, order(50, Sampling::Random, 42, 0));
+    assert_ne!(first, order(50, Sampling::Random, 42, 1));
+    assert_ne!(first, order(50, Sampling::Random, 43, 0));
+    assert_eq!(order(8, Sampling::Random, 42, 0), PINNED_ORDER, "a resumed run must find the same order");
+}
+
+const PINNED_ORDER: [usize; 8] = [7, 1, 5, 4, 6, 0, 3, 2];
+
+#[test]
+fn remainders_make_smaller_batches_and_steps() {
+    let steps = micro_batches(&[5, 6, 7, 8, 9, 10, 11], 2, 3);
+    assert_eq!(steps, [vec![vec![5, 6], vec![7, 8], vec![9, 10]], vec![vec![11]]]);
+    assert_eq!(steps_per_epoch(7, 2, 3), 2);
+    assert_eq!(steps_per_epoch(0, 2, 3), 0);
+}
+
+#[test]
+fn a_split_keeps_prompts_apart() {
+    let line = |i: usize| json!({"prompt": format!("p{}", i % 20), "chosen": "a", "rejected": "b"}).to_string() + "\n";
+    let file: String = (0..60).map(line).collect();
+    let records = || read_pairs(file.as_bytes(), "x").expect("pairs").0;
+    let (train, eval) = split_by_prompt(records(), 0.1, 7).expect("split");
+    assert_eq!((train.len(), eval.len()), (54, 6));
+    assert!(eval.iter().all(|e| train.iter().all(|t| t.prompt != e.prompt)));
+    assert!(train.is_sorted_by_key(|r| r.row) && eval.is_sorted_by_key(|r| r.row));
+    assert_eq!(split_by_prompt(records(), 0.1, 7).expect("split").1, eval);
+    assert_ne!(split_by_prompt(records(), 0.1, 8).expect("split").1, eval);
+    assert!(split_by_prompt(records(), 0.0, 7).expect("split").1.is_empty());
+    let (train, eval) = split_by_prompt(records().into_iter().take(1).collect(), 0.5, 7).expect("split");
+    assert_eq!((train.len(), eval.len()), (1, 0), "one prompt stays in training");
+    check_message(&split_by_prompt(records(), 1.0, 7).expect_err("all"), &["eval_split is 1"]);
+}
+
+#[test]
+fn damaged_pairs_never_panic() {
+    let whole = read("qwen3_chat_sigmoid", "pairs.jsonl");
+    let mut array = vec![b'['];
+    array.extend(whole.iter().map(|b| if *b == b'\n' { b',' } else { *b }));
+    for bytes in [&whole, &array] {
+        for cut in (0..bytes.len()).step_by(97) {
+            drop(read_pairs(&bytes[..cut], "x"));
+        }
+        for at in (0..bytes.len().min(3000)).step_by(3) {
+            let mut damaged = bytes[..3000].to_vec();
+            damaged[at] ^= 1 << (at % 8);
+            drop(read_pairs(&damaged, "x"));
+        }
+    }
+}
+
+/// A folder in memory.
+struct Memory(Vec<(&'static str, Vec<u8>)>);
+
+impl Folder for Memory {
+    fn name(&self) -> &str {
+        "memory"
+    }
+
+    fn files(&self) -> Vec<String> {
+        self.0.iter().map(|(name, _)| (*name).to_owned()).collect()
+    }
+
+    fn open(&self, file: &str) -> pairtune::Result<Box<dyn ByteSource>> {
+        let (name, bytes) = self.0.iter().find(|(name, _)| *name == file).expect("file");
+        Ok(Box::new(MemorySource { name: (*name).to_owned(), bytes: bytes.clone() }))
+    }
+}
+
+fn fixture(path: &str) -> std::path::PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(path)
+}
+
+fn read(case: &str, file: &str) -> Vec<u8> {
+    std::fs::read(fixture(case).join(file)).expect(file)
+}
+
+fn read_json(case: &str, file: &str) -> Value {
+    serde_json::from_slice(&read(case, file)).expect(file)
+}
+
+fn size(value: &Value) -> usize {
+    value.as_u64().expect("a size") as usize
+}
+
+fn tokenizer(case: &str) -> Tokenizer {
+    let folder = DiskFolder::open(&fixture(case).join("model")).expect("folder");
+    block_on(Tokenizer::open(&folder)).expect("tokenizer")
+}
+
+#[track_caller]
+fn check_message(error: &Error, words: &[&str]) {
+    let message = error.to_string();
+    for word in words {
+        assert!(message.contains(word), "\"{word}\" is not in: {message}");
+    }
+}
