@@ -8,4 +8,5 @@ pub mod kernels;
 pub mod model;
 pub mod platform;
 pub mod reference;
+pub mod train;
 pub use error::{Error, Result};

@@ -1,0 +1,56 @@
+//! AdamW over all of an adapter's parameters.
+
+use crate::error::Result;
+use crate::gpu::{Dtype, Gpu, Recorder, Tensor};
+use crate::kernels::{self, AdamW};
+use crate::model::Adapter;
+
+/// Moments of every parameter, in the adapter's blocks.
+pub struct Optimizer {
+    m: Vec<Tensor>,
+    v: Vec<Tensor>,
+    partials: Tensor,
+}
+
+impl Optimizer {
+    /// Moments of zero.
+    pub fn new(gpu: &Gpu, adapter: &Adapter) -> Self {
+        let zeros = |name: &str| adapter.params.iter().map(|p| gpu.zeros(name, 1, p.len(), Dtype::F32)).collect();
+        let partials = gpu.zeros("partials", adapter.params.len() as u32, 64, Dtype::F32);
+        Self { m: zeros("adam m"), v: zeros("adam v"), partials }
+    }
+
+    /// Clips, steps, and leaves the gradients at zero; the norm before clipping goes to `metrics`.
+    pub fn step(&self, rec: &mut Recorder<'_>, adapter: &Adapter, settings: &AdamW, metrics: &Tensor) {
+        let grads: Vec<&Tensor> = adapter.grads.iter().collect();
+        kernels::grad_norm(rec, &grads, &self.partials, metrics);
+        for (block, param) in adapter.params.iter().enumerate() {
+            kernels::adamw(rec, grads[block], metrics, settings, param, &self.m[block], &self.v[block]);
+        }
+        for grad in grads {
+            rec.clear(grad);
+        }
+    }
+
+    /// Both moments of all blocks, one after another.
+    pub async fn read(&self, gpu: &Gpu) -> Result<[Vec<f32>; 2]> {
+        let mut moments = [Vec::new(), Vec::new()];
+        for (moment, blocks) in moments.iter_mut().zip([&self.m, &self.v]) {
+            for block in blocks {
+                moment.extend(gpu.read(block).await?);
+            }
+        }
+        Ok(moments)
+    }
+
+    /// Puts back what `read` gave; both have as many values as there are parameters.
+    pub fn write(&self, gpu: &Gpu, moments: [&[f32]; 2]) {
+        for (mut rest, blocks) in moments.into_iter().zip([&self.m, &self.v]) {
+            for block in blocks {
+                let (mine, others) = rest.split_at(block.len() as usize);
+                gpu.write(block, mine);
+                rest = others;
+            }
+        }
+    }
+}

@@ -1,0 +1,69 @@
+//! Memory of a run by component, from the settings alone and from the table that the allocation uses.
+
+use serde::Serialize;
+
+use crate::error::{Error, Result};
+use crate::files::ModelConfig;
+use crate::model::{AdapterSettings, BatchSize, size_table};
+
+/// Bytes on the device.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct Memory {
+    /// The base model, as stored.
+    pub weights: u64,
+    /// Parameters, gradients and both moments.
+    pub adapter: u64,
+    /// What a batch needs beside its logits.
+    pub activations: u64,
+    /// The logits that exist at a time.
+    pub logits: u64,
+}
+
+impl Memory {
+    /// All of it.
+    pub fn total(&self) -> u64 {
+        self.weights + self.adapter + self.activations + self.logits
+    }
+}
+
+/// Memory of training with this adapter at this batch size.
+pub fn plan(
+    config: &ModelConfig,
+    weight_bytes: u64,
+    adapter: &AdapterSettings,
+    size: BatchSize,
+    checkpointing: bool,
+) -> Memory {
+    let table = size_table(config, Some(adapter), size, checkpointing);
+    let bytes = |logits: bool| table.iter().filter(|s| (s.name == "logits") == logits).map(|s| s.bytes()).sum();
+    let r = u64::from(adapter.padded_rank());
+    let parameters: u64 = adapter.targets.iter().map(|(_, m)| m.dims(config)).map(|(i, o)| r * (i + o) as u64).sum();
+    Memory { weights: weight_bytes, adapter: 16 * parameters, activations: bytes(false), logits: bytes(true) }
+}
+
+/// Refuses what does not fit `limit` bytes, with the sizes.
+pub fn check_fits(memory: &Memory, limit: Option<u64>) -> Result<()> {
+    let Some(limit) = limit else { return Ok(()) };
+    if memory.total() <= limit {
+        return Ok(());
+    }
+    let mib = |bytes: u64| bytes.div_ceil(1 << 20);
+    let fix = if memory.weights > limit {
+        "The weights alone do not fit: use a smaller model, or a device with more memory"
+    } else {
+        "Lower per_device_train_batch_size or max_length, or set gradient_checkpointing"
+    };
+    Err(Error::device(
+        format!(
+            "The run needs about {} MiB, but the device has {} MiB (weights {} MiB, adapter and optimiser {} MiB, \
+             activations {} MiB, logits {} MiB)",
+            mib(memory.total()),
+            mib(limit),
+            mib(memory.weights),
+            mib(memory.adapter),
+            mib(memory.activations),
+            mib(memory.logits)
+        ),
+        fix,
+    ))
+}
