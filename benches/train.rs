@@ -114,10 +114,10 @@ struct RandomLlama {
 
 impl RandomLlama {
     fn new() -> Self {
-        let (vocab, hidden, inner, layers, queries, keys) = (8192, 256, 1024, 6, 256, 128);
+        let (vocab, hidden, inner, layers, queries, keys) = (8192, 256, 2048, 6, 256, 256);
         let config = json!({
             "model_type": "llama", "vocab_size": vocab, "hidden_size": hidden, "intermediate_size": inner,
-            "num_hidden_layers": layers, "num_attention_heads": 8, "num_key_value_heads": 4,
+            "num_hidden_layers": layers, "num_attention_heads": 8, "num_key_value_heads": 8,
             "max_position_embeddings": 1024, "rms_norm_eps": 1e-5, "tie_word_embeddings": false, "hidden_act": "silu",
             "rope_theta": 10000.0,
         });
