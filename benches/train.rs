@@ -33,6 +33,7 @@ async fn run() -> Result<()> {
     let start = Instant::now();
     let speed = pairtune::doctor::measure(&gpu, || start.elapsed().as_secs_f64()).await?;
     println!("multiply-add peak: {:.1} GFLOP/s", speed.fma_peak_gflops);
+    println!("autotune chose: {:?}", speed.variant);
     for matmul in &speed.matmul {
         println!("{}: {:.1} GFLOP/s, {:.0} % of the peak", matmul.shape, matmul.gflops, 100.0 * matmul.share);
     }

@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use crate::error::Result;
 use crate::gpu::{Dtype, Gpu, Recorder, Tensor};
-use crate::kernels::{self, Store};
+use crate::kernels::{self, Store, Variant};
 use crate::reference;
 
 /// How far a kernel is from its twin.
@@ -28,8 +28,10 @@ pub async fn check_all(gpu: &Gpu) -> Result<Vec<Check>> {
     let mut checks = Vec::new();
     for dtype in [Dtype::F32, Dtype::F16, Dtype::Bf16] {
         checks.push(embedding(gpu, 37, 50, 68, dtype).await?);
-        checks.push(matmul_forward(gpu, 37, 70, 132, dtype).await?);
-        checks.push(matmul_backward_input(gpu, 37, 70, 132, dtype).await?);
+        for variant in kernels::variants(gpu) {
+            checks.push(matmul_forward(gpu, 37, 70, 132, dtype, variant).await?);
+            checks.push(matmul_backward_input(gpu, 37, 70, 132, dtype, variant).await?);
+        }
     }
     checks.push(matmul_backward_weight(gpu, 133, 12, 68).await?);
     checks.push(rmsnorm_forward(gpu, 37, 260).await?);
@@ -73,7 +75,9 @@ pub async fn embedding(gpu: &Gpu, rows: u32, vocab: u32, cols: u32, dtype: Dtype
 }
 
 /// y = x wᵀ with w stored as `dtype`, the weight in two blocks of rows; set, then half of it added.
-pub async fn matmul_forward(gpu: &Gpu, m: u32, n: u32, k: u32, dtype: Dtype) -> Result<Check> {
+pub async fn matmul_forward(gpu: &Gpu, m: u32, n: u32, k: u32, dtype: Dtype, variant: Variant) -> Result<Check> {
+    let in_use = kernels::variant(gpu);
+    kernels::set_variant(gpu, variant);
     let w = Weight::random(gpu, n, k, dtype, 1);
     let x = Matrix::random(gpu, m, k, 2);
     let y = gpu.zeros("y", m, n.next_multiple_of(4), Dtype::F32);
@@ -89,11 +93,14 @@ pub async fn matmul_forward(gpu: &Gpu, m: u32, n: u32, k: u32, dtype: Dtype) -> 
     want.iter_mut().for_each(|v| *v *= 1.5);
     // The last vec4 repeats the last column.
     let want = widen(&want, n, |row| *row.last().unwrap_or(&0.0));
-    Compare::new(gpu, named("matmul_forward", dtype), sum_tolerance(k)).with(&y, &want).await
+    kernels::set_variant(gpu, in_use);
+    Compare::new(gpu, named(matmul_name("matmul_forward", variant), dtype), sum_tolerance(k)).with(&y, &want).await
 }
 
 /// dx = dy w with w stored as `dtype`, summed over two blocks of rows; set, then half of it added.
-pub async fn matmul_backward_input(gpu: &Gpu, m: u32, n: u32, k: u32, dtype: Dtype) -> Result<Check> {
+pub async fn matmul_backward_input(gpu: &Gpu, m: u32, n: u32, k: u32, dtype: Dtype, variant: Variant) -> Result<Check> {
+    let in_use = kernels::variant(gpu);
+    kernels::set_variant(gpu, variant);
     let w = Weight::random(gpu, n, k, dtype, 1);
     let values = random(m * n, 2);
     let dy = Matrix::new(gpu, m, n.next_multiple_of(4), widen(&values, n as usize, |_| 0.0));
@@ -109,7 +116,8 @@ pub async fn matmul_backward_input(gpu: &Gpu, m: u32, n: u32, k: u32, dtype: Dty
     let (m, n, k) = (m as usize, n as usize, k as usize);
     let mut want = reference::matmul_backward_input(&values, &w.values, m, n, k);
     want.iter_mut().for_each(|v| *v *= 1.5);
-    Compare::new(gpu, named("matmul_backward_input", dtype), sum_tolerance(n)).with(&dx, &want).await
+    kernels::set_variant(gpu, in_use);
+    Compare::new(gpu, named(matmul_name("matmul_backward_input", variant), dtype), sum_tolerance(n)).with(&dx, &want).await
 }
 
 /// dw += scale dyᵀ x, on top of what is there.
@@ -729,6 +737,14 @@ impl LogProbCase {
 fn run(gpu: &Gpu, record: impl FnOnce(&mut Recorder<'_>)) {
     let mut rec = gpu.recorder();
     record(&mut rec);
+}
+
+fn matmul_name(name: &'static str, variant: Variant) -> &'static str {
+    match (name, variant) {
+        ("matmul_forward", Variant::Subgroup) => "matmul_forward_subgroup",
+        ("matmul_backward_input", Variant::Subgroup) => "matmul_backward_input_subgroup",
+        _ => name,
+    }
 }
 
 fn named(name: &str, dtype: Dtype) -> String {

@@ -22,6 +22,8 @@ pub struct Kernel {
     pub params_bytes: usize,
     /// Storage buffers from binding 1 on.
     pub binds: &'static [Bind],
+    /// True if it passes values between the lanes of a subgroup, of which it needs 8.
+    pub subgroups: bool,
 }
 
 /// A kernel compiled for one device.
@@ -32,10 +34,12 @@ pub(super) struct Pipeline {
 }
 
 impl Pipeline {
-    pub(super) fn new(device: &wgpu::Device, kernel: &Kernel) -> Self {
+    pub(super) fn new(device: &wgpu::Device, kernel: &Kernel, browser: bool) -> Self {
+        // Browsers ask for the directive, naga does not know it yet (gfx-rs/wgpu#5555).
+        let enable = if kernel.subgroups && browser { "enable subgroups;\n" } else { "" };
         let descriptor = wgpu::ShaderModuleDescriptor {
             label: Some(kernel.name),
-            source: wgpu::ShaderSource::Wgsl(Cow::Borrowed(kernel.wgsl)),
+            source: wgpu::ShaderSource::Wgsl(Cow::Owned(format!("{enable}{}", kernel.wgsl))),
         };
         let checks = wgpu::ShaderRuntimeChecks::unchecked();
         #[expect(unsafe_code, reason = "every index of our kernels is clamped or guarded against Params, which the \

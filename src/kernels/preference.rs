@@ -123,6 +123,7 @@ pub(super) static SEQUENCE_SUM: Kernel = Kernel {
     wgsl: include_str!("../../shaders/sequence_sum.wgsl"),
     params_bytes: size_of::<SumParams>(),
     binds: &[Bind::Read, Bind::Read, Bind::Write],
+    subgroups: false,
 };
 
 pub(super) static PREFERENCE: Kernel = Kernel {
@@ -130,4 +131,5 @@ pub(super) static PREFERENCE: Kernel = Kernel {
     wgsl: include_str!("../../shaders/preference.wgsl"),
     params_bytes: size_of::<PreferenceParams>(),
     binds: &[Bind::Read, Bind::Read, Bind::Write, Bind::Write],
+    subgroups: false,
 };

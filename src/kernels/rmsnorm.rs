@@ -51,6 +51,7 @@ pub(super) static FORWARD: Kernel = Kernel {
     ),
     params_bytes: size_of::<ForwardParams>(),
     binds: &[Bind::Read, Bind::Read, Bind::Write, Bind::Write],
+    subgroups: false,
 };
 
 pub(super) static BACKWARD: Kernel = Kernel {
@@ -61,4 +62,5 @@ pub(super) static BACKWARD: Kernel = Kernel {
     ),
     params_bytes: size_of::<BackwardParams>(),
     binds: &[Bind::Read, Bind::Read, Bind::Read, Bind::Read, Bind::Write],
+    subgroups: false,
 };
