@@ -341,8 +341,8 @@ fn false_mentions(source: &Source, functions: &BTreeSet<String>, exists: impl Fn
                     let file = format!("src/reference/{twin}.rs");
                     !functions.contains(twin.trim_end_matches("()")) && !exists(&file)
                 }
-                // A star stands for several files, of which none is named.
-                None => is_path && !name.contains('*') && braces(name).iter().any(|path| !exists(path)),
+                // A star and `<case>` stand for several files, of which none is named.
+                None => is_path && !name.contains(['*', '<']) && braces(name).iter().any(|path| !exists(path)),
             };
             if wrong {
                 found.push(source.finding(i + 1, format!("the docs name `{name}`, which does not exist")));
@@ -784,7 +784,7 @@ fn a_false_mention_is_found() {
     assert_found(&check("//! `shaders/a.wgsl` and `shaders/c.wgsl`"), &["`shaders/c.wgsl`"]);
     assert_found(&check("//! A.\n//! `shaders/{a,c}.wgsl`"), &["a.rs:2"]);
     assert_found(&check("//! `reference::sub`"), &["`reference::sub`"]);
-    assert_found(&check("//! `shaders/{a,b}.wgsl`, `shaders/c*.wgsl`, `reference::add`"), &[]);
+    assert_found(&check("//! `shaders/{a,b}.wgsl`, `shaders/c*.wgsl`, `tests/<case>/a.json`, `reference::add`"), &[]);
     assert_found(&check("//! `reference::rope`, `f32`, `link/`"), &[]);
 }
 
