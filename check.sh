@@ -16,17 +16,13 @@ step() {
     printf '== %s: ok, %s s\n\n' "$name" "$((SECONDS - start))"
 }
 
-# need WHAT TEST HOW INSTALL...  leaves if TEST succeeds; else runs INSTALL, or says HOW to get it if there is no way.
+# need WHAT TEST INSTALL HOW  leaves if TEST succeeds, else tries INSTALL; if that did not help says HOW to get it.
 need() {
-    local what=$1 test=$2 how=$3
-    shift 3
-    if "$test"; then return; fi
-    if (($# > 0)); then
-        printf '== installing %s: %s\n' "$what" "$*"
-        "$@" || true
-        if "$test"; then return; fi
-    fi
-    printf '%s is missing. %s\n' "$what" "$how" >&2
+    if "$2"; then return; fi
+    printf '== %s is missing: %s\n' "$1" "$3"
+    "$3" || true
+    if "$2"; then return; fi
+    printf '%s is missing. %s\n' "$1" "$4" >&2
     exit 1
 }
 
@@ -43,24 +39,22 @@ has_vulkan() {
     compgen -G '/usr/share/vulkan/icd.d/*.json' >/dev/null || compgen -G '/etc/vulkan/icd.d/*.json' >/dev/null
 }
 
+install_nothing() { return 1; }
+install_lints() { has rustup && rustup component add rustfmt clippy; }
+install_wasm() { has rustup && rustup target add wasm32-unknown-unknown; }
 install_vulkan() {
+    [[ "$(id -u)" == 0 ]] && has apt-get || return 1
     export DEBIAN_FRONTEND=noninteractive
     apt-get update -qq && apt-get install -y -qq --no-install-recommends mesa-vulkan-drivers libvulkan1
 }
 
 install_what_is_missing() {
-    need 'Rust' has_cargo 'Install it from https://rustup.rs; rust-toolchain.toml names the version.'
-    local lints=() wasm=() apt=()
-    if has rustup; then
-        lints=(rustup component add rustfmt clippy)
-        wasm=(rustup target add wasm32-unknown-unknown)
-    fi
-    need 'rustfmt or clippy' has_lints 'Run: rustup component add rustfmt clippy' "${lints[@]}"
-    need "Rust's wasm32 target" has_wasm 'Run: rustup target add wasm32-unknown-unknown' "${wasm[@]}"
-    if [[ "$(id -u)" == 0 ]] && has apt-get; then apt=(install_vulkan); fi
-    need 'A Vulkan driver' has_vulkan \
-        'On Debian or Ubuntu: sudo apt-get install mesa-vulkan-drivers libvulkan1 (a driver that needs no GPU).
-Elsewhere: the Vulkan loader, and the driver of the GPU or Mesa'"'"'s lavapipe.' "${apt[@]}"
+    need Rust has_cargo install_nothing 'Install it from https://rustup.rs; rust-toolchain.toml names the version.'
+    need 'rustfmt or clippy' has_lints install_lints 'Run: rustup component add rustfmt clippy'
+    need 'the wasm32 target' has_wasm install_wasm 'Run: rustup target add wasm32-unknown-unknown'
+    need 'a Vulkan driver' has_vulkan install_vulkan \
+        'On Debian: sudo apt-get install mesa-vulkan-drivers libvulkan1 (a driver that needs no GPU).
+Elsewhere: the Vulkan loader, with the driver of the GPU or with Mesa lavapipe.'
 }
 
 run_tests() {
