@@ -47,8 +47,8 @@ async fn run() -> Result<()> {
         // Forward, and backward to the inputs alone, as the weights are frozen: four operations per weight and token.
         let operations = 4.0 * parameters(&model.config) * tokens_per_second / 1e9;
         println!(
-            "{what}: {tokens_per_second:.0} tokens/s, the arithmetic of {operations:.1} GFLOP/s without sharing, {:.0} % \
-             of the peak",
+            "{what}: {tokens_per_second:.0} tokens/s, the arithmetic of {operations:.1} GFLOP/s without sharing, \
+             {:.0} % of the peak",
             100.0 * operations / speed.fma_peak_gflops
         );
     }

@@ -1,1 +1,3 @@
-fn main(){}
+//! The `pairtune` program.
+
+fn main() {}

@@ -2,7 +2,8 @@
 
 mod common;
 
-use common::{assert_ok, gpu};
+use common::gpu;
+use pairtune::doctor::Check;
 use pairtune::doctor::check::{self, Heads};
 use pairtune::gpu::Dtype;
 use pairtune::kernels::variants;
@@ -252,4 +253,11 @@ fn adamw() {
 #[test]
 fn fma_peak() {
     assert_ok(block_on(check::fma_peak(&gpu(), 3)));
+}
+
+/// Fails with the kernel's name and numbers.
+#[track_caller]
+fn assert_ok(check: pairtune::Result<Check>) {
+    let check = check.expect("the device works");
+    assert!(check.ok, "{}: error {:.2e}, tolerance {:.2e}", check.name, check.error, check.tolerance);
 }

@@ -83,8 +83,8 @@ impl Case {
     }
 
     fn reference(&self, gpu: &Gpu, pairs: &[TokenPair], run: &str, init: &str) -> Vec<PairLogps> {
-        let adapter = (run == "b_rand" && self.spec["b_rand_reference"] == "initial_adapter")
-            .then(|| self.adapter(gpu, init));
+        let adapter =
+            (run == "b_rand" && self.spec["b_rand_reference"] == "initial_adapter").then(|| self.adapter(gpu, init));
         self.scores(gpu, pairs, adapter.as_ref(), 4)
     }
 

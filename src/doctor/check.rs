@@ -221,7 +221,14 @@ pub async fn attention_backward_q(gpu: &Gpu, pairs: &[[u32; 3]], heads: Heads) -
     });
     let (want, delta, shape) = (case.want(), case.want_delta(), case.reference_shape());
     let want = reference::attention_backward_q(
-        &case.dout.values, &case.q.values, &case.k.values, &case.v.values, &want.lse, &delta, &case.spans, shape,
+        &case.dout.values,
+        &case.q.values,
+        &case.k.values,
+        &case.v.values,
+        &want.lse,
+        &delta,
+        &case.spans,
+        shape,
     );
     Compare::new(gpu, "attention_backward_q", 5e-5).with(&dq, &want).await
 }
@@ -238,7 +245,14 @@ pub async fn attention_backward_kv(gpu: &Gpu, pairs: &[[u32; 3]], heads: Heads) 
     });
     let (want, delta, shape) = (case.want(), case.want_delta(), case.reference_shape());
     let (want_dk, want_dv) = reference::attention_backward_kv(
-        &case.dout.values, &case.q.values, &case.k.values, &case.v.values, &want.lse, &delta, &case.spans, shape,
+        &case.dout.values,
+        &case.q.values,
+        &case.k.values,
+        &case.v.values,
+        &want.lse,
+        &delta,
+        &case.spans,
+        shape,
     );
     let compare = Compare::new(gpu, "attention_backward_kv", 5e-5);
     compare.and(&dk, &want_dk).await?.with(&dv, &want_dv).await
@@ -272,7 +286,8 @@ pub async fn gather_rows(gpu: &Gpu, rows: u32, cols: u32) -> Result<Check> {
 /// Rows with no, one and two sources.
 pub async fn scatter_rows(gpu: &Gpu, rows: u32, cols: u32) -> Result<Check> {
     // Every third row is a target; every ninth is one twice, as the last row of a prompt is.
-    let targets: Vec<u32> = (0..rows).filter(|r| r % 3 == 0).flat_map(|r| vec![r; 1 + usize::from(r % 9 == 0)]).collect();
+    let targets: Vec<u32> =
+        (0..rows).filter(|r| r % 3 == 0).flat_map(|r| vec![r; 1 + usize::from(r % 9 == 0)]).collect();
     let mut sources = vec![u32::MAX; 2 * rows as usize];
     for (i, &target) in targets.iter().enumerate() {
         let at = 2 * target as usize;
@@ -347,9 +362,8 @@ pub async fn logprob_finish(gpu: &Gpu, rows: u32, vocab: u32, hidden: u32) -> Re
         reference::logprob_forward(&values, first as usize, &case.labels, &mut state, &mut pull, hidden as usize);
     }
     let want = reference::logprob_finish(&state, &label_rows.values, &case.labels, vocab as usize, &mut pull);
-    let want_stats: Vec<f64> = (0..rows as usize)
-        .flat_map(|r| [want.logp[r], want.mean_logit[r], want.entropy[r], want.correct[r]])
-        .collect();
+    let want_stats: Vec<f64> =
+        (0..rows as usize).flat_map(|r| [want.logp[r], want.mean_logit[r], want.entropy[r], want.correct[r]]).collect();
     let compare = Compare::new(gpu, "logprob_finish", 2e-5);
     compare.and(&stats, &want_stats).await?.with(&case.pull.tensor, &pull).await
 }
@@ -371,7 +385,13 @@ pub async fn sequence_sum(gpu: &Gpu, sequences: u32, longest: u32) -> Result<Che
     let lengths: Vec<u32> = (0..sequences).map(|s| s * longest / (sequences - 1).max(1)).collect();
     let owner: Vec<u32> = (0..sequences).flat_map(|s| vec![s; lengths[s as usize] as usize]).collect();
     let mut end = 0;
-    let ranges: Vec<u32> = lengths.iter().flat_map(|n| { end += n; [end - n, end] }).collect();
+    let ranges: Vec<u32> = lengths
+        .iter()
+        .flat_map(|n| {
+            end += n;
+            [end - n, end]
+        })
+        .collect();
     let stats = Matrix::random(gpu, end.max(1), 4, 1);
     let gpu_ranges = gpu.upload("ranges", sequences, 2, Dtype::U32, &ranges);
     let sums = gpu.zeros("sums", sequences, 4, Dtype::F32);
@@ -386,13 +406,14 @@ pub async fn sequence_sum(gpu: &Gpu, sequences: u32, longest: u32) -> Result<Che
     Compare::new(gpu, "sequence_sum", 1e-6).with(&sums, &want).await
 }
 
-/// Loss, derivative and metrics for weights of (sigmoid, ipo, hinge, robust, apo_zero, sft), added twice with share 1/2.
+/// Loss, derivative and metrics for weights of (sigmoid, ipo, hinge, robust, apo_zero, sft), added twice with share ½.
 pub async fn preference(gpu: &Gpu, pairs: u32, weights: [f32; 6]) -> Result<Check> {
     let n = 2 * pairs as usize;
     let draw = random(6 * pairs * 2, 1);
     let lengths: Vec<u32> = (0..n as u32).map(|i| 3 + i % 5).collect();
     let scored: Vec<u32> = lengths.iter().map(|l| l - 1).collect();
-    let sums: Vec<f64> = (0..n).flat_map(|i| [20.0 * draw[i] - 60.0, draw[n + i], 3.0 + draw[2 * n + i], 2.0]).collect();
+    let sums: Vec<f64> =
+        (0..n).flat_map(|i| [20.0 * draw[i] - 60.0, draw[n + i], 3.0 + draw[2 * n + i], 2.0]).collect();
     let known: Vec<f64> = (0..n)
         .flat_map(|i| [20.0 * draw[3 * n + i] - 60.0, f64::from(lengths[i]), f64::from(scored[i]), 0.0])
         .collect();
@@ -580,7 +601,11 @@ impl Weight {
 
     fn blocks(&self, gpu: &Gpu) -> Vec<(u32, Tensor)> {
         let split = (self.rows / 2).next_multiple_of(4).min(self.rows);
-        [(0, split), (split, self.rows)].into_iter().filter(|(a, b)| a < b).map(|(a, b)| (a, self.block(gpu, a, b))).collect()
+        [(0, split), (split, self.rows)]
+            .into_iter()
+            .filter(|(a, b)| a < b)
+            .map(|(a, b)| (a, self.block(gpu, a, b)))
+            .collect()
     }
 
     fn block(&self, gpu: &Gpu, first: u32, end: u32) -> Tensor {
@@ -674,7 +699,11 @@ impl AttentionCase {
 
     fn want(&self) -> reference::Attention {
         reference::attention_forward(
-            &self.q.values, &self.k.values, &self.v.values, &self.spans, self.reference_shape(),
+            &self.q.values,
+            &self.k.values,
+            &self.v.values,
+            &self.spans,
+            self.reference_shape(),
         )
     }
 

@@ -330,7 +330,9 @@ fn watch(device: &wgpu::Device, failure: &Arc<Mutex<Option<Error>>>) {
                 "The GPU ran out of memory",
                 "Lower max_length or per_device_train_batch_size, or switch gradient_checkpointing on",
             ),
-            e => Error::device(format!("The GPU refused a command: {e}"), "This is a bug in pairtune: please report it"),
+            e => {
+                Error::device(format!("The GPU refused a command: {e}"), "This is a bug in pairtune: please report it")
+            }
         };
         keep(&refused, error);
     }));

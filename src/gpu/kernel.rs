@@ -42,8 +42,11 @@ impl Pipeline {
             source: wgpu::ShaderSource::Wgsl(Cow::Owned(format!("{enable}{}", kernel.wgsl))),
         };
         let checks = wgpu::ShaderRuntimeChecks::unchecked();
-        #[expect(unsafe_code, reason = "every index of our kernels is clamped or guarded against Params, which the \
-            kernel functions check against the shapes; loops end by construction; the driver's own bounds stay")]
+        #[expect(
+            unsafe_code,
+            reason = "every index of our kernels is clamped or guarded against Params, which the \
+            kernel functions check against the shapes; loops end by construction; the driver's own bounds stay"
+        )]
         // SAFETY: see the reason above; `tests/kernels.rs` runs every kernel at ragged sizes.
         let module = unsafe { device.create_shader_module_trusted(descriptor, checks) };
         let entry = |binding: u32, ty: wgpu::BufferBindingType, dynamic: bool| wgpu::BindGroupLayoutEntry {
@@ -57,10 +60,8 @@ impl Pipeline {
             let read_only = *bind == Bind::Read;
             entries.push(entry(i as u32 + 1, wgpu::BufferBindingType::Storage { read_only }, false));
         }
-        let layout = device.create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor {
-            label: Some(kernel.name),
-            entries: &entries,
-        });
+        let layout = device
+            .create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor { label: Some(kernel.name), entries: &entries });
         let pipeline_layout = device.create_pipeline_layout(&wgpu::PipelineLayoutDescriptor {
             label: Some(kernel.name),
             bind_group_layouts: &[Some(&layout)],

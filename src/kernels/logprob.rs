@@ -93,10 +93,7 @@ struct BackwardParams {
 
 pub(super) static FORWARD: Kernel = Kernel {
     name: "logprob_forward",
-    wgsl: concat!(
-        include_str!("../../shaders/lib/reduce.wgsl"),
-        include_str!("../../shaders/logprob_forward.wgsl"),
-    ),
+    wgsl: concat!(include_str!("../../shaders/lib/reduce.wgsl"), include_str!("../../shaders/logprob_forward.wgsl"),),
     params_bytes: size_of::<ForwardParams>(),
     binds: &[Bind::Read, Bind::Write, Bind::Write, Bind::Write],
     subgroups: false,

@@ -72,7 +72,7 @@ pub fn matmul_backward_weight(rec: &mut Recorder<'_>, dy: &Tensor, x: &Tensor, s
     let k = x.cols();
     assert_eq!(x.rows(), m, "x needs the rows of dy");
     assert_eq!(dw.dims(), [n, k], "dw needs the columns of dy and of x");
-    assert!(n % 4 == 0 && k % 4 == 0, "columns come in fours");
+    assert!(n.is_multiple_of(4) && k.is_multiple_of(4), "columns come in fours");
     let params = WeightParams { m, n4: n / 4, k4: k / 4, scale };
     rec.dispatch(&BACKWARD_WEIGHT, &params, &[dy, x, dw], [k.div_ceil(32), n.div_ceil(8), 1]);
 }

@@ -73,8 +73,8 @@ pub fn sequence_sum(rec: &mut Recorder<'_>, stats: &Tensor, ranges: &Tensor, sum
     rec.dispatch(&SEQUENCE_SUM, &params, &[stats, ranges, sums], [sequences.div_ceil(8), 1, 1]);
 }
 
-/// Losses of n pairs from `sums` (2n,4), chosen first, and `known` (2n,4): reference log-probability, completion tokens,
-/// scored tokens, 0.
+/// Losses of n pairs from `sums` (2n,4), chosen first, and `known` (2n,4): reference log-probability, completion
+/// tokens, scored tokens, 0.
 ///
 /// Writes `dlogp` (2n) = `share` times the derivative of the loss, and adds `share` times each metric to `metrics`;
 /// `share` is 1 over the number of micro-batches of the step.
