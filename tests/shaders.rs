@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use pairtune::gpu::{Bind, Kernel};
-use wgpu::naga::valid::{Capabilities, ValidationFlags, Validator};
+use wgpu::naga::valid::{Capabilities, ShaderStages, SubgroupOperationSet, ValidationFlags, Validator};
 use wgpu::naga::{AddressSpace, GlobalVariable, Module, ShaderStage, StorageAccess, TypeInner, front};
 
 // What WebGPU promises everywhere.
@@ -74,14 +74,24 @@ fn kernel_problems(kernel: &Kernel) -> Vec<String> {
     let mut problems = text_problems(kernel.wgsl);
     match front::wgsl::parse_str(kernel.wgsl) {
         Err(e) => problems.push(format!("does not parse: {}", e.emit_to_string(kernel.wgsl))),
-        // f16, subgroups and whatever else a device may lack are refused here; what stays is `unpack2x16float`, which
-        // every WebGPU device has.
-        Ok(module) => match Validator::new(ValidationFlags::all(), UNPACK_F16).validate(&module) {
-            Err(e) => problems.push(format!("is not valid: {}", e.emit_to_string(kernel.wgsl))),
-            Ok(_) => problems.extend(module_problems(kernel, &module)),
-        },
+        Ok(module) => {
+            if let Err(e) = validator(kernel).subgroup_stages(ShaderStages::COMPUTE).validate(&module) {
+                problems.push(format!("is not valid: {}", e.emit_to_string(kernel.wgsl)));
+            } else {
+                problems.extend(module_problems(kernel, &module));
+            }
+        }
     }
     problems.into_iter().map(|problem| format!("{}: {problem}", kernel.name)).collect()
+}
+
+/// f16 and whatever else a device may lack are refused; what stays is `unpack2x16float`, which every WebGPU device has,
+/// and subgroups in the kernels that say so.
+fn validator(kernel: &Kernel) -> Validator {
+    let subgroups = if kernel.subgroups { Capabilities::SUBGROUP } else { Capabilities::empty() };
+    let mut validator = Validator::new(ValidationFlags::all(), UNPACK_F16 | subgroups);
+    validator.subgroup_operations(SubgroupOperationSet::all());
+    validator
 }
 
 /// What Tint refuses and naga does not, and what would need a feature.
@@ -209,7 +219,8 @@ fn size_of_variable(module: &Module, variable: &GlobalVariable) -> u32 {
 fn header_problems(stem: &str, text: &str, reads: bool, libs: &[String]) -> Vec<String> {
     let header: Vec<&str> = text.lines().take_while(|line| line.starts_with("//")).collect();
     let place = |start: &str| header.iter().position(|line| line.starts_with(start));
-    let twin = format!("// Twin    reference::{stem}");
+    // A variant for devices with subgroups computes what the kernel it varies computes.
+    let twin = format!("// Twin    reference::{}", stem.strip_suffix("_subgroup").unwrap_or(stem));
     let mut problems = Vec::new();
     let mut needed = vec!["// Grid    ", "// Reads   ", "// Writes  ", &twin];
     if !reads {
@@ -309,13 +320,20 @@ fn assert_spoilt(replacements: &[(&str, &str)], problem: &str) {
         wgsl = wgsl.replace(from, to);
     }
     let wgsl: &'static str = wgsl.leak();
-    let found = kernel_problems(&Kernel { name: "spoilt", wgsl, params_bytes: 8, binds: &[Bind::Read, Bind::Write] });
+    let found = kernel_problems(&Kernel {
+        name: "spoilt",
+        wgsl,
+        params_bytes: 8,
+        binds: &[Bind::Read, Bind::Write],
+        subgroups: false,
+    });
     assert!(found.iter().any(|line| line.contains(problem)), "expected {problem:?}, found {found:?}");
 }
 
 #[test]
 fn a_good_kernel_passes() {
-    let kernel = Kernel { name: "good", wgsl: GOOD, params_bytes: 8, binds: &[Bind::Read, Bind::Write] };
+    let kernel =
+        Kernel { name: "good", wgsl: GOOD, params_bytes: 8, binds: &[Bind::Read, Bind::Write], subgroups: false };
     assert_none(kernel_problems(&kernel));
 }
 
@@ -376,7 +394,7 @@ fn a_wrong_header_is_found() {
 fn text_that_is_no_file_is_found() {
     let files = BTreeMap::from([("add".to_owned(), "fn main() {}\n".to_owned())]);
     let libs = BTreeMap::from([("reduce".to_owned(), "const WG = 64u;\n".to_owned())]);
-    let kernel = |name, wgsl| Kernel { name, wgsl, params_bytes: 0, binds: &[] };
+    let kernel = |name, wgsl| Kernel { name, wgsl, params_bytes: 0, binds: &[], subgroups: false };
     let of = |name, wgsl| parts(&kernel(name, wgsl), &files, &libs);
     let with_lib = "const WG = 64u;\nfn main() {}\n";
     assert_eq!(of("add_f16", with_lib), Ok(("add".to_owned(), vec!["reduce".to_owned()])), "a good one");

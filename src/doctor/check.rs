@@ -117,7 +117,9 @@ pub async fn matmul_backward_input(gpu: &Gpu, m: u32, n: u32, k: u32, dtype: Dty
     let mut want = reference::matmul_backward_input(&values, &w.values, m, n, k);
     want.iter_mut().for_each(|v| *v *= 1.5);
     kernels::set_variant(gpu, in_use);
-    Compare::new(gpu, named(matmul_name("matmul_backward_input", variant), dtype), sum_tolerance(n)).with(&dx, &want).await
+    Compare::new(gpu, named(matmul_name("matmul_backward_input", variant), dtype), sum_tolerance(n))
+        .with(&dx, &want)
+        .await
 }
 
 /// dw += scale dyᵀ x, on top of what is there.

@@ -230,7 +230,9 @@ impl Gpu {
     /// The pipeline of `kernel`, compiled on first use, and a bind group of `tensors` for it.
     pub(super) fn bind(&self, kernel: &Kernel, tensors: &[&Tensor]) -> (wgpu::ComputePipeline, wgpu::BindGroup) {
         let mut pipelines = self.pipelines.borrow_mut();
-        let entry = pipelines.entry(kernel.name).or_insert_with(|| Pipeline::new(&self.device, kernel, self.report.backend == "BrowserWebGpu"));
+        let entry = pipelines
+            .entry(kernel.name)
+            .or_insert_with(|| Pipeline::new(&self.device, kernel, self.report.backend == "BrowserWebGpu"));
         let range = |buffer, offset, bytes| {
             let size = std::num::NonZeroU64::new(bytes);
             wgpu::BindingResource::Buffer(wgpu::BufferBinding { buffer, offset, size })

@@ -24,7 +24,8 @@ pub use embedding::embedding;
 pub use fma_peak::{FMAS_PER_ROUND, fma_peak};
 pub use logprob::{logprob_backward, logprob_finish, logprob_forward};
 pub use matmul::{
-    Store, Variant, autotune, matmul_backward_input, matmul_backward_weight, matmul_forward, set_variant, variant, variants,
+    Store, Variant, autotune, matmul_backward_input, matmul_backward_weight, matmul_forward, set_variant, variant,
+    variants,
 };
 pub use pointwise::{add, bias, gather_rows, scatter_rows, swiglu_backward, swiglu_forward};
 pub use preference::{LossWeights, METRICS, PreferenceSettings, metric, preference, sequence_sum};
