@@ -74,11 +74,13 @@ async fn run(command: Command) -> (Output, Result<()>) {
     (out, result)
 }
 
-/// A model folder whose config and tokenizer were read and agree; no weight was.
+/// A model folder whose config, tokenizer and weight headers were read and agree; no weight was.
 struct ModelFolder {
     folder: DiskFolder,
     config: ModelConfig,
     tokenizer: Tokenizer,
+    /// Bytes of the weights as they are stored.
+    weight_bytes: u64,
 }
 
 impl ModelFolder {
@@ -87,24 +89,20 @@ impl ModelFolder {
         let config = Model::config(&folder).await?;
         let tokenizer = Tokenizer::open(&folder).await?;
         tokenizer.check_vocab(config.vocab_size)?;
-        Ok(Self { folder, config, tokenizer })
-    }
-
-    /// Bytes of the weights, from their headers.
-    async fn weight_bytes(&self) -> Result<u64> {
-        Model::weight_bytes(&self.folder, &self.config).await
+        let weight_bytes = Model::weight_bytes(&folder, &config).await?;
+        Ok(Self { folder, config, tokenizer, weight_bytes })
     }
 
     /// The weights on the device, with room for sequences of `positions` tokens.
     async fn load(&self, gpu: &Gpu, positions: usize, out: &mut Output) -> Result<Model> {
-        let (found, stretched) = (positions, self.config.max_position_embeddings);
-        if found > stretched {
+        let made_for = self.config.max_position_embeddings;
+        if positions > made_for {
             out.warn(format_args!(
-                "the longest sequence may have {found} tokens, but the model was made for {stretched}; \
+                "the longest sequence may have {positions} tokens, but the model was made for {made_for}; \
                  what it says beyond them may be of no use"
             ));
         }
-        let total = self.weight_bytes().await?;
+        let total = self.weight_bytes;
         out.begin_bytes("load", total);
         let config = self.config.clone();
         let model = Model::load(gpu, &self.folder, config, positions, gpu.max_tensor_bytes(), &mut |done| {

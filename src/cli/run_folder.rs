@@ -115,7 +115,8 @@ impl RunFolder {
             latest.extend(entry.clone());
         }
         let rounded = |value: &Value| match value.as_f64() {
-            Some(number) if value.is_f64() && number.abs() >= 1e-3 => format!("{number:.4}"),
+            Some(number) if number.fract() == 0.0 => format!("{number}"),
+            Some(number) if number.abs() >= 1e-3 => format!("{number:.4}"),
             _ => value.to_string(),
         };
         let base = adapter.config.base_model_name_or_path.as_deref().unwrap_or("model");

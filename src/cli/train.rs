@@ -53,7 +53,7 @@ pub(super) async fn train(args: &TrainArgs, out: &mut Output) -> Result<()> {
     let batch = config.per_device_train_batch_size;
     let size = batch_size(&train_pairs, batch);
     let memory =
-        plan(&folder.config, folder.weight_bytes().await?, &start.settings, size, config.gradient_checkpointing);
+        plan(&folder.config, folder.weight_bytes, &start.settings, size, config.gradient_checkpointing);
     check_fits(&memory, memory_limit(args.memory_limit, &gpu)?)?;
     let mib = |bytes: u64| bytes.div_ceil(1 << 20);
     out.note(format_args!("Memory on the device: about {} MiB", mib(memory.total())));
