@@ -5,10 +5,12 @@
 
 mod adapter;
 mod hf_config;
+mod merge;
 mod safetensors;
 mod trainer_state;
 
 pub use adapter::{Adapter, AdapterConfig, ModelCard, TargetModules};
 pub use hf_config::{ModelConfig, Rope, RopeScaling};
+pub use merge::merge_rows;
 pub use safetensors::{Dtype, Tensor, TensorFiles, TensorInfo, header_bytes, parse, serialize_f32, to_f32};
 pub use trainer_state::TrainerState;

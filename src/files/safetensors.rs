@@ -142,6 +142,15 @@ impl TensorFiles {
         self.entries.keys().map(String::as_str)
     }
 
+    /// The files, each with the names of its tensors in the order they lie in it.
+    pub fn sources(&self) -> impl Iterator<Item = (&dyn ByteSource, Vec<&str>)> {
+        self.sources.iter().enumerate().map(|(number, source)| {
+            let mut mine: Vec<_> = self.entries.iter().filter(|(_, (file, _))| *file == number).collect();
+            mine.sort_by_key(|(_, (_, entry))| entry.begin);
+            (source.as_ref(), mine.into_iter().map(|(name, _)| name.as_str()).collect())
+        })
+    }
+
     /// True if there is a tensor called `name`, of whatever type.
     pub fn contains(&self, name: &str) -> bool {
         self.entries.contains_key(name)

@@ -1,7 +1,7 @@
 //! The platform facade over `std`: files, clock, atomic writes.
 
 use std::fs::File;
-use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
+use std::io::{BufWriter, Read as _, Seek as _, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
@@ -97,13 +97,50 @@ impl Folder for DiskFolder {
 
 /// Writes `bytes` to a temporary name beside `path`, then renames: a reader sees the old file or the new one, whole.
 pub fn write_atomic(path: &Path, bytes: &[u8]) -> Result<()> {
-    let failed = |e: std::io::Error| io_error(path, "write", &e);
-    let mut temporary = path.as_os_str().to_owned();
-    temporary.push(".tmp");
-    let temporary = PathBuf::from(temporary);
-    let mut file = File::create(&temporary).map_err(failed)?;
-    file.write_all(bytes).and_then(|()| file.sync_all()).map_err(failed)?;
-    std::fs::rename(&temporary, path).map_err(failed)
+    let mut file = AtomicFile::create(path)?;
+    file.write(bytes)?;
+    file.commit()
+}
+
+/// A file that is written piece by piece under a temporary name beside `path`, and gets its name at the end.
+pub struct AtomicFile {
+    path: PathBuf,
+    temporary: PathBuf,
+    file: BufWriter<File>,
+    committed: bool,
+}
+
+impl AtomicFile {
+    /// Begins an empty file; the folder must exist.
+    pub fn create(path: &Path) -> Result<Self> {
+        let mut temporary = path.as_os_str().to_owned();
+        temporary.push(".tmp");
+        let temporary = PathBuf::from(temporary);
+        let file = File::create(&temporary).map_err(|e| io_error(path, "write", &e))?;
+        Ok(Self { path: path.to_owned(), temporary, file: BufWriter::new(file), committed: false })
+    }
+
+    /// Appends bytes.
+    pub fn write(&mut self, bytes: &[u8]) -> Result<()> {
+        self.file.write_all(bytes).map_err(|e| io_error(&self.path, "write", &e))
+    }
+
+    /// Gives the file its name, once everything is on the disk.
+    pub fn commit(mut self) -> Result<()> {
+        let written = self.file.flush().and_then(|()| self.file.get_ref().sync_all());
+        written.and_then(|()| std::fs::rename(&self.temporary, &self.path)).map_err(|e| io_error(&self.path, "write", &e))?;
+        self.committed = true;
+        Ok(())
+    }
+}
+
+impl Drop for AtomicFile {
+    /// What was not finished is taken away.
+    fn drop(&mut self) {
+        if !self.committed {
+            drop(std::fs::remove_file(&self.temporary));
+        }
+    }
 }
 
 /// Makes `path` and its parents.

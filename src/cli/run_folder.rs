@@ -1,0 +1,164 @@
+//! The folder that a run writes: metrics line by line, checkpoints, and at the end the adapter.
+
+use std::fs::{File, OpenOptions};
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+
+use pairtune::files::{self, ModelCard, TrainerState};
+use pairtune::platform::native::{io_error, make_folder, write_atomic};
+use pairtune::train::{Checkpoint, Metrics, Trainer};
+use pairtune::{Error, Result};
+use serde_json::{Value, json};
+
+const METRICS: &str = "metrics.jsonl";
+const STATE: &str = "trainer_state.json";
+
+/// An output folder, with the log of its run.
+pub(super) struct RunFolder {
+    path: PathBuf,
+    metrics: File,
+    /// Every step's metrics, and the evaluations between them.
+    history: Vec<Metrics>,
+}
+
+impl RunFolder {
+    /// Refuses a folder that already holds a run, so that none is lost by mistake.
+    pub(super) fn check_free(path: &Path) -> Result<()> {
+        let entries = std::fs::read_dir(path).into_iter().flatten().flatten();
+        let names = entries.filter_map(|entry| entry.file_name().into_string().ok());
+        let mut of_a_run =
+            names.filter(|name| name.starts_with("adapter_") || name.starts_with("checkpoint-")).collect::<Vec<_>>();
+        of_a_run.sort();
+        match of_a_run.first() {
+            None => Ok(()),
+            Some(name) => Err(Error::input(
+                format!("The output folder already holds a run ({name})"),
+                "Name another folder, continue a checkpoint with --resume, or replace the run with --overwrite",
+                path.display().to_string(),
+            )),
+        }
+    }
+
+    /// Makes the folder; with a checkpoint, its metrics and history are the beginning.
+    pub(super) fn create(path: &Path, checkpoint: Option<&Path>) -> Result<Self> {
+        make_folder(path)?;
+        let (lines, history) = match checkpoint {
+            None => (Vec::new(), Vec::new()),
+            Some(from) => {
+                let state = read(&from.join(STATE))?;
+                let state = TrainerState::from_bytes(&state, &from.join(STATE).display().to_string())?;
+                (read(&from.join(METRICS))?, state.log_history)
+            }
+        };
+        let file = path.join(METRICS);
+        write_atomic(&file, &lines)?;
+        let metrics = OpenOptions::new().append(true).open(&file).map_err(|e| io_error(&file, "write", &e))?;
+        Ok(Self { path: path.to_owned(), metrics, history })
+    }
+
+    /// Adds a step: a line of `metrics.jsonl`, at once, and an entry of the history.
+    pub(super) fn add_step(&mut self, metrics: &Metrics) -> Result<()> {
+        let line = format!("{}\n", Value::Object(metrics.clone()));
+        let written = self.metrics.write_all(line.as_bytes()).and_then(|()| self.metrics.flush());
+        written.map_err(|e| io_error(&self.path.join(METRICS), "write", &e))?;
+        self.history.push(metrics.clone());
+        Ok(())
+    }
+
+    /// Adds an evaluation to the history.
+    pub(super) fn add_evaluation(&mut self, metrics: &Metrics) {
+        self.history.push(metrics.clone());
+    }
+
+    /// The first evaluation, if there was one.
+    pub(super) fn first_evaluation(&self) -> Option<&Metrics> {
+        self.history.iter().find(|entry| entry.keys().any(|key| key.starts_with("eval_")))
+    }
+
+    /// Writes `checkpoint-<step>`, whole or not at all.
+    pub(super) fn save_checkpoint(&self, checkpoint: &Checkpoint, state: Counters) -> Result<PathBuf> {
+        let path = self.path.join(format!("checkpoint-{}", checkpoint.place.step));
+        let temporary = self.path.join(format!("checkpoint-{}.tmp", checkpoint.place.step));
+        for old in [&temporary, &path] {
+            if old.exists() {
+                std::fs::remove_dir_all(old).map_err(|e| io_error(old, "replace", &e))?;
+            }
+        }
+        make_folder(&temporary)?;
+        let mut files = checkpoint.files();
+        files.extend(checkpoint.adapter.files(&self.card(&checkpoint.adapter)));
+        files.push((STATE.to_owned(), self.state(state).to_bytes()));
+        files.push((METRICS.to_owned(), read(&self.path.join(METRICS))?));
+        for (name, bytes) in files {
+            write_atomic(&temporary.join(name), &bytes)?;
+        }
+        std::fs::rename(&temporary, &path).map_err(|e| io_error(&path, "write", &e))?;
+        Ok(path)
+    }
+
+    /// Writes the adapter and the trainer's state.
+    pub(super) fn finish(&self, adapter: &files::Adapter, config: &Metrics, state: Counters) -> Result<()> {
+        let mut card = self.card(adapter);
+        card.settings = config.iter().map(|(name, value)| (name.clone(), value.to_string())).collect();
+        let mut files = adapter.files(&card);
+        files.push((STATE.to_owned(), self.state(state).to_bytes()));
+        for (name, bytes) in files {
+            write_atomic(&self.path.join(name), &bytes)?;
+        }
+        Ok(())
+    }
+
+    /// Name and latest metrics; an evaluation may have come after the last step.
+    fn card(&self, adapter: &files::Adapter) -> ModelCard {
+        let mut latest = Metrics::new();
+        for entry in self.history.iter().rev().take(2).rev() {
+            latest.extend(entry.clone());
+        }
+        let rounded = |value: &Value| match value.as_f64() {
+            Some(number) if number.fract() == 0.0 => format!("{number}"),
+            Some(number) if number.abs() >= 1e-3 => format!("{number:.4}"),
+            _ => value.to_string(),
+        };
+        let base = adapter.config.base_model_name_or_path.as_deref().unwrap_or("model");
+        let base = Path::new(base).file_name().map_or(base.into(), |name| name.to_string_lossy());
+        ModelCard {
+            title: format!("{base}, preference-tuned"),
+            settings: Vec::new(),
+            metrics: latest.iter().map(|(name, value)| (name.clone(), rounded(value))).collect(),
+        }
+    }
+
+    fn state(&self, counters: Counters) -> TrainerState {
+        TrainerState { log_history: self.history.clone(), ..counters.0 }
+    }
+}
+
+/// A trainer state without its history.
+pub(super) struct Counters(TrainerState);
+
+impl Counters {
+    /// Where the run stands.
+    pub(super) fn of(trainer: &Trainer<'_>, epoch: f64) -> Self {
+        let config = &trainer.config;
+        Self(TrainerState {
+            epoch: Some(epoch),
+            global_step: trainer.step as u64,
+            max_steps: trainer.n_steps as u64,
+            num_train_epochs: config.num_train_epochs.ceil() as u64,
+            num_input_tokens_seen: trainer.n_tokens,
+            logging_steps: 1.0,
+            save_steps: config.save_steps as f64,
+            train_batch_size: Some(config.per_device_train_batch_size as u64),
+            ..TrainerState::default()
+        })
+    }
+}
+
+/// The epoch of the latest entry of a history, for the next one.
+pub(super) fn epoch_of(metrics: &Metrics) -> f64 {
+    metrics.get("epoch").unwrap_or(&json!(0.0)).as_f64().unwrap_or(0.0)
+}
+
+fn read(path: &Path) -> Result<Vec<u8>> {
+    std::fs::read(path).map_err(|e| io_error(path, "read", &e))
+}

@@ -1,0 +1,82 @@
+//! `pairtune score`: the log-probabilities of pairs, one JSON object a line.
+
+use pairtune::data::{TokenPair, tokenize};
+use pairtune::platform::native::AtomicFile;
+use pairtune::train::{PairLogps, Scorer, batch_size};
+use pairtune::{Error, Result};
+use serde_json::{Value, json};
+
+use super::args::ScoreArgs;
+use super::output::Output;
+use super::{ModelFolder, listed, open_gpu, read_adapter, read_pairs, upload_adapter, warn_dropped};
+
+/// Scores the pairs of a file and writes what was found.
+pub(super) async fn score(args: &ScoreArgs, out: &mut Output) -> Result<()> {
+    if args.max_length < 2 || args.batch_size == 0 {
+        return Err(Error::input("Nothing can be scored", "Give --max-length 2 or more and --batch-size 1 or more", ""));
+    }
+    let model = ModelFolder::open(&args.model).await?;
+    let (records, errors) = read_pairs(&args.pairs, out).await?;
+    let tokenized = tokenize(&records, &model.tokenizer, args.max_length)?;
+    drop(records);
+    warn_dropped(&tokenized, args.max_length, out);
+    let adapter = match &args.adapter {
+        Some(path) => Some((read_adapter(path, &model.config).await?, path.display().to_string())),
+        None => None,
+    };
+
+    let gpu = open_gpu(&args.gpu.choice(), out).await?;
+    let weights = model.load(&gpu, batch_positions(&tokenized.pairs), out).await?;
+    let adapter = match adapter {
+        Some(((values, settings), from)) => Some(upload_adapter(&gpu, &model.config, settings, &values, &from)?),
+        None => None,
+    };
+    let settings = adapter.as_ref().map(|adapter| &adapter.settings);
+    let pairs = &tokenized.pairs;
+    log::debug!("largest batch: {:?}", batch_size(pairs, args.batch_size));
+    let scorer = Scorer::new(&gpu, &weights, settings, pairs, args.batch_size)?;
+    let total = pairs.len() as u64;
+    out.begin_steps("score", total);
+    let scores = scorer
+        .score(pairs, adapter.as_ref(), &mut |done| {
+            out.advance(done as u64, total, "pairs");
+            true
+        })
+        .await?;
+    out.end();
+
+    let mut file = AtomicFile::create(&args.output)?;
+    for (pair, logps) in pairs.iter().zip(&scores) {
+        file.write(format!("{}\n", line(pair, *logps)).as_bytes())?;
+    }
+    file.commit()?;
+    let mut summary = format!("{} pairs scored", pairs.len());
+    if !tokenized.dropped.is_empty() {
+        let rows: Vec<usize> = tokenized.dropped.iter().map(|pair| pair.row).collect();
+        summary += &format!(", {} dropped ({})", rows.len(), listed(&rows));
+    }
+    if !errors.is_empty() {
+        summary += &format!(", {} lines malformed", errors.len());
+    }
+    out.result(summary);
+    Ok(())
+}
+
+/// Tokens of the longest sequence.
+pub(super) fn batch_positions(pairs: &[TokenPair]) -> usize {
+    pairs.iter().map(|pair| pair.chosen.len().max(pair.rejected.len())).max().unwrap_or(1)
+}
+
+fn line(pair: &TokenPair, [chosen_logp, rejected_logp]: PairLogps) -> Value {
+    let mask = |ids: &[u32]| -> Vec<u8> { (0..ids.len()).map(|i| u8::from(i >= pair.prompt_len)).collect() };
+    json!({
+        "row": pair.row,
+        "prompt_len": pair.prompt_len,
+        "chosen_ids": pair.chosen,
+        "rejected_ids": pair.rejected,
+        "chosen_mask": mask(&pair.chosen),
+        "rejected_mask": mask(&pair.rejected),
+        "chosen_logp": chosen_logp,
+        "rejected_logp": rejected_logp,
+    })
+}

@@ -1,0 +1,456 @@
+//! `pairtune train`: from a model, pairs and settings to an adapter folder.
+
+use std::io::{Write as _, stderr};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
+
+use pairtune::data::{Record, TokenPair, split_by_prompt, tokenize};
+use pairtune::files;
+use pairtune::gpu::Gpu;
+use pairtune::model::{Adapter, AdapterSettings, Model, fresh};
+use pairtune::platform::native::{DiskFolder, FileSource};
+use pairtune::platform::{Folder as _, read_all};
+use pairtune::train::{
+    Checkpoint, Metrics, PairLogps, Place, Reference as ReferenceKind, ReferenceKey, Scorer, TrainConfig, Trainer,
+    batch_size, check_fits, plan,
+};
+use pairtune::{Error, Result};
+use serde_json::{Map, Value, json};
+
+use super::args::TrainArgs;
+use super::output::Output;
+use super::reference::Reference;
+use super::run_folder::{Counters, RunFolder, epoch_of};
+use super::score::batch_positions;
+use super::{INTERRUPTED, ModelFolder, open_gpu, read_adapter, read_pairs, upload_adapter, warn_dropped};
+
+/// Trains, from the beginning or from a checkpoint.
+pub(super) async fn train(args: &TrainArgs, out: &mut Output) -> Result<()> {
+    let asked_to_stop = watch_ctrl_c()?;
+    let stop = || asked_to_stop.load(Ordering::SeqCst);
+
+    // Settings, and everything that can be wrong without a GPU.
+    let given = given_settings(args).await?;
+    let checkpoint = match &args.resume {
+        Some(path) => Some(Checkpoint::read(&DiskFolder::open(path)?).await?),
+        None => None,
+    };
+    let mut config = match &checkpoint {
+        Some(checkpoint) => resumed_config(&checkpoint.place, &given)?,
+        None => TrainConfig::from_map(&given, &settings_origin(args))?,
+    };
+    if checkpoint.is_none() && !args.overwrite {
+        RunFolder::check_free(&args.output)?;
+    }
+    let folder = ModelFolder::open(&args.model).await?;
+    let start = Start::read(args, checkpoint.as_ref(), &given, &mut config, &folder).await?;
+    let (train_pairs, eval_pairs) = tokenized_pairs(args, &config, &folder, out).await?;
+
+    // The device, and whether the run fits it, before any weight is read.
+    let gpu = open_gpu(&args.gpu.choice(), out).await?;
+    let batch = config.per_device_train_batch_size;
+    let size = batch_size(&train_pairs, batch);
+    let memory =
+        plan(&folder.config, folder.weight_bytes, &start.settings, size, config.gradient_checkpointing);
+    check_fits(&memory, memory_limit(args.memory_limit, &gpu)?)?;
+    let mib = |bytes: u64| bytes.div_ceil(1 << 20);
+    out.note(format_args!("Memory on the device: about {} MiB", mib(memory.total())));
+    let longest = batch_positions(&train_pairs).max(batch_positions(&eval_pairs));
+    let model = folder.load(&gpu, longest, out).await?;
+
+    // What the policy is measured against.
+    let initial = match (&start.initial, config.reference) {
+        (Some((values, path)), ReferenceKind::InitialAdapter) => {
+            let from = path.display().to_string();
+            Some(upload_adapter(&gpu, &folder.config, start.settings.clone(), values, &from)?)
+        }
+        _ => None,
+    };
+    let initial_bytes = match (&initial, &start.initial) {
+        (Some(_), Some((_, path))) => Some(adapter_bytes(path).await?),
+        _ => None,
+    };
+    let key =
+        |pairs: &[TokenPair]| ReferenceKey::new(&model, folder.tokenizer.fingerprint(), pairs, initial_bytes.as_deref());
+    let data = key(&train_pairs);
+    let source =
+        Reference { gpu: &gpu, model: &model, adapter: initial.as_ref(), batch, cached: !args.no_cache };
+    let reference = source.logps(&train_pairs, &data, &stop, out).await?;
+    let eval_reference = match eval_pairs.is_empty() {
+        true => Vec::new(),
+        false => source.logps(&eval_pairs, &key(&eval_pairs), &stop, out).await?,
+    };
+    drop(initial);
+    let held_out = HeldOut { gpu: &gpu, model: &model, pairs: &eval_pairs, reference: &eval_reference, batch };
+
+    // The run.
+    let from = args.adapter.as_ref().or(args.resume.as_ref()).unwrap_or(&args.model).display().to_string();
+    let adapter = upload_adapter(&gpu, &folder.config, start.settings.clone(), &start.values, &from)?;
+    let mut run = RunFolder::create(&args.output, args.resume.as_deref())?;
+    let before = match run.first_evaluation().cloned() {
+        Some(before) => Some(before),
+        None => held_out.evaluate(&adapter, &config, 0, 0.0, &mut run, out).await?,
+    };
+    let mut trainer = Trainer::new(&gpu, &model, config.clone(), adapter, train_pairs, reference)?;
+    if let (Some(checkpoint), Some(path)) = (&checkpoint, &args.resume) {
+        checkpoint.restore(&gpu, &mut trainer, &data.0, &path.display().to_string())?;
+        out.note(format_args!("Resuming after step {} of {}", trainer.step, trainer.n_steps));
+    }
+    let began = Instant::now();
+    let saver = Saver { gpu: &gpu, data: &data.0, initial: start.initial.as_ref().map(|(_, path)| path.as_path()) };
+    let epoch = steps(&mut trainer, &mut run, &saver, &stop, args, out).await?;
+
+    // The end: the adapter alone is kept on the device for the last evaluation.
+    let (step, n_tokens) = (trainer.step, trainer.n_tokens);
+    let counters = Counters::of(&trainer, epoch);
+    let adapter = only_adapter(trainer);
+    let after = held_out.evaluate(&adapter, &config, step, epoch, &mut run, out).await?;
+    run.finish(&adapter.get(&gpu).await?, &config.to_map(), counters)?;
+    if let (Some(before), Some(after)) = (&before, &after) {
+        let share = |metrics: &Metrics| 100.0 * number(metrics, "eval_preference_accuracy");
+        out.result(format_args!(
+            "held-out preference accuracy {:.1} % -> {:.1} % ({} pairs)",
+            share(before),
+            share(after),
+            eval_pairs.len()
+        ));
+    }
+    let output = args.output.display().to_string();
+    let seconds = began.elapsed().as_secs_f64();
+    out.result(format_args!("{step} steps in {seconds:.1} s; the adapter is in {output}"));
+    out.event(&json!({"event": "done", "output": output, "step": step, "num_tokens": n_tokens, "seconds": seconds}));
+    Ok(())
+}
+
+/// Takes the steps that are left, and saves on the way; returns the epoch.
+async fn steps(
+    trainer: &mut Trainer<'_>,
+    run: &mut RunFolder,
+    saver: &Saver<'_>,
+    stop: &dyn Fn() -> bool,
+    args: &TrainArgs,
+    out: &mut Output,
+) -> Result<f64> {
+    let total = trainer.n_steps as u64;
+    out.begin_steps("train", total);
+    out.skip_to(trainer.step as u64);
+    let (began, tokens_before) = (Instant::now(), trainer.n_tokens);
+    let mut epoch = 0.0;
+    while !trainer.done() {
+        let metrics = match trainer.step().await {
+            Ok(metrics) => metrics,
+            Err(error) => {
+                if matches!(error, Error::Diverged { .. }) {
+                    // The adapter is as it was after the last good step.
+                    let adapter = trainer.adapter.get(saver.gpu).await?;
+                    run.finish(&adapter, &trainer.config.to_map(), Counters::of(trainer, epoch))?;
+                }
+                return Err(error);
+            }
+        };
+        epoch = epoch_of(&metrics);
+        run.add_step(&metrics)?;
+        let tokens_per_sec = (trainer.n_tokens - tokens_before) as f64 / began.elapsed().as_secs_f64();
+        let text = format!(
+            "loss {:.4} accuracy {:.2} {tokens_per_sec:.0} tokens/s",
+            number(&metrics, "loss"),
+            number(&metrics, "rewards/accuracies")
+        );
+        out.advance(trainer.step as u64, total, &text);
+        let mut event = Map::from_iter([("event".to_owned(), json!("step"))]);
+        event.extend(metrics);
+        event.insert("n_steps".to_owned(), json!(total));
+        event.insert("tokens_per_sec".to_owned(), json!(tokens_per_sec));
+        out.event(&Value::Object(event));
+
+        let save_steps = trainer.config.save_steps;
+        let interrupted = stop() && !trainer.done();
+        if interrupted || (save_steps > 0 && trainer.step.is_multiple_of(save_steps)) {
+            let path = saver.save(trainer, run, epoch, out).await?;
+            if interrupted {
+                out.note(format_args!("Step {} of {total} is saved. Continue with:", trainer.step));
+                out.note(format_args!("  {}", resume_command(args, &path)));
+                return Err(Error::Cancelled);
+            }
+        }
+    }
+    out.end();
+    Ok(epoch)
+}
+
+/// What a checkpoint needs beside the trainer.
+struct Saver<'a> {
+    gpu: &'a Gpu,
+    data: &'a str,
+    initial: Option<&'a Path>,
+}
+
+impl Saver<'_> {
+    async fn save(&self, trainer: &Trainer<'_>, run: &RunFolder, epoch: f64, out: &Output) -> Result<PathBuf> {
+        // The path must still hold when the run is resumed from elsewhere.
+        let initial = self.initial.map(|path| std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned()));
+        let initial = initial.map(|path| path.display().to_string());
+        let checkpoint = Checkpoint::take(self.gpu, trainer, self.data, initial.as_deref()).await?;
+        let path = run.save_checkpoint(&checkpoint, Counters::of(trainer, epoch))?;
+        out.event(&json!({"event": "checkpoint", "step": trainer.step, "path": path.display().to_string()}));
+        Ok(path)
+    }
+}
+
+/// Held-out pairs, scored before the first step and after the last.
+struct HeldOut<'a> {
+    gpu: &'a Gpu,
+    model: &'a Model,
+    pairs: &'a [TokenPair],
+    reference: &'a [PairLogps],
+    batch: usize,
+}
+
+impl HeldOut<'_> {
+    /// The metrics of an adapter, put into the run's history; none if no pairs are held out.
+    async fn evaluate(
+        &self,
+        adapter: &Adapter,
+        config: &TrainConfig,
+        step: usize,
+        epoch: f64,
+        run: &mut RunFolder,
+        out: &mut Output,
+    ) -> Result<Option<Metrics>> {
+        if self.pairs.is_empty() {
+            return Ok(None);
+        }
+        let scorer = Scorer::new(self.gpu, self.model, Some(&adapter.settings), self.pairs, self.batch)?;
+        let total = self.pairs.len() as u64;
+        out.begin_steps("evaluate", total);
+        let policy = scorer
+            .score(self.pairs, Some(adapter), &mut |done| {
+                out.advance(done as u64, total, "pairs");
+                true
+            })
+            .await?;
+        out.end();
+        let mut metrics = Metrics::from_iter([("step".to_owned(), json!(step)), ("epoch".to_owned(), json!(epoch))]);
+        metrics.extend(evaluation(config.beta, &policy, self.reference));
+        run.add_evaluation(&metrics);
+        let mut event = Map::from_iter([("event".to_owned(), json!("eval"))]);
+        event.extend(metrics.clone());
+        out.event(&Value::Object(event));
+        out.note(format_args!(
+            "evaluation at step {step}: preference accuracy {:.3}, reward accuracy {:.3}, reward margin {:.4}",
+            number(&metrics, "eval_preference_accuracy"),
+            number(&metrics, "eval_rewards/accuracies"),
+            number(&metrics, "eval_rewards/margins")
+        ));
+        Ok(Some(metrics))
+    }
+}
+
+/// TRL's evaluation metrics, and the share of pairs whose chosen answer is the likelier one.
+fn evaluation(beta: f64, policy: &[PairLogps], reference: &[PairLogps]) -> Metrics {
+    let n = policy.len() as f64;
+    let mean = |value: &dyn Fn([f64; 2], [f64; 2]) -> f64| {
+        let pairs = policy.iter().zip(reference);
+        pairs.map(|(p, r)| value(p.map(f64::from), r.map(f64::from))).sum::<f64>() / n
+    };
+    let reward = |side: usize| move |p: [f64; 2], r: [f64; 2]| beta * (p[side] - r[side]);
+    let (chosen, rejected) = (reward(0), reward(1));
+    let share = |yes: bool| f64::from(u8::from(yes));
+    let entries = [
+        ("eval_rewards/chosen", mean(&chosen)),
+        ("eval_rewards/rejected", mean(&rejected)),
+        ("eval_rewards/accuracies", mean(&|p, r| share(chosen(p, r) > rejected(p, r)))),
+        ("eval_rewards/margins", mean(&|p, r| chosen(p, r) - rejected(p, r))),
+        ("eval_logps/chosen", mean(&|p, _| p[0])),
+        ("eval_logps/rejected", mean(&|p, _| p[1])),
+        ("eval_preference_accuracy", mean(&|p, _| share(p[0] > p[1]))),
+    ];
+    entries.into_iter().map(|(name, value)| (name.to_owned(), json!(value))).collect()
+}
+
+/// The adapter that a run begins or goes on with.
+struct Start {
+    settings: AdapterSettings,
+    values: files::Adapter,
+    /// The adapter folder that the run began with, if it did.
+    initial: Option<(files::Adapter, PathBuf)>,
+}
+
+impl Start {
+    /// From the adapter folder, else a fresh one; after a checkpoint, from there.
+    async fn read(
+        args: &TrainArgs,
+        checkpoint: Option<&Checkpoint>,
+        given: &Map<String, Value>,
+        config: &mut TrainConfig,
+        folder: &ModelFolder,
+    ) -> Result<Self> {
+        let recorded = checkpoint.and_then(|checkpoint| checkpoint.place.initial_adapter.as_ref()).map(PathBuf::from);
+        let path = args.adapter.clone().or(recorded);
+        // A resumed run needs its first adapter only as the reference.
+        let path = path.filter(|_| checkpoint.is_none() || config.reference == ReferenceKind::InitialAdapter);
+        let initial = match path {
+            Some(path) => Some((read_adapter(&path, &folder.config).await?, path)),
+            None => None,
+        };
+        if let Some(checkpoint) = checkpoint {
+            let settings = AdapterSettings::new(checkpoint.adapter.config.clone(), &folder.config)?;
+            let initial = initial.map(|((values, _), path)| (values, path));
+            return Ok(Self { settings, values: checkpoint.adapter.clone(), initial });
+        }
+        let base = args.model.display().to_string();
+        let Some(((values, mut settings), path)) = initial else {
+            let settings = AdapterSettings::new(config.adapter(&base), &folder.config)?;
+            let values = fresh(&settings, &folder.config, config.seed);
+            return Ok(Self { settings, values, initial: None });
+        };
+        config.take_adapter(&values.config, given, &settings_origin(args))?;
+        settings.config.base_model_name_or_path.get_or_insert(base);
+        Ok(Self { settings, values: values.clone(), initial: Some((values, path)) })
+    }
+}
+
+/// The config file's settings, overridden by flags.
+async fn given_settings(args: &TrainArgs) -> Result<Map<String, Value>> {
+    let mut given = match &args.config {
+        None => Map::new(),
+        Some(path) => serde_json::from_slice(&read_all(&FileSource::open(path)?).await?).map_err(|e| {
+            let fix = "Write the settings as one flat JSON object, such as {\"beta\": 0.1}";
+            Error::input(format!("This is not a JSON object: {e}"), fix, path.display().to_string())
+        })?,
+    };
+    given.extend(args.settings.to_map());
+    Ok(given)
+}
+
+/// What messages call the place that settings came from.
+fn settings_origin(args: &TrainArgs) -> String {
+    args.config.as_ref().map_or_else(|| "command line".to_owned(), |path| path.display().to_string())
+}
+
+/// A checkpoint's settings; an error names those that were given again and differ. When to save may change.
+fn resumed_config(place: &Place, given: &Map<String, Value>) -> Result<TrainConfig> {
+    const FREE: &str = "save_steps";
+    let asked = TrainConfig::from_map(given, "command line")?.to_map();
+    let mut map = place.config.clone();
+    let differing: Vec<&str> = given
+        .keys()
+        .map(String::as_str)
+        .filter(|key| *key != FREE && asked.get(*key) != map.get(*key))
+        .collect();
+    if !differing.is_empty() {
+        return Err(Error::input(
+            format!("A resumed run keeps its settings, but these differ: {}", differing.join(", ")),
+            "Leave them out, or start a new run with --adapter",
+            "command line",
+        ));
+    }
+    if let Some(value) = given.get(FREE) {
+        map.insert(FREE.to_owned(), value.clone());
+    }
+    TrainConfig::from_map(&map, "run.json")
+}
+
+/// Pairs to train on and pairs held out.
+async fn tokenized_pairs(
+    args: &TrainArgs,
+    config: &TrainConfig,
+    folder: &ModelFolder,
+    out: &Output,
+) -> Result<(Vec<TokenPair>, Vec<TokenPair>)> {
+    let (records, _) = read_pairs(&args.pairs, out).await?;
+    let (train, held_out) = match &args.eval_pairs {
+        Some(path) => (records, read_pairs(path, out).await?.0),
+        None => split_by_prompt(records, config.eval_split, config.seed)?,
+    };
+    let tokens = |records: &[Record]| -> Result<Vec<TokenPair>> {
+        let tokenized = tokenize(records, &folder.tokenizer, config.max_length)?;
+        warn_dropped(&tokenized, config.max_length, out);
+        Ok(tokenized.pairs)
+    };
+    let train = tokens(&train)?;
+    let held_out = if held_out.is_empty() { Vec::new() } else { tokens(&held_out)? };
+    let cut = train.iter().filter(|pair| pair.untruncated.iter().any(|&len| len > config.max_length)).count();
+    if cut > 0 {
+        out.warn(format_args!("{cut} pairs are longer than max_length ({}) and lose their end", config.max_length));
+    }
+    out.note(format_args!("Pairs: {} to train on, {} held out", train.len(), held_out.len()));
+    Ok((train, held_out))
+}
+
+/// Bytes that a run may take: the limit that was given, or what is free if the "GPU" is the CPU.
+fn memory_limit(gib: Option<f64>, gpu: &Gpu) -> Result<Option<u64>> {
+    match gib {
+        Some(gib) if gib.is_finite() && gib > 0.0 => Ok(Some((gib * f64::from(1 << 30)) as u64)),
+        Some(gib) => Err(Error::input(format!("The memory limit is {gib} GiB"), "Give a number above 0", "")),
+        None if gpu.report().device_type == "Cpu" => Ok(available_memory()),
+        None => Ok(None),
+    }
+}
+
+/// `MemAvailable` of Linux, in bytes.
+fn available_memory() -> Option<u64> {
+    let text = std::fs::read_to_string("/proc/meminfo").ok()?;
+    let line = text.lines().find_map(|line| line.strip_prefix("MemAvailable:"))?;
+    let kib: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
+    Some(kib * 1024)
+}
+
+/// Everything that decides what an adapter computes, for the hash of the reference.
+async fn adapter_bytes(path: &Path) -> Result<Vec<u8>> {
+    let folder = DiskFolder::open(path)?;
+    let mut bytes = Vec::new();
+    for file in ["adapter_config.json", "adapter_model.safetensors"] {
+        bytes.extend(read_all(folder.open(file)?.as_ref()).await?);
+    }
+    Ok(bytes)
+}
+
+/// Gives the memory of everything but the adapter back.
+fn only_adapter(trainer: Trainer<'_>) -> Adapter {
+    trainer.adapter
+}
+
+fn number(metrics: &Metrics, name: &str) -> f64 {
+    metrics.get(name).and_then(Value::as_f64).unwrap_or(f64::NAN)
+}
+
+/// The command that continues an interrupted run.
+fn resume_command(args: &TrainArgs, checkpoint: &Path) -> String {
+    let mut words = vec!["pairtune train".to_owned()];
+    let paths = [
+        ("--model", Some(args.model.as_path())),
+        ("--pairs", Some(args.pairs.as_path())),
+        ("--eval-pairs", args.eval_pairs.as_deref()),
+        ("--output", Some(args.output.as_path())),
+        ("--resume", Some(checkpoint)),
+    ];
+    for (flag, path) in paths {
+        if let Some(path) = path {
+            words.push(format!("{flag} {}", quoted(&path.display().to_string())));
+        }
+    }
+    words.join(" ")
+}
+
+/// A word as a POSIX shell reads it.
+fn quoted(word: &str) -> String {
+    let plain = |c: char| c.is_alphanumeric() || "/._-+:@%".contains(c);
+    if word.chars().all(plain) { word.to_owned() } else { format!("'{}'", word.replace('\'', "'\\''")) }
+}
+
+/// The first Ctrl-C asks the run to stop after its step; the second ends the program.
+fn watch_ctrl_c() -> Result<Arc<AtomicBool>> {
+    let asked = Arc::new(AtomicBool::new(false));
+    let flag = asked.clone();
+    let watching = ctrlc::set_handler(move || {
+        if flag.swap(true, Ordering::SeqCst) {
+            std::process::exit(INTERRUPTED.into());
+        }
+        drop(writeln!(stderr(), "Stopping after this step (Ctrl-C again stops at once)"));
+    });
+    watching.map_err(|e| Error::device(format!("Ctrl-C cannot be watched: {e}"), "Start pairtune from a terminal"))?;
+    Ok(asked)
+}

@@ -1,0 +1,594 @@
+//! The program as a person uses it: every command on the golden cases, and every kind of bad input.
+//!
+//! Each test runs the binary in a folder of its own, with a cache of its own.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::{BufRead as _, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use pairtune::files::{Tensor, parse};
+use serde_json::{Map, Value, json};
+
+const LLAMA: [&str; 3] = ["llama_sigmoid", "llama3_tied_ipo", "llama_bf16_rslora"];
+
+// Help and usage.
+
+#[test]
+fn no_arguments_print_help() {
+    let run = Scratch::new("help").run(&[]);
+    run.check(0);
+    for command in ["train", "score", "generate", "merge", "doctor"] {
+        assert!(run.stdout.contains(command), "the help names {command}: {}", run.stdout);
+    }
+}
+
+#[test]
+fn wrong_usage_exits_with_2() {
+    let run = Scratch::new("usage").run(&["train", "--no-such-flag"]);
+    run.check(2);
+}
+
+// Train.
+
+#[test]
+fn train_llama_sigmoid_as_trl() {
+    check_case("llama_sigmoid");
+}
+
+#[test]
+fn train_llama3_tied_ipo_as_trl() {
+    check_case("llama3_tied_ipo");
+}
+
+#[test]
+fn train_llama_bf16_rslora_as_trl() {
+    check_case("llama_bf16_rslora");
+}
+
+/// The run `b_rand` of a golden case, with its settings from a file.
+#[track_caller]
+fn check_case(case: &str) {
+    let scratch = Scratch::new(&format!("train-{case}"));
+    let spec = read_json(&fixture(case).join("case.json"));
+    let (train, lora) = (&spec["train"], &spec["lora"]);
+    let config = json!({
+        "beta": train["beta"],
+        "loss_type": train["loss_type"],
+        "loss_weights": train["loss_weights"],
+        "label_smoothing": train["label_smoothing"],
+        "learning_rate": train["lr"],
+        "lr_scheduler_type": train["scheduler"],
+        "warmup_steps": train["warmup_steps"],
+        "weight_decay": train["weight_decay"],
+        "adam_beta1": train["adam_beta1"],
+        "adam_beta2": train["adam_beta2"],
+        "adam_epsilon": train["adam_epsilon"],
+        "max_grad_norm": train["max_grad_norm"],
+        "per_device_train_batch_size": train["batch_size"],
+        "gradient_accumulation_steps": train["grad_accum"],
+        "max_length": train["max_length"],
+        "max_steps": train["steps"],
+        "r": lora["r"],
+        "lora_alpha": lora["alpha"],
+        "target_modules": lora["targets"],
+        "use_rslora": lora["use_rslora"],
+        "reference": spec["b_rand_reference"],
+        // The flag below beats this.
+        "train_sampling_strategy": "random",
+    });
+    scratch.write("config.json", config.to_string());
+    let (model, pairs) = (path(case, "model"), path(case, "pairs.jsonl"));
+    let adapter = path(case, "adapter_init_b");
+    let run = scratch.run(&[
+        "train", "--model", &model, "--pairs", &pairs, "--adapter", &adapter, "--config", "config.json", "--output",
+        "out", "--train-sampling-strategy", "sequential",
+    ]);
+    run.check(0);
+
+    let expected = read_json(&fixture(case).join("expected.json"));
+    let want = expected["runs"]["b_rand"]["log"].as_array().expect("the case has a log");
+    let got = scratch.lines("out/metrics.jsonl");
+    assert_eq!(got.len(), want.len(), "one line per optimiser step");
+    for (got, want) in got.iter().zip(want) {
+        let value = |of: &Value, key: &str| of[key].as_f64().unwrap_or_else(|| panic!("{key} is missing: {of}"));
+        let step = value(want, "step");
+        let check = |key: &str, tolerance: f64| {
+            let (got, want) = (value(got, key), value(want, key));
+            assert!((got - want).abs() <= tolerance, "step {step}: {key} is {got}, but TRL has {want}");
+        };
+        for key in ["step", "num_tokens"] {
+            check(key, 0.0);
+        }
+        check("epoch", 1e-9);
+        check("learning_rate", 1e-12);
+        check("loss", 5e-4);
+        check("grad_norm", 5e-4 * value(want, "grad_norm"));
+        for key in ["chosen", "rejected", "accuracies", "margins"] {
+            check(&format!("rewards/{key}"), 5e-3);
+        }
+        for key in ["logps/chosen", "logps/rejected", "logits/chosen", "logits/rejected", "entropy"] {
+            check(key, 1e-2);
+        }
+        check("mean_token_accuracy", 1e-6);
+        let keys = |of: &Value| of.as_object().map(|of| of.keys().cloned().collect::<Vec<_>>());
+        assert_eq!(keys(got), keys(want), "the names of the metrics");
+    }
+
+    let start = tensors(&fixture(case).join("adapter_init_b"));
+    let want = tensors(&fixture(case).join("adapter_final_b"));
+    let got = tensors(&scratch.path("out"));
+    assert_eq!(got.keys().collect::<Vec<_>>(), want.keys().collect::<Vec<_>>(), "the adapter's tensors");
+    let square = |a: &BTreeMap<String, Tensor>, b: &BTreeMap<String, Tensor>| -> f64 {
+        let pairs = a.iter().flat_map(|(key, a)| a.data.iter().zip(&b[key].data));
+        pairs.map(|(a, b)| f64::from(a - b).powi(2)).sum()
+    };
+    let error = (square(&got, &want) / square(&want, &start)).sqrt();
+    assert!(error <= 1e-2, "the update differs from TRL's by {error:.2e}");
+
+    let state = read_json(&scratch.path("out/trainer_state.json"));
+    assert_eq!(state["global_step"], train["steps"], "the state's step");
+    assert_eq!(state["log_history"].as_array().map(Vec::len), Some(want_len(train)), "the state's history");
+    assert!(scratch.path("out/README.md").exists(), "there is a model card");
+    assert!(temporary_files(&scratch.path("out")).is_empty(), "nothing temporary is left");
+}
+
+fn want_len(train: &Value) -> usize {
+    train["steps"].as_u64().unwrap_or_default() as usize
+}
+
+#[test]
+fn resumed_run_equals_uninterrupted_one() {
+    let scratch = Scratch::new("resume");
+    let flags = ["--max-steps", "6", "--save-steps", "4", "--learning-rate", "1e-3", "--eval-split", "0.2"];
+    let run = scratch.train("whole", &flags);
+    run.check(0);
+    assert!(run.stdout.contains("held-out preference accuracy "), "the last sentence: {}", run.stdout);
+    let run = scratch.train("rest", &["--resume", "whole/checkpoint-4"]);
+    run.check(0);
+    assert!(run.stderr.contains("Resuming after step 4 of 6"), "it says so: {}", run.stderr);
+    for file in ["adapter_model.safetensors", "metrics.jsonl", "trainer_state.json"] {
+        assert!(scratch.bytes(&format!("whole/{file}")) == scratch.bytes(&format!("rest/{file}")), "{file} differs");
+    }
+    // Two evaluations are in the history, and none in the metrics.
+    let state = read_json(&scratch.path("rest/trainer_state.json"));
+    let history = state["log_history"].as_array().expect("a list");
+    let evaluations: Vec<_> = history.iter().filter(|entry| entry.get("eval_preference_accuracy").is_some()).collect();
+    assert_eq!([history.len(), evaluations.len()], [8, 2], "six steps and two evaluations");
+    assert_eq!(evaluations[1]["step"], 6, "the second is the last step's");
+    assert_eq!(scratch.lines("rest/metrics.jsonl").len(), 6, "one line per step");
+
+    let run = scratch.train("other", &["--resume", "whole/checkpoint-4", "--beta", "0.5", "--max-steps", "9"]);
+    run.check_error("these differ: beta, max_steps");
+    scratch.write("fewer.jsonl", first_pairs(20));
+    let run = scratch.run(&[
+        "train", "--model", &path("llama_sigmoid", "model"), "--pairs", "fewer.jsonl", "--output", "other", "--resume",
+        "whole/checkpoint-4",
+    ]);
+    run.check_error("The checkpoint belongs to another model, other pairs");
+    let run = scratch.train("other", &["--resume", "whole"]);
+    run.check_error("This is no checkpoint: it has no run.json");
+    let run = scratch.train("whole", &["--max-steps", "1"]);
+    run.check_error("The output folder already holds a run (adapter_config.json)");
+}
+
+#[test]
+fn same_seed_gives_the_same_adapter_with_and_without_cache() {
+    let scratch = Scratch::new("seed");
+    let flags = ["--max-steps", "2", "--learning-rate", "1e-3", "--seed", "7"];
+    let run = scratch.train("first", &flags);
+    run.check(0);
+    assert!(!run.stderr.contains("from the cache"), "nothing is cached yet: {}", run.stderr);
+    let run = scratch.train("second", &flags);
+    run.check(0);
+    assert!(run.stderr.contains("from the cache"), "the reference is cached: {}", run.stderr);
+
+    let cache = scratch.path("cache/pairtune/reference");
+    let entry = fs::read_dir(&cache).expect("there is a cache").next().expect("an entry").expect("readable").path();
+    let whole = fs::read(&entry).expect("readable");
+    fs::write(&entry, &whole[..whole.len() / 2]).expect("writable");
+    let run = scratch.train("third", &flags);
+    run.check(0);
+    assert!(!run.stderr.contains("from the cache"), "a damaged entry is not used: {}", run.stderr);
+    assert_eq!(fs::read(&entry).expect("readable"), whole, "and is written again");
+    for other in ["second", "third"] {
+        for file in ["adapter_model.safetensors", "metrics.jsonl"] {
+            let same = scratch.bytes(&format!("first/{file}")) == scratch.bytes(&format!("{other}/{file}"));
+            assert!(same, "{file} of the {other} run differs");
+        }
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn ctrl_c_saves_a_checkpoint_and_exits_with_130() {
+    let scratch = Scratch::new("ctrl-c");
+    let (model, pairs) = (path("llama_sigmoid", "model"), path("llama_sigmoid", "pairs.jsonl"));
+    let mut child = scratch
+        .command(&["train", "--model", &model, "--pairs", &pairs, "--output", "out", "--max-steps", "500", "--json"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the program starts");
+    let lines = BufReader::new(child.stdout.take().expect("stdout is piped")).lines();
+    let mut events = Vec::new();
+    for line in lines {
+        let event: Value = serde_json::from_str(&line.expect("text")).expect("one JSON object a line");
+        if event["event"] == "step" && !events.iter().any(|event: &Value| event["event"] == "step") {
+            let pid = child.id().to_string();
+            Command::new("kill").args(["-INT", &pid]).status().expect("kill works");
+        }
+        events.push(event);
+    }
+    let output = child.wait_with_output().expect("the program ends");
+    assert_eq!(output.status.code(), Some(130), "{}", String::from_utf8_lossy(&output.stderr));
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert!(stderr.contains("--resume out/checkpoint-"), "it says how to go on: {stderr}");
+    let checkpoint = events.iter().find(|event| event["event"] == "checkpoint").expect("a checkpoint was saved");
+    let step = checkpoint["step"].as_u64().expect("its step");
+    for file in ["run.json", "optimizer.safetensors", "adapter_model.safetensors", "trainer_state.json"] {
+        assert!(scratch.path(&format!("out/checkpoint-{step}/{file}")).exists(), "it has {file}");
+    }
+    assert_eq!(scratch.lines("out/metrics.jsonl").len() as u64, step, "a line per step");
+}
+
+#[test]
+fn diverged_run_keeps_the_last_good_adapter() {
+    let scratch = Scratch::new("diverged");
+    let flags = ["--learning-rate", "1e30", "--lr-scheduler-type", "constant", "--max-steps", "5"];
+    let run = scratch.train("out", &flags);
+    run.check_error("was not finite");
+    let steps = scratch.lines("out/metrics.jsonl").len();
+    assert!(run.stderr.contains(&format!("Step {} was not finite", steps + 1)), "the step: {}", run.stderr);
+    let tensors = tensors(&scratch.path("out"));
+    assert!(tensors.values().flat_map(|t| &t.data).all(|v| v.is_finite()), "the adapter is finite");
+}
+
+// Score, merge, generate, doctor.
+
+#[test]
+fn score_agrees_with_transformers() {
+    for case in LLAMA {
+        let scratch = Scratch::new(&format!("score-{case}"));
+        let max_length = read_json(&fixture(case).join("case.json"))["train"]["max_length"].to_string();
+        let scores = scratch.score(&path(case, "model"), case, &max_length, &[]);
+        let expected = read_json(&fixture(case).join("expected.json"));
+        let (tokens, logps) = (expected["tokens"].as_array(), expected["base_logps"].as_array());
+        let (tokens, logps) = (tokens.expect("a list"), logps.expect("a list"));
+        assert_eq!(scores.len(), tokens.len(), "the kept pairs");
+        for ((score, tokens), logps) in scores.iter().zip(tokens).zip(logps) {
+            for key in ["row", "prompt_len"] {
+                assert_eq!(score[key], tokens[key], "{case}: {key}");
+            }
+            for side in ["chosen", "rejected"] {
+                assert_eq!(score[format!("{side}_ids")], tokens[side]["input_ids"], "{case}: {side} ids");
+                assert_eq!(score[format!("{side}_mask")], tokens[side]["completion_mask"], "{case}: {side} mask");
+                let got = score[format!("{side}_logp")].as_f64().expect("a number");
+                let want = logps[side].as_f64().expect("a number");
+                assert!((got - want).abs() <= 5e-3, "{case}, row {}: {got} for {want}", score["row"]);
+            }
+        }
+    }
+}
+
+#[test]
+fn merged_model_scores_as_the_model_with_the_adapter() {
+    let scratch = Scratch::new("merge");
+    let (model, adapter) = (path("llama_sigmoid", "model"), path("llama_sigmoid", "adapter_final_b"));
+    scratch.run(&["merge", "--model", &model, "--adapter", &adapter, "--output", "merged"]).check(0);
+    for file in ["config.json", "tokenizer.json", "tokenizer_config.json", "generation_config.json"] {
+        assert!(fs::read(Path::new(&model).join(file)).ok() == Some(scratch.bytes(&format!("merged/{file}"))), "{file}");
+    }
+    let merged = scratch.score("merged", "llama_sigmoid", "128", &[]);
+    let with_adapter = scratch.score(&model, "llama_sigmoid", "128", &["--adapter", &adapter]);
+    let mut moved = 0.0f64;
+    for (a, b) in merged.iter().zip(&with_adapter) {
+        for key in ["chosen_logp", "rejected_logp"] {
+            let (a, b) = (a[key].as_f64().expect("a number"), b[key].as_f64().expect("a number"));
+            assert!((a - b).abs() <= 5e-3, "{key}: merged {a}, with adapter {b}");
+            moved += a.abs();
+        }
+    }
+    assert!(moved > 0.0, "there was something to compare");
+    let again = scratch.run(&["merge", "--model", &model, "--adapter", &adapter, "--output", "merged"]);
+    again.check_error("The output folder already holds a model");
+    let onto = scratch.run(&["merge", "--model", "merged", "--adapter", &adapter, "--output", "merged"]);
+    onto.check_error("The output folder is the base model's own");
+}
+
+#[test]
+fn generate_is_decided_by_its_arguments() {
+    let scratch = Scratch::new("generate");
+    let model = path("llama_sigmoid", "model");
+    let answer = |more: &[&str]| {
+        let mut args = vec!["generate", "--model", &model, "--prompt", "List two facts", "--max-new-tokens", "8"];
+        args.extend(more);
+        let run = scratch.run(&args);
+        run.check(0);
+        run.stdout
+    };
+    let greedy = answer(&["--temperature", "0"]);
+    assert_eq!(greedy, answer(&["--temperature", "0", "--seed", "1"]), "greedy has no chance in it");
+    let as_json: Value = serde_json::from_str(&answer(&["--temperature", "0", "--json"])).expect("one object");
+    assert_eq!(format!("{}\n", as_json["text"].as_str().expect("text")), greedy, "the same text");
+    assert_eq!(as_json["prompt"], "List two facts", "the prompt");
+    let adapter = path("llama_sigmoid", "adapter_final_b");
+    assert_ne!(greedy, answer(&["--temperature", "0", "--adapter", &adapter]), "the adapter counts");
+    assert_eq!(answer(&["--seed", "3"]), answer(&["--seed", "3"]), "the same seed");
+}
+
+#[test]
+fn doctor_reports_in_json() {
+    let run = Scratch::new("doctor").run(&["doctor", "--json"]);
+    run.check(0);
+    let report: Value = serde_json::from_str(&run.stdout).expect("one object");
+    assert!(report["adapter"]["name"].is_string(), "the adapter's name: {report}");
+    let kernels = report["kernels"].as_array().expect("a list");
+    assert!(kernels.iter().all(|kernel| kernel["ok"] == true && kernel["name"].is_string()), "{report}");
+    assert!(report["fma_peak_gflops"].as_f64().is_some_and(|peak| peak > 0.0), "the peak: {report}");
+    assert!(report["matmul"][0]["share"].as_f64().is_some_and(|share| share > 0.0), "the share: {report}");
+}
+
+// Bad input: every message says what was found.
+
+#[test]
+fn bad_models_are_refused_before_any_gpu_is_asked() {
+    let scratch = Scratch::new("bad-models");
+    let pairs = path("llama_sigmoid", "pairs.jsonl");
+    let check = |model: &str, message: &str| {
+        let run = scratch.run(&["score", "--model", model, "--pairs", &pairs, "--output", "scores.jsonl"]);
+        run.check_error(message);
+        assert!(!run.stderr.contains("GPU:"), "no GPU was opened: {}", run.stderr);
+        assert!(!scratch.path("scores.jsonl").exists(), "nothing was written");
+    };
+    check("nowhere", "Could not open it: No such file");
+    check(&pairs, "This is a file, but a folder is needed");
+    check(&path("llama_sigmoid", "adapter_init"), "This is an adapter");
+
+    let weights = fs::read(fixture("llama_sigmoid").join("model/model.safetensors")).expect("readable");
+    let model = |name: &str| scratch.copy_model(name);
+    scratch.write(&format!("{}/model.safetensors", model("cut")), &weights[..weights.len() - 100]);
+    check("cut", "damaged or cut off");
+    scratch.write(&format!("{}/model.safetensors", model("header")), [&[0xff; 4], &weights[4..]].concat());
+    check("header", "The header claims 4294967295 bytes");
+    scratch.write(&format!("{}/model.safetensors", model("gguf")), b"GGUF\x03\0\0\0\0\0\0\0\0\0\0\0");
+    check("gguf", "This is a GGUF file");
+    fs::remove_file(scratch.path(&format!("{}/model.safetensors", model("gguf-folder")))).expect("removable");
+    scratch.write("gguf-folder/model.gguf", b"GGUF");
+    check("gguf-folder", "This folder has GGUF weights only (model.gguf)");
+
+    let edit = |name: &str, key: &str, value: Value| {
+        let file = format!("{}/config.json", model(name));
+        let mut config = read_json(&scratch.path(&file));
+        config[key] = value;
+        scratch.write(&file, config.to_string());
+    };
+    edit("other-type", "model_type", json!("mamba"));
+    check("other-type", "mamba");
+    edit("small-vocab", "vocab_size", json!(100));
+    check("small-vocab", "but the model has 100 rows (vocab_size)");
+    edit("wide", "intermediate_size", json!(148));
+    check("wide", "but config.json asks for");
+    edit("deep", "num_hidden_layers", json!(9));
+    check("deep", "model.layers.3.");
+    fs::remove_file(scratch.path(&format!("{}/tokenizer.json", model("no-tokenizer")))).expect("removable");
+    check("no-tokenizer", "The folder has no tokenizer.json");
+}
+
+#[test]
+fn bad_pairs_are_refused_or_reported_by_line() {
+    let scratch = Scratch::new("bad-pairs");
+    let model = path("llama_sigmoid", "model");
+    let score = |pairs: &str, more: &[&str]| {
+        let mut args = vec!["score", "--model", &model, "--pairs", pairs, "--output", "scores.jsonl"];
+        args.extend(more);
+        scratch.run(&args)
+    };
+    score("nowhere.jsonl", &[]).check_error("No such file");
+    scratch.write("empty.jsonl", "");
+    score("empty.jsonl", &[]).check_error("The file has no pairs");
+    scratch.write("all-bad.jsonl", "{\"prompt\": 1}\n[]\n");
+    score("all-bad.jsonl", &[]).check_error("None of the 2 rows can be used");
+    score(&path("llama_sigmoid", "pairs.jsonl"), &["--max-length", "2"]).check_error("None of the 42 pairs");
+
+    let pairs = first_pairs(3);
+    let lines: Vec<&str> = pairs.lines().collect();
+    scratch.write("one-bad.jsonl", format!("{}\n{{\"prompt\": \"cut of\n{}\n{}\n", lines[0], lines[1], lines[2]));
+    let run = score("one-bad.jsonl", &[]);
+    run.check(0);
+    assert!(run.stderr.contains("Line 2:"), "the line is named: {}", run.stderr);
+    assert_eq!(run.stdout, "3 pairs scored, 1 lines malformed\n", "the summary");
+    let rows: Vec<Value> = scratch.lines("scores.jsonl").iter().map(|score| score["row"].clone()).collect();
+    assert_eq!(rows, [0, 2, 3], "the others are scored");
+}
+
+#[test]
+fn bad_settings_and_devices_are_refused() {
+    let scratch = Scratch::new("bad-settings");
+    scratch.write("config.json", "{\"learning_rat\": 1e-4}");
+    scratch.train("out", &["--config", "config.json"]).check_error("Did you mean \"learning_rate\"");
+    scratch.write("config.json", "[1]");
+    scratch.train("out", &["--config", "config.json"]).check_error("This is not a JSON object");
+    scratch.train("out", &["--beta", "-1"]).check(2);
+    scratch.train("out", &["--beta=-1"]).check_error("beta is -1, but must be above 0");
+    scratch.train("out", &["--target-modules", "c_attn"]).check_error("target_modules names \"c_attn\"");
+    let adapter = path("llama_sigmoid", "adapter_init");
+    let run = scratch.train("out", &["--adapter", &adapter, "--r", "3"]);
+    run.check_error("r differs from that of the adapter the run starts from");
+
+    let run = scratch.train("out", &["--adapter-name", "no such card"]);
+    run.check_error("No adapter's name contains \"no such card\"");
+    let run = scratch.train("out", &["--memory-limit", "0.001"]);
+    run.check_error("The run needs about ");
+    assert!(run.stderr.contains("but the device has 2 MiB (weights 1 MiB"), "the sizes: {}", run.stderr);
+    assert!(!run.stderr.contains("load ..."), "no weight was read: {}", run.stderr);
+    assert!(!scratch.path("out").exists(), "nothing was written");
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn machine_without_gpu_is_told_what_to_install() {
+    let scratch = Scratch::new("no-gpu");
+    let mut command = scratch.command(&["doctor"]);
+    command.env("VK_DRIVER_FILES", "/nonexistent.json").env("VK_ICD_FILENAMES", "/nonexistent.json");
+    command.env_remove("PAIRTUNE_ADAPTER");
+    Run::of(&mut command).check_error("mesa-vulkan-drivers");
+}
+
+#[test]
+fn model_with_nan_is_refused_before_training() {
+    let scratch = Scratch::new("nan");
+    let mut weights = fs::read(fixture("llama_sigmoid").join("model/model.safetensors")).expect("readable");
+    let end = weights.len();
+    weights[end - 4..].copy_from_slice(&f32::NAN.to_le_bytes());
+    scratch.write(&format!("{}/model.safetensors", scratch.copy_model("nan")), &weights);
+    let pairs = path("llama_sigmoid", "pairs.jsonl");
+    let run = scratch.run(&["train", "--model", "nan", "--pairs", &pairs, "--output", "out"]);
+    run.check_error("not finite, before any training");
+    assert!(!scratch.path("out/adapter_model.safetensors").exists(), "no adapter is written");
+}
+
+// What the tests share.
+
+/// What a run of the program gave.
+struct Run {
+    code: Option<i32>,
+    stdout: String,
+    stderr: String,
+}
+
+impl Run {
+    fn of(command: &mut Command) -> Self {
+        let output = command.output().expect("the program starts");
+        let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("text");
+        Self { code: output.status.code(), stdout: text(output.stdout), stderr: text(output.stderr) }
+    }
+
+    #[track_caller]
+    fn check(&self, code: i32) {
+        assert_eq!(self.code, Some(code), "stdout: {}\nstderr: {}", self.stdout, self.stderr);
+    }
+
+    /// The program failed with a message that contains this, and did not panic.
+    #[track_caller]
+    fn check_error(&self, message: &str) {
+        self.check(1);
+        let found = self.stderr.lines().any(|line| line.starts_with("error: ") && line.contains(message));
+        assert!(found && !self.stderr.contains("panicked"), "{message:?} is not in: {}", self.stderr);
+    }
+}
+
+/// A folder of one test, taken away when it ends well.
+struct Scratch(PathBuf);
+
+impl Scratch {
+    fn new(name: &str) -> Self {
+        let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("cli").join(name);
+        if folder.exists() {
+            fs::remove_dir_all(&folder).expect("the last run's folder is removable");
+        }
+        fs::create_dir_all(&folder).expect("the folder is new");
+        Self(folder)
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.0.join(name)
+    }
+
+    fn write(&self, name: &str, bytes: impl AsRef<[u8]>) {
+        fs::write(self.path(name), bytes).expect("writable");
+    }
+
+    #[track_caller]
+    fn bytes(&self, name: &str) -> Vec<u8> {
+        fs::read(self.path(name)).unwrap_or_else(|e| panic!("{name}: {e}"))
+    }
+
+    #[track_caller]
+    fn lines(&self, name: &str) -> Vec<Value> {
+        let text = String::from_utf8(self.bytes(name)).expect("text");
+        text.lines().map(|line| serde_json::from_str(line).expect("one JSON object a line")).collect()
+    }
+
+    fn command(&self, args: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_pairtune"));
+        command.args(args).current_dir(&self.0).env("XDG_CACHE_HOME", self.path("cache"));
+        command
+    }
+
+    fn run(&self, args: &[&str]) -> Run {
+        Run::of(&mut self.command(args))
+    }
+
+    /// A short training run of the first golden model.
+    fn train(&self, output: &str, more: &[&str]) -> Run {
+        let (model, pairs) = (path("llama_sigmoid", "model"), path("llama_sigmoid", "pairs.jsonl"));
+        let mut args = vec!["train", "--model", &model, "--pairs", &pairs, "--output", output];
+        // A resumed run has its settings from its checkpoint.
+        if !more.contains(&"--resume") {
+            args.extend(["--max-length", "128", "--gradient-accumulation-steps", "1", "--warmup-steps", "0"]);
+        }
+        args.extend(more);
+        self.run(&args)
+    }
+
+    #[track_caller]
+    fn score(&self, model: &str, case: &str, max_length: &str, more: &[&str]) -> Vec<Value> {
+        let pairs = path(case, "pairs.jsonl");
+        let mut args = vec!["score", "--model", model, "--pairs", &pairs, "--max-length", max_length];
+        args.extend(["--output", "scores.jsonl"]);
+        args.extend(more);
+        self.run(&args).check(0);
+        self.lines("scores.jsonl")
+    }
+
+    /// A copy of the first golden model, to be damaged; returns its name.
+    fn copy_model(&self, name: &str) -> String {
+        fs::create_dir(self.path(name)).expect("a new folder");
+        for entry in fs::read_dir(fixture("llama_sigmoid").join("model")).expect("readable") {
+            let file = entry.expect("readable").path();
+            let to = self.path(name).join(file.file_name().expect("a file"));
+            fs::copy(&file, to).expect("a copy");
+        }
+        name.to_owned()
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            drop(fs::remove_dir_all(&self.0));
+        }
+    }
+}
+
+fn fixture(case: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(case)
+}
+
+fn path(case: &str, name: &str) -> String {
+    fixture(case).join(name).display().to_string()
+}
+
+#[track_caller]
+fn read_json(path: &Path) -> Value {
+    let bytes = fs::read(path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
+    Value::Object(serde_json::from_slice::<Map<String, Value>>(&bytes).expect("a JSON object"))
+}
+
+#[track_caller]
+fn tensors(folder: &Path) -> BTreeMap<String, Tensor> {
+    let bytes = fs::read(folder.join("adapter_model.safetensors")).expect("there is an adapter");
+    parse("adapter_model.safetensors", &bytes).expect("and it is whole")
+}
+
+fn first_pairs(n: usize) -> String {
+    let text = fs::read_to_string(fixture("llama_sigmoid").join("pairs.jsonl")).expect("readable");
+    text.lines().take(n).map(|line| format!("{line}\n")).collect()
+}
+
+fn temporary_files(folder: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(folder).expect("readable").map(|entry| entry.expect("readable").path());
+    entries.filter(|path| path.extension().is_some_and(|end| end == "tmp")).collect()
+}
