@@ -4,19 +4,22 @@
 //! `cargo bench --bench train [-- --adapter-name SUBSTRING]` prints tokens a second (both sequences of a pair, as TRL's
 //! `num_tokens` counts them), the share of the device's multiply-add peak, and peak memory on host and device.
 
-use std::collections::BTreeMap;
 use std::time::Instant;
 
 use pairtune::data::TokenPair;
 use pairtune::error::Result;
-use pairtune::files::{ModelConfig, serialize_f32};
+use pairtune::files::ModelConfig;
 use pairtune::gpu::{AdapterChoice, Gpu};
 use pairtune::model::{Adapter, AdapterSettings, Model, fresh};
-use pairtune::platform::{ByteSource, Folder, MemorySource};
 use pairtune::train::{Scorer, TrainConfig, Trainer, plan};
 use rand::{Rng as _, SeedableRng as _};
 use rand_chacha::ChaCha8Rng;
 use serde_json::json;
+
+#[path = "../tests/common/random_llama.rs"]
+mod random_llama;
+
+use random_llama::{RandomLlama, Sizes};
 
 const PAIRS: usize = 4;
 const TOKENS: usize = 256;
@@ -37,7 +40,7 @@ async fn run() -> Result<()> {
     for matmul in &speed.matmul {
         println!("{}: {:.1} GFLOP/s, {:.0} % of the peak", matmul.shape, matmul.gflops, 100.0 * matmul.share);
     }
-    let folder = RandomLlama::new();
+    let folder = RandomLlama::new(Sizes { vocab: 8192, hidden: 256, inner: 2048, layers: 6, heads: 8 });
     let config = Model::config(&folder).await?;
     let bytes = Model::weight_bytes(&folder, &config).await?;
     let model = Model::load(&gpu, &folder, config, TOKENS, gpu.max_tensor_bytes(), &mut |_| {}).await?;
@@ -52,7 +55,7 @@ async fn run() -> Result<()> {
             100.0 * operations / speed.fma_peak_gflops
         );
     }
-    println!("device memory allocated in all: {} MiB", gpu.allocated_bytes() >> 20);
+    println!("device memory at its peak: {} MiB", gpu.peak_bytes() >> 20);
     println!("host memory at its peak: {}", peak_memory());
     Ok(())
 }
@@ -105,72 +108,4 @@ fn peak_memory() -> String {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let line = status.lines().find(|line| line.starts_with("VmHWM"));
     line.map_or_else(|| "unknown on this system".to_owned(), |line| line[6..].trim().to_owned())
-}
-
-/// A model folder in memory.
-struct RandomLlama {
-    config: Vec<u8>,
-    weights: Vec<u8>,
-}
-
-impl RandomLlama {
-    fn new() -> Self {
-        let (vocab, hidden, inner, layers, queries, keys) = (8192, 256, 2048, 6, 256, 256);
-        let config = json!({
-            "model_type": "llama", "vocab_size": vocab, "hidden_size": hidden, "intermediate_size": inner,
-            "num_hidden_layers": layers, "num_attention_heads": 8, "num_key_value_heads": 8,
-            "max_position_embeddings": 1024, "rms_norm_eps": 1e-5, "tie_word_embeddings": false, "hidden_act": "silu",
-            "rope_theta": 10000.0,
-        });
-        let mut shapes: BTreeMap<String, Vec<usize>> = BTreeMap::from([
-            ("model.embed_tokens.weight".to_owned(), vec![vocab, hidden]),
-            ("lm_head.weight".to_owned(), vec![vocab, hidden]),
-            ("model.norm.weight".to_owned(), vec![hidden]),
-        ]);
-        for layer in 0..layers {
-            for (module, shape) in [
-                ("input_layernorm", vec![hidden]),
-                ("post_attention_layernorm", vec![hidden]),
-                ("self_attn.q_proj", vec![queries, hidden]),
-                ("self_attn.k_proj", vec![keys, hidden]),
-                ("self_attn.v_proj", vec![keys, hidden]),
-                ("self_attn.o_proj", vec![hidden, queries]),
-                ("mlp.gate_proj", vec![inner, hidden]),
-                ("mlp.up_proj", vec![inner, hidden]),
-                ("mlp.down_proj", vec![hidden, inner]),
-            ] {
-                shapes.insert(format!("model.layers.{layer}.{module}.weight"), shape);
-            }
-        }
-        let mut rng = ChaCha8Rng::seed_from_u64(7);
-        let data: Vec<(String, Vec<usize>, Vec<f32>)> = shapes
-            .into_iter()
-            .map(|(name, shape)| {
-                let len = shape.iter().product();
-                let bound = 1.7 / (shape[shape.len() - 1] as f32).sqrt();
-                let values = match shape.len() {
-                    1 => vec![1.0; len],
-                    _ => (0..len).map(|_| rng.random_range(-bound..bound)).collect(),
-                };
-                (name, shape, values)
-            })
-            .collect();
-        let views: Vec<_> = data.iter().map(|(n, s, v)| (n.clone(), s.clone(), v.as_slice())).collect();
-        Self { config: config.to_string().into_bytes(), weights: serialize_f32(&views, &BTreeMap::new()) }
-    }
-}
-
-impl Folder for RandomLlama {
-    fn name(&self) -> &str {
-        "random-llama-15m"
-    }
-
-    fn files(&self) -> Vec<String> {
-        vec!["config.json".to_owned(), "model.safetensors".to_owned()]
-    }
-
-    fn open(&self, file: &str) -> Result<Box<dyn ByteSource>> {
-        let bytes = if file == "config.json" { self.config.clone() } else { self.weights.clone() };
-        Ok(Box::new(MemorySource { name: file.to_owned(), bytes }))
-    }
 }

@@ -2,6 +2,8 @@
 //! the final adapters. `tests/fixtures/README.md` (the oracle's) says what the numbers are and how close is close.
 
 mod common;
+#[path = "common/random_llama.rs"]
+mod random_llama;
 
 use std::path::{Path, PathBuf};
 
@@ -13,6 +15,7 @@ use pairtune::model::{Activations, Adapter, AdapterSettings, BatchSize, Model, P
 use pairtune::platform::native::DiskFolder;
 use pairtune::train::{PairLogps, Scorer, TrainConfig, Trainer};
 use pollster::block_on;
+use random_llama::{RandomLlama, Sizes};
 use serde_json::{Map, Value, json};
 
 const CASES: [&str; 3] = ["llama_sigmoid", "llama3_tied_ipo", "llama_bf16_rslora"];
@@ -312,4 +315,43 @@ fn a_pair_scores_the_same_whatever_it_is_batched_with() {
     let mut reversed = case.scores(&gpu, &pairs, None, 3);
     reversed.reverse();
     assert_eq!(together, reversed, "to the last bit: the first rewards of a run must be exactly zero");
+}
+
+/// 152k entries by 1,024 tokens: as f32 the logits would be 593 MiB, and the head is cut into blocks of 16 MiB.
+#[test]
+fn a_large_vocabulary_is_scored_in_chunks() {
+    let gpu = gpu();
+    let folder = RandomLlama::new(Sizes { vocab: 151_936, hidden: 64, inner: 64, layers: 1, heads: 1 });
+    let model = block_on(async {
+        let config = Model::config(&folder).await?;
+        Model::load(&gpu, &folder, config, 1025, 16 << 20, &mut |_| {}).await
+    })
+    .expect("the model loads");
+    let ids: Vec<u32> = (0..1025).map(|i| (i * 7919) % 151_936).collect();
+    let packed = Packed::sequence(&ids);
+    let before = gpu.live_bytes();
+    let acts = Activations::new(&gpu, &model.config, None, BatchSize::of(&packed), true).expect("the batch fits");
+    assert!(gpu.live_bytes() - before < 96 << 20, "a batch's logits never exist at once");
+    let acts = acts.load(&gpu, &packed);
+    let mut rec = gpu.recorder();
+    model.forward(&mut rec, &acts, None);
+    model.score(&mut rec, &acts, true);
+    rec.submit();
+    let stats = block_on(gpu.read(&acts.token_stats)).expect("the device works");
+
+    // The same for a few rows the plain way: all logits, then the definition.
+    let (normed, rstd) = (gpu.zeros("normed", 1, 64, Dtype::F32), gpu.zeros("rstd", 1, 1, Dtype::F32));
+    let logits = gpu.zeros("logits", 1, 151_936, Dtype::F32);
+    for row in [0u32, 1, 500, 1023] {
+        let mut rec = gpu.recorder();
+        model.logits(&mut rec, &acts.x[1].row_range(row, 1), &normed, &rstd, &logits);
+        rec.submit();
+        let logits = block_on(gpu.read(&logits)).expect("the device works");
+        let largest = logits.iter().copied().fold(f32::MIN, f32::max);
+        let sum: f64 = logits.iter().map(|l| f64::from(l - largest).exp()).sum();
+        let want = f64::from(logits[ids[row as usize + 1] as usize] - largest) - sum.ln();
+        assert_near(&format!("token {row}"), stats[4 * row as usize].into(), want, 1e-4);
+        let mean: f64 = logits.iter().map(|&l| f64::from(l)).sum::<f64>() / 151_936.0;
+        assert_near(&format!("mean logit {row}"), stats[4 * row as usize + 1].into(), mean, 1e-5);
+    }
 }

@@ -2,13 +2,14 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytemuck::Pod;
 
 use super::kernel::{Kernel, Pipeline};
 use super::recorder::Recorder;
-use super::tensor::{Dtype, Tensor};
+use super::tensor::{Allocation, Dtype, Tensor};
 use crate::error::{Error, Result};
 
 /// Which adapter to take.
@@ -52,7 +53,8 @@ pub struct Gpu {
     pipelines: RefCell<HashMap<&'static str, Pipeline>>,
     variants: RefCell<HashMap<&'static str, usize>>,
     failure: Arc<Mutex<Option<Error>>>,
-    allocated: Cell<u64>,
+    live_bytes: Arc<AtomicU64>,
+    peak_bytes: Cell<u64>,
 }
 
 impl Gpu {
@@ -86,8 +88,17 @@ impl Gpu {
             mapped_at_creation: false,
         });
         let report = report(&adapter, &limits);
-        let (pipelines, variants, allocated) = (RefCell::default(), RefCell::default(), Cell::new(0));
-        Ok(Self { device, queue, report, params, pipelines, variants, failure, allocated })
+        Ok(Self {
+            device,
+            queue,
+            report,
+            params,
+            pipelines: RefCell::default(),
+            variants: RefCell::default(),
+            failure,
+            live_bytes: Arc::default(),
+            peak_bytes: Cell::new(0),
+        })
     }
 
     /// The adapter in use.
@@ -100,9 +111,14 @@ impl Gpu {
         self.report.max_storage_buffer_binding_size.min(self.report.max_buffer_size)
     }
 
-    /// Bytes of all tensors made on this device so far.
-    pub fn allocated_bytes(&self) -> u64 {
-        self.allocated.get()
+    /// Bytes of the tensors that exist now.
+    pub fn live_bytes(&self) -> u64 {
+        self.live_bytes.load(Ordering::Relaxed)
+    }
+
+    /// The most bytes of tensors that existed at a time.
+    pub fn peak_bytes(&self) -> u64 {
+        self.peak_bytes.get()
     }
 
     /// Which of several kernels for one operation is used on this device; 0 until one is chosen.
@@ -129,8 +145,9 @@ impl Gpu {
             usage: wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_DST | wgpu::BufferUsages::COPY_SRC,
             mapped_at_creation: false,
         });
-        self.allocated.set(self.allocated.get() + bytes);
-        Tensor::new(buffer, 0, rows, cols, dtype)
+        let allocation = Allocation::new(buffer, &self.live_bytes);
+        self.peak_bytes.set(self.peak_bytes.get().max(self.live_bytes()));
+        Tensor::new(allocation, rows, cols, dtype)
     }
 
     /// A tensor with the given content: `f32` or `u32` elements, or packed halves.
@@ -151,11 +168,11 @@ impl Gpu {
     pub fn write_bytes(&self, tensor: &Tensor, offset: u64, bytes: &[u8]) {
         assert!(offset + bytes.len() as u64 <= tensor.bytes(), "a write beyond the tensor");
         let whole = bytes.len() & !3;
-        self.queue.write_buffer(&tensor.buffer, tensor.offset + offset, &bytes[..whole]);
+        self.queue.write_buffer(tensor.buffer(), tensor.offset + offset, &bytes[..whole]);
         if whole < bytes.len() {
             let mut last = [0; 4];
             last[..bytes.len() - whole].copy_from_slice(&bytes[whole..]);
-            self.queue.write_buffer(&tensor.buffer, tensor.offset + offset + whole as u64, &last);
+            self.queue.write_buffer(tensor.buffer(), tensor.offset + offset + whole as u64, &last);
         }
     }
 
@@ -178,7 +195,7 @@ impl Gpu {
             mapped_at_creation: false,
         });
         let mut encoder = self.encoder();
-        encoder.copy_buffer_to_buffer(&tensor.buffer, tensor.offset, &staging, 0, bytes);
+        encoder.copy_buffer_to_buffer(tensor.buffer(), tensor.offset, &staging, 0, bytes);
         self.queue.submit([encoder.finish()]);
         let (done, mapped) = futures_channel::oneshot::channel();
         staging.map_async(wgpu::MapMode::Read, .., move |result| drop(done.send(result)));
@@ -200,7 +217,6 @@ impl Gpu {
     /// Waits until everything submitted so far has run.
     pub async fn wait(&self) -> Result<()> {
         let word = self.zeros("wait", 1, 1, Dtype::F32);
-        self.allocated.set(self.allocated.get() - 16);
         self.read(&word).await.map(drop)
     }
 
@@ -240,7 +256,7 @@ impl Gpu {
         let params_bytes = (kernel.params_bytes as u64).next_multiple_of(16);
         let mut entries = vec![wgpu::BindGroupEntry { binding: 0, resource: range(&self.params, 0, params_bytes) }];
         for (i, tensor) in tensors.iter().enumerate() {
-            let resource = range(&tensor.buffer, tensor.offset, tensor.bytes().next_multiple_of(16).max(16));
+            let resource = range(tensor.buffer(), tensor.offset, tensor.bytes().next_multiple_of(16).max(16));
             entries.push(wgpu::BindGroupEntry { binding: i as u32 + 1, resource });
         }
         let bind_group = self.device.create_bind_group(&wgpu::BindGroupDescriptor {

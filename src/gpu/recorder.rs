@@ -68,7 +68,7 @@ impl<'a> Recorder<'a> {
     /// Sets every byte of `tensor` to zero.
     pub fn clear(&mut self, tensor: &Tensor) {
         self.pass = None;
-        self.encoder().clear_buffer(&tensor.buffer, tensor.offset, Some(tensor.bytes().next_multiple_of(4)));
+        self.encoder().clear_buffer(tensor.buffer(), tensor.offset, Some(tensor.bytes().next_multiple_of(4)));
     }
 
     /// Copies `from` into `to`, which has as many bytes.
@@ -76,7 +76,7 @@ impl<'a> Recorder<'a> {
         assert_eq!(from.bytes(), to.bytes(), "a copy needs two tensors of one size");
         self.pass = None;
         let bytes = from.bytes();
-        self.encoder().copy_buffer_to_buffer(&from.buffer, from.offset, &to.buffer, to.offset, bytes);
+        self.encoder().copy_buffer_to_buffer(from.buffer(), from.offset, to.buffer(), to.offset, bytes);
     }
 
     /// Copies `rows` rows of `from`, from its row `first` on, to `to` from its row `at` on; both have as many columns.
@@ -86,7 +86,7 @@ impl<'a> Recorder<'a> {
         self.pass = None;
         let row_bytes = u64::from(from.cols()) * from.dtype().bytes();
         let (source, target) = (from.offset + u64::from(first) * row_bytes, to.offset + u64::from(at) * row_bytes);
-        self.encoder().copy_buffer_to_buffer(&from.buffer, source, &to.buffer, target, u64::from(rows) * row_bytes);
+        self.encoder().copy_buffer_to_buffer(from.buffer(), source, to.buffer(), target, u64::from(rows) * row_bytes);
     }
 
     /// Sends off what was recorded so far.

@@ -1,5 +1,8 @@
 //! `Tensor`: a named range of a buffer, with shape and element type. No arithmetic.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
 /// How the elements of a tensor are stored on the device.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Dtype {
@@ -28,16 +31,40 @@ impl Dtype {
 /// Cloning copies the handle, not the data.
 #[derive(Debug, Clone)]
 pub struct Tensor {
-    pub(super) buffer: wgpu::Buffer,
+    pub(super) allocation: Arc<Allocation>,
     pub(super) offset: u64,
     rows: u32,
     cols: u32,
     dtype: Dtype,
 }
 
+/// A buffer, counted as long as a tensor uses it.
+#[derive(Debug)]
+pub(super) struct Allocation {
+    pub(super) buffer: wgpu::Buffer,
+    live_bytes: Arc<AtomicU64>,
+}
+
+impl Allocation {
+    pub(super) fn new(buffer: wgpu::Buffer, live_bytes: &Arc<AtomicU64>) -> Self {
+        live_bytes.fetch_add(buffer.size(), Ordering::Relaxed);
+        Self { buffer, live_bytes: live_bytes.clone() }
+    }
+}
+
+impl Drop for Allocation {
+    fn drop(&mut self) {
+        self.live_bytes.fetch_sub(self.buffer.size(), Ordering::Relaxed);
+    }
+}
+
 impl Tensor {
-    pub(super) fn new(buffer: wgpu::Buffer, offset: u64, rows: u32, cols: u32, dtype: Dtype) -> Self {
-        Self { buffer, offset, rows, cols, dtype }
+    pub(super) fn new(allocation: Allocation, rows: u32, cols: u32, dtype: Dtype) -> Self {
+        Self { allocation: Arc::new(allocation), offset: 0, rows, cols, dtype }
+    }
+
+    pub(super) fn buffer(&self) -> &wgpu::Buffer {
+        &self.allocation.buffer
     }
 
     /// `[rows, columns]`.

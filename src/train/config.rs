@@ -67,7 +67,7 @@ pub struct TrainConfig {
     pub eval_split: f64,
     /// Keep one layer's activations and run layers forward again in the backward pass.
     pub gradient_checkpointing: bool,
-    /// Optimiser steps between checkpoints; 0 for none but the last.
+    /// Optimiser steps between checkpoints; 0 for none, but Ctrl-C always leaves one.
     pub save_steps: usize,
 }
 
