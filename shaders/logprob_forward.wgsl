@@ -1,6 +1,6 @@
 // Log-softmax-gather over one chunk of the vocabulary, streamed (online softmax, Milakov & Gimelshein 2018).
 //
-//   state[r] takes in the chunk's logits: maximum, sum of exp, sum of logits, sum of exp * logit, argmax, label's logit.
+//   state[r] takes in the chunk's logits: maximum, sum of exp, of logits, of exp * logit, argmax, label's logit.
 //   The logits are replaced by weights exp(logit - maximum); the caller adds weights . W_chunk to pull, so that after
 //   the last chunk pull = sum_v p_v w[v] without a second pass over the vocabulary.
 //

@@ -2,9 +2,11 @@
 
 mod common;
 
-use common::{assert_ok, gpu};
+use common::gpu;
+use pairtune::doctor::Check;
 use pairtune::doctor::check::{self, Heads};
 use pairtune::gpu::Dtype;
+use pairtune::kernels::variants;
 use pollster::block_on;
 
 const DTYPES: [Dtype; 3] = [Dtype::F32, Dtype::F16, Dtype::Bf16];
@@ -24,7 +26,9 @@ fn matmul_forward() {
     let gpu = gpu();
     for dtype in DTYPES {
         for (m, n, k) in [(1, 1, 4), (7, 9, 12), (33, 65, 68), (130, 70, 260), (1, 200, 64), (3, 35, 516)] {
-            assert_ok(block_on(check::matmul_forward(&gpu, m, n, k, dtype)));
+            for variant in variants(&gpu) {
+                assert_ok(block_on(check::matmul_forward(&gpu, m, n, k, dtype, variant)));
+            }
         }
     }
 }
@@ -34,7 +38,9 @@ fn matmul_backward_input() {
     let gpu = gpu();
     for dtype in DTYPES {
         for (m, n, k) in [(1, 1, 4), (7, 9, 12), (33, 65, 68), (130, 70, 260), (1, 200, 64), (3, 517, 36)] {
-            assert_ok(block_on(check::matmul_backward_input(&gpu, m, n, k, dtype)));
+            for variant in variants(&gpu) {
+                assert_ok(block_on(check::matmul_backward_input(&gpu, m, n, k, dtype, variant)));
+            }
         }
     }
 }
@@ -247,4 +253,11 @@ fn adamw() {
 #[test]
 fn fma_peak() {
     assert_ok(block_on(check::fma_peak(&gpu(), 3)));
+}
+
+/// Fails with the kernel's name and numbers.
+#[track_caller]
+fn assert_ok(check: pairtune::Result<Check>) {
+    let check = check.expect("the device works");
+    assert!(check.ok, "{}: error {:.2e}, tolerance {:.2e}", check.name, check.error, check.tolerance);
 }

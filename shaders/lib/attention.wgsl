@@ -4,8 +4,9 @@
 // row k if  span.start <= k <= q  and k is not in [hole_start, hole_end): the hole of a rejected row is its pair's
 // chosen completion. `spans` has per row (start, hole_start, hole_end, position), then per tile of up to 32 rows of one
 // sequence (its first row, their end, the first key they see, end of the queries that see them). A workgroup of 32
-// lanes holds a tile by 64 columns, 8x8 per lane; probabilities pass through workgroup memory, all else in registers. Heads wider than 64 are cut along the grid's z axis:
-// each workgroup repeats the scores and writes 64 columns of the result.
+// lanes holds a tile by 64 columns, 8x8 per lane; probabilities pass through workgroup memory, all else in registers.
+// Heads wider than 64 are cut along the grid's z axis: each workgroup repeats the scores and writes 64 columns of the
+// result.
 
 const LANES = 32u;
 const ROWS = 32u;

@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use crate::error::Result;
 use crate::gpu::{Dtype, Gpu, Recorder, Tensor};
-use crate::kernels::{self, Store};
+use crate::kernels::{self, Store, Variant};
 use crate::reference;
 
 /// How far a kernel is from its twin.
@@ -28,8 +28,10 @@ pub async fn check_all(gpu: &Gpu) -> Result<Vec<Check>> {
     let mut checks = Vec::new();
     for dtype in [Dtype::F32, Dtype::F16, Dtype::Bf16] {
         checks.push(embedding(gpu, 37, 50, 68, dtype).await?);
-        checks.push(matmul_forward(gpu, 37, 70, 132, dtype).await?);
-        checks.push(matmul_backward_input(gpu, 37, 70, 132, dtype).await?);
+        for variant in kernels::variants(gpu) {
+            checks.push(matmul_forward(gpu, 37, 70, 132, dtype, variant).await?);
+            checks.push(matmul_backward_input(gpu, 37, 70, 132, dtype, variant).await?);
+        }
     }
     checks.push(matmul_backward_weight(gpu, 133, 12, 68).await?);
     checks.push(rmsnorm_forward(gpu, 37, 260).await?);
@@ -73,7 +75,9 @@ pub async fn embedding(gpu: &Gpu, rows: u32, vocab: u32, cols: u32, dtype: Dtype
 }
 
 /// y = x wᵀ with w stored as `dtype`, the weight in two blocks of rows; set, then half of it added.
-pub async fn matmul_forward(gpu: &Gpu, m: u32, n: u32, k: u32, dtype: Dtype) -> Result<Check> {
+pub async fn matmul_forward(gpu: &Gpu, m: u32, n: u32, k: u32, dtype: Dtype, variant: Variant) -> Result<Check> {
+    let in_use = kernels::variant(gpu);
+    kernels::set_variant(gpu, variant);
     let w = Weight::random(gpu, n, k, dtype, 1);
     let x = Matrix::random(gpu, m, k, 2);
     let y = gpu.zeros("y", m, n.next_multiple_of(4), Dtype::F32);
@@ -89,11 +93,14 @@ pub async fn matmul_forward(gpu: &Gpu, m: u32, n: u32, k: u32, dtype: Dtype) -> 
     want.iter_mut().for_each(|v| *v *= 1.5);
     // The last vec4 repeats the last column.
     let want = widen(&want, n, |row| *row.last().unwrap_or(&0.0));
-    Compare::new(gpu, named("matmul_forward", dtype), sum_tolerance(k)).with(&y, &want).await
+    kernels::set_variant(gpu, in_use);
+    Compare::new(gpu, named(matmul_name("matmul_forward", variant), dtype), sum_tolerance(k)).with(&y, &want).await
 }
 
 /// dx = dy w with w stored as `dtype`, summed over two blocks of rows; set, then half of it added.
-pub async fn matmul_backward_input(gpu: &Gpu, m: u32, n: u32, k: u32, dtype: Dtype) -> Result<Check> {
+pub async fn matmul_backward_input(gpu: &Gpu, m: u32, n: u32, k: u32, dtype: Dtype, variant: Variant) -> Result<Check> {
+    let in_use = kernels::variant(gpu);
+    kernels::set_variant(gpu, variant);
     let w = Weight::random(gpu, n, k, dtype, 1);
     let values = random(m * n, 2);
     let dy = Matrix::new(gpu, m, n.next_multiple_of(4), widen(&values, n as usize, |_| 0.0));
@@ -109,7 +116,10 @@ pub async fn matmul_backward_input(gpu: &Gpu, m: u32, n: u32, k: u32, dtype: Dty
     let (m, n, k) = (m as usize, n as usize, k as usize);
     let mut want = reference::matmul_backward_input(&values, &w.values, m, n, k);
     want.iter_mut().for_each(|v| *v *= 1.5);
-    Compare::new(gpu, named("matmul_backward_input", dtype), sum_tolerance(n)).with(&dx, &want).await
+    kernels::set_variant(gpu, in_use);
+    Compare::new(gpu, named(matmul_name("matmul_backward_input", variant), dtype), sum_tolerance(n))
+        .with(&dx, &want)
+        .await
 }
 
 /// dw += scale dyᵀ x, on top of what is there.
@@ -213,7 +223,14 @@ pub async fn attention_backward_q(gpu: &Gpu, pairs: &[[u32; 3]], heads: Heads) -
     });
     let (want, delta, shape) = (case.want(), case.want_delta(), case.reference_shape());
     let want = reference::attention_backward_q(
-        &case.dout.values, &case.q.values, &case.k.values, &case.v.values, &want.lse, &delta, &case.spans, shape,
+        &case.dout.values,
+        &case.q.values,
+        &case.k.values,
+        &case.v.values,
+        &want.lse,
+        &delta,
+        &case.spans,
+        shape,
     );
     Compare::new(gpu, "attention_backward_q", 5e-5).with(&dq, &want).await
 }
@@ -230,7 +247,14 @@ pub async fn attention_backward_kv(gpu: &Gpu, pairs: &[[u32; 3]], heads: Heads) 
     });
     let (want, delta, shape) = (case.want(), case.want_delta(), case.reference_shape());
     let (want_dk, want_dv) = reference::attention_backward_kv(
-        &case.dout.values, &case.q.values, &case.k.values, &case.v.values, &want.lse, &delta, &case.spans, shape,
+        &case.dout.values,
+        &case.q.values,
+        &case.k.values,
+        &case.v.values,
+        &want.lse,
+        &delta,
+        &case.spans,
+        shape,
     );
     let compare = Compare::new(gpu, "attention_backward_kv", 5e-5);
     compare.and(&dk, &want_dk).await?.with(&dv, &want_dv).await
@@ -264,7 +288,8 @@ pub async fn gather_rows(gpu: &Gpu, rows: u32, cols: u32) -> Result<Check> {
 /// Rows with no, one and two sources.
 pub async fn scatter_rows(gpu: &Gpu, rows: u32, cols: u32) -> Result<Check> {
     // Every third row is a target; every ninth is one twice, as the last row of a prompt is.
-    let targets: Vec<u32> = (0..rows).filter(|r| r % 3 == 0).flat_map(|r| vec![r; 1 + usize::from(r % 9 == 0)]).collect();
+    let targets: Vec<u32> =
+        (0..rows).filter(|r| r % 3 == 0).flat_map(|r| vec![r; 1 + usize::from(r % 9 == 0)]).collect();
     let mut sources = vec![u32::MAX; 2 * rows as usize];
     for (i, &target) in targets.iter().enumerate() {
         let at = 2 * target as usize;
@@ -339,9 +364,8 @@ pub async fn logprob_finish(gpu: &Gpu, rows: u32, vocab: u32, hidden: u32) -> Re
         reference::logprob_forward(&values, first as usize, &case.labels, &mut state, &mut pull, hidden as usize);
     }
     let want = reference::logprob_finish(&state, &label_rows.values, &case.labels, vocab as usize, &mut pull);
-    let want_stats: Vec<f64> = (0..rows as usize)
-        .flat_map(|r| [want.logp[r], want.mean_logit[r], want.entropy[r], want.correct[r]])
-        .collect();
+    let want_stats: Vec<f64> =
+        (0..rows as usize).flat_map(|r| [want.logp[r], want.mean_logit[r], want.entropy[r], want.correct[r]]).collect();
     let compare = Compare::new(gpu, "logprob_finish", 2e-5);
     compare.and(&stats, &want_stats).await?.with(&case.pull.tensor, &pull).await
 }
@@ -363,7 +387,13 @@ pub async fn sequence_sum(gpu: &Gpu, sequences: u32, longest: u32) -> Result<Che
     let lengths: Vec<u32> = (0..sequences).map(|s| s * longest / (sequences - 1).max(1)).collect();
     let owner: Vec<u32> = (0..sequences).flat_map(|s| vec![s; lengths[s as usize] as usize]).collect();
     let mut end = 0;
-    let ranges: Vec<u32> = lengths.iter().flat_map(|n| { end += n; [end - n, end] }).collect();
+    let ranges: Vec<u32> = lengths
+        .iter()
+        .flat_map(|n| {
+            end += n;
+            [end - n, end]
+        })
+        .collect();
     let stats = Matrix::random(gpu, end.max(1), 4, 1);
     let gpu_ranges = gpu.upload("ranges", sequences, 2, Dtype::U32, &ranges);
     let sums = gpu.zeros("sums", sequences, 4, Dtype::F32);
@@ -378,13 +408,14 @@ pub async fn sequence_sum(gpu: &Gpu, sequences: u32, longest: u32) -> Result<Che
     Compare::new(gpu, "sequence_sum", 1e-6).with(&sums, &want).await
 }
 
-/// Loss, derivative and metrics for weights of (sigmoid, ipo, hinge, robust, apo_zero, sft), added twice with share 1/2.
+/// Loss, derivative and metrics for weights of (sigmoid, ipo, hinge, robust, apo_zero, sft), added twice with share ½.
 pub async fn preference(gpu: &Gpu, pairs: u32, weights: [f32; 6]) -> Result<Check> {
     let n = 2 * pairs as usize;
     let draw = random(6 * pairs * 2, 1);
     let lengths: Vec<u32> = (0..n as u32).map(|i| 3 + i % 5).collect();
     let scored: Vec<u32> = lengths.iter().map(|l| l - 1).collect();
-    let sums: Vec<f64> = (0..n).flat_map(|i| [20.0 * draw[i] - 60.0, draw[n + i], 3.0 + draw[2 * n + i], 2.0]).collect();
+    let sums: Vec<f64> =
+        (0..n).flat_map(|i| [20.0 * draw[i] - 60.0, draw[n + i], 3.0 + draw[2 * n + i], 2.0]).collect();
     let known: Vec<f64> = (0..n)
         .flat_map(|i| [20.0 * draw[3 * n + i] - 60.0, f64::from(lengths[i]), f64::from(scored[i]), 0.0])
         .collect();
@@ -572,7 +603,11 @@ impl Weight {
 
     fn blocks(&self, gpu: &Gpu) -> Vec<(u32, Tensor)> {
         let split = (self.rows / 2).next_multiple_of(4).min(self.rows);
-        [(0, split), (split, self.rows)].into_iter().filter(|(a, b)| a < b).map(|(a, b)| (a, self.block(gpu, a, b))).collect()
+        [(0, split), (split, self.rows)]
+            .into_iter()
+            .filter(|(a, b)| a < b)
+            .map(|(a, b)| (a, self.block(gpu, a, b)))
+            .collect()
     }
 
     fn block(&self, gpu: &Gpu, first: u32, end: u32) -> Tensor {
@@ -666,7 +701,11 @@ impl AttentionCase {
 
     fn want(&self) -> reference::Attention {
         reference::attention_forward(
-            &self.q.values, &self.k.values, &self.v.values, &self.spans, self.reference_shape(),
+            &self.q.values,
+            &self.k.values,
+            &self.v.values,
+            &self.spans,
+            self.reference_shape(),
         )
     }
 
@@ -729,6 +768,14 @@ impl LogProbCase {
 fn run(gpu: &Gpu, record: impl FnOnce(&mut Recorder<'_>)) {
     let mut rec = gpu.recorder();
     record(&mut rec);
+}
+
+fn matmul_name(name: &'static str, variant: Variant) -> &'static str {
+    match (name, variant) {
+        ("matmul_forward", Variant::Subgroup) => "matmul_forward_subgroup",
+        ("matmul_backward_input", Variant::Subgroup) => "matmul_backward_input_subgroup",
+        _ => name,
+    }
 }
 
 fn named(name: &str, dtype: Dtype) -> String {

@@ -4,13 +4,15 @@ use serde::Serialize;
 
 use crate::error::Result;
 use crate::gpu::{Dtype, Gpu};
-use crate::kernels::{self, FMAS_PER_ROUND, Store};
+use crate::kernels::{self, FMAS_PER_ROUND, Store, Variant};
 
 /// How fast the device is.
 #[derive(Debug, Clone, Serialize)]
 pub struct Speed {
     /// Billions of floating-point operations a second (a multiply-add is two) on values that stay in registers.
     pub fma_peak_gflops: f64,
+    /// The matmul that autotune chose on this device.
+    pub variant: Variant,
     /// Matmul at several shapes.
     pub matmul: Vec<MatmulSpeed>,
 }
@@ -28,6 +30,7 @@ pub struct MatmulSpeed {
 
 /// Measures both, by turns, best of a few; `seconds` is the platform's clock.
 pub async fn measure(gpu: &Gpu, seconds: impl Fn() -> f64) -> Result<Speed> {
+    let variant = kernels::autotune(gpu, &seconds).await?;
     let shapes = [("matmul_forward", 1024, 1024, 1024), ("matmul_backward_input", 1024, 1024, 1024)];
     let out = gpu.zeros("out", 1, 1 << 16, Dtype::F32);
     let mut fma_peak_gflops = 0.0f64;
@@ -54,7 +57,7 @@ pub async fn measure(gpu: &Gpu, seconds: impl Fn() -> f64) -> Result<Speed> {
     for speed in &mut matmul {
         speed.share = speed.gflops / fma_peak_gflops;
     }
-    Ok(Speed { fma_peak_gflops, matmul })
+    Ok(Speed { fma_peak_gflops, variant, matmul })
 }
 
 /// Seconds of one submission, from an idle device to an idle device.

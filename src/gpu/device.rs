@@ -37,6 +37,8 @@ pub struct AdapterReport {
     pub max_compute_workgroup_storage_size: u32,
     /// Invocations of one workgroup.
     pub max_compute_invocations_per_workgroup: u32,
+    /// Lanes of the smallest subgroup; 0 if the adapter does not say.
+    pub subgroup_min_size: u32,
     /// Optional features that are offered.
     pub features: Vec<String>,
 }
@@ -48,6 +50,7 @@ pub struct Gpu {
     report: AdapterReport,
     params: wgpu::Buffer,
     pipelines: RefCell<HashMap<&'static str, Pipeline>>,
+    variants: RefCell<HashMap<&'static str, usize>>,
     failure: Arc<Mutex<Option<Error>>>,
     allocated: Cell<u64>,
 }
@@ -61,7 +64,7 @@ impl Gpu {
         let (device, queue) = adapter
             .request_device(&wgpu::DeviceDescriptor {
                 label: Some("pairtune"),
-                required_features: wgpu::Features::empty(),
+                required_features: adapter.features() & wgpu::Features::SUBGROUP,
                 required_limits: limits.clone(),
                 experimental_features: wgpu::ExperimentalFeatures::disabled(),
                 memory_hints: wgpu::MemoryHints::MemoryUsage,
@@ -83,8 +86,8 @@ impl Gpu {
             mapped_at_creation: false,
         });
         let report = report(&adapter, &limits);
-        let (pipelines, allocated) = (RefCell::default(), Cell::new(0));
-        Ok(Self { device, queue, report, params, pipelines, failure, allocated })
+        let (pipelines, variants, allocated) = (RefCell::default(), RefCell::default(), Cell::new(0));
+        Ok(Self { device, queue, report, params, pipelines, variants, failure, allocated })
     }
 
     /// The adapter in use.
@@ -100,6 +103,21 @@ impl Gpu {
     /// Bytes of all tensors made on this device so far.
     pub fn allocated_bytes(&self) -> u64 {
         self.allocated.get()
+    }
+
+    /// Which of several kernels for one operation is used on this device; 0 until one is chosen.
+    pub fn variant(&self, operation: &'static str) -> usize {
+        self.variants.borrow().get(operation).copied().unwrap_or(0)
+    }
+
+    /// Chooses a kernel for an operation.
+    pub fn set_variant(&self, operation: &'static str, variant: usize) {
+        self.variants.borrow_mut().insert(operation, variant);
+    }
+
+    /// True if kernels may pass values between 8 lanes of a subgroup.
+    pub fn has_subgroups(&self) -> bool {
+        self.report.subgroup_min_size >= 8 && self.device.features().contains(wgpu::Features::SUBGROUP)
     }
 
     /// A tensor of zeros.
@@ -212,7 +230,9 @@ impl Gpu {
     /// The pipeline of `kernel`, compiled on first use, and a bind group of `tensors` for it.
     pub(super) fn bind(&self, kernel: &Kernel, tensors: &[&Tensor]) -> (wgpu::ComputePipeline, wgpu::BindGroup) {
         let mut pipelines = self.pipelines.borrow_mut();
-        let entry = pipelines.entry(kernel.name).or_insert_with(|| Pipeline::new(&self.device, kernel));
+        let entry = pipelines
+            .entry(kernel.name)
+            .or_insert_with(|| Pipeline::new(&self.device, kernel, self.report.backend == "BrowserWebGpu"));
         let range = |buffer, offset, bytes| {
             let size = std::num::NonZeroU64::new(bytes);
             wgpu::BindingResource::Buffer(wgpu::BufferBinding { buffer, offset, size })
@@ -289,6 +309,7 @@ fn report(adapter: &wgpu::Adapter, limits: &wgpu::Limits) -> AdapterReport {
         max_buffer_size: limits.max_buffer_size,
         max_compute_workgroup_storage_size: limits.max_compute_workgroup_storage_size,
         max_compute_invocations_per_workgroup: limits.max_compute_invocations_per_workgroup,
+        subgroup_min_size: info.subgroup_min_size,
         features: features.iter().filter(|f| offered.contains(f.0)).map(|f| f.1.to_owned()).collect(),
     }
 }
@@ -311,7 +332,9 @@ fn watch(device: &wgpu::Device, failure: &Arc<Mutex<Option<Error>>>) {
                 "The GPU ran out of memory",
                 "Lower max_length or per_device_train_batch_size, or switch gradient_checkpointing on",
             ),
-            e => Error::device(format!("The GPU refused a command: {e}"), "This is a bug in pairtune: please report it"),
+            e => {
+                Error::device(format!("The GPU refused a command: {e}"), "This is a bug in pairtune: please report it")
+            }
         };
         keep(&refused, error);
     }));

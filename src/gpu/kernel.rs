@@ -22,6 +22,8 @@ pub struct Kernel {
     pub params_bytes: usize,
     /// Storage buffers from binding 1 on.
     pub binds: &'static [Bind],
+    /// True if it passes values between the lanes of a subgroup, of which it needs 8.
+    pub subgroups: bool,
 }
 
 /// A kernel compiled for one device.
@@ -32,14 +34,19 @@ pub(super) struct Pipeline {
 }
 
 impl Pipeline {
-    pub(super) fn new(device: &wgpu::Device, kernel: &Kernel) -> Self {
+    pub(super) fn new(device: &wgpu::Device, kernel: &Kernel, browser: bool) -> Self {
+        // Browsers ask for the directive, naga does not know it yet (gfx-rs/wgpu#5555).
+        let enable = if kernel.subgroups && browser { "enable subgroups;\n" } else { "" };
         let descriptor = wgpu::ShaderModuleDescriptor {
             label: Some(kernel.name),
-            source: wgpu::ShaderSource::Wgsl(Cow::Borrowed(kernel.wgsl)),
+            source: wgpu::ShaderSource::Wgsl(Cow::Owned(format!("{enable}{}", kernel.wgsl))),
         };
         let checks = wgpu::ShaderRuntimeChecks::unchecked();
-        #[expect(unsafe_code, reason = "every index of our kernels is clamped or guarded against Params, which the \
-            kernel functions check against the shapes; loops end by construction; the driver's own bounds stay")]
+        #[expect(
+            unsafe_code,
+            reason = "every index of our kernels is clamped or guarded against Params, which the \
+            kernel functions check against the shapes; loops end by construction; the driver's own bounds stay"
+        )]
         // SAFETY: see the reason above; `tests/kernels.rs` runs every kernel at ragged sizes.
         let module = unsafe { device.create_shader_module_trusted(descriptor, checks) };
         let entry = |binding: u32, ty: wgpu::BufferBindingType, dynamic: bool| wgpu::BindGroupLayoutEntry {
@@ -53,10 +60,8 @@ impl Pipeline {
             let read_only = *bind == Bind::Read;
             entries.push(entry(i as u32 + 1, wgpu::BufferBindingType::Storage { read_only }, false));
         }
-        let layout = device.create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor {
-            label: Some(kernel.name),
-            entries: &entries,
-        });
+        let layout = device
+            .create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor { label: Some(kernel.name), entries: &entries });
         let pipeline_layout = device.create_pipeline_layout(&wgpu::PipelineLayoutDescriptor {
             label: Some(kernel.name),
             bind_group_layouts: &[Some(&layout)],

@@ -98,6 +98,7 @@ pub(super) static GRAD_NORM: Kernel = Kernel {
     wgsl: concat!(include_str!("../../shaders/lib/reduce.wgsl"), include_str!("../../shaders/grad_norm.wgsl")),
     params_bytes: size_of::<NormParams>(),
     binds: &[Bind::Read, Bind::Write],
+    subgroups: false,
 };
 
 pub(super) static ADAMW: Kernel = Kernel {
@@ -105,4 +106,5 @@ pub(super) static ADAMW: Kernel = Kernel {
     wgsl: include_str!("../../shaders/adamw.wgsl"),
     params_bytes: size_of::<Params>(),
     binds: &[Bind::Read, Bind::Read, Bind::Write, Bind::Write, Bind::Write],
+    subgroups: false,
 };

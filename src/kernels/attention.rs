@@ -210,6 +210,7 @@ pub(super) static FORWARD: Kernel = Kernel {
     ),
     params_bytes: size_of::<Params>(),
     binds: &[Bind::Read, Bind::Read, Bind::Read, Bind::Read, Bind::Write, Bind::Write],
+    subgroups: false,
 };
 
 pub(super) static BACKWARD_DELTA: Kernel = Kernel {
@@ -217,6 +218,7 @@ pub(super) static BACKWARD_DELTA: Kernel = Kernel {
     wgsl: include_str!("../../shaders/attention_backward_delta.wgsl"),
     params_bytes: size_of::<DeltaParams>(),
     binds: &[Bind::Read, Bind::Read, Bind::Read, Bind::Write],
+    subgroups: false,
 };
 
 pub(super) static BACKWARD_Q: Kernel = Kernel {
@@ -227,6 +229,7 @@ pub(super) static BACKWARD_Q: Kernel = Kernel {
     ),
     params_bytes: size_of::<Params>(),
     binds: &[Bind::Read, Bind::Read, Bind::Read, Bind::Read, Bind::Read, Bind::Read, Bind::Write],
+    subgroups: false,
 };
 
 pub(super) static BACKWARD_KV: Kernel = Kernel {
@@ -237,4 +240,5 @@ pub(super) static BACKWARD_KV: Kernel = Kernel {
     ),
     params_bytes: size_of::<Params>(),
     binds: &[Bind::Read, Bind::Read, Bind::Read, Bind::Read, Bind::Read, Bind::Read, Bind::Write, Bind::Write],
+    subgroups: false,
 };

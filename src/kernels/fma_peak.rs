@@ -27,4 +27,5 @@ pub(super) static FMA_PEAK: Kernel = Kernel {
     wgsl: include_str!("../../shaders/fma_peak.wgsl"),
     params_bytes: size_of::<Params>(),
     binds: &[Bind::Write],
+    subgroups: false,
 };

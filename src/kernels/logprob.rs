@@ -93,12 +93,10 @@ struct BackwardParams {
 
 pub(super) static FORWARD: Kernel = Kernel {
     name: "logprob_forward",
-    wgsl: concat!(
-        include_str!("../../shaders/lib/reduce.wgsl"),
-        include_str!("../../shaders/logprob_forward.wgsl"),
-    ),
+    wgsl: concat!(include_str!("../../shaders/lib/reduce.wgsl"), include_str!("../../shaders/logprob_forward.wgsl"),),
     params_bytes: size_of::<ForwardParams>(),
     binds: &[Bind::Read, Bind::Write, Bind::Write, Bind::Write],
+    subgroups: false,
 };
 
 pub(super) static FINISH: Kernel = Kernel {
@@ -106,6 +104,7 @@ pub(super) static FINISH: Kernel = Kernel {
     wgsl: include_str!("../../shaders/logprob_finish.wgsl"),
     params_bytes: size_of::<FinishParams>(),
     binds: &[Bind::Read, Bind::Read, Bind::Read, Bind::Write, Bind::Write],
+    subgroups: false,
 };
 
 pub(super) static BACKWARD: Kernel = Kernel {
@@ -113,4 +112,5 @@ pub(super) static BACKWARD: Kernel = Kernel {
     wgsl: include_str!("../../shaders/logprob_backward.wgsl"),
     params_bytes: size_of::<BackwardParams>(),
     binds: &[Bind::Read, Bind::Read, Bind::Write],
+    subgroups: false,
 };

@@ -1,10 +1,14 @@
 //! Linear layers. Records `shaders/matmul_{forward,backward_input,backward_weight}.wgsl`; the CPU twin is
 //! `reference::matmul`.
+//!
+//! Forward and backward to the input exist in variants, of which `autotune` takes the fastest on the device at hand.
+//! All add up in the same order and give the same bits.
 
 use bytemuck::{Pod, Zeroable};
 
 use super::weight::{for_dtype, per_dtype};
-use crate::gpu::{Bind, Kernel, Recorder, Tensor};
+use crate::error::Result;
+use crate::gpu::{Bind, Dtype, Gpu, Grid, Kernel, Recorder, Tensor};
 
 /// Whether a result replaces what is there or is added to it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,7 +36,11 @@ pub fn matmul_forward(
     assert_eq!(w.cols(), k, "w needs the columns of x");
     assert_eq!(y.rows(), m, "y needs the rows of x");
     let params = Params::new(m, n, k, y, first, store, scale);
-    rec.dispatch(for_dtype(&FORWARD, w.dtype()), &params, &[x, w, y], tile_grid(m, n));
+    let (kernels, grid) = match variant(rec.gpu()) {
+        Variant::Tile => (&FORWARD, tile_grid(m, n)),
+        Variant::Subgroup => (&FORWARD_SUBGROUP, subgroup_grid(m, n)),
+    };
+    rec.dispatch(for_dtype(kernels, w.dtype()), &params, &[x, w, y], grid);
 }
 
 /// `dx = scale * dy[:, first..first+N] w` with `dy` (M,L), `w` (N,K) and `dx` (M,K).
@@ -51,7 +59,11 @@ pub fn matmul_backward_input(
     let m = dy.rows();
     assert_eq!(dx.dims(), [m, k], "dx needs the rows of dy and the columns of w");
     let params = Params::new(m, n, k, dy, first, store, scale);
-    rec.dispatch(for_dtype(&BACKWARD_INPUT, w.dtype()), &params, &[dy, w, dx], tile_grid(m, k));
+    let (kernels, grid) = match variant(rec.gpu()) {
+        Variant::Tile => (&BACKWARD_INPUT, tile_grid(m, k)),
+        Variant::Subgroup => (&BACKWARD_INPUT_SUBGROUP, subgroup_grid(m, k)),
+    };
+    rec.dispatch(for_dtype(kernels, w.dtype()), &params, &[dy, w, dx], grid);
 }
 
 /// `dw += scale * dyᵀ x` with `dy` (M,N), `x` (M,K) and `dw` (N,K); N and K are multiples of 4.
@@ -60,13 +72,72 @@ pub fn matmul_backward_weight(rec: &mut Recorder<'_>, dy: &Tensor, x: &Tensor, s
     let k = x.cols();
     assert_eq!(x.rows(), m, "x needs the rows of dy");
     assert_eq!(dw.dims(), [n, k], "dw needs the columns of dy and of x");
-    assert!(n % 4 == 0 && k % 4 == 0, "columns come in fours");
+    assert!(n.is_multiple_of(4) && k.is_multiple_of(4), "columns come in fours");
     let params = WeightParams { m, n4: n / 4, k4: k / 4, scale };
     rec.dispatch(&BACKWARD_WEIGHT, &params, &[dy, x, dw], [k.div_ceil(32), n.div_ceil(8), 1]);
 }
 
+/// A way to compute `matmul_forward` and `matmul_backward_input`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Variant {
+    /// An 8x8 tile per lane, no communication: runs everywhere.
+    Tile,
+    /// A 64x4 tile per lane, one operand passed around in a subgroup of 8 lanes or more.
+    Subgroup,
+}
+
+/// The name under which the device remembers the choice.
+const OPERATION: &str = "matmul";
+
+/// The variant in use on a device.
+pub fn variant(gpu: &Gpu) -> Variant {
+    if gpu.variant(OPERATION) == Variant::Subgroup as usize { Variant::Subgroup } else { Variant::Tile }
+}
+
+/// The variants that a device can run.
+pub fn variants(gpu: &Gpu) -> Vec<Variant> {
+    if gpu.has_subgroups() { vec![Variant::Tile, Variant::Subgroup] } else { vec![Variant::Tile] }
+}
+
+/// Uses one of `variants` from now on.
+pub fn set_variant(gpu: &Gpu, variant: Variant) {
+    gpu.set_variant(OPERATION, variant as usize);
+}
+
+/// Times each variant on a middling matmul and keeps the fastest; `seconds` is the platform's clock.
+pub async fn autotune(gpu: &Gpu, seconds: &dyn Fn() -> f64) -> Result<Variant> {
+    let candidates = variants(gpu);
+    let (x, w) = (gpu.zeros("x", 256, 512, Dtype::F32), gpu.zeros("w", 256, 512, Dtype::F32));
+    let y = gpu.zeros("y", 256, 256, Dtype::F32);
+    let mut best = (f64::INFINITY, Variant::Tile);
+    for candidate in candidates {
+        set_variant(gpu, candidate);
+        // The first round compiles; of the others the fastest counts.
+        for round in 0..4 {
+            gpu.wait().await?;
+            let start = seconds();
+            let mut rec = gpu.recorder();
+            matmul_forward(&mut rec, &x, &w, 1.0, Store::Set, 0, &y);
+            rec.submit();
+            gpu.wait().await?;
+            let time = seconds() - start;
+            if round > 0 && time < best.0 {
+                best = (time, candidate);
+            }
+        }
+    }
+    set_variant(gpu, best.1);
+    Ok(best.1)
+}
+
+/// Workgroups of 8 lanes with a 64x32 tile.
+fn subgroup_grid(rows: u32, cols: u32) -> Grid {
+    [cols.div_ceil(32), rows.div_ceil(64), 1]
+}
+
 /// Workgroups of 8x8 invocations, each with an 8x8 tile.
-fn tile_grid(rows: u32, cols: u32) -> [u32; 3] {
+fn tile_grid(rows: u32, cols: u32) -> Grid {
     [cols.div_ceil(64), rows.div_ceil(64), 1]
 }
 
@@ -106,9 +177,16 @@ pub(super) static FORWARD: [Kernel; 3] = per_dtype!("matmul_forward", Params, &[
 pub(super) static BACKWARD_INPUT: [Kernel; 3] =
     per_dtype!("matmul_backward_input", Params, &[Bind::Read, Bind::Read, Bind::Write]);
 
+pub(super) static FORWARD_SUBGROUP: [Kernel; 3] =
+    per_dtype!("matmul_forward_subgroup", Params, &[Bind::Read, Bind::Read, Bind::Write], true);
+
+pub(super) static BACKWARD_INPUT_SUBGROUP: [Kernel; 3] =
+    per_dtype!("matmul_backward_input_subgroup", Params, &[Bind::Read, Bind::Read, Bind::Write], true);
+
 pub(super) static BACKWARD_WEIGHT: Kernel = Kernel {
     name: "matmul_backward_weight",
     wgsl: include_str!("../../shaders/matmul_backward_weight.wgsl"),
     params_bytes: size_of::<WeightParams>(),
     binds: &[Bind::Read, Bind::Read, Bind::Write],
+    subgroups: false,
 };

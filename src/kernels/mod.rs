@@ -23,7 +23,10 @@ pub use attention::{
 pub use embedding::embedding;
 pub use fma_peak::{FMAS_PER_ROUND, fma_peak};
 pub use logprob::{logprob_backward, logprob_finish, logprob_forward};
-pub use matmul::{Store, matmul_backward_input, matmul_backward_weight, matmul_forward};
+pub use matmul::{
+    Store, Variant, autotune, matmul_backward_input, matmul_backward_weight, matmul_forward, set_variant, variant,
+    variants,
+};
 pub use pointwise::{add, bias, gather_rows, scatter_rows, swiglu_backward, swiglu_forward};
 pub use preference::{LossWeights, METRICS, PreferenceSettings, metric, preference, sequence_sum};
 pub use rmsnorm::{rmsnorm_backward, rmsnorm_forward};
@@ -57,7 +60,13 @@ pub fn all() -> Vec<&'static Kernel> {
         &rmsnorm::BACKWARD,
         &rope::ROPE,
     ];
-    for family in [&embedding::EMBEDDING, &matmul::FORWARD, &matmul::BACKWARD_INPUT] {
+    for family in [
+        &embedding::EMBEDDING,
+        &matmul::FORWARD,
+        &matmul::FORWARD_SUBGROUP,
+        &matmul::BACKWARD_INPUT,
+        &matmul::BACKWARD_INPUT_SUBGROUP,
+    ] {
         kernels.extend(family);
     }
     kernels

@@ -82,6 +82,7 @@ pub(super) static ADD: Kernel = Kernel {
     wgsl: include_str!("../../shaders/add.wgsl"),
     params_bytes: size_of::<Params>(),
     binds: &[Bind::Read, Bind::Read, Bind::Write],
+    subgroups: false,
 };
 
 pub(super) static BIAS: Kernel = Kernel {
@@ -89,6 +90,7 @@ pub(super) static BIAS: Kernel = Kernel {
     wgsl: include_str!("../../shaders/bias.wgsl"),
     params_bytes: size_of::<RowParams>(),
     binds: &[Bind::Read, Bind::Write],
+    subgroups: false,
 };
 
 pub(super) static GATHER_ROWS: Kernel = Kernel {
@@ -96,6 +98,7 @@ pub(super) static GATHER_ROWS: Kernel = Kernel {
     wgsl: include_str!("../../shaders/gather_rows.wgsl"),
     params_bytes: size_of::<RowParams>(),
     binds: &[Bind::Read, Bind::Read, Bind::Write],
+    subgroups: false,
 };
 
 pub(super) static SCATTER_ROWS: Kernel = Kernel {
@@ -103,6 +106,7 @@ pub(super) static SCATTER_ROWS: Kernel = Kernel {
     wgsl: include_str!("../../shaders/scatter_rows.wgsl"),
     params_bytes: size_of::<RowParams>(),
     binds: &[Bind::Read, Bind::Read, Bind::Write],
+    subgroups: false,
 };
 
 pub(super) static SWIGLU_FORWARD: Kernel = Kernel {
@@ -110,6 +114,7 @@ pub(super) static SWIGLU_FORWARD: Kernel = Kernel {
     wgsl: include_str!("../../shaders/swiglu_forward.wgsl"),
     params_bytes: size_of::<Params>(),
     binds: &[Bind::Read, Bind::Read, Bind::Write],
+    subgroups: false,
 };
 
 pub(super) static SWIGLU_BACKWARD: Kernel = Kernel {
@@ -117,4 +122,5 @@ pub(super) static SWIGLU_BACKWARD: Kernel = Kernel {
     wgsl: include_str!("../../shaders/swiglu_backward.wgsl"),
     params_bytes: size_of::<Params>(),
     binds: &[Bind::Read, Bind::Write, Bind::Write],
+    subgroups: false,
 };

@@ -73,8 +73,8 @@ pub fn sequence_sum(rec: &mut Recorder<'_>, stats: &Tensor, ranges: &Tensor, sum
     rec.dispatch(&SEQUENCE_SUM, &params, &[stats, ranges, sums], [sequences.div_ceil(8), 1, 1]);
 }
 
-/// Losses of n pairs from `sums` (2n,4), chosen first, and `known` (2n,4): reference log-probability, completion tokens,
-/// scored tokens, 0.
+/// Losses of n pairs from `sums` (2n,4), chosen first, and `known` (2n,4): reference log-probability, completion
+/// tokens, scored tokens, 0.
 ///
 /// Writes `dlogp` (2n) = `share` times the derivative of the loss, and adds `share` times each metric to `metrics`;
 /// `share` is 1 over the number of micro-batches of the step.
@@ -123,6 +123,7 @@ pub(super) static SEQUENCE_SUM: Kernel = Kernel {
     wgsl: include_str!("../../shaders/sequence_sum.wgsl"),
     params_bytes: size_of::<SumParams>(),
     binds: &[Bind::Read, Bind::Read, Bind::Write],
+    subgroups: false,
 };
 
 pub(super) static PREFERENCE: Kernel = Kernel {
@@ -130,4 +131,5 @@ pub(super) static PREFERENCE: Kernel = Kernel {
     wgsl: include_str!("../../shaders/preference.wgsl"),
     params_bytes: size_of::<PreferenceParams>(),
     binds: &[Bind::Read, Bind::Read, Bind::Write, Bind::Write],
+    subgroups: false,
 };

@@ -45,20 +45,16 @@ struct BackwardParams {
 
 pub(super) static FORWARD: Kernel = Kernel {
     name: "rmsnorm_forward",
-    wgsl: concat!(
-        include_str!("../../shaders/lib/reduce.wgsl"),
-        include_str!("../../shaders/rmsnorm_forward.wgsl"),
-    ),
+    wgsl: concat!(include_str!("../../shaders/lib/reduce.wgsl"), include_str!("../../shaders/rmsnorm_forward.wgsl"),),
     params_bytes: size_of::<ForwardParams>(),
     binds: &[Bind::Read, Bind::Read, Bind::Write, Bind::Write],
+    subgroups: false,
 };
 
 pub(super) static BACKWARD: Kernel = Kernel {
     name: "rmsnorm_backward",
-    wgsl: concat!(
-        include_str!("../../shaders/lib/reduce.wgsl"),
-        include_str!("../../shaders/rmsnorm_backward.wgsl"),
-    ),
+    wgsl: concat!(include_str!("../../shaders/lib/reduce.wgsl"), include_str!("../../shaders/rmsnorm_backward.wgsl"),),
     params_bytes: size_of::<BackwardParams>(),
     binds: &[Bind::Read, Bind::Read, Bind::Read, Bind::Read, Bind::Write],
+    subgroups: false,
 };

@@ -33,4 +33,5 @@ pub(super) static ROPE: Kernel = Kernel {
     wgsl: include_str!("../../shaders/rope.wgsl"),
     params_bytes: size_of::<Params>(),
     binds: &[Bind::Read, Bind::Read, Bind::Write],
+    subgroups: false,
 };

@@ -5,9 +5,12 @@ use crate::gpu::{Dtype, Kernel};
 /// Three kernels from one file: weights as f32, as packed f16, as packed bf16. Binding 2 is the weight.
 macro_rules! per_dtype {
     ($name:literal, $params:ty, $binds:expr) => {
-        per_dtype!(@all $name, $params, $binds, "f32", "f16", "bf16")
+        per_dtype!($name, $params, $binds, false)
     };
-    (@all $name:literal, $params:ty, $binds:expr, $($dtype:literal),+) => {
+    ($name:literal, $params:ty, $binds:expr, $subgroups:literal) => {
+        per_dtype!(@all $name, $params, $binds, $subgroups, "f32", "f16", "bf16")
+    };
+    (@all $name:literal, $params:ty, $binds:expr, $subgroups:literal, $($dtype:literal),+) => {
         [$($crate::gpu::Kernel {
             name: concat!($name, "_", $dtype),
             wgsl: concat!(
@@ -16,6 +19,7 @@ macro_rules! per_dtype {
             ),
             params_bytes: size_of::<$params>(),
             binds: $binds,
+            subgroups: $subgroups,
         }),+]
     };
 }

@@ -20,11 +20,7 @@ pub struct BatchSize {
 impl BatchSize {
     /// The size of one batch.
     pub fn of(packed: &Packed) -> Self {
-        Self {
-            rows: packed.n_rows() as u32,
-            scored: packed.n_scored() as u32,
-            sequences: packed.ranges.len() as u32,
-        }
+        Self { rows: packed.n_rows() as u32, scored: packed.n_scored() as u32, sequences: packed.ranges.len() as u32 }
     }
 
     /// Large enough for both.
@@ -67,17 +63,17 @@ const VOCAB_CHUNK: u32 = 8192;
 /// What a layer keeps from its forward pass for its backward pass.
 #[derive(Debug, Clone)]
 pub(super) struct Kept {
-    pub(super) rstd1: Tensor,   // (R)
-    pub(super) q: Tensor,       // (R, heads*D), rotated
-    pub(super) k: Tensor,       // (R, kv_heads*D), rotated
-    pub(super) v: Tensor,       // (R, kv_heads*D)
-    pub(super) out: Tensor,     // (R, heads*D), of the attention
-    pub(super) lse: Tensor,     // (R, heads)
-    pub(super) x_mid: Tensor,   // (R, H), after the attention's residual
-    pub(super) rstd2: Tensor,   // (R)
-    pub(super) gate: Tensor,    // (R, I)
-    pub(super) up: Tensor,      // (R, I)
-    pub(super) u: [Tensor; 7],  // (R, r), A x of each module
+    pub(super) rstd1: Tensor,  // (R)
+    pub(super) q: Tensor,      // (R, heads*D), rotated
+    pub(super) k: Tensor,      // (R, kv_heads*D), rotated
+    pub(super) v: Tensor,      // (R, kv_heads*D)
+    pub(super) out: Tensor,    // (R, heads*D), of the attention
+    pub(super) lse: Tensor,    // (R, heads)
+    pub(super) x_mid: Tensor,  // (R, H), after the attention's residual
+    pub(super) rstd2: Tensor,  // (R)
+    pub(super) gate: Tensor,   // (R, I)
+    pub(super) up: Tensor,     // (R, I)
+    pub(super) u: [Tensor; 7], // (R, r), A x of each module
 }
 
 /// All tensors of a step, at the size of the largest batch.
@@ -106,13 +102,13 @@ pub struct Activations {
     pub(super) state: Tensor,      // (N, 8)
     /// Log-probability, mean logit, entropy and hit of each scored token (N,4).
     pub token_stats: Tensor,
-    pub(super) ids: Tensor,        // (R)
-    pub(super) spans: Tensor,      // (R + tiles, 4)
-    pub(super) rows: Tensor,       // (N)
-    pub(super) labels: Tensor,     // (N)
+    pub(super) ids: Tensor,    // (R)
+    pub(super) spans: Tensor,  // (R + tiles, 4)
+    pub(super) rows: Tensor,   // (N)
+    pub(super) labels: Tensor, // (N)
     /// The sequence of each scored token (N).
     pub sequence: Tensor,
-    pub(super) sources: Tensor,    // (R, 2)
+    pub(super) sources: Tensor, // (R, 2)
     /// First scored token and end of each sequence (2n,2).
     pub ranges: Tensor,
     size: BatchSize,

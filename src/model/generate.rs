@@ -105,7 +105,8 @@ impl<'a> Generator<'a> {
         self.ids.extend(ids);
         let mut acts = self.acts.load(self.gpu, &Packed { ids: ids.to_vec(), ..Packed::default() });
         let rows = 0..self.ids.len() as u32;
-        let spans: Vec<Span> = rows.map(|row| Span { start: 0, hole_start: row, hole_end: row, position: row }).collect();
+        let spans: Vec<Span> =
+            rows.map(|row| Span { start: 0, hole_start: row, hole_end: row, position: row }).collect();
         let spans = pack_spans(&spans, len);
         acts.spans = self.spans.view(spans.len() as u32, 4);
         self.gpu.write(&acts.spans, spans.as_flattened());

@@ -211,7 +211,8 @@ impl Adapter {
             }
         }
         if known < source.tensors.len() {
-            let names: Vec<String> = self.pairs.keys().flat_map(|&(l, m)| ["A", "B"].map(|s| tensor_key(l, m, s))).collect();
+            let names: Vec<String> =
+                self.pairs.keys().flat_map(|&(l, m)| ["A", "B"].map(|s| tensor_key(l, m, s))).collect();
             if let Some(key) = source.tensors.keys().find(|key| !names.contains(key)) {
                 return Err(wrong(key, "This matrix belongs to no target module of this model".to_owned()));
             }

@@ -119,11 +119,12 @@ impl Packed {
     fn push_labels(&mut self, ids: &[u32], prompt_len: usize, start: u32, completion: u32) {
         let (first, sequence) = (self.labels.len() as u32, self.ranges.len() as u32);
         // The very first token has nothing before it and is not scored.
-        for token in prompt_len.max(1)..ids.len() {
+        for (token, &label) in ids.iter().enumerate().skip(prompt_len.max(1)) {
             let before = token - 1;
-            let row = if before < prompt_len { start + before as u32 } else { completion + (before - prompt_len) as u32 };
+            let row =
+                if before < prompt_len { start + before as u32 } else { completion + (before - prompt_len) as u32 };
             self.rows.push(row);
-            self.labels.push(ids[token]);
+            self.labels.push(label);
             self.sequence.push(sequence);
         }
         self.ranges.push([first, self.labels.len() as u32]);

@@ -19,11 +19,11 @@ pub struct Model {
     pub config: ModelConfig,
     /// Hash of every weight that was read and of the config.
     pub hash: String,
-    embed_tokens: Weight,  // (V, H)
+    embed_tokens: Weight, // (V, H)
     layers: Vec<Layer>,
-    norm: Tensor,          // (H)
+    norm: Tensor,            // (H)
     lm_head: Option<Weight>, // (V, H); none if tied to embed_tokens
-    rope_table: Tensor,    // (positions, D) of (cos, sin)
+    rope_table: Tensor,      // (positions, D) of (cos, sin)
 }
 
 impl Model {

@@ -103,8 +103,7 @@ impl Checkpoint {
             ));
         }
         let source = folder.open(PLACE)?;
-        serde_json::from_slice(&crate::platform::read_all(source.as_ref()).await?).map_err(|e| {
-            Error::input(format!("The file is damaged: {e}"), "Use another checkpoint", source.name())
-        })
+        serde_json::from_slice(&crate::platform::read_all(source.as_ref()).await?)
+            .map_err(|e| Error::input(format!("The file is damaged: {e}"), "Use another checkpoint", source.name()))
     }
 }

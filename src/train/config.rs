@@ -166,9 +166,8 @@ impl TrainConfig {
     pub fn from_map(map: &Map<String, Value>, at: &str) -> Result<Self> {
         for key in map.keys() {
             if !KEYS.contains(&key.as_str()) {
-                let nearest = KEYS.iter().max_by(|a, b| {
-                    strsim::jaro_winkler(a, key).total_cmp(&strsim::jaro_winkler(b, key))
-                });
+                let nearest =
+                    KEYS.iter().max_by(|a, b| strsim::jaro_winkler(a, key).total_cmp(&strsim::jaro_winkler(b, key)));
                 return Err(Error::input(
                     format!("There is no setting \"{key}\""),
                     format!("Did you mean \"{}\"", nearest.unwrap_or(&"")),
@@ -274,11 +273,7 @@ impl TrainConfig {
     /// Scalars of the loss kernel.
     pub fn preference(&self) -> PreferenceSettings {
         let weights: LossWeights = loss::weights(&self.loss_type, self.loss_weights.as_deref());
-        PreferenceSettings {
-            beta: self.beta as f32,
-            label_smoothing: self.label_smoothing as f32,
-            weights,
-        }
+        PreferenceSettings { beta: self.beta as f32, label_smoothing: self.label_smoothing as f32, weights }
     }
 
     /// The settings of a fresh adapter for the model at `base`.

@@ -180,8 +180,7 @@ impl<'a> Trainer<'a> {
     ) -> Result<Self> {
         assert_eq!(pairs.len(), reference.len(), "every pair has its reference");
         let size = batch_size(&pairs, config.per_device_train_batch_size);
-        let acts =
-            Activations::new(gpu, &model.config, Some(&adapter.settings), size, config.gradient_checkpointing)?;
+        let acts = Activations::new(gpu, &model.config, Some(&adapter.settings), size, config.gradient_checkpointing)?;
         let (tensors, optimizer) = (LossTensors::new(gpu, size), Optimizer::new(gpu, &adapter));
         gpu.check()?;
         let per_epoch =
@@ -290,8 +289,7 @@ impl<'a> Trainer<'a> {
 
     /// The epoch after the next step, and that step's micro-batches.
     fn next_batches(&self) -> (f64, Vec<Vec<usize>>) {
-        let (batch, accumulation) =
-            (self.config.per_device_train_batch_size, self.config.gradient_accumulation_steps);
+        let (batch, accumulation) = (self.config.per_device_train_batch_size, self.config.gradient_accumulation_steps);
         let per_epoch = steps_per_epoch(self.pairs.len(), batch, accumulation);
         let (epoch, within) = (self.step / per_epoch, self.step % per_epoch);
         let sampling = self.config.train_sampling_strategy;

@@ -1,0 +1,55 @@
+# Sourced by check.sh and demo.sh: installs what a fresh machine lacks, through apt where root and Debian; elsewhere it
+# says what to install and stops.
+
+# need WHAT TEST INSTALL HOW  leaves if TEST succeeds, else tries INSTALL; if that did not help says HOW to get it.
+need() {
+    if "$2"; then return; fi
+    printf '== %s is missing: %s\n' "$1" "$3"
+    "$3" || true
+    if "$2"; then return; fi
+    printf '%s is missing. %s\n' "$1" "$4" >&2
+    exit 1
+}
+
+has() { command -v "$1" >/dev/null 2>&1; }
+has_cargo() { has cargo; }
+has_lints() { cargo fmt --version >/dev/null 2>&1 && cargo clippy --version >/dev/null 2>&1; }
+has_wasm() { [[ -d "$(rustc --print target-libdir --target wasm32-unknown-unknown 2>/dev/null)" ]]; }
+
+# A loader and at least one driver; other systems than Linux bring theirs.
+has_vulkan() {
+    [[ "$(uname -s)" == Linux ]] || return 0
+    PATH="$PATH:/sbin:/usr/sbin" ldconfig -p | grep 'libvulkan\.so\.1' >/dev/null || return 1
+    [[ -n "${VK_DRIVER_FILES:-}${VK_ICD_FILENAMES:-}" ]] && return 0
+    compgen -G '/usr/share/vulkan/icd.d/*.json' >/dev/null || compgen -G '/etc/vulkan/icd.d/*.json' >/dev/null
+}
+
+install_nothing() { return 1; }
+install_lints() { has rustup && rustup component add rustfmt clippy; }
+install_wasm() { has rustup && rustup target add wasm32-unknown-unknown; }
+install_vulkan() {
+    [[ "$(id -u)" == 0 ]] && has apt-get || return 1
+    export DEBIAN_FRONTEND=noninteractive
+    apt-get update -qq && apt-get install -y -qq --no-install-recommends mesa-vulkan-drivers libvulkan1
+}
+
+# What building and running take.
+install_to_run() {
+    need Rust has_cargo install_nothing 'Install it from https://rustup.rs; rust-toolchain.toml names the version.'
+    need 'a Vulkan driver' has_vulkan install_vulkan \
+        'On Debian: sudo apt-get install mesa-vulkan-drivers libvulkan1 (a driver that needs no GPU).
+Elsewhere: the Vulkan loader, with the driver of the GPU or with Mesa lavapipe.'
+}
+
+# What the checks take beside that.
+install_to_check() {
+    need 'rustfmt or clippy' has_lints install_lints 'Run: rustup component add rustfmt clippy'
+    need 'the wasm32 target' has_wasm install_wasm 'Run: rustup target add wasm32-unknown-unknown'
+}
+
+# Mesa complains, harmlessly, where this is not set.
+if [[ -z "${XDG_RUNTIME_DIR:-}" ]]; then
+    XDG_RUNTIME_DIR=$(mktemp -d)
+    export XDG_RUNTIME_DIR
+    trap 'rm -rf "$XDG_RUNTIME_DIR"' EXIT
+fi

@@ -1,0 +1,315 @@
+//! The Llama cases of the oracle, whole: hidden states, logits, log-probabilities, gradients, every step of both runs,
+//! the final adapters. `tests/fixtures/README.md` (the oracle's) says what the numbers are and how close is close.
+
+mod common;
+
+use std::path::{Path, PathBuf};
+
+use common::gpu;
+use pairtune::data::{TokenPair, Tokenizer, read_pairs, tokenize};
+use pairtune::files::{self, parse};
+use pairtune::gpu::{Dtype, Gpu};
+use pairtune::model::{Activations, Adapter, AdapterSettings, BatchSize, Model, Packed};
+use pairtune::platform::native::DiskFolder;
+use pairtune::train::{PairLogps, Scorer, TrainConfig, Trainer};
+use pollster::block_on;
+use serde_json::{Map, Value, json};
+
+const CASES: [&str; 3] = ["llama_sigmoid", "llama3_tied_ipo", "llama_bf16_rslora"];
+const RUNS: [(&str, &str, &str); 2] =
+    [("b_zero", "adapter_init", "adapter_final"), ("b_rand", "adapter_init_b", "adapter_final_b")];
+
+/// A case of the oracle, its model on the device.
+struct Case {
+    name: &'static str,
+    dir: PathBuf,
+    spec: Value,
+    expected: Value,
+    tensors: std::collections::BTreeMap<String, files::Tensor>,
+    model: Model,
+    tokenizer: Tokenizer,
+    config: TrainConfig,
+}
+
+impl Case {
+    fn open(gpu: &Gpu, name: &'static str) -> Self {
+        Self::open_with_blocks(gpu, name, gpu.max_tensor_bytes())
+    }
+
+    fn open_with_blocks(gpu: &Gpu, name: &'static str, max_block_bytes: u64) -> Self {
+        let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(name);
+        let json = |file: &str| -> Value {
+            let bytes = std::fs::read(dir.join(file)).expect("the fixture is there");
+            serde_json::from_slice(&bytes).expect("the fixture is JSON")
+        };
+        let (spec, expected) = (json("case.json"), json("expected.json"));
+        let bytes = std::fs::read(dir.join("grads.safetensors")).expect("the fixture is there");
+        let tensors = parse("grads.safetensors", &bytes).expect("the fixture is sound");
+        let folder = DiskFolder::open(&dir.join("model")).expect("the fixture is there");
+        let model = block_on(async {
+            let config = Model::config(&folder).await?;
+            Model::load(gpu, &folder, config, 512, max_block_bytes, &mut |_| {}).await
+        })
+        .expect("the model loads");
+        let tokenizer = block_on(Tokenizer::open(&folder)).expect("the tokenizer loads");
+        let config = TrainConfig::from_map(&settings(&spec), "case.json").expect("the settings are known");
+        Self { name, dir, spec, expected, tensors, model, tokenizer, config }
+    }
+
+    fn pairs(&self) -> Vec<TokenPair> {
+        let bytes = std::fs::read(self.dir.join("pairs.jsonl")).expect("the fixture is there");
+        let (records, errors) = read_pairs(&bytes, "pairs.jsonl").expect("the pairs can be read");
+        assert!(errors.is_empty(), "every line is sound");
+        tokenize(&records, &self.tokenizer, self.config.max_length).expect("pairs are left").pairs
+    }
+
+    fn adapter_file(&self, name: &str) -> files::Adapter {
+        let folder = DiskFolder::open(&self.dir.join(name)).expect("the fixture is there");
+        block_on(files::Adapter::read(&folder)).expect("the adapter can be read")
+    }
+
+    fn adapter(&self, gpu: &Gpu, name: &str) -> Adapter {
+        let file = self.adapter_file(name);
+        let settings = AdapterSettings::new(file.config.clone(), &self.model.config).expect("the targets exist");
+        let adapter = Adapter::new(gpu, &self.model.config, settings);
+        adapter.set(gpu, &file, name).expect("the adapter fits");
+        adapter
+    }
+
+    fn scores(&self, gpu: &Gpu, pairs: &[TokenPair], adapter: Option<&Adapter>, batch: usize) -> Vec<PairLogps> {
+        let settings = adapter.map(|a| &a.settings);
+        let scorer = Scorer::new(gpu, &self.model, settings, pairs, batch).expect("the batch fits");
+        block_on(scorer.score(pairs, adapter, &mut |_| true)).expect("scoring works")
+    }
+
+    fn reference(&self, gpu: &Gpu, pairs: &[TokenPair], run: &str, init: &str) -> Vec<PairLogps> {
+        let adapter =
+            (run == "b_rand" && self.spec["b_rand_reference"] == "initial_adapter").then(|| self.adapter(gpu, init));
+        self.scores(gpu, pairs, adapter.as_ref(), 4)
+    }
+
+    fn trainer<'a>(&'a self, gpu: &'a Gpu, run: &str, init: &str) -> Trainer<'a> {
+        let pairs = self.pairs();
+        let reference = self.reference(gpu, &pairs, run, init);
+        let adapter = self.adapter(gpu, init);
+        Trainer::new(gpu, &self.model, self.config.clone(), adapter, pairs, reference).expect("the run fits")
+    }
+}
+
+/// TRL's names for the settings of a case.
+fn settings(spec: &Value) -> Map<String, Value> {
+    let (train, lora) = (&spec["train"], &spec["lora"]);
+    let settings = json!({
+        "loss_type": train["loss_type"],
+        "loss_weights": train["loss_weights"],
+        "beta": train["beta"],
+        "label_smoothing": train["label_smoothing"],
+        "per_device_train_batch_size": train["batch_size"],
+        "gradient_accumulation_steps": train["grad_accum"],
+        "max_steps": train["steps"],
+        "learning_rate": train["lr"],
+        "lr_scheduler_type": train["scheduler"],
+        "warmup_steps": train["warmup_steps"],
+        "weight_decay": train["weight_decay"],
+        "max_grad_norm": train["max_grad_norm"],
+        "max_length": train["max_length"],
+        "adam_beta1": train["adam_beta1"],
+        "adam_beta2": train["adam_beta2"],
+        "adam_epsilon": train["adam_epsilon"],
+        "train_sampling_strategy": "sequential",
+        "r": lora["r"],
+        "lora_alpha": lora["alpha"],
+        "target_modules": lora["targets"],
+        "use_rslora": lora["use_rslora"],
+    });
+    settings.as_object().expect("an object").clone()
+}
+
+#[track_caller]
+fn assert_near(what: &str, got: f64, want: f64, tolerance: f64) {
+    assert!((got - want).abs() <= tolerance, "{what}: {got}, expected {want} within {tolerance}");
+}
+
+/// Relative L2 distance over all tensors together.
+fn distance<'a>(pairs: impl Iterator<Item = (&'a [f32], &'a [f32])>) -> f64 {
+    let (mut difference, mut size) = (0.0, 0.0);
+    for (got, want) in pairs {
+        assert_eq!(got.len(), want.len(), "tensors of one size");
+        for (&g, &w) in got.iter().zip(want) {
+            difference += (f64::from(g) - f64::from(w)).powi(2);
+            size += f64::from(w).powi(2);
+        }
+    }
+    (difference / size).sqrt()
+}
+
+#[test]
+fn base_log_probabilities() {
+    let gpu = gpu();
+    for name in CASES {
+        let case = Case::open(&gpu, name);
+        let pairs = case.pairs();
+        let got = case.scores(&gpu, &pairs, None, 4);
+        let want = case.expected["base_logps"].as_array().expect("a list");
+        assert_eq!(got.len(), want.len(), "{name}: kept pairs");
+        for (i, want) in want.iter().enumerate() {
+            for (side, key) in ["chosen", "rejected"].into_iter().enumerate() {
+                let value = want[key].as_f64().expect("a number");
+                assert_near(&format!("{name}, pair {i}, {key}"), f64::from(got[i][side]), value, 5e-3);
+            }
+        }
+    }
+}
+
+#[test]
+fn hidden_states_and_logits() {
+    let gpu = gpu();
+    for name in CASES {
+        let case = Case::open(&gpu, name);
+        let ids = case.pairs().swap_remove(0).chosen;
+        let packed = Packed::sequence(&ids);
+        let adapter = case.adapter(&gpu, "adapter_init_b");
+        for (prefix, adapter) in [("base", None), ("b_rand", Some(&adapter))] {
+            let config = &case.model.config;
+            let acts = Activations::new(&gpu, config, adapter.map(|a| &a.settings), BatchSize::of(&packed), false)
+                .expect("the batch fits")
+                .load(&gpu, &packed);
+            let (rows, last) = (ids.len() as u32, &acts.x[config.num_hidden_layers]);
+            let normed = gpu.zeros("normed", rows, config.hidden_size as u32, Dtype::F32);
+            let rstd = gpu.zeros("rstd", 1, rows, Dtype::F32);
+            let vocab = (config.vocab_size as u32).next_multiple_of(4);
+            let logits = gpu.zeros("logits", rows, vocab, Dtype::F32);
+            let mut rec = gpu.recorder();
+            case.model.forward(&mut rec, &acts, adapter);
+            case.model.logits(&mut rec, last, &normed, &rstd, &logits);
+            rec.submit();
+            let check = |key: &str, got: &[f32]| {
+                let key = format!("{prefix}.{key}");
+                let want = &case.tensors[&key];
+                assert_eq!(got.len(), want.data.len(), "{name} {key}: size");
+                for (i, (&g, &w)) in got.iter().zip(&want.data).enumerate() {
+                    assert_near(&format!("{name} {key} at {i}"), g.into(), w.into(), 1e-4);
+                }
+            };
+            let read = |tensor| block_on(gpu.read(tensor)).expect("the device works");
+            check("hidden.embed", &read(&acts.x[0]));
+            for layer in 0..config.num_hidden_layers {
+                check(&format!("hidden.layer.{layer}"), &read(&acts.x[layer + 1]));
+            }
+            check("hidden.final_norm", &read(&normed));
+            let all = read(&logits);
+            let cut: Vec<f32> =
+                all.chunks_exact(vocab as usize).flat_map(|row| &row[..config.vocab_size]).copied().collect();
+            check("logits", &cut);
+        }
+    }
+}
+
+#[test]
+fn first_batch_and_its_gradients() {
+    let gpu = gpu();
+    for name in CASES {
+        for checkpointing in [false, true] {
+            let mut case = Case::open(&gpu, name);
+            case.config.gradient_checkpointing = checkpointing;
+            for (run, init, _) in RUNS {
+                let trainer = case.trainer(&gpu, run, init);
+                let (metrics, gradients) = block_on(trainer.first_batch()).expect("the device works");
+                let want = &case.expected["runs"][run]["first_batch"];
+                let loss = want["loss"].as_f64().expect("a number");
+                assert_near(&format!("{name} {run} loss"), metrics["loss"].as_f64().expect("a number"), loss, 5e-4);
+                for key in ["entropy", "logits/chosen", "logits/rejected", "mean_token_accuracy", "rewards/margins"] {
+                    let value = want["metrics"][key].as_f64().expect("a number");
+                    let got = metrics[key].as_f64().expect("a number");
+                    assert_near(&format!("{name} {run} {key}"), got, value, 5e-3);
+                }
+                let tensors: Vec<_> = gradients
+                    .tensors
+                    .iter()
+                    .map(|(key, got)| (&got.data[..], &case.tensors[&format!("{run}.grad.{key}")].data[..]))
+                    .collect();
+                let expected = case.tensors.keys().filter(|key| key.starts_with(&format!("{run}.grad."))).count();
+                assert_eq!(tensors.len(), expected, "{name} {run}: every gradient");
+                let distance = distance(tensors.into_iter());
+                assert!(distance <= 3e-4, "{name} {run}: gradients differ by {distance:.2e}");
+            }
+        }
+    }
+}
+
+#[test]
+fn every_step_and_the_final_adapter() {
+    let gpu = gpu();
+    for name in CASES {
+        let case = Case::open(&gpu, name);
+        for (run, init, last) in RUNS {
+            check_run(&gpu, &case, run, init, last);
+        }
+    }
+}
+
+fn check_run(gpu: &Gpu, case: &Case, run: &str, init: &str, last: &str) {
+    let mut trainer = case.trainer(gpu, run, init);
+    let log = case.expected["runs"][run]["log"].as_array().expect("a list");
+    assert_eq!(trainer.n_steps, log.len(), "{} {run}: steps", case.name);
+    for want in log {
+        let got = block_on(trainer.step()).expect("the step is finite");
+        let step = &want["step"];
+        for (key, absolute, relative) in [
+            ("step", 0.0, 0.0),
+            ("epoch", 1e-9, 0.0),
+            ("loss", 5e-4, 0.0),
+            ("grad_norm", 0.0, 5e-4),
+            ("learning_rate", 1e-12, 0.0),
+            ("rewards/chosen", 5e-3, 0.0),
+            ("rewards/rejected", 5e-3, 0.0),
+            ("rewards/margins", 5e-3, 0.0),
+            ("rewards/accuracies", 1e-6, 0.0),
+            ("logps/chosen", 1e-2, 0.0),
+            ("logps/rejected", 1e-2, 0.0),
+            ("logits/chosen", 1e-4, 0.0),
+            ("logits/rejected", 1e-4, 0.0),
+            ("entropy", 1e-4, 0.0),
+            ("mean_token_accuracy", 1e-6, 0.0),
+            ("num_tokens", 0.0, 0.0),
+        ] {
+            let (got, want) = (got[key].as_f64().expect("a number"), want[key].as_f64().expect("a number"));
+            let what = format!("{} {run} step {step} {key}", case.name);
+            assert_near(&what, got, want, absolute + relative * want.abs());
+        }
+    }
+    let got = block_on(trainer.adapter.get(gpu)).expect("the device works");
+    let (start, want) = (case.adapter_file(init), case.adapter_file(last));
+    let update = |end: &files::Adapter, key: &String| -> Vec<f32> {
+        end.tensors[key].data.iter().zip(&start.tensors[key].data).map(|(e, s)| e - s).collect()
+    };
+    let updates: Vec<_> = want.tensors.keys().map(|key| (update(&got, key), update(&want, key))).collect();
+    let distance = distance(updates.iter().map(|(g, w)| (&g[..], &w[..])));
+    assert!(distance <= 1e-2, "{} {run}: final update differs by {distance:.2e}", case.name);
+}
+
+#[test]
+fn weights_in_many_small_blocks_give_the_same_numbers() {
+    let gpu = gpu();
+    let whole = Case::open(&gpu, "llama_bf16_rslora");
+    let split = Case::open_with_blocks(&gpu, "llama_bf16_rslora", 128 * 128 * 2);
+    let pairs = whole.pairs();
+    let (a, b) = (whole.scores(&gpu, &pairs, None, 4), split.scores(&gpu, &pairs, None, 4));
+    for (a, b) in a.iter().flatten().zip(b.iter().flatten()) {
+        assert_near("log-probability", f64::from(*b), f64::from(*a), 1e-3);
+    }
+    let (run, init, last) = RUNS[1];
+    check_run(&gpu, &split, run, init, last);
+}
+
+#[test]
+fn a_pair_scores_the_same_whatever_it_is_batched_with() {
+    let gpu = gpu();
+    let case = Case::open(&gpu, "llama_sigmoid");
+    let mut pairs = case.pairs();
+    let together = case.scores(&gpu, &pairs, None, 7);
+    pairs.reverse();
+    let mut reversed = case.scores(&gpu, &pairs, None, 3);
+    reversed.reverse();
+    assert_eq!(together, reversed, "to the last bit: the first rewards of a run must be exactly zero");
+}
