@@ -82,8 +82,19 @@ fn check_case(case: &str) {
     let (model, pairs) = (path(case, "model"), path(case, "pairs.jsonl"));
     let adapter = path(case, "adapter_init_b");
     let run = scratch.run(&[
-        "train", "--model", &model, "--pairs", &pairs, "--adapter", &adapter, "--config", "config.json", "--output",
-        "out", "--train-sampling-strategy", "sequential",
+        "train",
+        "--model",
+        &model,
+        "--pairs",
+        &pairs,
+        "--adapter",
+        &adapter,
+        "--config",
+        "config.json",
+        "--output",
+        "out",
+        "--train-sampling-strategy",
+        "sequential",
     ]);
     run.check(0);
 
@@ -145,8 +156,18 @@ fn resumed_run_equals_uninterrupted_one() {
     let run = scratch.train(
         "whole",
         &[
-            "--max-steps", "6", "--save-steps", "4", "--learning-rate", "1e-3", "--eval-split", "0.2", "--adapter",
-            &adapter, "--reference", "initial_adapter",
+            "--max-steps",
+            "6",
+            "--save-steps",
+            "4",
+            "--learning-rate",
+            "1e-3",
+            "--eval-split",
+            "0.2",
+            "--adapter",
+            &adapter,
+            "--reference",
+            "initial_adapter",
         ],
     );
     run.check(0);
@@ -171,7 +192,14 @@ fn resumed_run_equals_uninterrupted_one() {
     run.check_error("these differ: beta, max_steps");
     scratch.write("fewer.jsonl", first_pairs(20));
     let run = scratch.run(&[
-        "train", "--model", &path("llama_sigmoid", "model"), "--pairs", "fewer.jsonl", "--output", "other", "--resume",
+        "train",
+        "--model",
+        &path("llama_sigmoid", "model"),
+        "--pairs",
+        "fewer.jsonl",
+        "--output",
+        "other",
+        "--resume",
         "whole/checkpoint-4",
     ]);
     run.check_error("The checkpoint belongs to another model, other pairs");
@@ -286,7 +314,10 @@ fn merged_model_scores_as_the_model_with_the_adapter() {
     let (model, adapter) = (path("llama_sigmoid", "model"), path("llama_sigmoid", "adapter_final_b"));
     scratch.run(&["merge", "--model", &model, "--adapter", &adapter, "--output", "merged"]).check(0);
     for file in ["config.json", "tokenizer.json", "tokenizer_config.json", "generation_config.json"] {
-        assert!(fs::read(Path::new(&model).join(file)).ok() == Some(scratch.bytes(&format!("merged/{file}"))), "{file}");
+        assert!(
+            fs::read(Path::new(&model).join(file)).ok() == Some(scratch.bytes(&format!("merged/{file}"))),
+            "{file}"
+        );
     }
     let merged = scratch.score("merged", "llama_sigmoid", "128", &[]);
     let with_adapter = scratch.score(&model, "llama_sigmoid", "128", &["--adapter", &adapter]);

@@ -340,6 +340,10 @@ mod tests {
         });
         assert_eq!(Value::Object(map.clone()), want, "the settings");
         TrainConfig::from_map(&map, "flags").expect("the library takes them");
-        assert_eq!(settings(&["--target-modules=all-linear"]).get("target_modules"), Some(&json!("all-linear")), "a word");
+        assert_eq!(
+            settings(&["--target-modules=all-linear"]).get("target_modules"),
+            Some(&json!("all-linear")),
+            "a word"
+        );
     }
 }

@@ -13,7 +13,11 @@ use super::{ModelFolder, listed, open_gpu, read_adapter, read_pairs, upload_adap
 /// Scores the pairs of a file and writes what was found.
 pub(super) async fn score(args: &ScoreArgs, out: &mut Output) -> Result<()> {
     if args.max_length < 2 || args.batch_size == 0 {
-        return Err(Error::input("Nothing can be scored", "Give --max-length 2 or more and --batch-size 1 or more", ""));
+        return Err(Error::input(
+            "Nothing can be scored",
+            "Give --max-length 2 or more and --batch-size 1 or more",
+            "",
+        ));
     }
     let model = ModelFolder::open(&args.model).await?;
     let (records, errors) = read_pairs(&args.pairs, out).await?;

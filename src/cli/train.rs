@@ -52,8 +52,7 @@ pub(super) async fn train(args: &TrainArgs, out: &mut Output) -> Result<()> {
     let gpu = open_gpu(&args.gpu.choice(), out).await?;
     let batch = config.per_device_train_batch_size;
     let size = batch_size(&train_pairs, batch);
-    let memory =
-        plan(&folder.config, folder.weight_bytes, &start.settings, size, config.gradient_checkpointing);
+    let memory = plan(&folder.config, folder.weight_bytes, &start.settings, size, config.gradient_checkpointing);
     check_fits(&memory, memory_limit(args.memory_limit, &gpu)?)?;
     let mib = |bytes: u64| bytes.div_ceil(1 << 20);
     out.note(format_args!("Memory on the device: about {} MiB", mib(memory.total())));
@@ -72,11 +71,11 @@ pub(super) async fn train(args: &TrainArgs, out: &mut Output) -> Result<()> {
         (Some(_), Some((_, path))) => Some(adapter_bytes(path).await?),
         _ => None,
     };
-    let key =
-        |pairs: &[TokenPair]| ReferenceKey::new(&model, folder.tokenizer.fingerprint(), pairs, initial_bytes.as_deref());
+    let key = |pairs: &[TokenPair]| {
+        ReferenceKey::new(&model, folder.tokenizer.fingerprint(), pairs, initial_bytes.as_deref())
+    };
     let data = key(&train_pairs);
-    let source =
-        Reference { gpu: &gpu, model: &model, adapter: initial.as_ref(), batch, cached: !args.no_cache };
+    let source = Reference { gpu: &gpu, model: &model, adapter: initial.as_ref(), batch, cached: !args.no_cache };
     let reference = source.logps(&train_pairs, &data, &stop, out).await?;
     let eval_reference = match eval_pairs.is_empty() {
         true => Vec::new(),
@@ -335,11 +334,8 @@ fn resumed_config(place: &Place, given: &Map<String, Value>) -> Result<TrainConf
     const FREE: &str = "save_steps";
     let asked = TrainConfig::from_map(given, "command line")?.to_map();
     let mut map = place.config.clone();
-    let differing: Vec<&str> = given
-        .keys()
-        .map(String::as_str)
-        .filter(|key| *key != FREE && asked.get(*key) != map.get(*key))
-        .collect();
+    let differing: Vec<&str> =
+        given.keys().map(String::as_str).filter(|key| *key != FREE && asked.get(*key) != map.get(*key)).collect();
     if !differing.is_empty() {
         return Err(Error::input(
             format!("A resumed run keeps its settings, but these differ: {}", differing.join(", ")),
@@ -374,7 +370,10 @@ async fn tokenized_pairs(
     let held_out = if held_out.is_empty() { Vec::new() } else { tokens(&held_out)? };
     let cut = train.iter().filter(|pair| pair.untruncated.iter().any(|&len| len > config.max_length)).count();
     if cut > 0 {
-        out.warn(format_args!("pairs that are longer than max_length ({}) and lose their end: {cut}", config.max_length));
+        out.warn(format_args!(
+            "pairs that are longer than max_length ({}) and lose their end: {cut}",
+            config.max_length
+        ));
     }
     out.note(format_args!("Pairs: {} to train on, {} held out", train.len(), held_out.len()));
     Ok((train, held_out))

@@ -128,7 +128,9 @@ impl AtomicFile {
     /// Gives the file its name, once everything is on the disk.
     pub fn commit(mut self) -> Result<()> {
         let written = self.file.flush().and_then(|()| self.file.get_ref().sync_all());
-        written.and_then(|()| std::fs::rename(&self.temporary, &self.path)).map_err(|e| io_error(&self.path, "write", &e))?;
+        written
+            .and_then(|()| std::fs::rename(&self.temporary, &self.path))
+            .map_err(|e| io_error(&self.path, "write", &e))?;
         self.committed = true;
         Ok(())
     }
