@@ -19,9 +19,10 @@ use clap::{CommandFactory as _, Parser as _};
 use pairtune::data::{LineError, PairReader, Record, Tokenized, Tokenizer};
 use pairtune::files::{self, ModelConfig};
 use pairtune::gpu::{AdapterChoice, Gpu};
+use pairtune::kernels;
 use pairtune::model::{Adapter, AdapterSettings, Model};
 use pairtune::platform::ByteSource as _;
-use pairtune::platform::native::{DiskFolder, FileSource};
+use pairtune::platform::native::{DiskFolder, FileSource, seconds};
 use pairtune::{Error, Result};
 use serde_json::json;
 
@@ -114,11 +115,12 @@ impl ModelFolder {
     }
 }
 
-/// The chosen GPU, named on stderr.
+/// The chosen GPU, named on stderr, with the fastest kernels for it.
 async fn open_gpu(choice: &AdapterChoice, out: &Output) -> Result<Gpu> {
     let gpu = Gpu::new(choice).await?;
     let report = gpu.report();
-    out.note(format_args!("GPU: {} ({}, {})", report.name, report.backend, report.device_type));
+    let variant = kernels::autotune(&gpu, &seconds).await?;
+    out.note(format_args!("GPU: {} ({}, {}; matmul {variant:?})", report.name, report.backend, report.device_type));
     Ok(gpu)
 }
 

@@ -3,7 +3,8 @@
 use std::fs::File;
 use std::io::{BufWriter, Read as _, Seek as _, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
+use std::sync::{Mutex, OnceLock};
+use std::time::Instant;
 
 use super::bytes::{ByteSource, Folder, LocalFuture, short_read};
 use crate::error::{Error, Result};
@@ -143,6 +144,12 @@ impl Drop for AtomicFile {
             drop(std::fs::remove_file(&self.temporary));
         }
     }
+}
+
+/// Seconds since the first call, for measuring.
+pub fn seconds() -> f64 {
+    static START: OnceLock<Instant> = OnceLock::new();
+    START.get_or_init(Instant::now).elapsed().as_secs_f64()
 }
 
 /// Makes `path` and its parents.

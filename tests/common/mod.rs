@@ -1,9 +1,15 @@
 //! What the GPU tests share: one device.
 
 use pairtune::gpu::{AdapterChoice, Gpu};
+use pairtune::kernels;
 
 /// A fresh device. There is no skipping: without an adapter the tests fail and say what to install.
 pub(crate) fn gpu() -> Gpu {
     let choice = AdapterChoice { name: std::env::var("PAIRTUNE_ADAPTER").ok() };
-    pollster::block_on(Gpu::new(&choice)).expect("the tests need a GPU or a software driver (mesa-vulkan-drivers)")
+    let gpu = pollster::block_on(Gpu::new(&choice)).expect("the tests need a GPU or a software driver");
+    // The most demanding matmul that the device can run; `kernels.rs` runs them all.
+    if let Some(variant) = kernels::variants(&gpu).pop() {
+        kernels::set_variant(&gpu, variant);
+    }
+    gpu
 }
