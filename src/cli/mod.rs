@@ -163,7 +163,7 @@ async fn read_pairs(path: &Path, out: &Output) -> Result<(Vec<Record>, Vec<LineE
         out.warn(format_args!("{}: {error}", source.name()));
     }
     if errors.len() > SHOWN {
-        out.warn(format_args!("{}: {} more rows cannot be used", source.name(), errors.len() - SHOWN));
+        out.warn(format_args!("{}: rows that cannot be used: {} in all", source.name(), errors.len()));
     }
     Ok((records, errors))
 }
@@ -182,14 +182,14 @@ fn warn_dropped(tokenized: &Tokenized, max_length: usize, out: &Output) {
         [(too_long, why.as_str()), (template, "the chat template refuses them"), (empty, "they have no tokens")]
     {
         if !rows.is_empty() {
-            out.warn(format_args!("{} pairs are dropped, {why}: {}", rows.len(), listed(&rows)));
+            out.warn(format_args!("pairs dropped: {} (rows {}); {why}", rows.len(), listed(&rows)));
         }
     }
 }
 
-/// The first few row numbers.
-fn listed(rows: &[usize]) -> String {
-    let first: Vec<String> = rows.iter().take(SHOWN).map(usize::to_string).collect();
-    let more = if rows.len() > SHOWN { ", ..." } else { "" };
-    format!("rows {}{more}", first.join(", "))
+/// The first few of some rows or lines.
+fn listed(numbers: &[usize]) -> String {
+    let first: Vec<String> = numbers.iter().take(SHOWN).map(usize::to_string).collect();
+    let more = if numbers.len() > SHOWN { ", ..." } else { "" };
+    format!("{}{more}", first.join(", "))
 }

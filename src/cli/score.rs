@@ -54,13 +54,14 @@ pub(super) async fn score(args: &ScoreArgs, out: &mut Output) -> Result<()> {
         file.write(format!("{}\n", line(pair, *logps)).as_bytes())?;
     }
     file.commit()?;
-    let mut summary = format!("{} pairs scored", pairs.len());
+    let mut summary = format!("pairs scored: {}", pairs.len());
     if !tokenized.dropped.is_empty() {
         let rows: Vec<usize> = tokenized.dropped.iter().map(|pair| pair.row).collect();
-        summary += &format!(", {} dropped ({})", rows.len(), listed(&rows));
+        summary += &format!("; dropped: {} (rows {})", rows.len(), listed(&rows));
     }
     if !errors.is_empty() {
-        summary += &format!(", {} lines malformed", errors.len());
+        let lines: Vec<usize> = errors.iter().map(|error| error.line).collect();
+        summary += &format!("; malformed: {} (lines {})", lines.len(), listed(&lines));
     }
     out.result(summary);
     Ok(())

@@ -370,7 +370,10 @@ async fn tokenized_pairs(
     let held_out = if held_out.is_empty() { Vec::new() } else { tokens(&held_out)? };
     let cut = train.iter().filter(|pair| pair.untruncated.iter().any(|&len| len > config.max_length)).count();
     if cut > 0 {
-        out.warn(format_args!("{cut} pairs are longer than max_length ({}) and lose their end", config.max_length));
+        out.warn(format_args!(
+            "pairs that are longer than max_length ({}) and lose their end: {cut}",
+            config.max_length
+        ));
     }
     out.note(format_args!("Pairs: {} to train on, {} held out", train.len(), held_out.len()));
     Ok((train, held_out))
