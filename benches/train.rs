@@ -1,8 +1,8 @@
 //! Training speed and memory on a 15M-parameter Llama of random weights: hidden 256, 6 layers, vocabulary 8192,
 //! 4 pairs of 256 tokens a sequence, LoRA r=8 on all linear layers. Also the same pairs without a shared prompt.
 //!
-//! `cargo bench --bench train [-- --adapter-name SUBSTRING]` prints tokens a second (both sequences of a pair, as TRL's
-//! `num_tokens` counts them), the share of the device's multiply-add peak, and peak memory on host and device.
+//! `cargo bench --profile dev --bench train [-- --adapter-name SUBSTRING]` prints tokens a second (both sequences of a
+//! pair, as TRL's `num_tokens` counts them), the share of the device's multiply-add peak, and peak memory on host and device.
 
 use std::time::Instant;
 

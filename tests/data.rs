@@ -89,8 +89,17 @@ fn a_tokenizer_with_more_ids_than_the_model_has_rows_is_refused() {
     let tokenizer = tokenizer("llama_sigmoid");
     assert_eq!(tokenizer.vocab_size(), 480);
     tokenizer.check_vocab(480).expect("enough rows");
-    let error = tokenizer.check_vocab(479).expect_err("a row too few");
-    check_message(&error, &["ids up to 479", "479 rows", "tokenizer.json"]);
+    let error = tokenizer.check_vocab(474).expect_err("a row too few");
+    check_message(&error, &["ids up to 474", "474 rows", "tokenizer.json"]);
+}
+
+#[test]
+fn an_added_token_beyond_the_models_rows_is_refused_only_where_it_is_used() {
+    let tokenizer = tokenizer("llama_sigmoid");
+    tokenizer.check_vocab(479).expect("only an added token lies beyond");
+    tokenizer.encode("no such token here", true).expect("it is not used");
+    let error = tokenizer.encode("the <|im_end|>", true).expect_err("it has no row");
+    check_message(&error, &["<|im_end|>", "id 479", "479 rows"]);
 }
 
 #[test]
@@ -232,7 +241,7 @@ fn implicit_prompts_are_split_off() {
     };
     assert_eq!(text("The sky is blue.", "The sky is green."), ["The sky is", " blue.", " green."]);
     assert_eq!(text("naïve é", "naïve è"), ["naïve", " é", " è"]);
-    assert_eq!(text("ab", "abc"), ["ab", "", "c"]);
+    assert_eq!(text("ab", "abc"), ["a", "b", "bc"]);
     assert_eq!(text("x ", "y "), ["", "x ", "y "]);
 
     let message = |role: &str, content: &str| json!({"role": role, "content": content});

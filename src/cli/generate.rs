@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use super::args::GenerateArgs;
 use super::output::Output;
-use super::{ModelFolder, open_gpu, read_adapter, upload_adapter};
+use super::run::{ModelFolder, open_gpu, read_adapter, upload_adapter};
 
 /// Answers the prompt, or continues it.
 pub(super) async fn generate(args: &GenerateArgs, out: &mut Output) -> Result<()> {

@@ -20,7 +20,7 @@ pub(super) async fn merge(args: &MergeArgs, out: &mut Output) -> Result<()> {
     let folder = DiskFolder::open(&args.model)?;
     let config = Model::config(&folder).await?;
     Model::weight_bytes(&folder, &config).await?;
-    let (adapter, _) = super::read_adapter(&args.adapter, &config).await?;
+    let (adapter, _) = super::run::read_adapter(&args.adapter, &config).await?;
     let tensors = TensorFiles::open(&folder).await?;
     let modules = adapted(&adapter, &tensors, &args.adapter)?;
     check_output(args)?;

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::args::ScoreArgs;
 use super::output::Output;
-use super::{ModelFolder, listed, open_gpu, read_adapter, read_pairs, upload_adapter, warn_dropped};
+use super::run::{ModelFolder, listed, open_gpu, read_adapter, read_pairs, upload_adapter, warn_dropped};
 
 /// Scores the pairs of a file and writes what was found.
 pub(super) async fn score(args: &ScoreArgs, out: &mut Output) -> Result<()> {

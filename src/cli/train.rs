@@ -22,9 +22,9 @@ use serde_json::{Map, Value, json};
 use super::args::TrainArgs;
 use super::output::Output;
 use super::reference::Reference;
+use super::run::{INTERRUPTED, ModelFolder, open_gpu, read_adapter, read_pairs, upload_adapter, warn_dropped};
 use super::run_folder::{Counters, RunFolder, epoch_of};
 use super::score::batch_positions;
-use super::{INTERRUPTED, ModelFolder, open_gpu, read_adapter, read_pairs, upload_adapter, warn_dropped};
 
 /// Trains, from the beginning or from a checkpoint.
 pub(super) async fn train(args: &TrainArgs, out: &mut Output) -> Result<()> {

@@ -393,14 +393,17 @@ fn messages(list: Vec<Value>, key: &str) -> std::result::Result<Vec<Message>, Pr
     Ok(messages)
 }
 
-/// Bytes that both texts begin with, without a space at the end, which belongs to the completions.
+/// Bytes of the prompt that two texts share, as TRL's `extract_prompt` counts them: what both begin with, without a
+/// space at the end, which belongs to the completions. Where the shorter text ends before they differ, its last
+/// character is left to the completions, so that neither is empty.
 fn common_text(a: &str, b: &str) -> usize {
     let same = a.chars().zip(b.chars()).take_while(|(a, b)| a == b);
-    let at = same.map(|(c, _)| c.len_utf8()).sum();
-    match a.get(..at) {
-        Some(common) if common.ends_with(' ') => at - 1,
-        _ => at,
+    let at: usize = same.map(|(c, _)| c.len_utf8()).sum();
+    let Some(common) = a.get(..at) else { return 0 };
+    if at == a.len().min(b.len()) {
+        return common.char_indices().next_back().map_or(0, |(last, _)| last);
     }
+    if common.ends_with(' ') { at - 1 } else { at }
 }
 
 /// Splits off the messages that both conversations begin with; each completion keeps at least its last message.

@@ -1,5 +1,6 @@
 //! The model's tokenizer and chat template, read from its folder. The only user of the `tokenizers` crate.
 
+use std::cell::Cell;
 use std::collections::BTreeSet;
 
 use serde::Deserialize;
@@ -26,6 +27,8 @@ pub struct Tokenizer {
     special_tokens: Vec<(String, String)>,
     template: Option<ChatTemplate>,
     vocab_size: usize,
+    /// Rows of the model's embedding, once `check_vocab` was told.
+    model_rows: Cell<usize>,
     fingerprint: String,
     folder: String,
 }
@@ -58,11 +61,10 @@ impl Tokenizer {
         inner.with_padding(None);
         inner.with_truncation(None).map_err(malformed)?;
 
-        let mut config = Map::new();
-        for name in [SPECIAL, CONFIG] {
-            if has(name) {
-                config.extend(read_object(folder, name).await?);
-            }
+        let mut config = if has(CONFIG) { read_object(folder, CONFIG).await? } else { Map::new() };
+        // Like transformers 5: the older map counts, and wins, only where the config lists no added tokens.
+        if has(SPECIAL) && !config.contains_key("added_tokens_decoder") {
+            config.extend(read_object(folder, SPECIAL).await?);
         }
         let special_tokens: Vec<_> = NAMES
             .iter()
@@ -87,7 +89,8 @@ impl Tokenizer {
         };
         let vocab_size = inner.get_vocab(true).into_values().max().map_or(0, |id| (id as usize).saturating_add(1));
         let fingerprint = fingerprint(&bytes, &special_tokens, template.as_ref());
-        Ok(Self { inner, special_tokens, template, vocab_size, fingerprint, folder: folder.name().to_owned() })
+        let (model_rows, folder) = (Cell::new(usize::MAX), folder.name().to_owned());
+        Ok(Self { inner, special_tokens, template, vocab_size, model_rows, fingerprint, folder })
     }
 
     /// Token ids of a text; `add_special_tokens` lets the tokenizer add its own, such as a BOS at the front.
@@ -95,7 +98,19 @@ impl Tokenizer {
         let encoding = self.inner.encode_fast(text, add_special_tokens).map_err(|e| {
             Error::input(format!("The tokenizer failed: {e}"), "Use another tokenizer.json", self.folder.clone())
         })?;
-        Ok(encoding.get_ids().to_vec())
+        let ids = encoding.get_ids();
+        match ids.iter().find(|&&id| id as usize >= self.model_rows.get()) {
+            None => Ok(ids.to_vec()),
+            Some(&id) => Err(Error::input(
+                format!(
+                    "The text holds the token {:?} (id {id}), but the model has {} rows (vocab_size)",
+                    self.inner.id_to_token(id).unwrap_or_default(),
+                    self.model_rows.get()
+                ),
+                "Leave this token out of the pairs, or resize the model's embeddings",
+                self.folder.clone(),
+            )),
+        }
     }
 
     /// The text of token ids, without special tokens if `skip_special`.
@@ -149,16 +164,18 @@ impl Tokenizer {
         self.vocab_size
     }
 
-    /// Checks that every token has a row in a model of `model_vocab_size` rows.
+    /// Checks that the vocabulary fits a model of `model_vocab_size` rows.
+    ///
+    /// Tokens that were added behind the vocabulary, such as a `[PAD]`, may lie beyond: many published models have one.
+    /// From now on `encode` refuses a text that uses such a token.
     pub fn check_vocab(&self, model_vocab_size: usize) -> Result<()> {
-        if self.vocab_size <= model_vocab_size {
+        let size = self.inner.get_vocab(false).into_values().max().map_or(0, |id| (id as usize).saturating_add(1));
+        if size <= model_vocab_size {
+            self.model_rows.set(model_vocab_size);
             return Ok(());
         }
         Err(Error::input(
-            format!(
-                "The tokenizer has ids up to {}, but the model has {model_vocab_size} rows (vocab_size)",
-                self.vocab_size - 1
-            ),
+            format!("The tokenizer has ids up to {}, but the model has {model_vocab_size} rows (vocab_size)", size - 1),
             "Use the tokenizer.json that came with this model",
             format!("{}/{TOKENIZER}", self.folder),
         ))

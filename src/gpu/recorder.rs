@@ -67,6 +67,9 @@ impl<'a> Recorder<'a> {
 
     /// Sets every byte of `tensor` to zero.
     pub fn clear(&mut self, tensor: &Tensor) {
+        if tensor.is_empty() {
+            return;
+        }
         self.pass = None;
         self.encoder().clear_buffer(tensor.buffer(), tensor.offset, Some(tensor.bytes().next_multiple_of(4)));
     }

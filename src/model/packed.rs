@@ -47,6 +47,11 @@ impl Packed {
         for pair in pairs {
             starts.push(packed.push_rows(pair));
         }
+        if packed.ids.is_empty() {
+            // Lone first tokens, which nothing predicts: a row that nobody reads, so that there is a batch at all.
+            packed.ids.push(0);
+            packed.spans.push(Span { start: 0, hole_start: 0, hole_end: 0, position: 0 });
+        }
         for side in 0..2 {
             for (pair, &(start, completions)) in pairs.iter().zip(&starts) {
                 let ids = if side == 0 { pair.chosen } else { pair.rejected };
@@ -148,6 +153,13 @@ mod tests {
         assert_eq!((hole.hole_start, hole.hole_end, hole.position), (2, 4, 2), "rejected does not see chosen");
         assert_eq!(packed.sources()[1], [0, 3], "the prompt's last row predicts both first tokens");
         assert_eq!(packed.n_tokens, 9, "tokens are counted as TRL counts them");
+    }
+
+    #[test]
+    fn lone_tokens_still_make_a_batch() {
+        let packed = Packed::pairs(&[PackedPair { prompt_len: 0, chosen: &[1], rejected: &[2] }]);
+        assert_eq!((packed.n_rows(), packed.n_scored()), (1, 0), "one row, which predicts nothing");
+        assert_eq!((packed.n_tokens, packed.ranges.len()), (2, 2), "both tokens are counted");
     }
 
     #[test]

@@ -47,7 +47,7 @@ impl Model {
     pub async fn weight_bytes(folder: &dyn Folder, config: &ModelConfig) -> Result<u64> {
         let files = TensorFiles::open(folder).await?;
         let mut bytes = 0;
-        for (name, shape) in expected_tensors(config) {
+        for (name, shape) in expected_tensors(config, has_head(config, &files)) {
             bytes += files.expect(&stored_name(&files, &name), &shape)?.bytes();
         }
         Ok(bytes)
@@ -66,19 +66,28 @@ impl Model {
     ) -> Result<Self> {
         let files = TensorFiles::open(folder).await?;
         let hash = blake3::Hasher::new();
-        let mut loader = Loader { gpu, files: &files, max_block_bytes, hash, progress, done: 0 };
+        let last_hash = hash.finalize();
+        let mut loader = Loader { gpu, files: &files, max_block_bytes, hash, last_hash, progress, done: 0 };
         loader.hash.update(format!("{config:?}").as_bytes());
         let (vocab, hidden) = (config.vocab_size, config.hidden_size);
         let embed_tokens = loader.weight("model.embed_tokens.weight", vocab, hidden).await?;
+        let embedding_hash = loader.last_hash;
         let mut layers = Vec::with_capacity(config.num_hidden_layers);
         for index in 0..config.num_hidden_layers {
             layers.push(loader.layer(&config, index).await?);
         }
         let norm = loader.vector("model.norm.weight", hidden).await?;
-        let lm_head = match config.tie_word_embeddings {
-            true => None,
-            false => Some(loader.weight("lm_head.weight", vocab, hidden).await?),
-        };
+        let mut lm_head = None;
+        if has_head(&config, &files) {
+            let head = loader.weight("lm_head.weight", vocab, hidden).await?;
+            // As transformers 5: a tied head that is stored all the same counts if it differs from the embedding.
+            if !config.tie_word_embeddings || loader.last_hash != embedding_hash {
+                lm_head = Some(head);
+            }
+            if config.tie_word_embeddings && lm_head.is_some() {
+                log::warn!("config.json ties the head to the embedding, but the file has another head: it is used");
+            }
+        }
         let hash = loader.hash.finalize().to_hex().to_string();
         let table = config.rope_table(positions);
         let (rows, cols) = (positions as u32, config.head_dim as u32);
@@ -198,8 +207,13 @@ fn chunks(head: &Weight, len: u32) -> Vec<(u32, Tensor)> {
     chunks
 }
 
+/// True if a head is read: it must be there unless it is tied, and then it may be.
+fn has_head(config: &ModelConfig, files: &TensorFiles) -> bool {
+    !config.tie_word_embeddings || files.contains("lm_head.weight")
+}
+
 /// Name and shape of every tensor of a model.
-fn expected_tensors(config: &ModelConfig) -> Vec<(String, Vec<usize>)> {
+fn expected_tensors(config: &ModelConfig, head: bool) -> Vec<(String, Vec<usize>)> {
     let (vocab, hidden, inner) = (config.vocab_size, config.hidden_size, config.intermediate_size);
     let queries = config.num_attention_heads * config.head_dim;
     let keys = config.num_key_value_heads * config.head_dim;
@@ -207,7 +221,7 @@ fn expected_tensors(config: &ModelConfig) -> Vec<(String, Vec<usize>)> {
         ("model.embed_tokens.weight".to_owned(), vec![vocab, hidden]),
         ("model.norm.weight".to_owned(), vec![hidden]),
     ];
-    if !config.tie_word_embeddings {
+    if head {
         tensors.push(("lm_head.weight".to_owned(), vec![vocab, hidden]));
     }
     for layer in 0..config.num_hidden_layers {

@@ -58,6 +58,8 @@ pub(super) struct Loader<'a> {
     pub(super) files: &'a TensorFiles,
     pub(super) max_block_bytes: u64,
     pub(super) hash: blake3::Hasher,
+    /// Of the bytes of the last matrix.
+    pub(super) last_hash: blake3::Hash,
     /// Told the bytes read so far.
     pub(super) progress: &'a mut dyn FnMut(u64),
     pub(super) done: u64,
@@ -76,18 +78,21 @@ impl Loader<'_> {
         let row_bytes = cols as u64 * dtype.bytes();
         let (rows, cols) = (rows as u32, cols as u32);
         let step = block_rows(row_bytes, self.max_block_bytes);
-        let mut blocks = Vec::new();
+        let (mut blocks, mut hash) = (Vec::new(), blake3::Hasher::new());
         for first in (0..rows).step_by(step as usize) {
             let block = self.gpu.zeros(&name, step.min(rows - first), cols, dtype);
             let begin = u64::from(first) * row_bytes;
             for offset in (0..block.bytes()).step_by(SLICE_BYTES as usize) {
                 let len = SLICE_BYTES.min(block.bytes() - offset);
                 let bytes = self.files.read(&name, begin + offset, len as usize).await?;
-                self.take(&bytes);
+                hash.update(&bytes);
+                self.take(bytes.len());
                 self.gpu.write_bytes(&block, offset, &bytes);
             }
             blocks.push((first, block));
         }
+        self.last_hash = hash.finalize();
+        self.hash.update(self.last_hash.as_bytes());
         Ok(Weight { blocks, rows, cols })
     }
 
@@ -96,7 +101,8 @@ impl Loader<'_> {
         let name = stored_name(self.files, name);
         self.files.expect(&name, &[len])?;
         let values = self.files.read_f32(&name).await?;
-        self.take(bytemuck::cast_slice(&values));
+        self.hash.update(bytemuck::cast_slice(&values));
+        self.take(4 * values.len());
         Ok(self.gpu.upload(&name, 1, len as u32, Dtype::F32, &values))
     }
 
@@ -126,9 +132,8 @@ impl Loader<'_> {
         })
     }
 
-    fn take(&mut self, bytes: &[u8]) {
-        self.hash.update(bytes);
-        self.done += bytes.len() as u64;
+    fn take(&mut self, bytes: usize) {
+        self.done += bytes as u64;
         (self.progress)(self.done);
     }
 }

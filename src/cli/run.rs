@@ -1,0 +1,185 @@
+//! The command line: each command reads its inputs, drives the library, and says how it goes.
+//!
+//! Everything that touches paths, clocks, signals and terminals is here; the library below knows none of them.
+
+use std::path::Path;
+use std::process::ExitCode;
+
+use clap::{CommandFactory as _, Parser as _};
+use pairtune::data::{LineError, PairReader, Record, Tokenized, Tokenizer};
+use pairtune::files::{self, ModelConfig};
+use pairtune::gpu::{AdapterChoice, Gpu};
+use pairtune::kernels;
+use pairtune::model::{Adapter, AdapterSettings, Model};
+use pairtune::platform::ByteSource as _;
+use pairtune::platform::native::{DiskFolder, FileSource, seconds};
+use pairtune::{Error, Result};
+use serde_json::json;
+
+use super::args::{Cli, Command};
+use super::output::Output;
+
+/// Exit code of a run that was interrupted, as shells count it: 128 + SIGINT.
+pub(super) const INTERRUPTED: u8 = 130;
+
+/// Parses the command line and runs the command; every error ends here.
+pub(crate) fn main() -> ExitCode {
+    let cli = Cli::parse();
+    // Drivers and wgpu are chatty below errors; our own log begins at warnings.
+    let filter = env_logger::Env::default().default_filter_or("warn,wgpu_core=error,wgpu_hal=error,naga=error");
+    env_logger::Builder::from_env(filter).init();
+    let Some(command) = cli.command else {
+        return match Cli::command().print_long_help() {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(_) => ExitCode::FAILURE,
+        };
+    };
+    let (out, result) = pollster::block_on(run(command));
+    let Err(error) = result else { return ExitCode::SUCCESS };
+    out.event(&json!({"event": "error", "message": error.to_string()}));
+    match error {
+        Error::Cancelled => {
+            out.note(error);
+            ExitCode::from(INTERRUPTED)
+        }
+        error => {
+            out.note(format_args!("error: {error}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(command: Command) -> (Output, Result<()>) {
+    let mut out = Output::new(match &command {
+        Command::Train(args) => args.json,
+        Command::Score(_) | Command::Generate(_) | Command::Merge(_) | Command::Doctor(_) => false,
+    });
+    let result = match command {
+        Command::Train(args) => super::train::train(&args, &mut out).await,
+        Command::Score(args) => super::score::score(&args, &mut out).await,
+        Command::Generate(args) => super::generate::generate(&args, &mut out).await,
+        Command::Merge(args) => super::merge::merge(&args, &mut out).await,
+        Command::Doctor(args) => super::doctor::doctor(&args, &mut out).await,
+    };
+    out.end();
+    (out, result)
+}
+
+/// A model folder whose config, tokenizer and weight headers were read and agree; no weight was.
+pub(super) struct ModelFolder {
+    pub(super) folder: DiskFolder,
+    pub(super) config: ModelConfig,
+    pub(super) tokenizer: Tokenizer,
+    /// Bytes of the weights as they are stored.
+    pub(super) weight_bytes: u64,
+}
+
+impl ModelFolder {
+    pub(super) async fn open(path: &Path) -> Result<Self> {
+        let folder = DiskFolder::open(path)?;
+        let config = Model::config(&folder).await?;
+        let tokenizer = Tokenizer::open(&folder).await?;
+        tokenizer.check_vocab(config.vocab_size)?;
+        let weight_bytes = Model::weight_bytes(&folder, &config).await?;
+        Ok(Self { folder, config, tokenizer, weight_bytes })
+    }
+
+    /// The weights on the device, with room for sequences of `positions` tokens.
+    pub(super) async fn load(&self, gpu: &Gpu, positions: usize, out: &mut Output) -> Result<Model> {
+        let made_for = self.config.max_position_embeddings;
+        if positions > made_for {
+            out.warn(format_args!(
+                "the longest sequence may have {positions} tokens, but the model was made for {made_for}; \
+                 what it says beyond them may be of no use"
+            ));
+        }
+        let total = self.weight_bytes;
+        out.begin_bytes("load", total);
+        let config = self.config.clone();
+        let model = Model::load(gpu, &self.folder, config, positions, gpu.max_tensor_bytes(), &mut |done| {
+            out.advance(done, total, "");
+        })
+        .await;
+        out.end();
+        model
+    }
+}
+
+/// The chosen GPU, named on stderr, with the fastest kernels for it.
+pub(super) async fn open_gpu(choice: &AdapterChoice, out: &Output) -> Result<Gpu> {
+    let gpu = Gpu::new(choice).await?;
+    let report = gpu.report();
+    let variant = kernels::autotune(&gpu, &seconds).await?;
+    out.note(format_args!("GPU: {} ({}, {}; matmul {variant:?})", report.name, report.backend, report.device_type));
+    Ok(gpu)
+}
+
+/// An adapter folder's adapter, with the modules of this model that it targets.
+pub(super) async fn read_adapter(path: &Path, config: &ModelConfig) -> Result<(files::Adapter, AdapterSettings)> {
+    let adapter = files::Adapter::read(&DiskFolder::open(path)?).await?;
+    let settings = AdapterSettings::new(adapter.config.clone(), config)?;
+    Ok((adapter, settings))
+}
+
+/// Puts an adapter on the device; `from` says in errors where it came from.
+pub(super) fn upload_adapter(
+    gpu: &Gpu,
+    config: &ModelConfig,
+    settings: AdapterSettings,
+    values: &files::Adapter,
+    from: &str,
+) -> Result<Adapter> {
+    let adapter = Adapter::new(gpu, config, settings);
+    adapter.set(gpu, values, from)?;
+    gpu.check()?;
+    Ok(adapter)
+}
+
+/// Bytes of a pairs file that are read at a time.
+pub(super) const CHUNK_BYTES: u64 = 1 << 20;
+/// Bad rows that are shown one by one; the others are counted.
+pub(super) const SHOWN: usize = 10;
+
+/// Reads pairs in chunks; rows that cannot be used are warned of and counted, the others are used.
+pub(super) async fn read_pairs(path: &Path, out: &Output) -> Result<(Vec<Record>, Vec<LineError>)> {
+    let source = FileSource::open(path)?;
+    let mut reader = PairReader::new(source.name());
+    for offset in (0..source.len()).step_by(CHUNK_BYTES as usize) {
+        let len = CHUNK_BYTES.min(source.len() - offset);
+        reader.push(&source.read_at(offset, len as usize).await?)?;
+    }
+    let (records, errors) = reader.finish()?;
+    for error in errors.iter().take(SHOWN) {
+        out.warn(format_args!("{}: {error}", source.name()));
+    }
+    if errors.len() > SHOWN {
+        out.warn(format_args!("{}: rows that cannot be used: {} in all", source.name(), errors.len()));
+    }
+    Ok((records, errors))
+}
+
+/// Says which pairs were dropped in tokenisation, and why.
+pub(super) fn warn_dropped(tokenized: &Tokenized, max_length: usize, out: &Output) {
+    use pairtune::data::DropReason;
+    let rows = |wanted: fn(&DropReason) -> bool| -> Vec<usize> {
+        tokenized.dropped.iter().filter(|pair| wanted(&pair.reason)).map(|pair| pair.row).collect()
+    };
+    let too_long = rows(|reason| matches!(reason, DropReason::PromptTooLong));
+    let template = rows(|reason| matches!(reason, DropReason::Template(_)));
+    let empty = rows(|reason| matches!(reason, DropReason::Empty));
+    let why = format!("the prompt alone reaches max_length ({max_length})");
+    for (rows, why) in
+        [(too_long, why.as_str()), (template, "the chat template refuses them"), (empty, "they have no tokens")]
+    {
+        if !rows.is_empty() {
+            out.warn(format_args!("pairs dropped: {} (rows {}); {why}", rows.len(), listed(&rows)));
+        }
+    }
+}
+
+/// The first few of some rows or lines.
+pub(super) fn listed(numbers: &[usize]) -> String {
+    let first: Vec<String> = numbers.iter().take(SHOWN).map(usize::to_string).collect();
+    let more = if numbers.len() > SHOWN { ", ..." } else { "" };
+    format!("{}{more}", first.join(", "))
+}
