@@ -2,7 +2,7 @@
 //! 4 pairs of 256 tokens a sequence, LoRA r=8 on all linear layers. Also the same pairs without a shared prompt.
 //!
 //! `cargo bench --profile dev --bench train [-- --adapter-name SUBSTRING]` prints tokens a second (both sequences of a
-//! pair, as TRL's `num_tokens` counts them), the share of the device's multiply-add peak, and peak memory on host and device.
+//! pair, as TRL's `num_tokens` counts them), the share of the device's multiply-add peak, and peak memory.
 
 use std::time::Instant;
 
