@@ -6,39 +6,7 @@
 // Reads   dy (M,ldy), columns first..first+N (zero up to the next multiple of 4), w (N,K): one block of rows
 // Writes  dx (M,K) = or += (accumulate)
 // Twin    reference::matmul_backward_input
-// With    lib/weight_{f32,f16,bf16}.wgsl
-
-struct Params {
-    m: u32,
-    n: u32,
-    k4: u32,
-    ldy4: u32,
-    first4: u32,
-    accumulate: u32,
-    scale: f32,
-}
-
-@group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> dy: array<vec4<f32>>;
-@group(0) @binding(3) var<storage, read_write> dx: array<vec4<f32>>;
-
-fn store(row: u32, k: u32, value: vec4<f32>) {
-    if row < params.m && k < params.k4 {
-        let at = row * params.k4 + k;
-        if params.accumulate != 0u {
-            dx[at] += params.scale * value;
-        } else {
-            dx[at] = params.scale * value;
-        }
-    }
-}
-
-fn store4(row: u32, k: u32, tile: mat4x4<f32>) {
-    store(row, k, tile[0]);
-    store(row + 1u, k, tile[1]);
-    store(row + 2u, k, tile[2]);
-    store(row + 3u, k, tile[3]);
-}
+// With    lib/weight_{f32,f16,bf16}.wgsl, lib/matmul.wgsl
 
 @compute @workgroup_size(8, 8)
 fn main(@builtin(global_invocation_id) id: vec3<u32>) {
@@ -60,8 +28,8 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
     var bb = mat4x4<f32>();
     let n4 = (params.n + 3u) / 4u;
     for (var n = 0u; n < n4; n++) {
-        let rows_a = mat4x4<f32>(dy[ya.x + n], dy[ya.y + n], dy[ya.z + n], dy[ya.w + n]);
-        let rows_b = mat4x4<f32>(dy[yb.x + n], dy[yb.y + n], dy[yb.z + n], dy[yb.w + n]);
+        let rows_a = mat4x4<f32>(left[ya.x + n], left[ya.y + n], left[ya.z + n], left[ya.w + n]);
+        let rows_b = mat4x4<f32>(left[yb.x + n], left[yb.y + n], left[yb.z + n], left[yb.w + n]);
         let at = min(vec4<u32>(0u, 1u, 2u, 3u) + n * 4u, vec4<u32>(last_n)) * params.k4;
         let cols_a = mat4x4<f32>(weight(at.x + ka), weight(at.y + ka), weight(at.z + ka), weight(at.w + ka));
         let cols_b = mat4x4<f32>(weight(at.x + kb), weight(at.y + kb), weight(at.z + kb), weight(at.w + kb));
@@ -70,8 +38,9 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
         ba += cols_a * rows_b;
         bb += cols_b * rows_b;
     }
-    store4(m0, ka, aa);
-    store4(m0, ka + 1u, ab);
-    store4(m0 + 4u, ka, ba);
-    store4(m0 + 4u, ka + 1u, bb);
+    let place = Place(params.k4, params.k4, 0u);
+    store4(m0, ka, place, aa);
+    store4(m0, ka + 1u, place, ab);
+    store4(m0 + 4u, ka, place, ba);
+    store4(m0 + 4u, ka + 1u, place, bb);
 }

@@ -7,39 +7,7 @@
 // Reads   x (M,K), w (N,K): one block of rows of the weight
 // Writes  y (M,ldy), columns first.. = or += (accumulate); in the last vec4, columns beyond N repeat column N-1
 // Twin    reference::matmul_forward
-// With    lib/weight_{f32,f16,bf16}.wgsl
-
-struct Params {
-    m: u32,
-    n: u32,
-    k4: u32,
-    ldy4: u32,
-    first4: u32,
-    accumulate: u32,
-    scale: f32,
-}
-
-@group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> x: array<vec4<f32>>;
-@group(0) @binding(3) var<storage, read_write> y: array<vec4<f32>>;
-
-fn store(row: u32, n4: u32, value: vec4<f32>) {
-    if row < params.m && n4 * 4u < params.n {
-        let at = row * params.ldy4 + params.first4 + n4;
-        if params.accumulate != 0u {
-            y[at] += params.scale * value;
-        } else {
-            y[at] = params.scale * value;
-        }
-    }
-}
-
-fn store4(row: u32, n4: u32, tile: mat4x4<f32>) {
-    store(row, n4, tile[0]);
-    store(row + 1u, n4, tile[1]);
-    store(row + 2u, n4, tile[2]);
-    store(row + 3u, n4, tile[3]);
-}
+// With    lib/weight_{f32,f16,bf16}.wgsl, lib/matmul.wgsl
 
 @compute @workgroup_size(8, 8)
 fn main(@builtin(global_invocation_id) id: vec3<u32>) {
@@ -61,8 +29,8 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
     var ba = mat4x4<f32>();
     var bb = mat4x4<f32>();
     for (var k = 0u; k < k4; k++) {
-        let rows_a = mat4x4<f32>(x[xa.x + k], x[xa.y + k], x[xa.z + k], x[xa.w + k]);
-        let rows_b = mat4x4<f32>(x[xb.x + k], x[xb.y + k], x[xb.z + k], x[xb.w + k]);
+        let rows_a = mat4x4<f32>(left[xa.x + k], left[xa.y + k], left[xa.z + k], left[xa.w + k]);
+        let rows_b = mat4x4<f32>(left[xb.x + k], left[xb.y + k], left[xb.z + k], left[xb.w + k]);
         let cols_a = transpose(mat4x4<f32>(weight(wa.x + k), weight(wa.y + k), weight(wa.z + k), weight(wa.w + k)));
         let cols_b = transpose(mat4x4<f32>(weight(wb.x + k), weight(wb.y + k), weight(wb.z + k), weight(wb.w + k)));
         aa += cols_a * rows_a;
@@ -71,8 +39,9 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
         bb += cols_b * rows_b;
     }
     let n4 = n0 / 4u;
-    store4(m0, n4, aa);
-    store4(m0, n4 + 1u, ab);
-    store4(m0 + 4u, n4, ba);
-    store4(m0 + 4u, n4 + 1u, bb);
+    let place = Place((params.n + 3u) / 4u, params.ldy4, params.first4);
+    store4(m0, n4, place, aa);
+    store4(m0, n4 + 1u, place, ab);
+    store4(m0 + 4u, n4, place, ba);
+    store4(m0 + 4u, n4 + 1u, place, bb);
 }

@@ -25,13 +25,6 @@ pub struct TokenPair {
     pub rejected: Vec<u32>,
 }
 
-impl TokenPair {
-    /// Completion tokens of chosen and rejected, after they were cut.
-    pub fn completion_lengths(&self) -> [usize; 2] {
-        [&self.chosen, &self.rejected].map(|ids| ids.len().saturating_sub(self.prompt_len))
-    }
-}
-
 /// What became of the records, both lists in their order.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Tokenized {

@@ -27,4 +27,5 @@ struct Params {
     block: u32,
 }
 
-pub(super) static EMBEDDING: [Kernel; 3] = per_dtype!("embedding", Params, &[Bind::Read, Bind::Read, Bind::Write]);
+pub(super) static EMBEDDING: [Kernel; 3] =
+    per_dtype!("embedding", [], Params, &[Bind::Read, Bind::Read, Bind::Write], subgroups: false);

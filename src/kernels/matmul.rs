@@ -172,16 +172,18 @@ struct WeightParams {
     scale: f32,
 }
 
-pub(super) static FORWARD: [Kernel; 3] = per_dtype!("matmul_forward", Params, &[Bind::Read, Bind::Read, Bind::Write]);
+const BINDS: &[Bind] = &[Bind::Read, Bind::Read, Bind::Write];
+
+pub(super) static FORWARD: [Kernel; 3] = per_dtype!("matmul_forward", ["matmul"], Params, BINDS, subgroups: false);
 
 pub(super) static BACKWARD_INPUT: [Kernel; 3] =
-    per_dtype!("matmul_backward_input", Params, &[Bind::Read, Bind::Read, Bind::Write]);
+    per_dtype!("matmul_backward_input", ["matmul"], Params, BINDS, subgroups: false);
 
 pub(super) static FORWARD_SUBGROUP: [Kernel; 3] =
-    per_dtype!("matmul_forward_subgroup", Params, &[Bind::Read, Bind::Read, Bind::Write], true);
+    per_dtype!("matmul_forward_subgroup", ["matmul", "subgroup"], Params, BINDS, subgroups: true);
 
 pub(super) static BACKWARD_INPUT_SUBGROUP: [Kernel; 3] =
-    per_dtype!("matmul_backward_input_subgroup", Params, &[Bind::Read, Bind::Read, Bind::Write], true);
+    per_dtype!("matmul_backward_input_subgroup", ["matmul", "subgroup"], Params, BINDS, subgroups: true);
 
 pub(super) static BACKWARD_WEIGHT: Kernel = Kernel {
     name: "matmul_backward_weight",

@@ -2,25 +2,28 @@
 
 use crate::gpu::{Dtype, Kernel};
 
-/// Three kernels from one file: weights as f32, as packed f16, as packed bf16. Binding 2 is the weight.
+/// Three kernels from one file: weights as f32, as packed f16, as packed bf16. Binding 2 is the weight; `$lib`s are other
+/// library files that the text needs.
 macro_rules! per_dtype {
-    ($name:literal, $params:ty, $binds:expr) => {
-        per_dtype!($name, $params, $binds, false)
+    ($name:literal, [$($lib:literal),*], $params:ty, $binds:expr, subgroups: $subgroups:literal) => {
+        [
+            per_dtype!(@one "f32", $name, [$($lib),*], $params, $binds, $subgroups),
+            per_dtype!(@one "f16", $name, [$($lib),*], $params, $binds, $subgroups),
+            per_dtype!(@one "bf16", $name, [$($lib),*], $params, $binds, $subgroups),
+        ]
     };
-    ($name:literal, $params:ty, $binds:expr, $subgroups:literal) => {
-        per_dtype!(@all $name, $params, $binds, $subgroups, "f32", "f16", "bf16")
-    };
-    (@all $name:literal, $params:ty, $binds:expr, $subgroups:literal, $($dtype:literal),+) => {
-        [$($crate::gpu::Kernel {
+    (@one $dtype:literal, $name:literal, [$($lib:literal),*], $params:ty, $binds:expr, $subgroups:literal) => {
+        $crate::gpu::Kernel {
             name: concat!($name, "_", $dtype),
             wgsl: concat!(
                 include_str!(concat!("../../shaders/lib/weight_", $dtype, ".wgsl")),
+                $(include_str!(concat!("../../shaders/lib/", $lib, ".wgsl")),)*
                 include_str!(concat!("../../shaders/", $name, ".wgsl")),
             ),
             params_bytes: size_of::<$params>(),
             binds: $binds,
             subgroups: $subgroups,
-        }),+]
+        }
     };
 }
 pub(super) use per_dtype;

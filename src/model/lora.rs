@@ -77,11 +77,6 @@ impl AdapterSettings {
     pub fn padded_rank(&self) -> u32 {
         (self.config.r as u32).next_multiple_of(4)
     }
-
-    /// Trainable parameters.
-    pub fn n_parameters(&self, model: &ModelConfig) -> usize {
-        self.targets.iter().map(|(_, m)| m.dims(model)).map(|(input, out)| self.config.r * (input + out)).sum()
-    }
 }
 
 /// The modules that `targets` names, by PEFT's rule: the whole path, or its end after a dot.
