@@ -2,7 +2,9 @@
 //
 //   dx[m,k] = scale * sum_n dy[m,n] * w[n,k]
 //
-// Grid    One workgroup of 8 lanes per 64x32 tile of dx; dy is passed around as x is in matmul_forward_subgroup.
+// Grid    x: 64 rows m, y: 32 columns k; one workgroup of 8 lanes per tile, dy passed around as x is in
+//         matmul_forward_subgroup. Workgroups that follow each other share their columns of w, which are far apart in
+//         memory: they stay in the cache, where with rows second the loop waits for memory.
 // Reads   dy (M,ldy), columns first..first+N (zero up to the next multiple of 4), w (N,K): one block of rows
 // Writes  dx (M,K) = or += (accumulate)
 // Twin    reference::matmul_backward_input
@@ -10,8 +12,8 @@
 
 @compute @workgroup_size(8)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
-    let m0 = group.y * 64u;
-    let k = group.x * 8u + lane;
+    let m0 = group.x * 64u;
+    let k = group.y * 8u + lane;
     let last_m = params.m - 1u;
     let last_n = params.n - 1u;
     let column = min(k, params.k4 - 1u);

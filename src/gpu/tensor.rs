@@ -1,5 +1,6 @@
 //! `Tensor`: a named range of a buffer, with shape and element type. No arithmetic.
 
+use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -31,7 +32,7 @@ impl Dtype {
 /// Cloning copies the handle, not the data.
 #[derive(Debug, Clone)]
 pub struct Tensor {
-    pub(super) allocation: Arc<Allocation>,
+    pub(super) allocation: Rc<Allocation>,
     pub(super) offset: u64,
     rows: u32,
     cols: u32,
@@ -60,7 +61,7 @@ impl Drop for Allocation {
 
 impl Tensor {
     pub(super) fn new(allocation: Allocation, rows: u32, cols: u32, dtype: Dtype) -> Self {
-        Self { allocation: Arc::new(allocation), offset: 0, rows, cols, dtype }
+        Self { allocation: Rc::new(allocation), offset: 0, rows, cols, dtype }
     }
 
     pub(super) fn buffer(&self) -> &wgpu::Buffer {

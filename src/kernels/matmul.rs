@@ -61,7 +61,10 @@ pub fn matmul_backward_input(
     let params = Params::new(m, n, k, dy, first, store, scale);
     let (kernels, grid) = match variant(rec.gpu()) {
         Variant::Tile => (&BACKWARD_INPUT, tile_grid(m, k)),
-        Variant::Subgroup => (&BACKWARD_INPUT_SUBGROUP, subgroup_grid(m, k)),
+        Variant::Subgroup => {
+            let [columns, rows, _] = subgroup_grid(m, k);
+            (&BACKWARD_INPUT_SUBGROUP, [rows, columns, 1])
+        }
     };
     rec.dispatch(for_dtype(kernels, w.dtype()), &params, &[dy, w, dx], grid);
 }

@@ -2,8 +2,8 @@
 
 use crate::gpu::{Dtype, Kernel};
 
-/// Three kernels from one file: weights as f32, as packed f16, as packed bf16. Binding 2 is the weight; `$lib`s are other
-/// library files that the text needs.
+/// Three kernels from one file: weights as f32, as packed f16, as packed bf16. Binding 2 is the weight; `$lib`s are the
+/// other library files that the text needs.
 macro_rules! per_dtype {
     ($name:literal, [$($lib:literal),*], $params:ty, $binds:expr, subgroups: $subgroups:literal) => {
         [
