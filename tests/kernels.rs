@@ -6,7 +6,7 @@ use common::gpu;
 use pairtune::doctor::Check;
 use pairtune::doctor::check::{self, Heads};
 use pairtune::gpu::Dtype;
-use pairtune::kernels::variants;
+use pairtune::kernels::{self, Store, set_variant, variants};
 use pollster::block_on;
 
 const DTYPES: [Dtype; 3] = [Dtype::F32, Dtype::F16, Dtype::Bf16];
@@ -260,4 +260,28 @@ fn fma_peak() {
 fn assert_ok(check: pairtune::Result<Check>) {
     let check = check.expect("the device works");
     assert!(check.ok, "{}: error {:.2e}, tolerance {:.2e}", check.name, check.error, check.tolerance);
+}
+
+/// Which variant autotune takes must not show in the numbers: a resumed run may take another.
+#[test]
+fn matmul_variants_agree_to_the_last_bit() {
+    let gpu = gpu();
+    let wave = |len: u32, step: f32| -> Vec<f32> { (0..len).map(|i| (i as f32 * step).sin()).collect() };
+    let (m, n, k) = (70, 132, 260);
+    let x = gpu.upload("x", m, k, Dtype::F32, &wave(m * k, 0.7));
+    let w = gpu.upload("w", n, k, Dtype::F32, &wave(n * k, 1.3));
+    let (y, dx) = (gpu.zeros("y", m, n, Dtype::F32), gpu.zeros("dx", m, k, Dtype::F32));
+    let mut results = Vec::new();
+    for variant in variants(&gpu) {
+        set_variant(&gpu, variant);
+        let mut rec = gpu.recorder();
+        kernels::matmul_forward(&mut rec, &x, &w, 0.5, Store::Set, 0, &y);
+        kernels::matmul_backward_input(&mut rec, &y, &w, 0.5, Store::Set, 0, &dx);
+        rec.submit();
+        let read = |tensor| block_on(gpu.read(tensor)).expect("the device works");
+        results.push((variant, read(&y), read(&dx)));
+    }
+    for (variant, y, dx) in &results {
+        assert!(*y == results[0].1 && *dx == results[0].2, "{variant:?} differs from {:?}", results[0].0);
+    }
 }

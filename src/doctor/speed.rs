@@ -40,7 +40,7 @@ pub async fn measure(gpu: &Gpu, seconds: impl Fn() -> f64) -> Result<Speed> {
         let w = gpu.upload("w", n, k, Dtype::F32, &vec![0.25f32; (n * k) as usize]);
         let y = gpu.zeros("y", m, n, Dtype::F32);
         let mut best = 0.0f64;
-        for _ in 0..4 {
+        for _ in 0..8 {
             let rounds = 200;
             let peak = timed(gpu, &seconds, |rec| kernels::fma_peak(rec, rounds, 0.5, &out)).await?;
             let flops = 2.0 * f64::from(out.len()) * f64::from(rounds) * f64::from(FMAS_PER_ROUND);

@@ -88,6 +88,8 @@ impl Loader<'_> {
                 hash.update(&bytes);
                 self.take(bytes.len());
                 self.gpu.write_bytes(&block, offset, &bytes);
+                // Writes are staged in host memory until the device has taken them: one slice at a time.
+                self.gpu.wait().await?;
             }
             blocks.push((first, block));
         }
