@@ -1,9 +1,8 @@
 //! `pairtune doctor`: does this GPU compute correctly, and how fast?
 
-use std::time::Instant;
-
 use pairtune::doctor::{check_all, measure};
 use pairtune::gpu::Gpu;
+use pairtune::platform::native::seconds;
 use pairtune::{Error, Result};
 use serde_json::json;
 
@@ -37,16 +36,17 @@ pub(super) async fn doctor(args: &DoctorArgs, out: &mut Output) -> Result<()> {
         }
         out.result("");
     }
-    let clock = Instant::now();
-    let speed = measure(&gpu, || clock.elapsed().as_secs_f64()).await?;
+    let speed = measure(&gpu, seconds).await?;
     let failed: Vec<&str> = checks.iter().filter(|check| !check.ok).map(|check| check.name.as_str()).collect();
     if args.json {
         let peak = speed.fma_peak_gflops;
         out.result(json!({
-            "adapter": report, "kernels": checks, "fma_peak_gflops": peak, "matmul": speed.matmul,
+            "adapter": report, "kernels": checks, "fma_peak_gflops": peak, "matmul_variant": speed.variant,
+            "matmul": speed.matmul,
         }));
     } else {
         out.result(format_args!("{:38} {:8.1} GFLOP/s", "multiply-add peak", speed.fma_peak_gflops));
+        out.result(format_args!("{:38} {:?}", "matmul variant, by autotune", speed.variant));
         for matmul in &speed.matmul {
             let percent = 100.0 * matmul.share;
             out.result(format_args!("{:38} {:8.1} GFLOP/s, {percent:.0} % of it", matmul.shape, matmul.gflops));
