@@ -127,6 +127,20 @@ fn tokens_that_only_the_config_names_are_never_split() {
 }
 
 #[test]
+fn split_special_tokens_makes_them_text() {
+    let open = |split: bool| {
+        let folder = Memory(vec![
+            ("tokenizer.json", read("llama_sigmoid/model", "tokenizer.json")),
+            ("tokenizer_config.json", json!({"split_special_tokens": split}).to_string().into_bytes()),
+        ]);
+        block_on(Tokenizer::open(&folder)).expect("tokenizer").encode("a<|im_end|>b", true).expect("ids")
+    };
+    // What AutoTokenizer of transformers 5.23 gives.
+    assert_eq!(open(false), [475, 64, 479, 65]);
+    assert_eq!(open(true), [475, 64, 27, 91, 72, 76, 62, 269, 67, 91, 29, 65]);
+}
+
+#[test]
 fn conversations_without_a_template_are_refused() {
     let (records, _) = read_pairs(&read("qwen3_chat_sigmoid", "pairs.jsonl"), "pairs.jsonl").expect("pairs");
     let error = tokenize(&records, &tokenizer("llama_sigmoid"), 128).expect_err("no template");

@@ -79,6 +79,9 @@ impl Tokenizer {
             }
         }
 
+        // transformers' `split_special_tokens`: special tokens in a text are text like any other.
+        inner.set_encode_special_tokens(config.get("split_special_tokens") == Some(&Value::Bool(true)));
+
         let template = if has(TEMPLATE) {
             let source = folder.open(TEMPLATE)?;
             let text = String::from_utf8_lossy(&read_all(source.as_ref()).await?).into_owned();
