@@ -1,4 +1,16 @@
-//! pairtune: preference tuning in WebGPU compute shaders.
+//! pairtune: preference tuning (DPO with LoRA) of Hugging Face models in WebGPU compute shaders, natively and in the
+//! browser by the same code.
+//!
+//! From the bottom up; a layer sees only those before it, and `ARCHITECTURE.md` says what each must not know:
+//!
+//! * [`error`], [`platform`]: what can go wrong; files as ranges of bytes.
+//! * [`gpu`], [`kernels`]: the only user of wgpu; one function per shader in `shaders/`.
+//! * [`mod@reference`], [`doctor`]: the kernels once more in f64, and the comparison of both on the device at hand.
+//! * [`files`], [`data`]: Hugging Face files; pairs, chat templates, tokens, batches.
+//! * [`model`], [`train`]: the transformer forward and backward; the loss, the optimiser, the loop.
+//!
+//! The way in is [`train::Trainer`]: a value that takes one optimiser step at a time.
+
 pub mod data;
 pub mod doctor;
 pub mod error;
@@ -9,4 +21,5 @@ pub mod model;
 pub mod platform;
 pub mod reference;
 pub mod train;
+
 pub use error::{Error, Result};

@@ -355,3 +355,57 @@ fn a_large_vocabulary_is_scored_in_chunks() {
         assert_near(&format!("mean logit {row}"), stats[4 * row as usize + 1].into(), mean, 1e-5);
     }
 }
+
+fn load(gpu: &Gpu, folder: &RandomLlama) -> Model {
+    block_on(async {
+        let config = Model::config(folder).await?;
+        Model::load(gpu, folder, config, 64, gpu.max_tensor_bytes(), &mut |_| {}).await
+    })
+    .expect("the model loads")
+}
+
+const SMALL: Sizes = Sizes { vocab: 40, hidden: 16, inner: 24, layers: 2, heads: 2 };
+
+/// As transformers 5 does it, for a config that ties the head while the file holds another one.
+#[test]
+fn a_stored_head_that_differs_from_a_tied_embedding_is_used() {
+    let gpu = gpu();
+    let untied = RandomLlama::new(SMALL);
+    let mut tied = RandomLlama::new(SMALL);
+    let config = String::from_utf8(tied.config).expect("JSON");
+    tied.config = config.replace("\"tie_word_embeddings\":false", "\"tie_word_embeddings\":true").into_bytes();
+    assert_ne!(tied.config, untied.config, "the config was changed");
+    let pair = TokenPair {
+        row: 0,
+        prompt_len: 2,
+        untruncated: [5, 4],
+        chosen: vec![1, 2, 3, 4, 5],
+        rejected: vec![1, 2, 7, 8],
+    };
+    let scores = [&untied, &tied].map(|folder| {
+        let model = load(&gpu, folder);
+        let pairs = std::slice::from_ref(&pair);
+        let scorer = Scorer::new(&gpu, &model, None, pairs, 1).expect("the batch fits");
+        block_on(scorer.score(pairs, None, &mut |_| true)).expect("scoring works")
+    });
+    assert_eq!(scores[0], scores[1], "the same head");
+}
+
+/// An empty prompt without BOS and one-token answers: TRL's numbers are ln 2 and zeros.
+#[test]
+fn a_batch_in_which_nothing_is_scored_trains_nothing() {
+    let gpu = gpu();
+    let model = load(&gpu, &RandomLlama::new(SMALL));
+    let pair = TokenPair { row: 0, prompt_len: 0, untruncated: [1, 1], chosen: vec![1], rejected: vec![2] };
+    let config =
+        TrainConfig::from_map(&Map::from_iter([("max_steps".to_owned(), json!(1))]), "test").expect("settings");
+    let settings = AdapterSettings::new(config.adapter("random"), &model.config).expect("the targets exist");
+    let adapter = Adapter::new(&gpu, &model.config, settings);
+    let mut trainer = Trainer::new(&gpu, &model, config, adapter, vec![pair], vec![[0.0; 2]]).expect("the run fits");
+    let metrics = block_on(trainer.step()).expect("the step is finite");
+    assert_near("loss", metrics["loss"].as_f64().expect("a number"), 2f64.ln(), 1e-6);
+    for key in ["grad_norm", "logps/chosen", "rewards/margins", "logits/chosen", "entropy", "mean_token_accuracy"] {
+        assert_eq!(metrics[key], json!(0.0), "{key}");
+    }
+    assert_eq!(metrics["num_tokens"], json!(2.0), "both tokens are counted");
+}

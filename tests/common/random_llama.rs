@@ -21,7 +21,7 @@ pub(crate) struct Sizes {
 
 /// A model folder in memory.
 pub(crate) struct RandomLlama {
-    config: Vec<u8>,
+    pub(crate) config: Vec<u8>,
     weights: Vec<u8>,
 }
 
