@@ -43,7 +43,7 @@ async fn run() -> Result<()> {
     let folder = RandomLlama::new(Sizes { vocab: 8192, hidden: 256, inner: 2048, layers: 6, heads: 8 });
     let config = Model::config(&folder).await?;
     let bytes = Model::weight_bytes(&folder, &config).await?;
-    let model = Model::load(&gpu, &folder, config, TOKENS, gpu.max_tensor_bytes(), &mut |_| {}).await?;
+    let model = Model::load(&gpu, &folder, config, TOKENS, gpu.max_tensor_bytes(), &mut |_| true).await?;
     for (what, prompt_len) in [("half of each sequence is the prompt", TOKENS / 2), ("no shared prompt", 1)] {
         let pairs = random_pairs(prompt_len, model.config.vocab_size);
         let tokens_per_second = train(&gpu, &model, bytes, pairs).await?;

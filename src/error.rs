@@ -13,9 +13,23 @@ pub type Result<T> = std::result::Result<T, Error>;
 pub enum Error {
     /// A file, a setting or a text that cannot be used as it is.
     Input(Box<InputError>),
-    /// The GPU or its driver is missing, too small, lost, or out of memory.
+    /// The GPU or its driver is missing, too small, or refuses a command.
     Device {
         /// What happened.
+        what: String,
+        /// What to do about it.
+        fix: String,
+    },
+    /// The GPU has no memory left for what was asked of it.
+    OutOfMemory {
+        /// What was asked for.
+        what: String,
+        /// What would make it fit.
+        fix: String,
+    },
+    /// The device is gone: the driver reset, or the GPU was taken away.
+    DeviceLost {
+        /// Why, as far as the driver says.
         what: String,
         /// What to do about it.
         fix: String,
@@ -59,7 +73,9 @@ impl fmt::Display for Error {
         match self {
             Self::Input(e) if e.at.is_empty() => write!(f, "{}. {}.", e.what, e.fix),
             Self::Input(e) => write!(f, "{}. {}. [{}]", e.what, e.fix, e.at),
-            Self::Device { what, fix } => write!(f, "{what}. {fix}."),
+            Self::Device { what, fix } | Self::OutOfMemory { what, fix } | Self::DeviceLost { what, fix } => {
+                write!(f, "{what}. {fix}.")
+            }
             Self::Diverged { step, what } => write!(
                 f,
                 "Step {step} was not finite ({what}). The adapter of the last good step is kept. \

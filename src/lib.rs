@@ -11,12 +11,15 @@
 //!
 //! The way in is [`train::Trainer`]: a value that takes one optimiser step at a time.
 
+pub mod app;
 pub mod data;
 pub mod doctor;
+pub mod engine;
 pub mod error;
 pub mod files;
 pub mod gpu;
 pub mod kernels;
+pub mod link;
 pub mod model;
 pub mod platform;
 pub mod reference;

@@ -51,7 +51,7 @@ impl Case {
         let folder = DiskFolder::open(&dir.join("model")).expect("the fixture is there");
         let model = block_on(async {
             let config = Model::config(&folder).await?;
-            Model::load(gpu, &folder, config, 512, max_block_bytes, &mut |_| {}).await
+            Model::load(gpu, &folder, config, 512, max_block_bytes, &mut |_| true).await
         })
         .expect("the model loads");
         let tokenizer = block_on(Tokenizer::open(&folder)).expect("the tokenizer loads");
@@ -324,7 +324,7 @@ fn a_large_vocabulary_is_scored_in_chunks() {
     let folder = RandomLlama::new(Sizes { vocab: 151_936, hidden: 64, inner: 64, layers: 1, heads: 1 });
     let model = block_on(async {
         let config = Model::config(&folder).await?;
-        Model::load(&gpu, &folder, config, 1025, 16 << 20, &mut |_| {}).await
+        Model::load(&gpu, &folder, config, 1025, 16 << 20, &mut |_| true).await
     })
     .expect("the model loads");
     let ids: Vec<u32> = (0..1025).map(|i| (i * 7919) % 151_936).collect();
@@ -359,7 +359,7 @@ fn a_large_vocabulary_is_scored_in_chunks() {
 fn load(gpu: &Gpu, folder: &RandomLlama) -> Model {
     block_on(async {
         let config = Model::config(folder).await?;
-        Model::load(gpu, folder, config, 64, gpu.max_tensor_bytes(), &mut |_| {}).await
+        Model::load(gpu, folder, config, 64, gpu.max_tensor_bytes(), &mut |_| true).await
     })
     .expect("the model loads")
 }

@@ -20,7 +20,10 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("train", &["model", "data", "files", "kernels", "gpu", "platform", "error"]),
     ("engine", &["train", "model", "data", "files", "gpu", "platform", "doctor", "error"]),
     ("link", &["engine", "platform", "error"]),
-    ("app", &["engine::protocol", "link", "platform", "error"]),
+    (
+        "app",
+        &["engine::protocol", "engine::presets", "engine::stats", "engine::warnings", "link", "platform", "error"],
+    ),
 ];
 
 /// Places that put the layers together and may see all of them.
@@ -38,7 +41,7 @@ const CONFINED: &[(&str, &[&str], &str)] = &[
 const NATIVE: &[(&str, &[&str], &str)] = &[
     (
         "std::fs",
-        &["src/platform/native.rs", "src/main.rs", "src/cli/"],
+        &["src/platform/native.rs", "src/platform/native_app.rs", "src/main.rs", "src/cli/"],
         "files come through platform::{ByteSource, Folder}",
     ),
     ("std::time::Instant", PLATFORM_SIDE, "the clock is the platform's; this one panics in the browser"),

@@ -37,10 +37,22 @@ pub(super) enum Command {
     Merge(MergeArgs),
     /// Check the GPU: every kernel against its CPU twin, and its speed
     Doctor(DoctorArgs),
+    /// Open the app, as no command does where there is a display
+    App(AppArgs),
+}
+
+/// `pairtune app`
+#[derive(Debug, Default, Args)]
+pub(super) struct AppArgs {
+    /// Folder of runs and kept models, instead of the system's place
+    #[arg(long, value_name = "FOLDER")]
+    pub(super) data_dir: Option<PathBuf>,
+    #[command(flatten)]
+    pub(super) gpu: GpuArgs,
 }
 
 /// Which GPU to use.
-#[derive(Debug, Args)]
+#[derive(Debug, Default, Args)]
 pub(super) struct GpuArgs {
     /// Part of the name of the GPU to use (or PAIRTUNE_ADAPTER)
     #[arg(long, value_name = "SUBSTRING")]

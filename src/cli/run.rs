@@ -16,25 +16,38 @@ use pairtune::platform::native::{DiskFolder, FileSource, seconds};
 use pairtune::{Error, Result};
 use serde_json::json;
 
-use super::args::{Cli, Command};
+use super::args::{AppArgs, Cli, Command};
 use super::output::Output;
 
 /// Exit code of a run that was interrupted, as shells count it: 128 + SIGINT.
 pub(super) const INTERRUPTED: u8 = 130;
 
-/// Parses the command line and runs the command; every error ends here.
-pub(crate) fn main() -> ExitCode {
+/// Opens the app on a store, with an adapter's name.
+type OpenWindow = fn(String, Option<String>) -> Result<()>;
+
+/// Parses the command line and runs the command, or opens the app; every error ends here.
+pub(crate) fn main(open_window: OpenWindow) -> ExitCode {
     let cli = Cli::parse();
     // Drivers and wgpu are chatty below errors; our own log begins at warnings.
     let filter = env_logger::Env::default().default_filter_or("warn,wgpu_core=error,wgpu_hal=error,naga=error");
     env_logger::Builder::from_env(filter).init();
-    let Some(command) = cli.command else {
-        return match Cli::command().print_long_help() {
-            Ok(()) => ExitCode::SUCCESS,
-            Err(_) => ExitCode::FAILURE,
-        };
+    let command = match cli.command {
+        Some(command) => command,
+        None if has_display() => Command::App(AppArgs::default()),
+        None => {
+            return match Cli::command().print_long_help() {
+                Ok(()) => ExitCode::SUCCESS,
+                Err(_) => ExitCode::FAILURE,
+            };
+        }
     };
-    let (out, result) = pollster::block_on(run(command));
+    let (out, result) = match command {
+        Command::App(args) => {
+            let store = args.data_dir.map(|path| path.display().to_string()).unwrap_or_default();
+            (Output::new(false), open_window(store, args.gpu.choice().name))
+        }
+        command => pollster::block_on(run(command)),
+    };
     let Err(error) = result else { return ExitCode::SUCCESS };
     out.event(&json!({"event": "error", "message": error.to_string()}));
     match error {
@@ -49,10 +62,15 @@ pub(crate) fn main() -> ExitCode {
     }
 }
 
+/// True if a window can be shown: on Linux a session says where.
+fn has_display() -> bool {
+    !cfg!(target_os = "linux") || ["DISPLAY", "WAYLAND_DISPLAY"].iter().any(|name| std::env::var_os(name).is_some())
+}
+
 async fn run(command: Command) -> (Output, Result<()>) {
     let mut out = Output::new(match &command {
         Command::Train(args) => args.json,
-        Command::Score(_) | Command::Generate(_) | Command::Merge(_) | Command::Doctor(_) => false,
+        _ => false,
     });
     let result = match command {
         Command::Train(args) => super::train::train(&args, &mut out).await,
@@ -60,6 +78,7 @@ async fn run(command: Command) -> (Output, Result<()>) {
         Command::Generate(args) => super::generate::generate(&args, &mut out).await,
         Command::Merge(args) => super::merge::merge(&args, &mut out).await,
         Command::Doctor(args) => super::doctor::doctor(&args, &mut out).await,
+        Command::App(_) => Ok(()),
     };
     out.end();
     (out, result)
@@ -98,6 +117,7 @@ impl ModelFolder {
         let config = self.config.clone();
         let model = Model::load(gpu, &self.folder, config, positions, gpu.max_tensor_bytes(), &mut |done| {
             out.advance(done, total, "");
+            true
         })
         .await;
         out.end();

@@ -10,7 +10,7 @@ use pairtune::data::{Record, TokenPair, split_by_prompt, tokenize};
 use pairtune::files;
 use pairtune::gpu::Gpu;
 use pairtune::model::{Adapter, AdapterSettings, Model, fresh};
-use pairtune::platform::native::{DiskFolder, FileSource};
+use pairtune::platform::native::{DiskFolder, FileSource, available_memory};
 use pairtune::platform::{Folder as _, read_all};
 use pairtune::train::{
     Checkpoint, Metrics, PairLogps, Place, Reference as ReferenceKind, ReferenceKey, Scorer, TrainConfig, Trainer,
@@ -387,14 +387,6 @@ fn memory_limit(gib: Option<f64>, gpu: &Gpu) -> Result<Option<u64>> {
         None if gpu.report().device_type == "Cpu" => Ok(available_memory()),
         None => Ok(None),
     }
-}
-
-/// `MemAvailable` of Linux, in bytes.
-fn available_memory() -> Option<u64> {
-    let text = std::fs::read_to_string("/proc/meminfo").ok()?;
-    let line = text.lines().find_map(|line| line.strip_prefix("MemAvailable:"))?;
-    let kib: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
-    Some(kib * 1024)
 }
 
 /// Everything that decides what an adapter computes, for the hash of the reference.

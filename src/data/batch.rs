@@ -67,9 +67,7 @@ pub fn tokenize(records: &[Record], tokenizer: &Tokenizer, max_length: usize) ->
     for record in records {
         match tokenize_record(record, tokenizer, max_length)? {
             Ok(pair) => tokenized.pairs.push(pair),
-            Err((prompt_len, reason)) => {
-                tokenized.dropped.push(Dropped { row: record.row, line: record.line, prompt_len, reason });
-            }
+            Err(dropped) => tokenized.dropped.push(dropped),
         }
     }
     if tokenized.pairs.is_empty() {
@@ -78,7 +76,18 @@ pub fn tokenize(records: &[Record], tokenizer: &Tokenizer, max_length: usize) ->
     Ok(tokenized)
 }
 
-fn tokenize_record(
+/// Tokenises one record, as [`tokenize`] does; the inner error says why the pair is left out.
+pub fn tokenize_record(
+    record: &Record,
+    tokenizer: &Tokenizer,
+    max_length: usize,
+) -> Result<std::result::Result<TokenPair, Dropped>> {
+    let (row, line) = (record.row, record.line);
+    let tokens = tokens_of(record, tokenizer, max_length)?;
+    Ok(tokens.map_err(|(prompt_len, reason)| Dropped { row, line, prompt_len, reason }))
+}
+
+fn tokens_of(
     record: &Record,
     tokenizer: &Tokenizer,
     max_length: usize,
@@ -140,7 +149,8 @@ fn common_prefix(a: &[u32], b: &[u32]) -> usize {
     a.iter().zip(b).take_while(|(a, b)| a == b).count()
 }
 
-fn none_left(dropped: &[Dropped], max_length: usize) -> Error {
+/// The error of pairs of which none can be trained on, with counts.
+pub fn none_left(dropped: &[Dropped], max_length: usize) -> Error {
     let failed = dropped.iter().find_map(|pair| match &pair.reason {
         DropReason::Template(message) => Some((pair.line, message)),
         DropReason::PromptTooLong | DropReason::Empty => None,
@@ -205,6 +215,20 @@ pub fn micro_batches(order: &[usize], batch_size: usize, accumulation: usize) ->
 /// About `eval_split` (0 or more, below 1) of the records are for evaluation, chosen by `seed`; at least one prompt if
 /// it is above 0 and there are two, and never all.
 pub fn split_by_prompt(records: Vec<Record>, eval_split: f64, seed: u64) -> Result<(Vec<Record>, Vec<Record>)> {
+    let for_eval = held_out_rows(records.iter(), eval_split, seed)?;
+    let (mut train, mut eval) = (Vec::new(), Vec::new());
+    for (i, record) in records.into_iter().enumerate() {
+        if for_eval.contains(&i) { eval.push(record) } else { train.push(record) }
+    }
+    Ok((train, eval))
+}
+
+/// The places of the records that [`split_by_prompt`] takes for evaluation.
+pub fn held_out_rows<'a>(
+    records: impl Iterator<Item = &'a Record>,
+    eval_split: f64,
+    seed: u64,
+) -> Result<BTreeSet<usize>> {
     if !(0.0..1.0).contains(&eval_split) {
         return Err(Error::input(
             format!("eval_split is {eval_split}"),
@@ -214,7 +238,9 @@ pub fn split_by_prompt(records: Vec<Record>, eval_split: f64, seed: u64) -> Resu
     }
     let mut groups: Vec<Vec<usize>> = Vec::new();
     let mut group_of: HashMap<String, usize> = HashMap::new();
-    for (i, record) in records.iter().enumerate() {
+    let mut n_records = 0;
+    for (i, record) in records.enumerate() {
+        n_records += 1;
         let group = *group_of.entry(prompt_key(&record.prompt)).or_insert(groups.len());
         match groups.get_mut(group) {
             Some(members) => members.push(i),
@@ -222,7 +248,7 @@ pub fn split_by_prompt(records: Vec<Record>, eval_split: f64, seed: u64) -> Resu
         }
     }
     groups.shuffle(&mut ChaCha8Rng::seed_from_u64(seed));
-    let wanted = (records.len() as f64 * eval_split).round().max(if eval_split > 0.0 { 1.0 } else { 0.0 }) as usize;
+    let wanted = (n_records as f64 * eval_split).round().max(if eval_split > 0.0 { 1.0 } else { 0.0 }) as usize;
     let mut for_eval: BTreeSet<usize> = BTreeSet::new();
     // The first group always stays in training.
     for members in groups.iter().skip(1) {
@@ -231,11 +257,7 @@ pub fn split_by_prompt(records: Vec<Record>, eval_split: f64, seed: u64) -> Resu
         }
         for_eval.extend(members);
     }
-    let (mut train, mut eval) = (Vec::new(), Vec::new());
-    for (i, record) in records.into_iter().enumerate() {
-        if for_eval.contains(&i) { eval.push(record) } else { train.push(record) }
-    }
-    Ok((train, eval))
+    Ok(for_eval)
 }
 
 fn prompt_key(prompt: &Part) -> String {

@@ -4,14 +4,18 @@
 //! a row that cannot be used is reported with its line and never stops the others.
 
 mod batch;
+mod columns;
+mod flags;
 mod record;
 mod template;
 mod tokenizer;
 
 pub use batch::{
-    DropReason, Dropped, Sampling, TokenPair, Tokenized, micro_batches, order, split_by_prompt, steps_per_epoch,
-    tokenize,
+    DropReason, Dropped, Sampling, TokenPair, Tokenized, held_out_rows, micro_batches, none_left, order,
+    split_by_prompt, steps_per_epoch, tokenize, tokenize_record,
 };
+pub use columns::Columns;
+pub use flags::{AuditRow, AuditSummary, Flags, Side, SwapSuspicion, audit, summary, swap_suspicion};
 pub use record::{LineError, Message, PairReader, Part, Record, read_pairs};
 pub use template::ChatTemplate;
 pub use tokenizer::Tokenizer;

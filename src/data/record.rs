@@ -5,6 +5,7 @@ use std::mem::take;
 
 use serde_json::{Map, Value};
 
+use super::columns::Columns;
 use crate::error::{Error, Result};
 
 /// One preference pair; `prompt`, `chosen` and `rejected` are either all text or all messages.
@@ -37,6 +38,44 @@ pub enum Part {
 
 /// One message with all its fields, so that templates see them: `role`, `content`, and others.
 pub type Message = Map<String, Value>;
+
+impl Record {
+    /// The pair as a row of a file, with an explicit prompt.
+    pub fn to_json(&self) -> Value {
+        let part = |part: &Part| match part {
+            Part::Text(text) => Value::from(text.as_str()),
+            Part::Messages(list) => list.iter().cloned().map(Value::Object).collect(),
+        };
+        let mut map = Map::new();
+        for (key, value) in [("prompt", &self.prompt), ("chosen", &self.chosen), ("rejected", &self.rejected)] {
+            map.insert(key.to_owned(), part(value));
+        }
+        if let Some(tools) = &self.tools {
+            map.insert("tools".to_owned(), tools.clone());
+        }
+        if let Some(kwargs) = &self.chat_template_kwargs {
+            map.insert("chat_template_kwargs".to_owned(), Value::Object(kwargs.clone()));
+        }
+        Value::Object(map)
+    }
+}
+
+impl Part {
+    /// The text, or the contents of the messages.
+    pub fn text(&self) -> String {
+        match self {
+            Self::Text(text) => text.clone(),
+            Self::Messages(list) => {
+                let contents = list.iter().map(|message| match message.get("content") {
+                    Some(Value::String(text)) => text.clone(),
+                    Some(other) => other.to_string(),
+                    None => String::new(),
+                });
+                contents.collect::<Vec<_>>().join("\n")
+            }
+        }
+    }
+}
 
 /// A row that cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -80,7 +119,18 @@ pub struct PairReader {
     rows: usize,
     records: Vec<Record>,
     errors: Vec<LineError>,
+    /// Errors that were counted, of which `errors` are the first.
+    n_errors: usize,
+    /// The columns to read; none to take them as they are named.
+    columns: Option<Columns>,
+    /// Bytes of rows that may be kept, and that are.
+    room: u64,
+    kept: u64,
+    beyond: usize,
 }
+
+/// Errors that are kept one by one; more are only counted.
+const MAX_ERRORS: usize = 10_000;
 
 /// Where in a file the reader is.
 #[derive(Clone, Copy)]
@@ -109,7 +159,44 @@ impl PairReader {
             rows: 0,
             records: Vec::new(),
             errors: Vec::new(),
+            n_errors: 0,
+            columns: None,
+            room: u64::MAX,
+            kept: 0,
+            beyond: 0,
         }
+    }
+
+    /// Reads these columns.
+    pub fn with_columns(mut self, columns: Columns) -> Self {
+        self.columns = Some(columns);
+        self
+    }
+
+    /// Keeps usable rows up to so many bytes of the file; later ones are checked and counted, but not kept.
+    pub fn with_room(mut self, bytes: u64) -> Self {
+        self.room = bytes;
+        self
+    }
+
+    /// The usable rows so far.
+    pub fn records(&self) -> &[Record] {
+        &self.records
+    }
+
+    /// Rows so far, blank ones not counted.
+    pub fn rows(&self) -> usize {
+        self.rows
+    }
+
+    /// Rows so far that cannot be used.
+    pub fn n_errors(&self) -> usize {
+        self.n_errors
+    }
+
+    /// Usable rows so far for which there was no room.
+    pub fn beyond(&self) -> usize {
+        self.beyond
     }
 
     /// Takes the next bytes of the file, in chunks of any size; an error says that it is in another format.
@@ -275,9 +362,18 @@ impl PairReader {
         }
         let (row, line) = (self.rows, self.row_line);
         self.rows += 1;
-        match parse_row(bytes, row, line) {
-            Ok(record) => self.records.push(record),
-            Err(Problem { what, fix }) => self.errors.push(LineError { line, what, fix, excerpt: excerpt(bytes) }),
+        match parse_row(bytes, row, line, self.columns.as_ref()) {
+            Ok(_) if self.kept + bytes.len() as u64 > self.room => self.beyond += 1,
+            Ok(record) => {
+                self.kept += bytes.len() as u64;
+                self.records.push(record);
+            }
+            Err(Problem { what, fix }) => {
+                self.n_errors += 1;
+                if self.errors.len() < MAX_ERRORS {
+                    self.errors.push(LineError { line, what, fix, excerpt: excerpt(bytes) });
+                }
+            }
         }
     }
 }
@@ -292,7 +388,12 @@ fn problem<T>(what: impl Into<String>, fix: impl Into<String>) -> std::result::R
     Err(Problem { what: what.into(), fix: fix.into() })
 }
 
-fn parse_row(bytes: &[u8], row: usize, line: usize) -> std::result::Result<Record, Problem> {
+fn parse_row(
+    bytes: &[u8],
+    row: usize,
+    line: usize,
+    columns: Option<&Columns>,
+) -> std::result::Result<Record, Problem> {
     const KEYS: &str =
         "Give it \"prompt\", \"chosen\" and \"rejected\", or \"chosen\" and \"rejected\" with the prompt";
     let Ok(text) = str::from_utf8(bytes) else {
@@ -311,6 +412,9 @@ fn parse_row(bytes: &[u8], row: usize, line: usize) -> std::result::Result<Recor
         }
     };
     let keys = map.keys().cloned().collect::<Vec<_>>().join(", ");
+    if let Some(columns) = columns {
+        columns.rename(&mut map);
+    }
     let mut part = |key: &str| match map.remove(key) {
         None | Some(Value::Null) => Ok(None),
         Some(Value::String(text)) => Ok(Some(Part::Text(text))),

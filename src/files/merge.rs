@@ -1,6 +1,130 @@
-//! A LoRA adapter added to a base weight: W += scale · B A, in the type W is stored in.
+//! A LoRA adapter added to base weights: W += scale · B A, in the type W is stored in, shard by shard as it was.
 
-use super::safetensors::{Dtype, to_f32};
+use std::collections::BTreeMap;
+use std::ops::Range;
+
+use super::adapter::Adapter;
+use super::safetensors::{Dtype, TensorFiles, TensorInfo, to_f32};
+use crate::error::{Error, Result};
+use crate::platform::{ByteSource, Folder, FolderWriter, read_all};
+
+/// Bytes of a tensor that are in memory at a time.
+const SLICE_BYTES: u64 = 32 << 20;
+
+/// Writes the merged model: same files, same tensors, same types. Returns the number of merged weights.
+///
+/// `from` says in errors where the adapter came from; `progress` is told the bytes done and in all, and may stop by
+/// returning false.
+pub async fn merge_model(
+    base: &dyn Folder,
+    adapter: &Adapter,
+    from: &str,
+    to: &mut dyn FolderWriter,
+    progress: &mut dyn FnMut(u64, u64) -> bool,
+) -> Result<usize> {
+    let tensors = TensorFiles::open(base).await?;
+    let modules = adapted(adapter, &tensors, from)?;
+    let sources: Vec<_> = tensors.sources().collect();
+    let total = sources.iter().map(|(source, _)| source.len()).sum();
+    let mut done = 0;
+    for (source, names) in sources {
+        let merged: Vec<(TensorInfo, &str)> = names
+            .iter()
+            .filter_map(|name| modules.get(*name).map(|module| Ok((tensors.info(name)?, module.as_str()))))
+            .collect::<Result<_>>()?;
+        let name = source.name().rsplit(['/', '\\']).next().unwrap_or_default();
+        to.begin(name).await?;
+        // Header and other tensors are copied as they are, so that every offset holds.
+        let mut at = 0;
+        let mut tell = |at: u64| if progress(done + at, total) { Ok(()) } else { Err(Error::Cancelled) };
+        for (info, module) in &merged {
+            copy(source, at..info.begin, to, &mut tell).await?;
+            merge_tensor(source, info, adapter, module, to).await?;
+            at = info.end;
+            tell(at)?;
+        }
+        copy(source, at..source.len(), to, &mut tell).await?;
+        to.end().await?;
+        done += source.len();
+    }
+    for name in base.files().iter().filter(|name| belongs_to_a_model(name)) {
+        to.begin(name).await?;
+        to.write(&read_all(base.open(name)?.as_ref()).await?).await?;
+        to.end().await?;
+    }
+    Ok(modules.len())
+}
+
+/// The stored weight of each adapted module, with the beginning of the adapter's keys for it.
+fn adapted(adapter: &Adapter, tensors: &TensorFiles, from: &str) -> Result<BTreeMap<String, String>> {
+    let mut modules = BTreeMap::new();
+    for (key, a) in &adapter.tensors {
+        let Some(module) = key.strip_suffix(".lora_A.weight") else { continue };
+        let path = module.strip_prefix("base_model.model.").unwrap_or(module);
+        let short = path.strip_prefix("model.").unwrap_or(path);
+        let names = [format!("{path}.weight"), format!("{short}.weight")];
+        let wrong = |what: String| {
+            let fix = "Use the adapter with the base model it was made for";
+            Error::input(what, fix, format!("{from}, tensor {key}"))
+        };
+        let Some(name) = names.into_iter().find(|name| tensors.contains(name)) else {
+            return Err(wrong(format!("The model has no weight {path}.weight to merge this into")));
+        };
+        let shape = tensors.info(&name)?.shape;
+        let b = adapter.tensors.get(&format!("{module}.lora_B.weight"));
+        let product = [b.and_then(|b| b.shape.first()), a.shape.get(1)].map(|n| n.copied().unwrap_or(0));
+        if shape != product || adapter.config.fan_in_fan_out {
+            return Err(wrong(format!("B A has the shape {product:?}, but the weight has {shape:?}")));
+        }
+        modules.insert(name, module.to_owned());
+    }
+    Ok(modules)
+}
+
+/// Reads a weight in slices of whole rows, adds B A, and writes it.
+async fn merge_tensor(
+    source: &dyn ByteSource,
+    info: &TensorInfo,
+    adapter: &Adapter,
+    module: &str,
+    to: &mut dyn FolderWriter,
+) -> Result<()> {
+    let matrix = |side: &str| &adapter.tensors[&format!("{module}.lora_{side}.weight")].data;
+    let (a, b, r) = (matrix("A"), matrix("B"), adapter.config.r);
+    let row_bytes = (a.len() / r * info.dtype.size()) as u64;
+    let step = (SLICE_BYTES / row_bytes).max(1) as usize;
+    let mut at = info.begin;
+    for b in b.chunks(step * r) {
+        let len = (b.len() / r) as u64 * row_bytes;
+        let rows = source.read_at(at, len as usize).await?;
+        to.write(&merge_rows(info.dtype, &rows, a, b, r, adapter.config.scale() as f32)).await?;
+        at += len;
+    }
+    Ok(())
+}
+
+/// Copies a range of a file in slices; `tell` is told the place.
+async fn copy(
+    source: &dyn ByteSource,
+    range: Range<u64>,
+    to: &mut dyn FolderWriter,
+    tell: &mut dyn FnMut(u64) -> Result<()>,
+) -> Result<()> {
+    for at in range.clone().step_by(SLICE_BYTES as usize) {
+        let len = SLICE_BYTES.min(range.end - at);
+        to.write(&source.read_at(at, len as usize).await?).await?;
+        tell(at + len)?;
+    }
+    Ok(())
+}
+
+/// True for the small files that make a model folder whole: configs, tokenizer, template, index, licence.
+fn belongs_to_a_model(name: &str) -> bool {
+    let endings = [".json", ".jinja", ".txt", ".model", ".tiktoken"];
+    let beginnings = ["LICENSE", "NOTICE", "USE_POLICY"];
+    !name.starts_with("adapter_")
+        && (endings.iter().any(|end| name.ends_with(end)) || beginnings.iter().any(|begin| name.starts_with(begin)))
+}
 
 /// Adds `scale · B A` to rows of a weight, given and returned as stored bytes.
 ///

@@ -214,6 +214,11 @@ impl Gpu {
         Ok(bytemuck::pod_collect_to_vec(&view))
     }
 
+    /// Destroys the device, as a driver's reset does: everything on it is lost, and every later read says so.
+    pub fn destroy(&self) {
+        self.device.destroy();
+    }
+
     /// Waits until everything submitted so far has run.
     pub async fn wait(&self) -> Result<()> {
         let word = self.zeros("wait", 1, 1, Dtype::F32);
@@ -337,17 +342,17 @@ fn watch(device: &wgpu::Device, failure: &Arc<Mutex<Option<Error>>>) {
     };
     let lost = failure.clone();
     device.set_device_lost_callback(move |reason, message| {
-        if reason != wgpu::DeviceLostReason::Destroyed {
-            keep(&lost, Error::device(format!("The graphics driver reset ({reason:?}: {message})"), RESTART));
-        }
+        // A device that is dropped at its end is destroyed too; nobody asks about it any more.
+        let what = format!("The graphics driver reset ({reason:?}: {message})");
+        keep(&lost, Error::DeviceLost { what, fix: RESTART.to_owned() });
     });
     let refused = failure.clone();
     device.on_uncaptured_error(Arc::new(move |e: wgpu::Error| {
         let error = match e {
-            wgpu::Error::OutOfMemory { .. } => Error::device(
-                "The GPU ran out of memory",
-                "Lower max_length or per_device_train_batch_size, or switch gradient_checkpointing on",
-            ),
+            wgpu::Error::OutOfMemory { .. } => Error::OutOfMemory {
+                what: "The GPU ran out of memory".to_owned(),
+                fix: "Lower max_length or per_device_train_batch_size, or switch gradient_checkpointing on".to_owned(),
+            },
             e => {
                 Error::device(format!("The GPU refused a command: {e}"), "This is a bug in pairtune: please report it")
             }

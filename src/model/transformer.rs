@@ -55,14 +55,14 @@ impl Model {
 
     /// Reads a model folder onto the device, `positions` rows of the rotary table included.
     ///
-    /// No weight is ever whole in host memory; `progress` is told the bytes read so far.
+    /// No weight is ever whole in host memory; `progress` is told the bytes read so far and may stop by returning false.
     pub async fn load(
         gpu: &Gpu,
         folder: &dyn Folder,
         config: ModelConfig,
         positions: usize,
         max_block_bytes: u64,
-        progress: &mut dyn FnMut(u64),
+        progress: &mut dyn FnMut(u64) -> bool,
     ) -> Result<Self> {
         let files = TensorFiles::open(folder).await?;
         let hash = blake3::Hasher::new();

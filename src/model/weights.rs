@@ -1,6 +1,6 @@
 //! Frozen weights on the device, in the type they are stored in, read from the file in slices.
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::files::{self, ModelConfig, TensorFiles};
 use crate::gpu::{Dtype, Gpu, Tensor};
 
@@ -60,8 +60,8 @@ pub(super) struct Loader<'a> {
     pub(super) hash: blake3::Hasher,
     /// Of the bytes of the last matrix.
     pub(super) last_hash: blake3::Hash,
-    /// Told the bytes read so far.
-    pub(super) progress: &'a mut dyn FnMut(u64),
+    /// Told the bytes read so far; false to stop.
+    pub(super) progress: &'a mut dyn FnMut(u64) -> bool,
     pub(super) done: u64,
 }
 
@@ -86,7 +86,7 @@ impl Loader<'_> {
                 let len = SLICE_BYTES.min(block.bytes() - offset);
                 let bytes = self.files.read(&name, begin + offset, len as usize).await?;
                 hash.update(&bytes);
-                self.take(bytes.len());
+                self.take(bytes.len())?;
                 self.gpu.write_bytes(&block, offset, &bytes);
                 // Writes are staged in host memory until the device has taken them: one slice at a time.
                 self.gpu.wait().await?;
@@ -104,7 +104,7 @@ impl Loader<'_> {
         self.files.expect(&name, &[len])?;
         let values = self.files.read_f32(&name).await?;
         self.hash.update(bytemuck::cast_slice(&values));
-        self.take(4 * values.len());
+        self.take(4 * values.len())?;
         Ok(self.gpu.upload(&name, 1, len as u32, Dtype::F32, &values))
     }
 
@@ -134,9 +134,9 @@ impl Loader<'_> {
         })
     }
 
-    fn take(&mut self, bytes: usize) {
+    fn take(&mut self, bytes: usize) -> Result<()> {
         self.done += bytes as u64;
-        (self.progress)(self.done);
+        if (self.progress)(self.done) { Ok(()) } else { Err(Error::Cancelled) }
     }
 }
 

@@ -32,6 +32,16 @@ pub trait Folder {
     fn open(&self, file: &str) -> Result<Box<dyn ByteSource>>;
 }
 
+/// A folder that is being written, one file at a time.
+pub trait FolderWriter {
+    /// Begins a file; the one before must have ended.
+    fn begin<'a>(&'a mut self, name: &'a str) -> LocalFuture<'a, Result<()>>;
+    /// Appends bytes to it.
+    fn write<'a>(&'a mut self, bytes: &'a [u8]) -> LocalFuture<'a, Result<()>>;
+    /// Ends it: only now does it have its name and its content for good.
+    fn end(&mut self) -> LocalFuture<'_, Result<()>>;
+}
+
 /// Reads a whole (small) file.
 pub async fn read_all(source: &dyn ByteSource) -> Result<Vec<u8>> {
     source.read_at(0, source.len() as usize).await
@@ -63,6 +73,44 @@ impl ByteSource for MemorySource {
             }
         })
     }
+}
+
+/// Files in memory beside each other: the bundled demo, the content of an archive.
+pub struct MemoryFolder {
+    /// What `name()` returns.
+    pub name: String,
+    /// Names and contents.
+    pub files: Vec<(String, Vec<u8>)>,
+}
+
+impl Folder for MemoryFolder {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn files(&self) -> Vec<String> {
+        let mut names: Vec<String> = self.files.iter().map(|(name, _)| name.clone()).collect();
+        names.sort();
+        names
+    }
+
+    fn open(&self, file: &str) -> Result<Box<dyn ByteSource>> {
+        match self.files.iter().find(|(name, _)| name == file) {
+            Some((_, bytes)) => {
+                Ok(Box::new(MemorySource { name: format!("{}/{file}", self.name), bytes: bytes.clone() }))
+            }
+            None => Err(missing_file(&self.name, file, &self.files())),
+        }
+    }
+}
+
+/// The error of a file that a folder lacks.
+pub fn missing_file(folder: &str, file: &str, there: &[String]) -> crate::Error {
+    crate::Error::input(
+        format!("There is no {file}; there is: {}", there.join(", ")),
+        format!("Choose a folder that holds {file}"),
+        folder,
+    )
 }
 
 /// The error of a read beyond the end of a file.

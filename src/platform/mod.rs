@@ -1,10 +1,26 @@
-//! Platform facade: bytes of files, the clock. Knows nothing of the layers above.
+//! Platform facade: bytes of files, the app's storage, the clock, the window. Knows nothing of the layers above.
 //!
-//! The same names exist natively and in the browser; only this file (with `link/`, `main.rs` and `bin/worker.rs`) may
-//! ask which of the two it is.
+//! The same names exist natively and in the browser (`host`); only this file (with `link/`, `main.rs` and
+//! `bin/worker.rs`) may ask which of the two it is.
 
 mod bytes;
 #[cfg(not(target_arch = "wasm32"))]
 pub mod native;
+#[cfg(not(target_arch = "wasm32"))]
+mod native_app;
+mod picked;
+mod types;
+#[cfg(target_arch = "wasm32")]
+pub mod web;
+#[cfg(target_arch = "wasm32")]
+mod web_ui;
 
-pub use bytes::{ByteSource, Folder, LocalFuture, MemorySource, read_all, short_read};
+pub use bytes::{
+    ByteSource, Folder, FolderWriter, LocalFuture, MemoryFolder, MemorySource, missing_file, read_all, short_read,
+};
+#[cfg(not(target_arch = "wasm32"))]
+pub use native as host;
+pub use picked::{FileSet, Pick};
+pub use types::{Environment, FoundModel, NetworkEntry, UiNode, Usage, browser_name, is_storage_full, system_name};
+#[cfg(target_arch = "wasm32")]
+pub use web as host;

@@ -6,7 +6,13 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, OnceLock};
 use std::time::Instant;
 
-use super::bytes::{ByteSource, Folder, LocalFuture, short_read};
+pub use super::native_app::{
+    Cancel, Fetched, PickedFile, Store, StoreWriter, Then, announce, available_memory, claim_gpu, environment,
+    fetch_range, fragment, hidden, keep_awake, mirror, network_ledger, pick, pick_at, reload, save_file, set_fragment,
+    set_title, system_models, unix_seconds, warn_before_leaving, yield_now,
+};
+use super::types::storage_full;
+use super::bytes::{ByteSource, Folder, FolderWriter, LocalFuture, short_read};
 use crate::error::{Error, Result};
 
 /// A file on disk, read by range.
@@ -146,6 +152,36 @@ impl Drop for AtomicFile {
     }
 }
 
+/// Writes files into a folder that exists, each by [`AtomicFile`].
+pub struct DiskWriter {
+    path: PathBuf,
+    file: Option<AtomicFile>,
+}
+
+impl DiskWriter {
+    /// A writer into `path`.
+    pub fn new(path: &Path) -> Self {
+        Self { path: path.to_owned(), file: None }
+    }
+}
+
+impl FolderWriter for DiskWriter {
+    fn begin<'a>(&'a mut self, name: &'a str) -> LocalFuture<'a, Result<()>> {
+        Box::pin(async move {
+            self.file = Some(AtomicFile::create(&self.path.join(name))?);
+            Ok(())
+        })
+    }
+
+    fn write<'a>(&'a mut self, bytes: &'a [u8]) -> LocalFuture<'a, Result<()>> {
+        Box::pin(async move { self.file.as_mut().map_or(Ok(()), |file| file.write(bytes)) })
+    }
+
+    fn end(&mut self) -> LocalFuture<'_, Result<()>> {
+        Box::pin(async move { self.file.take().map_or(Ok(()), AtomicFile::commit) })
+    }
+}
+
 /// Seconds since the first call, for measuring.
 pub fn seconds() -> f64 {
     static START: OnceLock<Instant> = OnceLock::new();
@@ -160,9 +196,11 @@ pub fn make_folder(path: &Path) -> Result<()> {
 /// The error of a failed file operation: `verb` is what was tried.
 pub fn io_error(path: &Path, verb: &str, e: &std::io::Error) -> Error {
     let fix = match e.kind() {
+        std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded => {
+            return storage_full(None, None, path.display().to_string());
+        }
         std::io::ErrorKind::NotFound => "Check the path",
         std::io::ErrorKind::PermissionDenied => "Check the permissions",
-        std::io::ErrorKind::StorageFull => "Free some space",
         _ => "Check the path and the disk",
     };
     Error::input(format!("Could not {verb} it: {e}"), fix, path.display().to_string())

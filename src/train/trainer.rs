@@ -126,6 +126,21 @@ impl<'a> Scorer<'a> {
     }
 }
 
+impl Scorer<'_> {
+    /// Log-probabilities of the scored tokens of one pair's chosen and rejected completion, nats.
+    pub async fn tokens(&self, pair: &TokenPair, adapter: Option<&Adapter>) -> Result<[Vec<f32>; 2]> {
+        let packed = pack(&[pair]);
+        score_batch(self.gpu, self.model, &self.acts, &self.tensors, &packed, adapter).await?;
+        let stats = self.acts.load(self.gpu, &packed).token_stats;
+        let stats = self.gpu.read(&stats).await?;
+        let side = |s: usize| {
+            let [first, end] = packed.ranges[s].map(|at| at as usize);
+            (first..end).map(|token| stats[4 * token]).collect()
+        };
+        Ok([side(0), side(1)])
+    }
+}
+
 async fn score_batch(
     gpu: &Gpu,
     model: &Model,
@@ -240,6 +255,11 @@ impl<'a> Trainer<'a> {
         self.step += 1;
         self.n_tokens += n_tokens;
         Ok(self.named(epoch, learning_rate, &values))
+    }
+
+    /// Rows of the pairs of the next step.
+    pub fn next_rows(&self) -> Vec<usize> {
+        self.next_batches().1.into_iter().flatten().map(|i| self.pairs[i].row).collect()
     }
 
     /// Loss, gradient norm and metrics of the first micro-batch alone, and its gradients; nothing is updated.

@@ -1,0 +1,102 @@
+//! What a panel asks the shell to do. Panels only draw and push actions; the shell carries them out after drawing.
+
+use crate::engine::presets::Preset;
+use crate::engine::protocol::{Command, Settings, Watch};
+use crate::platform::Pick;
+use crate::platform::host::PickedFile;
+
+/// A page, in the order of the rail.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, PartialOrd, Ord)]
+pub(super) enum Step {
+    /// Where one begins.
+    #[default]
+    Start,
+    /// Choose a model.
+    Model,
+    /// Choose and check pairs.
+    Pairs,
+    /// Settings, memory, time.
+    Plan,
+    /// The run.
+    Run,
+    /// Base and tuned beside each other.
+    Compare,
+    /// Write files.
+    Export,
+    /// Stored runs.
+    Runs,
+    /// How it works, keys, network, report.
+    Help,
+}
+
+/// Something for the shell to do.
+#[derive(Debug, Clone)]
+pub(super) enum Action {
+    /// Send a command.
+    Send(Command),
+    /// Send a command with the files that it is about.
+    SendFiles(Command, Vec<PickedFile>),
+    /// Ask a person for files; what was picked is then opened as what it is.
+    Pick(Pick),
+    /// Offer bytes as a file to save.
+    SaveFile {
+        /// The proposed name.
+        name: String,
+        /// The content.
+        bytes: Vec<u8>,
+    },
+    /// Save a file that the engine wrote to the browser's storage as a download.
+    Download {
+        /// Its place in the storage.
+        path: String,
+    },
+    /// Show a page.
+    Go(Step),
+    /// Show the plan with this setting in sight.
+    GoToField(&'static str),
+    /// Put text on the clipboard, and say so.
+    Copy(String),
+    /// Open an address in the browser.
+    OpenUrl(String),
+    /// Replace the edited settings.
+    EditSettings(Settings),
+    /// Replace the edited settings by a preset's.
+    UsePreset(Preset),
+    /// Replace how a run is watched.
+    EditWatch(Watch),
+    /// Name the next run.
+    EditName(String),
+    /// Bytes that a run may take, if the person knows better.
+    EditLimit(Option<u64>),
+    /// Open the pairs file once more with these columns.
+    RemapPairs(crate::engine::protocol::Mapping),
+    /// The person agrees to train on the usable rows although others have problems.
+    AcceptProblems(bool),
+    /// Open a model folder that was found on this computer.
+    OpenFound(usize),
+    /// Open the demo and start it as soon as it is planned.
+    Demo,
+    /// Begin a run with what is open and edited.
+    Start,
+    /// Take the settings of a run into the plan.
+    UseSettings {
+        /// Its settings.
+        settings: Settings,
+        /// How it was watched.
+        watch: Watch,
+        /// What to call the next run.
+        name: String,
+    },
+    /// Hide a warning of the run, by its index.
+    DismissWarning(usize),
+    /// Take the ended run off the run page.
+    CloseRun,
+    /// Drop a refusal that was read.
+    DismissProblem(crate::engine::protocol::Subject),
+    /// Show a short message.
+    Toast(String),
+    /// Load the page anew, in the browser.
+    Reload,
+    /// End the engine and start another.
+    RestartEngine,
+}

@@ -1,0 +1,89 @@
+//! What files are good for, by their names, before anybody has read them.
+
+use std::path::Path;
+
+use eframe::egui::HoveredFile;
+
+use super::text;
+use crate::platform::Pick;
+use crate::platform::host::{self, PickedFile};
+
+/// What dropping files would do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Drop {
+    /// They are opened as if they had been picked for this.
+    Pick(Pick),
+    /// Nothing; the text says why and what would work.
+    Unknown(String),
+}
+
+/// What dropping files of these names would do.
+pub(super) fn kind(names: &[String]) -> Drop {
+    let names: Vec<String> = names.iter().map(|name| name.to_lowercase()).collect();
+    let any = |endings: &[&str]| names.iter().any(|name| endings.iter().any(|ending| name.ends_with(ending)));
+    let is_config = |name: &String| ["config.json", "tokenizer.json", "tokenizer_config.json"].contains(&name.as_str());
+    if any(&["adapter_config.json", "adapter_model.safetensors"]) {
+        return Drop::Unknown(text::NO_ADAPTERS.to_owned());
+    }
+    if any(&[".safetensors"]) || names.iter().any(is_config) {
+        return Drop::Pick(Pick::ModelFiles);
+    }
+    match names.as_slice() {
+        [] => Drop::Unknown(text::EMPTY_FOLDER.to_owned()),
+        _ if any(&[".gguf"]) => Drop::Unknown(text::NO_GGUF.to_owned()),
+        _ if any(&[".bin", ".pt", ".pth", ".ckpt"]) => Drop::Unknown(text::NO_PICKLE.to_owned()),
+        _ if any(&[".parquet", ".csv", ".tsv", ".xlsx", ".arrow"]) => Drop::Unknown(text::NO_TABLES.to_owned()),
+        [name] if name.ends_with(".zip") || name.ends_with(".run") => Drop::Pick(Pick::Archive),
+        [name] if name.ends_with("settings.json") => Drop::Pick(Pick::Settings),
+        [name] if [".jsonl", ".ndjson", ".json"].iter().any(|ending| name.ends_with(ending)) => {
+            Drop::Pick(Pick::PairsFile)
+        }
+        [name] => Drop::Unknown(text::unknown_file(name)),
+        _ => Drop::Unknown(text::MANY_FILES.to_owned()),
+    }
+}
+
+/// What dropping files that hover now would do: by their paths, or by their kinds where the browser hides the names.
+pub(super) fn hovered(files: &[HoveredFile]) -> Drop {
+    let paths: Option<Vec<&Path>> = files.iter().map(|file| file.path.as_deref()).collect();
+    if let Some(paths) = paths {
+        let names: Vec<String> = paths.iter().flat_map(|path| open_path(path)).map(|file| file.name()).collect();
+        return kind(&names);
+    }
+    match files {
+        [file] if file.mime.contains("zip") => Drop::Pick(Pick::Archive),
+        [file] if file.mime.contains("json") => Drop::Pick(Pick::PairsFile),
+        [file] if file.mime.is_empty() => Drop::Pick(Pick::PairsFile),
+        [file] => Drop::Unknown(text::unknown_file(&file.mime)),
+        _ => Drop::Pick(Pick::ModelFiles),
+    }
+}
+
+/// What is at `path`: a file by itself, or all that is directly in a folder.
+pub(super) fn open_path(path: &Path) -> Vec<PickedFile> {
+    let inside = host::pick_at(&path.display().to_string());
+    if !inside.is_empty() {
+        return inside;
+    }
+    let (Some(folder), Some(name)) = (path.parent(), path.file_name()) else { return Vec::new() };
+    let beside = host::pick_at(&folder.display().to_string());
+    beside.into_iter().filter(|file| file.name() == name.to_string_lossy()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_tell_what_files_are_for() {
+        let of = |names: &[&str]| kind(&names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>());
+        assert_eq!(of(&["config.json", "model.safetensors"]), Drop::Pick(Pick::ModelFiles), "a model");
+        assert_eq!(of(&["tone.JSONL"]), Drop::Pick(Pick::PairsFile), "pairs");
+        assert_eq!(of(&["tone.run.zip"]), Drop::Pick(Pick::Archive), "an archive");
+        assert_eq!(of(&["a settings.json"]), Drop::Pick(Pick::Settings), "settings");
+        for bad in ["m.gguf", "m.bin", "a.parquet", "a.png", "adapter_config.json"] {
+            assert!(matches!(of(&[bad]), Drop::Unknown(_)), "{bad} is not taken");
+        }
+        assert!(matches!(of(&[]), Drop::Unknown(_)), "nothing");
+    }
+}

@@ -1,0 +1,298 @@
+//! The page that writes files: which adapter, how strong, in which shapes, where to; and what came of it.
+
+use std::collections::BTreeSet;
+
+use eframe::egui::{self, RichText, TextEdit, Ui};
+
+use super::actions::{Action, Step};
+use super::compare_ui::{comparable_ui, strength_ui};
+use super::run_ui::{beta, name_of, setting};
+use super::state::{RunState, State};
+use super::text::{self, export as words, run as run_words};
+use super::widgets::{
+    Tone, card, heading, marked, mono, page_title, primary_button, problem_card, progress_bar, small, tabs, text_box,
+    titled_card, tone_card, weak,
+};
+use crate::engine::protocol::{Command, ExportKind, ExportRequest, Exported, RunRecord, Subject, WhichAdapter};
+
+/// All kinds, the smallest first.
+const KINDS: [ExportKind; 4] = [ExportKind::Adapter, ExportKind::Metrics, ExportKind::Archive, ExportKind::Merged];
+
+/// What this page remembers.
+#[derive(Debug)]
+pub(super) struct ExportView {
+    /// The run that the rest is about.
+    run_id: String,
+    which: WhichAdapter,
+    /// Percent.
+    strength: u32,
+    kinds: BTreeSet<ExportKind>,
+    folder: String,
+    card: String,
+    preview: bool,
+}
+
+impl Default for ExportView {
+    fn default() -> Self {
+        Self {
+            run_id: String::new(),
+            which: WhichAdapter::Best,
+            strength: 100,
+            kinds: BTreeSet::from([ExportKind::Adapter]),
+            folder: String::new(),
+            card: String::new(),
+            preview: false,
+        }
+    }
+}
+
+impl ExportView {
+    fn follow(&mut self, state: &State, run: &RunState) {
+        let record = &run.info.record;
+        if self.run_id == record.run_id {
+            return;
+        }
+        self.run_id.clone_from(&record.run_id);
+        self.which = if record.best_step.is_some() { WhichAdapter::Best } else { WhichAdapter::Last };
+        self.card = model_card(record);
+        let home = state.ready().map_or("", |ready| ready.storage.as_str());
+        if !state.in_browser && !home.is_empty() {
+            self.folder = format!("{}/exports/{}", home.trim_end_matches('/'), text::file_name(&record.name));
+        }
+    }
+}
+
+/// Draws the page.
+pub(super) fn export_ui(ui: &mut Ui, state: &State, view: &mut ExportView, actions: &mut Vec<Action>) {
+    page_title(ui, text::step_name(Step::Export), words::SUBTITLE);
+    let Some(run) = &state.run else {
+        return titled_card(ui, words::EMPTY_TITLE, |ui| {
+            weak(ui, text::compare::EMPTY_TEXT);
+            if ui.button(text::step_name(Step::Runs)).clicked() {
+                actions.push(Action::Go(Step::Runs));
+            }
+        });
+    };
+    // A run that cannot be saved may be written to files before it ends.
+    if run.storage_full.is_none() && !comparable_ui(ui, run, actions) {
+        return;
+    }
+    view.follow(state, run);
+    ui.label(RichText::new(&run.info.record.name).strong());
+    which_ui(ui, &run.info.record, view);
+    what_ui(ui, state, run, view);
+    if view.kinds.iter().any(|kind| matches!(kind, ExportKind::Adapter | ExportKind::Merged)) {
+        card_ui(ui, &run.info.record, view);
+    }
+    where_ui(ui, state, run, view, actions);
+    if let Some(problem) = &state.export_problem {
+        problem_card(ui, Tone::Bad, words::FAILED, problem, |ui| {
+            if ui.button(words::AGAIN).clicked() {
+                actions.push(Action::DismissProblem(Subject::Export));
+                write(run, view, actions);
+            }
+        });
+    }
+    let written = state.exported.as_ref().filter(|(run_id, _)| *run_id == run.info.record.run_id);
+    if let Some((_, files)) = written {
+        done_ui(ui, state, files, actions);
+    }
+}
+
+fn which_ui(ui: &mut Ui, record: &RunRecord, view: &mut ExportView) {
+    titled_card(ui, words::WHICH, |ui| {
+        ui.horizontal_wrapped(|ui| {
+            if let Some(step) = record.best_step {
+                ui.radio_value(&mut view.which, WhichAdapter::Best, words::best(step));
+            }
+            ui.radio_value(&mut view.which, WhichAdapter::Last, words::last(record.step));
+        });
+        ui.horizontal_wrapped(|ui| {
+            strength_ui(ui, &mut view.strength);
+            if view.strength != 100 {
+                small(ui, words::STRENGTH_NOTE);
+            }
+        });
+    });
+}
+
+fn what_ui(ui: &mut Ui, state: &State, run: &RunState, view: &mut ExportView) {
+    titled_card(ui, words::WHAT, |ui| {
+        egui::Grid::new("export kinds").num_columns(3).spacing([24.0, 10.0]).show(ui, |ui| {
+            for kind in KINDS {
+                let mut wanted = view.kinds.contains(&kind);
+                if ui.checkbox(&mut wanted, words::kind(kind)).changed() {
+                    if wanted {
+                        view.kinds.insert(kind);
+                    } else {
+                        view.kinds.remove(&kind);
+                    }
+                }
+                mono(ui, size(state, run, kind).map_or_else(|| "–".to_owned(), |n| words::about(&text::bytes(n))));
+                small(ui, words::kind_help(kind));
+                ui.end_row();
+            }
+        });
+        if view.kinds.contains(&ExportKind::Adapter) {
+            small(ui, words::OLLAMA);
+        }
+    });
+}
+
+/// About how many bytes a kind takes, before it is written.
+fn size(state: &State, run: &RunState, kind: ExportKind) -> Option<u64> {
+    let planned = state.plan.info.as_ref().map(|plan| plan.checkpoint_bytes);
+    // A checkpoint is the adapter and Adam's two moments of it.
+    let checkpoint = run.saved.map(|saved| saved.bytes).or(planned).filter(|bytes| *bytes > 0);
+    match kind {
+        ExportKind::Adapter => checkpoint.map(|bytes| bytes / 3),
+        ExportKind::Merged => state.open_model().map(|model| model.weight_bytes),
+        ExportKind::Metrics => Some(2_000 + 600 * run.history.len() as u64),
+        ExportKind::Archive => (run.info.record.bytes > 0).then_some(run.info.record.bytes).or(checkpoint),
+    }
+}
+
+fn card_ui(ui: &mut Ui, record: &RunRecord, view: &mut ExportView) {
+    card(ui, |ui| {
+        ui.horizontal_wrapped(|ui| {
+            heading(ui, words::CARD);
+            tabs(ui, &mut view.preview, &[(false, words::EDIT.to_owned()), (true, words::PREVIEW.to_owned())]);
+            if view.card != model_card(record) && ui.button(words::ANEW).clicked() {
+                view.card = model_card(record);
+            }
+        });
+        small(ui, words::CARD_HELP);
+        if view.preview {
+            text_box(ui, |ui| markdown_ui(ui, &view.card));
+        } else {
+            let field = TextEdit::multiline(&mut view.card).desired_rows(6).desired_width(f32::INFINITY);
+            let field = ui.add(field.font(egui::TextStyle::Monospace));
+            name_of(ui, &field, words::CARD);
+        }
+    });
+}
+
+/// The text of the card that is proposed.
+fn model_card(record: &RunRecord) -> String {
+    let mut card = format!(
+        "# {}\n\nA LoRA adapter for {}, tuned by DPO on {} with pairtune.\n\n## Training\n\n- beta {}, rank {}\n- {} steps\n",
+        record.name,
+        record.model_name,
+        record.pairs_name,
+        beta(record),
+        setting(record, "r").unwrap_or(16.0),
+        record.step,
+    );
+    if let Some([before, now]) = record.won {
+        card += &format!(
+            "- held-out pairs won: {} before, {} after ({} pairs; always the longer answer: {})\n",
+            text::percent(before),
+            text::percent(now),
+            record.n_held_out,
+            text::percent(record.longer_wins),
+        );
+    }
+    card
+}
+
+/// Headings, lists and paragraphs; the rest stays as it is written.
+fn markdown_ui(ui: &mut Ui, markdown: &str) {
+    for line in markdown.lines() {
+        let level = line.chars().take_while(|c| *c == '#').count();
+        let body = line.trim_start_matches('#').trim();
+        match level {
+            1 => drop(ui.label(RichText::new(body).size(20.0).strong())),
+            2.. => drop(ui.label(RichText::new(body).heading().strong())),
+            0 if body.is_empty() => ui.add_space(4.0),
+            0 => match body.strip_prefix("- ") {
+                Some(item) => drop(marked(ui, Tone::Neutral, item)),
+                None => drop(ui.add(egui::Label::new(body).wrap())),
+            },
+        }
+    }
+}
+
+fn where_ui(ui: &mut Ui, state: &State, run: &RunState, view: &mut ExportView, actions: &mut Vec<Action>) {
+    titled_card(ui, words::WHERE, |ui| {
+        if state.in_browser {
+            weak(ui, words::DOWNLOADS);
+        } else {
+            ui.horizontal(|ui| {
+                let label = ui.label(words::FOLDER).id;
+                let field = TextEdit::singleline(&mut view.folder).hint_text(words::FOLDER_HINT);
+                ui.add(field.desired_width(f32::INFINITY).font(egui::TextStyle::Monospace)).labelled_by(label);
+            });
+            small(ui, words::FOLDER_HELP);
+        }
+        if state.exporting {
+            weak(ui, words::WRITING);
+            let known = run.progress.as_ref().filter(|(_, progress)| progress.total > 0);
+            let fraction = known.map(|(_, progress)| progress.done as f32 / progress.total as f32);
+            progress_bar(ui, words::WRITING, fraction);
+            if ui.button(run_words::CANCEL).clicked() {
+                actions.push(Action::Send(Command::Cancel));
+            }
+            return;
+        }
+        let missing = match (view.kinds.is_empty(), !state.in_browser && view.folder.trim().is_empty()) {
+            (true, _) => Some(words::CHOOSE),
+            (_, true) => Some(words::NAME_FOLDER),
+            _ => None,
+        };
+        ui.add_enabled_ui(missing.is_none(), |ui| {
+            if primary_button(ui, missing.unwrap_or(words::WRITE)).clicked() {
+                write(run, view, actions);
+            }
+        });
+    });
+}
+
+fn write(run: &RunState, view: &ExportView, actions: &mut Vec<Action>) {
+    actions.push(Action::Send(Command::Export(Box::new(ExportRequest {
+        run_id: run.info.record.run_id.clone(),
+        which: view.which,
+        strength: view.strength as f32 / 100.0,
+        kinds: view.kinds.iter().copied().collect(),
+        folder: view.folder.trim().to_owned(),
+        card: view.card.clone(),
+    }))));
+}
+
+fn done_ui(ui: &mut Ui, state: &State, files: &[Exported], actions: &mut Vec<Action>) {
+    tone_card(ui, Tone::Good, |ui| {
+        heading(ui, words::DONE);
+        for file in files {
+            ui.separator();
+            ui.horizontal_wrapped(|ui| {
+                ui.label(RichText::new(words::kind(file.kind)).strong());
+                mono(ui, text::bytes(file.bytes));
+            });
+            marked(ui, Tone::Good, &file.check);
+            ui.horizontal_wrapped(|ui| {
+                mono(ui, file.path.as_str());
+                let (label, action) = if state.in_browser {
+                    (words::DOWNLOAD, Action::Download { path: file.path.clone() })
+                } else {
+                    (words::COPY_PATH, Action::Copy(file.path.clone()))
+                };
+                let button = ui.small_button(label);
+                name_of(ui, &button, &format!("{label}: {}", words::kind(file.kind)));
+                if button.clicked() {
+                    actions.push(action);
+                }
+            });
+            for snippet in &file.snippets {
+                text_box(ui, |ui| {
+                    ui.horizontal_top(|ui| {
+                        let button = ui.small_button(words::COPY);
+                        name_of(ui, &button, &words::copy_of(snippet));
+                        if button.clicked() {
+                            actions.push(Action::Copy(snippet.clone()));
+                        }
+                        ui.add(egui::Label::new(RichText::new(snippet).monospace()).wrap());
+                    });
+                });
+            }
+        }
+    });
+}

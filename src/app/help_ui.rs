@@ -1,0 +1,135 @@
+//! How it works, keys, what went over the network, the report for a bug, and failures to rehearse.
+
+use eframe::egui::{self, RichText, Ui};
+use egui_extras::{Column, TableBuilder};
+
+use super::actions::Action;
+use super::state::State;
+use super::text;
+use super::theme::GRID;
+use super::widgets::{self, Tone};
+use crate::engine::protocol::{Command, Drill};
+use crate::platform::Environment;
+use crate::platform::host;
+
+/// What this page remembers.
+#[derive(Debug, Default)]
+pub(super) struct HelpView;
+
+/// Draws the page.
+pub(super) fn help_ui(
+    ui: &mut Ui,
+    state: &State,
+    environment: &Environment,
+    _view: &mut HelpView,
+    actions: &mut Vec<Action>,
+) {
+    widgets::page_title(ui, text::HELP_TITLE, "");
+    widgets::titled_card(ui, text::HOW_TITLE, |ui| {
+        for (i, point) in text::HOW.iter().enumerate() {
+            ui.horizontal_top(|ui| {
+                widgets::mono(ui, format!("{}", i + 1));
+                ui.add(egui::Label::new(*point).wrap());
+            });
+        }
+    });
+    widgets::titled_card(ui, text::KEYS_TITLE, |ui| {
+        egui::Grid::new("keys").num_columns(2).spacing([24.0, 6.0]).show(ui, |ui| {
+            for (key, what) in text::KEYS {
+                widgets::mono(ui, key);
+                ui.label(what);
+                ui.end_row();
+            }
+        });
+    });
+    network_ui(ui, state);
+    report_ui(ui, state, environment, actions);
+    drills_ui(ui, state, actions);
+    widgets::titled_card(ui, text::ABOUT_TITLE, |ui| {
+        ui.label(text::ABOUT);
+        widgets::small(ui, text::LICENCES);
+        ui.horizontal_wrapped(|ui| {
+            if widgets::link_button(ui, text::SOURCE_CODE).clicked() {
+                actions.push(Action::OpenUrl(text::SOURCE_URL.to_owned()));
+            }
+        });
+    });
+}
+
+/// Every request, with its size and purpose.
+fn network_ui(ui: &mut Ui, state: &State) {
+    widgets::titled_card(ui, text::NETWORK_TITLE, |ui| {
+        ui.add(egui::Label::new(text::NETWORK_NOTE).wrap());
+        let page = host::network_ledger().into_iter().map(|entry| (entry.url, entry.bytes, entry.purpose));
+        let engine = state.requests.iter().map(|r| (r.url.clone(), r.bytes, r.purpose.clone()));
+        let all: Vec<(String, u64, String)> = page.chain(engine).collect();
+        let bytes: u64 = all.iter().map(|(_, bytes, _)| bytes).sum();
+        widgets::marked(ui, Tone::Good, &text::network_sum(all.len(), bytes));
+        if all.is_empty() {
+            return;
+        }
+        let table = TableBuilder::new(ui)
+            .id_salt("network")
+            .striped(true)
+            .max_scroll_height(260.0)
+            .column(Column::exact(90.0))
+            .column(Column::exact(220.0).clip(true))
+            .column(Column::remainder().clip(true));
+        let table = table.header(22.0, |mut header| {
+            for name in text::NETWORK_COLUMNS {
+                header.col(|ui| {
+                    widgets::small(ui, name);
+                });
+            }
+        });
+        table.body(|body| {
+            body.rows(24.0, all.len(), |mut row| {
+                let (url, bytes, purpose) = &all[row.index()];
+                row.col(|ui| {
+                    widgets::mono(ui, text::bytes(*bytes));
+                });
+                row.col(|ui| {
+                    ui.add(egui::Label::new(purpose).truncate());
+                });
+                row.col(|ui| {
+                    ui.add(egui::Label::new(RichText::new(url).monospace()).truncate());
+                });
+            });
+        });
+    });
+}
+
+/// What to send along with a bug.
+fn report_ui(ui: &mut Ui, state: &State, environment: &Environment, actions: &mut Vec<Action>) {
+    widgets::titled_card(ui, text::REPORT_TITLE, |ui| {
+        let gpu = state.gpu();
+        let report =
+            text::report(environment, gpu.and_then(|gpu| gpu.as_ref().ok()), gpu.and_then(|gpu| gpu.as_ref().err()));
+        widgets::text_box(ui, |ui| {
+            ui.add(egui::Label::new(RichText::new(&report).monospace()).wrap());
+        });
+        if ui.button(text::COPY_REPORT).clicked() {
+            actions.push(Action::Copy(report.clone()));
+        }
+    });
+}
+
+/// Failures on purpose.
+fn drills_ui(ui: &mut Ui, state: &State, actions: &mut Vec<Action>) {
+    widgets::titled_card(ui, text::DRILLS_TITLE, |ui| {
+        ui.add(egui::Label::new(text::DRILLS_NOTE).wrap());
+        ui.add_space(GRID);
+        let usable = state.active_run().is_some();
+        if !usable {
+            widgets::marked(ui, Tone::Neutral, text::DRILLS_NEED_RUN);
+        }
+        let drills = [Drill::DestroyDevice, Drill::OutOfMemory, Drill::Diverge, Drill::FillStorage, Drill::Crash];
+        ui.horizontal_wrapped(|ui| {
+            for (drill, name) in drills.into_iter().zip(text::DRILLS) {
+                if ui.add_enabled(usable, egui::Button::new(name)).clicked() {
+                    actions.push(Action::Send(Command::Drill(drill)));
+                }
+            }
+        });
+    });
+}

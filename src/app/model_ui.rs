@@ -1,0 +1,343 @@
+//! Choose a model: from this computer, from the Hub, the bundled one, or one that was kept.
+
+use eframe::egui::{self, RichText, Ui};
+use egui_extras::{Column, TableBuilder};
+
+use super::actions::{Action, Step};
+use super::frame_ui::name_combo;
+use super::state::{ModelState, State};
+use super::text;
+use super::theme::GRID;
+use super::widgets::{self, Tone};
+use crate::engine::protocol::{Command, ModelInfo, ModelSource, Progress, Subject};
+use crate::platform::Pick;
+
+/// Repositories that are known to be small enough for a browser, proposed for the Hub.
+const PROPOSED_REPOS: [&str; 4] = [
+    "HuggingFaceTB/SmolLM2-135M-Instruct",
+    "HuggingFaceTB/SmolLM2-360M-Instruct",
+    "Qwen/Qwen2.5-0.5B-Instruct",
+    "Qwen/Qwen3-0.6B",
+];
+/// Where repositories are.
+const HUB: &str = "https://huggingface.co";
+/// Weights of this many times their size are needed at least: an estimate from the size on disk alone, before the
+/// model is opened.
+const LEAST_PER_WEIGHT: f64 = 1.3;
+
+/// Where models come from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+enum Source {
+    /// Folders and files.
+    #[default]
+    Computer,
+    /// The Hugging Face Hub.
+    Hub,
+    /// The bundled one.
+    Demo,
+    /// The app's own storage.
+    Kept,
+}
+
+/// What this page remembers.
+#[derive(Debug)]
+pub(super) struct ModelView {
+    source: Source,
+    repo: String,
+    hub: String,
+}
+
+impl Default for ModelView {
+    fn default() -> Self {
+        Self { source: Source::Computer, repo: PROPOSED_REPOS[0].to_owned(), hub: HUB.to_owned() }
+    }
+}
+
+/// Draws the page.
+pub(super) fn model_ui(ui: &mut Ui, state: &State, view: &mut ModelView, actions: &mut Vec<Action>) {
+    widgets::page_title(ui, text::MODEL_TITLE, text::MODEL_SUBTITLE);
+    match &state.model {
+        ModelState::None => {}
+        ModelState::Loading(progress) => loading_ui(ui, progress, actions),
+        ModelState::Open(info) => open_ui(ui, state, info, actions),
+        ModelState::Refused(problem) => {
+            widgets::problem_card(ui, Tone::Bad, text::MODEL_REFUSED, problem, |ui| {
+                if ui.button(text::PICK_OTHER).clicked() {
+                    actions.push(Action::Pick(Pick::ModelFolder));
+                }
+                if ui.button(text::DISMISS).clicked() {
+                    actions.push(Action::DismissProblem(Subject::Model));
+                }
+            });
+        }
+    }
+    widgets::card(ui, |ui| {
+        let title = if state.open_model().is_some() { text::OTHER_MODEL } else { text::CHOOSE_MODEL };
+        widgets::heading(ui, title);
+        let mut sources = vec![(Source::Computer, text::SOURCE_COMPUTER.to_owned())];
+        if state.in_browser {
+            sources.push((Source::Hub, text::SOURCE_HUB.to_owned()));
+        }
+        sources.push((Source::Demo, text::SOURCE_DEMO.to_owned()));
+        if state.in_browser || !state.models.is_empty() {
+            sources.push((Source::Kept, text::source_kept(state.models.len())));
+        }
+        ui.horizontal_wrapped(|ui| {
+            for (source, name) in &sources {
+                if ui.radio(view.source == *source, name).clicked() {
+                    view.source = *source;
+                }
+            }
+        });
+        ui.add_space(GRID);
+        match view.source {
+            Source::Computer => computer_ui(ui, state, actions),
+            Source::Hub => hub_ui(ui, state, view, actions),
+            Source::Demo => demo_ui(ui, actions),
+            Source::Kept => kept_ui(ui, state, actions),
+        }
+    });
+}
+
+fn loading_ui(ui: &mut Ui, progress: &Progress, actions: &mut Vec<Action>) {
+    widgets::titled_card(ui, text::MODEL_LOADING, |ui| {
+        widgets::progress_ui(ui, progress, text::Unit::Bytes);
+        ui.horizontal_wrapped(|ui| {
+            if ui.button(text::CANCEL).clicked() {
+                actions.push(Action::Send(Command::Cancel));
+            }
+            widgets::small(ui, text::CANCEL_NOTE);
+        });
+    });
+}
+
+fn open_ui(ui: &mut Ui, state: &State, info: &ModelInfo, actions: &mut Vec<Action>) {
+    widgets::card(ui, |ui| {
+        ui.horizontal_wrapped(|ui| {
+            widgets::icon(ui, widgets::Icon::Check, Tone::Good);
+            widgets::heading(ui, &info.name);
+            fits_chip(ui, state, info.least_bytes);
+        });
+        widgets::columns(
+            ui,
+            320.0,
+            &mut [
+                &mut |ui| {
+                    widgets::key_value(ui, text::ARCHITECTURE, &info.model_type);
+                    widgets::key_value(ui, text::PARAMETERS, text::parameters(info.parameters));
+                    widgets::key_value(ui, text::WEIGHTS, text::bytes(info.weight_bytes));
+                    widgets::key_value(ui, text::LEAST_MEMORY, text::bytes(info.least_bytes));
+                    let licence = info.licence.as_deref().unwrap_or(text::LICENCE_UNKNOWN);
+                    widgets::key_value(ui, text::LICENCE, licence);
+                },
+                &mut |ui| {
+                    widgets::marked(ui, Tone::Good, &text::layers(info.layers));
+                    widgets::marked(ui, Tone::Good, &text::tokenizer(info.vocab_size));
+                    let (tone, template) = text::chat_template(info.chat_template);
+                    widgets::marked(ui, tone, template);
+                    widgets::marked(ui, Tone::Good, &text::positions(info.max_positions));
+                },
+            ],
+        );
+        ui.add_space(GRID);
+        ui.horizontal_wrapped(|ui| {
+            let next = if state.pairs.info.is_some() { Step::Plan } else { Step::Pairs };
+            if widgets::primary_button(ui, text::next(next)).clicked() {
+                actions.push(Action::Go(next));
+            }
+            let is_kept = matches!(&info.source, ModelSource::Stored { .. } | ModelSource::Demo);
+            if state.in_browser && !is_kept {
+                let label = text::keep(info.weight_bytes, &state.storage);
+                let button = egui::Button::new(if state.keeping_model { text::KEEPING } else { &label });
+                if ui.add_enabled(!state.keeping_model, button).clicked() {
+                    actions.push(Action::Send(Command::KeepModel));
+                }
+                if state.keeping_model && ui.button(text::CANCEL).clicked() {
+                    actions.push(Action::Send(Command::Cancel));
+                }
+            }
+        });
+    });
+}
+
+/// Whether a run fits, as far as can be told from `least` bytes.
+fn fits_chip(ui: &mut Ui, state: &State, least: u64) {
+    match state.memory_limit() {
+        None => {}
+        Some(limit) if least <= limit => {
+            widgets::chip(ui, Tone::Good, text::FITS);
+        }
+        Some(limit) => {
+            widgets::chip(ui, Tone::Bad, &text::needs(least, limit)).on_hover_text(text::NEEDS_WHY);
+        }
+    }
+}
+
+/// A row of a list of models.
+struct Row {
+    name: String,
+    bytes: u64,
+    state: String,
+    licence: String,
+    button: String,
+    action: Action,
+    forget: Option<Action>,
+}
+
+fn list_ui(ui: &mut Ui, state: &State, rows: &[Row], actions: &mut Vec<Action>) {
+    let height = 34.0;
+    let table = TableBuilder::new(ui)
+        .id_salt("models")
+        .striped(true)
+        .vscroll(false)
+        .cell_layout(egui::Layout::left_to_right(egui::Align::Center))
+        .column(Column::remainder().at_least(160.0).clip(true))
+        .column(Column::exact(76.0))
+        .column(Column::exact(140.0))
+        .column(Column::exact(110.0))
+        .column(Column::exact(100.0).clip(true))
+        .column(Column::exact(130.0));
+    let table = table.header(24.0, |mut header| {
+        for name in text::MODEL_COLUMNS {
+            header.col(|ui| {
+                widgets::small(ui, name);
+            });
+        }
+    });
+    table.body(|body| {
+        body.rows(height, rows.len(), |mut table_row| {
+            let row = &rows[table_row.index()];
+            table_row.col(|ui| {
+                ui.add(egui::Label::new(RichText::new(&row.name).strong()).truncate());
+            });
+            table_row.col(|ui| {
+                widgets::mono(ui, text::bytes(row.bytes));
+            });
+            table_row.col(|ui| fits_chip(ui, state, (row.bytes as f64 * LEAST_PER_WEIGHT) as u64));
+            table_row.col(|ui| {
+                widgets::small(ui, &row.state);
+            });
+            table_row.col(|ui| {
+                widgets::small(ui, &row.licence);
+            });
+            table_row.col(|ui| {
+                let response = ui.button(&row.button);
+                ui.ctx().accesskit_node_builder(response.id, |node| node.set_label(text::use_model(&row.name)));
+                if response.clicked() {
+                    actions.push(row.action.clone());
+                }
+                if let Some(forget) = &row.forget {
+                    let response = ui.button(text::FORGET);
+                    ui.ctx().accesskit_node_builder(response.id, |node| node.set_label(text::forget(&row.name)));
+                    if response.clicked() {
+                        actions.push(forget.clone());
+                    }
+                }
+            });
+        });
+    });
+}
+
+fn computer_ui(ui: &mut Ui, state: &State, actions: &mut Vec<Action>) {
+    ui.horizontal_wrapped(|ui| {
+        if widgets::primary_button(ui, text::OPEN_MODEL_FOLDER).clicked() {
+            actions.push(Action::Pick(Pick::ModelFolder));
+        }
+        if ui.button(text::OPEN_MODEL_FILES).clicked() {
+            actions.push(Action::Pick(Pick::ModelFiles));
+        }
+    });
+    widgets::small(ui, text::MODEL_FILES);
+    if !state.found.is_empty() {
+        ui.add_space(GRID);
+        widgets::heading(ui, text::FOUND_HERE);
+        let rows: Vec<Row> = state
+            .found
+            .iter()
+            .enumerate()
+            .map(|(index, found)| Row {
+                name: found.name.clone(),
+                bytes: found.bytes,
+                state: text::ON_DISK.to_owned(),
+                licence: found.licence.clone().unwrap_or_default(),
+                button: text::USE.to_owned(),
+                action: Action::OpenFound(index),
+                forget: None,
+            })
+            .collect();
+        list_ui(ui, state, &rows, actions);
+    } else if !state.in_browser {
+        widgets::small(ui, text::NONE_FOUND);
+    }
+}
+
+fn hub_ui(ui: &mut Ui, state: &State, view: &mut ModelView, actions: &mut Vec<Action>) {
+    ui.horizontal_wrapped(|ui| {
+        let label = ui.label(text::REPOSITORY);
+        ui.add(egui::TextEdit::singleline(&mut view.repo).desired_width(320.0)).labelled_by(label.id);
+        let mut chosen = None;
+        let combo = egui::ComboBox::from_id_salt("repos").selected_text(text::SUGGESTIONS).show_ui(ui, |ui| {
+            for repo in PROPOSED_REPOS {
+                if ui.selectable_label(view.repo == repo, repo).clicked() {
+                    chosen = Some(repo.to_owned());
+                }
+            }
+        });
+        name_combo(ui, &combo.response, text::SUGGESTIONS);
+        if let Some(chosen) = chosen {
+            view.repo = chosen;
+        }
+        let usable = view.repo.trim().split('/').filter(|part| !part.is_empty()).count() == 2;
+        let loading = matches!(state.model, ModelState::Loading(_));
+        let get = ui.add_enabled_ui(usable && !loading, |ui| widgets::primary_button(ui, text::GET)).inner;
+        if get.clicked() {
+            let repo = view.repo.trim().to_owned();
+            actions.push(Action::Send(Command::FetchModel { repo, endpoint: view.hub.clone() }));
+        }
+    });
+    widgets::small(ui, text::HUB_NOTE);
+    egui::CollapsingHeader::new(text::HUB_ADVANCED).id_salt("hub").show(ui, |ui| {
+        ui.horizontal_wrapped(|ui| {
+            let label = ui.label(text::ENDPOINT);
+            ui.add(egui::TextEdit::singleline(&mut view.hub).desired_width(320.0)).labelled_by(label.id);
+        });
+    });
+}
+
+fn demo_ui(ui: &mut Ui, actions: &mut Vec<Action>) {
+    ui.label(text::DEMO_MODEL);
+    if widgets::primary_button(ui, text::OPEN_DEMO).clicked() {
+        actions.push(Action::Send(Command::OpenDemo));
+    }
+}
+
+fn kept_ui(ui: &mut Ui, state: &State, actions: &mut Vec<Action>) {
+    if state.models.is_empty() {
+        widgets::weak(ui, text::NONE_KEPT);
+        return;
+    }
+    let rows: Vec<Row> = state
+        .models
+        .iter()
+        .map(|model| {
+            let name = model.name.clone();
+            let open = Command::OpenModel { source: ModelSource::Stored { name: name.clone() } };
+            let fetch = Command::FetchModel { repo: name.clone(), endpoint: HUB.to_owned() };
+            let (state, button, command) = match model.complete {
+                true => (text::KEPT, text::USE, open),
+                false => (text::PARTLY, text::FETCH_REST, fetch),
+            };
+            Row {
+                name: name.clone(),
+                bytes: model.bytes,
+                state: state.to_owned(),
+                licence: String::new(),
+                button: button.to_owned(),
+                action: Action::Send(command),
+                forget: Some(Action::Send(Command::ForgetModel { name })),
+            }
+        })
+        .collect();
+    list_ui(ui, state, &rows, actions);
+    widgets::small(ui, text::storage_line(&state.storage));
+}

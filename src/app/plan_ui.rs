@@ -1,0 +1,473 @@
+//! Settings of a run, and what it would take: memory, time, disk, and why it cannot begin, if so.
+
+use std::collections::BTreeMap;
+
+use eframe::egui::{self, Align, Color32, CornerRadius, Layout, Rect, RichText, Sense, Stroke, Ui};
+use serde_json::Value;
+
+use super::actions::{Action, Step};
+use super::fields::{self, Kind};
+use super::frame_ui::name_combo;
+use super::state::{Blocked, State, Trial};
+use super::text;
+use super::theme::{self, GRID};
+use super::widgets::{self, Icon, Tone};
+use crate::engine::presets::{Preset, field_help};
+use crate::engine::protocol::{Command, Fix, PlanInfo, Settings, Subject};
+use crate::platform::Pick;
+
+/// What this page remembers.
+#[derive(Debug, Default)]
+pub(super) struct PlanView {
+    /// What is typed and not a value yet, by setting.
+    typed: BTreeMap<&'static str, String>,
+    /// The other settings are in sight.
+    more: bool,
+    /// A field to scroll to and mark.
+    show: Option<&'static str>,
+    /// The limit on memory as it is typed, in GB.
+    limit: Option<String>,
+    /// The watched prompts as they are typed, one to a line.
+    prompts: Option<String>,
+}
+
+impl PlanView {
+    /// Brings a setting into sight when the page is next drawn.
+    pub(super) fn show_field(&mut self, key: &'static str) {
+        self.more |= !fields::FIRST.contains(&key);
+        self.show = Some(key);
+    }
+}
+
+/// Draws the page.
+pub(super) fn plan_ui(ui: &mut Ui, state: &State, view: &mut PlanView, actions: &mut Vec<Action>) {
+    ui.horizontal_wrapped(|ui| {
+        ui.vertical(|ui| widgets::page_title(ui, text::PLAN_TITLE, text::PLAN_SUBTITLE));
+    });
+    if let Some(problem) = &state.plan.problem {
+        widgets::problem_card(ui, Tone::Bad, text::PLAN_REFUSED, problem, |ui| {
+            if ui.button(text::DISMISS).clicked() {
+                actions.push(Action::DismissProblem(Subject::Plan));
+            }
+        });
+    }
+    if let Some(problem) = &state.run_problem {
+        widgets::problem_card(ui, Tone::Bad, text::RUN_REFUSED, problem, |ui| {
+            if ui.button(text::DISMISS).clicked() {
+                actions.push(Action::DismissProblem(Subject::Run));
+            }
+        });
+    }
+    settings_ui(ui, state, view, actions);
+    take_ui(ui, state, view, actions);
+    watch_ui(ui, state, view, actions);
+    start_ui(ui, state, actions);
+}
+
+fn settings_ui(ui: &mut Ui, state: &State, view: &mut PlanView, actions: &mut Vec<Action>) {
+    widgets::card(ui, |ui| {
+        ui.horizontal_wrapped(|ui| {
+            widgets::heading(ui, text::PRESET);
+            for preset in Preset::ALL {
+                let chosen = state.plan.preset == Some(preset);
+                let response = ui.selectable_label(chosen, preset.label()).on_hover_text(preset.purpose());
+                if response.clicked() {
+                    view.typed.clear();
+                    actions.push(Action::UsePreset(preset));
+                }
+            }
+            let purpose = state.plan.preset.map_or(text::OWN_SETTINGS, Preset::purpose);
+            widgets::weak(ui, purpose);
+        });
+        ui.add_space(GRID);
+        let mut edited = None;
+        let first = fields::ALL.iter().filter(|(key, _)| fields::FIRST.contains(key));
+        grid_ui(ui, state, view, first, &mut edited);
+        ui.add_space(GRID);
+        let more = egui::CollapsingHeader::new(text::MORE).id_salt("more").open(view.show.map(|_| view.more));
+        more.show(ui, |ui| {
+            let rest = fields::ALL.iter().filter(|(key, _)| !fields::FIRST.contains(key));
+            grid_ui(ui, state, view, rest, &mut edited);
+        });
+        if let Some(settings) = edited {
+            actions.push(Action::EditSettings(settings));
+        }
+        ui.separator();
+        share_ui(ui, state, actions);
+    });
+}
+
+/// Fields beside each other, as many as there is room for.
+fn grid_ui<'a>(
+    ui: &mut Ui,
+    state: &State,
+    view: &mut PlanView,
+    all: impl Iterator<Item = &'a (&'static str, Kind)>,
+    edited: &mut Option<Settings>,
+) {
+    let all: Vec<_> = all.collect();
+    let n = ((ui.available_width() / 250.0).floor() as usize).clamp(1, 4).min(all.len());
+    for row in all.chunks(n) {
+        ui.columns(n, |columns| {
+            for (ui, (key, kind)) in columns.iter_mut().zip(row) {
+                field_ui(ui, state, view, key, *kind, edited);
+            }
+        });
+    }
+}
+
+/// A setting: name, value, help, and what is wrong with it.
+fn field_ui(
+    ui: &mut Ui,
+    state: &State,
+    view: &mut PlanView,
+    key: &'static str,
+    kind: Kind,
+    edited: &mut Option<Settings>,
+) {
+    let help = field_help(key);
+    let name = help.map_or(key, |help| help.label);
+    let label = ui.horizontal(|ui| {
+        let label = widgets::small(ui, name);
+        widgets::info(ui, name, |ui| {
+            ui.label(RichText::new(name).strong());
+            widgets::small(ui, key);
+            if let Some(help) = help {
+                ui.label(help.what);
+                widgets::weak(ui, text::help_range(help.range));
+                widgets::weak(ui, text::help_low(help.too_low));
+                widgets::weak(ui, text::help_high(help.too_high));
+            }
+        });
+        label
+    });
+    let value = state.plan.value(key);
+    let (response, new) = value_ui(ui, view, key, kind, value, label.inner.id);
+    if let Some(value) = new {
+        *edited = Some(with_setting(state, key, value));
+    }
+    if view.show == Some(key) {
+        response.scroll_to_me(Some(Align::Center));
+        response.request_focus();
+        view.show = None;
+    }
+    if let Some(Err(wrong)) = view.typed.get(key).map(|typed| fields::parsed(kind, typed)) {
+        let color = theme::palette(ui).bad;
+        ui.label(RichText::new(wrong).small().color(color));
+    }
+    ui.add_space(4.0);
+}
+
+/// The control of a setting; a new value comes back when there is one.
+fn value_ui(
+    ui: &mut Ui,
+    view: &mut PlanView,
+    key: &'static str,
+    kind: Kind,
+    value: Option<&Value>,
+    label: egui::Id,
+) -> (egui::Response, Option<Value>) {
+    let now = fields::shown(value);
+    let mut new = None;
+    let response = match kind {
+        Kind::Choice(choices) => {
+            let combo = egui::ComboBox::from_id_salt(key).width(150.0).selected_text(now.clone()).show_ui(ui, |ui| {
+                for choice in choices {
+                    if ui.selectable_label(now == *choice, *choice).clicked() {
+                        new = Some(Value::from(*choice));
+                    }
+                }
+            });
+            let name = field_help(key).map_or(key, |help| help.label);
+            name_combo(ui, &combo.response, name);
+            combo.response
+        }
+        Kind::Switch => {
+            let mut on = value.and_then(Value::as_bool).unwrap_or(false);
+            let response = ui.checkbox(&mut on, text::ON).labelled_by(label);
+            new = response.changed().then(|| Value::from(on));
+            response
+        }
+        _ => {
+            let mut typed = view.typed.get(key).cloned().unwrap_or_else(|| now.clone());
+            let width = ui.available_width().min(190.0);
+            let edit = egui::TextEdit::singleline(&mut typed).desired_width(width).font(egui::TextStyle::Monospace);
+            let response = ui.add(edit).labelled_by(label);
+            if response.changed() {
+                match fields::parsed(kind, &typed) {
+                    Ok(value) => new = Some(value),
+                    Err(_) => {}
+                }
+                view.typed.insert(key, typed);
+            } else if !response.has_focus() && view.typed.get(key).is_some_and(|typed| fields::parsed(kind, typed).is_ok()) {
+                view.typed.remove(key);
+            }
+            response
+        }
+    };
+    (response, new)
+}
+
+/// The edited settings with one changed; the adapter's scale follows its rank, so that the rank alone changes no scale.
+fn with_setting(state: &State, key: &str, value: Value) -> Settings {
+    let mut settings = state.plan.settings.clone();
+    if key == "r" {
+        let number = |key: &str| state.plan.value(key).and_then(Value::as_f64);
+        if let (Some(rank), Some(alpha), Some(new)) = (number("r"), number("lora_alpha"), value.as_f64()) {
+            settings.insert("lora_alpha".to_owned(), Value::from(alpha / rank * new));
+        }
+    }
+    if value.is_null() {
+        settings.shift_remove(key);
+    } else {
+        settings.insert(key.to_owned(), value);
+    }
+    settings
+}
+
+/// Settings to take elsewhere.
+fn share_ui(ui: &mut Ui, state: &State, actions: &mut Vec<Action>) {
+    ui.horizontal_wrapped(|ui| {
+        widgets::weak(ui, text::SETTINGS_AS);
+        if ui.button(text::AS_LINK).clicked() {
+            actions.push(Action::Copy(text::settings_link(&state.plan.settings)));
+        }
+        if ui.button(text::AS_COMMAND).clicked() {
+            actions.push(Action::Copy(text::command_line(state)));
+        }
+        if ui.button(text::AS_FILE).clicked() {
+            let bytes = serde_json::to_vec_pretty(&state.plan.settings).unwrap_or_default();
+            let name = text::settings_file(&state.plan.name);
+            actions.push(Action::SaveFile { name, bytes });
+        }
+        if ui.button(text::FROM_FILE).clicked() {
+            actions.push(Action::Pick(Pick::Settings));
+        }
+    });
+}
+
+/// Memory, time, disk, checks.
+fn take_ui(ui: &mut Ui, state: &State, view: &mut PlanView, actions: &mut Vec<Action>) {
+    widgets::card(ui, |ui| {
+        ui.horizontal_wrapped(|ui| {
+            widgets::heading(ui, text::TAKES);
+            if state.plan.pending {
+                widgets::small(ui, text::PLANNING);
+            }
+        });
+        let Some(plan) = &state.plan.info else {
+            widgets::weak(ui, text::NO_PLAN);
+            return;
+        };
+        memory_ui(ui, state, plan, view, actions);
+        ui.add_space(GRID);
+        ui.label(text::steps(plan));
+        time_ui(ui, state, plan, actions);
+        ui.label(text::disk(plan.checkpoint_bytes));
+        ui.add_space(GRID);
+        for check in &plan.checks {
+            widgets::marked(ui, if check.good { Tone::Good } else { Tone::Warn }, &check.text);
+        }
+    });
+}
+
+/// Bytes by component against the limit.
+fn memory_ui(ui: &mut Ui, state: &State, plan: &PlanInfo, view: &mut PlanView, actions: &mut Vec<Action>) {
+    let palette = theme::palette(ui);
+    let total: u64 = plan.memory.iter().sum();
+    let limit = state.memory_limit();
+    let fits = limit.is_none_or(|limit| total <= limit);
+    let scale = total.max(limit.unwrap_or(0)).max(1) as f32 * 1.04;
+    let (rect, response) = ui.allocate_exact_size(egui::vec2(ui.available_width(), 26.0), Sense::hover());
+    let label = text::memory_label(total, limit);
+    response.widget_info(|| egui::WidgetInfo::labeled(egui::accesskit::Role::Meter, true, &label));
+    let painter = ui.painter();
+    painter.rect_filled(rect, CornerRadius::same(5), palette.inset);
+    let mut left = rect.left();
+    for (bytes, color) in plan.memory.iter().zip(palette.series) {
+        let width = *bytes as f32 / scale * rect.width();
+        let bar = Rect::from_min_size(egui::pos2(left, rect.top()), egui::vec2(width, rect.height()));
+        painter.rect_filled(bar.shrink2(egui::vec2(0.5, 0.0)), CornerRadius::same(2), color);
+        left += width;
+    }
+    if let Some(limit) = limit {
+        let x = rect.left() + limit as f32 / scale * rect.width();
+        let stroke = Stroke::new(2.0, if fits { palette.text } else { palette.bad });
+        painter.line_segment([egui::pos2(x, rect.top() - 4.0), egui::pos2(x, rect.bottom() + 4.0)], stroke);
+    }
+    ui.horizontal_wrapped(|ui| {
+        for ((name, bytes), color) in text::MEMORY_PARTS.iter().zip(plan.memory).zip(palette.series) {
+            swatch(ui, color);
+            widgets::small(ui, format!("{name} {}", text::bytes(bytes)));
+        }
+    });
+    ui.horizontal_wrapped(|ui| {
+        widgets::icon(ui, if fits { Icon::Check } else { Icon::Cross }, if fits { Tone::Good } else { Tone::Bad });
+        ui.label(RichText::new(&label).strong());
+        if limit.is_none() {
+            widgets::weak(ui, text::NO_LIMIT);
+        }
+        limit_ui(ui, state, view, actions);
+    });
+    if !fits || !plan.fixes.is_empty() {
+        fixes_ui(ui, state, &plan.fixes, fits, view, actions);
+    }
+}
+
+fn swatch(ui: &mut Ui, color: Color32) {
+    let (rect, _) = ui.allocate_exact_size(egui::vec2(10.0, 10.0), Sense::hover());
+    ui.painter().rect_filled(rect, CornerRadius::same(2), color);
+}
+
+/// Bytes that a run may take, if the person knows better.
+fn limit_ui(ui: &mut Ui, state: &State, view: &mut PlanView, actions: &mut Vec<Action>) {
+    let Some(mut typed) = view.limit.clone() else {
+        if widgets::link_button(ui, text::EDIT_LIMIT).clicked() {
+            let now = state.memory_limit().map(|limit| format!("{:.1}", limit as f64 / 1e9));
+            view.limit = Some(now.unwrap_or_default());
+        }
+        return;
+    };
+    let label = widgets::small(ui, text::LIMIT_GB);
+    let response = ui.add(egui::TextEdit::singleline(&mut typed).desired_width(60.0)).labelled_by(label.id);
+    let set = ui.button(text::SET_LIMIT).clicked() || (response.lost_focus() && ui.input(|i| i.key_pressed(egui::Key::Enter)));
+    let clear = ui.button(text::CLEAR_LIMIT).clicked();
+    if set && let Ok(gigabytes) = typed.trim().replace(',', ".").parse::<f64>() {
+        actions.push(Action::EditLimit((gigabytes > 0.0).then_some((gigabytes * 1e9) as u64)));
+    }
+    if clear {
+        actions.push(Action::EditLimit(None));
+    }
+    view.limit = if set || clear { None } else { Some(typed) };
+}
+
+/// What would make it fit, best first.
+fn fixes_ui(
+    ui: &mut Ui,
+    state: &State,
+    fixes: &[Fix],
+    fits: bool,
+    view: &mut PlanView,
+    actions: &mut Vec<Action>,
+) {
+    if !fits {
+        ui.label(if fixes.is_empty() { text::NO_FIXES } else { text::FIXES });
+    }
+    ui.horizontal_wrapped(|ui| {
+        for fix in fixes {
+            if ui.button(text::fix(&fix.label, fix.saves)).clicked() {
+                let mut settings = state.plan.settings.clone();
+                settings.extend(fix.settings.clone());
+                view.typed.clear();
+                actions.push(Action::EditSettings(settings));
+            }
+        }
+        if !fits && widgets::link_button(ui, text::SMALLER_MODEL).clicked() {
+            actions.push(Action::Go(Step::Model));
+        }
+    });
+}
+
+fn time_ui(ui: &mut Ui, state: &State, plan: &PlanInfo, actions: &mut Vec<Action>) {
+    ui.horizontal_wrapped(|ui| {
+        ui.label(text::time(state.plan.run_seconds(), plan.step_seconds));
+        match &state.plan.trial {
+            Trial::Running => {
+                ui.spinner();
+                widgets::weak(ui, text::TRYING);
+                if ui.button(text::CANCEL).clicked() {
+                    actions.push(Action::Send(Command::Cancel));
+                }
+            }
+            trial => {
+                let usable = plan.blocked.is_none() && state.active_run().is_none() && !state.run_pending;
+                let label = if matches!(trial, Trial::None) { text::TRIAL } else { text::TRIAL_AGAIN };
+                if ui.add_enabled(usable, egui::Button::new(label)).clicked() {
+                    actions.push(Action::Send(Command::Trial { settings: state.plan.settings.clone() }));
+                }
+            }
+        }
+    });
+    if let Trial::Done { step_seconds, device_bytes, planned_bytes } = &state.plan.trial {
+        widgets::marked(ui, Tone::Good, &text::tried(*step_seconds, *device_bytes, *planned_bytes));
+    }
+}
+
+/// What happens beside the steps: name, evaluations, prompts.
+fn watch_ui(ui: &mut Ui, state: &State, view: &mut PlanView, actions: &mut Vec<Action>) {
+    widgets::titled_card(ui, text::WATCH, |ui| {
+        let mut watch = state.plan.watch.clone();
+        ui.horizontal_wrapped(|ui| {
+            let label = ui.label(text::RUN_NAME);
+            let mut name = state.plan.name.clone();
+            let edit = egui::TextEdit::singleline(&mut name).desired_width(220.0);
+            if ui.add(edit).labelled_by(label.id).changed() {
+                actions.push(Action::EditName(name));
+            }
+            ui.add_space(GRID);
+            let label = ui.label(text::EVAL_EVERY);
+            ui.add(egui::DragValue::new(&mut watch.eval_steps).range(0..=100_000)).labelled_by(label.id);
+            ui.label(text::EVAL_STEPS);
+            ui.add_space(GRID);
+            ui.checkbox(&mut watch.keep_best, text::KEEP_BEST);
+        });
+        let label = widgets::weak(ui, text::WATCH_PROMPTS);
+        let mut typed = view.prompts.clone().unwrap_or_else(|| watch.prompts.join("\n"));
+        let edit = egui::TextEdit::multiline(&mut typed).desired_rows(3).desired_width(f32::INFINITY);
+        let response = ui.add(edit).labelled_by(label.id);
+        if response.changed() {
+            watch.prompts = typed.lines().map(str::to_owned).collect();
+            view.prompts = Some(typed);
+        } else if !response.has_focus() {
+            view.prompts = None;
+        }
+        if watch != state.plan.watch {
+            actions.push(Action::EditWatch(watch));
+        }
+    });
+}
+
+/// The button that begins the run, or says why not and leads there.
+fn start_ui(ui: &mut Ui, state: &State, actions: &mut Vec<Action>) {
+    let blocked = state.start_blocked();
+    ui.with_layout(Layout::left_to_right(Align::Center).with_main_wrap(true), |ui| {
+        let palette = theme::palette(ui);
+        let (label, fill, color) = match &blocked {
+            None => (text::START.to_owned(), palette.accent, palette.on_accent),
+            Some(blocked) => (text::blocked(blocked), palette.warn_soft, palette.warn),
+        };
+        let icon = egui::Atom::custom(egui::IdSalt::new("icon"), egui::vec2(14.0, 14.0));
+        let text = RichText::new(&label).size(15.5).strong().color(color);
+        let button = egui::Button::new((icon, text)).fill(fill).min_size(egui::vec2(180.0, 42.0)).wrap();
+        let response = ui.add(button);
+        let center = egui::pos2(response.rect.left() + 20.0, response.rect.center().y);
+        let icon = if blocked.is_some() { Icon::Warning } else { Icon::Play };
+        widgets::paint_icon(ui, icon, center, 6.5, color);
+        if response.clicked() {
+            actions.push(leads_to(blocked.as_ref()));
+        }
+        if let Some(Blocked::Settings(problem)) = &blocked {
+            widgets::weak(ui, &problem.fix);
+        }
+    });
+}
+
+/// What the button does.
+fn leads_to(blocked: Option<&Blocked>) -> Action {
+    match blocked {
+        None => Action::Start,
+        Some(Blocked::Engine | Blocked::NoGpu | Blocked::OtherTab) => Action::Go(Step::Start),
+        Some(Blocked::Running) => Action::Go(Step::Run),
+        Some(Blocked::Model) => Action::Go(Step::Model),
+        Some(Blocked::Pairs | Blocked::NoUsablePairs | Blocked::PairProblems(_)) => Action::Go(Step::Pairs),
+        Some(Blocked::Settings(problem)) => Action::GoToField(field_of(&problem.at, &problem.what)),
+        Some(Blocked::Planning) => Action::Toast(text::PLANNING.to_owned()),
+    }
+}
+
+/// The setting that a problem is about, by its place or its words.
+fn field_of(at: &str, what: &str) -> &'static str {
+    let names = |text: &str, key: &str| text.split(|c: char| !c.is_alphanumeric() && c != '_').any(|word| word == key);
+    let found = fields::ALL.iter().map(|(key, _)| *key).find(|key| names(at, key) || (key.len() > 1 && names(what, key)));
+    found.unwrap_or("max_length")
+}

@@ -1,0 +1,944 @@
+//! The run page: how it stands and what can be done about it, the figures that decide, what the model says.
+
+use eframe::egui::{self, Align, DragValue, Id, Layout, Modal, RichText, Slider, Ui};
+use serde_json::{Value, json};
+
+use super::actions::{Action, Step};
+use super::charts::{Chart, Hue, Mark, Series, Unit, share_scale};
+use super::state::{Connection, RunPhase, RunState, State, accuracy_of, metric};
+use super::text::{self, run as words};
+use super::theme::{self, GRID};
+use super::widgets::{
+    Icon, Tone, card, chip, columns, danger_button, heading, icon, icon_button, key_value, link_button, mono,
+    page_title, primary_button, problem_card, problem_text, progress_bar, progress_ui, small, text_box, titled_card,
+    tone_card, weak,
+};
+use crate::engine::protocol::{Command, Failure, Fix, Phase, Problem, RunRecord, Settings, Status, Summary};
+use crate::engine::stats;
+use crate::engine::warnings::FEW_HELD_OUT;
+use crate::engine::warnings::{Action as Offer, Warning};
+use crate::platform::host;
+
+/// Weight of the moving average of training curves.
+const SMOOTHING: f64 = 0.6;
+/// Warnings that are shown at a time.
+const WARNINGS: usize = 3;
+/// Steps that are shown before a break.
+const BEFORE_BREAK: f64 = 12.0;
+/// Watched prompts that are shown.
+const PROMPTS: usize = 6;
+
+/// What this page remembers.
+#[derive(Debug, Default)]
+pub(super) struct RunView {
+    /// Index of the samples that are shown; none follows the latest.
+    sample: Option<usize>,
+    /// Discarding was asked for.
+    confirm_discard: bool,
+    /// The pairs of the broken step are shown.
+    show_batch: bool,
+    /// Settings as edited for a branch, and the run that they are for.
+    branch: Option<(String, Branch)>,
+    /// Settings to go on with as soon as the run rests.
+    when_paused: Option<Settings>,
+    /// Weight of the moving average, if it was changed.
+    smoothing: Option<f64>,
+}
+
+/// Settings that a branch may change.
+#[derive(Debug, Clone, Copy, PartialEq)]
+struct Branch {
+    beta: f64,
+    learning_rate: f64,
+    epochs: f64,
+}
+
+impl Branch {
+    fn of(record: &RunRecord) -> Self {
+        Self {
+            beta: beta(record),
+            learning_rate: setting(record, "learning_rate").unwrap_or(1e-6),
+            epochs: setting(record, "num_train_epochs").unwrap_or(3.0),
+        }
+    }
+
+    /// What is not as it was.
+    fn changes(self, before: Self) -> Settings {
+        let mut settings = Settings::new();
+        for (name, new, old) in [
+            ("beta", self.beta, before.beta),
+            ("learning_rate", self.learning_rate, before.learning_rate),
+            ("num_train_epochs", self.epochs, before.epochs),
+        ] {
+            if new != old {
+                settings.insert(name.to_owned(), json!(new));
+            }
+        }
+        settings
+    }
+}
+
+/// A number among the settings of a run.
+pub(super) fn setting(record: &RunRecord, name: &str) -> Option<f64> {
+    record.settings.get(name).and_then(Value::as_f64)
+}
+
+/// Beta of a run.
+pub(super) fn beta(record: &RunRecord) -> f64 {
+    setting(record, "beta").unwrap_or(0.1)
+}
+
+/// Draws the page.
+pub(super) fn run_ui(ui: &mut Ui, state: &State, view: &mut RunView, actions: &mut Vec<Action>) {
+    let Some(run) = &state.run else { return empty_ui(ui, state, actions) };
+    act_when_paused(run, view, actions);
+    header_ui(ui, state, run, view, actions);
+    if let (Connection::Crashed(why), true) = (&state.connection, run.is_active()) {
+        crashed_ui(ui, run, why);
+    }
+    problems_ui(ui, state, run, actions);
+    match &run.phase {
+        RunPhase::Preparing if run.history.is_empty() => preparing_ui(ui, run),
+        RunPhase::Paused => paused_ui(ui, run, view, actions),
+        RunPhase::Finished(summary) => summary_ui(ui, run, summary, view, actions),
+        RunPhase::Failed { failure, safe_step } => failed_ui(ui, state, run, failure, *safe_step, view, actions),
+        RunPhase::Recovering { failure, safe_step, since } => recovering_ui(ui, failure, *safe_step, *since),
+        RunPhase::Opened => opened_ui(ui, run, actions),
+        _ => {}
+    }
+    warnings_ui(ui, state, run, view, actions);
+    discard_ui(ui, run, view, actions);
+    if run.history.is_empty() && run.evaluations.is_empty() && run.samples.is_empty() {
+        return;
+    }
+    figures_ui(ui, run, view);
+    samples_ui(ui, run, view);
+    curves_ui(ui, state, run, view);
+    footer_ui(ui, run);
+}
+
+fn send(actions: &mut Vec<Action>, command: Command) {
+    actions.push(Action::Send(command));
+}
+
+fn resume(actions: &mut Vec<Action>, run: &RunState, settings: Settings) {
+    send(actions, Command::Resume { run_id: run.info.record.run_id.clone(), settings });
+}
+
+fn changed(name: &str, value: Value) -> Settings {
+    Settings::from_iter([(name.to_owned(), value)])
+}
+
+/// Goes on with new settings once the run has come to rest.
+fn act_when_paused(run: &RunState, view: &mut RunView, actions: &mut Vec<Action>) {
+    match run.phase {
+        RunPhase::Paused => {
+            if let Some(settings) = view.when_paused.take() {
+                resume(actions, run, settings);
+            }
+        }
+        RunPhase::Pausing => {}
+        _ => view.when_paused = None,
+    }
+}
+
+fn empty_ui(ui: &mut Ui, state: &State, actions: &mut Vec<Action>) {
+    page_title(ui, text::step_name(Step::Run), "");
+    if let Some(problem) = &state.run_problem {
+        problem_card(ui, Tone::Bad, words::REFUSED, problem, |ui| {
+            if ui.button(words::GO_TO_PLAN).clicked() {
+                actions.push(Action::Go(Step::Plan));
+            }
+        });
+    }
+    if state.run_pending {
+        return card(ui, |ui| {
+            heading(ui, words::STARTING);
+            progress_bar(ui, words::STARTING, None);
+            if ui.button(words::CANCEL).clicked() {
+                send(actions, Command::Cancel);
+            }
+        });
+    }
+    titled_card(ui, words::EMPTY_TITLE, |ui| {
+        weak(ui, words::EMPTY_TEXT);
+        ui.horizontal_wrapped(|ui| {
+            let ready = state.open_model().is_some() && state.pairs.info.is_some();
+            if ready {
+                if primary_button(ui, words::GO_TO_PLAN).clicked() {
+                    actions.push(Action::Go(Step::Plan));
+                }
+            } else {
+                if primary_button(ui, words::TRY_DEMO).clicked() {
+                    actions.push(Action::Demo);
+                }
+                if ui.button(words::GO_TO_PLAN).clicked() {
+                    actions.push(Action::Go(Step::Plan));
+                }
+            }
+        });
+    });
+    for run in state.continuable().take(3) {
+        card(ui, |ui| {
+            ui.horizontal_wrapped(|ui| {
+                chip(ui, Tone::Accent, words::status(run.status));
+                ui.label(RichText::new(&run.name).strong());
+                mono(ui, words::step_of(run.step, run.n_steps));
+                let button = ui.button(words::CONTINUE);
+                name_of(ui, &button, &format!("{} {}", words::CONTINUE, run.name));
+                if button.clicked() {
+                    send(actions, Command::Resume { run_id: run.run_id.clone(), settings: Settings::new() });
+                }
+            });
+        });
+    }
+}
+
+/// A name for screen readers that says more than the words of a button.
+pub(super) fn name_of(ui: &Ui, response: &egui::Response, name: &str) {
+    ui.ctx().accesskit_node_builder(response.id, |node| node.set_label(name));
+}
+
+fn header_ui(ui: &mut Ui, state: &State, run: &RunState, view: &mut RunView, actions: &mut Vec<Action>) {
+    let (tone, phase) = standing(run);
+    card(ui, |ui| {
+        ui.horizontal(|ui| {
+            chip(ui, tone, &phase);
+            ui.add(egui::Label::new(RichText::new(&run.info.record.name).heading().strong()).truncate());
+            ui.with_layout(Layout::right_to_left(Align::Center), |ui| buttons_ui(ui, run, view, actions));
+        });
+        let now = host::seconds();
+        let mut facts = vec![words::step_of(run.step(), run.n_steps())];
+        facts.extend(run.latest("epoch").map(|epoch| format!("epoch {epoch:.2}")));
+        facts.push(words::elapsed(run.elapsed(now)));
+        let running = matches!(run.phase, RunPhase::Running | RunPhase::Pausing | RunPhase::Stopping);
+        if running {
+            facts.extend(run.eta().map(words::left));
+            facts.extend(run.tokens_per_second().map(|speed| format!("{speed:.0} tok/s")));
+        }
+        ui.horizontal_wrapped(|ui| {
+            ui.spacing_mut().item_spacing.x = 20.0;
+            for fact in facts {
+                mono(ui, fact);
+            }
+            if running && state.hidden {
+                chip(ui, Tone::Neutral, words::IN_BACKGROUND);
+            }
+        });
+        progress_bar(ui, words::PROGRESS, Some(run.fraction()));
+        // Evaluations, samples and saves between the steps; what comes before the first has a card of its own.
+        if let (Some((phase, progress)), true) = (&run.progress, running) {
+            let of = if progress.total > 0 { format!(" {}/{}", progress.done, progress.total) } else { String::new() };
+            small(ui, format!("{}{of}", text::phase(*phase)));
+        }
+        if running {
+            ui.ctx().request_repaint_after_secs(1.0);
+        }
+    });
+}
+
+/// How the run stands, in a word or two.
+fn standing(run: &RunState) -> (Tone, String) {
+    let (tone, word) = match &run.phase {
+        RunPhase::Preparing => (Tone::Accent, "Preparing"),
+        RunPhase::Running => (Tone::Accent, "Training"),
+        RunPhase::Pausing => (Tone::Neutral, "Pausing"),
+        RunPhase::Stopping => (Tone::Neutral, "Stopping"),
+        RunPhase::Paused => (Tone::Neutral, "Paused"),
+        RunPhase::Finished(_) if run.info.record.status == Status::Stopped => (Tone::Good, "Stopped"),
+        RunPhase::Finished(_) => (Tone::Good, "Finished"),
+        RunPhase::Failed { failure: Failure::Diverged { .. }, .. } => (Tone::Bad, "Diverged"),
+        RunPhase::Failed { .. } => (Tone::Bad, "Failed"),
+        RunPhase::Recovering { .. } => (Tone::Warn, "Recovering"),
+        RunPhase::Opened => (Tone::Neutral, words::status(run.info.record.status)),
+    };
+    (tone, word.to_owned())
+}
+
+/// From right to left.
+fn buttons_ui(ui: &mut Ui, run: &RunState, view: &mut RunView, actions: &mut Vec<Action>) {
+    let more = |ui: &mut Ui, view: &mut RunView| {
+        ui.menu_button(words::MORE, |ui| {
+            if ui.button(words::DISCARD).clicked() {
+                view.confirm_discard = true;
+            }
+        });
+    };
+    match &run.phase {
+        RunPhase::Preparing => {
+            if ui.button(words::CANCEL).clicked() {
+                send(actions, Command::Cancel);
+            }
+        }
+        RunPhase::Running | RunPhase::Recovering { .. } => {
+            more(ui, view);
+            if icon_button(ui, Icon::Stop, words::STOP).clicked() {
+                send(actions, Command::Stop);
+            }
+            if icon_button(ui, Icon::Pause, words::PAUSE).clicked() {
+                send(actions, Command::Pause);
+            }
+        }
+        RunPhase::Pausing | RunPhase::Stopping => {
+            weak(ui, words::FINISHING);
+            ui.spinner();
+        }
+        RunPhase::Paused | RunPhase::Finished(_) | RunPhase::Failed { .. } | RunPhase::Opened => {
+            more(ui, view);
+            if ui.button(words::CLOSE).clicked() {
+                actions.push(Action::CloseRun);
+            }
+        }
+    }
+}
+
+/// The shell offers to restart; what matters here is the run.
+fn crashed_ui(ui: &mut Ui, run: &RunState, why: &str) {
+    tone_card(ui, Tone::Bad, |ui| {
+        heading(ui, words::CRASHED);
+        ui.label(words::safe(safe_step(run)));
+        small(ui, why);
+    });
+}
+
+/// The step of the latest save.
+fn safe_step(run: &RunState) -> Option<usize> {
+    run.saved.map(|saved| saved.step).or_else(|| run.info.record.checkpoint.as_ref().map(|_| run.step()))
+}
+
+fn problems_ui(ui: &mut Ui, state: &State, run: &RunState, actions: &mut Vec<Action>) {
+    if let Some(problem) = &state.run_problem {
+        problem_card(ui, Tone::Bad, words::REFUSED, problem, |ui| {
+            if ui.button(words::DISMISS).clicked() {
+                actions.push(Action::DismissProblem(crate::engine::protocol::Subject::Run));
+            }
+        });
+    }
+    if let Some(problem) = &run.storage_full {
+        problem_card(ui, Tone::Warn, words::STORAGE_TITLE, problem, |ui| {
+            if ui.button(words::FREE_SPACE).clicked() {
+                actions.push(Action::Go(Step::Runs));
+            }
+            if ui.button(words::EXPORT_NOW).clicked() {
+                actions.push(Action::Go(Step::Export));
+            }
+        });
+    }
+}
+
+fn preparing_ui(ui: &mut Ui, run: &RunState) {
+    card(ui, |ui| {
+        match &run.progress {
+            Some((phase, progress)) => {
+                let unit = match phase {
+                    Phase::Loading | Phase::Saving => text::Unit::Bytes,
+                    Phase::Sampling => text::Unit::Things("answers"),
+                    Phase::Training => text::Unit::Things("steps"),
+                    Phase::Reference | Phase::Evaluating => text::Unit::Things("pairs"),
+                };
+                heading(ui, text::phase(*phase));
+                progress_ui(ui, progress, unit);
+            }
+            None => {
+                heading(ui, words::STARTING);
+                progress_bar(ui, words::STARTING, None);
+            }
+        }
+        small(ui, words::FIRST_TIME);
+    });
+}
+
+fn paused_ui(ui: &mut Ui, run: &RunState, view: &mut RunView, actions: &mut Vec<Action>) {
+    card(ui, |ui| {
+        heading(ui, &words::paused(run.step()));
+        let saved = run.saved.map(|saved| (text::bytes(saved.bytes), saved.seconds));
+        weak(ui, words::paused_text(saved));
+        ui.horizontal_wrapped(|ui| {
+            if primary_button(ui, words::RESUME).clicked() {
+                resume(actions, run, Settings::new());
+            }
+            go_buttons(ui, actions);
+        });
+        branch_ui(ui, run, view, actions);
+    });
+}
+
+fn go_buttons(ui: &mut Ui, actions: &mut Vec<Action>) {
+    if ui.button(words::COMPARE).clicked() {
+        actions.push(Action::Go(Step::Compare));
+    }
+    if ui.button(words::EXPORT).clicked() {
+        actions.push(Action::Go(Step::Export));
+    }
+}
+
+/// Other settings to go on with.
+fn branch_ui(ui: &mut Ui, run: &RunState, view: &mut RunView, actions: &mut Vec<Action>) {
+    let record = &run.info.record;
+    let before = Branch::of(record);
+    egui::CollapsingHeader::new(words::BRANCH).id_salt("branch").show_unindented(ui, |ui| {
+        let edited = view.branch.take().filter(|(run_id, _)| *run_id == record.run_id);
+        let mut branch = edited.map_or(before, |(_, branch)| branch);
+        weak(ui, words::BRANCH_TEXT);
+        ui.horizontal_wrapped(|ui| {
+            let label = ui.label(words::BETA).id;
+            let field = DragValue::new(&mut branch.beta).range(0.001..=5.0).speed(0.005).max_decimals(4);
+            ui.add(field).labelled_by(label);
+            ui.add_space(GRID);
+            let label = ui.label(words::RATE).id;
+            let field = DragValue::new(&mut branch.learning_rate).range(1e-9..=1e-1).speed(1e-7);
+            ui.add(field.custom_formatter(|value, _| format!("{value:.1e}"))).labelled_by(label);
+            ui.add_space(GRID);
+            let label = ui.label(words::EPOCHS).id;
+            ui.add(DragValue::new(&mut branch.epochs).range(0.1..=100.0).speed(0.05).max_decimals(2)).labelled_by(label);
+            ui.add_space(GRID);
+            let changes = branch.changes(before);
+            if ui.add_enabled(!changes.is_empty(), egui::Button::new(words::BRANCH_GO)).clicked() {
+                resume(actions, run, changes);
+            }
+        });
+        view.branch = Some((record.run_id.clone(), branch));
+    });
+}
+
+fn summary_ui(ui: &mut Ui, run: &RunState, summary: &Summary, view: &mut RunView, actions: &mut Vec<Action>) {
+    let record = &summary.record;
+    let (tone, title) = match (summary.improved, summary.after.is_some()) {
+        (true, _) => (Tone::Good, words::IMPROVED),
+        (false, true) => (Tone::Warn, words::NOT_IMPROVED),
+        (false, false) => (Tone::Accent, words::FINISHED),
+    };
+    tone_card(ui, tone, |ui| {
+        ui.horizontal(|ui| {
+            icon(ui, if tone == Tone::Warn { Icon::Warning } else { Icon::Check }, tone);
+            heading(ui, title);
+        });
+        if tone == Tone::Warn {
+            ui.label(words::NOT_IMPROVED_TEXT);
+        }
+        ui.scope(|ui| {
+            ui.set_max_width(560.0);
+            match (&summary.before, &summary.after) {
+                (Some(before), Some(after)) => {
+                    key_value(ui, &format!("{}, {}", words::WON, words::BEFORE), words::share(before));
+                    key_value(ui, words::WON, words::share(after));
+                }
+                _ => {
+                    weak(ui, words::NO_HELD_OUT);
+                }
+            }
+            key_value(ui, words::TIME, text::duration(record.seconds));
+            if let Some(step) = record.best_step {
+                key_value(ui, words::BEST_STEP, step.to_string());
+            }
+            let (planned, used) = (text::bytes(summary.planned_bytes), text::bytes(summary.device_bytes));
+            key_value(ui, words::MEMORY, format!("{planned} → {used}"));
+        });
+        ui.horizontal_wrapped(|ui| {
+            if primary_button(ui, words::COMPARE).clicked() {
+                actions.push(Action::Go(Step::Compare));
+            }
+            if ui.button(words::EXPORT).clicked() {
+                actions.push(Action::Go(Step::Export));
+            }
+            if ui.button(words::TRAIN_MORE).clicked() {
+                train_more(record, actions);
+            }
+        });
+        if record.checkpoint.is_some() {
+            branch_ui(ui, run, view, actions);
+        }
+    });
+}
+
+/// As many steps again, from the checkpoint if there is one, or else from the plan.
+fn train_more(record: &RunRecord, actions: &mut Vec<Action>) {
+    let more = match setting(record, "max_steps") {
+        Some(steps) if steps > 0.0 => changed("max_steps", json!(2 * steps as u64)),
+        _ => changed("num_train_epochs", json!(2.0 * setting(record, "num_train_epochs").unwrap_or(1.0))),
+    };
+    if record.checkpoint.is_some() {
+        return send(actions, Command::Resume { run_id: record.run_id.clone(), settings: more });
+    }
+    let mut settings = record.settings.clone();
+    settings.extend(more);
+    actions.push(Action::UseSettings { settings, watch: record.watch.clone(), name: record.name.clone() });
+    actions.push(Action::Go(Step::Plan));
+}
+
+fn failed_ui(
+    ui: &mut Ui,
+    state: &State,
+    run: &RunState,
+    failure: &Failure,
+    safe: Option<usize>,
+    view: &mut RunView,
+    actions: &mut Vec<Action>,
+) {
+    match failure {
+        Failure::Diverged { step, what, pairs } => {
+            tone_card(ui, Tone::Bad, |ui| {
+                heading(ui, &words::diverged(*step));
+                ui.label(words::diverged_text(what, safe));
+                ui.horizontal_wrapped(|ui| {
+                    if safe.is_some() && primary_button(ui, words::LOWER_RATE).clicked() {
+                        resume(actions, run, lower_rate(&run.info.record));
+                    }
+                    let label = if view.show_batch { words::HIDE_BATCH } else { words::SHOW_BATCH };
+                    if !pairs.is_empty() && ui.button(label).clicked() {
+                        view.show_batch = !view.show_batch;
+                    }
+                    if ui.button(words::KEEP_ANYWAY).clicked() {
+                        send(actions, Command::OpenRun { run_id: run.info.record.run_id.clone() });
+                    }
+                });
+                if view.show_batch {
+                    batch_ui(ui, state, pairs);
+                }
+            });
+            let loss = run.series("loss");
+            card(ui, |ui| {
+                let at = *step as f64;
+                let mark = Mark { step: at, text: words::diverged(*step) };
+                Chart::new(words::LOSS, words::LOSS_HELP)
+                    .line(Series::new(words::TRAIN, &loss, Hue::First))
+                    .marks(vec![mark])
+                    .view(Some([(at - BEFORE_BREAK).max(0.0), at + 1.0]))
+                    .show(ui);
+            });
+        }
+        Failure::OutOfMemory { problem, fixes } => {
+            tone_card(ui, Tone::Bad, |ui| {
+                heading(ui, words::OUT_OF_MEMORY);
+                problem_text(ui, problem);
+                ui.label(words::safe(safe));
+                for (i, fix) in fixes.iter().enumerate() {
+                    fix_ui(ui, run, fix, i == 0, actions);
+                }
+            });
+        }
+        Failure::DeviceLost { problem } => {
+            lost_ui(ui, run, words::DEVICE_LOST, problem, safe, actions);
+        }
+        Failure::Other { problem } => lost_ui(ui, run, words::FAILED, problem, safe, actions),
+    }
+}
+
+fn lower_rate(record: &RunRecord) -> Settings {
+    let rate = setting(record, "learning_rate").unwrap_or(1e-6) / 3.0;
+    // Two digits are enough, and easier to read.
+    changed("learning_rate", json!(format!("{rate:.1e}").parse().unwrap_or(rate)))
+}
+
+fn fix_ui(ui: &mut Ui, run: &RunState, fix: &Fix, best: bool, actions: &mut Vec<Action>) {
+    ui.horizontal_wrapped(|ui| {
+        let button = if best { primary_button(ui, &fix.label) } else { ui.button(&fix.label) };
+        if button.clicked() {
+            resume(actions, run, fix.settings.clone());
+        }
+        if fix.saves > 0 {
+            small(ui, words::saves(&text::bytes(fix.saves)));
+        }
+    });
+}
+
+fn lost_ui(
+    ui: &mut Ui,
+    run: &RunState,
+    title: &str,
+    problem: &Problem,
+    safe: Option<usize>,
+    actions: &mut Vec<Action>,
+) {
+    tone_card(ui, Tone::Bad, |ui| {
+        heading(ui, title);
+        ui.label(RichText::new(words::safe(safe)).strong());
+        problem_text(ui, problem);
+        ui.horizontal_wrapped(|ui| {
+            if primary_button(ui, words::RESTART).clicked() {
+                resume(actions, run, Settings::new());
+            }
+            if let Some(smaller) = smaller_steps(&run.info.record)
+                && ui.button(words::SMALLER).clicked()
+            {
+                resume(actions, run, smaller);
+            }
+            if ui.button(words::GIVE_UP).clicked() {
+                actions.push(Action::CloseRun);
+            }
+        });
+    });
+}
+
+/// The same batches, one pair at a time; none if that is so already.
+fn smaller_steps(record: &RunRecord) -> Option<Settings> {
+    let pairs = setting(record, "per_device_train_batch_size").filter(|pairs| *pairs > 1.0)?;
+    let parts = setting(record, "gradient_accumulation_steps").unwrap_or(1.0);
+    let mut settings = changed("per_device_train_batch_size", json!(1));
+    settings.insert("gradient_accumulation_steps".to_owned(), json!((pairs * parts) as u64));
+    Some(settings)
+}
+
+fn batch_ui(ui: &mut Ui, state: &State, pairs: &[usize]) {
+    for &index in pairs {
+        text_box(ui, |ui| match state.pairs.rows.get(index) {
+            Some(row) => {
+                small(ui, words::line(row.line));
+                ui.add(egui::Label::new(RichText::new(&row.prompt).strong()).wrap());
+                side_ui(ui, Hue::First, words::CHOSEN, &row.chosen);
+                side_ui(ui, Hue::Second, words::REJECTED, &row.rejected);
+            }
+            None => {
+                small(ui, words::ROW_GONE);
+            }
+        });
+    }
+}
+
+/// An answer with the name of its side.
+pub(super) fn side_ui(ui: &mut Ui, hue: Hue, name: &str, answer: &str) {
+    ui.horizontal_wrapped(|ui| {
+        ui.label(RichText::new(name).small().strong().color(hue.color(ui)));
+        ui.add(egui::Label::new(answer).wrap());
+    });
+}
+
+fn recovering_ui(ui: &mut Ui, failure: &Failure, safe: Option<usize>, since: f64) {
+    tone_card(ui, Tone::Warn, |ui| {
+        heading(ui, &text::failed(failure));
+        ui.label(RichText::new(words::safe(safe)).strong());
+        ui.label(words::recovering(host::seconds() - since));
+        progress_bar(ui, words::STARTING, None);
+        ui.ctx().request_repaint_after_secs(1.0);
+    });
+}
+
+fn opened_ui(ui: &mut Ui, run: &RunState, actions: &mut Vec<Action>) {
+    let record = &run.info.record;
+    card(ui, |ui| {
+        let goes_on = record.checkpoint.is_some() && record.step < record.n_steps;
+        ui.horizontal_wrapped(|ui| {
+            if goes_on && primary_button(ui, words::CONTINUE).clicked() {
+                resume(actions, run, Settings::new());
+            }
+            go_buttons(ui, actions);
+        });
+    });
+}
+
+fn warnings_ui(ui: &mut Ui, state: &State, run: &RunState, view: &mut RunView, actions: &mut Vec<Action>) {
+    let shown = run.warnings.iter().enumerate().filter(|(_, warning)| !warning.dismissed);
+    for (i, warning) in shown.rev().take(WARNINGS) {
+        let warning = &warning.warning;
+        tone_card(ui, Tone::Warn, |ui| {
+            ui.horizontal_top(|ui| {
+                icon(ui, Icon::Warning, Tone::Warn);
+                ui.vertical(|ui| {
+                    ui.add(egui::Label::new(words::warning(warning.step, &warning.text)).wrap());
+                    ui.horizontal_wrapped(|ui| {
+                        let offered = !warning.action.label().is_empty() && is_possible(warning, state, run);
+                        if offered && ui.button(warning.action.label()).clicked() {
+                            act_on(warning, run, view, actions);
+                        }
+                        if link_button(ui, words::DISMISS).clicked() {
+                            actions.push(Action::DismissWarning(i));
+                        }
+                    });
+                });
+            });
+        });
+    }
+}
+
+/// True if what a warning offers can be done now.
+fn is_possible(warning: &Warning, state: &State, run: &RunState) -> bool {
+    let steps = matches!(run.phase, RunPhase::Running);
+    let rests = run.info.record.checkpoint.is_some() || matches!(run.phase, RunPhase::Paused);
+    match warning.action {
+        Offer::None => false,
+        Offer::StopAtBest => steps,
+        Offer::LowerLearningRate | Offer::AddSft => steps || (!run.is_active() && rests),
+        Offer::InspectPairs => state.pairs.info.is_some(),
+        Offer::KeepAwake => run.is_active(),
+        Offer::HoldOutMore | Offer::RaiseMaxLength => true,
+    }
+}
+
+fn act_on(warning: &Warning, run: &RunState, view: &mut RunView, actions: &mut Vec<Action>) {
+    match warning.action {
+        Offer::None => {}
+        Offer::StopAtBest => send(actions, Command::Stop),
+        Offer::InspectPairs => actions.push(Action::Go(Step::Pairs)),
+        Offer::KeepAwake => actions.push(Action::Toast(words::AWAKE.to_owned())),
+        Offer::HoldOutMore => actions.push(Action::GoToField("eval_split")),
+        Offer::RaiseMaxLength => actions.push(Action::GoToField("max_length")),
+        Offer::LowerLearningRate => go_on_with(lower_rate(&run.info.record), run, view, actions),
+        Offer::AddSft => go_on_with(with_sft(&run.info.record), run, view, actions),
+    }
+}
+
+/// Continues with other settings, after a pause if steps are being taken.
+fn go_on_with(settings: Settings, run: &RunState, view: &mut RunView, actions: &mut Vec<Action>) {
+    if run.is_active() {
+        view.when_paused = Some(settings);
+        send(actions, Command::Pause);
+        actions.push(Action::Toast(words::LOWERING.to_owned()));
+    } else {
+        resume(actions, run, settings);
+    }
+}
+
+/// The losses of a run with a tenth of plain learning of the chosen answers.
+fn with_sft(record: &RunRecord) -> Settings {
+    let mut losses = match record.settings.get("loss_type") {
+        Some(Value::Array(losses)) => losses.clone(),
+        Some(loss @ Value::String(_)) => vec![loss.clone()],
+        _ => vec![json!("sigmoid")],
+    };
+    let mut weights = match record.settings.get("loss_weights") {
+        Some(Value::Array(weights)) => weights.clone(),
+        _ => vec![json!(1.0); losses.len()],
+    };
+    losses.push(json!("sft"));
+    weights.push(json!(0.1));
+    let mut settings = changed("loss_type", Value::Array(losses));
+    settings.insert("loss_weights".to_owned(), Value::Array(weights));
+    settings
+}
+
+/// The three figures that decide.
+fn figures_ui(ui: &mut Ui, run: &RunState, view: &mut RunView) {
+    let smoothing = view.smoothing.unwrap_or(SMOOTHING);
+    let beta = beta(&run.info.record);
+    let over_beta = |points: Vec<[f64; 2]>| -> Vec<[f64; 2]> { points.iter().map(|[x, y]| [*x, y / beta]).collect() };
+    let (margin, eval_margin) = (run.series("rewards/margins"), run.eval_series("eval_rewards/margins"));
+    let chosen = over_beta(run.series("rewards/chosen"));
+    let rejected = over_beta(run.series("rewards/rejected"));
+    let end = if run.is_active() { run.n_steps() } else { run.step() };
+    columns(
+        ui,
+        300.0,
+        &mut [
+            &mut |ui| card(ui, |ui| won_ui(ui, run)),
+            &mut |ui| {
+                card(ui, |ui| {
+                    Chart::new(words::MARGIN, words::MARGIN_HELP)
+                        .line(Series::new(words::TRAIN, &margin, Hue::First).smoothed(smoothing))
+                        .line(Series::new(words::HELD_OUT, &eval_margin, Hue::Third).dashed())
+                        .marks(marks(run))
+                        .until(end)
+                        .show(ui);
+                });
+            },
+            &mut |ui| {
+                card(ui, |ui| {
+                    Chart::new(words::CHANGE, words::CHANGE_HELP)
+                        .line(Series::new(words::CHOSEN, &chosen, Hue::First).smoothed(smoothing))
+                        .line(Series::new(words::REJECTED, &rejected, Hue::Second).smoothed(smoothing))
+                        .until(end)
+                        .show(ui);
+                });
+            },
+        ],
+    );
+}
+
+fn marks(run: &RunState) -> Vec<Mark> {
+    let shown = run.warnings.iter().filter(|warning| !warning.dismissed && warning.warning.step > 0);
+    let mark = |warning: &Warning| Mark { step: warning.step as f64, text: warning.text.clone() };
+    shown.map(|warning| mark(&warning.warning)).collect()
+}
+
+fn won_ui(ui: &mut Ui, run: &RunState) {
+    let record = &run.info.record;
+    ui.horizontal_wrapped(|ui| {
+        ui.label(RichText::new(words::WON).strong()).on_hover_text(words::WON_HELP);
+    });
+    if record.n_held_out == 0 {
+        weak(ui, words::NO_HELD_OUT);
+        return;
+    }
+    let Some([before, now]) = record.won else {
+        weak(ui, words::NOT_SCORED);
+        return;
+    };
+    let n = record.n_held_out;
+    let interval = stats::wilson_interval((now * n as f64).round() as u64, n as u64);
+    ui.horizontal_wrapped(|ui| {
+        let palette = theme::palette(ui);
+        ui.label(RichText::new(text::percent(before)).text_style(theme::figure()).color(palette.weak));
+        ui.label(RichText::new("→").text_style(theme::figure()).color(palette.weak));
+        ui.label(RichText::new(text::percent(now)).text_style(theme::figure()).strong());
+    });
+    let others = [(words::LONGER, record.longer_wins), (words::BEFORE, before)];
+    share_scale(ui, words::WON, now, interval, &others);
+    small(ui, words::of_pairs(n, interval));
+    ui.horizontal_wrapped(|ui| {
+        for ((name, share), hue) in others.iter().zip([Hue::Second, Hue::Quiet]) {
+            super::charts::swatch(ui, hue.color(ui), false);
+            small(ui, format!("{name} {}", text::percent(*share)));
+        }
+    });
+    if n < FEW_HELD_OUT {
+        small(ui, words::few(n));
+    }
+    let points: Vec<f64> = run.evaluations.iter().filter_map(accuracy_of).collect();
+    if points.len() > 2 {
+        let size = egui::vec2(ui.available_width(), 30.0);
+        super::charts::sparkline(ui, words::WON, &points, size, Hue::First);
+    }
+}
+
+/// What the model says to the watched prompts.
+fn samples_ui(ui: &mut Ui, run: &RunState, view: &mut RunView) {
+    let (Some((first, before)), Some(last)) = (run.samples.first(), run.samples.len().checked_sub(1)) else { return };
+    card(ui, |ui| {
+        let mut index = view.sample.unwrap_or(last).min(last);
+        ui.horizontal_wrapped(|ui| {
+            heading(ui, words::PROMPTS).on_hover_text(words::PROMPTS_HELP);
+            if last > 0 {
+                ui.add_space(GRID);
+                let label = ui.label(RichText::new(words::SAMPLE_STEP).small()).id;
+                let step_at = |i: f64| run.samples.get(i as usize).map_or(0, |(step, _)| *step);
+                let slider = Slider::new(&mut index, 0..=last).step_by(1.0);
+                let slider = slider.custom_formatter(move |i, _| step_at(i).to_string()).clamping(
+                    egui::SliderClamping::Always,
+                );
+                if ui.add(slider).labelled_by(label).changed() {
+                    view.sample = (index < last).then_some(index);
+                }
+                if view.sample.is_some() && link_button(ui, words::LATEST).clicked() {
+                    view.sample = None;
+                }
+            }
+        });
+        let Some((step, texts)) = run.samples.get(index) else { return };
+        for (i, prompt) in run.info.prompts.iter().enumerate().take(PROMPTS) {
+            ui.add(egui::Label::new(RichText::new(prompt).strong()).wrap());
+            let side = |ui: &mut Ui, title: String, answer: Option<&String>| {
+                small(ui, title);
+                text_box(ui, |ui| {
+                    ui.add(egui::Label::new(answer.map_or("", String::as_str)).wrap());
+                });
+            };
+            columns(
+                ui,
+                320.0,
+                &mut [
+                    &mut |ui| {
+                        ui.vertical(|ui| side(ui, words::before_at(*first), before.get(i)));
+                    },
+                    &mut |ui| {
+                        ui.vertical(|ui| side(ui, words::now_at(*step), texts.get(i)));
+                    },
+                ],
+            );
+        }
+    });
+}
+
+/// The curves that one looks at when something is odd.
+fn curves_ui(ui: &mut Ui, state: &State, run: &RunState, view: &mut RunView) {
+    let smoothing = view.smoothing.unwrap_or(SMOOTHING);
+    card(ui, |ui| {
+        let chart = |ui: &mut Ui, title: &str, body: &dyn Fn(&mut Ui)| {
+            egui::CollapsingHeader::new(title).id_salt(("curve", title)).show_unindented(ui, |ui| body(ui));
+        };
+        chart(ui, words::LOSS, &|ui| {
+            let (train, held_out) = (run.series("loss"), run.eval_series("eval_loss"));
+            let chart = Chart::new(words::LOSS, words::LOSS_HELP)
+                .line(Series::new(words::TRAIN, &train, Hue::First).smoothed(smoothing))
+                .line(Series::new(words::HELD_OUT, &held_out, Hue::Third).dashed())
+                .marks(marks(run));
+            let usual = run.info.record.settings.get("loss_type").is_none_or(|loss| {
+                *loss == json!("sigmoid") || *loss == json!(["sigmoid"])
+            });
+            let chart = if usual { chart.level(words::AT_START, std::f64::consts::LN_2) } else { chart };
+            chart.show(ui);
+        });
+        chart(ui, words::LEARNING_RATE, &|ui| {
+            let rate = run.series("learning_rate");
+            Chart::new(words::LEARNING_RATE, "")
+                .line(Series::new(words::LEARNING_RATE, &rate, Hue::First))
+                .unit(Unit::Small)
+                .show(ui);
+        });
+        chart(ui, words::GRADIENT, &|ui| {
+            let norm = run.series("grad_norm");
+            Chart::new(words::GRADIENT, words::GRADIENT_HELP)
+                .line(Series::new(words::TRAIN, &norm, Hue::First).smoothed(smoothing))
+                .marks(marks(run))
+                .show(ui);
+        });
+        chart(ui, words::SPEED, &|ui| {
+            let first = run.history.len().saturating_sub(run.step_seconds.len());
+            let steps = run.history[first..].iter().zip(&run.step_seconds);
+            let seconds: Vec<[f64; 2]> =
+                steps.filter_map(|(metrics, seconds)| Some([metric(metrics, "step")?, *seconds])).collect();
+            Chart::new(words::STEP_TIME, "")
+                .line(Series::new(words::STEP_TIME, &seconds, Hue::First))
+                .unit(Unit::Seconds)
+                .show(ui);
+            if let Some(bytes) = state.plan.device_bytes() {
+                key_value(ui, words::PLANNED, text::bytes(bytes));
+            }
+        });
+        ui.horizontal(|ui| {
+            let mut weight = smoothing;
+            let label = ui.label(RichText::new(words::SMOOTHING).small()).id;
+            if ui.add(Slider::new(&mut weight, 0.0..=0.99).max_decimals(2)).labelled_by(label).changed() {
+                view.smoothing = Some(weight);
+            }
+        });
+    });
+}
+
+fn footer_ui(ui: &mut Ui, run: &RunState) {
+    ui.horizontal_wrapped(|ui| {
+        ui.spacing_mut().item_spacing.x = 24.0;
+        let record = &run.info.record;
+        if let Some(step) = record.best_step {
+            small(ui, words::best(step, record.watch.keep_best));
+        }
+        if let Some(saved) = run.saved {
+            let ago = host::seconds() - saved.at;
+            small(ui, words::saved(saved.step, &text::bytes(saved.bytes), saved.seconds, ago));
+        }
+    });
+}
+
+fn discard_ui(ui: &mut Ui, run: &RunState, view: &mut RunView, actions: &mut Vec<Action>) {
+    if !view.confirm_discard {
+        return;
+    }
+    let modal = Modal::new(Id::unique("discard run")).show(ui.ctx(), |ui| {
+        ui.set_max_width(420.0);
+        heading(ui, words::DISCARD_TITLE);
+        ui.label(words::DISCARD_TEXT);
+        ui.horizontal(|ui| {
+            if danger_button(ui, words::DISCARD_YES).clicked() {
+                send(actions, Command::Discard { run_id: run.info.record.run_id.clone() });
+                ui.close();
+            }
+            if ui.button(words::DISCARD_NO).clicked() {
+                ui.close();
+            }
+        });
+    });
+    if modal.should_close() {
+        view.confirm_discard = false;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_branch_names_only_what_changed() {
+        let before = Branch { beta: 0.1, learning_rate: 5e-5, epochs: 1.0 };
+        assert!(before.changes(before).is_empty(), "nothing changed");
+        let after = Branch { beta: 0.3, ..before };
+        assert_eq!(after.changes(before), changed("beta", json!(0.3)));
+    }
+}

@@ -1,0 +1,764 @@
+//! The window: takes in what the engine says, lays out rail, pages and status, and carries out what pages ask for.
+
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::task::{Context, Poll, Wake, Waker};
+
+use eframe::egui::{self, Key, KeyboardShortcut, Modifiers, ThemePreference, Ui, ViewportCommand};
+use serde::{Deserialize, Serialize};
+
+use super::actions::{Action, Step};
+use super::compare_ui::CompareView;
+use super::export_ui::ExportView;
+use super::frame_ui::{self, FrameView, Toast};
+use super::help_ui::HelpView;
+use super::mirror::Mirror;
+use super::model_ui::ModelView;
+use super::pairs_ui::PairsView;
+use super::plan_ui::PlanView;
+use super::run_ui::RunView;
+use super::runs_ui::RunsView;
+use super::start_ui::StartView;
+use super::state::{Blocked, Connection, ModelState, State};
+use super::{
+    compare_ui, drops, export_ui, help_ui, model_ui, pairs_ui, plan_ui, run_ui, runs_ui, start_ui, text, theme,
+};
+use crate::engine::presets::{self, Preset};
+use crate::engine::protocol::{Command, ModelSource, RunRequest, Settings, Subject, Watch};
+use crate::error::{Error, Result};
+use crate::link::Engine;
+use crate::platform::host::{self, PickedFile};
+use crate::platform::{Environment, FoundModel, LocalFuture, Pick, read_all};
+
+/// Seconds that edits rest before the plan is asked for.
+const PLAN_DELAY: f64 = 0.3;
+/// Seconds that a message is shown.
+const TOAST_SECONDS: f64 = 5.0;
+/// Under this name preferences are stored.
+const STORAGE_KEY: &str = "pairtune";
+/// Watched prompts that are proposed.
+const PROPOSED_PROMPTS: usize = 3;
+/// A prompt of this many characters may have been shortened for the table.
+const WHOLE_PROMPT: usize = 160;
+
+/// Turns what was dropped on the window into files; natively by its path.
+pub type OpenDrop = Box<dyn Fn(&egui::DroppedFileHandle) -> Vec<PickedFile>>;
+
+/// The app.
+pub struct App {
+    engine: Box<dyn Engine>,
+    state: State,
+    environment: Environment,
+    prefs: Prefs,
+    step: Step,
+    views: Views,
+    answers: (Sender<Answer>, Receiver<Answer>),
+    reading: Vec<LocalFuture<'static, Answer>>,
+    pairs_file: Vec<PickedFile>,
+    open_drop: OpenDrop,
+    /// When something last changed that the plan depends on, on egui's clock.
+    plan_dirty: Option<f64>,
+    /// The demo's settings are taken over when its plan arrives.
+    adopting: bool,
+    /// A run begins as soon as the demo is planned.
+    demo_starting: bool,
+    toasts: Vec<Toast>,
+    quit: Quit,
+    title: String,
+    was_active: bool,
+    was_ready: bool,
+    mirror: Mirror,
+    /// What stands behind the `#` of the page's address.
+    fragment: String,
+}
+
+/// What every page remembers.
+#[derive(Default)]
+struct Views {
+    start: StartView,
+    model: ModelView,
+    pairs: PairsView,
+    plan: PlanView,
+    run: RunView,
+    compare: CompareView,
+    export: ExportView,
+    runs: RunsView,
+    help: HelpView,
+    frame: FrameView,
+}
+
+/// What is remembered from one start to the next.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+struct Prefs {
+    theme: ThemePreference,
+    zoom: f32,
+    settings: Settings,
+    log_open: bool,
+}
+
+impl Default for Prefs {
+    fn default() -> Self {
+        Self { theme: ThemePreference::System, zoom: 1.0, settings: default_settings(), log_open: false }
+    }
+}
+
+/// What came back from the platform.
+enum Answer {
+    /// Files were chosen or dropped.
+    Picked(Pick, Vec<PickedFile>),
+    /// A file was saved, or not.
+    Saved(Result<String>),
+    /// A settings file was read.
+    SettingsRead(Result<Vec<u8>>),
+    /// A file was read from the storage, to be saved under this name.
+    Fetched(String, Result<Vec<u8>>),
+    /// Another tab has the GPU, or not.
+    Claimed(bool),
+}
+
+/// How far closing the window is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Quit {
+    No,
+    /// The person is asked.
+    Asking,
+    /// As soon as the run is paused.
+    WhenPaused,
+    /// Now.
+    Now,
+}
+
+/// Wakes a reader by drawing again.
+struct Repaint(egui::Context);
+
+impl Wake for Repaint {
+    fn wake(self: Arc<Self>) {
+        self.0.request_repaint();
+    }
+}
+
+/// The settings of a fresh plan: the standard preset, with some pairs held out.
+fn default_settings() -> Settings {
+    let mut settings = presets::overrides(Preset::Standard);
+    settings.insert("eval_split".to_owned(), 0.1.into());
+    settings
+}
+
+impl App {
+    /// An app that talks to `engine`, with what `storage` remembers.
+    pub fn new(ctx: &egui::Context, storage: Option<&dyn eframe::Storage>, engine: Box<dyn Engine>) -> Self {
+        theme::install(ctx);
+        ctx.enable_accesskit();
+        let prefs: Prefs = storage
+            .and_then(|storage| storage.get_string(STORAGE_KEY))
+            .and_then(|text| serde_json::from_str(&text).ok())
+            .unwrap_or_default();
+        ctx.set_theme(prefs.theme);
+        ctx.set_zoom_factor(prefs.zoom.clamp(0.5, 4.0));
+        let environment = host::environment();
+        let mut state = State { found: host::system_models(), ..State::default() };
+        state.plan.settings = prefs.settings.clone();
+        state.in_browser = environment.kind == "browser";
+        let mut app = Self {
+            engine,
+            state,
+            environment,
+            prefs,
+            step: Step::Start,
+            views: Views::default(),
+            answers: channel(),
+            reading: Vec::new(),
+            pairs_file: Vec::new(),
+            open_drop: Box::new(|file| drops::open_path(file.path())),
+            plan_dirty: None,
+            adopting: false,
+            demo_starting: false,
+            toasts: Vec::new(),
+            quit: Quit::No,
+            title: String::new(),
+            was_active: false,
+            was_ready: false,
+            mirror: Mirror::default(),
+            fragment: String::new(),
+        };
+        let (sender, repaint) = (app.answers.0.clone(), ctx.clone());
+        host::claim_gpu("pairtune-gpu", move |claimed| {
+            drop(sender.send(Answer::Claimed(claimed)));
+            repaint.request_repaint();
+        });
+        app.follow_fragment(ctx, &host::fragment());
+        app
+    }
+
+    /// Says how to open what is dropped on the window, where that is not by its path.
+    #[must_use]
+    pub fn with_drops(mut self, open_drop: OpenDrop) -> Self {
+        self.open_drop = open_drop;
+        self
+    }
+
+    /// Behaves as if in another environment, with these models on the computer, for tests.
+    #[must_use]
+    pub fn with_environment(mut self, environment: Environment, found: Vec<FoundModel>) -> Self {
+        self.state.in_browser = environment.kind == "browser";
+        self.state.found = found;
+        self.environment = environment;
+        self
+    }
+
+    /// Takes in everything that happened; draws nothing.
+    pub fn tick(&mut self, ctx: &egui::Context) {
+        let now = host::seconds();
+        while let Some(incoming) = self.engine.poll() {
+            self.state.apply(incoming, now);
+            self.after_event(ctx);
+        }
+        while let Ok(answer) = self.answers.1.try_recv() {
+            self.answered(ctx, answer);
+        }
+        self.read_on(ctx);
+        self.state.hidden = host::hidden();
+        for notice in std::mem::take(&mut self.state.notices) {
+            host::announce(&notice.text);
+            if notice.toast {
+                self.toast(ctx, notice.text);
+            }
+        }
+        self.plan_if_due(ctx);
+        self.start_demo_if_ready(ctx);
+        self.follow_run(ctx);
+    }
+
+    /// Draws the window and carries out what was asked for.
+    pub fn draw(&mut self, ui: &mut Ui) {
+        let ctx = ui.ctx().clone();
+        let mut actions = Vec::new();
+        self.keys(&ctx, &mut actions);
+        self.closing(&ctx, &mut actions);
+        frame_ui::rail_ui(ui, &self.state, self.step, &mut actions);
+        let mut log_open = self.prefs.log_open;
+        frame_ui::status_ui(ui, &self.state, &mut log_open, &mut actions);
+        if log_open {
+            frame_ui::log_ui(ui, &self.state, &mut actions);
+        }
+        self.prefs.log_open = log_open;
+        if self.step != Step::Run {
+            frame_ui::strip_ui(ui, &self.state, &mut actions);
+        }
+        self.page(ui, &mut actions);
+        let time = ctx.input(|input| input.time);
+        self.toasts.retain(|toast| time - toast.since < TOAST_SECONDS);
+        frame_ui::toasts_ui(&ctx, &self.toasts);
+        self.dropped(&ctx);
+        self.mirror.attach(&ctx);
+        for action in actions {
+            self.carry_out(&ctx, action);
+        }
+        self.prefs.theme = ctx.options(|options| options.theme_preference);
+        self.prefs.zoom = ctx.zoom_factor();
+    }
+
+    fn page(&mut self, ui: &mut Ui, actions: &mut Vec<Action>) {
+        let (state, views) = (&self.state, &mut self.views);
+        let step = self.step;
+        frame_ui::content(ui, step, |ui| {
+            frame_ui::connection_ui(ui, state, actions);
+            match step {
+                Step::Start => start_ui::start_ui(ui, state, &self.environment, &mut views.start, actions),
+                Step::Model => model_ui::model_ui(ui, state, &mut views.model, actions),
+                Step::Pairs => pairs_ui::pairs_ui(ui, state, &mut views.pairs, actions),
+                Step::Plan => plan_ui::plan_ui(ui, state, &mut views.plan, actions),
+                Step::Run => run_ui::run_ui(ui, state, &mut views.run, actions),
+                Step::Compare => compare_ui::compare_ui(ui, state, &mut views.compare, actions),
+                Step::Export => export_ui::export_ui(ui, state, &mut views.export, actions),
+                Step::Runs => runs_ui::runs_ui(ui, state, &mut views.runs, actions),
+                Step::Help => help_ui::help_ui(ui, state, &self.environment, &mut views.help, actions),
+            }
+        });
+        if self.quit == Quit::Asking || self.quit == Quit::WhenPaused {
+            let waiting = self.quit == Quit::WhenPaused;
+            match frame_ui::quit_ui(ui.ctx(), waiting) {
+                Some(frame_ui::QuitChoice::Stay) => self.quit = Quit::No,
+                Some(frame_ui::QuitChoice::Pause) => {
+                    self.quit = Quit::WhenPaused;
+                    actions.push(Action::Send(Command::Pause));
+                }
+                Some(frame_ui::QuitChoice::Quit) => self.close(ui.ctx()),
+                None => {}
+            }
+        }
+    }
+
+    /// Keys that work on every page.
+    fn keys(&mut self, ctx: &egui::Context, actions: &mut Vec<Action>) {
+        let steps = [
+            (Key::Num0, Step::Start),
+            (Key::Num1, Step::Model),
+            (Key::Num2, Step::Pairs),
+            (Key::Num3, Step::Plan),
+            (Key::Num4, Step::Run),
+            (Key::Num5, Step::Compare),
+            (Key::Num6, Step::Export),
+            (Key::Num7, Step::Runs),
+            (Key::F1, Step::Help),
+        ];
+        for (key, step) in steps {
+            let modifiers = if key == Key::F1 { Modifiers::NONE } else { Modifiers::ALT };
+            if ctx.input_mut(|input| input.consume_shortcut(&KeyboardShortcut::new(modifiers, key))) {
+                actions.push(Action::Go(step));
+            }
+        }
+        if ctx.input_mut(|input| input.consume_shortcut(&KeyboardShortcut::new(Modifiers::COMMAND, Key::O))) {
+            actions.push(Action::Pick(Pick::ModelFolder));
+        }
+        if ctx.input_mut(|input| input.consume_shortcut(&KeyboardShortcut::new(Modifiers::COMMAND, Key::L))) {
+            self.prefs.log_open = !self.prefs.log_open;
+        }
+    }
+
+    /// Asks before the window is closed on a run at work.
+    fn closing(&mut self, ctx: &egui::Context, _actions: &mut Vec<Action>) {
+        if !ctx.input(|input| input.viewport().close_requested()) || self.quit == Quit::Now {
+            return;
+        }
+        if self.state.active_run().is_some() {
+            ctx.send_viewport_cmd(ViewportCommand::CancelClose);
+            if self.quit == Quit::No {
+                self.quit = Quit::Asking;
+            }
+        }
+    }
+
+    fn close(&mut self, ctx: &egui::Context) {
+        self.quit = Quit::Now;
+        ctx.send_viewport_cmd(ViewportCommand::Close);
+    }
+
+    /// What the window itself does about an event that was just folded.
+    fn after_event(&mut self, ctx: &egui::Context) {
+        let ready = matches!(self.state.connection, Connection::Ready(_));
+        if ready && !self.was_ready {
+            self.send(Command::ListRuns, Vec::new());
+            self.send(Command::MeasureStorage, Vec::new());
+        }
+        self.was_ready = ready;
+        let info = self.state.plan.info.as_ref();
+        if self.adopting
+            && let Some(info) = info
+            && self.state.is_demo()
+        {
+            self.state.plan.settings = info.settings.clone();
+            self.state.plan.preset = None;
+            self.adopting = false;
+            self.plan_dirty = None;
+        }
+        let opened = self.state.open_model().map(|model| model.name.clone()).unwrap_or_default();
+        let pairs = self.state.pairs.info.as_ref();
+        let about = (opened, pairs.map(|pairs| (pairs.name.clone(), pairs.usable, pairs.skipped, pairs.swapped)));
+        if about != self.views.frame.planned_about {
+            self.views.frame.planned_about = about;
+            self.propose_watch();
+            if !self.adopting {
+                self.plan_dirty = Some(ctx.input(|input| input.time));
+            }
+        }
+    }
+
+    /// A name and watched prompts, as long as nobody has chosen any.
+    fn propose_watch(&mut self) {
+        let Some(pairs) = &self.state.pairs.info else { return };
+        if self.state.plan.name.is_empty() || self.state.plan.name == self.views.frame.proposed_name {
+            let stem = pairs.name.split('.').next().unwrap_or(&pairs.name);
+            let name = free_name(stem, &self.state);
+            self.views.frame.proposed_name.clone_from(&name);
+            self.state.plan.name = name;
+        }
+        let watch = &mut self.state.plan.watch;
+        if watch.prompts.is_empty() || watch.prompts == self.views.frame.proposed_prompts {
+            let mut prompts: Vec<String> = Vec::new();
+            for row in self.state.pairs.rows.iter().filter(|row| row.chars[0] > 0 && row.chars[0] < WHOLE_PROMPT) {
+                if prompts.len() < PROPOSED_PROMPTS && !prompts.contains(&row.prompt) {
+                    prompts.push(row.prompt.clone());
+                }
+            }
+            self.views.frame.proposed_prompts.clone_from(&prompts);
+            watch.prompts = prompts;
+        }
+    }
+
+    fn plan_if_due(&mut self, ctx: &egui::Context) {
+        let Some(since) = self.plan_dirty else { return };
+        let left = since + PLAN_DELAY - ctx.input(|input| input.time);
+        if left > 0.0 {
+            ctx.request_repaint_after_secs(left as f32 + 0.01);
+            return;
+        }
+        self.plan_dirty = None;
+        if self.state.open_model().is_some() && self.state.pairs.info.is_some() && self.state.active_run().is_none() {
+            let plan = &self.state.plan;
+            self.send(Command::Plan { settings: plan.settings.clone(), limit: plan.limit }, Vec::new());
+        }
+    }
+
+    fn start_demo_if_ready(&mut self, ctx: &egui::Context) {
+        if !self.demo_starting || self.adopting || self.plan_dirty.is_some() || !self.state.is_demo() {
+            return;
+        }
+        match self.state.start_blocked() {
+            None => {
+                self.demo_starting = false;
+                self.carry_out(ctx, Action::Start);
+            }
+            Some(Blocked::Planning | Blocked::Pairs) => {}
+            Some(blocked) => {
+                self.demo_starting = false;
+                self.toast(ctx, text::blocked(&blocked));
+            }
+        }
+    }
+
+    /// Title, wakefulness and slow ticks while a run is at work.
+    fn follow_run(&mut self, ctx: &egui::Context) {
+        let active = self.state.active_run().is_some();
+        if active != self.was_active {
+            self.was_active = active;
+            host::keep_awake(active);
+            host::warn_before_leaving(active);
+            if !active && self.was_ready {
+                self.send(Command::ListRuns, Vec::new());
+                self.send(Command::MeasureStorage, Vec::new());
+            }
+        }
+        if active {
+            ctx.request_repaint_after_secs(1.0);
+        }
+        let title = text::window_title(self.state.run.as_ref());
+        if title != self.title {
+            ctx.send_viewport_cmd(ViewportCommand::Title(title.clone()));
+            host::set_title(&title);
+            self.title = title;
+        }
+        if self.quit == Quit::WhenPaused && !active {
+            self.close(ctx);
+        }
+    }
+
+    /// Files that hover over the window or were let go of.
+    fn dropped(&mut self, ctx: &egui::Context) {
+        let hovering = ctx.input(|input| input.raw.hovered_files.clone());
+        if ctx.input(|input| input.key_pressed(Key::Escape)) {
+            self.views.frame.ignore_hover = true;
+        }
+        if hovering.is_empty() {
+            self.views.frame.ignore_hover = false;
+        } else if !self.views.frame.ignore_hover {
+            frame_ui::drop_ui(ctx, &drops::hovered(&hovering));
+        }
+        let dropped = ctx.input(|input| input.raw.dropped_files.clone());
+        if dropped.is_empty() {
+            return;
+        }
+        let files: Vec<PickedFile> = dropped.iter().flat_map(|file| (self.open_drop)(file)).collect();
+        let names: Vec<String> = files.iter().map(PickedFile::name).collect();
+        match drops::kind(&names) {
+            drops::Drop::Pick(pick) => self.opened(ctx, pick, files),
+            drops::Drop::Unknown(why) => self.toast(ctx, why),
+        }
+    }
+
+    fn carry_out(&mut self, ctx: &egui::Context, action: Action) {
+        match action {
+            Action::Send(command) => self.send(command, Vec::new()),
+            Action::SendFiles(command, files) => self.send(command, files),
+            Action::Pick(pick) => {
+                let (sender, repaint) = (self.answers.0.clone(), ctx.clone());
+                host::pick(pick, move |files| {
+                    drop(sender.send(Answer::Picked(pick, files)));
+                    repaint.request_repaint();
+                });
+            }
+            Action::SaveFile { name, bytes } => self.save_file(ctx, &name, &bytes),
+            Action::Download { path } => {
+                let name = path.rsplit('/').next().unwrap_or(&path).to_owned();
+                self.reading.push(Box::pin(async move {
+                    let read = match host::Store::open("").await {
+                        Ok(store) => store.read(&path).await,
+                        Err(e) => Err(e),
+                    };
+                    Answer::Fetched(name, read)
+                }));
+                ctx.request_repaint();
+            }
+            Action::Go(step) => self.go(step),
+            Action::GoToField(key) => {
+                self.views.plan.show_field(key);
+                self.go(Step::Plan);
+            }
+            Action::Copy(content) => {
+                ctx.copy_text(content);
+                self.toast(ctx, text::COPIED.to_owned());
+            }
+            Action::OpenUrl(url) => ctx.open_url(egui::OpenUrl::new_tab(url)),
+            Action::EditSettings(settings) => self.edit_settings(ctx, settings),
+            Action::UsePreset(preset) => {
+                let mut settings = self.state.plan.settings.clone();
+                settings.extend(presets::overrides(preset));
+                self.edit_settings(ctx, settings);
+            }
+            Action::EditWatch(watch) => {
+                self.state.plan.watch_edited |= watch.eval_steps != self.state.plan.watch.eval_steps;
+                self.state.plan.watch = watch;
+            }
+            Action::EditName(name) => self.state.plan.name = name,
+            Action::EditLimit(limit) => {
+                self.state.plan.limit = limit;
+                self.plan_dirty = Some(ctx.input(|input| input.time));
+            }
+            Action::RemapPairs(mapping) => {
+                let files = self.pairs_file.clone();
+                self.send(Command::OpenPairs { mapping: Some(mapping) }, files);
+            }
+            Action::AcceptProblems(accepted) => self.state.pairs.accepted = accepted,
+            Action::OpenFound(index) => self.open_found(index),
+            Action::Demo => {
+                self.adopting = true;
+                self.demo_starting = true;
+                self.pairs_file.clear();
+                self.state.pairs.reopenable = false;
+                self.send(Command::OpenDemo, Vec::new());
+            }
+            Action::Start => self.start(),
+            Action::UseSettings { settings, watch, name } => {
+                self.state.plan.watch = watch;
+                self.state.plan.watch_edited = true;
+                self.state.plan.name = name;
+                self.edit_settings(ctx, settings);
+                self.go(Step::Plan);
+            }
+            Action::DismissWarning(index) => {
+                if let Some(warning) = self.state.run.as_mut().and_then(|run| run.warnings.get_mut(index)) {
+                    warning.dismissed = true;
+                }
+            }
+            Action::CloseRun => {
+                if self.state.active_run().is_none() {
+                    self.state.run = None;
+                }
+            }
+            Action::DismissProblem(subject) => self.dismiss(subject),
+            Action::Toast(message) => self.toast(ctx, message),
+            Action::Reload => host::reload(),
+            Action::RestartEngine => {
+                self.engine.restart();
+                self.state.restarted();
+                self.was_ready = false;
+            }
+        }
+    }
+
+    fn go(&mut self, step: Step) {
+        if self.step != step {
+            self.step = step;
+            host::announce(text::step_name(step));
+        }
+        if step == Step::Runs && self.was_ready {
+            self.send(Command::ListRuns, Vec::new());
+        }
+    }
+
+    fn send(&mut self, command: Command, files: Vec<PickedFile>) {
+        self.state.sent(&command, host::seconds());
+        if matches!(command, Command::OpenDemo) {
+            self.adopting = true;
+            self.state.plan.info = None;
+        }
+        if matches!(command, Command::OpenModel { .. } | Command::FetchModel { .. }) {
+            self.adopting = false;
+            self.demo_starting = false;
+        }
+        self.engine.send(command, files);
+    }
+
+    fn edit_settings(&mut self, ctx: &egui::Context, settings: Settings) {
+        let plan = &mut self.state.plan;
+        let like = |preset: &Preset| presets::overrides(*preset).iter().all(|(k, v)| settings.get(k) == Some(v));
+        plan.preset = Preset::ALL.into_iter().find(like);
+        plan.settings = settings;
+        plan.problem = None;
+        self.plan_dirty = Some(ctx.input(|input| input.time));
+        self.fragment = text::settings_fragment(&self.state.plan.settings);
+        host::set_fragment(&self.fragment);
+    }
+
+    fn start(&mut self) {
+        if self.state.start_blocked().is_some() {
+            return;
+        }
+        let plan = &self.state.plan;
+        let name = if plan.name.trim().is_empty() { text::UNNAMED.to_owned() } else { plan.name.trim().to_owned() };
+        let watch = Watch { prompts: non_empty(&plan.watch.prompts), ..plan.watch.clone() };
+        let request = RunRequest { name, settings: plan.settings.clone(), watch };
+        self.send(Command::Start(Box::new(request)), Vec::new());
+        self.step = Step::Run;
+    }
+
+    /// Opens files as what they were picked for.
+    fn opened(&mut self, ctx: &egui::Context, pick: Pick, files: Vec<PickedFile>) {
+        let Some(first) = files.first() else {
+            self.toast(ctx, text::EMPTY_FOLDER.to_owned());
+            return;
+        };
+        match pick {
+            Pick::ModelFolder | Pick::ModelFiles => {
+                let folder = first.folder();
+                let name = if folder.is_empty() { first.name() } else { folder };
+                let path = first.place();
+                self.send(Command::OpenModel { source: ModelSource::Picked { name, path } }, files);
+                self.go(Step::Model);
+            }
+            Pick::PairsFile => {
+                self.pairs_file = files.into_iter().take(1).collect();
+                self.state.pairs.reopenable = true;
+                let files = self.pairs_file.clone();
+                self.send(Command::OpenPairs { mapping: None }, files);
+                self.go(Step::Pairs);
+            }
+            Pick::Settings => {
+                let file = first.clone();
+                self.reading.push(Box::pin(async move {
+                    let read = match file.source() {
+                        Ok(source) => read_all(source.as_ref()).await,
+                        Err(e) => Err(e),
+                    };
+                    Answer::SettingsRead(read)
+                }));
+                ctx.request_repaint();
+            }
+            Pick::Archive => {
+                self.send(Command::Import, files);
+                self.go(Step::Runs);
+            }
+            Pick::Adapter => self.toast(ctx, text::NO_ADAPTERS.to_owned()),
+        }
+    }
+
+    fn open_found(&mut self, index: usize) {
+        let Some(found) = self.state.found.get(index).cloned() else { return };
+        let source = ModelSource::Picked { name: found.name, path: Some(found.folder.clone()) };
+        self.send(Command::OpenModel { source }, host::pick_at(&found.folder));
+        self.go(Step::Model);
+    }
+
+    fn answered(&mut self, ctx: &egui::Context, answer: Answer) {
+        match answer {
+            Answer::Picked(pick, files) => self.opened(ctx, pick, files),
+            Answer::Saved(Ok(path)) => self.toast(ctx, text::saved_to(&path)),
+            Answer::Saved(Err(Error::Cancelled)) => {}
+            Answer::Saved(Err(e)) | Answer::SettingsRead(Err(e)) | Answer::Fetched(_, Err(e)) => {
+                self.toast(ctx, e.to_string());
+            }
+            Answer::SettingsRead(Ok(bytes)) => match serde_json::from_slice(&bytes) {
+                Ok(settings) => {
+                    self.edit_settings(ctx, settings);
+                    self.go(Step::Plan);
+                    self.toast(ctx, text::SETTINGS_READ.to_owned());
+                }
+                Err(e) => self.toast(ctx, text::not_settings(&e.to_string())),
+            },
+            Answer::Fetched(name, Ok(bytes)) => self.save_file(ctx, &name, &bytes),
+            Answer::Claimed(claimed) => self.state.other_tab = !claimed,
+        }
+    }
+
+    fn save_file(&self, ctx: &egui::Context, name: &str, bytes: &[u8]) {
+        let (sender, repaint) = (self.answers.0.clone(), ctx.clone());
+        host::save_file(name, bytes, move |saved| {
+            drop(sender.send(Answer::Saved(saved)));
+            repaint.request_repaint();
+        });
+    }
+
+    /// Goes on with what is being read, without waiting.
+    fn read_on(&mut self, ctx: &egui::Context) {
+        let waker = Waker::from(Arc::new(Repaint(ctx.clone())));
+        let mut context = Context::from_waker(&waker);
+        let mut done = Vec::new();
+        self.reading.retain_mut(|reading| match reading.as_mut().poll(&mut context) {
+            Poll::Ready(answer) => {
+                done.push(answer);
+                false
+            }
+            Poll::Pending => true,
+        });
+        for answer in done {
+            self.answered(ctx, answer);
+        }
+    }
+
+    fn follow_fragment(&mut self, ctx: &egui::Context, fragment: &str) {
+        let fragment = fragment.trim_start_matches('#');
+        if fragment == "demo" {
+            self.carry_out(ctx, Action::Demo);
+        } else if let Some(settings) = text::fragment_settings(fragment) {
+            self.edit_settings(ctx, settings);
+            self.step = Step::Plan;
+        }
+    }
+
+    fn dismiss(&mut self, subject: Subject) {
+        let state = &mut self.state;
+        match subject {
+            Subject::Model => {
+                if matches!(state.model, ModelState::Refused(_)) {
+                    state.model = ModelState::None;
+                }
+            }
+            Subject::Pairs => state.pairs.refused = None,
+            Subject::Plan => state.plan.problem = None,
+            Subject::Run => state.run_problem = None,
+            Subject::Compare => state.compare_problem = None,
+            Subject::Export => state.export_problem = None,
+            Subject::Runs => state.runs_problem = None,
+        }
+    }
+
+    fn toast(&mut self, ctx: &egui::Context, text: String) {
+        let since = ctx.input(|input| input.time);
+        self.toasts.retain(|toast| toast.text != text);
+        self.toasts.push(Toast { text, since });
+        ctx.request_repaint_after_secs(TOAST_SECONDS as f32 + 0.1);
+    }
+}
+
+impl eframe::App for App {
+    fn logic(&mut self, ctx: &egui::Context, _frame: &mut eframe::Frame) {
+        self.tick(ctx);
+    }
+
+    fn ui(&mut self, ui: &mut Ui, _frame: &mut eframe::Frame) {
+        self.draw(ui);
+    }
+
+    fn save(&mut self, storage: &mut dyn eframe::Storage) {
+        self.prefs.settings.clone_from(&self.state.plan.settings);
+        if let Ok(text) = serde_json::to_string(&self.prefs) {
+            storage.set_string(STORAGE_KEY, text);
+        }
+    }
+
+    fn clear_color(&self, visuals: &egui::Visuals) -> [f32; 4] {
+        visuals.panel_fill.to_normalized_gamma_f32()
+    }
+}
+
+/// A name like `stem` that no run has.
+fn free_name(stem: &str, state: &State) -> String {
+    let taken = |name: &str| state.runs.iter().flatten().any(|run| run.name == name);
+    let numbered = (2..).map(|n| format!("{stem} {n}"));
+    std::iter::once(stem.to_owned()).chain(numbered).find(|name| !taken(name)).unwrap_or_default()
+}
+
+fn non_empty(prompts: &[String]) -> Vec<String> {
+    prompts.iter().filter(|prompt| !prompt.trim().is_empty()).cloned().collect()
+}

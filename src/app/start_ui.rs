@@ -1,0 +1,191 @@
+//! Where one begins: the demo, a model, pairs, a run to continue, and what this machine can do.
+
+use eframe::egui::{self, RichText, Ui};
+
+use super::actions::{Action, Step};
+use super::state::{ModelState, State};
+use super::text;
+use super::theme::{self, GRID};
+use super::widgets::{self, Icon, Tone};
+use crate::engine::protocol::{Command, GpuInfo, Problem, RunRecord, Settings};
+use crate::platform::host;
+use crate::platform::{Environment, Pick};
+
+/// What this page remembers.
+#[derive(Debug, Default)]
+pub(super) struct StartView {
+    /// The found model that is chosen.
+    found: usize,
+}
+
+/// Draws the page.
+pub(super) fn start_ui(
+    ui: &mut Ui,
+    state: &State,
+    environment: &Environment,
+    view: &mut StartView,
+    actions: &mut Vec<Action>,
+) {
+    ui.add_space(GRID);
+    widgets::page_title(ui, text::START_TITLE, text::START_SUBTITLE);
+    gpu_trouble_ui(ui, state, environment, actions);
+    continue_ui(ui, state, actions);
+    demo_ui(ui, state, actions);
+    open_ui(ui, state, view, actions);
+    machine_ui(ui, state);
+}
+
+/// The one big button.
+fn demo_ui(ui: &mut Ui, state: &State, actions: &mut Vec<Action>) {
+    widgets::card(ui, |ui| {
+        let loading = matches!(state.model, ModelState::Loading(_)) || state.run_pending;
+        let palette = theme::palette(ui);
+        ui.horizontal_wrapped(|ui| {
+            let text = RichText::new(text::DEMO_BUTTON).size(17.0).strong().color(palette.on_accent);
+            let gap = egui::Atom::custom(egui::IdSalt::new("play"), egui::vec2(16.0, 16.0));
+            let usable = matches!(state.gpu(), Some(Ok(_))) && !loading && state.active_run().is_none();
+            let button = egui::Button::new((gap, text)).fill(palette.accent).min_size(egui::vec2(280.0, 52.0));
+            let response = ui.add_enabled(usable, button);
+            let center = egui::pos2(response.rect.left() + 24.0, response.rect.center().y);
+            widgets::paint_icon(ui, Icon::Play, center, 8.0, palette.on_accent);
+            if response.clicked() {
+                actions.push(Action::Demo);
+            }
+            ui.vertical(|ui| {
+                ui.label(text::DEMO_WHAT);
+                widgets::weak(ui, text::DEMO_NOTE);
+            });
+        });
+        if let ModelState::Loading(progress) = &state.model {
+            ui.add_space(GRID);
+            widgets::progress_ui(ui, progress, text::Unit::Bytes);
+            if ui.button(text::CANCEL).clicked() {
+                actions.push(Action::Send(Command::Cancel));
+            }
+        }
+    });
+}
+
+/// Own models and pairs.
+fn open_ui(ui: &mut Ui, state: &State, view: &mut StartView, actions: &mut Vec<Action>) {
+    widgets::titled_card(ui, text::OWN_TITLE, |ui| {
+        ui.horizontal_wrapped(|ui| {
+            if ui.button(text::OPEN_MODEL_FOLDER).clicked() {
+                actions.push(Action::Pick(Pick::ModelFolder));
+            }
+            if let Some(chosen) = state.found.get(view.found) {
+                let combo = egui::ComboBox::from_id_salt("found").width(240.0).selected_text(&chosen.name);
+                let combo = combo.show_ui(ui, |ui| {
+                    for (index, found) in state.found.iter().enumerate() {
+                        let label = format!("{}  {}", found.name, text::bytes(found.bytes));
+                        ui.selectable_value(&mut view.found, index, label);
+                    }
+                });
+                super::frame_ui::name_combo(ui, &combo.response, text::FOUND_HERE);
+                if ui.button(text::OPEN_FOUND).clicked() {
+                    actions.push(Action::OpenFound(view.found));
+                }
+            }
+            if state.in_browser && widgets::link_button(ui, text::FROM_HUB).clicked() {
+                actions.push(Action::Go(Step::Model));
+            }
+        });
+        ui.horizontal_wrapped(|ui| {
+            if ui.button(text::OPEN_PAIRS).clicked() {
+                actions.push(Action::Pick(Pick::PairsFile));
+            }
+            widgets::weak(ui, text::DROP_ANYWHERE);
+        });
+    });
+}
+
+/// Runs that wait to be continued.
+fn continue_ui(ui: &mut Ui, state: &State, actions: &mut Vec<Action>) {
+    for run in state.continuable().take(3) {
+        widgets::tone_card(ui, Tone::Accent, |ui| {
+            ui.horizontal_wrapped(|ui| {
+                ui.vertical(|ui| {
+                    widgets::heading(ui, &text::continue_title(run));
+                    widgets::weak(ui, text::continue_note(run));
+                });
+                let usable = state.active_run().is_none() && !state.run_pending && matches!(state.gpu(), Some(Ok(_)));
+                if ui.add_enabled_ui(usable, |ui| widgets::primary_button(ui, text::CONTINUE)).inner.clicked() {
+                    actions.push(Action::Send(resume(run)));
+                    actions.push(Action::Go(Step::Run));
+                }
+                if ui.button(text::SHOW_RUNS).clicked() {
+                    actions.push(Action::Go(Step::Runs));
+                }
+            });
+        });
+    }
+}
+
+fn resume(run: &RunRecord) -> Command {
+    Command::Resume { run_id: run.run_id.clone(), settings: Settings::new() }
+}
+
+/// What this machine is.
+fn machine_ui(ui: &mut Ui, state: &State) {
+    widgets::titled_card(ui, text::MACHINE_TITLE, |ui| {
+        match state.gpu() {
+            None => widgets::marked(ui, Tone::Neutral, text::GPU_ASKED),
+            Some(Ok(gpu)) => {
+                let tone = if gpu.software { Tone::Warn } else { Tone::Good };
+                widgets::marked(ui, tone, &text::gpu_details(gpu))
+            }
+            Some(Err(problem)) => widgets::marked(ui, Tone::Warn, &problem.what),
+        };
+        let page: u64 = host::network_ledger().iter().map(|entry| entry.bytes).sum();
+        widgets::marked(ui, Tone::Good, &text::network_details(page + state.bytes_fetched()));
+        if let Some(ready) = state.ready() {
+            widgets::marked(ui, Tone::Good, &text::storage_details(&ready.storage, &state.storage));
+        }
+    });
+}
+
+/// Why there is no GPU, or a slow one, and what to do about it.
+fn gpu_trouble_ui(ui: &mut Ui, state: &State, environment: &Environment, actions: &mut Vec<Action>) {
+    match state.gpu() {
+        Some(Err(problem)) => no_gpu_ui(ui, problem, environment, actions),
+        Some(Ok(gpu)) if gpu.software => software_ui(ui, gpu, actions),
+        _ => {}
+    }
+}
+
+fn no_gpu_ui(ui: &mut Ui, problem: &Problem, environment: &Environment, actions: &mut Vec<Action>) {
+    let title = if environment.kind == "browser" { text::NO_WEBGPU } else { text::NO_GPU };
+    widgets::problem_card(ui, Tone::Warn, title, problem, |_| {});
+    widgets::tone_card(ui, Tone::Warn, |ui| {
+        widgets::heading(ui, text::WHAT_TO_DO);
+        for line in text::gpu_fixes(environment) {
+            widgets::marked(ui, Tone::Neutral, &line);
+        }
+        ui.add_space(GRID);
+        widgets::heading(ui, text::STILL_WORKS);
+        for line in text::WORKS_WITHOUT_GPU {
+            widgets::marked(ui, Tone::Good, line);
+        }
+        ui.horizontal_wrapped(|ui| {
+            if ui.button(text::COPY_REPORT).clicked() {
+                actions.push(Action::Copy(text::report(environment, None, Some(problem))));
+            }
+            if environment.kind == "browser" && ui.button(text::DESKTOP_APP).clicked() {
+                actions.push(Action::OpenUrl(text::RELEASES_URL.to_owned()));
+            }
+        });
+    });
+}
+
+fn software_ui(ui: &mut Ui, gpu: &GpuInfo, actions: &mut Vec<Action>) {
+    widgets::tone_card(ui, Tone::Warn, |ui| {
+        ui.horizontal_wrapped(|ui| {
+            widgets::icon(ui, Icon::Warning, Tone::Warn);
+            widgets::heading(ui, text::SOFTWARE_TITLE);
+        });
+        ui.add(egui::Label::new(text::software(&gpu.name)).wrap());
+        if widgets::link_button(ui, text::COPY_REPORT).clicked() {
+            actions.push(Action::Copy(gpu.report.clone()));
+        }
+    });
+}

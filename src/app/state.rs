@@ -1,0 +1,1096 @@
+//! What the screen needs, folded from what the engine says. There is no egui in it, and nothing here asks for anything.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use super::text;
+use crate::engine::presets::Preset;
+use crate::engine::protocol::{
+    BUILD, Command, Event, Exported, Failure, GenerateRequest, GpuInfo, HeldOutPair, Inspection, Metrics, ModelInfo,
+    ModelSource, PairRow, PairView, PairsInfo, Phase, PlanInfo, Problem, Progress, Ready, RunInfo, RunRecord, Settings,
+    Status, StorageInfo, StoredModel, Subject, Summary, Watch,
+};
+use crate::engine::stats;
+use crate::engine::warnings::Warning;
+use crate::link::Incoming;
+use crate::platform::FoundModel;
+
+/// Lines that the log keeps.
+const LOG_LINES: usize = 500;
+/// Steps that the speed is taken over.
+const RECENT_STEPS: usize = 20;
+/// Held-out scores that are kept, by adapter strength.
+const HELD_OUT_STRENGTHS: usize = 24;
+/// Texts that are kept.
+const GENERATIONS: usize = 24;
+
+/// Everything that is drawn.
+#[derive(Debug, Default)]
+pub(super) struct State {
+    /// The engine itself.
+    pub(super) connection: Connection,
+    /// Models in the app's own storage.
+    pub(super) models: Vec<StoredModel>,
+    /// Models that other programs keep on this computer.
+    pub(super) found: Vec<FoundModel>,
+    /// The model.
+    pub(super) model: ModelState,
+    /// The model is being copied into the app's storage.
+    pub(super) keeping_model: bool,
+    /// The pairs.
+    pub(super) pairs: PairsState,
+    /// Settings and what they would take.
+    pub(super) plan: PlanState,
+    /// The run on the run page; also a stored one that is open for comparing.
+    pub(super) run: Option<RunState>,
+    /// A run was asked for and has not begun.
+    pub(super) run_pending: bool,
+    /// Why a run could not begin or go on.
+    pub(super) run_problem: Option<Problem>,
+    /// Texts by the id of their request.
+    pub(super) texts: BTreeMap<u64, Generation>,
+    /// Held-out pairs by adapter strength, the latest last.
+    pub(super) held_out: Vec<(f32, Vec<HeldOutPair>)>,
+    /// The strength that is being scored.
+    pub(super) held_out_pending: Option<f32>,
+    /// A pair, token by token.
+    pub(super) inspection: Option<Inspection>,
+    /// A pair is being inspected.
+    pub(super) inspection_pending: bool,
+    /// Why comparing failed.
+    pub(super) compare_problem: Option<Problem>,
+    /// What was written, with the run that it is from.
+    pub(super) exported: Option<(String, Vec<Exported>)>,
+    /// Files are being written.
+    pub(super) exporting: bool,
+    /// Why writing failed.
+    pub(super) export_problem: Option<Problem>,
+    /// The stored runs, newest first; none if they were not listed yet.
+    pub(super) runs: Option<Vec<RunRecord>>,
+    /// Why something about the stored runs failed.
+    pub(super) runs_problem: Option<Problem>,
+    /// Metrics of stored runs, by run.
+    pub(super) histories: BTreeMap<String, Vec<Metrics>>,
+    /// Storage in use.
+    pub(super) storage: StorageInfo,
+    /// What the engine fetched.
+    pub(super) requests: Vec<Request>,
+    /// The log, oldest first.
+    pub(super) log: VecDeque<LogLine>,
+    /// What is worth saying aloud, taken out by the shell.
+    pub(super) notices: Vec<Notice>,
+    /// True if the page cannot be seen.
+    pub(super) hidden: bool,
+    /// True in the browser.
+    pub(super) in_browser: bool,
+    /// Another tab of the browser has the GPU.
+    pub(super) other_tab: bool,
+}
+
+/// The engine as seen from here.
+#[derive(Debug, Default)]
+pub(super) enum Connection {
+    /// It has not said anything yet.
+    #[default]
+    Starting,
+    /// It listens.
+    Ready(Box<Ready>),
+    /// It is of another build.
+    VersionMismatch {
+        /// Its build.
+        engine: String,
+    },
+    /// It is gone.
+    Crashed(String),
+}
+
+/// The model.
+#[derive(Debug, Default)]
+pub(super) enum ModelState {
+    /// There is none.
+    #[default]
+    None,
+    /// It is being read or fetched.
+    Loading(Progress),
+    /// It is there.
+    Open(Box<ModelInfo>),
+    /// It was not taken.
+    Refused(Problem),
+}
+
+/// The pairs.
+#[derive(Debug, Default)]
+pub(super) struct PairsState {
+    /// They are being read.
+    pub(super) loading: Option<PairsLoading>,
+    /// The usable rows that have come so far, in order.
+    pub(super) rows: Vec<PairRow>,
+    /// They are there.
+    pub(super) info: Option<PairsInfo>,
+    /// They were not taken.
+    pub(super) refused: Option<Problem>,
+    /// A pair as the model sees it.
+    pub(super) view: Option<PairView>,
+    /// The person agreed to train on the usable rows.
+    pub(super) accepted: bool,
+    /// The file is at hand and can be read again with other columns.
+    pub(super) reopenable: bool,
+}
+
+/// Pairs being read.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct PairsLoading {
+    /// Bytes.
+    pub(super) progress: Progress,
+    /// Usable rows so far.
+    pub(super) rows: usize,
+    /// Others so far.
+    pub(super) problems: usize,
+}
+
+/// Settings and what they would take.
+#[derive(Debug)]
+pub(super) struct PlanState {
+    /// The settings as edited.
+    pub(super) settings: Settings,
+    /// The preset that they come from, if they are still like it.
+    pub(super) preset: Option<Preset>,
+    /// How the next run is watched.
+    pub(super) watch: Watch,
+    /// The person chose how often to evaluate; otherwise it follows the number of steps.
+    pub(super) watch_edited: bool,
+    /// What to call the next run.
+    pub(super) name: String,
+    /// Bytes that it may take, if the person knows better.
+    pub(super) limit: Option<u64>,
+    /// The engine's answer.
+    pub(super) info: Option<PlanInfo>,
+    /// An answer is awaited.
+    pub(super) pending: bool,
+    /// The settings were refused.
+    pub(super) problem: Option<Problem>,
+    /// Two steps, measured.
+    pub(super) trial: Trial,
+}
+
+/// Two steps, measured.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub(super) enum Trial {
+    /// Not asked for.
+    #[default]
+    None,
+    /// Under way.
+    Running,
+    /// Measured.
+    Done {
+        /// Seconds of a step.
+        step_seconds: f64,
+        /// Bytes on the device.
+        device_bytes: u64,
+        /// Bytes that the plan had said.
+        planned_bytes: u64,
+    },
+}
+
+/// A run.
+#[derive(Debug)]
+pub(super) struct RunState {
+    /// As it began or was opened, its record kept up to date.
+    pub(super) info: RunInfo,
+    /// Where it stands.
+    pub(super) phase: RunPhase,
+    /// Work beside its steps, and how far it is.
+    pub(super) progress: Option<(Phase, Progress)>,
+    /// Metrics of its steps, in order.
+    pub(super) history: Vec<Metrics>,
+    /// Seconds of the steps that were taken while we watched.
+    pub(super) step_seconds: Vec<f64>,
+    /// Metrics of its evaluations, in order; the first is from before the first step.
+    pub(super) evaluations: Vec<Metrics>,
+    /// Answers to the watched prompts: step and texts.
+    pub(super) samples: Vec<(usize, Vec<String>)>,
+    /// What looked wrong.
+    pub(super) warnings: Vec<RunWarning>,
+    /// The latest save.
+    pub(super) saved: Option<Saved>,
+    /// It goes on without being saved.
+    pub(super) storage_full: Option<Problem>,
+    /// When it last began to work, on the clock of `now`; none while it rests.
+    active_since: Option<f64>,
+    /// Seconds that it worked before that.
+    active_seconds: f64,
+}
+
+/// Where a run stands, as a person sees it.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum RunPhase {
+    /// Work before its first step.
+    Preparing,
+    /// Steps are taken.
+    Running,
+    /// It was asked to pause.
+    Pausing,
+    /// It waits.
+    Paused,
+    /// It was asked to end.
+    Stopping,
+    /// It is over.
+    Finished(Box<Summary>),
+    /// Something failed.
+    Failed {
+        /// What.
+        failure: Failure,
+        /// The step that is safe.
+        safe_step: Option<usize>,
+    },
+    /// Something failed, and it is being continued.
+    Recovering {
+        /// What.
+        failure: Failure,
+        /// The step that is safe.
+        safe_step: Option<usize>,
+        /// When, on the clock of `now`.
+        since: f64,
+    },
+    /// A stored run, open for comparing and exporting; it is not running.
+    Opened,
+}
+
+/// Something that looked wrong.
+#[derive(Debug)]
+pub(super) struct RunWarning {
+    /// What.
+    pub(super) warning: Warning,
+    /// A person has seen it.
+    pub(super) dismissed: bool,
+}
+
+/// A save.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Saved {
+    /// Optimiser steps done.
+    pub(super) step: usize,
+    /// Bytes written.
+    pub(super) bytes: u64,
+    /// Seconds that it took.
+    pub(super) seconds: f64,
+    /// When, on the clock of `now`.
+    pub(super) at: f64,
+}
+
+/// Texts being written.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Generation {
+    /// What was asked for.
+    pub(super) request: GenerateRequest,
+    /// One for each strength.
+    pub(super) sides: Vec<TextSide>,
+}
+
+/// A text being written.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub(super) struct TextSide {
+    /// So far.
+    pub(super) text: String,
+    /// Nothing follows.
+    pub(super) done: bool,
+}
+
+/// Something fetched.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Request {
+    /// Where from.
+    pub(super) url: String,
+    /// Bytes received.
+    pub(super) bytes: u64,
+    /// Why.
+    pub(super) purpose: String,
+}
+
+/// A line of the log.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct LogLine {
+    /// error, warn or info.
+    pub(super) level: String,
+    /// What happened.
+    pub(super) text: String,
+    /// When, on the clock of `now`.
+    pub(super) at: f64,
+}
+
+/// Something worth saying.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Notice {
+    /// What.
+    pub(super) text: String,
+    /// True if it deserves more than a word to a screen reader.
+    pub(super) toast: bool,
+}
+
+/// The number under a metric's name.
+pub(super) fn metric(metrics: &Metrics, name: &str) -> Option<f64> {
+    metrics.get(name)?.as_f64()
+}
+
+/// The optimiser step of metrics.
+pub(super) fn step_of(metrics: &Metrics) -> usize {
+    metric(metrics, "step").unwrap_or(0.0) as usize
+}
+
+/// Held-out accuracy of an evaluation, between 0 and 1.
+pub(super) fn accuracy_of(metrics: &Metrics) -> Option<f64> {
+    metric(metrics, "eval_rewards/accuracies")
+}
+
+/// True for an evaluation, false for a step.
+pub(super) fn is_evaluation(metrics: &Metrics) -> bool {
+    metrics.keys().any(|key| key.starts_with("eval_"))
+}
+
+impl State {
+    /// Takes in what came from the engine; `now` is the platform's clock in seconds.
+    pub(super) fn apply(&mut self, incoming: Incoming, now: f64) {
+        match incoming {
+            Incoming::Crashed(why) => {
+                self.log_line("error", &why, now);
+                self.forget_pending();
+                if let Some(run) = &mut self.run
+                    && run.is_active()
+                {
+                    run.rest(now);
+                }
+                self.connection = Connection::Crashed(why);
+                self.notice(text::CRASHED, false);
+            }
+            Incoming::Event(event) => self.fold(*event, now),
+        }
+    }
+
+    /// Takes in that a command is on its way.
+    pub(super) fn sent(&mut self, command: &Command, now: f64) {
+        match command {
+            Command::OpenDemo => {
+                self.model = ModelState::Loading(beginning(text::OPENING_DEMO));
+                self.pairs = PairsState::default();
+            }
+            Command::OpenModel { .. } => self.model = ModelState::Loading(beginning(text::OPENING_MODEL)),
+            Command::FetchModel { repo, .. } => {
+                self.model = ModelState::Loading(beginning(&text::fetching(repo)));
+            }
+            Command::KeepModel => self.keeping_model = true,
+            Command::OpenPairs { .. } => {
+                let loading = PairsLoading { progress: beginning(text::READING_PAIRS), rows: 0, problems: 0 };
+                let reopenable = self.pairs.reopenable;
+                self.pairs = PairsState { loading: Some(loading), reopenable, ..PairsState::default() };
+            }
+            Command::SkipPairs { rows, skip } => {
+                for &row in rows {
+                    if let Some(row) = self.pairs.rows.get_mut(row) {
+                        row.skipped = *skip;
+                    }
+                }
+            }
+            Command::Plan { .. } => self.plan.pending = true,
+            Command::Trial { .. } => self.plan.trial = Trial::Running,
+            Command::Start(_) | Command::Resume { .. } | Command::OpenRun { .. } => {
+                self.run_pending = true;
+                self.run_problem = None;
+            }
+            Command::Pause => self.run_asked(RunPhase::Pausing),
+            Command::Stop => self.run_asked(RunPhase::Stopping),
+            Command::Generate(request) => {
+                let sides = vec![TextSide::default(); request.strengths.len()];
+                self.texts.insert(request.id, Generation { request: (**request).clone(), sides });
+                while self.texts.len() > GENERATIONS {
+                    self.texts.pop_first();
+                }
+                self.compare_problem = None;
+            }
+            Command::ScoreHeldOut { strength } => {
+                self.held_out_pending = Some(*strength);
+                self.compare_problem = None;
+            }
+            Command::InspectPair { .. } => {
+                self.inspection_pending = true;
+                self.compare_problem = None;
+            }
+            Command::Export(_) => {
+                self.exporting = true;
+                self.exported = None;
+                self.export_problem = None;
+            }
+            Command::DeleteRun { run_id } | Command::Discard { run_id } => {
+                if let Some(runs) = &mut self.runs {
+                    runs.retain(|run| run.run_id != *run_id);
+                }
+            }
+            Command::DescribeRun { run_id, name, notes } => {
+                let listed = self.runs.iter_mut().flatten().find(|run| run.run_id == *run_id);
+                let shown = self.run.as_mut().map(|run| &mut run.info.record).filter(|run| run.run_id == *run_id);
+                for record in listed.into_iter().chain(shown) {
+                    record.name.clone_from(name);
+                    record.notes.clone_from(notes);
+                }
+            }
+            _ => {}
+        }
+        if let Some(run) = &mut self.run
+            && matches!(command, Command::Cancel)
+            && matches!(run.phase, RunPhase::Preparing)
+        {
+            run.progress = None;
+            run.rest(now);
+        }
+    }
+
+    /// Takes in that the engine was ended and another one starts.
+    pub(super) fn restarted(&mut self) {
+        self.connection = Connection::Starting;
+        self.model = ModelState::None;
+        self.pairs = PairsState { reopenable: self.pairs.reopenable, ..PairsState::default() };
+        self.plan.info = None;
+        self.forget_pending();
+        self.run = None;
+    }
+
+    /// The GPU, or why there is none; nothing before the engine has said so.
+    pub(super) fn gpu(&self) -> Option<&Result<GpuInfo, Problem>> {
+        match &self.connection {
+            Connection::Ready(ready) => Some(&ready.gpu),
+            _ => None,
+        }
+    }
+
+    /// The engine's first words.
+    pub(super) fn ready(&self) -> Option<&Ready> {
+        match &self.connection {
+            Connection::Ready(ready) => Some(ready),
+            _ => None,
+        }
+    }
+
+    /// The open model.
+    pub(super) fn open_model(&self) -> Option<&ModelInfo> {
+        match &self.model {
+            ModelState::Open(info) => Some(info),
+            _ => None,
+        }
+    }
+
+    /// True if the open model is the bundled one.
+    pub(super) fn is_demo(&self) -> bool {
+        self.open_model().is_some_and(|model| model.source == ModelSource::Demo)
+    }
+
+    /// The run, if it is at work.
+    pub(super) fn active_run(&self) -> Option<&RunState> {
+        self.run.as_ref().filter(|run| run.is_active())
+    }
+
+    /// The stored runs that can be continued and are not the one at work.
+    pub(super) fn continuable(&self) -> impl Iterator<Item = &RunRecord> {
+        let shown = self.run.as_ref().filter(|run| run.phase != RunPhase::Opened);
+        let shown = shown.map(|run| run.info.record.run_id.as_str());
+        self.runs.iter().flatten().filter(move |run| {
+            matches!(run.status, Status::Running | Status::Paused | Status::Failed | Status::Diverged)
+                && run.checkpoint.is_some()
+                && Some(run.run_id.as_str()) != shown
+        })
+    }
+
+    /// Held-out pairs scored with this strength.
+    pub(super) fn held_out_at(&self, strength: f32) -> Option<&[HeldOutPair]> {
+        let same = |(s, _): &&(f32, Vec<HeldOutPair>)| (s - strength).abs() < 1e-4;
+        self.held_out.iter().rev().find(same).map(|(_, pairs)| pairs.as_slice())
+    }
+
+    /// Bytes that the engine has fetched.
+    pub(super) fn bytes_fetched(&self) -> u64 {
+        self.requests.iter().map(|request| request.bytes).sum()
+    }
+
+    /// Bytes on the device that a run may take: what the person said, or what is known.
+    pub(super) fn memory_limit(&self) -> Option<u64> {
+        let planned = self.plan.info.as_ref().and_then(|plan| plan.limit);
+        let device = self.gpu().and_then(|gpu| gpu.as_ref().ok()).and_then(|gpu| gpu.memory);
+        self.plan.limit.or(planned).or(device)
+    }
+
+    /// Why a run cannot begin now, if so, and what to do about it.
+    pub(super) fn start_blocked(&self) -> Option<Blocked> {
+        match &self.connection {
+            Connection::Ready(ready) if ready.gpu.is_err() => return Some(Blocked::NoGpu),
+            Connection::Ready(_) => {}
+            _ => return Some(Blocked::Engine),
+        }
+        if self.other_tab {
+            return Some(Blocked::OtherTab);
+        }
+        if self.active_run().is_some() || self.run_pending {
+            return Some(Blocked::Running);
+        }
+        if self.open_model().is_none() {
+            return Some(Blocked::Model);
+        }
+        let Some(pairs) = &self.pairs.info else { return Some(Blocked::Pairs) };
+        if pairs.usable <= pairs.skipped {
+            return Some(Blocked::NoUsablePairs);
+        }
+        if pairs.problem_count > 0 && !self.pairs.accepted {
+            return Some(Blocked::PairProblems(pairs.problem_count));
+        }
+        if let Some(problem) = &self.plan.problem {
+            return Some(Blocked::Settings(problem.clone()));
+        }
+        match &self.plan.info {
+            Some(plan) => plan.blocked.clone().map(Blocked::Settings),
+            None => Some(Blocked::Planning),
+        }
+    }
+
+    fn fold(&mut self, event: Event, now: f64) {
+        match event {
+            Event::Ready(ready) if ready.build == BUILD => {
+                self.connection = Connection::Ready(ready);
+                self.notice(text::READY, false);
+            }
+            Event::Ready(ready) => self.connection = Connection::VersionMismatch { engine: ready.build },
+            Event::Models { models } => {
+                self.models = models;
+                self.keeping_model = false;
+            }
+            Event::ModelProgress(progress) => match &mut self.model {
+                // Being kept, not opened.
+                ModelState::Open(_) => {}
+                model => *model = ModelState::Loading(progress),
+            },
+            Event::ModelOpened(info) => self.model_opened(info),
+            Event::PairsProgress { progress, rows, problems } => {
+                self.pairs.loading = Some(PairsLoading { progress, rows, problems });
+            }
+            Event::PairRows { first, rows } => {
+                self.pairs.rows.truncate(first);
+                self.pairs.rows.extend(rows);
+            }
+            Event::PairsOpened(info) => self.pairs_opened(*info),
+            Event::PairView(view) => self.pairs.view = Some(*view),
+            Event::Planned(info) => self.planned(*info),
+            Event::Tried { step_seconds, device_bytes, planned_bytes } => {
+                self.plan.trial = Trial::Done { step_seconds, device_bytes, planned_bytes };
+                if let Some(info) = &mut self.plan.info {
+                    info.step_seconds = Some(step_seconds);
+                }
+                self.notice(text::MEASURED, false);
+            }
+            Event::Refused { subject, problem } => self.refused(subject, problem, now),
+            Event::Cancelled { subject } => self.cancelled(subject),
+            Event::Text { id, side, piece, end } => {
+                if let Some(side) = self.texts.get_mut(&id).and_then(|text| text.sides.get_mut(side)) {
+                    side.text.push_str(&piece);
+                    side.done |= end;
+                }
+            }
+            Event::HeldOut { strength, pairs } => {
+                self.held_out.retain(|(s, _)| (s - strength).abs() >= 1e-4);
+                self.held_out.push((strength, pairs));
+                if self.held_out.len() > HELD_OUT_STRENGTHS {
+                    self.held_out.remove(0);
+                }
+                self.held_out_pending = None;
+            }
+            Event::Inspected(inspection) => {
+                self.inspection = Some(*inspection);
+                self.inspection_pending = false;
+            }
+            Event::Exported { run_id, files } => {
+                self.exporting = false;
+                self.notice(text::EXPORTED, true);
+                self.exported = Some((run_id, files));
+            }
+            Event::Runs { runs } => self.runs = Some(runs),
+            Event::History { run_id, history } => {
+                self.histories.insert(run_id, history);
+            }
+            Event::Storage(storage) => self.storage = storage,
+            Event::StorageFull { run_id, problem } => {
+                self.log_line("warn", &problem.to_string(), now);
+                match self.run.as_mut().filter(|run| Some(&run.info.record.run_id) == run_id.as_ref()) {
+                    Some(run) => run.storage_full = Some(problem),
+                    None => self.runs_problem = Some(problem),
+                }
+                self.keeping_model = false;
+                self.notice(text::STORAGE_FULL, true);
+            }
+            Event::Request { url, bytes, purpose } => self.requests.push(Request { url, bytes, purpose }),
+            Event::Log { level, text } => self.log_line(&level, &text, now),
+            event => self.fold_run(event, now),
+        }
+    }
+
+    fn fold_run(&mut self, event: Event, now: f64) {
+        match event {
+            Event::RunStarted(info) => self.run_started(*info, now),
+            Event::RunOpened(info) => {
+                let mut run = RunState::new(*info);
+                run.phase = RunPhase::Opened;
+                self.run_pending = false;
+                self.replace_run(run);
+            }
+            Event::Finished(summary) => {
+                let text = text::finished(&summary);
+                if let Some(run) = self.run_named(&summary.record.run_id) {
+                    run.rest(now);
+                    run.progress = None;
+                    run.info.record = summary.record.clone();
+                    run.phase = RunPhase::Finished(summary);
+                    self.notice(&text, true);
+                }
+            }
+            Event::Discarded { run_id } => {
+                if self.run_named(&run_id).is_some() {
+                    self.run = None;
+                }
+                if let Some(runs) = &mut self.runs {
+                    runs.retain(|run| run.run_id != run_id);
+                }
+                self.run_pending = false;
+                self.notice(text::DISCARDED, true);
+            }
+            Event::Paused { run_id, step } => {
+                if let Some(run) = self.run_named(&run_id) {
+                    run.rest(now);
+                    run.progress = None;
+                    run.info.record.step = step;
+                    run.info.record.status = Status::Paused;
+                    run.phase = RunPhase::Paused;
+                    self.notice(&text::paused_at(step), true);
+                }
+            }
+            Event::Failed { run_id, failure, safe_step } => {
+                let text = text::failed(&failure);
+                self.log_line("error", &text, now);
+                self.run_pending = false;
+                if let Some(run) = self.run_named(&run_id) {
+                    run.rest(now);
+                    run.progress = None;
+                    run.info.record.status = match failure {
+                        Failure::Diverged { .. } => Status::Diverged,
+                        _ => Status::Failed,
+                    };
+                    run.phase = RunPhase::Failed { failure, safe_step };
+                    self.notice(&text, true);
+                }
+            }
+            Event::Recovering { run_id, failure, safe_step } => {
+                let text = text::failed(&failure);
+                self.log_line("warn", &text, now);
+                if let Some(run) = self.run_named(&run_id) {
+                    run.phase = RunPhase::Recovering { failure, safe_step, since: now };
+                    self.notice(&text, true);
+                }
+            }
+            Event::Warned { run_id, warning } => {
+                self.log_line("warn", &warning.text, now);
+                let text = warning.text.clone();
+                if let Some(run) = self.run_named(&run_id) {
+                    run.warnings.push(RunWarning { warning, dismissed: false });
+                    self.notice(&text, false);
+                }
+            }
+            Event::Phase { run_id, phase, progress } => {
+                self.run_pending = false;
+                if let Some(run) = self.run_named(&run_id) {
+                    run.progress = Some((phase, progress));
+                    match (&run.phase, phase) {
+                        (RunPhase::Preparing | RunPhase::Recovering { .. }, Phase::Training) => {
+                            run.phase = RunPhase::Running;
+                        }
+                        (RunPhase::Opened, _) => {}
+                        _ => run.work(now),
+                    }
+                }
+            }
+            Event::Step { run_id, metrics, seconds } => {
+                if let Some(run) = self.run_named(&run_id) {
+                    run.step_taken(metrics, seconds, now);
+                }
+            }
+            Event::Evaluated { run_id, metrics, best } => {
+                if let Some(run) = self.run_named(&run_id) {
+                    run.evaluated(metrics, best);
+                }
+            }
+            Event::Samples { run_id, step, texts } => {
+                if let Some(run) = self.run_named(&run_id) {
+                    run.samples.retain(|(s, _)| *s != step);
+                    run.samples.push((step, texts));
+                    run.samples.sort_by_key(|(step, _)| *step);
+                }
+            }
+            Event::Saved { run_id, step, bytes, seconds } => {
+                if let Some(run) = self.run_named(&run_id) {
+                    run.saved = Some(Saved { step, bytes, seconds, at: now });
+                    run.storage_full = None;
+                }
+            }
+            // The others are folded before.
+            _ => {}
+        }
+    }
+
+    fn model_opened(&mut self, info: Box<ModelInfo>) {
+        self.notice(&text::model_open(&info.name), false);
+        self.model = ModelState::Open(info);
+        self.plan.trial = Trial::None;
+        self.pairs.view = None;
+    }
+
+    fn pairs_opened(&mut self, info: PairsInfo) {
+        self.notice(&text::pairs_open(info.usable), false);
+        let same = self.pairs.info.as_ref().is_some_and(|before| before.problem_count == info.problem_count);
+        self.pairs.accepted &= same;
+        self.pairs.loading = None;
+        self.pairs.refused = None;
+        self.pairs.info = Some(info);
+        self.pairs.view = None;
+    }
+
+    fn planned(&mut self, info: PlanInfo) {
+        if self.is_demo() && self.plan.settings.is_empty() {
+            self.plan.settings = info.settings.clone();
+        }
+        if !self.plan.watch_edited {
+            self.plan.watch.eval_steps = (info.n_steps / 10).max(1);
+        }
+        self.plan.pending = false;
+        self.plan.problem = None;
+        self.plan.info = Some(info);
+    }
+
+    fn run_started(&mut self, info: RunInfo, now: f64) {
+        let mut run = RunState::new(info);
+        if let Some(before) = self.run.take_if(|before| before.info.record.run_id == run.info.record.run_id) {
+            // Continued: what was seen of it stays.
+            run.step_seconds = before.step_seconds;
+            run.warnings = before.warnings;
+            run.saved = before.saved;
+        }
+        run.work(now);
+        self.run_pending = false;
+        self.run_problem = None;
+        self.replace_run(run);
+        self.notice(text::RUN_BEGINS, false);
+    }
+
+    fn replace_run(&mut self, run: RunState) {
+        self.texts.clear();
+        self.held_out.clear();
+        self.held_out_pending = None;
+        self.inspection = None;
+        self.inspection_pending = false;
+        self.exported = None;
+        self.export_problem = None;
+        self.compare_problem = None;
+        self.run = Some(run);
+    }
+
+    fn refused(&mut self, subject: Subject, problem: Problem, now: f64) {
+        self.log_line("warn", &problem.to_string(), now);
+        self.notice(&problem.what, false);
+        match subject {
+            Subject::Model if self.keeping_model => {
+                self.keeping_model = false;
+                self.notice(&problem.to_string(), true);
+            }
+            Subject::Model => self.model = ModelState::Refused(problem),
+            Subject::Pairs => {
+                self.pairs.loading = None;
+                self.pairs.refused = Some(problem);
+            }
+            Subject::Plan => {
+                self.plan.pending = false;
+                self.plan.trial = Trial::None;
+                self.plan.problem = Some(problem);
+            }
+            Subject::Run => {
+                self.run_pending = false;
+                self.run_problem = Some(problem);
+            }
+            Subject::Compare => {
+                self.held_out_pending = None;
+                self.inspection_pending = false;
+                self.end_texts();
+                self.compare_problem = Some(problem);
+            }
+            Subject::Export => {
+                self.exporting = false;
+                self.export_problem = Some(problem);
+            }
+            Subject::Runs => self.runs_problem = Some(problem),
+        }
+    }
+
+    fn cancelled(&mut self, subject: Subject) {
+        self.notice(text::CANCELLED, true);
+        match subject {
+            Subject::Model => {
+                self.keeping_model = false;
+                if matches!(self.model, ModelState::Loading(_)) {
+                    self.model = ModelState::None;
+                }
+            }
+            Subject::Pairs => self.pairs.loading = None,
+            Subject::Plan => {
+                self.plan.pending = false;
+                self.plan.trial = Trial::None;
+            }
+            Subject::Run => {
+                self.run_pending = false;
+                if self.run.as_ref().is_some_and(|run| run.phase == RunPhase::Preparing) {
+                    self.run = None;
+                }
+            }
+            Subject::Compare => {
+                self.held_out_pending = None;
+                self.inspection_pending = false;
+                self.end_texts();
+            }
+            Subject::Export => self.exporting = false,
+            Subject::Runs => {}
+        }
+    }
+
+    fn run_named(&mut self, run_id: &str) -> Option<&mut RunState> {
+        self.run.as_mut().filter(|run| run.info.record.run_id == run_id)
+    }
+
+    fn run_asked(&mut self, phase: RunPhase) {
+        if let Some(run) = self.run.as_mut().filter(|run| run.is_active()) {
+            run.phase = phase;
+        }
+    }
+
+    fn end_texts(&mut self) {
+        for side in self.texts.values_mut().flat_map(|text| &mut text.sides) {
+            side.done = true;
+        }
+    }
+
+    fn forget_pending(&mut self) {
+        if matches!(self.model, ModelState::Loading(_)) {
+            self.model = ModelState::None;
+        }
+        self.pairs.loading = None;
+        self.plan.pending = false;
+        self.plan.trial = Trial::None;
+        self.keeping_model = false;
+        self.run_pending = false;
+        self.held_out_pending = None;
+        self.inspection_pending = false;
+        self.exporting = false;
+        self.end_texts();
+    }
+
+    fn notice(&mut self, text: &str, toast: bool) {
+        self.notices.push(Notice { text: text.to_owned(), toast });
+    }
+
+    fn log_line(&mut self, level: &str, text: &str, now: f64) {
+        if self.log.len() == LOG_LINES {
+            self.log.pop_front();
+        }
+        self.log.push_back(LogLine { level: level.to_owned(), text: text.to_owned(), at: now });
+    }
+}
+
+/// Why a run cannot begin, and so what the button says and where it leads.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Blocked {
+    /// The engine is not there.
+    Engine,
+    /// There is no GPU.
+    NoGpu,
+    /// Another tab has the GPU.
+    OtherTab,
+    /// A run is at work.
+    Running,
+    /// No model is open.
+    Model,
+    /// No pairs are open.
+    Pairs,
+    /// None of the pairs can be used.
+    NoUsablePairs,
+    /// Some rows have problems, and nobody has said that this is fine.
+    PairProblems(usize),
+    /// Something is wrong with the settings, or it would not fit.
+    Settings(Problem),
+    /// The plan is being worked out.
+    Planning,
+}
+
+impl PlanState {
+    /// How the next run is watched before anybody has said.
+    fn default_watch() -> Watch {
+        Watch { eval_steps: 10, keep_best: true, prompts: Vec::new(), save_seconds: 60.0 }
+    }
+
+    /// The value of a setting: as edited, or its default as the engine told.
+    pub(super) fn value(&self, key: &str) -> Option<&serde_json::Value> {
+        self.settings.get(key).or_else(|| self.info.as_ref()?.full_settings.get(key))
+    }
+
+    /// Bytes on the device in all, by the plan.
+    pub(super) fn device_bytes(&self) -> Option<u64> {
+        self.info.as_ref().map(|info| info.memory.iter().sum())
+    }
+
+    /// Seconds of the whole run, if a step was measured.
+    pub(super) fn run_seconds(&self) -> Option<f64> {
+        let info = self.info.as_ref()?;
+        Some(info.step_seconds? * info.n_steps as f64)
+    }
+}
+
+impl Default for PlanState {
+    fn default() -> Self {
+        Self {
+            settings: Settings::new(),
+            preset: Some(Preset::Standard),
+            watch: Self::default_watch(),
+            watch_edited: false,
+            name: String::new(),
+            limit: None,
+            info: None,
+            pending: false,
+            problem: None,
+            trial: Trial::None,
+        }
+    }
+}
+
+impl RunState {
+    /// A run as the engine tells of it, at work.
+    fn new(info: RunInfo) -> Self {
+        let (evaluations, history) = info.history.iter().cloned().partition(is_evaluation);
+        let active_seconds = info.record.seconds;
+        Self {
+            samples: info.samples.clone(),
+            info,
+            phase: RunPhase::Preparing,
+            progress: None,
+            history,
+            step_seconds: Vec::new(),
+            evaluations,
+            warnings: Vec::new(),
+            saved: None,
+            storage_full: None,
+            active_since: None,
+            active_seconds,
+        }
+    }
+
+    /// True while it needs the GPU: it is preparing, taking steps, or about to stop doing so.
+    pub(super) fn is_active(&self) -> bool {
+        use RunPhase as P;
+        matches!(self.phase, P::Preparing | P::Running | P::Pausing | P::Stopping | P::Recovering { .. })
+    }
+
+    /// Steps done.
+    pub(super) fn step(&self) -> usize {
+        self.info.record.step
+    }
+
+    /// Steps in all.
+    pub(super) fn n_steps(&self) -> usize {
+        self.info.record.n_steps
+    }
+
+    /// Steps done of all steps, from 0 to 1.
+    pub(super) fn fraction(&self) -> f32 {
+        self.step() as f32 / self.n_steps().max(1) as f32
+    }
+
+    /// Seconds that it has worked.
+    pub(super) fn elapsed(&self, now: f64) -> f64 {
+        self.active_seconds + self.active_since.map_or(0.0, |since| (now - since).max(0.0))
+    }
+
+    /// Seconds that are left, by the median of the recent steps.
+    pub(super) fn eta(&self) -> Option<f64> {
+        stats::eta_seconds(&self.step_seconds, self.n_steps().saturating_sub(self.step()))
+    }
+
+    /// Tokens per second over the recent steps.
+    pub(super) fn tokens_per_second(&self) -> Option<f64> {
+        let n = self.step_seconds.len().min(self.history.len().saturating_sub(1)).min(RECENT_STEPS);
+        let before = self.history.get(self.history.len().checked_sub(n + 1)?)?;
+        let tokens = metric(self.history.last()?, "num_tokens")? - metric(before, "num_tokens")?;
+        let seconds: f64 = self.step_seconds[self.step_seconds.len() - n..].iter().sum();
+        (n > 0 && seconds > 0.0).then(|| tokens / seconds)
+    }
+
+    /// Values of a metric over the steps: step and value.
+    pub(super) fn series(&self, name: &str) -> Vec<[f64; 2]> {
+        series(&self.history, name)
+    }
+
+    /// Values of a metric over the evaluations: step and value.
+    pub(super) fn eval_series(&self, name: &str) -> Vec<[f64; 2]> {
+        series(&self.evaluations, name)
+    }
+
+    /// The latest value of a metric of the steps.
+    pub(super) fn latest(&self, name: &str) -> Option<f64> {
+        self.history.iter().rev().find_map(|metrics| metric(metrics, name))
+    }
+
+    fn step_taken(&mut self, metrics: Metrics, seconds: f64, now: f64) {
+        let step = step_of(&metrics);
+        if matches!(self.phase, RunPhase::Preparing | RunPhase::Recovering { .. } | RunPhase::Paused) {
+            self.phase = RunPhase::Running;
+        }
+        self.work(now);
+        // After a failure, steps are taken again.
+        self.history.retain(|before| step_of(before) < step);
+        self.evaluations.retain(|before| step_of(before) < step);
+        self.info.record.step = step;
+        self.history.push(metrics);
+        self.step_seconds.push(seconds);
+        self.progress = None;
+    }
+
+    fn evaluated(&mut self, metrics: Metrics, best: bool) {
+        let step = step_of(&metrics);
+        let record = &mut self.info.record;
+        if best {
+            record.best_step = Some(step);
+            record.best = Some(metrics.clone());
+        }
+        if let Some(now) = accuracy_of(&metrics) {
+            let before = self.evaluations.first().and_then(accuracy_of).unwrap_or(now);
+            record.won = Some([before, now]);
+        }
+        self.evaluations.retain(|before| step_of(before) != step);
+        self.evaluations.push(metrics);
+    }
+
+    /// The clock of the run goes on.
+    fn work(&mut self, now: f64) {
+        self.active_since.get_or_insert(now);
+    }
+
+    /// The clock of the run stands still.
+    fn rest(&mut self, now: f64) {
+        self.active_seconds = self.elapsed(now);
+        self.active_since = None;
+    }
+}
+
+/// Values of a metric: step and value.
+pub(super) fn series(history: &[Metrics], name: &str) -> Vec<[f64; 2]> {
+    history.iter().filter_map(|metrics| Some([step_of(metrics) as f64, metric(metrics, name)?])).collect()
+}
+
+/// Progress of something that has not reported any.
+fn beginning(what: &str) -> Progress {
+    Progress { what: what.to_owned(), done: 0, total: 0, seconds: 0.0 }
+}

@@ -1,0 +1,1591 @@
+//! Every sentence that the app shows, and how it writes numbers. Panels hold none of their own.
+
+use super::actions::Step;
+use super::state::{Blocked, Connection, RunPhase, RunState, State};
+use super::widgets::Tone;
+use crate::engine::protocol::{
+    Failure, GpuInfo, Mapping, ModelSource, PairsInfo, Phase, PlanInfo, Problem, Progress, RunRecord, Settings, Status,
+    StorageInfo, Summary,
+};
+use crate::platform::{Environment, Pick};
+
+// Notices.
+pub(super) const READY: &str = "Ready";
+pub(super) const CRASHED: &str = "The engine stopped";
+pub(super) const OPENING_DEMO: &str = "opening the demo";
+pub(super) const OPENING_MODEL: &str = "opening the model";
+pub(super) const READING_PAIRS: &str = "reading pairs";
+pub(super) const MEASURED: &str = "Two steps were measured";
+pub(super) const EXPORTED: &str = "The files are written";
+pub(super) const STORAGE_FULL: &str = "Storage is full";
+pub(super) const DISCARDED: &str = "The run was thrown away";
+pub(super) const RUN_BEGINS: &str = "The run begins";
+pub(super) const CANCELLED: &str = "Cancelled";
+pub(super) const COPIED: &str = "Copied";
+
+pub(super) fn fetching(repo: &str) -> String {
+    format!("fetching {repo}")
+}
+
+pub(super) fn model_open(name: &str) -> String {
+    format!("Model open: {name}")
+}
+
+pub(super) fn pairs_open(usable: usize) -> String {
+    format!("Pairs open: {} usable", count(usable))
+}
+
+pub(super) fn paused_at(step: usize) -> String {
+    format!("Paused and saved at step {step}")
+}
+
+pub(super) fn finished(summary: &Summary) -> String {
+    match (summary.improved, summary.after) {
+        (true, _) => format!("\"{}\" is finished and improved", summary.record.name),
+        (false, Some(_)) => format!("\"{}\" is finished. It did not improve", summary.record.name),
+        (false, None) => format!("\"{}\" is finished", summary.record.name),
+    }
+}
+
+pub(super) fn failed(failure: &Failure) -> String {
+    match failure {
+        Failure::Diverged { step, what, .. } => format!("The run diverged at step {step}: {what}"),
+        Failure::OutOfMemory { problem, .. } => format!("Out of memory: {}", problem.what),
+        Failure::DeviceLost { problem } => format!("The graphics driver reset: {}", problem.what),
+        Failure::Other { problem } => problem.what.clone(),
+    }
+}
+
+pub(super) fn phase(phase: Phase) -> &'static str {
+    match phase {
+        Phase::Loading => "Reading weights",
+        Phase::Reference => "Scoring pairs with the original model",
+        Phase::Evaluating => "Scoring held-out pairs",
+        Phase::Sampling => "Answering the watched prompts",
+        Phase::Training => "Training",
+        Phase::Saving => "Saving",
+    }
+}
+
+pub(super) fn step_name(step: Step) -> &'static str {
+    match step {
+        Step::Start => "Start",
+        Step::Model => "Model",
+        Step::Pairs => "Pairs",
+        Step::Plan => "Plan",
+        Step::Run => "Run",
+        Step::Compare => "Compare",
+        Step::Export => "Export",
+        Step::Runs => "Runs",
+        Step::Help => "Help",
+    }
+}
+
+pub(super) fn about(name: &str) -> String {
+    format!("About: {name}")
+}
+
+/// What the Start button says instead of "Start".
+pub(super) fn blocked(blocked: &Blocked) -> String {
+    match blocked {
+        Blocked::Engine => "The engine is not ready".to_owned(),
+        Blocked::OtherTab => "Another tab is using the GPU: see why".to_owned(),
+        Blocked::NoGpu => "Training needs a GPU: see why".to_owned(),
+        Blocked::Running => "A run is at work: show it".to_owned(),
+        Blocked::Model => "Choose a model".to_owned(),
+        Blocked::Pairs => "Choose a pairs file".to_owned(),
+        Blocked::NoUsablePairs => "No pair can be used: see why".to_owned(),
+        Blocked::PairProblems(1) => "1 row cannot be used: look at it".to_owned(),
+        Blocked::PairProblems(n) => format!("{} rows cannot be used: look at them", count(*n)),
+        Blocked::Settings(problem) => problem.what.clone(),
+        Blocked::Planning => "Working out the plan".to_owned(),
+    }
+}
+
+/// The name in the rail.
+pub(super) fn rail(step: Step) -> &'static str {
+    match step {
+        Step::Start => "Start",
+        Step::Model => "1  Model",
+        Step::Pairs => "2  Pairs",
+        Step::Plan => "3  Plan",
+        Step::Run => "4  Run",
+        Step::Compare => "5  Compare",
+        Step::Export => "6  Export",
+        Step::Runs => "Runs",
+        Step::Help => "Help",
+    }
+}
+
+/// The button that leads on.
+pub(super) fn next(step: Step) -> &'static str {
+    match step {
+        Step::Model => "Next: choose a model",
+        Step::Pairs => "Next: choose pairs",
+        Step::Plan => "Next: plan the run",
+        _ => "Next",
+    }
+}
+
+// ---- Rail, status, messages. ----
+
+pub(super) const APP: &str = "pairtune";
+pub(super) const UNNAMED: &str = "Unnamed";
+pub(super) const MARK_DONE: &str = "done";
+pub(super) const MARK_BUSY: &str = "at work";
+pub(super) const MARK_LOOK: &str = "needs a look";
+pub(super) const MARK_PAUSED: &str = "paused";
+pub(super) const LOG: &str = "Log";
+pub(super) const LOG_EMPTY: &str = "Nothing has happened yet.";
+pub(super) const COPY_LOG: &str = "Copy log";
+pub(super) const SAVE_LOG: &str = "Save log";
+pub(super) const THEME: &str = "Theme";
+pub(super) const THEME_SYSTEM: &str = "As system";
+pub(super) const THEME_LIGHT: &str = "Light";
+pub(super) const THEME_DARK: &str = "Dark";
+pub(super) const IN_BACKGROUND: &str = "in background, may be slower";
+pub(super) const PAUSE: &str = "Pause";
+pub(super) const SHOW_RUN: &str = "Show";
+pub(super) const RUN_PROGRESS: &str = "Progress of the run";
+pub(super) const CRASHED_TITLE: &str = "The engine stopped";
+pub(super) const CRASHED_SAFE: &str = "What was saved is intact: restart the engine, then continue the run from Start.";
+pub(super) const RESTART_ENGINE: &str = "Restart the engine";
+pub(super) const RELOAD: &str = "Reload the page";
+pub(super) const MISMATCH_TITLE: &str = "The page and its engine are of different versions";
+pub(super) const NO_STORAGE: &str = "Nothing can be kept";
+pub(super) const OTHER_TAB_TITLE: &str = "Another tab is using the GPU";
+pub(super) const OTHER_TAB: &str = "Two runs would slow each other down. You can look around here; to train in this tab, \
+                                    close the other one and reload this page.";
+pub(super) const DROP_NOTE: &str = "Let go anywhere on this window. The files stay on this machine.";
+pub(super) const DROP_UNKNOWN: &str = "This cannot be opened";
+pub(super) const DROP_ESCAPE: &str = "Esc to cancel";
+pub(super) const QUIT_TITLE: &str = "A run is at work";
+pub(super) const QUIT_TEXT: &str = "It can wait: paused and saved, it continues from the same step next time.";
+pub(super) const QUIT_WAITING: &str = "Finishing this step and saving. The window closes by itself.";
+pub(super) const QUIT_STAY: &str = "Keep running";
+pub(super) const QUIT_PAUSE: &str = "Pause, save and quit";
+pub(super) const QUIT_NOW: &str = "Quit now";
+pub(super) const EMPTY_FOLDER: &str = "There are no files in this folder.";
+pub(super) const NO_ADAPTERS: &str =
+    "This is an adapter. Open the base model that it belongs to instead; a run begins with a fresh adapter.";
+pub(super) const NO_GGUF: &str =
+    "GGUF weights are compressed and cannot be trained. Open the original model: config.json, tokenizer.json and \
+     model.safetensors.";
+pub(super) const NO_PICKLE: &str =
+    "These weights are in PyTorch's old format, which can run code. Open the same model as model.safetensors.";
+pub(super) const NO_TABLES: &str =
+    "Tables are not read yet. Save the rows as JSON Lines: one object with prompt, chosen and rejected to a line.";
+pub(super) const MANY_FILES: &str =
+    "Drop the files of one model together, or one pairs file (.jsonl, .json), or one archive of a run (.run.zip).";
+pub(super) const SETTINGS_READ: &str = "The settings were read";
+
+pub(super) fn mismatch(engine: &str) -> String {
+    format!(
+        "The page is {}, the engine is {engine}. A reload fetches both anew; saved runs are intact.",
+        crate::engine::protocol::BUILD
+    )
+}
+
+pub(super) fn unknown_file(name: &str) -> String {
+    format!("\"{name}\" is neither a model nor a pairs file (.jsonl, .json) nor the archive of a run (.run.zip).")
+}
+
+pub(super) fn drop_title(pick: Pick) -> &'static str {
+    match pick {
+        Pick::ModelFolder | Pick::ModelFiles => "Open as a model",
+        Pick::PairsFile => "Open as a pairs file",
+        Pick::Settings => "Read as settings",
+        Pick::Archive => "Import as a run",
+        Pick::Adapter => "Open as an adapter",
+    }
+}
+
+pub(super) fn saved_to(path: &str) -> String {
+    format!("Saved: {path}")
+}
+
+pub(super) fn not_settings(why: &str) -> String {
+    format!("This is not a file with settings, which is a JSON object: {why}")
+}
+
+/// The window's title.
+pub(super) fn window_title(run: Option<&RunState>) -> String {
+    let Some(run) = run else { return APP.to_owned() };
+    let share = percent(f64::from(run.fraction())).replace(' ', "");
+    match &run.phase {
+        RunPhase::Preparing => format!("Preparing · {APP}"),
+        RunPhase::Recovering { .. } => format!("Recovering · {APP}"),
+        RunPhase::Running | RunPhase::Stopping | RunPhase::Pausing => format!("{share} · {APP}"),
+        RunPhase::Paused => format!("Paused {share} · {APP}"),
+        RunPhase::Finished(_) => format!("Finished · {APP}"),
+        RunPhase::Failed { .. } => format!("Stopped · {APP}"),
+        RunPhase::Opened => APP.to_owned(),
+    }
+}
+
+/// The run in a line.
+pub(super) fn strip(run: &RunState) -> String {
+    let what = match &run.phase {
+        RunPhase::Pausing => "Pausing: finishing this step".to_owned(),
+        RunPhase::Stopping => "Stopping: finishing this step".to_owned(),
+        RunPhase::Recovering { .. } => "Recovering".to_owned(),
+        phase => match (&run.progress, phase) {
+            (Some((work, progress)), _) if progress.total > 0 => {
+                format!("{} {}/{}", self::phase(*work), count(progress.done as usize), count(progress.total as usize))
+            }
+            (Some((work, _)), _) => self::phase(*work).to_owned(),
+            (None, RunPhase::Preparing) => "Preparing".to_owned(),
+            _ => "Training".to_owned(),
+        },
+    };
+    let share = percent(f64::from(run.fraction()));
+    format!("{what}, step {}/{}, {share}", count(run.step()), count(run.n_steps()))
+}
+
+pub(super) fn gpu_line(state: &State) -> (Tone, String) {
+    match (&state.connection, state.gpu()) {
+        (_, Some(Ok(gpu))) if gpu.software => (Tone::Warn, format!("{} (software)", gpu.name)),
+        (_, Some(Ok(gpu))) => (Tone::Good, format!("GPU: {}", gpu.name)),
+        (_, Some(Err(_))) => (Tone::Warn, "No GPU".to_owned()),
+        (Connection::Crashed(_), _) => (Tone::Bad, "The engine stopped".to_owned()),
+        (Connection::VersionMismatch { .. }, _) => (Tone::Bad, "The engine is of another version".to_owned()),
+        _ => (Tone::Neutral, "Starting the engine".to_owned()),
+    }
+}
+
+pub(super) fn network_line(received: u64) -> String {
+    format!("Network: 0 B of your data sent, {} received", bytes(received))
+}
+
+pub(super) fn storage_line(storage: &StorageInfo) -> String {
+    match storage.quota {
+        Some(quota) => format!("Storage: {} of {}", bytes(storage.used), bytes(quota)),
+        None => format!("Storage: {}", bytes(storage.used)),
+    }
+}
+
+// ---- The page where one begins. ----
+
+pub(super) const START_TITLE: &str = "Teach a small language model your taste";
+pub(super) const START_SUBTITLE: &str = "Show it pairs of answers, one better than the other. Everything stays on this \
+                                         machine.";
+pub(super) const DEMO_BUTTON: &str = "Try the 60-second demo";
+pub(super) const DEMO_WHAT: &str = "Trains at once, with live charts and a before and after.";
+pub(super) const DEMO_NOTE: &str = "A tiny bundled model with its pairs: no download, nothing to set.";
+pub(super) const OWN_TITLE: &str = "Your own model and pairs";
+pub(super) const OPEN_MODEL_FOLDER: &str = "Open a model folder…";
+pub(super) const OPEN_MODEL_FILES: &str = "Open model files…";
+pub(super) const OPEN_PAIRS: &str = "Open a pairs file…";
+pub(super) const OPEN_FOUND: &str = "Use this model";
+pub(super) const FOUND_HERE: &str = "Found on this computer";
+pub(super) const FROM_HUB: &str = "or get one from Hugging Face";
+pub(super) const DROP_ANYWHERE: &str = "or drop files anywhere on this window";
+pub(super) const CANCEL: &str = "Cancel";
+pub(super) const CONTINUE: &str = "Continue";
+pub(super) const SHOW_RUNS: &str = "Show all runs";
+pub(super) const MACHINE_TITLE: &str = "This machine";
+pub(super) const GPU_ASKED: &str = "Looking for a GPU";
+pub(super) const NO_WEBGPU: &str = "This browser offers no GPU to train on";
+pub(super) const NO_GPU: &str = "No GPU was found to train on";
+pub(super) const WHAT_TO_DO: &str = "What to do";
+pub(super) const STILL_WORKS: &str = "What still works";
+pub(super) const WORKS_WITHOUT_GPU: [&str; 3] = [
+    "Check a pairs file: problems by line, mapping, lengths",
+    "Look at the runs that are stored here, their charts and settings",
+    "Prepare settings and take them elsewhere as a link, a file or a command",
+];
+pub(super) const COPY_REPORT: &str = "Copy report";
+pub(super) const DESKTOP_APP: &str = "Get the desktop app";
+pub(super) const SOFTWARE_TITLE: &str = "The processor stands in for a GPU";
+pub(super) const SOURCE_URL: &str = "https://github.com/pairtune/pairtune";
+pub(super) const RELEASES_URL: &str = "https://github.com/pairtune/pairtune/releases";
+const PAGE_URL: &str = "https://pairtune.github.io/pairtune/";
+
+pub(super) fn continue_title(run: &RunRecord) -> String {
+    format!("Continue \"{}\", step {}/{}", run.name, count(run.step), count(run.n_steps))
+}
+
+pub(super) fn continue_note(run: &RunRecord) -> String {
+    let status = match run.status {
+        Status::Paused => "Paused",
+        Status::Diverged => "Stopped: it diverged",
+        Status::Failed => "Stopped by a failure",
+        _ => "Interrupted",
+    };
+    let left = match run.step {
+        0 => String::new(),
+        step => {
+            let seconds = run.seconds / step as f64 * run.n_steps.saturating_sub(step) as f64;
+            format!(", about {} left", duration(seconds))
+        }
+    };
+    format!("{status}{left}. {} with {}", run.model_name, run.pairs_name)
+}
+
+pub(super) fn gpu_details(gpu: &GpuInfo) -> String {
+    let has = |feature: &str| gpu.features.iter().any(|f| f.to_lowercase().replace(['-', '_'], "").contains(feature));
+    let mut parts = vec![format!("GPU: {}, {}", gpu.name, gpu.backend)];
+    if has("shaderf16") {
+        parts.push("f16".to_owned());
+    }
+    if has("subgroup") {
+        parts.push("subgroups".to_owned());
+    }
+    parts.push(format!("buffers up to {}", bytes(gpu.max_buffer_size)));
+    if let Some(memory) = gpu.memory {
+        parts.push(format!("{} of memory", bytes(memory)));
+    }
+    parts.join(" · ")
+}
+
+pub(super) fn network_details(received: u64) -> String {
+    format!("Network: 0 B of your data sent, {} received. Help lists every request.", bytes(received))
+}
+
+pub(super) fn storage_details(place: &str, storage: &StorageInfo) -> String {
+    let used = storage_line(storage);
+    let kept = if storage.persisted { "" } else { "; the browser may clear it when space is short" };
+    format!("{used}, in {place}{kept}")
+}
+
+pub(super) fn software(name: &str) -> String {
+    format!(
+        "{name} computes on the processor, some hundred times slower than a GPU. The demo works; for more, turn on \
+         hardware acceleration in the settings of the browser or system, or install the driver of your GPU."
+    )
+}
+
+/// How to come by a GPU, for where the app runs.
+pub(super) fn gpu_fixes(environment: &Environment) -> Vec<String> {
+    if environment.kind != "browser" {
+        return vec![
+            "Install the current driver of your graphics card, then start pairtune again.".to_owned(),
+            "On Linux, check that vulkaninfo lists your card (packages vulkan-tools, mesa-vulkan-drivers).".to_owned(),
+            "Without a card: the package mesa-vulkan-drivers computes on the processor, slowly.".to_owned(),
+        ];
+    }
+    let mut fixes = Vec::new();
+    if !environment.secure {
+        fixes.push("Open this page by https: browsers offer no GPU to others.".to_owned());
+    }
+    let browser = environment.browser.to_lowercase();
+    let linux = environment.system == "Linux";
+    if browser.contains("firefox") {
+        fixes.push("Firefox: update to 141 or later on Windows, 145 or later on macOS with Apple silicon.".to_owned());
+        fixes.push("Elsewhere: in about:config, set dom.webgpu.enabled to true, then restart.".to_owned());
+    } else if browser.contains("safari") {
+        fixes.push("Safari: update to 26 or later; before, in Settings, Feature Flags, switch WebGPU on.".to_owned());
+    } else {
+        fixes.push("Chrome or Edge: update to 113 or later, and switch hardware acceleration on in Settings, \
+                    System."
+            .to_owned());
+        if linux {
+            fixes.push(
+                "On Linux: open chrome://flags, enable \"Unsafe WebGPU Support\" and \"Vulkan\", then restart.".to_owned(),
+            );
+        }
+        fixes.push("chrome://gpu says under WebGPU why it is off.".to_owned());
+    }
+    fixes.push("Or use the desktop app, which needs no browser.".to_owned());
+    fixes
+}
+
+/// Everything about GPU and build, for a bug report.
+pub(super) fn report(environment: &Environment, gpu: Option<&GpuInfo>, problem: Option<&Problem>) -> String {
+    let mut out = format!("pairtune {}\n", crate::engine::protocol::BUILD);
+    out.push_str(&format!("{} {} {}\n", environment.kind, environment.system, environment.browser));
+    let yes = |yes: bool| if yes { "yes" } else { "no" };
+    out.push_str(&format!(
+        "GPU interface: {}, secure: {}, online: {}\n",
+        yes(environment.webgpu),
+        yes(environment.secure),
+        yes(environment.online)
+    ));
+    if let Some(gpu) = gpu {
+        out.push_str(&gpu.report);
+    }
+    if let Some(problem) = problem {
+        out.push_str(&problem.to_string());
+    }
+    out
+}
+
+// ---- The page of the model. ----
+
+pub(super) const MODEL_TITLE: &str = "Model";
+pub(super) const MODEL_SUBTITLE: &str = "A language model in the Hugging Face format. It is read, never changed: the run \
+                                         writes a small adapter beside it.";
+pub(super) const MODEL_REFUSED: &str = "This model was not taken";
+pub(super) const MODEL_LOADING: &str = "Opening the model";
+pub(super) const PICK_OTHER: &str = "Pick another folder…";
+pub(super) const DISMISS: &str = "Dismiss";
+pub(super) const CHOOSE_MODEL: &str = "Choose a model";
+pub(super) const OTHER_MODEL: &str = "Choose another model";
+pub(super) const SOURCE_COMPUTER: &str = "This computer";
+pub(super) const SOURCE_HUB: &str = "Hugging Face";
+pub(super) const SOURCE_DEMO: &str = "Demo";
+pub(super) const CANCEL_NOTE: &str = "Frees the memory again. A download continues where it stopped.";
+pub(super) const ARCHITECTURE: &str = "Architecture";
+pub(super) const PARAMETERS: &str = "Parameters";
+pub(super) const WEIGHTS: &str = "Weights";
+pub(super) const LEAST_MEMORY: &str = "Least memory of a run";
+pub(super) const LICENCE: &str = "Licence";
+pub(super) const LICENCE_UNKNOWN: &str = "not stated";
+pub(super) const KEEPING: &str = "Keeping a copy…";
+pub(super) const FITS: &str = "fits";
+pub(super) const NEEDS_WHY: &str = "Weights, adapter, activations and logits of the smallest sensible run: one short pair \
+                                    at a time. A smaller model helps most.";
+pub(super) const MODEL_COLUMNS: [&str; 6] = ["Name", "Size", "Memory", "State", "Licence", ""];
+pub(super) const MODEL_FILES: &str = "A folder with config.json, tokenizer.json and model.safetensors (or its shards).";
+pub(super) const ON_DISK: &str = "on disk";
+pub(super) const USE: &str = "Use";
+pub(super) const FORGET: &str = "Forget";
+pub(super) const NONE_FOUND: &str = "The Hugging Face cache of this computer holds no whole model.";
+pub(super) const REPOSITORY: &str = "Repository";
+pub(super) const SUGGESTIONS: &str = "Suggestions";
+pub(super) const GET: &str = "Get";
+pub(super) const HUB_NOTE: &str = "Fetched from huggingface.co into this browser's storage, at your click only. A \
+                                   download that stops continues where it was, and every file is checked.";
+pub(super) const HUB_ADVANCED: &str = "Another server";
+pub(super) const ENDPOINT: &str = "Address";
+pub(super) const DEMO_MODEL: &str = "A tiny model and its pairs come with the program. Use them to see how everything \
+                                     works; what it writes is no prose.";
+pub(super) const OPEN_DEMO: &str = "Open the demo";
+pub(super) const NONE_KEPT: &str = "Nothing is kept yet. An open model can be kept for next time.";
+pub(super) const KEPT: &str = "kept here";
+pub(super) const PARTLY: &str = "not whole yet";
+pub(super) const FETCH_REST: &str = "Get the rest";
+
+pub(super) fn source_kept(n: usize) -> String {
+    format!("Kept here ({n})")
+}
+
+pub(super) fn layers(n: usize) -> String {
+    format!("{}, all supported", counted(n, "layer"))
+}
+
+pub(super) fn tokenizer(vocab_size: usize) -> String {
+    format!("Tokenizer with {} entries", count(vocab_size))
+}
+
+pub(super) fn chat_template(there: bool) -> (Tone, &'static str) {
+    match there {
+        true => (Tone::Good, "Chat template"),
+        false => (Tone::Neutral, "No chat template: prompts and answers are joined as they are"),
+    }
+}
+
+pub(super) fn positions(n: usize) -> String {
+    format!("Made for up to {} tokens", count(n))
+}
+
+pub(super) fn keep(bytes: u64, storage: &StorageInfo) -> String {
+    match storage.quota {
+        Some(quota) => format!("Keep for next time ({} of {})", self::bytes(bytes), self::bytes(quota)),
+        None => format!("Keep for next time ({})", self::bytes(bytes)),
+    }
+}
+
+pub(super) fn needs(least: u64, limit: u64) -> String {
+    format!("needs {}, has {}", bytes(least), bytes(limit))
+}
+
+pub(super) fn use_model(name: &str) -> String {
+    format!("Use {name}")
+}
+
+pub(super) fn forget(name: &str) -> String {
+    format!("Forget {name}")
+}
+
+// ---- The page of the pairs. ----
+
+pub(super) const PAIRS_TITLE: &str = "Pairs";
+pub(super) const PAIRS_SUBTITLE: &str = "Each pair is a prompt with two answers: the one you prefer and the other.";
+pub(super) const PAIRS_REFUSED: &str = "This file was not taken";
+pub(super) const PICK_OTHER_FILE: &str = "Pick another file…";
+pub(super) const PAIRS_LOADING: &str = "Reading pairs";
+pub(super) const PAIRS_FORMAT: &str = "JSON Lines, or a JSON array, of objects like this:";
+pub(super) const PAIRS_EXAMPLE: &str = "{\"prompt\": \"Can I get a refund?\", \"chosen\": \"Of course. Send us the order \
+                                        number…\", \"rejected\": \"No.\"}";
+pub(super) const PAIRS_ALSO: &str = "Conversations as lists of messages work too, and so do the column names of other \
+                                     trainers; others can be mapped by hand.";
+pub(super) const SWAPPED: &str = "chosen and rejected exchanged";
+pub(super) const COLUMNS: &str = "Columns";
+pub(super) const EDIT_COLUMNS: &str = "Edit columns";
+pub(super) const COLUMN_PROMPT: &str = "Prompt from";
+pub(super) const COLUMN_CHOSEN: &str = "Chosen from";
+pub(super) const COLUMN_REJECTED: &str = "Rejected from";
+pub(super) const COLUMN_SYSTEM: &str = "System from";
+pub(super) const NO_COLUMN: &str = "(none)";
+pub(super) const APPLY_COLUMNS: &str = "Read again";
+pub(super) const KEEP_COLUMNS: &str = "Keep as it was";
+pub(super) const CHANGE: &str = "change";
+pub(super) const OPEN_OTHER_PAIRS: &str = "Open another file…";
+pub(super) const SWAP: &str = "Exchange chosen and rejected";
+pub(super) const SWAP_HELP: &str = "For files in which the worse answer stands under \"chosen\". Click again to undo.";
+pub(super) const TAB_TABLE: &str = "Table";
+pub(super) const TAB_READ: &str = "Read one";
+pub(super) const TAB_LENGTHS: &str = "Lengths";
+pub(super) const PAIR_COLUMNS: [&str; 6] = ["Line", "Prompt", "Chosen", "Rejected", "Flags", "Skip"];
+pub(super) const NO_ROWS: &str = "There is no pair to read.";
+pub(super) const PREVIOUS: &str = "Previous";
+pub(super) const NEXT: &str = "Following";
+pub(super) const PAIR: &str = "Pair";
+pub(super) const AS_SEEN: &str = "As the model sees it";
+pub(super) const AS_FILED: &str = "As in the file";
+pub(super) const READING_PAIR: &str = "Reading this pair";
+pub(super) const SIDES: [&str; 3] = ["Prompt", "Chosen", "Rejected"];
+pub(super) const TOKENS_LEGEND: &str = "Tinted tokens are scored. Grey ones are the prompt, which is not; struck ones are \
+                                        cut off.";
+pub(super) const NO_LENGTHS: &str = "Lengths are known once a model is open, for its tokenizer counts them.";
+pub(super) const CHANGE_LIMIT: &str = "Change the limit";
+pub(super) const PAIRS_BY_LENGTH: &str = "Pairs by length";
+pub(super) const TOKENS: &str = "Tokens of the longer side";
+pub(super) const PAIRS: &str = "Pairs";
+pub(super) const LIMIT: &str = "Longest sequence";
+pub(super) const NO_PROBLEMS: &str = "Every row can be used.";
+pub(super) const SAVE_REPORT: &str = "Save report";
+
+pub(super) fn rows_so_far(rows: usize, problems: usize) -> String {
+    match problems {
+        0 => format!("{} usable so far", count(rows)),
+        n => format!("{} usable so far, {} with problems", count(rows), count(n)),
+    }
+}
+
+pub(super) fn pairs_summary(info: &PairsInfo) -> String {
+    let rows = format!("{} → {} usable", counted(info.lines, "row"), count(info.usable));
+    match info.skipped {
+        0 => rows,
+        n => format!("{rows}, {} skipped", count(n)),
+    }
+}
+
+pub(super) fn problems(n: usize) -> String {
+    counted(n, "problem")
+}
+
+pub(super) fn tab_problems(n: usize) -> String {
+    match n {
+        0 => "Problems".to_owned(),
+        n => format!("Problems {}", count(n)),
+    }
+}
+
+pub(super) fn mapping(mapping: &Mapping) -> String {
+    let from = |name: &str, column: &str| match column {
+        "" => format!("{name} ← {NO_COLUMN}"),
+        column if column == name => format!("{name} ✔"),
+        column => format!("{name} ← {column}"),
+    };
+    let mut parts = vec![
+        from("prompt", &mapping.prompt),
+        from("chosen", &mapping.chosen),
+        from("rejected", &mapping.rejected),
+    ];
+    if !mapping.system.is_empty() {
+        parts.push(from("system", &mapping.system));
+    }
+    parts.join("   ")
+}
+
+pub(super) fn longer_wins(share: f64) -> String {
+    format!("The preferred answer is the longer one in {} of the pairs.", percent(share))
+}
+
+pub(super) fn held_out(n: Option<usize>, share: f64, seed: u64) -> String {
+    let share = percent(share);
+    match n {
+        Some(n) => format!("Held out: {} ({share}, seed {seed}, whole prompts kept apart)", counted(n, "pair")),
+        None => format!("Held out: {share} (seed {seed}, whole prompts kept apart)"),
+    }
+}
+
+pub(super) fn beyond(n: usize) -> String {
+    format!("{} more than fit in memory here, which are left out.", counted(n, "row"))
+}
+
+pub(super) fn accept(usable: usize, problems: usize) -> String {
+    let verb = if problems == 1 { "has a problem and is" } else { "have problems and are" };
+    format!("Train on the {} usable rows; {} {verb} left out", count(usable), count(problems))
+}
+
+pub(super) fn read_line(line: usize) -> String {
+    format!("Read line {line}")
+}
+
+pub(super) fn skip_line(line: usize) -> String {
+    format!("Skip line {line}")
+}
+
+pub(super) fn of_pairs(n: usize, line: usize) -> String {
+    format!("of {}, line {line}", count(n))
+}
+
+pub(super) fn sequence(tokens: usize, prompt: usize, cut: usize) -> String {
+    let scored = tokens.saturating_sub(prompt).saturating_sub(cut);
+    match cut {
+        0 => format!("{}, {} scored", counted(tokens, "token"), count(scored)),
+        cut => format!("{}, {} scored, {} cut off", counted(tokens, "token"), count(scored), count(cut)),
+    }
+}
+
+pub(super) fn more_tokens(n: usize) -> String {
+    format!("and {} more", counted(n, "token"))
+}
+
+pub(super) fn lengths(pairs: usize, longest: u32, truncated: usize, dropped: usize) -> String {
+    let mut out = format!("{}, the longest has {longest} tokens.", counted(pairs, "pair"));
+    if truncated > 0 {
+        out.push_str(&format!(" {} too long and cut off.", counted(truncated, "pair")));
+    }
+    if dropped > 0 {
+        out.push_str(&format!(" {} left out, as nothing of an answer would be left.", counted(dropped, "pair")));
+    }
+    out
+}
+
+pub(super) fn problems_left_out(problems: usize, usable: usize) -> String {
+    let verb = if problems == 1 { "row is" } else { "rows are" };
+    format!("{} {verb} left out; {} usable.", count(problems), count(usable))
+}
+
+pub(super) fn more_problems(n: usize) -> String {
+    format!("and {} more", count(n))
+}
+
+pub(super) fn at_line(line: usize, what: &str) -> String {
+    format!("Line {line}: {what}")
+}
+
+/// The problems of a pairs file, as a text file.
+pub(super) fn problem_report(info: &PairsInfo) -> String {
+    let mut out = format!("{}: {}, {} usable\n\n", info.name, counted(info.lines, "row"), info.usable);
+    for problem in &info.problems {
+        out.push_str(&format!("Line {}: {}. {}\n    {}\n", problem.line, problem.what, problem.fix, problem.excerpt));
+    }
+    let more = info.problem_count - info.problems.len();
+    if more > 0 {
+        out.push_str(&format!("and {more} more\n"));
+    }
+    out
+}
+
+/// Text on one line, for a table.
+pub(super) fn one_line(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(300).collect()
+}
+
+/// A token with its white space in sight.
+pub(super) fn token(text: &str) -> String {
+    text.replace('\n', "⏎").replace('\t', "→").replace(' ', "·")
+}
+
+// ---- The page of the plan. ----
+
+pub(super) const PLAN_TITLE: &str = "Plan";
+pub(super) const PLAN_SUBTITLE: &str = "What the run will do and what it takes, before anything begins.";
+pub(super) const PLAN_REFUSED: &str = "These settings do not work";
+pub(super) const RUN_REFUSED: &str = "The run did not begin";
+pub(super) const PRESET: &str = "Preset";
+pub(super) const OWN_SETTINGS: &str = "Your own settings.";
+pub(super) const MORE: &str = "More settings";
+pub(super) const ON: &str = "on";
+pub(super) const SETTINGS_AS: &str = "Settings as";
+pub(super) const AS_LINK: &str = "Copy link";
+pub(super) const AS_COMMAND: &str = "Copy command line";
+pub(super) const AS_FILE: &str = "Save file…";
+pub(super) const FROM_FILE: &str = "Load file…";
+pub(super) const TAKES: &str = "What it takes";
+pub(super) const PLANNING: &str = "Working out the plan";
+pub(super) const NO_PLAN: &str = "Memory, time and checks appear here once a model and pairs are open.";
+pub(super) const MEMORY_PARTS: [&str; 4] = ["weights", "adapter and optimiser", "activations", "logits"];
+pub(super) const NO_LIMIT: &str = "This device does not say how much memory it has.";
+pub(super) const EDIT_LIMIT: &str = "I know better";
+pub(super) const LIMIT_GB: &str = "Memory in GB";
+pub(super) const SET_LIMIT: &str = "Set";
+pub(super) const CLEAR_LIMIT: &str = "Ask the device";
+pub(super) const FIXES: &str = "It does not fit. What would help, best first:";
+pub(super) const NO_FIXES: &str = "It does not fit, and no setting would make it fit.";
+pub(super) const SMALLER_MODEL: &str = "or choose a smaller model";
+pub(super) const TRIAL: &str = "Measure: run 2 trial steps";
+pub(super) const TRIAL_AGAIN: &str = "Measure again";
+pub(super) const TRYING: &str = "Taking two steps, to be thrown away";
+pub(super) const WATCH: &str = "Watching it";
+pub(super) const RUN_NAME: &str = "Name";
+pub(super) const EVAL_EVERY: &str = "Score the held-out pairs every";
+pub(super) const EVAL_STEPS: &str = "steps";
+pub(super) const KEEP_BEST: &str = "Keep the best adapter";
+pub(super) const WATCH_PROMPTS: &str = "Prompts to answer before the run and at every scoring, one to a line";
+pub(super) const START: &str = "Start training";
+pub(super) const ABOVE_0: &str = "a number above 0";
+pub(super) const FRACTION: &str = "a number from 0 to below 1";
+pub(super) const A_WORD: &str = "at least one name";
+pub(super) const A_LIST: &str = "numbers with commas between them";
+
+pub(super) fn wants(range: &str) -> String {
+    format!("Needs {range}")
+}
+
+pub(super) fn between(from: f64, to: f64) -> String {
+    if to >= 1e6 { format!("{from} or more") } else { format!("a number from {from} to {to}") }
+}
+
+pub(super) fn whole_between(from: i64, to: i64) -> String {
+    if to >= 1_000_000 { format!("a whole number, {from} or more") } else { format!("a whole number from {from} to {to}") }
+}
+
+pub(super) fn help_range(range: &str) -> String {
+    format!("Usual: {range}")
+}
+
+pub(super) fn help_low(text: &str) -> String {
+    format!("Too low, or off: {text}")
+}
+
+pub(super) fn help_high(text: &str) -> String {
+    format!("Too high, or on: {text}")
+}
+
+pub(super) fn memory_label(total: u64, limit: Option<u64>) -> String {
+    match limit {
+        Some(limit) if total <= limit => format!("Memory: {} of {}, fits", bytes(total), bytes(limit)),
+        Some(limit) => format!("Memory: {} of {}, does not fit", bytes(total), bytes(limit)),
+        None => format!("Memory: {}", bytes(total)),
+    }
+}
+
+pub(super) fn fix(label: &str, saves: u64) -> String {
+    if saves == 0 { label.to_owned() } else { format!("{label}: −{}", bytes(saves)) }
+}
+
+pub(super) fn steps(plan: &PlanInfo) -> String {
+    let mut out = format!(
+        "Steps: {}, on {} with {} held out",
+        count(plan.n_steps),
+        counted(plan.n_train, "pair"),
+        count(plan.n_held_out)
+    );
+    if plan.n_truncated > 0 {
+        out.push_str(&format!(", {} cut off", count(plan.n_truncated)));
+    }
+    if plan.n_dropped > 0 {
+        out.push_str(&format!(", {} left out", count(plan.n_dropped)));
+    }
+    out
+}
+
+pub(super) fn time(run_seconds: Option<f64>, step_seconds: Option<f64>) -> String {
+    match (run_seconds, step_seconds) {
+        (Some(run), Some(step)) => format!("Time: about {} ({} for a step)", duration(run), duration(step)),
+        _ => "Time: not known before a step is measured".to_owned(),
+    }
+}
+
+pub(super) fn tried(step_seconds: f64, device_bytes: u64, planned_bytes: u64) -> String {
+    format!(
+        "Measured: {} for a step, {} of memory (planned {})",
+        duration(step_seconds),
+        bytes(device_bytes),
+        bytes(planned_bytes)
+    )
+}
+
+pub(super) fn disk(checkpoint: u64) -> String {
+    format!("Disk: {} for a checkpoint; the latest and the best are kept", bytes(checkpoint))
+}
+
+pub(super) fn settings_file(name: &str) -> String {
+    let stem = if name.is_empty() { "pairtune" } else { name };
+    format!("{}-settings.json", file_name(stem))
+}
+
+/// What stands behind the `#` of the address for these settings.
+pub(super) fn settings_fragment(settings: &Settings) -> String {
+    let json = serde_json::to_string(settings).unwrap_or_default();
+    let mut out = "s=".to_owned();
+    for byte in json.bytes() {
+        match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' | b':' | b',' => out.push(byte.into()),
+            _ => out.push_str(&format!("%{byte:02X}")),
+        }
+    }
+    out
+}
+
+/// The settings behind the `#` of an address.
+pub(super) fn fragment_settings(fragment: &str) -> Option<Settings> {
+    let encoded = fragment.strip_prefix("s=")?.as_bytes();
+    let (mut bytes, mut i) = (Vec::new(), 0);
+    while i < encoded.len() {
+        let hex = encoded.get(i + 1..i + 3).and_then(|hex| std::str::from_utf8(hex).ok());
+        match (encoded[i], hex.and_then(|hex| u8::from_str_radix(hex, 16).ok())) {
+            (b'%', Some(byte)) => {
+                bytes.push(byte);
+                i += 3;
+            }
+            (byte, _) => {
+                bytes.push(byte);
+                i += 1;
+            }
+        }
+    }
+    serde_json::from_slice(&bytes).ok()
+}
+
+pub(super) fn settings_link(settings: &Settings) -> String {
+    format!("{PAGE_URL}#{}", settings_fragment(settings))
+}
+
+/// The command that does the same.
+pub(super) fn command_line(state: &State) -> String {
+    let model = match state.open_model().map(|model| &model.source) {
+        Some(ModelSource::Picked { path: Some(path), .. }) => quoted(path),
+        Some(ModelSource::Picked { name, .. } | ModelSource::Stored { name }) => quoted(name),
+        _ => "MODEL_FOLDER".to_owned(),
+    };
+    let pairs = state.pairs.info.as_ref().map_or_else(|| "PAIRS.jsonl".to_owned(), |pairs| quoted(&pairs.name));
+    let mut out = format!("pairtune train --model {model} --pairs {pairs} --output {}", quoted(&state.plan.name));
+    for (key, value) in &state.plan.settings {
+        let value = super::fields::shown(Some(value)).replace(", ", ",");
+        out.push_str(&format!(" --{} {}", key.replace('_', "-"), quoted(&value)));
+    }
+    out
+}
+
+fn quoted(text: &str) -> String {
+    let plain = |c: char| c.is_alphanumeric() || "-_./,:+=@".contains(c);
+    if !text.is_empty() && text.chars().all(plain) {
+        return text.to_owned();
+    }
+    format!("'{}'", text.replace('\'', "'\\''"))
+}
+
+// ---- Help. ----
+
+pub(super) const HELP_TITLE: &str = "Help";
+pub(super) const HOW_TITLE: &str = "How it works";
+pub(super) const HOW: [&str; 6] = [
+    "You bring a model and pairs: a prompt with the answer you prefer and one you do not.",
+    "Some pairs are held out. They are never trained on, so they show whether the model learned your taste or the pairs.",
+    "The original model stays as it is. A small adapter beside it learns; switched off, the original is back.",
+    "Each step makes the preferred answers of a few pairs likelier than the others, measured against the original.",
+    "Everything is saved as it goes. Pause, close, or crash: the run continues from its last save.",
+    "In the end, compare both side by side and export the adapter, or the whole model with it merged in.",
+];
+pub(super) const KEYS_TITLE: &str = "Keys";
+pub(super) const KEYS: [(&str, &str); 6] = [
+    ("Alt+0 … Alt+7", "Start, Model, Pairs, Plan, Run, Compare, Export, Runs"),
+    ("F1", "Help"),
+    ("Ctrl+O", "Open a model folder"),
+    ("Ctrl+L", "Show or hide the log"),
+    ("Ctrl++  Ctrl+-  Ctrl+0", "Larger, smaller, usual size"),
+    ("Tab, Space, Esc", "Next control, use it, close or cancel"),
+];
+pub(super) const NETWORK_TITLE: &str = "Network";
+pub(super) const NETWORK_NOTE: &str = "Models, pairs, answers and settings are never sent anywhere; there is no account and \
+                                       no counting of visitors. This is everything that was fetched. A request itself \
+                                       tells a server your address and what was asked for, nothing else.";
+pub(super) const NETWORK_COLUMNS: [&str; 3] = ["Received", "Why", "From"];
+pub(super) const REPORT_TITLE: &str = "Report for a bug";
+pub(super) const DRILLS_TITLE: &str = "Rehearse a failure";
+pub(super) const DRILLS_NOTE: &str = "See for yourself that nothing is lost. Each button makes the run at work fail on \
+                                      purpose, in the way that it names; what was saved stays.";
+pub(super) const DRILLS_NEED_RUN: &str = "These work while a run is at work.";
+pub(super) const DRILLS: [&str; 5] =
+    ["Lose the GPU", "Run out of GPU memory", "Diverge at the next step", "Fill the storage", "Crash the engine"];
+pub(super) const ABOUT_TITLE: &str = "About";
+pub(super) const LICENCES: &str = "Free software under the MIT or Apache 2.0 licence.";
+pub(super) const SOURCE_CODE: &str = "Source code";
+pub(super) const ABOUT: &str = concat!(
+    "pairtune ",
+    env!("CARGO_PKG_VERSION"),
+    ": preference tuning (DPO with LoRA) of Hugging Face models in WebGPU compute shaders, in the browser and on the \
+     desktop."
+);
+
+pub(super) fn network_sum(requests: usize, received: u64) -> String {
+    match requests {
+        0 => "No request was made: 0 B received, 0 B of your data sent.".to_owned(),
+        n => format!("{}: {} received, 0 B of your data sent.", counted(n, "request"), bytes(received)),
+    }
+}
+
+// Numbers.
+
+/// What a progress counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Unit {
+    /// Bytes.
+    Bytes,
+    /// Something with a name, in plural.
+    Things(&'static str),
+}
+
+/// Bytes in the unit that suits them.
+pub(super) fn bytes(bytes: u64) -> String {
+    match bytes {
+        0..1_000 => format!("{bytes} B"),
+        1_000..1_000_000 => format!("{:.0} kB", bytes as f64 / 1e3),
+        1_000_000..100_000_000 => format!("{:.1} MB", bytes as f64 / 1e6),
+        100_000_000..1_000_000_000 => format!("{:.0} MB", bytes as f64 / 1e6),
+        _ => format!("{:.1} GB", bytes as f64 / 1e9),
+    }
+}
+
+/// Bytes so far of all bytes, in one unit: `0.9/1.5 GB`.
+pub(super) fn bytes_of(done: u64, total: u64) -> String {
+    let (unit, name) = match total {
+        0..1_000 => (1.0, "B"),
+        1_000..1_000_000 => (1e3, "kB"),
+        1_000_000..1_000_000_000 => (1e6, "MB"),
+        _ => (1e9, "GB"),
+    };
+    format!("{:.1}/{:.1} {name}", done as f64 / unit, total as f64 / unit)
+}
+
+/// A count with a fine space between thousands.
+pub(super) fn count(n: usize) -> String {
+    let digits = n.to_string();
+    let mut out = String::new();
+    for (i, digit) in digits.chars().enumerate() {
+        if i > 0 && (digits.len() - i).is_multiple_of(3) && digits.len() > 4 {
+            out.push('\u{a0}');
+        }
+        out.push(digit);
+    }
+    out
+}
+
+/// A count with its noun, which gets an s.
+pub(super) fn counted(n: usize, noun: &str) -> String {
+    format!("{} {noun}{}", count(n), if n == 1 { "" } else { "s" })
+}
+
+/// Seconds as a clock shows them: `6:12`, `1:06:12`.
+pub(super) fn clock(seconds: f64) -> String {
+    let seconds = seconds.max(0.0).round() as u64;
+    match seconds / 3600 {
+        0 => format!("{}:{:02}", seconds / 60, seconds % 60),
+        hours => format!("{hours}:{:02}:{:02}", seconds / 60 % 60, seconds % 60),
+    }
+}
+
+/// Seconds in words: `8 s`, `14 min`, `2 h 5 min`.
+pub(super) fn duration(seconds: f64) -> String {
+    match seconds {
+        s if s < 1.0 => format!("{:.0} ms", s * 1e3),
+        s if s < 10.0 => format!("{s:.1} s"),
+        s if s < 90.0 => format!("{s:.0} s"),
+        s if s < 5400.0 => format!("{:.0} min", s / 60.0),
+        s => format!("{:.0} h {:.0} min", (s / 3600.0).floor(), (s % 3600.0 / 60.0).floor()),
+    }
+}
+
+/// A share of 1 in percent.
+pub(super) fn percent(share: f64) -> String {
+    format!("{:.0} %", share * 100.0)
+}
+
+/// A number with as many digits as it deserves.
+pub(super) fn number(value: f64) -> String {
+    match value.abs() {
+        _ if !value.is_finite() => "not a number".to_owned(),
+        0.0 => "0".to_owned(),
+        v if v < 1e-3 => format!("{value:.1e}"),
+        v if v < 1.0 => format!("{value:.3}"),
+        v if v < 100.0 => format!("{value:.2}"),
+        _ => format!("{value:.0}"),
+    }
+}
+
+/// A number of parameters: `494 M`.
+pub(super) fn parameters(n: u64) -> String {
+    match n {
+        0..1_000_000 => format!("{:.0} k", n as f64 / 1e3),
+        1_000_000..1_000_000_000 => format!("{:.0} M", n as f64 / 1e6),
+        _ => format!("{:.2} B", n as f64 / 1e9),
+    }
+}
+
+/// How much, how fast, how long still.
+pub(super) fn progress(progress: &Progress, unit: Unit) -> String {
+    let Progress { done, total, seconds, .. } = progress;
+    let amount = match (unit, total) {
+        (Unit::Bytes, 0) => bytes(*done),
+        (Unit::Bytes, total) => bytes_of(*done, *total),
+        (Unit::Things(name), 0) => format!("{} {name}", count(*done as usize)),
+        (Unit::Things(name), total) => format!("{}/{} {name}", count(*done as usize), count(*total as usize)),
+    };
+    if *seconds < 0.5 || *done == 0 {
+        return amount;
+    }
+    let rate = *done as f64 / seconds;
+    let speed = match unit {
+        Unit::Bytes => format!("{}/s", bytes(rate as u64)),
+        Unit::Things(_) => format!("{}/s", number(rate)),
+    };
+    match total.saturating_sub(*done) {
+        0 => format!("{amount}, {speed}"),
+        left => format!("{amount}, {speed}, {} left", duration(left as f64 / rate)),
+    }
+}
+
+/// With a capital at its beginning.
+pub(super) fn capitalized(text: &str) -> String {
+    let mut chars = text.chars();
+    chars.next().map_or_else(String::new, |first| first.to_uppercase().collect::<String>() + chars.as_str())
+}
+
+// ---- The run page. ----
+
+/// Words of the run page.
+pub(super) mod run {
+    use super::{clock, counted, duration, percent};
+    use crate::engine::protocol::{Share, Status};
+
+    pub(in crate::app) const NO_POINTS: &str = "No values yet";
+    pub(in crate::app) const EMPTY_TITLE: &str = "No run yet";
+    pub(in crate::app) const EMPTY_TEXT: &str =
+        "A run needs a model, pairs and a plan. The demo brings all three and takes about a minute.";
+    pub(in crate::app) const TRY_DEMO: &str = "Try the demo";
+    pub(in crate::app) const GO_TO_PLAN: &str = "Go to the plan";
+    pub(in crate::app) const STARTING: &str = "Asking the engine to begin";
+    pub(in crate::app) const CANCEL: &str = "Cancel";
+    pub(in crate::app) const PAUSE: &str = "Pause";
+    pub(in crate::app) const STOP: &str = "Stop and keep";
+    pub(in crate::app) const MORE: &str = "More";
+    pub(in crate::app) const DISCARD: &str = "Discard this run…";
+    pub(in crate::app) const DISCARD_TITLE: &str = "Discard this run?";
+    pub(in crate::app) const DISCARD_TEXT: &str =
+        "Its checkpoints, adapter and figures are deleted. There is no way back.";
+    pub(in crate::app) const DISCARD_YES: &str = "Discard";
+    pub(in crate::app) const DISCARD_NO: &str = "Keep it";
+    pub(in crate::app) const FINISHING: &str = "finishing this step";
+    pub(in crate::app) const FIRST_TIME: &str =
+        "The scores of the original model are kept, so the next run with these pairs begins at once. \
+         On the first steps shaders are compiled.";
+    pub(in crate::app) const PROGRESS: &str = "Progress of the run";
+    pub(in crate::app) const IN_BACKGROUND: &str = "in the background, may be slower";
+    pub(in crate::app) const WON: &str = "Held-out pairs won";
+    pub(in crate::app) const WON_HELP: &str =
+        "Share of the pairs kept apart from training for which the model prefers the chosen answer. \
+         The band is the 95 % interval: with few pairs it is wide, so treat small changes as chance.";
+    pub(in crate::app) const NO_HELD_OUT: &str = "No pairs are held out, so there is nothing to judge by.";
+    pub(in crate::app) const NOT_SCORED: &str = "Not scored yet";
+    pub(in crate::app) const LONGER: &str = "longer wins";
+    pub(in crate::app) const BEFORE: &str = "before";
+    pub(in crate::app) const MARGIN: &str = "Margin";
+    pub(in crate::app) const MARGIN_HELP: &str =
+        "How far chosen is ahead of rejected, against the original model (TRL: rewards/margins). Rising is learning; \
+         if only the training line rises, it is learning by heart. Drag to zoom, double-click to reset.";
+    pub(in crate::app) const TRAIN: &str = "train";
+    pub(in crate::app) const HELD_OUT: &str = "held out";
+    pub(in crate::app) const CHANGE: &str = "Log-prob change";
+    pub(in crate::app) const CHANGE_HELP: &str =
+        "How much likelier each side became against the original model, in nats per answer. Both falling means the \
+         margin comes mainly from disliking both; a lower learning rate or an SFT term helps.";
+    pub(in crate::app) const CHOSEN: &str = "chosen";
+    pub(in crate::app) const REJECTED: &str = "rejected";
+    pub(in crate::app) const LOSS: &str = "Loss";
+    pub(in crate::app) const LOSS_HELP: &str = "Starts at 0.693 for the usual loss; lower is better.";
+    pub(in crate::app) const AT_START: &str = "ln 2";
+    pub(in crate::app) const LEARNING_RATE: &str = "Learning rate";
+    pub(in crate::app) const GRADIENT: &str = "Gradient norm";
+    pub(in crate::app) const GRADIENT_HELP: &str = "Before clipping. A leap by ten times asks for a lower rate.";
+    pub(in crate::app) const SPEED: &str = "Speed and memory";
+    pub(in crate::app) const STEP_TIME: &str = "Seconds per step";
+    pub(in crate::app) const PLANNED: &str = "Memory by the plan";
+    pub(in crate::app) const PROMPTS: &str = "Watch prompts";
+    pub(in crate::app) const PROMPTS_HELP: &str = "The same prompts with the same seed, before and during the run.";
+    pub(in crate::app) const SAMPLE_STEP: &str = "Answers of step";
+    pub(in crate::app) const LATEST: &str = "Follow";
+    pub(in crate::app) const SMOOTHING: &str = "Smoothing";
+    pub(in crate::app) const DISMISS: &str = "Dismiss";
+    pub(in crate::app) const RESUME: &str = "Resume";
+    pub(in crate::app) const COMPARE: &str = "Compare";
+    pub(in crate::app) const EXPORT: &str = "Export";
+    pub(in crate::app) const CLOSE: &str = "Close";
+    pub(in crate::app) const TRAIN_MORE: &str = "Train more";
+    pub(in crate::app) const BRANCH: &str = "Continue differently";
+    pub(in crate::app) const BRANCH_TEXT: &str =
+        "Go on from here with other settings. It becomes a new run; this one stays as it is.";
+    pub(in crate::app) const BRANCH_GO: &str = "Continue as a new branch";
+    pub(in crate::app) const BETA: &str = "Strength β";
+    pub(in crate::app) const RATE: &str = "Learning rate";
+    pub(in crate::app) const EPOCHS: &str = "Epochs";
+    pub(in crate::app) const LOWER_RATE: &str = "Resume with a third of the learning rate";
+    pub(in crate::app) const SHOW_BATCH: &str = "Look at the pairs of this step";
+    pub(in crate::app) const HIDE_BATCH: &str = "Hide the pairs of this step";
+    pub(in crate::app) const KEEP_ANYWAY: &str = "Keep what there is";
+    pub(in crate::app) const RESTART: &str = "Restart now";
+    pub(in crate::app) const SMALLER: &str = "Smaller steps: one pair at a time";
+    pub(in crate::app) const GIVE_UP: &str = "Stop";
+    pub(in crate::app) const OUT_OF_MEMORY: &str = "Out of memory";
+    pub(in crate::app) const DEVICE_LOST: &str = "The graphics driver reset";
+    pub(in crate::app) const FAILED: &str = "The run stopped";
+    pub(in crate::app) const REFUSED: &str = "That could not be done";
+    pub(in crate::app) const STORAGE_TITLE: &str = "Storage is full; training goes on without being saved";
+    pub(in crate::app) const FREE_SPACE: &str = "Free space in Runs";
+    pub(in crate::app) const EXPORT_NOW: &str = "Export now";
+    pub(in crate::app) const CRASHED: &str = "The engine stopped while this run was at work";
+    pub(in crate::app) const CONTINUE: &str = "Continue";
+    pub(in crate::app) const IMPROVED: &str = "Finished, and it improved";
+    pub(in crate::app) const NOT_IMPROVED: &str = "Finished. It did not improve";
+    pub(in crate::app) const FINISHED: &str = "Finished";
+    pub(in crate::app) const NOT_IMPROVED_TEXT: &str =
+        "The held-out pairs are not won more often than before, or not by more than chance. Try more or cleaner \
+         pairs, a lower β or another learning rate, and look at the worst pairs in Compare.";
+    pub(in crate::app) const TIME: &str = "Time";
+    pub(in crate::app) const BEST_STEP: &str = "Best step";
+    pub(in crate::app) const MEMORY: &str = "Memory, planned and used";
+    pub(in crate::app) const AWAKE: &str = "Keep this window in front and the machine plugged in";
+    pub(in crate::app) const LOWERING: &str = "Pausing, then going on with the new settings";
+    pub(in crate::app) const ROW_GONE: &str = "this pair is not open here";
+
+    pub(in crate::app) fn status(status: Status) -> &'static str {
+        match status {
+            Status::Running => "Interrupted",
+            Status::Paused => "Paused",
+            Status::Finished => "Finished",
+            Status::Stopped => "Stopped early",
+            Status::Diverged => "Diverged",
+            Status::Failed => "Failed",
+        }
+    }
+
+    pub(in crate::app) fn left(seconds: f64) -> String {
+        format!("~{} left", clock(seconds))
+    }
+
+    pub(in crate::app) fn elapsed(seconds: f64) -> String {
+        format!("{} elapsed", clock(seconds))
+    }
+
+    pub(in crate::app) fn step_of(step: usize, all: usize) -> String {
+        format!("step {step}/{all}")
+    }
+
+    pub(in crate::app) fn of_pairs(n: usize, interval: [f64; 2]) -> String {
+        let [low, high] = interval.map(|bound| format!("{:.0}", bound * 100.0));
+        format!("95 % interval {low}–{high} %, {}", counted(n, "pair"))
+    }
+
+    pub(in crate::app) fn share(share: &Share) -> String {
+        let [low, high] = share.interval.map(|bound| format!("{:.0}", bound * 100.0));
+        let rate = share.wins as f64 / share.n.max(1) as f64;
+        format!("{}/{} = {} ({low}–{high} %)", share.wins, share.n, percent(rate))
+    }
+
+    pub(in crate::app) fn few(n: usize) -> String {
+        format!("Only {} held out: treat this as a hint.", counted(n, "pair"))
+    }
+
+    pub(in crate::app) fn best(step: usize, kept: bool) -> String {
+        format!("Best so far: step {step}{}", if kept { " (kept)" } else { "" })
+    }
+
+    pub(in crate::app) fn saved(step: usize, bytes: &str, seconds: f64, ago: f64) -> String {
+        format!("Saved at step {step}: {bytes} in {}, {} ago", duration(seconds), duration(ago.max(1.0)))
+    }
+
+    pub(in crate::app) fn before_at(step: usize) -> String {
+        if step == 0 { "Before".to_owned() } else { format!("Before (step {step})") }
+    }
+
+    pub(in crate::app) fn now_at(step: usize) -> String {
+        format!("Now (step {step})")
+    }
+
+    pub(in crate::app) fn paused(step: usize) -> String {
+        format!("Paused at step {step}")
+    }
+
+    pub(in crate::app) fn paused_text(saved: Option<(String, f64)>) -> String {
+        let what = saved.map_or_else(String::new, |(bytes, seconds)| {
+            format!("{bytes} were saved in {}. ", duration(seconds))
+        });
+        format!("{what}It resumes exactly where it is, now, tomorrow or on another computer.")
+    }
+
+    pub(in crate::app) fn diverged(step: usize) -> String {
+        format!("Diverged at step {step}")
+    }
+
+    pub(in crate::app) fn diverged_text(what: &str, safe: Option<usize>) -> String {
+        let safe = match safe {
+            Some(step) => format!("The last good state is step {step}; nothing of the broken step was kept."),
+            None => "Nothing of the broken step was kept.".to_owned(),
+        };
+        format!("The step was not finite: {what}. {safe}")
+    }
+
+    pub(in crate::app) fn safe(step: Option<usize>) -> String {
+        match step {
+            Some(step) => format!("Your run is safe at step {step}."),
+            None => "No step was saved yet; it would begin anew.".to_owned(),
+        }
+    }
+
+    pub(in crate::app) fn recovering(seconds: f64) -> String {
+        format!("Trying again by itself, with smaller pieces of work: {} so far.", duration(seconds.max(1.0)))
+    }
+
+    pub(in crate::app) fn saves(bytes: &str) -> String {
+        format!("saves {bytes}")
+    }
+
+    pub(in crate::app) fn warning(step: usize, text: &str) -> String {
+        if step == 0 { text.to_owned() } else { format!("Step {step}: {text}") }
+    }
+
+    pub(in crate::app) fn line(line: usize) -> String {
+        format!("line {line}")
+    }
+}
+
+// ---- The page that compares. ----
+
+/// Words of the page that compares.
+pub(super) mod compare {
+    use super::{counted, percent};
+    use crate::engine::protocol::PairRow;
+
+    pub(in crate::app) const SUBTITLE: &str = "The tuned model beside the one it came from: the same prompts, the \
+         same seed.";
+    pub(in crate::app) const PROMPTS: &str = "Prompts";
+    pub(in crate::app) const PAIRS: &str = "Pairs";
+    pub(in crate::app) const BLIND: &str = "Blind test";
+    pub(in crate::app) const WHAT_IF: &str = "What if";
+    pub(in crate::app) const EMPTY_TITLE: &str = "Nothing to compare yet";
+    pub(in crate::app) const EMPTY_TEXT: &str = "Train something first, or open a stored run.";
+    pub(in crate::app) const OPENING: &str = "Opening the run";
+    pub(in crate::app) const OPEN: &str = "Open";
+    pub(in crate::app) const BUSY_TITLE: &str = "The run needs the GPU";
+    pub(in crate::app) const BUSY_TEXT: &str = "Pause it to compare; it goes on exactly where it was.";
+    pub(in crate::app) const SHOW_RUN: &str = "Show the run";
+    pub(in crate::app) const FAILED_TITLE: &str = "The run failed";
+    pub(in crate::app) const FAILED_TEXT: &str = "Its last good state is kept and can be compared.";
+    pub(in crate::app) const OPEN_SAFE: &str = "Open its last good state";
+    pub(in crate::app) const PROMPT: &str = "Prompt";
+    pub(in crate::app) const PROMPT_HINT: &str = "Ask both models something";
+    pub(in crate::app) const SEED: &str = "Seed";
+    pub(in crate::app) const TEMPERATURE: &str = "Temperature";
+    pub(in crate::app) const TEMPERATURE_HELP: &str = "0 always takes the likeliest word; 1 is lively.";
+    pub(in crate::app) const MAX_TOKENS: &str = "Max tokens";
+    pub(in crate::app) const STRENGTH: &str = "Adapter";
+    pub(in crate::app) const STRENGTH_HELP: &str =
+        "How much of the adapter is used: 0 % is the original model, 100 % as trained, more exaggerates.";
+    pub(in crate::app) const WRITE_BOTH: &str = "Write both";
+    pub(in crate::app) const DIFF: &str = "Colour what differs";
+    pub(in crate::app) const SAME_SEED: &str = "Both use the same seed. Ctrl+Enter writes.";
+    pub(in crate::app) const BASE: &str = "Original";
+    pub(in crate::app) const HELD_OUT: &str = "Held-out pairs";
+    pub(in crate::app) const BASE_SHORT: &str = "original";
+    pub(in crate::app) const TUNED_SHORT: &str = "tuned";
+    pub(in crate::app) const REWARD: &str = "reward margin";
+    pub(in crate::app) const LINE: &str = "line";
+    pub(in crate::app) const PROMPT_COLUMN: &str = "prompt";
+    pub(in crate::app) const GAINED_HELP: &str =
+        "Pairs for which training moved chosen ahead of where it was against rejected (TRL: rewards/accuracies).";
+    pub(in crate::app) const ONLY_LENGTH: &str =
+        "This is about what always picking the longer answer would win: the model may have learned only length.";
+    pub(in crate::app) const DOSES: &str = "By strength of the adapter";
+    pub(in crate::app) const DOSES_HELP: &str = "An export can fold any strength into the adapter.";
+    pub(in crate::app) const SCORE: &str = "Score";
+    pub(in crate::app) const WORST: &str = "Worst";
+    pub(in crate::app) const IMPROVED: &str = "Most improved";
+    pub(in crate::app) const ALL: &str = "All";
+    pub(in crate::app) const NO_FLIPPED: &str = "No pair that the original model had right was lost.";
+    pub(in crate::app) const INSPECT: &str = "Inspect";
+    pub(in crate::app) const INSPECTING: &str = "Scoring every token";
+    pub(in crate::app) const LESS_LIKELY: &str = "less likely than before";
+    pub(in crate::app) const MORE_LIKELY: &str = "more likely";
+    pub(in crate::app) const SCALE: &str = "Scale from orange, less likely, to blue, more likely";
+    pub(in crate::app) const ORIGINS: &str = "Most of the margin comes from";
+    pub(in crate::app) const BLIND_TITLE: &str = "Which answer is better?";
+    pub(in crate::app) const BLIND_TEXT: &str =
+        "Two answers in random order, without names. Vote as you like; the names show after the vote.";
+    pub(in crate::app) const BEGIN: &str = "Begin";
+    pub(in crate::app) const NO_QUESTIONS: &str =
+        "There are no prompts: score the held-out pairs first, or watch some prompts in the next run.";
+    pub(in crate::app) const RESET: &str = "Begin anew";
+    pub(in crate::app) const READING: &str = "Reading the prompt";
+    pub(in crate::app) const SIDES: [&str; 2] = ["A", "B"];
+    pub(in crate::app) const VOTE_A: &str = "A is better";
+    pub(in crate::app) const VOTE_B: &str = "B is better";
+    pub(in crate::app) const VOTE_TIE: &str = "No difference";
+    pub(in crate::app) const NEXT: &str = "Next";
+    pub(in crate::app) const KEYS: &str = "Keys: 1 for A, 2 for B, 0 for no difference, space for the next";
+    pub(in crate::app) const WIN_RATE: &str = "Win rate of the tuned model";
+    pub(in crate::app) const CHANCE: &str = "chance";
+    pub(in crate::app) const SAVE_VOTES: &str = "Save the votes as pairs…";
+    pub(in crate::app) const SAVE_VOTES_HELP: &str = "A pairs file for the next round; ties are left out.";
+    pub(in crate::app) const WHAT_IF_TITLE: &str = "The same figures with another β";
+    pub(in crate::app) const WHAT_IF_TEXT: &str =
+        "From the log-ratios of the held-out pairs, exact for the model as it is now. A larger β asks for a smaller \
+         step away from the original model.";
+    pub(in crate::app) const NOT_A_RUN: &str = "Not a new training run";
+    pub(in crate::app) const OWN_BETA: &str = "Back to the run's";
+    pub(in crate::app) const LOSS: &str = "Loss";
+    pub(in crate::app) const MARGIN: &str = "Margin";
+    pub(in crate::app) const ACCURACY: &str = "Pairs moved the right way";
+    pub(in crate::app) const WEIGHT: &str = "Mean gradient weight";
+    pub(in crate::app) const WEIGHTS: &str = "Gradient weights of the pairs";
+    pub(in crate::app) const WEIGHTS_HELP: &str =
+        "How much each pair still pulls: 0 is learned, 0.5 untouched, 1 the wrong way round.";
+    pub(in crate::app) const BRANCH: &str = "Branch from here with this β";
+    pub(in crate::app) const PAIRS_USED: &str = "pairs";
+
+    pub(in crate::app) fn which(model: &str, step: usize) -> String {
+        format!("{model}, step {step}")
+    }
+
+    pub(in crate::app) fn tuned(strength: f32) -> String {
+        format!("Tuned, {}", percent(strength.into()))
+    }
+
+    pub(in crate::app) fn score(n: usize) -> String {
+        format!("Score {}", counted(n, "held-out pair"))
+    }
+
+    pub(in crate::app) fn scoring(strength: f32) -> String {
+        format!("Scoring with {} of the adapter", percent(strength.into()))
+    }
+
+    pub(in crate::app) fn won(wins: u64, n: u64, interval: [f64; 2]) -> String {
+        let [low, high] = interval.map(|bound| format!("{:.0}", bound * 100.0));
+        format!("won {wins}/{n} = {} ({low}–{high} %)", percent(wins as f64 / n.max(1) as f64))
+    }
+
+    pub(in crate::app) fn base_wins(wins: u64, n: u64) -> String {
+        format!("original model {wins}/{n} = {}", percent(wins as f64 / n.max(1) as f64))
+    }
+
+    pub(in crate::app) fn longer_wins(share: f64) -> String {
+        format!("always the longer {}", percent(share))
+    }
+
+    pub(in crate::app) fn gained(wins: u64, n: u64) -> String {
+        format!("moved the right way {wins}/{n} = {}", percent(wins as f64 / n.max(1) as f64))
+    }
+
+    pub(in crate::app) fn at_dose(dose: u32) -> String {
+        format!("Score at {dose} %")
+    }
+
+    pub(in crate::app) fn flipped(n: usize) -> String {
+        format!("Flipped the wrong way ({n})")
+    }
+
+    pub(in crate::app) fn hover(row: &PairRow) -> String {
+        format!("{}\n\nchosen: {}\n\nrejected: {}", row.prompt, row.chosen, row.rejected)
+    }
+
+    pub(in crate::app) fn inspect(index: usize) -> String {
+        format!("Inspect pair {}", index + 1)
+    }
+
+    pub(in crate::app) fn inspected(index: usize) -> String {
+        format!("Pair {}, token by token", index + 1)
+    }
+
+    pub(in crate::app) fn nats(sum: f64) -> String {
+        format!("{sum:+.2} nats")
+    }
+
+    pub(in crate::app) fn margin(margin: f64, beta: f64, sums: [f64; 2]) -> String {
+        format!("Margin {margin:+.3} = β {beta} × (chosen {:+.2} − rejected {:+.2})", sums[0], sums[1])
+    }
+
+    pub(in crate::app) fn token(token: &str, base: f32, tuned: f32, change: f32) -> String {
+        format!("“{token}”\noriginal {base:.2}\ntuned {tuned:.2}\nchange {change:+.2} nats")
+    }
+
+    pub(in crate::app) fn round(n: usize) -> String {
+        format!("Question {n}")
+    }
+
+    pub(in crate::app) fn win_rate(rate: f64, interval: [f64; 2]) -> String {
+        let [low, high] = interval.map(|bound| format!("{:.0}", bound * 100.0));
+        format!("The tuned model wins {} ({low}–{high} %)", percent(rate))
+    }
+
+    pub(in crate::app) fn votes(wins: u64, losses: u64, ties: u64) -> String {
+        format!("{wins} for tuned, {losses} for original, {ties} ties")
+    }
+
+    pub(in crate::app) fn at_run_beta(beta: f64) -> String {
+        format!("β {beta} (this run)")
+    }
+
+    pub(in crate::app) fn at_beta(beta: f64) -> String {
+        format!("β {beta:.3}")
+    }
+}
+
+/// A name that can be the name of a file.
+pub(super) fn file_name(name: &str) -> String {
+    let plain = |c: char| if c.is_alphanumeric() || matches!(c, '-' | '_' | '.') { c } else { '-' };
+    let name: String = name.trim().chars().map(plain).collect();
+    if name.is_empty() { "run".to_owned() } else { name }
+}
+
+// ---- The page that exports. ----
+
+/// Words of the page that exports.
+pub(super) mod export {
+    use crate::engine::protocol::ExportKind;
+
+    pub(in crate::app) const SUBTITLE: &str = "Write the result to files. Every file is read again and checked.";
+    pub(in crate::app) const EMPTY_TITLE: &str = "Nothing to export yet";
+    pub(in crate::app) const WHICH: &str = "Which adapter";
+    pub(in crate::app) const WHAT: &str = "What to write";
+    pub(in crate::app) const STRENGTH_NOTE: &str = "Folded into lora_alpha, so every program uses it.";
+    pub(in crate::app) const CARD: &str = "Model card";
+    pub(in crate::app) const CARD_HELP: &str = "Goes to README.md; tables of settings and results follow it.";
+    pub(in crate::app) const EDIT: &str = "Edit";
+    pub(in crate::app) const PREVIEW: &str = "Preview";
+    pub(in crate::app) const ANEW: &str = "Write it anew";
+    pub(in crate::app) const WHERE: &str = "Where";
+    pub(in crate::app) const FOLDER: &str = "Folder";
+    pub(in crate::app) const FOLDER_HINT: &str = "/home/you/models/tone-v2";
+    pub(in crate::app) const FOLDER_HELP: &str = "It is made if it does not exist; what is in it stays.";
+    pub(in crate::app) const DOWNLOADS: &str = "The files come as downloads of this browser.";
+    pub(in crate::app) const WRITE: &str = "Write files";
+    pub(in crate::app) const CHOOSE: &str = "Choose what to write";
+    pub(in crate::app) const NAME_FOLDER: &str = "Name a folder";
+    pub(in crate::app) const WRITING: &str = "Writing and checking";
+    pub(in crate::app) const FAILED: &str = "Nothing was written";
+    pub(in crate::app) const AGAIN: &str = "Try again";
+    pub(in crate::app) const DONE: &str = "Written and checked";
+    pub(in crate::app) const COPY: &str = "Copy";
+    pub(in crate::app) const COPY_PATH: &str = "Copy path";
+    pub(in crate::app) const DOWNLOAD: &str = "Download";
+    pub(in crate::app) const OLLAMA: &str =
+        "Ollama reads safetensors adapters only for Llama, Mistral and Gemma; for others write the whole model.";
+
+    pub(in crate::app) fn best(step: usize) -> String {
+        format!("Best, step {step}")
+    }
+
+    pub(in crate::app) fn last(step: usize) -> String {
+        format!("Last, step {step}")
+    }
+
+    pub(in crate::app) fn kind(kind: ExportKind) -> &'static str {
+        match kind {
+            ExportKind::Adapter => "Adapter (PEFT)",
+            ExportKind::Merged => "Whole model (safetensors)",
+            ExportKind::Metrics => "Settings and metrics",
+            ExportKind::Archive => "Run archive (.run)",
+        }
+    }
+
+    pub(in crate::app) fn kind_help(kind: ExportKind) -> &'static str {
+        match kind {
+            ExportKind::Adapter => "For transformers and PEFT, vLLM and others; small, needs the original model.",
+            ExportKind::Merged => "The original model with the adapter in its weights; opens wherever the model does.",
+            ExportKind::Metrics => "JSON, JSONL, CSV and a TensorBoard file, with TRL's names.",
+            ExportKind::Archive => "Everything of the run; opens and continues on the desktop and in the browser.",
+        }
+    }
+
+    pub(in crate::app) fn about(bytes: &str) -> String {
+        format!("~{bytes}")
+    }
+
+    pub(in crate::app) fn copy_of(what: &str) -> String {
+        format!("Copy: {what}")
+    }
+}
+
+// ---- The stored runs. ----
+
+/// Words of the list of runs.
+pub(super) mod runs {
+    pub(in crate::app) const SUBTITLE: &str = "Everything that was trained here, each with its own settings.";
+    pub(in crate::app) const LOADING: &str = "Reading the list";
+    pub(in crate::app) const EMPTY_TITLE: &str = "No runs yet";
+    pub(in crate::app) const EMPTY_TEXT: &str = "A run appears here as soon as it begins, and stays until you delete it.";
+    pub(in crate::app) const IMPORT: &str = "Open a .run archive…";
+    pub(in crate::app) const REFRESH: &str = "Refresh";
+    pub(in crate::app) const NAME: &str = "name";
+    pub(in crate::app) const STATUS: &str = "status";
+    pub(in crate::app) const MODEL: &str = "model and pairs";
+    pub(in crate::app) const BETA: &str = "β";
+    pub(in crate::app) const RANK: &str = "rank";
+    pub(in crate::app) const WON: &str = "won";
+    pub(in crate::app) const LOSS: &str = "loss";
+    pub(in crate::app) const DATE: &str = "date";
+    pub(in crate::app) const CHANGES: &str = "changes";
+    pub(in crate::app) const CHANGES_TITLE: &str = "Against the run before";
+    pub(in crate::app) const FIRST: &str = "There is no earlier run of this model.";
+    pub(in crate::app) const SAME: &str = "The same settings as the run before.";
+    pub(in crate::app) const OPEN: &str = "Open";
+    pub(in crate::app) const CONTINUE: &str = "Continue";
+    pub(in crate::app) const DUPLICATE: &str = "Duplicate";
+    pub(in crate::app) const DUPLICATE_HELP: &str = "Takes its settings to the plan.";
+    pub(in crate::app) const DELETE: &str = "Delete…";
+    pub(in crate::app) const DELETE_YES: &str = "Delete";
+    pub(in crate::app) const DELETE_NO: &str = "Keep it";
+    pub(in crate::app) const DELETE_TEXT: &str = "Its checkpoints, adapter and figures are deleted. Exported files stay.";
+    pub(in crate::app) const DETAILS: &str = "Details";
+    pub(in crate::app) const RUN_NAME: &str = "Name";
+    pub(in crate::app) const NOTES: &str = "Notes";
+    pub(in crate::app) const NOTES_HINT: &str = "What was tried, and what came of it";
+    pub(in crate::app) const SAVE: &str = "Save";
+    pub(in crate::app) const SETTINGS: &str = "All settings of this run";
+    pub(in crate::app) const OVERLAY: &str = "Selected runs";
+    pub(in crate::app) const OVERLAY_HELP: &str = "Tick several runs to see their curves together.";
+    pub(in crate::app) const ACCURACY: &str = "Held-out pairs won";
+    pub(in crate::app) const MARGIN: &str = "Held-out margin";
+    pub(in crate::app) const TRAIN_LOSS: &str = "Training loss";
+    pub(in crate::app) const STORAGE: &str = "Storage";
+    pub(in crate::app) const NOT_KEPT: &str = "The browser may clear it when space is short.";
+    pub(in crate::app) const FAILED: &str = "That could not be done";
+
+    pub(in crate::app) fn select(name: &str) -> String {
+        format!("Show the curves of {name}")
+    }
+
+    pub(in crate::app) fn details(name: &str) -> String {
+        format!("Details of {name}")
+    }
+
+    pub(in crate::app) fn delete_title(name: &str) -> String {
+        format!("Delete “{name}”?")
+    }
+
+    pub(in crate::app) fn used(used: &str, quota: Option<&str>) -> String {
+        quota.map_or_else(|| format!("{used} used"), |quota| format!("{used} of {quota} used"))
+    }
+
+    pub(in crate::app) fn changes(n: usize) -> String {
+        match n {
+            0 => "none".to_owned(),
+            1 => "1 setting".to_owned(),
+            n => format!("{n} settings"),
+        }
+    }
+
+    pub(in crate::app) fn steps(step: usize, all: usize) -> String {
+        format!("{step}/{all} steps")
+    }
+}
+
+/// The day of seconds since 1970, in universal time: `2026-03-14`.
+pub(super) fn date(seconds: f64) -> String {
+    // Howard Hinnant's civil_from_days.
+    let days = (seconds / 86_400.0).floor() as i64 + 719_468;
+    let era = days.div_euclid(146_097);
+    let day_of_era = days.rem_euclid(146_097);
+    let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let shifted = (5 * day_of_year + 2) / 153;
+    let day = day_of_year - (153 * shifted + 2) / 5 + 1;
+    let month = if shifted < 10 { shifted + 3 } else { shifted - 9 };
+    let year = year_of_era + era * 400 + i64::from(month <= 2);
+    format!("{year}-{month:02}-{day:02}")
+}

@@ -1,0 +1,195 @@
+//! Comparing base and tuned: texts side by side, held-out pairs, and pairs token by token.
+
+use std::rc::Rc;
+
+use super::models::OpenModel;
+use super::protocol::{Event, GenerateRequest, HeldOutPair, Inspection, Metrics, TokenChange, WhichAdapter};
+use super::session::Session;
+use super::writing::{self, Style};
+use crate::data::TokenPair;
+use crate::error::{Error, Result};
+use crate::files;
+use crate::gpu::Gpu;
+use crate::model::{Adapter, AdapterSettings, Model};
+use crate::train::{PairLogps, ReferenceKey, Scorer, TrainConfig};
+
+/// What comparing needs, on the device.
+pub(super) struct Bench {
+    pub(super) gpu: Rc<Gpu>,
+    pub(super) open: Rc<OpenModel>,
+    pub(super) model: Rc<Model>,
+}
+
+impl Session {
+    /// The open model on the device.
+    pub(super) async fn bench(&mut self) -> Result<Bench> {
+        let (gpu, open) = (self.gpu()?, self.opened()?);
+        self.load_weights(&open).await?;
+        let model = open.load(&gpu, &mut |_| true).await?;
+        Ok(Bench { gpu, open, model })
+    }
+
+    /// An adapter of the open run; an error if it has none yet.
+    pub(super) fn adapter_of_run(&self, which: WhichAdapter) -> Result<files::Adapter> {
+        let run = self.run.as_ref();
+        let last = || run.and_then(|run| run.checkpoint.as_ref()).map(|checkpoint| checkpoint.adapter.clone());
+        let best = || run.and_then(|run| run.best.clone());
+        let found = match which {
+            WhichAdapter::Best => best().or_else(last),
+            WhichAdapter::Last => last(),
+        };
+        found.ok_or_else(|| Error::input("There is no tuned model yet", "Train one, or open a run", ""))
+    }
+
+    /// An adapter on the device with its effect multiplied; none for the base model.
+    pub(super) fn place_adapter(&self, bench: &Bench, strength: f32) -> Result<Option<Adapter>> {
+        if strength == 0.0 {
+            return Ok(None);
+        }
+        if !strength.is_finite() || !(0.0..=4.0).contains(&strength) {
+            return Err(Error::input(format!("The adapter strength is {strength}"), "Give 0 to 4", ""));
+        }
+        let values = self.adapter_of_run(WhichAdapter::Best)?;
+        place(bench, &values, strength).map(Some)
+    }
+
+    /// Writes one text for each strength, token by token.
+    pub(super) async fn generate(&mut self, request: GenerateRequest) -> Result<()> {
+        if !request.temperature.is_finite() || request.temperature < 0.0 {
+            return Err(Error::input(format!("The temperature is {}", request.temperature), "Give 0 or more", ""));
+        }
+        let bench = self.bench().await?;
+        let raw = self.pairs.as_ref().is_some_and(|pairs| !pairs.conversations());
+        let ids = writing::prompt_ids(&request.prompt, raw, &bench.open.tokenizer)?;
+        let room = bench.open.positions().saturating_sub(ids.len());
+        let style = Style {
+            temperature: request.temperature,
+            seed: request.seed,
+            max_new_tokens: request.max_new_tokens.min(room),
+        };
+        for (side, &strength) in request.strengths.iter().enumerate() {
+            let adapter = self.place_adapter(&bench, strength)?;
+            let wire = &mut self.wire;
+            let id = request.id;
+            let written = writing::write(
+                &bench.gpu,
+                &bench.model,
+                &bench.open.tokenizer,
+                adapter.as_ref(),
+                &ids,
+                &bench.open.eos,
+                &style,
+                &mut |piece| {
+                    if !piece.is_empty() {
+                        wire.send(Event::Text { id, side, piece: piece.to_owned(), end: false });
+                    }
+                    Ok(!wire.inbox.cancelled())
+                },
+            )
+            .await;
+            self.wire.send(Event::Text { id, side, piece: String::new(), end: true });
+            written?;
+        }
+        Ok(())
+    }
+
+    /// Scores every held-out pair with the adapter at some strength.
+    pub(super) async fn score_held_out(&mut self, strength: f32) -> Result<()> {
+        let bench = self.bench().await?;
+        let (pairs, base) = self.held_out(&bench).await?;
+        let adapter = self.place_adapter(&bench, strength)?;
+        let tuned = match &adapter {
+            None => base.clone(),
+            Some(adapter) => {
+                let scorer = Scorer::new(&bench.gpu, &bench.model, Some(&adapter.settings), &pairs, BATCH)?;
+                let inbox = &mut self.wire.inbox;
+                scorer.score(&pairs, Some(adapter), &mut |_| !inbox.cancelled()).await?
+            }
+        };
+        let pairs = pairs
+            .iter()
+            .zip(base.iter().zip(&tuned))
+            .map(|(pair, (base, tuned))| HeldOutPair {
+                index: pair.row,
+                base: base.map(f64::from),
+                tuned: tuned.map(f64::from),
+                tokens: [&pair.chosen, &pair.rejected].map(|ids| ids.len() - pair.prompt_len.max(1).min(ids.len())),
+            })
+            .collect();
+        self.wire.send(Event::HeldOut { strength, pairs });
+        Ok(())
+    }
+
+    /// The held-out pairs of the open run, with the base model's log-probabilities.
+    async fn held_out(&mut self, bench: &Bench) -> Result<(Vec<TokenPair>, Vec<PairLogps>)> {
+        if let Some(known) = self.run.as_ref().and_then(|run| run.held_out.clone()) {
+            return Ok(known);
+        }
+        let config = self.config_of_run()?;
+        let pairs = self.split(&config).await?.held_out;
+        if pairs.is_empty() {
+            return Err(Error::input("No pairs are held out", "Set eval_split above 0 in the plan", "eval_split"));
+        }
+        let key = ReferenceKey::new(&bench.model, bench.open.tokenizer.fingerprint(), &pairs, None);
+        let base = self.reference(&bench.gpu, &bench.model, &pairs, &key, BATCH).await?;
+        if let Some(run) = &mut self.run {
+            run.held_out = Some((pairs.clone(), base.clone()));
+        }
+        Ok((pairs, base))
+    }
+
+    fn config_of_run(&self) -> Result<TrainConfig> {
+        let settings = self.run.as_ref().map(|run| run.record.settings.clone()).unwrap_or_default();
+        TrainConfig::from_map(&settings, "settings")
+    }
+
+    /// Every scored token of a pair, before and after.
+    pub(super) async fn inspect_pair(&mut self, index: usize, strength: f32) -> Result<()> {
+        let bench = self.bench().await?;
+        let config = self.config_of_run()?;
+        let Some(pairs) = &self.pairs else {
+            return Err(Error::input("No pairs are open", "Choose a pairs file first", ""));
+        };
+        let tokenizer = &bench.open.tokenizer;
+        let record = pairs.record(index)?;
+        let pair = crate::data::tokenize_record(record, tokenizer, config.max_length)?.map_err(|dropped| {
+            let at = format!("line {}", dropped.line);
+            Error::input(format!("This pair is left out: {:?}", dropped.reason), "Choose another", at)
+        })?;
+        let adapter = self.place_adapter(&bench, strength)?;
+        let settings = adapter.as_ref().map(|adapter| &adapter.settings);
+        let scorer = Scorer::new(&bench.gpu, &bench.model, settings, std::slice::from_ref(&pair), 1)?;
+        let base = scorer.tokens(&pair, None).await?;
+        let tuned = scorer.tokens(&pair, adapter.as_ref()).await?;
+        let side = |s: usize, ids: &[u32]| -> Result<Vec<TokenChange>> {
+            let texts = writing::pieces(ids, tokenizer)?;
+            let texts = texts.into_iter().skip(pair.prompt_len.max(1));
+            let values = base[s].iter().zip(&tuned[s]);
+            Ok(texts.zip(values).map(|(text, (&base, &tuned))| TokenChange { text, base, tuned }).collect())
+        };
+        let sides = [side(0, &pair.chosen)?, side(1, &pair.rejected)?];
+        let change = |tokens: &[TokenChange]| tokens.iter().map(|t| f64::from(t.tuned) - f64::from(t.base)).sum::<f64>();
+        let margin = config.beta * (change(&sides[0]) - change(&sides[1]));
+        let prompt = pairs.prompt(index);
+        self.wire.send(Event::Inspected(Box::new(Inspection { index, strength, prompt, sides, margin })));
+        Ok(())
+    }
+}
+
+/// Pairs that are scored at a time.
+const BATCH: usize = 4;
+
+/// An adapter on the device with its effect multiplied.
+pub(super) fn place(bench: &Bench, values: &files::Adapter, strength: f32) -> Result<Adapter> {
+    let settings = AdapterSettings::new(values.config.clone(), &bench.open.config)?;
+    let mut adapter = Adapter::new(&bench.gpu, &bench.open.config, settings);
+    adapter.set(&bench.gpu, values, "the run's adapter")?;
+    adapter.settings.config.lora_alpha *= f64::from(strength);
+    bench.gpu.check()?;
+    Ok(adapter)
+}
+
+/// The metrics of a history that were measured at a step.
+pub(super) fn metrics_at(history: &[Metrics], step: usize) -> Vec<Metrics> {
+    history.iter().take_while(|entry| super::run::number(entry, "step") <= step as f64).cloned().collect()
+}

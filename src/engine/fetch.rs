@@ -1,0 +1,156 @@
+//! Models from the Hugging Face Hub into the store: file by file, by ranges, and checked by size and hash.
+
+use serde::Deserialize;
+use sha2::{Digest as _, Sha256};
+
+use super::protocol::Event;
+use super::session::{PARTIAL, Wire};
+use crate::error::{Error, Result};
+use crate::platform::host::{Cancel, Store, fetch_range};
+
+/// A file of a repository, as the Hub's API lists it.
+#[derive(Debug, Clone, Deserialize)]
+struct RepoFile {
+    path: String,
+    size: u64,
+    #[serde(default)]
+    lfs: Option<Lfs>,
+}
+
+/// A large file's hash.
+#[derive(Debug, Clone, Deserialize)]
+struct Lfs {
+    /// SHA-256 of the content, in hexadecimal.
+    oid: String,
+}
+
+/// Bytes of a file that are in memory at a time when it is hashed again.
+const SLICE_BYTES: u64 = 16 << 20;
+
+/// Fetches what a model needs, going on where an earlier download ended; returns its name in the store.
+pub(super) async fn fetch(wire: &mut Wire, store: &Store, repo: &str, endpoint: &str, models: &str) -> Result<String> {
+    let plain = |part: &str| !part.is_empty() && part.chars().all(|c| c.is_alphanumeric() || "-_.".contains(c));
+    if repo.split('/').count() > 2 || !repo.split('/').all(plain) || repo.contains("..") {
+        return Err(Error::input(format!("\"{repo}\" is no model's name"), "Give it as organisation/name", ""));
+    }
+    let endpoint = endpoint.trim_end_matches('/');
+    let name = repo.replace('/', "--");
+    let folder = format!("{models}/{name}");
+    wire.begin();
+    let list = format!("{endpoint}/api/models/{repo}/tree/main");
+    let listed = get(wire, &list, "the list of the model's files").await?;
+    let files: Vec<RepoFile> = serde_json::from_slice(&listed)
+        .map_err(|e| Error::input(format!("The list of files cannot be read: {e}"), "Try again later", list.clone()))?;
+    let files: Vec<RepoFile> = files.into_iter().filter(|file| is_wanted(&file.path)).collect();
+    if !files.iter().any(|file| file.path.ends_with(".safetensors")) {
+        let what = "The repository has no .safetensors files in its main folder";
+        return Err(Error::input(what, "Choose a repository with safetensors weights", repo));
+    }
+    let total: u64 = files.iter().map(|file| file.size).sum();
+    store.write(&format!("{folder}/{PARTIAL}"), &listed).await?;
+    let mut before = 0;
+    for file in &files {
+        let url = format!("{endpoint}/{repo}/resolve/main/{}", file.path);
+        fetch_file(wire, store, &url, &format!("{folder}/{}", file.path), file, before, total).await?;
+        before += file.size;
+    }
+    store.remove(&format!("{folder}/{PARTIAL}")).await?;
+    Ok(name)
+}
+
+/// Fetches one file, or what is missing of it, and checks it; a file that is wrong is taken away.
+async fn fetch_file(
+    wire: &mut Wire,
+    store: &Store,
+    url: &str,
+    path: &str,
+    file: &RepoFile,
+    before: u64,
+    total: u64,
+) -> Result<()> {
+    let mut have = match store.exists(path).await? {
+        true => store.source(path).await?.len(),
+        false => 0,
+    };
+    if have > file.size {
+        store.remove(path).await?;
+        have = 0;
+    }
+    if have < file.size {
+        let cancel = Cancel::new();
+        let mut answer = fetch_range(url, have, None, &cancel).await?;
+        if answer.status == 200 {
+            // The server has no ranges: from the beginning.
+            have = 0;
+        }
+        let mut writer = store.create(path, have).await?;
+        let begin = have;
+        let ended = loop {
+            match answer.next().await {
+                Ok(Some(bytes)) => {
+                    writer.write(&bytes).await?;
+                    have += bytes.len() as u64;
+                }
+                Ok(None) => break Ok(()),
+                Err(error) => break Err(error),
+            }
+            if let Some(progress) = wire.progress(&format!("fetching {}", file.path), before + have, total) {
+                wire.send(Event::ModelProgress(progress));
+            }
+            if wire.inbox.cancelled() {
+                answer.cancel();
+                break Err(Error::Cancelled);
+            }
+        };
+        // What has arrived stays, so that the next attempt goes on from there.
+        writer.finish().await?;
+        let purpose = "a model that you asked for".to_owned();
+        wire.send(Event::Request { url: url.to_owned(), bytes: have - begin, purpose });
+        ended?;
+    }
+    if have != file.size {
+        let what = format!("{have} of {} bytes arrived", file.size);
+        return Err(Error::input(what, "Press Get again: the download goes on from there", url));
+    }
+    let Some(lfs) = &file.lfs else { return Ok(()) };
+    let source = store.source(path).await?;
+    let mut hash = Sha256::new();
+    for offset in (0..file.size).step_by(SLICE_BYTES as usize) {
+        let len = SLICE_BYTES.min(file.size - offset);
+        hash.update(source.read_at(offset, len as usize).await?);
+        if let Some(progress) = wire.progress(&format!("checking {}", file.path), before + offset + len, total) {
+            wire.send(Event::ModelProgress(progress));
+        }
+        if wire.inbox.cancelled() {
+            return Err(Error::Cancelled);
+        }
+    }
+    let found: String = hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
+    if found == lfs.oid {
+        return Ok(());
+    }
+    drop(source);
+    store.remove(path).await?;
+    Err(Error::input(
+        format!("The file that arrived has the SHA-256 {found}, but the Hub says {}", lfs.oid),
+        "It was damaged on the way and was removed: press Get again",
+        url,
+    ))
+}
+
+/// Fetches a small answer whole.
+async fn get(wire: &Wire, url: &str, purpose: &str) -> Result<Vec<u8>> {
+    let mut answer = fetch_range(url, 0, None, &Cancel::new()).await?;
+    let mut bytes = Vec::new();
+    while let Some(piece) = answer.next().await? {
+        bytes.extend(piece);
+    }
+    wire.send(Event::Request { url: url.to_owned(), bytes: bytes.len() as u64, purpose: purpose.to_owned() });
+    Ok(bytes)
+}
+
+/// True for the files of a model folder that pairtune reads, or that belong with it.
+fn is_wanted(path: &str) -> bool {
+    let endings = [".safetensors", ".json", ".jinja"];
+    !path.contains('/') && (endings.iter().any(|end| path.ends_with(end)) || path == "README.md")
+}

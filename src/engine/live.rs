@@ -1,0 +1,788 @@
+//! A run in the session: preparing, training, watching, saving, and what happens when something fails.
+//!
+//! Pausing saves a checkpoint and gives the trainer's memory back; going on restores it, which is proved to give the
+//! same numbers as never having stopped. A lost device, a crash and a closed page all take that same way back.
+
+use std::rc::Rc;
+
+use serde_json::{Value, json};
+
+use super::models::OpenModel;
+use super::pairs::{Pairs, Split};
+use super::planning;
+use super::protocol::{
+    Command, Drill, Event, Failure, Metrics, ModelSource, Phase, Problem, RunInfo, RunRecord, RunRequest, Settings,
+    Share, Status, Summary, Watch,
+};
+use super::run::{self, Host, Next, evaluation, number};
+use super::runs::{RunFolder, Samples};
+use super::session::{Session, Wire};
+use super::stats::{sparkline, wilson_interval};
+use super::warnings::{Facts, Warning, Watcher};
+use super::writing::{self, Style};
+use crate::data::{TokenPair, steps_per_epoch};
+use crate::error::{Error, Result};
+use crate::files;
+use crate::gpu::Gpu;
+use crate::model::Model;
+use crate::platform::LocalFuture;
+use crate::platform::host::{self, yield_now};
+use crate::platform::is_storage_full;
+use crate::train::{Checkpoint, LossType, PairLogps, ReferenceKey, Scorer, TrainConfig, Trainer, check_fits};
+
+/// The run that is open: being trained, waiting, or over.
+pub(super) struct Run {
+    pub(super) record: RunRecord,
+    pub(super) history: Vec<Metrics>,
+    pub(super) samples: Samples,
+    pub(super) prompts: Vec<String>,
+    /// The latest state that is safe.
+    pub(super) checkpoint: Option<Checkpoint>,
+    /// The adapter of the best evaluation.
+    pub(super) best: Option<files::Adapter>,
+    /// Held-out pairs and the base model's log-probabilities of them, once they are known.
+    pub(super) held_out: Option<(Vec<TokenPair>, Vec<PairLogps>)>,
+    watcher: Option<Watcher>,
+    device_losses: usize,
+    planned_bytes: u64,
+    device_bytes: u64,
+}
+
+/// How a run came to a stop without a failure.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Stop {
+    Finished,
+    Paused,
+    Stopped,
+    Discarded,
+}
+
+/// How the watched prompts are answered: the same seed every time.
+const WATCHED: Style = Style { temperature: 0.7, seed: 1, max_new_tokens: 48 };
+/// Watched prompts that are taken from the held-out pairs if none are given.
+const WATCHED_PROMPTS: usize = 3;
+/// Points of a run's sparkline.
+const SPARKLINE: usize = 32;
+
+impl Run {
+    pub(super) fn new(record: RunRecord) -> Self {
+        Self {
+            record,
+            history: Vec::new(),
+            samples: Vec::new(),
+            prompts: Vec::new(),
+            checkpoint: None,
+            best: None,
+            held_out: None,
+            watcher: None,
+            device_losses: 0,
+            planned_bytes: 0,
+            device_bytes: 0,
+        }
+    }
+
+    /// What the user interface wants to know of it.
+    pub(super) fn info(&self) -> RunInfo {
+        RunInfo {
+            record: self.record.clone(),
+            history: self.history.clone(),
+            prompts: self.prompts.clone(),
+            samples: self.samples.clone(),
+        }
+    }
+
+    /// Nothing here is on a device; log-probabilities of the base stay true.
+    pub(super) fn forget_device(&mut self) {
+        self.device_bytes = 0;
+    }
+
+    /// The step that a restart would go on from.
+    fn safe_step(&self) -> usize {
+        self.checkpoint.as_ref().map_or(0, |checkpoint| checkpoint.place.step)
+    }
+
+    /// Goes back to the latest checkpoint.
+    fn rewind(&mut self) {
+        let safe = self.safe_step();
+        let step_of = |entry: &Metrics| entry.get("step").and_then(Value::as_u64).unwrap_or(0) as usize;
+        // The evaluation at step 0 is the base model's and stays true.
+        self.history.retain(|entry| step_of(entry) <= safe);
+        self.samples.retain(|(step, _)| *step <= safe);
+        self.record.step = safe;
+        self.watcher = None;
+    }
+
+    fn evaluations(&self) -> impl DoubleEndedIterator<Item = &Metrics> {
+        self.history.iter().filter(|entry| entry.contains_key("eval_preference_accuracy"))
+    }
+}
+
+impl Session {
+    /// Begins a run with the open model and pairs.
+    pub(super) async fn start(&mut self, request: RunRequest) -> Result<()> {
+        let config = TrainConfig::from_map(&request.settings, "settings")?;
+        let model = self.opened()?;
+        self.gpu()?;
+        let split = self.split(&config).await?;
+        let Some(pairs) = &self.pairs else { return Err(Error::input("No pairs are open", "Choose a pairs file", "")) };
+        let now = host::unix_seconds();
+        let per_epoch =
+            steps_per_epoch(split.train.len(), config.per_device_train_batch_size, config.gradient_accumulation_steps);
+        let prompts = match request.watch.prompts.is_empty() {
+            false => request.watch.prompts.clone(),
+            true => watched_prompts(pairs, &split),
+        };
+        let files = pairs.to_files(&split);
+        let record = RunRecord {
+            run_id: run_id(now, &request.name),
+            name: request.name,
+            notes: String::new(),
+            status: Status::Running,
+            created: now,
+            seconds: 0.0,
+            model: model.source.clone(),
+            model_name: model.name.clone(),
+            pairs_name: pairs.name.clone(),
+            pairs_kept: true,
+            settings: config.to_map(),
+            watch: Watch { prompts: prompts.clone(), ..request.watch },
+            step: 0,
+            n_steps: config.n_steps(per_epoch),
+            checkpoint: None,
+            best_step: None,
+            best: None,
+            won: None,
+            n_held_out: split.held_out.len(),
+            longer_wins: pairs.longer_wins(split.held_out.iter().map(|pair| pair.row)),
+            sparkline: Vec::new(),
+            bytes: files.iter().map(|file| file.len() as u64).sum(),
+        };
+        let mut run = Run::new(record);
+        run.prompts = prompts;
+        if let Ok(store) = &self.store {
+            let folder = RunFolder::new(store, &run.record.run_id);
+            if let Err(e) = folder.begin(&run.record, Some(&files)).await {
+                run.record.pairs_kept = false;
+                self.storage_trouble(Some(&run.record.run_id), &e);
+            }
+        }
+        self.run = Some(run);
+        self.train().await;
+        Ok(())
+    }
+
+    /// Goes on with a run; with other settings, as a new one from the same state.
+    pub(super) async fn resume(&mut self, run_id: &str, settings: Settings) -> Result<()> {
+        if !self.is_current(run_id) {
+            self.open_run(run_id).await?;
+        }
+        self.opened()?;
+        self.gpu()?;
+        let Some(run) = &mut self.run else { return Err(Error::input("There is no such run", "Choose another", "")) };
+        if !settings.is_empty() {
+            let mut all = run.record.settings.clone();
+            all.extend(settings);
+            let config = TrainConfig::from_map(&all, "settings")?;
+            let now = host::unix_seconds();
+            run.record.name = format!("{}, branch", run.record.name.trim_end_matches(", branch"));
+            run.record.run_id = self::run_id(now, &run.record.name);
+            run.record.created = now;
+            run.record.settings = config.to_map();
+            run.record.checkpoint = None;
+            let split = self.split(&config).await?;
+            let per_epoch = steps_per_epoch(
+                split.train.len(),
+                config.per_device_train_batch_size,
+                config.gradient_accumulation_steps,
+            );
+            let files = self.pairs.as_ref().map(|pairs| pairs.to_files(&split));
+            if let Some(run) = &mut self.run {
+                run.record.n_steps = config.n_steps(per_epoch);
+                if let Some(checkpoint) = &mut run.checkpoint {
+                    checkpoint.place.config = config.to_map();
+                }
+                let record = run.record.clone();
+                if let Ok(store) = &self.store {
+                    RunFolder::new(store, &record.run_id).begin(&record, files.as_ref()).await?;
+                }
+            }
+        }
+        if let Some(run) = &mut self.run {
+            run.rewind();
+            run.device_losses = 0;
+        }
+        self.train().await;
+        Ok(())
+    }
+
+    /// Throws a run away.
+    pub(super) async fn discard(&mut self, run_id: &str) -> Result<()> {
+        if self.is_current(run_id) {
+            self.run = None;
+        }
+        if let Ok(store) = &self.store {
+            RunFolder::new(store, run_id).remove().await?;
+        }
+        self.wire.send(Event::Discarded { run_id: run_id.to_owned() });
+        self.list_runs().await;
+        Ok(())
+    }
+
+    /// Opens a stored run, with its model and its pairs.
+    pub(super) async fn open_run(&mut self, run_id: &str) -> Result<()> {
+        let folder = RunFolder::new(self.store()?, run_id);
+        let stored = folder.read().await?;
+        let [train, held_out] = folder.pairs().await?;
+        let record = stored.record;
+        let open = self.model.as_ref();
+        let same = open.is_some_and(|model| model.source == record.model || model.name == record.model_name);
+        if !same {
+            if let ModelSource::Picked { path: None, name } = &record.model {
+                return Err(Error::input(
+                    format!("The run's model, \"{name}\", is not open"),
+                    "Open the model's folder again on the Model page; then continue",
+                    record.name.clone(),
+                ));
+            }
+            self.open_model(record.model.clone(), Vec::new()).await?;
+        }
+        let mut pairs = Pairs::from_parts(&record.pairs_name, &train, &held_out)?;
+        // An empty second file means that nothing was held out.
+        pairs.held_out_from.get_or_insert(pairs.records.len());
+        self.set_pairs(pairs);
+        let mut run = Run::new(record);
+        run.prompts.clone_from(&run.record.watch.prompts);
+        (run.history, run.samples) = (stored.history, stored.samples);
+        (run.checkpoint, run.best) = (stored.checkpoint, stored.best);
+        if run.record.status == Status::Running {
+            run.record.status = Status::Paused;
+        }
+        self.wire.send(Event::RunOpened(Box::new(run.info())));
+        self.run = Some(run);
+        Ok(())
+    }
+
+    /// Trains the open run until it stops, and says how.
+    async fn train(&mut self) {
+        loop {
+            if let Some(run) = &mut self.run {
+                run.record.status = Status::Running;
+                self.wire.send(Event::RunStarted(Box::new(run.info())));
+            }
+            let ended = self.attempt().await;
+            let Some(run) = &mut self.run else { return };
+            let run_id = run.record.run_id.clone();
+            let safe_step = Some(run.safe_step());
+            let failure = match ended {
+                Ok(Stop::Discarded) => {
+                    if let Err(e) = self.discard(&run_id).await {
+                        self.log("error", e.to_string());
+                    }
+                    return;
+                }
+                Ok(Stop::Paused) => {
+                    let step = run.record.step;
+                    self.settle(Status::Paused).await;
+                    self.wire.send(Event::Paused { run_id, step });
+                    return;
+                }
+                Ok(stop) => {
+                    self.settle(if stop == Stop::Finished { Status::Finished } else { Status::Stopped }).await;
+                    if let Some(run) = &self.run {
+                        self.wire.send(Event::Finished(Box::new(summary(run))));
+                    }
+                    return;
+                }
+                Err(Error::DeviceLost { what, fix }) => {
+                    run.device_losses += 1;
+                    let failure = Failure::DeviceLost { problem: Problem { what, fix, at: String::new() } };
+                    let again = run.device_losses == 1;
+                    run.rewind();
+                    self.recover_gpu().await;
+                    if again && self.gpu.is_some() {
+                        self.wire.send(Event::Recovering { run_id, failure, safe_step });
+                        continue;
+                    }
+                    failure
+                }
+                Err(Error::OutOfMemory { what, fix }) => {
+                    run.rewind();
+                    let fixes = self.memory_fixes().await;
+                    self.recover_gpu().await;
+                    Failure::OutOfMemory { problem: Problem { what, fix, at: String::new() }, fixes }
+                }
+                Err(Error::Diverged { step, what }) => {
+                    let pairs = std::mem::take(&mut self.batch);
+                    self.settle(Status::Diverged).await;
+                    let failure = Failure::Diverged { step, what, pairs };
+                    self.wire.send(Event::Failed { run_id, failure, safe_step });
+                    return;
+                }
+                Err(error) => {
+                    run.rewind();
+                    Failure::Other { problem: Problem::from(&error) }
+                }
+            };
+            self.settle(Status::Failed).await;
+            self.wire.send(Event::Failed { run_id, failure, safe_step });
+            return;
+        }
+    }
+
+    /// Gives the run its status, in the store too.
+    async fn settle(&mut self, status: Status) {
+        let Some(run) = &mut self.run else { return };
+        run.record.status = status;
+        let losses: Vec<f64> = run.history.iter().map(|entry| number(entry, "loss")).filter(|l| l.is_finite()).collect();
+        run.record.sparkline = sparkline(&losses, SPARKLINE);
+        let record = run.record.clone();
+        if let Ok(store) = &self.store
+            && let Err(e) = RunFolder::new(store, &record.run_id).write_record(&record).await
+        {
+            self.storage_trouble(Some(&record.run_id), &e);
+        }
+        self.list_runs().await;
+    }
+
+    /// What would make the run fit, from its own settings.
+    async fn memory_fixes(&mut self) -> Vec<super::protocol::Fix> {
+        let settings = self.run.as_ref().map(|run| run.record.settings.clone()).unwrap_or_default();
+        let (Ok(config), Ok(model)) = (TrainConfig::from_map(&settings, "settings"), self.opened()) else {
+            return Vec::new();
+        };
+        let Ok(split) = self.split(&config).await else { return Vec::new() };
+        match planning::memory(&config, &model, &split) {
+            Ok(memory) => planning::fixes(&config, &model, &split, &memory),
+            Err(_) => Vec::new(),
+        }
+    }
+
+    pub(super) fn storage_trouble(&self, run_id: Option<&str>, error: &Error) {
+        if is_storage_full(error) {
+            let run_id = run_id.map(str::to_owned);
+            self.wire.send(Event::StorageFull { run_id, problem: Problem::from(error) });
+        } else {
+            self.log("error", format!("the run cannot be saved: {error}"));
+        }
+    }
+
+    /// Prepares and trains once, from the latest checkpoint to the next stop.
+    async fn attempt(&mut self) -> Result<Stop> {
+        let settings = self.run.as_ref().map(|run| run.record.settings.clone()).unwrap_or_default();
+        let config = TrainConfig::from_map(&settings, "settings")?;
+        let (gpu, open) = (self.gpu()?, self.opened()?);
+        let split = self.split(&config).await?;
+        let memory = planning::memory(&config, &open, &split)?;
+        check_fits(&memory, self.limit_now())?;
+        match self.train_on(&gpu, &open, config, split, memory.total()).await {
+            Err(Error::Cancelled) => Ok(self.asked_to_stop().await),
+            // A device that is gone fails in many ways.
+            Err(error @ (Error::Device { .. } | Error::DeviceLost { .. })) => match gpu.wait().await {
+                Err(Error::OutOfMemory { what, fix }) => Err(Error::OutOfMemory { what, fix }),
+                Err(e) => Err(Error::DeviceLost { what: e.to_string(), fix: "Continue from the checkpoint".to_owned() }),
+                Ok(()) => Err(error),
+            },
+            ended => ended,
+        }
+    }
+
+    async fn train_on(
+        &mut self,
+        gpu: &Rc<Gpu>,
+        open: &Rc<OpenModel>,
+        config: TrainConfig,
+        split: Split,
+        planned_bytes: u64,
+    ) -> Result<Stop> {
+        self.load_weights(open).await?;
+        let model = open.load(gpu, &mut |_| true).await?;
+        let batch = config.per_device_train_batch_size;
+        let data = ReferenceKey::new(&model, open.tokenizer.fingerprint(), &split.train, None);
+        let reference = self.reference(gpu, &model, &split.train, &data, batch).await?;
+        let held_out = match split.held_out.is_empty() {
+            true => Vec::new(),
+            false => {
+                let key = ReferenceKey::new(&model, open.tokenizer.fingerprint(), &split.held_out, None);
+                self.reference(gpu, &model, &split.held_out, &key, batch).await?
+            }
+        };
+        let (adapter, _) = self.fresh_adapter(gpu, open, &config)?;
+        let n_pairs = split.train.len() + split.held_out.len();
+        let facts = Facts {
+            n_held_out: split.held_out.len(),
+            n_truncated: split.n_truncated,
+            n_pairs,
+            n_steps: 0,
+            beta: config.beta,
+            expected_first_loss: (config.loss_type == [LossType::Sigmoid] && config.loss_weights.is_none())
+                .then_some(std::f64::consts::LN_2),
+        };
+        let mut trainer = Trainer::new(gpu, &model, config, adapter, split.train, reference)?;
+        let Some(run) = &mut self.run else { return Ok(Stop::Discarded) };
+        run.held_out = Some((split.held_out, held_out));
+        run.planned_bytes = planned_bytes;
+        if let Some(checkpoint) = &run.checkpoint {
+            checkpoint.restore(gpu, &mut trainer, &data.0, &run.record.name)?;
+        }
+        run.record.step = trainer.step;
+        run.record.n_steps = trainer.n_steps;
+        let mut watcher = Watcher::new(Facts { n_steps: trainer.n_steps, ..facts });
+        // What was told before is not told again.
+        let usual = run.record.seconds / trainer.step.max(1) as f64;
+        for entry in &run.history {
+            match entry.contains_key("eval_preference_accuracy") {
+                true => drop(watcher.evaluation(entry)),
+                false => drop(watcher.step(entry, usual)),
+            }
+        }
+        let warnings = if trainer.step == 0 { watcher.start() } else { Vec::new() };
+        run.watcher = Some(watcher);
+        let run_id = run.record.run_id.clone();
+        warn(&self.wire, &run_id, warnings);
+
+        let mut live = Live { session: self, gpu, model: &model, open, data: &data.0, saved_at: host::seconds(), stop: None };
+        if live.run().evaluations().next().is_none() {
+            live.evaluate(&trainer).await?;
+        }
+        if live.run().samples.is_empty() {
+            live.sample(&trainer).await?;
+        }
+        match run::steps(&mut trainer, &mut live).await {
+            Ok(_) => {}
+            Err(error) => {
+                if let Error::Diverged { .. } = error {
+                    // The adapter is as it was after the last good step.
+                    live.session.batch = trainer.next_rows();
+                    live.save(&trainer).await?;
+                }
+                return Err(error);
+            }
+        }
+        let stop = live.stop.unwrap_or(Stop::Finished);
+        if matches!(stop, Stop::Finished | Stop::Stopped) {
+            let evaluated = live.run().evaluations().next_back().map(|entry| number(entry, "step"));
+            if evaluated != Some(trainer.step as f64) {
+                live.evaluate(&trainer).await?;
+                live.sample(&trainer).await?;
+            }
+            live.save(&trainer).await?;
+        }
+        Ok(stop)
+    }
+
+    /// The command that ended a preparation or a step.
+    async fn asked_to_stop(&mut self) -> Stop {
+        while let Some(message) = self.wire.inbox.poll() {
+            match message.command {
+                Command::Pause | Command::Stop => return Stop::Paused,
+                Command::Discard { .. } => return Stop::Discarded,
+                Command::Cancel => break,
+                _ => self.handle_aside(message).await,
+            }
+        }
+        let trained = self.run.as_ref().is_some_and(|run| run.checkpoint.is_some());
+        if trained { Stop::Paused } else { Stop::Discarded }
+    }
+
+    /// The base model's log-probabilities, from the store if they were computed before.
+    pub(super) async fn reference(
+        &mut self,
+        gpu: &Gpu,
+        model: &Model,
+        pairs: &[TokenPair],
+        key: &ReferenceKey,
+        batch: usize,
+    ) -> Result<Vec<PairLogps>> {
+        let path = format!("reference/{}.json", key.0);
+        if let Ok(store) = &self.store
+            && let Ok(bytes) = store.read(&path).await
+            && let Ok(logps) = serde_json::from_slice::<Vec<PairLogps>>(&bytes)
+            && logps.len() == pairs.len()
+        {
+            return Ok(logps);
+        }
+        let run_id = self.run.as_ref().map(|run| run.record.run_id.clone()).unwrap_or_default();
+        let total = pairs.len() as u64;
+        let wire = &mut self.wire;
+        wire.begin();
+        let logps = run::reference(gpu, model, None, pairs, batch, &mut |done| {
+            tell(wire, &run_id, Phase::Reference, done as u64, total);
+            !wire.inbox.wants_the_run_to_end()
+        })
+        .await?;
+        if let Ok(store) = &self.store
+            && let Err(e) = store.write(&path, &serde_json::to_vec(&logps).unwrap_or_default()).await
+        {
+            self.log("warn", format!("the reference log-probabilities are not kept: {e}"));
+        }
+        Ok(logps)
+    }
+}
+
+/// A run between two of its steps.
+struct Live<'a> {
+    session: &'a mut Session,
+    gpu: &'a Rc<Gpu>,
+    model: &'a Model,
+    open: &'a OpenModel,
+    data: &'a str,
+    saved_at: f64,
+    stop: Option<Stop>,
+}
+
+impl Host for Live<'_> {
+    fn after_step<'a>(
+        &'a mut self,
+        trainer: &'a Trainer<'_>,
+        metrics: &'a Metrics,
+        seconds: f64,
+    ) -> LocalFuture<'a, Result<Next>> {
+        Box::pin(async move {
+            self.step_taken(trainer, metrics, seconds);
+            if self.session.drilled(Drill::Diverge) {
+                return Err(Error::Diverged { step: trainer.step + 1, what: "a rehearsal".to_owned() });
+            }
+            if self.session.drilled(Drill::OutOfMemory) {
+                let (what, fix) = ("The GPU ran out of memory (a rehearsal)", "Apply one of the fixes");
+                return Err(Error::OutOfMemory { what: what.to_owned(), fix: fix.to_owned() });
+            }
+            // What was sent while the step ran can arrive now.
+            yield_now().await;
+            let every = self.run().record.watch.eval_steps;
+            if every > 0 && trainer.step.is_multiple_of(every) && !trainer.done() {
+                match self.watch(trainer).await {
+                    // Somebody wants something else than to look; what it is comes next.
+                    Ok(()) | Err(Error::Cancelled) => {}
+                    Err(error) => return Err(error),
+                }
+            }
+            self.listen().await;
+            let due = self.save_due(trainer);
+            match self.stop {
+                Some(Stop::Discarded) => return Ok(Next::End),
+                Some(_) => self.save(trainer).await?,
+                None if due => self.save(trainer).await?,
+                None => {}
+            }
+            Ok(if self.stop.is_some() { Next::End } else { Next::GoOn })
+        })
+    }
+}
+
+impl Live<'_> {
+    fn run(&mut self) -> &mut Run {
+        self.session.run.as_mut().expect("a run that is trained is open")
+    }
+
+    fn step_taken(&mut self, trainer: &Trainer<'_>, metrics: &Metrics, seconds: f64) {
+        let bytes = self.gpu.live_bytes();
+        let run = self.run();
+        run.history.push(metrics.clone());
+        run.record.step = trainer.step;
+        run.record.seconds += seconds;
+        run.device_bytes = run.device_bytes.max(bytes);
+        let warnings = run.watcher.as_mut().map(|watcher| watcher.step(metrics, seconds)).unwrap_or_default();
+        let run_id = run.record.run_id.clone();
+        warn(&self.session.wire, &run_id, warnings);
+        self.session.wire.send(Event::Step { run_id, metrics: metrics.clone(), seconds });
+    }
+
+    fn save_due(&mut self, trainer: &Trainer<'_>) -> bool {
+        let (every, seconds) = (trainer.config.save_steps, self.run().record.watch.save_seconds);
+        (every > 0 && trainer.step.is_multiple_of(every))
+            || (seconds > 0.0 && host::seconds() - self.saved_at >= seconds)
+    }
+
+    /// Takes what people sent since the last step.
+    async fn listen(&mut self) {
+        while let Some(message) = self.session.wire.inbox.poll() {
+            match message.command {
+                Command::Pause | Command::Cancel => self.stop = self.stop.or(Some(Stop::Paused)),
+                Command::Stop => self.stop = Some(Stop::Stopped),
+                Command::Discard { ref run_id } if self.session.is_current(run_id) => self.stop = Some(Stop::Discarded),
+                _ => self.session.handle_aside(message).await,
+            }
+        }
+    }
+
+    async fn watch(&mut self, trainer: &Trainer<'_>) -> Result<()> {
+        self.evaluate(trainer).await?;
+        self.sample(trainer).await
+    }
+
+    /// Scores the held-out pairs, and keeps the adapter if no evaluation was better.
+    async fn evaluate(&mut self, trainer: &Trainer<'_>) -> Result<()> {
+        let Some((pairs, reference)) = self.run().held_out.clone().filter(|(pairs, _)| !pairs.is_empty()) else {
+            return Ok(());
+        };
+        let run_id = self.run().record.run_id.clone();
+        let scorer = Scorer::new(
+            self.gpu,
+            self.model,
+            Some(&trainer.adapter.settings),
+            &pairs,
+            trainer.config.per_device_train_batch_size,
+        )?;
+        let wire = &mut self.session.wire;
+        wire.begin();
+        let total = pairs.len() as u64;
+        let policy = scorer
+            .score(&pairs, Some(&trainer.adapter), &mut |done| {
+                tell(wire, &run_id, Phase::Evaluating, done as u64, total);
+                !wire.inbox.wants_the_run_to_end()
+            })
+            .await?;
+        let epoch = self.run().history.iter().rev().find_map(|entry| entry.get("epoch").cloned());
+        let mut metrics = Metrics::from_iter([
+            ("step".to_owned(), json!(trainer.step)),
+            ("epoch".to_owned(), epoch.unwrap_or(json!(0.0))),
+        ]);
+        metrics.extend(evaluation(trainer.config.beta, &policy, &reference));
+        let accuracy = number(&metrics, "eval_preference_accuracy");
+        let run = self.run();
+        let before = run.record.won.map_or(accuracy, |[before, _]| before);
+        run.record.won = Some([before, accuracy]);
+        let rank = |m: &Metrics| [number(m, "eval_preference_accuracy"), number(m, "eval_rewards/margins")];
+        let best = trainer.step > 0 && run.record.best.as_ref().is_none_or(|best| rank(&metrics) > rank(best));
+        run.history.push(metrics.clone());
+        let warnings = run.watcher.as_mut().map(|watcher| watcher.evaluation(&metrics)).unwrap_or_default();
+        warn(&self.session.wire, &run_id, warnings);
+        self.session.wire.send(Event::Evaluated { run_id, metrics: metrics.clone(), best });
+        if best && self.run().record.watch.keep_best {
+            let adapter = trainer.adapter.get(self.gpu).await?;
+            let run = self.run();
+            (run.record.best_step, run.record.best) = (Some(trainer.step), Some(metrics));
+            run.best = Some(adapter.clone());
+            let (record, history) = (run.record.clone(), run.history.clone());
+            if let Ok(store) = &self.session.store {
+                let kept = RunFolder::new(store, &record.run_id).save_best(&adapter, &record, &history).await;
+                if let Err(e) = kept {
+                    self.session.storage_trouble(Some(&record.run_id), &e);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Answers the watched prompts.
+    async fn sample(&mut self, trainer: &Trainer<'_>) -> Result<()> {
+        let (prompts, run_id) = (self.run().prompts.clone(), self.run().record.run_id.clone());
+        if prompts.is_empty() {
+            return Ok(());
+        }
+        let raw = self.session.pairs.as_ref().is_some_and(|pairs| !pairs.conversations());
+        let mut texts = Vec::with_capacity(prompts.len());
+        self.session.wire.begin();
+        for (i, prompt) in prompts.iter().enumerate() {
+            let ids = writing::prompt_ids(prompt, raw, &self.open.tokenizer)?;
+            let wire = &mut self.session.wire;
+            let total = prompts.len() as u64;
+            let mut text = String::new();
+            // A fresh adapter is the base model: writing without it is faster.
+            let adapter = if trainer.step == 0 { None } else { Some(&trainer.adapter) };
+            let (eos, room) = (&self.open.eos, self.open.positions().saturating_sub(ids.len()));
+            let style = Style { max_new_tokens: WATCHED.max_new_tokens.min(room), ..WATCHED };
+            let (gpu, model, tokenizer) = (self.gpu, self.model, &self.open.tokenizer);
+            writing::write(gpu, model, tokenizer, adapter, &ids, eos, &style, &mut |piece| {
+                text += piece;
+                tell(wire, &run_id, Phase::Sampling, i as u64, total);
+                Ok(!wire.inbox.wants_the_run_to_end())
+            })
+            .await?;
+            texts.push(text);
+        }
+        let step = trainer.step;
+        let run = self.run();
+        run.samples.push((step, texts.clone()));
+        let warnings = run.watcher.as_mut().map(|watcher| watcher.samples(step, &texts)).unwrap_or_default();
+        warn(&self.session.wire, &run_id, warnings);
+        self.session.wire.send(Event::Samples { run_id, step, texts });
+        Ok(())
+    }
+
+    /// Saves the run. Storage that is full is told, and the run goes on: the state is kept in memory.
+    async fn save(&mut self, trainer: &Trainer<'_>) -> Result<()> {
+        let began = host::seconds();
+        let checkpoint = Checkpoint::take(self.gpu, trainer, self.data, None).await?;
+        let full = self.session.drilled(Drill::FillStorage);
+        let run = self.run();
+        let mut record = run.record.clone();
+        let (run_id, step) = (record.run_id.clone(), trainer.step);
+        let (history, samples) = (run.history.clone(), run.samples.clone());
+        let written = match &self.session.store {
+            _ if full => Err(Error::input("Storage is full (a rehearsal)", "Delete old runs, or export this one", "")),
+            Ok(store) => RunFolder::new(store, &run_id).save(&checkpoint, &mut record, &history, &samples).await,
+            Err(e) => Err(e.clone()),
+        };
+        self.saved_at = host::seconds();
+        self.run().checkpoint = Some(checkpoint);
+        match written {
+            Ok(bytes) => {
+                self.run().record = record;
+                let seconds = host::seconds() - began;
+                self.session.wire.send(Event::Saved { run_id, step, bytes, seconds });
+            }
+            Err(e) => self.session.storage_trouble(Some(&run_id), &e),
+        }
+        Ok(())
+    }
+}
+
+/// Says how far a phase of a run is.
+fn tell(wire: &mut Wire, run_id: &str, phase: Phase, done: u64, total: u64) {
+    let what = match phase {
+        Phase::Reference => "scoring pairs with the original model",
+        Phase::Evaluating => "scoring the held-out pairs",
+        Phase::Sampling => "answering the watched prompts",
+        Phase::Loading => "reading the weights",
+        Phase::Training => "training",
+        Phase::Saving => "saving",
+    };
+    if let Some(progress) = wire.progress(what, done, total) {
+        wire.send(Event::Phase { run_id: run_id.to_owned(), phase, progress });
+    }
+}
+
+fn warn(wire: &Wire, run_id: &str, warnings: Vec<Warning>) {
+    for warning in warnings {
+        wire.send(Event::Warned { run_id: run_id.to_owned(), warning });
+    }
+}
+
+/// The first prompts of the held-out pairs, each once; of the training pairs if none are held out.
+fn watched_prompts(pairs: &Pairs, split: &Split) -> Vec<String> {
+    let mut prompts: Vec<String> = Vec::new();
+    for pair in split.held_out.iter().chain(&split.train) {
+        let prompt = pairs.prompt(pair.row);
+        if !prompt.trim().is_empty() && !prompts.contains(&prompt) {
+            prompts.push(prompt);
+        }
+        if prompts.len() == WATCHED_PROMPTS {
+            break;
+        }
+    }
+    prompts
+}
+
+/// A run's end for people.
+fn summary(run: &Run) -> Summary {
+    let n = run.record.n_held_out as u64;
+    let share = |metrics: &Metrics| {
+        let wins = (number(metrics, "eval_preference_accuracy") * n as f64).round() as u64;
+        Share { wins, n, interval: wilson_interval(wins, n) }
+    };
+    let before = run.evaluations().next().map(share);
+    let last = run.evaluations().next_back().map(share);
+    let best = if run.record.watch.keep_best { run.record.best.as_ref().map(share) } else { None };
+    let after = best.or(last);
+    let improved = matches!((before, after), (Some(before), Some(after)) if after.wins > before.wins);
+    let (device_bytes, planned_bytes) = (run.device_bytes, run.planned_bytes);
+    Summary { record: run.record.clone(), improved, before, after, device_bytes, planned_bytes }
+}
+
+/// A name for a run's folder: time and a readable part.
+fn run_id(now: f64, name: &str) -> String {
+    let plain = |c: char| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '-' };
+    let readable: String = name.chars().map(plain).take(24).collect();
+    format!("{:.0}-{}", now * 1000.0, readable.trim_matches('-'))
+}

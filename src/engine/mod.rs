@@ -1,0 +1,25 @@
+//! Runs as people see them: a session that opens models and pairs, trains, compares and exports, driven by commands.
+//!
+//! Sees everything below and nothing of windows, threads or workers. [`protocol`] is plain data; [`Session`] is the
+//! state machine behind it; the command line uses the same [`run`] and [`writing`] without the protocol.
+
+pub mod export;
+pub mod models;
+pub mod pairs;
+pub mod presets;
+pub mod protocol;
+pub mod run;
+pub mod runs;
+pub mod stats;
+pub mod warnings;
+pub mod writing;
+
+mod compare;
+mod fetch;
+mod inbox;
+mod live;
+mod planning;
+mod session;
+
+pub use inbox::{Inbox, Message, Outbox, channel};
+pub use session::Session;

@@ -1,0 +1,134 @@
+//! A model as the session holds it: its files, what they say, and its weights on the device once they are needed.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+
+use super::protocol::{ModelInfo, ModelSource};
+use super::writing;
+use crate::data::Tokenizer;
+use crate::error::Result;
+use crate::files::{ModelConfig, TargetModules};
+use crate::gpu::Gpu;
+use crate::model::{AdapterSettings, BatchSize, Model};
+use crate::platform::{Folder, MemoryFolder, read_all};
+use crate::train::{TrainConfig, plan};
+
+/// Files that belong together, with what was read of them. No weight is read before [`OpenModel::load`].
+pub struct OpenModel {
+    /// What to call it.
+    pub name: String,
+    /// Where it is from.
+    pub source: ModelSource,
+    /// Its files.
+    pub folder: Box<dyn Folder>,
+    /// Its `config.json`.
+    pub config: ModelConfig,
+    /// Its tokenizer.
+    pub tokenizer: Tokenizer,
+    /// Bytes of its weights as stored.
+    pub weight_bytes: u64,
+    /// Tokens that end an answer.
+    pub eos: Vec<u32>,
+    licence: Option<String>,
+    loaded: RefCell<Option<Rc<Model>>>,
+}
+
+/// Positions of the rotary table, unless the model was made for fewer: longer sequences are refused.
+const MAX_POSITIONS: usize = 16384;
+
+impl OpenModel {
+    /// Reads everything but the weights, and checks that it can be trained.
+    pub async fn open(name: String, source: ModelSource, folder: Box<dyn Folder>) -> Result<Self> {
+        let config = Model::config(folder.as_ref()).await?;
+        let tokenizer = Tokenizer::open(folder.as_ref()).await?;
+        tokenizer.check_vocab(config.vocab_size)?;
+        let weight_bytes = Model::weight_bytes(folder.as_ref(), &config).await?;
+        let eos = writing::eos_ids(folder.as_ref(), &config, &tokenizer).await;
+        let licence = licence(folder.as_ref()).await;
+        Ok(Self { name, source, folder, config, tokenizer, weight_bytes, eos, licence, loaded: RefCell::default() })
+    }
+
+    /// The weights on the device, read now unless they are there; `progress` is told the bytes and may stop.
+    pub async fn load(&self, gpu: &Gpu, progress: &mut dyn FnMut(u64) -> bool) -> Result<Rc<Model>> {
+        if let Some(model) = self.loaded.borrow().as_ref() {
+            return Ok(model.clone());
+        }
+        let max = gpu.max_tensor_bytes();
+        let model =
+            Model::load(gpu, self.folder.as_ref(), self.config.clone(), self.positions(), max, progress).await?;
+        let model = Rc::new(model);
+        *self.loaded.borrow_mut() = Some(model.clone());
+        Ok(model)
+    }
+
+    /// Gives the weights' memory back, or forgets weights on a device that is gone.
+    pub fn unload(&self) {
+        *self.loaded.borrow_mut() = None;
+    }
+
+    /// True if the weights are on the device.
+    pub fn is_loaded(&self) -> bool {
+        self.loaded.borrow().is_some()
+    }
+
+    /// The longest sequence that can be computed.
+    pub fn positions(&self) -> usize {
+        self.config.max_position_embeddings.min(MAX_POSITIONS)
+    }
+
+    /// What people want to know of it.
+    pub fn info(&self) -> ModelInfo {
+        let bytes_each = match self.config.dtype.as_deref() {
+            Some("float32") => 4,
+            _ => 2,
+        };
+        ModelInfo {
+            name: self.name.clone(),
+            source: self.source.clone(),
+            model_type: self.config.model_type.clone(),
+            parameters: self.weight_bytes / bytes_each,
+            weight_bytes: self.weight_bytes,
+            layers: self.config.num_hidden_layers,
+            max_positions: self.config.max_position_embeddings,
+            vocab_size: self.config.vocab_size,
+            chat_template: self.tokenizer.chat_template().is_ok(),
+            licence: self.licence.clone(),
+            least_bytes: self.least_bytes(),
+        }
+    }
+
+    /// Bytes on the device of the smallest sensible run: rank 8, one pair of 256 tokens at a time, recomputing layers.
+    fn least_bytes(&self) -> u64 {
+        let mut config = TrainConfig::defaults();
+        (config.r, config.target_modules) = (8, TargetModules::AllLinear);
+        let size = BatchSize { rows: 256, scored: 128, sequences: 2 };
+        match AdapterSettings::new(config.adapter(&self.name), &self.config) {
+            Ok(adapter) => plan(&self.config, self.weight_bytes, &adapter, size, true).total(),
+            Err(_) => self.weight_bytes,
+        }
+    }
+}
+
+/// The bundled model.
+pub fn demo_model() -> Box<dyn Folder> {
+    macro_rules! files {
+        ($($name:literal),*) => {
+            vec![$(($name.to_owned(), include_bytes!(concat!("../../assets/demo/model/", $name)).to_vec())),*]
+        };
+    }
+    let files =
+        files!["config.json", "generation_config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json"];
+    Box::new(MemoryFolder { name: "demo".to_owned(), files })
+}
+
+/// `license:` of the front matter of a model's README.
+async fn licence(folder: &dyn Folder) -> Option<String> {
+    if !folder.files().iter().any(|file| file == "README.md") {
+        return None;
+    }
+    let bytes = read_all(folder.open("README.md").ok()?.as_ref()).await.ok()?;
+    let text = String::from_utf8(bytes).ok()?;
+    let matter = text.strip_prefix("---")?.split("\n---").next()?;
+    let line = matter.lines().find_map(|line| line.strip_prefix("license:"))?;
+    Some(line.trim().trim_matches('"').to_owned())
+}

@@ -1,0 +1,175 @@
+//! What a run would take: steps, memory by component, what is in the way and what would make it fit.
+
+use super::models::OpenModel;
+use super::pairs::{Pairs, Split};
+use super::protocol::{Check, Fix, PlanInfo, Problem, Settings};
+use super::warnings::{FEW_HELD_OUT, MANY_TRUNCATED};
+use crate::data::steps_per_epoch;
+use crate::error::Result;
+use crate::model::AdapterSettings;
+use crate::train::{Memory, TrainConfig, batch_size, plan};
+
+/// Chosen is longer in so many pairs that a model could learn length alone.
+const LENGTH_SHARE: f64 = 0.65;
+
+/// Memory of a run with these settings.
+pub(super) fn memory(config: &TrainConfig, model: &OpenModel, split: &Split) -> Result<Memory> {
+    let adapter = AdapterSettings::new(config.adapter(&model.name), &model.config)?;
+    let size = batch_size(&split.train, config.per_device_train_batch_size);
+    Ok(plan(&model.config, model.weight_bytes, &adapter, size, config.gradient_checkpointing))
+}
+
+/// A plan of settings that cannot be run, and why.
+pub(super) fn blocked(settings: Settings, config: Option<&TrainConfig>, problem: Problem) -> PlanInfo {
+    PlanInfo {
+        settings,
+        full_settings: config.map(TrainConfig::to_map).unwrap_or_default(),
+        blocked: Some(problem),
+        n_train: 0,
+        n_held_out: 0,
+        n_truncated: 0,
+        n_dropped: 0,
+        n_steps: 0,
+        lengths: Vec::new(),
+        memory: [0; 4],
+        limit: None,
+        fixes: Vec::new(),
+        step_seconds: None,
+        checkpoint_bytes: 0,
+        checks: Vec::new(),
+    }
+}
+
+/// The plan of a run on these pairs.
+pub(super) fn plan_info(
+    settings: Settings,
+    config: &TrainConfig,
+    model: &OpenModel,
+    pairs: &Pairs,
+    split: &Split,
+    limit: Option<u64>,
+    step_seconds: Option<f64>,
+) -> Result<PlanInfo> {
+    let memory = memory(config, model, split)?;
+    let per_epoch =
+        steps_per_epoch(split.train.len(), config.per_device_train_batch_size, config.gradient_accumulation_steps);
+    let mut info = PlanInfo {
+        n_train: split.train.len(),
+        n_held_out: split.held_out.len(),
+        n_truncated: split.n_truncated,
+        n_dropped: split.n_dropped,
+        n_steps: config.n_steps(per_epoch),
+        lengths: split.lengths.clone(),
+        memory: [memory.weights, memory.adapter, memory.activations, memory.logits],
+        limit,
+        step_seconds,
+        // Adapter in f32 and two moments; the plan counts four copies, with the gradients.
+        checkpoint_bytes: memory.adapter / 4 * 3,
+        checks: checks(config, model, pairs, split),
+        ..blocked(settings, Some(config), Problem { what: String::new(), fix: String::new(), at: String::new() })
+    };
+    info.blocked = None;
+    let longest = split.lengths.iter().copied().max().unwrap_or(0).min(config.max_length as u32);
+    if longest as usize > model.positions() {
+        info.blocked = Some(Problem {
+            what: format!("The longest pair has {longest} tokens, but the model takes {}", model.positions()),
+            fix: format!("Set max_length to {} or less", model.positions()),
+            at: "max_length".to_owned(),
+        });
+    }
+    if let Some(limit) = limit.filter(|limit| memory.total() > *limit) {
+        info.fixes = fixes(config, model, split, &memory);
+        info.blocked = Some(Problem {
+            what: format!("The run needs {}, but there are {}", gigabytes(memory.total()), gigabytes(limit)),
+            fix: "Apply one of the fixes below, or choose a smaller model".to_owned(),
+            at: "memory".to_owned(),
+        });
+    }
+    Ok(info)
+}
+
+/// Changes that save memory, the one that saves most first.
+pub(super) fn fixes(config: &TrainConfig, model: &OpenModel, split: &Split, now: &Memory) -> Vec<Fix> {
+    let mut candidates: Vec<(String, TrainConfig)> = Vec::new();
+    if config.per_device_train_batch_size > 1 {
+        let mut one = config.clone();
+        one.gradient_accumulation_steps *= config.per_device_train_batch_size;
+        one.per_device_train_batch_size = 1;
+        candidates.push(("One pair at a time (same steps, same result)".to_owned(), one));
+    }
+    if !config.gradient_checkpointing {
+        let again = TrainConfig { gradient_checkpointing: true, ..config.clone() };
+        candidates.push(("Compute activations again (slower, same result)".to_owned(), again));
+    }
+    let longest = split.lengths.iter().copied().max().unwrap_or(0).min(config.max_length as u32) as usize;
+    for part in [3, 2] {
+        let max_length = (longest * part / 4).next_multiple_of(8);
+        if max_length >= 32 && max_length < longest {
+            let label = format!("max_length {longest} → {max_length}");
+            candidates.push((label, TrainConfig { max_length, ..config.clone() }));
+        }
+    }
+    if config.r > 8 {
+        let label = format!("Rank {} → 8", config.r);
+        let smaller = TrainConfig { r: 8, lora_alpha: config.lora_alpha * 8.0 / config.r as f64, ..config.clone() };
+        candidates.push((label, smaller));
+    }
+    let before = config.to_map();
+    let mut fixes: Vec<Fix> = candidates
+        .into_iter()
+        .filter_map(|(label, changed)| {
+            let mut cut = split.clone();
+            for pair in &mut cut.train {
+                pair.chosen.truncate(changed.max_length);
+                pair.rejected.truncate(changed.max_length);
+                pair.prompt_len = pair.prompt_len.min(changed.max_length - 1);
+            }
+            let saves = now.total().saturating_sub(memory(&changed, model, &cut).ok()?.total());
+            let settings = changed.to_map().into_iter().filter(|(key, value)| before.get(key) != Some(value)).collect();
+            (saves > 0).then(|| Fix { label: format!("{label}: −{}", gigabytes(saves)), settings, saves })
+        })
+        .collect();
+    fixes.sort_by_key(|fix| std::cmp::Reverse(fix.saves));
+    fixes
+}
+
+fn checks(config: &TrainConfig, model: &OpenModel, pairs: &Pairs, split: &Split) -> Vec<Check> {
+    let mut checks = Vec::new();
+    let mut check = |good: bool, text: String| checks.push(Check { good, text });
+    check(true, format!("{} pairs to train on, {} held out", split.train.len(), split.held_out.len()));
+    let n = split.train.len() + split.held_out.len();
+    if split.held_out.len() < FEW_HELD_OUT {
+        check(false, format!("Only {} pairs are held out: take the accuracy as a hint", split.held_out.len()));
+    }
+    if split.n_truncated > 0 {
+        let share = split.n_truncated as f64 / n as f64;
+        check(
+            share <= MANY_TRUNCATED,
+            format!("{} pairs ({:.0} %) are longer than max_length and lose their end", split.n_truncated, 100.0 * share),
+        );
+    }
+    if split.n_dropped > 0 {
+        check(false, format!("{} pairs are left out: their prompt alone fills max_length, or the template refuses them", split.n_dropped));
+    }
+    let longer = pairs.longer_wins(split.train.iter().map(|pair| pair.row));
+    if longer > LENGTH_SHARE || longer < 1.0 - LENGTH_SHARE {
+        let (which, share) = if longer > 0.5 { ("longer", longer) } else { ("shorter", 1.0 - longer) };
+        check(false, format!("Chosen is {which} in {:.0} % of pairs: the model may learn length alone", 100.0 * share));
+    }
+    if pairs.conversations() && model.tokenizer.chat_template().is_err() {
+        check(false, "The pairs are conversations, but the model has no chat template".to_owned());
+    }
+    if config.learning_rate > 5e-4 && model.weight_bytes > 100 << 20 {
+        check(false, format!("A learning rate of {:.0e} is high for LoRA on a model of this size", config.learning_rate));
+    }
+    checks
+}
+
+/// Bytes for people.
+pub(super) fn gigabytes(bytes: u64) -> String {
+    match bytes {
+        0..1_000_000 => format!("{:.0} KB", bytes as f64 / 1e3),
+        1_000_000..1_000_000_000 => format!("{:.0} MB", bytes as f64 / 1e6),
+        _ => format!("{:.1} GB", bytes as f64 / 1e9),
+    }
+}

@@ -1,0 +1,997 @@
+//! What the engine and its user interface say to each other: plain data, no tensors, no handles.
+//!
+//! A [`Command`] goes in, [`Event`]s come out. The first event is always [`Event::Ready`], whose build identifier the
+//! other side compares with its own. Files travel beside a command, as [`crate::platform::PickedFile`]s; what the
+//! engine writes goes to the store, and events name the place. Metrics have TRL's names.
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use crate::error::Error;
+
+/// A step's or an evaluation's values under TRL's names.
+pub type Metrics = Map<String, Value>;
+
+/// Settings of a run under the names of TRL's `DPOConfig` and PEFT's `LoraConfig`; absent ones have their default.
+pub type Settings = Map<String, Value>;
+
+/// Identifies this build; a page and a worker of different builds must not talk to each other.
+pub const BUILD: &str = env!("PAIRTUNE_BUILD");
+
+/// What a person asks of the engine.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "command", rename_all = "snake_case")]
+pub enum Command {
+    /// Open the bundled model and pairs.
+    OpenDemo,
+    /// Open a model; for [`ModelSource::Picked`] its files come beside the command.
+    OpenModel {
+        /// Where it is.
+        source: ModelSource,
+    },
+    /// Copy the open model into the app's own storage, so that it is there next time.
+    KeepModel,
+    /// Take a model out of the app's own storage.
+    ForgetModel {
+        /// Its name in [`Event::Models`].
+        name: String,
+    },
+    /// Fetch a model from the Hugging Face Hub, or continue to; browser only.
+    FetchModel {
+        /// `organisation/name`.
+        repo: String,
+        /// Where repositories are; `https://huggingface.co` but in tests.
+        endpoint: String,
+    },
+    /// Open a pairs file, which comes beside the command.
+    OpenPairs {
+        /// Columns to read, or none to guess.
+        mapping: Option<Mapping>,
+    },
+    /// Take some rows out of the pairs, or back in.
+    SkipPairs {
+        /// Their indices.
+        rows: Vec<usize>,
+        /// True to leave them out.
+        skip: bool,
+    },
+    /// Exchange chosen and rejected in all rows.
+    SwapPairs,
+    /// Show a pair as the model sees it.
+    ReadPair {
+        /// Its index among the usable rows.
+        index: usize,
+        /// Longest sequence in tokens.
+        max_length: usize,
+    },
+    /// Work out what a run with these settings would take.
+    Plan {
+        /// Settings of the run.
+        settings: Settings,
+        /// Bytes it may take on the device, if the person knows better than the engine.
+        limit: Option<u64>,
+    },
+    /// Take two steps with these settings and throw them away, to measure time and memory.
+    Trial {
+        /// Settings of the run.
+        settings: Settings,
+    },
+    /// Begin a run with the open model and pairs.
+    Start(Box<RunRequest>),
+    /// Finish this step, save, and wait.
+    Pause,
+    /// Go on with a paused or interrupted run; its model and pairs must be open, or be known where they are.
+    Resume {
+        /// The run.
+        run_id: String,
+        /// Settings that differ from now on; the run then continues as a new one.
+        settings: Settings,
+    },
+    /// Finish this step and end the run with what it has.
+    Stop,
+    /// End the run and throw it away.
+    Discard {
+        /// The run.
+        run_id: String,
+    },
+    /// End whatever is being loaded, prepared or generated.
+    Cancel,
+    /// Open a stored run to compare and export it; its model and pairs are opened if it is known where they are.
+    OpenRun {
+        /// The run.
+        run_id: String,
+    },
+    /// Write a text with the base model and with the tuned one.
+    Generate(Box<GenerateRequest>),
+    /// Score every held-out pair with an adapter strength.
+    ScoreHeldOut {
+        /// Factor on the adapter, 1 as trained.
+        strength: f32,
+    },
+    /// Log-probabilities of every token of a pair, base and tuned.
+    InspectPair {
+        /// Index of the pair among the usable rows.
+        index: usize,
+        /// Factor on the adapter, 1 as trained.
+        strength: f32,
+    },
+    /// Write files from a run.
+    Export(Box<ExportRequest>),
+    /// List the stored runs.
+    ListRuns,
+    /// Rename a run or write notes about it.
+    DescribeRun {
+        /// The run.
+        run_id: String,
+        /// Its name.
+        name: String,
+        /// Free text.
+        notes: String,
+    },
+    /// Delete a stored run with its files.
+    DeleteRun {
+        /// The run.
+        run_id: String,
+    },
+    /// All metrics of a stored run.
+    ReadHistory {
+        /// The run.
+        run_id: String,
+    },
+    /// Take a `.run` archive in, which comes beside the command.
+    Import,
+    /// How much storage there is.
+    MeasureStorage,
+    /// Let something fail on purpose, to see that nothing is lost.
+    Drill(Drill),
+}
+
+/// Where a model is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "source", rename_all = "snake_case")]
+pub enum ModelSource {
+    /// Bundled with the program.
+    Demo,
+    /// Files that a person chose; they come beside the command.
+    Picked {
+        /// What to call it.
+        name: String,
+        /// The folder's path where there is one, so that a run can open it again.
+        path: Option<String>,
+    },
+    /// In the app's own storage.
+    Stored {
+        /// Its name in [`Event::Models`].
+        name: String,
+    },
+}
+
+/// Which columns of a pairs file hold what.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Mapping {
+    /// Column of the prompt; empty if chosen and rejected hold whole dialogues.
+    pub prompt: String,
+    /// Column of the preferred answer.
+    pub chosen: String,
+    /// Column of the other answer.
+    pub rejected: String,
+    /// Column of a system message or further input before the prompt; empty for none.
+    pub system: String,
+}
+
+/// A run to begin.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RunRequest {
+    /// What to call it.
+    pub name: String,
+    /// Settings.
+    pub settings: Settings,
+    /// How it is watched.
+    pub watch: Watch,
+}
+
+/// What happens beside the steps of a run.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Watch {
+    /// Steps between evaluations of the held-out pairs; 0 for only before and after.
+    pub eval_steps: usize,
+    /// Keep the adapter of the best evaluation.
+    pub keep_best: bool,
+    /// Prompts that are answered before the run and at every evaluation.
+    pub prompts: Vec<String>,
+    /// Seconds between saves, as well as every `save_steps`; 0 for none.
+    pub save_seconds: f64,
+}
+
+/// A text to write.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct GenerateRequest {
+    /// Comes back in every [`Event::Text`].
+    pub id: u64,
+    /// What is answered.
+    pub prompt: String,
+    /// Seed of the choice of tokens.
+    pub seed: u64,
+    /// 0 always takes the likeliest token.
+    pub temperature: f32,
+    /// Most tokens to write.
+    pub max_new_tokens: usize,
+    /// One text for each: a factor on the adapter, 0 for the base model.
+    pub strengths: Vec<f32>,
+}
+
+/// Files to write.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ExportRequest {
+    /// The run.
+    pub run_id: String,
+    /// Which of its adapters.
+    pub which: WhichAdapter,
+    /// Factor on the adapter, written into `lora_alpha`.
+    pub strength: f32,
+    /// What to write.
+    pub kinds: Vec<ExportKind>,
+    /// The folder to write to, natively; in the browser everything goes to the store, to be downloaded.
+    pub folder: String,
+    /// Text of the model card above its tables.
+    pub card: String,
+}
+
+/// An adapter of a run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum WhichAdapter {
+    /// Of the best evaluation.
+    Best,
+    /// Of the last step.
+    Last,
+}
+
+/// Something to write from a run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ExportKind {
+    /// A PEFT folder.
+    Adapter,
+    /// The base model with the adapter added to its weights.
+    Merged,
+    /// Settings and metrics: JSON, JSONL, CSV and a TensorBoard event file.
+    Metrics,
+    /// A `.run` archive, which opens in the other world and continues.
+    Archive,
+}
+
+/// A failure on purpose.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Drill {
+    /// Destroy the GPU device.
+    DestroyDevice,
+    /// Treat the next write as if the storage were full.
+    FillStorage,
+    /// End the worker by a panic.
+    Crash,
+    /// Treat the next step as if its loss were not a number.
+    Diverge,
+    /// Treat the next step as if the device had no memory left.
+    OutOfMemory,
+}
+
+/// What the engine says.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
+pub enum Event {
+    /// The first event: the engine listens.
+    Ready(Box<Ready>),
+    /// The models in the app's own storage.
+    Models {
+        /// What is there.
+        models: Vec<StoredModel>,
+    },
+    /// A model is being read or fetched.
+    ModelProgress(Progress),
+    /// A model is open.
+    ModelOpened(Box<ModelInfo>),
+    /// Pairs are being read.
+    PairsProgress {
+        /// Bytes so far and in all.
+        progress: Progress,
+        /// Usable rows so far.
+        rows: usize,
+        /// Rows that cannot be used so far.
+        problems: usize,
+    },
+    /// Some usable rows, in the order of the file.
+    PairRows {
+        /// Index of the first.
+        first: usize,
+        /// What a table shows.
+        rows: Vec<PairRow>,
+    },
+    /// All pairs are read.
+    PairsOpened(Box<PairsInfo>),
+    /// A pair as the model sees it.
+    PairView(Box<PairView>),
+    /// What a run would take.
+    Planned(Box<PlanInfo>),
+    /// Two steps were measured.
+    Tried {
+        /// Seconds of the second step.
+        step_seconds: f64,
+        /// Bytes on the device at the most.
+        device_bytes: u64,
+        /// Bytes that the plan had said.
+        planned_bytes: u64,
+    },
+    /// What was asked for cannot be done.
+    Refused {
+        /// What it was.
+        subject: Subject,
+        /// Why, and what would work.
+        problem: Problem,
+    },
+    /// What was asked for was cancelled.
+    Cancelled {
+        /// What it was.
+        subject: Subject,
+    },
+    /// A run begins or goes on.
+    RunStarted(Box<RunInfo>),
+    /// Work before, between or after the steps of a run.
+    Phase {
+        /// The run.
+        run_id: String,
+        /// Which work.
+        phase: Phase,
+        /// How far it is.
+        progress: Progress,
+    },
+    /// A step was taken.
+    Step {
+        /// The run.
+        run_id: String,
+        /// Its values.
+        metrics: Metrics,
+        /// Seconds that it took.
+        seconds: f64,
+    },
+    /// The held-out pairs were scored.
+    Evaluated {
+        /// The run.
+        run_id: String,
+        /// The values, with `eval_` before TRL's names.
+        metrics: Metrics,
+        /// True if no earlier evaluation was better.
+        best: bool,
+    },
+    /// The watched prompts were answered.
+    Samples {
+        /// The run.
+        run_id: String,
+        /// Optimiser steps done.
+        step: usize,
+        /// One answer for each prompt.
+        texts: Vec<String>,
+    },
+    /// Something in the run looks wrong.
+    Warned {
+        /// The run.
+        run_id: String,
+        /// What.
+        warning: super::warnings::Warning,
+    },
+    /// The run was saved and survives a crash up to here.
+    Saved {
+        /// The run.
+        run_id: String,
+        /// Optimiser steps done.
+        step: usize,
+        /// Bytes written.
+        bytes: u64,
+        /// Seconds that it took.
+        seconds: f64,
+    },
+    /// The run waits.
+    Paused {
+        /// The run.
+        run_id: String,
+        /// Optimiser steps done.
+        step: usize,
+    },
+    /// The run is over.
+    Finished(Box<Summary>),
+    /// The run stopped because something failed.
+    Failed {
+        /// The run.
+        run_id: String,
+        /// What failed.
+        failure: Failure,
+        /// The step that is safe.
+        safe_step: Option<usize>,
+    },
+    /// The run failed, and is being continued without being asked.
+    Recovering {
+        /// The run.
+        run_id: String,
+        /// What failed.
+        failure: Failure,
+        /// The step that is safe.
+        safe_step: Option<usize>,
+    },
+    /// The run was thrown away.
+    Discarded {
+        /// The run.
+        run_id: String,
+    },
+    /// A stored run is open for comparing and exporting.
+    RunOpened(Box<RunInfo>),
+    /// A piece of a text.
+    Text {
+        /// The request's.
+        id: u64,
+        /// Index in the request's strengths.
+        side: usize,
+        /// Text to append.
+        piece: String,
+        /// True if nothing follows on this side.
+        end: bool,
+    },
+    /// The held-out pairs with an adapter strength.
+    HeldOut {
+        /// Factor on the adapter.
+        strength: f32,
+        /// One entry for each.
+        pairs: Vec<HeldOutPair>,
+    },
+    /// A pair, token by token.
+    Inspected(Box<Inspection>),
+    /// Something was written.
+    Exported {
+        /// The run.
+        run_id: String,
+        /// What was written.
+        files: Vec<Exported>,
+    },
+    /// The stored runs, newest first.
+    Runs {
+        /// What is there.
+        runs: Vec<RunRecord>,
+    },
+    /// All metrics of a run.
+    History {
+        /// The run.
+        run_id: String,
+        /// Steps and evaluations in order.
+        history: Vec<Metrics>,
+    },
+    /// Storage in use.
+    Storage(StorageInfo),
+    /// Storage is full; the run goes on without being saved.
+    StorageFull {
+        /// The run, if one was being saved.
+        run_id: Option<String>,
+        /// What could not be written.
+        problem: Problem,
+    },
+    /// The engine fetched something from the network.
+    Request {
+        /// Where from.
+        url: String,
+        /// Bytes received.
+        bytes: u64,
+        /// Why.
+        purpose: String,
+    },
+    /// A line for the log panel.
+    Log {
+        /// error, warn or info.
+        level: String,
+        /// What happened.
+        text: String,
+    },
+}
+
+/// The engine at its start.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Ready {
+    /// [`BUILD`] of the engine.
+    pub build: String,
+    /// The GPU, or why there is none.
+    pub gpu: Result<GpuInfo, Problem>,
+    /// Where runs are kept, for people.
+    pub storage: String,
+    /// Why nothing can be kept, if so.
+    pub storage_problem: Option<Problem>,
+}
+
+/// A GPU.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GpuInfo {
+    /// Name as the driver gives it.
+    pub name: String,
+    /// Vulkan, Metal, Dx12 or BrowserWebGpu.
+    pub backend: String,
+    /// True if it is the CPU in disguise.
+    pub software: bool,
+    /// Largest buffer, bytes.
+    pub max_buffer_size: u64,
+    /// Optional features that are offered.
+    pub features: Vec<String>,
+    /// Bytes that a run may take, if the device can tell.
+    pub memory: Option<u64>,
+    /// Everything for a report, as text.
+    pub report: String,
+}
+
+/// What was found and what to do, from an [`Error`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Problem {
+    /// What was found.
+    pub what: String,
+    /// What would work.
+    pub fix: String,
+    /// Where; empty if there is no place.
+    pub at: String,
+}
+
+impl From<&Error> for Problem {
+    fn from(error: &Error) -> Self {
+        match error {
+            Error::Input(e) => Self { what: e.what.clone(), fix: e.fix.clone(), at: e.at.clone() },
+            Error::Device { what, fix } | Error::OutOfMemory { what, fix } | Error::DeviceLost { what, fix } => {
+                Self { what: what.clone(), fix: fix.clone(), at: String::new() }
+            }
+            Error::Diverged { .. } | Error::Cancelled => {
+                Self { what: error.to_string(), fix: String::new(), at: String::new() }
+            }
+        }
+    }
+}
+
+impl std::fmt::Display for Problem {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}. {}", self.what.trim_end_matches('.'), self.fix)?;
+        if !self.at.is_empty() {
+            write!(f, " [{}]", self.at)?;
+        }
+        Ok(())
+    }
+}
+
+/// What a refusal is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Subject {
+    /// Opening a model.
+    Model,
+    /// Opening pairs, or reading one.
+    Pairs,
+    /// Settings.
+    Plan,
+    /// A run.
+    Run,
+    /// Comparing.
+    Compare,
+    /// Writing files.
+    Export,
+    /// Stored runs.
+    Runs,
+}
+
+/// How far some work is.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Progress {
+    /// What is being done, in a word or two.
+    pub what: String,
+    /// Done, in bytes, pairs or steps.
+    pub done: u64,
+    /// In all; 0 if that is not known.
+    pub total: u64,
+    /// Seconds since it began.
+    pub seconds: f64,
+}
+
+/// A model in the app's own storage.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StoredModel {
+    /// Its name.
+    pub name: String,
+    /// Bytes on disk.
+    pub bytes: u64,
+    /// False if its download is not finished.
+    pub complete: bool,
+}
+
+/// A model that is open.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ModelInfo {
+    /// What to call it.
+    pub name: String,
+    /// Where it is from.
+    pub source: ModelSource,
+    /// `model_type` of its config.
+    pub model_type: String,
+    /// Parameters.
+    pub parameters: u64,
+    /// Bytes of the weights as stored.
+    pub weight_bytes: u64,
+    /// Layers.
+    pub layers: usize,
+    /// Tokens it was made for.
+    pub max_positions: usize,
+    /// Entries of the vocabulary.
+    pub vocab_size: usize,
+    /// True if it has a chat template.
+    pub chat_template: bool,
+    /// The licence that its README names.
+    pub licence: Option<String>,
+    /// Bytes that the smallest sensible run would take.
+    pub least_bytes: u64,
+}
+
+/// A pair in a table.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PairRow {
+    /// Line of the file, from 1.
+    pub line: usize,
+    /// Beginning of the prompt.
+    pub prompt: String,
+    /// Beginning of the preferred answer.
+    pub chosen: String,
+    /// Beginning of the other answer.
+    pub rejected: String,
+    /// Characters of prompt, chosen and rejected.
+    pub chars: [usize; 3],
+    /// What is odd about it, in a word each.
+    pub flags: Vec<String>,
+    /// True if it is left out.
+    pub skipped: bool,
+}
+
+/// A pairs file.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct PairsInfo {
+    /// Its name.
+    pub name: String,
+    /// Its size.
+    pub bytes: u64,
+    /// Rows in the file.
+    pub lines: usize,
+    /// Rows that can be used and were kept.
+    pub usable: usize,
+    /// Usable rows beyond what fits in memory here, which are left out.
+    pub beyond: usize,
+    /// Rows that were left out by the person.
+    pub skipped: usize,
+    /// Rows that cannot be used.
+    pub problems: Vec<LineProblem>,
+    /// How many there are, of which `problems` are the first.
+    pub problem_count: usize,
+    /// The columns that were read.
+    pub mapping: Mapping,
+    /// The columns that the first row has.
+    pub columns: Vec<String>,
+    /// True if chosen and rejected were exchanged.
+    pub swapped: bool,
+    /// Counts of what is odd, by word.
+    pub flags: Vec<(String, usize)>,
+    /// Share of pairs whose preferred answer is longer; ties count half.
+    pub longer_wins: f64,
+    /// True if rows are conversations.
+    pub conversations: bool,
+}
+
+/// A row that cannot be used.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LineProblem {
+    /// Line of the file, from 1.
+    pub line: usize,
+    /// What was found.
+    pub what: String,
+    /// What would work.
+    pub fix: String,
+    /// The beginning of the row.
+    pub excerpt: String,
+}
+
+/// A pair in full.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PairView {
+    /// Its index among the usable rows.
+    pub index: usize,
+    /// Line of the file.
+    pub line: usize,
+    /// Prompt, chosen and rejected as in the file.
+    pub texts: [String; 3],
+    /// Chosen and rejected as the model sees them, or why not.
+    pub seen: Result<[SeenSequence; 2], Problem>,
+}
+
+/// A sequence as the model sees it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SeenSequence {
+    /// The text of each token, special ones included.
+    pub tokens: Vec<String>,
+    /// Tokens of the prompt, which are not scored.
+    pub prompt_len: usize,
+    /// Tokens that are cut off.
+    pub cut: usize,
+}
+
+/// What a run would take.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct PlanInfo {
+    /// The settings that were planned.
+    pub settings: Settings,
+    /// All settings, defaults included.
+    pub full_settings: Settings,
+    /// Why the run cannot begin, if so.
+    pub blocked: Option<Problem>,
+    /// Pairs to train on.
+    pub n_train: usize,
+    /// Pairs held out.
+    pub n_held_out: usize,
+    /// Pairs that are too long and lose their end.
+    pub n_truncated: usize,
+    /// Pairs that are left out: nothing of the answers would be left.
+    pub n_dropped: usize,
+    /// Optimiser steps.
+    pub n_steps: usize,
+    /// Tokens of the longer side of every pair, for a histogram.
+    pub lengths: Vec<u32>,
+    /// Bytes on the device: weights, adapter and optimiser, activations, logits.
+    pub memory: [u64; 4],
+    /// Bytes that the device has, if known.
+    pub limit: Option<u64>,
+    /// What would make it fit, best first.
+    pub fixes: Vec<Fix>,
+    /// Seconds of a step, if one was measured.
+    pub step_seconds: Option<f64>,
+    /// Bytes of a checkpoint.
+    pub checkpoint_bytes: u64,
+    /// Good and less good news.
+    pub checks: Vec<Check>,
+}
+
+/// A change of settings that makes a run fit.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Fix {
+    /// What it does.
+    pub label: String,
+    /// The settings to change.
+    pub settings: Settings,
+    /// Bytes that it saves.
+    pub saves: u64,
+}
+
+/// A line of the plan's checks.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Check {
+    /// False if it deserves a look.
+    pub good: bool,
+    /// The sentence.
+    pub text: String,
+}
+
+/// Work of a run beside its steps.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Phase {
+    /// Reading weights.
+    Loading,
+    /// Scoring pairs with the original model.
+    Reference,
+    /// Scoring the held-out pairs.
+    Evaluating,
+    /// Answering the watched prompts.
+    Sampling,
+    /// Taking steps.
+    Training,
+    /// Writing a checkpoint.
+    Saving,
+}
+
+/// A run as it begins.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RunInfo {
+    /// What is known of it.
+    pub record: RunRecord,
+    /// Steps and evaluations so far.
+    pub history: Vec<Metrics>,
+    /// Watched prompts.
+    pub prompts: Vec<String>,
+    /// Their answers so far: step and texts.
+    pub samples: Vec<(usize, Vec<String>)>,
+}
+
+/// A run in the list of runs; `run.json` of its folder.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RunRecord {
+    /// Names the run and its folder.
+    pub run_id: String,
+    /// What a person calls it.
+    pub name: String,
+    /// Free text.
+    pub notes: String,
+    /// Where it stands.
+    pub status: Status,
+    /// When it began, seconds since 1970.
+    pub created: f64,
+    /// Seconds of training so far.
+    pub seconds: f64,
+    /// Where its model is.
+    pub model: ModelSource,
+    /// What its model is called.
+    pub model_name: String,
+    /// What its pairs file is called.
+    pub pairs_name: String,
+    /// True if a copy of the pairs is kept with the run.
+    pub pairs_kept: bool,
+    /// All settings.
+    pub settings: Settings,
+    /// How it is watched.
+    pub watch: Watch,
+    /// Steps done.
+    pub step: usize,
+    /// Steps in all.
+    pub n_steps: usize,
+    /// The folder of its latest checkpoint.
+    pub checkpoint: Option<String>,
+    /// The step of its best adapter.
+    pub best_step: Option<usize>,
+    /// The best evaluation.
+    pub best: Option<Metrics>,
+    /// Held-out accuracy before and at the latest evaluation.
+    pub won: Option<[f64; 2]>,
+    /// Held-out pairs.
+    pub n_held_out: usize,
+    /// Share of held-out pairs whose preferred answer is longer.
+    pub longer_wins: f64,
+    /// Losses, thinned out, for a sparkline.
+    pub sparkline: Vec<f64>,
+    /// Bytes that it takes in storage.
+    pub bytes: u64,
+}
+
+/// Where a run stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Status {
+    /// Steps are being taken; if no engine is at it, the run was interrupted.
+    Running,
+    /// It waits.
+    Paused,
+    /// All steps were taken.
+    Finished,
+    /// It was ended before its last step.
+    Stopped,
+    /// A step was not finite.
+    Diverged,
+    /// Something else failed.
+    Failed,
+}
+
+/// A run at its end.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Summary {
+    /// What is known of it.
+    pub record: RunRecord,
+    /// True if the held-out accuracy rose.
+    pub improved: bool,
+    /// Wins, pairs, and the 95 % interval of the share before and after.
+    pub before: Option<Share>,
+    /// After.
+    pub after: Option<Share>,
+    /// Bytes on the device at the most.
+    pub device_bytes: u64,
+    /// Bytes that the plan had said.
+    pub planned_bytes: u64,
+}
+
+/// A share with its uncertainty.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Share {
+    /// Pairs won.
+    pub wins: u64,
+    /// Pairs.
+    pub n: u64,
+    /// Wilson's 95 % interval.
+    pub interval: [f64; 2],
+}
+
+/// What ended a run.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "failure", rename_all = "snake_case")]
+pub enum Failure {
+    /// A step was not finite.
+    Diverged {
+        /// The step that was refused.
+        step: usize,
+        /// What was found.
+        what: String,
+        /// Indices of the pairs of that step among the usable rows.
+        pairs: Vec<usize>,
+    },
+    /// The device has no memory left.
+    OutOfMemory {
+        /// What was asked for.
+        problem: Problem,
+        /// What would make it fit.
+        fixes: Vec<Fix>,
+    },
+    /// The device is gone.
+    DeviceLost {
+        /// Why.
+        problem: Problem,
+    },
+    /// Something else.
+    Other {
+        /// What.
+        problem: Problem,
+    },
+}
+
+/// A held-out pair, scored.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct HeldOutPair {
+    /// Its index among the usable rows.
+    pub index: usize,
+    /// Log-probability of chosen and rejected by the base model, nats.
+    pub base: [f64; 2],
+    /// And by the tuned one.
+    pub tuned: [f64; 2],
+    /// Tokens scored on each side.
+    pub tokens: [usize; 2],
+}
+
+/// A pair, token by token.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Inspection {
+    /// Its index among the usable rows.
+    pub index: usize,
+    /// Factor on the adapter.
+    pub strength: f32,
+    /// Beginning of the prompt.
+    pub prompt: String,
+    /// The tokens of chosen and rejected that are scored.
+    pub sides: [Vec<TokenChange>; 2],
+    /// The reward margin: beta times the difference of the sums of changes.
+    pub margin: f64,
+}
+
+/// A token, and what the model thinks of it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct TokenChange {
+    /// Its text.
+    pub text: String,
+    /// Log-probability by the base model, nats.
+    pub base: f32,
+    /// And by the tuned one.
+    pub tuned: f32,
+}
+
+/// Something that was written.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Exported {
+    /// What it is.
+    pub kind: ExportKind,
+    /// A path on disk, or a place in the browser's storage, ready to be downloaded.
+    pub path: String,
+    /// Bytes.
+    pub bytes: u64,
+    /// How it was checked after writing, and with what result.
+    pub check: String,
+    /// Commands that use it.
+    pub snippets: Vec<String>,
+}
+
+/// Storage in use.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct StorageInfo {
+    /// Bytes used.
+    pub used: u64,
+    /// Bytes that may be used, if known.
+    pub quota: Option<u64>,
+    /// True if the browser promised not to evict it.
+    pub persisted: bool,
+}

@@ -1,0 +1,711 @@
+//! The state machine behind the protocol: what is open, and what each command does with it.
+
+use std::rc::Rc;
+
+use super::inbox::{Inbox, Message, Outbox};
+use super::live::Run;
+use super::models::{OpenModel, demo_model};
+use super::pairs::{Pairs, preview};
+use super::planning;
+use super::protocol::{
+    BUILD, Command, Drill, Event, GpuInfo, Mapping, ModelSource, PairView, Problem, Progress, Ready, Settings,
+    StorageInfo, StoredModel, Subject,
+};
+use super::runs::{self, RunFolder};
+use crate::data::{Part, TokenPair};
+use crate::error::{Error, Result};
+use crate::gpu::{AdapterChoice, AdapterReport, Gpu};
+use crate::kernels;
+use crate::model::AdapterSettings;
+use crate::platform::host::{self, PickedFile, Store};
+use crate::platform::{FileSet, Folder, read_all};
+use crate::train::{TrainConfig, Trainer};
+
+/// One model, one set of pairs and one run at a time, on one device.
+pub struct Session {
+    pub(super) wire: Wire,
+    pub(super) store: Result<Store>,
+    pub(super) gpu: Option<Rc<Gpu>>,
+    pub(super) choice: AdapterChoice,
+    pub(super) limit: Option<u64>,
+    pub(super) model: Option<Rc<OpenModel>>,
+    pub(super) pairs: Option<Pairs>,
+    pub(super) run: Option<Run>,
+    pub(super) step_seconds: Option<f64>,
+    pub(super) drill: Option<Drill>,
+    /// Rows of the pairs of a step that was not finite.
+    pub(super) batch: Vec<usize>,
+}
+
+/// Both directions of the wire, and when progress was last told.
+pub(super) struct Wire {
+    pub(super) inbox: Inbox,
+    pub(super) out: Outbox,
+    began: f64,
+    told: f64,
+}
+
+/// Seconds between two reports of progress.
+const TELL_SECONDS: f64 = 0.08;
+/// The folder of kept models in the store.
+const MODELS: &str = "models";
+/// Its marker of a model that is not complete.
+pub(super) const PARTIAL: &str = "download.json";
+
+impl Wire {
+    pub(super) fn send(&self, event: Event) {
+        (self.out)(event);
+    }
+
+    /// Begins to measure some work.
+    pub(super) fn begin(&mut self) {
+        self.began = host::seconds();
+        self.told = f64::NEG_INFINITY;
+    }
+
+    /// How far some work is, if it is time to tell.
+    pub(super) fn progress(&mut self, what: &str, done: u64, total: u64) -> Option<Progress> {
+        let now = host::seconds();
+        if now - self.told < TELL_SECONDS && done < total {
+            return None;
+        }
+        self.told = now;
+        Some(Progress { what: what.to_owned(), done, total, seconds: now - self.began })
+    }
+}
+
+impl Session {
+    /// Opens the device and the store, and says what there is. Nothing that is missing is fatal: a person can still
+    /// look at runs and check pairs.
+    pub async fn open(inbox: Inbox, out: Outbox, store_root: &str, choice: AdapterChoice) -> Self {
+        let wire = Wire { inbox, out, began: host::seconds(), told: f64::NEG_INFINITY };
+        let store = Store::open(store_root).await;
+        let mut session = Self {
+            wire,
+            store,
+            gpu: None,
+            choice,
+            limit: None,
+            model: None,
+            pairs: None,
+            run: None,
+            step_seconds: None,
+            drill: None,
+            batch: Vec::new(),
+        };
+        let gpu = session.open_gpu().await.map_err(|e| Problem::from(&e));
+        let (storage, storage_problem) = match &session.store {
+            Ok(store) => (store.location(), None),
+            Err(e) => (String::new(), Some(Problem::from(e))),
+        };
+        let build = BUILD.to_owned();
+        session.wire.send(Event::Ready(Box::new(Ready { build, gpu, storage, storage_problem })));
+        session.list_runs().await;
+        session.list_models().await;
+        session
+    }
+
+    /// Carries out commands until nobody can send any more.
+    pub async fn run(mut self) {
+        while let Some(message) = self.wire.inbox.next().await {
+            self.handle(message).await;
+        }
+    }
+
+    async fn handle(&mut self, message: Message) {
+        let Message { command, files } = message;
+        let subject = subject_of(&command);
+        let done = match command {
+            Command::OpenDemo => self.open_demo().await,
+            Command::OpenModel { source } => self.open_model(source, files).await,
+            Command::KeepModel => self.keep_model().await,
+            Command::ForgetModel { name } => self.forget_model(&name).await,
+            Command::FetchModel { repo, endpoint } => self.fetch_model(&repo, &endpoint).await,
+            Command::OpenPairs { mapping } => self.open_pairs(mapping, files).await,
+            Command::SkipPairs { rows, skip } => self.change_pairs(|pairs| pairs.skip(&rows, skip)),
+            Command::SwapPairs => self.change_pairs(Pairs::swap),
+            Command::ReadPair { index, max_length } => self.read_pair(index, max_length),
+            Command::Plan { settings, limit } => self.plan(settings, limit).await,
+            Command::Trial { settings } => self.trial(settings).await,
+            Command::Start(request) => self.start(*request).await,
+            Command::Resume { run_id, settings } => self.resume(&run_id, settings).await,
+            Command::Discard { run_id } => self.discard(&run_id).await,
+            Command::OpenRun { run_id } => self.open_run(&run_id).await,
+            Command::Generate(request) => self.generate(*request).await,
+            Command::ScoreHeldOut { strength } => self.score_held_out(strength).await,
+            Command::InspectPair { index, strength } => self.inspect_pair(index, strength).await,
+            Command::Export(request) => self.export(*request).await,
+            Command::ListRuns => {
+                self.list_runs().await;
+                Ok(())
+            }
+            Command::DescribeRun { run_id, name, notes } => self.describe_run(&run_id, name, notes).await,
+            Command::DeleteRun { run_id } => self.delete_run(&run_id).await,
+            Command::ReadHistory { run_id } => self.read_history(&run_id).await,
+            Command::Import => self.import(files).await,
+            Command::MeasureStorage => self.measure_storage().await,
+            Command::Drill(drill) => {
+                self.drill(drill);
+                Ok(())
+            }
+            // Nothing is going on that these could end.
+            Command::Cancel | Command::Pause | Command::Stop => Ok(()),
+        };
+        match done {
+            Ok(()) => {}
+            Err(Error::Cancelled) => self.wire.send(Event::Cancelled { subject }),
+            Err(error) => {
+                self.wire.send(Event::Refused { subject, problem: Problem::from(&error) });
+                // A device that failed once refuses everything from then on.
+                if self.gpu.as_ref().is_some_and(|gpu| gpu.check().is_err()) {
+                    self.recover_gpu().await;
+                }
+            }
+        }
+    }
+
+    /// What can be done while a run is being trained; everything else is refused until it is paused.
+    pub(super) async fn handle_aside(&mut self, message: Message) {
+        let Message { command, .. } = message;
+        let subject = subject_of(&command);
+        let done = match command {
+            Command::ReadPair { index, max_length } => self.read_pair(index, max_length),
+            Command::ListRuns => {
+                self.list_runs().await;
+                Ok(())
+            }
+            Command::DescribeRun { run_id, name, notes } => self.describe_run(&run_id, name, notes).await,
+            Command::ReadHistory { run_id } => self.read_history(&run_id).await,
+            Command::MeasureStorage => self.measure_storage().await,
+            Command::Drill(drill) => {
+                self.drill(drill);
+                Ok(())
+            }
+            Command::DeleteRun { run_id } if !self.is_current(&run_id) => self.delete_run(&run_id).await,
+            Command::Cancel | Command::Plan { .. } => Ok(()),
+            _ => Err(Error::input("A run is being trained", "Pause it first", "")),
+        };
+        if let Err(error) = done {
+            self.wire.send(Event::Refused { subject, problem: Problem::from(&error) });
+        }
+    }
+
+    /// Takes the device, with the fastest kernels for it.
+    async fn open_gpu(&mut self) -> Result<GpuInfo> {
+        let gpu = Gpu::new(&self.choice).await?;
+        kernels::autotune(&gpu, &host::seconds).await?;
+        let report = gpu.report();
+        let software = report.device_type == "Cpu";
+        let memory = self.limit.or_else(|| if software { host::available_memory() } else { None });
+        let info = gpu_info(report, software, memory);
+        self.gpu = Some(Rc::new(gpu));
+        Ok(info)
+    }
+
+    /// Takes a new device after the old one was lost; what was on it is read again when it is needed.
+    pub(super) async fn recover_gpu(&mut self) {
+        self.gpu = None;
+        if let Some(model) = &self.model {
+            model.unload();
+        }
+        if let Some(run) = &mut self.run {
+            run.forget_device();
+        }
+        if let Err(e) = self.open_gpu().await {
+            self.log("error", format!("no new GPU device: {e}"));
+        }
+    }
+
+    pub(super) fn gpu(&self) -> Result<Rc<Gpu>> {
+        self.gpu.clone().ok_or_else(|| {
+            Error::device("There is no GPU that can be used", "See the start page for what is missing, and what to do")
+        })
+    }
+
+    pub(super) fn store(&self) -> Result<&Store> {
+        self.store.as_ref().map_err(Clone::clone)
+    }
+
+    pub(super) fn log(&self, level: &str, text: String) {
+        self.wire.send(Event::Log { level: level.to_owned(), text });
+    }
+
+    fn drill(&mut self, drill: Drill) {
+        self.log("warn", format!("rehearsing a failure: {drill:?}"));
+        match drill {
+            Drill::DestroyDevice => {
+                if let Some(gpu) = &self.gpu {
+                    gpu.destroy();
+                }
+            }
+            Drill::Crash => panic!("the engine was told to crash, as a rehearsal"),
+            Drill::FillStorage | Drill::Diverge | Drill::OutOfMemory => self.drill = Some(drill),
+        }
+    }
+
+    /// True once after a drill of this kind was asked for.
+    pub(super) fn drilled(&mut self, drill: Drill) -> bool {
+        let asked = self.drill == Some(drill);
+        if asked {
+            self.drill = None;
+        }
+        asked
+    }
+
+    // Models.
+
+    async fn open_demo(&mut self) -> Result<()> {
+        self.open_model(ModelSource::Demo, Vec::new()).await?;
+        let pairs = Pairs::demo()?;
+        self.set_pairs(pairs);
+        let settings = serde_json::from_slice(include_bytes!("../../assets/demo/config.json")).unwrap_or_default();
+        self.plan(settings, None).await
+    }
+
+    pub(super) async fn open_model(&mut self, source: ModelSource, files: Vec<PickedFile>) -> Result<()> {
+        let (name, folder) = self.model_folder(&source, files).await?;
+        self.wire.begin();
+        self.tell_model("reading the configuration", 0, 0);
+        let model = OpenModel::open(name, source, folder).await?;
+        self.close_model();
+        self.step_seconds = None;
+        let model = Rc::new(model);
+        if self.gpu.is_some() {
+            let needs = model.info().least_bytes;
+            let limit = self.limit_now();
+            if let Some(limit) = limit.filter(|limit| needs > *limit) {
+                let what = format!(
+                    "The model needs about {}, but this device has {}",
+                    planning::gigabytes(needs),
+                    planning::gigabytes(limit)
+                );
+                return Err(Error::input(what, "Choose a smaller model, or close other programs", model.name.clone()));
+            }
+        }
+        self.load_weights(&model).await?;
+        self.wire.send(Event::ModelOpened(Box::new(model.info())));
+        self.model = Some(model);
+        Ok(())
+    }
+
+    /// The weights on the device, if there is a device.
+    pub(super) async fn load_weights(&mut self, model: &OpenModel) -> Result<()> {
+        let Some(gpu) = self.gpu.clone() else { return Ok(()) };
+        let total = model.weight_bytes;
+        let wire = &mut self.wire;
+        wire.begin();
+        model
+            .load(&gpu, &mut |done| {
+                if let Some(progress) = wire.progress("reading the weights", done, total) {
+                    wire.send(Event::ModelProgress(progress));
+                }
+                !wire.inbox.cancelled()
+            })
+            .await
+            .map(drop)
+    }
+
+    fn tell_model(&mut self, what: &str, done: u64, total: u64) {
+        if let Some(progress) = self.wire.progress(what, done, total) {
+            self.wire.send(Event::ModelProgress(progress));
+        }
+    }
+
+    /// Gives the open model and whatever hangs on it back.
+    fn close_model(&mut self) {
+        self.run = None;
+        self.model = None;
+    }
+
+    /// The files of a model, and what to call it.
+    async fn model_folder(&self, source: &ModelSource, files: Vec<PickedFile>) -> Result<(String, Box<dyn Folder>)> {
+        Ok(match source {
+            ModelSource::Demo => ("the demo model".to_owned(), demo_model()),
+            ModelSource::Stored { name } => {
+                let path = format!("{MODELS}/{name}");
+                let folder = self.store()?.folder(&path).await?;
+                if folder.files().iter().any(|file| file == PARTIAL) {
+                    return Err(Error::input("Its download is not finished", "Continue the download", name.clone()));
+                }
+                (name.clone(), Box::new(folder))
+            }
+            ModelSource::Picked { name, path } => {
+                let files = match (files.is_empty(), path) {
+                    (true, Some(path)) => host::pick_at(path),
+                    _ => files,
+                };
+                if files.is_empty() {
+                    return Err(Error::input("No files were chosen", "Open the model's folder again", name.clone()));
+                }
+                (name.clone(), Box::new(FileSet::new(name.clone(), files)))
+            }
+        })
+    }
+
+    async fn keep_model(&mut self) -> Result<()> {
+        let model = self.opened()?;
+        let name = model.name.replace(['/', '\\'], "--");
+        let store = self.store()?.clone();
+        let (folder, path) = (model.folder.as_ref(), format!("{MODELS}/{name}"));
+        let names = folder.files();
+        let mut total = 0;
+        for name in &names {
+            total += folder.open(name)?.len();
+        }
+        let usage = store.usage().await?;
+        if let Some(quota) = usage.quota.filter(|quota| usage.used + total > *quota) {
+            let what = format!(
+                "Storage is full: the model needs {}, but {} are left",
+                planning::gigabytes(total),
+                planning::gigabytes(quota.saturating_sub(usage.used))
+            );
+            return Err(Error::input(what, "Delete old runs or models", store.location()));
+        }
+        if !store.persist().await.unwrap_or(false) {
+            self.log("warn", "the browser did not promise to keep the model for good".to_owned());
+        }
+        self.wire.begin();
+        let mut done = 0;
+        store.write(&format!("{path}/{PARTIAL}"), b"{}").await?;
+        for name in &names {
+            let source = folder.open(name)?;
+            let mut file = store.create(&format!("{path}/{name}"), 0).await?;
+            for offset in (0..source.len()).step_by(SLICE_BYTES as usize) {
+                let len = SLICE_BYTES.min(source.len() - offset);
+                file.write(&source.read_at(offset, len as usize).await?).await?;
+                done += len;
+                self.tell_model("keeping for next time", done, total);
+                if self.wire.inbox.cancelled() {
+                    drop(file);
+                    store.remove(&path).await?;
+                    return Err(Error::Cancelled);
+                }
+            }
+            file.finish().await?;
+        }
+        store.remove(&format!("{path}/{PARTIAL}")).await?;
+        self.list_models().await;
+        self.wire.send(Event::ModelOpened(Box::new(model.info())));
+        self.measure_storage().await
+    }
+
+    async fn forget_model(&mut self, name: &str) -> Result<()> {
+        self.store()?.remove(&format!("{MODELS}/{name}")).await?;
+        self.list_models().await;
+        self.measure_storage().await
+    }
+
+    pub(super) async fn list_models(&mut self) {
+        let Ok(store) = &self.store else { return };
+        let mut models = Vec::new();
+        for name in store.list(MODELS).await.unwrap_or_default() {
+            let path = format!("{MODELS}/{name}");
+            let bytes = store.size(&path).await.unwrap_or(0);
+            let complete = !store.exists(&format!("{path}/{PARTIAL}")).await.unwrap_or(true);
+            models.push(StoredModel { name, bytes, complete });
+        }
+        self.wire.send(Event::Models { models });
+    }
+
+    pub(super) fn opened(&self) -> Result<Rc<OpenModel>> {
+        self.model.clone().ok_or_else(|| Error::input("No model is open", "Choose a model first", ""))
+    }
+
+    // Pairs.
+
+    async fn open_pairs(&mut self, mapping: Option<Mapping>, files: Vec<PickedFile>) -> Result<()> {
+        let [file] = files.as_slice() else {
+            return Err(Error::input(format!("{} files were chosen", files.len()), "Choose one pairs file", ""));
+        };
+        let source = file.source()?;
+        let total = source.len();
+        let wire = &mut self.wire;
+        wire.begin();
+        let mut shown = 0;
+        let pairs = Pairs::read(source.as_ref(), mapping, &mut |done, reader| {
+            // The first rows are shown at once, the others when all are read.
+            if shown == 0 && !reader.records().is_empty() {
+                let rows: Vec<_> = reader.records().iter().take(FIRST_ROWS).map(preview).collect();
+                shown = rows.len();
+                wire.send(Event::PairRows { first: 0, rows });
+            }
+            if let Some(progress) = wire.progress("reading pairs", done, total) {
+                let (rows, problems) = (reader.records().len() + reader.beyond(), reader.n_errors());
+                wire.send(Event::PairsProgress { progress, rows, problems });
+            }
+            !wire.inbox.cancelled()
+        })
+        .await?;
+        self.set_pairs(pairs);
+        Ok(())
+    }
+
+    pub(super) fn set_pairs(&mut self, pairs: Pairs) {
+        self.pairs = Some(pairs);
+        self.run = None;
+        self.step_seconds = None;
+        self.show_pairs();
+    }
+
+    pub(super) fn show_pairs(&self) {
+        let Some(pairs) = &self.pairs else { return };
+        for first in (0..pairs.records.len()).step_by(SHOW_ROWS) {
+            let rows = pairs.rows(first..first + SHOW_ROWS);
+            self.wire.send(Event::PairRows { first, rows });
+        }
+        self.wire.send(Event::PairsOpened(Box::new(pairs.info())));
+    }
+
+    fn change_pairs(&mut self, change: impl FnOnce(&mut Pairs)) -> Result<()> {
+        let Some(pairs) = &mut self.pairs else {
+            return Err(Error::input("No pairs are open", "Choose a pairs file first", ""));
+        };
+        change(pairs);
+        self.show_pairs();
+        Ok(())
+    }
+
+    fn read_pair(&mut self, index: usize, max_length: usize) -> Result<()> {
+        let Some(pairs) = &self.pairs else {
+            return Err(Error::input("No pairs are open", "Choose a pairs file first", ""));
+        };
+        let record = pairs.record(index)?;
+        let texts = [&record.prompt, &record.chosen, &record.rejected].map(Part::text);
+        let seen = match &self.model {
+            Some(model) => pairs.seen(index, &model.tokenizer, max_length),
+            None => Err(Problem {
+                what: "No model is open".to_owned(),
+                fix: "Choose a model to see the tokens".to_owned(),
+                at: String::new(),
+            }),
+        };
+        self.wire.send(Event::PairView(Box::new(PairView { index, line: record.line, texts, seen })));
+        Ok(())
+    }
+
+    // Plans.
+
+    async fn plan(&mut self, settings: Settings, limit: Option<u64>) -> Result<()> {
+        self.limit = limit.or(self.limit);
+        let info = match self.try_plan(&settings).await {
+            Ok(info) => info,
+            Err(Error::Cancelled) => return Err(Error::Cancelled),
+            Err(error) => {
+                let config = TrainConfig::from_map(&settings, "settings").ok();
+                planning::blocked(settings, config.as_ref(), Problem::from(&error))
+            }
+        };
+        self.wire.send(Event::Planned(Box::new(info)));
+        Ok(())
+    }
+
+    async fn try_plan(&mut self, settings: &Settings) -> Result<super::protocol::PlanInfo> {
+        let config = TrainConfig::from_map(settings, "settings")?;
+        let model = self.opened()?;
+        let split = self.split(&config).await?;
+        let Some(pairs) = &self.pairs else {
+            return Err(Error::input("No pairs are open", "Choose a pairs file", ""));
+        };
+        let limit = self.limit_now();
+        let seconds = self.step_seconds;
+        let mut info = planning::plan_info(settings.clone(), &config, &model, pairs, &split, limit, seconds)?;
+        if let (None, Err(e)) = (&info.blocked, self.gpu()) {
+            info.blocked = Some(Problem::from(&e));
+        }
+        Ok(info)
+    }
+
+    /// Bytes that a run may take now, if that is known; what the open model holds already counts as free.
+    pub(super) fn limit_now(&self) -> Option<u64> {
+        let gpu = self.gpu.as_ref()?;
+        self.limit.or_else(|| {
+            let software = gpu.report().device_type == "Cpu";
+            if software { host::available_memory().map(|free| free + gpu.live_bytes()) } else { None }
+        })
+    }
+
+    /// The pairs of a run with these settings, in tokens.
+    pub(super) async fn split(&mut self, config: &TrainConfig) -> Result<super::pairs::Split> {
+        let model = self.opened()?;
+        let Some(pairs) = &mut self.pairs else {
+            return Err(Error::input("No pairs are open", "Choose a pairs file", ""));
+        };
+        let total = pairs.records.len() as u64;
+        let wire = &mut self.wire;
+        wire.begin();
+        let (max_length, eval_split, seed) = (config.max_length, config.eval_split, config.seed);
+        pairs
+            .split(&model.tokenizer, max_length, eval_split, seed, &mut |row| {
+                if let Some(progress) = wire.progress("reading pairs as tokens", row as u64, total) {
+                    wire.send(Event::PairsProgress { progress, rows: row, problems: 0 });
+                }
+                !wire.inbox.cancelled()
+            })
+            .await
+    }
+
+    /// Two steps that are thrown away.
+    async fn trial(&mut self, settings: Settings) -> Result<()> {
+        let config = TrainConfig { max_steps: 2, ..TrainConfig::from_map(&settings, "settings")? };
+        let (gpu, model) = (self.gpu()?, self.opened()?);
+        let split = self.split(&config).await?;
+        let planned_bytes = planning::memory(&config, &model, &split)?.total();
+        self.load_weights(&model).await?;
+        let weights = model.load(&gpu, &mut |_| true).await?;
+        let (adapter, _) = self.fresh_adapter(&gpu, &model, &config)?;
+        // The longest pairs, so that the time is not too good to be true. Their reference does not change the time.
+        let mut pairs: Vec<TokenPair> = split.train;
+        pairs.sort_by_key(|pair| std::cmp::Reverse(pair.chosen.len() + pair.rejected.len()));
+        let wanted = config.per_device_train_batch_size * config.gradient_accumulation_steps;
+        let middle = (pairs.len() / 2).saturating_sub(wanted).min(pairs.len().saturating_sub(1));
+        let sample: Vec<TokenPair> = pairs.iter().take(1).chain(pairs.iter().skip(middle + 1).take(wanted - 1)).cloned().collect();
+        let reference = vec![[0.0; 2]; sample.len()];
+        let mut trainer = Trainer::new(&gpu, &weights, config, adapter, sample, reference)?;
+        trainer.step().await?;
+        let began = host::seconds();
+        trainer.step().await?;
+        let step_seconds = host::seconds() - began;
+        let device_bytes = gpu.live_bytes();
+        self.step_seconds = Some(step_seconds);
+        self.wire.send(Event::Tried { step_seconds, device_bytes, planned_bytes });
+        drop(trainer);
+        self.plan(settings, None).await
+    }
+
+    /// A fresh adapter on the device, and its settings.
+    pub(super) fn fresh_adapter(
+        &self,
+        gpu: &Gpu,
+        model: &OpenModel,
+        config: &TrainConfig,
+    ) -> Result<(crate::model::Adapter, AdapterSettings)> {
+        let settings = AdapterSettings::new(config.adapter(&model.name), &model.config)?;
+        let values = crate::model::fresh(&settings, &model.config, config.seed);
+        let adapter = crate::model::Adapter::new(gpu, &model.config, settings.clone());
+        adapter.set(gpu, &values, &model.name)?;
+        gpu.check()?;
+        Ok((adapter, settings))
+    }
+
+    // Stored runs.
+
+    pub(super) async fn list_runs(&mut self) {
+        let Ok(store) = &self.store else { return };
+        match runs::list(store).await {
+            Ok(runs) => self.wire.send(Event::Runs { runs }),
+            Err(e) => self.log("error", e.to_string()),
+        }
+    }
+
+    pub(super) fn is_current(&self, run_id: &str) -> bool {
+        self.run.as_ref().is_some_and(|run| run.record.run_id == run_id)
+    }
+
+    async fn describe_run(&mut self, run_id: &str, name: String, notes: String) -> Result<()> {
+        if let Some(run) = self.run.as_mut().filter(|run| run.record.run_id == run_id) {
+            (run.record.name, run.record.notes) = (name.clone(), notes.clone());
+        }
+        let folder = RunFolder::new(self.store()?, run_id);
+        let mut record = folder.record().await?;
+        (record.name, record.notes) = (name, notes);
+        folder.write_record(&record).await?;
+        self.list_runs().await;
+        Ok(())
+    }
+
+    async fn delete_run(&mut self, run_id: &str) -> Result<()> {
+        RunFolder::new(self.store()?, run_id).remove().await?;
+        if self.is_current(run_id) {
+            self.run = None;
+        }
+        self.list_runs().await;
+        self.measure_storage().await
+    }
+
+    async fn read_history(&mut self, run_id: &str) -> Result<()> {
+        let history = match self.run.as_ref().filter(|run| run.record.run_id == run_id) {
+            Some(run) => run.history.clone(),
+            None => RunFolder::new(self.store()?, run_id).metrics().await?,
+        };
+        self.wire.send(Event::History { run_id: run_id.to_owned(), history });
+        Ok(())
+    }
+
+    async fn import(&mut self, files: Vec<PickedFile>) -> Result<()> {
+        let [file] = files.as_slice() else {
+            return Err(Error::input(format!("{} files were chosen", files.len()), "Choose one .run file", ""));
+        };
+        let name = file.name();
+        let contents = crate::files::unpack(&name, &read_all(file.source()?.as_ref()).await?)?;
+        let record = runs::archived_record(&name, &contents)?;
+        let store = self.store()?;
+        RunFolder::new(store, &record.run_id).write_all(&contents).await?;
+        self.list_runs().await;
+        Ok(())
+    }
+
+    pub(super) async fn measure_storage(&mut self) -> Result<()> {
+        let usage = self.store()?.usage().await?;
+        let info = StorageInfo { used: usage.used, quota: usage.quota, persisted: usage.persisted };
+        self.wire.send(Event::Storage(info));
+        Ok(())
+    }
+
+    // Fetching.
+
+    async fn fetch_model(&mut self, repo: &str, endpoint: &str) -> Result<()> {
+        let store = self.store()?.clone();
+        let name = super::fetch::fetch(&mut self.wire, &store, repo, endpoint, MODELS).await?;
+        self.list_models().await;
+        self.open_model(ModelSource::Stored { name }, Vec::new()).await
+    }
+}
+
+/// Bytes of a file that are in memory at a time.
+const SLICE_BYTES: u64 = 16 << 20;
+/// Rows that are shown before all are read.
+const FIRST_ROWS: usize = 50;
+/// Rows of one event.
+const SHOW_ROWS: usize = 500;
+
+fn subject_of(command: &Command) -> Subject {
+    match command {
+        Command::OpenDemo
+        | Command::OpenModel { .. }
+        | Command::KeepModel
+        | Command::ForgetModel { .. }
+        | Command::FetchModel { .. } => Subject::Model,
+        Command::OpenPairs { .. } | Command::SkipPairs { .. } | Command::SwapPairs | Command::ReadPair { .. } => {
+            Subject::Pairs
+        }
+        Command::Plan { .. } | Command::Trial { .. } => Subject::Plan,
+        Command::Start(_)
+        | Command::Pause
+        | Command::Resume { .. }
+        | Command::Stop
+        | Command::Discard { .. }
+        | Command::Cancel
+        | Command::Drill(_) => Subject::Run,
+        Command::Generate(_) | Command::ScoreHeldOut { .. } | Command::InspectPair { .. } => Subject::Compare,
+        Command::Export(_) => Subject::Export,
+        Command::OpenRun { .. }
+        | Command::ListRuns
+        | Command::DescribeRun { .. }
+        | Command::DeleteRun { .. }
+        | Command::ReadHistory { .. }
+        | Command::Import
+        | Command::MeasureStorage => Subject::Runs,
+    }
+}
+
+fn gpu_info(report: &AdapterReport, software: bool, memory: Option<u64>) -> GpuInfo {
+    GpuInfo {
+        name: report.name.clone(),
+        backend: report.backend.clone(),
+        software,
+        max_buffer_size: report.max_buffer_size,
+        features: report.features.clone(),
+        memory,
+        report: serde_json::to_string_pretty(report).unwrap_or_default(),
+    }
+}

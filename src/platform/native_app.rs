@@ -1,0 +1,792 @@
+//! What the app needs of a desktop: its storage, the files that a person chooses, the window's surroundings. The
+//! browser's side of the same names is in `web.rs` and `web_ui.rs`.
+
+use std::cell::RefCell;
+use std::fs::{File, OpenOptions};
+use std::io::{ErrorKind, Read as _, Seek as _, SeekFrom, Write as _};
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+use serde::Deserialize;
+
+use super::bytes::ByteSource;
+use super::native::{FileSource, io_error, make_folder, write_atomic};
+use super::picked::{FileSet, Pick};
+use super::types::{
+    Environment, FoundModel, NetworkEntry, UiNode, Usage, is_temporary, path_parts, split_path, storage_full,
+};
+use crate::error::{Error, Result};
+
+/// What is done once an answer is there, from a thread of its own.
+pub type Then<T> = Box<dyn FnOnce(T) + Send>;
+
+/// A file that a person chose.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PickedFile {
+    path: PathBuf,
+    folder: String,
+}
+
+impl PickedFile {
+    /// The file at `path`, chosen by itself.
+    pub fn at(path: impl Into<PathBuf>) -> Self {
+        Self { path: path.into(), folder: String::new() }
+    }
+
+    /// The same file, as chosen with the folder of this name.
+    pub fn in_folder(self, folder: impl Into<String>) -> Self {
+        Self { folder: folder.into(), ..self }
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The folder that it is in, so that it can be opened again.
+    pub fn place(&self) -> Option<String> {
+        self.path.parent().map(|folder| folder.display().to_string())
+    }
+
+    /// Its name, without folders.
+    pub fn name(&self) -> String {
+        last_name(&self.path)
+    }
+
+    /// Name of the folder that it was chosen with; empty if it was chosen by itself.
+    pub fn folder(&self) -> String {
+        self.folder.clone()
+    }
+
+    /// Length in bytes; 0 if it is not there any more.
+    pub fn len(&self) -> u64 {
+        std::fs::metadata(&self.path).map_or(0, |meta| meta.len())
+    }
+
+    /// True if it has no bytes.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Opens it for reading.
+    pub fn source(&self) -> Result<Box<dyn ByteSource>> {
+        Ok(Box::new(FileSource::open(&self.path)?))
+    }
+}
+
+/// The app's own storage: a folder of this person's. Paths in it are relative, with `/` between the parts; the
+/// folders in them are made when something is written.
+#[derive(Debug, Clone)]
+pub struct Store {
+    root: PathBuf,
+}
+
+impl Store {
+    /// Opens the storage in the folder `root`; an empty `root` stands for the system's place for an app's data.
+    pub async fn open(root: &str) -> Result<Self> {
+        let root = match root {
+            "" => match directories::ProjectDirs::from("", "", "pairtune") {
+                Some(places) => places.data_dir().to_owned(),
+                None => {
+                    return Err(Error::input(
+                        "This system names no folder for an app's data",
+                        "Set HOME to a folder that can be written to",
+                        "",
+                    ));
+                }
+            },
+            root => PathBuf::from(root),
+        };
+        make_folder(&root)?;
+        Ok(Self { root })
+    }
+
+    /// Where the storage is, for people.
+    pub fn location(&self) -> String {
+        let home = directories::BaseDirs::new().map(|places| places.home_dir().to_owned());
+        match home.and_then(|home| self.root.strip_prefix(home).ok().map(Path::to_owned)) {
+            Some(below) => Path::new("~").join(below).display().to_string(),
+            None => self.root.display().to_string(),
+        }
+    }
+
+    /// Names of what is directly in the folder `dir`, files and folders, sorted; nothing if there is no such folder.
+    pub async fn list(&self, dir: &str) -> Result<Vec<String>> {
+        let path = self.folder_path(dir)?;
+        let mut names: Vec<String> = entries(&path)?.iter().map(|entry| last_name(entry)).collect();
+        names.retain(|name| !is_temporary(name));
+        names.sort();
+        Ok(names)
+    }
+
+    /// True if there is a file or folder at `path`.
+    pub async fn exists(&self, path: &str) -> Result<bool> {
+        let path = self.folder_path(path)?;
+        path.try_exists().map_err(|e| io_error(&path, "look for", &e))
+    }
+
+    /// Reads a whole file.
+    pub async fn read(&self, path: &str) -> Result<Vec<u8>> {
+        let path = self.file_path(path)?;
+        std::fs::read(&path).map_err(|e| io_error(&path, "read", &e))
+    }
+
+    /// Writes a whole file: a reader sees the old one or the new one.
+    pub async fn write(&self, path: &str, bytes: &[u8]) -> Result<()> {
+        let path = self.new_file_path(path)?;
+        write_atomic(&path, bytes).map_err(|e| match super::is_storage_full(&e) {
+            true => storage_full(Some(bytes.len() as u64), None, path.display().to_string()),
+            false => e,
+        })
+    }
+
+    /// Takes away a file, or a folder with all that is in it; nothing happens if there is none.
+    pub async fn remove(&self, path: &str) -> Result<()> {
+        let path = self.file_path(path)?;
+        let removed = match std::fs::symlink_metadata(&path) {
+            Ok(meta) if meta.is_dir() => std::fs::remove_dir_all(&path),
+            Ok(_) => std::fs::remove_file(&path),
+            Err(e) => Err(e),
+        };
+        match removed {
+            Err(e) if e.kind() != ErrorKind::NotFound => Err(io_error(&path, "remove", &e)),
+            _ => Ok(()),
+        }
+    }
+
+    /// Bytes of a file, or of all files in a folder and below it; 0 if there is none.
+    pub async fn size(&self, dir: &str) -> Result<u64> {
+        let mut paths = vec![self.folder_path(dir)?];
+        let mut bytes = 0;
+        while let Some(path) = paths.pop() {
+            match std::fs::symlink_metadata(&path) {
+                Ok(meta) if meta.is_dir() => paths.extend(entries(&path)?),
+                Ok(meta) => bytes += meta.len(),
+                // Removed in the meantime.
+                Err(e) if e.kind() == ErrorKind::NotFound => {}
+                Err(e) => return Err(io_error(&path, "measure", &e)),
+            }
+        }
+        Ok(bytes)
+    }
+
+    /// Opens a file for reading by range.
+    pub async fn source(&self, path: &str) -> Result<Box<dyn ByteSource>> {
+        Ok(Box::new(FileSource::open(&self.file_path(path)?)?))
+    }
+
+    /// The files directly in the folder `path`; the error says that there is no such folder.
+    pub async fn folder(&self, path: &str) -> Result<FileSet> {
+        let folder = self.folder_path(path)?;
+        // Unlike a list, which is empty for a missing folder.
+        std::fs::read_dir(&folder).map_err(|e| io_error(&folder, "open", &e))?;
+        let mut files = files_in(&folder)?;
+        files.retain(|file| !is_temporary(&file.name()));
+        Ok(FileSet::new(folder.display().to_string(), files))
+    }
+
+    /// Opens a file for writing from byte `offset` on. What is before `offset` stays and must be there, what is after
+    /// it is cut off.
+    pub async fn create(&self, path: &str, offset: u64) -> Result<StoreWriter> {
+        let path = self.new_file_path(path)?;
+        let failed = |e: std::io::Error| io_error(&path, "write", &e);
+        let mut file = OpenOptions::new().write(true).create(true).truncate(false).open(&path).map_err(failed)?;
+        let len = file.metadata().map_err(failed)?.len();
+        if len < offset {
+            return Err(too_short(len, offset, path.display().to_string()));
+        }
+        if len > offset {
+            file.set_len(offset).map_err(failed)?;
+        }
+        file.seek(SeekFrom::Start(offset)).map_err(failed)?;
+        Ok(StoreWriter { path, file, end: offset })
+    }
+
+    /// How full the storage is.
+    pub async fn usage(&self) -> Result<Usage> {
+        Ok(Usage { used: self.size("").await?, quota: None, persisted: true })
+    }
+
+    /// Asks the platform not to clear the storage by itself; true if it agrees. A desktop never clears it.
+    pub async fn persist(&self) -> Result<bool> {
+        Ok(true)
+    }
+
+    fn folder_path(&self, path: &str) -> Result<PathBuf> {
+        Ok(path_parts(path)?.iter().fold(self.root.clone(), |path, part| path.join(part)))
+    }
+
+    fn file_path(&self, path: &str) -> Result<PathBuf> {
+        split_path(path)?;
+        self.folder_path(path)
+    }
+
+    fn new_file_path(&self, path: &str) -> Result<PathBuf> {
+        let (folders, name) = split_path(path)?;
+        let folder = folders.iter().fold(self.root.clone(), |path, part| path.join(part));
+        make_folder(&folder)?;
+        Ok(folder.join(name))
+    }
+}
+
+/// A file of the storage that is written from front to back. Dropping it closes the file with what it has by then.
+#[derive(Debug)]
+pub struct StoreWriter {
+    path: PathBuf,
+    file: File,
+    end: u64,
+}
+
+impl StoreWriter {
+    /// Appends bytes.
+    pub async fn write(&mut self, bytes: &[u8]) -> Result<()> {
+        self.file.write_all(bytes).map_err(|e| match e.kind() {
+            ErrorKind::StorageFull | ErrorKind::QuotaExceeded => {
+                storage_full(Some(bytes.len() as u64), None, self.path.display().to_string())
+            }
+            _ => io_error(&self.path, "write", &e),
+        })?;
+        self.end += bytes.len() as u64;
+        Ok(())
+    }
+
+    /// Where the next byte goes: the length of the file.
+    pub fn end(&self) -> u64 {
+        self.end
+    }
+
+    /// Closes the file, once everything is on the disk.
+    pub async fn finish(self) -> Result<()> {
+        self.file.sync_all().map_err(|e| io_error(&self.path, "write", &e))
+    }
+}
+
+/// The error of going on behind the end of a stored file.
+fn too_short(len: u64, offset: u64, at: String) -> Error {
+    Error::input(
+        format!("The stored part has {len} bytes, but writing was to go on at byte {offset}"),
+        "Begin again from the start",
+        at,
+    )
+}
+
+/// `MemAvailable` of Linux, in bytes; none elsewhere.
+pub fn available_memory() -> Option<u64> {
+    let text = std::fs::read_to_string("/proc/meminfo").ok()?;
+    let line = text.lines().find_map(|line| line.strip_prefix("MemAvailable:"))?;
+    let kib: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
+    Some(kib * 1024)
+}
+
+/// Stops a download; the desktop app has none.
+#[derive(Debug, Clone, Default)]
+pub struct Cancel;
+
+impl Cancel {
+    /// Nothing is stopped yet.
+    pub fn new() -> Self {
+        Self
+    }
+}
+
+/// An answer of a server, which the desktop app never has: it opens no connection.
+#[derive(Debug)]
+pub struct Fetched {
+    /// The answer's status.
+    pub status: u16,
+}
+
+impl Fetched {
+    /// The next bytes; none at the end.
+    pub async fn next(&mut self) -> Result<Option<Vec<u8>>> {
+        Ok(None)
+    }
+
+    /// Ends the transfer.
+    pub fn cancel(&mut self) {}
+}
+
+/// Refuses: the desktop app opens no connection, and reads what the Hugging Face tools have fetched.
+pub async fn fetch_range(url: &str, _begin: u64, _end: Option<u64>, _cancel: &Cancel) -> Result<Fetched> {
+    Err(Error::input(
+        "The desktop app opens no connection to the network",
+        "Fetch the model with `hf download`; the Model page then finds it on this computer",
+        url,
+    ))
+}
+
+/// Seconds since 1970.
+pub fn unix_seconds() -> f64 {
+    SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0.0, |since| since.as_secs_f64())
+}
+
+/// Lets waiting messages come in: nothing to wait for natively, where they come in on another thread.
+pub async fn yield_now() {}
+
+/// Asks for files in the system's dialog. `done` gets what was chosen, on another thread; it is not called if the
+/// dialog is closed without a choice.
+pub fn pick(what: Pick, done: impl FnOnce(Vec<PickedFile>) + Send + 'static) {
+    let title = match what {
+        Pick::ModelFolder => "Choose the folder of a model",
+        Pick::ModelFiles => "Choose the files of a model",
+        Pick::PairsFile => "Choose a file with preference pairs",
+        Pick::Settings => "Choose a file with settings",
+        Pick::Archive => "Choose the archive of a run",
+        Pick::Adapter => "Choose the files of an adapter",
+    };
+    let mut dialog = rfd::AsyncFileDialog::new().set_title(title);
+    if !what.endings().is_empty() {
+        let list = what.endings().iter().map(|ending| format!("*.{ending}")).collect::<Vec<_>>().join(", ");
+        dialog = dialog.add_filter(list, what.endings()).add_filter("All files", &["*"]);
+    }
+    // Begun here, on the main thread, as macOS wants it; awaited elsewhere.
+    if what == Pick::ModelFolder {
+        let chosen = dialog.pick_folder();
+        std::thread::spawn(move || {
+            if let Some(folder) = pollster::block_on(chosen) {
+                done(pick_at(&folder.path().display().to_string()));
+            }
+        });
+    } else if what.is_multiple() {
+        let chosen = dialog.pick_files();
+        std::thread::spawn(move || {
+            if let Some(files) = pollster::block_on(chosen) {
+                done(files.iter().map(|file| PickedFile::at(file.path())).collect());
+            }
+        });
+    } else {
+        let chosen = dialog.pick_file();
+        std::thread::spawn(move || {
+            if let Some(file) = pollster::block_on(chosen) {
+                done(vec![PickedFile::at(file.path())]);
+            }
+        });
+    }
+}
+
+/// The files directly in a folder, as if it had been chosen; none if it cannot be read.
+pub fn pick_at(folder: &str) -> Vec<PickedFile> {
+    files_in(Path::new(folder)).unwrap_or_else(|e| {
+        log::warn!("{e}");
+        Vec::new()
+    })
+}
+
+/// Asks where to save a file, and writes it. `done` gets the path, or the error, on another thread; `Cancelled` if the
+/// dialog is closed without a choice.
+pub fn save_file(name: &str, bytes: &[u8], done: impl FnOnce(Result<String>) + Send + 'static) {
+    let chosen = rfd::AsyncFileDialog::new().set_title("Save").set_file_name(name).save_file();
+    let bytes = bytes.to_vec();
+    std::thread::spawn(move || {
+        done(match pollster::block_on(chosen) {
+            Some(file) => write_atomic(file.path(), &bytes).map(|()| file.path().display().to_string()),
+            None => Err(Error::Cancelled),
+        });
+    });
+}
+
+/// Names the page in the browser; a window has its own title.
+pub fn set_title(_title: &str) {}
+
+/// Keeps the computer from going to sleep while `on`.
+pub fn keep_awake(on: bool) {
+    thread_local! {
+        static AWAKE: RefCell<Option<keepawake::KeepAwake>> = const { RefCell::new(None) };
+    }
+    AWAKE.with_borrow_mut(|awake| {
+        if !on {
+            *awake = None;
+        } else if awake.is_none() {
+            let reason = "a model is being trained";
+            let mut builder = keepawake::Builder::default();
+            builder.display(false).idle(true).sleep(true).reason(reason).app_name("pairtune");
+            match builder.create() {
+                Ok(kept) => *awake = Some(kept),
+                Err(e) => log::warn!("The computer may go to sleep while a model is being trained: {e}"),
+            }
+        }
+    });
+}
+
+/// Has the browser ask before the page is left, while `on`; a window asks by itself.
+pub fn warn_before_leaving(_on: bool) {}
+
+/// What is behind the `#` of the page's address; a window has none.
+pub fn fragment() -> String {
+    String::new()
+}
+
+/// Puts something behind the `#` of the page's address; a window has none.
+pub fn set_fragment(_fragment: &str) {}
+
+/// Has screen readers say something in the browser; natively they read the widgets themselves.
+pub fn announce(_text: &str) {}
+
+/// True if nobody can see the page now; a window does not know.
+pub fn hidden() -> bool {
+    false
+}
+
+/// Claims the GPU against other tabs of the browser: `done` gets true if no other has it.
+pub fn claim_gpu(_name: &str, done: impl FnOnce(bool) + 'static) {
+    done(true);
+}
+
+/// Where the app runs.
+pub fn environment() -> Environment {
+    let system = match std::env::consts::OS {
+        "linux" => "Linux",
+        "macos" => "macOS",
+        "windows" => "Windows",
+        other => other,
+    };
+    Environment {
+        kind: "desktop",
+        browser: String::new(),
+        system: system.to_owned(),
+        webgpu: true,
+        secure: true,
+        online: true,
+    }
+}
+
+/// What the page has fetched; a window fetches nothing.
+pub fn network_ledger() -> Vec<NetworkEntry> {
+    Vec::new()
+}
+
+/// Loads the page again; a window stays.
+pub fn reload() {}
+
+/// Writes the widgets to the file that PAIRTUNE_UI_TREE names, whenever they have changed; for tests.
+pub fn mirror(nodes: &[UiNode]) {
+    thread_local! {
+        static LAST: RefCell<Option<Vec<UiNode>>> = const { RefCell::new(None) };
+    }
+    let Some(path) = std::env::var_os("PAIRTUNE_UI_TREE").filter(|path| !path.is_empty()) else { return };
+    LAST.with_borrow_mut(|last| {
+        if last.as_deref() != Some(nodes) {
+            *last = Some(nodes.to_vec());
+            if let Err(e) = write_nodes(Path::new(&path), nodes) {
+                log::warn!("{e}");
+            }
+        }
+    });
+}
+
+/// Renamed into place like every file, but not waited for until the disk has it: this is done in every frame.
+fn write_nodes(path: &Path, nodes: &[UiNode]) -> Result<()> {
+    let temporary = path.with_extension("tmp");
+    let json = serde_json::to_vec(nodes)
+        .map_err(|e| Error::input(format!("The widgets are not JSON: {e}"), "Report this", ""))?;
+    std::fs::write(&temporary, json)
+        .and_then(|()| std::fs::rename(&temporary, path))
+        .map_err(|e| io_error(path, "write", &e))
+}
+
+/// Models that other programs have fetched from the Hugging Face Hub, whole ones only. Nothing there is changed.
+pub fn system_models() -> Vec<FoundModel> {
+    let home = directories::BaseDirs::new().map(|places| places.home_dir().to_owned());
+    match hub_cache(|name| std::env::var(name).ok(), home.as_deref()) {
+        Some(cache) => models_in(&cache),
+        None => Vec::new(),
+    }
+}
+
+/// The Hub's cache, by the variables that huggingface_hub goes by, in its order.
+fn hub_cache(variable: impl Fn(&str) -> Option<String>, home: Option<&Path>) -> Option<PathBuf> {
+    let folder = |name: &str| {
+        let value = variable(name).filter(|value| !value.is_empty())?;
+        match (value.strip_prefix("~/"), home) {
+            (Some(below), Some(home)) => Some(home.join(below)),
+            _ => Some(PathBuf::from(value)),
+        }
+    };
+    folder("HF_HUB_CACHE")
+        .or_else(|| folder("HUGGINGFACE_HUB_CACHE"))
+        .or_else(|| Some(folder("HF_HOME")?.join("hub")))
+        .or_else(|| Some(folder("XDG_CACHE_HOME")?.join("huggingface/hub")))
+        .or_else(|| Some(home?.join(".cache/huggingface/hub")))
+}
+
+/// The whole models in a cache of the Hub, by name. What cannot be read is passed over: it is not ours.
+fn models_in(cache: &Path) -> Vec<FoundModel> {
+    let mut models: Vec<FoundModel> =
+        entries(cache).unwrap_or_default().iter().filter_map(|repo| model_in(repo)).collect();
+    models.sort_by(|a, b| a.name.cmp(&b.name));
+    models
+}
+
+/// The model in `models--<org>--<name>`: the commit that `main` was last seen at, else any that is whole.
+fn model_in(repo: &Path) -> Option<FoundModel> {
+    let name = last_name(repo).strip_prefix("models--")?.replace("--", "/");
+    let snapshots = repo.join("snapshots");
+    let main = std::fs::read_to_string(repo.join("refs/main")).unwrap_or_default();
+    let mut folders = entries(&snapshots).unwrap_or_default();
+    folders.sort_by_key(|folder| (last_name(folder) != main.trim(), folder.clone()));
+    let folder = folders.into_iter().find(|folder| is_whole_model(folder))?;
+    let files = files_in(&folder).ok()?;
+    let bytes = files.iter().filter(|file| !file.name().ends_with(".incomplete")).map(PickedFile::len).sum();
+    let licence = licence(&folder.join("README.md"));
+    Some(FoundModel { name, folder: folder.display().to_string(), bytes, licence })
+}
+
+/// True if a folder has all that a model needs, with every shard of its weights.
+fn is_whole_model(folder: &Path) -> bool {
+    /// The one field of `model.safetensors.index.json` that matters here.
+    #[derive(Deserialize)]
+    struct Index {
+        weight_map: std::collections::BTreeMap<String, String>,
+    }
+    let has = |name: &str| folder.join(name).is_file();
+    let has_shards = || {
+        let index = std::fs::read(folder.join("model.safetensors.index.json")).ok();
+        let index: Option<Index> = index.and_then(|bytes| serde_json::from_slice(&bytes).ok());
+        index.is_some_and(|index| !index.weight_map.is_empty() && index.weight_map.values().all(|shard| has(shard)))
+    };
+    has("config.json") && has("tokenizer.json") && (has("model.safetensors") || has_shards())
+}
+
+/// The `license` in the front matter of a README.
+fn licence(readme: &Path) -> Option<String> {
+    const FRONT_BYTES: u64 = 64 * 1024;
+    let mut front = Vec::new();
+    File::open(readme).ok()?.take(FRONT_BYTES).read_to_end(&mut front).ok()?;
+    let front = String::from_utf8_lossy(&front);
+    let mut lines = front.lines();
+    if lines.next()?.trim_end() != "---" {
+        return None;
+    }
+    let mut lines = lines.take_while(|line| line.trim_end() != "---");
+    let stated = lines.find_map(|line| line.strip_prefix("license:"))?.trim();
+    // A list names one licence in each line that follows.
+    let stated = match stated {
+        "" => lines.next()?.trim_start().strip_prefix("- ")?.trim(),
+        stated => stated.trim_start_matches('[').trim_end_matches(']'),
+    };
+    let stated = stated.trim_matches(['"', '\'']);
+    (!stated.is_empty()).then(|| stated.to_owned())
+}
+
+/// The files directly in a folder, links to files among them, by name.
+fn files_in(folder: &Path) -> Result<Vec<PickedFile>> {
+    let name = last_name(folder);
+    let mut paths = entries(folder)?;
+    paths.retain(|path| path.is_file());
+    paths.sort();
+    Ok(paths.into_iter().map(|path| PickedFile::at(path).in_folder(name.as_str())).collect())
+}
+
+/// Paths of what is directly in a folder; none if there is no such folder.
+fn entries(folder: &Path) -> Result<Vec<PathBuf>> {
+    let failed = |e: std::io::Error| io_error(folder, "list", &e);
+    match std::fs::read_dir(folder) {
+        Ok(entries) => entries.map(|entry| entry.map(|entry| entry.path()).map_err(failed)).collect(),
+        Err(e) if e.kind() == ErrorKind::NotFound => Ok(Vec::new()),
+        Err(e) => Err(failed(e)),
+    }
+}
+
+/// The last part of a path.
+fn last_name(path: &Path) -> String {
+    path.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use pollster::block_on;
+
+    use super::*;
+    use crate::platform::{Folder as _, is_storage_full, read_all};
+
+    /// A folder that is taken away in the end.
+    struct Temporary(PathBuf);
+
+    impl Temporary {
+        fn new() -> Self {
+            static COUNT: AtomicUsize = AtomicUsize::new(0);
+            let name = format!("pairtune-app-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
+            let path = std::env::temp_dir().join(name);
+            std::fs::create_dir_all(&path).expect("a folder for the test");
+            Self(path)
+        }
+
+        fn put(&self, path: &str, text: &str) {
+            let path = self.0.join(path);
+            std::fs::create_dir_all(path.parent().expect("a folder")).expect("folders are made");
+            std::fs::write(path, text).expect("the file is written");
+        }
+
+        fn store(&self) -> Store {
+            block_on(Store::open(&self.0.join("store").display().to_string())).expect("the store opens")
+        }
+    }
+
+    impl Drop for Temporary {
+        fn drop(&mut self) {
+            drop(std::fs::remove_dir_all(&self.0));
+        }
+    }
+
+    #[test]
+    fn what_is_stored_is_found_again() {
+        let place = Temporary::new();
+        let store = place.store();
+        block_on(async {
+            assert_eq!(store.list("runs").await, Ok(vec![]), "nothing yet");
+            store.write("runs/a/x.bin", b"12345").await.expect("x is written");
+            store.write("runs/a/deep/y.bin", b"678").await.expect("y is written");
+            store.write("runs/a/x.bin", b"123456").await.expect("x is written again");
+            std::fs::write(store.root.join("runs/a/z.tmp"), "half").expect("a temporary file");
+            assert_eq!(store.list("runs/a").await, Ok(vec!["deep".into(), "x.bin".into()]), "list");
+            assert_eq!(store.read("runs/a/x.bin").await.as_deref(), Ok(b"123456".as_slice()), "content");
+            assert_eq!(store.size("runs").await, Ok(6 + 3 + 4), "size");
+            assert_eq!(store.usage().await, Ok(Usage { used: 13, quota: None, persisted: true }), "usage");
+            assert_eq!(store.exists("runs/a/x.bin").await, Ok(true), "a file");
+            assert_eq!(store.exists("runs/b").await, Ok(false), "no folder");
+            let source = store.source("runs/a/x.bin").await.expect("x opens");
+            assert_eq!(source.read_at(2, 3).await.as_deref(), Ok(b"345".as_slice()), "a range");
+            store.remove("runs/a").await.expect("all is removed");
+            store.remove("runs/a").await.expect("removed twice");
+            assert_eq!(store.list("runs").await, Ok(vec![]), "nothing left");
+            assert!(store.write("../out", b"").await.is_err(), "not outside");
+            assert!(store.remove("").await.is_err(), "not everything");
+        });
+    }
+
+    #[test]
+    fn a_stored_folder_says_what_is_missing() {
+        let place = Temporary::new();
+        let store = place.store();
+        block_on(async {
+            store.write("models/m/config.json", b"{}").await.expect("written");
+            store.write("models/m/a.safetensors", b"abc").await.expect("written");
+            let folder = store.folder("models/m").await.expect("the folder");
+            assert_eq!(folder.files(), ["a.safetensors", "config.json"], "names");
+            assert_eq!(folder.picked()[0].folder(), "m", "its folder");
+            let source = folder.open("a.safetensors").expect("it opens");
+            assert_eq!(read_all(source.as_ref()).await.as_deref(), Ok(b"abc".as_slice()), "content");
+            let missing = folder.open("tokenizer.json").err().map(|e| e.to_string()).unwrap_or_default();
+            assert!(missing.contains("there are only `a.safetensors`, `config.json`"), "{missing}");
+            assert!(store.folder("models/n").await.is_err(), "no folder");
+        });
+    }
+
+    #[test]
+    fn writing_goes_on_where_it_ended() {
+        let place = Temporary::new();
+        let store = place.store();
+        block_on(async {
+            let mut writer = store.create("a/part", 0).await.expect("begun");
+            writer.write(b"hello ").await.expect("written");
+            writer.write(b"there").await.expect("written");
+            drop(writer);
+            let mut writer = store.create("a/part", 6).await.expect("gone on");
+            writer.write(b"you").await.expect("written");
+            assert_eq!(writer.end(), 9, "end");
+            writer.finish().await.expect("finished");
+            assert_eq!(store.read("a/part").await.as_deref(), Ok(b"hello you".as_slice()), "content");
+            assert!(store.create("a/part", 10).await.is_err(), "a gap");
+        });
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn a_full_disk_is_told() {
+        let place = Temporary::new();
+        let store = place.store();
+        std::os::unix::fs::symlink("/dev/full", store.root.join("full")).expect("a link");
+        block_on(async {
+            let mut writer = store.create("full", 0).await.expect("opened");
+            let error = writer.write(b"123").await.expect_err("full");
+            assert!(is_storage_full(&error) && error.to_string().contains("3 bytes needed"), "{error}");
+        });
+    }
+
+    #[test]
+    fn whole_models_of_the_hub_are_found() {
+        let place = Temporary::new();
+        let repo = |name: &str, commit: &str, files: &[&str]| {
+            for file in files {
+                place.put(&format!("hub/models--{name}/snapshots/{commit}/{file}"), "12345");
+            }
+        };
+        repo("org--one", "c1", &["config.json", "tokenizer.json", "model.safetensors", "x.incomplete"]);
+        repo("org--one", "c0", &["config.json", "tokenizer.json", "model.safetensors"]);
+        place.put("hub/models--org--one/refs/main", "c1\n");
+        place.put("hub/models--org--one/snapshots/c1/README.md", "---\ntags: []\nlicense: \"mit\"\n---\nlicense: no\n");
+        repo("gpt2", "c1", &["config.json", "tokenizer.json", "s1.safetensors"]);
+        place.put(
+            "hub/models--gpt2/snapshots/c1/model.safetensors.index.json",
+            r#"{"weight_map":{"a":"s1.safetensors"}}"#,
+        );
+        repo("org--half", "c1", &["config.json", "tokenizer.json", "s1.safetensors"]);
+        place.put(
+            "hub/models--org--half/snapshots/c1/model.safetensors.index.json",
+            r#"{"weight_map":{"a":"s1.safetensors","b":"s2.safetensors"}}"#,
+        );
+        repo("org--weights", "c1", &["config.json", "model.safetensors"]);
+        place.put("hub/datasets--org--d/snapshots/c1/config.json", "{}");
+        place.put("hub/version.txt", "1");
+        let models = models_in(&place.0.join("hub"));
+        let found: Vec<_> = models.iter().map(|m| (m.name.as_str(), m.bytes, m.licence.as_deref())).collect();
+        let readme = "---\ntags: []\nlicense: \"mit\"\n---\nlicense: no\n".len() as u64;
+        assert_eq!(found, [("gpt2", 15 + 41, None), ("org/one", 15 + readme, Some("mit"))], "whole models");
+        assert!(models[1].folder.ends_with("c1"), "the commit of main, not {}", models[1].folder);
+        assert!(models_in(&place.0.join("none")).is_empty(), "no cache");
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn links_in_the_cache_are_followed() {
+        let place = Temporary::new();
+        place.put("hub/models--a--b/blobs/0", "0123456789");
+        let snapshot = place.0.join("hub/models--a--b/snapshots/c");
+        std::fs::create_dir_all(&snapshot).expect("a folder");
+        for name in ["config.json", "tokenizer.json", "model.safetensors"] {
+            assert!(models_in(&place.0.join("hub")).is_empty(), "not whole before {name}");
+            std::os::unix::fs::symlink("../../blobs/0", snapshot.join(name)).expect("a link");
+        }
+        assert_eq!(
+            models_in(&place.0.join("hub")).first().map(|model| model.bytes),
+            Some(30),
+            "sizes behind the links"
+        );
+        std::fs::remove_file(place.0.join("hub/models--a--b/blobs/0")).expect("removed");
+        assert!(models_in(&place.0.join("hub")).is_empty(), "links that lead nowhere");
+    }
+
+    #[test]
+    fn the_cache_is_where_the_variables_say() {
+        let home = Path::new("/home/me");
+        let cache = |set: &[(&str, &str)]| {
+            let variable = |name: &str| set.iter().find(|(n, _)| *n == name).map(|(_, value)| (*value).to_owned());
+            hub_cache(variable, Some(home)).map(|path| path.display().to_string())
+        };
+        let all =
+            [("HF_HUB_CACHE", "/a"), ("HUGGINGFACE_HUB_CACHE", "/b"), ("HF_HOME", "~/c"), ("XDG_CACHE_HOME", "/d")];
+        assert_eq!(cache(&all).as_deref(), Some("/a"), "first");
+        assert_eq!(cache(&all[1..]).as_deref(), Some("/b"), "second");
+        assert_eq!(cache(&all[2..]).as_deref(), Some("/home/me/c/hub"), "third");
+        assert_eq!(cache(&all[3..]).as_deref(), Some("/d/huggingface/hub"), "fourth");
+        assert_eq!(cache(&[("HF_HOME", "")]).as_deref(), Some("/home/me/.cache/huggingface/hub"), "none");
+    }
+
+    #[test]
+    fn licences_are_read_from_the_front_matter() {
+        let place = Temporary::new();
+        let check = |text: &str| {
+            place.put("README.md", text);
+            licence(&place.0.join("README.md"))
+        };
+        assert_eq!(check("---\nlicense: apache-2.0\n---\n").as_deref(), Some("apache-2.0"), "plain");
+        assert_eq!(check("---\r\nlicense: 'mit'\r\n---\r\n").as_deref(), Some("mit"), "quoted, as Windows ends lines");
+        assert_eq!(check("---\nlicense:\n- mit\n- bsd\n---\n").as_deref(), Some("mit"), "a list");
+        assert_eq!(check("---\nlicense: [mit]\n---\n").as_deref(), Some("mit"), "a list in brackets");
+        assert_eq!(check("---\nlicense:\n---\n"), None, "empty");
+        assert_eq!(check("# M\nlicense: mit\n"), None, "no front matter");
+        assert_eq!(licence(&place.0.join("none")), None, "no README");
+    }
+}

@@ -1,0 +1,230 @@
+//! What both platforms answer with, and the two rules of the app's storage that hold on both: how a path in it looks,
+//! and how a full one is told.
+
+use serde::Serialize;
+
+use crate::error::{Error, Result};
+
+/// How full the app's storage is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Usage {
+    /// Bytes in it.
+    pub used: u64,
+    /// Bytes that it may grow to, where the platform says so.
+    pub quota: Option<u64>,
+    /// True if the platform does not clear it by itself when space is short.
+    pub persisted: bool,
+}
+
+/// Where the app runs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Environment {
+    /// `desktop` or `browser`.
+    pub kind: &'static str,
+    /// Name and major version of the browser, as in `Firefox 128`; empty on the desktop.
+    pub browser: String,
+    /// The operating system, as in `Linux`.
+    pub system: String,
+    /// True if there may be a GPU to ask for: always on the desktop, `navigator.gpu` in the browser.
+    pub webgpu: bool,
+    /// True if the page came by https or from this computer; without that there is neither WebGPU nor storage.
+    pub secure: bool,
+    /// False if the browser knows that there is no network.
+    pub online: bool,
+}
+
+/// One thing that was fetched over the network.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NetworkEntry {
+    /// The whole address.
+    pub url: String,
+    /// Bytes of it, 0 if another site does not let them be known.
+    pub bytes: u64,
+    /// `the app itself` for what came with the page, else `other`.
+    pub purpose: String,
+}
+
+/// A model that is already on this computer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FoundModel {
+    /// Its name on the Hub, as in `org/name`.
+    pub name: String,
+    /// The folder with its files.
+    pub folder: String,
+    /// Bytes of the files in the folder.
+    pub bytes: u64,
+    /// The licence that its README states.
+    pub licence: Option<String>,
+}
+
+/// One widget of the user interface, for screen readers and tests.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct UiNode {
+    /// The same from frame to frame.
+    pub id: u64,
+    /// The name of its AccessKit role, as in `Button`.
+    pub role: String,
+    /// Its label.
+    pub name: String,
+    /// Its text or number, as shown.
+    pub value: String,
+    /// Left edge, in CSS pixels, or logical pixels of the window.
+    pub x: f32,
+    /// Upper edge.
+    pub y: f32,
+    /// Width.
+    pub width: f32,
+    /// Height.
+    pub height: f32,
+    /// True if it cannot be used now.
+    pub disabled: bool,
+    /// The state of a box or switch that can be checked.
+    pub checked: Option<bool>,
+    /// True if the keyboard goes to it.
+    pub focused: bool,
+}
+
+/// Name and major version of the browser that sends this user agent, as in `Safari 17`.
+pub fn browser_name(agent: &str) -> String {
+    // In this order: most call themselves Chrome or Safari too.
+    const KNOWN: &[(&str, &str)] = &[
+        ("Edg/", "Edge"),
+        ("OPR/", "Opera"),
+        ("SamsungBrowser/", "Samsung Internet"),
+        ("FxiOS/", "Firefox"),
+        ("Firefox/", "Firefox"),
+        ("CriOS/", "Chrome"),
+        ("HeadlessChrome/", "Chromium"),
+        ("Chrome/", "Chromium"),
+        ("Version/", "Safari"),
+    ];
+    let known = KNOWN.iter().find_map(|(mark, name)| {
+        let version = agent.split_once(mark)?.1;
+        let major: String = version.chars().take_while(char::is_ascii_digit).collect();
+        Some(format!("{name} {major}"))
+    });
+    known.unwrap_or_else(|| "an unknown browser".to_owned())
+}
+
+/// The operating system that this user agent names.
+pub fn system_name(agent: &str) -> &'static str {
+    // In this order: Android is Linux too, and an iPhone is like macOS.
+    const KNOWN: &[(&str, &str)] = &[
+        ("Android", "Android"),
+        ("iPhone", "iOS"),
+        ("iPad", "iPadOS"),
+        ("CrOS", "ChromeOS"),
+        ("Windows", "Windows"),
+        ("Mac OS X", "macOS"),
+        ("Linux", "Linux"),
+    ];
+    KNOWN.iter().find(|(mark, _)| agent.contains(mark)).map_or("an unknown system", |(_, name)| name)
+}
+
+/// The parts of a path in the app's storage, from the outermost folder; none for the storage itself. Parts that lead
+/// out of it, or that some system takes for something else, are refused.
+pub(super) fn path_parts(path: &str) -> Result<Vec<&str>> {
+    if path.is_empty() {
+        return Ok(Vec::new());
+    }
+    let parts: Vec<&str> = path.split('/').collect();
+    let is_bad = |part: &&str| {
+        matches!(*part, "" | "." | "..") || part.contains(|c: char| c == '\\' || c == ':' || c.is_control())
+    };
+    match parts.iter().find(|part| is_bad(part)) {
+        None => Ok(parts),
+        Some(part) => Err(Error::input(
+            format!("`{}` cannot be part of a path in the app's storage", part.escape_debug()),
+            "Use names without colon and backslash, separated by one `/` each",
+            path.escape_debug().to_string(),
+        )),
+    }
+}
+
+/// The parts of a path that must name something in the storage: its folders, and the last name.
+pub(super) fn split_path(path: &str) -> Result<(Vec<&str>, &str)> {
+    let mut parts = path_parts(path)?;
+    match parts.pop() {
+        Some(name) => Ok((parts, name)),
+        None => Err(Error::input("This is the app's storage itself", "Name a file or a folder in it", "")),
+    }
+}
+
+/// True for names that only exist while a file is being written.
+pub(super) fn is_temporary(name: &str) -> bool {
+    name.ends_with(".tmp") || name.ends_with(".crswap")
+}
+
+const FULL: &str = "Storage is full";
+
+/// The error of a write that found no space: `need` bytes were to be written, `have` are left.
+pub(super) fn storage_full(need: Option<u64>, have: Option<u64>, at: impl Into<String>) -> Error {
+    let what = match (need, have) {
+        (Some(need), Some(have)) => format!("{FULL}: {} needed, {} left", amount(need), amount(have)),
+        (Some(need), None) => format!("{FULL}: {} needed", amount(need)),
+        (None, Some(have)) => format!("{FULL}: {} left", amount(have)),
+        (None, None) => FULL.to_owned(),
+    };
+    Error::input(what, "Remove models or runs that are no longer needed, or free some space on the disk", at)
+}
+
+/// True if `error` came from a write that found no space.
+pub fn is_storage_full(error: &Error) -> bool {
+    matches!(error, Error::Input(e) if e.what.starts_with(FULL))
+}
+
+/// Bytes in the unit that suits them.
+fn amount(bytes: u64) -> String {
+    match bytes {
+        0..1_000 => format!("{bytes} bytes"),
+        1_000..1_000_000 => format!("{:.1} kB", bytes as f64 / 1e3),
+        1_000_000..1_000_000_000 => format!("{:.1} MB", bytes as f64 / 1e6),
+        _ => format!("{:.2} GB", bytes as f64 / 1e9),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_stay_in_the_storage() {
+        assert_eq!(path_parts("").as_deref(), Ok([].as_slice()), "the storage itself");
+        assert_eq!(path_parts("runs/a b/x.bin").as_deref(), Ok(["runs", "a b", "x.bin"].as_slice()), "a file");
+        assert_eq!(split_path("a/b"), Ok((vec!["a"], "b")), "folder and name");
+        for bad in ["..", "a/../b", "/a", "a/", "a//b", "./a", "a\\b", "C:", "a/\0"] {
+            assert!(path_parts(bad).is_err(), "{bad:?} is refused");
+        }
+        assert!(split_path("").is_err(), "no name");
+    }
+
+    #[test]
+    fn a_full_storage_is_known_again() {
+        let full = storage_full(Some(2_500_000_000), Some(300), "a");
+        assert_eq!(
+            full.to_string().split(". ").next(),
+            Some("Storage is full: 2.50 GB needed, 300 bytes left"),
+            "text"
+        );
+        assert!(is_storage_full(&full), "full");
+        assert!(is_storage_full(&storage_full(None, None, "")), "full, nothing known");
+        assert!(!is_storage_full(&Error::input("Storage", "", "")), "something else");
+        assert!(!is_storage_full(&Error::Cancelled), "not about input");
+    }
+
+    #[test]
+    fn user_agents_are_read() {
+        let mac = "Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_7)";
+        let cases = [
+            (format!("{mac} AppleWebKit/605 (KHTML, like Gecko) Version/17.4 Safari/605"), "Safari 17", "macOS"),
+            ("Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Firefox/128.0".into(), "Firefox 128", "Linux"),
+            ("Mozilla/5.0 (Windows NT 10.0) Chrome/120.0.0.0 Safari/537.36".into(), "Chromium 120", "Windows"),
+            ("Mozilla/5.0 (Windows NT 10.0) Chrome/141.0 Safari/537.36 Edg/141.0".into(), "Edge 141", "Windows"),
+            ("Mozilla/5.0 (Linux; Android 14) Chrome/120.0 Mobile Safari/537".into(), "Chromium 120", "Android"),
+            ("curl/8".into(), "an unknown browser", "an unknown system"),
+        ];
+        for (agent, browser, system) in cases {
+            assert_eq!((browser_name(&agent).as_str(), system_name(&agent)), (browser, system), "{agent}");
+        }
+    }
+}

@@ -1,0 +1,543 @@
+//! What the app needs of the page around it: dialogs for files, the address, the screen lock, screen readers. For the
+//! browser's main thread only.
+
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::rc::Rc;
+
+use js_sys::{Array, Function, Promise, Reflect, Uint8Array};
+use wasm_bindgen::closure::Closure;
+use wasm_bindgen::{JsCast as _, JsValue};
+use wasm_bindgen_futures::spawn_local;
+use web_sys::{
+    Blob, BlobPropertyBag, Document, Element, Event, HtmlAnchorElement, HtmlElement, HtmlInputElement, Url, Window,
+};
+
+use super::picked::Pick;
+use super::types::{Environment, FoundModel, UiNode, browser_name, system_name};
+use super::web::{PickedFile, call, call_async, ignore, message, property, text};
+use crate::error::{Error, Result};
+
+/// What is done once an answer is there, on the main thread.
+pub type Then<T> = Box<dyn FnOnce(T)>;
+
+/// Out of sight, but not for screen readers.
+const HIDDEN: &str = "position:fixed;width:1px;height:1px;overflow:hidden;clip-path:inset(50%);white-space:nowrap;\
+                      pointer-events:none;left:0;top:0";
+
+/// An `<input type=file>` in the page, what waits for it, and what the page calls when it changes.
+struct Picker {
+    input: HtmlInputElement,
+    waiting: Rc<RefCell<Option<Then<Vec<PickedFile>>>>>,
+    _changed: Closure<dyn FnMut()>,
+}
+
+/// Asks for files in the browser's dialog, right after a click or key of the person. `done` gets what was chosen; it is
+/// not called if the dialog is closed without a choice.
+pub fn pick(what: Pick, done: impl FnOnce(Vec<PickedFile>) + 'static) {
+    thread_local! {
+        static PICKERS: RefCell<HashMap<Pick, Picker>> = RefCell::default();
+    }
+    let input = PICKERS.with_borrow_mut(|pickers| {
+        if !pickers.contains_key(&what) {
+            match new_picker(what) {
+                Ok(picker) => drop(pickers.insert(what, picker)),
+                Err(e) => log::error!("Files cannot be chosen: {}", message(&e)),
+            }
+        }
+        let picker = pickers.get(&what)?;
+        *picker.waiting.borrow_mut() = Some(Box::new(done));
+        Some(picker.input.clone())
+    });
+    if let Some(input) = input {
+        // The same file again is a choice, too.
+        input.set_value("");
+        input.click();
+    }
+}
+
+/// Puts the input for `what` into the page, where it stays.
+fn new_picker(what: Pick) -> std::result::Result<Picker, JsValue> {
+    let id = match what {
+        Pick::ModelFolder => "pick-model-folder",
+        Pick::ModelFiles => "pick-model-files",
+        Pick::PairsFile => "pick-pairs",
+        Pick::Settings => "pick-settings",
+        Pick::Archive => "pick-archive",
+        Pick::Adapter => "pick-adapter",
+    };
+    let input: HtmlInputElement = new_element("input", id)?.unchecked_into();
+    input.set_type("file");
+    input.set_multiple(what.is_multiple());
+    if what == Pick::ModelFolder {
+        input.set_attribute("webkitdirectory", "")?;
+    }
+    let accept: Vec<String> = what.endings().iter().map(|ending| format!(".{ending}")).collect();
+    if !accept.is_empty() {
+        input.set_accept(&accept.join(","));
+    }
+    // Opened by the app's own widgets, and of no use without them.
+    input.set_attribute("style", HIDDEN)?;
+    input.set_attribute("aria-hidden", "true")?;
+    input.set_tab_index(-1);
+    let waiting: Rc<RefCell<Option<Then<Vec<PickedFile>>>>> = Rc::default();
+    let changed = {
+        let (input, waiting) = (input.clone(), waiting.clone());
+        Closure::<dyn FnMut()>::new(move || {
+            let files = chosen(&input);
+            input.set_value("");
+            let done = waiting.borrow_mut().take();
+            if let Some(done) = done {
+                done(files);
+            }
+        })
+    };
+    input.add_event_listener_with_callback("change", changed.as_ref().unchecked_ref())?;
+    Ok(Picker { input, waiting, _changed: changed })
+}
+
+/// The files in an input. Of a folder only those directly in it: the browser lists all that are below it.
+fn chosen(input: &HtmlInputElement) -> Vec<PickedFile> {
+    let Some(list) = input.files() else { return Vec::new() };
+    let files = (0..list.length()).filter_map(|i| list.get(i));
+    files.filter(|file| text(file, "webkitRelativePath").matches('/').count() <= 1).map(PickedFile::from_file).collect()
+}
+
+/// The files directly in a folder that is known by its path; the browser knows none.
+pub fn pick_at(_folder: &str) -> Vec<PickedFile> {
+    Vec::new()
+}
+
+/// Has the browser save a file where it puts downloads. `done` gets its name, or the error; whether the person let it
+/// be saved is not known.
+pub fn save_file(name: &str, bytes: &[u8], done: impl FnOnce(Result<String>) + 'static) {
+    let failed = |e: JsValue| Error::device(format!("The browser could not save it: {}", message(&e)), "Try again");
+    done(download(name, bytes).map(|()| name.to_owned()).map_err(failed));
+}
+
+fn download(name: &str, bytes: &[u8]) -> std::result::Result<(), JsValue> {
+    const REVOKE_AFTER_MS: i32 = 60_000;
+    let options = BlobPropertyBag::new();
+    options.set_type("application/octet-stream");
+    let parts = Array::of1(&Uint8Array::from(bytes));
+    let blob = Blob::new_with_u8_array_sequence_and_options(&parts, &options)?;
+    let url = Url::create_object_url_with_blob(&blob)?;
+    let link: HtmlAnchorElement = document()?.create_element("a")?.unchecked_into();
+    link.set_href(&url);
+    link.set_download(name);
+    link.click();
+    // The browser may still be reading: it is not told when it is done.
+    let revoke = Closure::once_into_js(move || drop(Url::revoke_object_url(&url)));
+    window()?.set_timeout_with_callback_and_timeout_and_arguments_0(revoke.unchecked_ref(), REVOKE_AFTER_MS)?;
+    Ok(())
+}
+
+/// Names the page, in its tab and in the history.
+pub fn set_title(title: &str) {
+    if let Ok(document) = document() {
+        document.set_title(title);
+    }
+}
+
+/// Keeps the screen, and with it the computer, from going to sleep while `on` and the page is seen.
+pub fn keep_awake(on: bool) {
+    AWAKE.with(|awake| {
+        let was_on = awake.on.replace(on);
+        if !on {
+            if let Some(lock) = awake.lock.borrow_mut().take() {
+                release(&lock);
+            }
+        } else if !was_on {
+            lock_screen();
+            // The browser takes the lock back when the page is hidden.
+            let mut seen = awake.seen.borrow_mut();
+            if seen.is_none()
+                && let Ok(document) = document()
+            {
+                let closure = Closure::<dyn FnMut()>::new(lock_screen);
+                let function: &Function = closure.as_ref().unchecked_ref();
+                if document.add_event_listener_with_callback("visibilitychange", function).is_ok() {
+                    *seen = Some(closure);
+                }
+            }
+        }
+    });
+}
+
+thread_local! {
+    static AWAKE: Awake = Awake::default();
+}
+
+/// The lock on the screen, and whether there should be one.
+#[derive(Default)]
+struct Awake {
+    on: Cell<bool>,
+    lock: RefCell<Option<JsValue>>,
+    seen: RefCell<Option<Closure<dyn FnMut()>>>,
+}
+
+fn lock_screen() {
+    let is_wanted = || AWAKE.with(|awake| awake.on.get()) && !hidden();
+    if !is_wanted() {
+        return;
+    }
+    spawn_local(async move {
+        let Ok(window) = window() else { return };
+        let wake_lock = property(&window.navigator(), "wakeLock");
+        match call_async(&wake_lock, "request", &["screen".into()]).await {
+            Ok(lock) if AWAKE.with(|awake| awake.on.get()) => {
+                let old = AWAKE.with(|awake| awake.lock.replace(Some(lock)));
+                if let Some(old) = old {
+                    release(&old);
+                }
+            }
+            // Not wanted any more.
+            Ok(lock) => release(&lock),
+            Err(e) => log::warn!("The computer may go to sleep while a model is being trained: {}", message(&e)),
+        }
+    });
+}
+
+fn release(lock: &JsValue) {
+    if let Ok(released) = call(lock, "release", &[])
+        && let Ok(released) = released.dyn_into::<Promise>()
+    {
+        ignore(&released);
+    }
+}
+
+/// Has the browser ask before the page is left, while `on`.
+pub fn warn_before_leaving(on: bool) {
+    thread_local! {
+        static ASKING: RefCell<Option<Closure<dyn FnMut(Event)>>> = const { RefCell::new(None) };
+    }
+    const EVENT: &str = "beforeunload";
+    let Ok(window) = window() else { return };
+    ASKING.with_borrow_mut(|asking| {
+        if !on && let Some(closure) = asking.take() {
+            drop(window.remove_event_listener_with_callback(EVENT, closure.as_ref().unchecked_ref()));
+        }
+        if on && asking.is_none() {
+            let closure = Closure::<dyn FnMut(Event)>::new(|event: Event| {
+                event.prevent_default();
+                // For browsers that do not go by the line above.
+                drop(Reflect::set(&event, &"returnValue".into(), &"Training is running.".into()));
+            });
+            if window.add_event_listener_with_callback(EVENT, closure.as_ref().unchecked_ref()).is_ok() {
+                *asking = Some(closure);
+            }
+        }
+    });
+}
+
+/// What is behind the `#` of the page's address, as it stands there.
+pub fn fragment() -> String {
+    let hash = window().and_then(|window| window.location().hash()).unwrap_or_default();
+    hash.strip_prefix('#').unwrap_or(&hash).to_owned()
+}
+
+/// Puts something behind the `#` of the page's address, without a step in the history.
+pub fn set_fragment(fragment: &str) {
+    let replaced = window().and_then(|window| {
+        let location = window.location();
+        let address = match fragment {
+            "" => location.pathname()? + &location.search()?,
+            fragment => format!("#{fragment}"),
+        };
+        window.history()?.replace_state_with_url(&JsValue::NULL, "", Some(&address))
+    });
+    if let Err(e) = replaced {
+        log::warn!("The page's address could not be changed: {}", message(&e));
+    }
+}
+
+/// Has screen readers say something when they are done with what they are saying.
+pub fn announce(text: &str) {
+    let announced = element("live", || {
+        let live = new_element("div", "live")?;
+        live.set_attribute("style", HIDDEN)?;
+        live.set_attribute("role", "status")?;
+        live.set_attribute("aria-live", "polite")?;
+        Ok(live)
+    });
+    match announced {
+        Ok(live) => {
+            // The same text again must be a change to be said again.
+            let is_same = live.text_content().as_deref() == Some(text);
+            live.set_text_content(Some(&if is_same { format!("{text}\u{a0}") } else { text.to_owned() }));
+        }
+        Err(e) => log::warn!("{text} (not said to screen readers: {})", message(&e)),
+    }
+}
+
+/// True if nobody can see the page now.
+pub fn hidden() -> bool {
+    document().is_ok_and(|document| document.hidden())
+}
+
+/// Claims the GPU against other tabs of the browser, for as long as this one is open: `done` gets true if no other tab
+/// has claimed this name. Once for each name: a second claim of the same tab is refused, too.
+pub fn claim_gpu(name: &str, done: impl FnOnce(bool) + 'static) {
+    let Ok(window) = window() else { return done(true) };
+    let locks = property(&window.navigator(), "locks");
+    if locks.is_undefined() {
+        return done(true);
+    }
+    let waiting: Rc<Cell<Option<Then<bool>>>> = Rc::new(Cell::new(Some(Box::new(done))));
+    let name = name.to_owned();
+    spawn_local(async move {
+        let answer = {
+            let waiting = waiting.clone();
+            Closure::once_into_js(move |lock: JsValue| {
+                let is_free = !lock.is_null();
+                if let Some(done) = waiting.take() {
+                    done(is_free);
+                }
+                // The lock is kept until this promise is: never.
+                if is_free { Promise::new(&mut |_, _| {}).into() } else { JsValue::UNDEFINED }
+            })
+        };
+        let options = js_sys::Object::new();
+        drop(Reflect::set(&options, &"ifAvailable".into(), &true.into()));
+        let claimed = call_async(&locks, "request", &[name.into(), options.into(), answer]).await;
+        // A browser that refuses to say is no reason not to begin.
+        if let (Err(e), Some(done)) = (claimed, waiting.take()) {
+            log::warn!("Other tabs may be using the GPU: {}", message(&e));
+            done(true);
+        }
+    });
+}
+
+/// Where the app runs.
+pub fn environment() -> Environment {
+    let navigator = property(&js_sys::global(), "navigator");
+    let agent = text(&navigator, "userAgent");
+    let is_true = |value: JsValue, unknown: bool| value.as_bool().unwrap_or(unknown);
+    Environment {
+        kind: "browser",
+        browser: browser_name(&agent),
+        system: system_name(&agent).to_owned(),
+        webgpu: !property(&navigator, "gpu").is_falsy(),
+        secure: is_true(property(&js_sys::global(), "isSecureContext"), false),
+        online: is_true(property(&navigator, "onLine"), true),
+    }
+}
+
+/// Loads the page again.
+pub fn reload() {
+    if let Err(e) = window().and_then(|window| window.location().reload()) {
+        log::warn!("The page could not be loaded again: {}", message(&e));
+    }
+}
+
+/// Models that other programs have put on this computer; a page cannot see them.
+pub fn system_models() -> Vec<FoundModel> {
+    Vec::new()
+}
+
+/// The widgets as elements of the page that cannot be seen, in `<div id="mirror">`: for screen readers, and for tests
+/// that look for a widget by its name.
+#[derive(Default)]
+struct Mirror {
+    nodes: Vec<UiNode>,
+    elements: HashMap<u64, (Element, UiNode)>,
+}
+
+/// Shows the widgets of this frame to screen readers and tests. Only what differs from the last frame is touched.
+pub fn mirror(nodes: &[UiNode]) {
+    thread_local! {
+        static MIRROR: RefCell<Mirror> = RefCell::default();
+    }
+    MIRROR.with_borrow_mut(|mirror| {
+        if mirror.nodes != nodes {
+            mirror.nodes = nodes.to_vec();
+            if let Err(e) = mirror.update() {
+                log::warn!("Screen readers do not see all: {}", message(&e));
+            }
+        }
+    });
+}
+
+impl Mirror {
+    fn update(&mut self) -> std::result::Result<(), JsValue> {
+        let document = document()?;
+        let root = element("mirror", || {
+            let root = new_element("div", "mirror")?;
+            root.set_attribute("style", "position:fixed;inset:0;overflow:hidden;opacity:0;pointer-events:none")?;
+            Ok(root)
+        })?;
+        let mut gone = std::mem::take(&mut self.elements);
+        // The element that is next, if the order has not changed.
+        let mut next = root.first_element_child();
+        for node in &self.nodes {
+            if self.elements.contains_key(&node.id) {
+                continue;
+            }
+            let (element, old) = match gone.remove(&node.id) {
+                Some((element, old)) => (element, Some(old)),
+                None => (document.create_element("div")?, None),
+            };
+            describe(&element, node, old.as_ref())?;
+            match &next {
+                Some(there) if *there == element => next = there.next_element_sibling(),
+                _ => {
+                    root.insert_before(&element, next.as_ref().map(AsRef::as_ref))?;
+                }
+            }
+            self.elements.insert(node.id, (element, node.clone()));
+        }
+        for (element, _) in gone.values() {
+            element.remove();
+        }
+        Ok(())
+    }
+}
+
+/// Sets the attributes of `node` that `old`, which the element shows now, does not have.
+fn describe(element: &Element, node: &UiNode, old: Option<&UiNode>) -> std::result::Result<(), JsValue> {
+    let new = attributes(node);
+    let old = old.map(attributes).unwrap_or_default();
+    for (name, _) in old.iter().filter(|(name, _)| !new.iter().any(|(kept, _)| kept == name)) {
+        element.remove_attribute(name)?;
+    }
+    for (name, value) in new.iter().filter(|attribute| !old.contains(attribute)) {
+        element.set_attribute(name, value)?;
+    }
+    let shown = shown_text(node);
+    if element.text_content().as_deref() != Some(shown) {
+        element.set_text_content(Some(shown));
+    }
+    Ok(())
+}
+
+/// What is read out of the element itself: the text of a label, and what is in a text field.
+fn shown_text(node: &UiNode) -> &str {
+    match role(&node.role) {
+        // Some labels have their text as a value.
+        "" if node.name.is_empty() => &node.value,
+        "" => &node.name,
+        "textbox" => &node.value,
+        _ => "",
+    }
+}
+
+/// The attributes that say what a node is, and where.
+fn attributes(node: &UiNode) -> Vec<(&'static str, String)> {
+    let pixels = |value: f32| format!("{}", (value * 10.0).round() / 10.0);
+    let (x, y, width, height) = (pixels(node.x), pixels(node.y), pixels(node.width), pixels(node.height));
+    let style = format!("position:fixed;overflow:hidden;left:{x}px;top:{y}px;width:{width}px;height:{height}px");
+    let mut attributes = vec![
+        ("style", style),
+        ("data-id", node.id.to_string()),
+        ("data-role", node.role.clone()),
+        ("data-x", x),
+        ("data-y", y),
+        ("data-w", width),
+        ("data-h", height),
+    ];
+    let role = role(&node.role);
+    if !role.is_empty() {
+        attributes.push(("role", role.to_owned()));
+        attributes.push(("aria-label", node.name.clone()));
+    }
+    if matches!(role, "slider" | "progressbar" | "combobox") && !node.value.is_empty() {
+        attributes.push(("aria-valuetext", node.value.clone()));
+        if let Ok(value) = node.value.parse::<f64>() {
+            attributes.push(("aria-valuenow", value.to_string()));
+        }
+    }
+    if !node.value.is_empty() {
+        attributes.push(("data-value", node.value.clone()));
+    }
+    if node.role == "MultilineTextInput" {
+        attributes.push(("aria-multiline", "true".to_owned()));
+    }
+    if node.disabled {
+        attributes.push(("aria-disabled", "true".to_owned()));
+    }
+    if let Some(checked) = node.checked {
+        let name = match role {
+            "tab" => "aria-selected",
+            "button" => "aria-pressed",
+            _ => "aria-checked",
+        };
+        attributes.push((name, checked.to_string()));
+    }
+    if node.focused {
+        attributes.push(("data-focused", "true".to_owned()));
+    }
+    attributes
+}
+
+/// The page's name for a role of AccessKit; none for plain text.
+fn role(role: &str) -> &'static str {
+    match role {
+        "Button" => "button",
+        "CheckBox" => "checkbox",
+        "RadioButton" => "radio",
+        "Switch" => "switch",
+        "TextInput" | "MultilineTextInput" => "textbox",
+        "Slider" => "slider",
+        "SpinButton" => "spinbutton",
+        "Link" => "link",
+        "Tab" => "tab",
+        "ProgressIndicator" => "progressbar",
+        "ComboBox" => "combobox",
+        "Image" => "img",
+        "Label" => "",
+        _ => "group",
+    }
+}
+
+/// The element of this id, made and put into the page if it is not there.
+fn element(
+    id: &str,
+    make: impl FnOnce() -> std::result::Result<Element, JsValue>,
+) -> std::result::Result<Element, JsValue> {
+    match document()?.get_element_by_id(id) {
+        Some(element) => Ok(element),
+        None => make(),
+    }
+}
+
+/// Puts a new element into the page.
+fn new_element(tag: &str, id: &str) -> std::result::Result<Element, JsValue> {
+    let document = document()?;
+    let element = document.create_element(tag)?;
+    element.set_id(id);
+    let body: HtmlElement = document.body().ok_or("the page has no body")?;
+    body.append_child(&element)?;
+    Ok(element)
+}
+
+fn window() -> std::result::Result<Window, JsValue> {
+    web_sys::window().ok_or_else(|| "this is not the page's main thread".into())
+}
+
+fn document() -> std::result::Result<Document, JsValue> {
+    window()?.document().ok_or_else(|| "the page has no document".into())
+}
+
+/// Shows panics of this thread on the page, with what to do.
+pub fn show_crashes() {
+    std::panic::set_hook(Box::new(|info| {
+        console_error_panic_hook::hook(info);
+        crash(&info.to_string());
+    }));
+}
+
+/// Shows the page's crash screen: the app cannot go on.
+pub fn crash(text: &str) {
+    let page = property(&js_sys::global(), "pairtune");
+    if let Err(e) = call(&page, "crash", &[text.into()]) {
+        log::error!("the page shows no crash screen: {e:?}");
+    }
+}
+
+/// Takes the loading screen away: the app draws from here on.
+pub fn started() {
+    let document = web_sys::window().and_then(|window| window.document());
+    if let Some(loading) = document.and_then(|document| document.get_element_by_id("loading")) {
+        loading.remove();
+    }
+}

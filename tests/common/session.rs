@@ -1,0 +1,114 @@
+//! An engine on its thread, with a store in a folder of its own: send commands, wait for events.
+
+use std::path::{Path, PathBuf};
+use std::sync::mpsc::{Receiver, channel};
+use std::time::{Duration, Instant};
+
+use pairtune::engine::protocol::{Command, Event, Ready, RunRequest, Settings, Watch};
+use pairtune::link::{Engine, Incoming, connect};
+use pairtune::platform::host::PickedFile;
+use serde_json::json;
+
+/// The engine, from a test's side.
+pub(crate) struct TestEngine {
+    engine: Box<dyn Engine>,
+    woken: Receiver<()>,
+    /// Everything it said.
+    pub(crate) said: Vec<Event>,
+    /// Where it keeps runs.
+    pub(crate) store: PathBuf,
+}
+
+/// A wait that is longer than this is a failure.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+impl TestEngine {
+    /// Starts an engine with an empty store, named after the test.
+    pub(crate) fn start(test: &str) -> Self {
+        let store = std::env::temp_dir().join(format!("pairtune-engine-{}-{test}", std::process::id()));
+        drop(std::fs::remove_dir_all(&store));
+        Self::on(&store)
+    }
+
+    /// Starts an engine on a store that may hold runs.
+    pub(crate) fn on(store: &Path) -> Self {
+        let (wake, woken) = channel();
+        let engine = connect(store.display().to_string(), None, move || _ = wake.send(()));
+        let mut started = Self { engine, woken, said: Vec::new(), store: store.to_owned() };
+        let ready = started.wait(|event| matches!(event, Event::Ready(_)));
+        let Event::Ready(ready) = ready else { unreachable!("it was waited for") };
+        let Ready { gpu, .. } = *ready;
+        gpu.expect("the tests need a GPU: apt-get install mesa-vulkan-drivers");
+        started
+    }
+
+    /// Sends a command.
+    pub(crate) fn send(&mut self, command: Command) {
+        self.engine.send(command, Vec::new());
+    }
+
+    /// Sends a command about files.
+    pub(crate) fn send_files(&mut self, command: Command, paths: &[PathBuf]) {
+        self.engine.send(command, paths.iter().map(PickedFile::at).collect());
+    }
+
+    /// The next event that is wanted; those before it are kept in `said`.
+    #[track_caller]
+    pub(crate) fn wait(&mut self, wanted: impl Fn(&Event) -> bool) -> Event {
+        let began = Instant::now();
+        loop {
+            while let Some(incoming) = self.engine.poll() {
+                match incoming {
+                    Incoming::Event(event) => {
+                        self.said.push((*event).clone());
+                        if wanted(&event) {
+                            return *event;
+                        }
+                    }
+                    Incoming::Crashed(text) => panic!("the engine crashed: {text}"),
+                }
+            }
+            assert!(began.elapsed() < PATIENCE, "nothing like it was said; the last: {:?}", self.said.iter().rev().take(3));
+            _ = self.woken.recv_timeout(Duration::from_millis(50));
+        }
+    }
+
+    /// Waits until the engine is gone, and returns its last words.
+    #[track_caller]
+    pub(crate) fn wait_for_the_crash(&mut self) -> String {
+        let began = Instant::now();
+        while began.elapsed() < PATIENCE {
+            match self.engine.poll() {
+                Some(Incoming::Crashed(text)) => return text,
+                Some(Incoming::Event(event)) => self.said.push(*event),
+                None => _ = self.woken.recv_timeout(Duration::from_millis(50)),
+            }
+        }
+        panic!("the engine did not crash");
+    }
+
+    /// Opens the demo, with these settings over its own.
+    pub(crate) fn open_demo(&mut self) {
+        self.send(Command::OpenDemo);
+        self.wait(|event| matches!(event, Event::Planned(_)));
+    }
+}
+
+/// A short run of the demo.
+pub(crate) fn demo_run(name: &str, steps: usize, watch: Watch) -> Command {
+    Command::Start(Box::new(RunRequest { name: name.to_owned(), settings: demo_settings(steps), watch }))
+}
+
+/// The demo's settings, for so many steps.
+pub(crate) fn demo_settings(steps: usize) -> Settings {
+    let mut settings: Settings =
+        serde_json::from_slice(include_bytes!("../../assets/demo/config.json")).expect("the demo has settings");
+    settings.insert("max_steps".to_owned(), json!(steps));
+    settings.insert("per_device_train_batch_size".to_owned(), json!(2));
+    settings
+}
+
+/// Watched as little as possible.
+pub(crate) fn unwatched() -> Watch {
+    Watch { eval_steps: 0, keep_best: false, prompts: vec!["Question: Why?\nAnswer:".to_owned()], save_seconds: 0.0 }
+}

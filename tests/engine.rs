@@ -1,0 +1,304 @@
+//! The engine behind its protocol: commands in, events out, on the bundled demo. What fails must leave the run safe.
+
+#[path = "common/session.rs"]
+mod session;
+
+use session::{TestEngine, demo_run, demo_settings, unwatched};
+use pairtune::engine::protocol::{
+    Command, Drill, Event, ExportKind, ExportRequest, Failure, GenerateRequest, Metrics, ModelSource, Status, Subject,
+    Watch, WhichAdapter,
+};
+use serde_json::{Value, json};
+
+/// The losses of a run's steps, from its events.
+fn losses(said: &[Event]) -> Vec<(u64, f64)> {
+    let of = |metrics: &Metrics| Some((metrics.get("step")?.as_u64()?, metrics.get("loss")?.as_f64()?));
+    said.iter().filter_map(|event| if let Event::Step { metrics, .. } = event { of(metrics) } else { None }).collect()
+}
+
+fn is_finished(event: &Event) -> bool {
+    matches!(event, Event::Finished(_) | Event::Failed { .. } | Event::Refused { .. })
+}
+
+fn is_step(step: u64) -> impl Fn(&Event) -> bool {
+    move |event| matches!(event, Event::Step { metrics, .. } if metrics.get("step").and_then(Value::as_u64) == Some(step))
+}
+
+/// Runs the demo without interruption.
+fn uninterrupted(test: &str, steps: usize) -> Vec<(u64, f64)> {
+    let mut engine = TestEngine::start(test);
+    engine.open_demo();
+    engine.send(demo_run("whole", steps, unwatched()));
+    assert!(matches!(engine.wait(is_finished), Event::Finished(_)), "the run ends well");
+    losses(&engine.said)
+}
+
+#[test]
+fn a_paused_run_goes_on_with_the_same_numbers() {
+    let whole = uninterrupted("whole", 6);
+    let mut engine = TestEngine::start("paused");
+    engine.open_demo();
+    engine.send(demo_run("paused", 6, unwatched()));
+    engine.wait(is_step(2));
+    engine.send(Command::Pause);
+    let Event::Paused { run_id, step } = engine.wait(|event| matches!(event, Event::Paused { .. })) else {
+        unreachable!("it was waited for")
+    };
+    assert!((2..6).contains(&step), "it stopped on the way, at step {step}");
+    engine.send(Command::Resume { run_id, settings: Metrics::new() });
+    engine.wait(is_finished);
+    assert_eq!(losses(&engine.said), whole, "the same losses, to the last bit");
+}
+
+#[test]
+fn a_run_survives_the_end_of_its_engine() {
+    let whole = uninterrupted("reference", 6);
+    let mut engine = TestEngine::start("survivor");
+    engine.open_demo();
+    engine.send(demo_run("survivor", 6, Watch { save_seconds: 0.001, ..unwatched() }));
+    engine.wait(is_step(3));
+    engine.wait(|event| matches!(event, Event::Saved { .. }));
+    // As if the window had been closed: another engine finds the run.
+    let store = engine.store.clone();
+    engine.send(Command::Drill(Drill::Crash));
+    let text = engine.wait_for_the_crash();
+    assert!(!text.is_empty(), "it says that it is gone");
+    let before = losses(&engine.said);
+    let mut engine = TestEngine::on(&store);
+    let runs = engine.wait(|event| matches!(event, Event::Runs { .. }));
+    let Event::Runs { runs } = runs else { unreachable!("it was waited for") };
+    assert_eq!(runs.len(), 1, "the run is listed");
+    assert_eq!(runs[0].status, Status::Running, "as one that was interrupted");
+    assert!(runs[0].step >= 1, "with the step that is safe");
+    engine.send(Command::Resume { run_id: runs[0].run_id.clone(), settings: Metrics::new() });
+    assert!(matches!(engine.wait(is_finished), Event::Finished(_)), "it goes on by itself: the demo is known");
+    let after = losses(&engine.said);
+    assert_eq!(after[0].0, runs[0].step as u64 + 1, "from the step after the checkpoint");
+    for (step, loss) in before.iter().chain(&after) {
+        assert_eq!(*loss, whole[*step as usize - 1].1, "step {step} has the loss of an uninterrupted run");
+    }
+}
+
+#[test]
+fn a_lost_device_is_replaced_and_the_run_goes_on() {
+    let whole = uninterrupted("steady", 6);
+    let mut engine = TestEngine::start("lost");
+    engine.open_demo();
+    engine.send(demo_run("lost", 6, Watch { save_seconds: 0.001, ..unwatched() }));
+    engine.wait(is_step(2));
+    engine.send(Command::Drill(Drill::DestroyDevice));
+    let recovering = engine.wait(|event| matches!(event, Event::Recovering { .. }) || is_finished(event));
+    let Event::Recovering { failure: Failure::DeviceLost { .. }, safe_step: Some(safe), .. } = recovering else {
+        panic!("the loss is named, and the run goes on by itself: {recovering:?}")
+    };
+    assert!(safe >= 1, "from a checkpoint");
+    assert!(matches!(engine.wait(is_finished), Event::Finished(_)), "the run ends well");
+    assert_eq!(losses(&engine.said).last(), whole.last(), "with the loss of an undisturbed run");
+    engine.send(Command::Drill(Drill::DestroyDevice));
+    engine.send(Command::ScoreHeldOut { strength: 1.0 });
+    engine.wait(|event| matches!(event, Event::Refused { .. }));
+    engine.send(Command::ScoreHeldOut { strength: 1.0 });
+    engine.wait(|event| matches!(event, Event::HeldOut { .. }));
+}
+
+#[test]
+fn a_step_that_is_not_finite_stops_the_run_at_the_last_good_one() {
+    let mut engine = TestEngine::start("diverged");
+    engine.open_demo();
+    engine.send(demo_run("diverged", 6, unwatched()));
+    engine.wait(is_step(2));
+    engine.send(Command::Drill(Drill::Diverge));
+    let failed = engine.wait(is_finished);
+    let Event::Failed { run_id, failure: Failure::Diverged { pairs, .. }, .. } = failed else {
+        panic!("the run stops and says why: {failed:?}")
+    };
+    assert_eq!(pairs.len(), 2, "the pairs of the step are named");
+    let settings = Metrics::from_iter([("learning_rate".to_owned(), json!(0.0005))]);
+    engine.send(Command::Resume { run_id, settings });
+    let Event::Finished(summary) = engine.wait(is_finished) else { panic!("it goes on with another learning rate") };
+    assert!(summary.record.name.ends_with("branch"), "as a run of its own");
+    assert_eq!(summary.record.settings["learning_rate"], json!(0.0005), "with its own settings");
+}
+
+#[test]
+fn too_little_memory_is_told_with_what_would_help() {
+    let mut engine = TestEngine::start("memory");
+    engine.open_demo();
+    engine.send(Command::Plan { settings: demo_settings(4), limit: Some(3 << 20) });
+    let Event::Planned(plan) = engine.wait(|event| matches!(event, Event::Planned(_))) else {
+        unreachable!("it was waited for")
+    };
+    let blocked = plan.blocked.expect("it does not fit");
+    assert!(blocked.what.contains("needs"), "it says how much: {}", blocked.what);
+    assert!(!plan.fixes.is_empty() && plan.fixes[0].saves >= plan.fixes[plan.fixes.len() - 1].saves, "best first");
+    let needs: u64 = plan.memory.iter().sum();
+    let mut settings = demo_settings(4);
+    settings.extend(plan.fixes[0].settings.clone());
+    engine.send(Command::Plan { settings, limit: Some(1 << 40) });
+    let Event::Planned(fixed) = engine.wait(|event| matches!(event, Event::Planned(_))) else {
+        unreachable!("it was waited for")
+    };
+    assert_eq!(fixed.memory.iter().sum::<u64>() + plan.fixes[0].saves, needs, "the fix saves what it says");
+    engine.send(demo_run("memory", 6, unwatched()));
+    engine.wait(is_step(1));
+    engine.send(Command::Drill(Drill::OutOfMemory));
+    let failed = engine.wait(is_finished);
+    let Event::Failed { failure: Failure::OutOfMemory { fixes, .. }, .. } = failed else {
+        panic!("it is not called a lost device: {failed:?}")
+    };
+    assert!(!fixes.is_empty(), "there are fixes to choose from");
+}
+
+#[test]
+fn full_storage_does_not_stop_a_run() {
+    let mut engine = TestEngine::start("full");
+    engine.open_demo();
+    engine.send(demo_run("full", 4, unwatched()));
+    engine.wait(is_step(1));
+    engine.send(Command::Drill(Drill::FillStorage));
+    engine.send(Command::Pause);
+    engine.wait(|event| matches!(event, Event::StorageFull { .. }));
+    let Event::Paused { run_id, .. } = engine.wait(|event| matches!(event, Event::Paused { .. })) else {
+        unreachable!("it was waited for")
+    };
+    engine.send(Command::Resume { run_id, settings: Metrics::new() });
+    assert!(matches!(engine.wait(is_finished), Event::Finished(_)), "the state was kept in memory");
+}
+
+#[test]
+fn a_run_is_watched_compared_and_exported() {
+    let mut engine = TestEngine::start("journey");
+    engine.open_demo();
+    let watch = Watch { eval_steps: 5, keep_best: true, prompts: Vec::new(), save_seconds: 0.0 };
+    let mut settings = demo_settings(10);
+    settings.insert("per_device_train_batch_size".to_owned(), json!(8));
+    let request = pairtune::engine::protocol::RunRequest { name: "journey".to_owned(), settings, watch };
+    engine.send(Command::Start(Box::new(request)));
+    let Event::Finished(summary) = engine.wait(is_finished) else { panic!("the run ends well") };
+    let (before, after) = (summary.before.expect("evaluated before"), summary.after.expect("and after"));
+    assert_eq!((before.n, summary.record.n_held_out), (96, 96), "the demo's own held-out pairs");
+    assert!(summary.improved && after.wins > before.wins, "ten steps teach something: {before:?} {after:?}");
+    assert!(summary.device_bytes > 0 && summary.planned_bytes > 0, "memory was planned and measured");
+    let evaluations = engine.said.iter().filter(|event| matches!(event, Event::Evaluated { .. })).count();
+    assert_eq!(evaluations, 3, "before, on the way, and after");
+    let samples = engine.said.iter().filter(|event| matches!(event, Event::Samples { texts, .. } if texts.len() == 3));
+    assert_eq!(samples.count(), 3, "three watched prompts each time");
+
+    // Held-out pairs at several strengths: none is the base model.
+    engine.send(Command::ScoreHeldOut { strength: 0.0 });
+    let Event::HeldOut { pairs, .. } = engine.wait(|event| matches!(event, Event::HeldOut { .. })) else {
+        unreachable!("it was waited for")
+    };
+    assert!(pairs.iter().all(|pair| pair.base == pair.tuned), "without the adapter nothing changes");
+    engine.send(Command::ScoreHeldOut { strength: 1.0 });
+    let Event::HeldOut { pairs, .. } = engine.wait(|event| matches!(event, Event::HeldOut { .. })) else {
+        unreachable!("it was waited for")
+    };
+    let won = pairs.iter().filter(|pair| pair.tuned[0] > pair.tuned[1]).count() as u64;
+    assert_eq!(won, after.wins, "the tuned model wins as many pairs as the evaluation said");
+
+    // A pair token by token adds up to its sums.
+    let pair = &pairs[0];
+    engine.send(Command::InspectPair { index: pair.index, strength: 1.0 });
+    let Event::Inspected(seen) = engine.wait(|event| matches!(event, Event::Inspected(_))) else {
+        unreachable!("it was waited for")
+    };
+    for side in 0..2 {
+        let sum: f64 = seen.sides[side].iter().map(|token| f64::from(token.tuned)).sum();
+        assert!((sum - pair.tuned[side]).abs() < 1e-3, "{sum} and {}", pair.tuned[side]);
+        assert_eq!(seen.sides[side].len(), pair.tokens[side], "every scored token");
+    }
+    let text: String = seen.sides[0].iter().map(|token| token.text.as_str()).collect();
+    assert!(text.split_whitespace().count() > 3, "the tokens are its text: {text:?}");
+
+    // Base and tuned, same seed.
+    let request = GenerateRequest {
+        id: 7,
+        prompt: "Question: When is high tide?\nAnswer:".to_owned(),
+        seed: 1,
+        temperature: 0.0,
+        max_new_tokens: 12,
+        strengths: vec![0.0, 1.0],
+    };
+    engine.send(Command::Generate(Box::new(request)));
+    engine.wait(|event| matches!(event, Event::Text { id: 7, side: 1, end: true, .. }));
+    let text = |side: usize| -> String {
+        let pieces = engine.said.iter().filter_map(|event| match event {
+            Event::Text { id: 7, side: s, piece, .. } if *s == side => Some(piece.as_str()),
+            _ => None,
+        });
+        pieces.collect()
+    };
+    assert!(!text(0).is_empty() && !text(1).is_empty(), "both write: {:?} {:?}", text(0), text(1));
+
+    // Everything can be exported, and is read again.
+    let folder = engine.store.join("out");
+    let request = ExportRequest {
+        run_id: summary.record.run_id.clone(),
+        which: WhichAdapter::Best,
+        strength: 1.0,
+        kinds: vec![ExportKind::Adapter, ExportKind::Merged, ExportKind::Metrics, ExportKind::Archive],
+        folder: folder.display().to_string(),
+        card: "Tuned in a test.".to_owned(),
+    };
+    engine.send(Command::Export(Box::new(request)));
+    let exported = engine.wait(|event| matches!(event, Event::Exported { .. } | Event::Refused { .. }));
+    let Event::Exported { files, .. } = exported else { panic!("everything is written: {exported:?}") };
+    assert_eq!(files.len(), 4, "one entry each");
+    assert!(files.iter().all(|file| file.bytes > 0 && !file.check.is_empty()), "each was checked: {files:?}");
+    let readme = std::fs::read_to_string(folder.join("journey-adapter/README.md")).expect("there is a model card");
+    assert!(readme.contains("Tuned in a test."), "with the words that were given");
+    for file in ["journey-adapter/adapter_model.safetensors", "journey-merged/model.safetensors", "journey.run"] {
+        assert!(folder.join(file).exists(), "{file} is there");
+    }
+
+    // The archive opens in another store and continues.
+    let mut other = TestEngine::start("journey-elsewhere");
+    other.send_files(Command::Import, &[folder.join("journey.run")]);
+    let imported = |event: &Event| matches!(event, Event::Runs { runs } if runs.len() == 1);
+    let Event::Runs { runs } = other.wait(imported) else { unreachable!("it was waited for") };
+    let more = Metrics::from_iter([("max_steps".to_owned(), json!(12))]);
+    other.send(Command::Resume { run_id: runs[0].run_id.clone(), settings: more });
+    let Event::Finished(summary) = other.wait(is_finished) else { panic!("it goes on elsewhere") };
+    assert_eq!(summary.record.step, 12, "from step 10 to step 12");
+}
+
+#[test]
+fn what_cannot_be_opened_is_refused_with_a_reason() {
+    let mut engine = TestEngine::start("refused");
+    let folder = engine.store.join("adapter");
+    std::fs::create_dir_all(&folder).expect("a folder");
+    std::fs::write(folder.join("adapter_config.json"), "{}").expect("a file");
+    let source = ModelSource::Picked { name: "adapter".to_owned(), path: None };
+    engine.send_files(Command::OpenModel { source }, &[folder.join("adapter_config.json")]);
+    let Event::Refused { subject: Subject::Model, problem } = engine.wait(|e| matches!(e, Event::Refused { .. })) else {
+        panic!("the model is refused")
+    };
+    assert!(problem.what.contains("adapter"), "it says what was found: {problem}");
+
+    let pairs = engine.store.join("pairs.jsonl");
+    std::fs::write(&pairs, "{\"prompt\": \"a\", \"chosen\": \"b\"}\n").expect("a file");
+    engine.send_files(Command::OpenPairs { mapping: None }, std::slice::from_ref(&pairs));
+    let refused = engine.wait(|e| matches!(e, Event::Refused { subject: Subject::Pairs, .. }));
+    let Event::Refused { problem, .. } = refused else { unreachable!("it was waited for") };
+    assert!(problem.what.contains("chosen") && problem.at.contains("line 1"), "with the line: {problem}");
+
+    // Other tools' columns are found, and can be chosen.
+    let rows = "{\"instruction\": \"Say hi\", \"input\": \"now\", \"chosen\": \"Hi!\", \"rejected\": \"No\"}\n\
+                {\"instruction\": \"Say bye\", \"input\": \"\", \"chosen\": \"Bye\", \"rejected\": \"Bye\"}\nnot a row\n";
+    std::fs::write(&pairs, rows).expect("a file");
+    engine.send_files(Command::OpenPairs { mapping: None }, std::slice::from_ref(&pairs));
+    let Event::PairsOpened(info) = engine.wait(|e| matches!(e, Event::PairsOpened(_))) else {
+        unreachable!("it was waited for")
+    };
+    assert_eq!((info.usable, info.problem_count, info.lines), (2, 1, 3), "two rows can be used");
+    assert_eq!(info.mapping.prompt, "instruction", "LLaMA-Factory's columns are known");
+    assert_eq!(info.problems[0].line, 3, "the third line is the bad one");
+    assert_eq!(info.flags, [("identical".to_owned(), 1)], "the audit finds the empty choice");
+    engine.send(Command::SwapPairs);
+    engine.send(Command::ReadPair { index: 0, max_length: 64 });
+    let Event::PairView(view) = engine.wait(|e| matches!(e, Event::PairView(_))) else {
+        unreachable!("it was waited for")
+    };
+    assert_eq!(view.texts, ["Say hi\nnow", "No", "Hi!"], "instruction and input, and the answers exchanged");
+}

@@ -1,0 +1,8 @@
+//! Modules that need neither a GPU nor files: archives, audits, presets, figures, event files, warnings.
+
+mod archive;
+mod flags;
+mod presets;
+mod stats;
+mod tensorboard;
+mod warnings;

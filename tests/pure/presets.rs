@@ -1,0 +1,57 @@
+//! Presets are settings that the trainer takes, in the order of their names; every setting has its help.
+
+use std::collections::HashSet;
+
+use pairtune::engine::presets::{FieldHelp, Preset, epochs_for, field_help, overrides};
+use pairtune::train::{KEYS, TrainConfig};
+
+#[test]
+fn every_preset_is_a_config_and_standard_is_the_default() {
+    let configs =
+        Preset::ALL.map(|preset| TrainConfig::from_map(&overrides(preset), preset.label()).expect("a config"));
+    assert_eq!(configs[1], TrainConfig::defaults());
+    for (weaker, stronger) in configs.iter().zip(&configs[1..]) {
+        assert!(weaker.beta >= stronger.beta && weaker.learning_rate < stronger.learning_rate, "{weaker:?}");
+        assert!(weaker.num_train_epochs <= stronger.num_train_epochs && weaker.r < stronger.r, "{weaker:?}");
+    }
+    for (preset, config) in Preset::ALL.iter().zip(&configs) {
+        assert_eq!(config.lora_alpha, 2.0 * config.r as f64, "the scale is the same in {preset:?}");
+        assert!(config.learning_rate <= 5e-5, "{preset:?} is not above what is known to break models");
+    }
+}
+
+#[test]
+fn changing_the_preset_leaves_nothing_behind() {
+    let keys = Preset::ALL.map(|preset| overrides(preset).keys().cloned().collect::<Vec<_>>());
+    assert_eq!(keys[0], keys[1]);
+    assert_eq!(keys[1], keys[2]);
+    let texts: HashSet<&str> = Preset::ALL.iter().flat_map(|preset| [preset.label(), preset.purpose()]).collect();
+    assert_eq!(texts.len(), 6, "each has its own words");
+}
+
+#[test]
+fn few_pairs_are_gone_through_more_often() {
+    assert_eq!(epochs_for(Preset::Standard, 10_000, 16), 1.0);
+    assert_eq!(epochs_for(Preset::Standard, 320, 16), 3.0, "20 steps a pass");
+    assert_eq!(epochs_for(Preset::Standard, 321, 16), 3.0, "21 steps a pass");
+    assert_eq!(epochs_for(Preset::Gentle, 48, 16), 3.0);
+    assert_eq!(epochs_for(Preset::Strong, 48, 16), 8.0);
+    assert_eq!(epochs_for(Preset::Strong, 1_000_000, 1), 2.0);
+    assert_eq!(epochs_for(Preset::Standard, 0, 0), 5.0, "nothing to divide by");
+}
+
+#[test]
+fn every_setting_has_its_help_in_whole_sentences() {
+    let mut labels = HashSet::new();
+    for key in KEYS {
+        let FieldHelp { label, what, range, too_low, too_high } = field_help(key).expect(key);
+        assert!(labels.insert(label), "{key} has a label of its own");
+        assert!(!label.ends_with('.') && label.chars().count() <= 32, "{key}: a short label, {label}");
+        assert!(!range.is_empty() && !range.ends_with('.'), "{key}: a range is no sentence");
+        for text in [what, too_low, too_high] {
+            assert!(text.ends_with('.') && text.starts_with(char::is_uppercase), "{key}: {text}");
+            assert!(text.len() > 20 && text.len() < 200 && !text.contains("  "), "{key}: {text}");
+        }
+    }
+    assert_eq!(field_help("batch_size"), None);
+}
