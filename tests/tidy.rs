@@ -18,7 +18,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("doctor", &["gpu", "kernels", "reference", "error", "platform"]),
     ("model", &["kernels", "files", "gpu", "platform", "error"]),
     ("train", &["model", "data", "files", "kernels", "gpu", "platform", "error"]),
-    ("engine", &["train", "model", "data", "files", "gpu", "platform", "doctor", "error"]),
+    ("engine", &["train", "model", "data", "files", "kernels", "gpu", "platform", "doctor", "error"]),
     ("link", &["engine", "platform", "error"]),
     (
         "app",
@@ -256,10 +256,11 @@ fn homes(shader: &Source, kernels: &[Source], reference: &[Source], checks: &Sou
     }
     let test = tests.words(stem).into_iter().any(|(_, at)| {
         let before = tests.code[..at].trim_end().strip_suffix("fn").map_or("", str::trim_end);
-        before.ends_with("#[test]") && tests.code[at + stem.len()..].starts_with("()")
+        let before = before.strip_suffix("async").map_or("", str::trim_end);
+        before.ends_with("everywhere! {") && tests.code[at + stem.len()..].starts_with("()")
     });
     if !test {
-        found.push(shader.finding(1, format!("{} has no `#[test] fn {stem}()`", tests.path)));
+        found.push(shader.finding(1, format!("{} has no `everywhere! {{ async fn {stem}() }}`", tests.path)));
     }
     found
 }
@@ -720,14 +721,14 @@ fn a_missing_home_is_found() {
     let kernels = of("src/kernels/a.rs", "/// `pub fn sub`\npub fn add(rec: &mut Recorder<'_>) {}");
     let reference = of("src/reference/a.rs", "pub fn add<T>(a: &[T]) {}");
     let [checks] = of("src/doctor/check.rs", "fn all() { add(gpu) }\npub async fn add(gpu: &Gpu) {}");
-    let [tests] = of("tests/kernels.rs", "#[test]\nfn add() {}");
+    let [tests] = of("tests/kernels.rs", "everywhere! {\n    async fn add() {}\n}");
     let found = homes(&shader, &kernels, &reference, &checks, &tests);
     assert_found(&found, &[]);
     let none = of("none.rs", "pub fn added() {}\nfn add() {}\n// pub fn add");
     assert_found(&homes(&shader, &none, &reference, &checks, &tests), &["src/kernels has no `pub fn add`"]);
     assert_found(&homes(&shader, &kernels, &none, &checks, &tests), &["src/reference has no `pub fn add`"]);
     assert_found(&homes(&shader, &kernels, &reference, &none[0], &tests), &["none.rs has no `pub async fn add`"]);
-    assert_found(&homes(&shader, &kernels, &reference, &checks, &none[0]), &["none.rs has no `#[test] fn add()`"]);
+    assert_found(&homes(&shader, &kernels, &reference, &checks, &none[0]), &["none.rs has no `everywhere! { async fn add() }`"]);
     let [uncalled] = of("check.rs", "pub async fn add(gpu: &Gpu) { kernels::add(rec); }");
     assert_found(&homes(&shader, &kernels, &reference, &uncalled, &tests), &["check.rs never calls `add`"]);
 }

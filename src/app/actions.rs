@@ -3,7 +3,6 @@
 use crate::engine::presets::Preset;
 use crate::engine::protocol::{Command, Settings, Watch};
 use crate::platform::Pick;
-use crate::platform::host::PickedFile;
 
 /// A page, in the order of the rail.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, PartialOrd, Ord)]
@@ -34,8 +33,6 @@ pub(super) enum Step {
 pub(super) enum Action {
     /// Send a command.
     Send(Command),
-    /// Send a command with the files that it is about.
-    SendFiles(Command, Vec<PickedFile>),
     /// Ask a person for files; what was picked is then opened as what it is.
     Pick(Pick),
     /// Offer bytes as a file to save.
@@ -56,8 +53,6 @@ pub(super) enum Action {
     GoToField(&'static str),
     /// Put text on the clipboard, and say so.
     Copy(String),
-    /// Open an address in the browser.
-    OpenUrl(String),
     /// Replace the edited settings.
     EditSettings(Settings),
     /// Replace the edited settings by a preset's.

@@ -129,13 +129,7 @@ fn next(
 }
 
 /// Goes on when the prompt of a pair has come.
-fn ask_for_read(
-    state: &State,
-    view: &mut BlindView,
-    sampling: Sampling,
-    next_id: &mut u64,
-    actions: &mut Vec<Action>,
-) {
+fn ask_for_read(state: &State, view: &mut BlindView, sampling: Sampling, next_id: &mut u64, actions: &mut Vec<Action>) {
     let read = state.pairs.view.as_ref().filter(|pair| view.reading == Some(pair.index));
     if let Some(pair) = read {
         let prompt = pair.texts[0].clone();
@@ -197,9 +191,7 @@ fn round_ui(ui: &mut Ui, state: &State, round: &Round) -> (Option<Vote>, bool) {
                 return;
             }
             ui.add_enabled_ui(done, |ui| {
-                for (label, picked) in
-                    [(words::VOTE_A, Some(0)), (words::VOTE_TIE, None), (words::VOTE_B, Some(1))]
-                {
+                for (label, picked) in [(words::VOTE_A, Some(0)), (words::VOTE_TIE, None), (words::VOTE_B, Some(1))] {
                     if ui.button(label).clicked() {
                         vote = Some(vote_for(picked, round.tuned));
                     }
@@ -284,13 +276,8 @@ mod tests {
 
     #[test]
     fn votes_become_pairs() {
-        let round = |vote| Round {
-            prompt: "Q".into(),
-            id: 0,
-            tuned: 1,
-            vote,
-            texts: ["base".to_owned(), "tuned".to_owned()],
-        };
+        let round =
+            |vote| Round { prompt: "Q".into(), id: 0, tuned: 1, vote, texts: ["base".to_owned(), "tuned".to_owned()] };
         let rounds = [round(Some(Vote::Tuned)), round(Some(Vote::Tie)), round(Some(Vote::Base)), round(None)];
         let lines = votes_as_pairs(&rounds);
         let want = "{\"prompt\":\"Q\",\"chosen\":\"tuned\",\"rejected\":\"base\"}\n\

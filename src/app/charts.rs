@@ -14,6 +14,9 @@ use crate::engine::stats;
 /// Height of a chart without its title.
 pub(super) const HEIGHT: f32 = 150.0;
 
+/// A scale is not wider than this.
+const SCALE: f32 = 560.0;
+
 /// What a value is, and so how it is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) enum Unit {
@@ -24,8 +27,6 @@ pub(super) enum Unit {
     Percent,
     /// A small number, with an exponent.
     Small,
-    /// Bytes.
-    Bytes,
     /// Seconds.
     Seconds,
 }
@@ -42,7 +43,6 @@ impl Unit {
             Self::Plain => format!("{value:.3}"),
             Self::Percent => format!("{:.0} %", value * 100.0),
             Self::Small => format!("{value:.1e}"),
-            Self::Bytes => text::bytes(value.max(0.0) as u64),
             Self::Seconds if value < 10.0 => format!("{value:.2} s"),
             Self::Seconds => format!("{value:.0} s"),
         }
@@ -57,7 +57,7 @@ impl Unit {
             Self::Small if value == 0.0 => "0".to_owned(),
             Self::Small => format!("{value:.0e}"),
             Self::Percent => format!("{:.0} %", value * 100.0),
-            Self::Bytes | Self::Seconds => self.text(value),
+            Self::Seconds => self.text(value),
         }
     }
 }
@@ -155,7 +155,7 @@ pub(super) struct Chart<'a> {
     levels: Vec<(String, f64)>,
     marks: Vec<Mark>,
     unit: Unit,
-    height: f32,
+    titled: bool,
     view: Option<[f64; 2]>,
     end: Option<f64>,
 }
@@ -171,7 +171,7 @@ impl<'a> Chart<'a> {
             levels: Vec::new(),
             marks: Vec::new(),
             unit: Unit::Plain,
-            height: HEIGHT,
+            titled: true,
             view: None,
             end: None,
         }
@@ -201,9 +201,9 @@ impl<'a> Chart<'a> {
         self
     }
 
-    /// Another height.
-    pub(super) fn height(mut self, height: f32) -> Self {
-        self.height = height;
+    /// Leaves its title out, which then stands above it.
+    pub(super) fn untitled(mut self) -> Self {
+        self.titled = false;
         self
     }
 
@@ -225,13 +225,13 @@ impl<'a> Chart<'a> {
         let pass = ui.ctx().cumulative_pass_nr();
         let cursor = ui.data(|data| data.get_temp::<(f64, u64)>(cursor_id));
         let cursor = cursor.filter(|(_, at)| pass.saturating_sub(*at) <= 1).map(|(x, _)| x);
-        self.title_ui(ui, cursor);
+        let columns = ui.available_width().max(50.0) as usize;
+        let drawn: Vec<Vec<[f64; 2]>> = self.series.iter().map(|series| series.drawn(columns)).collect();
+        self.title_ui(ui, &drawn, cursor);
         if self.series.iter().all(|series| series.points.is_empty()) {
             return self.empty_ui(ui);
         }
 
-        let columns = ui.available_width().max(50.0) as usize;
-        let drawn: Vec<Vec<[f64; 2]>> = self.series.iter().map(|series| series.drawn(columns)).collect();
         let bounds = self.bounds(&drawn);
         let plot = self.plot(ui, bounds);
         let (grid, quiet) = (ui.visuals().weak_text_color(), Hue::Quiet.color(ui));
@@ -241,11 +241,15 @@ impl<'a> Chart<'a> {
             if series.smoothing > 0.0 {
                 let raw = stats::decimate(series.points, 2 * columns);
                 let line = Line::new(format!("{} raw", series.name), PlotPoints::from(raw));
-                items.push((line.color(color.gamma_multiply(0.28)).width(1.0), None));
+                items.push((line.color(color.gamma_multiply(0.28)).width(1.0).allow_band(false), None));
             }
             let style = if series.dashed { LineStyle::dashed_dense() } else { LineStyle::Solid };
             let last = points.last().copied();
-            let line = Line::new(series.name.clone(), PlotPoints::from(points)).color(color).width(1.8).style(style);
+            let line = Line::new(series.name.clone(), PlotPoints::from(points))
+                .color(color)
+                .width(1.8)
+                .style(style)
+                .allow_band(false);
             let dot = last.map(|last| Points::new(format!("{} last", series.name), PlotPoints::from(vec![last])));
             items.push((line, dot.map(|dot| dot.color(color).radius(2.6))));
         }
@@ -255,7 +259,7 @@ impl<'a> Chart<'a> {
             .map(|(name, y)| HLine::new(name.clone(), *y).color(quiet).width(1.0).style(LineStyle::dotted_dense()))
             .collect();
         let zero = (bounds[2] < 0.0 && bounds[3] > 0.0)
-            .then(|| HLine::new("zero", 0.0).color(grid.gamma_multiply(0.6)).width(1.0));
+            .then(|| HLine::new("zero", 0.0).color(grid.gamma_multiply(0.5)).width(1.0));
         let warn = ui.visuals().warn_fg_color;
         let stops: Vec<VLine> = self
             .marks
@@ -298,39 +302,34 @@ impl<'a> Chart<'a> {
         shown.response
     }
 
-    fn title_ui(&self, ui: &mut Ui, cursor: Option<f64>) {
-        ui.horizontal_wrapped(|ui| {
-            ui.spacing_mut().item_spacing.x = 6.0;
+    fn title_ui(&self, ui: &mut Ui, drawn: &[Vec<[f64; 2]>], cursor: Option<f64>) {
+        if self.titled {
             let title = ui.label(egui::RichText::new(self.title).strong());
             if !self.help.is_empty() {
                 title.on_hover_text(self.help);
             }
-            for series in &self.series {
-                let color = series.hue.color(ui);
-                ui.add_space(4.0);
-                swatch(ui, color, series.dashed);
-                ui.label(egui::RichText::new(&series.name).small());
-                let point = cursor.map_or_else(|| series.points.last().copied(), |x| value_at(series.points, x));
-                if let Some([_, y]) = point {
-                    ui.label(egui::RichText::new(self.unit.text(y)).small().monospace().color(color));
-                }
+        }
+        tight(ui, |ui| {
+            ui.spacing_mut().item_spacing.x = 12.0;
+            for (series, points) in self.series.iter().zip(drawn) {
+                let point = cursor.map_or_else(|| points.last().copied(), |x| value_at(points, x));
+                let value = point.map_or_else(String::new, |[_, y]| self.unit.text(y));
+                legend_ui(ui, series.hue, series.dashed, &series.name, &value);
             }
             for (name, y) in &self.levels {
-                ui.add_space(4.0);
-                swatch(ui, Hue::Quiet.color(ui), true);
-                ui.label(egui::RichText::new(format!("{name} {}", self.unit.text(*y))).small().weak());
+                legend_ui(ui, Hue::Quiet, true, name, &self.unit.text(*y));
             }
             let first = self.series.iter().find(|series| !series.points.is_empty());
             if let (Some(x), Some(series)) = (cursor, first) {
                 let step = value_at(series.points, x).map_or(x, |point| point[0]);
-                ui.label(egui::RichText::new(format!("step {step:.0}")).small().weak().monospace());
+                ui.label(egui::RichText::new(format!("step {step:.0}")).small().weak());
             }
         });
     }
 
     /// Where a chart will be.
     fn empty_ui(&self, ui: &mut Ui) -> Response {
-        let size = vec2(ui.available_width(), self.height);
+        let size = vec2(ui.available_width(), HEIGHT);
         let (rect, response) = ui.allocate_exact_size(size, Sense::hover());
         let color = ui.visuals().weak_text_color();
         let font = egui::TextStyle::Small.resolve(ui.style());
@@ -390,21 +389,21 @@ impl<'a> Chart<'a> {
             .min_thickness(34.0);
         let plot = Plot::new(self.id.with(self.view.map(|view| view.map(f64::to_bits))))
             .id(self.id.with(("plot", self.view.map(|view| view.map(f64::to_bits)))))
-            .height(self.height)
+            .height(HEIGHT)
             .show_background(false)
             .show_crosshair(true)
             .show_y(false)
             .show_x(false)
             .label_formatter(|_| None)
             .cursor_color(weak.gamma_multiply(0.6))
-            .grid_color(weak.gamma_multiply(0.35))
+            .grid_color(weak.gamma_multiply(0.2))
             .grid_fade(0.0)
             .show_grid([false, true])
             .set_margin_fraction(vec2(0.0, 0.0))
             .custom_x_axes(vec![x_axis])
             .custom_y_axes(vec![y_axis])
             .x_grid_spacer(|input| ticks(&input, 6, true))
-            .y_grid_spacer(|input| ticks(&input, 4, false))
+            .y_grid_spacer(|input| ticks(&input, 5, false))
             .allow_drag(false)
             .allow_scroll(false)
             .allow_zoom(false)
@@ -459,13 +458,38 @@ fn ticks(input: &GridInput, most: usize, whole: bool) -> Vec<GridMark> {
     (first..=last.min(first + 50)).map(|i| GridMark { value: i as f64 * step, step_size: step }).collect()
 }
 
-/// A piece of a line, to name it by.
-pub(super) fn swatch(ui: &mut Ui, color: Color32, dashed: bool) {
-    let (rect, _) = ui.allocate_exact_size(vec2(14.0, ui.text_style_height(&egui::TextStyle::Small)), Sense::hover());
+/// A row that wraps and is no higher than its text.
+pub(super) fn tight<R>(ui: &mut Ui, add: impl FnOnce(&mut Ui) -> R) -> R {
+    ui.scope(|ui| {
+        ui.spacing_mut().interact_size.y = 0.0;
+        ui.spacing_mut().item_spacing.y = 3.0;
+        ui.horizontal_wrapped(add).inner
+    })
+    .inner
+}
+
+/// A piece of a line with its name and value; all of it stays on one row.
+pub(super) fn legend_ui(ui: &mut Ui, hue: Hue, dashed: bool, name: &str, value: &str) {
+    let (color, text) = (hue.color(ui), ui.visuals().text_color());
+    let small = egui::TextStyle::Small.resolve(ui.style());
+    let label = format!("{name} {value}").trim_end().to_owned();
+    let name = ui.painter().layout_no_wrap(name.to_owned(), small.clone(), text);
+    let value = ui.painter().layout_no_wrap(value.to_owned(), FontId::monospace(small.size), color);
+    let (line, gap) = (14.0, 5.0);
+    let width = line + gap + name.size().x + gap + value.size().x;
+    let size = vec2(width, name.size().y.max(value.size().y));
+    let (rect, response) = ui.allocate_exact_size(size, Sense::hover());
+    response.widget_info(|| WidgetInfo::labeled(Role::Label, true, &label));
     let y = rect.center().y;
     let ends: &[(f32, f32)] = if dashed { &[(0.0, 5.0), (9.0, 14.0)] } else { &[(0.0, 14.0)] };
     for (from, to) in ends {
         ui.painter().hline(rect.left() + from..=rect.left() + to, y, Stroke::new(2.0, color));
+    }
+    let mut left = rect.left() + line + gap;
+    for galley in [name, value] {
+        let size = galley.size();
+        ui.painter().galley(pos2(left, y - size.y / 2.0), galley, text);
+        left += size.x + gap;
     }
 }
 
@@ -510,8 +534,14 @@ pub(super) fn sparkline(ui: &mut Ui, label: &str, values: &[f64], size: egui::Ve
 }
 
 /// A share with its interval on a line from 0 to 100 %, and other shares to compare it with.
-pub(super) fn share_scale(ui: &mut Ui, label: &str, share: f64, interval: [f64; 2], others: &[(&str, f64)]) -> Response {
-    let (rect, response) = ui.allocate_exact_size(vec2(ui.available_width(), 22.0), Sense::hover());
+pub(super) fn share_scale(
+    ui: &mut Ui,
+    label: &str,
+    share: f64,
+    interval: [f64; 2],
+    others: &[(&str, f64)],
+) -> Response {
+    let (rect, response) = ui.allocate_exact_size(vec2(ui.available_width().min(SCALE), 22.0), Sense::hover());
     let track = Rect::from_center_size(rect.center(), vec2(rect.width() - 8.0, 6.0));
     let x = |value: f64| egui::lerp(track.x_range(), value.clamp(0.0, 1.0) as f32);
     let painter = ui.painter();
@@ -535,7 +565,7 @@ pub(super) fn share_scale(ui: &mut Ui, label: &str, share: f64, interval: [f64; 
 }
 
 /// How many values lie in each of equal parts of `range`, as bars.
-pub(super) fn histogram(ui: &mut Ui, label: &str, values: &[f64], range: [f64; 2], bins: usize, unit: Unit) -> Response {
+pub(super) fn histogram(ui: &mut Ui, label: &str, values: &[f64], range: [f64; 2], bins: usize) -> Response {
     let counts = bin(values, range, bins);
     let (rect, response) = ui.allocate_exact_size(vec2(ui.available_width(), 110.0), Sense::hover());
     let font = egui::TextStyle::Small.resolve(ui.style());
@@ -562,10 +592,10 @@ pub(super) fn histogram(ui: &mut Ui, label: &str, values: &[f64], range: [f64; 2
         (rect.right(), Align2::RIGHT_TOP, range[1]),
     ];
     for (x, align, value) in ends {
-        painter.text(pos2(x, foot + 3.0), align, unit.text(value), font.clone(), weak);
+        painter.text(pos2(x, foot + 3.0), align, value.to_string(), font.clone(), weak);
     }
     let list: Vec<String> = counts.iter().map(usize::to_string).collect();
-    let text = format!("{label}: {} from {} to {}", list.join(", "), unit.text(range[0]), unit.text(range[1]));
+    let text = format!("{label}: {} from {} to {}", list.join(", "), range[0], range[1]);
     response.widget_info(|| WidgetInfo::labeled(Role::Figure, true, &text));
     response
 }

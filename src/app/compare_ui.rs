@@ -6,16 +6,16 @@ use serde_json::json;
 
 use super::actions::{Action, Step};
 use super::blind_ui::{BlindView, blind_ui};
-use super::charts::{Unit, histogram};
+use super::charts::histogram;
 use super::diff::{self, Piece};
 use super::held_out_ui::{HeldOutView, held_out_ui, score_ui};
-use super::run_ui::{beta, name_of};
-use super::state::{Generation, RunPhase, RunState, State};
+use super::run_ui::{beta, name_of, row_button};
+use super::state::{Generation, RunPhase, RunState, State, TextSide};
 use super::text::{self, compare as words, run as run_words};
 use super::theme;
 use super::widgets::{
-    Tone, card, chip, columns, heading, key_value, mono, page_title, primary_button, problem_card, small, tabs,
-    text_box, titled_card, weak,
+    Tone, card, chip, columns, heading, mono, page_title, primary_button, problem_card, small, tabs, text_box,
+    titled_card, weak,
 };
 use crate::engine::protocol::{Command, GenerateRequest, HeldOutPair, RunRecord, Settings, Subject};
 use crate::engine::stats;
@@ -224,7 +224,7 @@ fn prompts_ui(ui: &mut Ui, state: &State, run: &RunState, view: &mut CompareView
             ui.horizontal_wrapped(|ui| {
                 for prompt in run.info.prompts.iter().take(4) {
                     let short: String = prompt.chars().take(36).collect();
-                    let button = ui.small_button(if short == *prompt { short } else { format!("{short}…") });
+                    let button = row_button(ui, &if short == *prompt { short } else { format!("{short}…") });
                     if button.on_hover_text(prompt).clicked() {
                         view.prompt.clone_from(prompt);
                     }
@@ -242,9 +242,8 @@ fn prompts_ui(ui: &mut Ui, state: &State, run: &RunState, view: &mut CompareView
             ui.add(DragValue::new(&mut view.max_tokens).range(1..=4096)).labelled_by(label);
         });
         ui.horizontal_wrapped(|ui| {
-            let command_enter = field.has_focus() && ui.input(|input| {
-                input.modifiers.command && input.key_pressed(egui::Key::Enter)
-            });
+            let command_enter =
+                field.has_focus() && ui.input(|input| input.modifiers.command && input.key_pressed(egui::Key::Enter));
             let ready = !view.prompt.trim().is_empty();
             let go = ui.add_enabled_ui(ready && !writing, |ui| primary_button(ui, words::WRITE_BOTH)).inner;
             if (go.clicked() || command_enter) && ready && !writing {
@@ -279,27 +278,25 @@ fn both_ui(ui: &mut Ui, text: &Generation, diff: bool) {
     let [base, tuned] = [0, 1].map(|side| text.sides.get(side).cloned().unwrap_or_default());
     let [left, right] = if diff { diff::words(&base.text, &tuned.text) } else { [Vec::new(), Vec::new()] };
     let strength = text.request.strengths.get(1).copied().unwrap_or(1.0);
-    let side = |ui: &mut Ui, title: String, text: &str, pieces: &[Piece<'_>], done: bool, ours: bool| {
+    let side = |ui: &mut Ui, title: &str, side: &TextSide, pieces: &[Piece<'_>], ours: bool| {
         card(ui, |ui| {
             ui.horizontal(|ui| {
-                heading(ui, &title);
-                if !done {
+                heading(ui, title);
+                if !side.done {
                     ui.spinner();
                 }
             });
             text_box(ui, |ui| {
-                ui.add(egui::Label::new(pieces_job(ui, text, pieces, ours)).wrap());
+                ui.add(egui::Label::new(pieces_job(ui, &side.text, pieces, ours)).wrap());
             });
-            small(ui, text::counted(text.split_whitespace().count(), "word"));
+            small(ui, text::counted(side.text.split_whitespace().count(), "word"));
         });
     };
+    let ours = words::tuned(strength);
     columns(
         ui,
         340.0,
-        &mut [
-            &mut |ui| side(ui, words::BASE.to_owned(), &base.text, &left, base.done, false),
-            &mut |ui| side(ui, words::tuned(strength), &tuned.text, &right, tuned.done, true),
-        ],
+        &mut [&mut |ui| side(ui, words::BASE, &base, &left, false), &mut |ui| side(ui, &ours, &tuned, &right, true)],
     );
 }
 
@@ -351,7 +348,7 @@ fn what_if_ui(ui: &mut Ui, state: &State, run: &RunState, view: &mut CompareView
             }
         });
         let (here, there) = (stats::what_if(own, &ratios), stats::what_if(beta, &ratios));
-        egui::Grid::new("what if").num_columns(3).striped(true).spacing([32.0, 6.0]).show(ui, |ui| {
+        egui::Grid::new("what if").num_columns(3).min_row_height(0.0).spacing([32.0, 6.0]).show(ui, |ui| {
             ui.label("");
             weak(ui, words::at_run_beta(own));
             weak(ui, words::at_beta(beta));
@@ -369,7 +366,7 @@ fn what_if_ui(ui: &mut Ui, state: &State, run: &RunState, view: &mut CompareView
             }
         });
         small(ui, words::WEIGHTS_HELP);
-        histogram(ui, words::WEIGHTS, &there.weights, [0.0, 1.0], 20, Unit::Plain);
+        histogram(ui, words::WEIGHTS, &there.weights, [0.0, 1.0], 20);
         ui.horizontal_wrapped(|ui| {
             let can = record.checkpoint.is_some() && (beta - own).abs() > 1e-9;
             let go = ui.add_enabled(can, egui::Button::new(words::BRANCH));
@@ -379,7 +376,7 @@ fn what_if_ui(ui: &mut Ui, state: &State, run: &RunState, view: &mut CompareView
                 actions.push(Action::Send(Command::Resume { run_id: record.run_id.clone(), settings }));
                 actions.push(Action::Go(Step::Run));
             }
-            key_value(ui, words::PAIRS_USED, text::count(ratios.len()));
+            small(ui, text::counted(ratios.len(), "pair"));
         });
     });
 }

@@ -6,7 +6,7 @@ use eframe::egui::{self, RichText, TextEdit, Ui};
 
 use super::actions::{Action, Step};
 use super::compare_ui::{comparable_ui, strength_ui};
-use super::run_ui::{beta, name_of, setting};
+use super::run_ui::{beta, name_of, row_button, setting};
 use super::state::{RunState, State};
 use super::text::{self, export as words, run as run_words};
 use super::widgets::{
@@ -118,7 +118,7 @@ fn which_ui(ui: &mut Ui, record: &RunRecord, view: &mut ExportView) {
 
 fn what_ui(ui: &mut Ui, state: &State, run: &RunState, view: &mut ExportView) {
     titled_card(ui, words::WHAT, |ui| {
-        egui::Grid::new("export kinds").num_columns(3).spacing([24.0, 10.0]).show(ui, |ui| {
+        egui::Grid::new("export kinds").num_columns(3).spacing([24.0, 2.0]).show(ui, |ui| {
             for kind in KINDS {
                 let mut wanted = view.kinds.contains(&kind);
                 if ui.checkbox(&mut wanted, words::kind(kind)).changed() {
@@ -175,7 +175,8 @@ fn card_ui(ui: &mut Ui, record: &RunRecord, view: &mut ExportView) {
 /// The text of the card that is proposed.
 fn model_card(record: &RunRecord) -> String {
     let mut card = format!(
-        "# {}\n\nA LoRA adapter for {}, tuned by DPO on {} with pairtune.\n\n## Training\n\n- beta {}, rank {}\n- {} steps\n",
+        "# {}\n\nA LoRA adapter for {}, tuned by DPO on {} with pairtune.\n\n\
+         ## Training\n\n- beta {}, rank {}\n- {} steps\n",
         record.name,
         record.model_name,
         record.pairs_name,
@@ -275,7 +276,7 @@ fn done_ui(ui: &mut Ui, state: &State, files: &[Exported], actions: &mut Vec<Act
                 } else {
                     (words::COPY_PATH, Action::Copy(file.path.clone()))
                 };
-                let button = ui.small_button(label);
+                let button = row_button(ui, label);
                 name_of(ui, &button, &format!("{label}: {}", words::kind(file.kind)));
                 if button.clicked() {
                     actions.push(action);
@@ -284,7 +285,7 @@ fn done_ui(ui: &mut Ui, state: &State, files: &[Exported], actions: &mut Vec<Act
             for snippet in &file.snippets {
                 text_box(ui, |ui| {
                     ui.horizontal_top(|ui| {
-                        let button = ui.small_button(words::COPY);
+                        let button = row_button(ui, words::COPY);
                         name_of(ui, &button, &words::copy_of(snippet));
                         if button.clicked() {
                             actions.push(Action::Copy(snippet.clone()));

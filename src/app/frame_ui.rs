@@ -56,7 +56,7 @@ const NARROW: f32 = 760.0;
 /// The pages, with a mark for how each stands.
 pub(super) fn rail_ui(ui: &mut Ui, state: &State, current: Step, actions: &mut Vec<Action>) {
     let palette = theme::palette(ui);
-    let width = if ui.available_width() < NARROW { 116.0 } else { 168.0 };
+    let width = if ui.available_width() < NARROW { 126.0 } else { 168.0 };
     let frame = Frame::new().fill(palette.card).inner_margin(Margin::symmetric(10, 16));
     Panel::left("rail").resizable(false).exact_size(width).frame(frame).show(ui, |ui| {
         ui.horizontal(|ui| {
@@ -84,9 +84,8 @@ pub(super) fn rail_ui(ui: &mut Ui, state: &State, current: Step, actions: &mut V
 /// Two answers of which one is ahead.
 fn logo(ui: &Ui, rect: Rect) {
     let palette = theme::palette(ui);
-    let bar = |top: f32, width: f32| {
-        Rect::from_min_size(rect.left_top() + egui::vec2(0.0, top), egui::vec2(width, 6.0))
-    };
+    let bar =
+        |top: f32, width: f32| Rect::from_min_size(rect.left_top() + egui::vec2(0.0, top), egui::vec2(width, 6.0));
     ui.painter().rect_filled(bar(4.0, 20.0), CornerRadius::same(3), palette.accent);
     ui.painter().rect_filled(bar(13.0, 12.0), CornerRadius::same(3), palette.rejected);
 }
@@ -110,7 +109,13 @@ fn mark(state: &State, step: Step) -> Option<(Icon, Tone, &'static str)> {
             if info.problem_count > 0 && !state.pairs.accepted { look } else { done }
         }
         Step::Plan if state.plan.problem.is_some() => look,
-        Step::Plan => if state.plan.info.as_ref()?.blocked.is_some() { look } else { done },
+        Step::Plan => {
+            if state.plan.info.as_ref()?.blocked.is_some() {
+                look
+            } else {
+                done
+            }
+        }
         Step::Run => match state.run.as_ref().map(|run| (&run.phase, run.is_active())) {
             None if state.run_problem.is_some() => look,
             None | Some((RunPhase::Opened, _)) => None,
@@ -161,10 +166,8 @@ fn rail_entry(ui: &mut Ui, state: &State, step: Step, current: Step, actions: &m
 /// The line at the bottom: GPU, network, storage, theme, log.
 pub(super) fn status_ui(ui: &mut Ui, state: &State, log_open: &mut bool, actions: &mut Vec<Action>) {
     let palette = theme::palette(ui);
-    let frame = Frame::new()
-        .fill(palette.card)
-        .stroke(Stroke::new(1.0, palette.border))
-        .inner_margin(Margin::symmetric(14, 3));
+    let frame =
+        Frame::new().fill(palette.card).stroke(Stroke::new(1.0, palette.border)).inner_margin(Margin::symmetric(14, 3));
     Panel::bottom("status").resizable(false).show_separator_line(false).frame(frame).show(ui, |ui| {
         ui.style_mut().override_text_style = Some(egui::TextStyle::Small);
         ui.spacing_mut().interact_size.y = 22.0;
@@ -173,14 +176,15 @@ pub(super) fn status_ui(ui: &mut Ui, state: &State, log_open: &mut bool, actions
             let (tone, gpu) = text::gpu_line(state);
             widgets::icon(ui, Icon::Dot, tone);
             ui.label(gpu);
-            ui.separator();
-            let ledger = host::network_ledger();
-            let page: u64 = ledger.iter().map(|entry| entry.bytes).sum();
-            if widgets::link_button(ui, &text::network_line(page + state.bytes_fetched())).clicked() {
-                actions.push(Action::Go(Step::Help));
+            if ui.available_width() > NARROW * 0.7 {
+                ui.separator();
+                let page = text::other_bytes(&host::network_ledger());
+                if widgets::link_button(ui, &text::network_line(page + state.bytes_fetched())).clicked() {
+                    actions.push(Action::Go(Step::Help));
+                }
+                ui.separator();
+                ui.label(text::storage_line(&state.storage));
             }
-            ui.separator();
-            ui.label(text::storage_line(&state.storage));
             if state.hidden && state.active_run().is_some() {
                 ui.separator();
                 widgets::chip(ui, Tone::Warn, text::IN_BACKGROUND);

@@ -5,9 +5,9 @@ use eframe::egui::{self, Align, Layout, RichText, Ui};
 use egui_extras::{Column, TableBuilder};
 
 use super::actions::Action;
-use super::charts::{self, Hue, share_scale};
+use super::charts::{self, Hue, share_scale, tight};
 use super::compare_ui::strength_ui;
-use super::run_ui::{beta, name_of};
+use super::run_ui::{beta, name_of, row_button};
 use super::state::{RunState, State};
 use super::text::{self, compare as words, run as run_words};
 use super::theme;
@@ -129,12 +129,12 @@ fn counts_ui(ui: &mut Ui, pairs: &[HeldOutPair]) {
     let share = |wins: u64| wins as f64 / n.max(1) as f64;
     let interval = stats::wilson_interval(tuned, n);
     let others = [(run_words::LONGER, longer), (words::BASE_SHORT, share(base))];
-    ui.label(RichText::new(words::won(tuned, n, interval)).strong());
+    ui.label(RichText::new(text::capitalized(&words::won(tuned, n, interval))).strong());
     share_scale(ui, words::HELD_OUT, share(tuned), interval, &others);
-    ui.horizontal_wrapped(|ui| {
+    tight(ui, |ui| {
         ui.spacing_mut().item_spacing.x = 16.0;
-        small(ui, words::base_wins(base, n));
-        small(ui, words::longer_wins(longer));
+        charts::legend_ui(ui, Hue::Quiet, false, &words::base_wins(base, n), "");
+        charts::legend_ui(ui, Hue::Second, false, &words::longer_wins(longer), "");
         small(ui, words::gained(gained, n)).on_hover_text(words::GAINED_HELP);
     });
     if (share(tuned) - longer).abs() < 0.05 && share(tuned) > share(base) {
@@ -170,7 +170,7 @@ fn doses_ui(ui: &mut Ui, state: &State, actions: &mut Vec<Action>) {
                     }
                     None => {
                         let idle = state.held_out_pending.is_none();
-                        let button = ui.add_enabled(idle, egui::Button::new(words::SCORE).small());
+                        let button = ui.add_enabled_ui(idle, |ui| row_button(ui, words::SCORE)).inner;
                         name_of(ui, &button, &words::at_dose(dose));
                         if button.clicked() {
                             actions.push(Action::Send(Command::ScoreHeldOut { strength }));
@@ -224,64 +224,79 @@ fn table_ui(
             weak(ui, words::NO_FLIPPED);
             return;
         }
-        let beta = beta(&run.info.record);
-        let wide = (ui.available_width() - 470.0).max(120.0);
-        TableBuilder::new(ui)
-            .id_salt("held-out pairs")
-            .striped(true)
-            .cell_layout(Layout::left_to_right(Align::Center))
-            .max_scroll_height(TABLE_HEIGHT)
-            .auto_shrink([false, true])
-            .column(Column::exact(52.0))
-            .column(Column::exact(wide).clip(true))
-            .columns(Column::exact(90.0), 3)
-            .column(Column::exact(90.0))
-            .header(24.0, |mut header| {
-                let titles = [words::LINE, words::PROMPT_COLUMN, words::BASE_SHORT, words::TUNED_SHORT, words::REWARD, ""];
-                for title in titles {
-                    header.col(|ui| {
-                        small(ui, title);
+        // Narrow windows scroll sideways.
+        egui::ScrollArea::horizontal().id_salt("held out").show(ui, |ui| {
+            rows_ui(ui, state, beta(&run.info.record), &rows, strength, view, actions);
+        });
+    });
+}
+
+/// The rows of the table.
+fn rows_ui(
+    ui: &mut Ui,
+    state: &State,
+    beta: f64,
+    rows: &[&HeldOutPair],
+    strength: f32,
+    view: &mut HeldOutView,
+    actions: &mut Vec<Action>,
+) {
+    let wide = (ui.available_width() - 470.0).max(120.0);
+    TableBuilder::new(ui)
+        .id_salt("held-out pairs")
+        .striped(true)
+        .cell_layout(Layout::left_to_right(Align::Center))
+        .max_scroll_height(TABLE_HEIGHT)
+        .auto_shrink([false, true])
+        .column(Column::exact(52.0))
+        .column(Column::exact(wide).clip(true))
+        .columns(Column::exact(90.0), 3)
+        .column(Column::exact(90.0))
+        .header(24.0, |mut header| {
+            let titles = [words::LINE, words::PROMPT_COLUMN, words::BASE_SHORT, words::TUNED_SHORT, words::REWARD, ""];
+            for title in titles {
+                header.col(|ui| {
+                    small(ui, title);
+                });
+            }
+        })
+        .body(|body| {
+            body.rows(32.0, rows.len(), |mut row| {
+                let pair = rows[row.index()];
+                let standing = Standing::of(pair);
+                let known = state.pairs.rows.get(pair.index);
+                row.set_selected(view.inspected == Some(pair.index));
+                row.col(|ui| {
+                    mono(ui, known.map_or(pair.index + 1, |row| row.line).to_string());
+                });
+                row.col(|ui| {
+                    let prompt = known.map_or("", |row| row.prompt.as_str());
+                    let label = ui.add(egui::Label::new(prompt).truncate());
+                    if let Some(row) = known {
+                        label.on_hover_text(words::hover(row));
+                    }
+                });
+                for value in [standing.base, standing.tuned] {
+                    row.col(|ui| {
+                        let tone = if value > 0.0 { Tone::Good } else { Tone::Bad };
+                        icon(ui, if value > 0.0 { Icon::Check } else { Icon::Cross }, tone);
+                        mono(ui, format!("{value:+.1}"));
                     });
                 }
-            })
-            .body(|body| {
-                body.rows(32.0, rows.len(), |mut row| {
-                    let pair = rows[row.index()];
-                    let standing = Standing::of(pair);
-                    let known = state.pairs.rows.get(pair.index);
-                    row.set_selected(view.inspected == Some(pair.index));
-                    row.col(|ui| {
-                        mono(ui, known.map_or(pair.index + 1, |row| row.line).to_string());
-                    });
-                    row.col(|ui| {
-                        let prompt = known.map_or("", |row| row.prompt.as_str());
-                        let label = ui.add(egui::Label::new(prompt).truncate());
-                        if let Some(row) = known {
-                            label.on_hover_text(words::hover(row));
-                        }
-                    });
-                    for value in [standing.base, standing.tuned] {
-                        row.col(|ui| {
-                            let tone = if value > 0.0 { Tone::Good } else { Tone::Bad };
-                            icon(ui, if value > 0.0 { Icon::Check } else { Icon::Cross }, tone);
-                            mono(ui, format!("{value:+.1}"));
-                        });
+                row.col(|ui| {
+                    mono(ui, format!("{:+.2}", beta * standing.gain()));
+                });
+                row.col(|ui| {
+                    let button = row_button(ui, words::INSPECT);
+                    name_of(ui, &button, &words::inspect(pair.index));
+                    if button.clicked() {
+                        view.inspected = Some(pair.index);
+                        let command = Command::InspectPair { index: pair.index, strength };
+                        actions.push(Action::Send(command));
                     }
-                    row.col(|ui| {
-                        mono(ui, format!("{:+.2}", beta * standing.gain()));
-                    });
-                    row.col(|ui| {
-                        let button = ui.small_button(words::INSPECT);
-                        name_of(ui, &button, &words::inspect(pair.index));
-                        if button.clicked() {
-                            view.inspected = Some(pair.index);
-                            let command = Command::InspectPair { index: pair.index, strength };
-                            actions.push(Action::Send(command));
-                        }
-                    });
                 });
             });
-    });
+        });
 }
 
 fn inspection_ui(ui: &mut Ui, state: &State, run: &RunState, view: &HeldOutView) {
@@ -303,14 +318,15 @@ fn inspection_ui(ui: &mut Ui, state: &State, run: &RunState, view: &HeldOutView)
         let mut sums = [0.0; 2];
         for (i, (side, (hue, name))) in inspection.sides.iter().zip(names).enumerate() {
             sums[i] = side.iter().map(|token| f64::from(change(token))).sum();
-            ui.horizontal(|ui| {
+            ui.add_space(6.0);
+            tight(ui, |ui| {
                 ui.label(RichText::new(name).strong().color(hue.color(ui)));
                 mono(ui, words::nats(sums[i]));
                 small(ui, text::counted(side.len(), "token"));
             });
             tokens_ui(ui, side, most);
         }
-        ui.add_space(4.0);
+        ui.add_space(8.0);
         ui.label(RichText::new(words::margin(inspection.margin, beta(&run.info.record), sums)).strong());
         origins_ui(ui, inspection);
     });
@@ -328,8 +344,8 @@ fn visible(text: &str) -> String {
 }
 
 fn tokens_ui(ui: &mut Ui, tokens: &[TokenChange], most: f32) {
-    ui.horizontal_wrapped(|ui| {
-        ui.spacing_mut().item_spacing = egui::vec2(2.0, 4.0);
+    tight(ui, |ui| {
+        ui.spacing_mut().item_spacing = egui::vec2(2.0, 5.0);
         for token in tokens {
             let change = change(token);
             let text = RichText::new(visible(&token.text)).background_color(charts::diverging(ui, change / most));
@@ -340,7 +356,7 @@ fn tokens_ui(ui: &mut Ui, tokens: &[TokenChange], most: f32) {
 
 /// What the colours mean.
 fn legend_ui(ui: &mut Ui, most: f32) {
-    ui.horizontal(|ui| {
+    tight(ui, |ui| {
         small(ui, words::LESS_LIKELY);
         mono(ui, format!("{:+.1}", -most));
         let (rect, response) = ui.allocate_exact_size(egui::vec2(140.0, 12.0), egui::Sense::hover());
@@ -354,7 +370,8 @@ fn legend_ui(ui: &mut Ui, most: f32) {
             let value = (i as f32 + 0.5) / parts as f32 * 2.0 - 1.0;
             ui.painter().rect_filled(piece, 0.0, charts::diverging(ui, value));
         }
-        super::widgets::outline(ui, rect, theme::palette(ui).border);
+        let border = egui::Stroke::new(1.0, theme::palette(ui).border);
+        ui.painter().rect_stroke(rect, 0.0, border, egui::StrokeKind::Outside);
         response.widget_info(|| egui::WidgetInfo::labeled(egui::Role::Image, true, words::SCALE));
         mono(ui, format!("{most:+.1}"));
         small(ui, words::MORE_LIKELY);
@@ -368,7 +385,8 @@ fn origins_ui(ui: &mut Ui, inspection: &Inspection) {
     parts.extend(rejected.iter().map(|t| (-change(t), t.text.as_str(), false)));
     parts.sort_by(|a, b| b.0.abs().total_cmp(&a.0.abs()));
     small(ui, words::ORIGINS);
-    ui.horizontal_wrapped(|ui| {
+    tight(ui, |ui| {
+        ui.spacing_mut().item_spacing.x = 16.0;
         for (value, token, is_chosen) in parts.into_iter().take(ORIGINS) {
             let (hue, side) =
                 if is_chosen { (Hue::First, run_words::CHOSEN) } else { (Hue::Second, run_words::REJECTED) };

@@ -34,6 +34,7 @@ pub(super) fn help_ui(
         }
     });
     widgets::titled_card(ui, text::KEYS_TITLE, |ui| {
+        ui.spacing_mut().interact_size.y = 20.0;
         egui::Grid::new("keys").num_columns(2).spacing([24.0, 6.0]).show(ui, |ui| {
             for (key, what) in text::KEYS {
                 widgets::mono(ui, key);
@@ -48,11 +49,6 @@ pub(super) fn help_ui(
     widgets::titled_card(ui, text::ABOUT_TITLE, |ui| {
         ui.label(text::ABOUT);
         widgets::small(ui, text::LICENCES);
-        ui.horizontal_wrapped(|ui| {
-            if widgets::link_button(ui, text::SOURCE_CODE).clicked() {
-                actions.push(Action::OpenUrl(text::SOURCE_URL.to_owned()));
-            }
-        });
     });
 }
 

@@ -1,6 +1,7 @@
 //! Check the pairs: a table of them, one in full and as the model sees it, lengths, and rows that cannot be used.
 
-use eframe::egui::{self, Color32, CornerRadius, Frame, Margin, RichText, Stroke, Ui};
+use eframe::egui::text::{LayoutJob, TextFormat};
+use eframe::egui::{self, Color32, RichText, Stroke, Ui};
 use egui_extras::{Column, TableBuilder};
 use egui_plot::{Bar, BarChart, Plot, VLine};
 
@@ -374,29 +375,37 @@ fn sequence_ui(ui: &mut Ui, name: &str, sequence: &SeenSequence) {
         widgets::weak(ui, name);
         widgets::small(ui, text::sequence(sequence.tokens.len(), sequence.prompt_len, sequence.cut));
     });
+    let kept = sequence.tokens.len() - sequence.cut.min(sequence.tokens.len());
+    let font = egui::TextStyle::Monospace.resolve(ui.style());
+    let mut job = LayoutJob::default();
+    for (i, token) in sequence.tokens.iter().enumerate().take(SHOWN_TOKENS) {
+        let scored = i >= sequence.prompt_len && i < kept;
+        let color = match (i >= kept, scored) {
+            (true, _) => palette.bad,
+            (false, true) => palette.text,
+            (false, false) => palette.weak,
+        };
+        let background = match (scored, i % 2) {
+            (false, _) => Color32::TRANSPARENT,
+            (true, 0) => palette.accent_soft,
+            (true, _) => palette.warn_soft,
+        };
+        let strikethrough = if i >= kept { Stroke::new(1.0, palette.bad) } else { Stroke::NONE };
+        let format = TextFormat {
+            font_id: font.clone(),
+            color,
+            background,
+            strikethrough,
+            line_height: Some(20.0),
+            ..TextFormat::default()
+        };
+        job.append(&text::token(token), 0.0, format.clone());
+        if token.contains('\n') {
+            job.append("\n", 0.0, format);
+        }
+    }
     widgets::text_box(ui, |ui| {
-        ui.horizontal_wrapped(|ui| {
-            ui.spacing_mut().item_spacing = egui::vec2(1.0, 3.0);
-            let kept = sequence.tokens.len() - sequence.cut.min(sequence.tokens.len());
-            for (i, token) in sequence.tokens.iter().enumerate().take(SHOWN_TOKENS) {
-                let scored = i >= sequence.prompt_len && i < kept;
-                let fill = match (scored, i % 2) {
-                    (false, _) => Color32::TRANSPARENT,
-                    (true, 0) => palette.accent_soft,
-                    (true, _) => palette.warn_soft,
-                };
-                let color = if scored { palette.text } else { palette.weak };
-                let mut text = RichText::new(text::token(token)).monospace().color(color);
-                if i >= kept {
-                    text = text.strikethrough().color(palette.bad);
-                }
-                let frame = Frame::new().fill(fill).corner_radius(CornerRadius::same(3));
-                frame.inner_margin(Margin::symmetric(1, 0)).show(ui, |ui| ui.add(egui::Label::new(text)));
-                if token.contains('\n') {
-                    ui.end_row();
-                }
-            }
-        });
+        ui.add(egui::Label::new(job).wrap());
         if sequence.tokens.len() > SHOWN_TOKENS {
             widgets::small(ui, text::more_tokens(sequence.tokens.len() - SHOWN_TOKENS));
         }
@@ -434,6 +443,8 @@ fn lengths_ui(ui: &mut Ui, state: &State, actions: &mut Vec<Action>) {
         .allow_scroll(false)
         .allow_drag(false)
         .allow_zoom(false)
+        .show_grid([false, true])
+        .set_margin_fraction(egui::vec2(0.01, 0.06))
         .include_y(0.0)
         .include_x(0.0)
         .x_axis_label(text::TOKENS)

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use eframe::egui::{self, Align, Color32, CornerRadius, Layout, Rect, RichText, Sense, Stroke, Ui};
+use eframe::egui::{self, Align, Color32, CornerRadius, Rect, RichText, Sense, Stroke, Ui};
 use serde_json::Value;
 
 use super::actions::{Action, Step};
@@ -12,6 +12,7 @@ use super::state::{Blocked, State, Trial};
 use super::text;
 use super::theme::{self, GRID};
 use super::widgets::{self, Icon, Tone};
+use crate::platform::host;
 use crate::engine::presets::{Preset, field_help};
 use crate::engine::protocol::{Command, Fix, PlanInfo, Settings, Subject};
 use crate::platform::Pick;
@@ -41,9 +42,8 @@ impl PlanView {
 
 /// Draws the page.
 pub(super) fn plan_ui(ui: &mut Ui, state: &State, view: &mut PlanView, actions: &mut Vec<Action>) {
-    ui.horizontal_wrapped(|ui| {
-        ui.vertical(|ui| widgets::page_title(ui, text::PLAN_TITLE, text::PLAN_SUBTITLE));
-    });
+    widgets::page_title(ui, text::PLAN_TITLE, text::PLAN_SUBTITLE);
+    start_ui(ui, state, actions);
     if let Some(problem) = &state.plan.problem {
         widgets::problem_card(ui, Tone::Bad, text::PLAN_REFUSED, problem, |ui| {
             if ui.button(text::DISMISS).clicked() {
@@ -61,7 +61,6 @@ pub(super) fn plan_ui(ui: &mut Ui, state: &State, view: &mut PlanView, actions: 
     settings_ui(ui, state, view, actions);
     take_ui(ui, state, view, actions);
     watch_ui(ui, state, view, actions);
-    start_ui(ui, state, actions);
 }
 
 fn settings_ui(ui: &mut Ui, state: &State, view: &mut PlanView, actions: &mut Vec<Action>) {
@@ -81,7 +80,7 @@ fn settings_ui(ui: &mut Ui, state: &State, view: &mut PlanView, actions: &mut Ve
         });
         ui.add_space(GRID);
         let mut edited = None;
-        let first = fields::ALL.iter().filter(|(key, _)| fields::FIRST.contains(key));
+        let first = fields::FIRST.iter().filter_map(|key| fields::ALL.iter().find(|(other, _)| other == key));
         grid_ui(ui, state, view, first, &mut edited);
         ui.add_space(GRID);
         let more = egui::CollapsingHeader::new(text::MORE).id_salt("more").open(view.show.map(|_| view.more));
@@ -106,11 +105,11 @@ fn grid_ui<'a>(
     edited: &mut Option<Settings>,
 ) {
     let all: Vec<_> = all.collect();
-    let n = ((ui.available_width() / 250.0).floor() as usize).clamp(1, 4).min(all.len());
+    let n = ((ui.available_width() / 215.0).floor() as usize).clamp(1, 3).min(all.len());
     for row in all.chunks(n) {
         ui.columns(n, |columns| {
             for (ui, (key, kind)) in columns.iter_mut().zip(row) {
-                field_ui(ui, state, view, key, *kind, edited);
+                ui.vertical(|ui| field_ui(ui, state, view, key, *kind, edited));
             }
         });
     }
@@ -127,6 +126,8 @@ fn field_ui(
 ) {
     let help = field_help(key);
     let name = help.map_or(key, |help| help.label);
+    let row = ui.spacing().interact_size.y;
+    ui.spacing_mut().interact_size.y = 18.0;
     let label = ui.horizontal(|ui| {
         let label = widgets::small(ui, name);
         widgets::info(ui, name, |ui| {
@@ -141,6 +142,7 @@ fn field_ui(
         });
         label
     });
+    ui.spacing_mut().interact_size.y = row;
     let value = state.plan.value(key);
     let (response, new) = value_ui(ui, view, key, kind, value, label.inner.id);
     if let Some(value) = new {
@@ -171,7 +173,7 @@ fn value_ui(
     let mut new = None;
     let response = match kind {
         Kind::Choice(choices) => {
-            let combo = egui::ComboBox::from_id_salt(key).width(150.0).selected_text(now.clone()).show_ui(ui, |ui| {
+            let combo = egui::ComboBox::from_id_salt(key).width(184.0).selected_text(now.clone()).show_ui(ui, |ui| {
                 for choice in choices {
                     if ui.selectable_label(now == *choice, *choice).clicked() {
                         new = Some(Value::from(*choice));
@@ -190,16 +192,15 @@ fn value_ui(
         }
         _ => {
             let mut typed = view.typed.get(key).cloned().unwrap_or_else(|| now.clone());
-            let width = ui.available_width().min(190.0);
+            let width = ui.available_width().min(200.0);
             let edit = egui::TextEdit::singleline(&mut typed).desired_width(width).font(egui::TextStyle::Monospace);
             let response = ui.add(edit).labelled_by(label);
             if response.changed() {
-                match fields::parsed(kind, &typed) {
-                    Ok(value) => new = Some(value),
-                    Err(_) => {}
-                }
+                new = fields::parsed(kind, &typed).ok();
                 view.typed.insert(key, typed);
-            } else if !response.has_focus() && view.typed.get(key).is_some_and(|typed| fields::parsed(kind, typed).is_ok()) {
+            } else if !response.has_focus()
+                && view.typed.get(key).is_some_and(|typed| fields::parsed(kind, typed).is_ok())
+            {
                 view.typed.remove(key);
             }
             response
@@ -230,7 +231,7 @@ fn share_ui(ui: &mut Ui, state: &State, actions: &mut Vec<Action>) {
     ui.horizontal_wrapped(|ui| {
         widgets::weak(ui, text::SETTINGS_AS);
         if ui.button(text::AS_LINK).clicked() {
-            actions.push(Action::Copy(text::settings_link(&state.plan.settings)));
+            actions.push(Action::Copy(text::settings_link(&host::address(), &state.plan.settings)));
         }
         if ui.button(text::AS_COMMAND).clicked() {
             actions.push(Action::Copy(text::command_line(state)));
@@ -330,7 +331,8 @@ fn limit_ui(ui: &mut Ui, state: &State, view: &mut PlanView, actions: &mut Vec<A
     };
     let label = widgets::small(ui, text::LIMIT_GB);
     let response = ui.add(egui::TextEdit::singleline(&mut typed).desired_width(60.0)).labelled_by(label.id);
-    let set = ui.button(text::SET_LIMIT).clicked() || (response.lost_focus() && ui.input(|i| i.key_pressed(egui::Key::Enter)));
+    let set = ui.button(text::SET_LIMIT).clicked()
+        || (response.lost_focus() && ui.input(|i| i.key_pressed(egui::Key::Enter)));
     let clear = ui.button(text::CLEAR_LIMIT).clicked();
     if set && let Ok(gigabytes) = typed.trim().replace(',', ".").parse::<f64>() {
         actions.push(Action::EditLimit((gigabytes > 0.0).then_some((gigabytes * 1e9) as u64)));
@@ -342,14 +344,7 @@ fn limit_ui(ui: &mut Ui, state: &State, view: &mut PlanView, actions: &mut Vec<A
 }
 
 /// What would make it fit, best first.
-fn fixes_ui(
-    ui: &mut Ui,
-    state: &State,
-    fixes: &[Fix],
-    fits: bool,
-    view: &mut PlanView,
-    actions: &mut Vec<Action>,
-) {
+fn fixes_ui(ui: &mut Ui, state: &State, fixes: &[Fix], fits: bool, view: &mut PlanView, actions: &mut Vec<Action>) {
     if !fits {
         ui.label(if fixes.is_empty() { text::NO_FIXES } else { text::FIXES });
     }
@@ -373,7 +368,6 @@ fn time_ui(ui: &mut Ui, state: &State, plan: &PlanInfo, actions: &mut Vec<Action
         ui.label(text::time(state.plan.run_seconds(), plan.step_seconds));
         match &state.plan.trial {
             Trial::Running => {
-                ui.spinner();
                 widgets::weak(ui, text::TRYING);
                 if ui.button(text::CANCEL).clicked() {
                     actions.push(Action::Send(Command::Cancel));
@@ -430,7 +424,7 @@ fn watch_ui(ui: &mut Ui, state: &State, view: &mut PlanView, actions: &mut Vec<A
 /// The button that begins the run, or says why not and leads there.
 fn start_ui(ui: &mut Ui, state: &State, actions: &mut Vec<Action>) {
     let blocked = state.start_blocked();
-    ui.with_layout(Layout::left_to_right(Align::Center).with_main_wrap(true), |ui| {
+    ui.horizontal_wrapped(|ui| {
         let palette = theme::palette(ui);
         let (label, fill, color) = match &blocked {
             None => (text::START.to_owned(), palette.accent, palette.on_accent),
@@ -450,6 +444,7 @@ fn start_ui(ui: &mut Ui, state: &State, actions: &mut Vec<Action>) {
             widgets::weak(ui, &problem.fix);
         }
     });
+    ui.add_space(GRID);
 }
 
 /// What the button does.
@@ -468,6 +463,7 @@ fn leads_to(blocked: Option<&Blocked>) -> Action {
 /// The setting that a problem is about, by its place or its words.
 fn field_of(at: &str, what: &str) -> &'static str {
     let names = |text: &str, key: &str| text.split(|c: char| !c.is_alphanumeric() && c != '_').any(|word| word == key);
-    let found = fields::ALL.iter().map(|(key, _)| *key).find(|key| names(at, key) || (key.len() > 1 && names(what, key)));
+    let found =
+        fields::ALL.iter().map(|(key, _)| *key).find(|key| names(at, key) || (key.len() > 1 && names(what, key)));
     found.unwrap_or("max_length")
 }

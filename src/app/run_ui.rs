@@ -1,26 +1,27 @@
 //! The run page: how it stands and what can be done about it, the figures that decide, what the model says.
 
-use eframe::egui::{self, Align, DragValue, Id, Layout, Modal, RichText, Slider, Ui};
+use eframe::egui::{self, DragValue, Id, Modal, RichText, Sides, Slider, Ui};
 use serde_json::{Value, json};
 
 use super::actions::{Action, Step};
-use super::charts::{Chart, Hue, Mark, Series, Unit, share_scale};
+use super::charts::{Chart, Hue, Mark, Series, Unit, legend_ui, share_scale, sparkline, tight};
 use super::state::{Connection, RunPhase, RunState, State, accuracy_of, metric};
 use super::text::{self, run as words};
 use super::theme::{self, GRID};
 use super::widgets::{
     Icon, Tone, card, chip, columns, danger_button, heading, icon, icon_button, key_value, link_button, mono,
-    page_title, primary_button, problem_card, problem_text, progress_bar, progress_ui, small, text_box, titled_card,
-    tone_card, weak,
+    page_title, primary_button, problem_card, problem_text, progress_bar, small, text_box, titled_card, tone_card,
+    weak,
 };
 use crate::engine::protocol::{Command, Failure, Fix, Phase, Problem, RunRecord, Settings, Status, Summary};
 use crate::engine::stats;
-use crate::engine::warnings::FEW_HELD_OUT;
-use crate::engine::warnings::{Action as Offer, Warning};
+use crate::engine::warnings::{Action as Offer, FEW_HELD_OUT, Warning};
 use crate::platform::host;
 
 /// Weight of the moving average of training curves.
 const SMOOTHING: f64 = 0.6;
+/// Height of the three figures.
+const FIGURE_HEIGHT: f32 = 200.0;
 /// Warnings that are shown at a time.
 const WARNINGS: usize = 3;
 /// Steps that are shown before a break.
@@ -93,8 +94,8 @@ pub(super) fn run_ui(ui: &mut Ui, state: &State, view: &mut RunView, actions: &m
     let Some(run) = &state.run else { return empty_ui(ui, state, actions) };
     act_when_paused(run, view, actions);
     header_ui(ui, state, run, view, actions);
-    if let (Connection::Crashed(why), true) = (&state.connection, run.is_active()) {
-        crashed_ui(ui, run, why);
+    if matches!(state.connection, Connection::Crashed(_)) && run.is_active() {
+        crashed_ui(ui, run);
     }
     problems_ui(ui, state, run, actions);
     match &run.phase {
@@ -194,29 +195,49 @@ fn empty_ui(ui: &mut Ui, state: &State, actions: &mut Vec<Action>) {
     }
 }
 
+/// A button in a row of text or of a table.
+pub(super) fn row_button(ui: &mut Ui, text: &str) -> egui::Response {
+    ui.scope(|ui| {
+        ui.spacing_mut().button_padding = egui::vec2(8.0, 2.0);
+        ui.spacing_mut().interact_size.y = 24.0;
+        ui.add(egui::Button::new(RichText::new(text).small()))
+    })
+    .inner
+}
+
 /// A name for screen readers that says more than the words of a button.
 pub(super) fn name_of(ui: &Ui, response: &egui::Response, name: &str) {
     ui.ctx().accesskit_node_builder(response.id, |node| node.set_label(name));
 }
 
 fn header_ui(ui: &mut Ui, state: &State, run: &RunState, view: &mut RunView, actions: &mut Vec<Action>) {
-    let (tone, phase) = standing(run);
+    // Without an engine nothing goes on, and nothing can be asked for.
+    let is_gone = !matches!(state.connection, Connection::Ready(_)) && run.is_active();
+    let (tone, phase) = if is_gone { (Tone::Bad, words::INTERRUPTED.to_owned()) } else { standing(run) };
     card(ui, |ui| {
-        ui.horizontal(|ui| {
-            chip(ui, tone, &phase);
-            ui.add(egui::Label::new(RichText::new(&run.info.record.name).heading().strong()).truncate());
-            ui.with_layout(Layout::right_to_left(Align::Center), |ui| buttons_ui(ui, run, view, actions));
-        });
+        let name = RichText::new(&run.info.record.name).heading().strong();
+        Sides::new().shrink_left().truncate().show(
+            ui,
+            |ui| {
+                chip(ui, tone, &phase);
+                ui.add(egui::Label::new(name).truncate());
+            },
+            |ui| {
+                if !is_gone {
+                    buttons_ui(ui, run, view, actions);
+                }
+            },
+        );
         let now = host::seconds();
         let mut facts = vec![words::step_of(run.step(), run.n_steps())];
         facts.extend(run.latest("epoch").map(|epoch| format!("epoch {epoch:.2}")));
         facts.push(words::elapsed(run.elapsed(now)));
-        let running = matches!(run.phase, RunPhase::Running | RunPhase::Pausing | RunPhase::Stopping);
+        let running = !is_gone && matches!(run.phase, RunPhase::Running | RunPhase::Pausing | RunPhase::Stopping);
         if running {
             facts.extend(run.eta().map(words::left));
             facts.extend(run.tokens_per_second().map(|speed| format!("{speed:.0} tok/s")));
         }
-        ui.horizontal_wrapped(|ui| {
+        tight(ui, |ui| {
             ui.spacing_mut().item_spacing.x = 20.0;
             for fact in facts {
                 mono(ui, fact);
@@ -261,6 +282,7 @@ fn buttons_ui(ui: &mut Ui, run: &RunState, view: &mut RunView, actions: &mut Vec
         ui.menu_button(words::MORE, |ui| {
             if ui.button(words::DISCARD).clicked() {
                 view.confirm_discard = true;
+                ui.close();
             }
         });
     };
@@ -293,11 +315,10 @@ fn buttons_ui(ui: &mut Ui, run: &RunState, view: &mut RunView, actions: &mut Vec
 }
 
 /// The shell offers to restart; what matters here is the run.
-fn crashed_ui(ui: &mut Ui, run: &RunState, why: &str) {
+fn crashed_ui(ui: &mut Ui, run: &RunState) {
     tone_card(ui, Tone::Bad, |ui| {
         heading(ui, words::CRASHED);
         ui.label(words::safe(safe_step(run)));
-        small(ui, why);
     });
 }
 
@@ -337,7 +358,10 @@ fn preparing_ui(ui: &mut Ui, run: &RunState) {
                     Phase::Reference | Phase::Evaluating => text::Unit::Things("pairs"),
                 };
                 heading(ui, text::phase(*phase));
-                progress_ui(ui, progress, unit);
+                let known = progress.total > 0;
+                let fraction = known.then(|| progress.done as f32 / progress.total as f32);
+                progress_bar(ui, text::phase(*phase), fraction);
+                small(ui, text::progress(progress, unit));
             }
             None => {
                 heading(ui, words::STARTING);
@@ -390,7 +414,8 @@ fn branch_ui(ui: &mut Ui, run: &RunState, view: &mut RunView, actions: &mut Vec<
             ui.add(field.custom_formatter(|value, _| format!("{value:.1e}"))).labelled_by(label);
             ui.add_space(GRID);
             let label = ui.label(words::EPOCHS).id;
-            ui.add(DragValue::new(&mut branch.epochs).range(0.1..=100.0).speed(0.05).max_decimals(2)).labelled_by(label);
+            ui.add(DragValue::new(&mut branch.epochs).range(0.1..=100.0).speed(0.05).max_decimals(2))
+                .labelled_by(label);
             ui.add_space(GRID);
             let changes = branch.changes(before);
             if ui.add_enabled(!changes.is_empty(), egui::Button::new(words::BRANCH_GO)).clicked() {
@@ -416,24 +441,25 @@ fn summary_ui(ui: &mut Ui, run: &RunState, summary: &Summary, view: &mut RunView
         if tone == Tone::Warn {
             ui.label(words::NOT_IMPROVED_TEXT);
         }
-        ui.scope(|ui| {
-            ui.set_max_width(560.0);
-            match (&summary.before, &summary.after) {
-                (Some(before), Some(after)) => {
-                    key_value(ui, &format!("{}, {}", words::WON, words::BEFORE), words::share(before));
-                    key_value(ui, words::WON, words::share(after));
-                }
-                _ => {
-                    weak(ui, words::NO_HELD_OUT);
-                }
+        let mut rows = Vec::new();
+        if let (Some(before), Some(after)) = (&summary.before, &summary.after) {
+            rows.push((words::WON_BEFORE, words::share(before)));
+            rows.push((words::WON_AFTER, words::share(after)));
+        } else {
+            weak(ui, words::NO_HELD_OUT);
+        }
+        rows.extend(record.best_step.map(|step| (words::BEST_STEP, step.to_string())));
+        rows.push((words::TIME, text::duration(record.seconds)));
+        let (planned, used) = (text::bytes(summary.planned_bytes), text::bytes(summary.device_bytes));
+        rows.push((words::MEMORY, words::planned_and_used(&planned, &used)));
+        egui::Grid::new("summary").num_columns(2).min_row_height(0.0).spacing([32.0, 6.0]).show(ui, |ui| {
+            for (name, value) in rows {
+                weak(ui, name);
+                mono(ui, value);
+                ui.end_row();
             }
-            key_value(ui, words::TIME, text::duration(record.seconds));
-            if let Some(step) = record.best_step {
-                key_value(ui, words::BEST_STEP, step.to_string());
-            }
-            let (planned, used) = (text::bytes(summary.planned_bytes), text::bytes(summary.device_bytes));
-            key_value(ui, words::MEMORY, format!("{planned} → {used}"));
         });
+        ui.add_space(4.0);
         ui.horizontal_wrapped(|ui| {
             if primary_button(ui, words::COMPARE).clicked() {
                 actions.push(Action::Go(Step::Compare));
@@ -597,7 +623,7 @@ fn batch_ui(ui: &mut Ui, state: &State, pairs: &[usize]) {
 
 /// An answer with the name of its side.
 pub(super) fn side_ui(ui: &mut Ui, hue: Hue, name: &str, answer: &str) {
-    ui.horizontal_wrapped(|ui| {
+    tight(ui, |ui| {
         ui.label(RichText::new(name).small().strong().color(hue.color(ui)));
         ui.add(egui::Label::new(answer).wrap());
     });
@@ -719,9 +745,15 @@ fn figures_ui(ui: &mut Ui, run: &RunState, view: &mut RunView) {
         ui,
         300.0,
         &mut [
-            &mut |ui| card(ui, |ui| won_ui(ui, run)),
             &mut |ui| {
                 card(ui, |ui| {
+                    ui.set_min_height(FIGURE_HEIGHT);
+                    won_ui(ui, run);
+                });
+            },
+            &mut |ui| {
+                card(ui, |ui| {
+                    ui.set_min_height(FIGURE_HEIGHT);
                     Chart::new(words::MARGIN, words::MARGIN_HELP)
                         .line(Series::new(words::TRAIN, &margin, Hue::First).smoothed(smoothing))
                         .line(Series::new(words::HELD_OUT, &eval_margin, Hue::Third).dashed())
@@ -732,6 +764,7 @@ fn figures_ui(ui: &mut Ui, run: &RunState, view: &mut RunView) {
             },
             &mut |ui| {
                 card(ui, |ui| {
+                    ui.set_min_height(FIGURE_HEIGHT);
                     Chart::new(words::CHANGE, words::CHANGE_HELP)
                         .line(Series::new(words::CHOSEN, &chosen, Hue::First).smoothed(smoothing))
                         .line(Series::new(words::REJECTED, &rejected, Hue::Second).smoothed(smoothing))
@@ -751,9 +784,7 @@ fn marks(run: &RunState) -> Vec<Mark> {
 
 fn won_ui(ui: &mut Ui, run: &RunState) {
     let record = &run.info.record;
-    ui.horizontal_wrapped(|ui| {
-        ui.label(RichText::new(words::WON).strong()).on_hover_text(words::WON_HELP);
-    });
+    ui.label(RichText::new(words::WON).strong()).on_hover_text(words::WON_HELP);
     if record.n_held_out == 0 {
         weak(ui, words::NO_HELD_OUT);
         return;
@@ -767,16 +798,16 @@ fn won_ui(ui: &mut Ui, run: &RunState) {
     ui.horizontal_wrapped(|ui| {
         let palette = theme::palette(ui);
         ui.label(RichText::new(text::percent(before)).text_style(theme::figure()).color(palette.weak));
-        ui.label(RichText::new("→").text_style(theme::figure()).color(palette.weak));
+        arrow(ui, palette.weak);
         ui.label(RichText::new(text::percent(now)).text_style(theme::figure()).strong());
     });
     let others = [(words::LONGER, record.longer_wins), (words::BEFORE, before)];
     share_scale(ui, words::WON, now, interval, &others);
     small(ui, words::of_pairs(n, interval));
-    ui.horizontal_wrapped(|ui| {
+    tight(ui, |ui| {
+        ui.spacing_mut().item_spacing.x = 12.0;
         for ((name, share), hue) in others.iter().zip([Hue::Second, Hue::Quiet]) {
-            super::charts::swatch(ui, hue.color(ui), false);
-            small(ui, format!("{name} {}", text::percent(*share)));
+            legend_ui(ui, hue, false, name, &text::percent(*share));
         }
     });
     if n < FEW_HELD_OUT {
@@ -785,8 +816,16 @@ fn won_ui(ui: &mut Ui, run: &RunState) {
     let points: Vec<f64> = run.evaluations.iter().filter_map(accuracy_of).collect();
     if points.len() > 2 {
         let size = egui::vec2(ui.available_width(), 30.0);
-        super::charts::sparkline(ui, words::WON, &points, size, Hue::First);
+        sparkline(ui, words::WON, &points, size, Hue::First);
     }
+}
+
+/// An arrow between two figures, drawn because not every font has one.
+fn arrow(ui: &mut Ui, color: egui::Color32) {
+    let size = egui::vec2(22.0, ui.text_style_height(&theme::figure()));
+    let (rect, _) = ui.allocate_exact_size(size, egui::Sense::hover());
+    let from = rect.left_center() + egui::vec2(1.0, 2.0);
+    ui.painter().arrow(from, egui::vec2(rect.width() - 3.0, 0.0), egui::Stroke::new(2.0, color));
 }
 
 /// What the model says to the watched prompts.
@@ -801,9 +840,8 @@ fn samples_ui(ui: &mut Ui, run: &RunState, view: &mut RunView) {
                 let label = ui.label(RichText::new(words::SAMPLE_STEP).small()).id;
                 let step_at = |i: f64| run.samples.get(i as usize).map_or(0, |(step, _)| *step);
                 let slider = Slider::new(&mut index, 0..=last).step_by(1.0);
-                let slider = slider.custom_formatter(move |i, _| step_at(i).to_string()).clamping(
-                    egui::SliderClamping::Always,
-                );
+                let slider =
+                    slider.custom_formatter(move |i, _| step_at(i).to_string()).clamping(egui::SliderClamping::Always);
                 if ui.add(slider).labelled_by(label).changed() {
                     view.sample = (index < last).then_some(index);
                 }
@@ -847,18 +885,23 @@ fn curves_ui(ui: &mut Ui, state: &State, run: &RunState, view: &mut RunView) {
         chart(ui, words::LOSS, &|ui| {
             let (train, held_out) = (run.series("loss"), run.eval_series("eval_loss"));
             let chart = Chart::new(words::LOSS, words::LOSS_HELP)
+                .untitled()
                 .line(Series::new(words::TRAIN, &train, Hue::First).smoothed(smoothing))
                 .line(Series::new(words::HELD_OUT, &held_out, Hue::Third).dashed())
                 .marks(marks(run));
-            let usual = run.info.record.settings.get("loss_type").is_none_or(|loss| {
-                *loss == json!("sigmoid") || *loss == json!(["sigmoid"])
-            });
+            let usual = run
+                .info
+                .record
+                .settings
+                .get("loss_type")
+                .is_none_or(|loss| *loss == json!("sigmoid") || *loss == json!(["sigmoid"]));
             let chart = if usual { chart.level(words::AT_START, std::f64::consts::LN_2) } else { chart };
             chart.show(ui);
         });
         chart(ui, words::LEARNING_RATE, &|ui| {
             let rate = run.series("learning_rate");
             Chart::new(words::LEARNING_RATE, "")
+                .untitled()
                 .line(Series::new(words::LEARNING_RATE, &rate, Hue::First))
                 .unit(Unit::Small)
                 .show(ui);
@@ -866,6 +909,7 @@ fn curves_ui(ui: &mut Ui, state: &State, run: &RunState, view: &mut RunView) {
         chart(ui, words::GRADIENT, &|ui| {
             let norm = run.series("grad_norm");
             Chart::new(words::GRADIENT, words::GRADIENT_HELP)
+                .untitled()
                 .line(Series::new(words::TRAIN, &norm, Hue::First).smoothed(smoothing))
                 .marks(marks(run))
                 .show(ui);
@@ -876,6 +920,7 @@ fn curves_ui(ui: &mut Ui, state: &State, run: &RunState, view: &mut RunView) {
             let seconds: Vec<[f64; 2]> =
                 steps.filter_map(|(metrics, seconds)| Some([metric(metrics, "step")?, *seconds])).collect();
             Chart::new(words::STEP_TIME, "")
+                .untitled()
                 .line(Series::new(words::STEP_TIME, &seconds, Hue::First))
                 .unit(Unit::Seconds)
                 .show(ui);
@@ -911,7 +956,8 @@ fn discard_ui(ui: &mut Ui, run: &RunState, view: &mut RunView, actions: &mut Vec
     if !view.confirm_discard {
         return;
     }
-    let modal = Modal::new(Id::unique("discard run")).show(ui.ctx(), |ui| {
+    let frame = egui::Frame::popup(ui.style()).inner_margin(20.0);
+    let modal = Modal::new(Id::unique("discard run")).frame(frame).show(ui.ctx(), |ui| {
         ui.set_max_width(420.0);
         heading(ui, words::DISCARD_TITLE);
         ui.label(words::DISCARD_TEXT);

@@ -8,12 +8,12 @@ use serde_json::Value;
 
 use super::actions::{Action, Step};
 use super::charts::{Chart, Hue, Series, Unit, sparkline};
-use super::run_ui::{beta, name_of, setting};
+use super::run_ui::{beta, name_of, row_button, setting};
 use super::state::{State, series};
 use super::text::{self, run as run_words, runs as words};
 use super::widgets::{
     Tone, card, chip, columns, danger_button, heading, link_button, mono, page_title, primary_button, problem_card,
-    progress_bar, small, text_box, titled_card, weak,
+    progress_bar, small, text_box, titled_card, tone_colors, weak,
 };
 use crate::engine::protocol::{Command, ModelSource, RunRecord, Settings, Status, Subject};
 use crate::platform::Pick;
@@ -67,7 +67,10 @@ pub(super) fn runs_ui(ui: &mut Ui, state: &State, view: &mut RunsView, actions: 
     }
     let known: BTreeSet<&str> = runs.iter().map(|run| run.run_id.as_str()).collect();
     view.selected.retain(|run_id| known.contains(run_id.as_str()));
-    card(ui, |ui| table_ui(ui, runs, view, actions));
+    card(ui, |ui| {
+        // Narrow windows scroll sideways.
+        egui::ScrollArea::horizontal().id_salt("runs").show(ui, |ui| table_ui(ui, runs, view, actions));
+    });
     details_ui(ui, runs, view, actions);
     overlay_ui(ui, state, runs, view, actions);
     delete_ui(ui, runs, view, actions);
@@ -181,7 +184,8 @@ fn table_ui(ui: &mut Ui, runs: &[RunRecord], view: &mut RunsView, actions: &mut 
                     }
                 });
                 row.col(|ui| {
-                    chip(ui, tone(run.status), run_words::status(run.status));
+                    let (color, _) = tone_colors(ui, tone(run.status));
+                    ui.label(RichText::new(run_words::status(run.status)).small().color(color));
                 });
                 row.col(|ui| {
                     let text = format!("{} · {}", run.model_name, run.pairs_name);
@@ -194,7 +198,7 @@ fn table_ui(ui: &mut Ui, runs: &[RunRecord], view: &mut RunsView, actions: &mut 
                     mono(ui, setting(run, "r").map_or_else(|| "–".to_owned(), |rank| rank.to_string()));
                 });
                 row.col(|ui| {
-                    let won = run.won.map(|[a, b]| format!("{:.0} → {:.0} %", a * 100.0, b * 100.0));
+                    let won = run.won.map(words::won);
                     mono(ui, won.unwrap_or_else(|| "–".to_owned()));
                 });
                 row.col(|ui| {
@@ -205,7 +209,7 @@ fn table_ui(ui: &mut Ui, runs: &[RunRecord], view: &mut RunsView, actions: &mut 
                     let text = changed.as_ref().map_or_else(|| "–".to_owned(), |list| words::changes(list.len()));
                     let label = small(ui, text);
                     if let Some(list) = changed.filter(|list| !list.is_empty()) {
-                        let lines: Vec<String> = list.iter().map(|(n, a, b)| format!("{n}: {a} → {b}")).collect();
+                        let lines: Vec<String> = list.iter().map(|(n, a, b)| words::change(n, a, b)).collect();
                         label.on_hover_text(lines.join("\n"));
                     }
                 });
@@ -213,7 +217,7 @@ fn table_ui(ui: &mut Ui, runs: &[RunRecord], view: &mut RunsView, actions: &mut 
                     mono(ui, text::date(run.created));
                 });
                 row.col(|ui| {
-                    let button = ui.small_button(words::OPEN);
+                    let button = row_button(ui, words::OPEN);
                     name_of(ui, &button, &format!("{} {}", words::OPEN, run.name));
                     if button.clicked() {
                         actions.push(Action::Send(Command::OpenRun { run_id: run.run_id.clone() }));
@@ -295,8 +299,8 @@ fn details_ui(ui: &mut Ui, runs: &[RunRecord], view: &mut RunsView, actions: &mu
                 egui::Grid::new("run changes").num_columns(3).spacing([24.0, 4.0]).show(ui, |ui| {
                     for (name, before, now) in list {
                         mono(ui, name);
-                        weak(ui, before);
-                        ui.label(RichText::new(format!("→ {now}")).strong());
+                        ui.label(RichText::new(before).monospace().weak());
+                        ui.label(RichText::new(now).monospace().strong());
                         ui.end_row();
                     }
                 });
@@ -320,7 +324,8 @@ fn details_ui(ui: &mut Ui, runs: &[RunRecord], view: &mut RunsView, actions: &mu
 
 /// Curves of the selected runs together.
 fn overlay_ui(ui: &mut Ui, state: &State, runs: &[RunRecord], view: &mut RunsView, actions: &mut Vec<Action>) {
-    let chosen: Vec<&RunRecord> = runs.iter().filter(|run| view.selected.contains(&run.run_id)).take(OVERLAID).collect();
+    let chosen: Vec<&RunRecord> =
+        runs.iter().filter(|run| view.selected.contains(&run.run_id)).take(OVERLAID).collect();
     if chosen.is_empty() {
         small(ui, words::OVERLAY_HELP);
         return;
@@ -348,7 +353,7 @@ fn overlay_ui(ui: &mut Ui, state: &State, runs: &[RunRecord], view: &mut RunsVie
         ui,
         300.0,
         &mut [
-            &mut |ui| chart(ui, words::ACCURACY, "eval_rewards/accuracies", Unit::Percent, 0.0),
+            &mut |ui| chart(ui, words::ACCURACY, "eval_preference_accuracy", Unit::Percent, 0.0),
             &mut |ui| chart(ui, words::MARGIN, "eval_rewards/margins", Unit::Plain, 0.0),
             &mut |ui| chart(ui, words::TRAIN_LOSS, "loss", Unit::Plain, 0.6),
         ],
@@ -360,7 +365,8 @@ fn delete_ui(ui: &Ui, runs: &[RunRecord], view: &mut RunsView, actions: &mut Vec
         view.delete = None;
         return;
     };
-    let modal = Modal::new(Id::unique("delete run")).show(ui.ctx(), |ui| {
+    let frame = egui::Frame::popup(ui.style()).inner_margin(20.0);
+    let modal = Modal::new(Id::unique("delete run")).frame(frame).show(ui.ctx(), |ui| {
         ui.set_max_width(420.0);
         heading(ui, &words::delete_title(&run.name));
         ui.label(words::DELETE_TEXT);

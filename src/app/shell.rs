@@ -68,8 +68,6 @@ pub struct App {
     was_active: bool,
     was_ready: bool,
     mirror: Mirror,
-    /// What stands behind the `#` of the page's address.
-    fragment: String,
 }
 
 /// What every page remembers.
@@ -180,7 +178,6 @@ impl App {
             was_active: false,
             was_ready: false,
             mirror: Mirror::default(),
-            fragment: String::new(),
         };
         let (sender, repaint) = (app.answers.0.clone(), ctx.clone());
         host::claim_gpu("pairtune-gpu", move |claimed| {
@@ -470,7 +467,6 @@ impl App {
     fn carry_out(&mut self, ctx: &egui::Context, action: Action) {
         match action {
             Action::Send(command) => self.send(command, Vec::new()),
-            Action::SendFiles(command, files) => self.send(command, files),
             Action::Pick(pick) => {
                 let (sender, repaint) = (self.answers.0.clone(), ctx.clone());
                 host::pick(pick, move |files| {
@@ -499,7 +495,6 @@ impl App {
                 ctx.copy_text(content);
                 self.toast(ctx, text::COPIED.to_owned());
             }
-            Action::OpenUrl(url) => ctx.open_url(egui::OpenUrl::new_tab(url)),
             Action::EditSettings(settings) => self.edit_settings(ctx, settings),
             Action::UsePreset(preset) => {
                 let mut settings = self.state.plan.settings.clone();
@@ -587,8 +582,7 @@ impl App {
         plan.settings = settings;
         plan.problem = None;
         self.plan_dirty = Some(ctx.input(|input| input.time));
-        self.fragment = text::settings_fragment(&self.state.plan.settings);
-        host::set_fragment(&self.fragment);
+        host::set_fragment(&text::settings_fragment(&self.state.plan.settings));
     }
 
     fn start(&mut self) {

@@ -136,10 +136,10 @@ fn machine_ui(ui: &mut Ui, state: &State) {
             }
             Some(Err(problem)) => widgets::marked(ui, Tone::Warn, &problem.what),
         };
-        let page: u64 = host::network_ledger().iter().map(|entry| entry.bytes).sum();
+        let page = text::other_bytes(&host::network_ledger());
         widgets::marked(ui, Tone::Good, &text::network_details(page + state.bytes_fetched()));
         if let Some(ready) = state.ready() {
-            widgets::marked(ui, Tone::Good, &text::storage_details(&ready.storage, &state.storage));
+            widgets::marked(ui, Tone::Good, &text::storage_details(&ready.storage, &state.storage, state.in_browser));
         }
     });
 }
@@ -155,8 +155,13 @@ fn gpu_trouble_ui(ui: &mut Ui, state: &State, environment: &Environment, actions
 
 fn no_gpu_ui(ui: &mut Ui, problem: &Problem, environment: &Environment, actions: &mut Vec<Action>) {
     let title = if environment.kind == "browser" { text::NO_WEBGPU } else { text::NO_GPU };
-    widgets::problem_card(ui, Tone::Warn, title, problem, |_| {});
     widgets::tone_card(ui, Tone::Warn, |ui| {
+        ui.horizontal_top(|ui| {
+            widgets::icon(ui, Icon::Warning, Tone::Warn);
+            widgets::heading(ui, title);
+        });
+        widgets::problem_text(ui, problem);
+        ui.add_space(GRID);
         widgets::heading(ui, text::WHAT_TO_DO);
         for line in text::gpu_fixes(environment) {
             widgets::marked(ui, Tone::Neutral, &line);
@@ -171,7 +176,7 @@ fn no_gpu_ui(ui: &mut Ui, problem: &Problem, environment: &Environment, actions:
                 actions.push(Action::Copy(text::report(environment, None, Some(problem))));
             }
             if environment.kind == "browser" && ui.button(text::DESKTOP_APP).clicked() {
-                actions.push(Action::OpenUrl(text::RELEASES_URL.to_owned()));
+                actions.push(Action::Copy(text::RUN_DESKTOP.to_owned()));
             }
         });
     });

@@ -338,7 +338,7 @@ pub(super) fn step_of(metrics: &Metrics) -> usize {
 
 /// Held-out accuracy of an evaluation, between 0 and 1.
 pub(super) fn accuracy_of(metrics: &Metrics) -> Option<f64> {
-    metric(metrics, "eval_rewards/accuracies")
+    metric(metrics, "eval_preference_accuracy")
 }
 
 /// True for an evaluation, false for a step.
@@ -483,7 +483,8 @@ impl State {
 
     /// The run, if it is at work.
     pub(super) fn active_run(&self) -> Option<&RunState> {
-        self.run.as_ref().filter(|run| run.is_active())
+        let there = matches!(self.connection, Connection::Ready(_));
+        self.run.as_ref().filter(|run| there && run.is_active())
     }
 
     /// The stored runs that can be continued and are not the one at work.
@@ -704,7 +705,8 @@ impl State {
                         (RunPhase::Preparing | RunPhase::Recovering { .. }, Phase::Training) => {
                             run.phase = RunPhase::Running;
                         }
-                        (RunPhase::Opened, _) => {}
+                        // Comparing and exporting take time too, but it is not the run's.
+                        (RunPhase::Opened | RunPhase::Paused | RunPhase::Finished(_) | RunPhase::Failed { .. }, _) => {}
                         _ => run.work(now),
                     }
                 }
@@ -759,7 +761,9 @@ impl State {
             self.plan.settings = info.settings.clone();
         }
         if !self.plan.watch_edited {
-            self.plan.watch.eval_steps = (info.n_steps / 10).max(1);
+            // Scoring takes time too: a short run is looked at four times, a long one ten times.
+            let looks = if info.n_steps <= 100 { 4 } else { 10 };
+            self.plan.watch.eval_steps = (info.n_steps / looks).max(1);
         }
         self.plan.pending = false;
         self.plan.problem = None;

@@ -7,7 +7,7 @@ use crate::engine::protocol::{
     Failure, GpuInfo, Mapping, ModelSource, PairsInfo, Phase, PlanInfo, Problem, Progress, RunRecord, Settings, Status,
     StorageInfo, Summary,
 };
-use crate::platform::{Environment, Pick};
+use crate::platform::{Environment, NetworkEntry, Pick};
 
 // Notices.
 pub(super) const READY: &str = "Ready";
@@ -154,7 +154,8 @@ pub(super) const RELOAD: &str = "Reload the page";
 pub(super) const MISMATCH_TITLE: &str = "The page and its engine are of different versions";
 pub(super) const NO_STORAGE: &str = "Nothing can be kept";
 pub(super) const OTHER_TAB_TITLE: &str = "Another tab is using the GPU";
-pub(super) const OTHER_TAB: &str = "Two runs would slow each other down. You can look around here; to train in this tab, \
+pub(super) const OTHER_TAB: &str = "Two runs would slow each other down. You can look around here; to train in this \
+    tab, \
                                     close the other one and reload this page.";
 pub(super) const DROP_NOTE: &str = "Let go anywhere on this window. The files stay on this machine.";
 pub(super) const DROP_UNKNOWN: &str = "This cannot be opened";
@@ -168,8 +169,8 @@ pub(super) const QUIT_NOW: &str = "Quit now";
 pub(super) const EMPTY_FOLDER: &str = "There are no files in this folder.";
 pub(super) const NO_ADAPTERS: &str =
     "This is an adapter. Open the base model that it belongs to instead; a run begins with a fresh adapter.";
-pub(super) const NO_GGUF: &str =
-    "GGUF weights are compressed and cannot be trained. Open the original model: config.json, tokenizer.json and \
+pub(super) const NO_GGUF: &str = "GGUF weights are compressed and cannot be trained. Open the original model: \
+    config.json, tokenizer.json and \
      model.safetensors.";
 pub(super) const NO_PICKLE: &str =
     "These weights are in PyTorch's old format, which can run code. Open the same model as model.safetensors.";
@@ -295,11 +296,10 @@ pub(super) const WORKS_WITHOUT_GPU: [&str; 3] = [
     "Prepare settings and take them elsewhere as a link, a file or a command",
 ];
 pub(super) const COPY_REPORT: &str = "Copy report";
-pub(super) const DESKTOP_APP: &str = "Get the desktop app";
+pub(super) const DESKTOP_APP: &str = "Copy the command of the desktop app";
 pub(super) const SOFTWARE_TITLE: &str = "The processor stands in for a GPU";
-pub(super) const SOURCE_URL: &str = "https://github.com/pairtune/pairtune";
-pub(super) const RELEASES_URL: &str = "https://github.com/pairtune/pairtune/releases";
-const PAGE_URL: &str = "https://pairtune.github.io/pairtune/";
+/// How the desktop app is run from the source.
+pub(super) const RUN_DESKTOP: &str = "cargo run --release";
 
 pub(super) fn continue_title(run: &RunRecord) -> String {
     format!("Continue \"{}\", step {}/{}", run.name, count(run.step), count(run.n_steps))
@@ -342,9 +342,9 @@ pub(super) fn network_details(received: u64) -> String {
     format!("Network: 0 B of your data sent, {} received. Help lists every request.", bytes(received))
 }
 
-pub(super) fn storage_details(place: &str, storage: &StorageInfo) -> String {
+pub(super) fn storage_details(place: &str, storage: &StorageInfo, in_browser: bool) -> String {
     let used = storage_line(storage);
-    let kept = if storage.persisted { "" } else { "; the browser may clear it when space is short" };
+    let kept = if storage.persisted || !in_browser { "" } else { "; the browser may clear it when space is short" };
     format!("{used}, in {place}{kept}")
 }
 
@@ -376,12 +376,15 @@ pub(super) fn gpu_fixes(environment: &Environment) -> Vec<String> {
     } else if browser.contains("safari") {
         fixes.push("Safari: update to 26 or later; before, in Settings, Feature Flags, switch WebGPU on.".to_owned());
     } else {
-        fixes.push("Chrome or Edge: update to 113 or later, and switch hardware acceleration on in Settings, \
+        fixes.push(
+            "Chrome or Edge: update to 113 or later, and switch hardware acceleration on in Settings, \
                     System."
-            .to_owned());
+                .to_owned(),
+        );
         if linux {
             fixes.push(
-                "On Linux: open chrome://flags, enable \"Unsafe WebGPU Support\" and \"Vulkan\", then restart.".to_owned(),
+                "On Linux: open chrome://flags, enable \"Unsafe WebGPU Support\" and \"Vulkan\", then restart."
+                    .to_owned(),
             );
         }
         fixes.push("chrome://gpu says under WebGPU why it is off.".to_owned());
@@ -413,7 +416,8 @@ pub(super) fn report(environment: &Environment, gpu: Option<&GpuInfo>, problem: 
 // ---- The page of the model. ----
 
 pub(super) const MODEL_TITLE: &str = "Model";
-pub(super) const MODEL_SUBTITLE: &str = "A language model in the Hugging Face format. It is read, never changed: the run \
+pub(super) const MODEL_SUBTITLE: &str = "A language model in the Hugging Face format. It is read, never changed: the \
+    run \
                                          writes a small adapter beside it.";
 pub(super) const MODEL_REFUSED: &str = "This model was not taken";
 pub(super) const MODEL_LOADING: &str = "Opening the model";
@@ -433,7 +437,8 @@ pub(super) const LICENCE: &str = "Licence";
 pub(super) const LICENCE_UNKNOWN: &str = "not stated";
 pub(super) const KEEPING: &str = "Keeping a copy…";
 pub(super) const FITS: &str = "fits";
-pub(super) const NEEDS_WHY: &str = "Weights, adapter, activations and logits of the smallest sensible run: one short pair \
+pub(super) const NEEDS_WHY: &str = "Weights, adapter, activations and logits of the smallest sensible run: one short \
+    pair \
                                     at a time. A smaller model helps most.";
 pub(super) const MODEL_COLUMNS: [&str; 6] = ["Name", "Size", "Memory", "State", "Licence", ""];
 pub(super) const MODEL_FILES: &str = "A folder with config.json, tokenizer.json and model.safetensors (or its shards).";
@@ -506,7 +511,8 @@ pub(super) const PAIRS_REFUSED: &str = "This file was not taken";
 pub(super) const PICK_OTHER_FILE: &str = "Pick another file…";
 pub(super) const PAIRS_LOADING: &str = "Reading pairs";
 pub(super) const PAIRS_FORMAT: &str = "JSON Lines, or a JSON array, of objects like this:";
-pub(super) const PAIRS_EXAMPLE: &str = "{\"prompt\": \"Can I get a refund?\", \"chosen\": \"Of course. Send us the order \
+pub(super) const PAIRS_EXAMPLE: &str = "{\"prompt\": \"Can I get a refund?\", \"chosen\": \"Of course. Send us the \
+    order \
                                         number…\", \"rejected\": \"No.\"}";
 pub(super) const PAIRS_ALSO: &str = "Conversations as lists of messages work too, and so do the column names of other \
                                      trainers; others can be mapped by hand.";
@@ -536,7 +542,8 @@ pub(super) const AS_SEEN: &str = "As the model sees it";
 pub(super) const AS_FILED: &str = "As in the file";
 pub(super) const READING_PAIR: &str = "Reading this pair";
 pub(super) const SIDES: [&str; 3] = ["Prompt", "Chosen", "Rejected"];
-pub(super) const TOKENS_LEGEND: &str = "Tinted tokens are scored. Grey ones are the prompt, which is not; struck ones are \
+pub(super) const TOKENS_LEGEND: &str = "Tinted tokens are scored. Grey ones are the prompt, which is not; struck ones \
+    are \
                                         cut off.";
 pub(super) const NO_LENGTHS: &str = "Lengths are known once a model is open, for its tokenizer counts them.";
 pub(super) const CHANGE_LIMIT: &str = "Change the limit";
@@ -576,14 +583,11 @@ pub(super) fn tab_problems(n: usize) -> String {
 pub(super) fn mapping(mapping: &Mapping) -> String {
     let from = |name: &str, column: &str| match column {
         "" => format!("{name} ← {NO_COLUMN}"),
-        column if column == name => format!("{name} ✔"),
+        column if column == name => name.to_owned(),
         column => format!("{name} ← {column}"),
     };
-    let mut parts = vec![
-        from("prompt", &mapping.prompt),
-        from("chosen", &mapping.chosen),
-        from("rejected", &mapping.rejected),
-    ];
+    let mut parts =
+        vec![from("prompt", &mapping.prompt), from("chosen", &mapping.chosen), from("rejected", &mapping.rejected)];
     if !mapping.system.is_empty() {
         parts.push(from("system", &mapping.system));
     }
@@ -679,7 +683,7 @@ pub(super) fn one_line(text: &str) -> String {
 
 /// A token with its white space in sight.
 pub(super) fn token(text: &str) -> String {
-    text.replace('\n', "⏎").replace('\t', "→").replace(' ', "·")
+    text.replace('\n', "↵").replace('\t', "→").replace(' ', "·")
 }
 
 // ---- The page of the plan. ----
@@ -733,7 +737,11 @@ pub(super) fn between(from: f64, to: f64) -> String {
 }
 
 pub(super) fn whole_between(from: i64, to: i64) -> String {
-    if to >= 1_000_000 { format!("a whole number, {from} or more") } else { format!("a whole number from {from} to {to}") }
+    if to >= 1_000_000 {
+        format!("a whole number, {from} or more")
+    } else {
+        format!("a whole number from {from} to {to}")
+    }
 }
 
 pub(super) fn help_range(range: &str) -> String {
@@ -834,8 +842,17 @@ pub(super) fn fragment_settings(fragment: &str) -> Option<Settings> {
     serde_json::from_slice(&bytes).ok()
 }
 
-pub(super) fn settings_link(settings: &Settings) -> String {
-    format!("{PAGE_URL}#{}", settings_fragment(settings))
+/// Bytes of requests that were not for the app's own files.
+pub(super) fn other_bytes(ledger: &[NetworkEntry]) -> u64 {
+    ledger.iter().filter(|entry| entry.purpose != OWN_PURPOSE).map(|entry| entry.bytes).sum()
+}
+
+/// What the ledger calls the app's own files.
+const OWN_PURPOSE: &str = "the app itself";
+
+/// The settings behind a page's address; natively only what comes behind it.
+pub(super) fn settings_link(page: &str, settings: &Settings) -> String {
+    format!("{page}#{}", settings_fragment(settings))
 }
 
 /// The command that does the same.
@@ -868,7 +885,8 @@ pub(super) const HELP_TITLE: &str = "Help";
 pub(super) const HOW_TITLE: &str = "How it works";
 pub(super) const HOW: [&str; 6] = [
     "You bring a model and pairs: a prompt with the answer you prefer and one you do not.",
-    "Some pairs are held out. They are never trained on, so they show whether the model learned your taste or the pairs.",
+    "Some pairs are held out. They are never trained on, so they show whether the model learned your taste or the \
+     pairs.",
     "The original model stays as it is. A small adapter beside it learns; switched off, the original is back.",
     "Each step makes the preferred answers of a few pairs likelier than the others, measured against the original.",
     "Everything is saved as it goes. Pause, close, or crash: the run continues from its last save.",
@@ -884,7 +902,8 @@ pub(super) const KEYS: [(&str, &str); 6] = [
     ("Tab, Space, Esc", "Next control, use it, close or cancel"),
 ];
 pub(super) const NETWORK_TITLE: &str = "Network";
-pub(super) const NETWORK_NOTE: &str = "Models, pairs, answers and settings are never sent anywhere; there is no account and \
+pub(super) const NETWORK_NOTE: &str = "Models, pairs, answers and settings are never sent anywhere; there is no \
+    account and \
                                        no counting of visitors. This is everything that was fetched. A request itself \
                                        tells a server your address and what was asked for, nothing else.";
 pub(super) const NETWORK_COLUMNS: [&str; 3] = ["Received", "Why", "From"];
@@ -897,7 +916,6 @@ pub(super) const DRILLS: [&str; 5] =
     ["Lose the GPU", "Run out of GPU memory", "Diverge at the next step", "Fill the storage", "Crash the engine"];
 pub(super) const ABOUT_TITLE: &str = "About";
 pub(super) const LICENCES: &str = "Free software under the MIT or Apache 2.0 licence.";
-pub(super) const SOURCE_CODE: &str = "Source code";
 pub(super) const ABOUT: &str = concat!(
     "pairtune ",
     env!("CARGO_PKG_VERSION"),
@@ -1046,6 +1064,7 @@ pub(super) mod run {
     use crate::engine::protocol::{Share, Status};
 
     pub(in crate::app) const NO_POINTS: &str = "No values yet";
+    pub(in crate::app) const INTERRUPTED: &str = "Interrupted";
     pub(in crate::app) const EMPTY_TITLE: &str = "No run yet";
     pub(in crate::app) const EMPTY_TEXT: &str =
         "A run needs a model, pairs and a plan. The demo brings all three and takes about a minute.";
@@ -1063,28 +1082,28 @@ pub(super) mod run {
     pub(in crate::app) const DISCARD_YES: &str = "Discard";
     pub(in crate::app) const DISCARD_NO: &str = "Keep it";
     pub(in crate::app) const FINISHING: &str = "finishing this step";
-    pub(in crate::app) const FIRST_TIME: &str =
-        "The scores of the original model are kept, so the next run with these pairs begins at once. \
+    pub(in crate::app) const FIRST_TIME: &str = "The scores of the original model are kept, so the next run with \
+        these pairs begins at once. \
          On the first steps shaders are compiled.";
     pub(in crate::app) const PROGRESS: &str = "Progress of the run";
     pub(in crate::app) const IN_BACKGROUND: &str = "in the background, may be slower";
     pub(in crate::app) const WON: &str = "Held-out pairs won";
-    pub(in crate::app) const WON_HELP: &str =
-        "Share of the pairs kept apart from training for which the model prefers the chosen answer. \
+    pub(in crate::app) const WON_HELP: &str = "Share of the pairs kept apart from training for which the model \
+        prefers the chosen answer. \
          The band is the 95 % interval: with few pairs it is wide, so treat small changes as chance.";
     pub(in crate::app) const NO_HELD_OUT: &str = "No pairs are held out, so there is nothing to judge by.";
     pub(in crate::app) const NOT_SCORED: &str = "Not scored yet";
     pub(in crate::app) const LONGER: &str = "longer wins";
     pub(in crate::app) const BEFORE: &str = "before";
     pub(in crate::app) const MARGIN: &str = "Margin";
-    pub(in crate::app) const MARGIN_HELP: &str =
-        "How far chosen is ahead of rejected, against the original model (TRL: rewards/margins). Rising is learning; \
+    pub(in crate::app) const MARGIN_HELP: &str = "How far chosen is ahead of rejected, against the original model \
+        (TRL: rewards/margins). Rising is learning; \
          if only the training line rises, it is learning by heart. Drag to zoom, double-click to reset.";
     pub(in crate::app) const TRAIN: &str = "train";
     pub(in crate::app) const HELD_OUT: &str = "held out";
     pub(in crate::app) const CHANGE: &str = "Log-prob change";
-    pub(in crate::app) const CHANGE_HELP: &str =
-        "How much likelier each side became against the original model, in nats per answer. Both falling means the \
+    pub(in crate::app) const CHANGE_HELP: &str = "How much likelier each side became against the original model, in \
+        nats per answer. Both falling means the \
          margin comes mainly from disliking both; a lower learning rate or an SFT term helps.";
     pub(in crate::app) const CHOSEN: &str = "chosen";
     pub(in crate::app) const REJECTED: &str = "rejected";
@@ -1134,19 +1153,21 @@ pub(super) mod run {
     pub(in crate::app) const IMPROVED: &str = "Finished, and it improved";
     pub(in crate::app) const NOT_IMPROVED: &str = "Finished. It did not improve";
     pub(in crate::app) const FINISHED: &str = "Finished";
-    pub(in crate::app) const NOT_IMPROVED_TEXT: &str =
-        "The held-out pairs are not won more often than before, or not by more than chance. Try more or cleaner \
+    pub(in crate::app) const NOT_IMPROVED_TEXT: &str = "The held-out pairs are not won more often than before, or not \
+        by more than chance. Try more or cleaner \
          pairs, a lower β or another learning rate, and look at the worst pairs in Compare.";
     pub(in crate::app) const TIME: &str = "Time";
     pub(in crate::app) const BEST_STEP: &str = "Best step";
-    pub(in crate::app) const MEMORY: &str = "Memory, planned and used";
+    pub(in crate::app) const MEMORY: &str = "Memory";
+    pub(in crate::app) const WON_BEFORE: &str = "Held-out pairs won before";
+    pub(in crate::app) const WON_AFTER: &str = "Held-out pairs won now";
     pub(in crate::app) const AWAKE: &str = "Keep this window in front and the machine plugged in";
     pub(in crate::app) const LOWERING: &str = "Pausing, then going on with the new settings";
     pub(in crate::app) const ROW_GONE: &str = "this pair is not open here";
 
     pub(in crate::app) fn status(status: Status) -> &'static str {
         match status {
-            Status::Running => "Interrupted",
+            Status::Running => INTERRUPTED,
             Status::Paused => "Paused",
             Status::Finished => "Finished",
             Status::Stopped => "Stopped early",
@@ -1203,9 +1224,8 @@ pub(super) mod run {
     }
 
     pub(in crate::app) fn paused_text(saved: Option<(String, f64)>) -> String {
-        let what = saved.map_or_else(String::new, |(bytes, seconds)| {
-            format!("{bytes} were saved in {}. ", duration(seconds))
-        });
+        let what =
+            saved.map_or_else(String::new, |(bytes, seconds)| format!("{bytes} were saved in {}. ", duration(seconds)));
         format!("{what}It resumes exactly where it is, now, tomorrow or on another computer.")
     }
 
@@ -1234,6 +1254,10 @@ pub(super) mod run {
 
     pub(in crate::app) fn saves(bytes: &str) -> String {
         format!("saves {bytes}")
+    }
+
+    pub(in crate::app) fn planned_and_used(planned: &str, used: &str) -> String {
+        format!("{used} used, {planned} planned")
     }
 
     pub(in crate::app) fn warning(step: usize, text: &str) -> String {
@@ -1288,7 +1312,7 @@ pub(super) mod compare {
     pub(in crate::app) const LINE: &str = "line";
     pub(in crate::app) const PROMPT_COLUMN: &str = "prompt";
     pub(in crate::app) const GAINED_HELP: &str =
-        "Pairs for which training moved chosen ahead of where it was against rejected (TRL: rewards/accuracies).";
+        "Held-out pairs whose chosen answer the model finds likelier than the rejected one.";
     pub(in crate::app) const ONLY_LENGTH: &str =
         "This is about what always picking the longer answer would win: the model may have learned only length.";
     pub(in crate::app) const DOSES: &str = "By strength of the adapter";
@@ -1323,8 +1347,8 @@ pub(super) mod compare {
     pub(in crate::app) const SAVE_VOTES: &str = "Save the votes as pairs…";
     pub(in crate::app) const SAVE_VOTES_HELP: &str = "A pairs file for the next round; ties are left out.";
     pub(in crate::app) const WHAT_IF_TITLE: &str = "The same figures with another β";
-    pub(in crate::app) const WHAT_IF_TEXT: &str =
-        "From the log-ratios of the held-out pairs, exact for the model as it is now. A larger β asks for a smaller \
+    pub(in crate::app) const WHAT_IF_TEXT: &str = "From the log-ratios of the held-out pairs, exact for the model as \
+        it is now. A larger β asks for a smaller \
          step away from the original model.";
     pub(in crate::app) const NOT_A_RUN: &str = "Not a new training run";
     pub(in crate::app) const OWN_BETA: &str = "Back to the run's";
@@ -1336,7 +1360,6 @@ pub(super) mod compare {
     pub(in crate::app) const WEIGHTS_HELP: &str =
         "How much each pair still pulls: 0 is learned, 0.5 untouched, 1 the wrong way round.";
     pub(in crate::app) const BRANCH: &str = "Branch from here with this β";
-    pub(in crate::app) const PAIRS_USED: &str = "pairs";
 
     pub(in crate::app) fn which(model: &str, step: usize) -> String {
         format!("{model}, step {step}")
@@ -1396,7 +1419,7 @@ pub(super) mod compare {
     }
 
     pub(in crate::app) fn margin(margin: f64, beta: f64, sums: [f64; 2]) -> String {
-        format!("Margin {margin:+.3} = β {beta} × (chosen {:+.2} − rejected {:+.2})", sums[0], sums[1])
+        format!("Margin {margin:+.3} = β {beta} × (chosen {:+.2}, less rejected {:+.2})", sums[0], sums[1])
     }
 
     pub(in crate::app) fn token(token: &str, base: f32, tuned: f32, change: f32) -> String {
@@ -1413,7 +1436,7 @@ pub(super) mod compare {
     }
 
     pub(in crate::app) fn votes(wins: u64, losses: u64, ties: u64) -> String {
-        format!("{wins} for tuned, {losses} for original, {ties} ties")
+        format!("{wins} for tuned, {losses} for original, {ties} without difference")
     }
 
     pub(in crate::app) fn at_run_beta(beta: f64) -> String {
@@ -1508,7 +1531,8 @@ pub(super) mod runs {
     pub(in crate::app) const SUBTITLE: &str = "Everything that was trained here, each with its own settings.";
     pub(in crate::app) const LOADING: &str = "Reading the list";
     pub(in crate::app) const EMPTY_TITLE: &str = "No runs yet";
-    pub(in crate::app) const EMPTY_TEXT: &str = "A run appears here as soon as it begins, and stays until you delete it.";
+    pub(in crate::app) const EMPTY_TEXT: &str =
+        "A run appears here as soon as it begins, and stays until you delete it.";
     pub(in crate::app) const IMPORT: &str = "Open a .run archive…";
     pub(in crate::app) const REFRESH: &str = "Refresh";
     pub(in crate::app) const NAME: &str = "name";
@@ -1530,8 +1554,8 @@ pub(super) mod runs {
     pub(in crate::app) const DELETE: &str = "Delete…";
     pub(in crate::app) const DELETE_YES: &str = "Delete";
     pub(in crate::app) const DELETE_NO: &str = "Keep it";
-    pub(in crate::app) const DELETE_TEXT: &str = "Its checkpoints, adapter and figures are deleted. Exported files stay.";
-    pub(in crate::app) const DETAILS: &str = "Details";
+    pub(in crate::app) const DELETE_TEXT: &str =
+        "Its checkpoints, adapter and figures are deleted. Exported files stay.";
     pub(in crate::app) const RUN_NAME: &str = "Name";
     pub(in crate::app) const NOTES: &str = "Notes";
     pub(in crate::app) const NOTES_HINT: &str = "What was tried, and what came of it";
@@ -1568,6 +1592,14 @@ pub(super) mod runs {
             1 => "1 setting".to_owned(),
             n => format!("{n} settings"),
         }
+    }
+
+    pub(in crate::app) fn won([before, now]: [f64; 2]) -> String {
+        format!("{:.0} to {:.0} %", before * 100.0, now * 100.0)
+    }
+
+    pub(in crate::app) fn change(name: &str, before: &str, now: &str) -> String {
+        format!("{name}: {before}, now {now}")
     }
 
     pub(in crate::app) fn steps(step: usize, all: usize) -> String {

@@ -121,6 +121,12 @@ pub(super) fn figure() -> TextStyle {
 
 /// Gives a context its styles, once.
 pub(super) fn install(ctx: &egui::Context) {
+    // Arrows and such are in the other font.
+    let mut fonts = egui::FontDefinitions::default();
+    let monospace = fonts.families.get(&FontFamily::Monospace).cloned().unwrap_or_default();
+    let proportional = fonts.families.entry(FontFamily::Proportional).or_default();
+    proportional.extend(monospace.into_iter().filter(|name| name == "Hack"));
+    ctx.set_fonts(fonts);
     for (theme, palette) in [(Theme::Light, LIGHT), (Theme::Dark, DARK)] {
         ctx.style_mut_of(theme, |style| restyle(style, &palette, theme));
     }
@@ -214,7 +220,10 @@ fn visuals(palette: &Palette, theme: Theme) -> Visuals {
         state.bg_fill = fill;
     }
     // The rail of a slider and the box of a checkbox must be seen on a card.
-    widgets.inactive.bg_fill = press;
+    widgets.inactive.bg_fill = hover;
+    let edge =
+        if theme == Theme::Light { Color32::from_rgb(0xC4, 0xC0, 0xB9) } else { Color32::from_rgb(0x4E, 0x58, 0x5E) };
+    widgets.inactive.bg_stroke = Stroke::new(1.0, edge);
     widgets.hovered.bg_stroke = Stroke::new(1.0, palette.weak);
     widgets.active.bg_stroke = Stroke::new(1.5, palette.accent);
     visuals

@@ -60,7 +60,7 @@ pub(super) fn tone_colors(ui: &Ui, tone: Tone) -> (Color32, Color32) {
 /// The title of a page, with a sentence below it.
 pub(super) fn page_title(ui: &mut Ui, title: &str, subtitle: &str) {
     let response = ui.label(RichText::new(title).text_style(theme::title()).strong());
-    ui.ctx().accesskit_node_builder(response.id, |node| node.set_role(egui::accesskit::Role::Heading));
+    name_heading(ui, &response, title);
     if !subtitle.is_empty() {
         ui.label(RichText::new(subtitle).color(theme::palette(ui).weak));
     }
@@ -97,14 +97,23 @@ fn tinted_card<R>(ui: &mut Ui, fill: Color32, border: Color32, add: impl FnOnce(
         ui.set_width(ui.available_width());
         add(ui)
     });
+    ui.add_space(4.0);
     response.inner
 }
 
 /// A heading inside of a card.
 pub(super) fn heading(ui: &mut Ui, text: &str) -> Response {
     let response = ui.label(RichText::new(text).text_style(egui::TextStyle::Heading).strong());
-    ui.ctx().accesskit_node_builder(response.id, |node| node.set_role(egui::accesskit::Role::Heading));
+    name_heading(ui, &response, text);
     response
+}
+
+/// Tells screen readers that a label is a heading; unlike a label, a heading has its text as its name.
+fn name_heading(ui: &Ui, response: &Response, text: &str) {
+    ui.ctx().accesskit_node_builder(response.id, |node| {
+        node.set_role(egui::accesskit::Role::Heading);
+        node.set_label(text);
+    });
 }
 
 /// Text that matters less.
@@ -126,6 +135,13 @@ pub(super) fn mono(ui: &mut Ui, text: impl Into<String>) -> Response {
 
 /// A name and a value at the right edge, on a row of its own.
 pub(super) fn key_value(ui: &mut Ui, key: &str, value: impl Into<String>) {
+    ui.scope(|ui| {
+        ui.spacing_mut().interact_size.y = 20.0;
+        key_value_row(ui, key, value);
+    });
+}
+
+fn key_value_row(ui: &mut Ui, key: &str, value: impl Into<String>) {
     ui.horizontal(|ui| {
         weak(ui, key);
         ui.with_layout(Layout::right_to_left(Align::Center), |ui| mono(ui, value));
@@ -179,8 +195,14 @@ pub(super) fn icon_button(ui: &mut Ui, icon: Icon, text: &str) -> Response {
 /// A small word in a rounded box.
 pub(super) fn chip(ui: &mut Ui, tone: Tone, text: &str) -> Response {
     let (color, fill) = tone_colors(ui, tone);
-    let frame = Frame::new().fill(fill).corner_radius(CornerRadius::same(9)).inner_margin(Margin::symmetric(8, 2));
-    frame.show(ui, |ui| ui.label(RichText::new(text).small().color(color))).inner
+    let font = egui::TextStyle::Small.resolve(ui.style());
+    let galley = ui.painter().layout_no_wrap(text.to_owned(), font, color);
+    let padding = egui::vec2(8.0, 3.0);
+    let (rect, response) = ui.allocate_exact_size(galley.size() + padding * 2.0, Sense::hover());
+    ui.painter().rect_filled(rect, CornerRadius::same(9), fill);
+    ui.painter().galley(rect.min + padding, galley, color);
+    response.widget_info(|| WidgetInfo::labeled(egui::accesskit::Role::Label, true, text));
+    response
 }
 
 /// A line that begins with a mark.
@@ -275,7 +297,8 @@ pub(super) fn progress_bar(ui: &mut Ui, name: &str, fraction: Option<f32>) -> Re
         None => filled = egui::Rect::from_center_size(rect.center(), egui::vec2(rect.width() * 0.3, rect.height())),
     }
     ui.painter().rect_filled(filled, radius, palette.accent);
-    let label = fraction.map_or_else(|| name.to_owned(), |fraction| format!("{name} {}", text::percent(fraction.into())));
+    let label =
+        fraction.map_or_else(|| name.to_owned(), |fraction| format!("{name} {}", text::percent(fraction.into())));
     response.widget_info(|| WidgetInfo::labeled(egui::accesskit::Role::ProgressIndicator, true, &label));
     response
 }
@@ -296,6 +319,8 @@ pub(super) fn problem_card(ui: &mut Ui, tone: Tone, title: &str, problem: &Probl
             heading(ui, title);
         });
         problem_text(ui, problem);
+        // Without buttons, the row is nothing.
+        ui.spacing_mut().interact_size.y = 0.0;
         ui.horizontal_wrapped(add);
     });
 }
@@ -343,7 +368,8 @@ pub(super) fn columns(ui: &mut Ui, min_width: f32, add: &mut [&mut dyn FnMut(&mu
             ui.columns(n_columns, |columns| {
                 for (ui, add) in columns.iter_mut().zip(row) {
                     ui.spacing_mut().item_spacing.x = GRID;
-                    add(ui);
+                    // Not as columns do it, which stretch text to both edges.
+                    ui.vertical(|ui| add(ui));
                 }
             });
             ui.spacing_mut().item_spacing.x = GRID;

@@ -3,11 +3,12 @@
 use std::path::{Path, PathBuf};
 
 use pairtune::data::TokenPair;
+use pairtune::engine::run;
 use pairtune::gpu::Gpu;
 use pairtune::model::{Adapter, Model};
 use pairtune::platform::native::{make_folder, write_atomic};
-use pairtune::train::{PairLogps, ReferenceKey, Scorer};
-use pairtune::{Error, Result};
+use pairtune::Result;
+use pairtune::train::{PairLogps, ReferenceKey};
 
 use super::output::Output;
 
@@ -41,24 +42,14 @@ impl Reference<'_> {
             out.note(format_args!("Reference log-probabilities of {} pairs: from the cache", pairs.len()));
             return Ok(logps);
         }
-        let scorer =
-            Scorer::new(self.gpu, self.model, self.adapter.map(|adapter| &adapter.settings), pairs, self.batch)?;
         let total = pairs.len() as u64;
         out.begin_steps("reference", total);
-        let logps = scorer
-            .score(pairs, self.adapter, &mut |done| {
-                out.advance(done as u64, total, "pairs");
-                !stop()
-            })
-            .await?;
+        let logps = run::reference(self.gpu, self.model, self.adapter, pairs, self.batch, &mut |done| {
+            out.advance(done as u64, total, "pairs");
+            !stop()
+        })
+        .await?;
         out.end();
-        if let Some((pair, _)) = pairs.iter().zip(&logps).find(|(_, logps)| logps.iter().any(|p| !p.is_finite())) {
-            return Err(Error::input(
-                "The model gives a log-probability that is not finite, before any training",
-                "Its weights are damaged (NaN or infinite): download the model again",
-                format!("row {}", pair.row),
-            ));
-        }
         if let Some(file) = file {
             keep(&file, &logps, out);
         }

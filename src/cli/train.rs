@@ -4,14 +4,14 @@ use std::io::{Write as _, stderr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Instant;
 
 use pairtune::data::{Record, TokenPair, split_by_prompt, tokenize};
+use pairtune::engine::run::{self, Host, Next, evaluation, number};
 use pairtune::files;
 use pairtune::gpu::Gpu;
 use pairtune::model::{Adapter, AdapterSettings, Model, fresh};
-use pairtune::platform::native::{DiskFolder, FileSource, available_memory};
-use pairtune::platform::{Folder as _, read_all};
+use pairtune::platform::native::{DiskFolder, FileSource, available_memory, seconds};
+use pairtune::platform::{Folder as _, LocalFuture, read_all};
 use pairtune::train::{
     Checkpoint, Metrics, PairLogps, Place, Reference as ReferenceKind, ReferenceKey, Scorer, TrainConfig, Trainer,
     batch_size, check_fits, plan,
@@ -97,7 +97,7 @@ pub(super) async fn train(args: &TrainArgs, out: &mut Output) -> Result<()> {
         checkpoint.restore(&gpu, &mut trainer, &data.0, &path.display().to_string())?;
         out.note(format_args!("Resuming after step {} of {}", trainer.step, trainer.n_steps));
     }
-    let began = Instant::now();
+    let began = seconds();
     let saver = Saver { gpu: &gpu, data: &data.0, initial: start.initial.as_ref().map(|(_, path)| path.as_path()) };
     let epoch = steps(&mut trainer, &mut run, &saver, &stop, args, out).await?;
 
@@ -117,7 +117,7 @@ pub(super) async fn train(args: &TrainArgs, out: &mut Output) -> Result<()> {
         ));
     }
     let output = args.output.display().to_string();
-    let seconds = began.elapsed().as_secs_f64();
+    let seconds = seconds() - began;
     out.result(format_args!("{step} steps in {seconds:.1} s; the adapter is in {output}"));
     out.event(&json!({"event": "done", "output": output, "step": step, "num_tokens": n_tokens, "seconds": seconds}));
     Ok(())
@@ -132,51 +132,73 @@ async fn steps(
     args: &TrainArgs,
     out: &mut Output,
 ) -> Result<f64> {
-    let total = trainer.n_steps as u64;
-    out.begin_steps("train", total);
+    out.begin_steps("train", trainer.n_steps as u64);
     out.skip_to(trainer.step as u64);
-    let (began, tokens_before) = (Instant::now(), trainer.n_tokens);
-    let mut epoch = 0.0;
-    while !trainer.done() {
-        let metrics = match trainer.step().await {
-            Ok(metrics) => metrics,
-            Err(error) => {
-                if matches!(error, Error::Diverged { .. }) {
-                    // The adapter is as it was after the last good step.
-                    let adapter = trainer.adapter.get(saver.gpu).await?;
-                    run.finish(&adapter, &trainer.config.to_map(), Counters::of(trainer, epoch))?;
-                }
-                return Err(error);
-            }
-        };
-        epoch = epoch_of(&metrics);
-        run.add_step(&metrics)?;
-        let tokens_per_sec = (trainer.n_tokens - tokens_before) as f64 / began.elapsed().as_secs_f64();
-        let text = format!(
-            "loss {:.4} accuracy {:.2} {tokens_per_sec:.0} tokens/s",
-            number(&metrics, "loss"),
-            number(&metrics, "rewards/accuracies")
-        );
-        out.advance(trainer.step as u64, total, &text);
-        let mut event = Map::from_iter([("event".to_owned(), json!("step"))]);
-        event.extend(metrics);
-        event.insert("n_steps".to_owned(), json!(total));
-        event.insert("tokens_per_sec".to_owned(), json!(tokens_per_sec));
-        out.event(&Value::Object(event));
-
-        let save_steps = trainer.config.save_steps;
-        let interrupted = stop() && !trainer.done();
-        if interrupted || (save_steps > 0 && trainer.step.is_multiple_of(save_steps)) {
-            let path = saver.save(trainer, run, epoch, out).await?;
-            if interrupted {
-                out.note(format_args!("Step {} of {total} is saved. Continue with:", trainer.step));
-                out.note(format_args!("  {}", resume_command(args, &path)));
-                return Err(Error::Cancelled);
-            }
-        }
+    let (began, tokens_before) = (seconds(), trainer.n_tokens);
+    let mut terminal = Terminal { run, saver, stop, args, out, began, tokens_before, epoch: 0.0 };
+    let ended = run::steps(trainer, &mut terminal).await;
+    let epoch = terminal.epoch;
+    if let Err(Error::Diverged { .. }) = ended {
+        // The adapter is as it was after the last good step.
+        let adapter = trainer.adapter.get(saver.gpu).await?;
+        run.finish(&adapter, &trainer.config.to_map(), Counters::of(trainer, epoch))?;
+    }
+    if ended? == Next::End {
+        return Err(Error::Cancelled);
     }
     out.end();
     Ok(epoch)
+}
+
+/// A run that is watched from a terminal.
+struct Terminal<'a> {
+    run: &'a mut RunFolder,
+    saver: &'a Saver<'a>,
+    stop: &'a dyn Fn() -> bool,
+    args: &'a TrainArgs,
+    out: &'a mut Output,
+    began: f64,
+    tokens_before: u64,
+    epoch: f64,
+}
+
+impl Host for Terminal<'_> {
+    fn after_step<'a>(
+        &'a mut self,
+        trainer: &'a Trainer<'_>,
+        metrics: &'a Metrics,
+        _seconds: f64,
+    ) -> LocalFuture<'a, Result<Next>> {
+        Box::pin(async move {
+            let total = trainer.n_steps as u64;
+            self.epoch = epoch_of(metrics);
+            self.run.add_step(metrics)?;
+            let tokens_per_sec = (trainer.n_tokens - self.tokens_before) as f64 / (seconds() - self.began);
+            let text = format!(
+                "loss {:.4} accuracy {:.2} {tokens_per_sec:.0} tokens/s",
+                number(metrics, "loss"),
+                number(metrics, "rewards/accuracies")
+            );
+            self.out.advance(trainer.step as u64, total, &text);
+            let mut event = Map::from_iter([("event".to_owned(), json!("step"))]);
+            event.extend(metrics.clone());
+            event.insert("n_steps".to_owned(), json!(total));
+            event.insert("tokens_per_sec".to_owned(), json!(tokens_per_sec));
+            self.out.event(&Value::Object(event));
+
+            let save_steps = trainer.config.save_steps;
+            let interrupted = (self.stop)() && !trainer.done();
+            if interrupted || (save_steps > 0 && trainer.step.is_multiple_of(save_steps)) {
+                let path = self.saver.save(trainer, self.run, self.epoch, self.out).await?;
+                if interrupted {
+                    self.out.note(format_args!("Step {} of {total} is saved. Continue with:", trainer.step));
+                    self.out.note(format_args!("  {}", resume_command(self.args, &path)));
+                    return Ok(Next::End);
+                }
+            }
+            Ok(Next::GoOn)
+        })
+    }
 }
 
 /// What a checkpoint needs beside the trainer.
@@ -245,28 +267,6 @@ impl HeldOut<'_> {
         ));
         Ok(Some(metrics))
     }
-}
-
-/// TRL's evaluation metrics, and the share of pairs whose chosen answer is the likelier one.
-fn evaluation(beta: f64, policy: &[PairLogps], reference: &[PairLogps]) -> Metrics {
-    let n = policy.len() as f64;
-    let mean = |value: &dyn Fn([f64; 2], [f64; 2]) -> f64| {
-        let pairs = policy.iter().zip(reference);
-        pairs.map(|(p, r)| value(p.map(f64::from), r.map(f64::from))).sum::<f64>() / n
-    };
-    let reward = |side: usize| move |p: [f64; 2], r: [f64; 2]| beta * (p[side] - r[side]);
-    let (chosen, rejected) = (reward(0), reward(1));
-    let share = |yes: bool| f64::from(u8::from(yes));
-    let entries = [
-        ("eval_rewards/chosen", mean(&chosen)),
-        ("eval_rewards/rejected", mean(&rejected)),
-        ("eval_rewards/accuracies", mean(&|p, r| share(chosen(p, r) > rejected(p, r)))),
-        ("eval_rewards/margins", mean(&|p, r| chosen(p, r) - rejected(p, r))),
-        ("eval_logps/chosen", mean(&|p, _| p[0])),
-        ("eval_logps/rejected", mean(&|p, _| p[1])),
-        ("eval_preference_accuracy", mean(&|p, _| share(p[0] > p[1]))),
-    ];
-    entries.into_iter().map(|(name, value)| (name.to_owned(), json!(value))).collect()
 }
 
 /// The adapter that a run begins or goes on with.
@@ -402,10 +402,6 @@ async fn adapter_bytes(path: &Path) -> Result<Vec<u8>> {
 /// Gives the memory of everything but the adapter back.
 fn only_adapter(trainer: Trainer<'_>) -> Adapter {
     trainer.adapter
-}
-
-fn number(metrics: &Metrics, name: &str) -> f64 {
-    metrics.get(name).and_then(Value::as_f64).unwrap_or(f64::NAN)
 }
 
 /// The command that continues an interrupted run.

@@ -76,15 +76,15 @@ impl Wire {
 
 impl Session {
     /// Opens the device and the store, and says what there is. Nothing that is missing is fatal: a person can still
-    /// look at runs and check pairs.
-    pub async fn open(inbox: Inbox, out: Outbox, store_root: &str, choice: AdapterChoice) -> Self {
+    /// look at runs and check pairs. `adapter` is part of the name of the GPU to take.
+    pub async fn open(inbox: Inbox, out: Outbox, store_root: &str, adapter: Option<String>) -> Self {
         let wire = Wire { inbox, out, began: host::seconds(), told: f64::NEG_INFINITY };
         let store = Store::open(store_root).await;
         let mut session = Self {
             wire,
             store,
             gpu: None,
-            choice,
+            choice: AdapterChoice { name: adapter },
             limit: None,
             model: None,
             pairs: None,
@@ -700,7 +700,8 @@ fn subject_of(command: &Command) -> Subject {
 
 fn gpu_info(report: &AdapterReport, software: bool, memory: Option<u64>) -> GpuInfo {
     GpuInfo {
-        name: report.name.clone(),
+        // Browsers do not tell.
+        name: if report.name.is_empty() { "WebGPU adapter".to_owned() } else { report.name.clone() },
         backend: report.backend.clone(),
         software,
         max_buffer_size: report.max_buffer_size,

@@ -8,7 +8,6 @@ use futures_channel::mpsc::UnboundedSender;
 use super::engine::{Engine, Incoming};
 use crate::engine::protocol::{Command, Event};
 use crate::engine::{Message, Session, channel};
-use crate::gpu::AdapterChoice;
 use crate::platform::host::PickedFile;
 
 /// Starts the engine; `wake` is called whenever it says something. `store` is the folder of runs, empty for the
@@ -80,8 +79,7 @@ fn spawn(
             }
         });
         pollster::block_on(async move {
-            let choice = AdapterChoice { name: adapter };
-            Session::open(inbox, out, &store, choice).await.run().await;
+            Session::open(inbox, out, &store, adapter).await.run().await;
         });
     });
     if let Err(e) = started {

@@ -11,7 +11,6 @@ use web_sys::{DedicatedWorkerGlobalScope, Event as DomEvent, File, MessageEvent,
 use super::engine::{Engine, Incoming};
 use crate::engine::protocol::{Command, Event};
 use crate::engine::{Message, Session, channel};
-use crate::gpu::AdapterChoice;
 use crate::platform::host::PickedFile;
 
 /// Starts the worker; `wake` is called whenever it says something.
@@ -162,7 +161,7 @@ pub fn serve() {
         drop(scope.post_message(&format!("The engine stopped by a bug: {info}").into()));
     }));
     wasm_bindgen_futures::spawn_local(async move {
-        Session::open(inbox, out, "", AdapterChoice::default()).await.run().await;
+        Session::open(inbox, out, "", None).await.run().await;
     });
 }
 

@@ -411,6 +411,11 @@ pub fn keep_awake(on: bool) {
 /// Has the browser ask before the page is left, while `on`; a window asks by itself.
 pub fn warn_before_leaving(_on: bool) {}
 
+/// The page's address; a window has none.
+pub fn address() -> String {
+    String::new()
+}
+
 /// What is behind the `#` of the page's address; a window has none.
 pub fn fragment() -> String {
     String::new()

@@ -21,9 +21,8 @@ use crate::error::{Error, Result};
 /// What is done once an answer is there, on the main thread.
 pub type Then<T> = Box<dyn FnOnce(T)>;
 
-/// Out of sight, but not for screen readers.
-const HIDDEN: &str = "position:fixed;width:1px;height:1px;overflow:hidden;clip-path:inset(50%);white-space:nowrap;\
-                      pointer-events:none;left:0;top:0";
+/// The page's class for what is out of sight, but not for screen readers.
+const UNSEEN: &str = "unseen";
 
 /// An `<input type=file>` in the page, what waits for it, and what the page calls when it changes.
 struct Picker {
@@ -77,7 +76,7 @@ fn new_picker(what: Pick) -> std::result::Result<Picker, JsValue> {
         input.set_accept(&accept.join(","));
     }
     // Opened by the app's own widgets, and of no use without them.
-    input.set_attribute("style", HIDDEN)?;
+    input.set_class_name(UNSEEN);
     input.set_attribute("aria-hidden", "true")?;
     input.set_tab_index(-1);
     let waiting: Rc<RefCell<Option<Then<Vec<PickedFile>>>>> = Rc::default();
@@ -236,6 +235,12 @@ pub fn fragment() -> String {
     hash.strip_prefix('#').unwrap_or(&hash).to_owned()
 }
 
+/// The page's address without what is behind the `#`.
+pub fn address() -> String {
+    let href = window().and_then(|window| window.location().href()).unwrap_or_default();
+    href.split('#').next().unwrap_or_default().to_owned()
+}
+
 /// Puts something behind the `#` of the page's address, without a step in the history.
 pub fn set_fragment(fragment: &str) {
     let replaced = window().and_then(|window| {
@@ -255,7 +260,7 @@ pub fn set_fragment(fragment: &str) {
 pub fn announce(text: &str) {
     let announced = element("live", || {
         let live = new_element("div", "live")?;
-        live.set_attribute("style", HIDDEN)?;
+        live.set_class_name(UNSEEN);
         live.set_attribute("role", "status")?;
         live.set_attribute("aria-live", "polite")?;
         Ok(live)
@@ -363,7 +368,7 @@ impl Mirror {
         let document = document()?;
         let root = element("mirror", || {
             let root = new_element("div", "mirror")?;
-            root.set_attribute("style", "position:fixed;inset:0;overflow:hidden;opacity:0;pointer-events:none")?;
+            root.set_class_name("mirror");
             Ok(root)
         })?;
         let mut gone = std::mem::take(&mut self.elements);
@@ -401,7 +406,11 @@ fn describe(element: &Element, node: &UiNode, old: Option<&UiNode>) -> std::resu
         element.remove_attribute(name)?;
     }
     for (name, value) in new.iter().filter(|attribute| !old.contains(attribute)) {
-        element.set_attribute(name, value)?;
+        match (*name, element.dyn_ref::<HtmlElement>()) {
+            // Through the object model: the page's policy forbids style attributes.
+            ("style", Some(element)) => element.style().set_css_text(value),
+            _ => element.set_attribute(name, value)?,
+        }
     }
     let shown = shown_text(node);
     if element.text_content().as_deref() != Some(shown) {

@@ -1,0 +1,613 @@
+//! The window without an engine: what each page shows in each state, and which commands a click sends.
+
+#[path = "common/script.rs"]
+mod script;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use eframe::egui::{self, accesskit::Role};
+use egui_kittest::kittest::Queryable as _;
+use pairtune::engine::protocol::*;
+use pairtune::platform::FoundModel;
+use script::{Stage, problem, progress};
+use serde_json::json;
+
+#[test]
+fn an_empty_app_begins_with_the_demo() {
+    let mut stage = Stage::ready();
+    assert_eq!(stage.sent(), [Command::ListRuns, Command::MeasureStorage], "what it asks for at first");
+    stage.expect("Teach a small language model your taste");
+    stage.expect("GPU: Apple M3");
+    stage.expect("0 B of your data sent");
+    for page in ["1  Model", "2  Pairs", "3  Plan", "4  Run", "5  Compare", "6  Export", "Runs", "Help", "Start"] {
+        stage.go(page);
+    }
+}
+
+#[test]
+fn the_demo_starts_by_itself() {
+    let mut stage = Stage::ready();
+    stage.sent();
+    stage.click("Try the 60-second demo");
+    assert_eq!(stage.sent(), [Command::OpenDemo], "only the demo");
+    stage.say(Event::ModelProgress(progress("reading weights", 1, 2)));
+    stage.say(Event::ModelOpened(Box::new(script::demo_model())));
+    stage.say_pairs(48);
+    stage.wait(1.0);
+    assert_eq!(stage.sent(), [], "it waits for the demo's plan");
+    let settings = json!({"beta": 0.05, "num_train_epochs": 3.0}).as_object().cloned().expect("an object");
+    stage.say(Event::Planned(Box::new(PlanInfo { settings: settings.clone(), ..script::plan() })));
+    stage.run();
+    let sent = stage.sent();
+    let [Command::Start(request)] = sent.as_slice() else { panic!("a run begins, not {sent:?}") };
+    assert_eq!(request.settings, settings, "with the demo's settings");
+    assert_eq!(request.watch.prompts.len(), 3, "and watched prompts");
+    assert!(request.watch.keep_best && request.watch.save_seconds == 60.0, "and the usual care");
+}
+
+#[test]
+fn without_a_gpu_the_reason_and_the_fix_are_told() {
+    let mut stage = Stage::in_environment(script::environment("browser"), Vec::new());
+    stage.say(script::ready_with(Err(problem("navigator.gpu is missing", "Switch WebGPU on"))));
+    stage.expect("This browser offers no GPU to train on");
+    stage.expect("navigator.gpu is missing");
+    stage.expect("chrome://flags");
+    stage.expect("What still works");
+    stage.expect("Copy the command of the desktop app");
+    stage.click("Copy report");
+    stage.expect("Copied");
+    stage.go("3  Plan");
+    stage.click("Training needs a GPU: see why");
+    stage.expect("This browser offers no GPU");
+}
+
+#[test]
+fn a_software_adapter_is_named() {
+    let mut stage = Stage::new();
+    let gpu = GpuInfo { name: "llvmpipe".into(), software: true, ..script::gpu() };
+    stage.say(script::ready_with(Ok(gpu)));
+    stage.expect("The processor stands in for a GPU");
+    stage.expect("llvmpipe (software)");
+}
+
+#[test]
+fn interrupted_runs_are_continued_from_the_start_page() {
+    let mut stage = Stage::ready();
+    stage.sent();
+    let runs = vec![script::record("r9", "tone-v2", Status::Paused), script::record("r8", "old", Status::Finished)];
+    stage.say(Event::Runs { runs });
+    stage.expect("Continue \"tone-v2\", step 120/300");
+    assert!(!stage.shows("Continue \"old\""), "a finished run is not continued");
+    stage.click("Continue");
+    let resume = Command::Resume { run_id: "r9".into(), settings: Settings::new() };
+    assert_eq!(stage.sent(), [resume], "the run goes on");
+}
+
+#[test]
+fn hovering_files_say_what_they_will_do() {
+    let folder = Folder::new(&["tone.jsonl", "model.gguf"]);
+    let mut stage = Stage::ready();
+    stage.harness.input_mut().hovered_files = vec![hovered(&folder.0.join("tone.jsonl"))];
+    stage.wait(0.5);
+    stage.expect("Open as a pairs file");
+    stage.harness.input_mut().hovered_files = vec![hovered(&folder.0.join("model.gguf"))];
+    stage.wait(0.5);
+    stage.expect("This cannot be opened");
+    stage.expect("GGUF weights are compressed");
+    stage.harness.key_press(egui::Key::Escape);
+    stage.wait(0.5);
+    assert!(!stage.shows("This cannot be opened"), "Esc sends the target away");
+}
+
+#[test]
+fn dropped_files_are_opened_as_what_they_are() {
+    let folder = Folder::new(&["tone.jsonl"]);
+    let model = Folder::new(&["config.json", "tokenizer.json", "model.safetensors"]);
+    let mut stage = Stage::ready();
+    stage.sent();
+    stage.harness.input_mut().dropped_files = vec![Arc::new(Dropped(folder.0.join("tone.jsonl")))];
+    stage.run();
+    let sent = stage.sent_with_files();
+    assert_eq!(sent, [(Command::OpenPairs { mapping: None }, vec!["tone.jsonl".to_owned()])], "pairs");
+    stage.harness.input_mut().dropped_files = vec![Arc::new(Dropped(model.0.clone()))];
+    stage.run();
+    let sent = stage.sent_with_files();
+    let [(Command::OpenModel { source: ModelSource::Picked { path, .. } }, files)] = sent.as_slice() else {
+        panic!("a model is opened, not {sent:?}")
+    };
+    assert_eq!(path.as_deref(), Some(&*model.0.display().to_string()), "its folder is known");
+    assert_eq!(files, &["config.json", "model.safetensors", "tokenizer.json"], "its files");
+}
+
+#[test]
+fn a_model_that_loads_can_be_cancelled() {
+    let mut stage = Stage::ready();
+    stage.go("1  Model");
+    stage.say(Event::ModelProgress(progress("reading weights", 900_000_000, 1_500_000_000)));
+    stage.expect("0.9/1.5 GB");
+    stage.expect("225 MB/s");
+    stage.sent();
+    stage.click("Cancel");
+    assert_eq!(stage.sent(), [Command::Cancel], "the engine is told");
+    stage.say(Event::Cancelled { subject: Subject::Model });
+    assert!(!stage.shows("0.9/1.5 GB"), "nothing loads any more");
+}
+
+#[test]
+fn a_refused_model_says_what_would_work() {
+    let mut stage = Stage::ready();
+    stage.go("1  Model");
+    let problem = problem("This is a GGUF file", "Open the original model with model.safetensors");
+    stage.say(Event::Refused { subject: Subject::Model, problem });
+    stage.expect("This model was not taken");
+    stage.expect("Open the original model with model.safetensors");
+    stage.click("Dismiss");
+    assert!(!stage.shows("This model was not taken"), "it was read");
+}
+
+#[test]
+fn an_open_model_shows_what_it_is() {
+    let mut stage = Stage::ready();
+    stage.go("1  Model");
+    stage.say(Event::ModelOpened(Box::new(script::model())));
+    for part in ["Qwen3-0.6B", "28 layers, all supported", "Chat template", "fits", "apache-2.0", "596 M"] {
+        stage.expect(part);
+    }
+    stage.click("Next: choose pairs");
+    stage.expect("JSON Lines, or a JSON array");
+}
+
+#[test]
+fn models_of_the_browser_are_fetched_kept_and_forgotten() {
+    let mut stage = Stage::in_environment(script::environment("browser"), Vec::new());
+    stage.say(script::ready());
+    stage.go("1  Model");
+    stage.click("Hugging Face");
+    stage.sent();
+    stage.click("Get");
+    let sent = stage.sent();
+    assert!(
+        matches!(&sent[..], [Command::FetchModel { repo, endpoint }]
+            if repo.contains('/') && endpoint == "https://huggingface.co"),
+        "{sent:?}"
+    );
+    stage.say(Event::Storage(StorageInfo { used: 0, quota: Some(48_000_000_000), persisted: true }));
+    stage.say(Event::ModelOpened(Box::new(script::model())));
+    stage.click("Keep for next time (1.2 GB of 48.0 GB)");
+    assert_eq!(stage.sent(), [Command::KeepModel], "it is kept");
+    let kept = StoredModel { name: "Qwen/Qwen3-0.6B".into(), bytes: 1_200_000_000, complete: true };
+    stage.say(Event::Models { models: vec![kept] });
+    stage.click("Kept here (1)");
+    stage.click("Use Qwen/Qwen3-0.6B");
+    let source = ModelSource::Stored { name: "Qwen/Qwen3-0.6B".into() };
+    assert_eq!(stage.sent(), [Command::OpenModel { source }], "it is used");
+    stage.click("Forget Qwen/Qwen3-0.6B");
+    assert_eq!(stage.sent(), [Command::ForgetModel { name: "Qwen/Qwen3-0.6B".into() }], "it is forgotten");
+}
+
+#[test]
+fn models_on_this_computer_are_opened_by_their_folder() {
+    let folder = Folder::new(&["config.json", "tokenizer.json", "model.safetensors"]);
+    let path = folder.0.display().to_string();
+    let found = FoundModel { name: "org/m".into(), folder: path.clone(), bytes: 9, licence: Some("mit".into()) };
+    let mut stage = Stage::in_environment(script::environment("desktop"), vec![found]);
+    stage.say(script::ready());
+    stage.go("1  Model");
+    stage.sent();
+    stage.click("Use org/m");
+    let source = ModelSource::Picked { name: "org/m".into(), path: Some(path) };
+    let files = ["config.json", "model.safetensors", "tokenizer.json"].map(str::to_owned).to_vec();
+    assert_eq!(stage.sent_with_files(), [(Command::OpenModel { source }, files)], "its files are sent along");
+}
+
+#[test]
+fn pairs_are_counted_while_they_are_read() {
+    let mut stage = Stage::ready();
+    stage.go("2  Pairs");
+    let progress = progress("reading rows", 40_000_000, 100_000_000);
+    stage.say(Event::PairsProgress { progress, rows: 1200, problems: 3 });
+    stage.say(Event::PairRows { first: 0, rows: script::rows(50) });
+    stage.expect("1200 usable so far, 3 with problems");
+    stage.expect("How do I reset my password? (case 1)");
+    stage.sent();
+    stage.click("Cancel");
+    assert_eq!(stage.sent(), [Command::Cancel], "reading ends");
+}
+
+#[test]
+fn rows_with_problems_are_listed_and_must_be_agreed_to() {
+    let mut stage = Stage::planned();
+    stage.say(Event::PairsOpened(Box::new(script::pairs_with_problems(24))));
+    stage.wait(1.0);
+    stage.say(Event::Planned(Box::new(script::plan())));
+    stage.go("3  Plan");
+    stage.sent();
+    stage.click("6 rows cannot be used: look at them");
+    stage.expect("30 rows → 24 usable");
+    stage.click("Problems 6");
+    stage.expect("Line 77: \"rejected\" is missing");
+    stage.expect("Add it, or map another column to it");
+    stage.click("Train on the 24 usable rows; 6 have problems and are left out");
+    stage.go("3  Plan");
+    stage.click("Start training");
+    assert!(matches!(stage.sent()[..], [Command::Start(_)]), "after that, a run begins");
+}
+
+#[test]
+fn rows_are_skipped_and_sides_exchanged() {
+    let mut stage = Stage::planned();
+    stage.go("2  Pairs");
+    stage.sent();
+    stage.click("Skip line 3");
+    assert_eq!(stage.sent(), [Command::SkipPairs { rows: vec![2], skip: true }], "one row");
+    stage.click("Exchange chosen and rejected");
+    assert_eq!(stage.sent(), [Command::SwapPairs], "all rows");
+    stage.say(Event::PairsOpened(Box::new(PairsInfo { swapped: true, ..script::pairs(24) })));
+    stage.expect("chosen and rejected exchanged");
+    stage.wait(1.0);
+    assert!(matches!(stage.sent()[..], [Command::Plan { .. }]), "the plan is worked out anew");
+}
+
+#[test]
+fn columns_are_mapped_by_hand() {
+    let folder = Folder::new(&["tone.jsonl"]);
+    let mut stage = Stage::ready();
+    stage.harness.input_mut().dropped_files = vec![Arc::new(Dropped(folder.0.join("tone.jsonl")))];
+    stage.run();
+    stage.say_pairs(24);
+    stage.sent();
+    stage.click("Edit columns");
+    stage.harness.get_by_role_and_label(Role::ComboBox, "Rejected from").click();
+    stage.run();
+    stage.click("note");
+    stage.click("Read again");
+    let sent = stage.sent_with_files();
+    let [(Command::OpenPairs { mapping: Some(mapping) }, files)] = sent.as_slice() else {
+        panic!("the file is read again, not {sent:?}")
+    };
+    assert_eq!(mapping.rejected, "note", "with the other column");
+    assert_eq!(files, &["tone.jsonl"], "the same file");
+}
+
+#[test]
+fn a_pair_is_read_as_the_model_sees_it() {
+    let mut stage = Stage::planned();
+    stage.go("2  Pairs");
+    stage.sent();
+    stage.click("Read one");
+    assert_eq!(stage.sent(), [Command::ReadPair { index: 0, max_length: 1024 }], "the first pair");
+    let sequence = SeenSequence {
+        tokens: ["<|im_start|>", "user", "\n", "Refund", "?", "Of", " course", "."].map(str::to_owned).to_vec(),
+        prompt_len: 5,
+        cut: 1,
+    };
+    let texts = ["Refund?", "Of course.", "No."].map(str::to_owned);
+    let view = PairView { index: 0, line: 1, texts, seen: Ok([sequence.clone(), sequence]) };
+    stage.say(Event::PairView(Box::new(view)));
+    stage.expect("<|im_start|>");
+    assert_eq!(stage.harness.query_all_by_label_contains("8 tokens, 2 scored, 1 cut off").count(), 2, "both sides");
+    stage.click("As in the file");
+    stage.expect("Refund?");
+    stage.click("Following");
+    assert_eq!(stage.sent(), [Command::ReadPair { index: 1, max_length: 1024 }], "the next pair");
+}
+
+#[test]
+fn the_start_button_says_what_is_missing_and_leads_there() {
+    let mut stage = Stage::ready();
+    stage.go("3  Plan");
+    stage.click("Choose a model");
+    stage.expect("A language model in the Hugging Face format");
+    stage.say(Event::ModelOpened(Box::new(script::model())));
+    stage.go("3  Plan");
+    stage.click("Choose a pairs file");
+    stage.expect("Each pair is a prompt with two answers");
+    stage.say_pairs(24);
+    stage.wait(1.0);
+    stage.go("3  Plan");
+    let blocked = Some(problem("max_length must be 2 or more", "Raise it"));
+    stage.say(Event::Planned(Box::new(PlanInfo { blocked, ..script::plan() })));
+    stage.click("max_length must be 2 or more");
+    stage.expect("What the run will do");
+    assert!(stage.harness.get_by_label("Longest text in tokens").is_focused(), "the field is ready to be changed");
+}
+
+#[test]
+fn a_run_begins_with_the_edited_settings() {
+    let mut stage = Stage::planned();
+    stage.go("3  Plan");
+    stage.sent();
+    stage.click("Strong");
+    stage.wait(1.0);
+    let sent = stage.sent();
+    assert!(
+        matches!(&sent[..], [Command::Plan { settings, .. }] if settings["r"] == json!(32)),
+        "the plan follows: {sent:?}"
+    );
+    stage.say(Event::Planned(Box::new(script::plan())));
+    stage.click("Start training");
+    let sent = stage.sent();
+    let [Command::Start(request)] = sent.as_slice() else { panic!("a run begins, not {sent:?}") };
+    assert_eq!(request.name, "tone", "named after its pairs");
+    assert_eq!(request.settings["learning_rate"], json!(5e-5), "with the preset");
+    assert_eq!(request.settings["eval_split"], json!(0.1), "with some pairs held out");
+    assert_eq!(request.watch.eval_steps, 27, "scored some ten times");
+}
+
+#[test]
+fn what_does_not_fit_is_fixed_by_a_click() {
+    let mut stage = Stage::planned();
+    stage.go("3  Plan");
+    stage.say(Event::Planned(Box::new(script::plan_that_does_not_fit())));
+    stage.expect("Memory: 8.8 GB of 6.0 GB, does not fit");
+    stage.sent();
+    stage.click("Max tokens 1024 → 384: −3.7 GB");
+    stage.wait(1.0);
+    let sent = stage.sent();
+    assert!(
+        matches!(&sent[..], [Command::Plan { settings, .. }] if settings["max_length"] == json!(384)),
+        "the fix is applied and planned: {sent:?}"
+    );
+}
+
+#[test]
+fn a_field_takes_what_is_typed_and_refuses_what_is_wrong() {
+    let mut stage = Stage::planned();
+    stage.go("3  Plan");
+    stage.sent();
+    let field = stage.harness.get_by_label("Longest text in tokens");
+    field.focus();
+    field.set_text_value_accesskit("512");
+    stage.run();
+    stage.wait(1.0);
+    let sent = stage.sent();
+    assert!(matches!(&sent[..], [Command::Plan { settings, .. }] if settings["max_length"] == json!(512)), "{sent:?}");
+    stage.harness.get_by_label("Longest text in tokens").set_text_value_accesskit("none");
+    stage.run();
+    stage.expect("Needs a whole number, 2 or more");
+    stage.wait(1.0);
+    assert_eq!(stage.sent(), [], "nothing is planned with it");
+}
+
+#[test]
+fn two_steps_are_measured() {
+    let mut stage = Stage::planned();
+    stage.go("3  Plan");
+    stage.sent();
+    stage.expect("not known before a step is measured");
+    stage.click("Measure: run 2 trial steps");
+    assert!(matches!(stage.sent()[..], [Command::Trial { .. }]), "it is measured");
+    stage.say(Event::Tried { step_seconds: 3.0, device_bytes: 2_900_000_000, planned_bytes: 2_800_000_000 });
+    stage.expect("Time: about 14 min (3.0 s for a step)");
+    stage.expect("2.9 GB of memory (planned 2.8 GB)");
+}
+
+#[test]
+fn another_build_is_not_talked_to() {
+    let mut stage = Stage::new();
+    let Event::Ready(ready) = script::ready() else { panic!("the first event") };
+    stage.say(Event::Ready(Box::new(Ready { build: "0.0.1-old".into(), ..*ready })));
+    stage.expect("The page and its engine are of different versions");
+    stage.expect("0.0.1-old");
+    assert_eq!(stage.sent(), [], "nothing is asked of it");
+    stage.go("3  Plan");
+    stage.expect("The engine is not ready");
+}
+
+#[test]
+fn a_crash_leaves_the_window_and_a_way_back() {
+    let mut stage = Stage::running();
+    stage.crash("index out of bounds at attention.rs:12");
+    stage.expect("index out of bounds at attention.rs:12");
+    stage.expect("What was saved is intact");
+    stage.click("Copy log");
+    stage.sent();
+    stage.click("Restart the engine");
+    assert_eq!(stage.restarts(), 1, "another engine starts");
+    stage.say(script::ready());
+    assert_eq!(stage.sent(), [Command::ListRuns, Command::MeasureStorage], "and is asked for the runs");
+    stage.say(Event::Runs { runs: vec![script::record("r1", "tone", Status::Running)] });
+    stage.go("Start");
+    stage.expect("Continue \"tone\", step 120/300");
+}
+
+#[test]
+fn closing_the_window_on_a_run_asks_first() {
+    let mut stage = Stage::running();
+    stage.sent();
+    close_requested(&mut stage, true);
+    stage.run();
+    close_requested(&mut stage, false);
+    stage.run();
+    stage.expect("A run is at work");
+    stage.click("Keep running");
+    assert!(!stage.shows("paused and saved, it continues"), "the dialog is gone");
+    close_requested(&mut stage, true);
+    stage.run();
+    close_requested(&mut stage, false);
+    stage.run();
+    stage.click("Pause, save and quit");
+    assert_eq!(stage.sent(), [Command::Pause], "the run is paused");
+    stage.say(Event::Paused { run_id: "r1".into(), step: 2 });
+    assert!(!stage.shows("The window closes by itself"), "the dialog is gone");
+}
+
+#[test]
+fn other_pages_show_the_run_at_work() {
+    let mut stage = Stage::running();
+    stage.go("2  Pairs");
+    stage.expect("Training, step 1/278, 0 %");
+    stage.sent();
+    stage.click("Pause");
+    assert_eq!(stage.sent(), [Command::Pause], "it can be paused from here");
+    stage.expect("Pausing: finishing this step");
+}
+
+#[test]
+fn failures_are_rehearsed_while_a_run_is_at_work() {
+    let mut stage = Stage::ready();
+    stage.go("Help");
+    stage.expect("These work while a run is at work");
+    let mut stage = Stage::running();
+    stage.go("Help");
+    stage.sent();
+    stage.click("Lose the GPU");
+    assert_eq!(stage.sent(), [Command::Drill(Drill::DestroyDevice)], "the device is destroyed");
+}
+
+#[test]
+fn requests_are_listed() {
+    let mut stage = Stage::ready();
+    stage.say(Event::Request { url: "https://huggingface.co/a/b".into(), bytes: 5_000_000, purpose: "model".into() });
+    stage.go("Help");
+    stage.expect("1 request: 5.0 MB received, 0 B of your data sent");
+    stage.expect("https://huggingface.co/a/b");
+}
+
+#[test]
+fn the_log_is_shown_and_copied() {
+    let mut stage = Stage::ready();
+    stage.say(Event::Log { level: "warn".into(), text: "shaders took long".into() });
+    stage.click("Log");
+    stage.expect("shaders took long");
+    stage.click("Copy log");
+    stage.expect("Copied");
+}
+
+#[test]
+fn thousands_of_rows_are_drawn_as_few() {
+    let mut stage = Stage::ready();
+    stage.say(Event::PairRows { first: 0, rows: script::rows(20_000) });
+    stage.say(Event::PairsOpened(Box::new(script::pairs(20_000))));
+    stage.go("2  Pairs");
+    let drawn = stage.harness.query_all_by_label_contains("Read line").count();
+    assert!((5..80).contains(&drawn), "{drawn} rows are drawn");
+}
+
+fn hovered(path: &Path) -> egui::HoveredFile {
+    egui::HoveredFile { path: Some(path.to_owned()), mime: String::new() }
+}
+
+fn close_requested(stage: &mut Stage, on: bool) {
+    let events = &mut stage.harness.input_mut().viewports.entry(egui::ViewportId::ROOT).or_default().events;
+    events.clear();
+    if on {
+        events.push(egui::ViewportEvent::Close);
+    }
+}
+
+/// A folder with empty files that is taken away in the end.
+struct Folder(PathBuf);
+
+impl Folder {
+    fn new(files: &[&str]) -> Self {
+        static COUNT: AtomicUsize = AtomicUsize::new(0);
+        let name = format!("pairtune-ui-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
+        let path = std::env::temp_dir().join(name);
+        std::fs::create_dir_all(&path).expect("a folder for the test");
+        for file in files {
+            std::fs::write(path.join(file), "{}").expect("a file for the test");
+        }
+        Self(path)
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        drop(std::fs::remove_dir_all(&self.0));
+    }
+}
+
+/// Something dropped on the window.
+#[derive(Debug)]
+struct Dropped(PathBuf);
+
+impl egui::DroppedFile for Dropped {
+    fn path(&self) -> &Path {
+        &self.0
+    }
+
+    fn bytes(&self) -> Result<Vec<u8>, String> {
+        Err("the app opens files by their path".to_owned())
+    }
+}
+
+/// Draws every page, light and dark, into the folder that PAIRTUNE_SHOTS names; for people to look at.
+#[test]
+fn pages_are_drawn_for_people_to_look_at() {
+    let Some(folder) = std::env::var_os("PAIRTUNE_SHOTS").map(PathBuf::from) else { return };
+    std::fs::create_dir_all(&folder).expect("the folder for the pictures");
+    for (theme, suffix) in [(egui::Theme::Light, "light"), (egui::Theme::Dark, "dark")] {
+        let shoot = |stage: &mut Stage, name: &str| {
+            stage.harness.ctx.set_theme(theme);
+            stage.wait(0.5);
+            let picture = stage.harness.render().expect("the page is drawn");
+            picture.save(folder.join(format!("{name}-{suffix}.png"))).expect("the picture is saved");
+        };
+        let mut stage = Stage::ready();
+        shoot(&mut stage, "start");
+        let runs = vec![script::record("r9", "tone-v2", Status::Paused)];
+        stage.say(Event::Runs { runs });
+        shoot(&mut stage, "start-continue");
+        stage.go("1  Model");
+        shoot(&mut stage, "model-none");
+        stage.say(Event::ModelProgress(progress("reading weights", 900_000_000, 1_500_000_000)));
+        shoot(&mut stage, "model-loading");
+        let mut stage = Stage::planned();
+        stage.go("1  Model");
+        shoot(&mut stage, "model-open");
+        stage.go("2  Pairs");
+        shoot(&mut stage, "pairs-table");
+        stage.click("Lengths");
+        shoot(&mut stage, "pairs-lengths");
+        stage.click("Read one");
+        let tokens = "<|im_start|> user \n How| do| I| reset| my| password? <|im_end|> \n Sure .| Open| Settings ,|";
+        let mut tokens: Vec<String> = tokens.split_whitespace().map(|t| t.replace('|', " ")).collect();
+        tokens.extend((0..60).map(|i| format!(" word{i}")));
+        let seen = SeenSequence { tokens, prompt_len: 9, cut: 6 };
+        let texts = ["How do I reset my password?", "Sure. Open Settings.", "No."].map(str::to_owned);
+        let view = PairView { index: 0, line: 1, texts, seen: Ok([seen.clone(), seen]) };
+        stage.say(Event::PairView(Box::new(view)));
+        shoot(&mut stage, "pairs-read");
+        stage.say(Event::PairsOpened(Box::new(script::pairs_with_problems(24))));
+        stage.click("Problems 6");
+        shoot(&mut stage, "pairs-problems");
+        stage.go("3  Plan");
+        shoot(&mut stage, "plan-blocked");
+        let mut stage = Stage::planned();
+        stage.go("3  Plan");
+        shoot(&mut stage, "plan");
+        stage.say(Event::Planned(Box::new(script::plan_that_does_not_fit())));
+        stage.click("More settings");
+        stage.wait(1.0);
+        shoot(&mut stage, "plan-does-not-fit");
+        let mut stage = Stage::running();
+        stage.go("Help");
+        shoot(&mut stage, "help-running");
+        stage.crash("index out of bounds at attention.rs:12");
+        stage.click("Log");
+        shoot(&mut stage, "crash");
+        let mut stage = Stage::in_environment(script::environment("browser"), Vec::new());
+        stage.say(script::ready_with(Err(problem("navigator.gpu is missing", "Switch WebGPU on"))));
+        shoot(&mut stage, "no-gpu");
+        stage.go("1  Model");
+        stage.click("Hugging Face");
+        shoot(&mut stage, "model-hub");
+    }
+    for (name, size, scale) in [("zoomed", [1280.0, 720.0], 2.0), ("large", [2560.0, 1440.0], 1.0)] {
+        let mut stage = Stage::with_size(script::environment("desktop"), Vec::new(), size);
+        stage.harness.set_pixels_per_point(scale);
+        stage.say(script::ready());
+        for page in ["Start", "1  Model", "2  Pairs", "3  Plan"] {
+            stage.say(Event::ModelOpened(Box::new(script::model())));
+            stage.say_pairs(24);
+            stage.say(Event::Planned(Box::new(script::plan())));
+            stage.go(page);
+            stage.wait(0.5);
+            let picture = stage.harness.render().expect("the page is drawn");
+            picture.save(folder.join(format!("{name}-{}.png", page.trim()))).expect("the picture is saved");
+        }
+    }
+}

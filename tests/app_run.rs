@@ -1,0 +1,933 @@
+//! The pages of a run, from its first phase to its files, over a scripted engine: what they show and what they ask
+//! the engine for.
+//!
+//! With `PAIRTUNE_SHOTS` set to a folder, every state is also drawn there, light and dark.
+
+use std::cell::RefCell;
+use std::collections::VecDeque;
+use std::rc::Rc;
+
+use eframe::egui::{self, Key, Modifiers, accesskit::Role};
+use egui_kittest::kittest::{NodeT as _, Queryable as _};
+use egui_kittest::{Harness, SnapshotOptions};
+use pairtune::app::App;
+use pairtune::engine::protocol::*;
+use pairtune::engine::warnings::{Action as Offer, Warning, WarningKind};
+use pairtune::link::{Engine, Incoming};
+use pairtune::platform::host::PickedFile;
+use serde_json::{Map, Value, json};
+
+const RUN: &str = "20260301-tone";
+
+// ---- The engine's side. ----
+
+#[derive(Default)]
+struct Wire {
+    events: VecDeque<Incoming>,
+    sent: Vec<Command>,
+}
+
+#[derive(Clone, Default)]
+struct Script(Rc<RefCell<Wire>>);
+
+impl Engine for Script {
+    fn send(&mut self, command: Command, _files: Vec<PickedFile>) {
+        self.0.borrow_mut().sent.push(command);
+    }
+
+    fn poll(&mut self) -> Option<Incoming> {
+        self.0.borrow_mut().events.pop_front()
+    }
+
+    fn restart(&mut self) {}
+}
+
+struct Window {
+    app: Option<App>,
+    script: Script,
+}
+
+struct Test {
+    harness: Harness<'static, Window>,
+    script: Script,
+}
+
+impl Test {
+    fn new() -> Self {
+        Self::sized(1280.0, 720.0)
+    }
+
+    fn sized(width: f32, height: f32) -> Self {
+        let script = Script::default();
+        let window = Window { app: None, script: script.clone() };
+        let harness = Harness::builder().with_size(egui::vec2(width, height)).build_ui_state(
+            |ui, window: &mut Window| {
+                let ctx = ui.ctx().clone();
+                match &mut window.app {
+                    Some(app) => {
+                        app.tick(&ctx);
+                        app.draw(ui);
+                    }
+                    // Styles are installed for the next frame.
+                    None => {
+                        window.app = Some(App::new(&ctx, None, Box::new(window.script.clone())));
+                        ctx.set_theme(egui::Theme::Light);
+                    }
+                }
+            },
+            window,
+        );
+        let mut test = Self { harness, script };
+        test.say(Event::Ready(Box::new(Ready {
+            build: BUILD.to_owned(),
+            gpu: Ok(GpuInfo {
+                name: "Test GPU".into(),
+                backend: "Vulkan".into(),
+                software: false,
+                max_buffer_size: 4 << 30,
+                features: vec!["f16".into()],
+                memory: Some(6_000_000_000),
+                report: String::new(),
+            }),
+            storage: "/home/me/.local/share/pairtune".into(),
+            storage_problem: None,
+        })));
+        test
+    }
+
+    /// At the run page, with a run that takes steps.
+    fn running(steps: usize) -> Self {
+        let mut test = Self::new();
+        test.say(pair_rows());
+        test.say(Event::RunStarted(Box::new(run_info(vec![]))));
+        test.page(Key::Num4);
+        test.take_steps(steps);
+        test
+    }
+
+    fn take_steps(&mut self, steps: usize) {
+        self.say(evaluated(0, true));
+        self.say(Event::Samples { run_id: RUN.into(), step: 0, texts: before() });
+        for step in 1..=steps {
+            self.script.0.borrow_mut().events.push_back(event(step_taken(step)));
+            if step.is_multiple_of(12) {
+                self.script.0.borrow_mut().events.push_back(event(evaluated(step, step <= 72)));
+                let texts = now(step);
+                let samples = Event::Samples { run_id: RUN.into(), step, texts };
+                self.script.0.borrow_mut().events.push_back(event(samples));
+            }
+        }
+        self.say(Event::Saved { run_id: RUN.into(), step: steps, bytes: 38_000_000, seconds: 0.4 });
+    }
+
+    fn paused(steps: usize) -> Self {
+        let mut test = Self::running(steps);
+        test.say(Event::Paused { run_id: RUN.into(), step: steps });
+        test
+    }
+
+    fn say(&mut self, said: Event) {
+        self.script.0.borrow_mut().events.push_back(event(said));
+        self.harness.run_steps(3);
+    }
+
+    fn page(&mut self, key: Key) {
+        self.harness.key_press_modifiers(Modifiers::ALT, key);
+        self.harness.run_steps(3);
+    }
+
+    #[track_caller]
+    fn click(&mut self, label: &str) {
+        let all: Vec<_> = self.harness.get_all_by_label(label).collect();
+        let clickable = |role| !matches!(role, Role::Label | Role::Heading);
+        let found = all.iter().find(|node| clickable(node.accesskit_node().role()));
+        let node = found.unwrap_or_else(|| panic!("nothing to click is called {label:?}"));
+        node.scroll_to_me();
+        node.click_accesskit();
+        drop(all);
+        self.harness.run_steps(4);
+        self.harness.check_accessibility();
+    }
+
+    #[track_caller]
+    fn sees(&self, text: &str) {
+        assert!(self.has(text), "{text:?} is not shown");
+    }
+
+    fn has(&self, text: &str) -> bool {
+        self.harness.query_all_by_label_contains(text).next().is_some()
+    }
+
+    /// The commands since the last time.
+    fn sent(&self) -> Vec<Command> {
+        let sent = std::mem::take(&mut self.script.0.borrow_mut().sent);
+        let asked = |command: &Command| !matches!(command, Command::ListRuns | Command::MeasureStorage);
+        sent.into_iter().filter(|command| asked(command) && !matches!(command, Command::Plan { .. })).collect()
+    }
+
+    #[track_caller]
+    fn sends(&self, command: Command) {
+        let sent = self.sent();
+        assert!(sent.contains(&command), "{command:?} was not sent, but {sent:?}");
+    }
+
+    /// Draws what is shown, if that is wanted.
+    fn shot(&mut self, name: &str) {
+        self.harness.check_accessibility();
+        let Some(folder) = std::env::var_os("PAIRTUNE_SHOTS") else { return };
+        for (theme, suffix) in [(egui::Theme::Light, "light"), (egui::Theme::Dark, "dark")] {
+            self.harness.ctx.set_theme(theme);
+            self.harness.run_steps(3);
+            let image = self.harness.render().expect("drawn");
+            let path = std::path::Path::new(&folder).join(format!("run-{name}-{suffix}.png"));
+            image.save(path).expect("saved");
+        }
+        self.harness.ctx.set_theme(egui::Theme::Light);
+    }
+}
+
+fn event(said: Event) -> Incoming {
+    Incoming::Event(Box::new(said))
+}
+
+fn map(value: Value) -> Map<String, Value> {
+    value.as_object().cloned().expect("an object")
+}
+
+fn record() -> RunRecord {
+    RunRecord {
+        run_id: RUN.into(),
+        name: "tone-v2".into(),
+        notes: String::new(),
+        status: Status::Running,
+        created: 1_772_000_000.0,
+        seconds: 0.0,
+        model: ModelSource::Demo,
+        model_name: "Qwen3-0.6B".into(),
+        pairs_name: "tone.jsonl".into(),
+        pairs_kept: true,
+        settings: map(json!({
+            "beta": 0.1, "learning_rate": 5e-5, "num_train_epochs": 1.0, "max_steps": -1, "r": 16,
+            "loss_type": ["sigmoid"], "per_device_train_batch_size": 4, "gradient_accumulation_steps": 1,
+        })),
+        watch: Watch { eval_steps: 12, keep_best: true, prompts: prompts(), save_seconds: 60.0 },
+        step: 0,
+        n_steps: 278,
+        checkpoint: Some("checkpoint-80".into()),
+        best_step: None,
+        best: None,
+        won: None,
+        n_held_out: 30,
+        longer_wins: 0.62,
+        sparkline: (0..40).map(|i| 0.69 - 0.008 * f64::from(i)).collect(),
+        bytes: 120_000_000,
+    }
+}
+
+fn prompts() -> Vec<String> {
+    vec!["How do I reset my password?".into(), "The parcel is late. What now?".into()]
+}
+
+fn before() -> Vec<String> {
+    vec!["You can't do that here.".into(), "Wait for it.".into()]
+}
+
+fn now(step: usize) -> Vec<String> {
+    vec![
+        format!("Sure! Open Settings, choose Security, then Reset password. (answer of step {step})"),
+        "Sorry about the wait. I have asked the carrier and will write to you today.".into(),
+    ]
+}
+
+fn run_info(history: Vec<Metrics>) -> RunInfo {
+    RunInfo { record: record(), history, prompts: prompts(), samples: vec![] }
+}
+
+/// Something that looks like noise and is always the same.
+fn noise(step: usize) -> f64 {
+    let mut x = (step as u64 + 1).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+    x = (x ^ (x >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+    x = (x ^ (x >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+    ((x ^ (x >> 31)) % 1000) as f64 / 1000.0 - 0.5
+}
+
+fn metrics_at(step: usize) -> Metrics {
+    let t = step as f64 / 100.0;
+    let margin = 2.4 * (1.0 - (-t).exp()) + 0.5 * noise(step);
+    map(json!({
+        "step": step, "epoch": t / 2.78, "loss": 0.693 * (-t).exp() + 0.08 * noise(step + 7).abs(),
+        "learning_rate": 5e-5 * (1.0 - step as f64 / 278.0), "grad_norm": 2.0 + noise(step + 3),
+        "rewards/margins": margin, "rewards/chosen": -0.2 * t + 0.1 * noise(step + 1),
+        "rewards/rejected": -margin - 0.2 * t, "rewards/accuracies": 0.8, "num_tokens": 2100 * step,
+    }))
+}
+
+fn step_taken(step: usize) -> Event {
+    Event::Step { run_id: RUN.into(), metrics: metrics_at(step), seconds: 5.1 + 0.4 * noise(step) }
+}
+
+fn evaluated(step: usize, best: bool) -> Event {
+    let t = step as f64 / 100.0;
+    let metrics = map(json!({
+        "step": step, "eval_loss": 0.693 - 0.2 * t, "eval_preference_accuracy": 0.53 + 0.2 * (1.0 - (-2.0 * t).exp()),
+        "eval_rewards/margins": 1.6 * (1.0 - (-t).exp()),
+    }));
+    Event::Evaluated { run_id: RUN.into(), metrics, best }
+}
+
+fn pair_rows() -> Event {
+    let row = |i: usize| PairRow {
+        line: i + 1,
+        prompt: format!("Question {i}: can I get a refund for the blue one?"),
+        chosen: "Of course. Send it back within 30 days and we refund the price.".into(),
+        rejected: "No.".into(),
+        chars: [45, 62, 3],
+        flags: vec![],
+        skipped: false,
+    };
+    Event::PairRows { first: 0, rows: (0..60).map(row).collect() }
+}
+
+fn problem(what: &str, fix: &str) -> Problem {
+    Problem { what: what.into(), fix: fix.into(), at: String::new() }
+}
+
+fn warned(step: usize, action: Offer) -> Event {
+    Event::Warned {
+        run_id: RUN.into(),
+        warning: Warning {
+            kind: WarningKind::DislikesBoth,
+            step,
+            text: "It is getting better mainly by disliking both answers: chosen fell by 12 nats.".into(),
+            action,
+        },
+    }
+}
+
+fn phase(phase: Phase, done: u64, total: u64) -> Event {
+    let progress = Progress { what: "pairs".into(), done, total, seconds: 12.0 };
+    Event::Phase { run_id: RUN.into(), phase, progress }
+}
+
+fn summary(improved: bool) -> Event {
+    let mut record = record();
+    record.status = Status::Finished;
+    record.step = 278;
+    record.seconds = 1460.0;
+    record.best_step = Some(72);
+    record.won = Some(if improved { [0.53, 0.8] } else { [0.53, 0.5] });
+    let share = |wins, low, high| Some(Share { wins, n: 30, interval: [low, high] });
+    Event::Finished(Box::new(Summary {
+        record,
+        improved,
+        before: share(16, 0.36, 0.70),
+        after: if improved { share(24, 0.63, 0.90) } else { share(15, 0.33, 0.67) },
+        device_bytes: 2_600_000_000,
+        planned_bytes: 2_800_000_000,
+    }))
+}
+
+fn held_out() -> Vec<HeldOutPair> {
+    let pair = |i: usize| {
+        let base = [-40.0 - i as f64, -41.0 + 3.0 * noise(i)];
+        let gain = 4.0 + 9.0 * noise(i + 5);
+        HeldOutPair { index: i, base, tuned: [base[0] + gain, base[1] - gain / 2.0], tokens: [12 + i % 5, 12] }
+    };
+    (0..30).map(pair).collect()
+}
+
+fn resume(settings: Value) -> Command {
+    Command::Resume { run_id: RUN.into(), settings: map(settings) }
+}
+
+// ---- The run page. ----
+
+#[test]
+fn an_empty_page_says_what_to_do_first() {
+    let mut test = Test::new();
+    test.page(Key::Num4);
+    test.sees("No run yet");
+    test.shot("empty");
+    test.sent();
+    test.click("Try the demo");
+    test.sends(Command::OpenDemo);
+}
+
+#[test]
+fn preparing_counts_and_can_be_cancelled() {
+    let mut test = Test::new();
+    test.say(Event::RunStarted(Box::new(run_info(vec![]))));
+    test.page(Key::Num4);
+    test.say(phase(Phase::Reference, 120, 267));
+    test.sees("Scoring pairs with the original model");
+    test.sees("120/267 pairs");
+    test.shot("preparing");
+    test.click("Cancel");
+    test.sends(Command::Cancel);
+}
+
+#[test]
+fn running_shows_figures_and_takes_orders() {
+    let mut test = Test::running(84);
+    for text in ["step 84/278", "tok/s", "left", "Held-out pairs won", "53 %", "95 % interval", "longer wins 62 %"] {
+        test.sees(text);
+    }
+    test.sees("Best so far: step 72 (kept)");
+    test.sees("Saved at step 84: 38.0 MB");
+    test.sees("Margin. train: ");
+    test.sees("Log-prob change. chosen: ");
+    test.sees("You can't do that here.");
+    test.sees("answer of step 84");
+    test.shot("running");
+    test.click("Loss");
+    test.sees("Loss. train: ");
+    test.shot("running-loss");
+    test.click("Pause");
+    test.sends(Command::Pause);
+    test.sees("finishing this step");
+    test.shot("pausing");
+}
+
+#[test]
+fn stopping_keeps_and_discarding_asks() {
+    let mut test = Test::running(24);
+    test.click("Stop and keep");
+    test.sends(Command::Stop);
+    let mut test = Test::running(24);
+    test.click("More");
+    test.click("Discard this run…");
+    test.sees("There is no way back");
+    test.shot("discard");
+    test.click("Keep it");
+    assert_eq!(test.sent(), [], "nothing is thrown away");
+    test.click("More");
+    test.click("Discard this run…");
+    test.click("Discard");
+    test.sends(Command::Discard { run_id: RUN.into() });
+}
+
+#[test]
+fn samples_can_be_scrubbed() {
+    let mut test = Test::running(36);
+    test.sees("Now (step 36)");
+    let slider = test.harness.get_all_by_role(Role::Slider).find(|node| {
+        node.accesskit_node().labelled_by().any(|label| label.value().is_some_and(|text| text == "Answers of step"))
+    });
+    slider.expect("a slider over the steps").set_value_accesskit(1.0);
+    test.harness.run_steps(3);
+    test.sees("Now (step 12)");
+    test.click("Follow");
+    test.sees("Now (step 36)");
+}
+
+#[test]
+fn a_warning_can_be_dismissed() {
+    let mut test = Test::running(60);
+    test.say(warned(52, Offer::LowerLearningRate));
+    test.sees("Step 52: It is getting better mainly by disliking both");
+    test.shot("warning");
+    test.click("Dismiss");
+    assert!(!test.has("Step 52: It is"), "it is gone");
+    assert_eq!(test.sent(), [], "nothing was asked for");
+}
+
+#[test]
+fn a_warning_can_be_acted_upon() {
+    let mut test = Test::running(60);
+    test.say(warned(52, Offer::LowerLearningRate));
+    test.click("Lower the learning rate");
+    assert_eq!(test.sent(), [Command::Pause], "first it pauses");
+    test.say(Event::Paused { run_id: RUN.into(), step: 61 });
+    assert_eq!(test.sent(), [resume(json!({ "learning_rate": 1.7e-5 }))], "then it goes on");
+    let mut test = Test::running(60);
+    test.say(warned(52, Offer::StopAtBest));
+    test.click("Stop and keep the best");
+    test.sends(Command::Stop);
+    let mut test = Test::paused(60);
+    test.say(warned(52, Offer::AddSft));
+    test.click("Add an SFT term");
+    test.sends(resume(json!({ "loss_type": ["sigmoid", "sft"], "loss_weights": [1.0, 0.1] })));
+}
+
+#[test]
+fn a_paused_run_resumes() {
+    let mut test = Test::paused(84);
+    test.sees("Paused at step 84");
+    test.sees("38.0 MB were saved in 400 ms");
+    test.shot("paused");
+    test.sent();
+    test.click("Resume");
+    assert_eq!(test.sent(), [resume(json!({}))]);
+    test.say(Event::RunStarted(Box::new(RunInfo {
+        record: RunRecord { step: 84, ..record() },
+        ..run_info((1..=84).map(metrics_at).collect())
+    })));
+    test.say(step_taken(85));
+    test.sees("step 85/278");
+}
+
+#[test]
+fn a_paused_run_branches_with_other_settings() {
+    let mut test = Test::paused(84);
+    test.click("Continue differently");
+    let field = test.harness.get_all_by_role(Role::SpinButton).find(|node| {
+        node.accesskit_node().labelled_by().any(|label| label.value().is_some_and(|text| text == "Strength β"))
+    });
+    field.expect("a field for beta").set_value_accesskit(0.3);
+    test.harness.run_steps(4);
+    test.shot("branch");
+    test.sent();
+    test.click("Continue as a new branch");
+    assert_eq!(test.sent(), [resume(json!({ "beta": 0.3 }))]);
+}
+
+#[test]
+fn divergence_keeps_the_last_good_step() {
+    let mut test = Test::running(96);
+    let failure = Failure::Diverged { step: 97, what: "loss is NaN".into(), pairs: vec![3, 17] };
+    test.say(Event::Failed { run_id: RUN.into(), failure, safe_step: Some(96) });
+    test.sees("Diverged at step 97");
+    test.sees("The last good state is step 96");
+    test.click("Look at the pairs of this step");
+    test.sees("Question 17");
+    test.shot("diverged");
+    test.sent();
+    test.click("Keep what there is");
+    assert_eq!(test.sent(), [Command::OpenRun { run_id: RUN.into() }]);
+    test.click("Resume with a third of the learning rate");
+    assert_eq!(test.sent(), [resume(json!({ "learning_rate": 1.7e-5 }))]);
+}
+
+#[test]
+fn out_of_memory_offers_what_would_fit() {
+    let mut test = Test::running(40);
+    let fixes = vec![
+        Fix { label: "Max tokens 512 to 384".into(), settings: map(json!({ "max_length": 384 })), saves: 700_000_000 },
+        Fix {
+            label: "Recompute activations".into(),
+            settings: map(json!({ "gradient_checkpointing": true })),
+            saves: 900_000_000,
+        },
+    ];
+    let what = "The buffer `logits` of 622 MB could not be had at step 41";
+    let failure = Failure::OutOfMemory { problem: problem(what, "Make the run smaller"), fixes };
+    test.say(Event::Failed { run_id: RUN.into(), failure, safe_step: Some(40) });
+    test.sees("Out of memory");
+    test.sees("saves 700 MB");
+    test.shot("out-of-memory");
+    test.sent();
+    test.click("Max tokens 512 to 384");
+    assert_eq!(test.sent(), [resume(json!({ "max_length": 384 }))]);
+}
+
+#[test]
+fn a_lost_device_is_recovered_once_and_then_asked_about() {
+    let mut test = Test::running(80);
+    let failure = Failure::DeviceLost { problem: problem("The driver was reset: timeout", "Try smaller steps") };
+    test.say(Event::Recovering { run_id: RUN.into(), failure: failure.clone(), safe_step: Some(80) });
+    test.sees("Your run is safe at step 80.");
+    test.sees("Trying again by itself");
+    test.shot("recovering");
+    test.say(Event::Failed { run_id: RUN.into(), failure, safe_step: Some(80) });
+    test.sees("The graphics driver reset");
+    test.shot("device-lost");
+    test.sent();
+    test.click("Smaller steps: one pair at a time");
+    let smaller = json!({ "per_device_train_batch_size": 1, "gradient_accumulation_steps": 4 });
+    assert_eq!(test.sent(), [resume(smaller)]);
+    test.click("Restart now");
+    assert_eq!(test.sent(), [resume(json!({}))]);
+}
+
+#[test]
+fn a_full_storage_does_not_stop_the_run() {
+    let mut test = Test::running(80);
+    let problem = problem("Storage is full: 38 MB needed, 2 MB left", "Remove runs that are no longer needed");
+    test.say(Event::StorageFull { run_id: Some(RUN.into()), problem });
+    test.sees("training goes on without being saved");
+    test.sees("step 80/278");
+    test.shot("storage-full");
+    test.click("Free space in Runs");
+    test.sees("Everything that was trained here");
+}
+
+#[test]
+fn a_crash_names_the_step_that_is_safe() {
+    let mut test = Test::running(80);
+    test.script.0.borrow_mut().events.push_back(Incoming::Crashed("panicked at src/train".into()));
+    test.harness.run_steps(3);
+    test.sees("The engine stopped while this run was at work");
+    test.sees("Your run is safe at step 80.");
+    test.shot("crashed");
+}
+
+#[test]
+fn an_interrupted_run_is_continued() {
+    let mut test = Test::new();
+    let mut interrupted = record();
+    interrupted.step = 120;
+    test.say(Event::Runs { runs: vec![interrupted] });
+    test.page(Key::Num4);
+    test.sees("Interrupted");
+    test.shot("interrupted");
+    test.sent();
+    test.click("Continue tone-v2");
+    assert_eq!(test.sent(), [resume(json!({}))]);
+}
+
+#[test]
+fn an_improved_run_says_so_and_leads_on() {
+    let mut test = Test::running(278);
+    test.say(summary(true));
+    test.sees("Finished, and it improved");
+    test.sees("24/30 = 80 % (63–90 %)");
+    test.sees("2.6 GB used, 2.8 GB planned");
+    test.shot("finished");
+    test.sent();
+    test.click("Train more");
+    assert_eq!(test.sent(), [resume(json!({ "num_train_epochs": 2.0 }))]);
+    test.page(Key::Num4);
+    test.click("Compare");
+    test.sees("The tuned model beside the one it came from");
+}
+
+#[test]
+fn a_run_that_did_not_improve_says_so_too() {
+    let mut test = Test::running(278);
+    test.say(summary(false));
+    test.sees("Finished. It did not improve");
+    assert!(!test.has("it improved"), "no praise");
+    test.shot("not-improved");
+}
+
+// ---- Comparing. ----
+
+/// A finished run at the page that compares.
+fn comparing() -> Test {
+    let mut test = Test::running(72);
+    test.say(summary(true));
+    test.page(Key::Num5);
+    test.sent();
+    test
+}
+
+fn text_of(test: &mut Test, id: u64, side: usize, piece: &str) {
+    test.say(Event::Text { id, side, piece: piece.into(), end: true });
+}
+
+fn generated(test: &Test) -> GenerateRequest {
+    let sent = test.sent();
+    let request = sent.iter().find_map(|command| match command {
+        Command::Generate(request) => Some((**request).clone()),
+        _ => None,
+    });
+    request.unwrap_or_else(|| panic!("no text was asked for, but {sent:?}"))
+}
+
+#[test]
+fn both_models_answer_the_same_prompt() {
+    let mut test = comparing();
+    test.click("Write both");
+    let request = generated(&test);
+    assert_eq!((request.strengths.as_slice(), request.seed), ([0.0, 1.0].as_slice(), 7));
+    assert_eq!(request.prompt, prompts()[0]);
+    text_of(&mut test, request.id, 0, "You can not do that here, ask the support.");
+    text_of(&mut test, request.id, 1, "Sure, you can do that here: open the settings and reset it.");
+    test.sees("Sure, you can do that here");
+    test.sees("Tuned, 100 %");
+    test.shot("compare-prompts");
+}
+
+#[test]
+fn comparing_waits_for_a_pause() {
+    let mut test = Test::running(24);
+    test.page(Key::Num5);
+    test.sees("The run needs the GPU");
+    test.shot("compare-busy");
+    test.click("Pause");
+    test.sends(Command::Pause);
+}
+
+#[test]
+fn a_stored_run_is_opened_to_compare() {
+    let mut test = Test::new();
+    test.say(Event::Runs { runs: vec![record()] });
+    test.page(Key::Num5);
+    test.shot("compare-empty");
+    test.sent();
+    test.click("Open tone-v2");
+    assert_eq!(test.sent(), [Command::OpenRun { run_id: RUN.into() }]);
+    test.say(Event::RunOpened(Box::new(run_info((1..=80).map(metrics_at).collect()))));
+    test.sees("Write both");
+}
+
+#[test]
+fn held_out_pairs_are_scored_sorted_and_inspected() {
+    let mut test = comparing();
+    test.click("Pairs");
+    test.click("Score 30 held-out pairs");
+    assert_eq!(test.sent(), [Command::ScoreHeldOut { strength: 1.0 }]);
+    test.say(Event::HeldOut { strength: 1.0, pairs: held_out() });
+    test.sees("won ");
+    test.sees("always the longer");
+    test.shot("compare-pairs");
+    test.click("Score at 50 %");
+    assert_eq!(test.sent(), [Command::ScoreHeldOut { strength: 0.5 }]);
+    test.say(Event::HeldOut { strength: 0.5, pairs: held_out() });
+    test.click("Most improved");
+    test.click("All");
+    test.click("Inspect pair 1");
+    assert_eq!(test.sent(), [Command::InspectPair { index: 0, strength: 1.0 }]);
+    let token = |text: &str, base: f32, tuned: f32| TokenChange { text: text.into(), base, tuned };
+    let chosen = vec![
+        token("Of", -2.0, -0.6),
+        token(" course", -0.5, -0.3),
+        token(".", -0.4, -0.4),
+        token(" Send", -3.0, -1.1),
+        token(" it", -1.0, -1.4),
+        token(" back", -0.7, -0.5),
+        token("\n", -1.0, -0.9),
+    ];
+    let sides = [chosen, vec![token("No", -1.0, -4.5), token(".", -0.5, -0.6)]];
+    let prompt = "Can I get a refund?".into();
+    test.say(Event::Inspected(Box::new(Inspection { index: 0, strength: 1.0, prompt, sides, margin: 0.72 })));
+    test.sees("Pair 1, token by token");
+    test.sees("Most of the margin comes from");
+    test.sees("Margin +0.720 = β 0.1 ×");
+    test.harness.get_by_label_contains("Most of the margin comes from").scroll_to_me();
+    test.harness.run_steps(30);
+    test.shot("inspector");
+}
+
+#[test]
+fn a_blind_test_is_done_by_keys() {
+    let mut test = comparing();
+    test.click("Blind test");
+    test.click("Begin");
+    for (round, key) in [Key::Num1, Key::Num0, Key::Num2].into_iter().enumerate() {
+        let request = generated(&test);
+        assert_eq!(request.seed, 7 + round as u64, "another seed each time");
+        test.harness.key_press(key);
+        test.harness.run_steps(3);
+        assert!(!test.has("No names"), "no vote before both are written");
+        text_of(&mut test, request.id, 0, "You can't.");
+        text_of(&mut test, request.id, 1, "Sure, open Settings.");
+        if round == 0 {
+            assert!(test.harness.query_by_label("tuned").is_none(), "no names before the vote");
+            test.shot("blind");
+        }
+        test.harness.key_press(key);
+        test.harness.run_steps(3);
+        test.sees("The tuned model wins");
+        if round < 2 {
+            test.harness.key_press(Key::Space);
+            test.harness.run_steps(3);
+        }
+    }
+    test.sees("1 without difference");
+    test.shot("blind-votes");
+    test.click("Begin anew");
+    assert!(!test.has("The tuned model wins"), "the votes are gone");
+}
+
+#[test]
+fn another_beta_is_tried_on_paper() {
+    let mut test = comparing();
+    test.say(Event::HeldOut { strength: 1.0, pairs: held_out() });
+    test.click("What if");
+    test.sees("Not a new training run");
+    let slider = test.harness.get_all_by_role(Role::Slider).next().expect("a slider for beta");
+    slider.set_value_accesskit(0.4);
+    test.harness.run_steps(3);
+    test.sees("β 0.400");
+    test.sees("Gradient weights of the pairs: ");
+    test.shot("what-if");
+    test.sent();
+    test.click("Branch from here with this β");
+    assert_eq!(test.sent(), [resume(json!({ "beta": 0.4 }))]);
+}
+
+// ---- Exporting. ----
+
+#[test]
+fn an_export_is_asked_for_and_shows_its_checks() {
+    let mut test = Test::running(72);
+    test.say(summary(true));
+    test.page(Key::Num6);
+    test.sees("Best, step 72");
+    test.sees("~12.7 MB");
+    test.shot("export");
+    test.click("Settings and metrics");
+    test.sent();
+    test.click("Write files");
+    let sent = test.sent();
+    let [Command::Export(request)] = sent.as_slice() else { panic!("no export, but {sent:?}") };
+    assert_eq!(request.kinds, [ExportKind::Adapter, ExportKind::Metrics]);
+    assert_eq!((request.which, request.strength), (WhichAdapter::Best, 1.0));
+    assert_eq!(request.folder, "/home/me/.local/share/pairtune/exports/tone-v2");
+    assert!(request.card.contains("held-out pairs won: 53 % before, 80 % after"), "{}", request.card);
+    test.sees("Writing and checking");
+    let files = vec![Exported {
+        kind: ExportKind::Adapter,
+        path: "/home/me/.local/share/pairtune/exports/tone-v2/adapter".into(),
+        bytes: 12_700_000,
+        check: "Read again: logits match on 3 prompts, largest difference 2e-6".into(),
+        snippets: vec!["PeftModel.from_pretrained(model, \"tone-v2/adapter\")".into()],
+    }];
+    test.say(Event::Exported { run_id: RUN.into(), files });
+    test.sees("logits match on 3 prompts");
+    test.harness.get_by_label_contains("logits match").scroll_to_me();
+    test.harness.run_steps(30);
+    test.shot("exported");
+    test.click("Copy: PeftModel.from_pretrained(model, \"tone-v2/adapter\")");
+}
+
+#[test]
+fn a_failed_export_says_why_and_tries_again() {
+    let mut test = Test::running(72);
+    test.say(summary(true));
+    test.page(Key::Num6);
+    test.click("Write files");
+    test.sent();
+    let problem = Problem {
+        what: "The folder cannot be written to".into(),
+        fix: "Choose another one".into(),
+        at: "/media/usb/adapter_model.safetensors".into(),
+    };
+    test.say(Event::Refused { subject: Subject::Export, problem });
+    test.sees("Nothing was written");
+    test.sees("/media/usb/adapter_model.safetensors");
+    test.shot("export-failed");
+    test.click("Try again");
+    assert!(matches!(test.sent().as_slice(), [Command::Export(_)]), "once more");
+}
+
+// ---- Stored runs. ----
+
+fn stored() -> Vec<RunRecord> {
+    let mut second = record();
+    second.status = Status::Finished;
+    second.step = 278;
+    second.won = Some([0.53, 0.8]);
+    second.settings.insert("beta".into(), json!(0.3));
+    second.created += 90_000.0;
+    second.run_id = "second".into();
+    second.name = "tone-v3".into();
+    let mut first = record();
+    first.status = Status::Diverged;
+    first.step = 97;
+    first.won = Some([0.53, 0.57]);
+    vec![second, first]
+}
+
+#[test]
+fn runs_are_listed_with_what_changed() {
+    let mut test = Test::new();
+    test.page(Key::Num7);
+    test.say(Event::Runs { runs: stored() });
+    test.say(Event::Storage(StorageInfo { used: 1_200_000_000, quota: Some(48_000_000_000), persisted: true }));
+    test.sees("1.2 GB of 48.0 GB used");
+    test.sees("1 setting");
+    test.sees("53 to 80 %");
+    test.click("Details of tone-v3");
+    test.sees("0.3");
+    test.shot("runs");
+    test.click("Details of tone-v2");
+    test.sent();
+    test.click("Continue");
+    assert_eq!(test.sent(), [resume(json!({}))]);
+}
+
+#[test]
+fn a_run_is_renamed_duplicated_and_deleted() {
+    let mut test = Test::new();
+    test.page(Key::Num7);
+    test.say(Event::Runs { runs: stored() });
+    test.click("Details of tone-v3");
+    let field = test.harness.get_all_by_role(Role::MultilineTextInput).next().expect("a field for notes");
+    field.focus();
+    test.harness.run_steps(2);
+    test.harness.get_all_by_role(Role::MultilineTextInput).next().expect("the field").type_text("good tone");
+    test.harness.run_steps(3);
+    test.sent();
+    test.click("Save");
+    let (run_id, name, notes) = ("second".into(), "tone-v3".into(), "good tone".into());
+    assert_eq!(test.sent(), [Command::DescribeRun { run_id, name, notes }]);
+    test.click("Delete…");
+    test.sees("Delete “tone-v3”?");
+    test.shot("runs-delete");
+    test.click("Delete");
+    test.sends(Command::DeleteRun { run_id: "second".into() });
+    assert!(!test.has("Details of tone-v3"), "it is off the list");
+    test.click("Details of tone-v2");
+    test.click("Duplicate");
+    assert!(!test.has("Everything that was trained here"), "the plan is shown");
+}
+
+#[test]
+fn curves_of_several_runs_are_laid_over_each_other() {
+    let mut test = Test::new();
+    test.page(Key::Num7);
+    test.say(Event::Runs { runs: stored() });
+    test.sent();
+    test.click("Show the curves of tone-v2");
+    test.click("Show the curves of tone-v3");
+    let asked = test.sent();
+    for run_id in [RUN, "second"] {
+        let command = Command::ReadHistory { run_id: run_id.into() };
+        assert_eq!(asked.iter().filter(|sent| **sent == command).count(), 1, "{asked:?}");
+        let mut history: Vec<Metrics> = (1..=90).map(metrics_at).collect();
+        for step in (0..90).step_by(12) {
+            let Event::Evaluated { metrics, .. } = evaluated(step, false) else { panic!("an evaluation") };
+            history.push(metrics);
+        }
+        test.say(Event::History { run_id: run_id.into(), history });
+    }
+    test.sees("Training loss. tone-v3: ");
+    test.harness.get_by_label_contains("Training loss. tone-v3").scroll_to_me();
+    test.harness.run_steps(30);
+    test.shot("runs-overlay");
+}
+
+#[test]
+fn an_empty_list_says_so() {
+    let mut test = Test::new();
+    test.page(Key::Num7);
+    test.say(Event::Runs { runs: vec![] });
+    test.sees("No runs yet");
+    test.shot("runs-empty");
+}
+
+// ---- Pictures. ----
+
+#[test]
+fn charts_look_as_they_did() {
+    let mut test = Test::running(84);
+    test.say(warned(52, Offer::None));
+    test.harness.get_by_label_contains("Margin. train: ").scroll_to_me();
+    test.harness.run_steps(30);
+    // Rasterizers differ, and so does the clock; lines that are gone or colours that are wrong show all the same.
+    let options = SnapshotOptions::new().threshold(6.0).max_failed_pixels(6000);
+    test.harness.snapshot_options("run_charts", &options);
+}
+
+#[test]
+fn pages_fit_large_windows_and_large_letters() {
+    let mut long = record();
+    long.name = "a name that somebody made far too long to fit beside the buttons of any window".into();
+    for (name, width, height, zoom) in [("large", 2560.0, 1440.0, 1.0), ("zoomed", 1280.0, 720.0, 2.0)] {
+        let mut test = Test::sized(width, height);
+        test.harness.ctx.set_zoom_factor(zoom);
+        test.say(Event::RunStarted(Box::new(RunInfo { record: long.clone(), ..run_info(vec![]) })));
+        test.page(Key::Num4);
+        test.take_steps(84);
+        test.sees("step 84/278");
+        test.shot(&format!("{name}-running"));
+        test.say(summary(true));
+        for (page, key) in [("compare", Key::Num5), ("export", Key::Num6), ("runs", Key::Num7)] {
+            test.page(key);
+            test.say(Event::Runs { runs: stored() });
+            test.shot(&format!("{name}-{page}"));
+        }
+    }
+}

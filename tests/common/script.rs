@@ -1,0 +1,399 @@
+//! A scripted engine: it says what a test tells it to say, and keeps what it is told. And samples of what it says.
+
+use std::cell::RefCell;
+use std::collections::VecDeque;
+use std::rc::Rc;
+
+use eframe::egui::{self, accesskit::Role};
+use egui_kittest::Harness;
+use egui_kittest::kittest::Queryable as _;
+use pairtune::app::App;
+use pairtune::engine::protocol::*;
+use pairtune::link::{Engine, Incoming};
+use pairtune::platform::host::PickedFile;
+use pairtune::platform::{Environment, FoundModel};
+use serde_json::json;
+
+/// What went in and what comes out, shared with the engine inside of the app.
+#[derive(Clone, Default)]
+pub(crate) struct Script(Rc<RefCell<Inner>>);
+
+#[derive(Default)]
+struct Inner {
+    sent: Vec<(Command, Vec<String>)>,
+    incoming: VecDeque<Incoming>,
+    restarts: usize,
+}
+
+impl Engine for Script {
+    fn send(&mut self, command: Command, files: Vec<PickedFile>) {
+        self.0.borrow_mut().sent.push((command, files.iter().map(PickedFile::name).collect()));
+    }
+
+    fn poll(&mut self) -> Option<Incoming> {
+        self.0.borrow_mut().incoming.pop_front()
+    }
+
+    fn restart(&mut self) {
+        self.0.borrow_mut().restarts += 1;
+    }
+}
+
+/// The app with a scripted engine.
+pub(crate) struct Stage {
+    /// Draws and clicks.
+    pub(crate) harness: Harness<'static, Option<App>>,
+    script: Script,
+}
+
+impl Stage {
+    /// A desktop window of the usual size; the engine has said nothing.
+    pub(crate) fn new() -> Self {
+        Self::in_environment(environment("desktop"), Vec::new())
+    }
+
+    /// An app in another environment, with these models on the computer.
+    pub(crate) fn in_environment(environment: Environment, found: Vec<FoundModel>) -> Self {
+        Self::with_size(environment, found, [1280.0, 720.0])
+    }
+
+    /// An app in a window of this size.
+    pub(crate) fn with_size(environment: Environment, found: Vec<FoundModel>, size: [f32; 2]) -> Self {
+        let script = Script::default();
+        let (engine, mut start) = (script.clone(), Some((environment, found)));
+        let draw = move |ui: &mut egui::Ui, app: &mut Option<App>| {
+            if let Some((environment, found)) = start.take() {
+                let new = App::new(ui.ctx(), None, Box::new(engine.clone()));
+                // Drawn from the next frame on, which has its styles.
+                *app = Some(new.with_environment(environment, found));
+                ui.ctx().request_repaint();
+            } else if let Some(app) = app {
+                app.tick(ui.ctx());
+                app.draw(ui);
+            }
+        };
+        let harness = Harness::builder().with_size(size).with_max_steps(12).build_ui_state(draw, None);
+        let mut stage = Self { harness, script };
+        stage.run();
+        stage
+    }
+
+    /// An app whose engine is ready.
+    pub(crate) fn ready() -> Self {
+        let mut stage = Self::new();
+        stage.say(ready());
+        stage
+    }
+
+    /// An app with a model and pairs open and planned.
+    pub(crate) fn planned() -> Self {
+        let mut stage = Self::ready();
+        stage.say(Event::ModelOpened(Box::new(model())));
+        stage.say_pairs(24);
+        stage.wait(1.0);
+        stage.say(Event::Planned(Box::new(plan())));
+        stage
+    }
+
+    /// An app with a run at work, one step done.
+    pub(crate) fn running() -> Self {
+        let mut stage = Self::planned();
+        stage.say(Event::RunStarted(Box::new(run())));
+        stage.say(Event::Step { run_id: "r1".into(), metrics: step(1), seconds: 0.5 });
+        stage
+    }
+
+    /// The engine says something, and the app draws it.
+    pub(crate) fn say(&mut self, event: Event) {
+        self.script.0.borrow_mut().incoming.push_back(Incoming::Event(Box::new(event)));
+        self.run();
+    }
+
+    /// The engine opens `n` pairs.
+    pub(crate) fn say_pairs(&mut self, n: usize) {
+        self.say(Event::PairRows { first: 0, rows: rows(n) });
+        self.say(Event::PairsOpened(Box::new(pairs(n))));
+    }
+
+    /// The engine is gone.
+    pub(crate) fn crash(&mut self, why: &str) {
+        self.script.0.borrow_mut().incoming.push_back(Incoming::Crashed(why.to_owned()));
+        self.run();
+    }
+
+    /// Draws until nothing moves.
+    #[track_caller]
+    pub(crate) fn run(&mut self) {
+        self.harness.run();
+    }
+
+    /// Draws for some seconds of egui's clock.
+    pub(crate) fn wait(&mut self, seconds: f64) {
+        self.harness.run_steps((seconds / 0.25).ceil() as usize + 1);
+    }
+
+    /// Clicks what has this name, wherever it is on the page.
+    #[track_caller]
+    pub(crate) fn click(&mut self, label: &str) {
+        self.harness.get_by_label(label).scroll_to_me();
+        self.run();
+        self.harness.get_by_label(label).click();
+        self.run();
+    }
+
+    /// Clicks a page in the rail.
+    #[track_caller]
+    pub(crate) fn go(&mut self, page: &str) {
+        let mut entries = self.harness.query_all_by_role_and_label(Role::Tab, page);
+        entries.next().expect("the rail has this page").click();
+        drop(entries);
+        self.run();
+    }
+
+    /// True if something on screen has this in its name or text.
+    pub(crate) fn shows(&self, part: &str) -> bool {
+        self.harness.query_all_by_label_contains(part).next().is_some()
+    }
+
+    /// Expects something on screen that has this in its name or text.
+    #[track_caller]
+    pub(crate) fn expect(&self, part: &str) {
+        assert!(self.shows(part), "the screen shows {part:?}");
+    }
+
+    /// What was sent since this was last asked.
+    pub(crate) fn sent(&self) -> Vec<Command> {
+        self.sent_with_files().into_iter().map(|(command, _)| command).collect()
+    }
+
+    /// What was sent since this was last asked, with the names of the files.
+    pub(crate) fn sent_with_files(&self) -> Vec<(Command, Vec<String>)> {
+        std::mem::take(&mut self.script.0.borrow_mut().sent)
+    }
+
+    /// How often the engine was started anew.
+    pub(crate) fn restarts(&self) -> usize {
+        self.script.0.borrow().restarts
+    }
+}
+
+/// Where an app may run: `desktop` or `browser`.
+pub(crate) fn environment(kind: &'static str) -> Environment {
+    let browser = if kind == "browser" { "Chromium 141" } else { "" };
+    Environment {
+        kind,
+        browser: browser.to_owned(),
+        system: "Linux".to_owned(),
+        webgpu: true,
+        secure: true,
+        online: true,
+    }
+}
+
+pub(crate) fn gpu() -> GpuInfo {
+    GpuInfo {
+        name: "Apple M3".into(),
+        backend: "Metal".into(),
+        software: false,
+        max_buffer_size: 4_000_000_000,
+        features: vec!["shader-f16".into(), "subgroups".into()],
+        memory: Some(6_000_000_000),
+        report: "adapter: Apple M3\ndriver: Metal 3".into(),
+    }
+}
+
+pub(crate) fn problem(what: &str, fix: &str) -> Problem {
+    Problem { what: what.into(), fix: fix.into(), at: String::new() }
+}
+
+pub(crate) fn ready() -> Event {
+    ready_with(Ok(gpu()))
+}
+
+pub(crate) fn ready_with(gpu: Result<GpuInfo, Problem>) -> Event {
+    let storage = "~/.local/share/pairtune".to_owned();
+    Event::Ready(Box::new(Ready { build: BUILD.to_owned(), gpu, storage, storage_problem: None }))
+}
+
+pub(crate) fn progress(what: &str, done: u64, total: u64) -> Progress {
+    Progress { what: what.into(), done, total, seconds: 4.0 }
+}
+
+pub(crate) fn model() -> ModelInfo {
+    ModelInfo {
+        name: "Qwen3-0.6B".into(),
+        source: ModelSource::Picked { name: "Qwen3-0.6B".into(), path: Some("/models/Qwen3-0.6B".into()) },
+        model_type: "qwen3".into(),
+        parameters: 596_000_000,
+        weight_bytes: 1_192_000_000,
+        layers: 28,
+        max_positions: 40_960,
+        vocab_size: 151_936,
+        chat_template: true,
+        licence: Some("apache-2.0".into()),
+        least_bytes: 1_700_000_000,
+    }
+}
+
+pub(crate) fn demo_model() -> ModelInfo {
+    ModelInfo {
+        name: "demo".into(),
+        source: ModelSource::Demo,
+        model_type: "llama".into(),
+        parameters: 1_200_000,
+        weight_bytes: 2_400_000,
+        least_bytes: 20_000_000,
+        ..model()
+    }
+}
+
+/// Usable rows of a pairs file.
+pub(crate) fn rows(n: usize) -> Vec<PairRow> {
+    let row = |i: usize| PairRow {
+        line: i + 1,
+        prompt: format!("How do I reset my password? (case {})", i + 1),
+        chosen: "Sure. Open Settings, choose Security, then Reset password; a mail with a link follows.".into(),
+        rejected: "You can't do that here.".into(),
+        chars: [30, 86, 23],
+        flags: if i % 7 == 3 { vec!["long".into()] } else { Vec::new() },
+        skipped: false,
+    };
+    (0..n).map(row).collect()
+}
+
+pub(crate) fn pairs(n: usize) -> PairsInfo {
+    PairsInfo {
+        name: "tone.jsonl".into(),
+        bytes: 120_000,
+        lines: n,
+        usable: n,
+        beyond: 0,
+        skipped: 0,
+        problems: Vec::new(),
+        problem_count: 0,
+        mapping: Mapping {
+            prompt: "instruction".into(),
+            chosen: "accepted".into(),
+            rejected: "rejected".into(),
+            system: String::new(),
+        },
+        columns: vec!["instruction".into(), "accepted".into(), "rejected".into(), "note".into()],
+        swapped: false,
+        flags: vec![("long".into(), 3)],
+        longer_wins: 0.81,
+        conversations: false,
+    }
+}
+
+/// A pairs file of which six rows cannot be used.
+pub(crate) fn pairs_with_problems(n: usize) -> PairsInfo {
+    let bad = |line: usize| LineProblem {
+        line,
+        what: "\"rejected\" is missing".into(),
+        fix: "Add it, or map another column to it".into(),
+        excerpt: "{\"instruction\": \"Refund?\", \"accepted\": \"Sorry to hear that.\"}".into(),
+    };
+    PairsInfo { lines: n + 6, problems: (0..6).map(|i| bad(77 + i)).collect(), problem_count: 6, ..pairs(n) }
+}
+
+fn settings(value: serde_json::Value) -> Settings {
+    value.as_object().cloned().unwrap_or_default()
+}
+
+/// Every setting, with its default.
+pub(crate) fn full_settings() -> Settings {
+    settings(json!({
+        "beta": 0.1, "loss_type": ["sigmoid"], "loss_weights": null, "label_smoothing": 0.0, "learning_rate": 2e-5,
+        "lr_scheduler_type": "cosine", "warmup_steps": 0.1, "weight_decay": 0.0, "adam_beta1": 0.9,
+        "adam_beta2": 0.999, "adam_epsilon": 1e-8, "max_grad_norm": 1.0, "per_device_train_batch_size": 4,
+        "gradient_accumulation_steps": 4, "max_length": 1024, "max_steps": -1, "num_train_epochs": 1.0, "seed": 42,
+        "train_sampling_strategy": "random", "r": 16, "lora_alpha": 32.0, "target_modules": "all-linear",
+        "use_rslora": false, "reference": "base", "eval_split": 0.1, "gradient_checkpointing": false, "save_steps": 0,
+    }))
+}
+
+pub(crate) fn plan() -> PlanInfo {
+    PlanInfo {
+        settings: settings(json!({"beta": 0.1, "eval_split": 0.1})),
+        full_settings: full_settings(),
+        blocked: None,
+        n_train: 267,
+        n_held_out: 30,
+        n_truncated: 4,
+        n_dropped: 0,
+        n_steps: 278,
+        lengths: (0..297).map(|i| 40 + (i * i * 7) % 400 + if i % 40 == 0 { 500 } else { 0 }).collect(),
+        memory: [1_200_000_000, 100_000_000, 900_000_000, 600_000_000],
+        limit: Some(6_000_000_000),
+        fixes: Vec::new(),
+        step_seconds: None,
+        checkpoint_bytes: 40_000_000,
+        checks: vec![
+            Check { good: true, text: "The pairs are fine".into() },
+            Check { good: false, text: "The preferred answer is longer in 81 % of the pairs".into() },
+        ],
+    }
+}
+
+/// A plan that needs more memory than there is.
+pub(crate) fn plan_that_does_not_fit() -> PlanInfo {
+    let fix = |label: &str, key: &str, value: serde_json::Value, saves: u64| Fix {
+        label: label.into(),
+        settings: Settings::from_iter([(key.to_owned(), value)]),
+        saves,
+    };
+    PlanInfo {
+        memory: [1_200_000_000, 100_000_000, 4_900_000_000, 2_600_000_000],
+        blocked: Some(problem("It needs 8.8 GB, this GPU has 6.0 GB", "Apply one of the fixes")),
+        fixes: vec![
+            fix("Max tokens 1024 → 384", "max_length", json!(384), 3_700_000_000),
+            fix("Recompute activations", "gradient_checkpointing", json!(true), 2_900_000_000),
+        ],
+        ..plan()
+    }
+}
+
+pub(crate) fn record(run_id: &str, name: &str, status: Status) -> RunRecord {
+    RunRecord {
+        run_id: run_id.into(),
+        name: name.into(),
+        notes: String::new(),
+        status,
+        created: 1_780_000_000.0,
+        seconds: 440.0,
+        model: ModelSource::Demo,
+        model_name: "Qwen3-0.6B".into(),
+        pairs_name: "tone.jsonl".into(),
+        pairs_kept: true,
+        settings: full_settings(),
+        watch: Watch { eval_steps: 10, keep_best: true, prompts: Vec::new(), save_seconds: 60.0 },
+        step: 120,
+        n_steps: 300,
+        checkpoint: Some("checkpoint-120".into()),
+        best_step: Some(100),
+        best: None,
+        won: Some([0.53, 0.71]),
+        n_held_out: 30,
+        longer_wins: 0.62,
+        sparkline: vec![0.69, 0.66, 0.6, 0.55, 0.5],
+        bytes: 80_000_000,
+    }
+}
+
+/// A run as it begins.
+pub(crate) fn run() -> RunInfo {
+    let record = RunRecord { step: 0, n_steps: 278, seconds: 0.0, won: None, ..record("r1", "tone", Status::Running) };
+    RunInfo { record, history: Vec::new(), prompts: vec!["How do I reset my password?".into()], samples: Vec::new() }
+}
+
+/// The metrics of a step.
+pub(crate) fn step(n: usize) -> Metrics {
+    let t = n as f64;
+    let metrics = json!({
+        "step": n, "epoch": t / 278.0, "loss": 0.693 * (-t / 120.0).exp() + 0.05, "learning_rate": 2e-5,
+        "grad_norm": 1.0 + (t * 0.7).sin() * 0.2, "num_tokens": t * 3200.0, "rewards/chosen": t * 0.002,
+        "rewards/rejected": -t * 0.006, "rewards/margins": t * 0.008, "rewards/accuracies": (0.5 + t * 0.003).min(0.95),
+        "logps/chosen": -80.0 - t * 0.05, "logps/rejected": -90.0 - t * 0.3,
+    });
+    settings(metrics)
+}
