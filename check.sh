@@ -19,15 +19,28 @@ step() {
 
 run_tests() {
     if cargo nextest --version >/dev/null 2>&1; then
-        cargo nextest run --locked --no-fail-fast
+        cargo nextest run --locked --no-fail-fast -E 'not binary(end_to_end)'
     else
-        cargo test --locked --no-fail-fast --lib --bins --tests
+        cargo test --locked --no-fail-fast --lib --bins --test '[!e]*' --test engine
     fi
+}
+
+# The page, in release but without wasm-opt, which takes minutes and changes no behaviour.
+build_page() { WASM_OPT=none trunk build --release; }
+
+# One after the other: each has a browser, and the software GPU takes every core.
+run_end_to_end() { cargo test --locked --test end_to_end -- --test-threads=1; }
+
+# The kernels against their twins in Chromium's WebGPU; they share the page's release build.
+run_kernels_in_browser() {
+    CHROMEDRIVER=$(command -v chromedriver || command -v chromium-driver) WASM_BINDGEN_TEST_TIMEOUT=600 \
+        CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUNNER=wasm-bindgen-test-runner \
+        cargo test --locked --release --target wasm32-unknown-unknown --test kernels
 }
 
 check_scripts() {
     local script
-    for script in ./*.sh scripts/*.sh .ci/run; do bash -n "$script" || return 1; done
+    for script in ./*.sh scripts/*.sh web/*.sh .ci/run; do bash -n "$script" || return 1; done
 }
 
 install_to_run
@@ -38,8 +51,11 @@ step 'scripts parse' check_scripts
 step 'format' cargo fmt --check
 step 'clippy, native' cargo clippy --locked --all-targets -- -D warnings
 step 'clippy, browser' env CLIPPY_CONF_DIR=web \
-    cargo clippy --locked --lib --target wasm32-unknown-unknown -- -D warnings
+    cargo clippy --locked --lib --bins --target wasm32-unknown-unknown -- -D warnings
 step 'docs' env RUSTDOCFLAGS='-D warnings' cargo doc --locked --no-deps --lib
 step 'tests' run_tests
 step 'examples in the docs' cargo test --locked --doc
+step 'the page' build_page
+step 'end to end, window and page' run_end_to_end
+step 'kernels in the browser' run_kernels_in_browser
 printf 'all checks passed\n'

@@ -34,3 +34,8 @@ printf '\nBefore, at the same seed:\n%s\n\nAfter:\n%s\n\n' "$before" "$after"
 printf 'The adapter is in %s, an ordinary PEFT folder. Ask it something yourself:\n' "$output"
 printf '  %s generate --model %s/model --adapter %s --prompt $'\''Question: When is high tide?\\nAnswer:'\''\n' \
     "$pairtune" "$demo" "$output"
+
+if [[ -n "${DISPLAY:-}${WAYLAND_DISPLAY:-}" || "$(uname -s)" != Linux ]]; then
+    printf 'Opening the app; its first button does the same with charts.\n'
+    "$pairtune" app
+fi

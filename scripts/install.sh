@@ -24,6 +24,14 @@ has_vulkan() {
     compgen -G '/usr/share/vulkan/icd.d/*.json' >/dev/null || compgen -G '/etc/vulkan/icd.d/*.json' >/dev/null
 }
 
+# What the app's tests drive: a browser with WebDriver, a display without a screen, a mouse, pictures.
+has_test_tools() { has Xvfb && has xdotool && has import && has openssl && { has chromedriver || has chromium-driver; } && {
+    has chromium || has chromium-browser || has google-chrome; }; }
+has_trunk() { has trunk; }
+has_wasm_bindgen() { [[ "$(wasm-bindgen --version 2>/dev/null)" == *" $(wasm_bindgen_version)" ]]; }
+# The command must have the version of the library, to the last digit.
+wasm_bindgen_version() { grep -A1 '^name = "wasm-bindgen"$' Cargo.lock | sed -n 's/^version = "\(.*\)"$/\1/p'; }
+
 install_nothing() { return 1; }
 install_lints() { has rustup && rustup component add rustfmt clippy; }
 install_wasm() { has rustup && rustup target add wasm32-unknown-unknown; }
@@ -32,6 +40,16 @@ install_vulkan() {
     export DEBIAN_FRONTEND=noninteractive
     apt-get update -qq && apt-get install -y -qq --no-install-recommends mesa-vulkan-drivers libvulkan1
 }
+install_test_tools() {
+    [[ "$(id -u)" == 0 ]] && has apt-get || return 1
+    export DEBIAN_FRONTEND=noninteractive
+    apt-get update -qq && apt-get install -y -qq --no-install-recommends \
+        chromium chromium-driver xvfb xdotool x11-utils imagemagick openssl libgl1 libegl1 libgl1-mesa-dri \
+        libxkbcommon-x11-0 libxcursor1 libxi6 libxrandr2
+}
+# Built without optimisation, as they are used once.
+install_trunk() { cargo install trunk --version 0.21.14 --debug --quiet; }
+install_wasm_bindgen() { cargo install wasm-bindgen-cli --version "$(wasm_bindgen_version)" --quiet; }
 
 # What building and running take.
 install_to_run() {
@@ -45,6 +63,17 @@ Elsewhere: the Vulkan loader, with the driver of the GPU or with Mesa lavapipe.'
 install_to_check() {
     need 'rustfmt or clippy' has_lints install_lints 'Run: rustup component add rustfmt clippy'
     need 'the wasm32 target' has_wasm install_wasm 'Run: rustup target add wasm32-unknown-unknown'
+    install_to_build_the_page
+    need 'Chromium, chromedriver, Xvfb, xdotool or ImageMagick' has_test_tools install_test_tools \
+        'On Debian: sudo apt-get install chromium chromium-driver xvfb xdotool x11-utils imagemagick openssl'
+}
+
+# What `trunk build` takes.
+install_to_build_the_page() {
+    PATH="${CARGO_HOME:-$HOME/.cargo}/bin:$PATH"
+    need wasm-bindgen has_wasm_bindgen install_wasm_bindgen \
+        "Run: cargo install wasm-bindgen-cli --version $(wasm_bindgen_version)"
+    need trunk has_trunk install_trunk 'Run: cargo install trunk'
 }
 
 # Mesa complains, harmlessly, where this is not set.

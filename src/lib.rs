@@ -9,7 +9,11 @@
 //! * [`files`], [`data`]: Hugging Face files; pairs, chat templates, tokens, batches.
 //! * [`model`], [`train`]: the transformer forward and backward; the loss, the optimiser, the loop.
 //!
-//! The way in is [`train::Trainer`]: a value that takes one optimiser step at a time.
+//! * [`engine`], [`link`]: a session behind a protocol of plain data; the thread or worker that it lives in.
+//! * [`app`]: what people see, natively and in the browser.
+//!
+//! The ways in are [`train::Trainer`], a value that takes one optimiser step at a time, and [`engine::Session`], which
+//! takes a person's commands.
 
 pub mod app;
 pub mod data;

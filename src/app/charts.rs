@@ -652,7 +652,7 @@ mod tests {
 
     #[test]
     fn values_are_short() {
-        assert_eq!(Unit::Plain.text(0.6931), "0.693");
+        assert_eq!(Unit::Plain.text(0.4211), "0.421");
         assert_eq!(Unit::Plain.text(f64::NAN), "–");
         assert_eq!(Unit::Percent.text(0.713), "71 %");
         assert_eq!(Unit::Small.text(5e-5), "5.0e-5");

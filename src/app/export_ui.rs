@@ -81,9 +81,6 @@ pub(super) fn export_ui(ui: &mut Ui, state: &State, view: &mut ExportView, actio
     ui.label(RichText::new(&run.info.record.name).strong());
     which_ui(ui, &run.info.record, view);
     what_ui(ui, state, run, view);
-    if view.kinds.iter().any(|kind| matches!(kind, ExportKind::Adapter | ExportKind::Merged)) {
-        card_ui(ui, &run.info.record, view);
-    }
     where_ui(ui, state, run, view, actions);
     if let Some(problem) = &state.export_problem {
         problem_card(ui, Tone::Bad, words::FAILED, problem, |ui| {
@@ -96,6 +93,9 @@ pub(super) fn export_ui(ui: &mut Ui, state: &State, view: &mut ExportView, actio
     let written = state.exported.as_ref().filter(|(run_id, _)| *run_id == run.info.record.run_id);
     if let Some((_, files)) = written {
         done_ui(ui, state, files, actions);
+    }
+    if view.kinds.iter().any(|kind| matches!(kind, ExportKind::Adapter | ExportKind::Merged)) {
+        card_ui(ui, &run.info.record, view);
     }
 }
 

@@ -57,7 +57,9 @@ fn nodes(update: &accesskit::TreeUpdate, scale: f32) -> Vec<UiNode> {
         let is_input = node.supports_action(accesskit::Action::Click) || node.supports_action(accesskit::Action::Focus);
         let bounds = node.bounds()?;
         let value = value.unwrap_or_default();
-        if name.is_empty() && value.is_empty() && !is_input {
+        // A run of text is part of a label that is there too.
+        let is_part = node.role() == accesskit::Role::TextRun;
+        if is_part || (name.is_empty() && value.is_empty() && !is_input) {
             return None;
         }
         Some(UiNode {

@@ -13,11 +13,10 @@ use crate::engine::protocol::{Command, ModelInfo, ModelSource, Progress, Subject
 use crate::platform::Pick;
 
 /// Repositories that are known to be small enough for a browser, proposed for the Hub.
-const PROPOSED_REPOS: [&str; 4] = [
+const PROPOSED_REPOS: [&str; 3] = [
     "HuggingFaceTB/SmolLM2-135M-Instruct",
     "HuggingFaceTB/SmolLM2-360M-Instruct",
-    "Qwen/Qwen2.5-0.5B-Instruct",
-    "Qwen/Qwen3-0.6B",
+    "HuggingFaceTB/SmolLM2-1.7B-Instruct",
 ];
 /// Where repositories are.
 const HUB: &str = "https://huggingface.co";
@@ -322,7 +321,7 @@ fn kept_ui(ui: &mut Ui, state: &State, actions: &mut Vec<Action>) {
         .map(|model| {
             let name = model.name.clone();
             let open = Command::OpenModel { source: ModelSource::Stored { name: name.clone() } };
-            let fetch = Command::FetchModel { repo: name.clone(), endpoint: HUB.to_owned() };
+            let fetch = Command::FetchModel { repo: name.replacen("--", "/", 1), endpoint: HUB.to_owned() };
             let (state, button, command) = match model.complete {
                 true => (text::KEPT, text::USE, open),
                 false => (text::PARTLY, text::FETCH_REST, fetch),

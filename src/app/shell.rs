@@ -109,8 +109,8 @@ enum Answer {
     Saved(Result<String>),
     /// A settings file was read.
     SettingsRead(Result<Vec<u8>>),
-    /// A file was read from the storage, to be saved under this name.
-    Fetched(String, Result<Vec<u8>>),
+    /// Files were found in the storage, to be saved elsewhere.
+    Found(Result<Vec<PickedFile>>),
     /// Another tab has the GPU, or not.
     Claimed(bool),
 }
@@ -432,8 +432,11 @@ impl App {
         }
         let title = text::window_title(self.state.run.as_ref());
         if title != self.title {
-            ctx.send_viewport_cmd(ViewportCommand::Title(title.clone()));
-            host::set_title(&title);
+            if self.state.in_browser {
+                host::set_title(&title);
+            } else {
+                ctx.send_viewport_cmd(ViewportCommand::Title(title.clone()));
+            }
             self.title = title;
         }
         if self.quit == Quit::WhenPaused && !active {
@@ -476,14 +479,7 @@ impl App {
             }
             Action::SaveFile { name, bytes } => self.save_file(ctx, &name, &bytes),
             Action::Download { path } => {
-                let name = path.rsplit('/').next().unwrap_or(&path).to_owned();
-                self.reading.push(Box::pin(async move {
-                    let read = match host::Store::open("").await {
-                        Ok(store) => store.read(&path).await,
-                        Err(e) => Err(e),
-                    };
-                    Answer::Fetched(name, read)
-                }));
+                self.reading.push(Box::pin(async move { Answer::Found(stored_files(&path).await) }));
                 ctx.request_repaint();
             }
             Action::Go(step) => self.go(step),
@@ -649,7 +645,7 @@ impl App {
             Answer::Picked(pick, files) => self.opened(ctx, pick, files),
             Answer::Saved(Ok(path)) => self.toast(ctx, text::saved_to(&path)),
             Answer::Saved(Err(Error::Cancelled)) => {}
-            Answer::Saved(Err(e)) | Answer::SettingsRead(Err(e)) | Answer::Fetched(_, Err(e)) => {
+            Answer::Saved(Err(e)) | Answer::SettingsRead(Err(e)) | Answer::Found(Err(e)) => {
                 self.toast(ctx, e.to_string());
             }
             Answer::SettingsRead(Ok(bytes)) => match serde_json::from_slice(&bytes) {
@@ -660,7 +656,15 @@ impl App {
                 }
                 Err(e) => self.toast(ctx, text::not_settings(&e.to_string())),
             },
-            Answer::Fetched(name, Ok(bytes)) => self.save_file(ctx, &name, &bytes),
+            Answer::Found(Ok(files)) => {
+                for file in &files {
+                    let (sender, repaint) = (self.answers.0.clone(), ctx.clone());
+                    host::save_copy(file, move |saved| {
+                        drop(sender.send(Answer::Saved(saved)));
+                        repaint.request_repaint();
+                    });
+                }
+            }
             Answer::Claimed(claimed) => self.state.other_tab = !claimed,
         }
     }
@@ -723,6 +727,18 @@ impl App {
         self.toasts.push(Toast { text, since });
         ctx.request_repaint_after_secs(TOAST_SECONDS as f32 + 0.1);
     }
+}
+
+/// A file of the storage, or all files of a folder of it.
+async fn stored_files(path: &str) -> Result<Vec<PickedFile>> {
+    let store = host::Store::open("").await?;
+    let inside = store.folder(path).await.map(|folder| folder.picked().to_vec()).unwrap_or_default();
+    if !inside.is_empty() {
+        return Ok(inside);
+    }
+    let (folder, name) = path.rsplit_once('/').unwrap_or(("", path));
+    let files = store.folder(folder).await?;
+    Ok(files.picked().iter().filter(|file| file.name() == name).cloned().collect())
 }
 
 impl eframe::App for App {

@@ -177,7 +177,7 @@ pub(super) const NO_PICKLE: &str =
 pub(super) const NO_TABLES: &str =
     "Tables are not read yet. Save the rows as JSON Lines: one object with prompt, chosen and rejected to a line.";
 pub(super) const MANY_FILES: &str =
-    "Drop the files of one model together, or one pairs file (.jsonl, .json), or one archive of a run (.run.zip).";
+    "Drop the files of one model together, or one pairs file (.jsonl, .json), or one archive of a run (.run).";
 pub(super) const SETTINGS_READ: &str = "The settings were read";
 
 pub(super) fn mismatch(engine: &str) -> String {
@@ -188,7 +188,7 @@ pub(super) fn mismatch(engine: &str) -> String {
 }
 
 pub(super) fn unknown_file(name: &str) -> String {
-    format!("\"{name}\" is neither a model nor a pairs file (.jsonl, .json) nor the archive of a run (.run.zip).")
+    format!("\"{name}\" is neither a model nor a pairs file (.jsonl, .json) nor the archive of a run (.run).")
 }
 
 pub(super) fn drop_title(pick: Pick) -> &'static str {
@@ -1249,7 +1249,7 @@ pub(super) mod run {
     }
 
     pub(in crate::app) fn recovering(seconds: f64) -> String {
-        format!("Trying again by itself, with smaller pieces of work: {} so far.", duration(seconds.max(1.0)))
+        format!("Trying once more by itself, from the last save: {} so far.", duration(seconds.max(1.0)))
     }
 
     pub(in crate::app) fn saves(bytes: &str) -> String {

@@ -6,6 +6,7 @@ use sha2::{Digest as _, Sha256};
 use super::protocol::Event;
 use super::session::{PARTIAL, Wire};
 use crate::error::{Error, Result};
+use crate::files::ModelConfig;
 use crate::platform::host::{Cancel, Store, fetch_range};
 
 /// A file of a repository, as the Hub's API lists it.
@@ -46,6 +47,9 @@ pub(super) async fn fetch(wire: &mut Wire, store: &Store, repo: &str, endpoint: 
         let what = "The repository has no .safetensors files in its main folder";
         return Err(Error::input(what, "Choose a repository with safetensors weights", repo));
     }
+    // Whether the model can be trained at all, before gigabytes are fetched.
+    let config = format!("{endpoint}/{repo}/resolve/main/config.json");
+    ModelConfig::from_bytes(&get(wire, &config, "the model's configuration").await?, &config)?;
     let total: u64 = files.iter().map(|file| file.size).sum();
     store.write(&format!("{folder}/{PARTIAL}"), &listed).await?;
     let mut before = 0;

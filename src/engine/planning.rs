@@ -152,7 +152,7 @@ fn checks(config: &TrainConfig, model: &OpenModel, pairs: &Pairs, split: &Split)
         check(false, format!("{} pairs are left out: their prompt alone fills max_length, or the template refuses them", split.n_dropped));
     }
     let longer = pairs.longer_wins(split.train.iter().map(|pair| pair.row));
-    if longer > LENGTH_SHARE || longer < 1.0 - LENGTH_SHARE {
+    if !(1.0 - LENGTH_SHARE..=LENGTH_SHARE).contains(&longer) {
         let (which, share) = if longer > 0.5 { ("longer", longer) } else { ("shorter", 1.0 - longer) };
         check(false, format!("Chosen is {which} in {:.0} % of pairs: the model may learn length alone", 100.0 * share));
     }

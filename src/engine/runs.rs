@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::protocol::{Metrics, RunRecord};
 use crate::error::{Error, Result};
 use crate::files::{self, ModelCard, TrainerState, metrics_jsonl};
-use crate::platform::Folder;
+use crate::platform::Folder as _;
 use crate::platform::host::Store;
 use crate::train::Checkpoint;
 

@@ -95,7 +95,11 @@ impl Store {
                     ));
                 }
             },
-            root => PathBuf::from(root),
+            // As `location` names it.
+            root => match (root.strip_prefix("~/"), directories::BaseDirs::new()) {
+                (Some(below), Some(places)) => places.home_dir().join(below),
+                _ => PathBuf::from(root),
+            },
         };
         make_folder(&root)?;
         Ok(Self { root })
@@ -380,6 +384,21 @@ pub fn save_file(name: &str, bytes: &[u8], done: impl FnOnce(Result<String>) + S
     std::thread::spawn(move || {
         done(match pollster::block_on(chosen) {
             Some(file) => write_atomic(file.path(), &bytes).map(|()| file.path().display().to_string()),
+            None => Err(Error::Cancelled),
+        });
+    });
+}
+
+/// Copies a file to where the person wants it, in the system's dialog.
+pub fn save_copy(file: &PickedFile, done: impl FnOnce(Result<String>) + Send + 'static) {
+    let chosen = rfd::AsyncFileDialog::new().set_title("Save").set_file_name(file.name()).save_file();
+    let from = file.path().to_owned();
+    std::thread::spawn(move || {
+        done(match pollster::block_on(chosen) {
+            Some(to) => match std::fs::copy(&from, to.path()) {
+                Ok(_) => Ok(to.path().display().to_string()),
+                Err(e) => Err(io_error(to.path(), "write", &e)),
+            },
             None => Err(Error::Cancelled),
         });
     });

@@ -29,7 +29,7 @@ impl Pick {
             Self::ModelFiles => &["safetensors", "json", "jinja", "txt", "model"],
             Self::PairsFile => &["jsonl", "json", "ndjson"],
             Self::Settings => &["json"],
-            Self::Archive => &["zip"],
+            Self::Archive => &["run", "zip"],
             Self::Adapter => &["safetensors", "json"],
         }
     }

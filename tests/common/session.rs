@@ -11,7 +11,7 @@ use serde_json::json;
 
 /// The engine, from a test's side.
 pub(crate) struct TestEngine {
-    engine: Box<dyn Engine>,
+    pub(crate) engine: Box<dyn Engine>,
     woken: Receiver<()>,
     /// Everything it said.
     pub(crate) said: Vec<Event>,
@@ -71,20 +71,6 @@ impl TestEngine {
             assert!(began.elapsed() < PATIENCE, "nothing like it was said; the last: {:?}", self.said.iter().rev().take(3));
             _ = self.woken.recv_timeout(Duration::from_millis(50));
         }
-    }
-
-    /// Waits until the engine is gone, and returns its last words.
-    #[track_caller]
-    pub(crate) fn wait_for_the_crash(&mut self) -> String {
-        let began = Instant::now();
-        while began.elapsed() < PATIENCE {
-            match self.engine.poll() {
-                Some(Incoming::Crashed(text)) => return text,
-                Some(Incoming::Event(event)) => self.said.push(*event),
-                None => _ = self.woken.recv_timeout(Duration::from_millis(50)),
-            }
-        }
-        panic!("the engine did not crash");
     }
 
     /// Opens the demo, with these settings over its own.

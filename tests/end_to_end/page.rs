@@ -1,4 +1,4 @@
-//! The whole journey in the page: tuned by clicks, paused, reloaded, continued, compared and exported.
+//! What the page's tests share.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -8,7 +8,10 @@ use pairtune::files;
 
 use crate::browser::{Browser, BrowserOptions};
 use crate::server::{ServerOptions, StaticServer};
-use crate::ui::{PATIENCE, Ui as _};
+use crate::ui::Ui;
+
+/// A long wait, for work on a software GPU.
+pub(crate) const LONG: Duration = Duration::from_secs(400);
 
 /// The built page.
 pub(crate) fn dist() -> PathBuf {
@@ -22,10 +25,7 @@ pub(crate) fn serve() -> StaticServer {
     StaticServer::with(&dist(), ServerOptions { base: "/pairtune/".to_owned(), ..ServerOptions::default() })
 }
 
-/// A long wait, for work on a software GPU.
-pub(crate) const LONG: Duration = Duration::from_secs(300);
-
-/// Opens the page and waits until its engine is ready. `?nosw`: no service worker, but in the test that is about it.
+/// Opens the page and waits until its engine is ready. Without the service worker, which has a test of its own.
 pub(crate) fn open(server: &StaticServer, options: &BrowserOptions, fragment: &str) -> Browser {
     let browser = Browser::start(options);
     browser.goto(&server.url(&format!("?nosw{fragment}")));
@@ -33,8 +33,8 @@ pub(crate) fn open(server: &StaticServer, options: &BrowserOptions, fragment: &s
     browser
 }
 
-/// The step that the page's title or header shows.
-fn step(browser: &Browser) -> Option<(u64, u64)> {
+/// The step that the page shows, and how many there are.
+pub(crate) fn step(browser: &Browser) -> Option<(u64, u64)> {
     const FIND: &str = "const found = document.getElementById('mirror').textContent.match(/step (\\d+)\\/(\\d+)/);
                         return found && [Number(found[1]), Number(found[2])]";
     serde_json::from_value(browser.execute(FIND, &[])).ok()
@@ -54,6 +54,31 @@ pub(crate) fn assert_quiet(browser: &Browser, server: &StaticServer) {
     }
 }
 
+/// Clicks a control, after scrolling the page until it is in sight.
+pub(crate) fn reach(ui: &impl Ui, name: &str) {
+    let (width, height) = ui.inner_size();
+    ui.wait_that(&format!("\"{name}\" in sight"), LONG, || {
+        let node = ui.find("button", name)?;
+        let hidden = match node.centre().1 {
+            y if y > height - 60.0 => 240.0,
+            y if y < 20.0 => -240.0,
+            _ => return Some(()),
+        };
+        ui.scroll_at(width * 0.6, height * 0.5, hidden);
+        None
+    });
+    ui.click_role("button", name);
+}
+
+/// A picture for the README, if they are asked for.
+pub(crate) fn picture(ui: &impl Ui, name: &str) {
+    if let Some(folder) = std::env::var_os("PAIRTUNE_DOCS") {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join(folder);
+        std::fs::create_dir_all(&folder).expect("the folder of pictures can be made");
+        ui.screenshot(&folder.join(format!("{name}.png")));
+    }
+}
+
 /// What an archive of a run holds.
 pub(crate) fn read_archive(path: &Path) -> Vec<(String, Vec<u8>)> {
     let bytes = std::fs::read(path).expect("the archive was downloaded");
@@ -66,38 +91,4 @@ pub(crate) fn losses(contents: &[(String, Vec<u8>)]) -> Vec<(u64, f64)> {
     let lines = log.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
     let entries = lines.map(|line| serde_json::from_slice::<Metrics>(line).expect("a line is an object"));
     entries.filter_map(|entry| Some((entry.get("step")?.as_u64()?, entry.get("loss")?.as_f64()?))).collect()
-}
-
-#[test]
-fn the_demo_is_tuned_by_clicks() {
-    let server = serve();
-    let browser = open(&server, &BrowserOptions::default(), "");
-    browser.click("Try the 60-second demo");
-    let (_, total) = wait_for_step(&browser, 3);
-    assert_eq!(total, 40, "the demo's steps");
-
-    // Paused and reloaded: the run is where it was.
-    browser.click("Pause");
-    browser.wait_for("Resume", LONG);
-    let (paused, _) = step(&browser).expect("the step is shown");
-    browser.reload();
-    browser.wait_for_starting("Continue", LONG);
-    browser.click_starting("Continue");
-    let (resumed, _) = wait_for_step(&browser, paused + 1);
-    assert!(resumed > paused, "it goes on");
-
-    // Reloaded in the middle of a run, as if the tab had been closed.
-    browser.wait_that("a save", LONG, || (step(&browser)?.0 >= paused + 4).then_some(()));
-    browser.click("Pause");
-    browser.wait_for("Resume", LONG);
-    browser.click("Resume");
-    wait_for_step(&browser, paused + 6);
-    browser.execute("window.onbeforeunload = null", &[]);
-    browser.reload();
-    browser.wait_for_starting("Continue", LONG);
-    browser.click_starting("Continue");
-    wait_for_step(&browser, 40);
-    browser.wait_for("Compare", LONG);
-    browser.wait_for_starting("Held-out pairs won", PATIENCE);
-    assert_quiet(&browser, &server);
 }

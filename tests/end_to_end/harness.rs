@@ -10,7 +10,7 @@ use crate::server::{ServerOptions, StaticServer};
 use crate::ui::{PATIENCE, Ui as _, program};
 
 fn page() -> &'static Path {
-    Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/browser/trial"))
+    Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/end_to_end/trial"))
 }
 
 fn open(options: &BrowserOptions) -> (StaticServer, Browser) {

@@ -1,0 +1,24 @@
+//! The real app with its real engine, as a person meets it: the window under Xvfb and the page in Chromium, driven by
+//! clicks that are found by the accessible names of widgets.
+//!
+//! The page's tests need `dist/`, which `trunk build --release` writes. With `PAIRTUNE_DOCS=docs` the journeys write
+//! the screenshots of the README.
+
+#[path = "../common/browser.rs"]
+mod browser;
+#[path = "../common/cdp.rs"]
+mod cdp;
+#[path = "../common/desktop.rs"]
+mod desktop;
+mod drills;
+mod harness;
+mod journey;
+mod page;
+mod parity;
+#[path = "../common/server.rs"]
+mod server;
+#[path = "../common/session.rs"]
+mod session;
+#[path = "../common/ui.rs"]
+mod ui;
+mod window;
