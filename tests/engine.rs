@@ -5,13 +5,13 @@ mod session;
 
 use std::time::Duration;
 
-use session::{TestEngine, demo_run, demo_settings, unwatched};
 use pairtune::engine::protocol::{
     Command, Drill, Event, ExportKind, ExportRequest, Failure, GenerateRequest, Metrics, ModelSource, Status, Subject,
     Watch, WhichAdapter,
 };
 use pairtune::link::{Engine as _, Incoming};
 use serde_json::{Value, json};
+use session::{TestEngine, demo_run, demo_settings, unwatched};
 
 /// The losses of a run's steps, from its events.
 fn losses(said: &[Event]) -> Vec<(u64, f64)> {
@@ -285,7 +285,8 @@ fn what_cannot_be_opened_is_refused_with_a_reason() {
     std::fs::write(folder.join("adapter_config.json"), "{}").expect("a file");
     let source = ModelSource::Picked { name: "adapter".to_owned(), path: None };
     engine.send_files(Command::OpenModel { source }, &[folder.join("adapter_config.json")]);
-    let Event::Refused { subject: Subject::Model, problem } = engine.wait(|e| matches!(e, Event::Refused { .. })) else {
+    let Event::Refused { subject: Subject::Model, problem } = engine.wait(|e| matches!(e, Event::Refused { .. }))
+    else {
         panic!("the model is refused")
     };
     assert!(problem.what.contains("adapter"), "it says what was found: {problem}");

@@ -20,10 +20,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("train", &["model", "data", "files", "kernels", "gpu", "platform", "error"]),
     ("engine", &["train", "model", "data", "files", "kernels", "gpu", "platform", "doctor", "error"]),
     ("link", &["engine", "platform", "error"]),
-    (
-        "app",
-        &["engine::protocol", "engine::presets", "engine::stats", "engine::warnings", "link", "platform", "error"],
-    ),
+    ("app", &["engine::protocol", "engine::presets", "engine::stats", "engine::warnings", "link", "platform", "error"]),
 ];
 
 /// Places that put the layers together and may see all of them.
@@ -728,7 +725,10 @@ fn a_missing_home_is_found() {
     assert_found(&homes(&shader, &none, &reference, &checks, &tests), &["src/kernels has no `pub fn add`"]);
     assert_found(&homes(&shader, &kernels, &none, &checks, &tests), &["src/reference has no `pub fn add`"]);
     assert_found(&homes(&shader, &kernels, &reference, &none[0], &tests), &["none.rs has no `pub async fn add`"]);
-    assert_found(&homes(&shader, &kernels, &reference, &checks, &none[0]), &["none.rs has no `everywhere! { async fn add() }`"]);
+    assert_found(
+        &homes(&shader, &kernels, &reference, &checks, &none[0]),
+        &["none.rs has no `everywhere! { async fn add() }`"],
+    );
     let [uncalled] = of("check.rs", "pub async fn add(gpu: &Gpu) { kernels::add(rec); }");
     assert_found(&homes(&shader, &kernels, &reference, &uncalled, &tests), &["check.rs never calls `add`"]);
 }

@@ -12,10 +12,10 @@ use super::state::{Blocked, State, Trial};
 use super::text;
 use super::theme::{self, GRID};
 use super::widgets::{self, Icon, Tone};
-use crate::platform::host;
 use crate::engine::presets::{Preset, field_help};
 use crate::engine::protocol::{Command, Fix, PlanInfo, Settings, Subject};
 use crate::platform::Pick;
+use crate::platform::host;
 
 /// What this page remembers.
 #[derive(Debug, Default)]

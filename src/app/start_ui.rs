@@ -108,8 +108,10 @@ fn continue_ui(ui: &mut Ui, state: &State, actions: &mut Vec<Action>) {
                     widgets::heading(ui, &text::continue_title(run));
                     widgets::weak(ui, text::continue_note(run));
                 });
-                let usable =
-                    !state.other_tab && state.active_run().is_none() && !state.run_pending && matches!(state.gpu(), Some(Ok(_)));
+                let usable = !state.other_tab
+                    && state.active_run().is_none()
+                    && !state.run_pending
+                    && matches!(state.gpu(), Some(Ok(_)));
                 if ui.add_enabled_ui(usable, |ui| widgets::primary_button(ui, text::CONTINUE)).inner.clicked() {
                     actions.push(Action::Send(resume(run)));
                     actions.push(Action::Go(Step::Run));

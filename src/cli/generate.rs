@@ -39,11 +39,9 @@ pub(super) async fn generate(args: &GenerateArgs, out: &mut Output) -> Result<()
         answer += piece;
         Ok(true)
     };
-    let style =
-        Style { temperature: args.temperature, seed: args.seed, max_new_tokens: args.max_new_tokens };
+    let style = Style { temperature: args.temperature, seed: args.seed, max_new_tokens: args.max_new_tokens };
     let tokenizer = &folder.tokenizer;
-    let n_tokens =
-        writing::write(&gpu, &model, tokenizer, adapter.as_ref(), &prompt, &eos, &style, &mut say).await?;
+    let n_tokens = writing::write(&gpu, &model, tokenizer, adapter.as_ref(), &prompt, &eos, &style, &mut say).await?;
     let text = match args.json {
         true => json!({"prompt": args.prompt, "text": answer, "n_tokens": n_tokens}).to_string(),
         false => String::new(),

@@ -2,12 +2,12 @@
 
 use std::path::{Path, PathBuf};
 
+use pairtune::Result;
 use pairtune::data::TokenPair;
 use pairtune::engine::run;
 use pairtune::gpu::Gpu;
 use pairtune::model::{Adapter, Model};
 use pairtune::platform::native::{make_folder, write_atomic};
-use pairtune::Result;
 use pairtune::train::{PairLogps, ReferenceKey};
 
 use super::output::Output;

@@ -66,10 +66,12 @@ impl Columns {
                 Some(Value::Array(list))
             }
             // LLaMA-Factory's alpaca format: the input follows the instruction. Orca: the question follows the system.
-            (Some(Value::String(text)), Some(Value::String(system))) => Some(Value::String(match self.system.as_str() {
-                "input" => format!("{text}\n{system}"),
-                _ => format!("{system}\n{text}"),
-            })),
+            (Some(Value::String(text)), Some(Value::String(system))) => {
+                Some(Value::String(match self.system.as_str() {
+                    "input" => format!("{text}\n{system}"),
+                    _ => format!("{system}\n{text}"),
+                }))
+            }
             (prompt, _) => prompt,
         };
         for (name, value) in [("prompt", prompt), ("chosen", chosen), ("rejected", rejected)] {

@@ -388,12 +388,7 @@ fn problem<T>(what: impl Into<String>, fix: impl Into<String>) -> std::result::R
     Err(Problem { what: what.into(), fix: fix.into() })
 }
 
-fn parse_row(
-    bytes: &[u8],
-    row: usize,
-    line: usize,
-    columns: Option<&Columns>,
-) -> std::result::Result<Record, Problem> {
+fn parse_row(bytes: &[u8], row: usize, line: usize, columns: Option<&Columns>) -> std::result::Result<Record, Problem> {
     const KEYS: &str =
         "Give it \"prompt\", \"chosen\" and \"rejected\", or \"chosen\" and \"rejected\" with the prompt";
     let Ok(text) = str::from_utf8(bytes) else {

@@ -168,7 +168,8 @@ impl Session {
             Ok(texts.zip(values).map(|(text, (&base, &tuned))| TokenChange { text, base, tuned }).collect())
         };
         let sides = [side(0, &pair.chosen)?, side(1, &pair.rejected)?];
-        let change = |tokens: &[TokenChange]| tokens.iter().map(|t| f64::from(t.tuned) - f64::from(t.base)).sum::<f64>();
+        let change =
+            |tokens: &[TokenChange]| tokens.iter().map(|t| f64::from(t.tuned) - f64::from(t.base)).sum::<f64>();
         let margin = config.beta * (change(&sides[0]) - change(&sides[1]));
         let prompt = pairs.prompt(index);
         self.wire.send(Event::Inspected(Box::new(Inspection { index, strength, prompt, sides, margin })));

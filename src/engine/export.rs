@@ -69,8 +69,7 @@ impl Session {
         // In the browser one file is downloaded; natively a folder is written.
         let (path, bytes, read) = if request.folder.is_empty() {
             let path = at(base, &format!("{name}.zip"));
-            let inside: Vec<_> =
-                contents.into_iter().map(|(file, bytes)| (format!("{name}/{file}"), bytes)).collect();
+            let inside: Vec<_> = contents.into_iter().map(|(file, bytes)| (format!("{name}/{file}"), bytes)).collect();
             let archive = pack(&inside)?;
             store.write(&path, &archive).await?;
             let again = files::unpack(&path, &store.read(&path).await?)?;
@@ -100,7 +99,9 @@ impl Session {
                  model = AutoModelForCausalLM.from_pretrained(\"{model_name}\")\n\
                  model = PeftModel.from_pretrained(model, \"{name}\")"
             ),
-            format!("# Ollama reads safetensors adapters of the Llama, Mistral and Gemma families\nFROM base\nADAPTER ./{name}"),
+            format!(
+                "# Ollama reads safetensors adapters of the Llama, Mistral and Gemma families\nFROM base\nADAPTER ./{name}"
+            ),
         ];
         let check = format!("Read again: its logits on {CHECKED_PROMPTS} prompts differ by {difference:.1e} at most");
         if difference > 1e-4 {
@@ -128,7 +129,9 @@ impl Session {
         wire.begin();
         let run_id = request.run_id.clone();
         let merged = merge_model(open.folder.as_ref(), values, "the run's adapter", &mut writer, &mut |done, total| {
-            if let Some(Progress { what, done, total, seconds }) = wire.progress("writing the merged model", done, total) {
+            if let Some(Progress { what, done, total, seconds }) =
+                wire.progress("writing the merged model", done, total)
+            {
                 let progress = Progress { what, done, total, seconds };
                 let phase = super::protocol::Phase::Saving;
                 wire.send(Event::Phase { run_id: run_id.clone(), phase, progress });

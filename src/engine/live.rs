@@ -333,7 +333,8 @@ impl Session {
     async fn settle(&mut self, status: Status) {
         let Some(run) = &mut self.run else { return };
         run.record.status = status;
-        let losses: Vec<f64> = run.history.iter().map(|entry| number(entry, "loss")).filter(|l| l.is_finite()).collect();
+        let losses: Vec<f64> =
+            run.history.iter().map(|entry| number(entry, "loss")).filter(|l| l.is_finite()).collect();
         run.record.sparkline = sparkline(&losses, SPARKLINE);
         let record = run.record.clone();
         if let Ok(store) = &self.store
@@ -379,7 +380,9 @@ impl Session {
             // A device that is gone fails in many ways.
             Err(error @ (Error::Device { .. } | Error::DeviceLost { .. })) => match gpu.wait().await {
                 Err(Error::OutOfMemory { what, fix }) => Err(Error::OutOfMemory { what, fix }),
-                Err(e) => Err(Error::DeviceLost { what: e.to_string(), fix: "Continue from the checkpoint".to_owned() }),
+                Err(e) => {
+                    Err(Error::DeviceLost { what: e.to_string(), fix: "Continue from the checkpoint".to_owned() })
+                }
                 Ok(()) => Err(error),
             },
             ended => ended,
@@ -440,7 +443,8 @@ impl Session {
         let run_id = run.record.run_id.clone();
         warn(&self.wire, &run_id, warnings);
 
-        let mut live = Live { session: self, gpu, model: &model, open, data: &data.0, saved_at: host::seconds(), stop: None };
+        let mut live =
+            Live { session: self, gpu, model: &model, open, data: &data.0, saved_at: host::seconds(), stop: None };
         if live.run().evaluations().next().is_none() {
             live.evaluate(&trainer).await?;
         }

@@ -162,10 +162,8 @@ impl Pairs {
             .iter()
             .map(|record| [&record.prompt, &record.chosen, &record.rejected].map(Part::text))
             .collect();
-        let rows: Vec<AuditRow<'_>> = texts
-            .iter()
-            .map(|[prompt, chosen, rejected]| AuditRow { prompt, chosen, rejected })
-            .collect();
+        let rows: Vec<AuditRow<'_>> =
+            texts.iter().map(|[prompt, chosen, rejected]| AuditRow { prompt, chosen, rejected }).collect();
         self.flags = audit(&rows).iter().map(|flags| flags.words()).collect();
     }
 

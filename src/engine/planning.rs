@@ -145,11 +145,21 @@ fn checks(config: &TrainConfig, model: &OpenModel, pairs: &Pairs, split: &Split)
         let share = split.n_truncated as f64 / n as f64;
         check(
             share <= MANY_TRUNCATED,
-            format!("{} pairs ({:.0} %) are longer than max_length and lose their end", split.n_truncated, 100.0 * share),
+            format!(
+                "{} pairs ({:.0} %) are longer than max_length and lose their end",
+                split.n_truncated,
+                100.0 * share
+            ),
         );
     }
     if split.n_dropped > 0 {
-        check(false, format!("{} pairs are left out: their prompt alone fills max_length, or the template refuses them", split.n_dropped));
+        check(
+            false,
+            format!(
+                "{} pairs are left out: their prompt alone fills max_length, or the template refuses them",
+                split.n_dropped
+            ),
+        );
     }
     let longer = pairs.longer_wins(split.train.iter().map(|pair| pair.row));
     if !(1.0 - LENGTH_SHARE..=LENGTH_SHARE).contains(&longer) {
@@ -160,7 +170,10 @@ fn checks(config: &TrainConfig, model: &OpenModel, pairs: &Pairs, split: &Split)
         check(false, "The pairs are conversations, but the model has no chat template".to_owned());
     }
     if config.learning_rate > 5e-4 && model.weight_bytes > 100 << 20 {
-        check(false, format!("A learning rate of {:.0e} is high for LoRA on a model of this size", config.learning_rate));
+        check(
+            false,
+            format!("A learning rate of {:.0e} is high for LoRA on a model of this size", config.learning_rate),
+        );
     }
     checks
 }

@@ -182,7 +182,8 @@ impl Session {
                 Ok(())
             }
             Command::DeleteRun { run_id } if !self.is_current(&run_id) => self.delete_run(&run_id).await,
-            Command::Cancel | Command::Plan { .. } => Ok(()),
+            Command::Plan { settings, limit } => self.plan(settings, limit).await,
+            Command::Cancel => Ok(()),
             _ => Err(Error::input("A run is being trained", "Pause it first", "")),
         };
         if let Err(error) = done {
@@ -558,7 +559,8 @@ impl Session {
         pairs.sort_by_key(|pair| std::cmp::Reverse(pair.chosen.len() + pair.rejected.len()));
         let wanted = config.per_device_train_batch_size * config.gradient_accumulation_steps;
         let middle = (pairs.len() / 2).saturating_sub(wanted).min(pairs.len().saturating_sub(1));
-        let sample: Vec<TokenPair> = pairs.iter().take(1).chain(pairs.iter().skip(middle + 1).take(wanted - 1)).cloned().collect();
+        let sample: Vec<TokenPair> =
+            pairs.iter().take(1).chain(pairs.iter().skip(middle + 1).take(wanted - 1)).cloned().collect();
         let reference = vec![[0.0; 2]; sample.len()];
         let mut trainer = Trainer::new(&gpu, &weights, config, adapter, sample, reference)?;
         trainer.step().await?;

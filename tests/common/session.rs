@@ -68,7 +68,11 @@ impl TestEngine {
                     Incoming::Crashed(text) => panic!("the engine crashed: {text}"),
                 }
             }
-            assert!(began.elapsed() < PATIENCE, "nothing like it was said; the last: {:?}", self.said.iter().rev().take(3));
+            assert!(
+                began.elapsed() < PATIENCE,
+                "nothing like it was said; the last: {:?}",
+                self.said.iter().rev().take(3)
+            );
             _ = self.woken.recv_timeout(Duration::from_millis(50));
         }
     }

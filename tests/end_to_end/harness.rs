@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use crate::browser::{Browser, BrowserOptions};
 use crate::desktop::XvfbApp;
-use serde_json::json;
 use crate::server::{ServerOptions, StaticServer};
 use crate::ui::{PATIENCE, Ui as _, program};
+use serde_json::json;
 
 fn page() -> &'static Path {
     Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/end_to_end/trial"))

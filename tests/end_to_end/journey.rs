@@ -2,13 +2,14 @@
 //! with files of one's own.
 
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use pairtune::files::Adapter;
 use pairtune::platform::MemoryFolder;
 
 use crate::browser::{Browser, BrowserOptions};
-use crate::page::{LONG, assert_quiet, losses, open, picture, reach, read_archive, serve, step, wait_for_step};
+use crate::page::{
+    A_RUN, LONG, assert_quiet, losses, open, picture, reach, read_archive, serve, step, wait_for_step, wait_for_text,
+};
 use crate::ui::{PATIENCE, Ui as _};
 
 /// Bytes of WebAssembly memory that a page or worker may take.
@@ -39,7 +40,7 @@ fn the_page_tunes_the_demo_by_clicks() {
     continue_run(&browser);
     wait_for_step(&browser, paused + 2);
     picture(&browser, "browser-run");
-    browser.wait_that("the end", LONG, || browser.find("button", "Compare"));
+    browser.wait_that("the end", A_RUN, || browser.find("button", "Compare"));
     picture(&browser, "browser-finished");
 
     browser.click_role("button", "Compare");
@@ -89,7 +90,7 @@ fn a_model_and_pairs_come_from_files() {
     let demo = Path::new(env!("CARGO_MANIFEST_DIR")).join("assets/demo");
     browser.click("Open a model folder…");
     browser.send_files("#pick-model-folder", &[&demo.join("model")]);
-    browser.wait_for_starting("4 layers", LONG);
+    browser.wait_for("Choose another model", LONG);
     browser.click("2  Pairs");
     browser.click_starting("Open a pairs file");
     browser.send_files("#pick-pairs", &[&demo.join("pairs.jsonl")]);
@@ -104,7 +105,7 @@ fn a_model_and_pairs_come_from_files() {
     });
     picture(&browser, "browser-plan");
     reach(&browser, "Start training");
-    browser.wait_that("the end", LONG, || browser.find("button", "Compare"));
+    browser.wait_that("the end", A_RUN, || browser.find("button", "Compare"));
     assert_heap(&browser);
     assert_quiet(&browser, &server);
 }
@@ -126,7 +127,8 @@ fn a_gigabyte_of_pairs_streams_through_the_page() {
     browser.click_starting("Open a pairs file");
     browser.send_files("#pick-pairs", &[&path]);
     // Rows are there long before the end.
-    browser.wait_for_starting("1", Duration::from_secs(20));
+    wait_for_text(&browser, "Question 7");
+    assert!(browser.find("button", "Cancel").is_some(), "and the rest is still being read");
     browser.wait_that("all rows", LONG, || browser.find_starting("", "pairtune-gigabyte"));
     assert_heap(&browser);
     std::fs::remove_file(&path).expect("it is there");

@@ -8,10 +8,12 @@ use pairtune::files;
 
 use crate::browser::{Browser, BrowserOptions};
 use crate::server::{ServerOptions, StaticServer};
-use crate::ui::Ui;
+use crate::ui::{PATIENCE, Ui};
 
 /// A long wait, for work on a software GPU.
-pub(crate) const LONG: Duration = Duration::from_secs(400);
+pub(crate) const LONG: Duration = Duration::from_secs(120);
+/// For a whole run.
+pub(crate) const A_RUN: Duration = Duration::from_secs(600);
 
 /// The built page.
 pub(crate) fn dist() -> PathBuf {
@@ -40,6 +42,14 @@ pub(crate) fn step(browser: &Browser) -> Option<(u64, u64)> {
     serde_json::from_value(browser.execute(FIND, &[])).ok()
 }
 
+/// Waits until the page says something, in whatever widget.
+pub(crate) fn wait_for_text(browser: &Browser, text: &str) {
+    const ASK: &str = "return document.getElementById('mirror').textContent.includes(arguments[0])";
+    browser.wait_that(&format!("the text \"{text}\""), LONG, || {
+        browser.execute(ASK, &[text.into()]).as_bool().filter(|there| *there)
+    });
+}
+
 /// Waits until the run has taken so many steps.
 pub(crate) fn wait_for_step(browser: &Browser, wanted: u64) -> (u64, u64) {
     browser.wait_that(&format!("step {wanted}"), LONG, || step(browser).filter(|(done, _)| *done >= wanted))
@@ -57,14 +67,15 @@ pub(crate) fn assert_quiet(browser: &Browser, server: &StaticServer) {
 /// Clicks a control, after scrolling the page until it is in sight.
 pub(crate) fn reach(ui: &impl Ui, name: &str) {
     let (width, height) = ui.inner_size();
-    ui.wait_that(&format!("\"{name}\" in sight"), LONG, || {
-        let node = ui.find("button", name)?;
-        let hidden = match node.centre().1 {
-            y if y > height - 60.0 => 240.0,
-            y if y < 20.0 => -240.0,
-            _ => return Some(()),
+    ui.wait_that(&format!("\"{name}\" in sight"), PATIENCE, || {
+        // What is far below is not drawn, and not there yet.
+        let hidden = match ui.find("button", name).map(|node| node.centre().1) {
+            Some(y) if y < 20.0 => -240.0,
+            Some(y) if y < height - 60.0 => return Some(()),
+            _ => 240.0,
         };
-        ui.scroll_at(width * 0.6, height * 0.5, hidden);
+        // In the margin, where no table takes the wheel.
+        ui.scroll_at(width * 0.978, height * 0.5, hidden);
         None
     });
     ui.click_role("button", name);

@@ -9,7 +9,7 @@ use pairtune::train::TrainConfig;
 
 use crate::browser::{Browser, BrowserOptions};
 use crate::journey::short_settings;
-use crate::page::{LONG, losses, open, reach, read_archive, serve, wait_for_step};
+use crate::page::{A_RUN, LONG, losses, open, reach, read_archive, serve, wait_for_step};
 use crate::session::{TestEngine, demo_run, demo_settings, unwatched};
 use crate::ui::{PATIENCE, Ui as _};
 
@@ -37,7 +37,8 @@ fn a_run_is_the_same_in_both_worlds_and_moves_between_them() {
     engine.wait(|event| matches!(event, Event::RunStarted(info) if info.record.name == "native half"));
     engine.wait(|event| matches!(event, Event::Step { run_id, .. } if *run_id != summary.record.run_id));
     engine.send(Command::Pause);
-    let Event::Paused { run_id, step: native_pause } = engine.wait(|event| matches!(event, Event::Paused { .. })) else {
+    let Event::Paused { run_id, step: native_pause } = engine.wait(|event| matches!(event, Event::Paused { .. }))
+    else {
         unreachable!("it was waited for")
     };
     let native_half = write_archive(&mut engine, &run_id);
@@ -59,7 +60,7 @@ fn a_run_is_the_same_in_both_worlds_and_moves_between_them() {
     let web_half = download_archive(&browser, "demo-pairs.run");
     browser.click("4  Run");
     browser.click("Resume");
-    browser.wait_that("the end", LONG, || browser.find("button", "Compare"));
+    browser.wait_that("the end", A_RUN, || browser.find("button", "Compare"));
     let web = read_archive(&download_archive(&browser, "demo-pairs (1).run"));
 
     // The numbers.
@@ -92,7 +93,7 @@ fn a_run_is_the_same_in_both_worlds_and_moves_between_them() {
     browser.click("Start");
     browser.wait_that("a run to continue", PATIENCE, || browser.find("button", "Continue"));
     browser.click_role("button", "Continue");
-    browser.wait_that("the end", LONG, || browser.find("button", "Compare"));
+    browser.wait_that("the end", A_RUN, || browser.find("button", "Compare"));
     let moved = read_archive(&download_archive(&browser, "native-half.run"));
     assert_same(&native_losses, &losses(&moved));
     assert!(relative_difference(&native, &moved) <= UPDATE, "the adapter that moved to the page is the same");
