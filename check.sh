@@ -33,7 +33,7 @@ run_end_to_end() { cargo test --locked --test end_to_end -- --test-threads=1; }
 
 # The kernels against their twins in Chromium's WebGPU; they share the page's release build.
 run_kernels_in_browser() {
-    CHROMEDRIVER=$(command -v chromedriver || command -v chromium-driver) WASM_BINDGEN_TEST_TIMEOUT=600 \
+    CHROMEDRIVER=$(command -v chromedriver) WASM_BINDGEN_TEST_TIMEOUT=600 \
         CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUNNER=wasm-bindgen-test-runner \
         cargo test --locked --release --target wasm32-unknown-unknown --test kernels
 }

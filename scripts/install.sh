@@ -25,8 +25,10 @@ has_vulkan() {
 }
 
 # What the app's tests drive: a browser with WebDriver, a display without a screen, a mouse, pictures.
-has_test_tools() { has Xvfb && has xdotool && has import && has openssl && { has chromedriver || has chromium-driver; } && {
-    has chromium || has chromium-browser || has google-chrome; }; }
+has_test_tools() {
+    local program
+    for program in Xvfb xdotool import openssl chromedriver chromium; do has "$program" || return 1; done
+}
 has_trunk() { has trunk; }
 has_wasm_bindgen() { [[ "$(wasm-bindgen --version 2>/dev/null)" == *" $(wasm_bindgen_version)" ]]; }
 # The command must have the version of the library, to the last digit.

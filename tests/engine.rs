@@ -10,7 +10,7 @@ use pairtune::engine::protocol::{
     Watch, WhichAdapter,
 };
 use pairtune::link::{Engine as _, Incoming};
-use serde_json::{Value, json};
+use serde_json::json;
 use session::{TestEngine, demo_run, demo_settings, unwatched};
 
 /// The losses of a run's steps, from its events.
@@ -24,7 +24,8 @@ fn is_finished(event: &Event) -> bool {
 }
 
 fn is_step(step: u64) -> impl Fn(&Event) -> bool {
-    move |event| matches!(event, Event::Step { metrics, .. } if metrics.get("step").and_then(Value::as_u64) == Some(step))
+    let step = json!(step);
+    move |event| matches!(event, Event::Step { metrics, .. } if metrics.get("step") == Some(&step))
 }
 
 /// Waits until the engine is gone, and returns what it says of that.
@@ -300,7 +301,8 @@ fn what_cannot_be_opened_is_refused_with_a_reason() {
 
     // Other tools' columns are found, and can be chosen.
     let rows = "{\"instruction\": \"Say hi\", \"input\": \"now\", \"chosen\": \"Hi!\", \"rejected\": \"No\"}\n\
-                {\"instruction\": \"Say bye\", \"input\": \"\", \"chosen\": \"Bye\", \"rejected\": \"Bye\"}\nnot a row\n";
+                {\"instruction\": \"Say bye\", \"input\": \"\", \"chosen\": \"Bye\", \"rejected\": \"Bye\"}\n\
+                not a row\n";
     std::fs::write(&pairs, rows).expect("a file");
     engine.send_files(Command::OpenPairs { mapping: None }, std::slice::from_ref(&pairs));
     let Event::PairsOpened(info) = engine.wait(|e| matches!(e, Event::PairsOpened(_))) else {

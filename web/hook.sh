@@ -24,7 +24,8 @@ if [ "$TRUNK_PROFILE" = release ]; then
 fi
 
 files=$(find . -type f ! -name sw.js ! -name '*.d.ts' ! -name '*.map' ! -name '.*' | sed 's|^\./||' | LC_ALL=C sort)
-build=$(for file in $files; do printf '%s ' "$file"; openssl dgst -sha256 -r "$file"; done | openssl dgst -sha256 -r | cut -c 1-12)
+hashes() { for file in $files; do printf '%s ' "$file"; openssl dgst -sha256 -r "$file"; done; }
+build=$(hashes | openssl dgst -sha256 -r | cut -c 1-12)
 bytes=$(wc -c <"$(ls pairtune*_bg.wasm)" | tr -d ' ')
 
 fill() { # FILE SED-SCRIPT

@@ -100,7 +100,7 @@ impl Session {
                  model = PeftModel.from_pretrained(model, \"{name}\")"
             ),
             format!(
-                "# Ollama reads safetensors adapters of the Llama, Mistral and Gemma families\nFROM base\nADAPTER ./{name}"
+                "# Ollama: safetensors adapters of the Llama, Mistral and Gemma families\nFROM base\nADAPTER ./{name}"
             ),
         ];
         let check = format!("Read again: its logits on {CHECKED_PROMPTS} prompts differ by {difference:.1e} at most");

@@ -1,7 +1,7 @@
 //! Runs as the store keeps them: one folder each, which the command line can continue and other tools can read.
 //!
-//! `runs/<id>/run.json` names the checkpoint in force. A checkpoint is written whole under its own name before `run.json`
-//! points to it, so that a crash leaves the one before.
+//! `runs/<id>/run.json` names the checkpoint in force. A checkpoint is written whole under its own name before
+//! `run.json` points to it, so that a crash leaves the one before.
 
 use serde_json::Value;
 

@@ -55,7 +55,8 @@ impl Model {
 
     /// Reads a model folder onto the device, `positions` rows of the rotary table included.
     ///
-    /// No weight is ever whole in host memory; `progress` is told the bytes read so far and may stop by returning false.
+    /// No weight is ever whole in host memory; `progress` is told the bytes read so far and may stop
+    /// by returning false.
     pub async fn load(
         gpu: &Gpu,
         folder: &dyn Folder,

@@ -37,9 +37,9 @@ fn a_lost_device_full_storage_and_a_dead_worker_lose_nothing() {
 
     // The worker dies: the page says so, restarts it, and the run continues from what was saved.
     rehearse(&browser, "Crash the engine");
+    browser.click("Start");
     browser.wait_for("Restart the engine", LONG);
     browser.click("Restart the engine");
-    browser.click("Start");
     browser.wait_that("a run to continue", LONG, || browser.find("button", "Continue"));
     browser.click_role("button", "Continue");
     let (after, _) = wait_for_step(&browser, done);

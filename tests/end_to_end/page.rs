@@ -75,7 +75,9 @@ pub(crate) fn reach(ui: &impl Ui, name: &str) {
             _ => 240.0,
         };
         // In the margin, where no table takes the wheel.
-        ui.scroll_at(width * 0.978, height * 0.5, hidden);
+        let (x, y) = (width * 0.978, height * 0.5);
+        ui.hover_at(x, y);
+        ui.scroll_at(x, y, hidden);
         None
     });
     ui.click_role("button", name);

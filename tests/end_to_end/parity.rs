@@ -9,7 +9,7 @@ use pairtune::train::TrainConfig;
 
 use crate::browser::{Browser, BrowserOptions};
 use crate::journey::short_settings;
-use crate::page::{A_RUN, LONG, losses, open, reach, read_archive, serve, wait_for_step};
+use crate::page::{A_RUN, LONG, losses, open, reach, read_archive, serve, wait_for_step, wait_for_text};
 use crate::session::{TestEngine, demo_run, demo_settings, unwatched};
 use crate::ui::{PATIENCE, Ui as _};
 
@@ -52,8 +52,8 @@ fn a_run_is_the_same_in_both_worlds_and_moves_between_them() {
     browser.click("3  Plan");
     browser.click("Load file…");
     browser.send_files("#pick-settings", &[&short_settings(STEPS)]);
-    browser.wait_that("a plan", LONG, || browser.find("button", "Start training").filter(|node| !node.disabled));
-    browser.click("Start training");
+    wait_for_text(&browser, &format!("Steps: {STEPS},"));
+    reach(&browser, "Start training");
     wait_for_step(&browser, PAUSED);
     browser.click("Pause");
     browser.wait_for("Resume", LONG);
