@@ -9,7 +9,7 @@ use pairtune::engine::protocol::{
     Command, Drill, Event, ExportKind, ExportRequest, Failure, GenerateRequest, Metrics, ModelSource, Status, Subject,
     Watch, WhichAdapter,
 };
-use pairtune::link::{Engine as _, Incoming};
+use pairtune::link::Incoming;
 use serde_json::json;
 use session::{TestEngine, demo_run, demo_settings, unwatched};
 
@@ -127,7 +127,7 @@ fn a_step_that_is_not_finite_stops_the_run_at_the_last_good_one() {
     let Event::Failed { run_id, failure: Failure::Diverged { pairs, .. }, .. } = failed else {
         panic!("the run stops and says why: {failed:?}")
     };
-    assert_eq!(pairs.len(), 2, "the pairs of the step are named");
+    assert_eq!(pairs.len(), 4, "the pairs of the step are named");
     let settings = Metrics::from_iter([("learning_rate".to_owned(), json!(0.0005))]);
     engine.send(Command::Resume { run_id, settings });
     let Event::Finished(summary) = engine.wait(is_finished) else { panic!("it goes on with another learning rate") };

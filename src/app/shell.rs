@@ -575,6 +575,8 @@ impl App {
         let plan = &mut self.state.plan;
         let like = |preset: &Preset| presets::overrides(*preset).iter().all(|(k, v)| settings.get(k) == Some(v));
         plan.preset = Preset::ALL.into_iter().find(like);
+        // A person's own settings are not replaced by the demo's, which may still be on their way.
+        self.adopting = false;
         plan.settings = settings;
         plan.problem = None;
         self.plan_dirty = Some(ctx.input(|input| input.time));

@@ -763,7 +763,7 @@ impl State {
         if !self.plan.watch_edited {
             // Scoring takes time too: a short run is looked at four times, a long one ten times.
             let looks = if info.n_steps <= 100 { 4 } else { 10 };
-            self.plan.watch.eval_steps = (info.n_steps / looks).max(1);
+            self.plan.watch.eval_steps = (info.n_steps / looks).max(5);
         }
         self.plan.pending = false;
         self.plan.problem = None;

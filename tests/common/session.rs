@@ -94,7 +94,7 @@ pub(crate) fn demo_settings(steps: usize) -> Settings {
     let mut settings: Settings =
         serde_json::from_slice(include_bytes!("../../assets/demo/config.json")).expect("the demo has settings");
     settings.insert("max_steps".to_owned(), json!(steps));
-    settings.insert("per_device_train_batch_size".to_owned(), json!(2));
+    settings.insert("per_device_train_batch_size".to_owned(), json!(4));
     settings
 }
 

@@ -11,7 +11,7 @@ use crate::server::{ServerOptions, StaticServer};
 use crate::ui::{PATIENCE, Ui};
 
 /// A long wait, for work on a software GPU.
-pub(crate) const LONG: Duration = Duration::from_secs(120);
+pub(crate) const LONG: Duration = Duration::from_secs(240);
 /// For a whole run.
 pub(crate) const A_RUN: Duration = Duration::from_secs(600);
 

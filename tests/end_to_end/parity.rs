@@ -13,7 +13,7 @@ use crate::page::{A_RUN, LONG, losses, open, reach, read_archive, serve, wait_fo
 use crate::session::{TestEngine, demo_run, demo_settings, unwatched};
 use crate::ui::{PATIENCE, Ui as _};
 
-const STEPS: usize = 6;
+const STEPS: usize = 5;
 const PAUSED: u64 = 2;
 
 /// Largest difference of a step's loss.
@@ -50,6 +50,7 @@ fn a_run_is_the_same_in_both_worlds_and_moves_between_them() {
     browser.click("Demo");
     browser.click("Open the demo");
     browser.click("3  Plan");
+    wait_for_text(&browser, "Steps: 40,");
     browser.click("Load file…");
     browser.send_files("#pick-settings", &[&short_settings(STEPS)]);
     wait_for_text(&browser, &format!("Steps: {STEPS},"));
