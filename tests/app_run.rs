@@ -526,7 +526,7 @@ fn a_lost_device_is_recovered_once_and_then_asked_about() {
     let failure = Failure::DeviceLost { problem: problem("The driver was reset: timeout", "Try smaller steps") };
     test.say(Event::Recovering { run_id: RUN.into(), failure: failure.clone(), safe_step: Some(80) });
     test.sees("Your run is safe at step 80.");
-    test.sees("Trying again by itself");
+    test.sees("Trying once more by itself");
     test.shot("recovering");
     test.say(Event::Failed { run_id: RUN.into(), failure, safe_step: Some(80) });
     test.sees("The graphics driver reset");

@@ -757,7 +757,7 @@ mod tests {
         let models = models_in(&place.0.join("hub"));
         let found: Vec<_> = models.iter().map(|m| (m.name.as_str(), m.bytes, m.licence.as_deref())).collect();
         let readme = "---\ntags: []\nlicense: \"mit\"\n---\nlicense: no\n".len() as u64;
-        assert_eq!(found, [("gpt2", 15 + 41, None), ("org/one", 15 + readme, Some("mit"))], "whole models");
+        assert_eq!(found, [("gpt2", 15 + 37, None), ("org/one", 15 + readme, Some("mit"))], "whole models");
         assert!(models[1].folder.ends_with("c1"), "the commit of main, not {}", models[1].folder);
         assert!(models_in(&place.0.join("none")).is_empty(), "no cache");
     }

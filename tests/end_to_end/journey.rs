@@ -40,7 +40,7 @@ fn the_page_tunes_the_demo_by_clicks() {
     continue_run(&browser);
     wait_for_step(&browser, paused + 2);
     picture(&browser, "browser-run");
-    browser.wait_that("the end", A_RUN, || browser.find("button", "Compare"));
+    browser.wait_that("the end", A_RUN, || browser.find("button", "Train more"));
     picture(&browser, "browser-finished");
 
     browser.click_role("button", "Compare");
@@ -103,7 +103,7 @@ fn a_model_and_pairs_come_from_files() {
     wait_for_text(&browser, "Steps: 3,");
     picture(&browser, "browser-plan");
     reach(&browser, "Start training");
-    browser.wait_that("the end", A_RUN, || browser.find("button", "Compare"));
+    browser.wait_that("the end", A_RUN, || browser.find("button", "Train more"));
     assert_heap(&browser);
     assert_quiet(&browser, &server);
 }

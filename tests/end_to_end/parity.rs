@@ -61,7 +61,7 @@ fn a_run_is_the_same_in_both_worlds_and_moves_between_them() {
     let web_half = download_archive(&browser, "demo-pairs.run");
     browser.click("4  Run");
     browser.click("Resume");
-    browser.wait_that("the end", A_RUN, || browser.find("button", "Compare"));
+    browser.wait_that("the end", A_RUN, || browser.find("button", "Train more"));
     let web = read_archive(&download_archive(&browser, "demo-pairs (1).run"));
 
     // The numbers.
@@ -94,7 +94,7 @@ fn a_run_is_the_same_in_both_worlds_and_moves_between_them() {
     browser.click("Start");
     browser.wait_that("a run to continue", PATIENCE, || browser.find("button", "Continue"));
     browser.click_role("button", "Continue");
-    browser.wait_that("the end", A_RUN, || browser.find("button", "Compare"));
+    browser.wait_that("the end", A_RUN, || browser.find("button", "Train more"));
     let moved = read_archive(&download_archive(&browser, "native-half.run"));
     assert_same(&native_losses, &losses(&moved));
     assert!(relative_difference(&native, &moved) <= UPDATE, "the adapter that moved to the page is the same");
@@ -137,7 +137,10 @@ fn relative_difference(a: &Contents, b: &Contents) -> f64 {
 fn download_archive(browser: &Browser, name: &str) -> PathBuf {
     browser.click("6  Export");
     browser.wait_for("Write files", PATIENCE);
-    browser.click_starting("Run archive");
+    let archive = "Run archive (.run)";
+    if browser.find("checkbox", archive).is_some_and(|node| node.checked != Some(true)) {
+        browser.click_role("checkbox", archive);
+    }
     reach(browser, "Write files");
     browser.wait_for("Written and checked", LONG);
     reach(browser, "Download: Run archive (.run)");

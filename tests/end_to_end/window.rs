@@ -26,7 +26,7 @@ fn the_window_tunes_the_demo_by_clicks() {
     for page in ["1  Model", "2  Pairs", "3  Plan", "Runs", "Help", "4  Run"] {
         app.click(page);
     }
-    app.wait_that("the end", A_RUN, || app.find("button", "Compare"));
+    app.wait_that("the end", A_RUN, || app.find("button", "Train more"));
     picture(&app, "native-finished");
     app.click_role("button", "Compare");
     app.click("Write both");
