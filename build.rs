@@ -1,6 +1,8 @@
 //! Gives this build its identifier: the page and its worker compare theirs, so that an upgraded page never talks to a
 //! worker of yesterday's.
 
+#![allow(clippy::disallowed_methods, reason = "this runs on the machine that builds, not in the browser")]
+
 use std::collections::BTreeMap;
 use std::path::Path;
 

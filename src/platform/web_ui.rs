@@ -3,6 +3,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::rc::Rc;
 
 use js_sys::{Array, Function, Promise, Reflect, Uint8Array};
@@ -38,9 +39,9 @@ pub fn pick(what: Pick, done: impl FnOnce(Vec<PickedFile>) + 'static) {
         static PICKERS: RefCell<HashMap<Pick, Picker>> = RefCell::default();
     }
     let input = PICKERS.with_borrow_mut(|pickers| {
-        if !pickers.contains_key(&what) {
+        if let Entry::Vacant(place) = pickers.entry(what) {
             match new_picker(what) {
-                Ok(picker) => drop(pickers.insert(what, picker)),
+                Ok(picker) => drop(place.insert_entry(picker)),
                 Err(e) => log::error!("Files cannot be chosen: {}", message(&e)),
             }
         }
@@ -214,10 +215,13 @@ fn release(lock: &JsValue) {
     }
 }
 
+/// What the page calls when something happens.
+type Listener = Closure<dyn FnMut(Event)>;
+
 /// Has the browser ask before the page is left, while `on`.
 pub fn warn_before_leaving(on: bool) {
     thread_local! {
-        static ASKING: RefCell<Option<Closure<dyn FnMut(Event)>>> = const { RefCell::new(None) };
+        static ASKING: RefCell<Option<Listener>> = const { RefCell::new(None) };
     }
     const EVENT: &str = "beforeunload";
     let Ok(window) = window() else { return };
