@@ -62,7 +62,7 @@ fn a_run_is_the_same_in_both_worlds_and_moves_between_them() {
     browser.click("4  Run");
     browser.click("Resume");
     browser.wait_that("the end", A_RUN, || browser.find("button", "Train more"));
-    let web = read_archive(&download_archive(&browser, "demo-pairs (1).run"));
+    let web = read_archive(&download_archive(&browser, "demo-pairs.run"));
 
     // The numbers.
     let (native_losses, web_losses) = (losses(&native), losses(&web));
@@ -142,9 +142,15 @@ fn download_archive(browser: &Browser, name: &str) -> PathBuf {
         browser.click_role("checkbox", archive);
     }
     reach(browser, "Write files");
+    // What was written before is still shown while this is written.
+    std::thread::sleep(std::time::Duration::from_secs(2));
+    browser.wait_gone("Cancel", LONG);
     browser.wait_for("Written and checked", LONG);
     reach(browser, "Download: Run archive (.run)");
-    browser.wait_download(name, PATIENCE)
+    let file = browser.wait_download(name, PATIENCE);
+    let kept = file.with_extension(format!("{}.kept", file.metadata().map_or(0, |meta| meta.len())));
+    std::fs::rename(&file, &kept).expect("the download can be renamed");
+    kept
 }
 
 /// Writes a run as an archive by the native engine.
