@@ -282,7 +282,9 @@ pub async fn list_adapters() -> Vec<String> {
 const RESTART: &str = "Restart pairtune; a run continues from its last checkpoint";
 
 fn instance() -> wgpu::Instance {
-    wgpu::Instance::new(wgpu::InstanceDescriptor::new_without_display_handle())
+    // Not OpenGL, which the window's drawing may bring along: it has no compute shaders that we could use.
+    let backends = wgpu::Backends::PRIMARY;
+    wgpu::Instance::new(wgpu::InstanceDescriptor { backends, ..wgpu::InstanceDescriptor::new_without_display_handle() })
 }
 
 fn describe(info: &wgpu::AdapterInfo) -> String {
