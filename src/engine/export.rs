@@ -2,7 +2,7 @@
 
 use super::compare::{Bench, metrics_at, place};
 use super::models::OpenModel;
-use super::protocol::{Event, ExportKind, ExportRequest, Exported, ModelSource, Progress, WhichAdapter};
+use super::protocol::{Event, ExportKind, ExportRequest, Exported, ModelSource, Phase, WhichAdapter};
 use super::runs::{RunFolder, card, state};
 use super::session::Session;
 use super::writing;
@@ -10,7 +10,7 @@ use crate::error::{Error, Result};
 use crate::files::{self, event_file, event_file_name, merge_model, metrics_csv, metrics_jsonl, pack};
 use crate::model::{Adapter, Generator, Model};
 use crate::platform::host::{Store, StoreWriter};
-use crate::platform::{FolderWriter, LocalFuture};
+use crate::platform::{FolderWriter, LocalFuture, MemoryFolder};
 
 /// Where the browser's exports lie until they are downloaded.
 const EXPORTS: &str = "exports";
@@ -18,7 +18,7 @@ const EXPORTS: &str = "exports";
 const CHECKED_PROMPTS: usize = 3;
 
 impl Session {
-    /// Writes what was asked for; what fails is taken away again.
+    /// Writes what was asked for, in order; an error ends it, and a merged model that is not whole is taken away.
     pub(super) async fn export(&mut self, request: ExportRequest) -> Result<()> {
         if !self.is_current(&request.run_id) {
             self.open_run(&request.run_id).await?;
@@ -66,26 +66,14 @@ impl Session {
         contents.push(("trainer_state.json".to_owned(), state(&run.record, &history).to_bytes()));
         let name = format!("{}-adapter", file_name(&run.record.name));
         let model_name = run.record.model_name.clone();
-        // In the browser one file is downloaded; natively a folder is written.
-        let (path, bytes, read) = if request.folder.is_empty() {
-            let path = at(base, &format!("{name}.zip"));
-            let inside: Vec<_> = contents.into_iter().map(|(file, bytes)| (format!("{name}/{file}"), bytes)).collect();
-            let archive = pack(&inside)?;
-            store.write(&path, &archive).await?;
-            let again = files::unpack(&path, &store.read(&path).await?)?;
+        let (path, bytes) = write_files(request, store, base, &name, contents).await?;
+        let read = if request.folder.is_empty() {
             let strip = |(file, bytes): (String, Vec<u8>)| (file.rsplit('/').next().unwrap_or("").to_owned(), bytes);
-            let folder =
-                crate::platform::MemoryFolder { name: name.clone(), files: again.into_iter().map(strip).collect() };
-            (path, archive.len() as u64, files::Adapter::read(&folder).await?)
+            let again = files::unpack(&path, &store.read(&path).await?)?;
+            files::Adapter::read(&MemoryFolder { name: name.clone(), files: again.into_iter().map(strip).collect() })
+                .await?
         } else {
-            let path = at(base, &name);
-            let mut bytes = 0;
-            for (file, content) in contents {
-                bytes += content.len() as u64;
-                store.write(&format!("{path}/{file}"), &content).await?;
-            }
-            let folder = store.folder(&path).await?;
-            (path, bytes, files::Adapter::read(&folder).await?)
+            files::Adapter::read(&store.folder(&path).await?).await?
         };
         let bench = self.bench().await?;
         let live = place(&bench, values, 1.0)?;
@@ -124,17 +112,24 @@ impl Session {
         let open = self.opened()?;
         let run_name = self.run.as_ref().map(|run| file_name(&run.record.name)).unwrap_or_default();
         let path = at(base, &format!("{run_name}-merged"));
+        if request.folder.is_empty() {
+            // An export of before, which was there to be downloaded.
+            store.remove(&path).await?;
+        } else if !store.list(&path).await?.is_empty() {
+            // It could be the base model itself; and what is removed after a failure must all be ours.
+            return Err(Error::input(
+                "The folder of the merged model already holds files",
+                "Name another folder, or empty this one",
+                self.place_of(request, store, &path),
+            ));
+        }
         let mut writer = StoreFolder { store, path: path.clone(), file: None, bytes: 0 };
         let wire = &mut self.wire;
         wire.begin();
         let run_id = request.run_id.clone();
         let merged = merge_model(open.folder.as_ref(), values, "the run's adapter", &mut writer, &mut |done, total| {
-            if let Some(Progress { what, done, total, seconds }) =
-                wire.progress("writing the merged model", done, total)
-            {
-                let progress = Progress { what, done, total, seconds };
-                let phase = super::protocol::Phase::Saving;
-                wire.send(Event::Phase { run_id: run_id.clone(), phase, progress });
+            if let Some(progress) = wire.progress("writing the merged model", done, total) {
+                wire.send(Event::Phase { run_id: run_id.clone(), phase: Phase::Saving, progress });
             }
             !wire.inbox.cancelled()
         })
@@ -185,21 +180,7 @@ impl Session {
             (event_file_name(run.record.created), event_file(&run.history, run.record.created)),
         ];
         let check = format!("{} entries", run.history.len());
-        let (path, bytes) = if request.folder.is_empty() {
-            let path = at(base, &format!("{name}.zip"));
-            let inside: Vec<_> = contents.into_iter().map(|(file, bytes)| (format!("{name}/{file}"), bytes)).collect();
-            let archive = pack(&inside)?;
-            store.write(&path, &archive).await?;
-            (path, archive.len() as u64)
-        } else {
-            let path = at(base, &name);
-            let mut total = 0;
-            for (file, content) in contents {
-                total += content.len() as u64;
-                store.write(&format!("{path}/{file}"), &content).await?;
-            }
-            (path, total)
-        };
+        let (path, bytes) = write_files(request, store, base, &name, contents).await?;
         let place = self.place_of(request, store, &path);
         let snippets = vec![format!("tensorboard --logdir {name}")];
         Ok(Exported { kind: ExportKind::Metrics, path: place, bytes, check, snippets })
@@ -286,6 +267,31 @@ impl FolderWriter for StoreFolder<'_> {
             }
         })
     }
+}
+
+/// Writes files under one name: in the browser one archive, to be downloaded, natively a folder. Returns the place and
+/// the bytes.
+async fn write_files(
+    request: &ExportRequest,
+    store: &Store,
+    base: &str,
+    name: &str,
+    contents: Vec<(String, Vec<u8>)>,
+) -> Result<(String, u64)> {
+    if request.folder.is_empty() {
+        let path = at(base, &format!("{name}.zip"));
+        let inside: Vec<_> = contents.into_iter().map(|(file, bytes)| (format!("{name}/{file}"), bytes)).collect();
+        let archive = pack(&inside)?;
+        store.write(&path, &archive).await?;
+        return Ok((path, archive.len() as u64));
+    }
+    let path = at(base, name);
+    let mut bytes = 0;
+    for (file, content) in contents {
+        bytes += content.len() as u64;
+        store.write(&format!("{path}/{file}"), &content).await?;
+    }
+    Ok((path, bytes))
 }
 
 fn at(base: &str, name: &str) -> String {

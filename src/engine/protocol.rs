@@ -1,8 +1,8 @@
 //! What the engine and its user interface say to each other: plain data, no tensors, no handles.
 //!
 //! A [`Command`] goes in, [`Event`]s come out. The first event is always [`Event::Ready`], whose build identifier the
-//! other side compares with its own. Files travel beside a command, as [`crate::platform::PickedFile`]s; what the
-//! engine writes goes to the store, and events name the place. Metrics have TRL's names.
+//! other side compares with its own. Files travel beside a command, as `PickedFile`s; what the engine writes goes to the
+//! store, and events name the place. Metrics have TRL's names.
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};

@@ -13,7 +13,7 @@ use base64::Engine as _;
 use serde_json::{Value, json};
 
 use super::cdp::{Cdp, Message, Sent, Target};
-use super::ui::{Node, PATIENCE, Ui, kill, program};
+use super::ui::{Node, PATIENCE, Ui, kill, program, read_nodes};
 
 const PACKAGES: &str = "chromium chromium-driver";
 /// The same software GPU on every machine, also where there is a real one, and a browser that keeps to itself.
@@ -71,7 +71,8 @@ const MIRROR: &str = "
         id: e.id, role: e.getAttribute('role'), name: e.getAttribute('aria-label') ?? '',
         value: e.getAttribute('aria-valuetext') ?? e.getAttribute('aria-valuenow') ?? '',
         x: number(e, 'data-x'), y: number(e, 'data-y'), width: number(e, 'data-w'), height: number(e, 'data-h'),
-        disabled: e.getAttribute('aria-disabled') === 'true', checked: e.getAttribute('aria-checked'),
+        disabled: e.getAttribute('aria-disabled') === 'true',
+        checked: e.hasAttribute('aria-checked') ? e.getAttribute('aria-checked') === 'true' : null,
         focused: e === document.activeElement || e.getAttribute('data-focused') === 'true' }));";
 
 /// How to start a browser.
@@ -489,23 +490,7 @@ impl Browser {
 impl Ui for Browser {
     fn nodes(&self) -> Vec<Node> {
         let found = self.try_post("/execute/sync", &json!({ "script": async_body(MIRROR), "args": [] }));
-        let found = found.unwrap_or_default();
-        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
-        let number = |value: &Value| value.as_f64().unwrap_or(f64::NAN);
-        let all = found.as_array().into_iter().flatten().map(|node| Node {
-            id: text(&node["id"]),
-            role: text(&node["role"]),
-            name: text(&node["name"]),
-            value: text(&node["value"]),
-            x: number(&node["x"]),
-            y: number(&node["y"]),
-            width: number(&node["width"]),
-            height: number(&node["height"]),
-            disabled: node["disabled"] == true,
-            checked: node["checked"].as_str().map(|checked| checked == "true"),
-            focused: node["focused"] == true,
-        });
-        all.collect()
+        read_nodes(&found.unwrap_or_default())
     }
 
     fn inner_size(&self) -> (f64, f64) {

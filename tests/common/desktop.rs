@@ -8,9 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use serde_json::Value;
-
-use super::ui::{Node, Ui, kill, program};
+use super::ui::{Node, Ui, kill, program, read_nodes};
 
 /// DOM names of keys that X calls differently.
 const KEYSYMS: &[(&str, &str)] = &[
@@ -177,27 +175,7 @@ impl Ui for XvfbApp {
     fn nodes(&self) -> Vec<Node> {
         // The file may be missing or half written; the next look is soon.
         let text = std::fs::read_to_string(self.tree()).unwrap_or_default();
-        let found: Value = serde_json::from_str(&text).unwrap_or_default();
-        let number = |value: &Value| value.as_f64().unwrap_or(f64::NAN);
-        let text = |value: &Value| match value {
-            Value::Null => String::new(),
-            Value::String(text) => text.clone(),
-            other => other.to_string(),
-        };
-        let all = found.as_array().into_iter().flatten().map(|node| Node {
-            id: text(&node["id"]),
-            role: text(&node["role"]),
-            name: text(&node["name"]),
-            value: text(&node["value"]),
-            x: number(&node["x"]),
-            y: number(&node["y"]),
-            width: number(&node["width"]),
-            height: number(&node["height"]),
-            disabled: node["disabled"] == true,
-            checked: node["checked"].as_bool(),
-            focused: node["focused"] == true,
-        });
-        all.collect()
+        read_nodes(&serde_json::from_str(&text).unwrap_or_default())
     }
 
     fn inner_size(&self) -> (f64, f64) {

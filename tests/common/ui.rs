@@ -4,6 +4,8 @@
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use serde_json::Value;
+
 /// How long a widget may take to appear when a test does not say.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 /// Between two looks at the window.
@@ -61,6 +63,30 @@ impl Node {
         }
         text
     }
+}
+
+/// The nodes of a JSON list, as the app's tree and the page's mirror write them.
+pub(crate) fn read_nodes(list: &Value) -> Vec<Node> {
+    let number = |value: &Value| value.as_f64().unwrap_or(f64::NAN);
+    let text = |value: &Value| match value {
+        Value::Null => String::new(),
+        Value::String(text) => text.clone(),
+        other => other.to_string(),
+    };
+    let all = list.as_array().into_iter().flatten().map(|node| Node {
+        id: text(&node["id"]),
+        role: text(&node["role"]),
+        name: text(&node["name"]),
+        value: text(&node["value"]),
+        x: number(&node["x"]),
+        y: number(&node["y"]),
+        width: number(&node["width"]),
+        height: number(&node["height"]),
+        disabled: node["disabled"] == true,
+        checked: node["checked"].as_bool(),
+        focused: node["focused"] == true,
+    });
+    all.collect()
 }
 
 /// How a name is compared.
