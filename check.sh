@@ -28,8 +28,8 @@ run_tests() {
 # The page, in release but without wasm-opt, which takes minutes and changes no behaviour.
 build_page() { WASM_OPT=none trunk build --release; }
 
-# One after the other: each has a browser, and the software GPU takes every core.
-run_end_to_end() { cargo test --locked --test end_to_end -- --test-threads=1; }
+# Two at a time, for Chromium's software GPU keeps hardly more than one core busy.
+run_end_to_end() { cargo test --locked --test end_to_end -- --test-threads=2; }
 
 # The kernels against their twins in Chromium's WebGPU; they share the page's release build.
 run_kernels_in_browser() {

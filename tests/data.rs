@@ -170,6 +170,14 @@ fn a_conversation_that_the_template_refuses_is_dropped_with_the_reason() {
 }
 
 #[test]
+fn a_template_without_an_end_is_stopped() {
+    let source = "{% for i in range(9999) %}{% for j in range(9999) %}x{% endfor %}{% endfor %}";
+    let template = ChatTemplate::new(source, "chat_template.jinja").expect("it compiles");
+    let error = template.render(&[], false, &[], None, None).expect_err("it takes too long");
+    check_message(&error, &["does not come to an end", "chat_template.jinja", "another template"]);
+}
+
+#[test]
 fn malformed_lines_are_reported_and_the_rest_is_usable() {
     let file =
         b"\xef\xbb\xbf{\"prompt\": \"a\", \"chosen\": \"b\", \"rejected\": \"c\"}\r\n\r\n{\"prompt\": \"a\",\r\n\

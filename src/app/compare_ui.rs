@@ -12,10 +12,9 @@ use super::held_out_ui::{HeldOutView, held_out_ui, score_ui};
 use super::run_ui::{beta, name_of, row_button};
 use super::state::{Generation, RunPhase, RunState, State, TextSide};
 use super::text::{self, compare as words, run as run_words};
-use super::theme;
 use super::widgets::{
-    Tone, card, chip, columns, heading, mono, page_title, primary_button, problem_card, small, tabs, text_box,
-    titled_card, weak,
+    Tone, answer_ui, card, chip, columns, heading, mono, page_title, primary_button, problem_card, small, tabs,
+    text_box, titled_card, weak,
 };
 use crate::engine::protocol::{Command, GenerateRequest, HeldOutPair, RunRecord, Settings, Subject};
 use crate::engine::stats;
@@ -287,7 +286,7 @@ fn both_ui(ui: &mut Ui, text: &Generation, diff: bool) {
                 }
             });
             text_box(ui, |ui| {
-                ui.add(egui::Label::new(pieces_job(ui, &side.text, pieces, ours)).wrap());
+                answer_ui(ui, &side.text, pieces, ours);
             });
             small(ui, text::counted(side.text.split_whitespace().count(), "word"));
         });
@@ -298,24 +297,6 @@ fn both_ui(ui: &mut Ui, text: &Generation, diff: bool) {
         340.0,
         &mut [&mut |ui| side(ui, words::BASE, &base, &left, false), &mut |ui| side(ui, &ours, &tuned, &right, true)],
     );
-}
-
-fn pieces_job(ui: &Ui, text: &str, pieces: &[Piece<'_>], ours: bool) -> egui::text::LayoutJob {
-    let palette = theme::palette(ui);
-    let font = egui::TextStyle::Body.resolve(ui.style());
-    let plain = egui::TextFormat { font_id: font, color: palette.text, ..Default::default() };
-    let mut job = egui::text::LayoutJob::default();
-    if pieces.is_empty() {
-        job.append(text, 0.0, plain);
-        return job;
-    }
-    let (color, fill) =
-        if ours { (palette.chosen, palette.accent_soft) } else { (palette.rejected, palette.warn_soft) };
-    let marked = egui::TextFormat { color, background: fill, ..plain.clone() };
-    for piece in pieces {
-        job.append(piece.text, 0.0, if piece.same { plain.clone() } else { marked.clone() });
-    }
-    job
 }
 
 /// Log-ratios of tuned to base, chosen and rejected.

@@ -14,6 +14,7 @@ use super::widgets::{
     titled_card, tone_card, weak,
 };
 use crate::engine::protocol::{Command, ExportKind, ExportRequest, Exported, RunRecord, Subject, WhichAdapter};
+use crate::platform::Pick;
 
 /// All kinds, the smallest first.
 const KINDS: [ExportKind; 4] = [ExportKind::Adapter, ExportKind::Metrics, ExportKind::Archive, ExportKind::Merged];
@@ -47,6 +48,11 @@ impl Default for ExportView {
 }
 
 impl ExportView {
+    /// Writes to this folder from now on.
+    pub(super) fn choose_folder(&mut self, folder: String) {
+        self.folder = folder;
+    }
+
     fn follow(&mut self, state: &State, run: &RunState) {
         let record = &run.info.record;
         if self.run_id == record.run_id {
@@ -221,7 +227,11 @@ fn where_ui(ui: &mut Ui, state: &State, run: &RunState, view: &mut ExportView, a
             ui.horizontal(|ui| {
                 let label = ui.label(words::FOLDER).id;
                 let field = TextEdit::singleline(&mut view.folder).hint_text(words::FOLDER_HINT);
-                ui.add(field.desired_width(f32::INFINITY).font(egui::TextStyle::Monospace)).labelled_by(label);
+                let width = ui.available_width() - 96.0;
+                ui.add(field.desired_width(width).font(egui::TextStyle::Monospace)).labelled_by(label);
+                if ui.button(words::CHOOSE_FOLDER).clicked() {
+                    actions.push(Action::Pick(Pick::Destination));
+                }
             });
             small(ui, words::FOLDER_HELP);
         }

@@ -24,6 +24,8 @@ pub(super) struct FrameView {
     pub(super) planned_about: PlannedAbout,
     /// The name that was proposed for the next run.
     pub(super) proposed_name: String,
+    /// The passes over the pairs that were proposed.
+    pub(super) proposed_epochs: Option<f64>,
     /// The prompts that were proposed to be watched.
     pub(super) proposed_prompts: Vec<String>,
     /// Escape was pressed while files hovered.
@@ -323,54 +325,63 @@ pub(super) fn content(ui: &mut Ui, step: Step, add: impl FnOnce(&mut Ui)) {
     });
 }
 
-/// What is wrong with the engine as a whole, above every page.
+/// What is wrong with the engine as a whole, above every page; it does not scroll away with one.
 pub(super) fn connection_ui(ui: &mut Ui, state: &State, actions: &mut Vec<Action>) {
-    match &state.connection {
-        Connection::Crashed(why) => {
-            widgets::tone_card(ui, Tone::Bad, |ui| {
-                widgets::heading(ui, text::CRASHED_TITLE);
-                ui.label(text::CRASHED_SAFE);
-                ui.add(egui::Label::new(RichText::new(why).monospace()).wrap());
-                ui.horizontal_wrapped(|ui| {
-                    if widgets::primary_button(ui, text::RESTART_ENGINE).clicked() {
-                        actions.push(Action::RestartEngine);
-                    }
-                    if ui.button(text::COPY_LOG).clicked() {
-                        actions.push(Action::Copy(log_text(state)));
-                    }
-                    if state.in_browser && ui.button(text::RELOAD).clicked() {
-                        actions.push(Action::Reload);
-                    }
-                });
-            });
-        }
-        Connection::VersionMismatch { engine } => {
-            widgets::tone_card(ui, Tone::Warn, |ui| {
-                widgets::heading(ui, text::MISMATCH_TITLE);
-                ui.label(text::mismatch(engine));
-                ui.horizontal_wrapped(|ui| {
-                    if widgets::primary_button(ui, text::RELOAD).clicked() {
-                        actions.push(Action::Reload);
-                    }
-                    if ui.button(text::COPY_LOG).clicked() {
-                        actions.push(Action::Copy(log_text(state)));
-                    }
-                });
-            });
-        }
-        Connection::Starting | Connection::Ready(_) => {
-            let storage = state.ready().and_then(|ready| ready.storage_problem.as_ref());
-            if let Some(problem) = storage {
-                widgets::problem_card(ui, Tone::Warn, text::NO_STORAGE, problem, |_| {});
-            }
-            if state.other_tab {
-                widgets::tone_card(ui, Tone::Warn, |ui| {
-                    widgets::heading(ui, text::OTHER_TAB_TITLE);
-                    ui.label(text::OTHER_TAB);
-                });
-            }
-        }
+    let storage_problem = state.ready().and_then(|ready| ready.storage_problem.as_ref());
+    let ready = matches!(state.connection, Connection::Starting | Connection::Ready(_));
+    if ready && storage_problem.is_none() && !state.other_tab {
+        return;
     }
+    let frame = Frame::new().fill(theme::palette(ui).background).inner_margin(Margin::symmetric(16, 8));
+    Panel::top("connection").resizable(false).show_separator_line(false).frame(frame).show(ui, |ui| {
+        match &state.connection {
+            Connection::Crashed(why) => {
+                widgets::tone_card(ui, Tone::Bad, |ui| {
+                    widgets::heading(ui, text::CRASHED_TITLE);
+                    ui.label(text::CRASHED_SAFE);
+                    ScrollArea::vertical().id_salt("why").max_height(80.0).show(ui, |ui| {
+                        ui.add(egui::Label::new(RichText::new(why).monospace()).wrap());
+                    });
+                    ui.horizontal_wrapped(|ui| {
+                        if widgets::primary_button(ui, text::RESTART_ENGINE).clicked() {
+                            actions.push(Action::RestartEngine);
+                        }
+                        if ui.button(text::COPY_LOG).clicked() {
+                            actions.push(Action::Copy(log_text(state)));
+                        }
+                        if state.in_browser && ui.button(text::RELOAD).clicked() {
+                            actions.push(Action::Reload);
+                        }
+                    });
+                });
+            }
+            Connection::VersionMismatch { engine } => {
+                widgets::tone_card(ui, Tone::Warn, |ui| {
+                    widgets::heading(ui, text::MISMATCH_TITLE);
+                    ui.label(text::mismatch(engine));
+                    ui.horizontal_wrapped(|ui| {
+                        if widgets::primary_button(ui, text::RELOAD).clicked() {
+                            actions.push(Action::Reload);
+                        }
+                        if ui.button(text::COPY_LOG).clicked() {
+                            actions.push(Action::Copy(log_text(state)));
+                        }
+                    });
+                });
+            }
+            Connection::Starting | Connection::Ready(_) => {
+                if let Some(problem) = storage_problem {
+                    widgets::problem_card(ui, Tone::Warn, text::NO_STORAGE, problem, |_| {});
+                }
+                if state.other_tab {
+                    widgets::tone_card(ui, Tone::Warn, |ui| {
+                        widgets::heading(ui, text::OTHER_TAB_TITLE);
+                        ui.label(text::OTHER_TAB);
+                    });
+                }
+            }
+        }
+    });
 }
 
 /// Messages at the lower right edge.

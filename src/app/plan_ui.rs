@@ -269,6 +269,9 @@ fn take_ui(ui: &mut Ui, state: &State, view: &mut PlanView, actions: &mut Vec<Ac
         for check in &plan.checks {
             widgets::marked(ui, if check.good { Tone::Good } else { Tone::Warn }, &check.text);
         }
+        if state.on_battery {
+            widgets::marked(ui, Tone::Warn, text::ON_BATTERY);
+        }
     });
 }
 

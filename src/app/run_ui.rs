@@ -5,13 +5,14 @@ use serde_json::{Value, json};
 
 use super::actions::{Action, Step};
 use super::charts::{Chart, Hue, Mark, Series, Unit, legend_ui, share_scale, sparkline, tight};
+use super::diff::{self, Piece};
 use super::state::{Connection, RunPhase, RunState, State, accuracy_of, metric};
 use super::text::{self, run as words};
 use super::theme::{self, GRID};
 use super::widgets::{
-    Icon, Tone, card, chip, columns, danger_button, heading, icon, icon_button, key_value, link_button, mono,
-    page_title, primary_button, problem_card, problem_text, progress_bar, small, text_box, titled_card, tone_card,
-    weak,
+    Icon, Tone, answer_ui, card, chip, columns, danger_button, heading, icon, icon_button, key_value, link_button,
+    mono, page_title, primary_button, problem_card, problem_text, progress_bar, small, text_box, titled_card,
+    tone_card, weak,
 };
 use crate::engine::protocol::{Command, Failure, Fix, Phase, Problem, RunRecord, Settings, Status, Summary};
 use crate::engine::stats;
@@ -243,7 +244,10 @@ fn header_ui(ui: &mut Ui, state: &State, run: &RunState, view: &mut RunView, act
                 mono(ui, fact);
             }
             if running && state.hidden {
-                chip(ui, Tone::Neutral, words::IN_BACKGROUND);
+                chip(ui, Tone::Neutral, text::IN_BACKGROUND);
+            }
+            if running && state.on_battery {
+                chip(ui, Tone::Neutral, text::ON_BATTERY);
             }
         });
         progress_bar(ui, words::PROGRESS, Some(run.fraction()));
@@ -853,21 +857,21 @@ fn samples_ui(ui: &mut Ui, run: &RunState, view: &mut RunView) {
         let Some((step, texts)) = run.samples.get(index) else { return };
         for (i, prompt) in run.info.prompts.iter().enumerate().take(PROMPTS) {
             ui.add(egui::Label::new(RichText::new(prompt).strong()).wrap());
-            let side = |ui: &mut Ui, title: String, answer: Option<&String>| {
+            let [base, now] = [before, texts].map(|texts| texts.get(i).map_or("", String::as_str));
+            let [left, right] = diff::words(base, now);
+            let side = |ui: &mut Ui, title: String, answer: &str, pieces: &[Piece<'_>], tuned: bool| {
                 small(ui, title);
-                text_box(ui, |ui| {
-                    ui.add(egui::Label::new(answer.map_or("", String::as_str)).wrap());
-                });
+                text_box(ui, |ui| answer_ui(ui, answer, pieces, tuned));
             };
             columns(
                 ui,
                 320.0,
                 &mut [
                     &mut |ui| {
-                        ui.vertical(|ui| side(ui, words::before_at(*first), before.get(i)));
+                        ui.vertical(|ui| side(ui, words::before_at(*first), base, &left, false));
                     },
                     &mut |ui| {
-                        ui.vertical(|ui| side(ui, words::now_at(*step), texts.get(i)));
+                        ui.vertical(|ui| side(ui, words::now_at(*step), now, &right, true));
                     },
                 ],
             );

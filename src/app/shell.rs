@@ -6,6 +6,7 @@ use std::task::{Context, Poll, Wake, Waker};
 
 use eframe::egui::{self, Key, KeyboardShortcut, Modifiers, ThemePreference, Ui, ViewportCommand};
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use super::actions::{Action, Step};
 use super::compare_ui::CompareView;
@@ -34,6 +35,8 @@ use crate::platform::{Environment, FoundModel, LocalFuture, Pick, read_all};
 const PLAN_DELAY: f64 = 0.3;
 /// Seconds that a message is shown.
 const TOAST_SECONDS: f64 = 5.0;
+/// Seconds between two looks at the battery.
+const BATTERY_SECONDS: f64 = 10.0;
 /// Under this name preferences are stored.
 const STORAGE_KEY: &str = "pairtune";
 /// Watched prompts that are proposed.
@@ -67,6 +70,8 @@ pub struct App {
     title: String,
     was_active: bool,
     was_ready: bool,
+    /// When the battery was last asked for, on the platform's clock.
+    battery_asked: f64,
     mirror: Mirror,
 }
 
@@ -157,6 +162,7 @@ impl App {
         let environment = host::environment();
         let mut state = State { found: host::system_models(), ..State::default() };
         state.plan.settings = prefs.settings.clone();
+        state.plan.preset = presets::of(&prefs.settings);
         state.in_browser = environment.kind == "browser";
         let mut app = Self {
             engine,
@@ -177,6 +183,7 @@ impl App {
             title: String::new(),
             was_active: false,
             was_ready: false,
+            battery_asked: f64::NEG_INFINITY,
             mirror: Mirror::default(),
         };
         let (sender, repaint) = (app.answers.0.clone(), ctx.clone());
@@ -216,6 +223,10 @@ impl App {
         }
         self.read_on(ctx);
         self.state.hidden = host::hidden();
+        if now - self.battery_asked > BATTERY_SECONDS {
+            self.battery_asked = now;
+            self.state.on_battery = host::on_battery();
+        }
         for notice in std::mem::take(&mut self.state.notices) {
             host::announce(&notice.text);
             if notice.toast {
@@ -232,7 +243,7 @@ impl App {
         let ctx = ui.ctx().clone();
         let mut actions = Vec::new();
         self.keys(&ctx, &mut actions);
-        self.closing(&ctx, &mut actions);
+        self.closing(&ctx);
         frame_ui::rail_ui(ui, &self.state, self.step, &mut actions);
         let mut log_open = self.prefs.log_open;
         frame_ui::status_ui(ui, &self.state, &mut log_open, &mut actions);
@@ -243,6 +254,7 @@ impl App {
         if self.step != Step::Run {
             frame_ui::strip_ui(ui, &self.state, &mut actions);
         }
+        frame_ui::connection_ui(ui, &self.state, &mut actions);
         self.page(ui, &mut actions);
         let time = ctx.input(|input| input.time);
         self.toasts.retain(|toast| time - toast.since < TOAST_SECONDS);
@@ -259,19 +271,16 @@ impl App {
     fn page(&mut self, ui: &mut Ui, actions: &mut Vec<Action>) {
         let (state, views) = (&self.state, &mut self.views);
         let step = self.step;
-        frame_ui::content(ui, step, |ui| {
-            frame_ui::connection_ui(ui, state, actions);
-            match step {
-                Step::Start => start_ui::start_ui(ui, state, &self.environment, &mut views.start, actions),
-                Step::Model => model_ui::model_ui(ui, state, &mut views.model, actions),
-                Step::Pairs => pairs_ui::pairs_ui(ui, state, &mut views.pairs, actions),
-                Step::Plan => plan_ui::plan_ui(ui, state, &mut views.plan, actions),
-                Step::Run => run_ui::run_ui(ui, state, &mut views.run, actions),
-                Step::Compare => compare_ui::compare_ui(ui, state, &mut views.compare, actions),
-                Step::Export => export_ui::export_ui(ui, state, &mut views.export, actions),
-                Step::Runs => runs_ui::runs_ui(ui, state, &mut views.runs, actions),
-                Step::Help => help_ui::help_ui(ui, state, &self.environment, &mut views.help, actions),
-            }
+        frame_ui::content(ui, step, |ui| match step {
+            Step::Start => start_ui::start_ui(ui, state, &self.environment, &mut views.start, actions),
+            Step::Model => model_ui::model_ui(ui, state, &mut views.model, actions),
+            Step::Pairs => pairs_ui::pairs_ui(ui, state, &mut views.pairs, actions),
+            Step::Plan => plan_ui::plan_ui(ui, state, &mut views.plan, actions),
+            Step::Run => run_ui::run_ui(ui, state, &mut views.run, actions),
+            Step::Compare => compare_ui::compare_ui(ui, state, &mut views.compare, actions),
+            Step::Export => export_ui::export_ui(ui, state, &mut views.export, actions),
+            Step::Runs => runs_ui::runs_ui(ui, state, &mut views.runs, actions),
+            Step::Help => help_ui::help_ui(ui, state, &self.environment, &mut views.help, actions),
         });
         if self.quit == Quit::Asking || self.quit == Quit::WhenPaused {
             let waiting = self.quit == Quit::WhenPaused;
@@ -315,7 +324,7 @@ impl App {
     }
 
     /// Asks before the window is closed on a run at work.
-    fn closing(&mut self, ctx: &egui::Context, _actions: &mut Vec<Action>) {
+    fn closing(&mut self, ctx: &egui::Context) {
         if !ctx.input(|input| input.viewport().close_requested()) || self.quit == Quit::Now {
             return;
         }
@@ -356,10 +365,33 @@ impl App {
         if about != self.views.frame.planned_about {
             self.views.frame.planned_about = about;
             self.propose_watch();
+            if let Some(preset) = self.state.plan.preset {
+                let mut settings = std::mem::take(&mut self.state.plan.settings);
+                self.propose_epochs(preset, &mut settings);
+                self.state.plan.settings = settings;
+            }
             if !self.adopting {
                 self.plan_dirty = Some(ctx.input(|input| input.time));
             }
         }
+    }
+
+    /// Passes over the open pairs that suit the preset, as long as nobody has chosen another number.
+    fn propose_epochs(&mut self, preset: Preset, settings: &mut Settings) {
+        let Some(pairs) = &self.state.pairs.info else { return };
+        let own = presets::overrides(preset).get(presets::EPOCHS).and_then(Value::as_f64);
+        let defaults = self.state.plan.info.as_ref().map(|info| &info.full_settings);
+        let number = |key: &str| settings.get(key).or_else(|| defaults?.get(key)).and_then(Value::as_f64);
+        let proposed = &mut self.views.frame.proposed_epochs;
+        if proposed.or(own) != number(presets::EPOCHS) {
+            return;
+        }
+        let trained = (pairs.usable - pairs.skipped) as f64 * (1.0 - number("eval_split").unwrap_or(0.0));
+        let per_step =
+            number("per_device_train_batch_size").unwrap_or(4.0) * number("gradient_accumulation_steps").unwrap_or(4.0);
+        let epochs = presets::epochs_for(preset, trained as usize, per_step as usize);
+        *proposed = Some(epochs);
+        settings.insert(presets::EPOCHS.to_owned(), epochs.into());
     }
 
     /// A name and watched prompts, as long as nobody has chosen any.
@@ -495,6 +527,8 @@ impl App {
             Action::UsePreset(preset) => {
                 let mut settings = self.state.plan.settings.clone();
                 settings.extend(presets::overrides(preset));
+                self.views.frame.proposed_epochs = None;
+                self.propose_epochs(preset, &mut settings);
                 self.edit_settings(ctx, settings);
             }
             Action::EditWatch(watch) => {
@@ -573,8 +607,7 @@ impl App {
 
     fn edit_settings(&mut self, ctx: &egui::Context, settings: Settings) {
         let plan = &mut self.state.plan;
-        let like = |preset: &Preset| presets::overrides(*preset).iter().all(|(k, v)| settings.get(k) == Some(v));
-        plan.preset = Preset::ALL.into_iter().find(like);
+        plan.preset = presets::of(&settings);
         // A person's own settings are not replaced by the demo's, which may still be on their way.
         self.adopting = false;
         plan.settings = settings;
@@ -631,7 +664,11 @@ impl App {
                 self.send(Command::Import, files);
                 self.go(Step::Runs);
             }
-            Pick::Adapter => self.toast(ctx, text::NO_ADAPTERS.to_owned()),
+            Pick::Destination => {
+                if let Some(parent) = first.place() {
+                    self.views.export.choose_folder(format!("{parent}/{}", first.name()));
+                }
+            }
         }
     }
 
@@ -754,6 +791,14 @@ impl eframe::App for App {
 
     fn save(&mut self, storage: &mut dyn eframe::Storage) {
         self.prefs.settings.clone_from(&self.state.plan.settings);
+        // What was proposed for these pairs is not a choice for all pairs to come.
+        let epochs = self.state.plan.settings.get(presets::EPOCHS).and_then(Value::as_f64);
+        if let Some(preset) = self.state.plan.preset
+            && epochs.is_some()
+            && epochs == self.views.frame.proposed_epochs
+        {
+            self.prefs.settings.extend(presets::overrides(preset));
+        }
         if let Ok(text) = serde_json::to_string(&self.prefs) {
             storage.set_string(STORAGE_KEY, text);
         }

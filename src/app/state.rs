@@ -80,6 +80,8 @@ pub(super) struct State {
     pub(super) notices: Vec<Notice>,
     /// True if the page cannot be seen.
     pub(super) hidden: bool,
+    /// True if the computer is known to run on its battery.
+    pub(super) on_battery: bool,
     /// True in the browser.
     pub(super) in_browser: bool,
     /// Another tab of the browser has the GPU.
@@ -699,6 +701,8 @@ impl State {
             }
             Event::Phase { run_id, phase, progress } => {
                 self.run_pending = false;
+                // A run that goes on reads its own pairs first.
+                self.pairs.loading = None;
                 if let Some(run) = self.run_named(&run_id) {
                     run.progress = Some((phase, progress));
                     match (&run.phase, phase) {

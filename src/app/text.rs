@@ -143,7 +143,8 @@ pub(super) const THEME: &str = "Theme";
 pub(super) const THEME_SYSTEM: &str = "As system";
 pub(super) const THEME_LIGHT: &str = "Light";
 pub(super) const THEME_DARK: &str = "Dark";
-pub(super) const IN_BACKGROUND: &str = "in background, may be slower";
+pub(super) const IN_BACKGROUND: &str = "in the background, may be slower";
+pub(super) const ON_BATTERY: &str = "on battery, may be slower";
 pub(super) const PAUSE: &str = "Pause";
 pub(super) const SHOW_RUN: &str = "Show";
 pub(super) const RUN_PROGRESS: &str = "Progress of the run";
@@ -197,7 +198,7 @@ pub(super) fn drop_title(pick: Pick) -> &'static str {
         Pick::PairsFile => "Open as a pairs file",
         Pick::Settings => "Read as settings",
         Pick::Archive => "Import as a run",
-        Pick::Adapter => "Open as an adapter",
+        Pick::Destination => "Write to this folder",
     }
 }
 
@@ -1086,7 +1087,6 @@ pub(super) mod run {
         these pairs begins at once. \
          On the first steps shaders are compiled.";
     pub(in crate::app) const PROGRESS: &str = "Progress of the run";
-    pub(in crate::app) const IN_BACKGROUND: &str = "in the background, may be slower";
     pub(in crate::app) const WON: &str = "Held-out pairs won";
     pub(in crate::app) const WON_HELP: &str = "Share of the pairs kept apart from training for which the model \
         prefers the chosen answer. \
@@ -1473,6 +1473,7 @@ pub(super) mod export {
     pub(in crate::app) const ANEW: &str = "Write it anew";
     pub(in crate::app) const WHERE: &str = "Where";
     pub(in crate::app) const FOLDER: &str = "Folder";
+    pub(in crate::app) const CHOOSE_FOLDER: &str = "Choose…";
     pub(in crate::app) const FOLDER_HINT: &str = "/home/you/models/tone-v2";
     pub(in crate::app) const FOLDER_HELP: &str = "It is made if it does not exist; what is in it stays.";
     pub(in crate::app) const DOWNLOADS: &str = "The files come as downloads of this browser.";

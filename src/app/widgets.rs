@@ -5,6 +5,7 @@ use eframe::egui::{
     WidgetInfo,
 };
 
+use super::diff::Piece;
 use super::text;
 use super::theme::{self, GRID};
 use crate::engine::protocol::{Problem, Progress};
@@ -375,6 +376,24 @@ pub(super) fn columns(ui: &mut Ui, min_width: f32, add: &mut [&mut dyn FnMut(&mu
             ui.spacing_mut().item_spacing.x = GRID;
         }
     }
+}
+
+/// An answer of the model, with the words in colour that another answer does not have; without pieces as it is.
+pub(super) fn answer_ui(ui: &mut Ui, answer: &str, pieces: &[Piece<'_>], tuned: bool) {
+    let palette = theme::palette(ui);
+    let font = egui::TextStyle::Body.resolve(ui.style());
+    let plain = egui::TextFormat { font_id: font, color: palette.text, ..Default::default() };
+    let (color, fill) =
+        if tuned { (palette.chosen, palette.accent_soft) } else { (palette.rejected, palette.warn_soft) };
+    let marked = egui::TextFormat { color, background: fill, ..plain.clone() };
+    let mut job = egui::text::LayoutJob::default();
+    if pieces.is_empty() {
+        job.append(answer, 0.0, plain.clone());
+    }
+    for piece in pieces {
+        job.append(piece.text, 0.0, if piece.same { plain.clone() } else { marked.clone() });
+    }
+    ui.add(egui::Label::new(job).wrap());
 }
 
 /// A box with a fine border for text that was written by someone else: pairs, answers, commands.

@@ -24,6 +24,9 @@ pub struct ChatTemplate {
 /// The name of the one template in its environment.
 const NAME: &str = "chat_template";
 
+/// Instructions that one rendering may take: some hundred times a long conversation's, a second or two of work.
+const FUEL: u64 = 20_000_000;
+
 /// 26 July 2024, the date that Llama 3's own template falls back to.
 const DEFAULT_NOW: i64 = 1_721_952_000;
 
@@ -37,6 +40,7 @@ impl ChatTemplate {
         let syntax = SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).build();
         environment.set_syntax(syntax.map_err(|e| failure(file, &e))?);
         environment.set_unknown_method_callback(minijinja_contrib::pycompat::unknown_method_callback);
+        environment.set_fuel(Some(FUEL));
         environment.set_auto_escape_callback(|_| minijinja::AutoEscape::None);
         environment.add_filter("tojson", tojson);
         environment.add_test("iterable", is_iterable);
@@ -89,6 +93,7 @@ impl ChatTemplate {
 
 fn failure(file: &str, e: &minijinja::Error) -> Error {
     let what = match e.detail() {
+        _ if e.kind() == ErrorKind::OutOfFuel => "The chat template does not come to an end".to_owned(),
         Some(detail) => format!("The chat template failed: {}: {}", e.kind(), detail.trim_end_matches('.')),
         None => format!("The chat template failed: {}", e.kind()),
     };

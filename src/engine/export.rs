@@ -3,7 +3,7 @@
 use super::compare::{Bench, metrics_at, place};
 use super::models::OpenModel;
 use super::protocol::{Event, ExportKind, ExportRequest, Exported, ModelSource, Phase, WhichAdapter};
-use super::runs::{RunFolder, card, state};
+use super::runs::{EXPORTS, RunFolder, card, state};
 use super::session::Session;
 use super::writing;
 use crate::error::{Error, Result};
@@ -12,8 +12,6 @@ use crate::model::{Adapter, Generator, Model};
 use crate::platform::host::{Store, StoreWriter};
 use crate::platform::{FolderWriter, LocalFuture, MemoryFolder};
 
-/// Where the browser's exports lie until they are downloaded.
-const EXPORTS: &str = "exports";
 /// Prompts whose logits are compared.
 const CHECKED_PROMPTS: usize = 3;
 

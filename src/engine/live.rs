@@ -397,6 +397,7 @@ impl Session {
         split: Split,
         planned_bytes: u64,
     ) -> Result<Stop> {
+        let counted = host::seconds();
         self.load_weights(open).await?;
         let model = open.load(gpu, &mut |_| true).await?;
         let batch = config.per_device_train_batch_size;
@@ -443,8 +444,8 @@ impl Session {
         let run_id = run.record.run_id.clone();
         warn(&self.wire, &run_id, warnings);
 
-        let mut live =
-            Live { session: self, gpu, model: &model, open, data: &data.0, saved_at: host::seconds(), stop: None };
+        let (data, saved_at, stop) = (data.0.as_str(), host::seconds(), None);
+        let mut live = Live { session: self, gpu, model: &model, open, data, counted, saved_at, stop };
         if live.run().evaluations().next().is_none() {
             live.evaluate(&trainer).await?;
         }
@@ -530,6 +531,8 @@ struct Live<'a> {
     model: &'a Model,
     open: &'a OpenModel,
     data: &'a str,
+    /// Up to when the run's seconds are counted.
+    counted: f64,
     saved_at: f64,
     stop: Option<Stop>,
 }
@@ -578,12 +581,19 @@ impl Live<'_> {
         self.session.run.as_mut().expect("a run that is trained is open")
     }
 
+    /// Counts the time until now as the run's.
+    fn count_time(&mut self) {
+        let now = host::seconds();
+        let since = now - std::mem::replace(&mut self.counted, now);
+        self.run().record.seconds += since;
+    }
+
     fn step_taken(&mut self, trainer: &Trainer<'_>, metrics: &Metrics, seconds: f64) {
+        self.count_time();
         let bytes = self.gpu.live_bytes();
         let run = self.run();
         run.history.push(metrics.clone());
         run.record.step = trainer.step;
-        run.record.seconds += seconds;
         run.device_bytes = run.device_bytes.max(bytes);
         let warnings = run.watcher.as_mut().map(|watcher| watcher.step(metrics, seconds)).unwrap_or_default();
         let run_id = run.record.run_id.clone();
@@ -706,6 +716,7 @@ impl Live<'_> {
 
     /// Saves the run. Storage that is full is told, and the run goes on: the state is kept in memory.
     async fn save(&mut self, trainer: &Trainer<'_>) -> Result<()> {
+        self.count_time();
         let began = host::seconds();
         let checkpoint = Checkpoint::take(self.gpu, trainer, self.data, None).await?;
         let full = self.session.drilled(Drill::FillStorage);

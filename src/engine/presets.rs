@@ -38,6 +38,9 @@ impl Preset {
     }
 }
 
+/// The setting that [`epochs_for`] suggests.
+pub const EPOCHS: &str = "num_train_epochs";
+
 /// A preset's values, by setting, to lay over the defaults.
 ///
 /// `Strong` stays at the learning rate above which people report repeated and broken text after DPO, and takes its
@@ -51,11 +54,17 @@ pub fn overrides(preset: Preset) -> Map<String, Value> {
     let values = [
         ("beta", json!(beta)),
         ("learning_rate", json!(learning_rate)),
-        ("num_train_epochs", json!(epochs)),
+        (EPOCHS, json!(epochs)),
         ("r", json!(rank)),
         ("lora_alpha", json!(2.0 * f64::from(rank))),
     ];
     values.into_iter().map(|(key, value)| (key.to_owned(), value)).collect()
+}
+
+/// The preset that settings are like. The passes over the pairs may be others: they depend on how many there are.
+pub fn of(settings: &Map<String, Value>) -> Option<Preset> {
+    let like = |(key, value): (String, Value)| key == EPOCHS || settings.get(&key) == Some(&value);
+    Preset::ALL.into_iter().find(|preset| overrides(*preset).into_iter().all(like))
 }
 
 /// Passes over the pairs to suggest in place of the preset's own, for pairs so few that it would hardly take a step.

@@ -1,8 +1,8 @@
 //! What the engine and its user interface say to each other: plain data, no tensors, no handles.
 //!
 //! A [`Command`] goes in, [`Event`]s come out. The first event is always [`Event::Ready`], whose build identifier the
-//! other side compares with its own. Files travel beside a command, as `PickedFile`s; what the engine writes goes to the
-//! store, and events name the place. Metrics have TRL's names.
+//! other side compares with its own. Files travel beside a command, as `PickedFile`s; what the engine writes goes to
+//! the store, and events name the place. Metrics have TRL's names.
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -817,7 +817,7 @@ pub struct RunRecord {
     pub status: Status,
     /// When it began, seconds since 1970.
     pub created: f64,
-    /// Seconds of training so far.
+    /// Seconds that it has worked: preparing, steps, evaluations.
     pub seconds: f64,
     /// Where its model is.
     pub model: ModelSource,

@@ -12,6 +12,8 @@ use crate::platform::Folder as _;
 use crate::platform::host::Store;
 use crate::train::Checkpoint;
 
+/// Where the browser's exports lie until they are downloaded.
+pub(super) const EXPORTS: &str = "exports";
 /// The folder of all runs.
 pub const RUNS: &str = "runs";
 const RECORD: &str = "run.json";

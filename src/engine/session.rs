@@ -11,7 +11,7 @@ use super::protocol::{
     BUILD, Command, Drill, Event, GpuInfo, Mapping, ModelSource, PairView, Problem, Progress, Ready, Settings,
     StorageInfo, StoredModel, Subject,
 };
-use super::runs::{self, RunFolder};
+use super::runs::{self, EXPORTS, RunFolder};
 use crate::data::{Part, TokenPair};
 use crate::error::{Error, Result};
 use crate::gpu::{AdapterChoice, AdapterReport, Gpu};
@@ -616,7 +616,10 @@ impl Session {
     }
 
     async fn delete_run(&mut self, run_id: &str) -> Result<()> {
-        RunFolder::new(self.store()?, run_id).remove().await?;
+        let store = self.store()?;
+        RunFolder::new(store, run_id).remove().await?;
+        // What was written to be downloaded; natively exports are a person's own files, elsewhere.
+        store.remove(&format!("{EXPORTS}/{run_id}")).await?;
         if self.is_current(run_id) {
             self.run = None;
         }

@@ -336,7 +336,7 @@ pub fn pick(what: Pick, done: impl FnOnce(Vec<PickedFile>) + Send + 'static) {
         Pick::PairsFile => "Choose a file with preference pairs",
         Pick::Settings => "Choose a file with settings",
         Pick::Archive => "Choose the archive of a run",
-        Pick::Adapter => "Choose the files of an adapter",
+        Pick::Destination => "Choose the folder to write to",
     };
     let mut dialog = rfd::AsyncFileDialog::new().set_title(title);
     if !what.endings().is_empty() {
@@ -344,11 +344,14 @@ pub fn pick(what: Pick, done: impl FnOnce(Vec<PickedFile>) + Send + 'static) {
         dialog = dialog.add_filter(list, what.endings()).add_filter("All files", &["*"]);
     }
     // Begun here, on the main thread, as macOS wants it; awaited elsewhere.
-    if what == Pick::ModelFolder {
+    if matches!(what, Pick::ModelFolder | Pick::Destination) {
         let chosen = dialog.pick_folder();
         std::thread::spawn(move || {
             if let Some(folder) = pollster::block_on(chosen) {
-                done(pick_at(&folder.path().display().to_string()));
+                done(match what {
+                    Pick::Destination => vec![PickedFile::at(folder.path())],
+                    _ => pick_at(&folder.path().display().to_string()),
+                });
             }
         });
     } else if what.is_multiple() {
@@ -449,6 +452,20 @@ pub fn announce(_text: &str) {}
 /// True if nobody can see the page now; a window does not know.
 pub fn hidden() -> bool {
     false
+}
+
+/// True if the computer is known to run on its battery: on Linux, for elsewhere nobody is asked.
+pub fn on_battery() -> bool {
+    discharging(Path::new("/sys/class/power_supply"))
+}
+
+/// True if a battery among these power supplies is giving power.
+fn discharging(supplies: &Path) -> bool {
+    let is = |folder: &Path, file: &str, value: &str| {
+        std::fs::read_to_string(folder.join(file)).is_ok_and(|text| text.trim() == value)
+    };
+    let mut folders = std::fs::read_dir(supplies).into_iter().flatten().flatten().map(|entry| entry.path());
+    folders.any(|supply| is(&supply, "type", "Battery") && is(&supply, "status", "Discharging"))
 }
 
 /// Claims the GPU against other tabs of the browser: `done` gets true if no other has it.
@@ -652,6 +669,23 @@ mod tests {
         fn drop(&mut self) {
             drop(std::fs::remove_dir_all(&self.0));
         }
+    }
+
+    #[test]
+    fn a_battery_that_gives_power_is_found() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let supply = |name: &str, kind: &str, status: &str| {
+            let path = folder.path().join(name);
+            std::fs::create_dir_all(&path).expect("a folder");
+            std::fs::write(path.join("type"), format!("{kind}\n")).expect("a file");
+            std::fs::write(path.join("status"), format!("{status}\n")).expect("a file");
+        };
+        assert!(!discharging(&folder.path().join("none")), "no supplies");
+        supply("AC", "Mains", "Discharging");
+        supply("BAT0", "Battery", "Charging");
+        assert!(!discharging(folder.path()), "it is being charged");
+        supply("BAT1", "Battery", "Discharging");
+        assert!(discharging(folder.path()), "the second one is not");
     }
 
     #[test]

@@ -17,26 +17,25 @@ pub enum Pick {
     Settings,
     /// An archive with a whole run.
     Archive,
-    /// The files of an adapter.
-    Adapter,
+    /// A folder to write files to; on the desktop only.
+    Destination,
 }
 
 impl Pick {
     /// Endings of the file names that fit; none if everything does.
     pub fn endings(self) -> &'static [&'static str] {
         match self {
-            Self::ModelFolder => &[],
+            Self::ModelFolder | Self::Destination => &[],
             Self::ModelFiles => &["safetensors", "json", "jinja", "txt", "model"],
             Self::PairsFile => &["jsonl", "json", "ndjson"],
             Self::Settings => &["json"],
             Self::Archive => &["run", "zip"],
-            Self::Adapter => &["safetensors", "json"],
         }
     }
 
     /// True if more than one file may be chosen.
     pub fn is_multiple(self) -> bool {
-        matches!(self, Self::ModelFolder | Self::ModelFiles | Self::Adapter)
+        matches!(self, Self::ModelFolder | Self::ModelFiles)
     }
 }
 

@@ -64,7 +64,7 @@ fn new_picker(what: Pick) -> std::result::Result<Picker, JsValue> {
         Pick::PairsFile => "pick-pairs",
         Pick::Settings => "pick-settings",
         Pick::Archive => "pick-archive",
-        Pick::Adapter => "pick-adapter",
+        Pick::Destination => "pick-destination",
     };
     let input: HtmlInputElement = new_element("input", id)?.unchecked_into();
     input.set_type("file");
@@ -291,6 +291,26 @@ pub fn announce(text: &str) {
 /// True if nobody can see the page now.
 pub fn hidden() -> bool {
     document().is_ok_and(|document| document.hidden())
+}
+
+/// True if the computer is known to run on its battery; not every browser tells.
+pub fn on_battery() -> bool {
+    thread_local! {
+        static BATTERY: RefCell<Option<JsValue>> = const { RefCell::new(None) };
+    }
+    BATTERY.with_borrow_mut(|battery| match battery {
+        Some(battery) => property(battery, "charging") == JsValue::FALSE,
+        None => {
+            *battery = Some(JsValue::UNDEFINED);
+            spawn_local(async {
+                let Ok(window) = window() else { return };
+                if let Ok(found) = call_async(&window.navigator(), "getBattery", &[]).await {
+                    BATTERY.set(Some(found));
+                }
+            });
+            false
+        }
+    })
 }
 
 /// Claims the GPU against other tabs of the browser, for as long as this one is open: `done` gets true if no other tab

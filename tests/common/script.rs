@@ -46,6 +46,19 @@ pub(crate) struct Stage {
     script: Script,
 }
 
+/// With `PAIRTUNE_SHOTS=FOLDER` every test leaves a picture of what it ended with, to be looked at.
+impl Drop for Stage {
+    fn drop(&mut self) {
+        let Some(folder) = std::env::var_os("PAIRTUNE_SHOTS") else { return };
+        let test = std::thread::current().name().unwrap_or("test").replace("::", "-");
+        let path = std::path::Path::new(&folder).join(format!("{test}.png"));
+        match self.harness.render().map(|picture| picture.save(&path)) {
+            Ok(Ok(())) => {}
+            failed => println!("no picture at {}: {failed:?}", path.display()),
+        }
+    }
+}
+
 impl Stage {
     /// A desktop window of the usual size; the engine has said nothing.
     pub(crate) fn new() -> Self {

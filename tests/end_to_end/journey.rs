@@ -133,6 +133,33 @@ fn a_gigabyte_of_pairs_streams_through_the_page() {
     assert_quiet(&browser, &server);
 }
 
+#[test]
+fn other_scripts_than_latin_are_shown() {
+    let server = serve();
+    let browser = open(&server, &BrowserOptions::default(), "");
+    let path = std::env::temp_dir().join(format!("pairtune-scripts-{}.jsonl", std::process::id()));
+    let rows = [
+        ("潮水什么时候来？", "上午九点，祝您愉快！", "不知道。"),
+        ("満潮は何時ですか。", "午前九時です。どうぞお気をつけて。", "知りません。"),
+        ("متى المد العالي؟", "في التاسعة صباحا، أهلا بك.", "لا أعرف."),
+        ("만조는 언제인가요?", "오전 아홉 시입니다. 좋은 하루 되세요!", "몰라요."),
+        ("ज्वार कब आता है?", "सुबह नौ बजे, स्वागत है।", "पता नहीं।"),
+        ("High tide? 🌊", "At nine 😀 👋🏽 👨‍👩‍👧", "No. 🙄"),
+    ];
+    let pair = |(prompt, chosen, rejected)| {
+        serde_json::json!({"prompt": prompt, "chosen": chosen, "rejected": rejected}).to_string()
+    };
+    std::fs::write(&path, rows.map(pair).join("\n")).expect("a file");
+    browser.click_starting("Open a pairs file");
+    browser.send_files("#pick-pairs", &[&path]);
+    for (prompt, ..) in rows {
+        wait_for_text(&browser, prompt);
+    }
+    picture(&browser, "browser-scripts");
+    std::fs::remove_file(&path).expect("it is there");
+    assert_quiet(&browser, &server);
+}
+
 /// A pairs file of about so many bytes.
 fn write_pairs(path: &Path, bytes: usize) {
     use std::io::Write as _;

@@ -90,7 +90,7 @@ fn a_run_is_the_same_in_both_worlds_and_moves_between_them() {
     browser.click("Runs");
     browser.click("Open a .run archive…");
     browser.send_files("#pick-archive", &[&native_half]);
-    browser.wait_for_starting("native half", LONG);
+    browser.wait_for("Open native half", LONG);
     browser.click("Start");
     browser.wait_that("a run to continue", PATIENCE, || browser.find("button", "Continue"));
     browser.click_role("button", "Continue");
