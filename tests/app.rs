@@ -177,7 +177,7 @@ fn models_of_the_browser_are_fetched_kept_and_forgotten() {
     stage.say(Event::ModelOpened(Box::new(script::model())));
     stage.click("Keep for next time (1.2 GB of 48.0 GB)");
     assert_eq!(stage.sent(), [Command::KeepModel], "it is kept");
-    let kept = StoredModel { name: "Qwen/Qwen3-0.6B".into(), bytes: 1_200_000_000, complete: true };
+    let kept = StoredModel { name: "Qwen/Qwen3-0.6B".into(), bytes: 1_200_000_000, complete: true, origin: None };
     stage.say(Event::Models { models: vec![kept] });
     stage.click("Kept here (1)");
     stage.click("Use Qwen/Qwen3-0.6B");

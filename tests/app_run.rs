@@ -205,7 +205,6 @@ fn record() -> RunRecord {
         model: ModelSource::Demo,
         model_name: "Qwen3-0.6B".into(),
         pairs_name: "tone.jsonl".into(),
-        pairs_kept: true,
         settings: map(json!({
             "beta": 0.1, "learning_rate": 5e-5, "num_train_epochs": 1.0, "max_steps": -1, "r": 16,
             "loss_type": ["sigmoid"], "per_device_train_batch_size": 4, "gradient_accumulation_steps": 1,

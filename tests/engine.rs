@@ -276,6 +276,22 @@ fn a_run_is_watched_compared_and_exported() {
     other.send(Command::Resume { run_id: runs[0].run_id.clone(), settings: more });
     let Event::Finished(summary) = other.wait(is_finished) else { panic!("it goes on elsewhere") };
     assert_eq!(summary.record.step, 12, "from step 10 to step 12");
+
+    // That is a run of its own: it is closed before its pairs change, and opens again with its best adapter.
+    let branch = summary.record.run_id;
+    other.send(Command::SkipPairs { rows: vec![0], skip: true });
+    other.wait(|event| matches!(event, Event::RunClosed { run_id } if *run_id == branch));
+    other.send(Command::OpenRun { run_id: branch.clone() });
+    let opened = other.wait(|event| matches!(event, Event::RunOpened(_) | Event::Refused { .. }));
+    let Event::RunOpened(opened) = opened else { panic!("the branch opens: {opened:?}") };
+    assert_eq!((opened.record.run_id, opened.record.step), (branch, 12), "where it ended");
+    assert!(opened.record.best_step.is_some(), "with the best adapter, though it may be from before");
+
+    // The archive is older than what is there: it is not written over it.
+    other.send_files(Command::Import, &[folder.join("journey.run")]);
+    let refused = other.wait(|event| matches!(event, Event::Refused { subject: Subject::Runs, .. }));
+    let Event::Refused { problem, .. } = refused else { unreachable!("it was waited for") };
+    assert!(problem.what.contains("already here"), "{problem}");
 }
 
 #[test]

@@ -19,6 +19,9 @@ use crate::platform::Pick;
 /// All kinds, the smallest first.
 const KINDS: [ExportKind; 4] = [ExportKind::Adapter, ExportKind::Metrics, ExportKind::Archive, ExportKind::Merged];
 
+/// A narrower card shows what the kinds are for below them.
+const HELP_BESIDE: f32 = 800.0;
+
 /// What this page remembers.
 #[derive(Debug)]
 pub(super) struct ExportView {
@@ -124,21 +127,31 @@ fn which_ui(ui: &mut Ui, record: &RunRecord, view: &mut ExportView) {
 
 fn what_ui(ui: &mut Ui, state: &State, run: &RunState, view: &mut ExportView) {
     titled_card(ui, words::WHAT, |ui| {
-        egui::Grid::new("export kinds").num_columns(3).spacing([24.0, 2.0]).show(ui, |ui| {
-            for kind in KINDS {
-                let mut wanted = view.kinds.contains(&kind);
-                if ui.checkbox(&mut wanted, words::kind(kind)).changed() {
-                    if wanted {
-                        view.kinds.insert(kind);
-                    } else {
-                        view.kinds.remove(&kind);
-                    }
+        let mut choice = |ui: &mut Ui, kind: ExportKind| {
+            let mut wanted = view.kinds.contains(&kind);
+            if ui.checkbox(&mut wanted, words::kind(kind)).changed() {
+                if wanted {
+                    view.kinds.insert(kind);
+                } else {
+                    view.kinds.remove(&kind);
                 }
-                mono(ui, size(state, run, kind).map_or_else(|| "–".to_owned(), |n| words::about(&text::bytes(n))));
-                small(ui, words::kind_help(kind));
-                ui.end_row();
             }
-        });
+            mono(ui, size(state, run, kind).map_or_else(|| "–".to_owned(), |n| words::about(&text::bytes(n))));
+        };
+        if ui.available_width() < HELP_BESIDE {
+            for kind in KINDS {
+                ui.horizontal_wrapped(|ui| choice(ui, kind));
+                small(ui, words::kind_help(kind));
+            }
+        } else {
+            egui::Grid::new("export kinds").num_columns(3).spacing([24.0, 2.0]).show(ui, |ui| {
+                for kind in KINDS {
+                    choice(ui, kind);
+                    small(ui, words::kind_help(kind));
+                    ui.end_row();
+                }
+            });
+        }
         if view.kinds.contains(&ExportKind::Adapter) {
             small(ui, words::OLLAMA);
         }

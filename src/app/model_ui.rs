@@ -9,7 +9,7 @@ use super::state::{ModelState, State};
 use super::text;
 use super::theme::GRID;
 use super::widgets::{self, Tone};
-use crate::engine::protocol::{Command, ModelInfo, ModelSource, Progress, Subject};
+use crate::engine::protocol::{Command, ModelInfo, ModelSource, Origin, Progress, Subject};
 use crate::platform::Pick;
 
 /// Repositories that are known to be small enough for a browser, proposed for the Hub.
@@ -220,10 +220,12 @@ fn list_ui(ui: &mut Ui, state: &State, rows: &[Row], actions: &mut Vec<Action>) 
                 widgets::small(ui, &row.licence);
             });
             table_row.col(|ui| {
-                let response = ui.button(&row.button);
-                ui.ctx().accesskit_node_builder(response.id, |node| node.set_label(text::use_model(&row.name)));
-                if response.clicked() {
-                    actions.push(row.action.clone());
+                if !row.button.is_empty() {
+                    let response = ui.button(&row.button);
+                    ui.ctx().accesskit_node_builder(response.id, |node| node.set_label(text::use_model(&row.name)));
+                    if response.clicked() {
+                        actions.push(row.action.clone());
+                    }
                 }
                 if let Some(forget) = &row.forget {
                     let response = ui.button(text::FORGET);
@@ -321,10 +323,14 @@ fn kept_ui(ui: &mut Ui, state: &State, actions: &mut Vec<Action>) {
         .map(|model| {
             let name = model.name.clone();
             let open = Command::OpenModel { source: ModelSource::Stored { name: name.clone() } };
-            let fetch = Command::FetchModel { repo: name.replacen("--", "/", 1), endpoint: HUB.to_owned() };
-            let (state, button, command) = match model.complete {
-                true => (text::KEPT, text::USE, open),
-                false => (text::PARTLY, text::FETCH_REST, fetch),
+            let (state, button, command) = match (&model.origin, model.complete) {
+                (_, true) => (text::KEPT, text::USE, open),
+                (Some(origin), false) => {
+                    let Origin { repo, endpoint } = origin.clone();
+                    (text::PARTLY, text::FETCH_REST, Command::FetchModel { repo, endpoint })
+                }
+                // A copy of a person's own files that was cut off.
+                (None, false) => (text::CUT_OFF, "", open),
             };
             Row {
                 name: name.clone(),

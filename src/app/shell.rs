@@ -568,7 +568,7 @@ impl App {
             }
             Action::CloseRun => {
                 if self.state.active_run().is_none() {
-                    self.state.run = None;
+                    self.state.forget_run();
                 }
             }
             Action::DismissProblem(subject) => self.dismiss(subject),

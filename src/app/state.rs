@@ -638,6 +638,12 @@ impl State {
                 self.run_pending = false;
                 self.replace_run(run);
             }
+            Event::RunClosed { run_id } => {
+                let shown = self.run_named(&run_id).is_some();
+                if shown {
+                    self.forget_run();
+                }
+            }
             Event::Finished(summary) => {
                 let text = text::finished(&summary);
                 if let Some(run) = self.run_named(&summary.record.run_id) {
@@ -790,6 +796,13 @@ impl State {
     }
 
     fn replace_run(&mut self, run: RunState) {
+        self.forget_run();
+        self.run = Some(run);
+    }
+
+    /// The run and what was made of it are gone from the screen.
+    pub(super) fn forget_run(&mut self) {
+        self.run = None;
         self.texts.clear();
         self.held_out.clear();
         self.held_out_pending = None;
@@ -798,7 +811,6 @@ impl State {
         self.exported = None;
         self.export_problem = None;
         self.compare_problem = None;
-        self.run = Some(run);
     }
 
     fn refused(&mut self, subject: Subject, problem: Problem, now: f64) {

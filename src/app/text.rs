@@ -459,6 +459,7 @@ pub(super) const DEMO_MODEL: &str = "A tiny model and its pairs come with the pr
 pub(super) const OPEN_DEMO: &str = "Open the demo";
 pub(super) const NONE_KEPT: &str = "Nothing is kept yet. An open model can be kept for next time.";
 pub(super) const KEPT: &str = "kept here";
+pub(super) const CUT_OFF: &str = "copy was cut off";
 pub(super) const PARTLY: &str = "not whole yet";
 pub(super) const FETCH_REST: &str = "Get the rest";
 

@@ -139,8 +139,10 @@ impl Session {
     }
 
     fn config_of_run(&self) -> Result<TrainConfig> {
-        let settings = self.run.as_ref().map(|run| run.record.settings.clone()).unwrap_or_default();
-        TrainConfig::from_map(&settings, "settings")
+        match &self.run {
+            Some(run) => TrainConfig::from_map(&run.record.settings, "settings"),
+            None => Err(Error::input("There is no tuned model yet", "Train one, or open a run", "")),
+        }
     }
 
     /// Every scored token of a pair, before and after.

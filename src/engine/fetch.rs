@@ -3,7 +3,7 @@
 use serde::Deserialize;
 use sha2::{Digest as _, Sha256};
 
-use super::protocol::Event;
+use super::protocol::{Event, Origin};
 use super::session::{PARTIAL, Wire};
 use crate::error::{Error, Result};
 use crate::files::ModelConfig;
@@ -51,7 +51,8 @@ pub(super) async fn fetch(wire: &mut Wire, store: &Store, repo: &str, endpoint: 
     let config = format!("{endpoint}/{repo}/resolve/main/config.json");
     ModelConfig::from_bytes(&get(wire, &config, "the model's configuration").await?, &config)?;
     let total: u64 = files.iter().map(|file| file.size).sum();
-    store.write(&format!("{folder}/{PARTIAL}"), &listed).await?;
+    let origin = Origin { repo: repo.to_owned(), endpoint: endpoint.to_owned() };
+    store.write(&format!("{folder}/{PARTIAL}"), &serde_json::to_vec(&origin).unwrap_or_default()).await?;
     let mut before = 0;
     for file in &files {
         let url = format!("{endpoint}/{repo}/resolve/main/{}", file.path);

@@ -26,7 +26,7 @@ use crate::files;
 use crate::gpu::Gpu;
 use crate::model::Model;
 use crate::platform::LocalFuture;
-use crate::platform::host::{self, yield_now};
+use crate::platform::host::{self, Store, yield_now};
 use crate::platform::is_storage_full;
 use crate::train::{Checkpoint, LossType, PairLogps, ReferenceKey, Scorer, TrainConfig, Trainer, check_fits};
 
@@ -42,6 +42,8 @@ pub(super) struct Run {
     pub(super) best: Option<files::Adapter>,
     /// Held-out pairs and the base model's log-probabilities of them, once they are known.
     pub(super) held_out: Option<(Vec<TokenPair>, Vec<PairLogps>)>,
+    /// The latest state could not be written: it is only here.
+    pub(super) unsaved: bool,
     watcher: Option<Watcher>,
     device_losses: usize,
     planned_bytes: u64,
@@ -74,6 +76,7 @@ impl Run {
             checkpoint: None,
             best: None,
             held_out: None,
+            unsaved: false,
             watcher: None,
             device_losses: 0,
             planned_bytes: 0,
@@ -120,6 +123,7 @@ impl Run {
 impl Session {
     /// Begins a run with the open model and pairs.
     pub(super) async fn start(&mut self, request: RunRequest) -> Result<()> {
+        self.may_close_run()?;
         let config = TrainConfig::from_map(&request.settings, "settings")?;
         let model = self.opened()?;
         self.gpu()?;
@@ -143,7 +147,6 @@ impl Session {
             model: model.source.clone(),
             model_name: model.name.clone(),
             pairs_name: pairs.name.clone(),
-            pairs_kept: true,
             settings: config.to_map(),
             watch: Watch { prompts: prompts.clone(), ..request.watch },
             step: 0,
@@ -162,7 +165,6 @@ impl Session {
         if let Ok(store) = &self.store {
             let folder = RunFolder::new(store, &run.record.run_id);
             if let Err(e) = folder.begin(&run.record, Some(&files)).await {
-                run.record.pairs_kept = false;
                 self.storage_trouble(Some(&run.record.run_id), &e);
             }
         }
@@ -184,6 +186,7 @@ impl Session {
             all.extend(settings);
             let config = TrainConfig::from_map(&all, "settings")?;
             let now = host::unix_seconds();
+            run.rewind();
             run.record.name = format!("{}, branch", run.record.name.trim_end_matches(", branch"));
             run.record.run_id = self::run_id(now, &run.record.name);
             run.record.created = now;
@@ -201,9 +204,11 @@ impl Session {
                 if let Some(checkpoint) = &mut run.checkpoint {
                     checkpoint.place.config = config.to_map();
                 }
-                let record = run.record.clone();
-                if let Ok(store) = &self.store {
-                    RunFolder::new(store, &record.run_id).begin(&record, files.as_ref()).await?;
+                if let Ok(store) = &self.store
+                    && let Err(e) = begin_branch(store, run, files.as_ref()).await
+                {
+                    let run_id = run.record.run_id.clone();
+                    self.storage_trouble(Some(&run_id), &e);
                 }
             }
         }
@@ -220,22 +225,32 @@ impl Session {
         if self.is_current(run_id) {
             self.run = None;
         }
-        if let Ok(store) = &self.store {
-            RunFolder::new(store, run_id).remove().await?;
+        if self.store.is_ok() {
+            self.delete_run(run_id).await?;
         }
         self.wire.send(Event::Discarded { run_id: run_id.to_owned() });
-        self.list_runs().await;
         Ok(())
     }
 
     /// Opens a stored run, with its model and its pairs.
     pub(super) async fn open_run(&mut self, run_id: &str) -> Result<()> {
+        if let Some(run) = self.run.as_ref().filter(|run| run.record.run_id == run_id) {
+            // What is in memory may be newer than what is stored.
+            self.wire.send(Event::RunOpened(Box::new(run.info())));
+            return Ok(());
+        }
+        self.may_close_run()?;
         let folder = RunFolder::new(self.store()?, run_id);
         let stored = folder.read().await?;
         let [train, held_out] = folder.pairs().await?;
         let record = stored.record;
         let open = self.model.as_ref();
-        let same = open.is_some_and(|model| model.source == record.model || model.name == record.model_name);
+        // Browsers do not tell where files are: there the name has to do.
+        let known = |source: &ModelSource| !matches!(source, ModelSource::Picked { path: None, .. });
+        let same = open.is_some_and(|model| match known(&model.source) && known(&record.model) {
+            true => model.source == record.model,
+            false => model.name == record.model_name,
+        });
         if !same {
             if let ModelSource::Picked { path: None, name } = &record.model {
                 return Err(Error::input(
@@ -352,10 +367,15 @@ impl Session {
             return Vec::new();
         };
         let Ok(split) = self.split(&config).await else { return Vec::new() };
-        match planning::memory(&config, &model, &split) {
+        let mut fixes = match planning::memory(&config, &model, &split) {
             Ok(memory) => planning::fixes(&config, &model, &split, &memory),
             Err(_) => Vec::new(),
+        };
+        // A state that is half trained has its rank and its tokens.
+        if self.run.as_ref().is_some_and(|run| run.checkpoint.is_some()) {
+            fixes.retain(|fix| !fix.settings.keys().any(|key| ["r", "max_length"].contains(&key.as_str())));
         }
+        fixes
     }
 
     pub(super) fn storage_trouble(&self, run_id: Option<&str>, error: &Error) {
@@ -369,13 +389,8 @@ impl Session {
 
     /// Prepares and trains once, from the latest checkpoint to the next stop.
     async fn attempt(&mut self) -> Result<Stop> {
-        let settings = self.run.as_ref().map(|run| run.record.settings.clone()).unwrap_or_default();
-        let config = TrainConfig::from_map(&settings, "settings")?;
-        let (gpu, open) = (self.gpu()?, self.opened()?);
-        let split = self.split(&config).await?;
-        let memory = planning::memory(&config, &open, &split)?;
-        check_fits(&memory, self.limit_now())?;
-        match self.train_on(&gpu, &open, config, split, memory.total()).await {
+        let gpu = self.gpu()?;
+        match self.train_on(&gpu).await {
             Err(Error::Cancelled) => Ok(self.asked_to_stop().await),
             // A device that is gone fails in many ways.
             Err(error @ (Error::Device { .. } | Error::DeviceLost { .. })) => match gpu.wait().await {
@@ -389,15 +404,14 @@ impl Session {
         }
     }
 
-    async fn train_on(
-        &mut self,
-        gpu: &Rc<Gpu>,
-        open: &Rc<OpenModel>,
-        config: TrainConfig,
-        split: Split,
-        planned_bytes: u64,
-    ) -> Result<Stop> {
+    async fn train_on(&mut self, gpu: &Rc<Gpu>) -> Result<Stop> {
         let counted = host::seconds();
+        let settings = self.run.as_ref().map(|run| run.record.settings.clone()).unwrap_or_default();
+        let config = TrainConfig::from_map(&settings, "settings")?;
+        let open = &self.opened()?;
+        let split = self.split(&config).await?;
+        let memory = planning::memory(&config, open, &split)?;
+        check_fits(&memory, self.limit_now())?;
         self.load_weights(open).await?;
         let model = open.load(gpu, &mut |_| true).await?;
         let batch = config.per_device_train_batch_size;
@@ -424,7 +438,7 @@ impl Session {
         let mut trainer = Trainer::new(gpu, &model, config, adapter, split.train, reference)?;
         let Some(run) = &mut self.run else { return Ok(Stop::Discarded) };
         run.held_out = Some((split.held_out, held_out));
-        run.planned_bytes = planned_bytes;
+        run.planned_bytes = memory.total();
         if let Some(checkpoint) = &run.checkpoint {
             checkpoint.restore(gpu, &mut trainer, &data.0, &run.record.name)?;
         }
@@ -433,12 +447,17 @@ impl Session {
         let mut watcher = Watcher::new(Facts { n_steps: trainer.n_steps, ..facts });
         // What was told before is not told again.
         let usual = run.record.seconds / trainer.step.max(1) as f64;
+        let mut samples = run.samples.iter().peekable();
         for entry in &run.history {
+            while let Some((step, texts)) = samples.next_if(|(step, _)| (*step as f64) < number(entry, "step")) {
+                drop(watcher.samples(*step, texts));
+            }
             match entry.contains_key("eval_preference_accuracy") {
                 true => drop(watcher.evaluation(entry)),
                 false => drop(watcher.step(entry, usual)),
             }
         }
+        samples.for_each(|(step, texts)| drop(watcher.samples(*step, texts)));
         let warnings = if trainer.step == 0 { watcher.start() } else { Vec::new() };
         run.watcher = Some(watcher);
         let run_id = run.record.run_id.clone();
@@ -465,12 +484,13 @@ impl Session {
         }
         let stop = live.stop.unwrap_or(Stop::Finished);
         if matches!(stop, Stop::Finished | Stop::Stopped) {
+            // What was trained is safe before anybody looks at it.
+            live.save(&trainer).await?;
             let evaluated = live.run().evaluations().next_back().map(|entry| number(entry, "step"));
             if evaluated != Some(trainer.step as f64) {
-                live.evaluate(&trainer).await?;
-                live.sample(&trainer).await?;
+                live.look(&trainer).await?;
+                live.save(&trainer).await?;
             }
-            live.save(&trainer).await?;
         }
         Ok(stop)
     }
@@ -557,11 +577,7 @@ impl Host for Live<'_> {
             yield_now().await;
             let every = self.run().record.watch.eval_steps;
             if every > 0 && trainer.step.is_multiple_of(every) && !trainer.done() {
-                match self.watch(trainer).await {
-                    // Somebody wants something else than to look; what it is comes next.
-                    Ok(()) | Err(Error::Cancelled) => {}
-                    Err(error) => return Err(error),
-                }
+                self.look(trainer).await?;
             }
             self.listen().await;
             let due = self.save_due(trainer);
@@ -581,6 +597,13 @@ impl Live<'_> {
         self.session.run.as_mut().expect("a run that is trained is open")
     }
 
+    /// Remembers the most that the run ever held on the device.
+    fn measure(&mut self) {
+        let bytes = self.gpu.live_bytes();
+        let run = self.run();
+        run.device_bytes = run.device_bytes.max(bytes);
+    }
+
     /// Counts the time until now as the run's.
     fn count_time(&mut self) {
         let now = host::seconds();
@@ -590,11 +613,10 @@ impl Live<'_> {
 
     fn step_taken(&mut self, trainer: &Trainer<'_>, metrics: &Metrics, seconds: f64) {
         self.count_time();
-        let bytes = self.gpu.live_bytes();
+        self.measure();
         let run = self.run();
         run.history.push(metrics.clone());
         run.record.step = trainer.step;
-        run.device_bytes = run.device_bytes.max(bytes);
         let warnings = run.watcher.as_mut().map(|watcher| watcher.step(metrics, seconds)).unwrap_or_default();
         let run_id = run.record.run_id.clone();
         warn(&self.session.wire, &run_id, warnings);
@@ -619,9 +641,17 @@ impl Live<'_> {
         }
     }
 
-    async fn watch(&mut self, trainer: &Trainer<'_>) -> Result<()> {
-        self.evaluate(trainer).await?;
-        self.sample(trainer).await
+    /// Scores the held-out pairs and answers the watched prompts, unless somebody wants something else.
+    async fn look(&mut self, trainer: &Trainer<'_>) -> Result<()> {
+        let looked = match self.evaluate(trainer).await {
+            Ok(()) => self.sample(trainer).await,
+            cut_off => cut_off,
+        };
+        match looked {
+            // What it is comes next.
+            Err(Error::Cancelled) => Ok(()),
+            looked => looked,
+        }
     }
 
     /// Scores the held-out pairs, and keeps the adapter if no evaluation was better.
@@ -637,6 +667,7 @@ impl Live<'_> {
             &pairs,
             trainer.config.per_device_train_batch_size,
         )?;
+        self.measure();
         let wire = &mut self.session.wire;
         wire.begin();
         let total = pairs.len() as u64;
@@ -662,10 +693,13 @@ impl Live<'_> {
         let warnings = run.watcher.as_mut().map(|watcher| watcher.evaluation(&metrics)).unwrap_or_default();
         warn(&self.session.wire, &run_id, warnings);
         self.session.wire.send(Event::Evaluated { run_id, metrics: metrics.clone(), best });
+        if best {
+            self.run().record.best = Some(metrics);
+        }
         if best && self.run().record.watch.keep_best {
             let adapter = trainer.adapter.get(self.gpu).await?;
             let run = self.run();
-            (run.record.best_step, run.record.best) = (Some(trainer.step), Some(metrics));
+            run.record.best_step = Some(trainer.step);
             run.best = Some(adapter.clone());
             let (record, history) = (run.record.clone(), run.history.clone());
             if let Ok(store) = &self.session.store {
@@ -733,14 +767,31 @@ impl Live<'_> {
         self.run().checkpoint = Some(checkpoint);
         match written {
             Ok(bytes) => {
-                self.run().record = record;
+                let run = self.run();
+                (run.record, run.unsaved) = (record, false);
                 let seconds = host::seconds() - began;
                 self.session.wire.send(Event::Saved { run_id, step, bytes, seconds });
             }
-            Err(e) => self.session.storage_trouble(Some(&run_id), &e),
+            Err(e) => {
+                self.run().unsaved = true;
+                self.session.storage_trouble(Some(&run_id), &e);
+            }
         }
         Ok(())
     }
+}
+
+/// Writes a run that begins with another one's state, so that it can be opened from the first moment on.
+async fn begin_branch(store: &Store, run: &mut Run, files: Option<&[Vec<u8>; 2]>) -> Result<()> {
+    let folder = RunFolder::new(store, &run.record.run_id);
+    folder.begin(&run.record, files).await?;
+    if let Some(best) = &run.best {
+        folder.save_best(best, &run.record, &run.history).await?;
+    }
+    if let Some(checkpoint) = &run.checkpoint {
+        folder.save(checkpoint, &mut run.record, &run.history, &run.samples).await?;
+    }
+    Ok(())
 }
 
 /// Says how far a phase of a run is.

@@ -15,8 +15,16 @@ const LENGTH_SHARE: f64 = 0.65;
 /// Memory of a run with these settings.
 pub(super) fn memory(config: &TrainConfig, model: &OpenModel, split: &Split) -> Result<Memory> {
     let adapter = AdapterSettings::new(config.adapter(&model.name), &model.config)?;
-    let size = batch_size(&split.train, config.per_device_train_batch_size);
-    Ok(plan(&model.config, model.weight_bytes, &adapter, size, config.gradient_checkpointing))
+    let size = |pairs| batch_size(pairs, config.per_device_train_batch_size);
+    let weights = model.weight_bytes;
+    let mut memory = plan(&model.config, weights, &adapter, size(&split.train), config.gradient_checkpointing);
+    if !split.held_out.is_empty() {
+        // They are scored while the trainer keeps what it has.
+        let scoring = plan(&model.config, weights, &adapter, size(&split.held_out), true);
+        memory.activations += scoring.activations;
+        memory.logits += scoring.logits;
+    }
+    Ok(memory)
 }
 
 /// A plan of settings that cannot be run, and why.
@@ -119,7 +127,7 @@ pub(super) fn fixes(config: &TrainConfig, model: &OpenModel, split: &Split, now:
         .into_iter()
         .filter_map(|(label, changed)| {
             let mut cut = split.clone();
-            for pair in &mut cut.train {
+            for pair in cut.train.iter_mut().chain(&mut cut.held_out) {
                 pair.chosen.truncate(changed.max_length);
                 pair.rejected.truncate(changed.max_length);
                 pair.prompt_len = pair.prompt_len.min(changed.max_length - 1);

@@ -423,6 +423,11 @@ pub enum Event {
         /// The run.
         run_id: String,
     },
+    /// The open run was closed, because other pairs or another model were opened.
+    RunClosed {
+        /// Its identifier.
+        run_id: String,
+    },
     /// A stored run is open for comparing and exporting.
     RunOpened(Box<RunInfo>),
     /// A piece of a text.
@@ -600,6 +605,17 @@ pub struct StoredModel {
     pub bytes: u64,
     /// False if its download is not finished.
     pub complete: bool,
+    /// Where the rest of a download can be had.
+    pub origin: Option<Origin>,
+}
+
+/// Where a model is fetched from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Origin {
+    /// Its name there, as in `org/name`.
+    pub repo: String,
+    /// The server, as in `https://huggingface.co`.
+    pub endpoint: String,
 }
 
 /// A model that is open.
@@ -825,8 +841,6 @@ pub struct RunRecord {
     pub model_name: String,
     /// What its pairs file is called.
     pub pairs_name: String,
-    /// True if a copy of the pairs is kept with the run.
-    pub pairs_kept: bool,
     /// All settings.
     pub settings: Settings,
     /// How it is watched.

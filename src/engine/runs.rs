@@ -8,7 +8,6 @@ use serde_json::Value;
 use super::protocol::{Metrics, RunRecord};
 use crate::error::{Error, Result};
 use crate::files::{self, ModelCard, TrainerState, metrics_jsonl};
-use crate::platform::Folder as _;
 use crate::platform::host::Store;
 use crate::train::Checkpoint;
 
@@ -132,8 +131,14 @@ impl<'a> RunFolder<'a> {
             run.samples = serde_json::from_slice(&samples).unwrap_or_default();
         }
         if run.record.best_step.is_some() {
-            let folder = self.store.folder(&self.at(BEST)).await?;
-            run.best = if folder.files().is_empty() { None } else { Some(files::Adapter::read(&folder).await?) };
+            run.best = match self.store.folder(&self.at(BEST)).await {
+                Ok(folder) => files::Adapter::read(&folder).await.ok(),
+                Err(_) => None,
+            };
+            // A disk that was full took it: the last one is what there is.
+            if run.best.is_none() {
+                run.record.best_step = None;
+            }
         }
         Ok(run)
     }

@@ -14,12 +14,13 @@ use super::protocol::{
 use super::runs::{self, EXPORTS, RunFolder};
 use crate::data::{Part, TokenPair};
 use crate::error::{Error, Result};
+use crate::files::TargetModules;
 use crate::gpu::{AdapterChoice, AdapterReport, Gpu};
 use crate::kernels;
 use crate::model::AdapterSettings;
 use crate::platform::host::{self, PickedFile, Store};
 use crate::platform::{FileSet, Folder, read_all};
-use crate::train::{TrainConfig, Trainer};
+use crate::train::{Scorer, TrainConfig, Trainer};
 
 /// One model, one set of pairs and one run at a time, on one device.
 pub struct Session {
@@ -31,7 +32,8 @@ pub struct Session {
     pub(super) model: Option<Rc<OpenModel>>,
     pub(super) pairs: Option<Pairs>,
     pub(super) run: Option<Run>,
-    pub(super) step_seconds: Option<f64>,
+    /// The settings of a trial, and the seconds of a step of it.
+    pub(super) step_seconds: Option<(TrainConfig, f64)>,
     pub(super) drill: Option<Drill>,
     /// Rows of the pairs of a step that was not finite.
     pub(super) batch: Vec<usize>,
@@ -125,7 +127,10 @@ impl Session {
             Command::SkipPairs { rows, skip } => self.change_pairs(|pairs| pairs.skip(&rows, skip)),
             Command::SwapPairs => self.change_pairs(Pairs::swap),
             Command::ReadPair { index, max_length } => self.read_pair(index, max_length),
-            Command::Plan { settings, limit } => self.plan(settings, limit).await,
+            Command::Plan { settings, limit } => {
+                self.limit = limit;
+                self.plan(settings).await
+            }
             Command::Trial { settings } => self.trial(settings).await,
             Command::Start(request) => self.start(*request).await,
             Command::Resume { run_id, settings } => self.resume(&run_id, settings).await,
@@ -182,7 +187,10 @@ impl Session {
                 Ok(())
             }
             Command::DeleteRun { run_id } if !self.is_current(&run_id) => self.delete_run(&run_id).await,
-            Command::Plan { settings, limit } => self.plan(settings, limit).await,
+            Command::Plan { settings, limit } => {
+                self.limit = limit;
+                self.plan(settings).await
+            }
             Command::Cancel => Ok(()),
             _ => Err(Error::input("A run is being trained", "Pause it first", "")),
         };
@@ -260,10 +268,11 @@ impl Session {
         let pairs = Pairs::demo()?;
         self.set_pairs(pairs);
         let settings = serde_json::from_slice(include_bytes!("../../assets/demo/config.json")).unwrap_or_default();
-        self.plan(settings, None).await
+        self.plan(settings).await
     }
 
     pub(super) async fn open_model(&mut self, source: ModelSource, files: Vec<PickedFile>) -> Result<()> {
+        self.may_close_run()?;
         let (name, folder) = self.model_folder(&source, files).await?;
         self.wire.begin();
         self.tell_model("reading the configuration", 0, 0);
@@ -314,8 +323,27 @@ impl Session {
 
     /// Gives the open model and whatever hangs on it back.
     fn close_model(&mut self) {
-        self.run = None;
+        self.close_run();
         self.model = None;
+    }
+
+    /// Closes the open run, and says so.
+    fn close_run(&mut self) {
+        if let Some(run) = self.run.take() {
+            self.wire.send(Event::RunClosed { run_id: run.record.run_id });
+        }
+    }
+
+    /// Refuses if the open run would be lost by being closed.
+    pub(super) fn may_close_run(&self) -> Result<()> {
+        match self.run.as_ref().filter(|run| run.unsaved) {
+            None => Ok(()),
+            Some(run) => Err(Error::input(
+                "The open run could not be saved, and would be lost",
+                "Free some space and continue it, or export it and discard it",
+                run.record.name.clone(),
+            )),
+        }
     }
 
     /// The files of a model, and what to call it.
@@ -403,7 +431,8 @@ impl Session {
             let path = format!("{MODELS}/{name}");
             let bytes = store.size(&path).await.unwrap_or(0);
             let complete = !store.exists(&format!("{path}/{PARTIAL}")).await.unwrap_or(true);
-            models.push(StoredModel { name, bytes, complete });
+            let marker = store.read(&format!("{path}/{PARTIAL}")).await.unwrap_or_default();
+            models.push(StoredModel { name, bytes, complete, origin: serde_json::from_slice(&marker).ok() });
         }
         self.wire.send(Event::Models { models });
     }
@@ -418,6 +447,7 @@ impl Session {
         let [file] = files.as_slice() else {
             return Err(Error::input(format!("{} files were chosen", files.len()), "Choose one pairs file", ""));
         };
+        self.may_close_run()?;
         let source = file.source()?;
         let total = source.len();
         let wire = &mut self.wire;
@@ -443,7 +473,7 @@ impl Session {
 
     pub(super) fn set_pairs(&mut self, pairs: Pairs) {
         self.pairs = Some(pairs);
-        self.run = None;
+        self.close_run();
         self.step_seconds = None;
         self.show_pairs();
     }
@@ -458,10 +488,13 @@ impl Session {
     }
 
     fn change_pairs(&mut self, change: impl FnOnce(&mut Pairs)) -> Result<()> {
+        self.may_close_run()?;
         let Some(pairs) = &mut self.pairs else {
             return Err(Error::input("No pairs are open", "Choose a pairs file first", ""));
         };
         change(pairs);
+        // It was trained on other pairs.
+        self.close_run();
         self.show_pairs();
         Ok(())
     }
@@ -486,8 +519,7 @@ impl Session {
 
     // Plans.
 
-    async fn plan(&mut self, settings: Settings, limit: Option<u64>) -> Result<()> {
-        self.limit = limit.or(self.limit);
+    async fn plan(&mut self, settings: Settings) -> Result<()> {
         let info = match self.try_plan(&settings).await {
             Ok(info) => info,
             Err(Error::Cancelled) => return Err(Error::Cancelled),
@@ -508,7 +540,8 @@ impl Session {
             return Err(Error::input("No pairs are open", "Choose a pairs file", ""));
         };
         let limit = self.limit_now();
-        let seconds = self.step_seconds;
+        let measured = self.step_seconds.as_ref().filter(|(before, _)| step_of(before) == step_of(&config));
+        let seconds = measured.map(|(_, seconds)| *seconds);
         let mut info = planning::plan_info(settings.clone(), &config, &model, pairs, &split, limit, seconds)?;
         if let (None, Err(e)) = (&info.blocked, self.gpu()) {
             info.blocked = Some(Problem::from(&e));
@@ -567,11 +600,19 @@ impl Session {
         let began = host::seconds();
         trainer.step().await?;
         let step_seconds = host::seconds() - began;
+        // Held-out pairs are scored beside the trainer.
+        let scorer = match split.held_out.is_empty() {
+            true => None,
+            false => {
+                let (batch, adapter) = (trainer.config.per_device_train_batch_size, &trainer.adapter.settings);
+                Some(Scorer::new(&gpu, &weights, Some(adapter), &split.held_out, batch)?)
+            }
+        };
         let device_bytes = gpu.live_bytes();
-        self.step_seconds = Some(step_seconds);
+        self.step_seconds = Some((trainer.config.clone(), step_seconds));
         self.wire.send(Event::Tried { step_seconds, device_bytes, planned_bytes });
-        drop(trainer);
-        self.plan(settings, None).await
+        drop((scorer, trainer));
+        self.plan(settings).await
     }
 
     /// A fresh adapter on the device, and its settings.
@@ -615,7 +656,7 @@ impl Session {
         Ok(())
     }
 
-    async fn delete_run(&mut self, run_id: &str) -> Result<()> {
+    pub(super) async fn delete_run(&mut self, run_id: &str) -> Result<()> {
         let store = self.store()?;
         RunFolder::new(store, run_id).remove().await?;
         // What was written to be downloaded; natively exports are a person's own files, elsewhere.
@@ -644,7 +685,21 @@ impl Session {
         let contents = crate::files::unpack(&name, &read_all(file.source()?.as_ref()).await?)?;
         let record = runs::archived_record(&name, &contents)?;
         let store = self.store()?;
-        RunFolder::new(store, &record.run_id).write_all(&contents).await?;
+        let folder = RunFolder::new(store, &record.run_id);
+        if folder.record().await.is_ok() {
+            let what = format!("This run is already here, as \"{}\"", record.name);
+            return Err(Error::input(
+                what,
+                "Open it in the list, or delete it there and import the archive again",
+                name,
+            ));
+        }
+        let written = folder.write_all(&contents).await;
+        if written.is_err() {
+            // A part of a run is of no use to anybody.
+            folder.remove().await?;
+        }
+        written?;
         self.list_runs().await;
         Ok(())
     }
@@ -672,6 +727,12 @@ const SLICE_BYTES: u64 = 16 << 20;
 const FIRST_ROWS: usize = 50;
 /// Rows of one event.
 const SHOW_ROWS: usize = 500;
+
+/// What the time of a step depends on.
+fn step_of(config: &TrainConfig) -> ([usize; 4], &TargetModules, bool) {
+    let (pairs, parts) = (config.per_device_train_batch_size, config.gradient_accumulation_steps);
+    ([pairs, parts, config.max_length, config.r], &config.target_modules, config.gradient_checkpointing)
+}
 
 fn subject_of(command: &Command) -> Subject {
     match command {

@@ -377,7 +377,6 @@ pub(crate) fn record(run_id: &str, name: &str, status: Status) -> RunRecord {
         model: ModelSource::Demo,
         model_name: "Qwen3-0.6B".into(),
         pairs_name: "tone.jsonl".into(),
-        pairs_kept: true,
         settings: full_settings(),
         watch: Watch { eval_steps: 10, keep_best: true, prompts: Vec::new(), save_seconds: 60.0 },
         step: 120,
