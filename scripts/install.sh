@@ -13,6 +13,7 @@ need() {
 
 has() { command -v "$1" >/dev/null 2>&1; }
 has_cargo() { has cargo; }
+has_cc() { has cc; }
 has_lints() { cargo fmt --version >/dev/null 2>&1 && cargo clippy --version >/dev/null 2>&1; }
 has_wasm() { [[ -d "$(rustc --print target-libdir --target wasm32-unknown-unknown 2>/dev/null)" ]]; }
 
@@ -49,13 +50,19 @@ install_test_tools() {
         chromium chromium-driver xvfb xdotool x11-utils imagemagick openssl libgl1 libegl1 libgl1-mesa-dri \
         libxkbcommon-x11-0 libxcursor1 libxi6 libxrandr2
 }
-# Built without optimisation, as they are used once.
+# trunk without optimisation, for it only calls others. Not --locked: the versions it was published with are too old.
 install_trunk() { cargo install trunk --version 0.21.14 --debug --quiet; }
 install_wasm_bindgen() { cargo install wasm-bindgen-cli --version "$(wasm_bindgen_version)" --quiet; }
+install_cc() {
+    [[ "$(id -u)" == 0 ]] && has apt-get || return 1
+    export DEBIAN_FRONTEND=noninteractive
+    apt-get update -qq && apt-get install -y -qq --no-install-recommends gcc libc6-dev
+}
 
 # What building and running take.
 install_to_run() {
     need Rust has_cargo install_nothing 'Install it from https://rustup.rs; rust-toolchain.toml names the version.'
+    need 'a C compiler' has_cc install_cc 'Rust links with it. On Debian: sudo apt-get install gcc libc6-dev'
     need 'a Vulkan driver' has_vulkan install_vulkan \
         'On Debian: sudo apt-get install mesa-vulkan-drivers libvulkan1 (a driver that needs no GPU).
 Elsewhere: the Vulkan loader, with the driver of the GPU or with Mesa lavapipe.'

@@ -311,9 +311,17 @@ fn what_cannot_be_opened_is_refused_with_a_reason() {
     let pairs = engine.store.join("pairs.jsonl");
     std::fs::write(&pairs, "{\"prompt\": \"a\", \"chosen\": \"b\"}\n").expect("a file");
     engine.send_files(Command::OpenPairs { mapping: None }, std::slice::from_ref(&pairs));
+    // Rows of other columns are shown, so that a person can say which is which.
+    let Event::PairsOpened(info) = engine.wait(|e| matches!(e, Event::PairsOpened(_))) else {
+        unreachable!("it was waited for")
+    };
+    assert_eq!((info.usable, info.problem_count, &info.columns[..]), (0, 1, &["prompt".into(), "chosen".into()][..]));
+    assert!(info.problems[0].line == 1 && info.problems[0].what.contains("rejected"), "{:?}", info.problems);
+    std::fs::write(&pairs, "[1, 2]").expect("a file");
+    engine.send_files(Command::OpenPairs { mapping: None }, std::slice::from_ref(&pairs));
     let refused = engine.wait(|e| matches!(e, Event::Refused { subject: Subject::Pairs, .. }));
     let Event::Refused { problem, .. } = refused else { unreachable!("it was waited for") };
-    assert!(problem.what.contains("chosen") && problem.at.contains("line 1"), "with the line: {problem}");
+    assert!(problem.at.contains("line 1"), "what has no columns is refused, with the line: {problem}");
 
     // Other tools' columns are found, and can be chosen.
     let rows = "{\"instruction\": \"Say hi\", \"input\": \"now\", \"chosen\": \"Hi!\", \"rejected\": \"No\"}\n\

@@ -133,7 +133,7 @@ pub(super) fn compare_ui(ui: &mut Ui, state: &State, view: &mut CompareView, act
     ui.horizontal_wrapped(|ui| {
         let record = &run.info.record;
         ui.label(RichText::new(&record.name).strong());
-        small(ui, words::which(&record.model_name, record.step));
+        small(ui, words::which(&record.model_name, record.best_step.unwrap_or(record.step)));
     });
     let all = [
         (Tab::Prompts, words::PROMPTS.to_owned()),

@@ -33,6 +33,8 @@ pub(super) struct ExportView {
     kinds: BTreeSet<ExportKind>,
     folder: String,
     card: String,
+    /// The card as it was proposed.
+    proposed: String,
     preview: bool,
 }
 
@@ -45,6 +47,7 @@ impl Default for ExportView {
             kinds: BTreeSet::from([ExportKind::Adapter]),
             folder: String::new(),
             card: String::new(),
+            proposed: String::new(),
             preview: false,
         }
     }
@@ -58,12 +61,19 @@ impl ExportView {
 
     fn follow(&mut self, state: &State, run: &RunState) {
         let record = &run.info.record;
-        if self.run_id == record.run_id {
+        let (card, new) = (model_card(record), self.run_id != record.run_id);
+        if card != self.proposed {
+            // It went on since it was shown: figures that nobody has edited follow.
+            if new || self.card == self.proposed {
+                self.card.clone_from(&card);
+            }
+            self.which = if record.best_step.is_some() { WhichAdapter::Best } else { WhichAdapter::Last };
+            self.proposed = card;
+        }
+        if !new {
             return;
         }
         self.run_id.clone_from(&record.run_id);
-        self.which = if record.best_step.is_some() { WhichAdapter::Best } else { WhichAdapter::Last };
-        self.card = model_card(record);
         let home = state.ready().map_or("", |ready| ready.storage.as_str());
         if !state.in_browser && !home.is_empty() {
             self.folder = format!("{}/exports/{}", home.trim_end_matches('/'), text::file_name(&record.name));
@@ -82,8 +92,7 @@ pub(super) fn export_ui(ui: &mut Ui, state: &State, view: &mut ExportView, actio
             }
         });
     };
-    // A run that cannot be saved may be written to files before it ends.
-    if run.storage_full.is_none() && !comparable_ui(ui, run, actions) {
+    if !comparable_ui(ui, run, actions) {
         return;
     }
     view.follow(state, run);

@@ -118,7 +118,7 @@ fn mark(state: &State, step: Step) -> Option<(Icon, Tone, &'static str)> {
                 done
             }
         }
-        Step::Run if state.active_run().is_some() && matches!(state.connection, Connection::Crashed(_)) => look,
+        Step::Run if matches!(state.connection, Connection::Crashed(_)) && state.run.is_some() => look,
         Step::Run => match state.run.as_ref().map(|run| (&run.phase, run.is_active())) {
             None if state.run_problem.is_some() => look,
             None | Some((RunPhase::Opened, _)) => None,

@@ -41,8 +41,8 @@ pub(super) struct PairsView {
     index: usize,
     /// As in the file, or as the model sees it.
     raw: bool,
-    /// The pair and longest sequence that were asked for.
-    asked: Option<(usize, usize)>,
+    /// The pair and longest sequence that were asked for, and of which state of the pairs.
+    asked: Option<(usize, usize, u64)>,
     /// Columns while they are edited.
     mapping: Option<Mapping>,
     /// The problems that were there when the tab was last chosen by itself.
@@ -310,12 +310,9 @@ fn read_ui(ui: &mut Ui, state: &State, view: &mut PairsView, actions: &mut Vec<A
     view.index = view.index.min(n - 1);
     let max_length = state.plan.value("max_length").and_then(serde_json::Value::as_u64).unwrap_or(1024) as usize;
     let shown = state.pairs.view.as_ref().filter(|shown| shown.index == view.index);
-    if shown.is_none() && state.pairs.view.is_none() && view.asked == Some((view.index, max_length)) {
-        // Asked for, not yet there; or the pairs were opened anew.
-        view.asked = view.asked.filter(|_| state.pairs.loading.is_none());
-    }
-    if view.asked != Some((view.index, max_length)) {
-        view.asked = Some((view.index, max_length));
+    let wanted = Some((view.index, max_length, state.pairs.generation));
+    if view.asked != wanted {
+        view.asked = wanted;
         actions.push(Action::Send(Command::ReadPair { index: view.index, max_length }));
     }
     ui.horizontal_wrapped(|ui| {

@@ -13,7 +13,7 @@ use super::text;
 use super::theme::{self, GRID};
 use super::widgets::{self, Icon, Tone};
 use crate::engine::presets::{Preset, field_help};
-use crate::engine::protocol::{Command, Fix, PlanInfo, Settings, Subject};
+use crate::engine::protocol::{Command, Fix, PlanInfo, Problem, Settings, Subject};
 use crate::platform::Pick;
 use crate::platform::host;
 
@@ -38,12 +38,28 @@ impl PlanView {
         self.more |= !fields::FIRST.contains(&key);
         self.show = Some(key);
     }
+
+    /// What is typed is not wanted any more: the settings came from elsewhere.
+    pub(super) fn forget_typed(&mut self) {
+        self.typed.clear();
+    }
+
+    /// A field that holds something that is no value.
+    fn wrong(&self) -> Option<Problem> {
+        self.typed.iter().find_map(|(key, typed)| {
+            let (key, kind) = fields::ALL.iter().find(|(other, _)| other == key)?;
+            let what = fields::parsed(*kind, typed).err()?;
+            let name = field_help(key).map_or(*key, |help| help.label);
+            let what = format!("{name}: {what}");
+            Some(Problem { what, fix: text::CORRECT_FIELD.to_owned(), at: (*key).to_owned() })
+        })
+    }
 }
 
 /// Draws the page.
 pub(super) fn plan_ui(ui: &mut Ui, state: &State, view: &mut PlanView, actions: &mut Vec<Action>) {
     widgets::page_title(ui, text::PLAN_TITLE, text::PLAN_SUBTITLE);
-    start_ui(ui, state, actions);
+    start_ui(ui, state, view, actions);
     if let Some(problem) = &state.plan.problem {
         widgets::problem_card(ui, Tone::Bad, text::PLAN_REFUSED, problem, |ui| {
             if ui.button(text::DISMISS).clicked() {
@@ -425,8 +441,8 @@ fn watch_ui(ui: &mut Ui, state: &State, view: &mut PlanView, actions: &mut Vec<A
 }
 
 /// The button that begins the run, or says why not and leads there.
-fn start_ui(ui: &mut Ui, state: &State, actions: &mut Vec<Action>) {
-    let blocked = state.start_blocked();
+fn start_ui(ui: &mut Ui, state: &State, view: &PlanView, actions: &mut Vec<Action>) {
+    let blocked = view.wrong().map(Blocked::Settings).or_else(|| state.start_blocked());
     ui.horizontal_wrapped(|ui| {
         let palette = theme::palette(ui);
         let (label, fill, color) = match &blocked {

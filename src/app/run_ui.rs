@@ -93,19 +93,18 @@ pub(super) fn beta(record: &RunRecord) -> f64 {
 /// Draws the page.
 pub(super) fn run_ui(ui: &mut Ui, state: &State, view: &mut RunView, actions: &mut Vec<Action>) {
     let Some(run) = &state.run else { return empty_ui(ui, state, actions) };
-    act_when_paused(run, view, actions);
     header_ui(ui, state, run, view, actions);
     if matches!(state.connection, Connection::Crashed(_)) && run.is_active() {
         crashed_ui(ui, run);
     }
     problems_ui(ui, state, run, actions);
     match &run.phase {
-        RunPhase::Preparing if run.history.is_empty() => preparing_ui(ui, run),
+        RunPhase::Preparing => preparing_ui(ui, run),
         RunPhase::Paused => paused_ui(ui, run, view, actions),
         RunPhase::Finished(summary) => summary_ui(ui, run, summary, view, actions),
         RunPhase::Failed { failure, safe_step } => failed_ui(ui, state, run, failure, *safe_step, view, actions),
         RunPhase::Recovering { failure, safe_step, since } => recovering_ui(ui, failure, *safe_step, *since),
-        RunPhase::Opened => opened_ui(ui, run, actions),
+        RunPhase::Opened => opened_ui(ui, run, view, actions),
         _ => {}
     }
     warnings_ui(ui, state, run, view, actions);
@@ -132,7 +131,8 @@ fn changed(name: &str, value: Value) -> Settings {
 }
 
 /// Goes on with new settings once the run has come to rest.
-fn act_when_paused(run: &RunState, view: &mut RunView, actions: &mut Vec<Action>) {
+/// Goes on with other settings, once the run that a warning was about has paused.
+pub(super) fn act_when_paused(run: &RunState, view: &mut RunView, actions: &mut Vec<Action>) {
     match run.phase {
         RunPhase::Paused => {
             if let Some(settings) = view.when_paused.take() {
@@ -643,16 +643,26 @@ fn recovering_ui(ui: &mut Ui, failure: &Failure, safe: Option<usize>, since: f64
     });
 }
 
-fn opened_ui(ui: &mut Ui, run: &RunState, actions: &mut Vec<Action>) {
+fn opened_ui(ui: &mut Ui, run: &RunState, view: &mut RunView, actions: &mut Vec<Action>) {
     let record = &run.info.record;
     card(ui, |ui| {
-        let goes_on = record.checkpoint.is_some() && record.step < record.n_steps;
+        let saved = record.checkpoint.is_some();
         ui.horizontal_wrapped(|ui| {
-            if goes_on && primary_button(ui, words::CONTINUE).clicked() {
+            if saved && record.status == Status::Diverged {
+                if primary_button(ui, words::LOWER_RATE).clicked() {
+                    resume(actions, run, lower_rate(record));
+                }
+            } else if saved && record.step < record.n_steps && primary_button(ui, words::CONTINUE).clicked() {
                 resume(actions, run, Settings::new());
             }
             go_buttons(ui, actions);
+            if record.status == Status::Finished && ui.button(words::TRAIN_MORE).clicked() {
+                train_more(record, actions);
+            }
         });
+        if saved {
+            branch_ui(ui, run, view, actions);
+        }
     });
 }
 

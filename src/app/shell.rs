@@ -65,6 +65,8 @@ pub struct App {
     adopting: bool,
     /// A run begins as soon as the demo is planned.
     demo_starting: bool,
+    /// The settings that the demo's took the place of.
+    before_demo: Option<Settings>,
     toasts: Vec<Toast>,
     quit: Quit,
     title: String,
@@ -178,6 +180,7 @@ impl App {
             plan_dirty: None,
             adopting: false,
             demo_starting: false,
+            before_demo: None,
             toasts: Vec::new(),
             quit: Quit::No,
             title: String::new(),
@@ -251,6 +254,9 @@ impl App {
             frame_ui::log_ui(ui, &self.state, &mut actions);
         }
         self.prefs.log_open = log_open;
+        if let Some(run) = &self.state.run {
+            run_ui::act_when_paused(run, &mut self.views.run, &mut actions);
+        }
         if self.step != Step::Run {
             frame_ui::strip_ui(ui, &self.state, &mut actions);
         }
@@ -328,7 +334,7 @@ impl App {
         if !ctx.input(|input| input.viewport().close_requested()) || self.quit == Quit::Now {
             return;
         }
-        if self.state.active_run().is_some() {
+        if self.state.active_run().is_some() || self.state.unsaved() {
             ctx.send_viewport_cmd(ViewportCommand::CancelClose);
             if self.quit == Quit::No {
                 self.quit = Quit::Asking;
@@ -354,7 +360,8 @@ impl App {
             && let Some(info) = info
             && self.state.is_demo()
         {
-            self.state.plan.settings = info.settings.clone();
+            let own = std::mem::replace(&mut self.state.plan.settings, info.settings.clone());
+            self.before_demo.get_or_insert(own);
             self.state.plan.preset = None;
             self.adopting = false;
             self.plan_dirty = None;
@@ -424,7 +431,7 @@ impl App {
             return;
         }
         self.plan_dirty = None;
-        if self.state.open_model().is_some() && self.state.pairs.info.is_some() && self.state.active_run().is_none() {
+        if self.state.open_model().is_some() && self.state.pairs.info.is_some() {
             let plan = &self.state.plan;
             self.send(Command::Plan { settings: plan.settings.clone(), limit: plan.limit }, Vec::new());
         }
@@ -450,10 +457,10 @@ impl App {
     /// Title, wakefulness and slow ticks while a run is at work.
     fn follow_run(&mut self, ctx: &egui::Context) {
         let active = self.state.active_run().is_some();
+        host::warn_before_leaving(active || self.state.unsaved());
         if active != self.was_active {
             self.was_active = active;
             host::keep_awake(active);
-            host::warn_before_leaving(active);
             if !active && self.was_ready {
                 self.send(Command::ListRuns, Vec::new());
                 self.send(Command::MeasureStorage, Vec::new());
@@ -472,7 +479,12 @@ impl App {
             self.title = title;
         }
         if self.quit == Quit::WhenPaused && !active {
-            self.close(ctx);
+            if self.state.unsaved() {
+                // It could not be saved: the person decides.
+                self.quit = Quit::Asking;
+            } else {
+                self.close(ctx);
+            }
         }
     }
 
@@ -558,6 +570,7 @@ impl App {
                 self.state.plan.watch = watch;
                 self.state.plan.watch_edited = true;
                 self.state.plan.name = name;
+                self.views.plan.forget_typed();
                 self.edit_settings(ctx, settings);
                 self.go(Step::Plan);
             }
@@ -567,7 +580,7 @@ impl App {
                 }
             }
             Action::CloseRun => {
-                if self.state.active_run().is_none() {
+                if self.state.active_run().is_none() && !self.state.unsaved() {
                     self.state.forget_run();
                 }
             }
@@ -593,6 +606,12 @@ impl App {
     }
 
     fn send(&mut self, command: Command, files: Vec<PickedFile>) {
+        if let Some(run) = self.state.active_run()
+            && waits_for_a_pause(&command, &run.info.record.run_id)
+        {
+            self.state.notice(text::PAUSE_FIRST, true);
+            return;
+        }
         self.state.sent(&command, host::seconds());
         if matches!(command, Command::OpenDemo) {
             self.adopting = true;
@@ -601,6 +620,11 @@ impl App {
         if matches!(command, Command::OpenModel { .. } | Command::FetchModel { .. }) {
             self.adopting = false;
             self.demo_starting = false;
+            // The demo's settings are the demo's.
+            if let Some(own) = self.before_demo.take() {
+                self.state.plan.preset = presets::of(&own);
+                self.state.plan.settings = own;
+            }
         }
         self.engine.send(command, files);
     }
@@ -610,6 +634,7 @@ impl App {
         plan.preset = presets::of(&settings);
         // A person's own settings are not replaced by the demo's, which may still be on their way.
         self.adopting = false;
+        self.before_demo = None;
         plan.settings = settings;
         plan.problem = None;
         self.plan_dirty = Some(ctx.input(|input| input.time));
@@ -689,6 +714,7 @@ impl App {
             }
             Answer::SettingsRead(Ok(bytes)) => match serde_json::from_slice(&bytes) {
                 Ok(settings) => {
+                    self.views.plan.forget_typed();
                     self.edit_settings(ctx, settings);
                     self.go(Step::Plan);
                     self.toast(ctx, text::SETTINGS_READ.to_owned());
@@ -748,7 +774,7 @@ impl App {
         match subject {
             Subject::Model => {
                 if matches!(state.model, ModelState::Refused(_)) {
-                    state.model = ModelState::None;
+                    state.model_back();
                 }
             }
             Subject::Pairs => state.pairs.refused = None,
@@ -765,6 +791,30 @@ impl App {
         self.toasts.retain(|toast| toast.text != text);
         self.toasts.push(Toast { text, since });
         ctx.request_repaint_after_secs(TOAST_SECONDS as f32 + 0.1);
+    }
+}
+
+/// True for what the engine refuses while it trains this run.
+fn waits_for_a_pause(command: &Command, run_id: &str) -> bool {
+    match command {
+        Command::DeleteRun { run_id: other } => other == run_id,
+        Command::OpenDemo
+        | Command::OpenModel { .. }
+        | Command::FetchModel { .. }
+        | Command::KeepModel
+        | Command::ForgetModel { .. }
+        | Command::OpenPairs { .. }
+        | Command::SkipPairs { .. }
+        | Command::SwapPairs
+        | Command::Trial { .. }
+        | Command::Start(_)
+        | Command::OpenRun { .. }
+        | Command::Generate(_)
+        | Command::ScoreHeldOut { .. }
+        | Command::InspectPair { .. }
+        | Command::Export(_)
+        | Command::Import => true,
+        _ => false,
     }
 }
 
@@ -790,12 +840,13 @@ impl eframe::App for App {
     }
 
     fn save(&mut self, storage: &mut dyn eframe::Storage) {
-        self.prefs.settings.clone_from(&self.state.plan.settings);
+        self.prefs.settings.clone_from(self.before_demo.as_ref().unwrap_or(&self.state.plan.settings));
         // What was proposed for these pairs is not a choice for all pairs to come.
         let epochs = self.state.plan.settings.get(presets::EPOCHS).and_then(Value::as_f64);
         if let Some(preset) = self.state.plan.preset
             && epochs.is_some()
             && epochs == self.views.frame.proposed_epochs
+            && self.before_demo.is_none()
         {
             self.prefs.settings.extend(presets::overrides(preset));
         }

@@ -76,6 +76,10 @@ pub(super) struct State {
     pub(super) requests: Vec<Request>,
     /// The log, oldest first.
     pub(super) log: VecDeque<LogLine>,
+    /// The model that was open when another one was asked for.
+    pub(super) model_before: Option<Box<ModelInfo>>,
+    /// The pairs that were open when others were asked for.
+    pub(super) pairs_before: Option<Box<PairsState>>,
     /// What is worth saying aloud, taken out by the shell.
     pub(super) notices: Vec<Notice>,
     /// True if the page cannot be seen.
@@ -124,6 +128,8 @@ pub(super) enum ModelState {
 pub(super) struct PairsState {
     /// They are being read.
     pub(super) loading: Option<PairsLoading>,
+    /// Counts the changes of what a pair is read from.
+    pub(super) generation: u64,
     /// The usable rows that have come so far, in order.
     pub(super) rows: Vec<PairRow>,
     /// They are there.
@@ -371,18 +377,16 @@ impl State {
     pub(super) fn sent(&mut self, command: &Command, now: f64) {
         match command {
             Command::OpenDemo => {
-                self.model = ModelState::Loading(beginning(text::OPENING_DEMO));
-                self.pairs = PairsState::default();
+                self.load_model(text::OPENING_DEMO);
+                self.load_pairs(PairsState::default());
             }
-            Command::OpenModel { .. } => self.model = ModelState::Loading(beginning(text::OPENING_MODEL)),
-            Command::FetchModel { repo, .. } => {
-                self.model = ModelState::Loading(beginning(&text::fetching(repo)));
-            }
+            Command::OpenModel { .. } => self.load_model(text::OPENING_MODEL),
+            Command::FetchModel { repo, .. } => self.load_model(&text::fetching(repo)),
             Command::KeepModel => self.keeping_model = true,
             Command::OpenPairs { .. } => {
                 let loading = PairsLoading { progress: beginning(text::READING_PAIRS), rows: 0, problems: 0 };
                 let reopenable = self.pairs.reopenable;
-                self.pairs = PairsState { loading: Some(loading), reopenable, ..PairsState::default() };
+                self.load_pairs(PairsState { loading: Some(loading), reopenable, ..PairsState::default() });
             }
             Command::SkipPairs { rows, skip } => {
                 for &row in rows {
@@ -489,6 +493,11 @@ impl State {
         self.run.as_ref().filter(|run| there && run.is_active())
     }
 
+    /// True if the run on the screen could not be saved, and is only in the engine's memory.
+    pub(super) fn unsaved(&self) -> bool {
+        self.run.as_ref().is_some_and(|run| run.storage_full.is_some())
+    }
+
     /// The stored runs that can be continued and are not the one at work.
     pub(super) fn continuable(&self) -> impl Iterator<Item = &RunRecord> {
         let shown = self.run.as_ref().filter(|run| run.phase != RunPhase::Opened);
@@ -567,6 +576,12 @@ impl State {
                 model => *model = ModelState::Loading(progress),
             },
             Event::ModelOpened(info) => self.model_opened(info),
+            Event::ModelClosed => {
+                self.model_before = None;
+                if matches!(self.model, ModelState::Open(_)) {
+                    self.model = ModelState::None;
+                }
+            }
             Event::PairsProgress { progress, rows, problems } => {
                 self.pairs.loading = Some(PairsLoading { progress, rows, problems });
             }
@@ -752,8 +767,10 @@ impl State {
     fn model_opened(&mut self, info: Box<ModelInfo>) {
         self.notice(&text::model_open(&info.name), false);
         self.model = ModelState::Open(info);
+        self.model_before = None;
         self.plan.trial = Trial::None;
         self.pairs.view = None;
+        self.pairs.generation += 1;
     }
 
     fn pairs_opened(&mut self, info: PairsInfo) {
@@ -764,6 +781,37 @@ impl State {
         self.pairs.refused = None;
         self.pairs.info = Some(info);
         self.pairs.view = None;
+        self.pairs.generation += 1;
+        self.pairs_before = None;
+    }
+
+    /// A model is on its way; the open one comes back if that fails.
+    fn load_model(&mut self, what: &str) {
+        if let ModelState::Open(open) = std::mem::replace(&mut self.model, ModelState::Loading(beginning(what))) {
+            self.model_before = Some(open);
+        }
+    }
+
+    /// The model from before, if the engine still has it.
+    pub(super) fn model_back(&mut self) {
+        self.model = self.model_before.take().map_or(ModelState::None, ModelState::Open);
+    }
+
+    /// Pairs are on their way; the open ones come back if that fails.
+    fn load_pairs(&mut self, pairs: PairsState) {
+        let generation = self.pairs.generation + 1;
+        let before = std::mem::replace(&mut self.pairs, PairsState { generation, ..pairs });
+        if before.info.is_some() {
+            self.pairs_before = Some(Box::new(before));
+        }
+    }
+
+    fn pairs_back(&mut self) {
+        self.pairs.loading = None;
+        if let Some(before) = self.pairs_before.take() {
+            let generation = self.pairs.generation + 1;
+            self.pairs = PairsState { generation, view: None, ..*before };
+        }
     }
 
     fn planned(&mut self, info: PlanInfo) {
@@ -775,8 +823,14 @@ impl State {
             let looks = if info.n_steps <= 100 { 4 } else { 10 };
             self.plan.watch.eval_steps = (info.n_steps / looks).max(5);
         }
+        // Planning reads the pairs as tokens.
+        self.pairs.loading = None;
         self.plan.pending = false;
         self.plan.problem = None;
+        if info.step_seconds.is_none() && !matches!(self.plan.trial, Trial::Running) {
+            // It was measured with other settings.
+            self.plan.trial = Trial::None;
+        }
         self.plan.info = Some(info);
     }
 
@@ -787,6 +841,10 @@ impl State {
             run.step_seconds = before.step_seconds;
             run.warnings = before.warnings;
             run.saved = before.saved;
+            if let RunPhase::Recovering { .. } = before.phase {
+                // Until the first step says that it did.
+                run.phase = before.phase;
+            }
         }
         run.work(now);
         self.run_pending = false;
@@ -821,18 +879,22 @@ impl State {
                 self.keeping_model = false;
                 self.notice(&problem.to_string(), true);
             }
-            Subject::Model => self.model = ModelState::Refused(problem),
+            Subject::Model => {
+                self.model = ModelState::Refused(problem);
+                self.pairs_back();
+            }
             Subject::Pairs => {
-                self.pairs.loading = None;
+                self.pairs_back();
                 self.pairs.refused = Some(problem);
             }
             Subject::Plan => {
+                self.pairs.loading = None;
                 self.plan.pending = false;
                 self.plan.trial = Trial::None;
                 self.plan.problem = Some(problem);
             }
             Subject::Run => {
-                self.run_pending = false;
+                self.opening_ended();
                 self.run_problem = Some(problem);
             }
             Subject::Compare => {
@@ -845,7 +907,19 @@ impl State {
                 self.exporting = false;
                 self.export_problem = Some(problem);
             }
-            Subject::Runs => self.runs_problem = Some(problem),
+            Subject::Runs => {
+                self.opening_ended();
+                self.runs_problem = Some(problem);
+            }
+        }
+    }
+
+    /// A run is not being opened any more, nor what it needs.
+    fn opening_ended(&mut self) {
+        self.run_pending = false;
+        self.pairs.loading = None;
+        if matches!(self.model, ModelState::Loading(_)) {
+            self.model_back();
         }
     }
 
@@ -855,16 +929,18 @@ impl State {
             Subject::Model => {
                 self.keeping_model = false;
                 if matches!(self.model, ModelState::Loading(_)) {
-                    self.model = ModelState::None;
+                    self.model_back();
                 }
+                self.pairs_back();
             }
-            Subject::Pairs => self.pairs.loading = None,
+            Subject::Pairs => self.pairs_back(),
             Subject::Plan => {
+                self.pairs.loading = None;
                 self.plan.pending = false;
                 self.plan.trial = Trial::None;
             }
             Subject::Run => {
-                self.run_pending = false;
+                self.opening_ended();
                 if self.run.as_ref().is_some_and(|run| run.phase == RunPhase::Preparing) {
                     self.run = None;
                 }
@@ -875,7 +951,7 @@ impl State {
                 self.end_texts();
             }
             Subject::Export => self.exporting = false,
-            Subject::Runs => {}
+            Subject::Runs => self.opening_ended(),
         }
     }
 
@@ -910,7 +986,8 @@ impl State {
         self.end_texts();
     }
 
-    fn notice(&mut self, text: &str, toast: bool) {
+    /// Something worth saying aloud, and to show for a moment.
+    pub(super) fn notice(&mut self, text: &str, toast: bool) {
         self.notices.push(Notice { text: text.to_owned(), toast });
     }
 
@@ -1082,7 +1159,7 @@ impl RunState {
         let step = step_of(&metrics);
         let record = &mut self.info.record;
         if best {
-            record.best_step = Some(step);
+            record.best_step = record.watch.keep_best.then_some(step).or(record.best_step);
             record.best = Some(metrics.clone());
         }
         if let Some(now) = accuracy_of(&metrics) {

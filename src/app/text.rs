@@ -144,6 +144,8 @@ pub(super) const THEME_SYSTEM: &str = "As system";
 pub(super) const THEME_LIGHT: &str = "Light";
 pub(super) const THEME_DARK: &str = "Dark";
 pub(super) const IN_BACKGROUND: &str = "in the background, may be slower";
+pub(super) const CORRECT_FIELD: &str = "Correct the field";
+pub(super) const PAUSE_FIRST: &str = "A run is at work: pause it first";
 pub(super) const ON_BATTERY: &str = "on battery, may be slower";
 pub(super) const PAUSE: &str = "Pause";
 pub(super) const SHOW_RUN: &str = "Show";
@@ -340,7 +342,7 @@ pub(super) fn gpu_details(gpu: &GpuInfo) -> String {
 }
 
 pub(super) fn network_details(received: u64) -> String {
-    format!("Network: 0 B of your data sent, {} received. Help lists every request.", bytes(received))
+    format!("Network: 0 B of your data sent, {} received. Help lists the requests.", bytes(received))
 }
 
 pub(super) fn storage_details(place: &str, storage: &StorageInfo, in_browser: bool) -> String {
@@ -906,7 +908,7 @@ pub(super) const KEYS: [(&str, &str); 6] = [
 pub(super) const NETWORK_TITLE: &str = "Network";
 pub(super) const NETWORK_NOTE: &str = "Models, pairs, answers and settings are never sent anywhere; there is no \
     account and \
-                                       no counting of visitors. This is everything that was fetched. A request itself \
+                                       no counting of visitors. This is what was fetched. A request itself \
                                        tells a server your address and what was asked for, nothing else.";
 pub(super) const NETWORK_COLUMNS: [&str; 3] = ["Received", "Why", "From"];
 pub(super) const REPORT_TITLE: &str = "Report for a bug";
@@ -1462,7 +1464,8 @@ pub(super) fn file_name(name: &str) -> String {
 pub(super) mod export {
     use crate::engine::protocol::ExportKind;
 
-    pub(in crate::app) const SUBTITLE: &str = "Write the result to files. Every file is read again and checked.";
+    pub(in crate::app) const SUBTITLE: &str =
+        "Write the result to files. Adapters, models and archives are read again and checked.";
     pub(in crate::app) const EMPTY_TITLE: &str = "Nothing to export yet";
     pub(in crate::app) const WHICH: &str = "Which adapter";
     pub(in crate::app) const WHAT: &str = "What to write";

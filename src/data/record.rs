@@ -216,6 +216,31 @@ impl PairReader {
 
     /// Ends the file and returns its pairs and the rows that cannot be used; an error if there is no usable row.
     pub fn finish(mut self) -> Result<(Vec<Record>, Vec<LineError>)> {
+        self.end()?;
+        if !self.records.is_empty() {
+            return Ok(self.into_rows());
+        }
+        Err(match self.errors.first() {
+            None => Error::input(
+                "The file has no pairs",
+                "Give it one JSON object a line, with \"prompt\", \"chosen\" and \"rejected\"",
+                self.file,
+            ),
+            Some(first) => Error::input(
+                format!("None of the {} rows can be used; the first: {}", self.rows, first.what),
+                first.fix.clone(),
+                format!("{}, line {}", self.file, first.line),
+            ),
+        })
+    }
+
+    /// The pairs so far, of which there may be none, and the rows that cannot be used.
+    pub fn into_rows(self) -> (Vec<Record>, Vec<LineError>) {
+        (self.records, self.errors)
+    }
+
+    /// Takes in that nothing more comes; the last row may have no line's end.
+    pub fn end(&mut self) -> Result<()> {
         if matches!(self.stage, Stage::Magic) {
             self.leave_magic()?;
         }
@@ -230,21 +255,8 @@ impl PairReader {
                 excerpt: String::new(),
             });
         }
-        if !self.records.is_empty() {
-            return Ok((self.records, self.errors));
-        }
-        Err(match self.errors.first() {
-            None => Error::input(
-                "The file has no pairs",
-                "Give it one JSON object a line, with \"prompt\", \"chosen\" and \"rejected\"",
-                self.file,
-            ),
-            Some(first) => Error::input(
-                format!("None of the {} rows can be used; the first: {}", self.rows, first.what),
-                first.fix.clone(),
-                format!("{}, line {}", self.file, first.line),
-            ),
-        })
+        self.stage = Stage::Done;
+        Ok(())
     }
 
     /// Refuses other formats by their first bytes, and takes a byte order mark away.

@@ -92,8 +92,10 @@ impl Pairs {
                 return Err(Error::Cancelled);
             }
         }
+        reader.end()?;
         let (lines, beyond, problem_count) = (reader.rows(), reader.beyond(), reader.n_errors());
-        let (records, errors) = reader.finish()?;
+        // Rows with other columns than were guessed are shown, so that a person can say which they are.
+        let (records, errors) = if columns.is_empty() { reader.finish()? } else { reader.into_rows() };
         let Columns { prompt, chosen, rejected, system } = chosen;
         let mut pairs = Self::of(file_name(source.name()), records, None);
         (pairs.bytes, pairs.lines, pairs.beyond, pairs.problem_count) = (source.len(), lines, beyond, problem_count);

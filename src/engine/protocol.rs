@@ -423,6 +423,8 @@ pub enum Event {
         /// The run.
         run_id: String,
     },
+    /// The open model was closed, to make room for another.
+    ModelClosed,
     /// The open run was closed, because other pairs or another model were opened.
     RunClosed {
         /// Its identifier.

@@ -324,7 +324,9 @@ impl Session {
     /// Gives the open model and whatever hangs on it back.
     fn close_model(&mut self) {
         self.close_run();
-        self.model = None;
+        if self.model.take().is_some() {
+            self.wire.send(Event::ModelClosed);
+        }
     }
 
     /// Closes the open run, and says so.
@@ -662,7 +664,7 @@ impl Session {
         // What was written to be downloaded; natively exports are a person's own files, elsewhere.
         store.remove(&format!("{EXPORTS}/{run_id}")).await?;
         if self.is_current(run_id) {
-            self.run = None;
+            self.close_run();
         }
         self.list_runs().await;
         self.measure_storage().await
