@@ -19,12 +19,12 @@ fn a_lost_device_full_storage_and_a_dead_worker_lose_nothing() {
 
     // The device is destroyed: the page stays alive and the run goes on by itself.
     rehearse(&browser, "Lose the GPU");
-    browser.click("4  Run");
+    show_run(&browser);
     wait_for_step(&browser, done + 2);
 
     // Storage is full: the run goes on and says that it is not saved.
     rehearse(&browser, "Fill the storage");
-    browser.click("4  Run");
+    show_run(&browser);
     browser.click("Pause");
     browser.wait_for_starting("Storage is full", LONG);
     browser.wait_for("Resume", LONG);
@@ -44,6 +44,12 @@ fn a_lost_device_full_storage_and_a_dead_worker_lose_nothing() {
     browser.click_role("button", "Continue");
     let (after, _) = wait_for_step(&browser, done);
     assert!(after >= done, "from step {done}, not from the beginning");
+}
+
+/// Goes to the run's page, and waits until it is there: other pages have a "Pause" too.
+fn show_run(browser: &Browser) {
+    browser.click("4  Run");
+    browser.wait_for("Stop and keep", LONG);
 }
 
 fn rehearse(browser: &Browser, failure: &str) {
