@@ -9,12 +9,12 @@ use super::blind_ui::{BlindView, blind_ui};
 use super::charts::histogram;
 use super::diff::{self, Piece};
 use super::held_out_ui::{HeldOutView, held_out_ui, score_ui};
-use super::run_ui::{beta, name_of, row_button};
+use super::run_ui::{beta, row_button};
 use super::state::{Generation, RunPhase, RunState, State, TextSide};
 use super::text::{self, compare as words, run as run_words};
 use super::widgets::{
-    Tone, answer_ui, card, chip, columns, heading, mono, page_title, primary_button, problem_card, small, tabs,
-    text_box, titled_card, weak,
+    Tone, answer_ui, card, chip, columns, heading, mono, name_of, page_title, primary_button, problem_card, small,
+    tabs, text_box, titled_card, weak,
 };
 use crate::engine::protocol::{Command, GenerateRequest, HeldOutPair, RunRecord, Settings, Subject};
 use crate::engine::stats;

@@ -6,12 +6,12 @@ use eframe::egui::{self, RichText, TextEdit, Ui};
 
 use super::actions::{Action, Step};
 use super::compare_ui::{comparable_ui, strength_ui};
-use super::run_ui::{beta, name_of, row_button, setting};
+use super::run_ui::{beta, row_button, setting};
 use super::state::{RunState, State};
 use super::text::{self, export as words, run as run_words};
 use super::widgets::{
-    Tone, card, heading, marked, mono, page_title, primary_button, problem_card, progress_bar, small, tabs, text_box,
-    titled_card, tone_card, weak,
+    Tone, card, heading, marked, mono, name_of, page_title, primary_button, problem_card, progress_bar, small, tabs,
+    text_box, titled_card, tone_card, weak,
 };
 use crate::engine::protocol::{Command, ExportKind, ExportRequest, Exported, RunRecord, Subject, WhichAdapter};
 use crate::platform::Pick;

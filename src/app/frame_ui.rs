@@ -214,15 +214,10 @@ fn theme_switch(ui: &mut Ui) {
             ui.selectable_value(&mut theme, choice, name(choice));
         }
     });
-    name_combo(ui, &combo.response, text::THEME);
+    widgets::name_of(ui, &combo.response, text::THEME);
     if theme != before {
         ui.ctx().set_theme(theme);
     }
-}
-
-/// Gives a combo box a name for screen readers.
-pub(super) fn name_combo(ui: &Ui, response: &egui::Response, name: &str) {
-    ui.ctx().accesskit_node_builder(response.id, |node| node.set_label(name));
 }
 
 /// The log, newest at the bottom.

@@ -7,11 +7,11 @@ use egui_extras::{Column, TableBuilder};
 use super::actions::Action;
 use super::charts::{self, Hue, share_scale, tight};
 use super::compare_ui::strength_ui;
-use super::run_ui::{beta, name_of, row_button};
+use super::run_ui::{beta, row_button};
 use super::state::{RunState, State};
 use super::text::{self, compare as words, run as run_words};
 use super::theme;
-use super::widgets::{Icon, Tone, card, heading, icon, mono, primary_button, progress_bar, small, tabs, weak};
+use super::widgets::{Icon, Tone, card, heading, icon, mono, name_of, primary_button, progress_bar, small, tabs, weak};
 use crate::engine::protocol::{Command, HeldOutPair, Inspection, TokenChange};
 use crate::engine::stats;
 

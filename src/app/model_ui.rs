@@ -4,7 +4,6 @@ use eframe::egui::{self, RichText, Ui};
 use egui_extras::{Column, TableBuilder};
 
 use super::actions::{Action, Step};
-use super::frame_ui::name_combo;
 use super::state::{ModelState, State};
 use super::text;
 use super::theme::GRID;
@@ -284,7 +283,7 @@ fn hub_ui(ui: &mut Ui, state: &State, view: &mut ModelView, actions: &mut Vec<Ac
                 }
             }
         });
-        name_combo(ui, &combo.response, text::SUGGESTIONS);
+        widgets::name_of(ui, &combo.response, text::SUGGESTIONS);
         if let Some(chosen) = chosen {
             view.repo = chosen;
         }

@@ -6,7 +6,6 @@ use egui_extras::{Column, TableBuilder};
 use egui_plot::{Bar, BarChart, Plot, VLine};
 
 use super::actions::{Action, Step};
-use super::frame_ui::name_combo;
 use super::state::State;
 use super::text;
 use super::theme::{self, GRID};
@@ -188,7 +187,7 @@ fn mapping_ui(ui: &mut Ui, state: &State, info: &PairsInfo, view: &mut PairsView
                         ui.selectable_value(value, column.clone(), column);
                     }
                 });
-                name_combo(ui, &combo.response, name);
+                widgets::name_of(ui, &combo.response, name);
             }
         });
         let complete = !mapping.chosen.is_empty() && !mapping.rejected.is_empty();

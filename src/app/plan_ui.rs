@@ -7,7 +7,6 @@ use serde_json::Value;
 
 use super::actions::{Action, Step};
 use super::fields::{self, Kind};
-use super::frame_ui::name_combo;
 use super::state::{Blocked, State, Trial};
 use super::text;
 use super::theme::{self, GRID};
@@ -197,7 +196,7 @@ fn value_ui(
                 }
             });
             let name = field_help(key).map_or(key, |help| help.label);
-            name_combo(ui, &combo.response, name);
+            widgets::name_of(ui, &combo.response, name);
             combo.response
         }
         Kind::Switch => {

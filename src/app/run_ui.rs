@@ -11,7 +11,7 @@ use super::text::{self, run as words};
 use super::theme::{self, GRID};
 use super::widgets::{
     Icon, Tone, answer_ui, card, chip, columns, danger_button, heading, icon, icon_button, key_value, link_button,
-    mono, page_title, primary_button, problem_card, problem_text, progress_bar, small, text_box, titled_card,
+    mono, name_of, page_title, primary_button, problem_card, problem_text, progress_bar, small, text_box, titled_card,
     tone_card, weak,
 };
 use crate::engine::protocol::{Command, Failure, Fix, Phase, Problem, RunRecord, Settings, Status, Summary};
@@ -204,11 +204,6 @@ pub(super) fn row_button(ui: &mut Ui, text: &str) -> egui::Response {
         ui.add(egui::Button::new(RichText::new(text).small()))
     })
     .inner
-}
-
-/// A name for screen readers that says more than the words of a button.
-pub(super) fn name_of(ui: &Ui, response: &egui::Response, name: &str) {
-    ui.ctx().accesskit_node_builder(response.id, |node| node.set_label(name));
 }
 
 fn header_ui(ui: &mut Ui, state: &State, run: &RunState, view: &mut RunView, actions: &mut Vec<Action>) {

@@ -1,6 +1,6 @@
 //! The stored runs: what each was and came to, what changed from one to the next, their curves together.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use eframe::egui::{self, Align, Id, Layout, Modal, RichText, TextEdit, Ui, vec2};
 use egui_extras::{Column, TableBuilder};
@@ -8,12 +8,12 @@ use serde_json::Value;
 
 use super::actions::{Action, Step};
 use super::charts::{Chart, Hue, Series, Unit, sparkline};
-use super::run_ui::{beta, name_of, row_button, setting};
+use super::run_ui::{beta, row_button, setting};
 use super::state::{State, series};
 use super::text::{self, run as run_words, runs as words};
 use super::widgets::{
-    Tone, card, chip, columns, danger_button, heading, link_button, mono, page_title, primary_button, problem_card,
-    progress_bar, small, text_box, titled_card, tone_colors, weak,
+    Tone, card, chip, columns, danger_button, heading, link_button, mono, name_of, page_title, primary_button,
+    problem_card, progress_bar, small, text_box, titled_card, tone_colors, weak,
 };
 use crate::engine::protocol::{Command, ModelSource, RunRecord, Settings, Status, Subject};
 use crate::platform::Pick;
@@ -29,8 +29,8 @@ const NOT_SHOWN: [&str; 2] = ["output_dir", "run_name"];
 #[derive(Debug, Default)]
 pub(super) struct RunsView {
     selected: BTreeSet<String>,
-    /// Histories that were asked for.
-    asked: BTreeSet<String>,
+    /// Histories that were asked for, by run, at which step.
+    asked: BTreeMap<String, usize>,
     /// The run whose details are open, with its name and notes as edited.
     open: Option<(String, String, String)>,
     delete: Option<String>,
@@ -331,7 +331,8 @@ fn overlay_ui(ui: &mut Ui, state: &State, runs: &[RunRecord], view: &mut RunsVie
         return;
     }
     for run in &chosen {
-        if !state.histories.contains_key(&run.run_id) && view.asked.insert(run.run_id.clone()) {
+        // Again when it has taken further steps.
+        if view.asked.insert(run.run_id.clone(), run.step) != Some(run.step) {
             actions.push(Action::Send(Command::ReadHistory { run_id: run.run_id.clone() }));
         }
     }

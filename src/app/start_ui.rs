@@ -81,7 +81,7 @@ fn open_ui(ui: &mut Ui, state: &State, view: &mut StartView, actions: &mut Vec<A
                         ui.selectable_value(&mut view.found, index, label);
                     }
                 });
-                super::frame_ui::name_combo(ui, &combo.response, text::FOUND_HERE);
+                widgets::name_of(ui, &combo.response, text::FOUND_HERE);
                 if ui.button(text::OPEN_FOUND).clicked() {
                     actions.push(Action::OpenFound(view.found));
                 }

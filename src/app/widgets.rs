@@ -378,6 +378,11 @@ pub(super) fn columns(ui: &mut Ui, min_width: f32, add: &mut [&mut dyn FnMut(&mu
     }
 }
 
+/// A name for screen readers that says more than a widget's own words.
+pub(super) fn name_of(ui: &Ui, response: &Response, name: &str) {
+    ui.ctx().accesskit_node_builder(response.id, |node| node.set_label(name));
+}
+
 /// An answer of the model, with the words in colour that another answer does not have; without pieces as it is.
 pub(super) fn answer_ui(ui: &mut Ui, answer: &str, pieces: &[Piece<'_>], tuned: bool) {
     let palette = theme::palette(ui);

@@ -7,7 +7,7 @@ use super::protocol::{Event, Origin};
 use super::session::{PARTIAL, Wire};
 use crate::error::{Error, Result};
 use crate::files::ModelConfig;
-use crate::platform::host::{Cancel, Store, fetch_range};
+use crate::platform::host::{Store, fetch_range};
 
 /// A file of a repository, as the Hub's API lists it.
 #[derive(Debug, Clone, Deserialize)]
@@ -82,8 +82,7 @@ async fn fetch_file(
         have = 0;
     }
     if have < file.size {
-        let cancel = Cancel::new();
-        let mut answer = fetch_range(url, have, None, &cancel).await?;
+        let mut answer = wire.inbox.unless_cancelled(fetch_range(url, have)).await?;
         if answer.status == 200 {
             // The server has no ranges: from the beginning.
             have = 0;
@@ -91,7 +90,8 @@ async fn fetch_file(
         let mut writer = store.create(path, have).await?;
         let begin = have;
         let ended = loop {
-            match answer.next().await {
+            // A connection may stall: cancelling does not wait for it.
+            match wire.inbox.unless_cancelled(answer.next()).await {
                 Ok(Some(bytes)) => {
                     writer.write(&bytes).await?;
                     have += bytes.len() as u64;
@@ -101,10 +101,6 @@ async fn fetch_file(
             }
             if let Some(progress) = wire.progress(&format!("fetching {}", file.path), before + have, total) {
                 wire.send(Event::ModelProgress(progress));
-            }
-            if wire.inbox.cancelled() {
-                answer.cancel();
-                break Err(Error::Cancelled);
             }
         };
         // What has arrived stays, so that the next attempt goes on from there.
@@ -144,10 +140,10 @@ async fn fetch_file(
 }
 
 /// Fetches a small answer whole.
-async fn get(wire: &Wire, url: &str, purpose: &str) -> Result<Vec<u8>> {
-    let mut answer = fetch_range(url, 0, None, &Cancel::new()).await?;
+async fn get(wire: &mut Wire, url: &str, purpose: &str) -> Result<Vec<u8>> {
+    let mut answer = wire.inbox.unless_cancelled(fetch_range(url, 0)).await?;
     let mut bytes = Vec::new();
-    while let Some(piece) = answer.next().await? {
+    while let Some(piece) = wire.inbox.unless_cancelled(answer.next()).await? {
         bytes.extend(piece);
     }
     wire.send(Event::Request { url: url.to_owned(), bytes: bytes.len() as u64, purpose: purpose.to_owned() });

@@ -1,10 +1,14 @@
 //! Commands in, events out, within one thread of control: what is not wanted now waits its turn.
 
 use std::collections::VecDeque;
+use std::future::poll_fn;
+use std::pin::pin;
+use std::task::Poll;
 
 use futures_channel::mpsc::{self, UnboundedReceiver, UnboundedSender};
 
 use super::protocol::{Command, Event};
+use crate::error::{Error, Result};
 use crate::platform::host::PickedFile;
 
 /// A command with the files that it is about.
@@ -55,6 +59,21 @@ impl Inbox {
             }
         }
         cancelled
+    }
+
+    /// Waits for `work`, or until `Cancel` is sent; everything else waits.
+    pub(super) async fn unless_cancelled<T>(&mut self, work: impl Future<Output = Result<T>>) -> Result<T> {
+        let mut work = pin!(work);
+        poll_fn(|context| {
+            while let Poll::Ready(Ok(message)) = pin!(self.receiver.recv()).poll(context) {
+                match message.command {
+                    Command::Cancel => return Poll::Ready(Err(Error::Cancelled)),
+                    _ => self.waiting.push_back(message),
+                }
+            }
+            work.as_mut().poll(context)
+        })
+        .await
     }
 
     /// True if a run is to make way: to be cancelled, paused, stopped or thrown away. The command itself waits.

@@ -412,8 +412,14 @@ impl Session {
         let split = self.split(&config).await?;
         let memory = planning::memory(&config, open, &split)?;
         check_fits(&memory, self.limit_now())?;
-        self.load_weights(open).await?;
-        let model = open.load(gpu, &mut |_| true).await?;
+        let run_id = self.run.as_ref().map(|run| run.record.run_id.clone()).unwrap_or_default();
+        let wire = &mut self.wire;
+        wire.begin();
+        let mut read = |done| {
+            tell(wire, &run_id, Phase::Loading, done, open.weight_bytes);
+            !wire.inbox.wants_the_run_to_end()
+        };
+        let model = open.load(gpu, &mut read).await?;
         let batch = config.per_device_train_batch_size;
         let data = ReferenceKey::new(&model, open.tokenizer.fingerprint(), &split.train, None);
         let reference = self.reference(gpu, &model, &split.train, &data, batch).await?;
@@ -460,7 +466,6 @@ impl Session {
         samples.for_each(|(step, texts)| drop(watcher.samples(*step, texts)));
         let warnings = if trainer.step == 0 { watcher.start() } else { Vec::new() };
         run.watcher = Some(watcher);
-        let run_id = run.record.run_id.clone();
         warn(&self.wire, &run_id, warnings);
 
         let (data, saved_at, stop) = (data.0.as_str(), host::seconds(), None);
@@ -471,6 +476,8 @@ impl Session {
         if live.run().samples.is_empty() {
             live.sample(&trainer).await?;
         }
+        let (step, n_steps) = (trainer.step as u64, trainer.n_steps as u64);
+        tell(&mut live.session.wire, &run_id, Phase::Training, step, n_steps);
         match run::steps(&mut trainer, &mut live).await {
             Ok(_) => {}
             Err(error) => {

@@ -282,17 +282,6 @@ pub fn available_memory() -> Option<u64> {
     Some(kib * 1024)
 }
 
-/// Stops a download; the desktop app has none.
-#[derive(Debug, Clone, Default)]
-pub struct Cancel;
-
-impl Cancel {
-    /// Nothing is stopped yet.
-    pub fn new() -> Self {
-        Self
-    }
-}
-
 /// An answer of a server, which the desktop app never has: it opens no connection.
 #[derive(Debug)]
 pub struct Fetched {
@@ -305,13 +294,10 @@ impl Fetched {
     pub async fn next(&mut self) -> Result<Option<Vec<u8>>> {
         Ok(None)
     }
-
-    /// Ends the transfer.
-    pub fn cancel(&mut self) {}
 }
 
 /// Refuses: the desktop app opens no connection, and reads what the Hugging Face tools have fetched.
-pub async fn fetch_range(url: &str, _begin: u64, _end: Option<u64>, _cancel: &Cancel) -> Result<Fetched> {
+pub async fn fetch_range(url: &str, _begin: u64) -> Result<Fetched> {
     Err(Error::input(
         "The desktop app opens no connection to the network",
         "Fetch the model with `hf download`; the Model page then finds it on this computer",

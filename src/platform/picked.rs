@@ -57,11 +57,6 @@ impl FileSet {
     pub fn picked(&self) -> &[PickedFile] {
         &self.files
     }
-
-    /// Bytes of all files together.
-    pub fn bytes(&self) -> u64 {
-        self.files.iter().map(PickedFile::len).sum()
-    }
 }
 
 impl Folder for FileSet {

@@ -7,7 +7,7 @@ use js_sys::{Array, AsyncIterator, Date, Function, Promise, Reflect, Uint8Array}
 use wasm_bindgen::{JsCast as _, JsValue};
 use wasm_bindgen_futures::JsFuture;
 use web_sys::{
-    AbortController, Blob, File, FileSystemDirectoryHandle, FileSystemFileHandle, FileSystemGetDirectoryOptions,
+    Blob, File, FileSystemDirectoryHandle, FileSystemFileHandle, FileSystemGetDirectoryOptions,
     FileSystemGetFileOptions, FileSystemReadWriteOptions, FileSystemRemoveOptions, FileSystemSyncAccessHandle,
     FileSystemWritableFileStream, Headers, MessageChannel, Performance, PerformanceResourceTiming,
     ReadableStreamDefaultReader, ReferrerPolicy, RequestCache, RequestCredentials, RequestInit, Response,
@@ -377,49 +377,18 @@ impl Drop for StoreWriter {
     }
 }
 
-/// Stops what it was given to.
-#[derive(Debug, Clone)]
-pub struct Cancel {
-    // None in a browser without it, where nothing can be stopped.
-    controller: Option<AbortController>,
-}
-
-impl Cancel {
-    /// Nothing is stopped yet.
-    pub fn new() -> Self {
-        Self { controller: AbortController::new().ok() }
-    }
-
-    /// Stops it, now or as soon as it begins.
-    pub fn cancel(&self) {
-        if let Some(controller) = &self.controller {
-            controller.abort();
-        }
-    }
-}
-
-impl Default for Cancel {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
 /// An answer to `fetch_range`, of which the head is there and the body comes in pieces. Dropping it ends the transfer.
 #[derive(Debug)]
 pub struct Fetched {
     /// 206 for the range; 200 for the whole file, from its start, if the server has no ranges; 416 if the file ends
     /// before the range begins.
     pub status: u16,
-    /// Bytes of the whole file, if the server tells.
-    pub total: Option<u64>,
-    /// The server's mark of this version of the file, if it tells.
-    pub etag: Option<String>,
     url: String,
     body: Option<ReadableStreamDefaultReader>,
 }
 
 impl Fetched {
-    /// The next bytes; none at the end. Stopping it is `Error::Cancelled`.
+    /// The next bytes; none at the end.
     pub async fn next(&mut self) -> Result<Option<Vec<u8>>> {
         let Some(body) = &self.body else { return Ok(None) };
         let piece = match JsFuture::from(body.read()).await {
@@ -435,57 +404,36 @@ impl Fetched {
         }
         Ok(Some(Uint8Array::new(&property(&piece, "value")).to_vec()))
     }
+}
 
-    /// Ends the transfer; nothing more comes.
-    pub fn cancel(&mut self) {
+impl Drop for Fetched {
+    fn drop(&mut self) {
         if let Some(body) = self.body.take() {
             ignore(&body.cancel());
         }
     }
 }
 
-impl Drop for Fetched {
-    fn drop(&mut self) {
-        self.cancel();
-    }
-}
-
-/// Asks a server for the bytes of `url` from `begin` to before `end`, or to the file's end. Other statuses than 200,
-/// 206 and 416 are errors.
-pub async fn fetch_range(url: &str, begin: u64, end: Option<u64>, cancel: &Cancel) -> Result<Fetched> {
+/// Asks a server for the bytes of `url` from `begin` on. Other statuses than 200, 206 and 416 are errors.
+pub async fn fetch_range(url: &str, begin: u64) -> Result<Fetched> {
     let failed = |e: JsValue| fetch_error(&e, "did not begin", url);
     let headers = Headers::new().map_err(failed)?;
-    let last = end.map_or_else(String::new, |end| end.saturating_sub(1).to_string());
-    headers.set("Range", &format!("bytes={begin}-{last}")).map_err(failed)?;
+    headers.set("Range", &format!("bytes={begin}-")).map_err(failed)?;
     let init = RequestInit::new();
     init.set_headers(&headers);
     // Gigabytes are kept in the storage, not a second time in the browser's cache; and no site learns who asks.
     init.set_cache(RequestCache::NoStore);
     init.set_credentials(RequestCredentials::Omit);
     init.set_referrer_policy(ReferrerPolicy::NoReferrer);
-    if let Some(controller) = &cancel.controller {
-        init.set_signal(Some(&controller.signal()));
-    }
     let response = call_async(&js_sys::global(), "fetch", &[url.into(), init.into()]).await.map_err(failed)?;
     let response: Response = response.unchecked_into();
-    let (status, headers) = (response.status(), response.headers());
-    let header = |name: &str| headers.get(name).ok().flatten();
+    let status = response.status();
     let body = response.body().map(|stream| stream.get_reader().unchecked_into::<ReadableStreamDefaultReader>());
-    let length = || header("Content-Length")?.trim().parse::<u64>().ok();
-    // `bytes 0-99/1000`; other sites often hide it, unlike the length of what is sent.
-    let total = header("Content-Range").and_then(|range| range.rsplit('/').next()?.trim().parse::<u64>().ok());
-    let total = match (status, end) {
-        (206, None) => total.or_else(|| Some(begin + length()?)),
-        (200, _) => length(),
-        _ => total,
-    };
-    let mut fetched = Fetched { status, total, etag: header("ETag"), url: url.to_owned(), body };
+    // Dropped, it ends the transfer.
+    let fetched = Fetched { status, url: url.to_owned(), body };
     match status {
         200 | 206 => Ok(fetched),
-        416 => {
-            fetched.cancel();
-            Ok(fetched)
-        }
+        416 => Ok(Fetched { status, url: url.to_owned(), body: None }),
         _ => Err(status_error(status, &response.status_text(), url)),
     }
 }
@@ -505,9 +453,6 @@ fn status_error(status: u16, meaning: &str, url: &str) -> Error {
 
 /// The error of a transfer that `went` wrong without an answer.
 fn fetch_error(e: &JsValue, went: &str, url: &str) -> Error {
-    if text(e, "name") == "AbortError" {
-        return Error::Cancelled;
-    }
     let fix = match property(&property(&js_sys::global(), "navigator"), "onLine").as_bool() {
         Some(false) => "There is no network: connect to it and try again",
         _ => "Try again; if it stays so, the server or a blocker keeps pages from reading it: download it yourself",
