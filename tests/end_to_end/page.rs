@@ -10,10 +10,10 @@ use crate::browser::{Browser, BrowserOptions};
 use crate::server::{ServerOptions, StaticServer};
 use crate::ui::{PATIENCE, Ui};
 
-/// A long wait, for work on a software GPU.
-pub(crate) const LONG: Duration = Duration::from_secs(240);
+/// A long wait, for work on a software GPU that another test works on, too.
+pub(crate) const LONG: Duration = Duration::from_secs(600);
 /// For a whole run.
-pub(crate) const A_RUN: Duration = Duration::from_secs(600);
+pub(crate) const A_RUN: Duration = Duration::from_secs(1500);
 
 /// The built page.
 pub(crate) fn dist() -> PathBuf {
