@@ -9,6 +9,7 @@ use pairtune::platform::MemoryFolder;
 use crate::browser::{Browser, BrowserOptions};
 use crate::page::{
     A_RUN, LONG, assert_quiet, losses, open, picture, reach, read_archive, serve, step, wait_for_step, wait_for_text,
+    write_both,
 };
 use crate::ui::{PATIENCE, Ui as _};
 
@@ -44,8 +45,7 @@ fn the_page_tunes_the_demo_by_clicks() {
     picture(&browser, "browser-finished");
 
     browser.click_role("button", "Compare");
-    browser.click("Write both");
-    browser.wait_that("both texts", LONG, || browser.find("button", "Write both").filter(|node| !node.disabled));
+    write_both(&browser);
     picture(&browser, "browser-compare");
 
     browser.click("6  Export");

@@ -1,7 +1,7 @@
 //! What the page's tests share.
 
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use pairtune::engine::protocol::Metrics;
 use pairtune::files;
@@ -81,6 +81,18 @@ pub(crate) fn reach(ui: &impl Ui, name: &str) {
         None
     });
     ui.click_role("button", name);
+}
+
+/// Has both models answer on the Compare page, and waits until they have.
+pub(crate) fn write_both(ui: &impl Ui) {
+    ui.click("Write both");
+    let is_ready = || ui.find("button", "Write both").filter(|node| !node.disabled);
+    // The button rests while they write, from the next frame on.
+    let begun = Instant::now();
+    while is_ready().is_some() && begun.elapsed() < Duration::from_secs(2) {
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    ui.wait_that("both texts", LONG, is_ready);
 }
 
 /// A picture for the README, if they are asked for.

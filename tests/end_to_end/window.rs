@@ -6,7 +6,7 @@ use pairtune::files::Adapter;
 use pairtune::platform::native::DiskFolder;
 
 use crate::desktop::XvfbApp;
-use crate::page::{A_RUN, LONG, picture, reach};
+use crate::page::{A_RUN, LONG, picture, reach, write_both};
 use crate::ui::{PATIENCE, Ui as _};
 
 #[test]
@@ -29,8 +29,7 @@ fn the_window_tunes_the_demo_by_clicks() {
     app.wait_that("the end", A_RUN, || app.find("button", "Train more"));
     picture(&app, "native-finished");
     app.click_role("button", "Compare");
-    app.click("Write both");
-    app.wait_that("both texts", LONG, || app.find("button", "Write both").filter(|node| !node.disabled));
+    write_both(&app);
     picture(&app, "native-compare");
 
     app.click("6  Export");
