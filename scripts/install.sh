@@ -36,28 +36,24 @@ has_wasm_bindgen() { [[ "$(wasm-bindgen --version 2>/dev/null)" == *" $(wasm_bin
 wasm_bindgen_version() { grep -A1 '^name = "wasm-bindgen"$' Cargo.lock | sed -n 's/^version = "\(.*\)"$/\1/p'; }
 
 install_nothing() { return 1; }
+# Debian's packages, where we may.
+apt_install() {
+    [[ "$(id -u)" == 0 ]] && has apt-get || return 1
+    export DEBIAN_FRONTEND=noninteractive
+    apt-get update -qq && apt-get install -y -qq --no-install-recommends "$@"
+}
 install_lints() { has rustup && rustup component add rustfmt clippy; }
 install_wasm() { has rustup && rustup target add wasm32-unknown-unknown; }
-install_vulkan() {
-    [[ "$(id -u)" == 0 ]] && has apt-get || return 1
-    export DEBIAN_FRONTEND=noninteractive
-    apt-get update -qq && apt-get install -y -qq --no-install-recommends mesa-vulkan-drivers libvulkan1
-}
+install_vulkan() { apt_install mesa-vulkan-drivers libvulkan1; }
 install_test_tools() {
-    [[ "$(id -u)" == 0 ]] && has apt-get || return 1
-    export DEBIAN_FRONTEND=noninteractive
-    apt-get update -qq && apt-get install -y -qq --no-install-recommends \
+    apt_install \
         chromium chromium-driver xvfb xdotool x11-utils imagemagick openssl libgl1 libegl1 libgl1-mesa-dri \
         libxkbcommon-x11-0 libxcursor1 libxi6 libxrandr2
 }
 # trunk without optimisation, for it only calls others. Not --locked: the versions it was published with are too old.
 install_trunk() { cargo install trunk --version 0.21.14 --debug --quiet; }
 install_wasm_bindgen() { cargo install wasm-bindgen-cli --version "$(wasm_bindgen_version)" --quiet; }
-install_cc() {
-    [[ "$(id -u)" == 0 ]] && has apt-get || return 1
-    export DEBIAN_FRONTEND=noninteractive
-    apt-get update -qq && apt-get install -y -qq --no-install-recommends gcc libc6-dev
-}
+install_cc() { apt_install gcc libc6-dev; }
 
 # What building and running take.
 install_to_run() {

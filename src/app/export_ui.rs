@@ -113,7 +113,7 @@ pub(super) fn export_ui(ui: &mut Ui, state: &State, view: &mut ExportView, actio
         done_ui(ui, state, files, actions);
     }
     if view.kinds.iter().any(|kind| matches!(kind, ExportKind::Adapter | ExportKind::Merged)) {
-        card_ui(ui, &run.info.record, view);
+        card_ui(ui, view);
     }
 }
 
@@ -180,13 +180,13 @@ fn size(state: &State, run: &RunState, kind: ExportKind) -> Option<u64> {
     }
 }
 
-fn card_ui(ui: &mut Ui, record: &RunRecord, view: &mut ExportView) {
+fn card_ui(ui: &mut Ui, view: &mut ExportView) {
     card(ui, |ui| {
         ui.horizontal_wrapped(|ui| {
             heading(ui, words::CARD);
             tabs(ui, &mut view.preview, &[(false, words::EDIT.to_owned()), (true, words::PREVIEW.to_owned())]);
-            if view.card != model_card(record) && ui.button(words::ANEW).clicked() {
-                view.card = model_card(record);
+            if view.card != view.proposed && ui.button(words::ANEW).clicked() {
+                view.card.clone_from(&view.proposed);
             }
         });
         small(ui, words::CARD_HELP);

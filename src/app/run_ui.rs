@@ -130,7 +130,6 @@ fn changed(name: &str, value: Value) -> Settings {
     Settings::from_iter([(name.to_owned(), value)])
 }
 
-/// Goes on with new settings once the run has come to rest.
 /// Goes on with other settings, once the run that a warning was about has paused.
 pub(super) fn act_when_paused(run: &RunState, view: &mut RunView, actions: &mut Vec<Action>) {
     match run.phase {

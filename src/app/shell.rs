@@ -71,6 +71,8 @@ pub struct App {
     quit: Quit,
     title: String,
     was_active: bool,
+    /// The person is asked before the page is left.
+    was_staying: bool,
     was_ready: bool,
     /// When the battery was last asked for, on the platform's clock.
     battery_asked: f64,
@@ -185,6 +187,7 @@ impl App {
             quit: Quit::No,
             title: String::new(),
             was_active: false,
+            was_staying: false,
             was_ready: false,
             battery_asked: f64::NEG_INFINITY,
             mirror: Mirror::default(),
@@ -372,7 +375,8 @@ impl App {
         if about != self.views.frame.planned_about {
             self.views.frame.planned_about = about;
             self.propose_watch();
-            if let Some(preset) = self.state.plan.preset {
+            // The demo's pairs come with settings of their own.
+            if let Some(preset) = self.state.plan.preset.filter(|_| !self.adopting) {
                 let mut settings = std::mem::take(&mut self.state.plan.settings);
                 self.propose_epochs(preset, &mut settings);
                 self.state.plan.settings = settings;
@@ -457,7 +461,11 @@ impl App {
     /// Title, wakefulness and slow ticks while a run is at work.
     fn follow_run(&mut self, ctx: &egui::Context) {
         let active = self.state.active_run().is_some();
-        host::warn_before_leaving(active || self.state.unsaved());
+        let stays = active || self.state.unsaved();
+        if stays != self.was_staying {
+            self.was_staying = stays;
+            host::warn_before_leaving(stays);
+        }
         if active != self.was_active {
             self.was_active = active;
             host::keep_awake(active);
@@ -580,7 +588,9 @@ impl App {
                 }
             }
             Action::CloseRun => {
-                if self.state.active_run().is_none() && !self.state.unsaved() {
+                if self.state.unsaved() {
+                    self.toast(ctx, text::UNSAVED_STAYS.to_owned());
+                } else if self.state.active_run().is_none() {
                     self.state.forget_run();
                 }
             }

@@ -146,6 +146,7 @@ pub(super) const THEME_DARK: &str = "Dark";
 pub(super) const IN_BACKGROUND: &str = "in the background, may be slower";
 pub(super) const CORRECT_FIELD: &str = "Correct the field";
 pub(super) const PAUSE_FIRST: &str = "A run is at work: pause it first";
+pub(super) const UNSAVED_STAYS: &str = "This run could not be saved: export or discard it first";
 pub(super) const ON_BATTERY: &str = "on battery, may be slower";
 pub(super) const PAUSE: &str = "Pause";
 pub(super) const SHOW_RUN: &str = "Show";
@@ -907,9 +908,8 @@ pub(super) const KEYS: [(&str, &str); 6] = [
 ];
 pub(super) const NETWORK_TITLE: &str = "Network";
 pub(super) const NETWORK_NOTE: &str = "Models, pairs, answers and settings are never sent anywhere; there is no \
-    account and \
-                                       no counting of visitors. This is what was fetched. A request itself \
-                                       tells a server your address and what was asked for, nothing else.";
+    account and no counting of visitors. This is what was fetched. A request itself tells a server your address and \
+    what was asked for, nothing else.";
 pub(super) const NETWORK_COLUMNS: [&str; 3] = ["Received", "Why", "From"];
 pub(super) const REPORT_TITLE: &str = "Report for a bug";
 pub(super) const DRILLS_TITLE: &str = "Rehearse a failure";

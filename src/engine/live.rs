@@ -650,11 +650,11 @@ impl Live<'_> {
 
     /// Scores the held-out pairs and answers the watched prompts, unless somebody wants something else.
     async fn look(&mut self, trainer: &Trainer<'_>) -> Result<()> {
-        let looked = match self.evaluate(trainer).await {
-            Ok(()) => self.sample(trainer).await,
-            cut_off => cut_off,
+        let looked = async {
+            self.evaluate(trainer).await?;
+            self.sample(trainer).await
         };
-        match looked {
+        match looked.await {
             // What it is comes next.
             Err(Error::Cancelled) => Ok(()),
             looked => looked,

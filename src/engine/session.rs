@@ -127,10 +127,7 @@ impl Session {
             Command::SkipPairs { rows, skip } => self.change_pairs(|pairs| pairs.skip(&rows, skip)),
             Command::SwapPairs => self.change_pairs(Pairs::swap),
             Command::ReadPair { index, max_length } => self.read_pair(index, max_length),
-            Command::Plan { settings, limit } => {
-                self.limit = limit;
-                self.plan(settings).await
-            }
+            Command::Plan { settings, limit } => self.plan(settings, limit).await,
             Command::Trial { settings } => self.trial(settings).await,
             Command::Start(request) => self.start(*request).await,
             Command::Resume { run_id, settings } => self.resume(&run_id, settings).await,
@@ -187,10 +184,7 @@ impl Session {
                 Ok(())
             }
             Command::DeleteRun { run_id } if !self.is_current(&run_id) => self.delete_run(&run_id).await,
-            Command::Plan { settings, limit } => {
-                self.limit = limit;
-                self.plan(settings).await
-            }
+            Command::Plan { settings, limit } => self.plan(settings, limit).await,
             Command::Cancel => Ok(()),
             _ => Err(Error::input("A run is being trained", "Pause it first", "")),
         };
@@ -268,7 +262,7 @@ impl Session {
         let pairs = Pairs::demo()?;
         self.set_pairs(pairs);
         let settings = serde_json::from_slice(include_bytes!("../../assets/demo/config.json")).unwrap_or_default();
-        self.plan(settings).await
+        self.plan(settings, self.limit).await
     }
 
     pub(super) async fn open_model(&mut self, source: ModelSource, files: Vec<PickedFile>) -> Result<()> {
@@ -433,8 +427,12 @@ impl Session {
             let path = format!("{MODELS}/{name}");
             let bytes = store.size(&path).await.unwrap_or(0);
             let complete = !store.exists(&format!("{path}/{PARTIAL}")).await.unwrap_or(true);
-            let marker = store.read(&format!("{path}/{PARTIAL}")).await.unwrap_or_default();
-            models.push(StoredModel { name, bytes, complete, origin: serde_json::from_slice(&marker).ok() });
+            let origin = match complete {
+                true => None,
+                false => store.read(&format!("{path}/{PARTIAL}")).await.ok(),
+            };
+            let origin = origin.and_then(|marker| serde_json::from_slice(&marker).ok());
+            models.push(StoredModel { name, bytes, complete, origin });
         }
         self.wire.send(Event::Models { models });
     }
@@ -521,7 +519,8 @@ impl Session {
 
     // Plans.
 
-    async fn plan(&mut self, settings: Settings) -> Result<()> {
+    async fn plan(&mut self, settings: Settings, limit: Option<u64>) -> Result<()> {
+        self.limit = limit;
         let info = match self.try_plan(&settings).await {
             Ok(info) => info,
             Err(Error::Cancelled) => return Err(Error::Cancelled),
@@ -614,7 +613,7 @@ impl Session {
         self.step_seconds = Some((trainer.config.clone(), step_seconds));
         self.wire.send(Event::Tried { step_seconds, device_bytes, planned_bytes });
         drop((scorer, trainer));
-        self.plan(settings).await
+        self.plan(settings, self.limit).await
     }
 
     /// A fresh adapter on the device, and its settings.

@@ -9,7 +9,7 @@ use pairtune::platform::MemoryFolder;
 use crate::browser::{Browser, BrowserOptions};
 use crate::page::{
     A_RUN, LONG, assert_quiet, losses, open, picture, reach, read_archive, serve, step, wait_for_step, wait_for_text,
-    write_both,
+    wait_until_done,
 };
 use crate::ui::{PATIENCE, Ui as _};
 
@@ -45,7 +45,8 @@ fn the_page_tunes_the_demo_by_clicks() {
     picture(&browser, "browser-finished");
 
     browser.click_role("button", "Compare");
-    write_both(&browser);
+    browser.click("Write both");
+    wait_until_done(&browser, "Write both");
     picture(&browser, "browser-compare");
 
     browser.click("6  Export");

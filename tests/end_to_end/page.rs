@@ -83,16 +83,15 @@ pub(crate) fn reach(ui: &impl Ui, name: &str) {
     ui.click_role("button", name);
 }
 
-/// Has both models answer on the Compare page, and waits until they have.
-pub(crate) fn write_both(ui: &impl Ui) {
-    ui.click("Write both");
-    let is_ready = || ui.find("button", "Write both").filter(|node| !node.disabled);
-    // The button rests while they write, from the next frame on.
+/// Waits until the work that a press of this button began is done: until then it rests, or is not there.
+pub(crate) fn wait_until_done(ui: &impl Ui, button: &str) {
+    let is_ready = || ui.find("button", button).filter(|node| !node.disabled);
+    // It rests from the next frame on.
     let begun = Instant::now();
     while is_ready().is_some() && begun.elapsed() < Duration::from_secs(2) {
         std::thread::sleep(Duration::from_millis(20));
     }
-    ui.wait_that("both texts", LONG, is_ready);
+    ui.wait_that(&format!("the end of \"{button}\""), LONG, is_ready);
 }
 
 /// A picture for the README, if they are asked for.

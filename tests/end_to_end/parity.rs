@@ -9,7 +9,9 @@ use pairtune::train::TrainConfig;
 
 use crate::browser::{Browser, BrowserOptions};
 use crate::journey::short_settings;
-use crate::page::{A_RUN, LONG, losses, open, reach, read_archive, serve, wait_for_step, wait_for_text};
+use crate::page::{
+    A_RUN, LONG, losses, open, reach, read_archive, serve, wait_for_step, wait_for_text, wait_until_done,
+};
 use crate::session::{TestEngine, demo_run, demo_settings, unwatched};
 use crate::ui::{PATIENCE, Ui as _};
 
@@ -142,9 +144,7 @@ fn download_archive(browser: &Browser, name: &str) -> PathBuf {
         browser.click_role("checkbox", archive);
     }
     reach(browser, "Write files");
-    // What was written before is still shown while this is written.
-    std::thread::sleep(std::time::Duration::from_secs(2));
-    browser.wait_gone("Cancel", LONG);
+    wait_until_done(browser, "Write files");
     browser.wait_for("Written and checked", LONG);
     reach(browser, "Download: Run archive (.run)");
     let file = browser.wait_download(name, PATIENCE);

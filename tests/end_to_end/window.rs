@@ -6,7 +6,7 @@ use pairtune::files::Adapter;
 use pairtune::platform::native::DiskFolder;
 
 use crate::desktop::XvfbApp;
-use crate::page::{A_RUN, LONG, picture, reach, write_both};
+use crate::page::{A_RUN, LONG, picture, reach, wait_until_done};
 use crate::ui::{PATIENCE, Ui as _};
 
 #[test]
@@ -29,7 +29,8 @@ fn the_window_tunes_the_demo_by_clicks() {
     app.wait_that("the end", A_RUN, || app.find("button", "Train more"));
     picture(&app, "native-finished");
     app.click_role("button", "Compare");
-    write_both(&app);
+    app.click("Write both");
+    wait_until_done(&app, "Write both");
     picture(&app, "native-compare");
 
     app.click("6  Export");
