@@ -3,7 +3,7 @@
 #[path = "common/session.rs"]
 mod session;
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use pairtune::engine::protocol::{
     Command, Drill, Event, ExportKind, ExportRequest, Failure, GenerateRequest, Metrics, ModelSource, Status, Subject,
@@ -114,6 +114,64 @@ fn a_lost_device_is_replaced_and_the_run_goes_on() {
     engine.wait(|event| matches!(event, Event::Refused { .. }));
     engine.send(Command::ScoreHeldOut { strength: 1.0 });
     engine.wait(|event| matches!(event, Event::HeldOut { .. }));
+}
+
+#[test]
+fn a_person_may_decide_before_a_lost_device_is_tried_again() {
+    let lost = |event: &Event| matches!(event, Event::Recovering { .. }) || is_finished(event);
+    let mut engine = TestEngine::start("decided");
+    engine.open_demo();
+    engine.send(demo_run("decided", 6, Watch { save_seconds: 0.001, ..unwatched() }));
+    engine.wait(is_step(2));
+    engine.send(Command::Drill(Drill::DestroyDevice));
+    let Event::Recovering { run_id, seconds, .. } = engine.wait(lost) else { panic!("it is to go on by itself") };
+    engine.send(Command::Stop);
+    let stopped = engine.wait(is_finished);
+    assert!(
+        matches!(stopped, Event::Failed { failure: Failure::DeviceLost { .. }, safe_step: Some(1..), .. }),
+        "it stays where it is safe: {stopped:?}"
+    );
+    let resume = Command::Resume { run_id, settings: Metrics::new() };
+    engine.send(resume.clone());
+    engine.wait(is_step(4));
+    engine.send(Command::Drill(Drill::DestroyDevice));
+    assert!(matches!(engine.wait(lost), Event::Recovering { .. }), "continued by a person, it may be lost once more");
+    let began = Instant::now();
+    engine.send(resume);
+    engine.wait(|event| matches!(event, Event::RunStarted(_)));
+    assert!(began.elapsed().as_secs_f64() < seconds, "it goes on at once");
+    assert!(matches!(engine.wait(is_finished), Event::Finished(_)), "the run ends well");
+}
+
+#[test]
+fn a_run_is_exported_while_it_goes_on() {
+    let mut engine = TestEngine::start("exported");
+    engine.open_demo();
+    engine.send(demo_run("exported", 8, unwatched()));
+    let Event::RunStarted(run) = engine.wait(|event| matches!(event, Event::RunStarted(_))) else { unreachable!() };
+    let export = |kind: ExportKind| {
+        let (run_id, folder) = (run.record.run_id.clone(), std::env::temp_dir().join(&run.record.run_id));
+        let (folder, card) = (folder.display().to_string(), String::new());
+        let request =
+            ExportRequest { run_id, which: WhichAdapter::Last, strength: 1.0, kinds: vec![kind], folder, card };
+        Command::Export(Box::new(request))
+    };
+    engine.wait(is_step(1));
+    engine.send(Command::Drill(Drill::FillStorage));
+    engine.send(export(ExportKind::Adapter));
+    let exported = engine.wait(|event| matches!(event, Event::Exported { .. }) || is_finished(event));
+    let Event::Exported { files, .. } = exported else { panic!("it is written between two steps: {exported:?}") };
+    assert!(files[0].check.contains("logits"), "and compared with the live model: {}", files[0].check);
+    let full = engine.said.iter().any(|event| matches!(event, Event::StorageFull { .. }));
+    assert!(full, "although the run could not be saved");
+    engine.send(export(ExportKind::Merged));
+    let refused = engine.wait(|event| matches!(event, Event::Exported { .. }) || is_finished(event));
+    assert!(
+        matches!(refused, Event::Refused { subject: Subject::Export, .. }),
+        "a second copy of the weights waits for a pause: {refused:?}"
+    );
+    assert!(matches!(engine.wait(is_finished), Event::Finished(_)), "the run ends well");
+    assert_eq!(losses(&engine.said), uninterrupted("not-exported", 8), "and its numbers are the same");
 }
 
 #[test]

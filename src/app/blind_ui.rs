@@ -29,6 +29,8 @@ pub(super) struct BlindView {
 struct Round {
     prompt: String,
     id: u64,
+    /// The engine was asked for the answers.
+    known: bool,
     /// Which side is the tuned model: 0 or 1.
     tuned: usize,
     vote: Option<Vote>,
@@ -76,7 +78,15 @@ pub(super) fn blind_ui(
             }
         });
     });
-    if let Some(round) = view.rounds.last() {
+    // If the run went on, its answers are gone: the question is asked again.
+    let gone = |round: &mut Round| {
+        let known = state.texts.contains_key(&round.id);
+        round.known |= known;
+        round.vote.is_none() && round.known && !known
+    };
+    if let Some(round) = view.rounds.pop_if(gone) {
+        begin(view, round.prompt, sampling, next_id, actions);
+    } else if let Some(round) = view.rounds.last() {
         let (vote, go_on) = round_ui(ui, state, round);
         if let Some(vote) = vote {
             cast(state, view, vote);
@@ -144,7 +154,7 @@ fn begin(view: &mut BlindView, prompt: String, sampling: Sampling, next_id: &mut
     let seed = sampling.seed.wrapping_add(round);
     let id = ask(&prompt, Sampling { seed, ..sampling }, next_id, actions);
     let tuned = (mixed(seed ^ 0x9E37_79B9_7F4A_7C15) & 1) as usize;
-    view.rounds.push(Round { prompt, id, tuned, vote: None, texts: Default::default() });
+    view.rounds.push(Round { prompt, id, known: false, tuned, vote: None, texts: Default::default() });
 }
 
 /// A number that looks random (splitmix64).
@@ -276,8 +286,14 @@ mod tests {
 
     #[test]
     fn votes_become_pairs() {
-        let round =
-            |vote| Round { prompt: "Q".into(), id: 0, tuned: 1, vote, texts: ["base".to_owned(), "tuned".to_owned()] };
+        let round = |vote| Round {
+            prompt: "Q".into(),
+            id: 0,
+            known: true,
+            tuned: 1,
+            vote,
+            texts: ["base".to_owned(), "tuned".to_owned()],
+        };
         let rounds = [round(Some(Vote::Tuned)), round(Some(Vote::Tie)), round(Some(Vote::Base)), round(None)];
         let lines = votes_as_pairs(&rounds);
         let want = "{\"prompt\":\"Q\",\"chosen\":\"tuned\",\"rejected\":\"base\"}\n\

@@ -7,7 +7,7 @@ use eframe::egui::{self, RichText, TextEdit, Ui};
 use super::actions::{Action, Step};
 use super::compare_ui::{comparable_ui, strength_ui};
 use super::run_ui::{beta, row_button, setting};
-use super::state::{RunState, State};
+use super::state::{RunPhase, RunState, State};
 use super::text::{self, export as words, run as run_words};
 use super::widgets::{
     Tone, card, heading, marked, mono, name_of, page_title, primary_button, problem_card, progress_bar, small, tabs,
@@ -67,7 +67,10 @@ impl ExportView {
             if new || self.card == self.proposed {
                 self.card.clone_from(&card);
             }
-            self.which = if record.best_step.is_some() { WhichAdapter::Best } else { WhichAdapter::Last };
+            // A choice that was made stays while steps are taken.
+            if new || run.phase != RunPhase::Running {
+                self.which = if record.best_step.is_some() { WhichAdapter::Best } else { WhichAdapter::Last };
+            }
             self.proposed = card;
         }
         if !new {
@@ -92,10 +95,14 @@ pub(super) fn export_ui(ui: &mut Ui, state: &State, view: &mut ExportView, actio
             }
         });
     };
-    if !comparable_ui(ui, run, actions) {
+    let running = run.phase == RunPhase::Running && run.step() > 0;
+    if !running && !comparable_ui(ui, run, actions) {
         return;
     }
     view.follow(state, run);
+    if running {
+        marked(ui, Tone::Neutral, words::WHILE_RUNNING);
+    }
     ui.label(RichText::new(&run.info.record.name).strong());
     which_ui(ui, &run.info.record, view);
     what_ui(ui, state, run, view);
@@ -267,14 +274,21 @@ fn where_ui(ui: &mut Ui, state: &State, run: &RunState, view: &mut ExportView, a
             }
             return;
         }
-        let missing = match (view.kinds.is_empty(), !state.in_browser && view.folder.trim().is_empty()) {
-            (true, _) => Some(words::CHOOSE),
-            (_, true) => Some(words::NAME_FOLDER),
-            _ => None,
+        let missing = if view.kinds.is_empty() {
+            Some(words::CHOOSE)
+        } else if !state.in_browser && view.folder.trim().is_empty() {
+            Some(words::NAME_FOLDER)
+        } else if run.is_active() && view.kinds.contains(&ExportKind::Merged) {
+            Some(words::PAUSE_TO_MERGE)
+        } else {
+            None
         };
-        ui.add_enabled_ui(missing.is_none(), |ui| {
-            if primary_button(ui, missing.unwrap_or(words::WRITE)).clicked() {
+        ui.horizontal_wrapped(|ui| {
+            if ui.add_enabled_ui(missing.is_none(), |ui| primary_button(ui, words::WRITE)).inner.clicked() {
                 write(run, view, actions);
+            }
+            if let Some(reason) = missing {
+                weak(ui, reason);
             }
         });
     });

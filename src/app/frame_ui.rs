@@ -7,12 +7,12 @@ use eframe::egui::{
 
 use super::actions::{Action, Step};
 use super::drops::Drop;
+use super::help_ui::network;
 use super::state::{Connection, LogLine, ModelState, RunPhase, State};
 use super::text;
 use super::theme::{self, GRID};
 use super::widgets::{self, Icon, Tone};
 use crate::engine::protocol::{BUILD, Command};
-use crate::platform::host;
 
 /// Names of the open model, and of the open pairs with how many of them are usable, skipped, and exchanged.
 pub(super) type PlannedAbout = (String, Option<(String, usize, usize, bool)>);
@@ -181,8 +181,8 @@ pub(super) fn status_ui(ui: &mut Ui, state: &State, log_open: &mut bool, actions
             ui.label(gpu);
             if ui.available_width() > NARROW * 0.7 {
                 ui.separator();
-                let page = text::other_bytes(&host::network_ledger());
-                if widgets::link_button(ui, &text::network_line(page + state.bytes_fetched())).clicked() {
+                let received = text::other_bytes(&network(state));
+                if widgets::link_button(ui, &text::network_line(received)).clicked() {
                     actions.push(Action::Go(Step::Help));
                 }
                 ui.separator();
@@ -285,7 +285,7 @@ pub(super) fn strip_ui(ui: &mut Ui, state: &State, actions: &mut Vec<Action>) {
             ui.label(RichText::new(&run.info.record.name).strong());
             ui.label(text::strip(run));
             ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
-                if matches!(run.phase, RunPhase::Running | RunPhase::Recovering { .. })
+                if matches!(run.phase, RunPhase::Running)
                     && widgets::icon_button(ui, Icon::Pause, text::PAUSE).clicked()
                 {
                     actions.push(Action::Send(Command::Pause));

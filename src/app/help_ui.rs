@@ -9,8 +9,8 @@ use super::text;
 use super::theme::GRID;
 use super::widgets::{self, Tone};
 use crate::engine::protocol::{Command, Drill};
-use crate::platform::Environment;
 use crate::platform::host;
+use crate::platform::{Environment, NetworkEntry};
 
 /// What this page remembers.
 #[derive(Debug, Default)]
@@ -52,14 +52,19 @@ pub(super) fn help_ui(
     });
 }
 
+/// Every request of the page and of the engine.
+pub(super) fn network(state: &State) -> Vec<NetworkEntry> {
+    let mut all = host::network_ledger();
+    all.extend_from_slice(&state.requests);
+    all
+}
+
 /// Every request, with its size and purpose.
 fn network_ui(ui: &mut Ui, state: &State) {
     widgets::titled_card(ui, text::NETWORK_TITLE, |ui| {
         ui.add(egui::Label::new(text::NETWORK_NOTE).wrap());
-        let page = host::network_ledger().into_iter().map(|entry| (entry.url, entry.bytes, entry.purpose));
-        let engine = state.requests.iter().map(|r| (r.url.clone(), r.bytes, r.purpose.clone()));
-        let all: Vec<(String, u64, String)> = page.chain(engine).collect();
-        let bytes: u64 = all.iter().map(|(_, bytes, _)| bytes).sum();
+        let all = network(state);
+        let bytes: u64 = all.iter().map(|entry| entry.bytes).sum();
         widgets::marked(ui, Tone::Good, &text::network_sum(all.len(), bytes));
         if all.is_empty() {
             return;
@@ -80,7 +85,7 @@ fn network_ui(ui: &mut Ui, state: &State) {
         });
         table.body(|body| {
             body.rows(24.0, all.len(), |mut row| {
-                let (url, bytes, purpose) = &all[row.index()];
+                let NetworkEntry { url, bytes, purpose } = &all[row.index()];
                 row.col(|ui| {
                     widgets::mono(ui, text::bytes(*bytes));
                 });

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use super::actions::{Action, Step};
 use super::charts::{Chart, Hue, Mark, Series, Unit, legend_ui, share_scale, sparkline, tight};
 use super::diff::{self, Piece};
-use super::state::{Connection, RunPhase, RunState, State, accuracy_of, metric};
+use super::state::{Connection, RunPhase, RunState, State, accuracy_of};
 use super::text::{self, run as words};
 use super::theme::{self, GRID};
 use super::widgets::{
@@ -103,12 +103,14 @@ pub(super) fn run_ui(ui: &mut Ui, state: &State, view: &mut RunView, actions: &m
         RunPhase::Paused => paused_ui(ui, run, view, actions),
         RunPhase::Finished(summary) => summary_ui(ui, run, summary, view, actions),
         RunPhase::Failed { failure, safe_step } => failed_ui(ui, state, run, failure, *safe_step, view, actions),
-        RunPhase::Recovering { failure, safe_step, since } => recovering_ui(ui, failure, *safe_step, *since),
+        RunPhase::Recovering { failure, safe_step, until } => {
+            recovering_ui(ui, run, failure, *safe_step, *until, actions);
+        }
         RunPhase::Opened => opened_ui(ui, run, view, actions),
         _ => {}
     }
     warnings_ui(ui, state, run, view, actions);
-    discard_ui(ui, run, view, actions);
+    view.confirm_discard = view.confirm_discard && discard_ui(ui, &run.info.record.run_id, actions);
     if run.history.is_empty() && run.evaluations.is_empty() && run.samples.is_empty() {
         return;
     }
@@ -290,7 +292,7 @@ fn buttons_ui(ui: &mut Ui, run: &RunState, view: &mut RunView, actions: &mut Vec
                 send(actions, Command::Cancel);
             }
         }
-        RunPhase::Running | RunPhase::Recovering { .. } => {
+        RunPhase::Running => {
             more(ui, view);
             if icon_button(ui, Icon::Stop, words::STOP).clicked() {
                 send(actions, Command::Stop);
@@ -299,6 +301,8 @@ fn buttons_ui(ui: &mut Ui, run: &RunState, view: &mut RunView, actions: &mut Vec
                 send(actions, Command::Pause);
             }
         }
+        // What can be done is beside the countdown.
+        RunPhase::Recovering { .. } => more(ui, view),
         RunPhase::Pausing | RunPhase::Stopping => {
             weak(ui, words::FINISHING);
             ui.spinner();
@@ -579,19 +583,23 @@ fn lost_ui(
         ui.label(RichText::new(words::safe(safe)).strong());
         problem_text(ui, problem);
         ui.horizontal_wrapped(|ui| {
-            if primary_button(ui, words::RESTART).clicked() {
-                resume(actions, run, Settings::new());
-            }
-            if let Some(smaller) = smaller_steps(&run.info.record)
-                && ui.button(words::SMALLER).clicked()
-            {
-                resume(actions, run, smaller);
-            }
+            restart_buttons(ui, run, actions);
             if ui.button(words::GIVE_UP).clicked() {
                 actions.push(Action::CloseRun);
             }
         });
     });
+}
+
+fn restart_buttons(ui: &mut Ui, run: &RunState, actions: &mut Vec<Action>) {
+    if primary_button(ui, words::RESTART).clicked() {
+        resume(actions, run, Settings::new());
+    }
+    if let Some(smaller) = smaller_steps(&run.info.record)
+        && ui.button(words::SMALLER).clicked()
+    {
+        resume(actions, run, smaller);
+    }
 }
 
 /// The same batches, one pair at a time; none if that is so already.
@@ -627,13 +635,26 @@ pub(super) fn side_ui(ui: &mut Ui, hue: Hue, name: &str, answer: &str) {
     });
 }
 
-fn recovering_ui(ui: &mut Ui, failure: &Failure, safe: Option<usize>, since: f64) {
+/// Counts down to when the run is continued by itself.
+fn recovering_ui(
+    ui: &mut Ui,
+    run: &RunState,
+    failure: &Failure,
+    safe: Option<usize>,
+    until: f64,
+    actions: &mut Vec<Action>,
+) {
     tone_card(ui, Tone::Warn, |ui| {
         heading(ui, &text::failed(failure));
         ui.label(RichText::new(words::safe(safe)).strong());
-        ui.label(words::recovering(host::seconds() - since));
-        progress_bar(ui, words::STARTING, None);
-        ui.ctx().request_repaint_after_secs(1.0);
+        ui.label(words::recovering(until - host::seconds()));
+        ui.horizontal_wrapped(|ui| {
+            restart_buttons(ui, run, actions);
+            if ui.button(words::GIVE_UP).clicked() {
+                send(actions, Command::Stop);
+            }
+        });
+        ui.ctx().request_repaint_after_secs(0.5);
     });
 }
 
@@ -923,13 +944,9 @@ fn curves_ui(ui: &mut Ui, state: &State, run: &RunState, view: &mut RunView) {
                 .show(ui);
         });
         chart(ui, words::SPEED, &|ui| {
-            let first = run.history.len().saturating_sub(run.step_seconds.len());
-            let steps = run.history[first..].iter().zip(&run.step_seconds);
-            let seconds: Vec<[f64; 2]> =
-                steps.filter_map(|(metrics, seconds)| Some([metric(metrics, "step")?, *seconds])).collect();
             Chart::new(words::STEP_TIME, "")
                 .untitled()
-                .line(Series::new(words::STEP_TIME, &seconds, Hue::First))
+                .line(Series::new(words::STEP_TIME, &run.step_seconds, Hue::First))
                 .unit(Unit::Seconds)
                 .show(ui);
             if let Some(bytes) = state.plan.device_bytes() {
@@ -960,10 +977,8 @@ fn footer_ui(ui: &mut Ui, run: &RunState) {
     });
 }
 
-fn discard_ui(ui: &mut Ui, run: &RunState, view: &mut RunView, actions: &mut Vec<Action>) {
-    if !view.confirm_discard {
-        return;
-    }
+/// Asks whether to throw a run away; true until there is an answer.
+pub(super) fn discard_ui(ui: &mut Ui, run_id: &str, actions: &mut Vec<Action>) -> bool {
     let frame = egui::Frame::popup(ui.style()).inner_margin(20.0);
     let modal = Modal::new(Id::unique("discard run")).frame(frame).show(ui.ctx(), |ui| {
         ui.set_max_width(420.0);
@@ -971,7 +986,7 @@ fn discard_ui(ui: &mut Ui, run: &RunState, view: &mut RunView, actions: &mut Vec
         ui.label(words::DISCARD_TEXT);
         ui.horizontal(|ui| {
             if danger_button(ui, words::DISCARD_YES).clicked() {
-                send(actions, Command::Discard { run_id: run.info.record.run_id.clone() });
+                send(actions, Command::Discard { run_id: run_id.to_owned() });
                 ui.close();
             }
             if ui.button(words::DISCARD_NO).clicked() {
@@ -979,9 +994,7 @@ fn discard_ui(ui: &mut Ui, run: &RunState, view: &mut RunView, actions: &mut Vec
             }
         });
     });
-    if modal.should_close() {
-        view.confirm_discard = false;
-    }
+    !modal.should_close()
 }
 
 #[cfg(test)]

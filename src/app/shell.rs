@@ -25,7 +25,7 @@ use super::{
     compare_ui, drops, export_ui, help_ui, model_ui, pairs_ui, plan_ui, run_ui, runs_ui, start_ui, text, theme,
 };
 use crate::engine::presets::{self, Preset};
-use crate::engine::protocol::{Command, ModelSource, RunRequest, Settings, Subject, Watch};
+use crate::engine::protocol::{Command, ExportKind, ModelSource, RunRequest, Settings, Subject, Watch};
 use crate::error::{Error, Result};
 use crate::link::Engine;
 use crate::platform::host::{self, PickedFile};
@@ -822,8 +822,9 @@ fn waits_for_a_pause(command: &Command, run_id: &str) -> bool {
         | Command::Generate(_)
         | Command::ScoreHeldOut { .. }
         | Command::InspectPair { .. }
-        | Command::Export(_)
         | Command::Import => true,
+        // A merged model needs its weights a second time.
+        Command::Export(request) => request.run_id != run_id || request.kinds.contains(&ExportKind::Merged),
         _ => false,
     }
 }

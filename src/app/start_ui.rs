@@ -3,12 +3,13 @@
 use eframe::egui::{self, RichText, Ui};
 
 use super::actions::{Action, Step};
+use super::help_ui::network;
+use super::run_ui::discard_ui;
 use super::state::{ModelState, State};
 use super::text;
 use super::theme::{self, GRID};
 use super::widgets::{self, Icon, Tone};
 use crate::engine::protocol::{Command, GpuInfo, Problem, RunRecord, Settings};
-use crate::platform::host;
 use crate::platform::{Environment, Pick};
 
 /// What this page remembers.
@@ -16,6 +17,8 @@ use crate::platform::{Environment, Pick};
 pub(super) struct StartView {
     /// The found model that is chosen.
     found: usize,
+    /// The run that is about to be thrown away.
+    discard: Option<String>,
 }
 
 /// Draws the page.
@@ -29,7 +32,7 @@ pub(super) fn start_ui(
     ui.add_space(GRID);
     widgets::page_title(ui, text::START_TITLE, text::START_SUBTITLE);
     gpu_trouble_ui(ui, state, environment, actions);
-    continue_ui(ui, state, actions);
+    continue_ui(ui, state, view, actions);
     demo_ui(ui, state, actions);
     open_ui(ui, state, view, actions);
     machine_ui(ui, state);
@@ -100,7 +103,7 @@ fn open_ui(ui: &mut Ui, state: &State, view: &mut StartView, actions: &mut Vec<A
 }
 
 /// Runs that wait to be continued.
-fn continue_ui(ui: &mut Ui, state: &State, actions: &mut Vec<Action>) {
+fn continue_ui(ui: &mut Ui, state: &State, view: &mut StartView, actions: &mut Vec<Action>) {
     for run in state.continuable().take(3) {
         widgets::tone_card(ui, Tone::Accent, |ui| {
             ui.horizontal_wrapped(|ui| {
@@ -119,9 +122,13 @@ fn continue_ui(ui: &mut Ui, state: &State, actions: &mut Vec<Action>) {
                 if ui.button(text::SHOW_RUNS).clicked() {
                     actions.push(Action::Go(Step::Runs));
                 }
+                if widgets::link_button(ui, text::run::DISCARD).clicked() {
+                    view.discard = Some(run.run_id.clone());
+                }
             });
         });
     }
+    view.discard.take_if(|run_id| !discard_ui(ui, run_id, actions));
 }
 
 fn resume(run: &RunRecord) -> Command {
@@ -139,8 +146,7 @@ fn machine_ui(ui: &mut Ui, state: &State) {
             }
             Some(Err(problem)) => widgets::marked(ui, Tone::Warn, &problem.what),
         };
-        let page = text::other_bytes(&host::network_ledger());
-        widgets::marked(ui, Tone::Good, &text::network_details(page + state.bytes_fetched()));
+        widgets::marked(ui, Tone::Good, &text::network_details(text::other_bytes(&network(state))));
         if let Some(ready) = state.ready() {
             widgets::marked(ui, Tone::Good, &text::storage_details(&ready.storage, &state.storage, state.in_browser));
         }

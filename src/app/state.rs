@@ -12,7 +12,7 @@ use crate::engine::protocol::{
 use crate::engine::stats;
 use crate::engine::warnings::Warning;
 use crate::link::Incoming;
-use crate::platform::FoundModel;
+use crate::platform::{FoundModel, NetworkEntry};
 
 /// Lines that the log keeps.
 const LOG_LINES: usize = 500;
@@ -73,7 +73,7 @@ pub(super) struct State {
     /// Storage in use.
     pub(super) storage: StorageInfo,
     /// What the engine fetched.
-    pub(super) requests: Vec<Request>,
+    pub(super) requests: Vec<NetworkEntry>,
     /// The log, oldest first.
     pub(super) log: VecDeque<LogLine>,
     /// The model that was open when another one was asked for.
@@ -211,7 +211,7 @@ pub(super) struct RunState {
     /// Metrics of its steps, in order.
     pub(super) history: Vec<Metrics>,
     /// Seconds of the steps that were taken while we watched.
-    pub(super) step_seconds: Vec<f64>,
+    pub(super) step_seconds: Vec<[f64; 2]>,
     /// Metrics of its evaluations, in order; the first is from before the first step.
     pub(super) evaluations: Vec<Metrics>,
     /// Answers to the watched prompts: step and texts.
@@ -250,14 +250,14 @@ pub(super) enum RunPhase {
         /// The step that is safe.
         safe_step: Option<usize>,
     },
-    /// Something failed, and it is being continued.
+    /// Something failed; it is continued by itself unless somebody decides before.
     Recovering {
         /// What.
         failure: Failure,
         /// The step that is safe.
         safe_step: Option<usize>,
-        /// When, on the clock of `now`.
-        since: f64,
+        /// Until then, on the clock of `now`.
+        until: f64,
     },
     /// A stored run, open for comparing and exporting; it is not running.
     Opened,
@@ -301,17 +301,6 @@ pub(super) struct TextSide {
     pub(super) text: String,
     /// Nothing follows.
     pub(super) done: bool,
-}
-
-/// Something fetched.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Request {
-    /// Where from.
-    pub(super) url: String,
-    /// Bytes received.
-    pub(super) bytes: u64,
-    /// Why.
-    pub(super) purpose: String,
 }
 
 /// A line of the log.
@@ -515,11 +504,6 @@ impl State {
         self.held_out.iter().rev().find(same).map(|(_, pairs)| pairs.as_slice())
     }
 
-    /// Bytes that the engine has fetched.
-    pub(super) fn bytes_fetched(&self) -> u64 {
-        self.requests.iter().map(|request| request.bytes).sum()
-    }
-
     /// Bytes on the device that a run may take: what the person said, or what is known.
     pub(super) fn memory_limit(&self) -> Option<u64> {
         let planned = self.plan.info.as_ref().and_then(|plan| plan.limit);
@@ -638,7 +622,7 @@ impl State {
                 self.keeping_model = false;
                 self.notice(text::STORAGE_FULL, true);
             }
-            Event::Request { url, bytes, purpose } => self.requests.push(Request { url, bytes, purpose }),
+            Event::Request { url, bytes, purpose } => self.requests.push(NetworkEntry { url, bytes, purpose }),
             Event::Log { level, text } => self.log_line(&level, &text, now),
             event => self.fold_run(event, now),
         }
@@ -704,11 +688,12 @@ impl State {
                     self.notice(&text, true);
                 }
             }
-            Event::Recovering { run_id, failure, safe_step } => {
+            Event::Recovering { run_id, failure, safe_step, seconds } => {
                 let text = text::failed(&failure);
                 self.log_line("warn", &text, now);
                 if let Some(run) = self.run_named(&run_id) {
-                    run.phase = RunPhase::Recovering { failure, safe_step, since: now };
+                    run.rest(now);
+                    run.phase = RunPhase::Recovering { failure, safe_step, until: now + seconds };
                     self.notice(&text, true);
                 }
             }
@@ -727,9 +712,7 @@ impl State {
                 if let Some(run) = self.run_named(&run_id) {
                     run.progress = Some((phase, progress));
                     match (&run.phase, phase) {
-                        (RunPhase::Preparing | RunPhase::Recovering { .. }, Phase::Training) => {
-                            run.phase = RunPhase::Running;
-                        }
+                        (RunPhase::Preparing, Phase::Training) => run.phase = RunPhase::Running,
                         // Comparing and exporting take time too, but it is not the run's.
                         (RunPhase::Opened | RunPhase::Paused | RunPhase::Finished(_) | RunPhase::Failed { .. }, _) => {}
                         _ => run.work(now),
@@ -841,10 +824,6 @@ impl State {
             run.step_seconds = before.step_seconds;
             run.warnings = before.warnings;
             run.saved = before.saved;
-            if let RunPhase::Recovering { .. } = before.phase {
-                // Until the first step says that it did.
-                run.phase = before.phase;
-            }
         }
         run.work(now);
         self.run_pending = false;
@@ -1113,7 +1092,8 @@ impl RunState {
 
     /// Seconds that are left, by the median of the recent steps.
     pub(super) fn eta(&self) -> Option<f64> {
-        stats::eta_seconds(&self.step_seconds, self.n_steps().saturating_sub(self.step()))
+        let seconds: Vec<f64> = self.step_seconds.iter().map(|[_, seconds]| *seconds).collect();
+        stats::eta_seconds(&seconds, self.n_steps().saturating_sub(self.step()))
     }
 
     /// Tokens per second over the recent steps.
@@ -1121,7 +1101,7 @@ impl RunState {
         let n = self.step_seconds.len().min(self.history.len().saturating_sub(1)).min(RECENT_STEPS);
         let before = self.history.get(self.history.len().checked_sub(n + 1)?)?;
         let tokens = metric(self.history.last()?, "num_tokens")? - metric(before, "num_tokens")?;
-        let seconds: f64 = self.step_seconds[self.step_seconds.len() - n..].iter().sum();
+        let seconds: f64 = self.step_seconds[self.step_seconds.len() - n..].iter().map(|[_, seconds]| seconds).sum();
         (n > 0 && seconds > 0.0).then(|| tokens / seconds)
     }
 
@@ -1142,7 +1122,7 @@ impl RunState {
 
     fn step_taken(&mut self, metrics: Metrics, seconds: f64, now: f64) {
         let step = step_of(&metrics);
-        if matches!(self.phase, RunPhase::Preparing | RunPhase::Recovering { .. } | RunPhase::Paused) {
+        if matches!(self.phase, RunPhase::Preparing | RunPhase::Paused) {
             self.phase = RunPhase::Running;
         }
         self.work(now);
@@ -1151,7 +1131,8 @@ impl RunState {
         self.evaluations.retain(|before| step_of(before) < step);
         self.info.record.step = step;
         self.history.push(metrics);
-        self.step_seconds.push(seconds);
+        self.step_seconds.retain(|[before, _]| *before < step as f64);
+        self.step_seconds.push([step as f64, seconds]);
         self.progress = None;
     }
 

@@ -1252,7 +1252,10 @@ pub(super) mod run {
     }
 
     pub(in crate::app) fn recovering(seconds: f64) -> String {
-        format!("Trying once more by itself, from the last save: {} so far.", duration(seconds.max(1.0)))
+        format!(
+            "It goes on by itself in {}, with less work in one go for the driver.",
+            duration(seconds.max(1.0).ceil())
+        )
     }
 
     pub(in crate::app) fn saves(bytes: &str) -> String {
@@ -1484,6 +1487,9 @@ pub(super) mod export {
     pub(in crate::app) const WRITE: &str = "Write files";
     pub(in crate::app) const CHOOSE: &str = "Choose what to write";
     pub(in crate::app) const NAME_FOLDER: &str = "Name a folder";
+    pub(in crate::app) const PAUSE_TO_MERGE: &str = "Pause the run to write a merged model";
+    pub(in crate::app) const WHILE_RUNNING: &str = "The run goes on meanwhile: what is written is what it has learned \
+        when the step at hand is done.";
     pub(in crate::app) const WRITING: &str = "Writing and checking";
     pub(in crate::app) const FAILED: &str = "Nothing was written";
     pub(in crate::app) const AGAIN: &str = "Try again";

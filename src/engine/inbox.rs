@@ -9,7 +9,7 @@ use futures_channel::mpsc::{self, UnboundedReceiver, UnboundedSender};
 
 use super::protocol::{Command, Event};
 use crate::error::{Error, Result};
-use crate::platform::host::PickedFile;
+use crate::platform::host::{PickedFile, sleep};
 
 /// A command with the files that it is about.
 #[derive(Debug, Clone)]
@@ -42,6 +42,22 @@ impl Inbox {
             Some(message) => Some(message),
             None => self.receiver.recv().await.ok(),
         }
+    }
+
+    /// Waits so many seconds, or until a message is there; true if none came and some still can.
+    pub(super) async fn idle_for(&mut self, seconds: f64) -> bool {
+        if !self.waiting.is_empty() {
+            return false;
+        }
+        let mut time = pin!(sleep(seconds));
+        poll_fn(|context| match pin!(self.receiver.recv()).poll(context) {
+            Poll::Ready(message) => {
+                self.waiting.extend(message.ok());
+                Poll::Ready(false)
+            }
+            Poll::Pending => time.as_mut().poll(context).map(|()| true),
+        })
+        .await
     }
 
     /// The next message if one is there.

@@ -44,10 +44,18 @@ pub(super) struct Run {
     pub(super) held_out: Option<(Vec<TokenPair>, Vec<PairLogps>)>,
     /// The latest state could not be written: it is only here.
     pub(super) unsaved: bool,
+    /// When it is continued by itself, and after what.
+    pub(super) retry: Option<Retry>,
     watcher: Option<Watcher>,
     device_losses: usize,
     planned_bytes: u64,
     device_bytes: u64,
+}
+
+/// A run that lost its device, and is continued at this time on the platform's clock.
+pub(super) struct Retry {
+    pub(super) at: f64,
+    failure: Failure,
 }
 
 /// How a run came to a stop without a failure.
@@ -59,6 +67,8 @@ enum Stop {
     Discarded,
 }
 
+/// A person can decide for so long before a run that lost its device is continued.
+const RETRY_SECONDS: f64 = 10.0;
 /// How the watched prompts are answered: the same seed every time.
 const WATCHED: Style = Style { temperature: 0.7, seed: 1, max_new_tokens: 48 };
 /// Watched prompts that are taken from the held-out pairs if none are given.
@@ -77,6 +87,7 @@ impl Run {
             best: None,
             held_out: None,
             unsaved: false,
+            retry: None,
             watcher: None,
             device_losses: 0,
             planned_bytes: 0,
@@ -220,6 +231,21 @@ impl Session {
         Ok(())
     }
 
+    /// Continues the run that lost its device: nobody decided otherwise.
+    pub(super) async fn retry(&mut self) {
+        self.log("info", "the run is continued by itself".to_owned());
+        self.train().await;
+    }
+
+    /// Leaves the run that lost its device where it is safe, until somebody continues it.
+    pub(super) async fn give_up_retry(&mut self) {
+        let Some(run) = &mut self.run else { return };
+        let Some(Retry { failure, .. }) = run.retry.take() else { return };
+        let (run_id, safe_step) = (run.record.run_id.clone(), Some(run.safe_step()));
+        self.settle(Status::Failed).await;
+        self.wire.send(Event::Failed { run_id, failure, safe_step });
+    }
+
     /// Throws a run away.
     pub(super) async fn discard(&mut self, run_id: &str) -> Result<()> {
         if self.is_current(run_id) {
@@ -234,7 +260,8 @@ impl Session {
 
     /// Opens a stored run, with its model and its pairs.
     pub(super) async fn open_run(&mut self, run_id: &str) -> Result<()> {
-        if let Some(run) = self.run.as_ref().filter(|run| run.record.run_id == run_id) {
+        if let Some(run) = self.run.as_mut().filter(|run| run.record.run_id == run_id) {
+            run.retry = None;
             // What is in memory may be newer than what is stored.
             self.wire.send(Event::RunOpened(Box::new(run.info())));
             return Ok(());
@@ -279,69 +306,71 @@ impl Session {
 
     /// Trains the open run until it stops, and says how.
     async fn train(&mut self) {
-        loop {
-            if let Some(run) = &mut self.run {
-                run.record.status = Status::Running;
-                self.wire.send(Event::RunStarted(Box::new(run.info())));
-            }
-            let ended = self.attempt().await;
-            let Some(run) = &mut self.run else { return };
-            let run_id = run.record.run_id.clone();
-            let safe_step = Some(run.safe_step());
-            let failure = match ended {
-                Ok(Stop::Discarded) => {
-                    if let Err(e) = self.discard(&run_id).await {
-                        self.log("error", e.to_string());
-                    }
-                    return;
-                }
-                Ok(Stop::Paused) => {
-                    let step = run.record.step;
-                    self.settle(Status::Paused).await;
-                    self.wire.send(Event::Paused { run_id, step });
-                    return;
-                }
-                Ok(stop) => {
-                    self.settle(if stop == Stop::Finished { Status::Finished } else { Status::Stopped }).await;
-                    if let Some(run) = &self.run {
-                        self.wire.send(Event::Finished(Box::new(summary(run))));
-                    }
-                    return;
-                }
-                Err(Error::DeviceLost { what, fix }) => {
-                    run.device_losses += 1;
-                    let failure = Failure::DeviceLost { problem: Problem { what, fix, at: String::new() } };
-                    let again = run.device_losses == 1;
-                    run.rewind();
-                    self.recover_gpu().await;
-                    if again && self.gpu.is_some() {
-                        self.wire.send(Event::Recovering { run_id, failure, safe_step });
-                        continue;
-                    }
-                    failure
-                }
-                Err(Error::OutOfMemory { what, fix }) => {
-                    run.rewind();
-                    let fixes = self.memory_fixes().await;
-                    self.recover_gpu().await;
-                    Failure::OutOfMemory { problem: Problem { what, fix, at: String::new() }, fixes }
-                }
-                Err(Error::Diverged { step, what }) => {
-                    let pairs = std::mem::take(&mut self.batch);
-                    self.settle(Status::Diverged).await;
-                    let failure = Failure::Diverged { step, what, pairs };
-                    self.wire.send(Event::Failed { run_id, failure, safe_step });
-                    return;
-                }
-                Err(error) => {
-                    run.rewind();
-                    Failure::Other { problem: Problem::from(&error) }
-                }
-            };
-            self.settle(Status::Failed).await;
-            self.wire.send(Event::Failed { run_id, failure, safe_step });
-            return;
+        if let Some(run) = &mut self.run {
+            run.retry = None;
+            run.record.status = Status::Running;
+            self.wire.send(Event::RunStarted(Box::new(run.info())));
         }
+        let ended = self.attempt().await;
+        let Some(run) = &mut self.run else { return };
+        let run_id = run.record.run_id.clone();
+        let safe_step = Some(run.safe_step());
+        let failure = match ended {
+            Ok(Stop::Discarded) => {
+                if let Err(e) = self.discard(&run_id).await {
+                    self.log("error", e.to_string());
+                }
+                return;
+            }
+            Ok(Stop::Paused) => {
+                let step = run.record.step;
+                self.settle(Status::Paused).await;
+                self.wire.send(Event::Paused { run_id, step });
+                return;
+            }
+            Ok(stop) => {
+                self.settle(if stop == Stop::Finished { Status::Finished } else { Status::Stopped }).await;
+                if let Some(run) = &self.run {
+                    self.wire.send(Event::Finished(Box::new(summary(run))));
+                }
+                return;
+            }
+            Err(Error::DeviceLost { what, fix }) => {
+                run.device_losses += 1;
+                let first = run.device_losses == 1;
+                run.rewind();
+                // A driver that was reset may have waited too long for one submission.
+                self.shorten_submissions();
+                self.recover_gpu().await;
+                let failure = Failure::DeviceLost { problem: Problem { what, fix, at: String::new() } };
+                if let Some(run) = self.run.as_mut().filter(|_| first && self.gpu.is_some()) {
+                    let (seconds, at) = (RETRY_SECONDS, host::seconds() + RETRY_SECONDS);
+                    run.retry = Some(Retry { at, failure: failure.clone() });
+                    self.wire.send(Event::Recovering { run_id, failure, safe_step, seconds });
+                    return;
+                }
+                failure
+            }
+            Err(Error::OutOfMemory { what, fix }) => {
+                run.rewind();
+                let fixes = self.memory_fixes().await;
+                self.recover_gpu().await;
+                Failure::OutOfMemory { problem: Problem { what, fix, at: String::new() }, fixes }
+            }
+            Err(Error::Diverged { step, what }) => {
+                let pairs = std::mem::take(&mut self.batch);
+                self.settle(Status::Diverged).await;
+                let failure = Failure::Diverged { step, what, pairs };
+                self.wire.send(Event::Failed { run_id, failure, safe_step });
+                return;
+            }
+            Err(error) => {
+                run.rewind();
+                Failure::Other { problem: Problem::from(&error) }
+            }
+        };
+        self.settle(Status::Failed).await;
+        self.wire.send(Event::Failed { run_id, failure, safe_step });
     }
 
     /// Gives the run its status, in the store too.
@@ -586,7 +615,7 @@ impl Host for Live<'_> {
             if every > 0 && trainer.step.is_multiple_of(every) && !trainer.done() {
                 self.look(trainer).await?;
             }
-            self.listen().await;
+            self.listen(trainer).await?;
             let due = self.save_due(trainer);
             match self.stop {
                 Some(Stop::Discarded) => return Ok(Next::End),
@@ -637,15 +666,21 @@ impl Live<'_> {
     }
 
     /// Takes what people sent since the last step.
-    async fn listen(&mut self) {
+    async fn listen(&mut self, trainer: &Trainer<'_>) -> Result<()> {
         while let Some(message) = self.session.wire.inbox.poll() {
             match message.command {
                 Command::Pause | Command::Cancel => self.stop = self.stop.or(Some(Stop::Paused)),
                 Command::Stop => self.stop = Some(Stop::Stopped),
                 Command::Discard { ref run_id } if self.session.is_current(run_id) => self.stop = Some(Stop::Discarded),
+                Command::Export(_) => {
+                    // What is exported is what was trained until now, even if it cannot be stored.
+                    self.save(trainer).await?;
+                    self.session.handle_aside(message).await;
+                }
                 _ => self.session.handle_aside(message).await,
             }
         }
+        Ok(())
     }
 
     /// Scores the held-out pairs and answers the watched prompts, unless somebody wants something else.

@@ -10,7 +10,7 @@ use crate::error::Result;
 use crate::files::{ModelConfig, TargetModules};
 use crate::gpu::Gpu;
 use crate::model::{AdapterSettings, BatchSize, Model};
-use crate::platform::{Folder, MemoryFolder, read_all};
+use crate::platform::{Folder, MemoryFolder, licence_in, read_all};
 use crate::train::{TrainConfig, plan};
 
 /// Files that belong together, with what was read of them. No weight is read before [`OpenModel::load`].
@@ -116,14 +116,10 @@ pub fn demo_model() -> Box<dyn Folder> {
     Box::new(MemoryFolder { name: "demo".to_owned(), files })
 }
 
-/// `license:` of the front matter of a model's README.
+/// The licence that a model's README states.
 async fn licence(folder: &dyn Folder) -> Option<String> {
     if !folder.files().iter().any(|file| file == "README.md") {
         return None;
     }
-    let bytes = read_all(folder.open("README.md").ok()?.as_ref()).await.ok()?;
-    let text = String::from_utf8(bytes).ok()?;
-    let matter = text.strip_prefix("---")?.split("\n---").next()?;
-    let line = matter.lines().find_map(|line| line.strip_prefix("license:"))?;
-    Some(line.trim().trim_matches('"').to_owned())
+    licence_in(&read_all(folder.open("README.md").ok()?.as_ref()).await.ok()?)
 }

@@ -409,7 +409,7 @@ pub enum Event {
         /// The step that is safe.
         safe_step: Option<usize>,
     },
-    /// The run failed, and is being continued without being asked.
+    /// The run failed, and is continued by itself unless somebody decides before.
     Recovering {
         /// The run.
         run_id: String,
@@ -417,6 +417,8 @@ pub enum Event {
         failure: Failure,
         /// The step that is safe.
         safe_step: Option<usize>,
+        /// Until it is continued.
+        seconds: f64,
     },
     /// The run was thrown away.
     Discarded {

@@ -3,13 +3,13 @@
 use std::rc::Rc;
 
 use super::inbox::{Inbox, Message, Outbox};
-use super::live::Run;
+use super::live::{Retry, Run};
 use super::models::{OpenModel, demo_model};
 use super::pairs::{Pairs, preview};
 use super::planning;
 use super::protocol::{
-    BUILD, Command, Drill, Event, GpuInfo, Mapping, ModelSource, PairView, Problem, Progress, Ready, Settings,
-    StorageInfo, StoredModel, Subject,
+    BUILD, Command, Drill, Event, ExportKind, GpuInfo, Mapping, ModelSource, PairView, Problem, Progress, Ready,
+    Settings, StorageInfo, StoredModel, Subject,
 };
 use super::runs::{self, EXPORTS, RunFolder};
 use crate::data::{Part, TokenPair};
@@ -19,7 +19,7 @@ use crate::gpu::{AdapterChoice, AdapterReport, Gpu};
 use crate::kernels;
 use crate::model::AdapterSettings;
 use crate::platform::host::{self, PickedFile, Store};
-use crate::platform::{FileSet, Folder, read_all};
+use crate::platform::{FileSet, Folder, NetworkEntry, read_all};
 use crate::train::{Scorer, TrainConfig, Trainer};
 
 /// One model, one set of pairs and one run at a time, on one device.
@@ -28,6 +28,8 @@ pub struct Session {
     pub(super) store: Result<Store>,
     pub(super) gpu: Option<Rc<Gpu>>,
     pub(super) choice: AdapterChoice,
+    /// Dispatches of one submission, on the next device too; none for as many as there may be.
+    max_dispatches: Option<usize>,
     pub(super) limit: Option<u64>,
     pub(super) model: Option<Rc<OpenModel>>,
     pub(super) pairs: Option<Pairs>,
@@ -87,6 +89,7 @@ impl Session {
             store,
             gpu: None,
             choice: AdapterChoice { name: adapter },
+            max_dispatches: None,
             limit: None,
             model: None,
             pairs: None,
@@ -102,6 +105,10 @@ impl Session {
         };
         let build = BUILD.to_owned();
         session.wire.send(Event::Ready(Box::new(Ready { build, gpu, storage, storage_problem })));
+        // A worker fetches its own program.
+        for NetworkEntry { url, bytes, purpose } in host::network_ledger() {
+            session.wire.send(Event::Request { url, bytes, purpose });
+        }
         session.list_runs().await;
         session.list_models().await;
         session
@@ -109,7 +116,13 @@ impl Session {
 
     /// Carries out commands until nobody can send any more.
     pub async fn run(mut self) {
-        while let Some(message) = self.wire.inbox.next().await {
+        loop {
+            if let Some(Retry { at, .. }) = self.run.as_ref().and_then(|run| run.retry.as_ref())
+                && self.wire.inbox.idle_for(at - host::seconds()).await
+            {
+                self.retry().await;
+            }
+            let Some(message) = self.wire.inbox.next().await else { return };
             self.handle(message).await;
         }
     }
@@ -150,8 +163,10 @@ impl Session {
                 self.drill(drill);
                 Ok(())
             }
-            // Nothing is going on that these could end.
-            Command::Cancel | Command::Pause | Command::Stop => Ok(()),
+            Command::Cancel | Command::Pause | Command::Stop => {
+                self.give_up_retry().await;
+                Ok(())
+            }
         };
         match done {
             Ok(()) => {}
@@ -184,18 +199,30 @@ impl Session {
                 Ok(())
             }
             Command::DeleteRun { run_id } if !self.is_current(&run_id) => self.delete_run(&run_id).await,
+            Command::Discard { run_id } if !self.is_current(&run_id) => self.discard(&run_id).await,
             Command::Plan { settings, limit } => self.plan(settings, limit).await,
+            // A merged model needs its weights a second time.
+            Command::Export(request)
+                if self.is_current(&request.run_id) && !request.kinds.contains(&ExportKind::Merged) =>
+            {
+                self.export(*request).await
+            }
             Command::Cancel => Ok(()),
             _ => Err(Error::input("A run is being trained", "Pause it first", "")),
         };
-        if let Err(error) = done {
-            self.wire.send(Event::Refused { subject, problem: Problem::from(&error) });
+        match done {
+            Ok(()) => {}
+            Err(Error::Cancelled) => self.wire.send(Event::Cancelled { subject }),
+            Err(error) => self.wire.send(Event::Refused { subject, problem: Problem::from(&error) }),
         }
     }
 
     /// Takes the device, with the fastest kernels for it.
     async fn open_gpu(&mut self) -> Result<GpuInfo> {
         let gpu = Gpu::new(&self.choice).await?;
+        if let Some(n) = self.max_dispatches {
+            gpu.set_max_dispatches(n);
+        }
         kernels::autotune(&gpu, &host::seconds).await?;
         let report = gpu.report();
         let software = report.device_type == "Cpu";
@@ -203,6 +230,11 @@ impl Session {
         let info = gpu_info(report, software, memory);
         self.gpu = Some(Rc::new(gpu));
         Ok(info)
+    }
+
+    /// Half as much work in one submission from the next device on.
+    pub(super) fn shorten_submissions(&mut self) {
+        self.max_dispatches = self.gpu.as_ref().map(|gpu| gpu.max_dispatches() / 2).or(self.max_dispatches);
     }
 
     /// Takes a new device after the old one was lost; what was on it is read again when it is needed.

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use bytemuck::Pod;
 
 use super::kernel::{Kernel, Pipeline};
-use super::recorder::Recorder;
+use super::recorder::{MAX_DISPATCHES, Recorder};
 use super::tensor::{Allocation, Dtype, Tensor};
 use crate::error::{Error, Result};
 
@@ -55,6 +55,7 @@ pub struct Gpu {
     failure: Arc<Mutex<Option<Error>>>,
     live_bytes: Arc<AtomicU64>,
     peak_bytes: Cell<u64>,
+    max_dispatches: Cell<usize>,
 }
 
 impl Gpu {
@@ -98,12 +99,24 @@ impl Gpu {
             failure,
             live_bytes: Arc::default(),
             peak_bytes: Cell::new(0),
+            max_dispatches: Cell::new(MAX_DISPATCHES),
         })
     }
 
     /// The adapter in use.
     pub fn report(&self) -> &AdapterReport {
         &self.report
+    }
+
+    /// Dispatches of one submission at most.
+    pub fn max_dispatches(&self) -> usize {
+        self.max_dispatches.get()
+    }
+
+    /// Submits after `n` dispatches at the latest (1 to 256): drivers reset a GPU that works on one submission for
+    /// seconds.
+    pub fn set_max_dispatches(&self, n: usize) {
+        self.max_dispatches.set(n.clamp(1, MAX_DISPATCHES));
     }
 
     /// The largest tensor that one binding can hold, in bytes.

@@ -12,7 +12,7 @@ const MAX_GROUPS: u32 = 65_535;
 /// Bytes between the `Params` of two dispatches: WebGPU's `minUniformBufferOffsetAlignment`.
 const PARAMS_STRIDE: usize = 256;
 /// Dispatches recorded before they are sent off on their own, so that no submission grows long.
-const MAX_DISPATCHES: usize = 256;
+pub(super) const MAX_DISPATCHES: usize = 256;
 
 /// One workgroup per row; beyond 65535 rows the grid continues on its second axis.
 pub fn row_grid(rows: u32) -> Grid {
@@ -51,7 +51,7 @@ impl<'a> Recorder<'a> {
         if grid.contains(&0) {
             return;
         }
-        if self.params.len() == MAX_DISPATCHES * PARAMS_STRIDE {
+        if self.params.len() >= self.gpu.max_dispatches() * PARAMS_STRIDE {
             self.submit();
         }
         let offset = self.params.len();

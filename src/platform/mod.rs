@@ -21,6 +21,8 @@ pub use bytes::{
 #[cfg(not(target_arch = "wasm32"))]
 pub use native as host;
 pub use picked::{FileSet, Pick};
-pub use types::{Environment, FoundModel, NetworkEntry, UiNode, Usage, browser_name, is_storage_full, system_name};
+pub use types::{
+    Environment, FoundModel, NetworkEntry, UiNode, Usage, browser_name, is_storage_full, licence_in, system_name,
+};
 #[cfg(target_arch = "wasm32")]
 pub use web as host;

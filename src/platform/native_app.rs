@@ -5,15 +5,17 @@ use std::cell::RefCell;
 use std::fs::{File, OpenOptions};
 use std::io::{ErrorKind, Read as _, Seek as _, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
+use futures_channel::oneshot;
 use serde::Deserialize;
 
 use super::bytes::ByteSource;
 use super::native::{FileSource, io_error, make_folder, write_atomic};
 use super::picked::{FileSet, Pick};
 use super::types::{
-    Environment, FoundModel, NetworkEntry, UiNode, Usage, is_temporary, path_parts, split_path, storage_full,
+    Environment, FoundModel, NetworkEntry, UiNode, Usage, is_temporary, licence_in, path_parts, split_path,
+    storage_full,
 };
 use crate::error::{Error, Result};
 
@@ -313,6 +315,17 @@ pub fn unix_seconds() -> f64 {
 /// Lets waiting messages come in: nothing to wait for natively, where they come in on another thread.
 pub async fn yield_now() {}
 
+/// Waits so many seconds.
+pub async fn sleep(seconds: f64) {
+    let (over, wait) = oneshot::channel::<()>();
+    std::thread::spawn(move || {
+        std::thread::sleep(Duration::from_secs_f64(seconds.max(0.0)));
+        drop(over);
+    });
+    // It ends when the other side is gone.
+    wait.await.unwrap_or_default();
+}
+
 /// Asks for files in the system's dialog. `done` gets what was chosen, on another thread; it is not called if the
 /// dialog is closed without a choice.
 pub fn pick(what: Pick, done: impl FnOnce(Vec<PickedFile>) + Send + 'static) {
@@ -574,25 +587,12 @@ fn is_whole_model(folder: &Path) -> bool {
     has("config.json") && has("tokenizer.json") && (has("model.safetensors") || has_shards())
 }
 
-/// The `license` in the front matter of a README.
+/// The licence that a README states at its beginning.
 fn licence(readme: &Path) -> Option<String> {
     const FRONT_BYTES: u64 = 64 * 1024;
     let mut front = Vec::new();
     File::open(readme).ok()?.take(FRONT_BYTES).read_to_end(&mut front).ok()?;
-    let front = String::from_utf8_lossy(&front);
-    let mut lines = front.lines();
-    if lines.next()?.trim_end() != "---" {
-        return None;
-    }
-    let mut lines = lines.take_while(|line| line.trim_end() != "---");
-    let stated = lines.find_map(|line| line.strip_prefix("license:"))?.trim();
-    // A list names one licence in each line that follows.
-    let stated = match stated {
-        "" => lines.next()?.trim_start().strip_prefix("- ")?.trim(),
-        stated => stated.trim_start_matches('[').trim_end_matches(']'),
-    };
-    let stated = stated.trim_matches(['"', '\'']);
-    (!stated.is_empty()).then(|| stated.to_owned())
+    licence_in(&front)
 }
 
 /// The files directly in a folder, links to files among them, by name.
@@ -816,21 +816,5 @@ mod tests {
         assert_eq!(cache(&all[2..]).as_deref(), Some("/home/me/c/hub"), "third");
         assert_eq!(cache(&all[3..]).as_deref(), Some("/d/huggingface/hub"), "fourth");
         assert_eq!(cache(&[("HF_HOME", "")]).as_deref(), Some("/home/me/.cache/huggingface/hub"), "none");
-    }
-
-    #[test]
-    fn licences_are_read_from_the_front_matter() {
-        let place = Temporary::new();
-        let check = |text: &str| {
-            place.put("README.md", text);
-            licence(&place.0.join("README.md"))
-        };
-        assert_eq!(check("---\nlicense: apache-2.0\n---\n").as_deref(), Some("apache-2.0"), "plain");
-        assert_eq!(check("---\r\nlicense: 'mit'\r\n---\r\n").as_deref(), Some("mit"), "quoted, as Windows ends lines");
-        assert_eq!(check("---\nlicense:\n- mit\n- bsd\n---\n").as_deref(), Some("mit"), "a list");
-        assert_eq!(check("---\nlicense: [mit]\n---\n").as_deref(), Some("mit"), "a list in brackets");
-        assert_eq!(check("---\nlicense:\n---\n"), None, "empty");
-        assert_eq!(check("# M\nlicense: mit\n"), None, "no front matter");
-        assert_eq!(licence(&place.0.join("none")), None, "no README");
     }
 }

@@ -183,6 +183,24 @@ fn amount(bytes: u64) -> String {
     }
 }
 
+/// The `license` in the front matter of a README: the metadata of a model card on the Hub.
+pub fn licence_in(readme: &[u8]) -> Option<String> {
+    let readme = String::from_utf8_lossy(readme);
+    let mut lines = readme.lines();
+    if lines.next()?.trim_end() != "---" {
+        return None;
+    }
+    let mut lines = lines.take_while(|line| line.trim_end() != "---");
+    let stated = lines.find_map(|line| line.strip_prefix("license:"))?.trim();
+    // A list names one licence in each line that follows.
+    let stated = match stated {
+        "" => lines.next()?.trim_start().strip_prefix("- ")?.trim(),
+        stated => stated.trim_start_matches('[').trim_end_matches(']'),
+    };
+    let stated = stated.trim_matches(['"', '\'']);
+    (!stated.is_empty()).then(|| stated.to_owned())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -226,5 +244,16 @@ mod tests {
         for (agent, browser, system) in cases {
             assert_eq!((browser_name(&agent).as_str(), system_name(&agent)), (browser, system), "{agent}");
         }
+    }
+
+    #[test]
+    fn licences_are_read_from_the_front_matter() {
+        let check = |text: &str| licence_in(text.as_bytes());
+        assert_eq!(check("---\nlicense: apache-2.0\n---\n").as_deref(), Some("apache-2.0"), "plain");
+        assert_eq!(check("---\r\nlicense: 'mit'\r\n---\r\n").as_deref(), Some("mit"), "quoted, as Windows ends lines");
+        assert_eq!(check("---\nlicense:\n- mit\n- bsd\n---\n").as_deref(), Some("mit"), "a list");
+        assert_eq!(check("---\nlicense: [mit]\n---\n").as_deref(), Some("mit"), "a list in brackets");
+        assert_eq!(check("---\nlicense:\n---\n"), None, "empty");
+        assert_eq!(check("# M\nlicense: mit\n"), None, "no front matter");
     }
 }

@@ -490,6 +490,15 @@ pub async fn yield_now() {
     here.close();
 }
 
+/// Waits so many seconds.
+pub async fn sleep(seconds: f64) {
+    let global = js_sys::global();
+    let over = Promise::new(&mut |resolve: Function, _reject: Function| {
+        drop(call(&global, "setTimeout", &[resolve.into(), (seconds.max(0.0) * 1000.0).into()]));
+    });
+    drop(JsFuture::from(over).await);
+}
+
 /// What this page, or this worker, has fetched so far: each lists its own.
 pub fn network_ledger() -> Vec<NetworkEntry> {
     // Browsers list 250 entries unless told otherwise.

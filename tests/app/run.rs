@@ -3,53 +3,19 @@
 //!
 //! With `PAIRTUNE_SHOTS` set to a folder, every state is also drawn there, light and dark.
 
-use std::cell::RefCell;
-use std::collections::VecDeque;
-use std::rc::Rc;
-
 use eframe::egui::{self, Key, Modifiers, accesskit::Role};
+use egui_kittest::SnapshotOptions;
 use egui_kittest::kittest::{NodeT as _, Queryable as _};
-use egui_kittest::{Harness, SnapshotOptions};
-use pairtune::app::App;
 use pairtune::engine::protocol::*;
 use pairtune::engine::warnings::{Action as Offer, Warning, WarningKind};
-use pairtune::link::{Engine, Incoming};
-use pairtune::platform::host::PickedFile;
 use serde_json::{Map, Value, json};
+
+use crate::script::{self, Stage, problem};
 
 const RUN: &str = "20260301-tone";
 
-// ---- The engine's side. ----
-
-#[derive(Default)]
-struct Wire {
-    events: VecDeque<Incoming>,
-    sent: Vec<Command>,
-}
-
-#[derive(Clone, Default)]
-struct Script(Rc<RefCell<Wire>>);
-
-impl Engine for Script {
-    fn send(&mut self, command: Command, _files: Vec<PickedFile>) {
-        self.0.borrow_mut().sent.push(command);
-    }
-
-    fn poll(&mut self) -> Option<Incoming> {
-        self.0.borrow_mut().events.pop_front()
-    }
-
-    fn restart(&mut self) {}
-}
-
-struct Window {
-    app: Option<App>,
-    script: Script,
-}
-
 struct Test {
-    harness: Harness<'static, Window>,
-    script: Script,
+    stage: Stage,
 }
 
 impl Test {
@@ -58,41 +24,10 @@ impl Test {
     }
 
     fn sized(width: f32, height: f32) -> Self {
-        let script = Script::default();
-        let window = Window { app: None, script: script.clone() };
-        let harness = Harness::builder().with_size(egui::vec2(width, height)).build_ui_state(
-            |ui, window: &mut Window| {
-                let ctx = ui.ctx().clone();
-                match &mut window.app {
-                    Some(app) => {
-                        app.tick(&ctx);
-                        app.draw(ui);
-                    }
-                    // Styles are installed for the next frame.
-                    None => {
-                        window.app = Some(App::new(&ctx, None, Box::new(window.script.clone())));
-                        ctx.set_theme(egui::Theme::Light);
-                    }
-                }
-            },
-            window,
-        );
-        let mut test = Self { harness, script };
-        test.say(Event::Ready(Box::new(Ready {
-            build: BUILD.to_owned(),
-            gpu: Ok(GpuInfo {
-                name: "Test GPU".into(),
-                backend: "Vulkan".into(),
-                software: false,
-                max_buffer_size: 4 << 30,
-                features: vec!["f16".into()],
-                memory: Some(6_000_000_000),
-                report: String::new(),
-            }),
-            storage: "/home/me/.local/share/pairtune".into(),
-            storage_problem: None,
-        })));
-        test
+        let mut stage = Stage::with_size(script::environment("desktop"), Vec::new(), [width, height]);
+        stage.harness.ctx.set_theme(egui::Theme::Light);
+        stage.say(script::ready());
+        Self { stage }
     }
 
     /// At the run page, with a run that takes steps.
@@ -109,12 +44,11 @@ impl Test {
         self.say(evaluated(0, true));
         self.say(Event::Samples { run_id: RUN.into(), step: 0, texts: before() });
         for step in 1..=steps {
-            self.script.0.borrow_mut().events.push_back(event(step_taken(step)));
+            self.stage.queue(step_taken(step));
             if step.is_multiple_of(12) {
-                self.script.0.borrow_mut().events.push_back(event(evaluated(step, step <= 72)));
+                self.stage.queue(evaluated(step, step <= 72));
                 let texts = now(step);
-                let samples = Event::Samples { run_id: RUN.into(), step, texts };
-                self.script.0.borrow_mut().events.push_back(event(samples));
+                self.stage.queue(Event::Samples { run_id: RUN.into(), step, texts });
             }
         }
         self.say(Event::Saved { run_id: RUN.into(), step: steps, bytes: 38_000_000, seconds: 0.4 });
@@ -127,26 +61,26 @@ impl Test {
     }
 
     fn say(&mut self, said: Event) {
-        self.script.0.borrow_mut().events.push_back(event(said));
-        self.harness.run_steps(3);
+        self.stage.queue(said);
+        self.stage.harness.run_steps(3);
     }
 
     fn page(&mut self, key: Key) {
-        self.harness.key_press_modifiers(Modifiers::ALT, key);
-        self.harness.run_steps(3);
+        self.stage.harness.key_press_modifiers(Modifiers::ALT, key);
+        self.stage.harness.run_steps(3);
     }
 
     #[track_caller]
     fn click(&mut self, label: &str) {
-        let all: Vec<_> = self.harness.get_all_by_label(label).collect();
+        let all: Vec<_> = self.stage.harness.get_all_by_label(label).collect();
         let clickable = |role| !matches!(role, Role::Label | Role::Heading);
         let found = all.iter().find(|node| clickable(node.accesskit_node().role()));
         let node = found.unwrap_or_else(|| panic!("nothing to click is called {label:?}"));
         node.scroll_to_me();
         node.click_accesskit();
         drop(all);
-        self.harness.run_steps(4);
-        self.harness.check_accessibility();
+        self.stage.harness.run_steps(4);
+        self.stage.harness.check_accessibility();
     }
 
     #[track_caller]
@@ -155,12 +89,12 @@ impl Test {
     }
 
     fn has(&self, text: &str) -> bool {
-        self.harness.query_all_by_label_contains(text).next().is_some()
+        self.stage.harness.query_all_by_label_contains(text).next().is_some()
     }
 
     /// The commands since the last time.
     fn sent(&self) -> Vec<Command> {
-        let sent = std::mem::take(&mut self.script.0.borrow_mut().sent);
+        let sent = self.stage.sent();
         let asked = |command: &Command| !matches!(command, Command::ListRuns | Command::MeasureStorage);
         sent.into_iter().filter(|command| asked(command) && !matches!(command, Command::Plan { .. })).collect()
     }
@@ -173,21 +107,17 @@ impl Test {
 
     /// Draws what is shown, if that is wanted.
     fn shot(&mut self, name: &str) {
-        self.harness.check_accessibility();
+        self.stage.harness.check_accessibility();
         let Some(folder) = std::env::var_os("PAIRTUNE_SHOTS") else { return };
         for (theme, suffix) in [(egui::Theme::Light, "light"), (egui::Theme::Dark, "dark")] {
-            self.harness.ctx.set_theme(theme);
-            self.harness.run_steps(3);
-            let image = self.harness.render().expect("drawn");
+            self.stage.harness.ctx.set_theme(theme);
+            self.stage.harness.run_steps(3);
+            let image = self.stage.harness.render().expect("drawn");
             let path = std::path::Path::new(&folder).join(format!("run-{name}-{suffix}.png"));
             image.save(path).expect("saved");
         }
-        self.harness.ctx.set_theme(egui::Theme::Light);
+        self.stage.harness.ctx.set_theme(egui::Theme::Light);
     }
-}
-
-fn event(said: Event) -> Incoming {
-    Incoming::Event(Box::new(said))
 }
 
 fn map(value: Value) -> Map<String, Value> {
@@ -285,10 +215,6 @@ fn pair_rows() -> Event {
         skipped: false,
     };
     Event::PairRows { first: 0, rows: (0..60).map(row).collect() }
-}
-
-fn problem(what: &str, fix: &str) -> Problem {
-    Problem { what: what.into(), fix: fix.into(), at: String::new() }
 }
 
 fn warned(step: usize, action: Offer) -> Event {
@@ -409,11 +335,11 @@ fn stopping_keeps_and_discarding_asks() {
 fn samples_can_be_scrubbed() {
     let mut test = Test::running(36);
     test.sees("Now (step 36)");
-    let slider = test.harness.get_all_by_role(Role::Slider).find(|node| {
+    let slider = test.stage.harness.get_all_by_role(Role::Slider).find(|node| {
         node.accesskit_node().labelled_by().any(|label| label.value().is_some_and(|text| text == "Answers of step"))
     });
     slider.expect("a slider over the steps").set_value_accesskit(1.0);
-    test.harness.run_steps(3);
+    test.stage.harness.run_steps(3);
     test.sees("Now (step 12)");
     test.click("Follow");
     test.sees("Now (step 36)");
@@ -469,11 +395,11 @@ fn a_paused_run_resumes() {
 fn a_paused_run_branches_with_other_settings() {
     let mut test = Test::paused(84);
     test.click("Continue differently");
-    let field = test.harness.get_all_by_role(Role::SpinButton).find(|node| {
+    let field = test.stage.harness.get_all_by_role(Role::SpinButton).find(|node| {
         node.accesskit_node().labelled_by().any(|label| label.value().is_some_and(|text| text == "Strength β"))
     });
     field.expect("a field for beta").set_value_accesskit(0.3);
-    test.harness.run_steps(4);
+    test.stage.harness.run_steps(4);
     test.shot("branch");
     test.sent();
     test.click("Continue as a new branch");
@@ -523,10 +449,16 @@ fn out_of_memory_offers_what_would_fit() {
 fn a_lost_device_is_recovered_once_and_then_asked_about() {
     let mut test = Test::running(80);
     let failure = Failure::DeviceLost { problem: problem("The driver was reset: timeout", "Try smaller steps") };
-    test.say(Event::Recovering { run_id: RUN.into(), failure: failure.clone(), safe_step: Some(80) });
+    let lost = Event::Recovering { run_id: RUN.into(), failure: failure.clone(), safe_step: Some(80), seconds: 10.0 };
+    test.say(lost);
     test.sees("Your run is safe at step 80.");
-    test.sees("Trying once more by itself");
+    test.sees("It goes on by itself in");
     test.shot("recovering");
+    test.sent();
+    test.click("Restart now");
+    assert_eq!(test.sent(), [resume(json!({}))], "a person need not wait");
+    test.click("Stop");
+    assert_eq!(test.sent(), [Command::Stop], "nor let it go on");
     test.say(Event::Failed { run_id: RUN.into(), failure, safe_step: Some(80) });
     test.sees("The graphics driver reset");
     test.shot("device-lost");
@@ -553,8 +485,7 @@ fn a_full_storage_does_not_stop_the_run() {
 #[test]
 fn a_crash_names_the_step_that_is_safe() {
     let mut test = Test::running(80);
-    test.script.0.borrow_mut().events.push_back(Incoming::Crashed("panicked at src/train".into()));
-    test.harness.run_steps(3);
+    test.stage.crash("panicked at src/train");
     test.sees("The engine stopped while this run was at work");
     test.sees("Your run is safe at step 80.");
     test.shot("crashed");
@@ -693,8 +624,8 @@ fn held_out_pairs_are_scored_sorted_and_inspected() {
     test.sees("Pair 1, token by token");
     test.sees("Most of the margin comes from");
     test.sees("Margin +0.720 = β 0.1 ×");
-    test.harness.get_by_label_contains("Most of the margin comes from").scroll_to_me();
-    test.harness.run_steps(30);
+    test.stage.harness.get_by_label_contains("Most of the margin comes from").scroll_to_me();
+    test.stage.harness.run_steps(30);
     test.shot("inspector");
 }
 
@@ -706,21 +637,21 @@ fn a_blind_test_is_done_by_keys() {
     for (round, key) in [Key::Num1, Key::Num0, Key::Num2].into_iter().enumerate() {
         let request = generated(&test);
         assert_eq!(request.seed, 7 + round as u64, "another seed each time");
-        test.harness.key_press(key);
-        test.harness.run_steps(3);
+        test.stage.harness.key_press(key);
+        test.stage.harness.run_steps(3);
         assert!(!test.has("No names"), "no vote before both are written");
         text_of(&mut test, request.id, 0, "You can't.");
         text_of(&mut test, request.id, 1, "Sure, open Settings.");
         if round == 0 {
-            assert!(test.harness.query_by_label("tuned").is_none(), "no names before the vote");
+            assert!(test.stage.harness.query_by_label("tuned").is_none(), "no names before the vote");
             test.shot("blind");
         }
-        test.harness.key_press(key);
-        test.harness.run_steps(3);
+        test.stage.harness.key_press(key);
+        test.stage.harness.run_steps(3);
         test.sees("The tuned model wins");
         if round < 2 {
-            test.harness.key_press(Key::Space);
-            test.harness.run_steps(3);
+            test.stage.harness.key_press(Key::Space);
+            test.stage.harness.run_steps(3);
         }
     }
     test.sees("1 without difference");
@@ -730,14 +661,33 @@ fn a_blind_test_is_done_by_keys() {
 }
 
 #[test]
+fn a_blind_question_is_asked_again_when_the_run_went_on() {
+    let mut test = comparing();
+    test.click("Blind test");
+    test.click("Begin");
+    let before = generated(&test);
+    text_of(&mut test, before.id, 0, "You can't.");
+    test.say(Event::RunStarted(Box::new(run_info(vec![]))));
+    test.say(summary(true));
+    test.stage.harness.run_steps(3);
+    let after = generated(&test);
+    assert_eq!((&after.prompt, after.seed), (&before.prompt, before.seed), "the same question");
+    text_of(&mut test, after.id, 0, "You can't.");
+    text_of(&mut test, after.id, 1, "Sure.");
+    test.stage.harness.key_press(Key::Num1);
+    test.stage.harness.run_steps(3);
+    test.sees("The tuned model wins");
+}
+
+#[test]
 fn another_beta_is_tried_on_paper() {
     let mut test = comparing();
     test.say(Event::HeldOut { strength: 1.0, pairs: held_out() });
     test.click("What if");
     test.sees("Not a new training run");
-    let slider = test.harness.get_all_by_role(Role::Slider).next().expect("a slider for beta");
+    let slider = test.stage.harness.get_all_by_role(Role::Slider).next().expect("a slider for beta");
     slider.set_value_accesskit(0.4);
-    test.harness.run_steps(3);
+    test.stage.harness.run_steps(3);
     test.sees("β 0.400");
     test.sees("Gradient weights of the pairs: ");
     test.shot("what-if");
@@ -763,7 +713,7 @@ fn an_export_is_asked_for_and_shows_its_checks() {
     let [Command::Export(request)] = sent.as_slice() else { panic!("no export, but {sent:?}") };
     assert_eq!(request.kinds, [ExportKind::Adapter, ExportKind::Metrics]);
     assert_eq!((request.which, request.strength), (WhichAdapter::Best, 1.0));
-    assert_eq!(request.folder, "/home/me/.local/share/pairtune/exports/tone-v2");
+    assert_eq!(request.folder, "~/.local/share/pairtune/exports/tone-v2");
     assert!(request.card.contains("held-out pairs won: 53 % before, 80 % after"), "{}", request.card);
     test.sees("Writing and checking");
     let files = vec![Exported {
@@ -775,10 +725,29 @@ fn an_export_is_asked_for_and_shows_its_checks() {
     }];
     test.say(Event::Exported { run_id: RUN.into(), files });
     test.sees("logits match on 3 prompts");
-    test.harness.get_by_label_contains("logits match").scroll_to_me();
-    test.harness.run_steps(30);
+    test.stage.harness.get_by_label_contains("logits match").scroll_to_me();
+    test.stage.harness.run_steps(30);
     test.shot("exported");
     test.click("Copy: PeftModel.from_pretrained(model, \"tone-v2/adapter\")");
+}
+
+#[test]
+fn a_run_is_exported_while_it_goes_on() {
+    let mut test = Test::running(24);
+    test.page(Key::Num6);
+    test.sees("The run goes on meanwhile");
+    test.click("Last, step 24");
+    test.stage.queue(step_taken(25));
+    test.stage.harness.run_steps(3);
+    test.sent();
+    test.click("Write files");
+    let sent = test.sent();
+    let [Command::Export(request)] = sent.as_slice() else { panic!("no export, but {sent:?}") };
+    assert_eq!(request.which, WhichAdapter::Last, "what was chosen stays chosen at the next step");
+    test.say(Event::Exported { run_id: RUN.into(), files: Vec::new() });
+    test.click("Whole model (safetensors)");
+    test.sees("Pause the run to write a merged model");
+    test.shot("export-running");
 }
 
 #[test]
@@ -843,11 +812,11 @@ fn a_run_is_renamed_duplicated_and_deleted() {
     test.page(Key::Num7);
     test.say(Event::Runs { runs: stored() });
     test.click("Details of tone-v3");
-    let field = test.harness.get_all_by_role(Role::MultilineTextInput).next().expect("a field for notes");
+    let field = test.stage.harness.get_all_by_role(Role::MultilineTextInput).next().expect("a field for notes");
     field.focus();
-    test.harness.run_steps(2);
-    test.harness.get_all_by_role(Role::MultilineTextInput).next().expect("the field").type_text("good tone");
-    test.harness.run_steps(3);
+    test.stage.harness.run_steps(2);
+    test.stage.harness.get_all_by_role(Role::MultilineTextInput).next().expect("the field").type_text("good tone");
+    test.stage.harness.run_steps(3);
     test.sent();
     test.click("Save");
     let (run_id, name, notes) = ("second".into(), "tone-v3".into(), "good tone".into());
@@ -883,8 +852,8 @@ fn curves_of_several_runs_are_laid_over_each_other() {
         test.say(Event::History { run_id: run_id.into(), history });
     }
     test.sees("Training loss. tone-v3: ");
-    test.harness.get_by_label_contains("Training loss. tone-v3").scroll_to_me();
-    test.harness.run_steps(30);
+    test.stage.harness.get_by_label_contains("Training loss. tone-v3").scroll_to_me();
+    test.stage.harness.run_steps(30);
     test.shot("runs-overlay");
 }
 
@@ -903,11 +872,11 @@ fn an_empty_list_says_so() {
 fn charts_look_as_they_did() {
     let mut test = Test::running(84);
     test.say(warned(52, Offer::None));
-    test.harness.get_by_label_contains("Margin. train: ").scroll_to_me();
-    test.harness.run_steps(30);
+    test.stage.harness.get_by_label_contains("Margin. train: ").scroll_to_me();
+    test.stage.harness.run_steps(30);
     // Rasterizers differ, and so does the clock; lines that are gone or colours that are wrong show all the same.
     let options = SnapshotOptions::new().threshold(6.0).max_failed_pixels(6000);
-    test.harness.snapshot_options("run_charts", &options);
+    test.stage.harness.snapshot_options("run_charts", &options);
 }
 
 #[test]
@@ -916,7 +885,7 @@ fn pages_fit_large_windows_and_large_letters() {
     long.name = "a name that somebody made far too long to fit beside the buttons of any window".into();
     for (name, width, height, zoom) in [("large", 2560.0, 1440.0, 1.0), ("zoomed", 1280.0, 720.0, 2.0)] {
         let mut test = Test::sized(width, height);
-        test.harness.ctx.set_zoom_factor(zoom);
+        test.stage.harness.ctx.set_zoom_factor(zoom);
         test.say(Event::RunStarted(Box::new(RunInfo { record: long.clone(), ..run_info(vec![]) })));
         test.page(Key::Num4);
         test.take_steps(84);

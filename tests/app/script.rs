@@ -118,8 +118,13 @@ impl Stage {
 
     /// The engine says something, and the app draws it.
     pub(crate) fn say(&mut self, event: Event) {
-        self.script.0.borrow_mut().incoming.push_back(Incoming::Event(Box::new(event)));
+        self.queue(event);
         self.run();
+    }
+
+    /// The engine says something, which the app draws with its next frame.
+    pub(crate) fn queue(&mut self, event: Event) {
+        self.script.0.borrow_mut().incoming.push_back(Incoming::Event(Box::new(event)));
     }
 
     /// The engine opens `n` pairs.

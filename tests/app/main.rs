@@ -1,6 +1,6 @@
 //! The window without an engine: what each page shows in each state, and which commands a click sends.
 
-#[path = "common/script.rs"]
+mod run;
 mod script;
 
 use std::path::{Path, PathBuf};
@@ -83,6 +83,21 @@ fn interrupted_runs_are_continued_from_the_start_page() {
     stage.click("Continue");
     let resume = Command::Resume { run_id: "r9".into(), settings: Settings::new() };
     assert_eq!(stage.sent(), [resume], "the run goes on");
+}
+
+#[test]
+fn interrupted_runs_are_discarded_from_the_start_page() {
+    let mut stage = Stage::ready();
+    stage.say(Event::Runs { runs: vec![script::record("r9", "tone-v2", Status::Paused)] });
+    stage.sent();
+    stage.click("Discard this run…");
+    stage.click("Keep it");
+    assert_eq!(stage.sent(), [], "nothing is thrown away without an answer");
+    stage.click("Discard this run…");
+    stage.click("Discard");
+    assert_eq!(stage.sent(), [Command::Discard { run_id: "r9".into() }]);
+    stage.say(Event::Discarded { run_id: "r9".into() });
+    assert!(!stage.shows("Continue \"tone-v2\""), "it is gone");
 }
 
 #[test]
