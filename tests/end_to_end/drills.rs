@@ -6,15 +6,14 @@ use std::time::Duration;
 use pairtune::engine::protocol::BUILD;
 
 use crate::browser::{Browser, BrowserOptions};
-use crate::page::{LONG, dist, open, reach, serve, step, wait_for_step};
+use crate::page::{LONG, dist, open, open_with_few_pairs, reach, serve, step, wait_for_step};
 use crate::server::{ServerOptions, StaticServer};
 use crate::ui::{PATIENCE, Ui as _};
 
 #[test]
 fn a_lost_device_full_storage_and_a_dead_worker_lose_nothing() {
     let server = serve();
-    let browser = open(&server, &BrowserOptions::default(), "");
-    browser.click("Try the 60-second demo");
+    let browser = open_with_few_pairs(&server, &BrowserOptions::default(), 40);
     let (done, _) = wait_for_step(&browser, 1);
 
     // The device is destroyed: the page stays alive and the run goes on by itself.
@@ -74,8 +73,7 @@ fn a_worker_of_another_build_is_noticed() {
 #[test]
 fn a_hidden_tab_goes_on() {
     let server = serve();
-    let browser = open(&server, &BrowserOptions { throttle: true, ..BrowserOptions::default() }, "");
-    browser.click("Try the 60-second demo");
+    let browser = open_with_few_pairs(&server, &BrowserOptions { throttle: true, ..BrowserOptions::default() }, 40);
     let (before, _) = wait_for_step(&browser, 1);
     let first = browser.window();
     browser.new_window();

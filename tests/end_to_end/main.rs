@@ -8,11 +8,12 @@
 mod browser;
 #[path = "../common/cdp.rs"]
 mod cdp;
+mod demo;
 #[path = "../common/desktop.rs"]
 mod desktop;
 mod drills;
+mod files;
 mod harness;
-mod journey;
 mod page;
 mod parity;
 #[path = "../common/server.rs"]

@@ -1,6 +1,7 @@
 //! What the page's tests share.
 
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use pairtune::engine::protocol::Metrics;
@@ -8,12 +9,16 @@ use pairtune::files;
 
 use crate::browser::{Browser, BrowserOptions};
 use crate::server::{ServerOptions, StaticServer};
+use crate::session::demo_settings;
 use crate::ui::{PATIENCE, Ui};
 
 /// A long wait, for work on a software GPU that another test works on, too.
 pub(crate) const LONG: Duration = Duration::from_secs(600);
 /// For a whole run.
 pub(crate) const A_RUN: Duration = Duration::from_secs(1500);
+
+/// Bytes of WebAssembly memory that a page or worker may take.
+const HEAP: u64 = 512 << 20;
 
 /// The built page.
 pub(crate) fn dist() -> PathBuf {
@@ -35,6 +40,57 @@ pub(crate) fn open(server: &StaticServer, options: &BrowserOptions, fragment: &s
     browser
 }
 
+/// The name of the runs of `open_with_few_pairs`.
+pub(crate) const FEW_PAIRS: &str = "few-pairs";
+
+/// The first of the demo's pairs: to score all 480 takes minutes on a software GPU.
+pub(crate) fn few_pairs() -> PathBuf {
+    const ROWS: usize = 40;
+    static WRITTEN: OnceLock<PathBuf> = OnceLock::new();
+    let write = || {
+        let folder = std::env::temp_dir().join(format!("pairtune-{FEW_PAIRS}-{}", std::process::id()));
+        let path = folder.join(format!("{FEW_PAIRS}.jsonl"));
+        let all = include_str!("../../assets/demo/pairs.jsonl");
+        std::fs::create_dir_all(&folder).expect("a folder");
+        std::fs::write(&path, all.lines().take(ROWS).collect::<Vec<_>>().join("\n")).expect("a file");
+        path
+    };
+    WRITTEN.get_or_init(write).clone()
+}
+
+/// A settings file of the demo, for so many steps.
+pub(crate) fn short_settings(steps: usize) -> PathBuf {
+    let path = std::env::temp_dir().join(format!("pairtune-settings-{}-{steps}.json", std::process::id()));
+    std::fs::write(&path, serde_json::to_vec(&demo_settings(steps)).expect("settings are JSON")).expect("a file");
+    path
+}
+
+/// Opens the page with the demo's model, `few_pairs` and the demo's settings for so many steps, and starts the run.
+pub(crate) fn open_with_few_pairs(server: &StaticServer, options: &BrowserOptions, steps: usize) -> Browser {
+    let browser = open(server, options, "");
+    browser.click("1  Model");
+    browser.click("Demo");
+    browser.click("Open the demo");
+    browser.click("3  Plan");
+    wait_for_text(&browser, "Steps: 40,");
+    browser.click("Start");
+    browser.click_starting("Open a pairs file");
+    browser.send_files("#pick-pairs", &[&few_pairs()]);
+    browser.wait_for_starting(FEW_PAIRS, LONG);
+    start_with_settings(&browser, steps);
+    browser
+}
+
+/// Starts a run with the demo's settings for so many steps.
+pub(crate) fn start_with_settings(browser: &Browser, steps: usize) {
+    browser.click("3  Plan");
+    browser.click("Load file…");
+    browser.send_files("#pick-settings", &[&short_settings(steps)]);
+    wait_for_text(browser, &format!("Steps: {steps},"));
+    picture(browser, "browser-plan");
+    reach(browser, "Start training");
+}
+
 /// The step that the page shows, and how many there are.
 pub(crate) fn step(browser: &Browser) -> Option<(u64, u64)> {
     const FIND: &str = "const found = document.getElementById('mirror').textContent.match(/step (\\d+)\\/(\\d+)/);
@@ -53,6 +109,13 @@ pub(crate) fn wait_for_text(browser: &Browser, text: &str) {
 /// Waits until the run has taken so many steps.
 pub(crate) fn wait_for_step(browser: &Browser, wanted: u64) -> (u64, u64) {
     browser.wait_that(&format!("step {wanted}"), LONG, || step(browser).filter(|(done, _)| *done >= wanted))
+}
+
+/// The worker's memory is small, for all that went through it.
+pub(crate) fn assert_heap(browser: &Browser) {
+    let worker = browser.worker("blob:");
+    let bytes = browser.execute_in(&worker, "self.pairtuneMemory.buffer.byteLength").as_u64().expect("a number");
+    assert!(bytes < HEAP, "the engine's memory is {} MB", bytes >> 20);
 }
 
 /// No errors on the console, and nothing asked of any other place.
@@ -97,6 +160,8 @@ pub(crate) fn wait_until_done(ui: &impl Ui, button: &str) {
 /// A picture for the README, if they are asked for.
 pub(crate) fn picture(ui: &impl Ui, name: &str) {
     if let Some(folder) = std::env::var_os("PAIRTUNE_DOCS") {
+        // What the widgets say is known before it is drawn.
+        std::thread::sleep(Duration::from_secs(1));
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join(folder);
         std::fs::create_dir_all(&folder).expect("the folder of pictures can be made");
         ui.screenshot(&folder.join(format!("{name}.png")));

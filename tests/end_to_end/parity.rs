@@ -8,9 +8,9 @@ use pairtune::model::{AdapterSettings, fresh};
 use pairtune::train::TrainConfig;
 
 use crate::browser::{Browser, BrowserOptions};
-use crate::journey::short_settings;
 use crate::page::{
-    A_RUN, LONG, losses, open, reach, read_archive, serve, wait_for_step, wait_for_text, wait_until_done,
+    A_RUN, FEW_PAIRS, LONG, few_pairs, losses, open_with_few_pairs, reach, read_archive, serve, wait_for_step,
+    wait_until_done,
 };
 use crate::session::{TestEngine, demo_run, demo_settings, unwatched};
 use crate::ui::{PATIENCE, Ui as _};
@@ -30,6 +30,8 @@ fn a_run_is_the_same_in_both_worlds_and_moves_between_them() {
     // Natively: whole, and once more, paused and written as an archive.
     let mut engine = TestEngine::start("parity");
     engine.open_demo();
+    engine.send_files(Command::OpenPairs { mapping: None }, &[few_pairs()]);
+    engine.wait(|event| matches!(event, Event::PairsOpened(_)));
     engine.send(demo_run("native", STEPS, unwatched()));
     let Event::Finished(summary) = engine.wait(|event| matches!(event, Event::Finished(_))) else {
         unreachable!("it was waited for")
@@ -47,24 +49,15 @@ fn a_run_is_the_same_in_both_worlds_and_moves_between_them() {
 
     // In the browser: paused, written as an archive, continued, and written again.
     let server = serve();
-    let browser = open(&server, &BrowserOptions::default(), "");
-    browser.click("1  Model");
-    browser.click("Demo");
-    browser.click("Open the demo");
-    browser.click("3  Plan");
-    wait_for_text(&browser, "Steps: 40,");
-    browser.click("Load file…");
-    browser.send_files("#pick-settings", &[&short_settings(STEPS)]);
-    wait_for_text(&browser, &format!("Steps: {STEPS},"));
-    reach(&browser, "Start training");
+    let browser = open_with_few_pairs(&server, &BrowserOptions::default(), STEPS);
     wait_for_step(&browser, PAUSED);
     browser.click("Pause");
     browser.wait_for("Resume", LONG);
-    let web_half = download_archive(&browser, "demo-pairs.run");
+    let web_half = download_archive(&browser, &format!("{FEW_PAIRS}.run"));
     browser.click("4  Run");
     browser.click("Resume");
     browser.wait_that("the end", A_RUN, || browser.find("button", "Train more"));
-    let web = read_archive(&download_archive(&browser, "demo-pairs.run"));
+    let web = read_archive(&download_archive(&browser, &format!("{FEW_PAIRS}.run")));
 
     // The numbers.
     let (native_losses, web_losses) = (losses(&native), losses(&web));

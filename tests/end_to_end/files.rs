@@ -1,0 +1,89 @@
+//! A model and pairs of one's own, given through the page's file inputs.
+
+use std::path::Path;
+
+use crate::browser::BrowserOptions;
+use crate::page::{
+    A_RUN, FEW_PAIRS, LONG, assert_heap, assert_quiet, few_pairs, open, picture, serve, start_with_settings,
+    wait_for_text,
+};
+use crate::ui::Ui as _;
+
+#[test]
+fn a_model_and_pairs_come_from_files() {
+    let server = serve();
+    let browser = open(&server, &BrowserOptions::default(), "");
+    let demo = Path::new(env!("CARGO_MANIFEST_DIR")).join("assets/demo");
+    browser.click("Open a model folder…");
+    browser.send_files("#pick-model-folder", &[&demo.join("model")]);
+    browser.wait_for("Choose another model", LONG);
+    browser.click("2  Pairs");
+    browser.click_starting("Open a pairs file");
+    browser.send_files("#pick-pairs", &[&few_pairs()]);
+    browser.wait_for_starting(FEW_PAIRS, LONG);
+    picture(&browser, "browser-pairs");
+    start_with_settings(&browser, 3);
+    browser.wait_that("the end", A_RUN, || browser.find("button", "Train more"));
+    assert_heap(&browser);
+    assert_quiet(&browser, &server);
+}
+
+#[test]
+fn a_gigabyte_of_pairs_streams_through_the_page() {
+    let server = serve();
+    let browser = open(&server, &BrowserOptions::default(), "");
+    let path = std::env::temp_dir().join(format!("pairtune-gigabyte-{}.jsonl", std::process::id()));
+    write_pairs(&path, 1 << 30);
+    browser.click_starting("Open a pairs file");
+    browser.send_files("#pick-pairs", &[&path]);
+    // Rows are there long before the end.
+    wait_for_text(&browser, "Question 7");
+    assert!(browser.find("button", "Cancel").is_some(), "and the rest is still being read");
+    browser.wait_that("all rows", LONG, || browser.find_starting("", "pairtune-gigabyte"));
+    assert_heap(&browser);
+    std::fs::remove_file(&path).expect("it is there");
+    assert_quiet(&browser, &server);
+}
+
+#[test]
+fn other_scripts_than_latin_are_shown() {
+    let server = serve();
+    let browser = open(&server, &BrowserOptions::default(), "");
+    let path = std::env::temp_dir().join(format!("pairtune-scripts-{}.jsonl", std::process::id()));
+    let rows = [
+        ("潮水什么时候来？", "上午九点，祝您愉快！", "不知道。"),
+        ("満潮は何時ですか。", "午前九時です。どうぞお気をつけて。", "知りません。"),
+        ("متى المد العالي؟", "في التاسعة صباحا، أهلا بك.", "لا أعرف."),
+        ("만조는 언제인가요?", "오전 아홉 시입니다. 좋은 하루 되세요!", "몰라요."),
+        ("ज्वार कब आता है?", "सुबह नौ बजे, स्वागत है।", "पता नहीं।"),
+        ("High tide? 🌊", "At nine 😀 👋🏽 👨‍👩‍👧", "No. 🙄"),
+    ];
+    let pair = |(prompt, chosen, rejected)| {
+        serde_json::json!({"prompt": prompt, "chosen": chosen, "rejected": rejected}).to_string()
+    };
+    std::fs::write(&path, rows.map(pair).join("\n")).expect("a file");
+    browser.click_starting("Open a pairs file");
+    browser.send_files("#pick-pairs", &[&path]);
+    for (prompt, ..) in rows {
+        wait_for_text(&browser, prompt);
+    }
+    picture(&browser, "browser-scripts");
+    std::fs::remove_file(&path).expect("it is there");
+    assert_quiet(&browser, &server);
+}
+
+/// A pairs file of about so many bytes.
+fn write_pairs(path: &Path, bytes: usize) {
+    use std::io::Write as _;
+    let long = "All work and no play makes a dull answer. ".repeat(24);
+    let mut block = Vec::new();
+    for row in 0..500 {
+        let row = serde_json::json!({"prompt": format!("Question {row}"), "chosen": long, "rejected": "No."});
+        block.extend(row.to_string().into_bytes());
+        block.push(b'\n');
+    }
+    let mut file = std::fs::File::create(path).expect("a file");
+    for _ in 0..bytes / block.len() {
+        file.write_all(&block).expect("there is room on the disk");
+    }
+}
