@@ -218,6 +218,16 @@ fn models_on_this_computer_are_opened_by_their_folder() {
 }
 
 #[test]
+fn lengths_are_drawn_as_a_histogram() {
+    let mut stage = Stage::planned();
+    stage.harness.ctx.set_theme(egui::Theme::Light);
+    stage.go("2  Pairs");
+    stage.click("Lengths");
+    stage.wait(1.0);
+    stage.looks_like("lengths");
+}
+
+#[test]
 fn pairs_are_counted_while_they_are_read() {
     let mut stage = Stage::ready();
     stage.go("2  Pairs");

@@ -5,8 +5,8 @@ use std::collections::VecDeque;
 use std::rc::Rc;
 
 use eframe::egui::{self, accesskit::Role};
-use egui_kittest::Harness;
 use egui_kittest::kittest::Queryable as _;
+use egui_kittest::{Harness, SnapshotOptions};
 use pairtune::app::App;
 use pairtune::engine::protocol::*;
 use pairtune::link::{Engine, Incoming};
@@ -177,6 +177,14 @@ impl Stage {
     #[track_caller]
     pub(crate) fn expect(&self, part: &str) {
         assert!(self.shows(part), "the screen shows {part:?}");
+    }
+
+    /// Expects the picture `tests/snapshots/NAME.png`; `UPDATE_SNAPSHOTS=1` makes it anew. A clock may differ, a line
+    /// of a chart may not.
+    #[track_caller]
+    pub(crate) fn looks_like(&mut self, name: &str) {
+        let options = SnapshotOptions::new().threshold(6.0).max_failed_pixels(600);
+        self.harness.snapshot_options(name, &options);
     }
 
     /// What was sent since this was last asked.
