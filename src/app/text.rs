@@ -1467,8 +1467,7 @@ pub(super) fn file_name(name: &str) -> String {
 pub(super) mod export {
     use crate::engine::protocol::ExportKind;
 
-    pub(in crate::app) const SUBTITLE: &str =
-        "Write the result to files. Adapters, models and archives are read again and checked.";
+    pub(in crate::app) const SUBTITLE: &str = "Write the result to files; each is read again and checked.";
     pub(in crate::app) const EMPTY_TITLE: &str = "Nothing to export yet";
     pub(in crate::app) const WHICH: &str = "Which adapter";
     pub(in crate::app) const WHAT: &str = "What to write";

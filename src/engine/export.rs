@@ -64,15 +64,9 @@ impl Session {
         contents.push(("trainer_state.json".to_owned(), state(&run.record, &history).to_bytes()));
         let name = format!("{}-adapter", file_name(&run.record.name));
         let model_name = run.record.model_name.clone();
-        let (path, bytes) = write_files(request, store, base, &name, contents).await?;
-        let read = if request.folder.is_empty() {
-            let strip = |(file, bytes): (String, Vec<u8>)| (file.rsplit('/').next().unwrap_or("").to_owned(), bytes);
-            let again = files::unpack(&path, &store.read(&path).await?)?;
-            files::Adapter::read(&MemoryFolder { name: name.clone(), files: again.into_iter().map(strip).collect() })
-                .await?
-        } else {
-            files::Adapter::read(&store.folder(&path).await?).await?
-        };
+        let (path, bytes) = write_files(request, store, base, &name, &contents).await?;
+        let again = read_files(request, store, &path, &contents).await?;
+        let read = files::Adapter::read(&MemoryFolder { name: name.clone(), files: again }).await?;
         let bench = self.bench().await?;
         let live = place(&bench, values, 1.0)?;
         let again = place(&bench, &read, 1.0)?;
@@ -177,9 +171,12 @@ impl Session {
             ("trainer_state.json".to_owned(), state(&run.record, &run.history).to_bytes()),
             (event_file_name(run.record.created), event_file(&run.history, run.record.created)),
         ];
-        let check = format!("{} entries", run.history.len());
-        let (path, bytes) = write_files(request, store, base, &name, contents).await?;
+        let (path, bytes) = write_files(request, store, base, &name, &contents).await?;
         let place = self.place_of(request, store, &path);
+        if read_files(request, store, &path, &contents).await? != contents {
+            return Err(Error::input("The metrics that were written say something else", "Export them again", place));
+        }
+        let check = format!("Read again: {} files, {} entries, all as they were", contents.len(), run.history.len());
         let snippets = vec![format!("tensorboard --logdir {name}")];
         Ok(Exported { kind: ExportKind::Metrics, path: place, bytes, check, snippets })
     }
@@ -274,11 +271,11 @@ async fn write_files(
     store: &Store,
     base: &str,
     name: &str,
-    contents: Vec<(String, Vec<u8>)>,
+    contents: &[(String, Vec<u8>)],
 ) -> Result<(String, u64)> {
     if request.folder.is_empty() {
         let path = at(base, &format!("{name}.zip"));
-        let inside: Vec<_> = contents.into_iter().map(|(file, bytes)| (format!("{name}/{file}"), bytes)).collect();
+        let inside: Vec<_> = contents.iter().map(|(file, bytes)| (format!("{name}/{file}"), bytes.clone())).collect();
         let archive = pack(&inside)?;
         store.write(&path, &archive).await?;
         return Ok((path, archive.len() as u64));
@@ -287,9 +284,27 @@ async fn write_files(
     let mut bytes = 0;
     for (file, content) in contents {
         bytes += content.len() as u64;
-        store.write(&format!("{path}/{file}"), &content).await?;
+        store.write(&format!("{path}/{file}"), content).await?;
     }
     Ok((path, bytes))
+}
+
+/// What `write_files` wrote, read again.
+async fn read_files(
+    request: &ExportRequest,
+    store: &Store,
+    path: &str,
+    contents: &[(String, Vec<u8>)],
+) -> Result<Vec<(String, Vec<u8>)>> {
+    if request.folder.is_empty() {
+        let strip = |(file, bytes): (String, Vec<u8>)| (file.rsplit('/').next().unwrap_or("").to_owned(), bytes);
+        return Ok(files::unpack(path, &store.read(path).await?)?.into_iter().map(strip).collect());
+    }
+    let mut again = Vec::with_capacity(contents.len());
+    for (file, _) in contents {
+        again.push((file.clone(), store.read(&format!("{path}/{file}")).await?));
+    }
+    Ok(again)
 }
 
 fn at(base: &str, name: &str) -> String {
