@@ -5,7 +5,7 @@ use std::path::Path;
 use pairtune::Error;
 use pairtune::data::{
     ChatTemplate, DropReason, Message, PairReader, Part, Sampling, TokenPair, Tokenizer, micro_batches, order,
-    read_pairs, split_by_prompt, steps_per_epoch, tokenize,
+    read_pairs, split_by_prompt, steps_per_epoch, table_columns, tokenize,
 };
 use pairtune::platform::native::DiskFolder;
 use pairtune::platform::{ByteSource, Folder, MemorySource};
@@ -252,6 +252,78 @@ fn chunks_of_any_size_give_the_same_pairs() {
 }
 
 #[test]
+fn tables_are_read_in_chunks_of_any_size() {
+    let table = "\u{feff}prompt,chosen,rejected,note\r\n\
+        Hi,\"Hello, \"\"you\"\"\",No.,x\r\n\r\n\
+        Many,\"\ntwo\r\nlines \u{1f600}\",Bad,\r\n\
+        short,row\r\n\
+        ,Why? Well,Why? No,\n,,,\n\
+        5\" nails,Sure,\"\",\n\
+        Last 5\",Yes,No,z";
+    let read = |bytes: &[u8], size: usize| {
+        let mut reader = PairReader::new("folder/Pairs.CSV");
+        for chunk in bytes.chunks(size) {
+            reader.push(chunk).expect("it is a table");
+        }
+        reader.finish().expect("pairs")
+    };
+    let (records, errors) = read(table.as_bytes(), table.len());
+    let text = |part: &Part| part.text();
+    let rows: Vec<_> =
+        records.iter().map(|r| (r.row, r.line, [text(&r.prompt), text(&r.chosen), text(&r.rejected)])).collect();
+    let row = |row, line, texts: [&str; 3]| (row, line, texts.map(str::to_owned));
+    assert_eq!(
+        rows,
+        [
+            row(0, 2, ["Hi", "Hello, \"you\"", "No."]),
+            row(1, 4, ["Many", "\ntwo\r\nlines \u{1f600}", "Bad"]),
+            row(3, 8, ["Why?", " Well", " No"]),
+            row(5, 11, ["Last 5\"", "Yes", "No"]),
+        ]
+    );
+    let errors_at: Vec<_> = errors.iter().map(|e| (e.line, e.what.as_str())).collect();
+    assert_eq!(errors_at[0], (7, "The row has 2 cells, but the first row names 4 columns"));
+    assert_eq!(errors_at[1].0, 10, "an empty cell is no text: {errors:?}");
+    assert!(errors_at[1].1.contains("\"rejected\" is missing; the keys are: prompt, chosen"), "{errors:?}");
+    for size in [1, 2, 3, 7, 64] {
+        assert_eq!(read(table.as_bytes(), size), (records.clone(), errors.clone()), "chunks of {size}");
+    }
+}
+
+#[test]
+fn tables_have_other_delimiters_and_columns_too() {
+    let german = b"frage;gut;schlecht\n\"a;b\";c,d;e\n";
+    let columns = ["frage", "gut", "schlecht"].map(str::to_owned).to_vec();
+    assert_eq!(table_columns("x.csv", german), Some(columns));
+    assert_eq!(table_columns("x.csv", b"chosen,rejected"), Some(vec!["chosen".to_owned(), "rejected".to_owned()]));
+    assert_eq!(table_columns("x.jsonl", german), None, "not by its name");
+    let kept = b"{\"prompt\": \"a\", \"chosen\": \"b\", \"rejected\": \"c\"}";
+    assert_eq!(table_columns("x.csv", kept), None, "rows that are kept with a run");
+    assert_eq!(read_pairs(kept, "x.csv").expect("JSON").0.len(), 1, "are JSON under any name");
+    let (tabs, _) = read_pairs(b"prompt\tchosen\trejected\na, b\tc\td\n", "x.tsv").expect("a pair");
+    assert_eq!((tabs[0].prompt.text(), tabs[0].chosen.text()), ("a, b".to_owned(), "c".to_owned()));
+    let (old_mac, _) = read_pairs(b"prompt,chosen,rejected\ra,b,c\rd,e,f", "x.csv").expect("two pairs");
+    assert_eq!(old_mac.len(), 2, "lines may end with a carriage return");
+    check_message(&read_pairs(german, "x.csv").expect_err("other columns"), &["frage, gut, schlecht", "line 2"]);
+    check_message(&read_pairs(b"prompt,chosen,rejected\n", "x.csv").expect_err("no rows"), &["no pairs", "chosen"]);
+}
+
+#[test]
+fn a_quote_that_is_not_closed_takes_no_rows_in_silence() {
+    let table = b"prompt,chosen,rejected\na,b,c\nd,e,\"f\ng,h,i\nj,k,l\n";
+    let (records, errors) = read_pairs(table, "x.csv").expect("one pair");
+    assert_eq!(records.len(), 1, "the row before it");
+    assert_eq!((errors[0].line, errors[0].what.as_str()), (3, "The row has no end"));
+    let mut long = b"prompt,chosen,rejected\na,b,\"".to_vec();
+    long.resize(20 << 20, b'x');
+    let mut reader = PairReader::new("x.csv");
+    for chunk in long.chunks(1 << 20) {
+        reader.push(chunk).expect("it is a table");
+    }
+    assert_eq!(reader.n_errors(), 1, "told before the end of the file, which may be far");
+}
+
+#[test]
 fn implicit_prompts_are_split_off() {
     let text = |chosen: &str, rejected: &str| {
         let line = json!({"chosen": chosen, "rejected": rejected}).to_string();
@@ -393,6 +465,15 @@ fn damaged_pairs_never_panic() {
             let mut damaged = bytes[..3000].to_vec();
             damaged[at] ^= 1 << (at % 8);
             drop(read_pairs(&damaged, "x"));
+        }
+    }
+    let table = b"prompt,chosen,rejected\r\n\"a \"\"b\"\"\",\"c\nd\",e\r\nf,g,\"h\"\r\n";
+    for at in 0..table.len() {
+        for bit in 0..8 {
+            let mut damaged = table.to_vec();
+            damaged[at] ^= 1 << bit;
+            drop(read_pairs(&damaged, "x.csv"));
+            drop(read_pairs(&damaged[..at], "x.csv"));
         }
     }
 }

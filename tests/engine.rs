@@ -381,6 +381,15 @@ fn what_cannot_be_opened_is_refused_with_a_reason() {
     let Event::Refused { problem, .. } = refused else { unreachable!("it was waited for") };
     assert!(problem.at.contains("line 1"), "what has no columns is refused, with the line: {problem}");
 
+    // A table's columns are its first row.
+    let table = engine.store.join("pairs.csv");
+    std::fs::write(&table, "question;accepted;rejected\nWhy?;\"So; that\";No\n").expect("a file");
+    engine.send_files(Command::OpenPairs { mapping: None }, &[table]);
+    let Event::PairsOpened(info) = engine.wait(|e| matches!(e, Event::PairsOpened(_))) else {
+        unreachable!("it was waited for")
+    };
+    assert_eq!((info.usable, info.problem_count, info.mapping.prompt.as_str()), (1, 0, "question"));
+
     // Other tools' columns are found, and can be chosen.
     let rows = "{\"instruction\": \"Say hi\", \"input\": \"now\", \"chosen\": \"Hi!\", \"rejected\": \"No\"}\n\
                 {\"instruction\": \"Say bye\", \"input\": \"\", \"chosen\": \"Bye\", \"rejected\": \"Bye\"}\n\

@@ -32,10 +32,10 @@ pub(super) fn kind(names: &[String]) -> Drop {
         [] => Drop::Unknown(text::EMPTY_FOLDER.to_owned()),
         _ if any(&[".gguf"]) => Drop::Unknown(text::NO_GGUF.to_owned()),
         _ if any(&[".bin", ".pt", ".pth", ".ckpt"]) => Drop::Unknown(text::NO_PICKLE.to_owned()),
-        _ if any(&[".parquet", ".csv", ".tsv", ".xlsx", ".arrow"]) => Drop::Unknown(text::NO_TABLES.to_owned()),
+        _ if any(&[".parquet", ".xlsx", ".arrow"]) => Drop::Unknown(text::NO_TABLES.to_owned()),
         [name] if name.ends_with(".zip") || name.ends_with(".run") => Drop::Pick(Pick::Archive),
         [name] if name.ends_with("settings.json") => Drop::Pick(Pick::Settings),
-        [name] if [".jsonl", ".ndjson", ".json"].iter().any(|ending| name.ends_with(ending)) => {
+        [name] if [".jsonl", ".ndjson", ".json", ".csv", ".tsv"].iter().any(|ending| name.ends_with(ending)) => {
             Drop::Pick(Pick::PairsFile)
         }
         [name] => Drop::Unknown(text::unknown_file(name)),
@@ -52,7 +52,9 @@ pub(super) fn hovered(files: &[HoveredFile]) -> Drop {
     }
     match files {
         [file] if file.mime.contains("zip") => Drop::Pick(Pick::Archive),
-        [file] if file.mime.contains("json") => Drop::Pick(Pick::PairsFile),
+        [file] if ["json", "csv", "tab-separated"].iter().any(|kind| file.mime.contains(kind)) => {
+            Drop::Pick(Pick::PairsFile)
+        }
         [file] if file.mime.is_empty() => Drop::Pick(Pick::PairsFile),
         [file] => Drop::Unknown(text::unknown_file(&file.mime)),
         _ => Drop::Pick(Pick::ModelFiles),

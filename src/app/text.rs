@@ -178,10 +178,10 @@ pub(super) const NO_GGUF: &str = "GGUF weights are compressed and cannot be trai
      model.safetensors.";
 pub(super) const NO_PICKLE: &str =
     "These weights are in PyTorch's old format, which can run code. Open the same model as model.safetensors.";
-pub(super) const NO_TABLES: &str =
-    "Tables are not read yet. Save the rows as JSON Lines: one object with prompt, chosen and rejected to a line.";
+pub(super) const NO_TABLES: &str = "Such tables are not read yet. Save the rows as CSV, or as JSON Lines: one object with prompt, chosen and rejected \
+    to a line.";
 pub(super) const MANY_FILES: &str =
-    "Drop the files of one model together, or one pairs file (.jsonl, .json), or one archive of a run (.run).";
+    "Drop the files of one model together, or one pairs file (.jsonl, .json, .csv), or one archive of a run (.run).";
 pub(super) const SETTINGS_READ: &str = "The settings were read";
 
 pub(super) fn mismatch(engine: &str) -> String {
@@ -192,7 +192,7 @@ pub(super) fn mismatch(engine: &str) -> String {
 }
 
 pub(super) fn unknown_file(name: &str) -> String {
-    format!("\"{name}\" is neither a model nor a pairs file (.jsonl, .json) nor the archive of a run (.run).")
+    format!("\"{name}\" is neither a model nor a pairs file (.jsonl, .json, .csv) nor the archive of a run (.run).")
 }
 
 pub(super) fn drop_title(pick: Pick) -> &'static str {
@@ -519,8 +519,8 @@ pub(super) const PAIRS_FORMAT: &str = "JSON Lines, or a JSON array, of objects l
 pub(super) const PAIRS_EXAMPLE: &str = "{\"prompt\": \"Can I get a refund?\", \"chosen\": \"Of course. Send us the \
     order \
                                         number…\", \"rejected\": \"No.\"}";
-pub(super) const PAIRS_ALSO: &str = "Conversations as lists of messages work too, and so do the column names of other \
-                                     trainers; others can be mapped by hand.";
+pub(super) const PAIRS_ALSO: &str = "CSV with a first row of names works too, and so do conversations as lists of messages \
+    and the column names of other trainers; others can be mapped by hand.";
 pub(super) const SWAPPED: &str = "chosen and rejected exchanged";
 pub(super) const COLUMNS: &str = "Columns";
 pub(super) const EDIT_COLUMNS: &str = "Edit columns";

@@ -7,6 +7,7 @@ mod batch;
 mod columns;
 mod flags;
 mod record;
+mod table;
 mod template;
 mod tokenizer;
 
@@ -17,5 +18,6 @@ pub use batch::{
 pub use columns::Columns;
 pub use flags::{AuditRow, AuditSummary, Flags, Side, SwapSuspicion, audit, summary, swap_suspicion};
 pub use record::{LineError, Message, PairReader, Part, Record, read_pairs};
+pub use table::table_columns;
 pub use template::ChatTemplate;
 pub use tokenizer::Tokenizer;

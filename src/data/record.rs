@@ -1,4 +1,5 @@
-//! Preference pairs from JSONL or a JSON array, read in chunks; a malformed row is reported and the rest stays usable.
+//! Preference pairs from JSONL, a JSON array or CSV, read in chunks; a malformed row is reported and the rest stays
+//! usable.
 
 use std::fmt;
 use std::mem::take;
@@ -6,6 +7,7 @@ use std::mem::take;
 use serde_json::{Map, Value};
 
 use super::columns::Columns;
+use super::table::{Table, TableRow, is_table};
 use crate::error::{Error, Result};
 
 /// One preference pair; `prompt`, `chosen` and `rejected` are either all text or all messages.
@@ -110,6 +112,7 @@ pub fn read_pairs(bytes: &[u8], file: &str) -> Result<(Vec<Record>, Vec<LineErro
 pub struct PairReader {
     file: String,
     stage: Stage,
+    table: Table,
     /// Bytes of the row that is not complete yet (in the first stage: of the file's beginning).
     row_bytes: Vec<u8>,
     /// Line of the next byte, from 1.
@@ -143,6 +146,8 @@ enum Stage {
     Lines,
     /// In a JSON array: rows at depth 0 of it, apart by commas.
     Array { depth: usize, in_string: bool, escaped: bool },
+    /// In a table, which has its own lines.
+    Table,
     /// After the end of the array.
     Done,
 }
@@ -153,6 +158,7 @@ impl PairReader {
         Self {
             file: file.to_owned(),
             stage: Stage::Magic,
+            table: Table::new(1),
             row_bytes: Vec::new(),
             line: 1,
             row_line: 1,
@@ -244,7 +250,11 @@ impl PairReader {
         if matches!(self.stage, Stage::Magic) {
             self.leave_magic()?;
         }
-        if !matches!(self.stage, Stage::Done) {
+        if matches!(self.stage, Stage::Table) {
+            if let Some(row) = self.table.end() {
+                self.take_table_row(row);
+            }
+        } else if !matches!(self.stage, Stage::Done) {
             self.end_row();
         }
         if matches!(self.stage, Stage::Array { .. }) {
@@ -289,9 +299,15 @@ impl PairReader {
         while let Some((&byte, rest)) = bytes.split_first() {
             bytes = match self.stage {
                 Stage::Lines => self.feed_line(bytes),
+                Stage::Table => self.feed_table(bytes),
                 Stage::Start if byte == b'[' => {
                     self.stage = Stage::Array { depth: 0, in_string: false, escaped: false };
                     rest
+                }
+                Stage::Start if is_table(&self.file, byte) => {
+                    self.table = Table::new(self.line);
+                    self.stage = Stage::Table;
+                    bytes
                 }
                 Stage::Start if !byte.is_ascii_whitespace() => {
                     self.stage = Stage::Lines;
@@ -315,7 +331,7 @@ impl PairReader {
                 }
                 Stage::Magic | Stage::Start | Stage::Done => rest,
             };
-            if byte == b'\n' && !matches!(self.stage, Stage::Lines) {
+            if byte == b'\n' && !matches!(self.stage, Stage::Lines | Stage::Table) {
                 self.line += 1;
             }
         }
@@ -333,6 +349,15 @@ impl PairReader {
         self.line += 1;
         self.row_line = self.line;
         rest.strip_prefix(b"\n").unwrap_or(rest)
+    }
+
+    /// Takes a row of a table, or what there is of it, and returns the bytes after it.
+    fn feed_table<'a>(&mut self, bytes: &'a [u8]) -> &'a [u8] {
+        let (rest, row) = self.table.read(bytes);
+        if let Some(row) = row {
+            self.take_table_row(row);
+        }
+        rest
     }
 
     /// Takes one byte of an array and returns the next stage.
@@ -372,9 +397,18 @@ impl PairReader {
         if bytes.is_empty() {
             return;
         }
-        let (row, line) = (self.rows, self.row_line);
+        self.take_row(bytes, self.row_line, parse_object(bytes));
+    }
+
+    fn take_table_row(&mut self, row: TableRow) {
+        self.take_row(&row.text, row.line, row.cells);
+    }
+
+    /// Takes a row that was read as an object from these bytes.
+    fn take_row(&mut self, bytes: &[u8], line: usize, object: std::result::Result<Map<String, Value>, Problem>) {
+        let row = self.rows;
         self.rows += 1;
-        match parse_row(bytes, row, line, self.columns.as_ref()) {
+        match object.and_then(|object| parse_row(object, row, line, self.columns.as_ref())) {
             Ok(_) if self.kept + bytes.len() as u64 > self.room => self.beyond += 1,
             Ok(record) => {
                 self.kept += bytes.len() as u64;
@@ -391,33 +425,42 @@ impl PairReader {
 }
 
 /// Why a row cannot be used, before its line is known.
-struct Problem {
+pub(super) struct Problem {
     what: String,
     fix: String,
 }
 
-fn problem<T>(what: impl Into<String>, fix: impl Into<String>) -> std::result::Result<T, Problem> {
+pub(super) fn problem<T>(what: impl Into<String>, fix: impl Into<String>) -> std::result::Result<T, Problem> {
     Err(Problem { what: what.into(), fix: fix.into() })
 }
 
-fn parse_row(bytes: &[u8], row: usize, line: usize, columns: Option<&Columns>) -> std::result::Result<Record, Problem> {
-    const KEYS: &str =
-        "Give it \"prompt\", \"chosen\" and \"rejected\", or \"chosen\" and \"rejected\" with the prompt";
+/// What each row is told to be.
+const KEYS: &str = "Give it \"prompt\", \"chosen\" and \"rejected\", or \"chosen\" and \"rejected\" with the prompt";
+
+fn parse_object(bytes: &[u8]) -> std::result::Result<Map<String, Value>, Problem> {
     let Ok(text) = str::from_utf8(bytes) else {
         return problem("The row is not valid UTF-8", "Save the file as UTF-8");
     };
-    let mut map = match serde_json::from_str(text) {
-        Ok(Value::Object(map)) => map,
-        Ok(other) => return problem(format!("The row is {}, not an object", kind(&other)), KEYS),
+    match serde_json::from_str(text) {
+        Ok(Value::Object(map)) => Ok(map),
+        Ok(other) => problem(format!("The row is {}, not an object", kind(&other)), KEYS),
         Err(e) => {
             let fix = if text == "{" || text == "}" || text.starts_with('"') {
                 "Put each object on one line, or all of them in one array"
             } else {
                 "Correct the row; each must be one JSON object"
             };
-            return problem(format!("The row is not valid JSON: {e}"), fix);
+            problem(format!("The row is not valid JSON: {e}"), fix)
         }
-    };
+    }
+}
+
+fn parse_row(
+    mut map: Map<String, Value>,
+    row: usize,
+    line: usize,
+    columns: Option<&Columns>,
+) -> std::result::Result<Record, Problem> {
     let keys = map.keys().cloned().collect::<Vec<_>>().join(", ");
     if let Some(columns) = columns {
         columns.rename(&mut map);

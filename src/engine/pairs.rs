@@ -8,7 +8,7 @@ use super::protocol::{LineProblem, Mapping, PairRow, PairsInfo, Problem, SeenSeq
 use super::{stats, writing};
 use crate::data::{
     AuditRow, Columns, Dropped, LineError, PairReader, Part, Record, TokenPair, Tokenizer, audit, held_out_rows,
-    none_left, read_pairs, tokenize_record,
+    none_left, read_pairs, table_columns, tokenize_record,
 };
 use crate::error::{Error, Result};
 use crate::platform::ByteSource;
@@ -76,7 +76,7 @@ impl Pairs {
         progress: &mut dyn FnMut(u64, &PairReader) -> bool,
     ) -> Result<Self> {
         let head = source.read_at(0, source.len().min(CHUNK_BYTES) as usize).await?;
-        let columns = first_columns(&head);
+        let columns = table_columns(source.name(), &head).unwrap_or_else(|| first_columns(&head));
         let chosen = match mapping {
             Some(Mapping { prompt, chosen, rejected, system }) => Columns { prompt, chosen, rejected, system },
             None => Columns::guess(&columns),
