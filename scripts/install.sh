@@ -50,9 +50,11 @@ install_test_tools() {
         chromium chromium-driver xvfb xdotool x11-utils imagemagick openssl libgl1 libegl1 libgl1-mesa-dri \
         libxkbcommon-x11-0 libxcursor1 libxi6 libxrandr2
 }
-# trunk without optimisation, for it only calls others. Not --locked: the versions it was published with are too old.
-install_trunk() { cargo install trunk --version 0.21.14 --debug --quiet; }
-install_wasm_bindgen() { cargo install wasm-bindgen-cli --version "$(wasm_bindgen_version)" --quiet; }
+# Without optimisation, for they only call others, and with the versions that they were published with: newer ones of
+# what trunk builds on do not fit together.
+install_tool() { CARGO_PROFILE_DEV_DEBUG=false cargo install "$1" --version "$2" --locked --debug --quiet; }
+install_trunk() { install_tool trunk 0.21.14; }
+install_wasm_bindgen() { cargo install wasm-bindgen-cli --version "$(wasm_bindgen_version)" --locked --quiet; }
 install_cc() { apt_install gcc libc6-dev; }
 
 # What building and running take.
@@ -77,8 +79,8 @@ install_to_check() {
 install_to_build_the_page() {
     PATH="${CARGO_HOME:-$HOME/.cargo}/bin:$PATH"
     need wasm-bindgen has_wasm_bindgen install_wasm_bindgen \
-        "Run: cargo install wasm-bindgen-cli --version $(wasm_bindgen_version)"
-    need trunk has_trunk install_trunk 'Run: cargo install trunk'
+        "Run: cargo install --locked wasm-bindgen-cli --version $(wasm_bindgen_version)"
+    need trunk has_trunk install_trunk 'Run: cargo install --locked trunk'
 }
 
 # Mesa complains, harmlessly, where this is not set.
