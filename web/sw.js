@@ -1,9 +1,10 @@
 // Makes the page work without a network after the first visit. One cache for each build, filled as a whole while the
 // worker installs and never written to afterwards, so that files of two builds cannot mix. web/hook.sh fills in the
-// build and the list of its files with their hashes, which the browser checks.
+// build and the list of its files with their hashes, which the browser checks. Caches belong to a whole origin: the
+// folder in their names keeps two copies of the app on one host from clearing each other's.
 "use strict";
 
-const PREFIX = "pairtune-";
+const PREFIX = `pairtune-${new URL(self.registration.scope).pathname}-`;
 const BUILD = "__BUILD__";
 const CACHE = PREFIX + BUILD;
 const FILES = [/*__FILES__*/];

@@ -63,6 +63,8 @@ pub(super) enum Action {
     EditName(String),
     /// Bytes that a run may take, if the person knows better.
     EditLimit(Option<u64>),
+    /// Work out the plan.
+    Plan,
     /// Open the pairs file once more with these columns.
     RemapPairs(crate::engine::protocol::Mapping),
     /// The person agrees to train on the usable rows although others have problems.

@@ -13,8 +13,8 @@ use super::run_ui::{beta, row_button};
 use super::state::{Generation, RunPhase, RunState, State, TextSide};
 use super::text::{self, compare as words, run as run_words};
 use super::widgets::{
-    Tone, answer_ui, card, chip, columns, heading, mono, name_of, page_title, primary_button, problem_card, small,
-    tabs, text_box, titled_card, weak,
+    Tone, answer_ui, card, chip, columns, heading, mono, name_of, page_title, primary_button, problem_card, slider,
+    small, tabs, text_box, titled_card, weak,
 };
 use crate::engine::protocol::{Command, GenerateRequest, HeldOutPair, RunRecord, Settings, Subject};
 use crate::engine::stats;
@@ -269,7 +269,7 @@ fn prompts_ui(ui: &mut Ui, state: &State, run: &RunState, view: &mut CompareView
 /// The factor on the adapter, in percent.
 pub(super) fn strength_ui(ui: &mut Ui, strength: &mut u32) {
     let label = ui.label(words::STRENGTH).on_hover_text(words::STRENGTH_HELP).id;
-    ui.add(Slider::new(strength, 0..=150).suffix(" %").step_by(5.0)).labelled_by(label);
+    slider(ui, Slider::new(strength, 0..=150).suffix(" %").step_by(5.0)).labelled_by(label);
 }
 
 /// What both wrote, with the words that differ in colour.
@@ -320,8 +320,8 @@ fn what_if_ui(ui: &mut Ui, state: &State, run: &RunState, view: &mut CompareView
         ui.horizontal_wrapped(|ui| {
             let label = ui.label(run_words::BETA).id;
             ui.spacing_mut().slider_width = 280.0;
-            let slider = Slider::new(&mut beta, 0.01..=1.0).logarithmic(true).max_decimals(3);
-            if ui.add(slider).labelled_by(label).changed() {
+            let beta_slider = Slider::new(&mut beta, 0.01..=1.0).logarithmic(true).max_decimals(3);
+            if slider(ui, beta_slider).labelled_by(label).changed() {
                 view.beta = Some(beta);
             }
             if view.beta.is_some() && ui.button(words::OWN_BETA).clicked() {

@@ -44,21 +44,23 @@ pub(super) fn kind(names: &[String]) -> Drop {
 }
 
 /// What dropping files that hover now would do: by their paths, or by their kinds where the browser hides the names.
-pub(super) fn hovered(files: &[HoveredFile]) -> Drop {
+/// None if that shows only when they are let go of.
+pub(super) fn hovered(files: &[HoveredFile]) -> Option<Drop> {
     let paths: Option<Vec<&Path>> = files.iter().map(|file| file.path.as_deref()).collect();
     if let Some(paths) = paths {
         let names: Vec<String> = paths.iter().flat_map(|path| open_path(path)).map(|file| file.name()).collect();
-        return kind(&names);
+        return Some(kind(&names));
     }
-    match files {
+    Some(match files {
         [file] if file.mime.contains("zip") => Drop::Pick(Pick::Archive),
         [file] if ["json", "csv", "tab-separated"].iter().any(|kind| file.mime.contains(kind)) => {
             Drop::Pick(Pick::PairsFile)
         }
-        [file] if file.mime.is_empty() => Drop::Pick(Pick::PairsFile),
+        // A folder, or a file of no known kind, as JSON Lines are to browsers.
+        [file] if file.mime.is_empty() => return None,
         [file] => Drop::Unknown(text::unknown_file(&file.mime)),
         _ => Drop::Pick(Pick::ModelFiles),
-    }
+    })
 }
 
 /// What is at `path`: a file by itself, or all that is directly in a folder.
@@ -87,5 +89,14 @@ mod tests {
             assert!(matches!(of(&[bad]), Drop::Unknown(_)), "{bad} is not taken");
         }
         assert!(matches!(of(&[]), Drop::Unknown(_)), "nothing");
+    }
+
+    #[test]
+    fn what_hovers_over_a_page_is_known_by_its_kind_only() {
+        let of = |mime: &str| hovered(&[HoveredFile { path: None, mime: mime.to_owned() }]);
+        assert_eq!(of("text/csv"), Some(Drop::Pick(Pick::PairsFile)), "a table");
+        assert_eq!(of("application/zip"), Some(Drop::Pick(Pick::Archive)), "an archive");
+        assert_eq!(of(""), None, "a folder");
+        assert!(matches!(of("image/png"), Some(Drop::Unknown(_))), "a picture");
     }
 }

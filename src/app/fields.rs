@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use super::text;
+use crate::engine::protocol::Settings;
 
 /// What a setting takes.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -59,6 +60,14 @@ pub(super) const ALL: [(&str, Kind); 27] = [
     ("gradient_checkpointing", Kind::Switch),
     ("save_steps", Kind::Whole(0, 1 << 40)),
 ];
+
+/// Leaves only settings that a run has; the names of the others come back.
+pub(super) fn keep_known(settings: &mut Settings) -> Vec<String> {
+    let (known, unknown): (Settings, Settings) =
+        std::mem::take(settings).into_iter().partition(|(key, _)| ALL.iter().any(|(name, _)| name == key));
+    *settings = known;
+    unknown.into_iter().map(|(key, _)| key).collect()
+}
 
 /// A value as it stands in its field.
 pub(super) fn shown(value: Option<&Value>) -> String {

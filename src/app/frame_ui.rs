@@ -28,8 +28,8 @@ pub(super) struct FrameView {
     pub(super) proposed_epochs: Option<f64>,
     /// The prompts that were proposed to be watched.
     pub(super) proposed_prompts: Vec<String>,
-    /// Escape was pressed while files hovered.
-    pub(super) ignore_hover: bool,
+    /// Escape was pressed while files hovered: what is let go of is not opened.
+    pub(super) ignore_drop: bool,
 }
 
 /// A short message.
@@ -181,8 +181,8 @@ pub(super) fn status_ui(ui: &mut Ui, state: &State, log_open: &mut bool, actions
             ui.label(gpu);
             if ui.available_width() > NARROW * 0.7 {
                 ui.separator();
-                let received = text::other_bytes(&network(state));
-                if widgets::link_button(ui, &text::network_line(received)).clicked() {
+                let [_, others] = network(state);
+                if widgets::link_button(ui, &text::network_line(&others)).clicked() {
                     actions.push(Action::Go(Step::Help));
                 }
                 ui.separator();
@@ -209,7 +209,7 @@ fn theme_switch(ui: &mut Ui) {
         ThemePreference::Light => text::THEME_LIGHT,
         ThemePreference::Dark => text::THEME_DARK,
     };
-    let combo = egui::ComboBox::from_id_salt("theme").width(90.0).selected_text(name(theme)).show_ui(ui, |ui| {
+    let combo = egui::ComboBox::from_id_salt("theme").width(110.0).selected_text(name(theme)).show_ui(ui, |ui| {
         for choice in [ThemePreference::System, ThemePreference::Light, ThemePreference::Dark] {
             ui.selectable_value(&mut theme, choice, name(choice));
         }
@@ -402,14 +402,15 @@ pub(super) fn toasts_ui(ctx: &egui::Context, toasts: &[Toast]) {
 }
 
 /// The whole window as a target, naming what it will do.
-pub(super) fn drop_ui(ctx: &egui::Context, drop: &Drop) {
+pub(super) fn drop_ui(ctx: &egui::Context, drop: Option<&Drop>) {
     let screen = ctx.content_rect();
     let area = Area::new(egui::Id::unique("drop")).order(Order::Foreground).fixed_pos(screen.min).interactable(false);
     area.show(ctx, |ui| {
         let palette = theme::palette(ui);
         let (color, title, why) = match drop {
-            Drop::Pick(pick) => (palette.accent, text::drop_title(*pick).to_owned(), text::DROP_NOTE.to_owned()),
-            Drop::Unknown(why) => (palette.warn, text::DROP_UNKNOWN.to_owned(), why.clone()),
+            Some(Drop::Pick(pick)) => (palette.accent, text::drop_title(*pick), text::DROP_NOTE),
+            None => (palette.accent, text::DROP_UNCLEAR, text::DROP_NOTE),
+            Some(Drop::Unknown(why)) => (palette.warn, text::DROP_UNKNOWN, why.as_str()),
         };
         ui.painter().rect_filled(screen, CornerRadius::ZERO, palette.background.gamma_multiply(0.94));
         let inner = screen.shrink(24.0);

@@ -9,7 +9,6 @@ use super::text;
 use super::theme::GRID;
 use super::widgets::{self, Tone};
 use crate::engine::protocol::{Command, Drill};
-use crate::platform::host;
 use crate::platform::{Environment, NetworkEntry};
 
 /// What this page remembers.
@@ -52,49 +51,58 @@ pub(super) fn help_ui(
     });
 }
 
-/// Every request of the page and of the engine.
-pub(super) fn network(state: &State) -> Vec<NetworkEntry> {
-    let mut all = host::network_ledger();
-    all.extend_from_slice(&state.requests);
-    all
+/// Every request of the page and of the engine: those for the app's own files, and all others.
+pub(super) fn network(state: &State) -> [Vec<&NetworkEntry>; 2] {
+    let all = state.page_requests.iter().chain(&state.requests);
+    let (own, others) = all.partition(|entry| text::is_own(entry));
+    [own, others]
 }
 
 /// Every request, with its size and purpose.
 fn network_ui(ui: &mut Ui, state: &State) {
     widgets::titled_card(ui, text::NETWORK_TITLE, |ui| {
         ui.add(egui::Label::new(text::NETWORK_NOTE).wrap());
-        let all = network(state);
-        let bytes: u64 = all.iter().map(|entry| entry.bytes).sum();
-        widgets::marked(ui, Tone::Good, &text::network_sum(all.len(), bytes));
-        if all.is_empty() {
-            return;
+        let [own, others] = network(state);
+        widgets::marked(ui, Tone::Good, &text::network_sum(&others));
+        requests_ui(ui, "others", &others);
+        if !own.is_empty() {
+            egui::CollapsingHeader::new(text::own_requests(&own)).id_salt("own").show(ui, |ui| {
+                requests_ui(ui, "own", &own);
+            });
         }
-        let table = TableBuilder::new(ui)
-            .id_salt("network")
-            .striped(true)
-            .max_scroll_height(260.0)
-            .column(Column::exact(90.0))
-            .column(Column::exact(220.0).clip(true))
-            .column(Column::remainder().clip(true));
-        let table = table.header(22.0, |mut header| {
-            for name in text::NETWORK_COLUMNS {
-                header.col(|ui| {
-                    widgets::small(ui, name);
-                });
-            }
-        });
-        table.body(|body| {
-            body.rows(24.0, all.len(), |mut row| {
-                let NetworkEntry { url, bytes, purpose } = &all[row.index()];
-                row.col(|ui| {
-                    widgets::mono(ui, text::bytes(*bytes));
-                });
-                row.col(|ui| {
-                    ui.add(egui::Label::new(purpose).truncate());
-                });
-                row.col(|ui| {
-                    ui.add(egui::Label::new(RichText::new(url).monospace()).truncate());
-                });
+    });
+}
+
+/// A table of requests, if there are any.
+fn requests_ui(ui: &mut Ui, id: &str, requests: &[&NetworkEntry]) {
+    if requests.is_empty() {
+        return;
+    }
+    let table = TableBuilder::new(ui)
+        .id_salt(id)
+        .striped(true)
+        .max_scroll_height(260.0)
+        .column(Column::exact(90.0))
+        .column(Column::exact(220.0).clip(true))
+        .column(Column::remainder().clip(true));
+    let table = table.header(22.0, |mut header| {
+        for name in text::NETWORK_COLUMNS {
+            header.col(|ui| {
+                widgets::small(ui, name);
+            });
+        }
+    });
+    table.body(|body| {
+        body.rows(24.0, requests.len(), |mut row| {
+            let NetworkEntry { url, bytes, purpose } = requests[row.index()];
+            row.col(|ui| {
+                widgets::mono(ui, text::bytes(*bytes));
+            });
+            row.col(|ui| {
+                ui.add(egui::Label::new(purpose).truncate());
+            });
+            row.col(|ui| {
+                ui.add(egui::Label::new(RichText::new(url).monospace()).truncate());
             });
         });
     });

@@ -43,11 +43,13 @@ pub(super) struct ModelView {
     source: Source,
     repo: String,
     hub: String,
+    /// The model that is about to be taken out of the storage.
+    forget: Option<String>,
 }
 
 impl Default for ModelView {
     fn default() -> Self {
-        Self { source: Source::Computer, repo: PROPOSED_REPOS[0].to_owned(), hub: HUB.to_owned() }
+        Self { source: Source::Computer, repo: PROPOSED_REPOS[0].to_owned(), hub: HUB.to_owned(), forget: None }
     }
 }
 
@@ -92,9 +94,10 @@ pub(super) fn model_ui(ui: &mut Ui, state: &State, view: &mut ModelView, actions
             Source::Computer => computer_ui(ui, state, actions),
             Source::Hub => hub_ui(ui, state, view, actions),
             Source::Demo => demo_ui(ui, actions),
-            Source::Kept => kept_ui(ui, state, actions),
+            Source::Kept => kept_ui(ui, state, view, actions),
         }
     });
+    view.forget.take_if(|name| !forget_ui(ui, name, actions));
 }
 
 fn loading_ui(ui: &mut Ui, progress: &Progress, actions: &mut Vec<Action>) {
@@ -177,24 +180,42 @@ struct Row {
     bytes: u64,
     state: String,
     licence: String,
-    button: String,
+    button: &'static str,
+    /// What the button does, for screen readers.
+    what: String,
     action: Action,
-    forget: Option<Action>,
 }
 
-fn list_ui(ui: &mut Ui, state: &State, rows: &[Row], actions: &mut Vec<Action>) {
-    let height = 34.0;
-    let table = TableBuilder::new(ui)
+/// A list of models; the name of one that is to be forgotten comes back, where that can be.
+fn list_ui(ui: &mut Ui, state: &State, rows: &[Row], may_forget: bool, actions: &mut Vec<Action>) -> Option<String> {
+    let widths = [76.0, 140.0, 110.0, 100.0, if may_forget { 210.0 } else { 90.0 }];
+    let others: f32 = widths.iter().map(|width| width + GRID).sum();
+    let name = (ui.available_width() - others).max(160.0).floor();
+    let mut forget = None;
+    // Where there is little room, as on a page that is zoomed, the list scrolls.
+    egui::ScrollArea::horizontal().id_salt("models").show(ui, |ui| {
+        table_ui(ui, state, rows, name, widths, may_forget.then_some(&mut forget), actions);
+    });
+    forget
+}
+
+fn table_ui(
+    ui: &mut Ui,
+    state: &State,
+    rows: &[Row],
+    name: f32,
+    widths: [f32; 5],
+    mut forget: Option<&mut Option<String>>,
+    actions: &mut Vec<Action>,
+) {
+    let mut table = TableBuilder::new(ui)
         .id_salt("models")
         .striped(true)
         .vscroll(false)
-        .cell_layout(egui::Layout::left_to_right(egui::Align::Center))
-        .column(Column::remainder().at_least(160.0).clip(true))
-        .column(Column::exact(76.0))
-        .column(Column::exact(140.0))
-        .column(Column::exact(110.0))
-        .column(Column::exact(100.0).clip(true))
-        .column(Column::exact(130.0));
+        .cell_layout(egui::Layout::left_to_right(egui::Align::Center));
+    for width in std::iter::once(name).chain(widths) {
+        table = table.column(Column::exact(width).clip(true));
+    }
     let table = table.header(24.0, |mut header| {
         for name in text::MODEL_COLUMNS {
             header.col(|ui| {
@@ -203,7 +224,7 @@ fn list_ui(ui: &mut Ui, state: &State, rows: &[Row], actions: &mut Vec<Action>) 
         }
     });
     table.body(|body| {
-        body.rows(height, rows.len(), |mut table_row| {
+        body.rows(34.0, rows.len(), |mut table_row| {
             let row = &rows[table_row.index()];
             table_row.col(|ui| {
                 ui.add(egui::Label::new(RichText::new(&row.name).strong()).truncate());
@@ -220,22 +241,41 @@ fn list_ui(ui: &mut Ui, state: &State, rows: &[Row], actions: &mut Vec<Action>) 
             });
             table_row.col(|ui| {
                 if !row.button.is_empty() {
-                    let response = ui.button(&row.button);
-                    ui.ctx().accesskit_node_builder(response.id, |node| node.set_label(text::use_model(&row.name)));
+                    let response = ui.button(row.button);
+                    widgets::name_of(ui, &response, &row.what);
                     if response.clicked() {
                         actions.push(row.action.clone());
                     }
                 }
-                if let Some(forget) = &row.forget {
+                if let Some(forget) = &mut forget {
                     let response = ui.button(text::FORGET);
-                    ui.ctx().accesskit_node_builder(response.id, |node| node.set_label(text::forget(&row.name)));
+                    widgets::name_of(ui, &response, &text::forget(&row.name));
                     if response.clicked() {
-                        actions.push(forget.clone());
+                        **forget = Some(row.name.clone());
                     }
                 }
             });
         });
     });
+}
+
+/// Asks before a model is taken out of the storage; false when that was answered.
+fn forget_ui(ui: &mut Ui, name: &str, actions: &mut Vec<Action>) -> bool {
+    let modal = egui::Modal::new(egui::Id::unique("forget model")).show(ui.ctx(), |ui| {
+        ui.set_max_width(420.0);
+        widgets::heading(ui, &text::forget_title(name));
+        ui.label(text::FORGET_TEXT);
+        ui.horizontal(|ui| {
+            if widgets::danger_button(ui, text::FORGET_YES).clicked() {
+                actions.push(Action::Send(Command::ForgetModel { name: name.to_owned() }));
+                ui.close();
+            }
+            if ui.button(text::FORGET_NO).clicked() {
+                ui.close();
+            }
+        });
+    });
+    !modal.should_close()
 }
 
 fn computer_ui(ui: &mut Ui, state: &State, actions: &mut Vec<Action>) {
@@ -260,12 +300,12 @@ fn computer_ui(ui: &mut Ui, state: &State, actions: &mut Vec<Action>) {
                 bytes: found.bytes,
                 state: text::ON_DISK.to_owned(),
                 licence: found.licence.clone().unwrap_or_default(),
-                button: text::USE.to_owned(),
+                button: text::USE,
+                what: text::use_model(&found.name),
                 action: Action::OpenFound(index),
-                forget: None,
             })
             .collect();
-        list_ui(ui, state, &rows, actions);
+        list_ui(ui, state, &rows, false, actions);
     } else if !state.in_browser {
         widgets::small(ui, text::NONE_FOUND);
     }
@@ -311,7 +351,7 @@ fn demo_ui(ui: &mut Ui, actions: &mut Vec<Action>) {
     }
 }
 
-fn kept_ui(ui: &mut Ui, state: &State, actions: &mut Vec<Action>) {
+fn kept_ui(ui: &mut Ui, state: &State, view: &mut ModelView, actions: &mut Vec<Action>) {
     if state.models.is_empty() {
         widgets::weak(ui, text::NONE_KEPT);
         return;
@@ -331,17 +371,20 @@ fn kept_ui(ui: &mut Ui, state: &State, actions: &mut Vec<Action>) {
                 // A copy of a person's own files that was cut off.
                 (None, false) => (text::CUT_OFF, "", open),
             };
+            let what = if model.complete { text::use_model(&name) } else { text::fetch_rest(&name) };
             Row {
-                name: name.clone(),
+                name,
                 bytes: model.bytes,
                 state: state.to_owned(),
                 licence: String::new(),
-                button: button.to_owned(),
+                button,
+                what,
                 action: Action::Send(command),
-                forget: Some(Action::Send(Command::ForgetModel { name })),
             }
         })
         .collect();
-    list_ui(ui, state, &rows, actions);
+    if let Some(name) = list_ui(ui, state, &rows, true, actions) {
+        view.forget = Some(name);
+    }
     widgets::small(ui, text::storage_line(&state.storage));
 }

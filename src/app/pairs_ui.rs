@@ -44,6 +44,8 @@ pub(super) struct PairsView {
     asked: Option<(usize, usize, u64)>,
     /// Columns while they are edited.
     mapping: Option<Mapping>,
+    /// The state of the pairs that they are edited for.
+    generation: u64,
     /// The problems that were there when the tab was last chosen by itself.
     seen_problems: usize,
 }
@@ -52,6 +54,10 @@ pub(super) struct PairsView {
 pub(super) fn pairs_ui(ui: &mut Ui, state: &State, view: &mut PairsView, actions: &mut Vec<Action>) {
     widgets::page_title(ui, text::PAIRS_TITLE, text::PAIRS_SUBTITLE);
     let pairs = &state.pairs;
+    if view.generation != pairs.generation {
+        view.generation = pairs.generation;
+        view.mapping = None;
+    }
     if let Some(problem) = &pairs.refused {
         widgets::problem_card(ui, Tone::Bad, text::PAIRS_REFUSED, problem, |ui| {
             if ui.button(text::PICK_OTHER_FILE).clicked() {
@@ -114,11 +120,9 @@ fn file_ui(ui: &mut Ui, state: &State, info: &PairsInfo, view: &mut PairsView, a
             }
         });
         mapping_ui(ui, state, info, view, actions);
-        ui.horizontal_wrapped(|ui| {
-            for (flag, n) in &info.flags {
-                widgets::chip(ui, Tone::Neutral, &format!("{flag} {}", text::count(*n)));
-            }
-        });
+        if !info.flags.is_empty() {
+            ui.horizontal_wrapped(|ui| flags_ui(ui, state, info, actions));
+        }
         widgets::small(ui, text::longer_wins(info.longer_wins));
         held_out_ui(ui, state, actions);
         if info.beyond > 0 {
@@ -156,13 +160,28 @@ fn file_ui(ui: &mut Ui, state: &State, info: &PairsInfo, view: &mut PairsView, a
     });
 }
 
+/// What is odd about some rows; a click skips all that have the flag, or takes them back in.
+fn flags_ui(ui: &mut Ui, state: &State, info: &PairsInfo, actions: &mut Vec<Action>) {
+    for (flag, n) in &info.flags {
+        let flagged = state.pairs.rows.iter().enumerate().filter(|(_, row)| row.flags.contains(flag));
+        let skip = flagged.clone().any(|(_, row)| !row.skipped);
+        let what = text::skip_flagged(flag, skip);
+        let response = ui.small_button(text::flagged(flag, *n)).on_hover_text(&what);
+        widgets::name_of(ui, &response, &what);
+        if response.clicked() {
+            let rows = flagged.map(|(index, _)| index).collect();
+            actions.push(Action::Send(Command::SkipPairs { rows, skip }));
+        }
+    }
+}
+
 /// Which columns are read, and their choice.
 fn mapping_ui(ui: &mut Ui, state: &State, info: &PairsInfo, view: &mut PairsView, actions: &mut Vec<Action>) {
     let Some(mut mapping) = view.mapping.clone() else {
         ui.horizontal_wrapped(|ui| {
             widgets::weak(ui, text::COLUMNS);
             widgets::mono(ui, text::mapping(&info.mapping));
-            if state.pairs.reopenable && widgets::link_button(ui, text::EDIT_COLUMNS).clicked() {
+            if !state.pairs.files.is_empty() && widgets::link_button(ui, text::EDIT_COLUMNS).clicked() {
                 view.mapping = Some(info.mapping.clone());
             }
         });
@@ -232,7 +251,8 @@ fn table_ui(ui: &mut Ui, state: &State, view: &mut PairsView, actions: &mut Vec<
     let palette = theme::palette(ui);
     let width = ui.available_width();
     let rest = (width - 64.0 - 150.0 - 70.0 - 60.0).max(360.0);
-    let height = (ui.ctx().content_rect().height() - 330.0).max(240.0);
+    // With its tabs and its header in sight, all of it is.
+    let height = (ui.clip_rect().height() - 120.0).max(240.0);
     egui::ScrollArea::horizontal().id_salt("pairs").show(ui, |ui| {
         let mut table = TableBuilder::new(ui)
             .id_salt("rows")
@@ -246,9 +266,18 @@ fn table_ui(ui: &mut Ui, state: &State, view: &mut PairsView, actions: &mut Vec<
             table = table.column(Column::exact(width.floor()).clip(true));
         }
         let table = table.header(24.0, |mut header| {
-            for name in text::PAIR_COLUMNS {
-                header.col(|ui| {
-                    widgets::small(ui, name);
+            for (i, name) in text::PAIR_COLUMNS.into_iter().enumerate() {
+                header.col(|ui| match i {
+                    // Over the numbers of the lines.
+                    0 => {
+                        ui.with_layout(egui::Layout::right_to_left(egui::Align::Center), |ui| {
+                            ui.add_space(10.0);
+                            widgets::small(ui, name);
+                        });
+                    }
+                    _ => {
+                        widgets::small(ui, name);
+                    }
                 });
             }
         });
@@ -458,7 +487,7 @@ fn problems_ui(ui: &mut Ui, state: &State, info: &PairsInfo, view: &mut PairsVie
     }
     ui.horizontal_wrapped(|ui| {
         ui.label(text::problems_left_out(info.problem_count, info.usable));
-        if state.pairs.reopenable && ui.button(text::EDIT_COLUMNS).clicked() {
+        if !state.pairs.files.is_empty() && ui.button(text::EDIT_COLUMNS).clicked() {
             view.mapping = Some(info.mapping.clone());
         }
         if ui.button(text::SAVE_REPORT).clicked() {

@@ -27,8 +27,6 @@ pub(super) struct PlanView {
     show: Option<&'static str>,
     /// The limit on memory as it is typed, in GB.
     limit: Option<String>,
-    /// The watched prompts as they are typed, one to a line.
-    prompts: Option<String>,
 }
 
 impl PlanView {
@@ -75,7 +73,7 @@ pub(super) fn plan_ui(ui: &mut Ui, state: &State, view: &mut PlanView, actions: 
     }
     settings_ui(ui, state, view, actions);
     take_ui(ui, state, view, actions);
-    watch_ui(ui, state, view, actions);
+    watch_ui(ui, state, actions);
 }
 
 fn settings_ui(ui: &mut Ui, state: &State, view: &mut PlanView, actions: &mut Vec<Action>) {
@@ -145,7 +143,8 @@ fn field_ui(
     ui.spacing_mut().interact_size.y = 18.0;
     let label = ui.horizontal(|ui| {
         let label = widgets::small(ui, name);
-        widgets::info(ui, name, |ui| {
+        let spoken = help.map_or(key, |help| help.what);
+        widgets::info(ui, name, spoken, |ui| {
             ui.label(RichText::new(name).strong());
             widgets::small(ui, key);
             if let Some(help) = help {
@@ -169,10 +168,15 @@ fn field_ui(
         view.show = None;
     }
     if let Some(Err(wrong)) = view.typed.get(key).map(|typed| fields::parsed(kind, typed)) {
-        let color = theme::palette(ui).bad;
-        ui.label(RichText::new(wrong).small().color(color));
+        wrong_ui(ui, &wrong);
     }
     ui.add_space(4.0);
+}
+
+/// What is wrong with what was typed.
+fn wrong_ui(ui: &mut Ui, wrong: &str) {
+    let color = theme::palette(ui).bad;
+    ui.label(RichText::new(wrong).small().color(color));
 }
 
 /// The control of a setting; a new value comes back when there is one.
@@ -248,16 +252,22 @@ fn share_ui(ui: &mut Ui, state: &State, actions: &mut Vec<Action>) {
         if ui.button(text::AS_LINK).clicked() {
             actions.push(Action::Copy(text::settings_link(&host::address(), &state.plan.settings)));
         }
-        if ui.button(text::AS_COMMAND).clicked() {
-            actions.push(Action::Copy(text::command_line(state)));
-        }
-        if ui.button(text::AS_FILE).clicked() {
+        if ui.button(text::AS_FILE).on_hover_text(text::AS_FILE_HELP).clicked() {
             let bytes = serde_json::to_vec_pretty(&state.plan.settings).unwrap_or_default();
             let name = text::settings_file(&state.plan.name);
             actions.push(Action::SaveFile { name, bytes });
         }
         if ui.button(text::FROM_FILE).clicked() {
             actions.push(Action::Pick(Pick::Settings));
+        }
+    });
+    egui::CollapsingHeader::new(text::COMMAND).id_salt("command").show(ui, |ui| {
+        let command = text::command_line(state);
+        widgets::text_box(ui, |ui| {
+            ui.add(egui::Label::new(RichText::new(&command).monospace()).wrap());
+        });
+        if ui.button(text::AS_COMMAND).clicked() {
+            actions.push(Action::Copy(command));
         }
     });
 }
@@ -275,12 +285,16 @@ fn take_ui(ui: &mut Ui, state: &State, view: &mut PlanView, actions: &mut Vec<Ac
             widgets::weak(ui, text::NO_PLAN);
             return;
         };
-        memory_ui(ui, state, plan, view, actions);
-        ui.add_space(GRID);
-        ui.label(text::steps(plan));
-        time_ui(ui, state, plan, actions);
-        ui.label(text::disk(plan.checkpoint_bytes));
-        ui.add_space(GRID);
+        if plan.n_steps > 0 {
+            memory_ui(ui, state, plan, view, actions);
+            ui.add_space(GRID);
+            ui.label(text::steps(plan));
+            time_ui(ui, state, plan, actions);
+            ui.label(text::disk(plan.checkpoint_bytes));
+            ui.add_space(GRID);
+        } else {
+            widgets::weak(ui, text::NO_FIGURES);
+        }
         for check in &plan.checks {
             widgets::marked(ui, if check.good { Tone::Good } else { Tone::Warn }, &check.text);
         }
@@ -298,7 +312,8 @@ fn memory_ui(ui: &mut Ui, state: &State, plan: &PlanInfo, view: &mut PlanView, a
     let fits = limit.is_none_or(|limit| total <= limit);
     let scale = total.max(limit.unwrap_or(0)).max(1) as f32 * 1.04;
     let (rect, response) = ui.allocate_exact_size(egui::vec2(ui.available_width(), 26.0), Sense::hover());
-    let label = text::memory_label(total, limit);
+    let measured = matches!(state.plan.trial, Trial::Done { .. });
+    let label = text::memory_label(total, limit, measured);
     response.widget_info(|| egui::WidgetInfo::labeled(egui::accesskit::Role::Meter, true, &label));
     let painter = ui.painter();
     painter.rect_filled(rect, CornerRadius::same(5), palette.inset);
@@ -321,9 +336,14 @@ fn memory_ui(ui: &mut Ui, state: &State, plan: &PlanInfo, view: &mut PlanView, a
         }
     });
     ui.horizontal_wrapped(|ui| {
-        widgets::icon(ui, if fits { Icon::Check } else { Icon::Cross }, if fits { Tone::Good } else { Tone::Bad });
+        let (icon, tone) = match limit {
+            None if !measured => (Icon::Dot, Tone::Neutral),
+            _ if fits => (Icon::Check, Tone::Good),
+            _ => (Icon::Cross, Tone::Bad),
+        };
+        widgets::icon(ui, icon, tone);
         ui.label(RichText::new(&label).strong());
-        if limit.is_none() {
+        if limit.is_none() && !measured {
             widgets::weak(ui, text::NO_LIMIT);
         }
         limit_ui(ui, state, view, actions);
@@ -349,16 +369,21 @@ fn limit_ui(ui: &mut Ui, state: &State, view: &mut PlanView, actions: &mut Vec<A
     };
     let label = widgets::small(ui, text::LIMIT_GB);
     let response = ui.add(egui::TextEdit::singleline(&mut typed).desired_width(60.0)).labelled_by(label.id);
-    let set = ui.button(text::SET_LIMIT).clicked()
-        || (response.lost_focus() && ui.input(|i| i.key_pressed(egui::Key::Enter)));
+    let parsed = fields::parsed(Kind::Positive, &typed);
+    let entered = response.lost_focus() && ui.input(|i| i.key_pressed(egui::Key::Enter));
+    let set = ui.add_enabled(parsed.is_ok(), egui::Button::new(text::SET_LIMIT)).clicked() || entered;
     let clear = ui.button(text::CLEAR_LIMIT).clicked();
-    if set && let Ok(gigabytes) = typed.trim().replace(',', ".").parse::<f64>() {
-        actions.push(Action::EditLimit((gigabytes > 0.0).then_some((gigabytes * 1e9) as u64)));
+    if let Err(wrong) = &parsed {
+        wrong_ui(ui, wrong);
+    }
+    let gigabytes = parsed.ok().and_then(|value| value.as_f64()).filter(|_| set);
+    if let Some(gigabytes) = gigabytes {
+        actions.push(Action::EditLimit(Some((gigabytes * 1e9) as u64)));
     }
     if clear {
         actions.push(Action::EditLimit(None));
     }
-    view.limit = if set || clear { None } else { Some(typed) };
+    view.limit = if gigabytes.is_some() || clear { None } else { Some(typed) };
 }
 
 /// What would make it fit, best first.
@@ -406,7 +431,7 @@ fn time_ui(ui: &mut Ui, state: &State, plan: &PlanInfo, actions: &mut Vec<Action
 }
 
 /// What happens beside the steps: name, evaluations, prompts.
-fn watch_ui(ui: &mut Ui, state: &State, view: &mut PlanView, actions: &mut Vec<Action>) {
+fn watch_ui(ui: &mut Ui, state: &State, actions: &mut Vec<Action>) {
     widgets::titled_card(ui, text::WATCH, |ui| {
         let mut watch = state.plan.watch.clone();
         ui.horizontal_wrapped(|ui| {
@@ -423,20 +448,35 @@ fn watch_ui(ui: &mut Ui, state: &State, view: &mut PlanView, actions: &mut Vec<A
             ui.add_space(GRID);
             ui.checkbox(&mut watch.keep_best, text::KEEP_BEST);
         });
-        let label = widgets::weak(ui, text::WATCH_PROMPTS);
-        let mut typed = view.prompts.clone().unwrap_or_else(|| watch.prompts.join("\n"));
-        let edit = egui::TextEdit::multiline(&mut typed).desired_rows(3).desired_width(f32::INFINITY);
-        let response = ui.add(edit).labelled_by(label.id);
-        if response.changed() {
-            watch.prompts = typed.lines().map(str::to_owned).collect();
-            view.prompts = Some(typed);
-        } else if !response.has_focus() {
-            view.prompts = None;
-        }
+        widgets::weak(ui, text::WATCH_PROMPTS);
+        prompts_ui(ui, &mut watch.prompts);
         if watch != state.plan.watch {
             actions.push(Action::EditWatch(watch));
         }
     });
+}
+
+/// Prompts, each in a field of its own, as one may have several lines.
+fn prompts_ui(ui: &mut Ui, prompts: &mut Vec<String>) {
+    let mut removed = None;
+    for (index, prompt) in prompts.iter_mut().enumerate() {
+        ui.horizontal(|ui| {
+            let width = (ui.available_width() - 96.0).max(120.0);
+            let field = ui.add(egui::TextEdit::multiline(prompt).desired_rows(1).desired_width(width));
+            widgets::name_of(ui, &field, &text::watch_prompt(index + 1));
+            let remove = ui.button(text::REMOVE);
+            widgets::name_of(ui, &remove, &text::remove_prompt(index + 1));
+            if remove.clicked() {
+                removed = Some(index);
+            }
+        });
+    }
+    if let Some(index) = removed {
+        prompts.remove(index);
+    }
+    if ui.button(text::ADD_PROMPT).clicked() {
+        prompts.push(String::new());
+    }
 }
 
 /// The button that begins the run, or says why not and leads there.
@@ -448,14 +488,8 @@ fn start_ui(ui: &mut Ui, state: &State, view: &PlanView, actions: &mut Vec<Actio
             None => (text::START.to_owned(), palette.accent, palette.on_accent),
             Some(blocked) => (text::blocked(blocked), palette.warn_soft, palette.warn),
         };
-        let icon = egui::Atom::custom(egui::IdSalt::new("icon"), egui::vec2(14.0, 14.0));
-        let text = RichText::new(&label).size(15.5).strong().color(color);
-        let button = egui::Button::new((icon, text)).fill(fill).min_size(egui::vec2(180.0, 42.0)).wrap();
-        let response = ui.add(button);
-        let center = egui::pos2(response.rect.left() + 20.0, response.rect.center().y);
         let icon = if blocked.is_some() { Icon::Warning } else { Icon::Play };
-        widgets::paint_icon(ui, icon, center, 6.5, color);
-        if response.clicked() {
+        if widgets::big_button(ui, icon, &label, fill, color, egui::vec2(180.0, 42.0)).clicked() {
             actions.push(leads_to(blocked.as_ref()));
         }
         if let Some(Blocked::Settings(problem)) = &blocked {
@@ -475,6 +509,7 @@ fn leads_to(blocked: Option<&Blocked>) -> Action {
         Some(Blocked::Pairs | Blocked::NoUsablePairs | Blocked::PairProblems(_)) => Action::Go(Step::Pairs),
         Some(Blocked::Settings(problem)) => Action::GoToField(field_of(&problem.at, &problem.what)),
         Some(Blocked::Planning) => Action::Toast(text::PLANNING.to_owned()),
+        Some(Blocked::NotPlanned) => Action::Plan,
     }
 }
 

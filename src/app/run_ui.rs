@@ -11,8 +11,8 @@ use super::text::{self, run as words};
 use super::theme::{self, GRID};
 use super::widgets::{
     Icon, Tone, answer_ui, card, chip, columns, danger_button, heading, icon, icon_button, key_value, link_button,
-    mono, name_of, page_title, primary_button, problem_card, problem_text, progress_bar, small, text_box, titled_card,
-    tone_card, weak,
+    mono, name_of, page_title, primary_button, problem_card, problem_text, progress_bar, slider, small, text_box,
+    titled_card, tone_card, weak,
 };
 use crate::engine::protocol::{Command, Failure, Fix, Phase, Problem, RunRecord, Settings, Status, Summary};
 use crate::engine::stats;
@@ -868,10 +868,10 @@ fn samples_ui(ui: &mut Ui, run: &RunState, view: &mut RunView) {
                 ui.add_space(GRID);
                 let label = ui.label(RichText::new(words::SAMPLE_STEP).small()).id;
                 let step_at = |i: f64| run.samples.get(i as usize).map_or(0, |(step, _)| *step);
-                let slider = Slider::new(&mut index, 0..=last).step_by(1.0);
-                let slider =
-                    slider.custom_formatter(move |i, _| step_at(i).to_string()).clamping(egui::SliderClamping::Always);
-                if ui.add(slider).labelled_by(label).changed() {
+                let steps = Slider::new(&mut index, 0..=last).step_by(1.0);
+                let steps =
+                    steps.custom_formatter(move |i, _| step_at(i).to_string()).clamping(egui::SliderClamping::Always);
+                if slider(ui, steps).labelled_by(label).changed() {
                     view.sample = (index < last).then_some(index);
                 }
                 if view.sample.is_some() && link_button(ui, words::LATEST).clicked() {
@@ -956,7 +956,7 @@ fn curves_ui(ui: &mut Ui, state: &State, run: &RunState, view: &mut RunView) {
         ui.horizontal(|ui| {
             let mut weight = smoothing;
             let label = ui.label(RichText::new(words::SMOOTHING).small()).id;
-            if ui.add(Slider::new(&mut weight, 0.0..=0.99).max_decimals(2)).labelled_by(label).changed() {
+            if slider(ui, Slider::new(&mut weight, 0.0..=0.99).max_decimals(2)).labelled_by(label).changed() {
                 view.smoothing = Some(weight);
             }
         });

@@ -22,12 +22,12 @@ use super::runs_ui::RunsView;
 use super::start_ui::StartView;
 use super::state::{Blocked, Connection, ModelState, State};
 use super::{
-    compare_ui, drops, export_ui, help_ui, model_ui, pairs_ui, plan_ui, run_ui, runs_ui, start_ui, text, theme,
+    compare_ui, drops, export_ui, fields, help_ui, model_ui, pairs_ui, plan_ui, run_ui, runs_ui, start_ui, text, theme,
 };
 use crate::engine::presets::{self, Preset};
-use crate::engine::protocol::{Command, ExportKind, ModelSource, RunRequest, Settings, Subject, Watch};
+use crate::engine::protocol::{Command, Event, ExportKind, ModelSource, PairRow, RunRequest, Settings, Subject, Watch};
 use crate::error::{Error, Result};
-use crate::link::Engine;
+use crate::link::{Engine, Incoming};
 use crate::platform::host::{self, PickedFile};
 use crate::platform::{Environment, FoundModel, LocalFuture, Pick, read_all};
 
@@ -39,10 +39,12 @@ const TOAST_SECONDS: f64 = 5.0;
 const BATTERY_SECONDS: f64 = 10.0;
 /// Under this name preferences are stored.
 const STORAGE_KEY: &str = "pairtune";
+/// Seconds between two looks at what the page has fetched.
+const NETWORK_SECONDS: f64 = 2.0;
 /// Watched prompts that are proposed.
 const PROPOSED_PROMPTS: usize = 3;
-/// A prompt of this many characters may have been shortened for the table.
-const WHOLE_PROMPT: usize = 160;
+/// Share of the pairs that is held out unless somebody says otherwise.
+const EVAL_SPLIT: f64 = 0.1;
 
 /// Turns what was dropped on the window into files; natively by its path.
 pub type OpenDrop = Box<dyn Fn(&egui::DroppedFileHandle) -> Vec<PickedFile>>;
@@ -57,7 +59,6 @@ pub struct App {
     views: Views,
     answers: (Sender<Answer>, Receiver<Answer>),
     reading: Vec<LocalFuture<'static, Answer>>,
-    pairs_file: Vec<PickedFile>,
     open_drop: OpenDrop,
     /// When something last changed that the plan depends on, on egui's clock.
     plan_dirty: Option<f64>,
@@ -67,6 +68,10 @@ pub struct App {
     demo_starting: bool,
     /// The settings that the demo's took the place of.
     before_demo: Option<Settings>,
+    /// What is behind the `#` of the address, until it is known whether this tab may have the GPU.
+    fragment: String,
+    /// The address brought settings, so that the plan is shown; a run that can be continued comes first.
+    linked: bool,
     toasts: Vec<Toast>,
     quit: Quit,
     title: String,
@@ -76,6 +81,8 @@ pub struct App {
     was_ready: bool,
     /// When the battery was last asked for, on the platform's clock.
     battery_asked: f64,
+    /// When the requests of the page were last looked at, on the platform's clock.
+    network_asked: f64,
     mirror: Mirror,
 }
 
@@ -122,6 +129,10 @@ enum Answer {
     Found(Result<Vec<PickedFile>>),
     /// Another tab has the GPU, or not.
     Claimed(bool),
+    /// Models that other programs keep on this computer.
+    FoundModels(Vec<FoundModel>),
+    /// The browser was asked to keep what is stored.
+    Persisted,
 }
 
 /// How far closing the window is.
@@ -148,7 +159,7 @@ impl Wake for Repaint {
 /// The settings of a fresh plan: the standard preset, with some pairs held out.
 fn default_settings() -> Settings {
     let mut settings = presets::overrides(Preset::Standard);
-    settings.insert("eval_split".to_owned(), 0.1.into());
+    settings.insert("eval_split".to_owned(), EVAL_SPLIT.into());
     settings
 }
 
@@ -157,18 +168,19 @@ impl App {
     pub fn new(ctx: &egui::Context, storage: Option<&dyn eframe::Storage>, engine: Box<dyn Engine>) -> Self {
         theme::install(ctx);
         ctx.enable_accesskit();
-        let prefs: Prefs = storage
+        let mut prefs: Prefs = storage
             .and_then(|storage| storage.get_string(STORAGE_KEY))
             .and_then(|text| serde_json::from_str(&text).ok())
             .unwrap_or_default();
+        fields::keep_known(&mut prefs.settings);
         ctx.set_theme(prefs.theme);
         ctx.set_zoom_factor(prefs.zoom.clamp(0.5, 4.0));
         let environment = host::environment();
-        let mut state = State { found: host::system_models(), ..State::default() };
+        let mut state = State::default();
         state.plan.settings = prefs.settings.clone();
         state.plan.preset = presets::of(&prefs.settings);
         state.in_browser = environment.kind == "browser";
-        let mut app = Self {
+        let app = Self {
             engine,
             state,
             environment,
@@ -177,12 +189,13 @@ impl App {
             views: Views::default(),
             answers: channel(),
             reading: Vec::new(),
-            pairs_file: Vec::new(),
             open_drop: Box::new(|file| drops::open_path(file.path())),
             plan_dirty: None,
             adopting: false,
             demo_starting: false,
             before_demo: None,
+            fragment: host::fragment(),
+            linked: false,
             toasts: Vec::new(),
             quit: Quit::No,
             title: String::new(),
@@ -190,6 +203,7 @@ impl App {
             was_staying: false,
             was_ready: false,
             battery_asked: f64::NEG_INFINITY,
+            network_asked: f64::NEG_INFINITY,
             mirror: Mirror::default(),
         };
         let (sender, repaint) = (app.answers.0.clone(), ctx.clone());
@@ -197,7 +211,11 @@ impl App {
             drop(sender.send(Answer::Claimed(claimed)));
             repaint.request_repaint();
         });
-        app.follow_fragment(ctx, &host::fragment());
+        let (sender, repaint) = (app.answers.0.clone(), ctx.clone());
+        host::system_models(move |found| {
+            drop(sender.send(Answer::FoundModels(found)));
+            repaint.request_repaint();
+        });
         app
     }
 
@@ -211,9 +229,20 @@ impl App {
     /// Behaves as if in another environment, with these models on the computer, for tests.
     #[must_use]
     pub fn with_environment(mut self, environment: Environment, found: Vec<FoundModel>) -> Self {
+        // What this computer answers is not wanted.
+        self.answers = channel();
         self.state.in_browser = environment.kind == "browser";
         self.state.found = found;
         self.environment = environment;
+        self
+    }
+
+    /// Behaves as if opened at this address, of which `fragment` is behind the `#`; another tab has the GPU unless
+    /// `claimed`. For tests.
+    #[must_use]
+    pub fn with_address(mut self, fragment: &str, claimed: bool) -> Self {
+        self.fragment = fragment.to_owned();
+        drop(self.answers.0.send(Answer::Claimed(claimed)));
         self
     }
 
@@ -221,6 +250,9 @@ impl App {
     pub fn tick(&mut self, ctx: &egui::Context) {
         let now = host::seconds();
         while let Some(incoming) = self.engine.poll() {
+            if ends_the_demo(&incoming) {
+                self.forget_demo();
+            }
             self.state.apply(incoming, now);
             self.after_event(ctx);
         }
@@ -233,11 +265,18 @@ impl App {
             self.battery_asked = now;
             self.state.on_battery = host::on_battery();
         }
-        for notice in std::mem::take(&mut self.state.notices) {
-            host::announce(&notice.text);
-            if notice.toast {
-                self.toast(ctx, notice.text);
-            }
+        if now - self.network_asked > NETWORK_SECONDS {
+            self.network_asked = now;
+            self.state.page_requests = host::network_ledger();
+        }
+        let notices = std::mem::take(&mut self.state.notices);
+        if !notices.is_empty() {
+            // In one go: a screen reader says only the latest.
+            let texts: Vec<&str> = notices.iter().map(|notice| notice.text.as_str()).collect();
+            host::announce(&texts.join(". "));
+        }
+        for notice in notices.into_iter().filter(|notice| notice.toast) {
+            self.toast(ctx, notice.text);
         }
         self.plan_if_due(ctx);
         self.start_demo_if_ready(ctx);
@@ -358,6 +397,12 @@ impl App {
             self.send(Command::MeasureStorage, Vec::new());
         }
         self.was_ready = ready;
+        if self.linked && self.state.runs.is_some() {
+            self.linked = false;
+            if self.step == Step::Plan && self.state.continuable().next().is_some() {
+                self.go(Step::Start);
+            }
+        }
         let info = self.state.plan.info.as_ref();
         if self.adopting
             && let Some(info) = info
@@ -417,7 +462,9 @@ impl App {
         let watch = &mut self.state.plan.watch;
         if watch.prompts.is_empty() || watch.prompts == self.views.frame.proposed_prompts {
             let mut prompts: Vec<String> = Vec::new();
-            for row in self.state.pairs.rows.iter().filter(|row| row.chars[0] > 0 && row.chars[0] < WHOLE_PROMPT) {
+            // The rows of the table may be shortened.
+            let whole = |row: &&PairRow| row.chars[0] > 0 && row.chars[0] == row.prompt.chars().count();
+            for row in self.state.pairs.rows.iter().filter(whole) {
                 if prompts.len() < PROPOSED_PROMPTS && !prompts.contains(&row.prompt) {
                     prompts.push(row.prompt.clone());
                 }
@@ -499,22 +546,25 @@ impl App {
     /// Files that hover over the window or were let go of.
     fn dropped(&mut self, ctx: &egui::Context) {
         let hovering = ctx.input(|input| input.raw.hovered_files.clone());
-        if ctx.input(|input| input.key_pressed(Key::Escape)) {
-            self.views.frame.ignore_hover = true;
-        }
-        if hovering.is_empty() {
-            self.views.frame.ignore_hover = false;
-        } else if !self.views.frame.ignore_hover {
-            frame_ui::drop_ui(ctx, &drops::hovered(&hovering));
-        }
         let dropped = ctx.input(|input| input.raw.dropped_files.clone());
-        if dropped.is_empty() {
+        if !hovering.is_empty() && ctx.input(|input| input.key_pressed(Key::Escape)) {
+            self.views.frame.ignore_drop = true;
+        }
+        let ignored = self.views.frame.ignore_drop;
+        if hovering.is_empty() {
+            self.views.frame.ignore_drop = false;
+        } else if !ignored {
+            frame_ui::drop_ui(ctx, drops::hovered(&hovering).as_ref());
+        }
+        if dropped.is_empty() || ignored {
             return;
         }
         let files: Vec<PickedFile> = dropped.iter().flat_map(|file| (self.open_drop)(file)).collect();
         let names: Vec<String> = files.iter().map(PickedFile::name).collect();
         match drops::kind(&names) {
             drops::Drop::Pick(pick) => self.opened(ctx, pick, files),
+            // A page gets only the name of a folder.
+            drops::Drop::Unknown(why) if self.state.in_browser => self.toast(ctx, text::not_by_dropping(&why)),
             drops::Drop::Unknown(why) => self.toast(ctx, why),
         }
     }
@@ -524,7 +574,7 @@ impl App {
             Action::Send(command) => self.send(command, Vec::new()),
             Action::Pick(pick) => {
                 let (sender, repaint) = (self.answers.0.clone(), ctx.clone());
-                host::pick(pick, move |files| {
+                host::pick(pick, text::pick_title(pick), move |files| {
                     drop(sender.send(Answer::Picked(pick, files)));
                     repaint.request_repaint();
                 });
@@ -560,18 +610,17 @@ impl App {
                 self.state.plan.limit = limit;
                 self.plan_dirty = Some(ctx.input(|input| input.time));
             }
+            Action::Plan => self.plan_dirty = Some(ctx.input(|input| input.time)),
             Action::RemapPairs(mapping) => {
-                let files = self.pairs_file.clone();
+                let files = self.state.pairs.files.clone();
                 self.send(Command::OpenPairs { mapping: Some(mapping) }, files);
             }
             Action::AcceptProblems(accepted) => self.state.pairs.accepted = accepted,
             Action::OpenFound(index) => self.open_found(index),
             Action::Demo => {
-                self.adopting = true;
-                self.demo_starting = true;
-                self.pairs_file.clear();
-                self.state.pairs.reopenable = false;
                 self.send(Command::OpenDemo, Vec::new());
+                // Unless that was refused.
+                self.demo_starting = self.adopting;
             }
             Action::Start => self.start(),
             Action::UseSettings { settings, watch, name } => {
@@ -600,6 +649,7 @@ impl App {
             Action::RestartEngine => {
                 self.engine.restart();
                 self.state.restarted();
+                self.forget_demo();
                 self.was_ready = false;
             }
         }
@@ -616,13 +666,25 @@ impl App {
     }
 
     fn send(&mut self, command: Command, files: Vec<PickedFile>) {
-        if let Some(run) = self.state.active_run()
-            && waits_for_a_pause(&command, &run.info.record.run_id)
-        {
-            self.state.notice(text::PAUSE_FIRST, true);
+        if let Some(why) = self.refusal(&command) {
+            // What the app asks for by itself is left undone without a word.
+            if !is_quiet(&command) {
+                self.state.notice(why, true);
+            }
             return;
         }
         self.state.sent(&command, host::seconds());
+        if matches!(command, Command::OpenPairs { .. }) {
+            self.state.pairs.files.clone_from(&files);
+        }
+        if matches!(command, Command::Start(_) | Command::Resume { .. }) {
+            host::set_fragment("");
+        }
+        let keeps = matches!(command, Command::KeepModel | Command::FetchModel { .. } | Command::Start(_));
+        if keeps && self.state.in_browser && !self.state.storage.persisted {
+            let sender = self.answers.0.clone();
+            host::persist(move || drop(sender.send(Answer::Persisted)));
+        }
         if matches!(command, Command::OpenDemo) {
             self.adopting = true;
             self.state.plan.info = None;
@@ -637,6 +699,26 @@ impl App {
             }
         }
         self.engine.send(command, files);
+    }
+
+    /// Why this cannot be asked for now, if so.
+    fn refusal(&self, command: &Command) -> Option<&'static str> {
+        match &self.state.connection {
+            Connection::Crashed(_) => return Some(text::RESTART_FIRST),
+            Connection::VersionMismatch { .. } => return Some(text::RELOAD_FIRST),
+            Connection::Starting | Connection::Ready(_) => {}
+        }
+        if self.state.other_tab && needs_the_gpu(command) {
+            return Some(text::OTHER_TAB_FIRST);
+        }
+        let run = self.state.active_run()?;
+        waits_for_a_pause(command, &run.info.record.run_id).then_some(text::PAUSE_FIRST)
+    }
+
+    /// The demo is not on its way any more.
+    fn forget_demo(&mut self) {
+        self.adopting = false;
+        self.demo_starting = false;
     }
 
     fn edit_settings(&mut self, ctx: &egui::Context, settings: Settings) {
@@ -678,10 +760,8 @@ impl App {
                 self.go(Step::Model);
             }
             Pick::PairsFile => {
-                self.pairs_file = files.into_iter().take(1).collect();
-                self.state.pairs.reopenable = true;
-                let files = self.pairs_file.clone();
-                self.send(Command::OpenPairs { mapping: None }, files);
+                let file = files.into_iter().take(1).collect();
+                self.send(Command::OpenPairs { mapping: None }, file);
                 self.go(Step::Pairs);
             }
             Pick::Settings => {
@@ -723,12 +803,7 @@ impl App {
                 self.toast(ctx, e.to_string());
             }
             Answer::SettingsRead(Ok(bytes)) => match serde_json::from_slice(&bytes) {
-                Ok(settings) => {
-                    self.views.plan.forget_typed();
-                    self.edit_settings(ctx, settings);
-                    self.go(Step::Plan);
-                    self.toast(ctx, text::SETTINGS_READ.to_owned());
-                }
+                Ok(settings) => self.take_settings(ctx, settings),
                 Err(e) => self.toast(ctx, text::not_settings(&e.to_string())),
             },
             Answer::Found(Ok(files)) => {
@@ -740,8 +815,23 @@ impl App {
                     });
                 }
             }
-            Answer::Claimed(claimed) => self.state.other_tab = !claimed,
+            Answer::Claimed(claimed) => {
+                self.state.other_tab = !claimed;
+                self.follow_fragment(ctx);
+            }
+            Answer::FoundModels(found) => self.state.found = found,
+            Answer::Persisted => self.send(Command::MeasureStorage, Vec::new()),
         }
+    }
+
+    /// Takes over settings from elsewhere, as far as they are known here, and shows them.
+    fn take_settings(&mut self, ctx: &egui::Context, mut settings: Settings) {
+        let unknown = fields::keep_known(&mut settings);
+        settings.entry("eval_split").or_insert_with(|| EVAL_SPLIT.into());
+        self.views.plan.forget_typed();
+        self.edit_settings(ctx, settings);
+        self.go(Step::Plan);
+        self.toast(ctx, text::settings_read(&unknown));
     }
 
     fn save_file(&self, ctx: &egui::Context, name: &str, bytes: &[u8]) {
@@ -769,14 +859,18 @@ impl App {
         }
     }
 
-    fn follow_fragment(&mut self, ctx: &egui::Context, fragment: &str) {
-        let fragment = fragment.trim_start_matches('#');
+    /// Does what the page's address says, once: loading the page again does not do it again.
+    fn follow_fragment(&mut self, ctx: &egui::Context) {
+        let fragment = std::mem::take(&mut self.fragment);
         if fragment == "demo" {
             self.carry_out(ctx, Action::Demo);
-        } else if let Some(settings) = text::fragment_settings(fragment) {
-            self.edit_settings(ctx, settings);
-            self.step = Step::Plan;
+        } else if let Some(settings) = text::fragment_settings(&fragment) {
+            self.take_settings(ctx, settings);
+            self.linked = true;
+        } else {
+            return;
         }
+        host::set_fragment("");
     }
 
     fn dismiss(&mut self, subject: Subject) {
@@ -802,6 +896,45 @@ impl App {
         self.toasts.push(Toast { text, since });
         ctx.request_repaint_after_secs(TOAST_SECONDS as f32 + 0.1);
     }
+}
+
+/// True for what ends the demo on its way.
+fn ends_the_demo(incoming: &Incoming) -> bool {
+    let Incoming::Event(event) = incoming else { return true };
+    let (Event::Cancelled { subject } | Event::Refused { subject, .. }) = &**event else { return false };
+    matches!(subject, Subject::Model | Subject::Pairs | Subject::Plan)
+}
+
+/// True for what the app asks for by itself.
+fn is_quiet(command: &Command) -> bool {
+    matches!(
+        command,
+        Command::ListRuns
+            | Command::MeasureStorage
+            | Command::ReadHistory { .. }
+            | Command::ReadPair { .. }
+            | Command::Plan { .. }
+    )
+}
+
+/// True for what would share the GPU, or the stored runs, with another tab at work.
+fn needs_the_gpu(command: &Command) -> bool {
+    matches!(
+        command,
+        Command::OpenDemo
+            | Command::Trial { .. }
+            | Command::Start(_)
+            | Command::Resume { .. }
+            | Command::OpenRun { .. }
+            | Command::Discard { .. }
+            | Command::DeleteRun { .. }
+            | Command::DescribeRun { .. }
+            | Command::Generate(_)
+            | Command::ScoreHeldOut { .. }
+            | Command::InspectPair { .. }
+            | Command::Export(_)
+            | Command::Import
+    )
 }
 
 /// True for what the engine refuses while it trains this run.

@@ -1,11 +1,11 @@
 //! Where one begins: the demo, a model, pairs, a run to continue, and what this machine can do.
 
-use eframe::egui::{self, RichText, Ui};
+use eframe::egui::{self, Ui};
 
 use super::actions::{Action, Step};
 use super::help_ui::network;
 use super::run_ui::discard_ui;
-use super::state::{ModelState, State};
+use super::state::{Connection, ModelState, State};
 use super::text;
 use super::theme::{self, GRID};
 use super::widgets::{self, Icon, Tone};
@@ -44,19 +44,25 @@ fn demo_ui(ui: &mut Ui, state: &State, actions: &mut Vec<Action>) {
         let loading = matches!(state.model, ModelState::Loading(_)) || state.run_pending;
         let palette = theme::palette(ui);
         ui.horizontal_wrapped(|ui| {
-            let text = RichText::new(text::DEMO_BUTTON).size(17.0).strong().color(palette.on_accent);
-            let gap = egui::Atom::custom(egui::IdSalt::new("play"), egui::vec2(16.0, 16.0));
-            let usable = matches!(state.gpu(), Some(Ok(_))) && !loading && state.active_run().is_none();
-            let button = egui::Button::new((gap, text)).fill(palette.accent).min_size(egui::vec2(280.0, 52.0));
-            let response = ui.add_enabled(usable, button);
-            let center = egui::pos2(response.rect.left() + 24.0, response.rect.center().y);
-            widgets::paint_icon(ui, Icon::Play, center, 8.0, palette.on_accent);
-            if response.clicked() {
-                actions.push(Action::Demo);
-            }
+            let software = matches!(state.gpu(), Some(Ok(gpu)) if gpu.software);
+            let why_not = match &state.connection {
+                Connection::Starting => Some(text::ENGINE_STARTING),
+                Connection::Ready(ready) if ready.gpu.is_err() => Some(text::DEMO_NEEDS_GPU),
+                Connection::Ready(_) if state.other_tab => Some(text::OTHER_TAB_TITLE),
+                Connection::Ready(_) if state.active_run().is_some() => Some(text::QUIT_TITLE),
+                Connection::Ready(_) => None,
+                Connection::Crashed(_) | Connection::VersionMismatch { .. } => Some(text::CRASHED),
+            };
+            let label = if software { text::DEMO_BUTTON_SLOW } else { text::DEMO_BUTTON };
+            ui.add_enabled_ui(why_not.is_none() && !loading, |ui| {
+                let size = egui::vec2(280.0, 52.0);
+                if widgets::big_button(ui, Icon::Play, label, palette.accent, palette.on_accent, size).clicked() {
+                    actions.push(Action::Demo);
+                }
+            });
             ui.vertical(|ui| {
                 ui.label(text::DEMO_WHAT);
-                widgets::weak(ui, text::DEMO_NOTE);
+                widgets::weak(ui, why_not.unwrap_or(text::DEMO_NOTE));
             });
         });
         if let ModelState::Loading(progress) = &state.model {
@@ -115,14 +121,18 @@ fn continue_ui(ui: &mut Ui, state: &State, view: &mut StartView, actions: &mut V
                     && state.active_run().is_none()
                     && !state.run_pending
                     && matches!(state.gpu(), Some(Ok(_)));
-                if ui.add_enabled_ui(usable, |ui| widgets::primary_button(ui, text::CONTINUE)).inner.clicked() {
+                let go_on = ui.add_enabled_ui(usable, |ui| widgets::primary_button(ui, text::CONTINUE)).inner;
+                widgets::name_of(ui, &go_on, &text::continue_run(&run.name));
+                if go_on.clicked() {
                     actions.push(Action::Send(resume(run)));
                     actions.push(Action::Go(Step::Run));
                 }
                 if ui.button(text::SHOW_RUNS).clicked() {
                     actions.push(Action::Go(Step::Runs));
                 }
-                if widgets::link_button(ui, text::run::DISCARD).clicked() {
+                let discard = widgets::link_button(ui, text::run::DISCARD);
+                widgets::name_of(ui, &discard, &text::discard_run(&run.name));
+                if discard.clicked() {
                     view.discard = Some(run.run_id.clone());
                 }
             });
@@ -146,7 +156,8 @@ fn machine_ui(ui: &mut Ui, state: &State) {
             }
             Some(Err(problem)) => widgets::marked(ui, Tone::Warn, &problem.what),
         };
-        widgets::marked(ui, Tone::Good, &text::network_details(text::other_bytes(&network(state))));
+        let [_, others] = network(state);
+        widgets::marked(ui, Tone::Good, &text::network_details(&others));
         if let Some(ready) = state.ready() {
             widgets::marked(ui, Tone::Good, &text::storage_details(&ready.storage, &state.storage, state.in_browser));
         }

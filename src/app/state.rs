@@ -12,6 +12,7 @@ use crate::engine::protocol::{
 use crate::engine::stats;
 use crate::engine::warnings::Warning;
 use crate::link::Incoming;
+use crate::platform::host::PickedFile;
 use crate::platform::{FoundModel, NetworkEntry};
 
 /// Lines that the log keeps.
@@ -72,6 +73,8 @@ pub(super) struct State {
     pub(super) histories: BTreeMap<String, Vec<Metrics>>,
     /// Storage in use.
     pub(super) storage: StorageInfo,
+    /// What the page fetched, as of a moment ago.
+    pub(super) page_requests: Vec<NetworkEntry>,
     /// What the engine fetched.
     pub(super) requests: Vec<NetworkEntry>,
     /// The log, oldest first.
@@ -140,8 +143,8 @@ pub(super) struct PairsState {
     pub(super) view: Option<PairView>,
     /// The person agreed to train on the usable rows.
     pub(super) accepted: bool,
-    /// The file is at hand and can be read again with other columns.
-    pub(super) reopenable: bool,
+    /// The file that they are from, if it is at hand and can be read again with other columns.
+    pub(super) files: Vec<PickedFile>,
 }
 
 /// Pairs being read.
@@ -174,6 +177,8 @@ pub(super) struct PlanState {
     pub(super) info: Option<PlanInfo>,
     /// An answer is awaited.
     pub(super) pending: bool,
+    /// Working it out was cancelled.
+    pub(super) cancelled: bool,
     /// The settings were refused.
     pub(super) problem: Option<Problem>,
     /// Two steps, measured.
@@ -374,8 +379,7 @@ impl State {
             Command::KeepModel => self.keeping_model = true,
             Command::OpenPairs { .. } => {
                 let loading = PairsLoading { progress: beginning(text::READING_PAIRS), rows: 0, problems: 0 };
-                let reopenable = self.pairs.reopenable;
-                self.load_pairs(PairsState { loading: Some(loading), reopenable, ..PairsState::default() });
+                self.load_pairs(PairsState { loading: Some(loading), ..PairsState::default() });
             }
             Command::SkipPairs { rows, skip } => {
                 for &row in rows {
@@ -384,7 +388,10 @@ impl State {
                     }
                 }
             }
-            Command::Plan { .. } => self.plan.pending = true,
+            Command::Plan { .. } => {
+                self.plan.pending = true;
+                self.plan.cancelled = false;
+            }
             Command::Trial { .. } => self.plan.trial = Trial::Running,
             Command::Start(_) | Command::Resume { .. } | Command::OpenRun { .. } => {
                 self.run_pending = true;
@@ -441,10 +448,12 @@ impl State {
     pub(super) fn restarted(&mut self) {
         self.connection = Connection::Starting;
         self.model = ModelState::None;
-        self.pairs = PairsState { reopenable: self.pairs.reopenable, ..PairsState::default() };
+        self.model_before = None;
+        self.pairs = PairsState { generation: self.pairs.generation + 1, ..PairsState::default() };
+        self.pairs_before = None;
         self.plan.info = None;
         self.forget_pending();
-        self.run = None;
+        self.forget_run();
     }
 
     /// The GPU, or why there is none; nothing before the engine has said so.
@@ -494,6 +503,8 @@ impl State {
         self.runs.iter().flatten().filter(move |run| {
             matches!(run.status, Status::Running | Status::Paused | Status::Failed | Status::Diverged)
                 && run.checkpoint.is_some()
+                // At work in the other tab, not interrupted.
+                && !(self.other_tab && run.status == Status::Running)
                 && Some(run.run_id.as_str()) != shown
         })
     }
@@ -539,6 +550,7 @@ impl State {
         }
         match &self.plan.info {
             Some(plan) => plan.blocked.clone().map(Blocked::Settings),
+            None if self.plan.cancelled => Some(Blocked::NotPlanned),
             None => Some(Blocked::Planning),
         }
     }
@@ -762,6 +774,10 @@ impl State {
         self.pairs.accepted &= same;
         self.pairs.loading = None;
         self.pairs.refused = None;
+        if self.run_pending {
+            // They are the run's own, not those of the file that was read before.
+            self.pairs.files.clear();
+        }
         self.pairs.info = Some(info);
         self.pairs.view = None;
         self.pairs.generation += 1;
@@ -916,6 +932,7 @@ impl State {
             Subject::Plan => {
                 self.pairs.loading = None;
                 self.plan.pending = false;
+                self.plan.cancelled = true;
                 self.plan.trial = Trial::None;
             }
             Subject::Run => {
@@ -1001,6 +1018,8 @@ pub(super) enum Blocked {
     Settings(Problem),
     /// The plan is being worked out.
     Planning,
+    /// Working out the plan was cancelled.
+    NotPlanned,
 }
 
 impl PlanState {
@@ -1037,6 +1056,7 @@ impl Default for PlanState {
             limit: None,
             info: None,
             pending: false,
+            cancelled: false,
             problem: None,
             trial: Trial::None,
         }

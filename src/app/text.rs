@@ -89,7 +89,7 @@ pub(super) fn about(name: &str) -> String {
 pub(super) fn blocked(blocked: &Blocked) -> String {
     match blocked {
         Blocked::Engine => "The engine is not ready".to_owned(),
-        Blocked::OtherTab => "Another tab is using the GPU: see why".to_owned(),
+        Blocked::OtherTab => "Another tab or window is using the GPU: see why".to_owned(),
         Blocked::NoGpu => "Training needs a GPU: see why".to_owned(),
         Blocked::Running => "A run is at work: show it".to_owned(),
         Blocked::Model => "Choose a model".to_owned(),
@@ -98,7 +98,8 @@ pub(super) fn blocked(blocked: &Blocked) -> String {
         Blocked::PairProblems(1) => "1 row cannot be used: look at it".to_owned(),
         Blocked::PairProblems(n) => format!("{} rows cannot be used: look at them", count(*n)),
         Blocked::Settings(problem) => problem.what.clone(),
-        Blocked::Planning => "Working out the plan".to_owned(),
+        Blocked::Planning => PLANNING.to_owned(),
+        Blocked::NotPlanned => "Work out the plan".to_owned(),
     }
 }
 
@@ -114,6 +115,18 @@ pub(super) fn rail(step: Step) -> &'static str {
         Step::Export => "6  Export",
         Step::Runs => "Runs",
         Step::Help => "Help",
+    }
+}
+
+/// The title of the system's dialog for files.
+pub(super) fn pick_title(pick: Pick) -> &'static str {
+    match pick {
+        Pick::ModelFolder => "Choose the folder of a model",
+        Pick::ModelFiles => "Choose the files of a model",
+        Pick::PairsFile => "Choose a file with preference pairs",
+        Pick::Settings => "Choose a file with settings",
+        Pick::Archive => "Choose the archive of a run",
+        Pick::Destination => "Choose the folder to write to",
     }
 }
 
@@ -140,12 +153,16 @@ pub(super) const LOG_EMPTY: &str = "Nothing has happened yet.";
 pub(super) const COPY_LOG: &str = "Copy log";
 pub(super) const SAVE_LOG: &str = "Save log";
 pub(super) const THEME: &str = "Theme";
-pub(super) const THEME_SYSTEM: &str = "As system";
-pub(super) const THEME_LIGHT: &str = "Light";
-pub(super) const THEME_DARK: &str = "Dark";
+pub(super) const THEME_SYSTEM: &str = "Theme: system";
+pub(super) const THEME_LIGHT: &str = "Theme: light";
+pub(super) const THEME_DARK: &str = "Theme: dark";
 pub(super) const IN_BACKGROUND: &str = "in the background, may be slower";
 pub(super) const CORRECT_FIELD: &str = "Correct the field";
 pub(super) const PAUSE_FIRST: &str = "A run is at work: pause it first";
+pub(super) const RESTART_FIRST: &str = "The engine stopped: restart it first";
+pub(super) const RELOAD_FIRST: &str = "The engine is of another version: reload the page first";
+pub(super) const OTHER_TAB_FIRST: &str =
+    "Another tab or window is using the GPU and the runs: close it first, then open this one again";
 pub(super) const UNSAVED_STAYS: &str = "This run could not be saved: export or discard it first";
 pub(super) const ON_BATTERY: &str = "on battery, may be slower";
 pub(super) const PAUSE: &str = "Pause";
@@ -157,11 +174,11 @@ pub(super) const RESTART_ENGINE: &str = "Restart the engine";
 pub(super) const RELOAD: &str = "Reload the page";
 pub(super) const MISMATCH_TITLE: &str = "The page and its engine are of different versions";
 pub(super) const NO_STORAGE: &str = "Nothing can be kept";
-pub(super) const OTHER_TAB_TITLE: &str = "Another tab is using the GPU";
-pub(super) const OTHER_TAB: &str = "Two runs would slow each other down. You can look around here; to train in this \
-    tab, \
-                                    close the other one and reload this page.";
+pub(super) const OTHER_TAB_TITLE: &str = "Another tab or window is using the GPU";
+pub(super) const OTHER_TAB: &str = "Two runs would slow each other down, and write to the same storage. You can look \
+    around here; to train here, close the other one and open this one again.";
 pub(super) const DROP_NOTE: &str = "Let go anywhere on this window. The files stay on this machine.";
+pub(super) const DROP_UNCLEAR: &str = "Open as a model, pairs or a run";
 pub(super) const DROP_UNKNOWN: &str = "This cannot be opened";
 pub(super) const DROP_ESCAPE: &str = "Esc to cancel";
 pub(super) const QUIT_TITLE: &str = "A run is at work";
@@ -178,11 +195,10 @@ pub(super) const NO_GGUF: &str = "GGUF weights are compressed and cannot be trai
      model.safetensors.";
 pub(super) const NO_PICKLE: &str =
     "These weights are in PyTorch's old format, which can run code. Open the same model as model.safetensors.";
-pub(super) const NO_TABLES: &str = "Such tables are not read yet. Save the rows as CSV, or as JSON Lines: one object with prompt, chosen and rejected \
-    to a line.";
+pub(super) const NO_TABLES: &str = "Such tables are not read yet. Save the rows as CSV, or as JSON Lines: one object \
+    with prompt, chosen and rejected to a line.";
 pub(super) const MANY_FILES: &str =
     "Drop the files of one model together, or one pairs file (.jsonl, .json, .csv), or one archive of a run (.run).";
-pub(super) const SETTINGS_READ: &str = "The settings were read";
 
 pub(super) fn mismatch(engine: &str) -> String {
     format!(
@@ -193,6 +209,11 @@ pub(super) fn mismatch(engine: &str) -> String {
 
 pub(super) fn unknown_file(name: &str) -> String {
     format!("\"{name}\" is neither a model nor a pairs file (.jsonl, .json, .csv) nor the archive of a run (.run).")
+}
+
+/// Why something dropped on a page was not opened; it may have been a folder, of which a page gets only the name.
+pub(super) fn not_by_dropping(why: &str) -> String {
+    format!("{why} A folder is opened by \"{OPEN_MODEL_FOLDER}\", not by dropping it.")
 }
 
 pub(super) fn drop_title(pick: Pick) -> &'static str {
@@ -211,6 +232,14 @@ pub(super) fn saved_to(path: &str) -> String {
 
 pub(super) fn not_settings(why: &str) -> String {
     format!("This is not a file with settings, which is a JSON object: {why}")
+}
+
+/// Settings were taken over, but for those of these names.
+pub(super) fn settings_read(unknown: &[String]) -> String {
+    match unknown {
+        [] => "The settings were read".to_owned(),
+        names => format!("The settings were read, without what a run here does not have: {}", names.join(", ")),
+    }
 }
 
 /// The window's title.
@@ -258,8 +287,8 @@ pub(super) fn gpu_line(state: &State) -> (Tone, String) {
     }
 }
 
-pub(super) fn network_line(received: u64) -> String {
-    format!("Network: 0 B of your data sent, {} received", bytes(received))
+pub(super) fn network_line(requests: &[&NetworkEntry]) -> String {
+    format!("Network: 0 B of your data sent, {} received", bytes(received(requests)))
 }
 
 pub(super) fn storage_line(storage: &StorageInfo) -> String {
@@ -275,6 +304,9 @@ pub(super) const START_TITLE: &str = "Teach a small language model your taste";
 pub(super) const START_SUBTITLE: &str = "Show it pairs of answers, one better than the other. Everything stays on this \
                                          machine.";
 pub(super) const DEMO_BUTTON: &str = "Try the 60-second demo";
+pub(super) const DEMO_BUTTON_SLOW: &str = "Try the demo: a few minutes here";
+pub(super) const ENGINE_STARTING: &str = "Starting the engine…";
+pub(super) const DEMO_NEEDS_GPU: &str = "No GPU was found, which it needs; see above.";
 pub(super) const DEMO_WHAT: &str = "Trains at once, with live charts and a before and after.";
 pub(super) const DEMO_NOTE: &str = "A tiny bundled model with its pairs: no download, nothing to set.";
 pub(super) const OWN_TITLE: &str = "Your own model and pairs";
@@ -307,6 +339,14 @@ pub(super) const RUN_DESKTOP: &str = "cargo run --release";
 
 pub(super) fn continue_title(run: &RunRecord) -> String {
     format!("Continue \"{}\", step {}/{}", run.name, count(run.step), count(run.n_steps))
+}
+
+pub(super) fn continue_run(name: &str) -> String {
+    format!("{CONTINUE}: {name}")
+}
+
+pub(super) fn discard_run(name: &str) -> String {
+    format!("{} {name}", run::DISCARD)
 }
 
 pub(super) fn continue_note(run: &RunRecord) -> String {
@@ -342,8 +382,8 @@ pub(super) fn gpu_details(gpu: &GpuInfo) -> String {
     parts.join(" · ")
 }
 
-pub(super) fn network_details(received: u64) -> String {
-    format!("Network: 0 B of your data sent, {} received. Help lists the requests.", bytes(received))
+pub(super) fn network_details(requests: &[&NetworkEntry]) -> String {
+    format!("{}. Help lists the requests.", network_line(requests))
 }
 
 pub(super) fn storage_details(place: &str, storage: &StorageInfo, in_browser: bool) -> String {
@@ -448,7 +488,11 @@ pub(super) const MODEL_COLUMNS: [&str; 6] = ["Name", "Size", "Memory", "State", 
 pub(super) const MODEL_FILES: &str = "A folder with config.json, tokenizer.json and model.safetensors (or its shards).";
 pub(super) const ON_DISK: &str = "on disk";
 pub(super) const USE: &str = "Use";
-pub(super) const FORGET: &str = "Forget";
+pub(super) const FORGET: &str = "Forget…";
+pub(super) const FORGET_TEXT: &str = "It is taken out of the app's storage, and has to be opened or fetched anew to be \
+    used again. Runs that were made with it stay.";
+pub(super) const FORGET_YES: &str = "Forget it";
+pub(super) const FORGET_NO: &str = "Keep it";
 pub(super) const NONE_FOUND: &str = "The Hugging Face cache of this computer holds no whole model.";
 pub(super) const REPOSITORY: &str = "Repository";
 pub(super) const SUGGESTIONS: &str = "Suggestions";
@@ -504,8 +548,16 @@ pub(super) fn use_model(name: &str) -> String {
     format!("Use {name}")
 }
 
+pub(super) fn fetch_rest(name: &str) -> String {
+    format!("{FETCH_REST} of {name}")
+}
+
 pub(super) fn forget(name: &str) -> String {
     format!("Forget {name}")
+}
+
+pub(super) fn forget_title(name: &str) -> String {
+    format!("Forget {name}?")
 }
 
 // ---- The page of the pairs. ----
@@ -519,8 +571,8 @@ pub(super) const PAIRS_FORMAT: &str = "JSON Lines, or a JSON array, of objects l
 pub(super) const PAIRS_EXAMPLE: &str = "{\"prompt\": \"Can I get a refund?\", \"chosen\": \"Of course. Send us the \
     order \
                                         number…\", \"rejected\": \"No.\"}";
-pub(super) const PAIRS_ALSO: &str = "CSV with a first row of names works too, and so do conversations as lists of messages \
-    and the column names of other trainers; others can be mapped by hand.";
+pub(super) const PAIRS_ALSO: &str = "CSV with a first row of names works too, and so do conversations as lists of \
+    messages and the column names of other trainers; others can be mapped by hand.";
 pub(super) const SWAPPED: &str = "chosen and rejected exchanged";
 pub(super) const COLUMNS: &str = "Columns";
 pub(super) const EDIT_COLUMNS: &str = "Edit columns";
@@ -624,6 +676,18 @@ pub(super) fn read_line(line: usize) -> String {
     format!("Read line {line}")
 }
 
+/// A flag and how many rows have it.
+pub(super) fn flagged(flag: &str, rows: usize) -> String {
+    format!("{flag} {}", count(rows))
+}
+
+pub(super) fn skip_flagged(flag: &str, skip: bool) -> String {
+    match skip {
+        true => format!("Skip all rows with the flag \"{flag}\""),
+        false => format!("Take the rows with the flag \"{flag}\" back in"),
+    }
+}
+
 pub(super) fn skip_line(line: usize) -> String {
     format!("Skip line {line}")
 }
@@ -705,12 +769,16 @@ pub(super) const SETTINGS_AS: &str = "Settings as";
 pub(super) const AS_LINK: &str = "Copy link";
 pub(super) const AS_COMMAND: &str = "Copy command line";
 pub(super) const AS_FILE: &str = "Save file…";
+pub(super) const AS_FILE_HELP: &str =
+    "As the command line reads it with --config. How the run is watched is not in it.";
+pub(super) const COMMAND: &str = "The equal command";
 pub(super) const FROM_FILE: &str = "Load file…";
 pub(super) const TAKES: &str = "What it takes";
 pub(super) const PLANNING: &str = "Working out the plan";
 pub(super) const NO_PLAN: &str = "Memory, time and checks appear here once a model and pairs are open.";
 pub(super) const MEMORY_PARTS: [&str; 4] = ["weights", "adapter and optimiser", "activations", "logits"];
 pub(super) const NO_LIMIT: &str = "This device does not say how much memory it has.";
+pub(super) const NO_FIGURES: &str = "With these settings there is no run, so it takes nothing yet.";
 pub(super) const EDIT_LIMIT: &str = "I know better";
 pub(super) const LIMIT_GB: &str = "Memory in GB";
 pub(super) const SET_LIMIT: &str = "Set";
@@ -726,7 +794,9 @@ pub(super) const RUN_NAME: &str = "Name";
 pub(super) const EVAL_EVERY: &str = "Score the held-out pairs every";
 pub(super) const EVAL_STEPS: &str = "steps";
 pub(super) const KEEP_BEST: &str = "Keep the best adapter";
-pub(super) const WATCH_PROMPTS: &str = "Prompts to answer before the run and at every scoring, one to a line";
+pub(super) const WATCH_PROMPTS: &str = "Prompts to answer before the run and at every scoring";
+pub(super) const ADD_PROMPT: &str = "Add a prompt";
+pub(super) const REMOVE: &str = "Remove";
 pub(super) const START: &str = "Start training";
 pub(super) const ABOVE_0: &str = "a number above 0";
 pub(super) const FRACTION: &str = "a number from 0 to below 1";
@@ -761,12 +831,21 @@ pub(super) fn help_high(text: &str) -> String {
     format!("Too high, or on: {text}")
 }
 
-pub(super) fn memory_label(total: u64, limit: Option<u64>) -> String {
+pub(super) fn memory_label(total: u64, limit: Option<u64>, measured: bool) -> String {
     match limit {
         Some(limit) if total <= limit => format!("Memory: {} of {}, fits", bytes(total), bytes(limit)),
         Some(limit) => format!("Memory: {} of {}, does not fit", bytes(total), bytes(limit)),
-        None => format!("Memory: {}", bytes(total)),
+        None if measured => format!("Memory: {}, fits (measured)", bytes(total)),
+        None => format!("Memory: {}. Whether it fits is not known: measure with two trial steps", bytes(total)),
     }
+}
+
+pub(super) fn watch_prompt(number: usize) -> String {
+    format!("Watched prompt {number}")
+}
+
+pub(super) fn remove_prompt(number: usize) -> String {
+    format!("Remove watched prompt {number}")
 }
 
 pub(super) fn fix(label: &str, saves: u64) -> String {
@@ -847,9 +926,14 @@ pub(super) fn fragment_settings(fragment: &str) -> Option<Settings> {
     serde_json::from_slice(&bytes).ok()
 }
 
-/// Bytes of requests that were not for the app's own files.
-pub(super) fn other_bytes(ledger: &[NetworkEntry]) -> u64 {
-    ledger.iter().filter(|entry| entry.purpose != OWN_PURPOSE).map(|entry| entry.bytes).sum()
+/// Bytes of these requests.
+fn received(requests: &[&NetworkEntry]) -> u64 {
+    requests.iter().map(|entry| entry.bytes).sum()
+}
+
+/// True for a request for one of the app's own files.
+pub(super) fn is_own(request: &NetworkEntry) -> bool {
+    request.purpose == OWN_PURPOSE
 }
 
 /// What the ledger calls the app's own files.
@@ -927,11 +1011,16 @@ pub(super) const ABOUT: &str = concat!(
      desktop."
 );
 
-pub(super) fn network_sum(requests: usize, received: u64) -> String {
-    match requests {
-        0 => "No request was made: 0 B received, 0 B of your data sent.".to_owned(),
-        n => format!("{}: {} received, 0 B of your data sent.", counted(n, "request"), bytes(received)),
+pub(super) fn network_sum(requests: &[&NetworkEntry]) -> String {
+    match requests.len() {
+        0 => "No request was made but for the app itself: 0 B received, 0 B of your data sent.".to_owned(),
+        n => format!("{}: {} received, 0 B of your data sent.", counted(n, "request"), bytes(received(requests))),
     }
+}
+
+/// The requests for the app's own files.
+pub(super) fn own_requests(requests: &[&NetworkEntry]) -> String {
+    format!("The app itself: {}, {}", counted(requests.len(), "file"), bytes(received(requests)))
 }
 
 // Numbers.

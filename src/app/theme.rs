@@ -219,8 +219,6 @@ fn visuals(palette: &Palette, theme: Theme) -> Visuals {
         state.weak_bg_fill = fill;
         state.bg_fill = fill;
     }
-    // The rail of a slider and the box of a checkbox must be seen on a card.
-    widgets.inactive.bg_fill = hover;
     let edge =
         if theme == Theme::Light { Color32::from_rgb(0xC4, 0xC0, 0xB9) } else { Color32::from_rgb(0x4E, 0x58, 0x5E) };
     widgets.inactive.bg_stroke = Stroke::new(1.0, edge);

@@ -193,6 +193,41 @@ pub(super) fn icon_button(ui: &mut Ui, icon: Icon, text: &str) -> Response {
     response
 }
 
+/// A slider whose way so far is seen on a card.
+pub(super) fn slider(ui: &mut Ui, slider: egui::Slider<'_>) -> Response {
+    let palette = theme::palette(ui);
+    ui.scope(|ui| {
+        let visuals = ui.visuals_mut();
+        visuals.selection.bg_fill = palette.accent;
+        visuals.widgets.inactive.bg_fill = palette.border;
+        ui.add(slider)
+    })
+    .inner
+}
+
+/// A large button in colours of its own, an icon before its text.
+pub(super) fn big_button(
+    ui: &mut Ui,
+    icon: Icon,
+    text: &str,
+    fill: Color32,
+    color: Color32,
+    size: egui::Vec2,
+) -> Response {
+    ui.scope(|ui| {
+        ui.spacing_mut().button_padding.x = 20.0;
+        let place = egui::IdSalt::new("icon");
+        let atom = egui::Atom::custom(place, egui::vec2(16.0, 16.0));
+        let text = RichText::new(text).size(16.0).strong().color(color);
+        let drawn = egui::Button::new((atom, text)).fill(fill).min_size(size).wrap().atom_ui(ui);
+        if let Some(rect) = drawn.rect(place) {
+            paint_icon(ui, icon, rect.center(), 7.0, color);
+        }
+        drawn.response
+    })
+    .inner
+}
+
 /// A small word in a rounded box.
 pub(super) fn chip(ui: &mut Ui, tone: Tone, text: &str) -> Response {
     let (color, fill) = tone_colors(ui, tone);
@@ -229,14 +264,25 @@ pub(super) fn icon(ui: &mut Ui, icon: Icon, tone: Tone) {
     paint_icon(ui, icon, rect.center(), 6.0, color);
 }
 
-/// A ring with an i that explains on hover and on focus. `name` is what it explains.
-pub(super) fn info(ui: &mut Ui, name: &str, explain: impl FnOnce(&mut Ui)) -> Response {
+/// A ring with an i that explains on hover, on a click and to the keyboard; `name` is what it explains, and `help` the
+/// explanation for screen readers.
+pub(super) fn info(ui: &mut Ui, name: &str, help: &str, explain: impl Fn(&mut Ui)) -> Response {
     let (rect, response) = ui.allocate_exact_size(egui::vec2(18.0, 18.0), Sense::click());
     let palette = theme::palette(ui);
     let color = if response.hovered() || response.has_focus() { palette.accent } else { palette.weak };
     paint_icon(ui, Icon::Info, rect.center(), 7.0, color);
     let label = text::about(name);
     response.widget_info(|| WidgetInfo::labeled(egui::accesskit::Role::Button, true, &label));
+    ui.ctx().accesskit_node_builder(response.id, |node| node.set_description(help));
+    // A click leaves the focus here, until the next one elsewhere.
+    if response.clicked() {
+        response.request_focus();
+    }
+    if response.has_focus() {
+        let popup = egui::Popup::from_response(&response).kind(egui::PopupKind::Tooltip).open(true);
+        popup.width(ui.spacing().tooltip_width).interactable(false).show(&explain);
+        return response;
+    }
     response.on_hover_ui(explain)
 }
 

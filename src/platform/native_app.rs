@@ -326,17 +326,9 @@ pub async fn sleep(seconds: f64) {
     wait.await.unwrap_or_default();
 }
 
-/// Asks for files in the system's dialog. `done` gets what was chosen, on another thread; it is not called if the
-/// dialog is closed without a choice.
-pub fn pick(what: Pick, done: impl FnOnce(Vec<PickedFile>) + Send + 'static) {
-    let title = match what {
-        Pick::ModelFolder => "Choose the folder of a model",
-        Pick::ModelFiles => "Choose the files of a model",
-        Pick::PairsFile => "Choose a file with preference pairs",
-        Pick::Settings => "Choose a file with settings",
-        Pick::Archive => "Choose the archive of a run",
-        Pick::Destination => "Choose the folder to write to",
-    };
+/// Asks for files in the system's dialog, under this title. `done` gets what was chosen, on another thread; it
+/// is not called if the dialog is closed without a choice.
+pub fn pick(what: Pick, title: &str, done: impl FnOnce(Vec<PickedFile>) + Send + 'static) {
     let mut dialog = rfd::AsyncFileDialog::new().set_title(title);
     if !what.endings().is_empty() {
         let list = what.endings().iter().map(|ending| format!("*.{ending}")).collect::<Vec<_>>().join(", ");
@@ -472,6 +464,11 @@ pub fn claim_gpu(_name: &str, done: impl FnOnce(bool) + 'static) {
     done(true);
 }
 
+/// Asks the platform not to clear the app's storage by itself, then calls `done`: a desktop never clears it.
+pub fn persist(done: impl FnOnce() + 'static) {
+    done();
+}
+
 /// Where the app runs.
 pub fn environment() -> Environment {
     let system = match std::env::consts::OS {
@@ -524,13 +521,14 @@ fn write_nodes(path: &Path, nodes: &[UiNode]) -> Result<()> {
         .map_err(|e| io_error(path, "write", &e))
 }
 
-/// Models that other programs have fetched from the Hugging Face Hub, whole ones only. Nothing there is changed.
-pub fn system_models() -> Vec<FoundModel> {
-    let home = directories::BaseDirs::new().map(|places| places.home_dir().to_owned());
-    match hub_cache(|name| std::env::var(name).ok(), home.as_deref()) {
-        Some(cache) => models_in(&cache),
-        None => Vec::new(),
-    }
+/// Looks for models that other programs have fetched from the Hugging Face Hub, whole ones only; `done` gets them, on
+/// another thread. Nothing there is changed.
+pub fn system_models(done: impl FnOnce(Vec<FoundModel>) + Send + 'static) {
+    std::thread::spawn(move || {
+        let home = directories::BaseDirs::new().map(|places| places.home_dir().to_owned());
+        let cache = hub_cache(|name| std::env::var(name).ok(), home.as_deref());
+        done(cache.map(|cache| models_in(&cache)).unwrap_or_default());
+    });
 }
 
 /// The Hub's cache, by the variables that huggingface_hub goes by, in its order.

@@ -33,8 +33,8 @@ struct Picker {
 }
 
 /// Asks for files in the browser's dialog, right after a click or key of the person. `done` gets what was chosen; it is
-/// not called if the dialog is closed without a choice.
-pub fn pick(what: Pick, done: impl FnOnce(Vec<PickedFile>) + 'static) {
+/// not called if the dialog is closed without a choice. The dialog's title is the browser's.
+pub fn pick(what: Pick, _title: &str, done: impl FnOnce(Vec<PickedFile>) + 'static) {
     thread_local! {
         static PICKERS: RefCell<HashMap<Pick, Picker>> = RefCell::default();
     }
@@ -368,9 +368,21 @@ pub fn reload() {
     }
 }
 
+/// Asks the browser not to clear the app's storage by itself, then calls `done`. A worker cannot ask.
+pub fn persist(done: impl FnOnce() + 'static) {
+    spawn_local(async move {
+        let Ok(window) = window() else { return };
+        let storage = property(&window.navigator(), "storage");
+        if let Err(e) = call_async(&storage, "persist", &[]).await {
+            log::warn!("The browser may clear what is stored: {}", message(&e));
+        }
+        done();
+    });
+}
+
 /// Models that other programs have put on this computer; a page cannot see them.
-pub fn system_models() -> Vec<FoundModel> {
-    Vec::new()
+pub fn system_models(done: impl FnOnce(Vec<FoundModel>) + 'static) {
+    done(Vec::new());
 }
 
 /// The widgets as elements of the page that cannot be seen, in `<div id="mirror">`: for screen readers, and for tests
@@ -415,7 +427,9 @@ impl Mirror {
                 Some((element, old)) => (element, Some(old)),
                 None => (document.create_element("div")?, None),
             };
-            describe(&element, node, old.as_ref())?;
+            if old.as_ref() != Some(node) {
+                describe(&element, node, old.as_ref())?;
+            }
             match &next {
                 Some(there) if *there == element => next = there.next_element_sibling(),
                 _ => {
@@ -491,6 +505,9 @@ fn attributes(node: &UiNode) -> Vec<(&'static str, String)> {
     if !node.value.is_empty() {
         attributes.push(("data-value", node.value.clone()));
     }
+    if role == "heading" {
+        attributes.push(("aria-level", "2".to_owned()));
+    }
     if node.role == "MultilineTextInput" {
         attributes.push(("aria-multiline", "true".to_owned()));
     }
@@ -525,7 +542,11 @@ fn role(role: &str) -> &'static str {
         "Tab" => "tab",
         "ProgressIndicator" => "progressbar",
         "ComboBox" => "combobox",
-        "Image" => "img",
+        // The name of a meter says its value in words.
+        "Image" | "Meter" => "img",
+        "Heading" => "heading",
+        "Dialog" => "dialog",
+        "Figure" => "figure",
         "Label" => "",
         _ => "group",
     }

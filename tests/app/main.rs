@@ -53,6 +53,7 @@ fn without_a_gpu_the_reason_and_the_fix_are_told() {
     stage.say(script::ready_with(Err(problem("navigator.gpu is missing", "Switch WebGPU on"))));
     stage.expect("This browser offers no GPU to train on");
     stage.expect("navigator.gpu is missing");
+    stage.expect("No GPU was found, which it needs");
     stage.expect("chrome://flags");
     stage.expect("What still works");
     stage.expect("Copy the command of the desktop app");
@@ -66,8 +67,11 @@ fn without_a_gpu_the_reason_and_the_fix_are_told() {
 #[test]
 fn a_software_adapter_is_named() {
     let mut stage = Stage::new();
+    stage.expect("Starting the engine…");
+    stage.expect("Try the 60-second demo");
     let gpu = GpuInfo { name: "llvmpipe".into(), software: true, ..script::gpu() };
     stage.say(script::ready_with(Ok(gpu)));
+    stage.expect("Try the demo: a few minutes here");
     stage.expect("The processor stands in for a GPU");
     stage.expect("llvmpipe (software)");
 }
@@ -80,7 +84,7 @@ fn interrupted_runs_are_continued_from_the_start_page() {
     stage.say(Event::Runs { runs });
     stage.expect("Continue \"tone-v2\", step 120/300");
     assert!(!stage.shows("Continue \"old\""), "a finished run is not continued");
-    stage.click("Continue");
+    stage.click("Continue: tone-v2");
     let resume = Command::Resume { run_id: "r9".into(), settings: Settings::new() };
     assert_eq!(stage.sent(), [resume], "the run goes on");
 }
@@ -90,10 +94,10 @@ fn interrupted_runs_are_discarded_from_the_start_page() {
     let mut stage = Stage::ready();
     stage.say(Event::Runs { runs: vec![script::record("r9", "tone-v2", Status::Paused)] });
     stage.sent();
-    stage.click("Discard this run…");
+    stage.click("Discard this run… tone-v2");
     stage.click("Keep it");
     assert_eq!(stage.sent(), [], "nothing is thrown away without an answer");
-    stage.click("Discard this run…");
+    stage.click("Discard this run… tone-v2");
     stage.click("Discard");
     assert_eq!(stage.sent(), [Command::Discard { run_id: "r9".into() }]);
     stage.say(Event::Discarded { run_id: "r9".into() });
@@ -111,9 +115,18 @@ fn hovering_files_say_what_they_will_do() {
     stage.wait(0.5);
     stage.expect("This cannot be opened");
     stage.expect("GGUF weights are compressed");
+    stage.harness.input_mut().hovered_files = vec![hovered(&folder.0.join("tone.jsonl"))];
     stage.harness.key_press(egui::Key::Escape);
     stage.wait(0.5);
-    assert!(!stage.shows("This cannot be opened"), "Esc sends the target away");
+    assert!(!stage.shows("Open as a pairs file"), "Esc sends the target away");
+    stage.sent();
+    stage.harness.input_mut().hovered_files = Vec::new();
+    stage.harness.input_mut().dropped_files = vec![Arc::new(Dropped(folder.0.join("tone.jsonl")))];
+    stage.run();
+    assert_eq!(stage.sent(), [], "and what is let go of then is not opened");
+    stage.harness.input_mut().dropped_files = vec![Arc::new(Dropped(folder.0.join("tone.jsonl")))];
+    stage.run();
+    assert_eq!(stage.sent(), [Command::OpenPairs { mapping: None }], "but the next time");
 }
 
 #[test]
@@ -184,7 +197,7 @@ fn models_of_the_browser_are_fetched_kept_and_forgotten() {
     stage.click("Get");
     let sent = stage.sent();
     assert!(
-        matches!(&sent[..], [Command::FetchModel { repo, endpoint }]
+        matches!(&sent[..], [Command::FetchModel { repo, endpoint }, Command::MeasureStorage]
             if repo.contains('/') && endpoint == "https://huggingface.co"),
         "{sent:?}"
     );
@@ -199,6 +212,10 @@ fn models_of_the_browser_are_fetched_kept_and_forgotten() {
     let source = ModelSource::Stored { name: "Qwen/Qwen3-0.6B".into() };
     assert_eq!(stage.sent(), [Command::OpenModel { source }], "it is used");
     stage.click("Forget Qwen/Qwen3-0.6B");
+    stage.click("Keep it");
+    assert_eq!(stage.sent(), [], "nothing is forgotten without an answer");
+    stage.click("Forget Qwen/Qwen3-0.6B");
+    stage.click("Forget it");
     assert_eq!(stage.sent(), [Command::ForgetModel { name: "Qwen/Qwen3-0.6B".into() }], "it is forgotten");
 }
 
@@ -267,6 +284,10 @@ fn rows_are_skipped_and_sides_exchanged() {
     stage.sent();
     stage.click("Skip line 3");
     assert_eq!(stage.sent(), [Command::SkipPairs { rows: vec![2], skip: true }], "one row");
+    stage.click("Skip all rows with the flag \"long\"");
+    assert_eq!(stage.sent(), [Command::SkipPairs { rows: vec![3, 10, 17], skip: true }], "all that are odd");
+    stage.click("Take the rows with the flag \"long\" back in");
+    assert_eq!(stage.sent(), [Command::SkipPairs { rows: vec![3, 10, 17], skip: false }], "and back in");
     stage.click("Exchange chosen and rejected");
     assert_eq!(stage.sent(), [Command::SwapPairs], "all rows");
     stage.say(Event::PairsOpened(Box::new(PairsInfo { swapped: true, ..script::pairs(24) })));
@@ -294,6 +315,25 @@ fn columns_are_mapped_by_hand() {
     };
     assert_eq!(mapping.rejected, "note", "with the other column");
     assert_eq!(files, &["tone.jsonl"], "the same file");
+}
+
+#[test]
+fn a_file_goes_and_comes_back_with_its_pairs() {
+    let folder = Folder::new(&["tone.jsonl", "other.jsonl"]);
+    let mut stage = Stage::ready();
+    stage.harness.input_mut().dropped_files = vec![Arc::new(Dropped(folder.0.join("tone.jsonl")))];
+    stage.run();
+    stage.say_pairs(24);
+    stage.click("Edit columns");
+    stage.harness.input_mut().dropped_files = vec![Arc::new(Dropped(folder.0.join("other.jsonl")))];
+    stage.run();
+    stage.say(Event::Refused { subject: Subject::Pairs, problem: problem("No row can be used", "Map the columns") });
+    stage.sent();
+    assert!(!stage.shows("Read again"), "columns of another file are not edited any more");
+    stage.click("Edit columns");
+    stage.click("Read again");
+    let sent = stage.sent_with_files();
+    assert!(matches!(&sent[..], [(_, files)] if files == &["tone.jsonl"]), "the pairs that are open: {sent:?}");
 }
 
 #[test]
@@ -378,6 +418,88 @@ fn what_does_not_fit_is_fixed_by_a_click() {
 }
 
 #[test]
+fn a_limit_that_is_no_number_is_told() {
+    let mut stage = Stage::planned();
+    stage.go("3  Plan");
+    stage.click("I know better");
+    stage.harness.get_by_label("Memory in GB").focus();
+    stage.harness.get_by_label("Memory in GB").set_text_value_accesskit("much");
+    stage.run();
+    stage.expect("Needs a number above 0");
+    stage.harness.get_by_label("Memory in GB").set_text_value_accesskit("7,5");
+    stage.run();
+    stage.sent();
+    stage.click("Set");
+    stage.wait(1.0);
+    let sent = stage.sent();
+    assert!(matches!(sent[..], [Command::Plan { limit: Some(7_500_000_000), .. }]), "{sent:?}");
+}
+
+#[test]
+fn without_a_limit_only_a_trial_says_that_it_fits() {
+    let mut stage = Stage::new();
+    stage.say(script::ready_with(Ok(GpuInfo { memory: None, ..script::gpu() })));
+    stage.say(Event::ModelOpened(Box::new(script::model())));
+    stage.say_pairs(24);
+    stage.say(Event::Planned(Box::new(PlanInfo { limit: None, ..script::plan() })));
+    stage.go("3  Plan");
+    stage.expect("Whether it fits is not known: measure with two trial steps");
+    stage.say(Event::Tried { step_seconds: 3.0, device_bytes: 2_900_000_000, planned_bytes: 2_800_000_000 });
+    stage.expect("Memory: 2.8 GB, fits (measured)");
+    let blocked = Some(problem("max_length must be 2 or more", "Raise it"));
+    stage.say(Event::Planned(Box::new(PlanInfo { blocked, n_steps: 0, memory: [0; 4], ..script::plan() })));
+    assert!(!stage.shows("Memory: 0 B") && !stage.shows("Steps: 0"), "no figures are made up");
+}
+
+#[test]
+fn a_plan_that_was_cancelled_is_worked_out_at_a_click() {
+    let mut stage = Stage::ready();
+    stage.say(Event::ModelOpened(Box::new(script::model())));
+    stage.say_pairs(24);
+    stage.wait(1.0);
+    stage.go("3  Plan");
+    stage.say(Event::Cancelled { subject: Subject::Plan });
+    stage.sent();
+    stage.click("Work out the plan");
+    stage.wait(1.0);
+    assert!(matches!(stage.sent()[..], [Command::Plan { .. }]), "it is asked for again");
+    stage.expect("Working out the plan");
+}
+
+#[test]
+fn help_opens_at_a_click_and_is_told_to_screen_readers() {
+    let mut stage = Stage::planned();
+    stage.go("3  Plan");
+    assert!(!stage.shows("Usual: "), "nothing is explained yet");
+    stage.click("About: Longest text in tokens");
+    stage.expect("Usual: ");
+}
+
+#[test]
+fn watched_prompts_may_have_several_lines() {
+    let mut stage = Stage::ready();
+    stage.say(Event::ModelOpened(Box::new(script::model())));
+    let mut rows = script::rows(3);
+    rows[0] = PairRow { prompt: "Translate:\nGood day".into(), chars: [19, 86, 23], ..rows[0].clone() };
+    rows[1].chars[0] = 4000;
+    stage.say(Event::PairRows { first: 0, rows });
+    stage.say(Event::PairsOpened(Box::new(script::pairs(3))));
+    stage.wait(1.0);
+    stage.say(Event::Planned(Box::new(script::plan())));
+    stage.go("3  Plan");
+    stage.click("Remove watched prompt 2");
+    stage.click("Add a prompt");
+    stage.harness.get_by_label("Watched prompt 2").focus();
+    stage.harness.get_by_label("Watched prompt 2").set_text_value_accesskit("One\nTwo");
+    stage.run();
+    stage.sent();
+    stage.click("Start training");
+    let sent = stage.sent();
+    let [Command::Start(request)] = sent.as_slice() else { panic!("a run begins, not {sent:?}") };
+    assert_eq!(request.watch.prompts, ["Translate:\nGood day", "One\nTwo"], "whole, the shortened one left out");
+}
+
+#[test]
 fn a_field_takes_what_is_typed_and_refuses_what_is_wrong() {
     let mut stage = Stage::planned();
     stage.go("3  Plan");
@@ -436,6 +558,86 @@ fn a_crash_leaves_the_window_and_a_way_back() {
     stage.say(Event::Runs { runs: vec![script::record("r1", "tone", Status::Running)] });
     stage.go("Start");
     stage.expect("Continue \"tone\", step 120/300");
+}
+
+#[test]
+fn a_stopped_engine_is_asked_for_nothing() {
+    let folder = Folder::new(&["tone.jsonl"]);
+    let mut stage = Stage::ready();
+    stage.crash("index out of bounds at attention.rs:12");
+    stage.sent();
+    stage.harness.input_mut().dropped_files = vec![Arc::new(Dropped(folder.0.join("tone.jsonl")))];
+    stage.run();
+    stage.expect("The engine stopped: restart it first");
+    assert!(!stage.shows("Reading pairs"), "nothing is on its way");
+    assert_eq!(stage.sent(), [], "nobody would answer");
+}
+
+#[test]
+fn with_another_tab_at_work_nothing_is_begun_here() {
+    let mut stage = Stage::at_address("demo", false);
+    assert_eq!(stage.sent(), [], "nor what the address asks for");
+    stage.say(script::ready());
+    stage.expect("Another tab or window is using the GPU");
+    stage.say(Event::Runs { runs: vec![script::record("r9", "tone-v2", Status::Running)] });
+    assert!(!stage.shows("Continue \"tone-v2\""), "it is at work there, not interrupted");
+    stage.go("1  Model");
+    stage.click("Demo");
+    stage.sent();
+    stage.click("Open the demo");
+    stage.expect("close it first");
+    assert_eq!(stage.sent(), [], "nothing is begun");
+    stage.say(Event::ModelOpened(Box::new(script::model())));
+    stage.go("2  Pairs");
+    stage.say_pairs(24);
+    stage.wait(1.0);
+    assert!(matches!(stage.sent()[..], [Command::Plan { .. }]), "pairs can be looked at");
+}
+
+#[test]
+fn an_address_begins_the_demo() {
+    let mut stage = Stage::at_address("demo", true);
+    assert_eq!(stage.sent(), [Command::OpenDemo], "at once");
+    stage.say(Event::Refused { subject: Subject::Model, problem: problem("The demo is damaged", "Load again") });
+    stage.say(script::ready());
+    stage.say(Event::ModelOpened(Box::new(script::demo_model())));
+    stage.say_pairs(48);
+    stage.wait(1.0);
+    stage.say(Event::Planned(Box::new(script::plan())));
+    let begun = stage.sent().into_iter().any(|command| matches!(command, Command::Start(_)));
+    assert!(!begun, "once refused, it does not begin by itself later");
+}
+
+#[test]
+fn own_pairs_are_planned_after_a_demo_that_was_cancelled() {
+    let mut stage = Stage::ready();
+    stage.click("Try the 60-second demo");
+    stage.say(Event::Cancelled { subject: Subject::Model });
+    stage.say(Event::ModelOpened(Box::new(script::model())));
+    stage.sent();
+    stage.say_pairs(24);
+    stage.wait(1.0);
+    let sent = stage.sent();
+    assert!(matches!(sent[..], [Command::Plan { .. }]), "{sent:?}");
+}
+
+#[test]
+fn an_address_brings_settings() {
+    let mut stage = Stage::at_address("s=%7B%22beta%22:0.2,%22output_dir%22:%22x%22%7D", true);
+    stage.expect("without what a run here does not have: output_dir");
+    stage.expect("What the run will do");
+    stage.say(script::ready());
+    stage.say(Event::Runs { runs: vec![script::record("r9", "tone-v2", Status::Paused)] });
+    stage.expect("Continue \"tone-v2\"");
+    stage.say(Event::ModelOpened(Box::new(script::model())));
+    stage.sent();
+    stage.say_pairs(24);
+    stage.wait(1.0);
+    let sent = stage.sent();
+    let [Command::Plan { settings, .. }] = sent.as_slice() else { panic!("it is planned, not {sent:?}") };
+    assert_eq!(settings["beta"], json!(0.2), "as the address says");
+    assert_eq!(settings["eval_split"], json!(0.1), "some pairs are held out although it does not say so");
+    assert!(!settings.contains_key("output_dir"), "what a run does not have is left out");
 }
 
 #[test]

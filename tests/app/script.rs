@@ -72,13 +72,25 @@ impl Stage {
 
     /// An app in a window of this size.
     pub(crate) fn with_size(environment: Environment, found: Vec<FoundModel>, size: [f32; 2]) -> Self {
+        Self::with(size, |app| app.with_environment(environment, found))
+    }
+
+    /// A page with this behind the `#` of its address; another tab has the GPU unless `claimed`.
+    pub(crate) fn at_address(fragment: &'static str, claimed: bool) -> Self {
+        Self::with([1280.0, 720.0], move |app| {
+            app.with_environment(environment("browser"), Vec::new()).with_address(fragment, claimed)
+        })
+    }
+
+    /// An app in a window of this size, once `change` has seen it.
+    fn with(size: [f32; 2], change: impl FnOnce(App) -> App + 'static) -> Self {
         let script = Script::default();
-        let (engine, mut start) = (script.clone(), Some((environment, found)));
+        let (engine, mut start) = (script.clone(), Some(change));
         let draw = move |ui: &mut egui::Ui, app: &mut Option<App>| {
-            if let Some((environment, found)) = start.take() {
+            if let Some(change) = start.take() {
                 let new = App::new(ui.ctx(), None, Box::new(engine.clone()));
                 // Drawn from the next frame on, which has its styles.
-                *app = Some(new.with_environment(environment, found));
+                *app = Some(change(new));
                 ui.ctx().request_repaint();
             } else if let Some(app) = app {
                 app.tick(ui.ctx());
@@ -275,12 +287,13 @@ pub(crate) fn demo_model() -> ModelInfo {
 
 /// Usable rows of a pairs file.
 pub(crate) fn rows(n: usize) -> Vec<PairRow> {
+    let prompt = |i: usize| format!("How do I reset my password? (case {})", i + 1);
     let row = |i: usize| PairRow {
         line: i + 1,
-        prompt: format!("How do I reset my password? (case {})", i + 1),
+        prompt: prompt(i),
         chosen: "Sure. Open Settings, choose Security, then Reset password; a mail with a link follows.".into(),
         rejected: "You can't do that here.".into(),
-        chars: [30, 86, 23],
+        chars: [prompt(i).chars().count(), 86, 23],
         flags: if i % 7 == 3 { vec!["long".into()] } else { Vec::new() },
         skipped: false,
     };

@@ -16,7 +16,7 @@ fn the_page_tunes_the_demo_by_clicks() {
     let server = serve();
     let browser = open(&server, &BrowserOptions::default(), "");
     picture(&browser, "browser-start");
-    browser.click("Try the 60-second demo");
+    browser.click_starting("Try the ");
     let (_, total) = wait_for_step(&browser, 2);
     assert_eq!(total, 40, "the demo's steps");
 
@@ -67,7 +67,7 @@ fn the_page_tunes_the_demo_by_clicks() {
 
 /// Continues the run that the start page offers.
 fn continue_run(browser: &Browser) {
-    browser.wait_for("Try the 60-second demo", LONG);
-    browser.wait_that("a run to continue", PATIENCE, || browser.find("button", "Continue"));
-    browser.click_role("button", "Continue");
+    browser.wait_for_starting("Try the ", LONG);
+    browser.wait_that("a run to continue", PATIENCE, || browser.find_starting("button", "Continue: "));
+    browser.click_starting("Continue: ");
 }

@@ -36,7 +36,7 @@ pub(crate) fn serve() -> StaticServer {
 pub(crate) fn open(server: &StaticServer, options: &BrowserOptions, fragment: &str) -> Browser {
     let browser = Browser::start(options);
     browser.goto(&server.url(&format!("?nosw{fragment}")));
-    browser.wait_for("Try the 60-second demo", LONG);
+    browser.wait_for_starting("Try the ", LONG);
     browser
 }
 

@@ -87,8 +87,8 @@ fn a_run_is_the_same_in_both_worlds_and_moves_between_them() {
     browser.send_files("#pick-archive", &[&native_half]);
     browser.wait_for("Open native half", LONG);
     browser.click("Start");
-    browser.wait_that("a run to continue", PATIENCE, || browser.find("button", "Continue"));
-    browser.click_role("button", "Continue");
+    browser.wait_that("a run to continue", PATIENCE, || browser.find_starting("button", "Continue: "));
+    browser.click_starting("Continue: ");
     browser.wait_that("the end", A_RUN, || browser.find("button", "Train more"));
     let moved = read_archive(&download_archive(&browser, "native-half.run"));
     assert_same(&native_losses, &losses(&moved));
