@@ -1,7 +1,9 @@
 //! The engine on a thread of its own, with its own GPU device.
 
+use std::any::Any;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, TryRecvError, channel as events};
+use std::thread::JoinHandle;
 
 use futures_channel::mpsc::UnboundedSender;
 
@@ -14,8 +16,8 @@ use crate::platform::host::PickedFile;
 /// system's place.
 pub fn connect(store: String, adapter: Option<String>, wake: impl Fn() + Send + Sync + 'static) -> Box<dyn Engine> {
     let wake: Arc<dyn Fn() + Send + Sync> = Arc::new(wake);
-    let (commands, incoming) = spawn(&store, adapter.clone(), &wake);
-    Box::new(Thread { store, adapter, wake, commands, incoming, crashed: false })
+    let running = spawn(&store, adapter.clone(), &wake);
+    Box::new(Thread { store, adapter, wake, running, crashed: false })
 }
 
 /// The engine's thread, from outside.
@@ -23,32 +25,54 @@ struct Thread {
     store: String,
     adapter: Option<String>,
     wake: Arc<dyn Fn() + Send + Sync>,
+    running: Running,
+    crashed: bool,
+}
+
+/// A thread, and both ends of the wire to it.
+struct Running {
     commands: UnboundedSender<Message>,
     incoming: Receiver<Event>,
-    crashed: bool,
+    /// None if it did not start.
+    thread: Option<JoinHandle<()>>,
 }
 
 impl Engine for Thread {
     fn send(&mut self, command: Command, files: Vec<PickedFile>) {
         // A thread that is gone is reported by `poll`.
-        drop(self.commands.unbounded_send(Message { command, files }));
+        drop(self.running.commands.unbounded_send(Message { command, files }));
     }
 
     fn poll(&mut self) -> Option<Incoming> {
-        match self.incoming.try_recv() {
+        match self.running.incoming.try_recv() {
             Ok(event) => Some(Incoming::Event(Box::new(event))),
             Err(TryRecvError::Empty) => None,
             Err(TryRecvError::Disconnected) if self.crashed => None,
             Err(TryRecvError::Disconnected) => {
                 self.crashed = true;
-                Some(Incoming::Crashed("The engine's thread ended; the log says why".to_owned()))
+                Some(Incoming::Crashed(last_words(self.running.thread.take())))
             }
         }
     }
 
     fn restart(&mut self) {
-        (self.commands, self.incoming) = spawn(&self.store, self.adapter.clone(), &self.wake);
+        self.running = spawn(&self.store, self.adapter.clone(), &self.wake);
         self.crashed = false;
+    }
+}
+
+/// Why a thread ended, as far as is known.
+fn last_words(thread: Option<JoinHandle<()>>) -> String {
+    let Some(thread) = thread else { return "The engine's thread did not start; the log says why".to_owned() };
+    let said = |panic: &dyn Any| {
+        panic.downcast_ref::<String>().cloned().or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned()))
+    };
+    match thread.join() {
+        Ok(()) => "The engine's thread ended".to_owned(),
+        Err(panic) => match said(panic.as_ref()) {
+            Some(text) => format!("The engine stopped by a bug: {text}"),
+            None => "The engine stopped by a bug".to_owned(),
+        },
     }
 }
 
@@ -61,13 +85,9 @@ impl Drop for WakeAtEnd {
     }
 }
 
-fn spawn(
-    store: &str,
-    adapter: Option<String>,
-    wake: &Arc<dyn Fn() + Send + Sync>,
-) -> (UnboundedSender<Message>, Receiver<Event>) {
+fn spawn(store: &str, adapter: Option<String>, wake: &Arc<dyn Fn() + Send + Sync>) -> Running {
     let (commands, inbox) = channel();
-    let (sender, receiver) = events();
+    let (sender, incoming) = events();
     let (store, wake) = (store.to_owned(), wake.clone());
     let started = std::thread::Builder::new().name("engine".to_owned()).spawn(move || {
         // In this order: the channel closes first, then the window looks at it.
@@ -82,8 +102,6 @@ fn spawn(
             Session::open(inbox, out, &store, adapter).await.run().await;
         });
     });
-    if let Err(e) = started {
-        log::error!("the engine's thread does not start: {e}");
-    }
-    (commands, receiver)
+    let thread = started.inspect_err(|e| log::error!("the engine's thread does not start: {e}")).ok();
+    Running { commands, incoming, thread }
 }

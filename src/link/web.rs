@@ -4,12 +4,13 @@ use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::rc::Rc;
 
-use js_sys::{Array, Function, Object, Reflect};
+use js_sys::{Array, Function, Object, Promise, Reflect};
 use wasm_bindgen::prelude::{Closure, JsCast as _, JsValue};
+use wasm_bindgen_futures::{JsFuture, spawn_local};
 use web_sys::{DedicatedWorkerGlobalScope, Event as DomEvent, File, MessageEvent, Worker};
 
 use super::engine::{Engine, Incoming};
-use crate::engine::protocol::{Command, Event};
+use crate::engine::protocol::{BUILD, Command, Event};
 use crate::engine::{Message, Session, channel};
 use crate::platform::host::PickedFile;
 
@@ -35,6 +36,8 @@ struct Link {
 /// A worker and what listens to it.
 struct Running {
     worker: Worker,
+    /// Is there for as long as the worker is wanted.
+    _wanted: Rc<()>,
     _on_message: Closure<dyn FnMut(MessageEvent)>,
     _on_error: Closure<dyn FnMut(DomEvent)>,
 }
@@ -62,7 +65,8 @@ impl Engine for Link {
     fn poll(&mut self) -> Option<Incoming> {
         let incoming = self.said.borrow_mut().pop_front()?;
         if let Incoming::Event(event) = &incoming
-            && let Event::Ready(_) = event.as_ref()
+            && let Event::Ready(ready) = event.as_ref()
+            && ready.build == BUILD
         {
             self.ready = true;
             for message in std::mem::take(&mut self.waiting) {
@@ -98,12 +102,38 @@ impl Link {
     fn start(&self) -> Result<Running, JsValue> {
         let worker = Worker::new(&worker_url()?)?;
         let (said, wake) = (self.said.clone(), self.wake.clone());
+        let wanted = Rc::new(());
+        let (still, mut heard) = (Rc::downgrade(&wanted), false);
         let on_message = Closure::<dyn FnMut(MessageEvent)>::new(move |event: MessageEvent| {
-            let Some(text) = event.data().as_string() else { return };
-            said.borrow_mut().push_back(match serde_json::from_str(&text) {
-                Ok(event) => Incoming::Event(Box::new(event)),
-                Err(_) => Incoming::Crashed(text),
-            });
+            let data = event.data();
+            if let Some(lock) = get(&data, LOCK).as_string() {
+                let (said, wake, still) = (said.clone(), wake.clone(), still.clone());
+                return when_free(&lock, move || {
+                    // One that was ended from here is no crash.
+                    if still.upgrade().is_some() {
+                        said.borrow_mut().push_back(Incoming::Crashed("The browser ended the worker".to_owned()));
+                        wake();
+                    }
+                });
+            }
+            let incoming = match (get(&data, CRASHED).as_string(), data.as_string()) {
+                (Some(text), _) => Incoming::Crashed(text),
+                (None, Some(text)) => match serde_json::from_str::<Event>(&text) {
+                    Ok(event) => {
+                        heard |= matches!(event, Event::Ready(_));
+                        Incoming::Event(Box::new(event))
+                    }
+                    // Perhaps it is of another build.
+                    Err(_) if !heard => Incoming::Crashed(text),
+                    Err(e) => {
+                        let beginning: String = text.chars().take(SHOWN_CHARS).collect();
+                        let text = format!("an event cannot be read: {e}: {beginning}");
+                        Incoming::Event(Box::new(Event::Log { level: "error".to_owned(), text }))
+                    }
+                },
+                (None, None) => return,
+            };
+            said.borrow_mut().push_back(incoming);
             wake();
         });
         worker.set_onmessage(Some(on_message.as_ref().unchecked_ref()));
@@ -115,8 +145,78 @@ impl Link {
             wake();
         });
         worker.set_onerror(Some(on_error.as_ref().unchecked_ref()));
-        Ok(Running { worker, _on_message: on_message, _on_error: on_error })
+        Ok(Running { worker, _wanted: wanted, _on_message: on_message, _on_error: on_error })
     }
+}
+
+/// The key of a message that names the lock which the worker holds for as long as it lives.
+const LOCK: &str = "lock";
+/// The key of a message that says why the engine is gone.
+const CRASHED: &str = "crashed";
+/// Characters that are shown of an event that cannot be read.
+const SHOWN_CHARS: usize = 200;
+
+/// Calls `done` once a lock is free: once the worker that holds it is gone.
+fn when_free(lock: &str, done: impl FnOnce() + 'static) {
+    drop(request(lock, Closure::once_into_js(move |_lock: JsValue| done())));
+}
+
+/// Asks the browser for a lock; `held` is called when it is there, and keeps it as long as what it promises.
+fn request(lock: &str, held: JsValue) -> Result<Promise, JsValue> {
+    let locks = get(&get(&js_sys::global(), "navigator"), "locks");
+    let request: Function = get(&locks, "request").dyn_into()?;
+    request.call2(&locks, &lock.into(), &held)?.dyn_into()
+}
+
+/// Holds a lock for as long as this worker lives, and tells the page its name: a browser that ends a worker tells
+/// nobody, but frees its locks.
+async fn hold_lock() {
+    let lock = format!("pairtune-engine-{}", js_sys::Math::random());
+    let mut asked = None;
+    let held = Promise::new(&mut |resolve: Function, _reject: Function| {
+        let keep = Closure::once_into_js(move |_lock: JsValue| -> JsValue {
+            drop(resolve.call0(&JsValue::UNDEFINED));
+            // It is kept until this promise is: never.
+            Promise::new(&mut |_, _| {}).into()
+        });
+        asked = request(&lock, keep).ok();
+    });
+    // A browser that refuses is no reason not to begin.
+    let Some(asked) = asked else { return };
+    if JsFuture::from(Promise::race(&Array::of2(&asked, &held))).await.is_ok() {
+        let message = Object::new();
+        set(&message, LOCK, &lock.into());
+        post(&message);
+    }
+}
+
+/// Sends something from the worker to its page.
+fn post(message: &JsValue) {
+    let scope: DedicatedWorkerGlobalScope = js_sys::global().unchecked_into();
+    // Texts and plain objects can always be sent.
+    drop(scope.post_message(message));
+}
+
+fn post_event(event: &Event) {
+    post(&serde_json::to_string(event).unwrap_or_default().into());
+}
+
+/// Passes the log's lines on to the page.
+struct PageLog;
+
+impl log::Log for PageLog {
+    fn enabled(&self, metadata: &log::Metadata<'_>) -> bool {
+        metadata.level() <= log::Level::Warn
+    }
+
+    fn log(&self, record: &log::Record<'_>) {
+        if self.enabled(record.metadata()) {
+            let level = record.level().as_str().to_lowercase();
+            post_event(&Event::Log { level, text: record.args().to_string() });
+        }
+    }
+
+    fn flush(&self) {}
 }
 
 /// The worker's address, which the page makes: it carries the page's build and its content security policy.
@@ -148,20 +248,19 @@ pub fn serve() {
     scope.set_onmessage(Some(on_message.as_ref().unchecked_ref()));
     // The worker lives as long as its page.
     on_message.forget();
-    let posting = scope.clone();
-    let out = Box::new(move |event: Event| {
-        let json = serde_json::to_string(&event).unwrap_or_default();
-        if let Err(e) = posting.post_message(&json.into()) {
-            log::error!("an event did not reach the page: {e:?}");
-        }
-    });
+    if log::set_logger(&PageLog).is_ok() {
+        log::set_max_level(log::LevelFilter::Warn);
+    }
     // A panic ends the engine but not the worker: the page must hear of it.
-    std::panic::set_hook(Box::new(move |info| {
+    std::panic::set_hook(Box::new(|info| {
         console_error_panic_hook::hook(info);
-        drop(scope.post_message(&format!("The engine stopped by a bug: {info}").into()));
+        let message = Object::new();
+        set(&message, CRASHED, &format!("The engine stopped by a bug: {info}").into());
+        post(&message);
     }));
-    wasm_bindgen_futures::spawn_local(async move {
-        Session::open(inbox, out, "", None).await.run().await;
+    spawn_local(async move {
+        hold_lock().await;
+        Session::open(inbox, Box::new(|event| post_event(&event)), "", None).await.run().await;
     });
 }
 
