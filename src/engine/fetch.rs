@@ -1,6 +1,6 @@
 //! Models from the Hugging Face Hub into the store: file by file, by ranges, and checked by size and hash.
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
 use super::protocol::{Event, Origin};
@@ -25,6 +25,17 @@ struct Lfs {
     oid: String,
 }
 
+/// What is written beside a download that is not finished.
+#[derive(Debug, Serialize, Deserialize)]
+struct Download {
+    #[serde(flatten)]
+    origin: Origin,
+    /// The commit that its files are of.
+    commit: String,
+}
+
+/// Where a repository's latest files are.
+const BRANCH: &str = "main";
 /// Bytes of a file that are in memory at a time when it is hashed again.
 const SLICE_BYTES: u64 = 16 << 20;
 
@@ -38,7 +49,8 @@ pub(super) async fn fetch(wire: &mut Wire, store: &Store, repo: &str, endpoint: 
     let name = repo.replace('/', "--");
     let folder = format!("{models}/{name}");
     wire.begin();
-    let list = format!("{endpoint}/api/models/{repo}/tree/main");
+    let commit = commit(wire, repo, endpoint).await?;
+    let list = format!("{endpoint}/api/models/{repo}/tree/{commit}");
     let listed = get(wire, &list, "the list of the model's files").await?;
     let files: Vec<RepoFile> = serde_json::from_slice(&listed)
         .map_err(|e| Error::input(format!("The list of files cannot be read: {e}"), "Try again later", list.clone()))?;
@@ -48,19 +60,48 @@ pub(super) async fn fetch(wire: &mut Wire, store: &Store, repo: &str, endpoint: 
         return Err(Error::input(what, "Choose a repository with safetensors weights", repo));
     }
     // Whether the model can be trained at all, before gigabytes are fetched.
-    let config = format!("{endpoint}/{repo}/resolve/main/config.json");
+    let config = format!("{endpoint}/{repo}/resolve/{commit}/config.json");
     ModelConfig::from_bytes(&get(wire, &config, "the model's configuration").await?, &config)?;
     let total: u64 = files.iter().map(|file| file.size).sum();
+    let marker = format!("{folder}/{PARTIAL}");
+    let begun: Option<Download> = store.read(&marker).await.ok().and_then(|bytes| serde_json::from_slice(&bytes).ok());
+    if begun.is_none_or(|begun| begun.commit != commit) {
+        // Files of two commits do not belong together; what is whole and has a hash is compared with that.
+        for file in &files {
+            let path = format!("{folder}/{}", file.path);
+            let whole = store.exists(&path).await? && store.source(&path).await?.len() == file.size;
+            if file.lfs.is_none() || !whole {
+                store.remove(&path).await?;
+            }
+        }
+    }
     let origin = Origin { repo: repo.to_owned(), endpoint: endpoint.to_owned() };
-    store.write(&format!("{folder}/{PARTIAL}"), &serde_json::to_vec(&origin).unwrap_or_default()).await?;
+    let download = Download { origin, commit };
+    store.write(&marker, &serde_json::to_vec(&download).unwrap_or_default()).await?;
+    let commit = &download.commit;
     let mut before = 0;
     for file in &files {
-        let url = format!("{endpoint}/{repo}/resolve/main/{}", file.path);
+        let url = format!("{endpoint}/{repo}/resolve/{commit}/{}", file.path);
         fetch_file(wire, store, &url, &format!("{folder}/{}", file.path), file, before, total).await?;
         before += file.size;
     }
-    store.remove(&format!("{folder}/{PARTIAL}")).await?;
+    store.remove(&marker).await?;
     Ok(name)
+}
+
+/// The commit that a repository is at, so that all files are of the same one; its branch where a server does not tell.
+async fn commit(wire: &mut Wire, repo: &str, endpoint: &str) -> Result<String> {
+    #[derive(Deserialize)]
+    struct Revision {
+        sha: String,
+    }
+    let url = format!("{endpoint}/api/models/{repo}/revision/{BRANCH}");
+    let told = match get(wire, &url, "the model's commit").await {
+        Err(Error::Cancelled) => return Err(Error::Cancelled),
+        told => told.ok().and_then(|bytes| serde_json::from_slice::<Revision>(&bytes).ok()),
+    };
+    let sha = told.map(|told| told.sha).filter(|sha| !sha.is_empty() && sha.chars().all(|c| c.is_ascii_hexdigit()));
+    Ok(sha.unwrap_or_else(|| BRANCH.to_owned()))
 }
 
 /// Fetches one file, or what is missing of it, and checks it; a file that is wrong is taken away.

@@ -99,9 +99,14 @@ fn the_page_works_offline_after_the_first_load() {
 fn a_model_is_fetched_in_pieces_and_checked() {
     let folder = copy_of_dist("hub");
     let hub = folder.path().join("hub");
-    let (api, files) = (hub.join("api/models/org/tiny/tree"), hub.join("org/tiny/resolve/main"));
+    let sha = "0123456789abcdef0123456789abcdef01234567";
+    let api = hub.join("api/models/org/tiny");
+    let files = hub.join(format!("org/tiny/resolve/{sha}"));
+    let weights = format!("/hub/org/tiny/resolve/{sha}/model.safetensors");
     let demo = Path::new(env!("CARGO_MANIFEST_DIR")).join("assets/demo/model");
-    std::fs::create_dir_all(&api).expect("a folder");
+    for folder in ["tree", "revision"] {
+        std::fs::create_dir_all(api.join(folder)).expect("a folder");
+    }
     std::fs::create_dir_all(&files).expect("a folder");
     let mut list = Vec::new();
     for name in
@@ -114,10 +119,11 @@ fn a_model_is_fetched_in_pieces_and_checked() {
         }
         list.push(entry);
     }
-    std::fs::write(api.join("main"), serde_json::to_vec(&list).expect("JSON")).expect("a file");
+    std::fs::write(api.join("tree").join(sha), serde_json::to_vec(&list).expect("JSON")).expect("a file");
+    std::fs::write(api.join("revision/main"), format!(r#"{{"sha": "{sha}"}}"#)).expect("a file");
     let server = StaticServer::with(folder.path(), ServerOptions::default());
     // The connection breaks in the middle of the weights, once.
-    server.cut_after("/hub/org/tiny/resolve/main/model.safetensors", 600_000, 1);
+    server.cut_after(&weights, 600_000, 1);
     let browser = open(&server, &BrowserOptions::default(), "");
     browser.click("1  Model");
     browser.click("Hugging Face");
@@ -125,13 +131,11 @@ fn a_model_is_fetched_in_pieces_and_checked() {
     browser.click("Another server");
     browser.fill("Address", &server.url("hub"));
     browser.click("Get");
-    browser.wait_that("the refusal", LONG, || {
-        server.asked_for("/hub/org/tiny/resolve/main/model.safetensors").first().map(drop)
-    });
+    browser.wait_that("the refusal", LONG, || server.asked_for(&weights).first().map(drop));
     browser.wait_that("the button again", LONG, || browser.find("button", "Get").filter(|node| !node.disabled));
     browser.click("Get");
     browser.wait_for("Choose another model", LONG);
-    let asked = server.asked_for("/hub/org/tiny/resolve/main/model.safetensors");
+    let asked = server.asked_for(&weights);
     let last = asked.last().expect("it was fetched");
     assert!(asked.len() >= 2, "in two pieces: {asked:?}");
     assert_eq!(last.status, 206, "the second time only the rest: {asked:?}");
