@@ -147,8 +147,29 @@ fn problem(name: &str) -> Option<&'static str> {
     if name.split('/').any(|part| part == "..") {
         return Some("The path leads out of its folder");
     }
-    name.split('/').any(|part| part.is_empty() || part == ".").then_some("The path has an empty part")
+    if name.split('/').any(|part| part.is_empty() || part == ".") {
+        return Some("The path has an empty part");
+    }
+    name.split('/').any(is_odd_on_windows).then_some("The path has a part that Windows takes for something else")
 }
+
+/// True for names of devices, and for names that lose their end.
+fn is_odd_on_windows(part: &str) -> bool {
+    let stem = part.split('.').next().unwrap_or_default().trim_end().to_ascii_lowercase();
+    let numbered = |device: &str| stem.strip_prefix(device).is_some_and(|n| n.len() == 1 && n != "0");
+    part.ends_with(['.', ' '])
+        || ["con", "prn", "aux", "nul"].contains(&stem.as_str())
+        || numbered("com")
+        || numbered("lpt")
+}
+
+/// Refuses a file that is too large for an archive, before it is read.
+pub fn check_archive_size(file: &str, bytes: u64) -> Result<()> {
+    check_total(bytes.saturating_sub(DIRECTORY_BYTES), file)
+}
+
+/// More than the names and headers of an archive take.
+const DIRECTORY_BYTES: u64 = 16 << 20;
 
 fn check_total(total: u64, file: &str) -> Result<()> {
     if total <= MAX_ARCHIVE_BYTES {

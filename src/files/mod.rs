@@ -12,7 +12,7 @@ mod tensorboard;
 mod trainer_state;
 
 pub use adapter::{Adapter, AdapterConfig, ModelCard, TargetModules};
-pub use archive::{MAX_ARCHIVE_BYTES, pack, unpack};
+pub use archive::{MAX_ARCHIVE_BYTES, check_archive_size, pack, unpack};
 pub use hf_config::{ModelConfig, Rope, RopeScaling};
 pub use merge::{merge_model, merge_rows};
 pub use safetensors::{Dtype, Tensor, TensorFiles, TensorInfo, header_bytes, parse, serialize_f32, to_f32};

@@ -2,7 +2,7 @@
 
 use std::io::{Cursor, Write as _};
 
-use pairtune::files::{MAX_ARCHIVE_BYTES, pack, unpack};
+use pairtune::files::{MAX_ARCHIVE_BYTES, check_archive_size, pack, unpack};
 use zip::write::SimpleFileOptions;
 use zip::{CompressionMethod, ZipWriter};
 
@@ -37,6 +37,9 @@ fn names_that_do_not_belong_are_neither_packed_nor_unpacked() {
         ("a//b", "empty part"),
         ("./a", "empty part"),
         ("a\nb", "control character"),
+        ("a/NUL.json", "Windows"),
+        ("com1", "Windows"),
+        ("a./b", "Windows"),
         ("", "no name"),
     ];
     for (name, reason) in cases {
@@ -148,6 +151,8 @@ fn sizes_that_the_archive_cannot_hold_are_refused_before_memory_is_taken() {
     check(claim(1 << 30), &["larger than the archive"]);
     check(claim(3 << 30), &["3.0 GiB", "2 GiB"]);
     assert_eq!(MAX_ARCHIVE_BYTES, 1 << 31);
+    check(check_archive_size("a.run", 3 << 30).err(), &["3.0 GiB", "a.run"]);
+    assert!(check_archive_size("a.run", MAX_ARCHIVE_BYTES + 1000).is_ok(), "names and headers come on top");
 }
 
 fn files() -> Vec<(String, Vec<u8>)> {
