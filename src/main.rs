@@ -31,8 +31,8 @@ fn open_window(store: String, adapter: Option<String>) -> pairtune::Result<()> {
         options,
         Box::new(|cc| {
             let repaint = cc.egui_ctx.clone();
-            let engine = link::connect(store, adapter, move || repaint.request_repaint());
-            Ok(Box::new(App::new(&cc.egui_ctx, cc.storage, engine)))
+            let engine = link::connect(store.clone(), adapter, move || repaint.request_repaint());
+            Ok(Box::new(App::new(&cc.egui_ctx, cc.storage, engine).alone(&cc.egui_ctx, &store)))
         }),
     );
     shown.map_err(|e| {
@@ -64,7 +64,7 @@ fn main() {
                 Box::new(|cc| {
                     let repaint = cc.egui_ctx.clone();
                     let engine = link::connect(move || repaint.request_repaint());
-                    let app = App::new(&cc.egui_ctx, cc.storage, engine);
+                    let app = App::new(&cc.egui_ctx, cc.storage, engine).alone(&cc.egui_ctx, "");
                     Ok(Box::new(app.with_drops(Box::new(|file| {
                         file.web_file().map(|file| host::PickedFile::from_file(file.clone())).into_iter().collect()
                     }))))

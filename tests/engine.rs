@@ -9,6 +9,7 @@ use pairtune::engine::protocol::{
     Command, Drill, Event, ExportKind, ExportRequest, Failure, GenerateRequest, Metrics, ModelSource, Status, Subject,
     Watch, WhichAdapter,
 };
+use pairtune::files::{pack, unpack};
 use pairtune::link::Incoming;
 use serde_json::json;
 use session::{TestEngine, demo_run, demo_settings, unwatched};
@@ -77,7 +78,8 @@ fn a_run_survives_the_end_of_its_engine() {
     // As if the window had been closed: another engine finds the run.
     let store = engine.store.clone();
     engine.send(Command::Drill(Drill::Crash));
-    assert!(!last_words(&mut engine).is_empty(), "it says that it is gone");
+    let words = last_words(&mut engine);
+    assert!(words.contains("told to crash"), "it says why it is gone: {words}");
     let before = losses(&engine.said);
     let mut engine = TestEngine::on(&store);
     let runs = engine.wait(|event| matches!(event, Event::Runs { .. }));
@@ -212,6 +214,16 @@ fn too_little_memory_is_told_with_what_would_help() {
         unreachable!("it was waited for")
     };
     assert_eq!(fixed.memory.iter().sum::<u64>() + plan.fixes[0].saves, needs, "the fix saves what it says");
+    // What two steps take is what all of them would.
+    let tried = |event: &Event| matches!(event, Event::Tried { .. } | Event::Cancelled { .. } | Event::Refused { .. });
+    engine.send(Command::Trial { settings: demo_settings(4) });
+    let Event::Tried { device_bytes, planned_bytes, .. } = engine.wait(tried) else { panic!("two steps are tried") };
+    assert!(device_bytes.abs_diff(planned_bytes) < planned_bytes / 10, "{device_bytes} of {planned_bytes} planned");
+    engine.wait(|event| matches!(event, Event::Planned(_)));
+    engine.send(Command::Trial { settings: demo_settings(4) });
+    engine.send(Command::Cancel);
+    let cancelled = engine.wait(tried);
+    assert!(matches!(cancelled, Event::Cancelled { subject: Subject::Plan }), "not {cancelled:?}");
     engine.send(demo_run("memory", 6, unwatched()));
     engine.wait(is_step(1));
     engine.send(Command::Drill(Drill::OutOfMemory));
@@ -220,6 +232,14 @@ fn too_little_memory_is_told_with_what_would_help() {
         panic!("it is not called a lost device: {failed:?}")
     };
     assert!(!fixes.is_empty(), "there are fixes to choose from");
+
+    // Of settings that cannot be read, the others can.
+    let mut wrong = demo_settings(4);
+    wrong.insert("beta".to_owned(), json!(-1));
+    engine.send(Command::Plan { settings: wrong, limit: None });
+    let Event::Planned(plan) = engine.wait(|event| matches!(event, Event::Planned(_))) else { unreachable!() };
+    assert!(plan.blocked.is_some() && plan.n_train == 0, "there are no figures: {plan:?}");
+    assert_eq!((&plan.full_settings["max_steps"], &plan.full_settings["beta"]), (&json!(4), &json!(0.1)));
 }
 
 #[test]
@@ -339,6 +359,17 @@ fn a_run_is_watched_compared_and_exported() {
     let branch = summary.record.run_id;
     other.send(Command::SkipPairs { rows: vec![0], skip: true });
     other.wait(|event| matches!(event, Event::RunClosed { run_id } if *run_id == branch));
+    let known = other.said.len();
+    let Event::PairsOpened(info) = other.wait(|event| matches!(event, Event::PairsOpened(_))) else { unreachable!() };
+    assert_eq!((info.skipped, other.said.len()), (1, known + 1), "the rows are known");
+    let plan = |engine: &mut TestEngine| {
+        engine.send(Command::Plan { settings: demo_settings(4), limit: None });
+        let Event::Planned(plan) = engine.wait(|event| matches!(event, Event::Planned(_))) else { unreachable!() };
+        (plan.n_train, plan.n_held_out)
+    };
+    assert_eq!(plan(&mut other), (383, 96), "one is left out");
+    other.send(Command::SkipPairs { rows: vec![0], skip: false });
+    assert_eq!(plan(&mut other), (384, 96), "and back again");
     other.send(Command::OpenRun { run_id: branch.clone() });
     let opened = other.wait(|event| matches!(event, Event::RunOpened(_) | Event::Refused { .. }));
     let Event::RunOpened(opened) = opened else { panic!("the branch opens: {opened:?}") };
@@ -350,6 +381,105 @@ fn a_run_is_watched_compared_and_exported() {
     let refused = other.wait(|event| matches!(event, Event::Refused { subject: Subject::Runs, .. }));
     let Event::Refused { problem, .. } = refused else { unreachable!("it was waited for") };
     assert!(problem.what.contains("already here"), "{problem}");
+
+    // One that is not whole, or names a place of its own, leaves nothing behind.
+    let files = unpack("journey.run", &std::fs::read(folder.join("journey.run")).expect("read")).expect("an archive");
+    let damaged = folder.join("damaged.run");
+    let mut refused = |files: Vec<(String, Vec<u8>)>| {
+        std::fs::write(&damaged, pack(&files).expect("packed")).expect("written");
+        other.send_files(Command::Import, std::slice::from_ref(&damaged));
+        let refused = other.wait(|event| matches!(event, Event::Refused { subject: Subject::Runs, .. }));
+        let Event::Refused { problem, .. } = refused else { unreachable!("it was waited for") };
+        problem.to_string()
+    };
+    let without = |part: &str| files.iter().filter(|(name, _)| !name.ends_with(part)).cloned().collect::<Vec<_>>();
+    let text = refused(without("optimizer.safetensors"));
+    assert!(text.contains("optimizer.safetensors"), "its checkpoint is not whole: {text}");
+    let text = refused(without("held_out.jsonl"));
+    assert!(text.contains("no pairs"), "{text}");
+    let mut elsewhere = without("run.json");
+    let record = files.iter().find(|(name, _)| name == "run.json").expect("a record");
+    let mut value: serde_json::Value = serde_json::from_slice(&record.1).expect("JSON");
+    value["run_id"] = json!("../elsewhere");
+    elsewhere.push((record.0.clone(), value.to_string().into_bytes()));
+    let text = refused(elsewhere);
+    assert!(text.contains("no name of a folder"), "{text}");
+}
+
+/// Waits for a run to be opened, or not.
+fn opened(engine: &mut TestEngine) -> Event {
+    engine.wait(|event| matches!(event, Event::RunOpened(_) | Event::Refused { .. }))
+}
+
+#[test]
+fn a_run_is_opened_with_its_model_wherever_that_is() {
+    let mut engine = TestEngine::start("moved");
+    let demo = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("assets/demo");
+    let copy = |folder: &std::path::Path| {
+        std::fs::create_dir_all(folder).expect("a folder");
+        let files =
+            std::fs::read_dir(demo.join("model")).expect("the demo's model").map(|entry| entry.expect("a file"));
+        let copied = files.map(|file| std::fs::copy(file.path(), folder.join(file.file_name())).expect("copied"));
+        assert!(copied.count() >= 4, "the model has its files");
+    };
+    let open = |engine: &mut TestEngine, folder: &std::path::Path| {
+        let name = folder.file_name().and_then(|name| name.to_str()).expect("a name").to_owned();
+        let path = Some(folder.display().to_string());
+        engine.send(Command::OpenModel { source: ModelSource::Picked { name, path } });
+        engine.wait(|event| matches!(event, Event::ModelOpened(_)));
+    };
+    let [first, second, other] = ["first", "second", "other"].map(|name| engine.store.join(name));
+    copy(&first);
+    open(&mut engine, &first);
+    engine.send_files(Command::OpenPairs { mapping: None }, &[demo.join("held_out.jsonl")]);
+    engine.wait(|event| matches!(event, Event::PairsOpened(_)));
+    engine.send(demo_run("moved", 1, unwatched()));
+    let Event::Finished(summary) = engine.wait(is_finished) else { panic!("the run ends well") };
+    let run_id = summary.record.run_id;
+
+    // Its folder is gone, and nothing is open.
+    std::fs::rename(&first, &second).expect("moved");
+    let mut engine = TestEngine::on(&engine.store.clone());
+    engine.send(Command::OpenRun { run_id: run_id.clone() });
+    let Event::Refused { problem, .. } = opened(&mut engine) else { panic!("there is no model") };
+    assert!(problem.wants_model(), "it is told what is missing: {problem}");
+    assert!(problem.what.contains("\"first\" (2 MB of weights), which is not open"), "{problem}");
+
+    // A model of the same kind, with other weights.
+    copy(&other);
+    let weights = other.join("model.safetensors");
+    let mut bytes = std::fs::read(&weights).expect("weights");
+    *bytes.last_mut().expect("bytes") ^= 1;
+    std::fs::write(&weights, bytes).expect("changed");
+    open(&mut engine, &other);
+    engine.send(Command::OpenRun { run_id: run_id.clone() });
+    let Event::Refused { problem, .. } = opened(&mut engine) else { panic!("it is another model") };
+    assert!(problem.what.contains("\"first\"") && problem.what.contains("\"other\" is another"), "{problem}");
+
+    // The same content at another place, under another name.
+    open(&mut engine, &second);
+    engine.send(Command::OpenRun { run_id: run_id.clone() });
+    let Event::RunOpened(run) = opened(&mut engine) else { panic!("it is the run's model") };
+    let place = ModelSource::Picked { name: "second".into(), path: Some(second.display().to_string()) };
+    assert_eq!(run.record.model, place, "where it is found from now on");
+    assert_eq!(run.record.model_name, "first", "it is called what it was");
+
+    // Kept twice, it is there twice: files of two models are never mixed.
+    let kept = |engine: &mut TestEngine, command: Command| {
+        engine.send(command);
+        let Event::Models { models } = engine.wait(|event| matches!(event, Event::Models { .. })) else {
+            unreachable!()
+        };
+        assert!(models.iter().all(|model| model.complete), "{models:?}");
+        models.into_iter().map(|model| model.name).collect::<Vec<_>>()
+    };
+    assert_eq!(kept(&mut engine, Command::KeepModel), ["second"]);
+    assert_eq!(kept(&mut engine, Command::KeepModel), ["second", "second-2"]);
+    engine.send(Command::OpenModel { source: ModelSource::Stored { name: "second-2".into() } });
+    engine.wait(|event| matches!(event, Event::ModelOpened(info) if matches!(info.source, ModelSource::Stored { .. })));
+    engine.said.clear();
+    assert_eq!(kept(&mut engine, Command::ForgetModel { name: "second-2".into() }), ["second"]);
+    assert!(engine.said.contains(&Event::ModelClosed), "it is closed before its files go: {:?}", engine.said);
 }
 
 #[test]

@@ -9,12 +9,12 @@ use super::blind_ui::{BlindView, blind_ui};
 use super::charts::histogram;
 use super::diff::{self, Piece};
 use super::held_out_ui::{HeldOutView, held_out_ui, score_ui};
-use super::run_ui::{beta, row_button};
+use super::run_ui::{beta, refused_ui, row_button};
 use super::state::{Generation, RunPhase, RunState, State, TextSide};
 use super::text::{self, compare as words, run as run_words};
 use super::widgets::{
-    Tone, answer_ui, card, chip, columns, heading, mono, name_of, page_title, primary_button, problem_card, slider,
-    small, tabs, text_box, titled_card, weak,
+    Tone, answer_ui, card, chip, columns, heading, mono, name_of, page_title, primary_button, slider, small, tabs,
+    text_box, titled_card, weak,
 };
 use crate::engine::protocol::{Command, GenerateRequest, HeldOutPair, RunRecord, Settings, Subject};
 use crate::engine::stats;
@@ -118,13 +118,8 @@ pub(super) fn ask(prompt: &str, sampling: Sampling, next_id: &mut u64, actions: 
 /// Draws the page.
 pub(super) fn compare_ui(ui: &mut Ui, state: &State, view: &mut CompareView, actions: &mut Vec<Action>) {
     page_title(ui, text::step_name(Step::Compare), words::SUBTITLE);
-    if let Some(problem) = &state.compare_problem {
-        problem_card(ui, Tone::Bad, run_words::REFUSED, problem, |ui| {
-            if ui.button(run_words::DISMISS).clicked() {
-                actions.push(Action::DismissProblem(Subject::Compare));
-            }
-        });
-    }
+    refused_ui(ui, Subject::Compare, state.compare_problem.as_ref(), actions);
+    refused_ui(ui, Subject::Runs, state.runs_problem.as_ref(), actions);
     let Some(run) = &state.run else { return choose_ui(ui, state, actions) };
     if !comparable_ui(ui, run, actions) {
         return;

@@ -176,7 +176,7 @@ fn what_ui(ui: &mut Ui, state: &State, run: &RunState, view: &mut ExportView) {
 
 /// About how many bytes a kind takes, before it is written.
 fn size(state: &State, run: &RunState, kind: ExportKind) -> Option<u64> {
-    let planned = state.plan.info.as_ref().map(|plan| plan.checkpoint_bytes);
+    let planned = state.plan.figures().map(|plan| plan.checkpoint_bytes);
     // A checkpoint is the adapter and Adam's two moments of it.
     let checkpoint = run.saved.map(|saved| saved.bytes).or(planned).filter(|bytes| *bytes > 0);
     match kind {

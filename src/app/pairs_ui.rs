@@ -226,7 +226,7 @@ fn mapping_ui(ui: &mut Ui, state: &State, info: &PairsInfo, view: &mut PairsView
 fn held_out_ui(ui: &mut Ui, state: &State, actions: &mut Vec<Action>) {
     let number = |key: &str| state.plan.value(key).and_then(serde_json::Value::as_f64);
     ui.horizontal_wrapped(|ui| {
-        let held_out = state.plan.info.as_ref().map(|plan| plan.n_held_out);
+        let held_out = state.plan.figures().map(|plan| plan.n_held_out);
         let (share, seed) = (number("eval_split").unwrap_or(0.0), number("seed").unwrap_or(42.0));
         widgets::small(ui, text::held_out(held_out, share, seed as u64));
         if widgets::link_button(ui, text::CHANGE).clicked() {

@@ -281,8 +281,11 @@ fn take_ui(ui: &mut Ui, state: &State, view: &mut PlanView, actions: &mut Vec<Ac
                 widgets::small(ui, text::PLANNING);
             }
         });
-        let Some(plan) = &state.plan.info else {
-            widgets::weak(ui, text::NO_PLAN);
+        let Some(plan) = state.plan.figures() else {
+            match state.plan.info.as_ref().and_then(|plan| plan.blocked.as_ref()) {
+                Some(problem) => widgets::problem_text(ui, problem),
+                None => _ = widgets::weak(ui, text::NO_PLAN),
+            }
             return;
         };
         if plan.n_steps > 0 {

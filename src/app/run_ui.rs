@@ -14,10 +14,10 @@ use super::widgets::{
     mono, name_of, page_title, primary_button, problem_card, problem_text, progress_bar, slider, small, text_box,
     titled_card, tone_card, weak,
 };
-use crate::engine::protocol::{Command, Failure, Fix, Phase, Problem, RunRecord, Settings, Status, Summary};
+use crate::engine::protocol::{Command, Failure, Fix, Phase, Problem, RunRecord, Settings, Status, Subject, Summary};
 use crate::engine::stats;
 use crate::engine::warnings::{Action as Offer, FEW_HELD_OUT, Warning};
-use crate::platform::host;
+use crate::platform::{Pick, host};
 
 /// Weight of the moving average of training curves.
 const SMOOTHING: f64 = 0.6;
@@ -147,13 +147,8 @@ pub(super) fn act_when_paused(run: &RunState, view: &mut RunView, actions: &mut 
 
 fn empty_ui(ui: &mut Ui, state: &State, actions: &mut Vec<Action>) {
     page_title(ui, text::step_name(Step::Run), "");
-    if let Some(problem) = &state.run_problem {
-        problem_card(ui, Tone::Bad, words::REFUSED, problem, |ui| {
-            if ui.button(words::GO_TO_PLAN).clicked() {
-                actions.push(Action::Go(Step::Plan));
-            }
-        });
-    }
+    refused_ui(ui, Subject::Run, state.run_problem.as_ref(), actions);
+    refused_ui(ui, Subject::Runs, state.runs_problem.as_ref().filter(|problem| problem.wants_model()), actions);
     if state.run_pending {
         return card(ui, |ui| {
             heading(ui, words::STARTING);
@@ -195,6 +190,19 @@ fn empty_ui(ui: &mut Ui, state: &State, actions: &mut Vec<Action>) {
             });
         });
     }
+}
+
+/// Why a run could not be begun, continued or opened, and a way on if its model is all that is missing.
+pub(super) fn refused_ui(ui: &mut Ui, subject: Subject, problem: Option<&Problem>, actions: &mut Vec<Action>) {
+    let Some(problem) = problem else { return };
+    problem_card(ui, Tone::Bad, words::REFUSED, problem, |ui| {
+        if problem.wants_model() && primary_button(ui, words::OPEN_MODEL).clicked() {
+            actions.push(Action::Pick(Pick::ModelFolder));
+        }
+        if ui.button(words::DISMISS).clicked() {
+            actions.push(Action::DismissProblem(subject));
+        }
+    });
 }
 
 /// A button in a row of text or of a table.
@@ -330,13 +338,7 @@ fn safe_step(run: &RunState) -> Option<usize> {
 }
 
 fn problems_ui(ui: &mut Ui, state: &State, run: &RunState, actions: &mut Vec<Action>) {
-    if let Some(problem) = &state.run_problem {
-        problem_card(ui, Tone::Bad, words::REFUSED, problem, |ui| {
-            if ui.button(words::DISMISS).clicked() {
-                actions.push(Action::DismissProblem(crate::engine::protocol::Subject::Run));
-            }
-        });
-    }
+    refused_ui(ui, Subject::Run, state.run_problem.as_ref(), actions);
     if let Some(problem) = &run.storage_full {
         problem_card(ui, Tone::Warn, words::STORAGE_TITLE, problem, |ui| {
             if ui.button(words::FREE_SPACE).clicked() {
@@ -543,6 +545,15 @@ fn failed_ui(
                 for (i, fix) in fixes.iter().enumerate() {
                     fix_ui(ui, run, fix, i == 0, actions);
                 }
+                ui.horizontal_wrapped(|ui| {
+                    if safe.is_some() && ui.button(words::FROM_CHECKPOINT).clicked() {
+                        resume(actions, run, Settings::new());
+                    }
+                    if ui.button(words::PLAN_ANEW).clicked() {
+                        let RunRecord { settings, watch, name, .. } = run.info.record.clone();
+                        actions.push(Action::UseSettings { settings, watch, name });
+                    }
+                });
             });
         }
         Failure::DeviceLost { problem } => {

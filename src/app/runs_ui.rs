@@ -8,12 +8,12 @@ use serde_json::Value;
 
 use super::actions::{Action, Step};
 use super::charts::{Chart, Hue, Series, Unit, sparkline};
-use super::run_ui::{beta, row_button, setting};
+use super::run_ui::{beta, refused_ui, row_button, setting};
 use super::state::{State, series};
 use super::text::{self, run as run_words, runs as words};
 use super::widgets::{
     Tone, card, chip, columns, danger_button, heading, link_button, mono, name_of, page_title, primary_button,
-    problem_card, progress_bar, small, text_box, titled_card, tone_colors, weak,
+    progress_bar, small, text_box, titled_card, tone_colors, weak,
 };
 use crate::engine::protocol::{Command, ModelSource, RunRecord, Settings, Status, Subject};
 use crate::platform::Pick;
@@ -45,13 +45,7 @@ pub(super) fn runs_ui(ui: &mut Ui, state: &State, view: &mut RunsView, actions: 
         actions.push(Action::Send(Command::ListRuns));
         actions.push(Action::Send(Command::MeasureStorage));
     }
-    if let Some(problem) = &state.runs_problem {
-        problem_card(ui, Tone::Bad, words::FAILED, problem, |ui| {
-            if ui.button(run_words::DISMISS).clicked() {
-                actions.push(Action::DismissProblem(Subject::Runs));
-            }
-        });
-    }
+    refused_ui(ui, Subject::Runs, state.runs_problem.as_ref(), actions);
     storage_ui(ui, state, actions);
     let Some(runs) = &state.runs else {
         weak(ui, words::LOADING);

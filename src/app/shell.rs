@@ -207,16 +207,23 @@ impl App {
             mirror: Mirror::default(),
         };
         let (sender, repaint) = (app.answers.0.clone(), ctx.clone());
-        host::claim_gpu("pairtune-gpu", move |claimed| {
-            drop(sender.send(Answer::Claimed(claimed)));
-            repaint.request_repaint();
-        });
-        let (sender, repaint) = (app.answers.0.clone(), ctx.clone());
         host::system_models(move |found| {
             drop(sender.send(Answer::FoundModels(found)));
             repaint.request_repaint();
         });
         app
+    }
+
+    /// Has the GPU and the runs in the folder `store` (empty for the system's place) to itself, or is told that another
+    /// tab or window has them.
+    #[must_use]
+    pub fn alone(self, ctx: &egui::Context, store: &str) -> Self {
+        let (sender, repaint) = (self.answers.0.clone(), ctx.clone());
+        host::claim_gpu(store, move |claimed| {
+            drop(sender.send(Answer::Claimed(claimed)));
+            repaint.request_repaint();
+        });
+        self
     }
 
     /// Says how to open what is dropped on the window, where that is not by its path.
@@ -250,11 +257,16 @@ impl App {
     pub fn tick(&mut self, ctx: &egui::Context) {
         let now = host::seconds();
         while let Some(incoming) = self.engine.poll() {
+            let opened = matches!(&incoming, Incoming::Event(event) if matches!(event.as_ref(), Event::ModelOpened(_)));
             if ends_the_demo(&incoming) {
                 self.forget_demo();
             }
             self.state.apply(incoming, now);
             self.after_event(ctx);
+            if opened && let Some(command) = self.state.run_to_ask_again() {
+                self.go(if matches!(command, Command::OpenRun { .. }) { Step::Compare } else { Step::Run });
+                self.send(command, Vec::new());
+            }
         }
         while let Ok(answer) = self.answers.1.try_recv() {
             self.answered(ctx, answer);
@@ -883,10 +895,16 @@ impl App {
             }
             Subject::Pairs => state.pairs.refused = None,
             Subject::Plan => state.plan.problem = None,
-            Subject::Run => state.run_problem = None,
+            Subject::Run => {
+                state.run_problem = None;
+                state.asked_run = None;
+            }
             Subject::Compare => state.compare_problem = None,
             Subject::Export => state.export_problem = None,
-            Subject::Runs => state.runs_problem = None,
+            Subject::Runs => {
+                state.runs_problem = None;
+                state.asked_run = None;
+            }
         }
     }
 

@@ -47,6 +47,8 @@ pub(super) struct State {
     pub(super) run_pending: bool,
     /// Why a run could not begin or go on.
     pub(super) run_problem: Option<Problem>,
+    /// The stored run that is being opened, or was refused because its model has to be opened first.
+    pub(super) asked_run: Option<Command>,
     /// Texts by the id of their request.
     pub(super) texts: BTreeMap<u64, Generation>,
     /// Held-out pairs by adapter strength, the latest last.
@@ -396,7 +398,13 @@ impl State {
             Command::Start(_) | Command::Resume { .. } | Command::OpenRun { .. } => {
                 self.run_pending = true;
                 self.run_problem = None;
+                self.asked_run = None;
+                if !matches!(command, Command::Start(_)) {
+                    self.runs_problem = None;
+                    self.asked_run = Some(command.clone());
+                }
             }
+            Command::Import => self.runs_problem = None,
             Command::Pause => self.run_asked(RunPhase::Pausing),
             Command::Stop => self.run_asked(RunPhase::Stopping),
             Command::Generate(request) => {
@@ -582,8 +590,9 @@ impl State {
                 self.pairs.loading = Some(PairsLoading { progress, rows, problems });
             }
             Event::PairRows { first, rows } => {
-                self.pairs.rows.truncate(first);
-                self.pairs.rows.extend(rows);
+                // Rows that are there already are replaced.
+                let known = self.pairs.rows.len();
+                drop(self.pairs.rows.splice(first.min(known)..(first + rows.len()).min(known), rows));
             }
             Event::PairsOpened(info) => self.pairs_opened(*info),
             Event::PairView(view) => self.pairs.view = Some(*view),
@@ -610,13 +619,16 @@ impl State {
                     self.held_out.remove(0);
                 }
                 self.held_out_pending = None;
+                self.forget_progress();
             }
             Event::Inspected(inspection) => {
                 self.inspection = Some(*inspection);
                 self.inspection_pending = false;
+                self.forget_progress();
             }
             Event::Exported { run_id, files } => {
                 self.exporting = false;
+                self.forget_progress();
                 self.notice(text::EXPORTED, true);
                 self.exported = Some((run_id, files));
             }
@@ -647,12 +659,14 @@ impl State {
                 let mut run = RunState::new(*info);
                 run.phase = RunPhase::Opened;
                 self.run_pending = false;
+                self.asked_run = None;
                 self.replace_run(run);
             }
-            Event::RunClosed { run_id } => {
-                let shown = self.run_named(&run_id).is_some();
-                if shown {
-                    self.forget_run();
+            Event::RunClosed { run_id } if self.run_named(&run_id).is_some() => {
+                self.forget_run();
+                // Another run takes its place if one is being opened.
+                if !self.run_pending {
+                    self.notice(text::RUN_CLOSED, true);
                 }
             }
             Event::Finished(summary) => {
@@ -778,6 +792,7 @@ impl State {
             // They are the run's own, not those of the file that was read before.
             self.pairs.files.clear();
         }
+        self.pairs.rows.truncate(info.usable);
         self.pairs.info = Some(info);
         self.pairs.view = None;
         self.pairs.generation += 1;
@@ -843,6 +858,7 @@ impl State {
         }
         run.work(now);
         self.run_pending = false;
+        self.asked_run = None;
         self.run_problem = None;
         self.replace_run(run);
         self.notice(text::RUN_BEGINS, false);
@@ -889,29 +905,32 @@ impl State {
                 self.plan.problem = Some(problem);
             }
             Subject::Run => {
-                self.opening_ended();
+                self.opening_ended(problem.wants_model());
                 self.run_problem = Some(problem);
             }
             Subject::Compare => {
                 self.held_out_pending = None;
                 self.inspection_pending = false;
                 self.end_texts();
+                self.forget_progress();
                 self.compare_problem = Some(problem);
             }
             Subject::Export => {
                 self.exporting = false;
+                self.forget_progress();
                 self.export_problem = Some(problem);
             }
             Subject::Runs => {
-                self.opening_ended();
+                self.opening_ended(problem.wants_model());
                 self.runs_problem = Some(problem);
             }
         }
     }
 
-    /// A run is not being opened any more, nor what it needs.
-    fn opening_ended(&mut self) {
+    /// A run is not being opened any more, nor what it needs; it may be asked for again once its model is there.
+    fn opening_ended(&mut self, wants_model: bool) {
         self.run_pending = false;
+        self.asked_run.take_if(|_| !wants_model);
         self.pairs.loading = None;
         if matches!(self.model, ModelState::Loading(_)) {
             self.model_back();
@@ -936,7 +955,7 @@ impl State {
                 self.plan.trial = Trial::None;
             }
             Subject::Run => {
-                self.opening_ended();
+                self.opening_ended(false);
                 if self.run.as_ref().is_some_and(|run| run.phase == RunPhase::Preparing) {
                     self.run = None;
                 }
@@ -945,10 +964,26 @@ impl State {
                 self.held_out_pending = None;
                 self.inspection_pending = false;
                 self.end_texts();
+                self.forget_progress();
             }
-            Subject::Export => self.exporting = false,
-            Subject::Runs => self.opening_ended(),
+            Subject::Export => {
+                self.exporting = false;
+                self.forget_progress();
+            }
+            Subject::Runs => self.opening_ended(false),
         }
+    }
+
+    /// Comparing or exporting is over; a run at work goes on to tell how far it is.
+    fn forget_progress(&mut self) {
+        if let Some(run) = self.run.as_mut().filter(|run| !run.is_active()) {
+            run.progress = None;
+        }
+    }
+
+    /// What was refused for want of a model, now that one is open.
+    pub(super) fn run_to_ask_again(&mut self) -> Option<Command> {
+        self.asked_run.take_if(|_| !self.run_pending)
     }
 
     fn run_named(&mut self, run_id: &str) -> Option<&mut RunState> {
@@ -976,6 +1011,7 @@ impl State {
         self.plan.trial = Trial::None;
         self.keeping_model = false;
         self.run_pending = false;
+        self.asked_run = None;
         self.held_out_pending = None;
         self.inspection_pending = false;
         self.exporting = false;
@@ -1033,9 +1069,14 @@ impl PlanState {
         self.settings.get(key).or_else(|| self.info.as_ref()?.full_settings.get(key))
     }
 
+    /// The engine's answer, if it has figures: settings that cannot be read have none.
+    pub(super) fn figures(&self) -> Option<&PlanInfo> {
+        self.info.as_ref().filter(|info| info.n_train > 0)
+    }
+
     /// Bytes on the device in all, by the plan.
     pub(super) fn device_bytes(&self) -> Option<u64> {
-        self.info.as_ref().map(|info| info.memory.iter().sum())
+        self.figures().map(|info| info.memory.iter().sum())
     }
 
     /// Seconds of the whole run, if a step was measured.

@@ -21,6 +21,8 @@ pub(super) const STORAGE_FULL: &str = "Storage is full";
 pub(super) const DISCARDED: &str = "The run was thrown away";
 pub(super) const RUN_BEGINS: &str = "The run begins";
 pub(super) const CANCELLED: &str = "Cancelled";
+pub(super) const RUN_CLOSED: &str =
+    "The open run was closed: it was trained on other pairs, or another model. It is in Runs";
 pub(super) const COPIED: &str = "Copied";
 
 pub(super) fn fetching(repo: &str) -> String {
@@ -1237,6 +1239,9 @@ pub(super) mod run {
     pub(in crate::app) const DEVICE_LOST: &str = "The graphics driver reset";
     pub(in crate::app) const FAILED: &str = "The run stopped";
     pub(in crate::app) const REFUSED: &str = "That could not be done";
+    pub(in crate::app) const OPEN_MODEL: &str = "Open the model's folder…";
+    pub(in crate::app) const FROM_CHECKPOINT: &str = "Restart from the checkpoint";
+    pub(in crate::app) const PLAN_ANEW: &str = "Plan it anew";
     pub(in crate::app) const STORAGE_TITLE: &str = "Storage is full; training goes on without being saved";
     pub(in crate::app) const FREE_SPACE: &str = "Free space in Runs";
     pub(in crate::app) const EXPORT_NOW: &str = "Export now";
@@ -1667,7 +1672,6 @@ pub(super) mod runs {
     pub(in crate::app) const TRAIN_LOSS: &str = "Training loss";
     pub(in crate::app) const STORAGE: &str = "Storage";
     pub(in crate::app) const NOT_KEPT: &str = "The browser may clear it when space is short.";
-    pub(in crate::app) const FAILED: &str = "That could not be done";
 
     pub(in crate::app) fn select(name: &str) -> String {
         format!("Show the curves of {name}")

@@ -58,6 +58,16 @@ pub enum DropReason {
     Empty,
 }
 
+impl std::fmt::Display for DropReason {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::PromptTooLong => write!(f, "its prompt alone fills max_length"),
+            Self::Template(message) => write!(f, "the chat template refuses it ({message})"),
+            Self::Empty => write!(f, "one of its answers has no tokens"),
+        }
+    }
+}
+
 /// Tokenises records and cuts each sequence to its first `max_length` tokens, as section Tokenisation of TRL 1.16.
 ///
 /// Pairs that cannot be trained on are in `dropped`. An error says that the tokenizer lacks the chat template or the

@@ -2,8 +2,9 @@
 
 use std::rc::Rc;
 
+use super::live::tell;
 use super::models::OpenModel;
-use super::protocol::{Event, GenerateRequest, HeldOutPair, Inspection, Metrics, TokenChange, WhichAdapter};
+use super::protocol::{Event, GenerateRequest, HeldOutPair, Inspection, Metrics, Phase, TokenChange, WhichAdapter};
 use super::session::Session;
 use super::writing::{self, Style};
 use crate::data::TokenPair;
@@ -62,6 +63,10 @@ impl Session {
         let raw = self.pairs.as_ref().is_some_and(|pairs| !pairs.conversations());
         let ids = writing::prompt_ids(&request.prompt, raw, &bench.open.tokenizer)?;
         let room = bench.open.positions().saturating_sub(ids.len());
+        if room == 0 {
+            let what = format!("The prompt has {} tokens, but the model takes {}", ids.len(), bench.open.positions());
+            return Err(Error::input(what, "Shorten the prompt: the answer needs room too", "prompt"));
+        }
         let style = Style {
             temperature: request.temperature,
             seed: request.seed,
@@ -102,10 +107,17 @@ impl Session {
             None => base.clone(),
             Some(adapter) => {
                 let scorer = Scorer::new(&bench.gpu, &bench.model, Some(&adapter.settings), &pairs, BATCH)?;
-                let inbox = &mut self.wire.inbox;
-                scorer.score(&pairs, Some(adapter), &mut |_| !inbox.cancelled()).await?
+                let run_id = self.run.as_ref().map(|run| run.record.run_id.clone()).unwrap_or_default();
+                let (wire, total) = (&mut self.wire, pairs.len() as u64);
+                wire.begin();
+                let mut scored = |done: usize| {
+                    tell(wire, &run_id, Phase::Evaluating, done as u64, total);
+                    !wire.inbox.cancelled()
+                };
+                scorer.score(&pairs, Some(adapter), &mut scored).await?
             }
         };
+        check_finite(base.iter().chain(&tuned).flatten(), strength)?;
         let pairs = pairs
             .iter()
             .zip(base.iter().zip(&tuned))
@@ -156,13 +168,14 @@ impl Session {
         let record = pairs.record(index)?;
         let pair = crate::data::tokenize_record(record, tokenizer, config.max_length)?.map_err(|dropped| {
             let at = format!("line {}", dropped.line);
-            Error::input(format!("This pair is left out: {:?}", dropped.reason), "Choose another", at)
+            Error::input(format!("This pair is left out: {}", dropped.reason), "Choose another", at)
         })?;
         let adapter = self.place_adapter(&bench, strength)?;
         let settings = adapter.as_ref().map(|adapter| &adapter.settings);
         let scorer = Scorer::new(&bench.gpu, &bench.model, settings, std::slice::from_ref(&pair), 1)?;
         let base = scorer.tokens(&pair, None).await?;
         let tuned = scorer.tokens(&pair, adapter.as_ref()).await?;
+        check_finite(base.iter().chain(&tuned).flatten(), strength)?;
         let side = |s: usize, ids: &[u32]| -> Result<Vec<TokenChange>> {
             let texts = writing::pieces(ids, tokenizer)?;
             let texts = texts.into_iter().skip(pair.prompt_len.max(1));
@@ -176,6 +189,17 @@ impl Session {
         let prompt = pairs.prompt(index);
         self.wire.send(Event::Inspected(Box::new(Inspection { index, strength, prompt, sides, margin })));
         Ok(())
+    }
+}
+
+/// Refuses scores that cannot be shown or compared.
+fn check_finite<'a>(mut scores: impl Iterator<Item = &'a f32>, strength: f32) -> Result<()> {
+    match scores.find(|score| !score.is_finite()) {
+        None => Ok(()),
+        Some(score) => {
+            let what = format!("With the adapter at {:.0} %, a pair's score is {score}", 100.0 * strength);
+            Err(Error::input(what, "Choose a lower strength, or train with a lower learning_rate", ""))
+        }
     }
 }
 

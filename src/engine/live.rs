@@ -11,12 +11,12 @@ use super::models::OpenModel;
 use super::pairs::{Pairs, Split};
 use super::planning;
 use super::protocol::{
-    Command, Drill, Event, Failure, Metrics, ModelSource, Phase, Problem, RunInfo, RunRecord, RunRequest, Settings,
-    Share, Status, Summary, Watch,
+    Command, Drill, Event, Failure, Metrics, ModelSource, Phase, Problem, RUN_MODEL, RunInfo, RunRecord, RunRequest,
+    Settings, Share, Status, Summary, Watch,
 };
 use super::run::{self, Host, Next, evaluation, number};
 use super::runs::{RunFolder, Samples};
-use super::session::{Session, Wire};
+use super::session::{Session, Wire, split};
 use super::stats::{sparkline, wilson_interval};
 use super::warnings::{Facts, Warning, Watcher};
 use super::writing::{self, Style};
@@ -157,6 +157,7 @@ impl Session {
             seconds: 0.0,
             model: model.source.clone(),
             model_name: model.name.clone(),
+            model_bytes: model.weight_bytes,
             pairs_name: pairs.name.clone(),
             settings: config.to_map(),
             watch: Watch { prompts: prompts.clone(), ..request.watch },
@@ -270,27 +271,15 @@ impl Session {
         let folder = RunFolder::new(self.store()?, run_id);
         let stored = folder.read().await?;
         let [train, held_out] = folder.pairs().await?;
-        let record = stored.record;
-        let open = self.model.as_ref();
-        // Browsers do not tell where files are: there the name has to do.
-        let known = |source: &ModelSource| !matches!(source, ModelSource::Picked { path: None, .. });
-        let same = open.is_some_and(|model| match known(&model.source) && known(&record.model) {
-            true => model.source == record.model,
-            false => model.name == record.model_name,
-        });
-        if !same {
-            if let ModelSource::Picked { path: None, name } = &record.model {
-                return Err(Error::input(
-                    format!("The run's model, \"{name}\", is not open"),
-                    "Open the model's folder again on the Model page; then continue",
-                    record.name.clone(),
-                ));
-            }
-            self.open_model(record.model.clone(), Vec::new()).await?;
-        }
+        let mut record = stored.record;
         let mut pairs = Pairs::from_parts(&record.pairs_name, &train, &held_out)?;
-        // An empty second file means that nothing was held out.
-        pairs.held_out_from.get_or_insert(pairs.records.len());
+        self.open_model_of(&record, stored.checkpoint.as_ref(), &mut pairs).await?;
+        // Where it can be opened again, which need not be where it was.
+        if let Some(source) = self.model.as_ref().map(|open| &open.source)
+            && !matches!(source, ModelSource::Picked { path: None, .. })
+        {
+            record.model = source.clone();
+        }
         self.set_pairs(pairs);
         let mut run = Run::new(record);
         run.prompts.clone_from(&run.record.watch.prompts);
@@ -302,6 +291,71 @@ impl Session {
         self.wire.send(Event::RunOpened(Box::new(run.info())));
         self.run = Some(run);
         Ok(())
+    }
+
+    /// Sees to it that a stored run's model is open: the open one will do, wherever it is from, if it has the same
+    /// content; else the one at the place where the run's was.
+    async fn open_model_of(
+        &mut self,
+        record: &RunRecord,
+        checkpoint: Option<&Checkpoint>,
+        pairs: &mut Pairs,
+    ) -> Result<()> {
+        if self.is_model_of(record, checkpoint, pairs).await? {
+            return Ok(());
+        }
+        let missing = match self.read_model(record.model.clone(), Vec::new()).await {
+            Err(Error::Cancelled) => return Err(Error::Cancelled),
+            Err(error) => Some(Problem::from(&error).what),
+            Ok(model) => {
+                self.take_model(model).await?;
+                if self.is_model_of(record, checkpoint, pairs).await? {
+                    return Ok(());
+                }
+                None
+            }
+        };
+        let name = &record.model_name;
+        let wanted = match record.model_bytes {
+            0 => format!("\"{name}\""),
+            bytes => format!("\"{name}\" ({} of weights)", planning::gigabytes(bytes)),
+        };
+        let mut what = match &self.model {
+            Some(open) => {
+                format!("The run \"{}\" belongs to the model {wanted}; \"{}\" is another", record.name, open.name)
+            }
+            None => format!("The run \"{}\" needs its model {wanted}, which is not open", record.name),
+        };
+        if let Some(missing) = missing {
+            what += &format!(". Where the run had it: {missing}");
+        }
+        let fix = format!("Open the folder that \"{name}\" is in now");
+        Err(Error::input(what, fix, RUN_MODEL))
+    }
+
+    /// True if the open model is the one of a stored run: by its content if the run has a state that tells, and there
+    /// is a device to read the weights to.
+    async fn is_model_of(
+        &mut self,
+        record: &RunRecord,
+        checkpoint: Option<&Checkpoint>,
+        pairs: &mut Pairs,
+    ) -> Result<bool> {
+        let Some(open) = self.model.clone() else { return Ok(false) };
+        let (Some(checkpoint), Some(_)) = (checkpoint, &self.gpu) else {
+            return Ok(open.source == record.model || open.name == record.model_name);
+        };
+        let config = TrainConfig::from_map(&record.settings, "settings")?;
+        let model = self.bench().await?.model;
+        match split(&mut self.wire, pairs, &open.tokenizer, &config).await {
+            Ok(split) => {
+                let data = ReferenceKey::new(&model, open.tokenizer.fingerprint(), &split.train, None);
+                Ok(data.0 == checkpoint.place.data)
+            }
+            Err(Error::Cancelled) => Err(Error::Cancelled),
+            // Another model's tokens may leave no pair at all.
+            Err(_) => Ok(false),
+        }
     }
 
     /// Trains the open run until it stops, and says how.
@@ -352,6 +406,7 @@ impl Session {
                 failure
             }
             Err(Error::OutOfMemory { what, fix }) => {
+                let what = format!("{what}, after step {}", run.record.step);
                 run.rewind();
                 let fixes = self.memory_fixes().await;
                 self.recover_gpu().await;
@@ -837,7 +892,7 @@ async fn begin_branch(store: &Store, run: &mut Run, files: Option<&[Vec<u8>; 2]>
 }
 
 /// Says how far a phase of a run is.
-fn tell(wire: &mut Wire, run_id: &str, phase: Phase, done: u64, total: u64) {
+pub(super) fn tell(wire: &mut Wire, run_id: &str, phase: Phase, done: u64, total: u64) {
     let what = match phase {
         Phase::Reference => "scoring pairs with the original model",
         Phase::Evaluating => "scoring the held-out pairs",

@@ -34,12 +34,12 @@ pub struct Pairs {
     tokens: Option<Tokens>,
 }
 
-/// Tokens of all rows that are not skipped, for one tokenizer and length.
+/// Tokens of rows, for one tokenizer and length.
 struct Tokens {
     tokenizer: String,
     max_length: usize,
-    pairs: Vec<TokenPair>,
-    dropped: Vec<Dropped>,
+    /// One entry for each row; none where it was always skipped.
+    rows: Vec<Option<std::result::Result<TokenPair, Dropped>>>,
 }
 
 /// The pairs of a run.
@@ -178,7 +178,6 @@ impl Pairs {
                 self.skipped.remove(&row);
             }
         }
-        self.tokens = None;
     }
 
     /// Exchanges chosen and rejected.
@@ -273,8 +272,15 @@ impl Pairs {
             }
         };
         let Some(tokens) = &self.tokens else { return Ok(Split::default()) };
-        let mut split = Split { n_dropped: tokens.dropped.len(), ..Split::default() };
-        for pair in &tokens.pairs {
+        let (mut split, mut dropped) = (Split::default(), Vec::new());
+        for result in used.iter().filter_map(|&row| tokens.rows[row].as_ref()) {
+            let pair = match result {
+                Ok(pair) => pair,
+                Err(reason) => {
+                    dropped.push(reason.clone());
+                    continue;
+                }
+            };
             let longest = pair.untruncated[0].max(pair.untruncated[1]);
             split.lengths.push(longest as u32);
             split.n_truncated += usize::from(longest > max_length);
@@ -284,8 +290,9 @@ impl Pairs {
                 split.train.push(pair.clone());
             }
         }
+        split.n_dropped = dropped.len();
         match split.train.is_empty() {
-            true => Err(none_left(&tokens.dropped, max_length)),
+            true => Err(none_left(&dropped, max_length)),
             false => Ok(split),
         }
     }
@@ -298,28 +305,30 @@ impl Pairs {
     ) -> Result<()> {
         let fingerprint = tokenizer.fingerprint();
         let known = |tokens: &Tokens| tokens.tokenizer == fingerprint && tokens.max_length == max_length;
-        if self.tokens.as_ref().is_some_and(known) {
-            return Ok(());
-        }
-        let mut tokens =
-            Tokens { tokenizer: fingerprint.to_owned(), max_length, pairs: Vec::new(), dropped: Vec::new() };
-        for (row, record) in self.records.iter().enumerate() {
-            if row % TOKENIZE_ROWS == 0 {
+        let mut rows = match self.tokens.take().filter(known) {
+            Some(tokens) => tokens.rows,
+            None => vec![None; self.records.len()],
+        };
+        let mut done = Ok(());
+        let missing = |row: &usize| rows[*row].is_none() && !self.skipped.contains(row);
+        for (n, row) in (0..rows.len()).filter(missing).collect::<Vec<_>>().into_iter().enumerate() {
+            if n % TOKENIZE_ROWS == 0 {
                 crate::platform::host::yield_now().await;
                 if !progress(row) {
-                    return Err(Error::Cancelled);
+                    done = Err(Error::Cancelled);
+                    break;
                 }
             }
-            if self.skipped.contains(&row) {
-                continue;
-            }
-            match tokenize_record(record, tokenizer, max_length)? {
-                Ok(pair) => tokens.pairs.push(pair),
-                Err(dropped) => tokens.dropped.push(dropped),
+            match tokenize_record(&self.records[row], tokenizer, max_length) {
+                Ok(tokens) => rows[row] = Some(tokens),
+                Err(error) => {
+                    done = Err(error);
+                    break;
+                }
             }
         }
-        self.tokens = Some(tokens);
-        Ok(())
+        self.tokens = Some(Tokens { tokenizer: fingerprint.to_owned(), max_length, rows });
+        done
     }
 
     /// A pair as the model sees it.
@@ -335,7 +344,7 @@ impl Pairs {
             Ok(pair) => pair,
             Err(dropped) => {
                 return Err(Problem {
-                    what: format!("This pair is left out: {:?}", dropped.reason),
+                    what: format!("This pair is left out: {}", dropped.reason),
                     fix: "Correct the row, or skip it".to_owned(),
                     at: format!("line {}", record.line),
                 });

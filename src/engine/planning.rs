@@ -27,11 +27,18 @@ pub(super) fn memory(config: &TrainConfig, model: &OpenModel, split: &Split) -> 
     Ok(memory)
 }
 
-/// A plan of settings that cannot be run, and why.
-pub(super) fn blocked(settings: Settings, config: Option<&TrainConfig>, problem: Problem) -> PlanInfo {
+/// A plan of settings that cannot be run, and why. All settings are those that can be read, and defaults.
+pub(super) fn blocked(settings: Settings, problem: Problem) -> PlanInfo {
+    let mut readable = Settings::new();
+    for (name, value) in &settings {
+        readable.insert(name.clone(), value.clone());
+        if TrainConfig::from_map(&readable, "settings").is_err() {
+            readable.remove(name);
+        }
+    }
     PlanInfo {
         settings,
-        full_settings: config.map(TrainConfig::to_map).unwrap_or_default(),
+        full_settings: TrainConfig::from_map(&readable, "settings").map(|config| config.to_map()).unwrap_or_default(),
         blocked: Some(problem),
         n_train: 0,
         n_held_out: 0,
@@ -74,7 +81,7 @@ pub(super) fn plan_info(
         // Adapter in f32 and two moments; the plan counts four copies, with the gradients.
         checkpoint_bytes: memory.adapter / 4 * 3,
         checks: checks(config, model, pairs, split),
-        ..blocked(settings, Some(config), Problem { what: String::new(), fix: String::new(), at: String::new() })
+        ..blocked(settings, Problem { what: String::new(), fix: String::new(), at: String::new() })
     };
     info.blocked = None;
     let longest = split.lengths.iter().copied().max().unwrap_or(0).min(config.max_length as u32);
@@ -103,7 +110,7 @@ pub(super) fn fixes(config: &TrainConfig, model: &OpenModel, split: &Split, now:
         let mut one = config.clone();
         one.gradient_accumulation_steps *= config.per_device_train_batch_size;
         one.per_device_train_batch_size = 1;
-        candidates.push(("One pair at a time (same steps, same result)".to_owned(), one));
+        candidates.push(("One pair at a time (slower, as many steps)".to_owned(), one));
     }
     if !config.gradient_checkpointing {
         let again = TrainConfig { gradient_checkpointing: true, ..config.clone() };
@@ -134,7 +141,7 @@ pub(super) fn fixes(config: &TrainConfig, model: &OpenModel, split: &Split, now:
             }
             let saves = now.total().saturating_sub(memory(&changed, model, &cut).ok()?.total());
             let settings = changed.to_map().into_iter().filter(|(key, value)| before.get(key) != Some(value)).collect();
-            (saves > 0).then(|| Fix { label: format!("{label}: −{}", gigabytes(saves)), settings, saves })
+            (saves > 0).then_some(Fix { label, settings, saves })
         })
         .collect();
     fixes.sort_by_key(|fix| std::cmp::Reverse(fix.saves));

@@ -287,8 +287,8 @@ pub fn field_help(key: &str) -> Option<FieldHelp> {
             "Steps between checkpoints",
             "How often the run is saved along the way, to go back to or to go on from after a crash.",
             "20 to 200; 0 saves none along the way",
-            "Saving often takes disk space and a little time. At 0, a crash loses the run.",
-            "A crash loses much of the run.",
+            "Saving often takes disk space and a little time.",
+            "A crash loses more steps. At 0, the app still saves every minute; the command line only at the end.",
         ],
         _ => return None,
     };

@@ -18,6 +18,9 @@ pub type Settings = Map<String, Value>;
 /// Identifies this build; a page and a worker of different builds must not talk to each other.
 pub const BUILD: &str = env!("PAIRTUNE_BUILD");
 
+/// The place that a [`Problem`] names when a stored run was asked for and its model is not at hand.
+pub const RUN_MODEL: &str = "the run's model";
+
 /// What a person asks of the engine.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "command", rename_all = "snake_case")]
@@ -80,7 +83,7 @@ pub enum Command {
     Start(Box<RunRequest>),
     /// Finish this step, save, and wait.
     Pause,
-    /// Go on with a paused or interrupted run; its model and pairs must be open, or be known where they are.
+    /// Go on with a paused or interrupted run, opened as by [`Command::OpenRun`].
     Resume {
         /// The run.
         run_id: String,
@@ -96,7 +99,8 @@ pub enum Command {
     },
     /// End whatever is being loaded, prepared or generated.
     Cancel,
-    /// Open a stored run to compare and export it; its model and pairs are opened if it is known where they are.
+    /// Open a stored run to compare and export it. The open model will do if it has the content of the run's; else that
+    /// is opened where it was.
     OpenRun {
         /// The run.
         run_id: String,
@@ -557,6 +561,13 @@ impl From<&Error> for Problem {
     }
 }
 
+impl Problem {
+    /// True if a stored run could be opened with another model than the open one.
+    pub fn wants_model(&self) -> bool {
+        self.at == RUN_MODEL
+    }
+}
+
 impl std::fmt::Display for Problem {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{}. {}", self.what.trim_end_matches('.'), self.fix)?;
@@ -843,6 +854,9 @@ pub struct RunRecord {
     pub model: ModelSource,
     /// What its model is called.
     pub model_name: String,
+    /// Bytes of its model's weights; 0 in records from before this was written down.
+    #[serde(default)]
+    pub model_bytes: u64,
     /// What its pairs file is called.
     pub pairs_name: String,
     /// All settings.

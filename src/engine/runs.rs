@@ -5,9 +5,11 @@
 
 use serde_json::Value;
 
-use super::protocol::{Metrics, RunRecord};
+use super::pairs::Pairs;
+use super::protocol::{Metrics, ModelSource, RunRecord};
 use crate::error::{Error, Result};
 use crate::files::{self, ModelCard, TrainerState, metrics_jsonl};
+use crate::platform::MemoryFolder;
 use crate::platform::host::Store;
 use crate::train::Checkpoint;
 
@@ -25,6 +27,9 @@ const STATE: &str = "trainer_state.json";
 
 /// Answers to the watched prompts: optimiser step and texts.
 pub type Samples = Vec<(usize, Vec<String>)>;
+
+/// Files of a run's folder: path within it, and content.
+pub type Files = Vec<(String, Vec<u8>)>;
 
 /// A run's folder in a store.
 pub struct RunFolder<'a> {
@@ -171,7 +176,7 @@ impl<'a> RunFolder<'a> {
     }
 
     /// Every file of the run, with its path within the folder, for an archive.
-    pub async fn all_files(&self) -> Result<Vec<(String, Vec<u8>)>> {
+    pub async fn all_files(&self) -> Result<Files> {
         let mut files = Vec::new();
         let mut folders = vec![String::new()];
         while let Some(folder) = folders.pop() {
@@ -202,17 +207,42 @@ impl<'a> RunFolder<'a> {
     }
 }
 
-/// The record of an archive.
-pub fn archived_record(file: &str, contents: &[(String, Vec<u8>)]) -> Result<RunRecord> {
-    let Some((_, bytes)) = contents.iter().find(|(name, _)| name == RECORD) else {
-        return Err(Error::input(
-            format!("The archive has no {RECORD}"),
-            "Choose a .run file that pairtune wrote",
-            file,
-        ));
+/// Checks that the files of an archive are a whole run, and returns its record with them. A model's place on another
+/// computer's network is taken out: opening it would ask that computer.
+pub async fn check_archive(file: &str, mut contents: Files) -> Result<(RunRecord, Files)> {
+    let damaged = |what: String| Error::input(what, "Choose a .run file that pairtune wrote, or export it again", file);
+    let Some(at) = contents.iter().position(|(name, _)| name == RECORD) else {
+        return Err(damaged(format!("The archive has no {RECORD}")));
     };
-    serde_json::from_slice(bytes)
-        .map_err(|e| Error::input(format!("{RECORD} is damaged: {e}"), "Export the run again", file))
+    let mut record: RunRecord =
+        serde_json::from_slice(&contents[at].1).map_err(|e| damaged(format!("{RECORD} is damaged: {e}")))?;
+    for name in std::iter::once(&record.run_id).chain(&record.checkpoint) {
+        if !is_plain(name) {
+            return Err(damaged(format!("{RECORD} is damaged: \"{name}\" is no name of a folder")));
+        }
+    }
+    if let ModelSource::Picked { path, .. } = &mut record.model
+        && path.take_if(|path| path.chars().take_while(|c| "/\\".contains(*c)).count() > 1).is_some()
+    {
+        contents[at].1 = serde_json::to_vec_pretty(&record).unwrap_or_default();
+    }
+    if let Some(checkpoint) = &record.checkpoint {
+        let inside = |name: &str| name.strip_prefix(checkpoint.as_str())?.strip_prefix('/').map(str::to_owned);
+        let files = contents.iter().filter_map(|(name, bytes)| Some((inside(name)?, bytes.clone()))).collect();
+        Checkpoint::read(&MemoryFolder { name: format!("{file}, {checkpoint}"), files }).await?;
+    }
+    let [train, held_out] = PAIRS.map(|name| contents.iter().find(|(found, _)| found == name));
+    let (Some((_, train)), Some((_, held_out))) = (train, held_out) else {
+        return Err(damaged("The archive has no pairs".to_owned()));
+    };
+    Pairs::from_parts(file, train, held_out)?;
+    Ok((record, contents))
+}
+
+/// True for what can be the name of a run or of one of its folders.
+fn is_plain(name: &str) -> bool {
+    let plain = |c: char| c.is_alphanumeric() || "-_.".contains(c);
+    !name.is_empty() && !name.starts_with('.') && name.chars().all(plain)
 }
 
 /// All records, newest first; damaged ones are left out.

@@ -5,14 +5,14 @@ use std::rc::Rc;
 use super::inbox::{Inbox, Message, Outbox};
 use super::live::{Retry, Run};
 use super::models::{OpenModel, demo_model};
-use super::pairs::{Pairs, preview};
+use super::pairs::{Pairs, Split, preview};
 use super::planning;
 use super::protocol::{
     BUILD, Command, Drill, Event, ExportKind, GpuInfo, Mapping, ModelSource, PairView, Problem, Progress, Ready,
     Settings, StorageInfo, StoredModel, Subject,
 };
 use super::runs::{self, EXPORTS, RunFolder};
-use crate::data::{Part, TokenPair};
+use crate::data::{Part, Sampling, TokenPair, Tokenizer};
 use crate::error::{Error, Result};
 use crate::files::TargetModules;
 use crate::gpu::{AdapterChoice, AdapterReport, Gpu};
@@ -137,8 +137,8 @@ impl Session {
             Command::ForgetModel { name } => self.forget_model(&name).await,
             Command::FetchModel { repo, endpoint } => self.fetch_model(&repo, &endpoint).await,
             Command::OpenPairs { mapping } => self.open_pairs(mapping, files).await,
-            Command::SkipPairs { rows, skip } => self.change_pairs(|pairs| pairs.skip(&rows, skip)),
-            Command::SwapPairs => self.change_pairs(Pairs::swap),
+            Command::SkipPairs { rows, skip } => self.skip_pairs(&rows, skip),
+            Command::SwapPairs => self.swap_pairs(),
             Command::ReadPair { index, max_length } => self.read_pair(index, max_length),
             Command::Plan { settings, limit } => self.plan(settings, limit).await,
             Command::Trial { settings } => self.trial(settings).await,
@@ -224,10 +224,7 @@ impl Session {
             gpu.set_max_dispatches(n);
         }
         kernels::autotune(&gpu, &host::seconds).await?;
-        let report = gpu.report();
-        let software = report.device_type == "Cpu";
-        let memory = self.limit.or_else(|| if software { host::available_memory() } else { None });
-        let info = gpu_info(report, software, memory);
+        let info = gpu_info(gpu.report(), self.limit.or_else(|| memory_of(&gpu)));
         self.gpu = Some(Rc::new(gpu));
         Ok(info)
     }
@@ -299,10 +296,20 @@ impl Session {
 
     pub(super) async fn open_model(&mut self, source: ModelSource, files: Vec<PickedFile>) -> Result<()> {
         self.may_close_run()?;
+        let model = self.read_model(source, files).await?;
+        self.take_model(model).await
+    }
+
+    /// Reads all of a model but its weights; the open one stays.
+    pub(super) async fn read_model(&mut self, source: ModelSource, files: Vec<PickedFile>) -> Result<OpenModel> {
         let (name, folder) = self.model_folder(&source, files).await?;
         self.wire.begin();
         self.tell_model("reading the configuration", 0, 0);
-        let model = OpenModel::open(name, source, folder).await?;
+        OpenModel::open(name, source, folder).await
+    }
+
+    /// Makes a model the open one, with its weights on the device.
+    pub(super) async fn take_model(&mut self, model: OpenModel) -> Result<()> {
         self.close_model();
         self.step_seconds = None;
         let model = Rc::new(model);
@@ -401,12 +408,10 @@ impl Session {
 
     async fn keep_model(&mut self) -> Result<()> {
         let model = self.opened()?;
-        let name = model.name.replace(['/', '\\'], "--");
         let store = self.store()?.clone();
-        let (folder, path) = (model.folder.as_ref(), format!("{MODELS}/{name}"));
-        let names = folder.files();
+        let folder = model.folder.as_ref();
         let mut total = 0;
-        for name in &names {
+        for name in &folder.files() {
             total += folder.open(name)?.len();
         }
         let usage = store.usage().await?;
@@ -421,10 +426,22 @@ impl Session {
         if !store.persist().await.unwrap_or(false) {
             self.log("warn", "the browser did not promise to keep the model for good".to_owned());
         }
+        let path = free_path(&store, &model.name.replace(['/', '\\'], "--")).await?;
+        let copied = self.copy_model(folder, &store, &path, total).await;
+        if copied.is_err() {
+            store.remove(&path).await?;
+        }
+        copied?;
+        self.list_models().await;
+        self.wire.send(Event::ModelOpened(Box::new(model.info())));
+        self.measure_storage().await
+    }
+
+    async fn copy_model(&mut self, folder: &dyn Folder, store: &Store, path: &str, total: u64) -> Result<()> {
         self.wire.begin();
         let mut done = 0;
         store.write(&format!("{path}/{PARTIAL}"), b"{}").await?;
-        for name in &names {
+        for name in &folder.files() {
             let source = folder.open(name)?;
             let mut file = store.create(&format!("{path}/{name}"), 0).await?;
             for offset in (0..source.len()).step_by(SLICE_BYTES as usize) {
@@ -433,20 +450,20 @@ impl Session {
                 done += len;
                 self.tell_model("keeping for next time", done, total);
                 if self.wire.inbox.cancelled() {
-                    drop(file);
-                    store.remove(&path).await?;
                     return Err(Error::Cancelled);
                 }
             }
             file.finish().await?;
         }
-        store.remove(&format!("{path}/{PARTIAL}")).await?;
-        self.list_models().await;
-        self.wire.send(Event::ModelOpened(Box::new(model.info())));
-        self.measure_storage().await
+        store.remove(&format!("{path}/{PARTIAL}")).await
     }
 
     async fn forget_model(&mut self, name: &str) -> Result<()> {
+        let open = self.model.as_ref().map(|model| &model.source);
+        if matches!(open, Some(ModelSource::Stored { name: open }) if open == name) {
+            self.may_close_run()?;
+            self.close_model();
+        }
         self.store()?.remove(&format!("{MODELS}/{name}")).await?;
         self.list_models().await;
         self.measure_storage().await
@@ -516,19 +533,34 @@ impl Session {
             let rows = pairs.rows(first..first + SHOW_ROWS);
             self.wire.send(Event::PairRows { first, rows });
         }
-        self.wire.send(Event::PairsOpened(Box::new(pairs.info())));
+        self.tell_pairs();
     }
 
-    fn change_pairs(&mut self, change: impl FnOnce(&mut Pairs)) -> Result<()> {
-        self.may_close_run()?;
-        let Some(pairs) = &mut self.pairs else {
-            return Err(Error::input("No pairs are open", "Choose a pairs file first", ""));
-        };
-        change(pairs);
+    /// What is known of the pairs, without their rows.
+    fn tell_pairs(&self) {
+        if let Some(pairs) = &self.pairs {
+            self.wire.send(Event::PairsOpened(Box::new(pairs.info())));
+        }
+    }
+
+    fn skip_pairs(&mut self, rows: &[usize], skip: bool) -> Result<()> {
+        self.pairs_to_change()?.skip(rows, skip);
         // It was trained on other pairs.
+        self.close_run();
+        self.tell_pairs();
+        Ok(())
+    }
+
+    fn swap_pairs(&mut self) -> Result<()> {
+        self.pairs_to_change()?.swap();
         self.close_run();
         self.show_pairs();
         Ok(())
+    }
+
+    fn pairs_to_change(&mut self) -> Result<&mut Pairs> {
+        self.may_close_run()?;
+        self.pairs.as_mut().ok_or_else(|| Error::input("No pairs are open", "Choose a pairs file first", ""))
     }
 
     fn read_pair(&mut self, index: usize, max_length: usize) -> Result<()> {
@@ -556,10 +588,7 @@ impl Session {
         let info = match self.try_plan(&settings).await {
             Ok(info) => info,
             Err(Error::Cancelled) => return Err(Error::Cancelled),
-            Err(error) => {
-                let config = TrainConfig::from_map(&settings, "settings").ok();
-                planning::blocked(settings, config.as_ref(), Problem::from(&error))
-            }
+            Err(error) => planning::blocked(settings, Problem::from(&error)),
         };
         self.wire.send(Event::Planned(Box::new(info)));
         Ok(())
@@ -585,35 +614,25 @@ impl Session {
     /// Bytes that a run may take now, if that is known; what the open model holds already counts as free.
     pub(super) fn limit_now(&self) -> Option<u64> {
         let gpu = self.gpu.as_ref()?;
-        self.limit.or_else(|| {
-            let software = gpu.report().device_type == "Cpu";
-            if software { host::available_memory().map(|free| free + gpu.live_bytes()) } else { None }
-        })
+        self.limit.or_else(|| memory_of(gpu))
     }
 
     /// The pairs of a run with these settings, in tokens.
-    pub(super) async fn split(&mut self, config: &TrainConfig) -> Result<super::pairs::Split> {
+    pub(super) async fn split(&mut self, config: &TrainConfig) -> Result<Split> {
         let model = self.opened()?;
         let Some(pairs) = &mut self.pairs else {
             return Err(Error::input("No pairs are open", "Choose a pairs file", ""));
         };
-        let total = pairs.records.len() as u64;
-        let wire = &mut self.wire;
-        wire.begin();
-        let (max_length, eval_split, seed) = (config.max_length, config.eval_split, config.seed);
-        pairs
-            .split(&model.tokenizer, max_length, eval_split, seed, &mut |row| {
-                if let Some(progress) = wire.progress("reading pairs as tokens", row as u64, total) {
-                    wire.send(Event::PairsProgress { progress, rows: row, problems: 0 });
-                }
-                !wire.inbox.cancelled()
-            })
-            .await
+        split(&mut self.wire, pairs, &model.tokenizer, config).await
     }
 
     /// Two steps that are thrown away.
     async fn trial(&mut self, settings: Settings) -> Result<()> {
-        let config = TrainConfig { max_steps: 2, ..TrainConfig::from_map(&settings, "settings")? };
+        let config = TrainConfig {
+            max_steps: 2,
+            train_sampling_strategy: Sampling::Sequential,
+            ..TrainConfig::from_map(&settings, "settings")?
+        };
         let (gpu, model) = (self.gpu()?, self.opened()?);
         let split = self.split(&config).await?;
         let planned_bytes = planning::memory(&config, &model, &split)?.total();
@@ -621,17 +640,19 @@ impl Session {
         let weights = model.load(&gpu, &mut |_| true).await?;
         let (adapter, _) = self.fresh_adapter(&gpu, &model, &config)?;
         // The longest pairs, so that the time is not too good to be true. Their reference does not change the time.
-        let mut pairs: Vec<TokenPair> = split.train;
-        pairs.sort_by_key(|pair| std::cmp::Reverse(pair.chosen.len() + pair.rejected.len()));
+        let mut rest: Vec<TokenPair> = split.train;
+        rest.sort_by_key(|pair| std::cmp::Reverse(pair.chosen.len() + pair.rejected.len()));
         let wanted = config.per_device_train_batch_size * config.gradient_accumulation_steps;
-        let middle = (pairs.len() / 2).saturating_sub(wanted).min(pairs.len().saturating_sub(1));
+        let middle = (rest.len() / 2).saturating_sub(wanted).min(rest.len().saturating_sub(1));
         let sample: Vec<TokenPair> =
-            pairs.iter().take(1).chain(pairs.iter().skip(middle + 1).take(wanted - 1)).cloned().collect();
-        let reference = vec![[0.0; 2]; sample.len()];
-        let mut trainer = Trainer::new(&gpu, &weights, config, adapter, sample, reference)?;
-        trainer.step().await?;
+            rest.iter().take(1).chain(rest.iter().skip(middle + 1).take(wanted - 1)).cloned().collect();
+        // Both steps take the sample, which comes first; the others are there so that memory is taken for all.
+        let pairs = [sample.clone(), sample, rest].concat();
+        let reference = vec![[0.0; 2]; pairs.len()];
+        let mut trainer = Trainer::new(&gpu, &weights, config, adapter, pairs, reference)?;
+        self.wire.inbox.unless_cancelled(trainer.step()).await?;
         let began = host::seconds();
-        trainer.step().await?;
+        self.wire.inbox.unless_cancelled(trainer.step()).await?;
         let step_seconds = host::seconds() - began;
         // Held-out pairs are scored beside the trainer.
         let scorer = match split.held_out.is_empty() {
@@ -715,8 +736,11 @@ impl Session {
             return Err(Error::input(format!("{} files were chosen", files.len()), "Choose one .run file", ""));
         };
         let name = file.name();
-        let contents = crate::files::unpack(&name, &read_all(file.source()?.as_ref()).await?)?;
-        let record = runs::archived_record(&name, &contents)?;
+        let source = file.source()?;
+        crate::files::check_archive_size(&name, source.len())?;
+        let contents = crate::files::unpack(&name, &read_all(source.as_ref()).await?)?;
+        drop(source);
+        let (record, contents) = runs::check_archive(&name, contents).await?;
         let store = self.store()?;
         let folder = RunFolder::new(store, &record.run_id);
         if folder.record().await.is_ok() {
@@ -761,6 +785,37 @@ const FIRST_ROWS: usize = 50;
 /// Rows of one event.
 const SHOW_ROWS: usize = 500;
 
+/// A folder for a model of this name that holds nothing yet: files of two models do not belong together.
+async fn free_path(store: &Store, name: &str) -> Result<String> {
+    let mut path = format!("{MODELS}/{name}");
+    let mut n = 1;
+    while store.exists(&path).await? {
+        n += 1;
+        path = format!("{MODELS}/{name}-{n}");
+    }
+    Ok(path)
+}
+
+/// Pairs as the tokens of a run with these settings.
+pub(super) async fn split(
+    wire: &mut Wire,
+    pairs: &mut Pairs,
+    tokenizer: &Tokenizer,
+    config: &TrainConfig,
+) -> Result<Split> {
+    let total = pairs.records.len() as u64;
+    wire.begin();
+    let (max_length, eval_split, seed) = (config.max_length, config.eval_split, config.seed);
+    pairs
+        .split(tokenizer, max_length, eval_split, seed, &mut |row| {
+            if let Some(progress) = wire.progress("reading pairs as tokens", row as u64, total) {
+                wire.send(Event::PairsProgress { progress, rows: row, problems: 0 });
+            }
+            !wire.inbox.cancelled()
+        })
+        .await
+}
+
 /// What the time of a step depends on.
 fn step_of(config: &TrainConfig) -> ([usize; 4], &TargetModules, bool) {
     let (pairs, parts) = (config.per_device_train_batch_size, config.gradient_accumulation_steps);
@@ -797,12 +852,22 @@ fn subject_of(command: &Command) -> Subject {
     }
 }
 
-fn gpu_info(report: &AdapterReport, software: bool, memory: Option<u64>) -> GpuInfo {
+/// Bytes that a run may take on a device, where the system tells; what is on it already counts as free.
+fn memory_of(gpu: &Gpu) -> Option<u64> {
+    let report = gpu.report();
+    match report.device_type.as_str() {
+        // They have no memory but the computer's.
+        "Cpu" | "IntegratedGpu" => host::available_memory().map(|free| free + gpu.live_bytes()),
+        _ => host::video_memory(report.vendor, report.device),
+    }
+}
+
+fn gpu_info(report: &AdapterReport, memory: Option<u64>) -> GpuInfo {
     GpuInfo {
         // Browsers do not tell.
         name: if report.name.is_empty() { "WebGPU adapter".to_owned() } else { report.name.clone() },
         backend: report.backend.clone(),
-        software,
+        software: report.device_type == "Cpu",
         max_buffer_size: report.max_buffer_size,
         features: report.features.clone(),
         memory,

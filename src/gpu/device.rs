@@ -28,6 +28,10 @@ pub struct AdapterReport {
     pub backend: String,
     /// DiscreteGpu, IntegratedGpu, VirtualGpu, Cpu or Other.
     pub device_type: String,
+    /// PCI identifier of its maker; 0 in a browser.
+    pub vendor: u32,
+    /// PCI identifier of its model; 0 in a browser.
+    pub device: u32,
     /// Driver and its version.
     pub driver: String,
     /// Largest range that one binding may cover, in bytes.
@@ -53,6 +57,8 @@ pub struct Gpu {
     pipelines: RefCell<HashMap<&'static str, Pipeline>>,
     variants: RefCell<HashMap<&'static str, usize>>,
     failure: Arc<Mutex<Option<Error>>>,
+    /// The latest tensor that was asked for, and its bytes.
+    asked: Arc<Mutex<(String, u64)>>,
     live_bytes: Arc<AtomicU64>,
     peak_bytes: Cell<u64>,
     max_dispatches: Cell<usize>,
@@ -80,8 +86,8 @@ impl Gpu {
                     "Close other programs that use the GPU, or choose another adapter with --adapter-name",
                 )
             })?;
-        let failure = Arc::new(Mutex::new(None));
-        watch(&device, &failure);
+        let (failure, asked, live_bytes) = (Arc::default(), Arc::default(), Arc::default());
+        watch(&device, &failure, &asked, &live_bytes);
         let params = device.create_buffer(&wgpu::BufferDescriptor {
             label: Some("params"),
             size: Recorder::PARAMS_BYTES,
@@ -97,7 +103,8 @@ impl Gpu {
             pipelines: RefCell::default(),
             variants: RefCell::default(),
             failure,
-            live_bytes: Arc::default(),
+            asked,
+            live_bytes,
             peak_bytes: Cell::new(0),
             max_dispatches: Cell::new(MAX_DISPATCHES),
         })
@@ -152,6 +159,7 @@ impl Gpu {
     /// A tensor of zeros.
     pub fn zeros(&self, name: &str, rows: u32, cols: u32, dtype: Dtype) -> Tensor {
         let bytes = (u64::from(rows) * u64::from(cols) * dtype.bytes()).next_multiple_of(16).max(16);
+        *self.asked.lock().unwrap_or_else(PoisonError::into_inner) = (name.to_owned(), bytes);
         let buffer = self.device.create_buffer(&wgpu::BufferDescriptor {
             label: Some(name),
             size: bytes,
@@ -286,12 +294,6 @@ impl Gpu {
     }
 }
 
-/// Every adapter that WebGPU or a native driver offers, as `name (backend, type)`.
-pub async fn list_adapters() -> Vec<String> {
-    let adapters = instance().enumerate_adapters(wgpu::Backends::all()).await;
-    adapters.iter().map(|a| describe(&a.get_info())).collect()
-}
-
 const RESTART: &str = "Restart pairtune; a run continues from its last checkpoint";
 
 fn instance() -> wgpu::Instance {
@@ -340,6 +342,8 @@ fn report(adapter: &wgpu::Adapter, limits: &wgpu::Limits) -> AdapterReport {
         name: info.name,
         backend: format!("{:?}", info.backend),
         device_type: format!("{:?}", info.device_type),
+        vendor: info.vendor,
+        device: info.device,
         driver: format!("{} {}", info.driver, info.driver_info).trim().to_owned(),
         max_storage_buffer_binding_size: limits.max_storage_buffer_binding_size,
         max_buffer_size: limits.max_buffer_size,
@@ -351,7 +355,12 @@ fn report(adapter: &wgpu::Adapter, limits: &wgpu::Limits) -> AdapterReport {
 }
 
 /// Keeps the first thing that goes wrong on the device, for the next `check`.
-fn watch(device: &wgpu::Device, failure: &Arc<Mutex<Option<Error>>>) {
+fn watch(
+    device: &wgpu::Device,
+    failure: &Arc<Mutex<Option<Error>>>,
+    asked: &Arc<Mutex<(String, u64)>>,
+    live_bytes: &Arc<AtomicU64>,
+) {
     let keep = |failure: &Mutex<Option<Error>>, error: Error| {
         failure.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
     };
@@ -361,17 +370,40 @@ fn watch(device: &wgpu::Device, failure: &Arc<Mutex<Option<Error>>>) {
         let what = format!("The graphics driver reset ({reason:?}: {message})");
         keep(&lost, Error::DeviceLost { what, fix: RESTART.to_owned() });
     });
-    let refused = failure.clone();
+    let (refused, asked, live_bytes) = (failure.clone(), asked.clone(), live_bytes.clone());
     device.on_uncaptured_error(Arc::new(move |e: wgpu::Error| {
         let error = match e {
-            wgpu::Error::OutOfMemory { .. } => Error::OutOfMemory {
-                what: "The GPU ran out of memory".to_owned(),
-                fix: "Lower max_length or per_device_train_batch_size, or switch gradient_checkpointing on".to_owned(),
-            },
+            wgpu::Error::OutOfMemory { .. } => {
+                // A browser tells it a little later.
+                let (name, bytes) = &*asked.lock().unwrap_or_else(PoisonError::into_inner);
+                out_of_memory(name, *bytes, live_bytes.load(Ordering::Relaxed))
+            }
             e => {
                 Error::device(format!("The GPU refused a command: {e}"), "This is a bug in pairtune: please report it")
             }
         };
         keep(&refused, error);
     }));
+}
+
+/// No memory was left, lately for the tensor of this name, with so many bytes in use.
+fn out_of_memory(name: &str, bytes: u64, live_bytes: u64) -> Error {
+    let mb = |bytes: u64| bytes.div_ceil(1_000_000);
+    Error::OutOfMemory {
+        what: format!(
+            "The GPU ran out of memory: the latest it was asked for is \"{name}\" with {} MB, beside {} MB in use",
+            mb(bytes),
+            mb(live_bytes)
+        ),
+        fix: "Lower max_length or per_device_train_batch_size, or switch gradient_checkpointing on".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn what_found_no_memory_is_named() {
+        let error = super::out_of_memory("logits", 622_000_000, 3_100_000_001).to_string();
+        assert!(error.contains("\"logits\" with 622 MB, beside 3101 MB in use"), "{error}");
+    }
 }

@@ -7,7 +7,7 @@ mod kernel;
 mod recorder;
 mod tensor;
 
-pub use device::{AdapterChoice, AdapterReport, Gpu, list_adapters};
+pub use device::{AdapterChoice, AdapterReport, Gpu};
 pub use kernel::{Bind, Kernel};
 pub use recorder::{Grid, Recorder, item_grid, row_grid};
 pub use tensor::{Dtype, Tensor};

@@ -2,7 +2,7 @@
 //! browser's side of the same names is in `web.rs` and `web_ui.rs`.
 
 use std::cell::RefCell;
-use std::fs::{File, OpenOptions};
+use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{ErrorKind, Read as _, Seek as _, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
@@ -86,23 +86,7 @@ pub struct Store {
 impl Store {
     /// Opens the storage in the folder `root`; an empty `root` stands for the system's place for an app's data.
     pub async fn open(root: &str) -> Result<Self> {
-        let root = match root {
-            "" => match directories::ProjectDirs::from("", "", "pairtune") {
-                Some(places) => places.data_dir().to_owned(),
-                None => {
-                    return Err(Error::input(
-                        "This system names no folder for an app's data",
-                        "Set HOME to a folder that can be written to",
-                        "",
-                    ));
-                }
-            },
-            // As `location` names it.
-            root => match (root.strip_prefix("~/"), directories::BaseDirs::new()) {
-                (Some(below), Some(places)) => places.home_dir().join(below),
-                _ => PathBuf::from(root),
-            },
-        };
+        let root = root_folder(root)?;
         make_folder(&root)?;
         Ok(Self { root })
     }
@@ -235,6 +219,25 @@ impl Store {
     }
 }
 
+/// The storage's folder; an empty `root` stands for the system's place for an app's data.
+fn root_folder(root: &str) -> Result<PathBuf> {
+    if root.is_empty() {
+        let places = directories::ProjectDirs::from("", "", "pairtune");
+        return places.map(|places| places.data_dir().to_owned()).ok_or_else(|| {
+            Error::input(
+                "This system names no folder for an app's data",
+                "Set HOME to a folder that can be written to",
+                "",
+            )
+        });
+    }
+    // As `Store::location` names it.
+    Ok(match (Path::new(root).strip_prefix("~"), directories::BaseDirs::new()) {
+        (Ok(below), Some(places)) => places.home_dir().join(below),
+        _ => PathBuf::from(root),
+    })
+}
+
 /// A file of the storage that is written from front to back. Dropping it closes the file with what it has by then.
 #[derive(Debug)]
 pub struct StoreWriter {
@@ -282,6 +285,26 @@ pub fn available_memory() -> Option<u64> {
     let line = text.lines().find_map(|line| line.strip_prefix("MemAvailable:"))?;
     let kib: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
     Some(kib * 1024)
+}
+
+/// Bytes of a graphics card's own memory by its PCI identifiers; none where the system does not tell. Linux tells of
+/// AMD's cards.
+pub fn video_memory(vendor: u32, device: u32) -> Option<u64> {
+    memory_of_card(Path::new("/sys/class/drm"), vendor, device)
+}
+
+fn memory_of_card(cards: &Path, vendor: u32, device: u32) -> Option<u64> {
+    let number = |path: PathBuf| -> Option<u64> {
+        let text = std::fs::read_to_string(path).ok()?;
+        match text.trim().strip_prefix("0x") {
+            Some(digits) => u64::from_str_radix(digits, 16).ok(),
+            None => text.trim().parse().ok(),
+        }
+    };
+    entries(cards).ok()?.iter().map(|card| card.join("device")).find_map(|card| {
+        let is = |name: &str, id: u32| number(card.join(name)) == Some(id.into());
+        (is("vendor", vendor) && is("device", device)).then(|| number(card.join("mem_info_vram_total")))?
+    })
 }
 
 /// An answer of a server, which the desktop app never has: it opens no connection.
@@ -459,9 +482,35 @@ fn discharging(supplies: &Path) -> bool {
     folders.any(|supply| is(&supply, "type", "Battery") && is(&supply, "status", "Discharging"))
 }
 
-/// Claims the GPU against other tabs of the browser: `done` gets true if no other has it.
-pub fn claim_gpu(_name: &str, done: impl FnOnce(bool) + 'static) {
-    done(true);
+/// Claims the GPU and the storage at `store` against other windows, for as long as the program runs: `done` gets true
+/// if no other window has them.
+pub fn claim_gpu(store: &str, done: impl FnOnce(bool) + 'static) {
+    done(match root_folder(store).and_then(|root| lock(&root)) {
+        Ok(Some(file)) => {
+            // It is unlocked when the program ends, however it ends.
+            Box::leak(Box::new(file));
+            true
+        }
+        Ok(None) => false,
+        // A disk that knows no locks is no reason not to begin.
+        Err(e) => {
+            log::warn!("Other windows may be using the same runs: {e}");
+            true
+        }
+    });
+}
+
+/// The lock of a folder, which others can have once the file is closed; none if somebody else has it.
+fn lock(folder: &Path) -> Result<Option<File>> {
+    make_folder(folder)?;
+    let path = folder.join("window.lock");
+    let file = OpenOptions::new().write(true).create(true).truncate(false).open(&path);
+    let file = file.map_err(|e| io_error(&path, "open", &e))?;
+    match file.try_lock() {
+        Ok(()) => Ok(Some(file)),
+        Err(TryLockError::WouldBlock) => Ok(None),
+        Err(TryLockError::Error(e)) => Err(io_error(&path, "lock", &e)),
+    }
 }
 
 /// Asks the platform not to clear the app's storage by itself, then calls `done`: a desktop never clears it.
@@ -670,6 +719,31 @@ mod tests {
         assert!(!discharging(folder.path()), "it is being charged");
         supply("BAT1", "Battery", "Discharging");
         assert!(discharging(folder.path()), "the second one is not");
+    }
+
+    #[test]
+    fn a_card_is_asked_for_its_memory() {
+        let place = Temporary::new();
+        for (card, device, memory) in [("card0", "0x1638", None), ("card1", "0x744c", Some("25753026560\n"))] {
+            place.put(&format!("{card}/device/vendor"), "0x1002\n");
+            place.put(&format!("{card}/device/device"), &format!("{device}\n"));
+            if let Some(memory) = memory {
+                place.put(&format!("{card}/device/mem_info_vram_total"), memory);
+            }
+        }
+        assert_eq!(memory_of_card(&place.0, 0x1002, 0x744c), Some(25_753_026_560), "the second card");
+        assert_eq!(memory_of_card(&place.0, 0x1002, 0x1638), None, "it does not tell");
+        assert_eq!(memory_of_card(&place.0, 0x10de, 0x744c), None, "of another maker");
+    }
+
+    #[test]
+    fn a_folder_is_one_windows_at_a_time() {
+        let place = Temporary::new();
+        let first = lock(&place.0.join("store")).expect("it can be locked");
+        assert!(first.is_some(), "nobody had it");
+        assert!(lock(&place.0.join("store")).expect("it can be asked for").is_none(), "somebody has it");
+        drop(first);
+        assert!(lock(&place.0.join("store")).expect("it can be locked").is_some(), "nobody has it any more");
     }
 
     #[test]

@@ -465,6 +465,11 @@ pub fn available_memory() -> Option<u64> {
     None
 }
 
+/// Bytes of a graphics card's own memory; no browser tells.
+pub fn video_memory(_vendor: u32, _device: u32) -> Option<u64> {
+    None
+}
+
 /// Seconds since the page or worker began, for measuring.
 pub fn seconds() -> f64 {
     match property(&js_sys::global(), "performance").dyn_into::<Performance>() {

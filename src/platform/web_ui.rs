@@ -314,15 +314,14 @@ pub fn on_battery() -> bool {
 }
 
 /// Claims the GPU against other tabs of the browser, for as long as this one is open: `done` gets true if no other tab
-/// has claimed this name. Once for each name: a second claim of the same tab is refused, too.
-pub fn claim_gpu(name: &str, done: impl FnOnce(bool) + 'static) {
+/// has claimed it. A second claim of the same tab is refused, too. A browser has one storage for all tabs.
+pub fn claim_gpu(_store: &str, done: impl FnOnce(bool) + 'static) {
     let Ok(window) = window() else { return done(true) };
     let locks = property(&window.navigator(), "locks");
     if locks.is_undefined() {
         return done(true);
     }
     let waiting: Rc<Cell<Option<Then<bool>>>> = Rc::new(Cell::new(Some(Box::new(done))));
-    let name = name.to_owned();
     spawn_local(async move {
         let answer = {
             let waiting = waiting.clone();
@@ -337,7 +336,7 @@ pub fn claim_gpu(name: &str, done: impl FnOnce(bool) + 'static) {
         };
         let options = js_sys::Object::new();
         drop(Reflect::set(&options, &"ifAvailable".into(), &true.into()));
-        let claimed = call_async(&locks, "request", &[name.into(), options.into(), answer]).await;
+        let claimed = call_async(&locks, "request", &["pairtune-gpu".into(), options.into(), answer]).await;
         // A browser that refuses to say is no reason not to begin.
         if let (Err(e), Some(done)) = (claimed, waiting.take()) {
             log::warn!("Other tabs may be using the GPU: {}", message(&e));

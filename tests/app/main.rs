@@ -297,6 +297,29 @@ fn rows_are_skipped_and_sides_exchanged() {
 }
 
 #[test]
+fn a_run_that_is_closed_with_its_pairs_is_told() {
+    let mut stage = Stage::planned();
+    stage.say(Event::RunOpened(Box::new(script::run())));
+    stage.say(Event::RunClosed { run_id: "r1".into() });
+    stage.expect("The open run was closed");
+    stage.say(Event::PairRows { first: 0, rows: script::rows(2) });
+    stage.say(Event::PairsOpened(Box::new(PairsInfo { usable: 24, ..script::pairs(24) })));
+    stage.go("2  Pairs");
+    stage.expect("(case 5)");
+}
+
+#[test]
+fn settings_without_a_plan_have_no_figures() {
+    let mut stage = Stage::planned();
+    let blocked = Some(problem("beta is -1", "Set it above 0"));
+    let info = PlanInfo { blocked, n_train: 0, n_held_out: 0, n_steps: 0, memory: [0; 4], ..script::plan() };
+    stage.say(Event::Planned(Box::new(info)));
+    stage.go("3  Plan");
+    stage.expect("Set it above 0");
+    assert!(!stage.shows("Steps: 0"), "zeros are no figures");
+}
+
+#[test]
 fn columns_are_mapped_by_hand() {
     let folder = Folder::new(&["tone.jsonl"]);
     let mut stage = Stage::ready();

@@ -133,6 +133,7 @@ fn record() -> RunRecord {
         seconds: 0.0,
         model: ModelSource::Demo,
         model_name: "Qwen3-0.6B".into(),
+        model_bytes: 1_192_000_000,
         pairs_name: "tone.jsonl".into(),
         settings: map(json!({
             "beta": 0.1, "learning_rate": 5e-5, "num_train_epochs": 1.0, "max_steps": -1, "r": 16,
@@ -442,6 +443,12 @@ fn out_of_memory_offers_what_would_fit() {
     test.sent();
     test.click("Max tokens 512 to 384");
     assert_eq!(test.sent(), [resume(json!({ "max_length": 384 }))]);
+    let failure = Failure::OutOfMemory { problem: problem(what, "Make the run smaller"), fixes: Vec::new() };
+    test.say(Event::Failed { run_id: RUN.into(), failure, safe_step: Some(40) });
+    test.click("Restart from the checkpoint");
+    assert_eq!(test.sent(), [resume(json!({}))], "there is a way on without fixes");
+    test.click("Plan it anew");
+    test.sees("Strength");
 }
 
 #[test]
@@ -502,6 +509,36 @@ fn an_interrupted_run_is_continued() {
     test.sent();
     test.click("Continue tone-v2");
     assert_eq!(test.sent(), [resume(json!({}))]);
+}
+
+#[test]
+fn a_run_whose_model_is_elsewhere_is_opened_once_that_is_open() {
+    let wanted = |subject| {
+        let what = "The run \"tone-v2\" needs its model, \"Qwen3-0.6B\", which is not open".to_owned();
+        let problem = Problem { what, fix: "Open the folder that it is in now".into(), at: RUN_MODEL.into() };
+        Event::Refused { subject, problem }
+    };
+    let opened = || Event::ModelOpened(Box::new(script::model()));
+    let mut test = Test::new();
+    test.say(Event::Runs { runs: vec![record()] });
+    let open = Command::OpenRun { run_id: RUN.into() };
+    for (page, button, subject, command) in [
+        (Key::Num4, "Continue tone-v2", Subject::Run, resume(json!({}))),
+        (Key::Num5, "Open tone-v2", Subject::Runs, open),
+    ] {
+        test.page(page);
+        test.click(button);
+        test.say(wanted(subject));
+        test.sees("needs its model");
+        test.sees("Open the model's folder…");
+        test.shot("wants-its-model");
+        test.sent();
+        test.say(opened());
+        assert_eq!(test.sent(), [command], "it is asked for again");
+        test.say(Event::Refused { subject, problem: problem("The run's record is damaged", "Delete the run") });
+        test.say(opened());
+        assert_eq!(test.sent(), [], "but not after another refusal");
+    }
 }
 
 #[test]

@@ -402,6 +402,7 @@ pub(crate) fn record(run_id: &str, name: &str, status: Status) -> RunRecord {
         seconds: 440.0,
         model: ModelSource::Demo,
         model_name: "Qwen3-0.6B".into(),
+        model_bytes: 1_192_000_000,
         pairs_name: "tone.jsonl".into(),
         settings: full_settings(),
         watch: Watch { eval_steps: 10, keep_best: true, prompts: Vec::new(), save_seconds: 60.0 },
