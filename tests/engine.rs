@@ -9,6 +9,7 @@ use pairtune::engine::protocol::{
     Command, Drill, Event, ExportKind, ExportRequest, Failure, GenerateRequest, Metrics, ModelSource, Status, Subject,
     Watch, WhichAdapter,
 };
+use pairtune::engine::{Message, Session, channel};
 use pairtune::files::{pack, unpack};
 use pairtune::link::Incoming;
 use serde_json::json;
@@ -18,6 +19,10 @@ use session::{TestEngine, demo_run, demo_settings, unwatched};
 fn losses(said: &[Event]) -> Vec<(u64, f64)> {
     let of = |metrics: &Metrics| Some((metrics.get("step")?.as_u64()?, metrics.get("loss")?.as_f64()?));
     said.iter().filter_map(|event| if let Event::Step { metrics, .. } = event { of(metrics) } else { None }).collect()
+}
+
+fn name_of(entry: &std::io::Result<std::fs::DirEntry>) -> String {
+    entry.as_ref().expect("an entry").file_name().display().to_string()
 }
 
 fn is_finished(event: &Event) -> bool {
@@ -55,8 +60,9 @@ fn a_paused_run_goes_on_with_the_same_numbers() {
     let whole = uninterrupted("whole", 6);
     let mut engine = TestEngine::start("paused");
     engine.open_demo();
-    engine.send(demo_run("paused", 6, unwatched()));
+    engine.send(demo_run("paused", 6, Watch { eval_steps: 2, ..unwatched() }));
     engine.wait(is_step(2));
+    // The held-out pairs would be scored now.
     engine.send(Command::Pause);
     let Event::Paused { run_id, step } = engine.wait(|event| matches!(event, Event::Paused { .. })) else {
         unreachable!("it was waited for")
@@ -65,6 +71,11 @@ fn a_paused_run_goes_on_with_the_same_numbers() {
     engine.send(Command::Resume { run_id, settings: Metrics::new() });
     engine.wait(is_finished);
     assert_eq!(losses(&engine.said), whole, "the same losses, to the last bit");
+    let evaluated = engine.said.iter().filter_map(|event| match event {
+        Event::Evaluated { metrics, .. } => metrics.get("step").and_then(|step| step.as_u64()),
+        _ => None,
+    });
+    assert_eq!(evaluated.collect::<Vec<_>>(), [0, 2, 4, 6], "what the pause ended was made up for");
 }
 
 #[test]
@@ -150,6 +161,8 @@ fn a_run_is_exported_while_it_goes_on() {
     let mut engine = TestEngine::start("exported");
     engine.open_demo();
     engine.send(demo_run("exported", 8, unwatched()));
+    // Another run is thrown away while this one is prepared.
+    engine.send(Command::Discard { run_id: "another".to_owned() });
     let Event::RunStarted(run) = engine.wait(|event| matches!(event, Event::RunStarted(_))) else { unreachable!() };
     let export = |kind: ExportKind| {
         let (run_id, folder) = (run.record.run_id.clone(), std::env::temp_dir().join(&run.record.run_id));
@@ -164,8 +177,13 @@ fn a_run_is_exported_while_it_goes_on() {
     let exported = engine.wait(|event| matches!(event, Event::Exported { .. }) || is_finished(event));
     let Event::Exported { files, .. } = exported else { panic!("it is written between two steps: {exported:?}") };
     assert!(files[0].check.contains("logits"), "and compared with the live model: {}", files[0].check);
-    let full = engine.said.iter().any(|event| matches!(event, Event::StorageFull { .. }));
+    let full = engine.said.iter().any(|event| matches!(event, Event::NotSaved { full: true, .. }));
     assert!(full, "although the run could not be saved");
+    // A cancel is the export's, and not the run's.
+    engine.send(export(ExportKind::Metrics));
+    engine.send(Command::Cancel);
+    let ended = |event: &Event| matches!(event, Event::Cancelled { .. } | Event::Paused { .. }) || is_finished(event);
+    assert!(matches!(engine.wait(ended), Event::Cancelled { subject: Subject::Export }), "nothing is written");
     engine.send(export(ExportKind::Merged));
     let refused = engine.wait(|event| matches!(event, Event::Exported { .. }) || is_finished(event));
     assert!(
@@ -250,12 +268,84 @@ fn full_storage_does_not_stop_a_run() {
     engine.wait(is_step(1));
     engine.send(Command::Drill(Drill::FillStorage));
     engine.send(Command::Pause);
-    engine.wait(|event| matches!(event, Event::StorageFull { .. }));
+    engine.wait(|event| matches!(event, Event::NotSaved { full: true, .. }));
     let Event::Paused { run_id, .. } = engine.wait(|event| matches!(event, Event::Paused { .. })) else {
         unreachable!("it was waited for")
     };
     engine.send(Command::Resume { run_id, settings: Metrics::new() });
     assert!(matches!(engine.wait(is_finished), Event::Finished(_)), "the state was kept in memory");
+}
+
+#[test]
+fn a_run_that_cannot_be_written_is_kept_in_memory_until_it_can() {
+    let mut engine = TestEngine::start("unwritten");
+    engine.open_demo();
+    let (runs, out) = (engine.store.join("runs"), engine.store.join("out"));
+    // No folder of a run can be made.
+    std::fs::write(&runs, "in the way").expect("a file");
+    engine.send(demo_run("unwritten", 4, unwatched()));
+    engine.wait(|event| matches!(event, Event::NotSaved { full: false, .. }));
+    let Event::Finished(summary) = engine.wait(is_finished) else { panic!("the run ends well") };
+    let run_id = summary.record.run_id;
+    let export = ExportRequest {
+        run_id: run_id.clone(),
+        which: WhichAdapter::Last,
+        strength: 1.0,
+        kinds: vec![ExportKind::Archive],
+        folder: out.display().to_string(),
+        card: String::new(),
+    };
+    engine.send(Command::Export(Box::new(export)));
+    let exported = |event: &Event| matches!(event, Event::Exported { .. } | Event::Refused { .. });
+    let written = engine.wait(exported);
+    assert!(matches!(written, Event::Exported { .. }), "an archive is made from memory: {written:?}");
+    engine.send(Command::SwapPairs);
+    engine.wait(|event| matches!(event, Event::Refused { .. }));
+
+    // Once it can be written, it is, with everything that was owed.
+    std::fs::remove_file(&runs).expect("the file goes");
+    engine.send(Command::Resume { run_id: run_id.clone(), settings: Metrics::new() });
+    engine.wait(|event| matches!(event, Event::Saved { step: 4, .. }));
+    engine.wait(is_finished);
+    let mut other = TestEngine::on(&engine.store.clone());
+    other.send(Command::OpenRun { run_id: run_id.clone() });
+    let opened = |event: &Event| matches!(event, Event::RunOpened(_) | Event::Refused { .. });
+    let Event::RunOpened(opened) = other.wait(opened) else { panic!("it opens") };
+    assert_eq!((opened.record.step, opened.history.iter().filter(|entry| entry.contains_key("loss")).count()), (4, 4));
+    let mut elsewhere = TestEngine::start("unwritten-elsewhere");
+    elsewhere.send_files(Command::Import, &[out.join("unwritten.run")]);
+    elsewhere.wait(|event| matches!(event, Event::Runs { runs } if runs.len() == 1));
+    elsewhere.send(Command::OpenRun { run_id });
+    let Event::RunOpened(opened) = elsewhere.wait(|event| matches!(event, Event::RunOpened(_) | Event::Refused { .. }))
+    else {
+        panic!("and so does the archive")
+    };
+    assert_eq!(opened.record.step, 4, "where it ended");
+}
+
+#[test]
+fn a_run_that_rests_gives_the_memory_of_the_weights_back() {
+    let store = std::env::temp_dir().join(format!("pairtune-engine-{}-rests", std::process::id()));
+    let (commands, inbox) = channel();
+    let (out, said) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        pollster::block_on(async {
+            let out = Box::new(move |event| drop(out.send(event)));
+            let mut session = Session::open(inbox, out, &store.display().to_string(), None).await;
+            session.rest_seconds = 0.2;
+            session.run().await;
+        });
+    });
+    let send = |command| commands.unbounded_send(Message { command, files: Vec::new() }).expect("the engine is there");
+    let wait = |wanted: &dyn Fn(&Event) -> bool| {
+        while !wanted(&said.recv_timeout(Duration::from_secs(60)).expect("it is said")) {}
+    };
+    send(Command::OpenDemo);
+    send(demo_run("rests", 1, unwatched()));
+    wait(&|event| matches!(event, Event::Finished(_)));
+    wait(&|event| matches!(event, Event::Log { text, .. } if text.contains("is given back")));
+    send(Command::ScoreHeldOut { strength: 1.0 });
+    wait(&|event| matches!(event, Event::HeldOut { .. }));
 }
 
 #[test]
@@ -334,16 +424,32 @@ fn a_run_is_watched_compared_and_exported() {
         folder: folder.display().to_string(),
         card: "Tuned in a test.".to_owned(),
     };
-    engine.send(Command::Export(Box::new(request)));
+    engine.send(Command::Export(Box::new(request.clone())));
     let exported = engine.wait(|event| matches!(event, Event::Exported { .. } | Event::Refused { .. }));
     let Event::Exported { files, .. } = exported else { panic!("everything is written: {exported:?}") };
     assert_eq!(files.len(), 4, "one entry each");
     assert!(files.iter().all(|file| file.bytes > 0 && !file.check.is_empty()), "each was checked: {files:?}");
-    let readme = std::fs::read_to_string(folder.join("journey-adapter/README.md")).expect("there is a model card");
+    let own = folder.join("journey-adapter/README.md");
+    let readme = std::fs::read_to_string(&own).expect("there is a model card");
     assert!(readme.contains("Tuned in a test."), "with the words that were given");
     for file in ["journey-adapter/adapter_model.safetensors", "journey-merged/model.safetensors", "journey.run"] {
         assert!(folder.join(file).exists(), "{file} is there");
     }
+
+    // What is there already stays: nothing is written over it.
+    std::fs::write(&own, "a person's own").expect("a file");
+    engine.send(Command::Export(Box::new(ExportRequest { kinds: vec![ExportKind::Adapter], ..request })));
+    let exported = engine.wait(|event| matches!(event, Event::Exported { .. } | Event::Refused { .. }));
+    let Event::Exported { files, .. } = exported else { panic!("it is written beside it: {exported:?}") };
+    assert!(files[0].path.ends_with("journey-adapter-2"), "{}", files[0].path);
+    assert_eq!(std::fs::read_to_string(&own).expect("it is there"), "a person's own");
+
+    // The best adapter and the checkpoint are whole, and nothing else is there.
+    let run = engine.store.join("runs").join(&summary.record.run_id);
+    let mut names: Vec<String> = std::fs::read_dir(run).expect("the run's folder").map(|e| name_of(&e)).collect();
+    names.sort();
+    let best = format!("best-{}", summary.record.best_step.expect("there is one"));
+    assert_eq!(names, [&best, "checkpoint-10", "held_out.jsonl", "pairs.jsonl", "run.json", "settings.json"]);
 
     // The archive opens in another store and continues.
     let mut other = TestEngine::start("journey-elsewhere");

@@ -4,12 +4,16 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use pairtune::data::{ChatTemplate, Tokenizer};
+use pairtune::engine::protocol::{RunRecord, Status};
+use pairtune::engine::runs::RunFolder;
 use pairtune::files::{
     Adapter, Dtype, ModelCard, ModelConfig, RopeScaling, TargetModules, Tensor, TensorFiles, TrainerState,
     header_bytes, parse, serialize_f32,
 };
+use pairtune::platform::host::Store;
 use pairtune::platform::native::DiskFolder;
 use pairtune::platform::{ByteSource, Folder, MemorySource};
+use pairtune::train::Checkpoint;
 use pairtune::{Error, Result};
 use pollster::block_on;
 use serde_json::{Value, json};
@@ -434,6 +438,64 @@ fn trainer_states_survive_a_round_trip() {
 }
 
 // Damage
+
+// Runs
+
+#[test]
+fn a_save_that_fails_leaves_the_state_before() {
+    let place = tempfile::tempdir().expect("a folder");
+    let store = block_on(Store::open(&place.path().display().to_string())).expect("a store");
+    let folder = RunFolder::new(&store, "one");
+    let at = |name: &str| place.path().join("runs/one").join(name);
+    let adapter = block_on(Adapter::read(&adapter_in_memory())).expect("an adapter");
+    let state = |step: usize| {
+        let place = json!({ "step": step, "n_tokens": 1, "config": {}, "data": "", "initial_adapter": null });
+        let place = serde_json::from_value(place).expect("a place");
+        Checkpoint { adapter: adapter.clone(), moments: [vec![0.0], vec![0.0]], place }
+    };
+    let mut record: RunRecord = serde_json::from_value(json!({
+        "run_id": "one", "name": "one", "notes": "", "status": "running", "created": 0.0, "seconds": 0.0,
+        "model": { "source": "demo" }, "model_name": "m", "pairs_name": "p", "settings": {}, "step": 0, "n_steps": 9,
+        "watch": { "eval_steps": 0, "keep_best": true, "prompts": [], "save_seconds": 0.0 }, "checkpoint": null,
+        "best_step": 1, "best": null, "won": null, "n_held_out": 0, "longer_wins": 0.0, "sparkline": [], "bytes": 0,
+    }))
+    .expect("a record");
+    block_on(folder.begin(&record, &[Vec::new(), Vec::new()])).expect("begun");
+    let metrics = |step: usize| [json!({ "step": step }).as_object().cloned().expect("an object")];
+    let save = |record: &mut RunRecord, step, best: Option<&Adapter>| {
+        block_on(folder.save(&state(step), best, record, &metrics(step), &Vec::new()))
+    };
+    save(&mut record, 1, Some(&adapter)).expect("saved");
+    assert!(at("checkpoint-1/optimizer.safetensors").exists() && at("best-1/adapter_config.json").exists(), "written");
+
+    // A file of the next state cannot be written.
+    std::fs::create_dir_all(at("checkpoint-2/samples.json/in the way")).expect("a folder");
+    record.best_step = Some(2);
+    save(&mut record, 2, Some(&adapter)).expect_err("it is in the way");
+    let read = block_on(folder.read()).expect("the run opens");
+    assert_eq!((read.record.step, read.record.best_step, read.best.is_some()), (1, Some(1), true), "as it was");
+    assert!(!at("checkpoint-2").exists() && !at("best-2").exists(), "no part of the new state takes room");
+
+    save(&mut record, 2, Some(&adapter)).expect("there is room now");
+    assert!(!at("checkpoint-1").exists() && !at("best-1").exists(), "the state before makes way");
+    let bytes = block_on(store.size("runs/one")).expect("a size");
+    assert!(bytes.abs_diff(record.bytes) < 200, "what is told is what it takes: {} and {bytes}", record.bytes);
+
+    // What was measured since is added, and the state itself is not touched.
+    std::fs::write(at("checkpoint-2/optimizer.safetensors"), "as it was").expect("a file");
+    save(&mut record, 2, None).expect("saved");
+    assert_eq!(std::fs::read(at("checkpoint-2/optimizer.safetensors")).expect("there"), b"as it was");
+
+    // What the command settles is how it ended, and not a step that was never saved.
+    block_on(folder.settle(&RunRecord { step: 7, status: Status::Paused, ..record.clone() })).expect("settled");
+    let stored = block_on(folder.record()).expect("a record");
+    assert_eq!((stored.step, stored.status), (2, Status::Paused), "the step that is safe");
+
+    let mut names: Vec<String> =
+        block_on(folder.all_files()).expect("files").into_iter().map(|(name, _)| name).collect();
+    names.retain(|name| !name.contains('/'));
+    assert_eq!(names, ["held_out.jsonl", "pairs.jsonl", "run.json", "settings.json"], "and the folders' files");
+}
 
 #[test]
 fn damaged_files_never_panic() {

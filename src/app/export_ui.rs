@@ -107,15 +107,16 @@ pub(super) fn export_ui(ui: &mut Ui, state: &State, view: &mut ExportView, actio
     which_ui(ui, &run.info.record, view);
     what_ui(ui, state, run, view);
     where_ui(ui, state, run, view, actions);
+    let written = state.exported.as_ref().filter(|(run_id, _)| *run_id == run.info.record.run_id);
     if let Some(problem) = &state.export_problem {
-        problem_card(ui, Tone::Bad, words::FAILED, problem, |ui| {
+        let title = if written.is_some() { words::FAILED_PARTLY } else { words::FAILED };
+        problem_card(ui, Tone::Bad, title, problem, |ui| {
             if ui.button(words::AGAIN).clicked() {
                 actions.push(Action::DismissProblem(Subject::Export));
                 write(run, view, actions);
             }
         });
     }
-    let written = state.exported.as_ref().filter(|(run_id, _)| *run_id == run.info.record.run_id);
     if let Some((_, files)) = written {
         done_ui(ui, state, files, actions);
     }

@@ -46,6 +46,8 @@ pub(super) struct Toast {
 pub(super) enum QuitChoice {
     /// Keep the window and the run.
     Stay,
+    /// Stay, and export it.
+    Export,
     /// Pause, save, then quit.
     Pause,
     /// Quit at once.
@@ -426,11 +428,28 @@ pub(super) fn drop_ui(ctx: &egui::Context, drop: Option<&Drop>) {
     });
 }
 
-/// Asks what becomes of the run when the window closes.
-pub(super) fn quit_ui(ctx: &egui::Context, waiting: bool) -> Option<QuitChoice> {
+/// Asks what becomes of the run when the window closes; of one that is `unsaved`, whether it may be lost.
+pub(super) fn quit_ui(ctx: &egui::Context, waiting: bool, unsaved: bool) -> Option<QuitChoice> {
     let mut choice = None;
     let response = egui::Modal::new(egui::Id::unique("quit")).show(ctx, |ui| {
         ui.set_width(420.0);
+        if unsaved && !waiting {
+            widgets::heading(ui, text::QUIT_UNSAVED_TITLE);
+            ui.label(text::QUIT_UNSAVED_TEXT);
+            ui.add_space(GRID);
+            ui.horizontal_wrapped(|ui| {
+                if widgets::primary_button(ui, text::QUIT_UNSAVED_STAY).clicked() {
+                    choice = Some(QuitChoice::Stay);
+                }
+                if ui.button(text::QUIT_EXPORT).clicked() {
+                    choice = Some(QuitChoice::Export);
+                }
+                if widgets::danger_button(ui, text::QUIT_LOSE).clicked() {
+                    choice = Some(QuitChoice::Quit);
+                }
+            });
+            return;
+        }
         widgets::heading(ui, text::QUIT_TITLE);
         ui.label(if waiting { text::QUIT_WAITING } else { text::QUIT_TEXT });
         ui.add_space(GRID);

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use super::actions::{Action, Step};
 use super::charts::{Chart, Hue, Mark, Series, Unit, legend_ui, share_scale, sparkline, tight};
 use super::diff::{self, Piece};
-use super::state::{Connection, RunPhase, RunState, State, accuracy_of};
+use super::state::{Connection, RunPhase, RunState, State, Unsaved, accuracy_of};
 use super::text::{self, run as words};
 use super::theme::{self, GRID};
 use super::widgets::{
@@ -116,7 +116,7 @@ pub(super) fn run_ui(ui: &mut Ui, state: &State, view: &mut RunView, actions: &m
     }
     figures_ui(ui, run, view);
     samples_ui(ui, run, view);
-    curves_ui(ui, state, run, view);
+    curves_ui(ui, run, view);
     footer_ui(ui, run);
 }
 
@@ -182,8 +182,9 @@ fn empty_ui(ui: &mut Ui, state: &State, actions: &mut Vec<Action>) {
                 chip(ui, Tone::Accent, words::status(run.status));
                 ui.label(RichText::new(&run.name).strong());
                 mono(ui, words::step_of(run.step, run.n_steps));
-                let button = ui.button(words::CONTINUE);
-                name_of(ui, &button, &format!("{} {}", words::CONTINUE, run.name));
+                let label = words::go_on(run);
+                let button = ui.button(label);
+                name_of(ui, &button, &format!("{label} {}", run.name));
                 if button.clicked() {
                     send(actions, Command::Resume { run_id: run.run_id.clone(), settings: Settings::new() });
                 }
@@ -328,20 +329,15 @@ fn buttons_ui(ui: &mut Ui, run: &RunState, view: &mut RunView, actions: &mut Vec
 fn crashed_ui(ui: &mut Ui, run: &RunState) {
     tone_card(ui, Tone::Bad, |ui| {
         heading(ui, words::CRASHED);
-        ui.label(words::safe(safe_step(run)));
+        ui.label(words::safe(run.info.record.saved_step()));
     });
-}
-
-/// The step of the latest save.
-fn safe_step(run: &RunState) -> Option<usize> {
-    run.saved.map(|saved| saved.step).or_else(|| run.info.record.checkpoint.as_ref().map(|_| run.step()))
 }
 
 fn problems_ui(ui: &mut Ui, state: &State, run: &RunState, actions: &mut Vec<Action>) {
     refused_ui(ui, Subject::Run, state.run_problem.as_ref(), actions);
-    if let Some(problem) = &run.storage_full {
-        problem_card(ui, Tone::Warn, words::STORAGE_TITLE, problem, |ui| {
-            if ui.button(words::FREE_SPACE).clicked() {
+    if let Some(Unsaved { problem, full }) = &run.unsaved {
+        problem_card(ui, Tone::Warn, words::not_saved(*full, run.is_active()), problem, |ui| {
+            if *full && ui.button(words::FREE_SPACE).clicked() {
                 actions.push(Action::Go(Step::Runs));
             }
             if ui.button(words::EXPORT_NOW).clicked() {
@@ -380,7 +376,7 @@ fn paused_ui(ui: &mut Ui, run: &RunState, view: &mut RunView, actions: &mut Vec<
     card(ui, |ui| {
         heading(ui, &words::paused(run.step()));
         let saved = run.saved.map(|saved| (text::bytes(saved.bytes), saved.seconds));
-        weak(ui, words::paused_text(saved));
+        weak(ui, words::paused_text(run.step(), saved, run.unsaved.is_some()));
         ui.horizontal_wrapped(|ui| {
             if primary_button(ui, words::RESUME).clicked() {
                 resume(actions, run, Settings::new());
@@ -450,7 +446,7 @@ fn summary_ui(ui: &mut Ui, run: &RunState, summary: &Summary, view: &mut RunView
             rows.push((words::WON_BEFORE, words::share(before)));
             rows.push((words::WON_AFTER, words::share(after)));
         } else {
-            weak(ui, words::NO_HELD_OUT);
+            weak(ui, if record.n_held_out == 0 { words::NO_HELD_OUT } else { words::NOT_SCORED_NOW });
         }
         rows.extend(record.best_step.map(|step| (words::BEST_STEP, step.to_string())));
         rows.push((words::TIME, text::duration(record.seconds)));
@@ -678,10 +674,12 @@ fn opened_ui(ui: &mut Ui, run: &RunState, view: &mut RunView, actions: &mut Vec<
                 if primary_button(ui, words::LOWER_RATE).clicked() {
                     resume(actions, run, lower_rate(record));
                 }
-            } else if saved && record.step < record.n_steps && primary_button(ui, words::CONTINUE).clicked() {
+            } else if record.step < record.n_steps && primary_button(ui, words::go_on(record)).clicked() {
                 resume(actions, run, Settings::new());
             }
-            go_buttons(ui, actions);
+            if saved {
+                go_buttons(ui, actions);
+            }
             if record.status == Status::Finished && ui.button(words::TRAIN_MORE).clicked() {
                 train_more(record, actions);
             }
@@ -916,7 +914,7 @@ fn samples_ui(ui: &mut Ui, run: &RunState, view: &mut RunView) {
 }
 
 /// The curves that one looks at when something is odd.
-fn curves_ui(ui: &mut Ui, state: &State, run: &RunState, view: &mut RunView) {
+fn curves_ui(ui: &mut Ui, run: &RunState, view: &mut RunView) {
     let smoothing = view.smoothing.unwrap_or(SMOOTHING);
     card(ui, |ui| {
         let chart = |ui: &mut Ui, title: &str, body: &dyn Fn(&mut Ui)| {
@@ -960,8 +958,12 @@ fn curves_ui(ui: &mut Ui, state: &State, run: &RunState, view: &mut RunView) {
                 .line(Series::new(words::STEP_TIME, &run.step_seconds, Hue::First))
                 .unit(Unit::Seconds)
                 .show(ui);
-            if let Some(bytes) = state.plan.device_bytes() {
-                key_value(ui, words::PLANNED, text::bytes(bytes));
+            let (planned, used) = (run.info.planned_bytes, run.info.device_bytes);
+            if planned > 0 {
+                key_value(ui, words::PLANNED, text::bytes(planned));
+            }
+            if used > 0 {
+                key_value(ui, words::USED, text::bytes(used));
             }
         });
         ui.horizontal(|ui| {

@@ -256,8 +256,7 @@ fn details_ui(ui: &mut Ui, runs: &[RunRecord], view: &mut RunsView, actions: &mu
             mono(ui, text::bytes(run.bytes));
         });
         ui.horizontal_wrapped(|ui| {
-            let goes_on = run.checkpoint.is_some() && run.step < run.n_steps;
-            if goes_on && primary_button(ui, words::CONTINUE).clicked() {
+            if run.step < run.n_steps && primary_button(ui, run_words::go_on(run)).clicked() {
                 let command = Command::Resume { run_id: run.run_id.clone(), settings: Settings::new() };
                 actions.push(Action::Send(command));
                 actions.push(Action::Go(Step::Run));

@@ -344,8 +344,12 @@ impl App {
         });
         if self.quit == Quit::Asking || self.quit == Quit::WhenPaused {
             let waiting = self.quit == Quit::WhenPaused;
-            match frame_ui::quit_ui(ui.ctx(), waiting) {
+            match frame_ui::quit_ui(ui.ctx(), waiting, self.state.unsaved()) {
                 Some(frame_ui::QuitChoice::Stay) => self.quit = Quit::No,
+                Some(frame_ui::QuitChoice::Export) => {
+                    self.quit = Quit::No;
+                    actions.push(Action::Go(Step::Export));
+                }
                 Some(frame_ui::QuitChoice::Pause) => {
                     self.quit = Quit::WhenPaused;
                     actions.push(Action::Send(Command::Pause));

@@ -121,8 +121,8 @@ fn continue_ui(ui: &mut Ui, state: &State, view: &mut StartView, actions: &mut V
                     && state.active_run().is_none()
                     && !state.run_pending
                     && matches!(state.gpu(), Some(Ok(_)));
-                let go_on = ui.add_enabled_ui(usable, |ui| widgets::primary_button(ui, text::CONTINUE)).inner;
-                widgets::name_of(ui, &go_on, &text::continue_run(&run.name));
+                let go_on = ui.add_enabled_ui(usable, |ui| widgets::primary_button(ui, text::run::go_on(run))).inner;
+                widgets::name_of(ui, &go_on, &text::continue_run(run));
                 if go_on.clicked() {
                     actions.push(Action::Send(resume(run)));
                     actions.push(Action::Go(Step::Run));

@@ -227,8 +227,8 @@ pub(super) struct RunState {
     pub(super) warnings: Vec<RunWarning>,
     /// The latest save.
     pub(super) saved: Option<Saved>,
-    /// It goes on without being saved.
-    pub(super) storage_full: Option<Problem>,
+    /// It is only in the engine's memory.
+    pub(super) unsaved: Option<Unsaved>,
     /// When it last began to work, on the clock of `now`; none while it rests.
     active_since: Option<f64>,
     /// Seconds that it worked before that.
@@ -290,6 +290,15 @@ pub(super) struct Saved {
     pub(super) seconds: f64,
     /// When, on the clock of `now`.
     pub(super) at: f64,
+}
+
+/// A save that failed.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Unsaved {
+    /// Why.
+    pub(super) problem: Problem,
+    /// The storage is full.
+    pub(super) full: bool,
 }
 
 /// Texts being written.
@@ -501,7 +510,7 @@ impl State {
 
     /// True if the run on the screen could not be saved, and is only in the engine's memory.
     pub(super) fn unsaved(&self) -> bool {
-        self.run.as_ref().is_some_and(|run| run.storage_full.is_some())
+        self.run.as_ref().is_some_and(|run| run.unsaved.is_some())
     }
 
     /// The stored runs that can be continued and are not the one at work.
@@ -510,7 +519,6 @@ impl State {
         let shown = shown.map(|run| run.info.record.run_id.as_str());
         self.runs.iter().flatten().filter(move |run| {
             matches!(run.status, Status::Running | Status::Paused | Status::Failed | Status::Diverged)
-                && run.checkpoint.is_some()
                 // At work in the other tab, not interrupted.
                 && !(self.other_tab && run.status == Status::Running)
                 && Some(run.run_id.as_str()) != shown
@@ -637,15 +645,6 @@ impl State {
                 self.histories.insert(run_id, history);
             }
             Event::Storage(storage) => self.storage = storage,
-            Event::StorageFull { run_id, problem } => {
-                self.log_line("warn", &problem.to_string(), now);
-                match self.run.as_mut().filter(|run| Some(&run.info.record.run_id) == run_id.as_ref()) {
-                    Some(run) => run.storage_full = Some(problem),
-                    None => self.runs_problem = Some(problem),
-                }
-                self.keeping_model = false;
-                self.notice(text::STORAGE_FULL, true);
-            }
             Event::Request { url, bytes, purpose } => self.requests.push(NetworkEntry { url, bytes, purpose }),
             Event::Log { level, text } => self.log_line(&level, &text, now),
             event => self.fold_run(event, now),
@@ -658,6 +657,7 @@ impl State {
             Event::RunOpened(info) => {
                 let mut run = RunState::new(*info);
                 run.phase = RunPhase::Opened;
+                run.remember(self.run_named(&run.info.record.run_id.clone()));
                 self.run_pending = false;
                 self.asked_run = None;
                 self.replace_run(run);
@@ -696,7 +696,8 @@ impl State {
                     run.info.record.step = step;
                     run.info.record.status = Status::Paused;
                     run.phase = RunPhase::Paused;
-                    self.notice(&text::paused_at(step), true);
+                    let unsaved = run.unsaved.is_some();
+                    self.notice(&text::paused_at(step, unsaved), true);
                 }
             }
             Event::Failed { run_id, failure, safe_step } => {
@@ -765,7 +766,15 @@ impl State {
             Event::Saved { run_id, step, bytes, seconds } => {
                 if let Some(run) = self.run_named(&run_id) {
                     run.saved = Some(Saved { step, bytes, seconds, at: now });
-                    run.storage_full = None;
+                    run.info.record.checkpoint = Some(RunRecord::checkpoint_at(step));
+                    run.unsaved = None;
+                }
+            }
+            Event::NotSaved { run_id, problem, full } => {
+                self.log_line("warn", &problem.to_string(), now);
+                if let Some(run) = self.run_named(&run_id) {
+                    let new = run.unsaved.replace(Unsaved { problem, full }).is_none();
+                    self.notice(text::not_saved(full), new);
                 }
             }
             // The others are folded before.
@@ -850,12 +859,7 @@ impl State {
 
     fn run_started(&mut self, info: RunInfo, now: f64) {
         let mut run = RunState::new(info);
-        if let Some(before) = self.run.take_if(|before| before.info.record.run_id == run.info.record.run_id) {
-            // Continued: what was seen of it stays.
-            run.step_seconds = before.step_seconds;
-            run.warnings = before.warnings;
-            run.saved = before.saved;
-        }
+        run.remember(self.run_named(&run.info.record.run_id.clone()));
         run.work(now);
         self.run_pending = false;
         self.asked_run = None;
@@ -1109,6 +1113,8 @@ impl RunState {
     fn new(info: RunInfo) -> Self {
         let (evaluations, history) = info.history.iter().cloned().partition(is_evaluation);
         let active_seconds = info.record.seconds;
+        let shown = |warning: &Warning| RunWarning { warning: warning.clone(), dismissed: false };
+        let warnings = info.warnings.iter().map(shown).collect();
         Self {
             samples: info.samples.clone(),
             info,
@@ -1117,11 +1123,26 @@ impl RunState {
             history,
             step_seconds: Vec::new(),
             evaluations,
-            warnings: Vec::new(),
+            warnings,
             saved: None,
-            storage_full: None,
+            unsaved: None,
             active_since: None,
             active_seconds,
+        }
+    }
+
+    /// The same run goes on or is opened again: what was seen of it stays.
+    fn remember(&mut self, before: Option<&mut Self>) {
+        let Some(before) = before else { return };
+        self.step_seconds = std::mem::take(&mut before.step_seconds);
+        self.saved = before.saved;
+        self.unsaved = before.unsaved.take();
+        let dismissed = |warning: &Warning| {
+            let same = |seen: &&RunWarning| (seen.warning.kind, seen.warning.step) == (warning.kind, warning.step);
+            before.warnings.iter().find(same).is_some_and(|seen| seen.dismissed)
+        };
+        for seen in &mut self.warnings {
+            seen.dismissed = dismissed(&seen.warning);
         }
     }
 

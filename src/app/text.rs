@@ -17,7 +17,6 @@ pub(super) const OPENING_MODEL: &str = "opening the model";
 pub(super) const READING_PAIRS: &str = "reading pairs";
 pub(super) const MEASURED: &str = "Two steps were measured";
 pub(super) const EXPORTED: &str = "The files are written";
-pub(super) const STORAGE_FULL: &str = "Storage is full";
 pub(super) const DISCARDED: &str = "The run was thrown away";
 pub(super) const RUN_BEGINS: &str = "The run begins";
 pub(super) const CANCELLED: &str = "Cancelled";
@@ -37,8 +36,16 @@ pub(super) fn pairs_open(usable: usize) -> String {
     format!("Pairs open: {} usable", count(usable))
 }
 
-pub(super) fn paused_at(step: usize) -> String {
-    format!("Paused and saved at step {step}")
+pub(super) fn not_saved(full: bool) -> &'static str {
+    if full { "Storage is full: the run is not saved" } else { "The run could not be saved" }
+}
+
+pub(super) fn paused_at(step: usize, unsaved: bool) -> String {
+    match (step, unsaved) {
+        (_, true) => format!("Paused at step {step}, but not saved"),
+        (0, false) => "Paused before its first step".to_owned(),
+        (_, false) => format!("Paused and saved at step {step}"),
+    }
 }
 
 pub(super) fn finished(summary: &Summary) -> String {
@@ -189,6 +196,12 @@ pub(super) const QUIT_WAITING: &str = "Finishing this step and saving. The windo
 pub(super) const QUIT_STAY: &str = "Keep running";
 pub(super) const QUIT_PAUSE: &str = "Pause, save and quit";
 pub(super) const QUIT_NOW: &str = "Quit now";
+pub(super) const QUIT_UNSAVED_TITLE: &str = "This run is not saved";
+pub(super) const QUIT_UNSAVED_TEXT: &str =
+    "It is only in memory; it could not be saved. Export it, or free some space and let it be saved again.";
+pub(super) const QUIT_UNSAVED_STAY: &str = "Stay";
+pub(super) const QUIT_EXPORT: &str = "Export…";
+pub(super) const QUIT_LOSE: &str = "Quit and lose it";
 pub(super) const EMPTY_FOLDER: &str = "There are no files in this folder.";
 pub(super) const NO_ADAPTERS: &str =
     "This is an adapter. Open the base model that it belongs to instead; a run begins with a fresh adapter.";
@@ -320,7 +333,6 @@ pub(super) const FOUND_HERE: &str = "Found on this computer";
 pub(super) const FROM_HUB: &str = "or get one from Hugging Face";
 pub(super) const DROP_ANYWHERE: &str = "or drop files anywhere on this window";
 pub(super) const CANCEL: &str = "Cancel";
-pub(super) const CONTINUE: &str = "Continue";
 pub(super) const SHOW_RUNS: &str = "Show all runs";
 pub(super) const MACHINE_TITLE: &str = "This machine";
 pub(super) const GPU_ASKED: &str = "Looking for a GPU";
@@ -340,11 +352,14 @@ pub(super) const SOFTWARE_TITLE: &str = "The processor stands in for a GPU";
 pub(super) const RUN_DESKTOP: &str = "cargo run --release";
 
 pub(super) fn continue_title(run: &RunRecord) -> String {
-    format!("Continue \"{}\", step {}/{}", run.name, count(run.step), count(run.n_steps))
+    match run.checkpoint {
+        Some(_) => format!("Continue \"{}\", step {}/{}", run.name, count(run.step), count(run.n_steps)),
+        None => format!("Begin \"{}\" anew: {} steps", run.name, count(run.n_steps)),
+    }
 }
 
-pub(super) fn continue_run(name: &str) -> String {
-    format!("{CONTINUE}: {name}")
+pub(super) fn continue_run(record: &RunRecord) -> String {
+    format!("{}: {}", run::go_on(record), record.name)
 }
 
 pub(super) fn discard_run(name: &str) -> String {
@@ -1156,7 +1171,7 @@ pub(super) fn capitalized(text: &str) -> String {
 /// Words of the run page.
 pub(super) mod run {
     use super::{clock, counted, duration, percent};
-    use crate::engine::protocol::{Share, Status};
+    use crate::engine::protocol::{RunRecord, Share, Status};
 
     pub(in crate::app) const NO_POINTS: &str = "No values yet";
     pub(in crate::app) const INTERRUPTED: &str = "Interrupted";
@@ -1187,6 +1202,8 @@ pub(super) mod run {
          The band is the 95 % interval: with few pairs it is wide, so treat small changes as chance.";
     pub(in crate::app) const NO_HELD_OUT: &str = "No pairs are held out, so there is nothing to judge by.";
     pub(in crate::app) const NOT_SCORED: &str = "Not scored yet";
+    pub(in crate::app) const NOT_SCORED_NOW: &str =
+        "The held-out pairs were not scored with what was kept; Compare can do that.";
     pub(in crate::app) const LONGER: &str = "longer wins";
     pub(in crate::app) const BEFORE: &str = "before";
     pub(in crate::app) const MARGIN: &str = "Margin";
@@ -1210,6 +1227,7 @@ pub(super) mod run {
     pub(in crate::app) const SPEED: &str = "Speed and memory";
     pub(in crate::app) const STEP_TIME: &str = "Seconds per step";
     pub(in crate::app) const PLANNED: &str = "Memory by the plan";
+    pub(in crate::app) const USED: &str = "Memory used at the most";
     pub(in crate::app) const PROMPTS: &str = "Watch prompts";
     pub(in crate::app) const PROMPTS_HELP: &str = "The same prompts with the same seed, before and during the run.";
     pub(in crate::app) const SAMPLE_STEP: &str = "Answers of step";
@@ -1242,11 +1260,9 @@ pub(super) mod run {
     pub(in crate::app) const OPEN_MODEL: &str = "Open the model's folder…";
     pub(in crate::app) const FROM_CHECKPOINT: &str = "Restart from the checkpoint";
     pub(in crate::app) const PLAN_ANEW: &str = "Plan it anew";
-    pub(in crate::app) const STORAGE_TITLE: &str = "Storage is full; training goes on without being saved";
     pub(in crate::app) const FREE_SPACE: &str = "Free space in Runs";
     pub(in crate::app) const EXPORT_NOW: &str = "Export now";
     pub(in crate::app) const CRASHED: &str = "The engine stopped while this run was at work";
-    pub(in crate::app) const CONTINUE: &str = "Continue";
     pub(in crate::app) const IMPROVED: &str = "Finished, and it improved";
     pub(in crate::app) const NOT_IMPROVED: &str = "Finished. It did not improve";
     pub(in crate::app) const FINISHED: &str = "Finished";
@@ -1270,6 +1286,20 @@ pub(super) mod run {
             Status::Stopped => "Stopped early",
             Status::Diverged => "Diverged",
             Status::Failed => "Failed",
+        }
+    }
+
+    /// What a button says that goes on with a run.
+    pub(in crate::app) fn go_on(run: &RunRecord) -> &'static str {
+        if run.checkpoint.is_some() { "Continue" } else { "Begin anew" }
+    }
+
+    pub(in crate::app) fn not_saved(full: bool, active: bool) -> &'static str {
+        match (full, active) {
+            (true, true) => "Storage is full; training goes on without being saved",
+            (true, false) => "Storage is full: this run is only in memory",
+            (false, true) => "The run could not be saved; training goes on in memory",
+            (false, false) => "The run could not be saved: it is only in memory",
         }
     }
 
@@ -1320,7 +1350,13 @@ pub(super) mod run {
         format!("Paused at step {step}")
     }
 
-    pub(in crate::app) fn paused_text(saved: Option<(String, f64)>) -> String {
+    pub(in crate::app) fn paused_text(step: usize, saved: Option<(String, f64)>, unsaved: bool) -> String {
+        if unsaved {
+            return "It resumes exactly where it is, but only while this app stays open: it is not saved.".to_owned();
+        }
+        if step == 0 {
+            return "No step was taken yet: resuming prepares it again.".to_owned();
+        }
         let what =
             saved.map_or_else(String::new, |(bytes, seconds)| format!("{bytes} were saved in {}. ", duration(seconds)));
         format!("{what}It resumes exactly where it is, now, tomorrow or on another computer.")
@@ -1585,6 +1621,7 @@ pub(super) mod export {
         when the step at hand is done.";
     pub(in crate::app) const WRITING: &str = "Writing and checking";
     pub(in crate::app) const FAILED: &str = "Nothing was written";
+    pub(in crate::app) const FAILED_PARTLY: &str = "The rest was not written";
     pub(in crate::app) const AGAIN: &str = "Try again";
     pub(in crate::app) const DONE: &str = "Written and checked";
     pub(in crate::app) const COPY: &str = "Copy";
@@ -1652,7 +1689,6 @@ pub(super) mod runs {
     pub(in crate::app) const FIRST: &str = "There is no earlier run of this model.";
     pub(in crate::app) const SAME: &str = "The same settings as the run before.";
     pub(in crate::app) const OPEN: &str = "Open";
-    pub(in crate::app) const CONTINUE: &str = "Continue";
     pub(in crate::app) const DUPLICATE: &str = "Duplicate";
     pub(in crate::app) const DUPLICATE_HELP: &str = "Takes its settings to the plan.";
     pub(in crate::app) const DELETE: &str = "Delete…";

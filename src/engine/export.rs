@@ -1,6 +1,6 @@
 //! Files from a run, each read again after writing and compared with the live model.
 
-use super::compare::{Bench, metrics_at, place};
+use super::compare::{self, Bench, metrics_at};
 use super::models::OpenModel;
 use super::protocol::{Event, ExportKind, ExportRequest, Exported, ModelSource, Phase, WhichAdapter};
 use super::runs::{EXPORTS, RunFolder, card, state};
@@ -15,8 +15,18 @@ use crate::platform::{FolderWriter, LocalFuture, MemoryFolder};
 /// Prompts whose logits are compared.
 const CHECKED_PROMPTS: usize = 3;
 
+/// Where something is written.
+struct Target<'a> {
+    store: &'a Store,
+    /// What to call it.
+    name: String,
+    /// Its place in the store.
+    path: String,
+}
+
 impl Session {
-    /// Writes what was asked for, in order; an error ends it, and a merged model that is not whole is taken away.
+    /// Writes what was asked for, in order. An error or a cancel ends it: what was written until then is told, and of
+    /// the rest nothing stays.
     pub(super) async fn export(&mut self, request: ExportRequest) -> Result<()> {
         if !self.is_current(&request.run_id) {
             self.open_run(&request.run_id).await?;
@@ -24,30 +34,91 @@ impl Session {
         let mut values = self.adapter_of_run(request.which)?;
         values.config.lora_alpha *= f64::from(request.strength);
         // The app's own storage in the browser, a folder of the person's natively.
-        let (store, base) = match request.folder.as_str() {
-            "" => (self.store()?.clone(), format!("{EXPORTS}/{}", request.run_id)),
-            folder => (Store::open(folder).await?, String::new()),
+        let store = match request.folder.as_str() {
+            "" => self.store()?.clone(),
+            folder => Store::open(folder).await?,
         };
         let mut written = Vec::new();
-        for kind in &request.kinds {
-            let exported = match kind {
-                ExportKind::Adapter => self.export_adapter(&request, &values, &store, &base).await,
-                ExportKind::Merged => self.export_merged(&request, &values, &store, &base).await,
-                ExportKind::Metrics => self.export_metrics(&request, &store, &base).await,
-                ExportKind::Archive => self.export_archive(&request, &store, &base).await,
-            };
-            written.push(exported?);
+        let mut failed = None;
+        for &kind in &request.kinds {
+            match self.export_kind(&request, &values, &store, kind).await {
+                Ok(exported) => written.push(exported),
+                Err(error) => {
+                    failed = Some(error);
+                    break;
+                }
+            }
         }
-        self.wire.send(Event::Exported { run_id: request.run_id, files: written });
-        Ok(())
+        if failed.is_none() || !written.is_empty() {
+            self.wire.send(Event::Exported { run_id: request.run_id, files: written });
+        }
+        failed.map_or(Ok(()), Err)
+    }
+
+    /// Writes one kind of files, or nothing.
+    async fn export_kind(
+        &mut self,
+        request: &ExportRequest,
+        values: &files::Adapter,
+        store: &Store,
+        kind: ExportKind,
+    ) -> Result<Exported> {
+        self.unless_cancelled()?;
+        let target = self.target(request, store, kind).await?;
+        let exported = match kind {
+            ExportKind::Adapter => self.export_adapter(request, values, &target).await,
+            ExportKind::Merged => self.export_merged(request, values, &target).await,
+            ExportKind::Metrics => self.export_metrics(request, &target).await,
+            ExportKind::Archive => self.export_archive(request, &target).await,
+        };
+        let exported = exported.and_then(|exported| self.unless_cancelled().map(|()| exported));
+        if exported.is_err()
+            && let Err(e) = store.remove(&target.path).await
+        {
+            self.log("warn", format!("a part of an export stays: {e}"));
+        }
+        exported
+    }
+
+    fn unless_cancelled(&mut self) -> Result<()> {
+        if self.wire.inbox.cancelled() { Err(Error::Cancelled) } else { Ok(()) }
+    }
+
+    /// Where a kind of files goes. In the app's own storage what was written before makes way; a person's files are
+    /// left alone: a number is added to the name.
+    async fn target<'a>(&self, request: &ExportRequest, store: &'a Store, kind: ExportKind) -> Result<Target<'a>> {
+        let run_name = self.run.as_ref().map(|run| file_name(&run.record.name)).unwrap_or_default();
+        let what = match kind {
+            ExportKind::Adapter => "-adapter",
+            ExportKind::Merged => "-merged",
+            ExportKind::Metrics => "-metrics",
+            ExportKind::Archive => "",
+        };
+        let ending = match kind {
+            ExportKind::Archive => ".run",
+            ExportKind::Adapter | ExportKind::Metrics if request.folder.is_empty() => ".zip",
+            _ => "",
+        };
+        let name = format!("{run_name}{what}");
+        if request.folder.is_empty() {
+            let path = format!("{EXPORTS}/{}/{name}{ending}", request.run_id);
+            store.remove(&path).await?;
+            return Ok(Target { store, name, path });
+        }
+        let mut free = name.clone();
+        let mut n = 1;
+        while store.exists(&format!("{free}{ending}")).await? {
+            n += 1;
+            free = format!("{name}-{n}");
+        }
+        Ok(Target { store, path: format!("{free}{ending}"), name: free })
     }
 
     async fn export_adapter(
         &mut self,
         request: &ExportRequest,
         values: &files::Adapter,
-        store: &Store,
-        base: &str,
+        target: &Target<'_>,
     ) -> Result<Exported> {
         let run = self.run.as_ref().ok_or_else(|| Error::input("No run is open", "Open one", ""))?;
         let step = match request.which {
@@ -62,16 +133,15 @@ impl Session {
             *readme = with_words(std::mem::take(readme), &request.card);
         }
         contents.push(("trainer_state.json".to_owned(), state(&run.record, &history).to_bytes()));
-        let name = format!("{}-adapter", file_name(&run.record.name));
-        let model_name = run.record.model_name.clone();
-        let (path, bytes) = write_files(request, store, base, &name, &contents).await?;
-        let again = read_files(request, store, &path, &contents).await?;
+        let (name, model_name) = (&target.name, run.record.model_name.clone());
+        let bytes = write_files(request, target, &contents).await?;
+        let again = read_files(request, target, &contents).await?;
         let read = files::Adapter::read(&MemoryFolder { name: name.clone(), files: again }).await?;
         let bench = self.bench().await?;
-        let live = place(&bench, values, 1.0)?;
-        let again = place(&bench, &read, 1.0)?;
-        let difference = self.largest_difference(&bench, Some(&live), &bench.model, Some(&again)).await?;
-        let place = self.place_of(request, store, &path);
+        let live = compare::place(&bench, values, 1.0)?;
+        let again = compare::place(&bench, &read, 1.0)?;
+        let [difference, _] = self.largest_difference(&bench, &live, &bench.model, Some(&again)).await?;
+        let place = place_of(request, target);
         let snippets = vec![
             format!("pairtune generate --model MODEL --adapter {name} --prompt \"Hello\""),
             format!(
@@ -83,7 +153,7 @@ impl Session {
                 "# Ollama: safetensors adapters of the Llama, Mistral and Gemma families\nFROM base\nADAPTER ./{name}"
             ),
         ];
-        let check = format!("Read again: its logits on {CHECKED_PROMPTS} prompts differ by {difference:.1e} at most");
+        let check = same_logits(difference);
         if difference > 1e-4 {
             return Err(Error::input(
                 format!("The adapter that was written computes something else (logits differ by {difference})"),
@@ -98,24 +168,11 @@ impl Session {
         &mut self,
         request: &ExportRequest,
         values: &files::Adapter,
-        store: &Store,
-        base: &str,
+        target: &Target<'_>,
     ) -> Result<Exported> {
         let open = self.opened()?;
-        let run_name = self.run.as_ref().map(|run| file_name(&run.record.name)).unwrap_or_default();
-        let path = at(base, &format!("{run_name}-merged"));
-        if request.folder.is_empty() {
-            // An export of before, which was there to be downloaded.
-            store.remove(&path).await?;
-        } else if !store.list(&path).await?.is_empty() {
-            // It could be the base model itself; and what is removed after a failure must all be ours.
-            return Err(Error::input(
-                "The folder of the merged model already holds files",
-                "Name another folder, or empty this one",
-                self.place_of(request, store, &path),
-            ));
-        }
-        let mut writer = StoreFolder { store, path: path.clone(), file: None, bytes: 0 };
+        let (store, name) = (target.store, &target.name);
+        let mut writer = StoreFolder { store, path: target.path.clone(), file: None, bytes: 0 };
         let wire = &mut self.wire;
         wire.begin();
         let run_id = request.run_id.clone();
@@ -128,42 +185,42 @@ impl Session {
         .await;
         let bytes = writer.bytes;
         drop(writer);
-        if let Err(error) = merged {
-            store.remove(&path).await?;
-            return Err(error);
-        }
+        merged?;
         let bench = self.bench().await?;
-        let source = ModelSource::Picked { name: run_name.clone(), path: None };
-        let folder = store.folder(&path).await?;
-        let again = OpenModel::open(run_name.clone(), source, Box::new(folder)).await?;
+        let source = ModelSource::Picked { name: name.clone(), path: None };
+        let folder = store.folder(&target.path).await?;
+        let again = OpenModel::open(name.clone(), source, Box::new(folder)).await?;
+        let place = place_of(request, target);
         let fits = self.limit_now().is_none_or(|limit| bench.gpu.live_bytes() + again.weight_bytes <= limit);
         let check = if fits {
             let merged = again.load(&bench.gpu, &mut |_| true).await?;
-            let live = place(&bench, values, 1.0)?;
-            let difference = self.largest_difference(&bench, Some(&live), &merged, None).await?;
-            format!(
-                "Read again: its logits on {CHECKED_PROMPTS} prompts differ by {difference:.1e} at most \
-                 (weights are rounded to {})",
-                again.config.dtype.as_deref().unwrap_or("their type")
-            )
+            let live = compare::place(&bench, values, 1.0)?;
+            let [difference, largest] = self.largest_difference(&bench, &live, &merged, None).await?;
+            let dtype = again.config.dtype.as_deref();
+            if difference > rounding(dtype) * largest {
+                return Err(Error::input(
+                    format!("The merged model computes something else (logits differ by {difference:.2})"),
+                    "Export it again to another place",
+                    place,
+                ));
+            }
+            format!("{} (weights are rounded to {})", same_logits(difference), dtype.unwrap_or("their type"))
         } else {
             "Read again: every tensor has its shape; a second copy of the weights does not fit for more".to_owned()
         };
         let snippets = vec![
-            format!("pairtune generate --model {run_name}-merged --prompt \"Hello\""),
+            format!("pairtune generate --model {name} --prompt \"Hello\""),
             format!(
                 "from transformers import AutoModelForCausalLM\n\
-                 model = AutoModelForCausalLM.from_pretrained(\"{run_name}-merged\")"
+                 model = AutoModelForCausalLM.from_pretrained(\"{name}\")"
             ),
-            format!("echo \"FROM ./{run_name}-merged\" > Modelfile && ollama create {run_name} -f Modelfile"),
+            format!("echo \"FROM ./{name}\" > Modelfile && ollama create {name} -f Modelfile"),
         ];
-        let place = self.place_of(request, store, &path);
         Ok(Exported { kind: ExportKind::Merged, path: place, bytes, check, snippets })
     }
 
-    async fn export_metrics(&mut self, request: &ExportRequest, store: &Store, base: &str) -> Result<Exported> {
+    async fn export_metrics(&mut self, request: &ExportRequest, target: &Target<'_>) -> Result<Exported> {
         let run = self.run.as_ref().ok_or_else(|| Error::input("No run is open", "Open one", ""))?;
-        let name = format!("{}-metrics", file_name(&run.record.name));
         let contents = vec![
             ("settings.json".to_owned(), serde_json::to_vec_pretty(&run.record.settings).unwrap_or_default()),
             ("metrics.jsonl".to_owned(), metrics_jsonl(&run.history).into_bytes()),
@@ -171,60 +228,107 @@ impl Session {
             ("trainer_state.json".to_owned(), state(&run.record, &run.history).to_bytes()),
             (event_file_name(run.record.created), event_file(&run.history, run.record.created)),
         ];
-        let (path, bytes) = write_files(request, store, base, &name, &contents).await?;
-        let place = self.place_of(request, store, &path);
-        if read_files(request, store, &path, &contents).await? != contents {
+        let bytes = write_files(request, target, &contents).await?;
+        let place = place_of(request, target);
+        if read_files(request, target, &contents).await? != contents {
             return Err(Error::input("The metrics that were written say something else", "Export them again", place));
         }
         let check = format!("Read again: {} files, {} entries, all as they were", contents.len(), run.history.len());
-        let snippets = vec![format!("tensorboard --logdir {name}")];
+        let snippets = vec![format!("tensorboard --logdir {}", target.name)];
         Ok(Exported { kind: ExportKind::Metrics, path: place, bytes, check, snippets })
     }
 
-    async fn export_archive(&mut self, request: &ExportRequest, store: &Store, base: &str) -> Result<Exported> {
-        let contents = RunFolder::new(self.store()?, &request.run_id).all_files().await?;
+    async fn export_archive(&mut self, request: &ExportRequest, target: &Target<'_>) -> Result<Exported> {
+        if self.run.as_ref().is_some_and(|run| run.unsaved) {
+            self.store_run().await;
+        }
+        let Some(run) = &self.run else { return Err(Error::input("No run is open", "Open one", "")) };
+        let contents = match run.unsaved {
+            true => run.files_in_memory(self.pairs_of_run().await?),
+            false => RunFolder::new(self.store()?, &request.run_id).all_files().await?,
+        };
         if contents.is_empty() {
             return Err(Error::input("The run is not in the store", "Export the adapter instead", ""));
         }
+        let (store, path) = (target.store, &target.path);
         let archive = pack(&contents)?;
-        let name = self.run.as_ref().map(|run| file_name(&run.record.name)).unwrap_or_default();
-        let path = at(base, &format!("{name}.run"));
-        store.write(&path, &archive).await?;
-        let again = files::unpack(&path, &store.read(&path).await?)?;
+        store.write(path, &archive).await?;
+        let again = files::unpack(path, &store.read(path).await?)?;
         let check = format!("Read again: {} files, all as they were", again.len());
         if again != contents {
-            return Err(Error::input("The archive that was written holds something else", "Export it again", path));
+            return Err(Error::input(
+                "The archive that was written holds something else",
+                "Export it again",
+                path.clone(),
+            ));
         }
-        let place = self.place_of(request, store, &path);
+        let place = place_of(request, target);
         let snippets = vec!["Open it in the other world: Runs, Import a .run archive".to_owned()];
         Ok(Exported { kind: ExportKind::Archive, path: place, bytes: archive.len() as u64, check, snippets })
     }
 
-    /// What to call a place: a path on disk, or a place in the browser's storage.
-    fn place_of(&self, request: &ExportRequest, store: &Store, path: &str) -> String {
-        if request.folder.is_empty() { path.to_owned() } else { format!("{}/{path}", store.location()) }
+    /// The pairs of the open run, as files.
+    async fn pairs_of_run(&self) -> Result<[Vec<u8>; 2]> {
+        match self.run.as_ref().and_then(|run| run.unwritten_pairs.clone()) {
+            Some(pairs) => Ok(pairs),
+            None => {
+                let run_id = self.run.as_ref().map(|run| run.record.run_id.clone()).unwrap_or_default();
+                RunFolder::new(self.store()?, &run_id).pairs().await
+            }
+        }
     }
 
-    /// The largest difference of logits between the live model and one that was read again.
+    /// The largest difference of logits between the live model and one that was read again, and the largest logit.
     async fn largest_difference(
         &self,
         bench: &Bench,
-        live: Option<&Adapter>,
+        live: &Adapter,
         other: &Model,
         again: Option<&Adapter>,
-    ) -> Result<f32> {
+    ) -> Result<[f32; 2]> {
         let run_prompts = self.run.as_ref().map(|run| run.prompts.clone()).unwrap_or_default();
         let plain = ["Hello", "The answer is", "Once upon a time"].map(str::to_owned);
         let prompts = run_prompts.into_iter().chain(plain).take(CHECKED_PROMPTS);
-        let mut largest = 0.0f32;
+        let mut largest = [0.0f32; 2];
         for prompt in prompts {
-            let ids = writing::prompt_ids(&prompt, true, &bench.open.tokenizer)?;
-            let mut a = Generator::new(&bench.gpu, &bench.model, live, ids.len(), ids.len())?;
+            let mut ids = writing::prompt_ids(&prompt, true, &bench.open.tokenizer)?;
+            ids.truncate(bench.open.positions());
+            let mut a = Generator::new(&bench.gpu, &bench.model, Some(live), ids.len(), ids.len())?;
             let mut b = Generator::new(&bench.gpu, other, again, ids.len(), ids.len())?;
             let (a, b) = (a.push(&ids).await?, b.push(&ids).await?);
-            largest = a.iter().zip(&b).map(|(a, b)| (a - b).abs()).fold(largest, f32::max);
+            for (a, b) in a.iter().zip(&b) {
+                // What is not a number is as far away as can be.
+                let apart = if (a - b).is_finite() { (a - b).abs() } else { f32::INFINITY };
+                largest = [largest[0].max(apart), largest[1].max(a.abs())];
+            }
         }
         Ok(largest)
+    }
+}
+
+/// What to call a place: a path on disk, or a place in the browser's storage.
+fn place_of(request: &ExportRequest, target: &Target<'_>) -> String {
+    match request.folder.as_str() {
+        "" => target.path.clone(),
+        _ => format!("{}/{}", target.store.location(), target.path),
+    }
+}
+
+/// How logits compare after reading again.
+fn same_logits(difference: f32) -> String {
+    let differ = match difference {
+        0.0 => "have no difference".to_owned(),
+        difference => format!("differ by {difference:.1e} at most"),
+    };
+    format!("Read again: its logits on {CHECKED_PROMPTS} prompts {differ}")
+}
+
+/// How far logits may be apart, as a share of the largest, by rounding merged weights to their type.
+fn rounding(dtype: Option<&str>) -> f32 {
+    match dtype {
+        Some("float32") => 1e-4,
+        Some("float16") => 1e-2,
+        _ => 5e-2,
     }
 }
 
@@ -264,38 +368,28 @@ impl FolderWriter for StoreFolder<'_> {
     }
 }
 
-/// Writes files under one name: in the browser one archive, to be downloaded, natively a folder. Returns the place and
-/// the bytes.
-async fn write_files(
-    request: &ExportRequest,
-    store: &Store,
-    base: &str,
-    name: &str,
-    contents: &[(String, Vec<u8>)],
-) -> Result<(String, u64)> {
+/// Writes files under one name: in the browser one archive, to be downloaded, natively a folder. Returns the bytes.
+async fn write_files(request: &ExportRequest, target: &Target<'_>, contents: &[(String, Vec<u8>)]) -> Result<u64> {
+    let Target { store, name, path } = target;
     if request.folder.is_empty() {
-        let path = at(base, &format!("{name}.zip"));
         let inside: Vec<_> = contents.iter().map(|(file, bytes)| (format!("{name}/{file}"), bytes.clone())).collect();
         let archive = pack(&inside)?;
-        store.write(&path, &archive).await?;
-        return Ok((path, archive.len() as u64));
+        store.write(path, &archive).await?;
+        return Ok(archive.len() as u64);
     }
-    let path = at(base, name);
-    let mut bytes = 0;
     for (file, content) in contents {
-        bytes += content.len() as u64;
         store.write(&format!("{path}/{file}"), content).await?;
     }
-    Ok((path, bytes))
+    Ok(contents.iter().map(|(_, content)| content.len() as u64).sum())
 }
 
 /// What `write_files` wrote, read again.
 async fn read_files(
     request: &ExportRequest,
-    store: &Store,
-    path: &str,
+    target: &Target<'_>,
     contents: &[(String, Vec<u8>)],
 ) -> Result<Vec<(String, Vec<u8>)>> {
+    let Target { store, path, .. } = target;
     if request.folder.is_empty() {
         let strip = |(file, bytes): (String, Vec<u8>)| (file.rsplit('/').next().unwrap_or("").to_owned(), bytes);
         return Ok(files::unpack(path, &store.read(path).await?)?.into_iter().map(strip).collect());
@@ -305,10 +399,6 @@ async fn read_files(
         again.push((file.clone(), store.read(&format!("{path}/{file}")).await?));
     }
     Ok(again)
-}
-
-fn at(base: &str, name: &str) -> String {
-    if base.is_empty() { name.to_owned() } else { format!("{base}/{name}") }
 }
 
 /// A model card with a person's words between its heading and its tables.

@@ -67,7 +67,9 @@ impl Inbox {
 
     /// True if `Cancel` was sent; everything else waits.
     pub(super) fn cancelled(&mut self) -> bool {
-        let mut cancelled = false;
+        let waiting = self.waiting.len();
+        self.waiting.retain(|message| message.command != Command::Cancel);
+        let mut cancelled = self.waiting.len() < waiting;
         while let Ok(message) = self.receiver.try_recv() {
             match message.command {
                 Command::Cancel => cancelled = true,
@@ -92,14 +94,45 @@ impl Inbox {
         .await
     }
 
-    /// True if a run is to make way: to be cancelled, paused, stopped or thrown away. The command itself waits.
-    pub(super) fn wants_the_run_to_end(&mut self) -> bool {
+    /// True if this run is to make way: to be cancelled, paused, stopped or thrown away. The command itself waits.
+    pub(super) fn wants_the_run_to_end(&mut self, run_id: &str) -> bool {
         while let Ok(message) = self.receiver.try_recv() {
             self.waiting.push_back(message);
         }
-        let ends = |command: &Command| {
-            matches!(command, Command::Cancel | Command::Pause | Command::Stop | Command::Discard { .. })
-        };
-        self.waiting.iter().any(|message| ends(&message.command))
+        // A cancel behind an export is about that, and is found there.
+        let export = self.waiting.iter().position(|message| matches!(message.command, Command::Export(_)));
+        self.waiting.iter().enumerate().any(|(i, message)| match &message.command {
+            Command::Cancel => export.is_none_or(|export| i < export),
+            Command::Pause | Command::Stop => true,
+            Command::Discard { run_id: thrown_away } => thrown_away == run_id,
+            _ => false,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_is_about_a_run_ends_it() {
+        let (sender, mut inbox) = channel();
+        let send = |command| sender.unbounded_send(Message { command, files: Vec::new() }).expect("the inbox is there");
+        send(Command::Discard { run_id: "another".to_owned() });
+        assert!(!inbox.wants_the_run_to_end("this"), "another run is thrown away");
+        send(Command::Discard { run_id: "this".to_owned() });
+        assert!(inbox.wants_the_run_to_end("this"), "it is thrown away itself");
+    }
+
+    #[test]
+    fn a_cancel_behind_other_commands_is_found() {
+        let (sender, mut inbox) = channel();
+        let send = |command| sender.unbounded_send(Message { command, files: Vec::new() }).expect("the inbox is there");
+        send(Command::Stop);
+        send(Command::Cancel);
+        assert!(inbox.wants_the_run_to_end("this"), "both wait");
+        assert!(inbox.cancelled(), "one of them is a cancel");
+        assert!(!inbox.cancelled(), "which is gone");
+        assert!(matches!(inbox.poll(), Some(Message { command: Command::Stop, .. })), "the other still waits");
     }
 }

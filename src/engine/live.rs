@@ -15,7 +15,7 @@ use super::protocol::{
     Settings, Share, Status, Summary, Watch,
 };
 use super::run::{self, Host, Next, evaluation, number};
-use super::runs::{RunFolder, Samples};
+use super::runs::{self, RunFolder, Samples};
 use super::session::{Session, Wire, split};
 use super::stats::{sparkline, wilson_interval};
 use super::warnings::{Facts, Warning, Watcher};
@@ -42,8 +42,14 @@ pub(super) struct Run {
     pub(super) best: Option<files::Adapter>,
     /// Held-out pairs and the base model's log-probabilities of them, once they are known.
     pub(super) held_out: Option<(Vec<TokenPair>, Vec<PairLogps>)>,
-    /// The latest state could not be written: it is only here.
+    /// Something of it could not be written: it is only here.
     pub(super) unsaved: bool,
+    /// Its pairs, to train on and held out, until they are written.
+    pub(super) unwritten_pairs: Option<[Vec<u8>; 2]>,
+    /// The best adapter is not written yet.
+    best_is_new: bool,
+    /// What looked wrong so far.
+    warnings: Vec<Warning>,
     /// When it is continued by itself, and after what.
     pub(super) retry: Option<Retry>,
     watcher: Option<Watcher>,
@@ -87,6 +93,9 @@ impl Run {
             best: None,
             held_out: None,
             unsaved: false,
+            unwritten_pairs: None,
+            best_is_new: false,
+            warnings: Vec::new(),
             retry: None,
             watcher: None,
             device_losses: 0,
@@ -102,6 +111,9 @@ impl Run {
             history: self.history.clone(),
             prompts: self.prompts.clone(),
             samples: self.samples.clone(),
+            warnings: self.warnings.clone(),
+            planned_bytes: self.planned_bytes,
+            device_bytes: self.device_bytes,
         }
     }
 
@@ -118,16 +130,103 @@ impl Run {
     /// Goes back to the latest checkpoint.
     fn rewind(&mut self) {
         let safe = self.safe_step();
-        let step_of = |entry: &Metrics| entry.get("step").and_then(Value::as_u64).unwrap_or(0) as usize;
         // The evaluation at step 0 is the base model's and stays true.
         self.history.retain(|entry| step_of(entry) <= safe);
         self.samples.retain(|(step, _)| *step <= safe);
+        self.warnings.retain(|warning| warning.step <= safe);
         self.record.step = safe;
         self.watcher = None;
+        if self.record.best.as_ref().is_some_and(|best| step_of(best) > safe) {
+            // There is no adapter of what was best before: the next evaluation is the best.
+            (self.best, self.best_is_new) = (None, false);
+            (self.record.best, self.record.best_step) = (None, None);
+        }
+        self.record.won = self.won();
     }
 
     fn evaluations(&self) -> impl DoubleEndedIterator<Item = &Metrics> {
         self.history.iter().filter(|entry| entry.contains_key("eval_preference_accuracy"))
+    }
+
+    /// The evaluation at a step.
+    fn evaluation_at(&self, step: usize) -> Option<&Metrics> {
+        self.evaluations().find(|entry| step_of(entry) == step)
+    }
+
+    /// Held-out accuracy before and at the latest evaluation.
+    fn won(&self) -> Option<[f64; 2]> {
+        let mut evaluations = self.evaluations();
+        let first = evaluations.next()?;
+        let last = evaluations.next_back().unwrap_or(first);
+        Some([first, last].map(|entry| number(entry, "eval_preference_accuracy")))
+    }
+
+    /// Follows what was measured again: a watcher that knows it, and everything that it has to say of it.
+    fn replay(&self, facts: Facts) -> (Watcher, Vec<Warning>) {
+        let usual = self.record.seconds / self.record.step.max(1) as f64;
+        let mut watcher = Watcher::new(facts);
+        let mut said = watcher.start();
+        let mut samples = self.samples.iter().peekable();
+        for entry in &self.history {
+            while let Some((step, texts)) = samples.next_if(|(step, _)| *step < step_of(entry)) {
+                said.extend(watcher.samples(*step, texts));
+            }
+            said.extend(match entry.contains_key("eval_preference_accuracy") {
+                true => watcher.evaluation(entry),
+                false => watcher.step(entry, usual),
+            });
+        }
+        for (step, texts) in samples {
+            said.extend(watcher.samples(*step, texts));
+        }
+        (watcher, said)
+    }
+
+    /// Every file that it has, as it is here.
+    pub(super) fn files_in_memory(&self, pairs: [Vec<u8>; 2]) -> Vec<(String, Vec<u8>)> {
+        let (checkpoint, best) = (self.checkpoint.as_ref(), self.best.as_ref());
+        runs::files_in_memory(&self.record, &pairs, checkpoint, best, &self.history, &self.samples)
+    }
+
+    /// Becomes a new run with other settings, which goes on from the same state.
+    fn branch(&mut self, config: &TrainConfig, split: &Split, pairs: Option<[Vec<u8>; 2]>) {
+        let now = host::unix_seconds();
+        let record = &mut self.record;
+        record.name = format!("{}, branch", record.name.trim_end_matches(", branch"));
+        record.run_id = run_id(now, &record.name);
+        record.created = now;
+        record.settings = config.to_map();
+        record.checkpoint = None;
+        let (pairs_each, parts) = (config.per_device_train_batch_size, config.gradient_accumulation_steps);
+        record.n_steps = config.n_steps(steps_per_epoch(split.train.len(), pairs_each, parts));
+        if let Some(checkpoint) = &mut self.checkpoint {
+            checkpoint.place.config = config.to_map();
+        }
+        (self.unwritten_pairs, self.best_is_new, self.unsaved) = (pairs, self.best.is_some(), false);
+    }
+
+    /// Keeps warnings that were not told before, and tells them.
+    fn warn(&mut self, wire: &Wire, warnings: Vec<Warning>) {
+        for warning in warnings {
+            if self.warnings.iter().all(|told| (told.kind, told.step) != (warning.kind, warning.step)) {
+                self.warnings.push(warning.clone());
+                wire.send(Event::Warned { run_id: self.record.run_id.clone(), warning });
+            }
+        }
+    }
+
+    /// Writes what is not stored yet: pairs, state, best adapter. Returns the bytes of the state.
+    async fn write(&mut self, store: &Store) -> Result<u64> {
+        let folder = RunFolder::new(store, &self.record.run_id);
+        if let Some(pairs) = &self.unwritten_pairs {
+            folder.begin(&self.record, pairs).await?;
+            self.unwritten_pairs = None;
+        }
+        let Some(checkpoint) = &self.checkpoint else { return Ok(0) };
+        let new_best = self.best.as_ref().filter(|_| self.best_is_new);
+        let bytes = folder.save(checkpoint, new_best, &mut self.record, &self.history, &self.samples).await?;
+        self.best_is_new = false;
+        Ok(bytes)
     }
 }
 
@@ -148,6 +247,7 @@ impl Session {
             true => watched_prompts(pairs, &split),
         };
         let files = pairs.to_files(&split);
+        let planned_bytes = planning::memory(&config, &model, &split)?.total();
         let record = RunRecord {
             run_id: run_id(now, &request.name),
             name: request.name,
@@ -174,12 +274,8 @@ impl Session {
         };
         let mut run = Run::new(record);
         run.prompts = prompts;
-        if let Ok(store) = &self.store {
-            let folder = RunFolder::new(store, &run.record.run_id);
-            if let Err(e) = folder.begin(&run.record, Some(&files)).await {
-                self.storage_trouble(Some(&run.record.run_id), &e);
-            }
-        }
+        run.planned_bytes = planned_bytes;
+        run.unwritten_pairs = Some(files);
         self.run = Some(run);
         self.train().await;
         Ok(())
@@ -190,38 +286,20 @@ impl Session {
         if !self.is_current(run_id) {
             self.open_run(run_id).await?;
         }
-        self.opened()?;
+        let model = self.opened()?;
         self.gpu()?;
-        let Some(run) = &mut self.run else { return Err(Error::input("There is no such run", "Choose another", "")) };
+        let Some(run) = &self.run else { return Err(Error::input("There is no such run", "Choose another", "")) };
         if !settings.is_empty() {
             let mut all = run.record.settings.clone();
             all.extend(settings);
+            // What fails or is cancelled here leaves the run as it is.
             let config = TrainConfig::from_map(&all, "settings")?;
-            let now = host::unix_seconds();
-            run.rewind();
-            run.record.name = format!("{}, branch", run.record.name.trim_end_matches(", branch"));
-            run.record.run_id = self::run_id(now, &run.record.name);
-            run.record.created = now;
-            run.record.settings = config.to_map();
-            run.record.checkpoint = None;
             let split = self.split(&config).await?;
-            let per_epoch = steps_per_epoch(
-                split.train.len(),
-                config.per_device_train_batch_size,
-                config.gradient_accumulation_steps,
-            );
-            let files = self.pairs.as_ref().map(|pairs| pairs.to_files(&split));
+            let planned_bytes = planning::memory(&config, &model, &split)?.total();
+            let pairs = self.pairs.as_ref().map(|pairs| pairs.to_files(&split));
             if let Some(run) = &mut self.run {
-                run.record.n_steps = config.n_steps(per_epoch);
-                if let Some(checkpoint) = &mut run.checkpoint {
-                    checkpoint.place.config = config.to_map();
-                }
-                if let Ok(store) = &self.store
-                    && let Err(e) = begin_branch(store, run, files.as_ref()).await
-                {
-                    let run_id = run.record.run_id.clone();
-                    self.storage_trouble(Some(&run_id), &e);
-                }
+                run.planned_bytes = planned_bytes;
+                run.branch(&config, &split, pairs);
             }
         }
         if let Some(run) = &mut self.run {
@@ -287,6 +365,9 @@ impl Session {
         (run.checkpoint, run.best) = (stored.checkpoint, stored.best);
         if run.record.status == Status::Running {
             run.record.status = Status::Paused;
+        }
+        if let Ok(config) = TrainConfig::from_map(&run.record.settings, "settings") {
+            run.warnings = run.replay(facts(&config, run.record.n_held_out, run.record.n_steps)).1;
         }
         self.wire.send(Event::RunOpened(Box::new(run.info())));
         self.run = Some(run);
@@ -364,6 +445,9 @@ impl Session {
             run.retry = None;
             run.record.status = Status::Running;
             self.wire.send(Event::RunStarted(Box::new(run.info())));
+            if run.unsaved || run.unwritten_pairs.is_some() {
+                self.store_run().await;
+            }
         }
         let ended = self.attempt().await;
         let Some(run) = &mut self.run else { return };
@@ -435,13 +519,45 @@ impl Session {
         let losses: Vec<f64> =
             run.history.iter().map(|entry| number(entry, "loss")).filter(|l| l.is_finite()).collect();
         run.record.sparkline = sparkline(&losses, SPARKLINE);
-        let record = run.record.clone();
-        if let Ok(store) = &self.store
-            && let Err(e) = RunFolder::new(store, &record.run_id).write_record(&record).await
+        // What was not begun has no record.
+        if let (Ok(store), None) = (&self.store, &run.unwritten_pairs)
+            && let Err(e) = RunFolder::new(store, &run.record.run_id).settle(&run.record).await
         {
-            self.storage_trouble(Some(&record.run_id), &e);
+            self.not_saved(&e);
         }
         self.list_runs().await;
+    }
+
+    /// Writes what of the open run is not stored yet, and says how that went. What could not be written stays in
+    /// memory, and the run goes on.
+    pub(super) async fn store_run(&mut self) {
+        let began = host::seconds();
+        let full = self.drilled(Drill::FillStorage);
+        let Some(run) = &mut self.run else { return };
+        let written = match &self.store {
+            _ if full => Err(Error::input("Storage is full (a rehearsal)", "Delete old runs, or export this one", "")),
+            Ok(store) => run.write(store).await,
+            Err(e) => Err(e.clone()),
+        };
+        match written {
+            Ok(bytes) => {
+                run.unsaved = false;
+                if let Some(checkpoint) = &run.checkpoint {
+                    let (run_id, step) = (run.record.run_id.clone(), checkpoint.place.step);
+                    let seconds = host::seconds() - began;
+                    self.wire.send(Event::Saved { run_id, step, bytes, seconds });
+                }
+            }
+            Err(e) => self.not_saved(&e),
+        }
+    }
+
+    /// Something of the open run is only in memory.
+    fn not_saved(&mut self, error: &Error) {
+        let Some(run) = &mut self.run else { return };
+        run.unsaved = true;
+        let (run_id, full) = (run.record.run_id.clone(), is_storage_full(error));
+        self.wire.send(Event::NotSaved { run_id, problem: Problem::from(error), full });
     }
 
     /// What would make the run fit, from its own settings.
@@ -460,15 +576,6 @@ impl Session {
             fixes.retain(|fix| !fix.settings.keys().any(|key| ["r", "max_length"].contains(&key.as_str())));
         }
         fixes
-    }
-
-    pub(super) fn storage_trouble(&self, run_id: Option<&str>, error: &Error) {
-        if is_storage_full(error) {
-            let run_id = run_id.map(str::to_owned);
-            self.wire.send(Event::StorageFull { run_id, problem: Problem::from(error) });
-        } else {
-            self.log("error", format!("the run cannot be saved: {error}"));
-        }
     }
 
     /// Prepares and trains once, from the latest checkpoint to the next stop.
@@ -501,7 +608,7 @@ impl Session {
         wire.begin();
         let mut read = |done| {
             tell(wire, &run_id, Phase::Loading, done, open.weight_bytes);
-            !wire.inbox.wants_the_run_to_end()
+            !wire.inbox.wants_the_run_to_end(&run_id)
         };
         let model = open.load(gpu, &mut read).await?;
         let batch = config.per_device_train_batch_size;
@@ -516,15 +623,7 @@ impl Session {
         };
         let (adapter, _) = self.fresh_adapter(gpu, open, &config)?;
         let n_pairs = split.train.len() + split.held_out.len();
-        let facts = Facts {
-            n_held_out: split.held_out.len(),
-            n_truncated: split.n_truncated,
-            n_pairs,
-            n_steps: 0,
-            beta: config.beta,
-            expected_first_loss: (config.loss_type == [LossType::Sigmoid] && config.loss_weights.is_none())
-                .then_some(std::f64::consts::LN_2),
-        };
+        let facts = Facts { n_truncated: split.n_truncated, n_pairs, ..facts(&config, split.held_out.len(), 0) };
         let mut trainer = Trainer::new(gpu, &model, config, adapter, split.train, reference)?;
         let Some(run) = &mut self.run else { return Ok(Stop::Discarded) };
         run.held_out = Some((split.held_out, held_out));
@@ -534,30 +633,19 @@ impl Session {
         }
         run.record.step = trainer.step;
         run.record.n_steps = trainer.n_steps;
-        let mut watcher = Watcher::new(Facts { n_steps: trainer.n_steps, ..facts });
         // What was told before is not told again.
-        let usual = run.record.seconds / trainer.step.max(1) as f64;
-        let mut samples = run.samples.iter().peekable();
-        for entry in &run.history {
-            while let Some((step, texts)) = samples.next_if(|(step, _)| (*step as f64) < number(entry, "step")) {
-                drop(watcher.samples(*step, texts));
-            }
-            match entry.contains_key("eval_preference_accuracy") {
-                true => drop(watcher.evaluation(entry)),
-                false => drop(watcher.step(entry, usual)),
-            }
-        }
-        samples.for_each(|(step, texts)| drop(watcher.samples(*step, texts)));
-        let warnings = if trainer.step == 0 { watcher.start() } else { Vec::new() };
+        let (watcher, said) = run.replay(Facts { n_steps: trainer.n_steps, ..facts });
         run.watcher = Some(watcher);
-        warn(&self.wire, &run_id, warnings);
+        run.warn(&self.wire, said);
 
         let (data, saved_at, stop) = (data.0.as_str(), host::seconds(), None);
         let mut live = Live { session: self, gpu, model: &model, open, data, counted, saved_at, stop };
-        if live.run().evaluations().next().is_none() {
+        // A click may have ended what was due at this step.
+        let due = live.look_due(&trainer);
+        if due || live.run().evaluations().next().is_none() {
             live.evaluate(&trainer).await?;
         }
-        if live.run().samples.is_empty() {
+        if due || live.run().samples.is_empty() {
             live.sample(&trainer).await?;
         }
         let (step, n_steps) = (trainer.step as u64, trainer.n_steps as u64);
@@ -577,11 +665,8 @@ impl Session {
         if matches!(stop, Stop::Finished | Stop::Stopped) {
             // What was trained is safe before anybody looks at it.
             live.save(&trainer).await?;
-            let evaluated = live.run().evaluations().next_back().map(|entry| number(entry, "step"));
-            if evaluated != Some(trainer.step as f64) {
-                live.look(&trainer).await?;
-                live.save(&trainer).await?;
-            }
+            live.look(&trainer).await?;
+            live.save(&trainer).await?;
         }
         Ok(stop)
     }
@@ -591,7 +676,7 @@ impl Session {
         while let Some(message) = self.wire.inbox.poll() {
             match message.command {
                 Command::Pause | Command::Stop => return Stop::Paused,
-                Command::Discard { .. } => return Stop::Discarded,
+                Command::Discard { ref run_id } if self.is_current(run_id) => return Stop::Discarded,
                 Command::Cancel => break,
                 _ => self.handle_aside(message).await,
             }
@@ -623,7 +708,7 @@ impl Session {
         wire.begin();
         let logps = run::reference(gpu, model, None, pairs, batch, &mut |done| {
             tell(wire, &run_id, Phase::Reference, done as u64, total);
-            !wire.inbox.wants_the_run_to_end()
+            !wire.inbox.wants_the_run_to_end(&run_id)
         })
         .await?;
         if let Ok(store) = &self.store
@@ -666,12 +751,12 @@ impl Host for Live<'_> {
             }
             // What was sent while the step ran can arrive now.
             yield_now().await;
-            let every = self.run().record.watch.eval_steps;
-            if every > 0 && trainer.step.is_multiple_of(every) && !trainer.done() {
+            if self.look_due(trainer) {
                 self.look(trainer).await?;
             }
             self.listen(trainer).await?;
-            let due = self.save_due(trainer);
+            // The best adapter goes with the state that it was measured in.
+            let due = self.save_due(trainer) || self.run().best_is_new;
             match self.stop {
                 Some(Stop::Discarded) => return Ok(Next::End),
                 Some(_) => self.save(trainer).await?,
@@ -710,8 +795,19 @@ impl Live<'_> {
         run.record.step = trainer.step;
         let warnings = run.watcher.as_mut().map(|watcher| watcher.step(metrics, seconds)).unwrap_or_default();
         let run_id = run.record.run_id.clone();
-        warn(&self.session.wire, &run_id, warnings);
+        self.warn(warnings);
         self.session.wire.send(Event::Step { run_id, metrics: metrics.clone(), seconds });
+    }
+
+    fn warn(&mut self, warnings: Vec<Warning>) {
+        let Session { run, wire, .. } = &mut *self.session;
+        run.iter_mut().for_each(|run| run.warn(wire, warnings.clone()));
+    }
+
+    /// True at the steps at which the model is looked at.
+    fn look_due(&mut self, trainer: &Trainer<'_>) -> bool {
+        let every = self.run().record.watch.eval_steps;
+        every > 0 && trainer.step.is_multiple_of(every) && !trainer.done()
     }
 
     fn save_due(&mut self, trainer: &Trainer<'_>) -> bool {
@@ -751,8 +847,11 @@ impl Live<'_> {
         }
     }
 
-    /// Scores the held-out pairs, and keeps the adapter if no evaluation was better.
+    /// Scores the held-out pairs unless they were at this step, and keeps the adapter if no evaluation was better.
     async fn evaluate(&mut self, trainer: &Trainer<'_>) -> Result<()> {
+        if self.run().evaluation_at(trainer.step).is_some() {
+            return Ok(());
+        }
         let Some((pairs, reference)) = self.run().held_out.clone().filter(|(pairs, _)| !pairs.is_empty()) else {
             return Ok(());
         };
@@ -771,7 +870,7 @@ impl Live<'_> {
         let policy = scorer
             .score(&pairs, Some(&trainer.adapter), &mut |done| {
                 tell(wire, &run_id, Phase::Evaluating, done as u64, total);
-                !wire.inbox.wants_the_run_to_end()
+                !wire.inbox.wants_the_run_to_end(&run_id)
             })
             .await?;
         let epoch = self.run().history.iter().rev().find_map(|entry| entry.get("epoch").cloned());
@@ -780,39 +879,29 @@ impl Live<'_> {
             ("epoch".to_owned(), epoch.unwrap_or(json!(0.0))),
         ]);
         metrics.extend(evaluation(trainer.config.beta, &policy, &reference));
-        let accuracy = number(&metrics, "eval_preference_accuracy");
         let run = self.run();
-        let before = run.record.won.map_or(accuracy, |[before, _]| before);
-        run.record.won = Some([before, accuracy]);
-        let rank = |m: &Metrics| [number(m, "eval_preference_accuracy"), number(m, "eval_rewards/margins")];
         let best = trainer.step > 0 && run.record.best.as_ref().is_none_or(|best| rank(&metrics) > rank(best));
         run.history.push(metrics.clone());
-        let warnings = run.watcher.as_mut().map(|watcher| watcher.evaluation(&metrics)).unwrap_or_default();
-        warn(&self.session.wire, &run_id, warnings);
-        self.session.wire.send(Event::Evaluated { run_id, metrics: metrics.clone(), best });
+        run.record.won = run.won();
         if best {
-            self.run().record.best = Some(metrics);
+            run.record.best = Some(metrics.clone());
         }
+        let warnings = run.watcher.as_mut().map(|watcher| watcher.evaluation(&metrics)).unwrap_or_default();
+        self.warn(warnings);
+        self.session.wire.send(Event::Evaluated { run_id, metrics, best });
         if best && self.run().record.watch.keep_best {
             let adapter = trainer.adapter.get(self.gpu).await?;
             let run = self.run();
             run.record.best_step = Some(trainer.step);
-            run.best = Some(adapter.clone());
-            let (record, history) = (run.record.clone(), run.history.clone());
-            if let Ok(store) = &self.session.store {
-                let kept = RunFolder::new(store, &record.run_id).save_best(&adapter, &record, &history).await;
-                if let Err(e) = kept {
-                    self.session.storage_trouble(Some(&record.run_id), &e);
-                }
-            }
+            (run.best, run.best_is_new) = (Some(adapter), true);
         }
         Ok(())
     }
 
-    /// Answers the watched prompts.
+    /// Answers the watched prompts, unless that was done at this step.
     async fn sample(&mut self, trainer: &Trainer<'_>) -> Result<()> {
         let (prompts, run_id) = (self.run().prompts.clone(), self.run().record.run_id.clone());
-        if prompts.is_empty() {
+        if prompts.is_empty() || self.run().samples.iter().any(|(step, _)| *step == trainer.step) {
             return Ok(());
         }
         let raw = self.session.pairs.as_ref().is_some_and(|pairs| !pairs.conversations());
@@ -831,7 +920,7 @@ impl Live<'_> {
             writing::write(gpu, model, tokenizer, adapter, &ids, eos, &style, &mut |piece| {
                 text += piece;
                 tell(wire, &run_id, Phase::Sampling, i as u64, total);
-                Ok(!wire.inbox.wants_the_run_to_end())
+                Ok(!wire.inbox.wants_the_run_to_end(&run_id))
             })
             .await?;
             texts.push(text);
@@ -840,55 +929,19 @@ impl Live<'_> {
         let run = self.run();
         run.samples.push((step, texts.clone()));
         let warnings = run.watcher.as_mut().map(|watcher| watcher.samples(step, &texts)).unwrap_or_default();
-        warn(&self.session.wire, &run_id, warnings);
+        self.warn(warnings);
         self.session.wire.send(Event::Samples { run_id, step, texts });
         Ok(())
     }
 
-    /// Saves the run. Storage that is full is told, and the run goes on: the state is kept in memory.
+    /// Saves the run as it is.
     async fn save(&mut self, trainer: &Trainer<'_>) -> Result<()> {
         self.count_time();
-        let began = host::seconds();
-        let checkpoint = Checkpoint::take(self.gpu, trainer, self.data, None).await?;
-        let full = self.session.drilled(Drill::FillStorage);
-        let run = self.run();
-        let mut record = run.record.clone();
-        let (run_id, step) = (record.run_id.clone(), trainer.step);
-        let (history, samples) = (run.history.clone(), run.samples.clone());
-        let written = match &self.session.store {
-            _ if full => Err(Error::input("Storage is full (a rehearsal)", "Delete old runs, or export this one", "")),
-            Ok(store) => RunFolder::new(store, &run_id).save(&checkpoint, &mut record, &history, &samples).await,
-            Err(e) => Err(e.clone()),
-        };
+        self.run().checkpoint = Some(Checkpoint::take(self.gpu, trainer, self.data, None).await?);
+        self.session.store_run().await;
         self.saved_at = host::seconds();
-        self.run().checkpoint = Some(checkpoint);
-        match written {
-            Ok(bytes) => {
-                let run = self.run();
-                (run.record, run.unsaved) = (record, false);
-                let seconds = host::seconds() - began;
-                self.session.wire.send(Event::Saved { run_id, step, bytes, seconds });
-            }
-            Err(e) => {
-                self.run().unsaved = true;
-                self.session.storage_trouble(Some(&run_id), &e);
-            }
-        }
         Ok(())
     }
-}
-
-/// Writes a run that begins with another one's state, so that it can be opened from the first moment on.
-async fn begin_branch(store: &Store, run: &mut Run, files: Option<&[Vec<u8>; 2]>) -> Result<()> {
-    let folder = RunFolder::new(store, &run.record.run_id);
-    folder.begin(&run.record, files).await?;
-    if let Some(best) = &run.best {
-        folder.save_best(best, &run.record, &run.history).await?;
-    }
-    if let Some(checkpoint) = &run.checkpoint {
-        folder.save(checkpoint, &mut run.record, &run.history, &run.samples).await?;
-    }
-    Ok(())
 }
 
 /// Says how far a phase of a run is.
@@ -906,10 +959,22 @@ pub(super) fn tell(wire: &mut Wire, run_id: &str, phase: Phase, done: u64, total
     }
 }
 
-fn warn(wire: &Wire, run_id: &str, warnings: Vec<Warning>) {
-    for warning in warnings {
-        wire.send(Event::Warned { run_id: run_id.to_owned(), warning });
-    }
+/// The optimiser step of metrics.
+fn step_of(metrics: &Metrics) -> usize {
+    metrics.get("step").and_then(Value::as_u64).unwrap_or(0) as usize
+}
+
+/// How good an evaluation is: pairs won, then how far apart the answers are, in nats: beta does not matter.
+fn rank(metrics: &Metrics) -> [f64; 2] {
+    let apart = number(metrics, "eval_logps/chosen") - number(metrics, "eval_logps/rejected");
+    [number(metrics, "eval_preference_accuracy"), apart]
+}
+
+/// What the warnings' rules need to know of a run whose pairs were not looked at.
+fn facts(config: &TrainConfig, n_held_out: usize, n_steps: usize) -> Facts {
+    let plain = config.loss_type == [LossType::Sigmoid] && config.loss_weights.is_none();
+    let expected_first_loss = plain.then_some(std::f64::consts::LN_2);
+    Facts { n_held_out, n_truncated: 0, n_pairs: 0, n_steps, beta: config.beta, expected_first_loss }
 }
 
 /// The first prompts of the held-out pairs, each once; of the training pairs if none are held out.
@@ -935,9 +1000,12 @@ fn summary(run: &Run) -> Summary {
         Share { wins, n, interval: wilson_interval(wins, n) }
     };
     let before = run.evaluations().next().map(share);
-    let last = run.evaluations().next_back().map(share);
-    let best = if run.record.watch.keep_best { run.record.best.as_ref().map(share) } else { None };
-    let after = best.or(last);
+    // Of the adapter that is kept; an older evaluation says nothing of it.
+    let after = match run.record.best_step {
+        Some(_) => run.record.best.as_ref(),
+        None => run.evaluation_at(run.record.step),
+    };
+    let after = after.map(share);
     let improved = matches!((before, after), (Some(before), Some(after)) if after.wins > before.wins);
     let (device_bytes, planned_bytes) = (run.device_bytes, run.planned_bytes);
     Summary { record: run.record.clone(), improved, before, after, device_bytes, planned_bytes }
@@ -948,4 +1016,59 @@ fn run_id(now: f64, name: &str) -> String {
     let plain = |c: char| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '-' };
     let readable: String = name.chars().map(plain).take(24).collect();
     format!("{:.0}-{}", now * 1000.0, readable.trim_matches('-'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A run with evaluations at these steps, won more and more often, and the best adapter of one of them.
+    fn run(steps: &[usize], best_step: Option<usize>) -> Run {
+        let record = json!({
+            "run_id": "one", "name": "one", "notes": "", "status": "running", "created": 0.0, "seconds": 0.0,
+            "model": { "source": "demo" }, "model_name": "m", "pairs_name": "p", "settings": {}, "step": 9,
+            "n_steps": 9, "watch": { "eval_steps": 2, "keep_best": true, "prompts": [], "save_seconds": 0.0 },
+            "checkpoint": null, "best_step": best_step, "best": null, "won": null, "n_held_out": 10,
+            "longer_wins": 0.0, "sparkline": [], "bytes": 0,
+        });
+        let mut run = Run::new(serde_json::from_value(record).expect("a record"));
+        run.history = steps.iter().map(|step| evaluation_of(*step)).collect();
+        run.record.best = best_step.map(evaluation_of);
+        run
+    }
+
+    fn evaluation_of(step: usize) -> Metrics {
+        let share = 0.1 * step as f64;
+        let values = json!({ "step": step, "eval_preference_accuracy": share, "eval_rewards/margins": share });
+        values.as_object().cloned().expect("an object")
+    }
+
+    #[test]
+    fn going_back_forgets_a_best_adapter_of_later() {
+        let mut run = run(&[0, 2, 4, 6], Some(6));
+        // There is no checkpoint: back to the beginning.
+        run.rewind();
+        assert_eq!((run.record.step, run.record.best_step, run.record.best.as_ref()), (0, None, None), "it is lost");
+        assert_eq!(run.record.won, Some([0.0, 0.0]), "the share from before is what is left");
+    }
+
+    #[test]
+    fn a_summary_tells_of_what_is_kept() {
+        let share = |run: &Run| summary(run).after.map(|share| share.wins);
+        assert_eq!(share(&run(&[0, 4, 8], Some(4))), Some(4), "of the best adapter");
+        assert_eq!(share(&run(&[0, 4, 9], None)), Some(9), "of the last, which was scored");
+        assert_eq!(share(&run(&[0, 4, 8], None)), None, "of the last, which was not");
+    }
+
+    #[test]
+    fn evaluations_compare_whatever_beta_is() {
+        let with = |margins: f64, chosen: f64| {
+            let mut metrics = evaluation_of(4);
+            metrics.insert("eval_rewards/margins".to_owned(), json!(margins));
+            metrics.insert("eval_logps/chosen".to_owned(), json!(chosen));
+            metrics.insert("eval_logps/rejected".to_owned(), json!(-50.0));
+            metrics
+        };
+        assert!(rank(&with(0.1, -40.0)) > rank(&with(0.3, -41.0)), "a larger beta alone is not better");
+    }
 }

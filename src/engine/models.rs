@@ -66,6 +66,11 @@ impl OpenModel {
         *self.loaded.borrow_mut() = None;
     }
 
+    /// True if the weights are on the device.
+    pub fn is_loaded(&self) -> bool {
+        self.loaded.borrow().is_some()
+    }
+
     /// The longest sequence that can be computed.
     pub fn positions(&self) -> usize {
         self.config.max_position_embeddings.min(MAX_POSITIONS)

@@ -479,12 +479,14 @@ pub enum Event {
     },
     /// Storage in use.
     Storage(StorageInfo),
-    /// Storage is full; the run goes on without being saved.
-    StorageFull {
-        /// The run, if one was being saved.
-        run_id: Option<String>,
-        /// What could not be written.
+    /// Something of a run could not be saved; it goes on in memory.
+    NotSaved {
+        /// The run.
+        run_id: String,
+        /// Why.
         problem: Problem,
+        /// True if the storage is full.
+        full: bool,
     },
     /// The engine fetched something from the network.
     Request {
@@ -833,6 +835,12 @@ pub struct RunInfo {
     pub prompts: Vec<String>,
     /// Their answers so far: step and texts.
     pub samples: Vec<(usize, Vec<String>)>,
+    /// What looked wrong so far.
+    pub warnings: Vec<super::warnings::Warning>,
+    /// Bytes on the device by the plan; 0 if that is not known yet.
+    pub planned_bytes: u64,
+    /// Bytes on the device at the most; 0 if nothing was measured yet.
+    pub device_bytes: u64,
 }
 
 /// A run in the list of runs; `run.json` of its folder.
@@ -883,6 +891,18 @@ pub struct RunRecord {
     pub sparkline: Vec<f64>,
     /// Bytes that it takes in storage.
     pub bytes: u64,
+}
+
+impl RunRecord {
+    /// What the folder of the checkpoint of a step is called.
+    pub fn checkpoint_at(step: usize) -> String {
+        format!("checkpoint-{step}")
+    }
+
+    /// The step of its latest checkpoint.
+    pub fn saved_step(&self) -> Option<usize> {
+        self.checkpoint.as_ref()?.rsplit('-').next()?.parse().ok()
+    }
 }
 
 /// Where a run stands.

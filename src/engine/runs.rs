@@ -1,7 +1,7 @@
 //! Runs as the store keeps them: one folder each, which the command line can continue and other tools can read.
 //!
-//! `runs/<id>/run.json` names the checkpoint in force. A checkpoint is written whole under its own name before
-//! `run.json` points to it, so that a crash leaves the one before.
+//! `runs/<id>/run.json` names the checkpoint in force and the step of the best adapter. Both are written whole under
+//! names of their own before `run.json` points to them, so that a crash leaves the ones before.
 
 use serde_json::Value;
 
@@ -9,7 +9,7 @@ use super::pairs::Pairs;
 use super::protocol::{Metrics, ModelSource, RunRecord};
 use crate::error::{Error, Result};
 use crate::files::{self, ModelCard, TrainerState, metrics_jsonl};
-use crate::platform::MemoryFolder;
+use crate::platform::{Folder as _, MemoryFolder};
 use crate::platform::host::Store;
 use crate::train::Checkpoint;
 
@@ -18,12 +18,16 @@ pub(super) const EXPORTS: &str = "exports";
 /// The folder of all runs.
 pub const RUNS: &str = "runs";
 const RECORD: &str = "run.json";
+/// Beginnings of the folders' names; the step follows.
+const CHECKPOINT: &str = "checkpoint-";
+const BEST: &str = "best-";
 const SETTINGS: &str = "settings.json";
 const SAMPLES: &str = "samples.json";
-const BEST: &str = "best";
 const PAIRS: [&str; 2] = ["pairs.jsonl", "held_out.jsonl"];
 const METRICS: &str = "metrics.jsonl";
 const STATE: &str = "trainer_state.json";
+/// The files of a checkpoint that say what was measured until then; the others are its state.
+const MEASURED: [&str; 4] = ["README.md", STATE, METRICS, SAMPLES];
 
 /// Answers to the watched prompts: optimiser step and texts.
 pub type Samples = Vec<(usize, Vec<String>)>;
@@ -61,59 +65,89 @@ impl<'a> RunFolder<'a> {
         format!("{}/{name}", self.path)
     }
 
-    /// Writes what does not change in a run: settings and pairs.
-    pub async fn begin(&self, record: &RunRecord, pairs: Option<&[Vec<u8>; 2]>) -> Result<()> {
-        let settings = serde_json::to_vec_pretty(&record.settings).unwrap_or_default();
-        self.store.write(&self.at(SETTINGS), &settings).await?;
-        for (name, bytes) in PAIRS.iter().zip(pairs.into_iter().flatten()) {
-            self.store.write(&self.at(name), bytes).await?;
-        }
-        self.write_record(record).await
+    /// Writes what does not change in a run, settings and pairs; then there is a run.
+    pub async fn begin(&self, record: &RunRecord, pairs: &[Vec<u8>; 2]) -> Result<()> {
+        self.write(&beginning(record, pairs)).await?;
+        self.write_record(&RunRecord { step: 0, best_step: None, ..record.clone() }).await
     }
 
     /// Writes the record, whole or not at all.
     pub async fn write_record(&self, record: &RunRecord) -> Result<()> {
-        let bytes = serde_json::to_vec_pretty(record).unwrap_or_default();
-        self.store.write(&self.at(RECORD), &bytes).await
+        self.store.write(&self.at(RECORD), &record_bytes(record)).await
     }
 
-    /// Writes a checkpoint, points the record to it, and takes older ones away. Returns the bytes written.
+    /// Writes how the run ended; everything else stays as it was saved.
+    pub async fn settle(&self, record: &RunRecord) -> Result<()> {
+        let mut stored = self.record().await?;
+        (stored.status, stored.seconds) = (record.status, record.seconds);
+        stored.sparkline.clone_from(&record.sparkline);
+        self.write_record(&stored).await
+    }
+
+    /// Writes a checkpoint, and the adapter of the best step if it is a new one; points the record to them, and takes
+    /// older ones away. Returns the bytes written.
+    ///
+    /// After an error the stored record names what it named before, and the parts of the new state are taken away.
     pub async fn save(
         &self,
         checkpoint: &Checkpoint,
+        new_best: Option<&files::Adapter>,
         record: &mut RunRecord,
         history: &[Metrics],
         samples: &Samples,
     ) -> Result<u64> {
-        let name = format!("checkpoint-{}", checkpoint.place.step);
-        let mut written = 0;
-        let mut contents = checkpoint.files();
-        contents.extend(checkpoint.adapter.files(&card(record, history)));
-        contents.push((STATE.to_owned(), state(record, history).to_bytes()));
-        contents.push((METRICS.to_owned(), metrics_jsonl(history).into_bytes()));
-        contents.push((SAMPLES.to_owned(), serde_json::to_vec(samples).unwrap_or_default()));
-        for (file, bytes) in contents {
-            written += bytes.len() as u64;
-            self.store.write(&self.at(&format!("{name}/{file}")), &bytes).await?;
+        let saved = RunRecord { step: checkpoint.place.step, ..record.clone() };
+        let mut files = contents(checkpoint, &saved, history, samples);
+        if record.checkpoint.as_ref() == Some(&RunRecord::checkpoint_at(saved.step)) {
+            // The state of a step is always the same; what was measured of it may be more by now.
+            files.retain(|(path, _)| MEASURED.iter().any(|name| path.ends_with(name)));
         }
-        record.checkpoint = Some(name.clone());
-        record.step = checkpoint.place.step;
-        record.bytes = self.store.size(&self.path).await.unwrap_or(record.bytes);
-        self.write_record(record).await?;
-        for old in self.store.list(&self.path).await? {
-            if old.starts_with("checkpoint-") && old != name {
-                self.store.remove(&self.at(&old)).await?;
+        files.extend(new_best.map(|adapter| best(adapter, &saved, history)).unwrap_or_default());
+        let written = self.swap(&files, saved).await;
+        if let Ok(stored) = self.record().await {
+            for name in self.superseded(&stored).await {
+                // What stays does no harm.
+                if let Err(e) = self.store.remove(&self.at(&name)).await {
+                    log::warn!("{name} of a run stays: {e}");
+                }
             }
         }
-        Ok(written)
+        *record = written?;
+        Ok(files.iter().map(|(_, bytes)| bytes.len() as u64).sum())
     }
 
-    /// Keeps the adapter of the best evaluation.
-    pub async fn save_best(&self, adapter: &files::Adapter, record: &RunRecord, history: &[Metrics]) -> Result<()> {
-        for (file, bytes) in adapter.files(&card(record, history)) {
-            self.store.write(&self.at(&format!("{BEST}/{file}")), &bytes).await?;
+    /// Writes the files of a new state, then the record that names them, which is returned.
+    async fn swap(&self, files: &[(String, Vec<u8>)], mut record: RunRecord) -> Result<RunRecord> {
+        self.write(files).await?;
+        record.checkpoint = Some(RunRecord::checkpoint_at(record.step));
+        record.bytes = self.bytes(&record).await.unwrap_or(record.bytes);
+        self.write_record(&record).await?;
+        Ok(record)
+    }
+
+    /// Bytes of what stays of the run.
+    async fn bytes(&self, record: &RunRecord) -> Result<u64> {
+        let mut bytes = self.store.size(&self.path).await?;
+        for name in self.superseded(record).await {
+            bytes = bytes.saturating_sub(self.store.size(&self.at(&name)).await?);
         }
-        self.write_record(record).await
+        Ok(bytes)
+    }
+
+    async fn write(&self, files: &[(String, Vec<u8>)]) -> Result<()> {
+        for (name, bytes) in files {
+            self.store.write(&self.at(name), bytes).await?;
+        }
+        Ok(())
+    }
+
+    /// Checkpoints and best adapters that the record does not name.
+    async fn superseded(&self, record: &RunRecord) -> Vec<String> {
+        let named = [record.checkpoint.clone(), record.best_step.map(best_name)];
+        let mut names = self.store.list(&self.path).await.unwrap_or_default();
+        names.retain(|name| [CHECKPOINT, BEST].iter().any(|beginning| name.starts_with(beginning)));
+        names.retain(|name| !named.iter().flatten().any(|named| named == name));
+        names
     }
 
     /// Reads the record.
@@ -128,15 +162,17 @@ impl<'a> RunFolder<'a> {
     pub async fn read(&self) -> Result<StoredRun> {
         let record = self.record().await?;
         let mut run = StoredRun { record, checkpoint: None, best: None, history: Vec::new(), samples: Vec::new() };
-        if let Some(name) = &run.record.checkpoint {
-            let folder = self.store.folder(&self.at(name)).await?;
-            run.checkpoint = Some(Checkpoint::read(&folder).await?);
-            run.history = self.history(name).await?;
+        if let Some(name) = run.record.checkpoint.clone() {
+            let folder = self.store.folder(&self.at(&name)).await?;
+            let checkpoint = Checkpoint::read(&folder).await?;
+            run.record.step = checkpoint.place.step;
+            run.checkpoint = Some(checkpoint);
+            run.history = self.history(&name).await?;
             let samples = self.store.read(&self.at(&format!("{name}/{SAMPLES}"))).await.unwrap_or_default();
             run.samples = serde_json::from_slice(&samples).unwrap_or_default();
         }
-        if run.record.best_step.is_some() {
-            run.best = match self.store.folder(&self.at(BEST)).await {
+        if let Some(step) = run.record.best_step {
+            run.best = match self.store.folder(&self.at(&best_name(step))).await {
                 Ok(folder) => files::Adapter::read(&folder).await.ok(),
                 Err(_) => None,
             };
@@ -170,8 +206,9 @@ impl<'a> RunFolder<'a> {
         Ok([train, held_out])
     }
 
-    /// Takes the run away.
+    /// Takes the run away, the record first: what is left if that fails is no run.
     pub async fn remove(&self) -> Result<()> {
+        self.store.remove(&self.at(RECORD)).await?;
         self.store.remove(&self.path).await
     }
 
@@ -181,11 +218,17 @@ impl<'a> RunFolder<'a> {
         let mut folders = vec![String::new()];
         while let Some(folder) = folders.pop() {
             let path = if folder.is_empty() { self.path.clone() } else { self.at(&folder) };
-            for name in self.store.list(&path).await? {
+            let names = self.store.list(&path).await?;
+            if names.is_empty() {
+                continue;
+            }
+            let inside = self.store.folder(&path).await?.files();
+            for name in names {
+                let is_file = inside.contains(&name);
                 let inner = if folder.is_empty() { name } else { format!("{folder}/{name}") };
-                match self.store.read(&self.at(&inner)).await {
-                    Ok(bytes) => files.push((inner, bytes)),
-                    Err(_) => folders.push(inner),
+                match is_file {
+                    true => files.push((inner.clone(), self.store.read(&self.at(&inner)).await?)),
+                    false => folders.push(inner),
                 }
             }
         }
@@ -205,6 +248,67 @@ impl<'a> RunFolder<'a> {
         }
         Ok(())
     }
+}
+
+/// Every file of a run that is only in memory, as [`RunFolder::all_files`] would find them.
+pub fn files_in_memory(
+    record: &RunRecord,
+    pairs: &[Vec<u8>; 2],
+    checkpoint: Option<&Checkpoint>,
+    best_adapter: Option<&files::Adapter>,
+    history: &[Metrics],
+    samples: &Samples,
+) -> Vec<(String, Vec<u8>)> {
+    let mut record = record.clone();
+    record.step = checkpoint.map_or(0, |checkpoint| checkpoint.place.step);
+    record.checkpoint = checkpoint.map(|_| RunRecord::checkpoint_at(record.step));
+    let mut files = beginning(&record, pairs);
+    files.extend(best_adapter.map(|adapter| best(adapter, &record, history)).unwrap_or_default());
+    files.extend(checkpoint.map(|checkpoint| contents(checkpoint, &record, history, samples)).unwrap_or_default());
+    files.push((RECORD.to_owned(), record_bytes(&record)));
+    files.sort();
+    files
+}
+
+fn best_name(step: usize) -> String {
+    format!("{BEST}{step}")
+}
+
+fn record_bytes(record: &RunRecord) -> Vec<u8> {
+    serde_json::to_vec_pretty(record).unwrap_or_default()
+}
+
+/// What does not change in a run: settings and pairs.
+fn beginning(record: &RunRecord, pairs: &[Vec<u8>; 2]) -> Vec<(String, Vec<u8>)> {
+    let settings = serde_json::to_vec_pretty(&record.settings).unwrap_or_default();
+    let pairs = PAIRS.iter().zip(pairs).map(|(name, bytes)| ((*name).to_owned(), bytes.clone()));
+    std::iter::once((SETTINGS.to_owned(), settings)).chain(pairs).collect()
+}
+
+/// The files of a checkpoint.
+fn contents(
+    checkpoint: &Checkpoint,
+    record: &RunRecord,
+    history: &[Metrics],
+    samples: &Samples,
+) -> Vec<(String, Vec<u8>)> {
+    let mut files = checkpoint.files();
+    files.extend(checkpoint.adapter.files(&card(record, history)));
+    files.push((STATE.to_owned(), state(record, history).to_bytes()));
+    files.push((METRICS.to_owned(), metrics_jsonl(history).into_bytes()));
+    files.push((SAMPLES.to_owned(), serde_json::to_vec(samples).unwrap_or_default()));
+    within(&RunRecord::checkpoint_at(checkpoint.place.step), files)
+}
+
+/// The files of the adapter of the record's best step.
+fn best(adapter: &files::Adapter, record: &RunRecord, history: &[Metrics]) -> Vec<(String, Vec<u8>)> {
+    let Some(step) = record.best_step else { return Vec::new() };
+    within(&best_name(step), adapter.files(&card(record, history)))
+}
+
+/// Files with their paths in a folder.
+fn within(folder: &str, files: Vec<(String, Vec<u8>)>) -> Vec<(String, Vec<u8>)> {
+    files.into_iter().map(|(name, bytes)| (format!("{folder}/{name}"), bytes)).collect()
 }
 
 /// Checks that the files of an archive are a whole run, and returns its record with them. A model's place on another

@@ -39,6 +39,8 @@ pub struct Session {
     pub(super) drill: Option<Drill>,
     /// Rows of the pairs of a step that was not finite.
     pub(super) batch: Vec<usize>,
+    /// Seconds that an open run rests before the weights' memory is given back.
+    pub rest_seconds: f64,
 }
 
 /// Both directions of the wire, and when progress was last told.
@@ -97,6 +99,7 @@ impl Session {
             step_seconds: None,
             drill: None,
             batch: Vec::new(),
+            rest_seconds: 60.0,
         };
         let gpu = session.open_gpu().await.map_err(|e| Problem::from(&e));
         let (storage, storage_problem) = match &session.store {
@@ -121,6 +124,14 @@ impl Session {
                 && self.wire.inbox.idle_for(at - host::seconds()).await
             {
                 self.retry().await;
+            } else if let Some(model) = self.model.clone().filter(|model| self.run.is_some() && model.is_loaded())
+                && self.wire.inbox.idle_for(self.rest_seconds).await
+            {
+                model.unload();
+                self.log(
+                    "info",
+                    "the run rests: the memory of the weights is given back until they are needed".to_owned(),
+                );
             }
             let Some(message) = self.wire.inbox.next().await else { return };
             self.handle(message).await;

@@ -685,6 +685,28 @@ fn closing_the_window_on_a_run_asks_first() {
 }
 
 #[test]
+fn closing_the_window_on_an_unsaved_run_says_what_would_be_lost() {
+    let mut stage = Stage::running();
+    let problem = problem("Could not write it", "Check the disk");
+    stage.say(Event::NotSaved { run_id: "r1".into(), problem, full: false });
+    let ask = |stage: &mut Stage| {
+        close_requested(stage, true);
+        stage.run();
+        close_requested(stage, false);
+        stage.run();
+    };
+    ask(&mut stage);
+    stage.expect("It is only in memory; it could not be saved");
+    assert!(!stage.shows("Pause, save and quit"), "that was tried");
+    stage.click("Export…");
+    stage.expect("Which adapter");
+    ask(&mut stage);
+    stage.expect("Quit and lose it");
+    stage.click("Stay");
+    assert!(!stage.shows("Quit and lose it"), "the dialog is gone");
+}
+
+#[test]
 fn other_pages_show_the_run_at_work() {
     let mut stage = Stage::running();
     stage.go("2  Pairs");

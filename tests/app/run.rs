@@ -169,7 +169,15 @@ fn now(step: usize) -> Vec<String> {
 }
 
 fn run_info(history: Vec<Metrics>) -> RunInfo {
-    RunInfo { record: record(), history, prompts: prompts(), samples: vec![] }
+    RunInfo {
+        record: record(),
+        history,
+        prompts: prompts(),
+        samples: vec![],
+        warnings: vec![],
+        planned_bytes: 2_800_000_000,
+        device_bytes: 0,
+    }
 }
 
 /// Something that looks like noise and is always the same.
@@ -218,15 +226,12 @@ fn pair_rows() -> Event {
 }
 
 fn warned(step: usize, action: Offer) -> Event {
-    Event::Warned {
-        run_id: RUN.into(),
-        warning: Warning {
-            kind: WarningKind::DislikesBoth,
-            step,
-            text: "It is getting better mainly by disliking both answers: chosen fell by 12 nats.".into(),
-            action,
-        },
-    }
+    Event::Warned { run_id: RUN.into(), warning: warning(step, action) }
+}
+
+fn warning(step: usize, action: Offer) -> Warning {
+    let text = "It is getting better mainly by disliking both answers: chosen fell by 12 nats.".into();
+    Warning { kind: WarningKind::DislikesBoth, step, text, action }
 }
 
 fn phase(phase: Phase, done: u64, total: u64) -> Event {
@@ -480,7 +485,7 @@ fn a_lost_device_is_recovered_once_and_then_asked_about() {
 fn a_full_storage_does_not_stop_the_run() {
     let mut test = Test::running(80);
     let problem = problem("Storage is full: 38 MB needed, 2 MB left", "Remove runs that are no longer needed");
-    test.say(Event::StorageFull { run_id: Some(RUN.into()), problem });
+    test.say(Event::NotSaved { run_id: RUN.into(), problem, full: true });
     test.sees("training goes on without being saved");
     test.sees("step 80/278");
     test.shot("storage-full");
@@ -489,11 +494,59 @@ fn a_full_storage_does_not_stop_the_run() {
 }
 
 #[test]
+fn a_run_that_could_not_be_saved_is_not_called_saved() {
+    let mut test = Test::running(80);
+    let problem = problem("Could not write it: permission denied", "Check the permissions");
+    test.say(Event::NotSaved { run_id: RUN.into(), problem, full: false });
+    test.sees("training goes on in memory");
+    assert!(!test.has("Free space in Runs"), "space is not what is missing");
+    test.say(Event::Paused { run_id: RUN.into(), step: 81 });
+    test.sees("only while this app stays open");
+    assert!(!test.has("tomorrow or on another computer"), "it would be lost");
+    // Opened again from memory, it is as unsaved as before.
+    test.say(Event::RunOpened(Box::new(run_info(vec![]))));
+    test.sees("this is only in memory");
+    test.say(Event::Saved { run_id: RUN.into(), step: 81, bytes: 38_000_000, seconds: 0.8 });
+    assert!(!test.has("only in memory"), "saved at last");
+}
+
+#[test]
+fn a_run_that_was_not_begun_begins_anew() {
+    let mut test = Test::new();
+    let mut interrupted = record();
+    interrupted.checkpoint = None;
+    test.say(Event::Runs { runs: vec![interrupted.clone()] });
+    test.page(Key::Num4);
+    test.sent();
+    test.click("Begin anew tone-v2");
+    test.sends(resume(json!({})));
+    let info = RunInfo { record: interrupted, ..run_info(vec![]) };
+    test.say(Event::RunStarted(Box::new(info)));
+    test.say(Event::Paused { run_id: RUN.into(), step: 0 });
+    test.sees("No step was taken yet");
+}
+
+#[test]
+fn warnings_come_with_a_run_and_stay_dismissed() {
+    let mut test = Test::running(80);
+    test.say(warned(60, Offer::None));
+    test.click("Dismiss");
+    assert!(!test.has("disliking both"), "it was seen");
+    let info = || RunInfo { warnings: vec![warning(60, Offer::None), warning(70, Offer::None)], ..run_info(vec![]) };
+    test.say(Event::RunOpened(Box::new(info())));
+    test.sees("Step 70");
+    assert!(!test.has("Step 60"), "it was seen before");
+}
+
+#[test]
 fn a_crash_names_the_step_that_is_safe() {
     let mut test = Test::running(80);
+    // Steps that were taken since the save are lost.
+    test.say(step_taken(83));
     test.stage.crash("panicked at src/train");
     test.sees("The engine stopped while this run was at work");
     test.sees("Your run is safe at step 80.");
+    assert!(!test.has("safe at step 83"), "the steps since then are not");
     test.shot("crashed");
 }
 
@@ -761,6 +814,9 @@ fn an_export_is_asked_for_and_shows_its_checks() {
         snippets: vec!["PeftModel.from_pretrained(model, \"tone-v2/adapter\")".into()],
     }];
     test.say(Event::Exported { run_id: RUN.into(), files });
+    test.sees("logits match on 3 prompts");
+    test.say(Event::Refused { subject: Subject::Export, problem: problem("The disk is gone", "Try again") });
+    test.sees("The rest was not written");
     test.sees("logits match on 3 prompts");
     test.stage.harness.get_by_label_contains("logits match").scroll_to_me();
     test.stage.harness.run_steps(30);

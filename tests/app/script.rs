@@ -422,7 +422,15 @@ pub(crate) fn record(run_id: &str, name: &str, status: Status) -> RunRecord {
 /// A run as it begins.
 pub(crate) fn run() -> RunInfo {
     let record = RunRecord { step: 0, n_steps: 278, seconds: 0.0, won: None, ..record("r1", "tone", Status::Running) };
-    RunInfo { record, history: Vec::new(), prompts: vec!["How do I reset my password?".into()], samples: Vec::new() }
+    RunInfo {
+        record,
+        history: Vec::new(),
+        prompts: vec!["How do I reset my password?".into()],
+        samples: Vec::new(),
+        warnings: Vec::new(),
+        planned_bytes: 0,
+        device_bytes: 0,
+    }
 }
 
 /// The metrics of a step.
