@@ -953,6 +953,15 @@ pub(super) fn command_line(state: &State) -> String {
     };
     let pairs = state.pairs.info.as_ref().map_or_else(|| "PAIRS.jsonl".to_owned(), |pairs| quoted(&pairs.name));
     let mut out = format!("pairtune train --model {model} --pairs {pairs} --output {}", quoted(&state.plan.name));
+    if let Some(pairs) = &state.pairs.info {
+        let mut columns = pairs.mapping.clone();
+        if pairs.swapped {
+            std::mem::swap(&mut columns.chosen, &mut columns.rejected);
+        }
+        if columns.are_renamed() {
+            out.push_str(&format!(" --columns {}", quoted(&columns.to_string())));
+        }
+    }
     for (key, value) in &state.plan.settings {
         let value = super::fields::shown(Some(value)).replace(", ", ",");
         out.push_str(&format!(" --{} {}", key.replace('_', "-"), quoted(&value)));

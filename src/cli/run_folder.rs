@@ -8,7 +8,7 @@ use pairtune::files::{self, ModelCard, TrainerState};
 use pairtune::platform::native::{io_error, make_folder, write_atomic};
 use pairtune::train::{Checkpoint, Metrics, Trainer};
 use pairtune::{Error, Result};
-use serde_json::{Value, json};
+use serde_json::Value;
 
 const METRICS: &str = "metrics.jsonl";
 const STATE: &str = "trainer_state.json";
@@ -66,13 +66,18 @@ impl RunFolder {
     }
 
     /// Adds an evaluation to the history.
-    pub(super) fn add_evaluation(&mut self, metrics: &Metrics) {
-        self.history.push(metrics.clone());
+    pub(super) fn add_evaluation(&mut self, metrics: Metrics) {
+        self.history.push(metrics);
     }
 
     /// The first evaluation, if there was one.
     pub(super) fn first_evaluation(&self) -> Option<&Metrics> {
         self.history.iter().find(|entry| entry.keys().any(|key| key.starts_with("eval_")))
+    }
+
+    /// The epoch of the latest entry of the history.
+    pub(super) fn epoch(&self) -> f64 {
+        self.history.iter().rev().find_map(|entry| entry.get("epoch")?.as_f64()).unwrap_or(0.0)
     }
 
     /// Writes `checkpoint-<step>`, whole or not at all.
@@ -152,11 +157,6 @@ impl Counters {
             ..TrainerState::default()
         })
     }
-}
-
-/// The epoch of the latest entry of a history, for the next one.
-pub(super) fn epoch_of(metrics: &Metrics) -> f64 {
-    metrics.get("epoch").unwrap_or(&json!(0.0)).as_f64().unwrap_or(0.0)
 }
 
 fn read(path: &Path) -> Result<Vec<u8>> {

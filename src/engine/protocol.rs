@@ -7,6 +7,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+pub use crate::data::Columns as Mapping;
 use crate::error::Error;
 
 /// A step's or an evaluation's values under TRL's names.
@@ -164,19 +165,6 @@ pub enum ModelSource {
         /// Its name in [`Event::Models`].
         name: String,
     },
-}
-
-/// Which columns of a pairs file hold what.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-pub struct Mapping {
-    /// Column of the prompt; empty if chosen and rejected hold whole dialogues.
-    pub prompt: String,
-    /// Column of the preferred answer.
-    pub chosen: String,
-    /// Column of the other answer.
-    pub rejected: String,
-    /// Column of a system message or further input before the prompt; empty for none.
-    pub system: String,
 }
 
 /// A run to begin.
