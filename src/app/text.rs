@@ -1191,10 +1191,12 @@ pub(super) mod run {
     pub(in crate::app) const WON: &str = "Held-out pairs won";
     pub(in crate::app) const WON_HELP: &str = "Share of the pairs kept apart from training for which the model \
         prefers the chosen answer. \
-         The band is the 95 % interval: with few pairs it is wide, so treat small changes as chance.";
+         The band is the 95 % interval: with few pairs it is wide, so treat small changes as chance. Beside it: what \
+         always choosing the longer answer would win, and always the one of lower perplexity to the original model.";
     pub(in crate::app) const NO_HELD_OUT: &str = "No pairs are held out, so there is nothing to judge by.";
     pub(in crate::app) const NOT_SCORED: &str = "Not scored yet";
     pub(in crate::app) const LONGER: &str = "longer wins";
+    pub(in crate::app) const LIKELIER: &str = "lower perplexity wins";
     pub(in crate::app) const BEFORE: &str = "before";
     pub(in crate::app) const MARGIN: &str = "Margin";
     pub(in crate::app) const MARGIN_HELP: &str = "How far chosen is ahead of rejected, against the original model \

@@ -99,7 +99,8 @@ pub(super) async fn train(args: &TrainArgs, out: &mut Output) -> Result<()> {
         checkpoint.restore(&gpu, &mut trainer, &data.0, &path.display().to_string())?;
         out.note(format_args!("Resuming after step {} of {}", trainer.step, trainer.n_steps));
     }
-    let mut run = RunFolder::create(&args.output, args.resume.as_deref())?;
+    let licence = files::licence(&folder.folder).await;
+    let mut run = RunFolder::create(&args.output, args.resume.as_deref(), config.to_map(), licence)?;
     if let Some(before) = before {
         run.add_evaluation(before);
     }
@@ -119,7 +120,7 @@ pub(super) async fn train(args: &TrainArgs, out: &mut Output) -> Result<()> {
         let (shares, n) = (shares.join(" -> "), eval_pairs.len());
         out.result(format_args!("held-out preference accuracy {shares} ({n} pairs)"));
     }
-    run.finish(&adapter.get(&gpu).await?, &config.to_map(), counters)?;
+    run.finish(&adapter.get(&gpu).await?, counters)?;
     let output = args.output.display().to_string();
     let seconds = seconds() - began;
     out.result(format_args!("{step} steps in {seconds:.1} s; the adapter is in {output}"));
@@ -144,7 +145,7 @@ async fn steps(
     if let Err(Error::Diverged { .. }) = ended {
         // The adapter is as it was after the last good step.
         let adapter = trainer.adapter.get(saver.gpu).await?;
-        run.finish(&adapter, &trainer.config.to_map(), Counters::of(trainer, run.epoch()))?;
+        run.finish(&adapter, Counters::of(trainer, run.epoch()))?;
     }
     if ended? == Next::End {
         return Err(Error::Cancelled);
@@ -254,7 +255,7 @@ impl HeldOut<'_> {
             .await?;
         out.end();
         let mut metrics = Metrics::from_iter([("step".to_owned(), json!(step)), ("epoch".to_owned(), json!(epoch))]);
-        metrics.extend(evaluation(config.beta, &policy, self.reference));
+        metrics.extend(evaluation(config, self.pairs, &policy, self.reference));
         let mut event = Map::from_iter([("event".to_owned(), json!("eval"))]);
         event.extend(metrics.clone());
         out.event(&Value::Object(event));

@@ -16,7 +16,7 @@ pub use batch::{
     split_by_prompt, steps_per_epoch, tokenize, tokenize_record,
 };
 pub use columns::{Columns, first_columns};
-pub use flags::{AuditRow, AuditSummary, Flags, Side, SwapSuspicion, audit, summary, swap_suspicion};
+pub use flags::{AuditRow, Flags, Side, audit};
 pub use record::{LineError, Message, PairReader, Part, Record, read_pairs};
 pub use template::ChatTemplate;
 pub use tokenizer::Tokenizer;

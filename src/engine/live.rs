@@ -17,7 +17,7 @@ use super::protocol::{
 use super::run::{self, Host, Next, evaluation, number};
 use super::runs::{RunFolder, Samples};
 use super::session::{Session, Wire};
-use super::stats::{sparkline, wilson_interval};
+use super::stats::{likelier_wins, sparkline, wilson_interval};
 use super::warnings::{Facts, Warning, Watcher};
 use super::writing::{self, Style};
 use crate::data::{TokenPair, steps_per_epoch};
@@ -157,6 +157,7 @@ impl Session {
             seconds: 0.0,
             model: model.source.clone(),
             model_name: model.name.clone(),
+            licence: model.licence.clone(),
             pairs_name: pairs.name.clone(),
             settings: config.to_map(),
             watch: Watch { prompts: prompts.clone(), ..request.watch },
@@ -168,6 +169,7 @@ impl Session {
             won: None,
             n_held_out: split.held_out.len(),
             longer_wins: pairs.longer_wins(split.held_out.iter().map(|pair| pair.row)),
+            likelier_wins: None,
             sparkline: Vec::new(),
             bytes: files.iter().map(|file| file.len() as u64).sum(),
         };
@@ -461,10 +463,14 @@ impl Session {
         };
         let (adapter, _) = self.fresh_adapter(gpu, open, &config)?;
         let n_pairs = split.train.len() + split.held_out.len();
+        let lengths: Vec<_> = split.train.iter().chain(&split.held_out).map(TokenPair::scored_lengths).collect();
+        let likelier = likelier_wins(&[reference.as_slice(), &held_out].concat(), &lengths);
+        let held_out_likelier = likelier_wins(&held_out, &lengths[split.train.len()..]);
         let facts = Facts {
             n_held_out: split.held_out.len(),
             n_truncated: split.n_truncated,
             n_pairs,
+            likelier_wins: likelier,
             n_steps: 0,
             beta: config.beta,
             expected_first_loss: (config.loss_type == [LossType::Sigmoid] && config.loss_weights.is_none())
@@ -473,6 +479,7 @@ impl Session {
         let mut trainer = Trainer::new(gpu, &model, config, adapter, split.train, reference)?;
         let Some(run) = &mut self.run else { return Ok(Stop::Discarded) };
         run.held_out = Some((split.held_out, held_out));
+        run.record.likelier_wins = held_out_likelier;
         run.planned_bytes = memory.total();
         if let Some(checkpoint) = &run.checkpoint {
             checkpoint.restore(gpu, &mut trainer, &data.0, &run.record.name)?;
@@ -724,7 +731,7 @@ impl Live<'_> {
             ("step".to_owned(), json!(trainer.step)),
             ("epoch".to_owned(), epoch.unwrap_or(json!(0.0))),
         ]);
-        metrics.extend(evaluation(trainer.config.beta, &policy, &reference));
+        metrics.extend(evaluation(&trainer.config, &pairs, &policy, &reference));
         let accuracy = number(&metrics, "eval_preference_accuracy");
         let run = self.run();
         let before = run.record.won.map_or(accuracy, |[before, _]| before);

@@ -831,6 +831,8 @@ pub struct RunRecord {
     pub model: ModelSource,
     /// What its model is called.
     pub model_name: String,
+    /// Licence that the model states.
+    pub licence: Option<String>,
     /// What its pairs file is called.
     pub pairs_name: String,
     /// All settings.
@@ -853,6 +855,8 @@ pub struct RunRecord {
     pub n_held_out: usize,
     /// Share of held-out pairs whose preferred answer is longer.
     pub longer_wins: f64,
+    /// Share of held-out pairs whose preferred answer the original model finds likelier per token, once it is known.
+    pub likelier_wins: Option<f64>,
     /// Losses, thinned out, for a sparkline.
     pub sparkline: Vec<f64>,
     /// Bytes that it takes in storage.
