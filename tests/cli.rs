@@ -203,10 +203,33 @@ fn resumed_run_equals_uninterrupted_one() {
         "whole/checkpoint-4",
     ]);
     run.check_error("The checkpoint belongs to another model, other pairs");
+    assert!(!scratch.path("other").exists(), "and no folder is made for it");
     let run = scratch.train("other", &["--resume", "whole"]);
     run.check_error("This is no checkpoint: it has no run.json");
-    let run = scratch.train("whole", &["--max-steps", "1"]);
-    run.check_error("The output folder already holds a run (adapter_config.json)");
+    let run = scratch.train("other", &["--max-steps", "1"]);
+    run.check(0);
+    let before = scratch.bytes("other/adapter_model.safetensors");
+    for flags in [["--max-steps", "1"], ["--resume", "whole/checkpoint-4"]] {
+        let run = scratch.train("other", &flags);
+        run.check_error("The output folder already holds a run (adapter_config.json)");
+    }
+    assert!(scratch.bytes("other/adapter_model.safetensors") == before, "another run's adapter is as it was");
+    let run = scratch.train("whole", &["--resume", "whole/checkpoint-4"]);
+    run.check(0);
+}
+
+#[test]
+fn a_run_that_is_resumed_at_its_end_keeps_its_epoch_and_is_not_scored_as_its_beginning() {
+    let scratch = Scratch::new("resume-end");
+    let run = scratch.train("out", &["--max-steps", "2", "--save-steps", "2"]);
+    run.check(0);
+    let epoch = |run: &str| read_json(&scratch.path(&format!("{run}/trainer_state.json")))["epoch"].clone();
+    scratch.write("held-out.jsonl", first_pairs(4));
+    scratch.train("again", &["--resume", "out/checkpoint-2", "--eval-pairs", "held-out.jsonl"]).check(0);
+    assert_eq!(epoch("again"), epoch("out"), "the epoch");
+    let history = read_json(&scratch.path("again/trainer_state.json"))["log_history"].clone();
+    let steps: Vec<&Value> = history.as_array().expect("a list").iter().map(|entry| &entry["step"]).collect();
+    assert_eq!(steps, [1, 2, 2], "two steps, and an evaluation after them");
 }
 
 #[test]
@@ -445,6 +468,13 @@ fn bad_pairs_are_refused_or_reported_by_line() {
     assert_eq!(run.stdout, "pairs scored: 3; malformed: 1 (lines 2)\n", "the summary");
     let rows: Vec<Value> = scratch.lines("scores.jsonl").iter().map(|score| score["row"].clone()).collect();
     assert_eq!(rows, [0, 2, 3], "the others are scored");
+
+    scratch.write("other.csv", "instruction,accepted,worse\nSay hello,Hello there,No\n");
+    let run = score("other.csv", &[]);
+    run.check_error("\"chosen\" or \"rejected\" is missing");
+    assert!(run.stderr.contains("columns prompt=instruction,chosen=accepted"), "the guess: {}", run.stderr);
+    score("other.csv", &["--columns", "prompt=instruction,chosen=accepted,rejected=worse"]).check(0);
+    score("other.csv", &["--columns", "chosen=accepted"]).check(2);
 }
 
 #[test]

@@ -4,8 +4,8 @@ use std::path::Path;
 
 use pairtune::Error;
 use pairtune::data::{
-    ChatTemplate, DropReason, Message, PairReader, Part, Sampling, TokenPair, Tokenizer, micro_batches, order,
-    read_pairs, split_by_prompt, steps_per_epoch, table_columns, tokenize,
+    ChatTemplate, Columns, DropReason, Message, PairReader, Part, Sampling, TokenPair, Tokenizer, first_columns,
+    micro_batches, order, read_pairs, split_by_prompt, steps_per_epoch, tokenize,
 };
 use pairtune::platform::native::DiskFolder;
 use pairtune::platform::{ByteSource, Folder, MemorySource};
@@ -293,12 +293,12 @@ fn tables_are_read_in_chunks_of_any_size() {
 #[test]
 fn tables_have_other_delimiters_and_columns_too() {
     let german = b"frage;gut;schlecht\n\"a;b\";c,d;e\n";
-    let columns = ["frage", "gut", "schlecht"].map(str::to_owned).to_vec();
-    assert_eq!(table_columns("x.csv", german), Some(columns));
-    assert_eq!(table_columns("x.csv", b"chosen,rejected"), Some(vec!["chosen".to_owned(), "rejected".to_owned()]));
-    assert_eq!(table_columns("x.jsonl", german), None, "not by its name");
+    assert_eq!(first_columns("x.csv", german), ["frage", "gut", "schlecht"]);
+    assert_eq!(first_columns("x.csv", b" \nchosen,rejected"), ["chosen", "rejected"]);
+    assert!(first_columns("x.jsonl", german).is_empty(), "no table by its name");
     let kept = b"{\"prompt\": \"a\", \"chosen\": \"b\", \"rejected\": \"c\"}";
-    assert_eq!(table_columns("x.csv", kept), None, "rows that are kept with a run");
+    assert_eq!(first_columns("x.csv", kept), ["prompt", "chosen", "rejected"], "rows that are kept with a run");
+    assert_eq!(first_columns("x.csv", b"\n[{\"a\": 1}]"), ["a"], "and an array");
     assert_eq!(read_pairs(kept, "x.csv").expect("JSON").0.len(), 1, "are JSON under any name");
     let (tabs, _) = read_pairs(b"prompt\tchosen\trejected\na, b\tc\td\n", "x.tsv").expect("a pair");
     assert_eq!((tabs[0].prompt.text(), tabs[0].chosen.text()), ("a, b".to_owned(), "c".to_owned()));
@@ -321,6 +321,69 @@ fn a_quote_that_is_not_closed_takes_no_rows_in_silence() {
         reader.push(chunk).expect("it is a table");
     }
     assert_eq!(reader.n_errors(), 1, "told before the end of the file, which may be far");
+    let header = read_pairs(b"prompt,\"chosen,rejected\na,b,c\n", "x.csv").expect_err("no rows");
+    check_message(&header, &["The row has no end", "line 1"]);
+}
+
+#[test]
+fn a_table_as_pandas_writes_it_begins_with_a_column_without_a_name() {
+    let table = b"\tprompt\tchosen\trejected\n0\ta\tb\tc\n1\td\te\tf\n";
+    let (records, errors) = read_pairs(table, "x.tsv").expect("two pairs");
+    assert_eq!(errors, []);
+    assert_eq!([records[1].prompt.text(), records[1].chosen.text()], ["d", "e"]);
+    assert_eq!(first_columns("x.tsv", table), ["prompt", "chosen", "rejected"]);
+}
+
+#[test]
+fn a_table_in_another_encoding_is_told_to_be_saved_as_utf8() {
+    // Windows-1252, as Excel writes it.
+    let table = b"prompt,chosen,rejected,cat\xe9gorie\na,b,c,\nna\xefve,b,c,\n";
+    let (records, errors) = read_pairs(table, "x.csv").expect("the row that has ASCII only");
+    assert_eq!(records.len(), 1);
+    let told: Vec<_> = errors.iter().map(|e| (e.line, e.fix.as_str())).collect();
+    assert_eq!(told, [(1, "Save the file as UTF-8"), (3, "Save the file as UTF-8")]);
+    assert_eq!(errors[1].excerpt, "na\u{fffd}ve,b,c,", "the cells are apart");
+}
+
+#[test]
+fn rows_that_are_too_long_are_reported_and_the_next_one_is_read() {
+    let row = r#"{"prompt": "a", "chosen": "b", "rejected": "c"}"#;
+    let lines = [format!("{row}\n{{\"prompt\": \""), format!("\"}}\n{row}\n")];
+    let array = [format!("[{row},\n{{\"prompt\": \""), format!("\"}},\n{row}]")];
+    for [begin, end] in [lines, array] {
+        let mut reader = PairReader::new("x");
+        push_long(&mut reader, begin.as_bytes(), b'x');
+        reader.push(end.as_bytes()).expect("text");
+        let (records, errors) = reader.finish().expect("two pairs");
+        assert_eq!(records.len(), 2, "before and after it");
+        let told: Vec<_> = errors.iter().map(|e| (e.line, e.what.as_str())).collect();
+        assert_eq!(told, [(2, "The row is longer than 16 MiB")]);
+    }
+    let mut reader = PairReader::new("x.csv");
+    push_long(&mut reader, b"prompt,chosen,rejected\n", b',');
+    assert_eq!(reader.n_errors(), 1, "a row of delimiters takes memory too");
+}
+
+/// Some bytes, and 17 MiB of one.
+fn push_long(reader: &mut PairReader, begin: &[u8], byte: u8) {
+    reader.push(begin).expect("text");
+    for _ in 0..17 {
+        reader.push(&vec![byte; 1 << 20]).expect("text");
+    }
+}
+
+#[test]
+fn columns_have_a_text_of_their_own() {
+    let text = "prompt=question,chosen=good,rejected=bad";
+    let columns: Columns = text.parse().expect("columns");
+    assert_eq!(columns.to_string(), text);
+    let mut reader = PairReader::new("x").with_columns(&columns);
+    reader.push(br#"{"question": "a", "good": "b", "bad": "c"}"#).expect("text");
+    let (records, _) = reader.finish().expect("a pair");
+    assert_eq!(records[0].chosen.text(), "b");
+    for wrong in ["", "chosen=a", "chosen=a,rejected=b,answer=c", "good,bad"] {
+        wrong.parse::<Columns>().expect_err(wrong);
+    }
 }
 
 #[test]

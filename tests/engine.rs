@@ -364,6 +364,14 @@ fn a_run_is_watched_compared_and_exported() {
     assert!(summary.device_bytes > 0 && summary.planned_bytes > 0, "memory was planned and measured");
     let evaluations = engine.said.iter().filter(|event| matches!(event, Event::Evaluated { .. })).count();
     assert_eq!(evaluations, 3, "before, on the way, and after");
+    let losses = engine.said.iter().filter_map(|event| match event {
+        Event::Evaluated { metrics, .. } => metrics["eval_loss"].as_f64(),
+        _ => None,
+    });
+    let losses: Vec<f64> = losses.collect();
+    assert!((losses[0] - 2f64.ln()).abs() < 1e-6 && losses[2] < losses[0], "the loss of pairs held out: {losses:?}");
+    let likelier = summary.record.likelier_wins.expect("the original model has scored them");
+    assert!((0.15..0.85).contains(&likelier), "both answers were in its lessons: {likelier}");
     let samples = engine.said.iter().filter(|event| matches!(event, Event::Samples { texts, .. } if texts.len() == 3));
     assert_eq!(samples.count(), 3, "three watched prompts each time");
 

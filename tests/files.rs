@@ -397,7 +397,8 @@ fn the_model_card_has_front_matter_and_tables() {
     adapter.config.base_model_name_or_path = Some("org/\"model\"".to_owned());
     let (_, bytes) = adapter.files(&card()).remove(2);
     let text = String::from_utf8(bytes).expect("UTF-8");
-    assert!(text.starts_with("---\nbase_model: \"org/\\\"model\\\"\"\nlibrary_name: peft\n"), "{text}");
+    let front = "---\nbase_model: \"org/\\\"model\\\"\"\nlibrary_name: peft\nlicense: \"apache-2.0\"\n";
+    assert!(text.starts_with(front), "{text}");
     for part in
         ["pipeline_tag: text-generation", "\n- \"lora\"\n", "\n- \"dpo\"\n", "| beta | 0.1 |", "| loss | a\\|b c |"]
     {
@@ -407,7 +408,12 @@ fn the_model_card_has_front_matter_and_tables() {
 
 fn card() -> ModelCard {
     let rows = |name: &str, value: &str| vec![(name.to_owned(), value.to_owned())];
-    ModelCard { title: "My\nadapter".to_owned(), settings: rows("beta", "0.1"), metrics: rows("loss", "a|b\nc") }
+    ModelCard {
+        title: "My\nadapter".to_owned(),
+        licence: Some("apache-2.0".to_owned()),
+        settings: rows("beta", "0.1"),
+        metrics: rows("loss", "a|b\nc"),
+    }
 }
 
 fn adapter_in_memory() -> Memory {

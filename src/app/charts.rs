@@ -533,6 +533,9 @@ pub(super) fn sparkline(ui: &mut Ui, label: &str, values: &[f64], size: egui::Ve
     response.on_hover_text(text)
 }
 
+/// Hues of the shares that stand beside another, in their order.
+pub(super) const OTHERS: [Hue; 3] = [Hue::Second, Hue::Quiet, Hue::Third];
+
 /// A share with its interval on a line from 0 to 100 %, and other shares to compare it with.
 pub(super) fn share_scale(
     ui: &mut Ui,
@@ -551,7 +554,7 @@ pub(super) fn share_scale(
     let band = Rect::from_x_y_ranges(x(interval[0])..=x(interval[1]), track.y_range());
     painter.rect_filled(band, round, color.gamma_multiply(0.45));
     for (i, (_, other)) in others.iter().enumerate() {
-        let tint = if i == 0 { Hue::Second } else { Hue::Quiet }.color(ui);
+        let tint = OTHERS[i % OTHERS.len()].color(ui);
         painter.vline(x(*other), rect.shrink(3.0).y_range(), Stroke::new(2.0, tint));
     }
     painter.circle_filled(pos2(x(share), track.center().y), 5.0, color);

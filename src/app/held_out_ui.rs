@@ -82,7 +82,7 @@ pub(super) fn held_out_ui(
             strength_ui(ui, &mut view.strength);
         });
         match state.held_out_at(strength) {
-            Some(pairs) => counts_ui(ui, pairs),
+            Some(pairs) => counts_ui(ui, pairs, run.info.record.longer_wins),
             None => score_ui(ui, state, run, strength, actions),
         }
     });
@@ -117,15 +117,13 @@ pub(super) fn score_ui(ui: &mut Ui, state: &State, run: &RunState, strength: f32
     }
 }
 
-/// How many pairs are won, against what costs nothing.
-fn counts_ui(ui: &mut Ui, pairs: &[HeldOutPair]) {
+/// How many pairs are won, against what costs nothing: the share that always the longer answer wins.
+fn counts_ui(ui: &mut Ui, pairs: &[HeldOutPair], longer: f64) {
     let n = pairs.len() as u64;
     let count = |won: &dyn Fn(&HeldOutPair) -> bool| pairs.iter().filter(|pair| won(pair)).count() as u64;
     let tuned = count(&|pair| Standing::of(pair).tuned > 0.0);
     let base = count(&|pair| Standing::of(pair).base > 0.0);
     let gained = count(&|pair| Standing::of(pair).gain() > 0.0);
-    let lengths: Vec<[usize; 2]> = pairs.iter().map(|pair| pair.tokens).collect();
-    let longer = stats::longer_wins(&lengths).unwrap_or(0.0);
     let share = |wins: u64| wins as f64 / n.max(1) as f64;
     let interval = stats::wilson_interval(tuned, n);
     let others = [(run_words::LONGER, longer), (words::BASE_SHORT, share(base))];

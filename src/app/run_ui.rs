@@ -4,7 +4,7 @@ use eframe::egui::{self, DragValue, Id, Modal, RichText, Sides, Slider, Ui};
 use serde_json::{Value, json};
 
 use super::actions::{Action, Step};
-use super::charts::{Chart, Hue, Mark, Series, Unit, legend_ui, share_scale, sparkline, tight};
+use super::charts::{Chart, Hue, Mark, OTHERS, Series, Unit, legend_ui, share_scale, sparkline, tight};
 use super::diff::{self, Piece};
 use super::state::{Connection, RunPhase, RunState, State, Unsaved, accuracy_of};
 use super::text::{self, run as words};
@@ -839,12 +839,13 @@ fn won_ui(ui: &mut Ui, run: &RunState) {
         arrow(ui, palette.weak);
         ui.label(RichText::new(text::percent(now)).text_style(theme::figure()).strong());
     });
-    let others = [(words::LONGER, record.longer_wins), (words::BEFORE, before)];
+    let mut others = vec![(words::LONGER, record.longer_wins), (words::BEFORE, before)];
+    others.extend(record.likelier_wins.map(|share| (words::LIKELIER, share)));
     share_scale(ui, words::WON, now, interval, &others);
     small(ui, words::of_pairs(n, interval));
     tight(ui, |ui| {
         ui.spacing_mut().item_spacing.x = 12.0;
-        for ((name, share), hue) in others.iter().zip([Hue::Second, Hue::Quiet]) {
+        for ((name, share), hue) in others.iter().zip(OTHERS) {
             legend_ui(ui, hue, false, name, &text::percent(*share));
         }
     });

@@ -970,6 +970,15 @@ pub(super) fn command_line(state: &State) -> String {
     };
     let pairs = state.pairs.info.as_ref().map_or_else(|| "PAIRS.jsonl".to_owned(), |pairs| quoted(&pairs.name));
     let mut out = format!("pairtune train --model {model} --pairs {pairs} --output {}", quoted(&state.plan.name));
+    if let Some(pairs) = &state.pairs.info {
+        let mut columns = pairs.mapping.clone();
+        if pairs.swapped {
+            std::mem::swap(&mut columns.chosen, &mut columns.rejected);
+        }
+        if columns.are_renamed() {
+            out.push_str(&format!(" --columns {}", quoted(&columns.to_string())));
+        }
+    }
     for (key, value) in &state.plan.settings {
         let value = super::fields::shown(Some(value)).replace(", ", ",");
         out.push_str(&format!(" --{} {}", key.replace('_', "-"), quoted(&value)));
@@ -1199,12 +1208,14 @@ pub(super) mod run {
     pub(in crate::app) const WON: &str = "Held-out pairs won";
     pub(in crate::app) const WON_HELP: &str = "Share of the pairs kept apart from training for which the model \
         prefers the chosen answer. \
-         The band is the 95 % interval: with few pairs it is wide, so treat small changes as chance.";
+         The band is the 95 % interval: with few pairs it is wide, so treat small changes as chance. Beside it: what \
+         always choosing the longer answer would win, and always the one of lower perplexity to the original model.";
     pub(in crate::app) const NO_HELD_OUT: &str = "No pairs are held out, so there is nothing to judge by.";
     pub(in crate::app) const NOT_SCORED: &str = "Not scored yet";
     pub(in crate::app) const NOT_SCORED_NOW: &str =
         "The held-out pairs were not scored with what was kept; Compare can do that.";
     pub(in crate::app) const LONGER: &str = "longer wins";
+    pub(in crate::app) const LIKELIER: &str = "lower perplexity wins";
     pub(in crate::app) const BEFORE: &str = "before";
     pub(in crate::app) const MARGIN: &str = "Margin";
     pub(in crate::app) const MARGIN_HELP: &str = "How far chosen is ahead of rejected, against the original model \

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
+use pairtune::data::Columns;
 use pairtune::gpu::AdapterChoice;
 use serde::Serialize;
 use serde_json::{Map, Value};
@@ -23,6 +24,9 @@ Examples:
   pairtune merge --model SmolLM2-135M --adapter tuned --output merged
 
 Exit codes: 0 done, 1 error, 2 wrong usage, 130 interrupted.";
+
+/// How columns are named.
+const COLUMNS: &str = "prompt=NAME,chosen=NAME,rejected=NAME,system=NAME";
 
 /// The commands.
 #[derive(Debug, Subcommand)]
@@ -73,9 +77,12 @@ pub(super) struct TrainArgs {
     /// Model folder: config.json, tokenizer.json, model.safetensors
     #[arg(long, value_name = "DIR")]
     pub(super) model: PathBuf,
-    /// Preference pairs: JSON Lines or a JSON array with prompt, chosen, rejected
+    /// Preference pairs: JSON Lines, a JSON array, CSV or TSV
     #[arg(long, value_name = "FILE")]
     pub(super) pairs: PathBuf,
+    /// The columns to read, instead of a guess
+    #[arg(long, value_name = COLUMNS)]
+    pub(super) columns: Option<Columns>,
     /// Folder for the adapter, metrics and checkpoints
     #[arg(long, value_name = "DIR")]
     pub(super) output: PathBuf,
@@ -223,9 +230,12 @@ pub(super) struct ScoreArgs {
     /// Model folder
     #[arg(long, value_name = "DIR")]
     pub(super) model: PathBuf,
-    /// Preference pairs
+    /// Preference pairs: JSON Lines, a JSON array, CSV or TSV
     #[arg(long, value_name = "FILE")]
     pub(super) pairs: PathBuf,
+    /// The columns to read, instead of a guess
+    #[arg(long, value_name = COLUMNS)]
+    pub(super) columns: Option<Columns>,
     /// PEFT folder to score with
     #[arg(long, value_name = "DIR")]
     pub(super) adapter: Option<PathBuf>,

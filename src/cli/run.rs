@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use clap::{CommandFactory as _, Parser as _};
-use pairtune::data::{LineError, PairReader, Record, Tokenized, Tokenizer};
+use pairtune::data::{Columns, LineError, PairReader, Record, Tokenized, Tokenizer, first_columns};
 use pairtune::files::{self, ModelConfig};
 use pairtune::gpu::{AdapterChoice, Gpu};
 use pairtune::kernels;
@@ -160,22 +160,38 @@ pub(super) const CHUNK_BYTES: u64 = 1 << 20;
 /// Bad rows that are shown one by one; the others are counted.
 pub(super) const SHOWN: usize = 10;
 
-/// Reads pairs in chunks; rows that cannot be used are warned of and counted, the others are used.
-pub(super) async fn read_pairs(path: &Path, out: &Output) -> Result<(Vec<Record>, Vec<LineError>)> {
+/// The pairs of a file, and the rows that cannot be used.
+pub(super) struct Pairs {
+    pub(super) records: Vec<Record>,
+    /// The first of the `n_errors` rows.
+    pub(super) errors: Vec<LineError>,
+    pub(super) n_errors: usize,
+}
+
+/// Reads pairs in chunks; rows that cannot be used are warned of and counted, the others are used. Columns that are
+/// not given are guessed by their names.
+pub(super) async fn read_pairs(path: &Path, columns: Option<&Columns>, out: &Output) -> Result<Pairs> {
     let source = FileSource::open(path)?;
-    let mut reader = PairReader::new(source.name());
+    let head = source.read_at(0, source.len().min(CHUNK_BYTES) as usize).await?;
+    let columns = columns.cloned().unwrap_or_else(|| Columns::guess(&first_columns(source.name(), &head)));
+    if columns.are_renamed() {
+        out.note(format_args!("{}: columns {columns}", source.name()));
+    }
+    let mut reader = PairReader::new(source.name()).with_columns(&columns);
     for offset in (0..source.len()).step_by(CHUNK_BYTES as usize) {
         let len = CHUNK_BYTES.min(source.len() - offset);
         reader.push(&source.read_at(offset, len as usize).await?)?;
     }
+    reader.end()?;
+    let n_errors = reader.n_errors();
     let (records, errors) = reader.finish()?;
     for error in errors.iter().take(SHOWN) {
         out.warn(format_args!("{}: {error}", source.name()));
     }
-    if errors.len() > SHOWN {
-        out.warn(format_args!("{}: rows that cannot be used: {} in all", source.name(), errors.len()));
+    if n_errors > SHOWN {
+        out.warn(format_args!("{}: rows that cannot be used: {n_errors} in all", source.name()));
     }
-    Ok((records, errors))
+    Ok(Pairs { records, errors, n_errors })
 }
 
 /// Says which pairs were dropped in tokenisation, and why.

@@ -8,7 +8,7 @@ use pairtune::files::{self, ModelCard, TrainerState};
 use pairtune::platform::native::{io_error, make_folder, write_atomic};
 use pairtune::train::{Checkpoint, Metrics, Trainer};
 use pairtune::{Error, Result};
-use serde_json::{Value, json};
+use serde_json::Value;
 
 const METRICS: &str = "metrics.jsonl";
 const STATE: &str = "trainer_state.json";
@@ -17,6 +17,8 @@ const STATE: &str = "trainer_state.json";
 pub(super) struct RunFolder {
     path: PathBuf,
     metrics: File,
+    settings: Metrics,
+    licence: Option<String>,
     /// Every step's metrics, and the evaluations between them.
     history: Vec<Metrics>,
 }
@@ -39,8 +41,14 @@ impl RunFolder {
         }
     }
 
-    /// Makes the folder; with a checkpoint, its metrics and history are the beginning.
-    pub(super) fn create(path: &Path, checkpoint: Option<&Path>) -> Result<Self> {
+    /// Makes the folder; with a checkpoint, its metrics and history are the beginning. The adapter's card tells the
+    /// settings, and the licence of the base model.
+    pub(super) fn create(
+        path: &Path,
+        checkpoint: Option<&Path>,
+        settings: Metrics,
+        licence: Option<String>,
+    ) -> Result<Self> {
         make_folder(path)?;
         let (lines, history) = match checkpoint {
             None => (Vec::new(), Vec::new()),
@@ -53,7 +61,7 @@ impl RunFolder {
         let file = path.join(METRICS);
         write_atomic(&file, &lines)?;
         let metrics = OpenOptions::new().append(true).open(&file).map_err(|e| io_error(&file, "write", &e))?;
-        Ok(Self { path: path.to_owned(), metrics, history })
+        Ok(Self { path: path.to_owned(), metrics, settings, licence, history })
     }
 
     /// Adds a step: a line of `metrics.jsonl`, at once, and an entry of the history.
@@ -66,13 +74,18 @@ impl RunFolder {
     }
 
     /// Adds an evaluation to the history.
-    pub(super) fn add_evaluation(&mut self, metrics: &Metrics) {
-        self.history.push(metrics.clone());
+    pub(super) fn add_evaluation(&mut self, metrics: Metrics) {
+        self.history.push(metrics);
     }
 
     /// The first evaluation, if there was one.
     pub(super) fn first_evaluation(&self) -> Option<&Metrics> {
         self.history.iter().find(|entry| entry.keys().any(|key| key.starts_with("eval_")))
+    }
+
+    /// The epoch of the latest entry of the history.
+    pub(super) fn epoch(&self) -> f64 {
+        self.history.iter().rev().find_map(|entry| entry.get("epoch")?.as_f64()).unwrap_or(0.0)
     }
 
     /// Writes `checkpoint-<step>`, whole or not at all.
@@ -97,10 +110,8 @@ impl RunFolder {
     }
 
     /// Writes the adapter and the trainer's state.
-    pub(super) fn finish(&self, adapter: &files::Adapter, config: &Metrics, state: Counters) -> Result<()> {
-        let mut card = self.card(adapter);
-        card.settings = config.iter().map(|(name, value)| (name.clone(), value.to_string())).collect();
-        let mut files = adapter.files(&card);
+    pub(super) fn finish(&self, adapter: &files::Adapter, state: Counters) -> Result<()> {
+        let mut files = adapter.files(&self.card(adapter));
         files.push((STATE.to_owned(), self.state(state).to_bytes()));
         for (name, bytes) in files {
             write_atomic(&self.path.join(name), &bytes)?;
@@ -108,24 +119,10 @@ impl RunFolder {
         Ok(())
     }
 
-    /// Name and latest metrics; an evaluation may have come after the last step.
     fn card(&self, adapter: &files::Adapter) -> ModelCard {
-        let mut latest = Metrics::new();
-        for entry in self.history.iter().rev().take(2).rev() {
-            latest.extend(entry.clone());
-        }
-        let rounded = |value: &Value| match value.as_f64() {
-            Some(number) if number.fract() == 0.0 => format!("{number}"),
-            Some(number) if number.abs() >= 1e-3 => format!("{number:.4}"),
-            _ => value.to_string(),
-        };
         let base = adapter.config.base_model_name_or_path.as_deref().unwrap_or("model");
         let base = Path::new(base).file_name().map_or(base.into(), |name| name.to_string_lossy());
-        ModelCard {
-            title: format!("{base}, preference-tuned"),
-            settings: Vec::new(),
-            metrics: latest.iter().map(|(name, value)| (name.clone(), rounded(value))).collect(),
-        }
+        ModelCard::of_run(&base, self.licence.as_deref(), &self.settings, &self.history)
     }
 
     fn state(&self, counters: Counters) -> TrainerState {
@@ -152,11 +149,6 @@ impl Counters {
             ..TrainerState::default()
         })
     }
-}
-
-/// The epoch of the latest entry of a history, for the next one.
-pub(super) fn epoch_of(metrics: &Metrics) -> f64 {
-    metrics.get("epoch").unwrap_or(&json!(0.0)).as_f64().unwrap_or(0.0)
 }
 
 fn read(path: &Path) -> Result<Vec<u8>> {

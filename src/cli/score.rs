@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::args::ScoreArgs;
 use super::output::Output;
-use super::run::{ModelFolder, listed, open_gpu, read_adapter, read_pairs, upload_adapter, warn_dropped};
+use super::run::{ModelFolder, Pairs, listed, open_gpu, read_adapter, read_pairs, upload_adapter, warn_dropped};
 
 /// Scores the pairs of a file and writes what was found.
 pub(super) async fn score(args: &ScoreArgs, out: &mut Output) -> Result<()> {
@@ -20,7 +20,7 @@ pub(super) async fn score(args: &ScoreArgs, out: &mut Output) -> Result<()> {
         ));
     }
     let model = ModelFolder::open(&args.model).await?;
-    let (records, errors) = read_pairs(&args.pairs, out).await?;
+    let Pairs { records, errors, n_errors } = read_pairs(&args.pairs, args.columns.as_ref(), out).await?;
     let tokenized = tokenize(&records, &model.tokenizer, args.max_length)?;
     drop(records);
     warn_dropped(&tokenized, args.max_length, out);
@@ -61,7 +61,7 @@ pub(super) async fn score(args: &ScoreArgs, out: &mut Output) -> Result<()> {
     }
     if !errors.is_empty() {
         let lines: Vec<usize> = errors.iter().map(|error| error.line).collect();
-        summary += &format!("; malformed: {} (lines {})", lines.len(), listed(&lines));
+        summary += &format!("; malformed: {n_errors} (lines {})", listed(&lines));
     }
     out.result(summary);
     Ok(())

@@ -23,7 +23,7 @@ use super::args::TrainArgs;
 use super::output::Output;
 use super::reference::Reference;
 use super::run::{INTERRUPTED, ModelFolder, open_gpu, read_adapter, read_pairs, upload_adapter, warn_dropped};
-use super::run_folder::{Counters, RunFolder, epoch_of};
+use super::run_folder::{Counters, RunFolder};
 use super::score::batch_positions;
 
 /// Trains, from the beginning or from a checkpoint.
@@ -41,7 +41,9 @@ pub(super) async fn train(args: &TrainArgs, out: &mut Output) -> Result<()> {
         Some(checkpoint) => resumed_config(&checkpoint.place, &given)?,
         None => TrainConfig::from_map(&given, &settings_origin(args))?,
     };
-    if checkpoint.is_none() && !args.overwrite {
+    // A run may grow in its own folder.
+    let its_own = args.resume.as_ref().is_some_and(|path| same_folder(&path.join(".."), &args.output));
+    if !its_own && !args.overwrite {
         RunFolder::check_free(&args.output)?;
     }
     let folder = ModelFolder::open(&args.model).await?;
@@ -87,35 +89,38 @@ pub(super) async fn train(args: &TrainArgs, out: &mut Output) -> Result<()> {
     // The run.
     let from = args.adapter.as_ref().or(args.resume.as_ref()).unwrap_or(&args.model).display().to_string();
     let adapter = upload_adapter(&gpu, &folder.config, start.settings.clone(), &start.values, &from)?;
-    let mut run = RunFolder::create(&args.output, args.resume.as_deref())?;
-    let before = match run.first_evaluation().cloned() {
-        Some(before) => Some(before),
-        None => held_out.evaluate(&adapter, &config, 0, 0.0, &mut run, out).await?,
+    // What a resumed run began with is gone: its history tells how it did, or nothing does.
+    let before = match &checkpoint {
+        Some(_) => None,
+        None => held_out.evaluate(&adapter, &config, 0, 0.0, out).await?,
     };
     let mut trainer = Trainer::new(&gpu, &model, config.clone(), adapter, train_pairs, reference)?;
     if let (Some(checkpoint), Some(path)) = (&checkpoint, &args.resume) {
         checkpoint.restore(&gpu, &mut trainer, &data.0, &path.display().to_string())?;
         out.note(format_args!("Resuming after step {} of {}", trainer.step, trainer.n_steps));
     }
+    let licence = files::licence(&folder.folder).await;
+    let mut run = RunFolder::create(&args.output, args.resume.as_deref(), config.to_map(), licence)?;
+    if let Some(before) = before {
+        run.add_evaluation(before);
+    }
     let began = seconds();
     let saver = Saver { gpu: &gpu, data: &data.0, initial: start.initial.as_ref().map(|(_, path)| path.as_path()) };
-    let epoch = steps(&mut trainer, &mut run, &saver, &stop, args, out).await?;
+    steps(&mut trainer, &mut run, &saver, &stop, args, out).await?;
 
     // The end: the adapter alone is kept on the device for the last evaluation.
     let (step, n_tokens) = (trainer.step, trainer.n_tokens);
-    let counters = Counters::of(&trainer, epoch);
+    let counters = Counters::of(&trainer, run.epoch());
     let adapter = only_adapter(trainer);
-    let after = held_out.evaluate(&adapter, &config, step, epoch, &mut run, out).await?;
-    run.finish(&adapter.get(&gpu).await?, &config.to_map(), counters)?;
-    if let (Some(before), Some(after)) = (&before, &after) {
-        let share = |metrics: &Metrics| 100.0 * number(metrics, "eval_preference_accuracy");
-        out.result(format_args!(
-            "held-out preference accuracy {:.1} % -> {:.1} % ({} pairs)",
-            share(before),
-            share(after),
-            eval_pairs.len()
-        ));
+    let share = |metrics: &Metrics| format!("{:.1} %", 100.0 * number(metrics, "eval_preference_accuracy"));
+    let mut shares: Vec<String> = run.first_evaluation().map(share).into_iter().collect();
+    if let Some(after) = held_out.evaluate(&adapter, &config, step, run.epoch(), out).await? {
+        shares.push(share(&after));
+        run.add_evaluation(after);
+        let (shares, n) = (shares.join(" -> "), eval_pairs.len());
+        out.result(format_args!("held-out preference accuracy {shares} ({n} pairs)"));
     }
+    run.finish(&adapter.get(&gpu).await?, counters)?;
     let output = args.output.display().to_string();
     let seconds = seconds() - began;
     out.result(format_args!("{step} steps in {seconds:.1} s; the adapter is in {output}"));
@@ -123,7 +128,7 @@ pub(super) async fn train(args: &TrainArgs, out: &mut Output) -> Result<()> {
     Ok(())
 }
 
-/// Takes the steps that are left, and saves on the way; returns the epoch.
+/// Takes the steps that are left, and saves on the way.
 async fn steps(
     trainer: &mut Trainer<'_>,
     run: &mut RunFolder,
@@ -131,23 +136,22 @@ async fn steps(
     stop: &dyn Fn() -> bool,
     args: &TrainArgs,
     out: &mut Output,
-) -> Result<f64> {
+) -> Result<()> {
     out.begin_steps("train", trainer.n_steps as u64);
     out.skip_to(trainer.step as u64);
     let (began, tokens_before) = (seconds(), trainer.n_tokens);
-    let mut terminal = Terminal { run, saver, stop, args, out, began, tokens_before, epoch: 0.0 };
+    let mut terminal = Terminal { run, saver, stop, args, out, began, tokens_before };
     let ended = run::steps(trainer, &mut terminal).await;
-    let epoch = terminal.epoch;
     if let Err(Error::Diverged { .. }) = ended {
         // The adapter is as it was after the last good step.
         let adapter = trainer.adapter.get(saver.gpu).await?;
-        run.finish(&adapter, &trainer.config.to_map(), Counters::of(trainer, epoch))?;
+        run.finish(&adapter, Counters::of(trainer, run.epoch()))?;
     }
     if ended? == Next::End {
         return Err(Error::Cancelled);
     }
     out.end();
-    Ok(epoch)
+    Ok(())
 }
 
 /// A run that is watched from a terminal.
@@ -159,7 +163,6 @@ struct Terminal<'a> {
     out: &'a mut Output,
     began: f64,
     tokens_before: u64,
-    epoch: f64,
 }
 
 impl Host for Terminal<'_> {
@@ -171,7 +174,6 @@ impl Host for Terminal<'_> {
     ) -> LocalFuture<'a, Result<Next>> {
         Box::pin(async move {
             let total = trainer.n_steps as u64;
-            self.epoch = epoch_of(metrics);
             self.run.add_step(metrics)?;
             let tokens_per_sec = (trainer.n_tokens - self.tokens_before) as f64 / (seconds() - self.began);
             let text = format!(
@@ -189,7 +191,7 @@ impl Host for Terminal<'_> {
             let save_steps = trainer.config.save_steps;
             let interrupted = (self.stop)() && !trainer.done();
             if interrupted || (save_steps > 0 && trainer.step.is_multiple_of(save_steps)) {
-                let path = self.saver.save(trainer, self.run, self.epoch, self.out).await?;
+                let path = self.saver.save(trainer, self.run, self.out).await?;
                 if interrupted {
                     self.out.note(format_args!("Step {} of {total} is saved. Continue with:", trainer.step));
                     self.out.note(format_args!("  {}", resume_command(self.args, &path)));
@@ -209,12 +211,12 @@ struct Saver<'a> {
 }
 
 impl Saver<'_> {
-    async fn save(&self, trainer: &Trainer<'_>, run: &RunFolder, epoch: f64, out: &Output) -> Result<PathBuf> {
+    async fn save(&self, trainer: &Trainer<'_>, run: &RunFolder, out: &Output) -> Result<PathBuf> {
         // The path must still hold when the run is resumed from elsewhere.
         let initial = self.initial.map(|path| std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned()));
         let initial = initial.map(|path| path.display().to_string());
         let checkpoint = Checkpoint::take(self.gpu, trainer, self.data, initial.as_deref()).await?;
-        let path = run.save_checkpoint(&checkpoint, Counters::of(trainer, epoch))?;
+        let path = run.save_checkpoint(&checkpoint, Counters::of(trainer, run.epoch()))?;
         out.event(&json!({"event": "checkpoint", "step": trainer.step, "path": path.display().to_string()}));
         Ok(path)
     }
@@ -230,14 +232,13 @@ struct HeldOut<'a> {
 }
 
 impl HeldOut<'_> {
-    /// The metrics of an adapter, put into the run's history; none if no pairs are held out.
+    /// The metrics of an adapter; none if no pairs are held out.
     async fn evaluate(
         &self,
         adapter: &Adapter,
         config: &TrainConfig,
         step: usize,
         epoch: f64,
-        run: &mut RunFolder,
         out: &mut Output,
     ) -> Result<Option<Metrics>> {
         if self.pairs.is_empty() {
@@ -254,8 +255,7 @@ impl HeldOut<'_> {
             .await?;
         out.end();
         let mut metrics = Metrics::from_iter([("step".to_owned(), json!(step)), ("epoch".to_owned(), json!(epoch))]);
-        metrics.extend(evaluation(config.beta, &policy, self.reference));
-        run.add_evaluation(&metrics);
+        metrics.extend(evaluation(config, self.pairs, &policy, self.reference));
         let mut event = Map::from_iter([("event".to_owned(), json!("eval"))]);
         event.extend(metrics.clone());
         out.event(&Value::Object(event));
@@ -356,9 +356,10 @@ async fn tokenized_pairs(
     folder: &ModelFolder,
     out: &Output,
 ) -> Result<(Vec<TokenPair>, Vec<TokenPair>)> {
-    let (records, _) = read_pairs(&args.pairs, out).await?;
+    let columns = args.columns.as_ref();
+    let records = read_pairs(&args.pairs, columns, out).await?.records;
     let (train, held_out) = match &args.eval_pairs {
-        Some(path) => (records, read_pairs(path, out).await?.0),
+        Some(path) => (records, read_pairs(path, columns, out).await?.records),
         None => split_by_prompt(records, config.eval_split, config.seed)?,
     };
     let tokens = |records: &[Record]| -> Result<Vec<TokenPair>> {
@@ -399,6 +400,11 @@ async fn adapter_bytes(path: &Path) -> Result<Vec<u8>> {
     Ok(bytes)
 }
 
+/// True if both are there, and the same.
+fn same_folder(a: &Path, b: &Path) -> bool {
+    a.canonicalize().is_ok_and(|a| b.canonicalize().is_ok_and(|b| a == b))
+}
+
 /// Gives the memory of everything but the adapter back.
 fn only_adapter(trainer: Trainer<'_>) -> Adapter {
     trainer.adapter
@@ -419,12 +425,15 @@ fn resume_command(args: &TrainArgs, checkpoint: &Path) -> String {
             words.push(format!("{flag} {}", quoted(&path.display().to_string())));
         }
     }
+    if let Some(columns) = &args.columns {
+        words.push(format!("--columns {}", quoted(&columns.to_string())));
+    }
     words.join(" ")
 }
 
 /// A word as a POSIX shell reads it.
 fn quoted(word: &str) -> String {
-    let plain = |c: char| c.is_alphanumeric() || "/._-+:@%".contains(c);
+    let plain = |c: char| c.is_alphanumeric() || "/._-+:@%=,".contains(c);
     if word.chars().all(plain) { word.to_owned() } else { format!("'{}'", word.replace('\'', "'\\''")) }
 }
 

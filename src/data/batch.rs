@@ -25,6 +25,18 @@ pub struct TokenPair {
     pub rejected: Vec<u32>,
 }
 
+impl TokenPair {
+    /// Tokens of the completions, `[chosen, rejected]`.
+    pub fn completion_lengths(&self) -> [usize; 2] {
+        [&self.chosen, &self.rejected].map(|ids| ids.len().saturating_sub(self.prompt_len))
+    }
+
+    /// Tokens of the completions that have a log-probability: nothing precedes a sequence's first.
+    pub fn scored_lengths(&self) -> [usize; 2] {
+        [&self.chosen, &self.rejected].map(|ids| ids.len().saturating_sub(self.prompt_len.max(1)))
+    }
+}
+
 /// What became of the records, both lists in their order.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Tokenized {

@@ -1,17 +1,23 @@
 //! Which columns of a file hold prompt, chosen and rejected, where they have the names of other tools.
 
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
-/// Names of columns; an empty one is not there.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+use super::table::table_columns;
+
+/// Which columns of a pairs file hold what. As text: `prompt=question,chosen=good,rejected=bad`.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Columns {
-    /// The prompt; without it chosen and rejected hold whole dialogues.
+    /// Column of the prompt; empty if chosen and rejected hold whole dialogues.
     pub prompt: String,
-    /// The preferred answer.
+    /// Column of the preferred answer.
     pub chosen: String,
-    /// The other answer.
+    /// Column of the other answer.
     pub rejected: String,
-    /// A system message, or further input to the prompt.
+    /// Column of a system message or further input before the prompt; empty for none.
     pub system: String,
 }
 
@@ -36,12 +42,13 @@ impl Columns {
         Self { prompt, chosen: find(CHOSEN), rejected: find(REJECTED), system }
     }
 
-    /// True if the columns are TRL's, so that nothing is renamed.
-    pub fn is_trl(&self) -> bool {
-        (self.prompt == "prompt" || self.prompt.is_empty())
+    /// False if the columns are TRL's, or not all found, so that rows are taken as they are.
+    pub fn are_renamed(&self) -> bool {
+        let trl = (self.prompt == "prompt" || self.prompt.is_empty())
             && self.chosen == "chosen"
             && self.rejected == "rejected"
-            && self.system.is_empty()
+            && self.system.is_empty();
+        !trl && !self.chosen.is_empty()
     }
 
     /// Gives a row TRL's columns.
@@ -81,6 +88,51 @@ impl Columns {
             }
         }
     }
+}
+
+impl fmt::Display for Columns {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { prompt, chosen, rejected, system } = self;
+        let columns = [("prompt", prompt), ("chosen", chosen), ("rejected", rejected), ("system", system)];
+        let given = columns.into_iter().filter(|(_, column)| !column.is_empty());
+        f.write_str(&given.map(|(name, column)| format!("{name}={column}")).collect::<Vec<_>>().join(","))
+    }
+}
+
+impl FromStr for Columns {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let mut columns = Self::default();
+        for part in text.split(',') {
+            let (name, column) = part.split_once('=').unwrap_or((part, ""));
+            let place = match name.trim() {
+                "prompt" => &mut columns.prompt,
+                "chosen" => &mut columns.chosen,
+                "rejected" => &mut columns.rejected,
+                "system" => &mut columns.system,
+                other => return Err(format!("\"{other}\" is not prompt, chosen, rejected or system")),
+            };
+            column.trim().clone_into(place);
+        }
+        match columns.chosen.is_empty() || columns.rejected.is_empty() {
+            true => Err("chosen and rejected are needed, as in chosen=good,rejected=bad".to_owned()),
+            false => Ok(columns),
+        }
+    }
+}
+
+/// Names of the columns of a file that begins so: a table's, or those of the first object.
+pub fn first_columns(file: &str, head: &[u8]) -> Vec<String> {
+    table_columns(file, head).unwrap_or_else(|| {
+        let text = String::from_utf8_lossy(head);
+        let begin = text.find('{').unwrap_or(text.len());
+        let mut values = serde_json::Deserializer::from_str(text.get(begin..).unwrap_or_default()).into_iter();
+        match values.next() {
+            Some(Ok(Value::Object(map))) => map.keys().cloned().collect(),
+            _ => Vec::new(),
+        }
+    })
 }
 
 /// ShareGPT's `from` and `value` as `role` and `content`.

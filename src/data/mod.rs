@@ -15,9 +15,8 @@ pub use batch::{
     DropReason, Dropped, Sampling, TokenPair, Tokenized, held_out_rows, micro_batches, none_left, order,
     split_by_prompt, steps_per_epoch, tokenize, tokenize_record,
 };
-pub use columns::Columns;
-pub use flags::{AuditRow, AuditSummary, Flags, Side, SwapSuspicion, audit, summary, swap_suspicion};
+pub use columns::{Columns, first_columns};
+pub use flags::{AuditRow, Flags, Side, audit};
 pub use record::{LineError, Message, PairReader, Part, Record, read_pairs};
-pub use table::table_columns;
 pub use template::ChatTemplate;
 pub use tokenizer::Tokenizer;

@@ -115,6 +115,8 @@ pub struct PairReader {
     table: Table,
     /// Bytes of the row that is not complete yet (in the first stage: of the file's beginning).
     row_bytes: Vec<u8>,
+    /// The row has more bytes than are kept of it.
+    too_long: bool,
     /// Line of the next byte, from 1.
     line: usize,
     /// Line on which `row_bytes` begins.
@@ -122,7 +124,7 @@ pub struct PairReader {
     rows: usize,
     records: Vec<Record>,
     errors: Vec<LineError>,
-    /// Errors that were counted, of which `errors` are the first.
+    /// Errors in all, of which `errors` are the first.
     n_errors: usize,
     /// The columns to read; none to take them as they are named.
     columns: Option<Columns>,
@@ -134,6 +136,8 @@ pub struct PairReader {
 
 /// Errors that are kept one by one; more are only counted.
 const MAX_ERRORS: usize = 10_000;
+/// Bytes of a row at most: what has no end would take the rest of the file.
+pub(super) const MAX_ROW: usize = 16 << 20;
 
 /// Where in a file the reader is.
 #[derive(Clone, Copy)]
@@ -160,6 +164,7 @@ impl PairReader {
             stage: Stage::Magic,
             table: Table::new(1),
             row_bytes: Vec::new(),
+            too_long: false,
             line: 1,
             row_line: 1,
             rows: 0,
@@ -173,9 +178,9 @@ impl PairReader {
         }
     }
 
-    /// Reads these columns.
-    pub fn with_columns(mut self, columns: Columns) -> Self {
-        self.columns = Some(columns);
+    /// Reads these columns; those that TRL knows, or none, are read as they are named.
+    pub fn with_columns(mut self, columns: &Columns) -> Self {
+        self.columns = Some(columns.clone()).filter(Columns::are_renamed);
         self
     }
 
@@ -195,7 +200,7 @@ impl PairReader {
         self.rows
     }
 
-    /// Rows so far that cannot be used.
+    /// Errors so far: rows that cannot be used, and an array without an end.
     pub fn n_errors(&self) -> usize {
         self.n_errors
     }
@@ -258,12 +263,8 @@ impl PairReader {
             self.end_row();
         }
         if matches!(self.stage, Stage::Array { .. }) {
-            self.errors.push(LineError {
-                line: self.line,
-                what: "The array has no end".to_owned(),
-                fix: "The file was probably cut off: fetch it again".to_owned(),
-                excerpt: String::new(),
-            });
+            let cut = Problem::new("The array has no end", "The file was probably cut off: fetch it again");
+            self.report(self.line, cut, &[]);
         }
         self.stage = Stage::Done;
         Ok(())
@@ -319,14 +320,8 @@ impl PairReader {
                     rest
                 }
                 Stage::Done if !byte.is_ascii_whitespace() => {
-                    self.row_line = self.line;
-                    let excerpt = excerpt(bytes);
-                    self.errors.push(LineError {
-                        line: self.line,
-                        what: "There is text after the end of the array".to_owned(),
-                        fix: "Keep one array, or use one object a line without an array".to_owned(),
-                        excerpt,
-                    });
+                    let fix = "Keep one array, or use one object a line without an array";
+                    self.report(self.line, Problem::new("There is text after the end of the array", fix), bytes);
                     return;
                 }
                 Stage::Magic | Stage::Start | Stage::Done => rest,
@@ -340,11 +335,11 @@ impl PairReader {
     /// Takes the rest of a line and returns the bytes after it.
     fn feed_line<'a>(&mut self, bytes: &'a [u8]) -> &'a [u8] {
         let Some(end) = bytes.iter().position(|&byte| byte == b'\n') else {
-            self.row_bytes.extend(bytes);
+            self.keep(bytes);
             return &[];
         };
         let (row, rest) = bytes.split_at(end);
-        self.row_bytes.extend(row);
+        self.keep(row);
         self.end_row();
         self.line += 1;
         self.row_line = self.line;
@@ -385,19 +380,33 @@ impl PairReader {
             self.row_line = self.line;
         }
         if !self.row_bytes.is_empty() || !byte.is_ascii_whitespace() {
-            self.row_bytes.push(byte);
+            self.keep(&[byte]);
         }
         Stage::Array { depth, in_string, escaped }
     }
 
+    /// Adds bytes to the row at hand, up to the most that one may have.
+    fn keep(&mut self, bytes: &[u8]) {
+        let room = MAX_ROW - self.row_bytes.len();
+        self.too_long |= bytes.len() > room;
+        self.row_bytes.extend(bytes.iter().take(room));
+    }
+
     /// Parses the bytes of a complete row; a blank one is no row.
     fn end_row(&mut self) {
-        let bytes = take(&mut self.row_bytes);
+        let (bytes, too_long) = (take(&mut self.row_bytes), take(&mut self.too_long));
         let bytes = bytes.trim_ascii();
         if bytes.is_empty() {
             return;
         }
-        self.take_row(bytes, self.row_line, parse_object(bytes));
+        let object = match too_long {
+            true => problem(
+                format!("The row is longer than {} MiB", MAX_ROW >> 20),
+                "Put each pair on a line of its own, or all of them in one array",
+            ),
+            false => parse_object(bytes),
+        };
+        self.take_row(bytes, self.row_line, object);
     }
 
     fn take_table_row(&mut self, row: TableRow) {
@@ -414,12 +423,15 @@ impl PairReader {
                 self.kept += bytes.len() as u64;
                 self.records.push(record);
             }
-            Err(Problem { what, fix }) => {
-                self.n_errors += 1;
-                if self.errors.len() < MAX_ERRORS {
-                    self.errors.push(LineError { line, what, fix, excerpt: excerpt(bytes) });
-                }
-            }
+            Err(problem) => self.report(line, problem, bytes),
+        }
+    }
+
+    /// Counts an error, and keeps it if there is room.
+    fn report(&mut self, line: usize, Problem { what, fix }: Problem, bytes: &[u8]) {
+        self.n_errors += 1;
+        if self.errors.len() < MAX_ERRORS {
+            self.errors.push(LineError { line, what, fix, excerpt: excerpt(bytes) });
         }
     }
 }
@@ -430,8 +442,14 @@ pub(super) struct Problem {
     fix: String,
 }
 
+impl Problem {
+    fn new(what: impl Into<String>, fix: impl Into<String>) -> Self {
+        Self { what: what.into(), fix: fix.into() }
+    }
+}
+
 pub(super) fn problem<T>(what: impl Into<String>, fix: impl Into<String>) -> std::result::Result<T, Problem> {
-    Err(Problem { what: what.into(), fix: fix.into() })
+    Err(Problem::new(what, fix))
 }
 
 /// What each row is told to be.

@@ -3,17 +3,18 @@
 use csv_core::{ReadRecordResult, Reader, ReaderBuilder};
 use serde_json::{Map, Value};
 
-use super::record::{Problem, problem};
+use super::record::{MAX_ROW, Problem, problem};
 
 /// What stands between cells: the one of these that the first line has most of.
 const DELIMITERS: [u8; 3] = [b',', b';', b'\t'];
-/// Bytes of a row at most: a quote that is never closed takes the rest of the file.
-const MAX_ROW: usize = 16 << 20;
+/// What may stand before a table. A tab is part of it: it ends a first cell without text.
+const BLANK: &[u8] = b" \r\n";
 
 /// A table that is being read; its first row names the columns.
 pub(super) struct Table {
     /// None until the first line is whole.
     reader: Option<Reader>,
+    delimiter: u8,
     first: Vec<u8>,
     /// Cells of the row at hand, one after the other, and where each ends.
     text: Vec<u8>,
@@ -34,30 +35,32 @@ pub(super) struct Table {
 pub(super) struct TableRow {
     /// Line on which it begins, from 1.
     pub(super) line: usize,
-    /// What its cells hold.
+    /// What its cells hold, with delimiters between them.
     pub(super) text: Vec<u8>,
-    /// The cells by the names of their columns; empty ones are left out, as `datasets` reads them.
+    /// The cells by the names of their columns; empty ones are left out, as `datasets` reads them, and so are those
+    /// without a name: the numbers that pandas puts first.
     pub(super) cells: Result<Map<String, Value>, Problem>,
 }
 
 /// True for a file with this name whose text begins so: rows that are kept with a run are JSON, whatever their name.
 pub(super) fn is_table(file: &str, first: u8) -> bool {
     let file = file.to_ascii_lowercase();
-    (file.ends_with(".csv") || file.ends_with(".tsv")) && !first.is_ascii_whitespace() && first != b'{'
+    (file.ends_with(".csv") || file.ends_with(".tsv")) && !BLANK.contains(&first) && !b"{[".contains(&first)
 }
 
 /// Names of the columns of a table that begins so; none if the file is no table.
-pub fn table_columns(file: &str, head: &[u8]) -> Option<Vec<String>> {
-    let head = head.strip_prefix(b"\xef\xbb\xbf").unwrap_or(head).trim_ascii_start();
-    if !head.first().is_some_and(|&first| is_table(file, first)) {
+pub(super) fn table_columns(file: &str, head: &[u8]) -> Option<Vec<String>> {
+    let head = head.strip_prefix(b"\xef\xbb\xbf").unwrap_or(head);
+    let begin = head.iter().position(|byte| !BLANK.contains(byte))?;
+    let (mut table, mut rest) = (Table::new(1), &head[begin..]);
+    if !is_table(file, rest[0]) {
         return None;
     }
-    let (mut table, mut rest) = (Table::new(1), head);
     while table.names.is_none() && !rest.is_empty() {
         rest = table.read(rest).0;
     }
     table.end();
-    table.names
+    Some(table.names?.into_iter().filter(|name| !name.is_empty()).collect())
 }
 
 fn no_end() -> Result<Map<String, Value>, Problem> {
@@ -69,6 +72,7 @@ impl Table {
     pub(super) fn new(line: usize) -> Self {
         Self {
             reader: None,
+            delimiter: b',',
             first: Vec::new(),
             text: vec![0; 1024],
             ends: vec![0; 16],
@@ -108,14 +112,15 @@ impl Table {
             return self.take_row();
         }
         self.read_cells(&[]);
-        self.take_row().map(|row| TableRow { cells: no_end(), ..row })
+        Some(self.lose())
     }
 
     /// Begins to read, with the first line.
     fn begin(&mut self) -> Option<TableRow> {
         let first = std::mem::take(&mut self.first);
         let most = DELIMITERS.into_iter().rev().max_by_key(|d| first.iter().filter(|byte| *byte == d).count());
-        self.reader = Some(ReaderBuilder::new().delimiter(most.unwrap_or(b',')).build());
+        self.delimiter = most.unwrap_or(b',');
+        self.reader = Some(ReaderBuilder::new().delimiter(self.delimiter).build());
         self.read_rows(&first).1
     }
 
@@ -138,12 +143,19 @@ impl Table {
         if whole {
             return (rest, self.take_row());
         }
-        if self.n_text <= MAX_ROW {
+        if self.n_text + self.n_ends <= MAX_ROW {
             return (rest, None);
         }
+        (&[], Some(self.lose()))
+    }
+
+    /// The row that has no end; no other comes after it.
+    fn lose(&mut self) -> TableRow {
         self.lost = true;
-        self.text.truncate(self.n_text);
-        (&[], Some(TableRow { line: self.row_line, text: std::mem::take(&mut self.text), cells: no_end() }))
+        let (mut text, ends) = (std::mem::take(&mut self.text), std::mem::take(&mut self.ends));
+        text.truncate(self.n_text);
+        let text = self.joined(&text, &ends[..self.n_ends]);
+        TableRow { line: self.row_line, text, cells: no_end() }
     }
 
     /// Takes bytes, none for the end of the file. Returns how many, and whether the row is whole.
@@ -169,34 +181,45 @@ impl Table {
         }
     }
 
-    /// The row that is whole; none for the names of the columns, and for one without any text.
+    /// The row that is whole; none for one without any text, and for the names of the columns if they can be read.
     fn take_row(&mut self) -> Option<TableRow> {
         let text = self.text[..self.n_text].to_vec();
         let ends = self.ends[..self.n_ends].to_vec();
         (self.n_text, self.n_ends) = (0, 0);
         self.inside = false;
-        let mut begin = 0;
-        let cells = ends.iter().map(|&end| str::from_utf8(&text[std::mem::replace(&mut begin, end)..end]));
-        let cells: Result<Vec<&str>, _> = cells.collect();
+        let row = |cells| Some(TableRow { line: self.row_line, text: self.joined(&text, &ends), cells });
+        let utf8: Result<Vec<&str>, _> = cells(&text, &ends).map(str::from_utf8).collect();
+        let wrong = || problem("The row is not valid UTF-8", "Save the file as UTF-8");
         let Some(names) = &self.names else {
-            let names = cells.unwrap_or_default();
-            self.names = Some(names.into_iter().map(|name| name.trim().to_owned()).collect());
-            return None;
+            let row = if utf8.is_err() { row(wrong()) } else { None };
+            let names = cells(&text, &ends).map(|name| String::from_utf8_lossy(name).trim().to_owned());
+            self.names = Some(names.collect());
+            return row;
         };
         if text.trim_ascii().is_empty() {
             return None;
         }
-        let cells = match cells {
-            Err(_) => problem("The row is not valid UTF-8", "Save the file as UTF-8"),
+        row(match utf8 {
+            Err(_) => wrong(),
             Ok(cells) if cells.len() != names.len() => problem(
                 format!("The row has {} cells, but the first row names {} columns", cells.len(), names.len()),
                 "Put cells that hold commas, quotes or line breaks in quotes",
             ),
             Ok(cells) => {
-                let filled = names.iter().zip(cells).filter(|(_, cell)| !cell.is_empty());
+                let filled = names.iter().zip(cells).filter(|(name, cell)| !name.is_empty() && !cell.is_empty());
                 Ok(filled.map(|(name, cell)| (name.clone(), Value::from(cell))).collect())
             }
-        };
-        Some(TableRow { line: self.row_line, text, cells })
+        })
     }
+
+    /// The cells of a row with delimiters between them.
+    fn joined(&self, text: &[u8], ends: &[usize]) -> Vec<u8> {
+        cells(text, ends).collect::<Vec<_>>().join(&self.delimiter)
+    }
+}
+
+/// The cells of a row, each of which ends where `ends` says.
+fn cells<'a>(text: &'a [u8], ends: &'a [usize]) -> impl Iterator<Item = &'a [u8]> {
+    let begins = std::iter::once(&0).chain(ends);
+    begins.zip(ends).map(|(&begin, &end)| &text[begin..end])
 }

@@ -125,7 +125,7 @@ impl Session {
                 index: pair.row,
                 base: base.map(f64::from),
                 tuned: tuned.map(f64::from),
-                tokens: [&pair.chosen, &pair.rejected].map(|ids| ids.len() - pair.prompt_len.max(1).min(ids.len())),
+                tokens: pair.scored_lengths(),
             })
             .collect();
         self.wire.send(Event::HeldOut { strength, pairs });

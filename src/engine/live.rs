@@ -17,7 +17,7 @@ use super::protocol::{
 use super::run::{self, Host, Next, evaluation, number};
 use super::runs::{self, RunFolder, Samples};
 use super::session::{Session, Wire, split};
-use super::stats::{sparkline, wilson_interval};
+use super::stats::{likelier_wins, sparkline, wilson_interval};
 use super::warnings::{Facts, Warning, Watcher};
 use super::writing::{self, Style};
 use crate::data::{TokenPair, steps_per_epoch};
@@ -258,6 +258,7 @@ impl Session {
             model: model.source.clone(),
             model_name: model.name.clone(),
             model_bytes: model.weight_bytes,
+            licence: model.licence.clone(),
             pairs_name: pairs.name.clone(),
             settings: config.to_map(),
             watch: Watch { prompts: prompts.clone(), ..request.watch },
@@ -269,6 +270,7 @@ impl Session {
             won: None,
             n_held_out: split.held_out.len(),
             longer_wins: pairs.longer_wins(split.held_out.iter().map(|pair| pair.row)),
+            likelier_wins: None,
             sparkline: Vec::new(),
             bytes: files.iter().map(|file| file.len() as u64).sum(),
         };
@@ -623,10 +625,19 @@ impl Session {
         };
         let (adapter, _) = self.fresh_adapter(gpu, open, &config)?;
         let n_pairs = split.train.len() + split.held_out.len();
-        let facts = Facts { n_truncated: split.n_truncated, n_pairs, ..facts(&config, split.held_out.len(), 0) };
+        let lengths: Vec<_> = split.train.iter().chain(&split.held_out).map(TokenPair::scored_lengths).collect();
+        let likelier = likelier_wins(&[reference.as_slice(), &held_out].concat(), &lengths);
+        let held_out_likelier = likelier_wins(&held_out, &lengths[split.train.len()..]);
+        let facts = Facts {
+            n_truncated: split.n_truncated,
+            n_pairs,
+            likelier_wins: likelier,
+            ..facts(&config, split.held_out.len(), 0)
+        };
         let mut trainer = Trainer::new(gpu, &model, config, adapter, split.train, reference)?;
         let Some(run) = &mut self.run else { return Ok(Stop::Discarded) };
         run.held_out = Some((split.held_out, held_out));
+        run.record.likelier_wins = held_out_likelier;
         run.planned_bytes = memory.total();
         if let Some(checkpoint) = &run.checkpoint {
             checkpoint.restore(gpu, &mut trainer, &data.0, &run.record.name)?;
@@ -878,7 +889,7 @@ impl Live<'_> {
             ("step".to_owned(), json!(trainer.step)),
             ("epoch".to_owned(), epoch.unwrap_or(json!(0.0))),
         ]);
-        metrics.extend(evaluation(trainer.config.beta, &policy, &reference));
+        metrics.extend(evaluation(&trainer.config, &pairs, &policy, &reference));
         let run = self.run();
         let best = trainer.step > 0 && run.record.best.as_ref().is_none_or(|best| rank(&metrics) > rank(best));
         run.history.push(metrics.clone());
@@ -974,7 +985,15 @@ fn rank(metrics: &Metrics) -> [f64; 2] {
 fn facts(config: &TrainConfig, n_held_out: usize, n_steps: usize) -> Facts {
     let plain = config.loss_type == [LossType::Sigmoid] && config.loss_weights.is_none();
     let expected_first_loss = plain.then_some(std::f64::consts::LN_2);
-    Facts { n_held_out, n_truncated: 0, n_pairs: 0, n_steps, beta: config.beta, expected_first_loss }
+    Facts {
+        n_held_out,
+        n_truncated: 0,
+        n_pairs: 0,
+        likelier_wins: None,
+        n_steps,
+        beta: config.beta,
+        expected_first_loss,
+    }
 }
 
 /// The first prompts of the held-out pairs, each once; of the training pairs if none are held out.

@@ -7,10 +7,10 @@ use super::protocol::{ModelInfo, ModelSource};
 use super::writing;
 use crate::data::Tokenizer;
 use crate::error::Result;
-use crate::files::{ModelConfig, TargetModules};
+use crate::files::{ModelConfig, TargetModules, licence};
 use crate::gpu::Gpu;
 use crate::model::{AdapterSettings, BatchSize, Model};
-use crate::platform::{Folder, MemoryFolder, licence_in, read_all};
+use crate::platform::{Folder, MemoryFolder};
 use crate::train::{TrainConfig, plan};
 
 /// Files that belong together, with what was read of them. No weight is read before [`OpenModel::load`].
@@ -29,7 +29,8 @@ pub struct OpenModel {
     pub weight_bytes: u64,
     /// Tokens that end an answer.
     pub eos: Vec<u32>,
-    licence: Option<String>,
+    /// The licence that it states.
+    pub licence: Option<String>,
     loaded: RefCell<Option<Rc<Model>>>,
 }
 
@@ -119,12 +120,4 @@ pub fn demo_model() -> Box<dyn Folder> {
     let files =
         files!["config.json", "generation_config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json"];
     Box::new(MemoryFolder { name: "demo".to_owned(), files })
-}
-
-/// The licence that a model's README states.
-async fn licence(folder: &dyn Folder) -> Option<String> {
-    if !folder.files().iter().any(|file| file == "README.md") {
-        return None;
-    }
-    licence_in(&read_all(folder.open("README.md").ok()?.as_ref()).await.ok()?)
 }

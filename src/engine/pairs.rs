@@ -7,8 +7,8 @@ use serde_json::Value;
 use super::protocol::{LineProblem, Mapping, PairRow, PairsInfo, Problem, SeenSequence};
 use super::{stats, writing};
 use crate::data::{
-    AuditRow, Columns, Dropped, LineError, PairReader, Part, Record, TokenPair, Tokenizer, audit, held_out_rows,
-    none_left, read_pairs, table_columns, tokenize_record,
+    AuditRow, Dropped, LineError, PairReader, Part, Record, TokenPair, Tokenizer, audit, first_columns, held_out_rows,
+    none_left, read_pairs, tokenize_record,
 };
 use crate::error::{Error, Result};
 use crate::platform::ByteSource;
@@ -76,15 +76,9 @@ impl Pairs {
         progress: &mut dyn FnMut(u64, &PairReader) -> bool,
     ) -> Result<Self> {
         let head = source.read_at(0, source.len().min(CHUNK_BYTES) as usize).await?;
-        let columns = table_columns(source.name(), &head).unwrap_or_else(|| first_columns(&head));
-        let chosen = match mapping {
-            Some(Mapping { prompt, chosen, rejected, system }) => Columns { prompt, chosen, rejected, system },
-            None => Columns::guess(&columns),
-        };
-        let mut reader = PairReader::new(source.name()).with_room(ROOM);
-        if !chosen.is_trl() && !chosen.chosen.is_empty() {
-            reader = reader.with_columns(chosen.clone());
-        }
+        let columns = first_columns(source.name(), &head);
+        let mapping = mapping.unwrap_or_else(|| Mapping::guess(&columns));
+        let mut reader = PairReader::new(source.name()).with_room(ROOM).with_columns(&mapping);
         for offset in (0..source.len()).step_by(CHUNK_BYTES as usize) {
             let len = CHUNK_BYTES.min(source.len() - offset);
             reader.push(&source.read_at(offset, len as usize).await?)?;
@@ -96,13 +90,10 @@ impl Pairs {
         let (lines, beyond, problem_count) = (reader.rows(), reader.beyond(), reader.n_errors());
         // Rows with other columns than were guessed are shown, so that a person can say which they are.
         let (records, errors) = if columns.is_empty() { reader.finish()? } else { reader.into_rows() };
-        let Columns { prompt, chosen, rejected, system } = chosen;
         let mut pairs = Self::of(file_name(source.name()), records, None);
         (pairs.bytes, pairs.lines, pairs.beyond, pairs.problem_count) = (source.len(), lines, beyond, problem_count);
-        // An array without end is an error that is no row's.
-        pairs.problem_count = pairs.problem_count.max(errors.len());
         pairs.problems = errors.into_iter().take(SHOWN_PROBLEMS).map(line_problem).collect();
-        pairs.mapping = Mapping { prompt, chosen, rejected, system };
+        pairs.mapping = mapping;
         pairs.columns = columns;
         Ok(pairs)
     }
@@ -387,17 +378,6 @@ pub fn preview(record: &Record) -> PairRow {
     let chars = texts.each_ref().map(|text| text.chars().count());
     let [prompt, chosen, rejected] = texts.map(|text| text.chars().take(SHOWN_CHARS).collect());
     PairRow { line: record.line, prompt, chosen, rejected, chars, flags: Vec::new(), skipped: false }
-}
-
-/// The columns of the first object in the beginning of a file.
-fn first_columns(head: &[u8]) -> Vec<String> {
-    let text = String::from_utf8_lossy(head);
-    let Some(begin) = text.find('{') else { return Vec::new() };
-    let mut values = serde_json::Deserializer::from_str(text.get(begin..).unwrap_or_default()).into_iter::<Value>();
-    match values.next() {
-        Some(Ok(Value::Object(map))) => map.keys().cloned().collect(),
-        _ => Vec::new(),
-    }
 }
 
 fn line_problem(error: LineError) -> LineProblem {

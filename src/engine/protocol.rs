@@ -7,6 +7,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+pub use crate::data::Columns as Mapping;
 use crate::error::Error;
 
 /// A step's or an evaluation's values under TRL's names.
@@ -168,19 +169,6 @@ pub enum ModelSource {
         /// Its name in [`Event::Models`].
         name: String,
     },
-}
-
-/// Which columns of a pairs file hold what.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-pub struct Mapping {
-    /// Column of the prompt; empty if chosen and rejected hold whole dialogues.
-    pub prompt: String,
-    /// Column of the preferred answer.
-    pub chosen: String,
-    /// Column of the other answer.
-    pub rejected: String,
-    /// Column of a system message or further input before the prompt; empty for none.
-    pub system: String,
 }
 
 /// A run to begin.
@@ -865,6 +853,8 @@ pub struct RunRecord {
     /// Bytes of its model's weights; 0 in records from before this was written down.
     #[serde(default)]
     pub model_bytes: u64,
+    /// Licence that the model states.
+    pub licence: Option<String>,
     /// What its pairs file is called.
     pub pairs_name: String,
     /// All settings.
@@ -887,6 +877,8 @@ pub struct RunRecord {
     pub n_held_out: usize,
     /// Share of held-out pairs whose preferred answer is longer.
     pub longer_wins: f64,
+    /// Share of held-out pairs whose preferred answer the original model finds likelier per token, once it is known.
+    pub likelier_wins: Option<f64>,
     /// Losses, thinned out, for a sparkline.
     pub sparkline: Vec<f64>,
     /// Bytes that it takes in storage.

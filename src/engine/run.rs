@@ -8,7 +8,7 @@ use crate::gpu::Gpu;
 use crate::model::{Adapter, Model};
 use crate::platform::LocalFuture;
 use crate::platform::host::seconds;
-use crate::train::{Metrics, PairLogps, Scorer, Trainer};
+use crate::train::{Metrics, PairLogps, Scorer, TrainConfig, Trainer, eval_loss};
 
 /// What happens after a step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -68,8 +68,8 @@ pub async fn reference(
 }
 
 /// TRL's evaluation metrics, and the share of pairs whose chosen answer is the likelier one.
-pub fn evaluation(beta: f64, policy: &[PairLogps], reference: &[PairLogps]) -> Metrics {
-    let n = policy.len() as f64;
+pub fn evaluation(config: &TrainConfig, pairs: &[TokenPair], policy: &[PairLogps], reference: &[PairLogps]) -> Metrics {
+    let (beta, n) = (config.beta, policy.len() as f64);
     let mean = |value: &dyn Fn([f64; 2], [f64; 2]) -> f64| {
         let pairs = policy.iter().zip(reference);
         pairs.map(|(p, r)| value(p.map(f64::from), r.map(f64::from))).sum::<f64>() / n
@@ -78,6 +78,7 @@ pub fn evaluation(beta: f64, policy: &[PairLogps], reference: &[PairLogps]) -> M
     let (chosen, rejected) = (reward(0), reward(1));
     let share = |yes: bool| f64::from(u8::from(yes));
     let entries = [
+        ("eval_loss", eval_loss(config, pairs, policy, reference)),
         ("eval_rewards/chosen", mean(&chosen)),
         ("eval_rewards/rejected", mean(&rejected)),
         ("eval_rewards/accuracies", mean(&|p, r| share(chosen(p, r) > rejected(p, r)))),

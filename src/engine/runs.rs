@@ -362,22 +362,9 @@ pub async fn list(store: &Store) -> Result<Vec<RunRecord>> {
     Ok(records)
 }
 
-/// The card of a run's adapter: settings, and the latest metrics.
+/// The card of a run's adapter.
 pub fn card(record: &RunRecord, history: &[Metrics]) -> ModelCard {
-    let mut latest = Metrics::new();
-    for entry in history.iter().rev().take(2).rev() {
-        latest.extend(entry.clone());
-    }
-    let rounded = |value: &Value| match value.as_f64() {
-        Some(number) if number.fract() == 0.0 => format!("{number}"),
-        Some(number) if number.abs() >= 1e-3 => format!("{number:.4}"),
-        _ => value.to_string(),
-    };
-    ModelCard {
-        title: format!("{}, preference-tuned", record.model_name),
-        settings: record.settings.iter().map(|(name, value)| (name.clone(), value.to_string())).collect(),
-        metrics: latest.iter().map(|(name, value)| (name.clone(), rounded(value))).collect(),
-    }
+    ModelCard::of_run(&record.model_name, record.licence.as_deref(), &record.settings, history)
 }
 
 /// transformers' state of a run.

@@ -88,6 +88,20 @@ pub fn longer_wins(lengths: &[[usize; 2]]) -> Option<f64> {
     (!lengths.is_empty()).then(|| mean(points))
 }
 
+/// Share of pairs whose chosen answer has the higher log-probability per token, ties half, from log-probabilities and
+/// tokens `[chosen, rejected]`: what "always pick the lower perplexity" would win. None if no pair has tokens on both
+/// sides.
+pub fn likelier_wins(logps: &[[f32; 2]], lengths: &[[usize; 2]]) -> Option<f64> {
+    let pairs = logps.iter().zip(lengths).filter(|(_, lengths)| !lengths.contains(&0));
+    let points: Vec<f64> = pairs
+        .map(|(logps, lengths)| {
+            let [chosen, rejected] = [0, 1].map(|side| f64::from(logps[side]) / lengths[side] as f64);
+            (f64::from(u8::from(chosen > rejected)) + f64::from(u8::from(chosen >= rejected))) / 2.0
+        })
+        .collect();
+    (!points.is_empty()).then(|| mean(points.iter().copied()))
+}
+
 /// The middle value, or the mean of the two in the middle; none if no value is finite.
 pub fn median(values: &[f64]) -> Option<f64> {
     let mut values = finite(values);

@@ -32,6 +32,8 @@ pub enum WarningKind {
     FewHeldOut,
     /// More than [`MANY_TRUNCATED`] of the pairs lose their end.
     ManyTruncated,
+    /// The original model prefers the rejected answers.
+    Exchanged,
     /// Loss or gradient is not a finite number.
     NotFinite,
     /// The first loss is not what an untrained adapter has.
@@ -105,6 +107,8 @@ pub struct Facts {
     pub n_truncated: usize,
     /// Pairs.
     pub n_pairs: usize,
+    /// Share of them whose chosen answer the original model finds likelier per token.
+    pub likelier_wins: Option<f64>,
     /// Optimiser steps of the run.
     pub n_steps: usize,
     /// The run's beta, which turns rewards into nats.
@@ -118,6 +122,10 @@ pub struct Facts {
 pub const FEW_HELD_OUT: usize = 20;
 /// Share of truncated pairs above which it is said.
 pub const MANY_TRUNCATED: f64 = 0.05;
+/// Share of pairs whose chosen answer the original model prefers, below which chosen and rejected look exchanged.
+pub const EXCHANGED: f64 = 0.15;
+/// Fewer pairs than this do not tell.
+pub const EXCHANGED_PAIRS: usize = 20;
 /// How far the first loss may be from the expected one.
 pub const FIRST_LOSS_TOLERANCE: f64 = 1e-3;
 /// A loss is high above this many times the first: 1.0 for `sigmoid`.
@@ -218,7 +226,7 @@ impl Watcher {
 
     /// What is to be said before the run starts.
     pub fn start(&self) -> Vec<Warning> {
-        let Facts { n_held_out, n_truncated, n_pairs, .. } = self.facts;
+        let Facts { n_held_out, n_truncated, n_pairs, likelier_wins, .. } = self.facts;
         let mut warnings = Vec::new();
         let mut warn = |kind, text, action| warnings.push(Warning { kind, step: 0, text, action });
         if n_held_out == 0 {
@@ -241,6 +249,15 @@ impl Watcher {
                 100.0 * share
             );
             warn(WarningKind::ManyTruncated, text, Action::RaiseMaxLength);
+        }
+        if let Some(share) = likelier_wins.filter(|share| *share < EXCHANGED && n_pairs >= EXCHANGED_PAIRS) {
+            let text = format!(
+                "The original model prefers the rejected answer in {:.0} % of {n_pairs} pairs, token for token. \
+                 Perhaps chosen and rejected are exchanged in this file; or a model like this one wrote the rejected \
+                 answers.",
+                100.0 * (1.0 - share)
+            );
+            warn(WarningKind::Exchanged, text, Action::InspectPairs);
         }
         warnings
     }

@@ -64,6 +64,8 @@ impl AdapterConfig {
 pub struct ModelCard {
     /// Heading.
     pub title: String,
+    /// Licence of the base model, as the Hub names it.
+    pub licence: Option<String>,
     /// Settings of the run, name and value, in the order shown.
     pub settings: Vec<(String, String)>,
     /// Final metrics, name and value, in the order shown.
@@ -324,6 +326,31 @@ impl AdapterConfig {
 }
 
 impl ModelCard {
+    /// The card of a run: its settings, and its latest metrics. `base` is the name of the base model.
+    pub fn of_run(
+        base: &str,
+        licence: Option<&str>,
+        settings: &Map<String, Value>,
+        history: &[Map<String, Value>],
+    ) -> Self {
+        // An evaluation may have come after the last step.
+        let mut latest = Map::new();
+        for entry in history.iter().rev().take(2).rev() {
+            latest.extend(entry.clone());
+        }
+        let rounded = |value: &Value| match value.as_f64() {
+            Some(number) if number.fract() == 0.0 => format!("{number}"),
+            Some(number) if number.abs() >= 1e-3 => format!("{number:.4}"),
+            _ => value.to_string(),
+        };
+        Self {
+            title: format!("{base}, preference-tuned"),
+            licence: licence.map(str::to_owned),
+            settings: settings.iter().map(|(name, value)| (name.clone(), value.to_string())).collect(),
+            metrics: latest.iter().map(|(name, value)| (name.clone(), rounded(value))).collect(),
+        }
+    }
+
     /// Markdown with the front matter that the Hugging Face Hub reads.
     fn to_markdown(&self, config: &AdapterConfig) -> String {
         let mut text = "---\n".to_owned();
@@ -333,7 +360,11 @@ impl ModelCard {
             text += &format!("base_model: {}\n", json!(base));
             tags.insert(0, format!("base_model:adapter:{base}"));
         }
-        text += "library_name: peft\npipeline_tag: text-generation\ntags:\n";
+        text += "library_name: peft\n";
+        if let Some(licence) = &self.licence {
+            text += &format!("license: {}\n", json!(licence));
+        }
+        text += "pipeline_tag: text-generation\ntags:\n";
         for tag in &tags {
             text += &format!("- {}\n", json!(tag));
         }

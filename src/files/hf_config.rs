@@ -3,6 +3,7 @@
 use serde_json::{Map, Value};
 
 use crate::error::{Error, Result};
+use crate::platform::{Folder, licence_in, read_all};
 
 const SUPPORTED: [&str; 1] = ["llama"];
 
@@ -77,6 +78,14 @@ pub enum RopeScaling {
         /// Context length before stretching, in tokens.
         original_max_position_embeddings: usize,
     },
+}
+
+/// The licence that a model's README states, as the Hub names it.
+pub async fn licence(folder: &dyn Folder) -> Option<String> {
+    if !folder.files().iter().any(|file| file == "README.md") {
+        return None;
+    }
+    licence_in(&read_all(folder.open("README.md").ok()?.as_ref()).await.ok()?)
 }
 
 impl ModelConfig {

@@ -12,7 +12,7 @@ mod trainer;
 
 pub use checkpoint::{Checkpoint, Place};
 pub use config::{KEYS, Reference, Scheduler, TrainConfig};
-pub use loss::LossType;
+pub use loss::{LossType, eval_loss};
 pub use optimizer::Optimizer;
 pub use plan::{Memory, check_fits, plan};
 pub use trainer::{Metrics, PairLogps, ReferenceKey, Scorer, Trainer, batch_size};

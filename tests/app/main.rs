@@ -360,6 +360,29 @@ fn a_file_goes_and_comes_back_with_its_pairs() {
 }
 
 #[test]
+fn the_command_line_names_columns_that_are_not_trls() {
+    let mut stage = Stage::planned();
+    stage.go("3  Plan");
+    let copied = |stage: &mut Stage| {
+        stage.harness.get_by_label("Copy command line").click_accesskit();
+        let text = (0..8).find_map(|_| {
+            stage.harness.step();
+            stage.harness.output().platform_output.commands.iter().find_map(|command| match command {
+                egui::OutputCommand::CopyText(text) => Some(text.clone()),
+                _ => None,
+            })
+        });
+        text.expect("a command line was copied")
+    };
+    let text = copied(&mut stage);
+    let columns = "--columns prompt=instruction,chosen=accepted,rejected=rejected";
+    assert!(text.contains(columns), "{text}");
+    stage.say(Event::PairsOpened(Box::new(PairsInfo { swapped: true, ..script::pairs(24) })));
+    let text = copied(&mut stage);
+    assert!(text.contains("chosen=rejected,rejected=accepted"), "exchanged: {text}");
+}
+
+#[test]
 fn a_pair_is_read_as_the_model_sees_it() {
     let mut stage = Stage::planned();
     stage.go("2  Pairs");

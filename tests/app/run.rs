@@ -134,6 +134,7 @@ fn record() -> RunRecord {
         model: ModelSource::Demo,
         model_name: "Qwen3-0.6B".into(),
         model_bytes: 1_192_000_000,
+        licence: None,
         pairs_name: "tone.jsonl".into(),
         settings: map(json!({
             "beta": 0.1, "learning_rate": 5e-5, "num_train_epochs": 1.0, "max_steps": -1, "r": 16,
@@ -148,6 +149,7 @@ fn record() -> RunRecord {
         won: None,
         n_held_out: 30,
         longer_wins: 0.62,
+        likelier_wins: Some(0.57),
         sparkline: (0..40).map(|i| 0.69 - 0.008 * f64::from(i)).collect(),
         bytes: 120_000_000,
     }
@@ -302,6 +304,7 @@ fn running_shows_figures_and_takes_orders() {
     for text in ["step 84/278", "tok/s", "left", "Held-out pairs won", "53 %", "95 % interval", "longer wins 62 %"] {
         test.sees(text);
     }
+    test.sees("lower perplexity wins 57 %");
     test.sees("Best so far: step 72 (kept)");
     test.sees("Saved at step 84: 38.0 MB");
     test.sees("Margin. train: ");
@@ -688,7 +691,7 @@ fn held_out_pairs_are_scored_sorted_and_inspected() {
     assert_eq!(test.sent(), [Command::ScoreHeldOut { strength: 1.0 }]);
     test.say(Event::HeldOut { strength: 1.0, pairs: held_out() });
     test.sees("won ");
-    test.sees("always the longer");
+    test.sees("always the longer 62 %");
     test.shot("compare-pairs");
     test.click("Score at 50 %");
     assert_eq!(test.sent(), [Command::ScoreHeldOut { strength: 0.5 }]);

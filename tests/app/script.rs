@@ -403,6 +403,7 @@ pub(crate) fn record(run_id: &str, name: &str, status: Status) -> RunRecord {
         model: ModelSource::Demo,
         model_name: "Qwen3-0.6B".into(),
         model_bytes: 1_192_000_000,
+        licence: None,
         pairs_name: "tone.jsonl".into(),
         settings: full_settings(),
         watch: Watch { eval_steps: 10, keep_best: true, prompts: Vec::new(), save_seconds: 60.0 },
@@ -414,6 +415,7 @@ pub(crate) fn record(run_id: &str, name: &str, status: Status) -> RunRecord {
         won: Some([0.53, 0.71]),
         n_held_out: 30,
         longer_wins: 0.62,
+        likelier_wins: None,
         sparkline: vec![0.69, 0.66, 0.6, 0.55, 0.5],
         bytes: 80_000_000,
     }

@@ -1,6 +1,6 @@
 //! The audit of labels on pairs that are odd in one way each, and on pairs that only look it.
 
-use pairtune::data::{AuditRow, Flags, Side, audit, summary, swap_suspicion};
+use pairtune::data::{AuditRow, Flags, Side, audit};
 
 const PROMPT: &str = "How do I return a bicycle after hours?";
 
@@ -8,7 +8,6 @@ const PROMPT: &str = "How do I return a bicycle after hours?";
 fn a_good_pair_has_no_flags() {
     let flags = audit(&[row(PROMPT, "Leave it at the rack by the pier.", "Just leave it somewhere, whatever.")]);
     assert_eq!(flags, [Flags::default()]);
-    assert!(!flags[0].any());
     assert_eq!(flags[0].words().len(), 0);
 }
 
@@ -35,7 +34,6 @@ fn each_oddity_is_found_and_named() {
         &["chosen much longer"],
     ];
     assert_eq!(words, want);
-    assert!(flags.iter().all(Flags::any));
     assert_eq!((flags[4].much_longer, flags[5].much_longer), (Some(Side::Rejected), Some(Side::Chosen)));
 }
 
@@ -71,43 +69,6 @@ fn what_is_found_by_chance_is_no_flag() {
         assert_eq!(flags, Flags::default(), "{pair:?}");
     }
     assert_eq!(audit(&[row(PROMPT, &x121, &y40)])[0].much_longer, Some(Side::Chosen), "one character more");
-}
-
-#[test]
-fn a_summary_counts_pairs_and_lengths() {
-    let pairs =
-        [row("p", "aa", "b"), row("p", "aa", "b"), row("p", "b", "aa"), row("p", "c", "c"), row("p", "éé", "ddd")];
-    let found = summary(&pairs, &audit(&pairs));
-    assert_eq!((found.identical, found.empty, found.duplicate, found.contradicting), (1, 0, 1, 1));
-    assert_eq!((found.leaks, found.much_longer), (0, 0));
-    assert_eq!(found.longer_chosen_share, 0.5, "two longer, one equal, two shorter");
-    assert_eq!(summary(&[], &[]).longer_chosen_share, 0.5);
-    let one = [row("p", "aa", "b")];
-    assert_eq!(summary(&one, &audit(&one)).longer_chosen_share, 1.0);
-}
-
-#[test]
-fn swapped_columns_are_suspected_per_token_and_only_with_enough_pairs() {
-    // The rejected answer is likelier per token, though not as a whole.
-    let (logps, lengths) = ([-20.0, -30.0], [10, 30]);
-    let many = swap_suspicion(&[logps; 20], &[lengths; 20]);
-    assert_eq!((many.share, many.n_pairs), (1.0, 20));
-    assert!(many.verdict.is_some_and(|text| text.contains("100 % of 20 pairs") && text.contains("swapped")));
-    assert_eq!(swap_suspicion(&[logps; 19], &[lengths; 19]).verdict, None, "too few");
-
-    let mut mixed = vec![[-20.0, -30.0]; 85];
-    mixed.extend([[-10.0, -300.0]; 15]);
-    let found = swap_suspicion(&mixed, &[[10, 30]; 100]);
-    assert_eq!((found.share, found.verdict), (0.85, None), "not above the limit");
-}
-
-#[test]
-fn pairs_that_cannot_be_compared_are_left_out() {
-    let logps = [[f32::NAN, -1.0], [-1.0, -1.0], [-2.0, -1.0], [-1.0, f32::NEG_INFINITY], [-1.0, -1.0]];
-    let lengths = [[1, 1], [1, 1], [1, 1], [1, 1], [0, 1]];
-    let found = swap_suspicion(&logps, &lengths);
-    assert_eq!((found.n_pairs, found.share), (2, 0.75), "a tie and one for the rejected answer");
-    assert_eq!(swap_suspicion(&[], &[]).share, 0.5);
 }
 
 fn row<'a>(prompt: &'a str, chosen: &'a str, rejected: &'a str) -> AuditRow<'a> {

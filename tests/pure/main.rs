@@ -1,7 +1,9 @@
-//! Modules that need neither a GPU nor files: archives, audits, presets, figures, event files, warnings.
+//! Modules that need neither a GPU nor files: archives, audits, losses, presets, figures, event files,
+//! warnings.
 
 mod archive;
 mod flags;
+mod loss;
 mod presets;
 mod stats;
 mod tensorboard;

@@ -1,7 +1,7 @@
 //! Figures for the screen, against values worked out elsewhere and by slow obvious ways.
 
 use pairtune::engine::stats::{
-    Vote, decimate, eta_seconds, longer_wins, median, smoothed, sparkline, what_if, wilson_interval,
+    Vote, decimate, eta_seconds, likelier_wins, longer_wins, median, smoothed, sparkline, what_if, wilson_interval,
     win_rate_from_votes,
 };
 
@@ -61,6 +61,11 @@ fn votes_make_a_rate_in_which_ties_are_half() {
 fn the_longer_answer_wins_half_of_a_tie() {
     assert_eq!(longer_wins(&[[3, 2], [2, 2], [1, 9], [8, 0]]), Some(0.625));
     assert_eq!(longer_wins(&[]), None);
+    // The first is likelier per token, though not as a whole; the last has no tokens on a side.
+    let logps = [[-30.0, -20.0], [-1.0, -1.0], [-2.0, -1.0], [-9.0, -2.0], [-1.0, 0.0]];
+    let lengths = [[30, 10], [1, 1], [1, 1], [3, 1], [1, 0]];
+    assert_eq!(likelier_wins(&logps, &lengths), Some(0.375));
+    assert_eq!(likelier_wins(&[], &[]), None);
 }
 
 #[test]

@@ -28,6 +28,17 @@ fn truncated_pairs_are_counted_if_they_are_many() {
     assert_eq!(Watcher::new(Facts { n_truncated: 0, n_pairs: 0, ..facts() }).start(), []);
 }
 
+#[test]
+fn exchanged_columns_are_suspected_if_the_original_model_prefers_what_is_rejected() {
+    let warnings = |share, n_pairs| Watcher::new(Facts { likelier_wins: share, n_pairs, ..facts() }).start();
+    let told = only(warnings(Some(0.14), 20));
+    assert_eq!((told.kind, told.action), (WarningKind::Exchanged, Action::InspectPairs));
+    assert!(told.text.contains("86 % of 20 pairs"), "{}", told.text);
+    for quiet in [warnings(Some(0.15), 20), warnings(Some(0.0), 19), warnings(None, 200)] {
+        assert_eq!(quiet, []);
+    }
+}
+
 // Silence
 
 #[test]
@@ -456,7 +467,15 @@ fn only(mut warnings: Vec<Warning>) -> Warning {
 }
 
 fn facts() -> Facts {
-    Facts { n_held_out: 40, n_truncated: 0, n_pairs: 200, n_steps: 200, beta: 0.1, expected_first_loss: Some(LN_2) }
+    Facts {
+        n_held_out: 40,
+        n_truncated: 0,
+        n_pairs: 200,
+        likelier_wins: Some(0.5),
+        n_steps: 200,
+        beta: 0.1,
+        expected_first_loss: Some(LN_2),
+    }
 }
 
 /// Metrics of step `step` of a run that goes well, with noise.
