@@ -1,5 +1,7 @@
 //! A blind test: two answers without names, a vote by mouse or key, and what the votes say.
 
+use std::collections::BTreeMap;
+
 use eframe::egui::{self, Key, RichText, Ui};
 use serde_json::json;
 
@@ -7,21 +9,34 @@ use super::actions::Action;
 use super::charts::share_scale;
 use super::compare_ui::{Sampling, ask};
 use super::state::{RunState, State};
-use super::text::{self, compare as words};
-use super::widgets::{Tone, card, chip, columns, heading, primary_button, small, text_box, weak};
+use super::text::{compare as words, run as run_words};
+use super::widgets::{
+    Tone, card, chip, columns, danger_button, heading, marked, primary_button, small, text_box, weak,
+};
 use crate::engine::protocol::{Command, PairRow};
 use crate::engine::stats::{Vote, win_rate_from_votes};
 
-/// Tokens of a pair that is read for its prompt.
-const READ_LENGTH: usize = 2048;
+/// What the original model is compared with: an adapter at a strength. Votes on others say nothing of it.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Contender {
+    run_id: String,
+    /// The step that the adapter is of.
+    step: usize,
+    /// Percent.
+    strength: u32,
+}
 
-/// What this tab remembers.
+/// What this tab remembers of a contender.
 #[derive(Debug, Default)]
 pub(super) struct BlindView {
     /// What was asked so far; the last one is on the screen.
     rounds: Vec<Round>,
     /// The prompt of this pair is awaited.
     reading: Option<usize>,
+    /// Whether to throw the votes away was asked.
+    asking: bool,
+    /// As many votes were saved as pairs.
+    saved: usize,
 }
 
 /// A question and its vote.
@@ -34,16 +49,39 @@ struct Round {
     /// Which side is the tuned model: 0 or 1.
     tuned: usize,
     vote: Option<Vote>,
-    /// Both answers, base and tuned, as soon as there is a vote.
-    texts: [String; 2],
+    /// Both answers, base and tuned, as soon as they are whole.
+    texts: Option<[String; 2]>,
 }
 
 /// What can be asked.
 enum Question {
     /// A whole prompt.
     Prompt(String),
-    /// A pair of which only the beginning of the prompt is at hand.
-    Pair(usize),
+    /// A pair of which only the beginning of the prompt is at hand, and its longest sequence.
+    Pair { index: usize, max_length: usize },
+}
+
+impl BlindView {
+    fn votes(&self) -> Vec<Vote> {
+        self.rounds.iter().filter_map(|round| round.vote).collect()
+    }
+
+    /// True if there are votes that were not saved as pairs.
+    pub(super) fn unsaved(&self) -> bool {
+        self.votes().len() > self.saved
+    }
+
+    /// Takes answers over as soon as they are whole: the state may forget them.
+    fn keep_texts(&mut self, state: &State) {
+        let Some(round) = self.rounds.last_mut().filter(|round| round.texts.is_none()) else { return };
+        let written = state.texts.get(&round.id).map(|text| text.sides.as_slice());
+        round.known |= written.is_some();
+        if let Some([base, tuned]) = written
+            && [base, tuned].iter().all(|side| side.done && !side.failed)
+        {
+            round.texts = Some([base, tuned].map(|side| side.text.trim().to_owned()));
+        }
+    }
 }
 
 /// Draws the tab.
@@ -51,13 +89,21 @@ pub(super) fn blind_ui(
     ui: &mut Ui,
     state: &State,
     run: &RunState,
-    view: &mut BlindView,
+    views: &mut BTreeMap<Contender, BlindView>,
     sampling: Sampling,
     next_id: &mut u64,
     actions: &mut Vec<Action>,
 ) {
+    let record = &run.info.record;
+    let contender = Contender {
+        run_id: record.run_id.clone(),
+        step: record.best_step.unwrap_or(record.step),
+        strength: (sampling.strength * 100.0).round() as u32,
+    };
+    let view = views.entry(contender.clone()).or_default();
+    view.keep_texts(state);
     let questions = questions(state, run);
-    ask_for_read(state, view, sampling, next_id, actions);
+    begin_when_read(state, view, sampling, next_id, actions);
     card(ui, |ui| {
         heading(ui, words::BLIND_TITLE);
         weak(ui, words::BLIND_TEXT);
@@ -72,26 +118,38 @@ pub(super) fn blind_ui(
                 }
             } else {
                 small(ui, words::round(view.rounds.len()));
-                if ui.button(words::RESET).clicked() {
-                    *view = BlindView::default();
+                if view.asking {
+                    ui.label(words::reset_votes(view.votes().len()));
+                    if danger_button(ui, words::RESET_YES).clicked() {
+                        *view = BlindView::default();
+                    } else if ui.button(words::RESET_NO).clicked() {
+                        view.asking = false;
+                    }
+                } else if ui.button(words::RESET).clicked() {
+                    if view.unsaved() {
+                        view.asking = true;
+                    } else {
+                        *view = BlindView::default();
+                    }
                 }
             }
         });
     });
-    // If the run went on, its answers are gone: the question is asked again.
-    let gone = |round: &mut Round| {
-        let known = state.texts.contains_key(&round.id);
-        round.known |= known;
-        round.vote.is_none() && round.known && !known
-    };
+    // If the run went on, answers that were being written are gone: the question is asked again.
+    let gone = |round: &mut Round| round.texts.is_none() && round.known && !state.texts.contains_key(&round.id);
     if let Some(round) = view.rounds.pop_if(gone) {
         begin(view, round.prompt, sampling, next_id, actions);
-    } else if let Some(round) = view.rounds.last() {
-        let (vote, go_on) = round_ui(ui, state, round);
-        if let Some(vote) = vote {
-            cast(state, view, vote);
-        } else if go_on {
-            next(view, &questions, sampling, next_id, actions);
+    } else if let Some(round) = view.rounds.last_mut() {
+        match round_ui(ui, state, round) {
+            Some(Answer::Vote(vote)) => round.vote = Some(vote),
+            Some(Answer::Next) => next(view, &questions, sampling, next_id, actions),
+            Some(Answer::Again) => {
+                let prompt = std::mem::take(&mut round.prompt);
+                view.rounds.pop();
+                begin(view, prompt, sampling, next_id, actions);
+            }
+            Some(Answer::Cancel) => actions.push(Action::Send(Command::Cancel)),
+            None => {}
         }
     } else if view.reading.is_some() {
         card(ui, |ui| {
@@ -99,7 +157,15 @@ pub(super) fn blind_ui(
             weak(ui, words::READING);
         });
     }
-    result_ui(ui, run, view, actions);
+    result_ui(ui, run, &contender, views, actions);
+}
+
+/// What a person says to a question.
+enum Answer {
+    Vote(Vote),
+    Next,
+    Again,
+    Cancel,
 }
 
 /// What can be asked: the watched prompts, then those of the held-out pairs, or of all pairs if none were scored.
@@ -111,7 +177,7 @@ fn questions(state: &State, run: &RunState) -> Vec<Question> {
     for index in indices {
         match state.pairs.rows.get(index) {
             Some(row) if whole(row) => questions.push(Question::Prompt(row.prompt.clone())),
-            Some(_) => questions.push(Question::Pair(index)),
+            Some(_) => questions.push(Question::Pair { index, max_length: state.plan.max_length() }),
             None => {}
         }
     }
@@ -131,16 +197,22 @@ fn next(
     }
     match &questions[view.rounds.len() % questions.len()] {
         Question::Prompt(prompt) => begin(view, prompt.clone(), sampling, next_id, actions),
-        Question::Pair(index) => {
-            view.reading = Some(*index);
-            actions.push(Action::Send(Command::ReadPair { index: *index, max_length: READ_LENGTH }));
+        &Question::Pair { index, max_length } => {
+            view.reading = Some(index);
+            actions.push(Action::Send(Command::ReadPair { index, max_length }));
         }
     }
 }
 
 /// Goes on when the prompt of a pair has come.
-fn ask_for_read(state: &State, view: &mut BlindView, sampling: Sampling, next_id: &mut u64, actions: &mut Vec<Action>) {
-    let read = state.pairs.view.as_ref().filter(|pair| view.reading == Some(pair.index));
+fn begin_when_read(
+    state: &State,
+    view: &mut BlindView,
+    sampling: Sampling,
+    next_id: &mut u64,
+    actions: &mut Vec<Action>,
+) {
+    let read = view.reading.and_then(|index| state.pairs.view(index));
     if let Some(pair) = read {
         let prompt = pair.texts[0].clone();
         view.reading = None;
@@ -154,7 +226,7 @@ fn begin(view: &mut BlindView, prompt: String, sampling: Sampling, next_id: &mut
     let seed = sampling.seed.wrapping_add(round);
     let id = ask(&prompt, Sampling { seed, ..sampling }, next_id, actions);
     let tuned = (mixed(seed ^ 0x9E37_79B9_7F4A_7C15) & 1) as usize;
-    view.rounds.push(Round { prompt, id, known: false, tuned, vote: None, texts: Default::default() });
+    view.rounds.push(Round { prompt, id, known: false, tuned, vote: None, texts: None });
 }
 
 /// A number that looks random (splitmix64).
@@ -165,16 +237,17 @@ fn mixed(seed: u64) -> u64 {
     x ^ (x >> 31)
 }
 
-/// The two answers; what was voted, and whether to go on.
-fn round_ui(ui: &mut Ui, state: &State, round: &Round) -> (Option<Vote>, bool) {
-    let written = state.texts.get(&round.id);
-    let done = written.is_some_and(|text| text.sides.iter().all(|side| side.done));
+/// The two answers, and what is said to them.
+fn round_ui(ui: &mut Ui, state: &State, round: &Round) -> Option<Answer> {
+    let written = state.texts.get(&round.id).map_or(&[][..], |text| text.sides.as_slice());
+    let is_whole = round.texts.is_some();
+    let has_failed = !is_whole && written.iter().any(|side| side.failed);
     let text_of = |side: usize| {
         let base_or_tuned = usize::from(side == round.tuned);
-        let live = written.and_then(|text| text.sides.get(base_or_tuned)).map(|side| side.text.as_str());
-        live.unwrap_or(&round.texts[base_or_tuned]).to_owned()
+        let live = written.get(base_or_tuned).map_or("", |side| side.text.trim());
+        round.texts.as_ref().map_or(live, |texts| texts[base_or_tuned].as_str()).to_owned()
     };
-    let (mut vote, mut go_on) = (None, false);
+    let mut answer = None;
     card(ui, |ui| {
         ui.add(egui::Label::new(RichText::new(&round.prompt).strong()).wrap());
         let side = |ui: &mut Ui, index: usize| {
@@ -185,7 +258,7 @@ fn round_ui(ui: &mut Ui, state: &State, round: &Round) -> (Option<Vote>, bool) {
                         let ours = index == round.tuned;
                         let name = if ours { words::TUNED_SHORT } else { words::BASE_SHORT };
                         chip(ui, if ours { Tone::Accent } else { Tone::Neutral }, name);
-                    } else if !done {
+                    } else if !is_whole && !has_failed {
                         ui.spinner();
                     }
                 });
@@ -195,36 +268,46 @@ fn round_ui(ui: &mut Ui, state: &State, round: &Round) -> (Option<Vote>, bool) {
             });
         };
         columns(ui, 320.0, &mut [&mut |ui| side(ui, 0), &mut |ui| side(ui, 1)]);
+        if has_failed {
+            marked(ui, Tone::Warn, words::NOT_WRITTEN);
+        }
         ui.horizontal_wrapped(|ui| {
-            if round.vote.is_some() {
-                go_on |= primary_button(ui, words::NEXT).clicked();
+            if has_failed {
+                answer = primary_button(ui, words::WRITE_AGAIN).clicked().then_some(Answer::Again);
                 return;
             }
-            ui.add_enabled_ui(done, |ui| {
+            if round.vote.is_some() {
+                answer = primary_button(ui, words::NEXT).clicked().then_some(Answer::Next);
+                return;
+            }
+            ui.add_enabled_ui(is_whole, |ui| {
                 for (label, picked) in [(words::VOTE_A, Some(0)), (words::VOTE_TIE, None), (words::VOTE_B, Some(1))] {
                     if ui.button(label).clicked() {
-                        vote = Some(vote_for(picked, round.tuned));
+                        answer = Some(Answer::Vote(vote_for(picked, round.tuned)));
                     }
                 }
             });
+            if !is_whole && ui.button(run_words::CANCEL).clicked() {
+                answer = Some(Answer::Cancel);
+            }
             small(ui, words::KEYS);
         });
     });
     if !ui.ctx().text_edit_focused() && !ui.ctx().any_popup_open() {
         ui.input_mut(|input| {
             let mut pressed = |key| input.consume_key(egui::Modifiers::NONE, key);
-            if round.vote.is_none() && done {
+            if round.vote.is_none() && is_whole {
                 for (key, picked) in [(Key::Num1, Some(0)), (Key::Num2, Some(1)), (Key::Num0, None)] {
                     if pressed(key) {
-                        vote = Some(vote_for(picked, round.tuned));
+                        answer = Some(Answer::Vote(vote_for(picked, round.tuned)));
                     }
                 }
             } else if round.vote.is_some() && pressed(Key::Space) {
-                go_on = true;
+                answer = Some(Answer::Next);
             }
         });
     }
-    (vote, go_on)
+    answer
 }
 
 fn vote_for(side: Option<usize>, tuned: usize) -> Vote {
@@ -235,29 +318,40 @@ fn vote_for(side: Option<usize>, tuned: usize) -> Vote {
     }
 }
 
-/// Keeps the vote with both answers, which the state may forget.
-fn cast(state: &State, view: &mut BlindView, vote: Vote) {
-    let Some(round) = view.rounds.last_mut() else { return };
-    round.vote = Some(vote);
-    if let Some(text) = state.texts.get(&round.id) {
-        round.texts = [0, 1].map(|side| text.sides.get(side).map(|side| side.text.clone()).unwrap_or_default());
-    }
-}
-
 /// What the votes say, and the votes as pairs.
-fn result_ui(ui: &mut Ui, run: &RunState, view: &BlindView, actions: &mut Vec<Action>) {
-    let votes: Vec<Vote> = view.rounds.iter().filter_map(|round| round.vote).collect();
-    let Some(rate) = win_rate_from_votes(&votes) else { return };
+fn result_ui(
+    ui: &mut Ui,
+    run: &RunState,
+    contender: &Contender,
+    views: &mut BTreeMap<Contender, BlindView>,
+    actions: &mut Vec<Action>,
+) {
+    let of_run = |other: &Contender| other.run_id == contender.run_id;
+    if !views.iter().any(|(other, view)| of_run(other) && !view.votes().is_empty()) {
+        return;
+    }
     card(ui, |ui| {
-        heading(ui, &words::win_rate(rate.rate, rate.interval));
-        share_scale(ui, words::WIN_RATE, rate.rate, rate.interval, &[(words::CHANCE, 0.5)]);
-        small(ui, words::votes(rate.wins, rate.losses, rate.ties));
+        if let Some(rate) = views.get(contender).and_then(|view| win_rate_from_votes(&view.votes())) {
+            heading(ui, &words::win_rate(rate.rate, rate.interval));
+            share_scale(ui, words::WIN_RATE, rate.rate, rate.interval, &[(words::CHANCE, 0.5)]);
+            small(ui, words::votes(rate.wins, rate.losses, rate.ties));
+        }
+        for (other, view) in views.iter().filter(|(other, _)| of_run(other) && *other != contender) {
+            if let Some(rate) = win_rate_from_votes(&view.votes()) {
+                let votes = words::votes(rate.wins, rate.losses, rate.ties);
+                small(ui, words::other_votes(other.step, other.strength, &votes));
+            }
+        }
         ui.horizontal_wrapped(|ui| {
-            let pairs = votes_as_pairs(&view.rounds);
+            let rounds = views.iter().filter(|(other, _)| of_run(other)).flat_map(|(_, view)| &view.rounds);
+            let pairs = votes_as_pairs(rounds);
             let any = !pairs.is_empty();
             if ui.add_enabled(any, egui::Button::new(words::SAVE_VOTES)).clicked() {
-                let name = format!("{}-votes.jsonl", text::file_name(&run.info.record.name));
+                let name = words::votes_file(&run.info.record.name);
                 actions.push(Action::SaveFile { name, bytes: pairs.into_bytes() });
+                for (_, view) in views.iter_mut().filter(|(other, _)| of_run(other)) {
+                    view.saved = view.votes().len();
+                }
             }
             small(ui, words::SAVE_VOTES_HELP);
         });
@@ -265,10 +359,10 @@ fn result_ui(ui: &mut Ui, run: &RunState, view: &BlindView, actions: &mut Vec<Ac
 }
 
 /// Votes that prefer a side, as lines of a pairs file.
-fn votes_as_pairs(rounds: &[Round]) -> String {
+fn votes_as_pairs<'a>(rounds: impl Iterator<Item = &'a Round>) -> String {
     let mut lines = String::new();
     for round in rounds {
-        let [base, tuned] = &round.texts;
+        let Some([base, tuned]) = &round.texts else { continue };
         let (chosen, rejected) = match round.vote {
             Some(Vote::Tuned) => (tuned, base),
             Some(Vote::Base) => (base, tuned),
@@ -292,10 +386,10 @@ mod tests {
             known: true,
             tuned: 1,
             vote,
-            texts: ["base".to_owned(), "tuned".to_owned()],
+            texts: Some(["base".to_owned(), "tuned".to_owned()]),
         };
         let rounds = [round(Some(Vote::Tuned)), round(Some(Vote::Tie)), round(Some(Vote::Base)), round(None)];
-        let lines = votes_as_pairs(&rounds);
+        let lines = votes_as_pairs(rounds.iter());
         let want = "{\"prompt\":\"Q\",\"chosen\":\"tuned\",\"rejected\":\"base\"}\n\
                     {\"prompt\":\"Q\",\"chosen\":\"base\",\"rejected\":\"tuned\"}\n";
         assert_eq!(lines, want);

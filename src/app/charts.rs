@@ -6,13 +6,18 @@
 use eframe::egui::{
     self, Align2, Color32, CornerRadius, FontId, Id, Rect, Response, Role, Sense, Stroke, Ui, WidgetInfo, pos2, vec2,
 };
-use egui_plot::{AxisHints, GridInput, GridMark, HLine, Line, LineStyle, Plot, PlotPoint, PlotPoints, Points, VLine};
+use egui_plot::{
+    AxisHints, FilledArea, GridInput, GridMark, HLine, Line, LineStyle, Plot, PlotPoint, PlotPoints, Points, VLine,
+};
 
-use super::{text, theme};
+use super::text::{self, chart as words};
+use super::theme;
 use crate::engine::stats;
 
 /// Height of a chart without its title.
-pub(super) const HEIGHT: f32 = 150.0;
+pub(super) const HEIGHT: f32 = 164.0;
+/// Letters of a name in a legend.
+const LEGEND: usize = 28;
 
 /// A scale is not wider than this.
 const SCALE: f32 = 560.0;
@@ -100,17 +105,24 @@ pub(super) struct Series<'a> {
     hue: Hue,
     dashed: bool,
     smoothing: f64,
+    band: Vec<[f64; 2]>,
 }
 
 impl<'a> Series<'a> {
     /// A line through points `[step, value]`, by step.
     pub(super) fn new(name: impl Into<String>, points: &'a [[f64; 2]], hue: Hue) -> Self {
-        Self { name: name.into(), points, hue, dashed: false, smoothing: 0.0 }
+        Self { name: name.into(), points, hue, dashed: false, smoothing: 0.0, band: Vec::new() }
     }
 
     /// Draws it dashed.
     pub(super) fn dashed(mut self) -> Self {
         self.dashed = true;
+        self
+    }
+
+    /// Draws how sure each point is, from low to high.
+    pub(super) fn within(mut self, band: Vec<[f64; 2]>) -> Self {
+        self.band = band;
         self
     }
 
@@ -152,12 +164,13 @@ pub(super) struct Chart<'a> {
     title: &'a str,
     help: &'a str,
     series: Vec<Series<'a>>,
-    levels: Vec<(String, f64)>,
+    levels: Vec<(String, Hue, f64)>,
     marks: Vec<Mark>,
     unit: Unit,
     titled: bool,
     view: Option<[f64; 2]>,
     end: Option<f64>,
+    bottom: f32,
 }
 
 impl<'a> Chart<'a> {
@@ -174,6 +187,7 @@ impl<'a> Chart<'a> {
             titled: true,
             view: None,
             end: None,
+            bottom: 0.0,
         }
     }
 
@@ -184,8 +198,8 @@ impl<'a> Chart<'a> {
     }
 
     /// Adds a level to compare with.
-    pub(super) fn level(mut self, name: impl Into<String>, value: f64) -> Self {
-        self.levels.push((name.into(), value));
+    pub(super) fn level(mut self, name: impl Into<String>, hue: Hue, value: f64) -> Self {
+        self.levels.push((name.into(), hue, value));
         self
     }
 
@@ -219,12 +233,19 @@ impl<'a> Chart<'a> {
         self
     }
 
+    /// Fills the room down to there, so that charts side by side end alike.
+    pub(super) fn down_to(mut self, bottom: f32) -> Self {
+        self.bottom = bottom;
+        self
+    }
+
     /// Draws it.
     pub(super) fn show(self, ui: &mut Ui) -> Response {
         let cursor_id = Id::unique("chart cursor");
         let pass = ui.ctx().cumulative_pass_nr();
-        let cursor = ui.data(|data| data.get_temp::<(f64, u64)>(cursor_id));
-        let cursor = cursor.filter(|(_, at)| pass.saturating_sub(*at) <= 1).map(|(x, _)| x);
+        let hovered = ui.data(|data| data.get_temp::<(f64, u64, Id)>(cursor_id));
+        let hovered = hovered.filter(|(_, at, _)| pass.saturating_sub(*at) <= 1);
+        let cursor = hovered.map(|(x, ..)| x);
         let columns = ui.available_width().max(50.0) as usize;
         let drawn: Vec<Vec<[f64; 2]>> = self.series.iter().map(|series| series.drawn(columns)).collect();
         self.title_ui(ui, &drawn, cursor);
@@ -234,10 +255,17 @@ impl<'a> Chart<'a> {
 
         let bounds = self.bounds(&drawn);
         let plot = self.plot(ui, bounds);
-        let (grid, quiet) = (ui.visuals().weak_text_color(), Hue::Quiet.color(ui));
+        let grid = ui.visuals().weak_text_color();
         let mut items: Vec<(Line<'static>, Option<Points<'static>>)> = Vec::new();
+        let mut bands: Vec<FilledArea> = Vec::new();
         for (series, points) in self.series.iter().zip(drawn) {
             let color = series.hue.color(ui);
+            if !series.band.is_empty() {
+                let xs: Vec<f64> = series.points.iter().map(|point| point[0]).collect();
+                let [low, high] = [0, 1].map(|i| series.band.iter().map(|band| band[i]).collect::<Vec<_>>());
+                let band = FilledArea::new(format!("{} band", series.name), &xs, &low, &high);
+                bands.push(band.fill_color(color.gamma_multiply(0.2)));
+            }
             if series.smoothing > 0.0 {
                 let raw = stats::decimate(series.points, 2 * columns);
                 let line = Line::new(format!("{} raw", series.name), PlotPoints::from(raw));
@@ -256,7 +284,10 @@ impl<'a> Chart<'a> {
         let levels: Vec<HLine> = self
             .levels
             .iter()
-            .map(|(name, y)| HLine::new(name.clone(), *y).color(quiet).width(1.0).style(LineStyle::dotted_dense()))
+            .map(|(name, hue, y)| {
+                let line = HLine::new(name.clone(), *y).color(hue.color(ui)).width(1.0);
+                line.style(LineStyle::dotted_dense())
+            })
             .collect();
         let zero = (bounds[2] < 0.0 && bounds[3] > 0.0)
             .then(|| HLine::new("zero", 0.0).color(grid.gamma_multiply(0.5)).width(1.0));
@@ -277,6 +308,9 @@ impl<'a> Chart<'a> {
             for line in stops {
                 plot.vline(line.allow_hover(false));
             }
+            for band in bands {
+                plot.add(band.allow_hover(false));
+            }
             for (line, dot) in items {
                 plot.line(line.allow_hover(false));
                 if let Some(dot) = dot {
@@ -287,7 +321,13 @@ impl<'a> Chart<'a> {
 
         if let Some(at) = shown.response.hover_pos() {
             let x = shown.transform.value_from_position(at).x;
-            ui.data_mut(|data| data.insert_temp(cursor_id, (x, pass)));
+            ui.data_mut(|data| data.insert_temp(cursor_id, (x, pass, self.id)));
+            // The charts above have drawn it where it was.
+            if cursor != Some(x) {
+                ui.ctx().request_repaint();
+            }
+        } else if hovered.is_some_and(|(.., id)| id == self.id) {
+            ui.data_mut(|data| data.remove::<(f64, u64, Id)>(cursor_id));
             ui.ctx().request_repaint();
         }
         for (i, mark) in self.marks.iter().enumerate() {
@@ -316,20 +356,20 @@ impl<'a> Chart<'a> {
                 let value = point.map_or_else(String::new, |[_, y]| self.unit.text(y));
                 legend_ui(ui, series.hue, series.dashed, &series.name, &value);
             }
-            for (name, y) in &self.levels {
-                legend_ui(ui, Hue::Quiet, true, name, &self.unit.text(*y));
+            for (name, hue, y) in &self.levels {
+                legend_ui(ui, *hue, true, name, &self.unit.text(*y));
             }
             let first = self.series.iter().find(|series| !series.points.is_empty());
             if let (Some(x), Some(series)) = (cursor, first) {
                 let step = value_at(series.points, x).map_or(x, |point| point[0]);
-                ui.label(egui::RichText::new(format!("step {step:.0}")).small().weak());
+                ui.label(egui::RichText::new(words::at_step(step)).small().weak());
             }
         });
     }
 
     /// Where a chart will be.
     fn empty_ui(&self, ui: &mut Ui) -> Response {
-        let size = vec2(ui.available_width(), HEIGHT);
+        let size = vec2(ui.available_width(), self.height(ui));
         let (rect, response) = ui.allocate_exact_size(size, Sense::hover());
         let color = ui.visuals().weak_text_color();
         let font = egui::TextStyle::Small.resolve(ui.style());
@@ -343,12 +383,17 @@ impl<'a> Chart<'a> {
     fn bounds(&self, drawn: &[Vec<[f64; 2]>]) -> [f64; 4] {
         let [from, to] = self.view.unwrap_or([f64::NEG_INFINITY, f64::INFINITY]);
         let raw = self.series.iter().flat_map(|series| series.points.iter().copied());
-        let all = raw.chain(drawn.iter().flatten().copied()).filter(|[x, y]| x.is_finite() && y.is_finite());
+        let banded = self.series.iter().flat_map(|series| {
+            let ends = |(point, band): (&[f64; 2], &[f64; 2])| band.map(|y| [point[0], y]);
+            series.points.iter().zip(&series.band).flat_map(ends)
+        });
+        let all =
+            raw.chain(banded).chain(drawn.iter().flatten().copied()).filter(|[x, y]| x.is_finite() && y.is_finite());
         let mut bounds = [f64::INFINITY, f64::NEG_INFINITY, f64::INFINITY, f64::NEG_INFINITY];
         for [x, y] in all.filter(|[x, _]| (from..=to).contains(x)) {
             bounds = [bounds[0].min(x), bounds[1].max(x), bounds[2].min(y), bounds[3].max(y)];
         }
-        for (_, y) in &self.levels {
+        for (.., y) in &self.levels {
             bounds = [bounds[0], bounds[1], bounds[2].min(*y), bounds[3].max(*y)];
         }
         if self.unit == Unit::Percent {
@@ -378,6 +423,7 @@ impl<'a> Chart<'a> {
         let font = egui::TextStyle::Small.resolve(ui.style());
         let x_axis = AxisHints::new_x()
             .formatter(|mark, _| format!("{:.0}", mark.value))
+            .label(egui::RichText::new(words::STEP).small().color(weak))
             .tick_label_color(weak)
             .tick_label_font(font.clone())
             .label_spacing(12.0..=13.0);
@@ -389,7 +435,7 @@ impl<'a> Chart<'a> {
             .min_thickness(34.0);
         let plot = Plot::new(self.id.with(self.view.map(|view| view.map(f64::to_bits))))
             .id(self.id.with(("plot", self.view.map(|view| view.map(f64::to_bits)))))
-            .height(HEIGHT)
+            .height(self.height(ui))
             .show_background(false)
             .show_crosshair(true)
             .show_y(false)
@@ -419,25 +465,33 @@ impl<'a> Chart<'a> {
         plot.include_x(bounds[0]).include_x(bounds[1]).include_y(bounds[2]).include_y(bounds[3])
     }
 
+    /// What is left down to its bottom, if that is enough.
+    fn height(&self, ui: &Ui) -> f32 {
+        HEIGHT.max(self.bottom - ui.cursor().top())
+    }
+
     /// The chart in words.
     fn summary(&self) -> String {
-        let mut words = self.title.to_owned();
+        let mut sentence = self.title.to_owned();
         for series in &self.series {
             match (series.points.first(), series.points.last()) {
                 (Some([from, a]), Some([to, b])) => {
                     let (a, b) = (self.unit.text(*a), self.unit.text(*b));
-                    words += &format!(". {}: {a} at step {from:.0}, {b} at step {to:.0}", series.name);
+                    sentence += &words::line(&series.name, [&a, &b], [*from, *to]);
+                    if let Some(band) = series.band.last() {
+                        sentence += &words::band(&band.map(|bound| self.unit.text(bound)));
+                    }
                 }
-                _ => words += &format!(". {}: no values yet", series.name),
+                _ => sentence += &words::empty(&series.name),
             }
         }
-        for (name, y) in &self.levels {
-            words += &format!(". {name}: {}", self.unit.text(*y));
+        for (name, _, y) in &self.levels {
+            sentence += &words::level(name, &self.unit.text(*y));
         }
         for mark in &self.marks {
-            words += &format!(". Warning at step {:.0}: {}", mark.step, mark.text);
+            sentence += &words::warned(mark.step, &mark.text);
         }
-        words
+        sentence
     }
 }
 
@@ -470,10 +524,12 @@ pub(super) fn tight<R>(ui: &mut Ui, add: impl FnOnce(&mut Ui) -> R) -> R {
 
 /// A piece of a line with its name and value; all of it stays on one row.
 pub(super) fn legend_ui(ui: &mut Ui, hue: Hue, dashed: bool, name: &str, value: &str) {
-    let (color, text) = (hue.color(ui), ui.visuals().text_color());
+    let (color, color_of_name) = (hue.color(ui), ui.visuals().text_color());
     let small = egui::TextStyle::Small.resolve(ui.style());
     let label = format!("{name} {value}").trim_end().to_owned();
-    let name = ui.painter().layout_no_wrap(name.to_owned(), small.clone(), text);
+    let short = text::shortened(name, LEGEND);
+    let is_short = short != name;
+    let name = ui.painter().layout_no_wrap(short, small.clone(), color_of_name);
     let value = ui.painter().layout_no_wrap(value.to_owned(), FontId::monospace(small.size), color);
     let (line, gap) = (14.0, 5.0);
     let width = line + gap + name.size().x + gap + value.size().x;
@@ -488,8 +544,11 @@ pub(super) fn legend_ui(ui: &mut Ui, hue: Hue, dashed: bool, name: &str, value: 
     let mut left = rect.left() + line + gap;
     for galley in [name, value] {
         let size = galley.size();
-        ui.painter().galley(pos2(left, y - size.y / 2.0), galley, text);
+        ui.painter().galley(pos2(left, y - size.y / 2.0), galley, color_of_name);
         left += size.x + gap;
+    }
+    if is_short {
+        response.on_hover_text(label);
     }
 }
 
@@ -502,7 +561,7 @@ fn mark_ui(ui: &Ui, id: Id, at: egui::Pos2, mark: &Mark) {
     let ink = ui.visuals().extreme_bg_color;
     ui.painter().text(at + vec2(0.0, 0.5), Align2::CENTER_CENTER, "!", FontId::proportional(9.0), ink);
     let response = ui.interact(Rect::from_center_size(at, vec2(18.0, 18.0)), id, Sense::hover());
-    let label = format!("Step {:.0}: {}", mark.step, mark.text);
+    let label = text::run::warning(mark.step as usize, &mark.text);
     response.widget_info(|| WidgetInfo::labeled(Role::Image, true, &label));
     response.on_hover_text(label);
 }
@@ -525,10 +584,8 @@ pub(super) fn sparkline(ui: &mut Ui, label: &str, values: &[f64], size: egui::Ve
         ui.painter().line(points, Stroke::new(1.5, hue.color(ui)));
     }
     let ends = values.first().zip(values.last());
-    let text = ends.map_or_else(
-        || label.to_owned(),
-        |(a, b)| format!("{label}: {} to {}", Unit::Plain.text(*a), Unit::Plain.text(*b)),
-    );
+    let text = ends
+        .map_or_else(|| label.to_owned(), |(a, b)| words::from_to(label, &Unit::Plain.text(*a), &Unit::Plain.text(*b)));
     response.widget_info(|| WidgetInfo::labeled(Role::Image, true, &text));
     response.on_hover_text(text)
 }
@@ -559,9 +616,9 @@ pub(super) fn share_scale(
     }
     painter.circle_filled(pos2(x(share), track.center().y), 5.0, color);
     let [low, high] = interval.map(|bound| Unit::Percent.text(bound));
-    let mut text = format!("{label}: {}, 95 % interval {low} to {high}", Unit::Percent.text(share));
+    let mut text = words::share(label, &Unit::Percent.text(share), [&low, &high]);
     for (name, other) in others {
-        text += &format!("; {name} {}", Unit::Percent.text(*other));
+        text += &words::other(name, &Unit::Percent.text(*other));
     }
     response.widget_info(|| WidgetInfo::labeled(Role::Image, true, &text));
     response.on_hover_text(text)
@@ -598,7 +655,7 @@ pub(super) fn histogram(ui: &mut Ui, label: &str, values: &[f64], range: [f64; 2
         painter.text(pos2(x, foot + 3.0), align, value.to_string(), font.clone(), weak);
     }
     let list: Vec<String> = counts.iter().map(usize::to_string).collect();
-    let text = format!("{label}: {} from {} to {}", list.join(", "), range[0], range[1]);
+    let text = words::counts(label, &list, range);
     response.widget_info(|| WidgetInfo::labeled(Role::Figure, true, &text));
     response
 }

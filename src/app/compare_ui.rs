@@ -1,15 +1,17 @@
 //! The page that compares the tuned model with the one it came from: prompts side by side, held-out pairs, a blind
 //! test, and what another beta would make of the same figures.
 
+use std::collections::BTreeMap;
+
 use eframe::egui::{self, DragValue, RichText, Slider, TextEdit, Ui};
 use serde_json::json;
 
 use super::actions::{Action, Step};
-use super::blind_ui::{BlindView, blind_ui};
+use super::blind_ui::{BlindView, Contender, blind_ui};
 use super::charts::histogram;
 use super::diff::{self, Piece};
 use super::held_out_ui::{HeldOutView, held_out_ui, score_ui};
-use super::run_ui::{beta, refused_ui, row_button};
+use super::run_ui::{beta, refused_ui, row_button, starting_ui};
 use super::state::{Generation, RunPhase, RunState, State, TextSide};
 use super::text::{self, compare as words, run as run_words};
 use super::widgets::{
@@ -21,6 +23,8 @@ use crate::engine::stats;
 
 /// Stored runs that are offered.
 const OFFERED: usize = 8;
+/// Letters of a prompt on a button.
+const PROMPT_LETTERS: usize = 36;
 
 /// What this page remembers.
 #[derive(Debug)]
@@ -39,7 +43,8 @@ pub(super) struct CompareView {
     diff: bool,
     asked: Option<u64>,
     held_out: HeldOutView,
-    blind: BlindView,
+    /// One blind test for each adapter, and none is forgotten.
+    blind: BTreeMap<Contender, BlindView>,
     /// As slid to; none for the run's own.
     beta: Option<f64>,
 }
@@ -58,7 +63,7 @@ impl Default for CompareView {
             diff: true,
             asked: None,
             held_out: HeldOutView::default(),
-            blind: BlindView::default(),
+            blind: BTreeMap::new(),
             beta: None,
         }
     }
@@ -73,7 +78,12 @@ enum Tab {
 }
 
 impl CompareView {
-    /// Forgets what was about another run.
+    /// True if there are votes that were not saved as pairs.
+    pub(super) fn unsaved_votes(&self) -> bool {
+        self.blind.values().any(BlindView::unsaved)
+    }
+
+    /// Forgets what was about another run, but for its votes.
     fn follow(&mut self, run: &RunState) {
         if self.run_id == run.info.record.run_id {
             return;
@@ -86,6 +96,7 @@ impl CompareView {
             seed: self.seed,
             temperature: self.temperature,
             max_tokens: self.max_tokens,
+            blind: std::mem::take(&mut self.blind),
             ..Self::default()
         };
     }
@@ -120,6 +131,9 @@ pub(super) fn compare_ui(ui: &mut Ui, state: &State, view: &mut CompareView, act
     page_title(ui, text::step_name(Step::Compare), words::SUBTITLE);
     refused_ui(ui, Subject::Compare, state.compare_problem.as_ref(), actions);
     refused_ui(ui, Subject::Runs, state.runs_problem.as_ref(), actions);
+    if state.run_pending {
+        return starting_ui(ui, state, actions);
+    }
     let Some(run) = &state.run else { return choose_ui(ui, state, actions) };
     if !comparable_ui(ui, run, actions) {
         return;
@@ -154,11 +168,6 @@ pub(super) fn compare_ui(ui: &mut Ui, state: &State, view: &mut CompareView, act
 /// Without a run: what can be opened.
 fn choose_ui(ui: &mut Ui, state: &State, actions: &mut Vec<Action>) {
     titled_card(ui, words::EMPTY_TITLE, |ui| {
-        if state.run_pending {
-            weak(ui, words::OPENING);
-            ui.spinner();
-            return;
-        }
         weak(ui, words::EMPTY_TEXT);
         let stored: Vec<&RunRecord> = state.runs.iter().flatten().take(OFFERED).collect();
         for run in &stored {
@@ -217,8 +226,7 @@ fn prompts_ui(ui: &mut Ui, state: &State, run: &RunState, view: &mut CompareView
         if run.info.prompts.len() > 1 {
             ui.horizontal_wrapped(|ui| {
                 for prompt in run.info.prompts.iter().take(4) {
-                    let short: String = prompt.chars().take(36).collect();
-                    let button = row_button(ui, &if short == *prompt { short } else { format!("{short}…") });
+                    let button = row_button(ui, &text::shortened(prompt, PROMPT_LETTERS));
                     if button.on_hover_text(prompt).clicked() {
                         view.prompt.clone_from(prompt);
                     }
@@ -270,7 +278,7 @@ pub(super) fn strength_ui(ui: &mut Ui, strength: &mut u32) {
 /// What both wrote, with the words that differ in colour.
 fn both_ui(ui: &mut Ui, text: &Generation, diff: bool) {
     let [base, tuned] = [0, 1].map(|side| text.sides.get(side).cloned().unwrap_or_default());
-    let [left, right] = if diff { diff::words(&base.text, &tuned.text) } else { [Vec::new(), Vec::new()] };
+    let [left, right] = if diff { diff::words(base.text.trim(), tuned.text.trim()) } else { Default::default() };
     let strength = text.request.strengths.get(1).copied().unwrap_or(1.0);
     let side = |ui: &mut Ui, title: &str, side: &TextSide, pieces: &[Piece<'_>], ours: bool| {
         card(ui, |ui| {
@@ -281,9 +289,12 @@ fn both_ui(ui: &mut Ui, text: &Generation, diff: bool) {
                 }
             });
             text_box(ui, |ui| {
-                answer_ui(ui, &side.text, pieces, ours);
+                answer_ui(ui, side.text.trim(), pieces, ours);
             });
-            small(ui, text::counted(side.text.split_whitespace().count(), "word"));
+            if side.failed {
+                weak(ui, words::NOT_WRITTEN);
+            }
+            small(ui, words::words(side.text.split_whitespace().count()));
         });
     };
     let ours = words::tuned(strength);
@@ -352,7 +363,7 @@ fn what_if_ui(ui: &mut Ui, state: &State, run: &RunState, view: &mut CompareView
                 actions.push(Action::Send(Command::Resume { run_id: record.run_id.clone(), settings }));
                 actions.push(Action::Go(Step::Run));
             }
-            small(ui, text::counted(ratios.len(), "pair"));
+            small(ui, words::pairs(ratios.len()));
         });
     });
 }

@@ -6,7 +6,7 @@ use eframe::egui::{self, RichText, TextEdit, Ui};
 
 use super::actions::{Action, Step};
 use super::compare_ui::{comparable_ui, strength_ui};
-use super::run_ui::{beta, row_button, setting};
+use super::run_ui::{beta, row_button, setting, starting_ui};
 use super::state::{RunPhase, RunState, State};
 use super::text::{self, export as words, run as run_words};
 use super::widgets::{
@@ -61,7 +61,8 @@ impl ExportView {
 
     fn follow(&mut self, state: &State, run: &RunState) {
         let record = &run.info.record;
-        let (card, new) = (model_card(record), self.run_id != record.run_id);
+        let rank = setting(record, "r").unwrap_or(16.0);
+        let (card, new) = (words::model_card(record, beta(record), rank), self.run_id != record.run_id);
         if card != self.proposed {
             // It went on since it was shown: figures that nobody has edited follow.
             if new || self.card == self.proposed {
@@ -87,6 +88,9 @@ impl ExportView {
 /// Draws the page.
 pub(super) fn export_ui(ui: &mut Ui, state: &State, view: &mut ExportView, actions: &mut Vec<Action>) {
     page_title(ui, text::step_name(Step::Export), words::SUBTITLE);
+    if state.run_pending {
+        return starting_ui(ui, state, actions);
+    }
     let Some(run) = &state.run else {
         return titled_card(ui, words::EMPTY_TITLE, |ui| {
             weak(ui, text::compare::EMPTY_TEXT);
@@ -127,11 +131,17 @@ pub(super) fn export_ui(ui: &mut Ui, state: &State, view: &mut ExportView, actio
 
 fn which_ui(ui: &mut Ui, record: &RunRecord, view: &mut ExportView) {
     titled_card(ui, words::WHICH, |ui| {
-        ui.horizontal_wrapped(|ui| {
-            if let Some(step) = record.best_step {
-                ui.radio_value(&mut view.which, WhichAdapter::Best, words::best(step));
+        ui.horizontal_wrapped(|ui| match record.best_step {
+            // They are one.
+            Some(step) if step == record.step => {
+                ui.radio_value(&mut view.which, WhichAdapter::Best, words::best_and_last(step));
             }
-            ui.radio_value(&mut view.which, WhichAdapter::Last, words::last(record.step));
+            best => {
+                if let Some(step) = best {
+                    ui.radio_value(&mut view.which, WhichAdapter::Best, words::best(step));
+                }
+                ui.radio_value(&mut view.which, WhichAdapter::Last, words::last(record.step));
+            }
         });
         ui.horizontal_wrapped(|ui| {
             strength_ui(ui, &mut view.strength);
@@ -177,14 +187,18 @@ fn what_ui(ui: &mut Ui, state: &State, run: &RunState, view: &mut ExportView) {
 
 /// About how many bytes a kind takes, before it is written.
 fn size(state: &State, run: &RunState, kind: ExportKind) -> Option<u64> {
-    let planned = state.plan.figures().map(|plan| plan.checkpoint_bytes);
-    // A checkpoint is the adapter and Adam's two moments of it.
-    let checkpoint = run.saved.map(|saved| saved.bytes).or(planned).filter(|bytes| *bytes > 0);
+    let record = &run.info.record;
+    // A checkpoint is the adapter and Adam's two moments of it; a stored run may have its best adapter beside that.
+    let adapters = if record.best_step.is_some() { 4 } else { 3 };
+    let stored = (record.bytes > 0).then_some(record.bytes);
+    let saved = run.saved.map(|saved| saved.bytes);
     match kind {
-        ExportKind::Adapter => checkpoint.map(|bytes| bytes / 3),
-        ExportKind::Merged => state.open_model().map(|model| model.weight_bytes),
+        ExportKind::Adapter => saved.map(|bytes| bytes / 3).or(stored.map(|bytes| bytes / adapters)),
+        ExportKind::Merged => {
+            state.open_model().filter(|model| model.name == record.model_name).map(|model| model.weight_bytes)
+        }
         ExportKind::Metrics => Some(2_000 + 600 * run.history.len() as u64),
-        ExportKind::Archive => (run.info.record.bytes > 0).then_some(run.info.record.bytes).or(checkpoint),
+        ExportKind::Archive => stored.or(saved),
     }
 }
 
@@ -206,30 +220,6 @@ fn card_ui(ui: &mut Ui, view: &mut ExportView) {
             name_of(ui, &field, words::CARD);
         }
     });
-}
-
-/// The text of the card that is proposed.
-fn model_card(record: &RunRecord) -> String {
-    let mut card = format!(
-        "# {}\n\nA LoRA adapter for {}, tuned by DPO on {} with pairtune.\n\n\
-         ## Training\n\n- beta {}, rank {}\n- {} steps\n",
-        record.name,
-        record.model_name,
-        record.pairs_name,
-        beta(record),
-        setting(record, "r").unwrap_or(16.0),
-        record.step,
-    );
-    if let Some([before, now]) = record.won {
-        card += &format!(
-            "- held-out pairs won: {} before, {} after ({} pairs; always the longer answer: {})\n",
-            text::percent(before),
-            text::percent(now),
-            record.n_held_out,
-            text::percent(record.longer_wins),
-        );
-    }
-    card
 }
 
 /// Headings, lists and paragraphs; the rest stays as it is written.
@@ -308,7 +298,12 @@ fn write(run: &RunState, view: &ExportView, actions: &mut Vec<Action>) {
 
 fn done_ui(ui: &mut Ui, state: &State, files: &[Exported], actions: &mut Vec<Action>) {
     tone_card(ui, Tone::Good, |ui| {
-        heading(ui, words::DONE);
+        ui.horizontal_wrapped(|ui| {
+            heading(ui, words::DONE);
+            if state.in_browser && files.len() > 1 && primary_button(ui, words::DOWNLOAD_ALL).clicked() {
+                actions.extend(files.iter().map(|file| Action::Download { path: file.path.clone() }));
+            }
+        });
         for file in files {
             ui.separator();
             ui.horizontal_wrapped(|ui| {
@@ -317,12 +312,14 @@ fn done_ui(ui: &mut Ui, state: &State, files: &[Exported], actions: &mut Vec<Act
             });
             marked(ui, Tone::Good, &file.check);
             ui.horizontal_wrapped(|ui| {
-                mono(ui, file.path.as_str());
-                let (label, action) = if state.in_browser {
-                    (words::DOWNLOAD, Action::Download { path: file.path.clone() })
+                // Where it lies in the browser's storage says nothing.
+                let (shown, label, action) = if state.in_browser {
+                    let name = file.path.rsplit('/').next().unwrap_or(&file.path);
+                    (name, words::DOWNLOAD, Action::Download { path: file.path.clone() })
                 } else {
-                    (words::COPY_PATH, Action::Copy(file.path.clone()))
+                    (file.path.as_str(), words::COPY_PATH, Action::Copy(file.path.clone()))
                 };
+                ui.add(egui::Label::new(RichText::new(shown).monospace()).wrap());
                 let button = row_button(ui, label);
                 name_of(ui, &button, &format!("{label}: {}", words::kind(file.kind)));
                 if button.clicked() {

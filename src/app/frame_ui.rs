@@ -190,10 +190,6 @@ pub(super) fn status_ui(ui: &mut Ui, state: &State, log_open: &mut bool, actions
                 ui.separator();
                 ui.label(text::storage_line(&state.storage));
             }
-            if state.hidden && state.active_run().is_some() {
-                ui.separator();
-                widgets::chip(ui, Tone::Warn, text::IN_BACKGROUND);
-            }
             ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
                 ui.toggle_value(log_open, text::LOG);
                 theme_switch(ui);

@@ -19,6 +19,10 @@ use crate::engine::stats;
 const DOSES: [u32; 6] = [25, 50, 75, 100, 125, 150];
 /// Tokens that are named as the origin of a margin.
 const ORIGINS: usize = 6;
+/// Room beside the scales of strengths, for the strength and what it wins.
+const BESIDE_SCALE: f32 = 290.0;
+/// A scale is not wider than that.
+const SCALE: f32 = 360.0;
 /// Height of the table.
 const TABLE_HEIGHT: f32 = 300.0;
 
@@ -151,6 +155,7 @@ fn doses_ui(ui: &mut Ui, state: &State, actions: &mut Vec<Action>) {
         doses.extend(DOSES);
         doses.sort_unstable();
         doses.dedup();
+        let scale = (ui.available_width() - BESIDE_SCALE).clamp(40.0, SCALE);
         egui::Grid::new("doses").num_columns(3).spacing([20.0, 2.0]).show(ui, |ui| {
             for dose in doses {
                 let strength = dose as f32 / 100.0;
@@ -161,7 +166,7 @@ fn doses_ui(ui: &mut Ui, state: &State, actions: &mut Vec<Action>) {
                         let n = pairs.len() as u64;
                         let interval = stats::wilson_interval(wins, n);
                         ui.scope(|ui| {
-                            ui.set_width(360.0);
+                            ui.set_width(scale);
                             share_scale(ui, &words::at_dose(dose), wins as f64 / n.max(1) as f64, interval, &[]);
                         });
                         mono(ui, words::won(wins, n, interval));
@@ -320,7 +325,7 @@ fn inspection_ui(ui: &mut Ui, state: &State, run: &RunState, view: &HeldOutView)
             tight(ui, |ui| {
                 ui.label(RichText::new(name).strong().color(hue.color(ui)));
                 mono(ui, words::nats(sums[i]));
-                small(ui, text::counted(side.len(), "token"));
+                small(ui, words::tokens(side.len()));
             });
             tokens_ui(ui, side, most);
         }

@@ -336,8 +336,8 @@ fn read_ui(ui: &mut Ui, state: &State, view: &mut PairsView, actions: &mut Vec<A
         return;
     }
     view.index = view.index.min(n - 1);
-    let max_length = state.plan.value("max_length").and_then(serde_json::Value::as_u64).unwrap_or(1024) as usize;
-    let shown = state.pairs.view.as_ref().filter(|shown| shown.index == view.index);
+    let max_length = state.plan.max_length();
+    let shown = state.pairs.view(view.index);
     let wanted = Some((view.index, max_length, state.pairs.generation));
     if view.asked != wanted {
         view.asked = wanted;

@@ -4,15 +4,15 @@ use eframe::egui::{self, DragValue, Id, Modal, RichText, Sides, Slider, Ui};
 use serde_json::{Value, json};
 
 use super::actions::{Action, Step};
-use super::charts::{Chart, Hue, Mark, OTHERS, Series, Unit, legend_ui, share_scale, sparkline, tight};
+use super::charts::{Chart, Hue, Mark, Series, Unit, tight};
 use super::diff::{self, Piece};
-use super::state::{Connection, RunPhase, RunState, State, Unsaved, accuracy_of};
+use super::state::{Connection, ModelState, RunPhase, RunState, State, Unsaved, accuracy_of, step_of};
 use super::text::{self, run as words};
 use super::theme::{self, GRID};
 use super::widgets::{
     Icon, Tone, answer_ui, card, chip, columns, danger_button, heading, icon, icon_button, key_value, link_button,
-    mono, name_of, page_title, primary_button, problem_card, problem_text, progress_bar, slider, small, text_box,
-    titled_card, tone_card, weak,
+    mono, name_of, page_title, primary_button, problem_card, problem_text, progress_bar, progress_ui, slider, small,
+    text_box, titled_card, tone_card, weak,
 };
 use crate::engine::protocol::{Command, Failure, Fix, Phase, Problem, RunRecord, Settings, Status, Subject, Summary};
 use crate::engine::stats;
@@ -22,7 +22,7 @@ use crate::platform::{Pick, host};
 /// Weight of the moving average of training curves.
 const SMOOTHING: f64 = 0.6;
 /// Height of the three figures.
-const FIGURE_HEIGHT: f32 = 200.0;
+const FIGURE_HEIGHT: f32 = 264.0;
 /// Warnings that are shown at a time.
 const WARNINGS: usize = 3;
 /// Steps that are shown before a break.
@@ -37,6 +37,8 @@ pub(super) struct RunView {
     sample: Option<usize>,
     /// Discarding was asked for.
     confirm_discard: bool,
+    /// All warnings are shown.
+    all_warnings: bool,
     /// The pairs of the broken step are shown.
     show_batch: bool,
     /// Settings as edited for a branch, and the run that they are for.
@@ -99,6 +101,7 @@ pub(super) fn run_ui(ui: &mut Ui, state: &State, view: &mut RunView, actions: &m
     }
     problems_ui(ui, state, run, actions);
     match &run.phase {
+        _ if state.run_pending => starting_ui(ui, state, actions),
         RunPhase::Preparing => preparing_ui(ui, run),
         RunPhase::Paused => paused_ui(ui, run, view, actions),
         RunPhase::Finished(summary) => summary_ui(ui, run, summary, view, actions),
@@ -150,13 +153,7 @@ fn empty_ui(ui: &mut Ui, state: &State, actions: &mut Vec<Action>) {
     refused_ui(ui, Subject::Run, state.run_problem.as_ref(), actions);
     refused_ui(ui, Subject::Runs, state.runs_problem.as_ref().filter(|problem| problem.wants_model()), actions);
     if state.run_pending {
-        return card(ui, |ui| {
-            heading(ui, words::STARTING);
-            progress_bar(ui, words::STARTING, None);
-            if ui.button(words::CANCEL).clicked() {
-                send(actions, Command::Cancel);
-            }
-        });
+        return starting_ui(ui, state, actions);
     }
     titled_card(ui, words::EMPTY_TITLE, |ui| {
         weak(ui, words::EMPTY_TEXT);
@@ -206,6 +203,21 @@ pub(super) fn refused_ui(ui: &mut Ui, subject: Subject, problem: Option<&Problem
     });
 }
 
+/// A run was asked for: what the engine does before it begins or is open.
+pub(super) fn starting_ui(ui: &mut Ui, state: &State, actions: &mut Vec<Action>) {
+    card(ui, |ui| {
+        heading(ui, words::STARTING);
+        match (&state.model, &state.pairs.loading) {
+            (ModelState::Loading(progress), _) => progress_ui(ui, progress, text::Unit::Bytes),
+            (_, Some(loading)) => progress_ui(ui, &loading.progress, text::Unit::Bytes),
+            _ => drop(progress_bar(ui, words::STARTING, None)),
+        }
+        if ui.button(words::CANCEL).clicked() {
+            send(actions, Command::Cancel);
+        }
+    });
+}
+
 /// A button in a row of text or of a table.
 pub(super) fn row_button(ui: &mut Ui, text: &str) -> egui::Response {
     ui.scope(|ui| {
@@ -229,27 +241,24 @@ fn header_ui(ui: &mut Ui, state: &State, run: &RunState, view: &mut RunView, act
                 ui.add(egui::Label::new(name).truncate());
             },
             |ui| {
-                if !is_gone {
+                if !is_gone && !state.run_pending {
                     buttons_ui(ui, run, view, actions);
                 }
             },
         );
         let now = host::seconds();
         let mut facts = vec![words::step_of(run.step(), run.n_steps())];
-        facts.extend(run.latest("epoch").map(|epoch| format!("epoch {epoch:.2}")));
+        facts.extend(run.latest("epoch").map(words::epoch));
         facts.push(words::elapsed(run.elapsed(now)));
         let running = !is_gone && matches!(run.phase, RunPhase::Running | RunPhase::Pausing | RunPhase::Stopping);
         if running {
             facts.extend(run.eta().map(words::left));
-            facts.extend(run.tokens_per_second().map(|speed| format!("{speed:.0} tok/s")));
+            facts.extend(run.tokens_per_second().map(words::speed));
         }
         tight(ui, |ui| {
             ui.spacing_mut().item_spacing.x = 20.0;
             for fact in facts {
                 mono(ui, fact);
-            }
-            if running && state.hidden {
-                chip(ui, Tone::Neutral, text::IN_BACKGROUND);
             }
             if running && state.on_battery {
                 chip(ui, Tone::Neutral, text::ON_BATTERY);
@@ -258,8 +267,7 @@ fn header_ui(ui: &mut Ui, state: &State, run: &RunState, view: &mut RunView, act
         progress_bar(ui, words::PROGRESS, Some(run.fraction()));
         // Evaluations, samples and saves between the steps; what comes before the first has a card of its own.
         if let (Some((phase, progress)), true) = (&run.progress, running) {
-            let of = if progress.total > 0 { format!(" {}/{}", progress.done, progress.total) } else { String::new() };
-            small(ui, format!("{}{of}", text::phase(*phase)));
+            small(ui, words::beside(*phase, progress));
         }
         if running {
             ui.ctx().request_repaint_after_secs(1.0);
@@ -270,16 +278,18 @@ fn header_ui(ui: &mut Ui, state: &State, run: &RunState, view: &mut RunView, act
 /// How the run stands, in a word or two.
 fn standing(run: &RunState) -> (Tone, String) {
     let (tone, word) = match &run.phase {
-        RunPhase::Preparing => (Tone::Accent, "Preparing"),
-        RunPhase::Running => (Tone::Accent, "Training"),
-        RunPhase::Pausing => (Tone::Neutral, "Pausing"),
-        RunPhase::Stopping => (Tone::Neutral, "Stopping"),
-        RunPhase::Paused => (Tone::Neutral, "Paused"),
-        RunPhase::Finished(_) if run.info.record.status == Status::Stopped => (Tone::Good, "Stopped"),
-        RunPhase::Finished(_) => (Tone::Good, "Finished"),
-        RunPhase::Failed { failure: Failure::Diverged { .. }, .. } => (Tone::Bad, "Diverged"),
-        RunPhase::Failed { .. } => (Tone::Bad, "Failed"),
-        RunPhase::Recovering { .. } => (Tone::Warn, "Recovering"),
+        RunPhase::Preparing => (Tone::Accent, words::PREPARING),
+        RunPhase::Running => (Tone::Accent, words::TRAINING),
+        RunPhase::Pausing => (Tone::Neutral, words::PAUSING),
+        RunPhase::Stopping => (Tone::Neutral, words::STOPPING),
+        RunPhase::Paused => (Tone::Neutral, words::status(Status::Paused)),
+        RunPhase::Finished(_) if run.info.record.status == Status::Stopped => {
+            (Tone::Good, words::status(Status::Stopped))
+        }
+        RunPhase::Finished(_) => (Tone::Good, words::FINISHED),
+        RunPhase::Failed { failure: Failure::Diverged { .. }, .. } => (Tone::Bad, words::status(Status::Diverged)),
+        RunPhase::Failed { .. } => (Tone::Bad, words::status(Status::Failed)),
+        RunPhase::Recovering { .. } => (Tone::Warn, words::RECOVERING),
         RunPhase::Opened => (Tone::Neutral, words::status(run.info.record.status)),
     };
     (tone, word.to_owned())
@@ -353,9 +363,9 @@ fn preparing_ui(ui: &mut Ui, run: &RunState) {
             Some((phase, progress)) => {
                 let unit = match phase {
                     Phase::Loading | Phase::Saving => text::Unit::Bytes,
-                    Phase::Sampling => text::Unit::Things("answers"),
-                    Phase::Training => text::Unit::Things("steps"),
-                    Phase::Reference | Phase::Evaluating => text::Unit::Things("pairs"),
+                    Phase::Sampling => text::Unit::Things(words::ANSWERS),
+                    Phase::Training => text::Unit::Things(words::STEPS),
+                    Phase::Reference | Phase::Evaluating => text::Unit::Things(words::PAIRS),
                 };
                 heading(ui, text::phase(*phase));
                 let known = progress.total > 0;
@@ -428,37 +438,29 @@ fn branch_ui(ui: &mut Ui, run: &RunState, view: &mut RunView, actions: &mut Vec<
 
 fn summary_ui(ui: &mut Ui, run: &RunState, summary: &Summary, view: &mut RunView, actions: &mut Vec<Action>) {
     let record = &summary.record;
-    let (tone, title) = match (summary.improved, summary.after.is_some()) {
-        (true, _) => (Tone::Good, words::IMPROVED),
-        (false, true) => (Tone::Warn, words::NOT_IMPROVED),
-        (false, false) => (Tone::Accent, words::FINISHED),
-    };
+    let (tone, title, comment) = words::verdict(summary);
     tone_card(ui, tone, |ui| {
         ui.horizontal(|ui| {
             icon(ui, if tone == Tone::Warn { Icon::Warning } else { Icon::Check }, tone);
             heading(ui, title);
         });
-        if tone == Tone::Warn {
-            ui.label(words::NOT_IMPROVED_TEXT);
+        if !comment.is_empty() {
+            ui.label(comment);
         }
-        let mut rows = Vec::new();
+        let mut facts = Vec::new();
         if let (Some(before), Some(after)) = (&summary.before, &summary.after) {
-            rows.push((words::WON_BEFORE, words::share(before)));
-            rows.push((words::WON_AFTER, words::share(after)));
-        } else {
-            weak(ui, if record.n_held_out == 0 { words::NO_HELD_OUT } else { words::NOT_SCORED_NOW });
+            facts.push((words::WON, words::before_and_after(before, after)));
         }
-        rows.extend(record.best_step.map(|step| (words::BEST_STEP, step.to_string())));
-        rows.push((words::TIME, text::duration(record.seconds)));
+        facts.extend(record.best_step.map(|step| (words::BEST_STEP, step.to_string())));
+        facts.push((words::TIME, text::duration(record.seconds)));
         let (planned, used) = (text::bytes(summary.planned_bytes), text::bytes(summary.device_bytes));
-        rows.push((words::MEMORY, words::planned_and_used(&planned, &used)));
-        egui::Grid::new("summary").num_columns(2).min_row_height(0.0).spacing([32.0, 6.0]).show(ui, |ui| {
-            for (name, value) in rows {
+        facts.push((words::MEMORY, words::planned_and_used(&planned, &used)));
+        for (name, value) in facts {
+            tight(ui, |ui| {
                 weak(ui, name);
                 mono(ui, value);
-                ui.end_row();
-            }
-        });
+            });
+        }
         ui.add_space(4.0);
         ui.horizontal_wrapped(|ui| {
             if primary_button(ui, words::COMPARE).clicked() {
@@ -519,7 +521,7 @@ fn failed_ui(
                     }
                 });
                 if view.show_batch {
-                    batch_ui(ui, state, pairs);
+                    batch_ui(ui, state, pairs, actions);
                 }
             });
             let loss = run.series("loss");
@@ -527,7 +529,7 @@ fn failed_ui(
                 let at = *step as f64;
                 let mark = Mark { step: at, text: words::diverged(*step) };
                 Chart::new(words::LOSS, words::LOSS_HELP)
-                    .line(Series::new(words::TRAIN, &loss, Hue::First))
+                    .line(Series::new(words::TRAIN, loss, Hue::First))
                     .marks(vec![mark])
                     .view(Some([(at - BEFORE_BREAK).max(0.0), at + 1.0]))
                     .show(ui);
@@ -618,17 +620,24 @@ fn smaller_steps(record: &RunRecord) -> Option<Settings> {
     Some(settings)
 }
 
-fn batch_ui(ui: &mut Ui, state: &State, pairs: &[usize]) {
+fn batch_ui(ui: &mut Ui, state: &State, pairs: &[usize], actions: &mut Vec<Action>) {
     for &index in pairs {
-        text_box(ui, |ui| match state.pairs.rows.get(index) {
-            Some(row) => {
-                small(ui, words::line(row.line));
-                ui.add(egui::Label::new(RichText::new(&row.prompt).strong()).wrap());
-                side_ui(ui, Hue::First, words::CHOSEN, &row.chosen);
-                side_ui(ui, Hue::Second, words::REJECTED, &row.rejected);
-            }
-            None => {
-                small(ui, words::ROW_GONE);
+        text_box(ui, |ui| {
+            let Some(row) = state.pairs.rows.get(index) else { return drop(small(ui, words::ROW_GONE)) };
+            let shown = [&row.prompt, &row.chosen, &row.rejected];
+            let is_cut = shown.iter().zip(row.chars).any(|(text, chars)| text.chars().count() < chars);
+            let whole = state.pairs.view(index);
+            let [prompt, chosen, rejected] = whole.map_or(shown, |pair| pair.texts.each_ref());
+            small(ui, words::line(row.line));
+            ui.add(egui::Label::new(RichText::new(prompt).strong()).wrap());
+            side_ui(ui, Hue::First, words::CHOSEN, chosen);
+            side_ui(ui, Hue::Second, words::REJECTED, rejected);
+            if is_cut && whole.is_none() {
+                let link = link_button(ui, words::WHOLE);
+                name_of(ui, &link, &words::whole_of(row.line));
+                if link.clicked() {
+                    send(actions, Command::ReadPair { index, max_length: state.plan.max_length() });
+                }
             }
         });
     }
@@ -692,7 +701,9 @@ fn opened_ui(ui: &mut Ui, run: &RunState, view: &mut RunView, actions: &mut Vec<
 
 fn warnings_ui(ui: &mut Ui, state: &State, run: &RunState, view: &mut RunView, actions: &mut Vec<Action>) {
     let shown = run.warnings.iter().enumerate().filter(|(_, warning)| !warning.dismissed);
-    for (i, warning) in shown.rev().take(WARNINGS) {
+    let most = if view.all_warnings { usize::MAX } else { WARNINGS };
+    let hidden = shown.clone().count().saturating_sub(most);
+    for (i, warning) in shown.rev().take(most) {
         let warning = &warning.warning;
         tone_card(ui, Tone::Warn, |ui| {
             ui.horizontal_top(|ui| {
@@ -712,6 +723,9 @@ fn warnings_ui(ui: &mut Ui, state: &State, run: &RunState, view: &mut RunView, a
             });
         });
     }
+    if hidden > 0 && link_button(ui, &words::more_warnings(hidden)).clicked() {
+        view.all_warnings = true;
+    }
 }
 
 /// True if what a warning offers can be done now.
@@ -719,11 +733,11 @@ fn is_possible(warning: &Warning, state: &State, run: &RunState) -> bool {
     let steps = matches!(run.phase, RunPhase::Running);
     let rests = run.info.record.checkpoint.is_some() || matches!(run.phase, RunPhase::Paused);
     match warning.action {
+        _ if state.run_pending => false,
         Offer::None => false,
         Offer::StopAtBest => steps,
         Offer::LowerLearningRate | Offer::AddSft => steps || (!run.is_active() && rests),
         Offer::InspectPairs => state.pairs.info.is_some(),
-        Offer::KeepAwake => run.is_active(),
         Offer::HoldOutMore | Offer::RaiseMaxLength => true,
     }
 }
@@ -733,7 +747,6 @@ fn act_on(warning: &Warning, run: &RunState, view: &mut RunView, actions: &mut V
         Offer::None => {}
         Offer::StopAtBest => send(actions, Command::Stop),
         Offer::InspectPairs => actions.push(Action::Go(Step::Pairs)),
-        Offer::KeepAwake => actions.push(Action::Toast(words::AWAKE.to_owned())),
         Offer::HoldOutMore => actions.push(Action::GoToField("eval_split")),
         Offer::RaiseMaxLength => actions.push(Action::GoToField("max_length")),
         Offer::LowerLearningRate => go_on_with(lower_rate(&run.info.record), run, view, actions),
@@ -774,39 +787,43 @@ fn with_sft(record: &RunRecord) -> Settings {
 fn figures_ui(ui: &mut Ui, run: &RunState, view: &mut RunView) {
     let smoothing = view.smoothing.unwrap_or(SMOOTHING);
     let beta = beta(&run.info.record);
-    let over_beta = |points: Vec<[f64; 2]>| -> Vec<[f64; 2]> { points.iter().map(|[x, y]| [*x, y / beta]).collect() };
+    let over_beta = |points: &[[f64; 2]]| -> Vec<[f64; 2]> { points.iter().map(|[x, y]| [*x, y / beta]).collect() };
     let (margin, eval_margin) = (run.series("rewards/margins"), run.eval_series("eval_rewards/margins"));
     let chosen = over_beta(run.series("rewards/chosen"));
     let rejected = over_beta(run.series("rewards/rejected"));
-    let end = if run.is_active() { run.n_steps() } else { run.step() };
+    let end = end(run);
     columns(
         ui,
         300.0,
         &mut [
             &mut |ui| {
                 card(ui, |ui| {
+                    let bottom = ui.cursor().top() + FIGURE_HEIGHT;
                     ui.set_min_height(FIGURE_HEIGHT);
-                    won_ui(ui, run);
+                    won_ui(ui, run, end, bottom);
                 });
             },
             &mut |ui| {
                 card(ui, |ui| {
-                    ui.set_min_height(FIGURE_HEIGHT);
+                    let bottom = ui.cursor().top() + FIGURE_HEIGHT;
                     Chart::new(words::MARGIN, words::MARGIN_HELP)
-                        .line(Series::new(words::TRAIN, &margin, Hue::First).smoothed(smoothing))
+                        .line(Series::new(words::TRAIN, margin, Hue::First).smoothed(smoothing))
                         .line(Series::new(words::HELD_OUT, &eval_margin, Hue::Third).dashed())
                         .marks(marks(run))
                         .until(end)
+                        .down_to(bottom)
                         .show(ui);
                 });
             },
             &mut |ui| {
                 card(ui, |ui| {
-                    ui.set_min_height(FIGURE_HEIGHT);
+                    let bottom = ui.cursor().top() + FIGURE_HEIGHT;
                     Chart::new(words::CHANGE, words::CHANGE_HELP)
                         .line(Series::new(words::CHOSEN, &chosen, Hue::First).smoothed(smoothing))
                         .line(Series::new(words::REJECTED, &rejected, Hue::Second).smoothed(smoothing))
+                        .marks(marks(run))
                         .until(end)
+                        .down_to(bottom)
                         .show(ui);
                 });
             },
@@ -814,13 +831,30 @@ fn figures_ui(ui: &mut Ui, run: &RunState, view: &mut RunView) {
     );
 }
 
+/// Where charts end: at the last step, unless the run is over and ended before.
+fn end(run: &RunState) -> usize {
+    let is_over = match run.phase {
+        RunPhase::Finished(_) => true,
+        RunPhase::Opened => matches!(run.info.record.status, Status::Finished | Status::Stopped),
+        _ => false,
+    };
+    if is_over { run.step() } else { run.n_steps() }
+}
+
+/// What was noticed, and the step that broke the run.
 fn marks(run: &RunState) -> Vec<Mark> {
     let shown = run.warnings.iter().filter(|warning| !warning.dismissed && warning.warning.step > 0);
     let mark = |warning: &Warning| Mark { step: warning.step as f64, text: warning.text.clone() };
-    shown.map(|warning| mark(&warning.warning)).collect()
+    let broken = match &run.phase {
+        RunPhase::Failed { failure: Failure::Diverged { step, .. }, .. } => {
+            Some(Mark { step: *step as f64, text: words::diverged(*step) })
+        }
+        _ => None,
+    };
+    shown.map(|warning| mark(&warning.warning)).chain(broken).collect()
 }
 
-fn won_ui(ui: &mut Ui, run: &RunState) {
+fn won_ui(ui: &mut Ui, run: &RunState, end: usize, bottom: f32) {
     let record = &run.info.record;
     ui.label(RichText::new(words::WON).strong()).on_hover_text(words::WON_HELP);
     if record.n_held_out == 0 {
@@ -832,31 +866,40 @@ fn won_ui(ui: &mut Ui, run: &RunState) {
         return;
     };
     let n = record.n_held_out;
-    let interval = stats::wilson_interval((now * n as f64).round() as u64, n as u64);
-    ui.horizontal_wrapped(|ui| {
-        let palette = theme::palette(ui);
-        ui.label(RichText::new(text::percent(before)).text_style(theme::figure()).color(palette.weak));
-        arrow(ui, palette.weak);
-        ui.label(RichText::new(text::percent(now)).text_style(theme::figure()).strong());
-    });
-    let mut others = vec![(words::LONGER, record.longer_wins), (words::BEFORE, before)];
-    others.extend(record.likelier_wins.map(|share| (words::LIKELIER, share)));
-    share_scale(ui, words::WON, now, interval, &others);
-    small(ui, words::of_pairs(n, interval));
+    let interval_of = |share: f64| stats::wilson_interval((share * n as f64).round() as u64, n as u64);
+    let interval = interval_of(now);
+    // There is no change to show before a second evaluation.
+    let is_first = run.evaluations.len() == 1;
     tight(ui, |ui| {
-        ui.spacing_mut().item_spacing.x = 12.0;
-        for ((name, share), hue) in others.iter().zip(OTHERS) {
-            legend_ui(ui, hue, false, name, &text::percent(*share));
+        let palette = theme::palette(ui);
+        if !is_first {
+            ui.label(RichText::new(text::percent(before)).text_style(theme::figure()).color(palette.weak));
+            arrow(ui, palette.weak);
         }
+        ui.label(RichText::new(text::percent(now)).text_style(theme::figure()).strong());
+        ui.add_space(GRID);
+        small(ui, words::of_pairs(n, interval));
     });
     if n < FEW_HELD_OUT {
         small(ui, words::few(n));
     }
-    let points: Vec<f64> = run.evaluations.iter().filter_map(accuracy_of).collect();
-    if points.len() > 2 {
-        let size = egui::vec2(ui.available_width(), 30.0);
-        sparkline(ui, words::WON, &points, size, Hue::First);
-    }
+    let point = |metrics| Some([step_of(metrics) as f64, accuracy_of(metrics)?]);
+    let points: Vec<[f64; 2]> = run.evaluations.iter().filter_map(point).collect();
+    let band = points.iter().map(|[_, share]| interval_of(*share)).collect();
+    let chart = Chart::new(words::WON, words::WON_HELP)
+        .untitled()
+        .unit(Unit::Percent)
+        .line(Series::new(words::HELD_OUT, &points, Hue::First).within(band))
+        .level(words::LONGER, Hue::Second, record.longer_wins)
+        .marks(marks(run))
+        .until(end)
+        .down_to(bottom);
+    let chart = if is_first { chart } else { chart.level(words::BEFORE, Hue::Quiet, before) };
+    let chart = match record.likelier_wins {
+        Some(share) => chart.level(words::LIKELIER, Hue::Third, share),
+        None => chart,
+    };
+    chart.show(ui);
 }
 
 /// An arrow between two figures, drawn because not every font has one.
@@ -892,12 +935,16 @@ fn samples_ui(ui: &mut Ui, run: &RunState, view: &mut RunView) {
         let Some((step, texts)) = run.samples.get(index) else { return };
         for (i, prompt) in run.info.prompts.iter().enumerate().take(PROMPTS) {
             ui.add(egui::Label::new(RichText::new(prompt).strong()).wrap());
-            let [base, now] = [before, texts].map(|texts| texts.get(i).map_or("", String::as_str));
+            let [base, now] = [before, texts].map(|texts| texts.get(i).map_or("", |text| text.trim()));
             let [left, right] = diff::words(base, now);
             let side = |ui: &mut Ui, title: String, answer: &str, pieces: &[Piece<'_>], tuned: bool| {
                 small(ui, title);
                 text_box(ui, |ui| answer_ui(ui, answer, pieces, tuned));
             };
+            if step == first {
+                side(ui, words::before_at(*first), base, &[], false);
+                continue;
+            }
             columns(
                 ui,
                 320.0,
@@ -917,6 +964,7 @@ fn samples_ui(ui: &mut Ui, run: &RunState, view: &mut RunView) {
 /// The curves that one looks at when something is odd.
 fn curves_ui(ui: &mut Ui, run: &RunState, view: &mut RunView) {
     let smoothing = view.smoothing.unwrap_or(SMOOTHING);
+    let end = end(run);
     card(ui, |ui| {
         let chart = |ui: &mut Ui, title: &str, body: &dyn Fn(&mut Ui)| {
             egui::CollapsingHeader::new(title).id_salt(("curve", title)).show_unindented(ui, |ui| body(ui));
@@ -925,32 +973,36 @@ fn curves_ui(ui: &mut Ui, run: &RunState, view: &mut RunView) {
             let (train, held_out) = (run.series("loss"), run.eval_series("eval_loss"));
             let chart = Chart::new(words::LOSS, words::LOSS_HELP)
                 .untitled()
-                .line(Series::new(words::TRAIN, &train, Hue::First).smoothed(smoothing))
+                .line(Series::new(words::TRAIN, train, Hue::First).smoothed(smoothing))
                 .line(Series::new(words::HELD_OUT, &held_out, Hue::Third).dashed())
-                .marks(marks(run));
+                .marks(marks(run))
+                .until(end);
             let usual = run
                 .info
                 .record
                 .settings
                 .get("loss_type")
                 .is_none_or(|loss| *loss == json!("sigmoid") || *loss == json!(["sigmoid"]));
-            let chart = if usual { chart.level(words::AT_START, std::f64::consts::LN_2) } else { chart };
+            let level = std::f64::consts::LN_2;
+            let chart = if usual { chart.level(words::AT_START, Hue::Quiet, level) } else { chart };
             chart.show(ui);
         });
         chart(ui, words::LEARNING_RATE, &|ui| {
             let rate = run.series("learning_rate");
             Chart::new(words::LEARNING_RATE, "")
                 .untitled()
-                .line(Series::new(words::LEARNING_RATE, &rate, Hue::First))
+                .line(Series::new(words::LEARNING_RATE, rate, Hue::First))
                 .unit(Unit::Small)
+                .until(end)
                 .show(ui);
         });
         chart(ui, words::GRADIENT, &|ui| {
             let norm = run.series("grad_norm");
             Chart::new(words::GRADIENT, words::GRADIENT_HELP)
                 .untitled()
-                .line(Series::new(words::TRAIN, &norm, Hue::First).smoothed(smoothing))
+                .line(Series::new(words::TRAIN, norm, Hue::First).smoothed(smoothing))
                 .marks(marks(run))
+                .until(end)
                 .show(ui);
         });
         chart(ui, words::SPEED, &|ui| {
@@ -958,6 +1010,7 @@ fn curves_ui(ui: &mut Ui, run: &RunState, view: &mut RunView) {
                 .untitled()
                 .line(Series::new(words::STEP_TIME, &run.step_seconds, Hue::First))
                 .unit(Unit::Seconds)
+                .until(end)
                 .show(ui);
             let (planned, used) = (run.info.planned_bytes, run.info.device_bytes);
             if planned > 0 {

@@ -24,16 +24,58 @@ const OVERLAID: usize = 6;
 const TABLE_HEIGHT: f32 = 380.0;
 /// Settings that no person changed.
 const NOT_SHOWN: [&str; 2] = ["output_dir", "run_name"];
+/// Titles of the table's columns, with what they sort by.
+const COLUMNS: [(&str, Option<Sort>); 12] = [
+    ("", None),
+    (words::NAME, None),
+    (words::STATUS, None),
+    (words::MODEL, None),
+    (words::BETA, None),
+    (words::RANK, None),
+    (words::WON, Some(Sort::Won)),
+    (words::LOSS, None),
+    (words::CHANGES, None),
+    (words::SIZE, Some(Sort::Size)),
+    (words::DATE, Some(Sort::Date)),
+    ("", None),
+];
+
+/// Which runs come first: the newest, the largest, those that win most.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+enum Sort {
+    #[default]
+    Date,
+    Size,
+    Won,
+}
+
+/// The runs in the order that was asked for; the other way round if `reversed`.
+fn sorted(runs: &[RunRecord], sort: Sort, reversed: bool) -> Vec<&RunRecord> {
+    let key = |run: &RunRecord| match sort {
+        Sort::Date => run.created,
+        Sort::Size => run.bytes as f64,
+        Sort::Won => run.won.map_or(-1.0, |[_, now]| now),
+    };
+    let mut runs: Vec<&RunRecord> = runs.iter().collect();
+    runs.sort_by(|a, b| key(b).total_cmp(&key(a)));
+    if reversed {
+        runs.reverse();
+    }
+    runs
+}
 
 /// What this page remembers.
 #[derive(Debug, Default)]
 pub(super) struct RunsView {
+    sort: Sort,
+    reversed: bool,
     selected: BTreeSet<String>,
     /// Histories that were asked for, by run, at which step.
     asked: BTreeMap<String, usize>,
     /// The run whose details are open, with its name and notes as edited.
     open: Option<(String, String, String)>,
-    delete: Option<String>,
+    /// Runs to delete, if the person says so.
+    delete: Vec<String>,
     listed: bool,
 }
 
@@ -128,8 +170,8 @@ fn tone(status: Status) -> Tone {
 
 fn table_ui(ui: &mut Ui, runs: &[RunRecord], view: &mut RunsView, actions: &mut Vec<Action>) {
     // What is left for the name and for model and pairs.
-    let fixed = [28.0, 100.0, 52.0, 44.0, 100.0, 90.0, 90.0, 92.0, 70.0];
-    let gaps = 10.0 * ui.spacing().item_spacing.x;
+    let fixed = [28.0, 100.0, 52.0, 44.0, 100.0, 90.0, 90.0, 76.0, 92.0, 70.0];
+    let gaps = 11.0 * ui.spacing().item_spacing.x;
     let wide = (ui.available_width() - fixed.iter().sum::<f32>() - gaps - 12.0).max(220.0);
     let mut table = TableBuilder::new(ui)
         .id_salt("runs")
@@ -145,29 +187,18 @@ fn table_ui(ui: &mut Ui, runs: &[RunRecord], view: &mut RunsView, actions: &mut 
         table = table.column(Column::exact(*width));
     }
     table
-        .header(24.0, |mut header| {
-            let titles = [
-                "",
-                words::NAME,
-                words::STATUS,
-                words::MODEL,
-                words::BETA,
-                words::RANK,
-                words::WON,
-                words::LOSS,
-                words::CHANGES,
-                words::DATE,
-                "",
-            ];
-            for title in titles {
-                header.col(|ui| {
-                    small(ui, title);
+        .header(28.0, |mut header| {
+            for (title, sort) in COLUMNS {
+                header.col(|ui| match sort {
+                    Some(sort) => sort_ui(ui, title, sort, view),
+                    None => drop(small(ui, title)),
                 });
             }
         })
         .body(|body| {
-            body.rows(34.0, runs.len(), |mut row| {
-                let run = &runs[row.index()];
+            let rows = sorted(runs, view.sort, view.reversed);
+            body.rows(34.0, rows.len(), |mut row| {
+                let run = rows[row.index()];
                 row.set_selected(view.open.as_ref().is_some_and(|(run_id, ..)| *run_id == run.run_id));
                 row.col(|ui| select_ui(ui, run, view));
                 row.col(|ui| {
@@ -208,6 +239,9 @@ fn table_ui(ui: &mut Ui, runs: &[RunRecord], view: &mut RunsView, actions: &mut 
                     }
                 });
                 row.col(|ui| {
+                    mono(ui, text::bytes(run.bytes));
+                });
+                row.col(|ui| {
                     mono(ui, text::date(run.created));
                 });
                 row.col(|ui| {
@@ -220,6 +254,17 @@ fn table_ui(ui: &mut Ui, runs: &[RunRecord], view: &mut RunsView, actions: &mut 
                 });
             });
         });
+}
+
+/// The title of a column that sorts by it, and the other way round when it is chosen again.
+fn sort_ui(ui: &mut Ui, title: &str, sort: Sort, view: &mut RunsView) {
+    let chosen = view.sort == sort;
+    let button = ui.selectable_label(chosen, RichText::new(title).small());
+    name_of(ui, &button, &words::sort_by(title));
+    if button.clicked() {
+        view.reversed = chosen && !view.reversed;
+        view.sort = sort;
+    }
 }
 
 fn select_ui(ui: &mut Ui, run: &RunRecord, view: &mut RunsView) {
@@ -311,7 +356,7 @@ fn details_ui(ui: &mut Ui, runs: &[RunRecord], view: &mut RunsView, actions: &mu
         });
     });
     if delete {
-        view.delete = Some(run.run_id.clone());
+        view.delete = vec![run.run_id.clone()];
     }
 }
 
@@ -329,7 +374,12 @@ fn overlay_ui(ui: &mut Ui, state: &State, runs: &[RunRecord], view: &mut RunsVie
             actions.push(Action::Send(Command::ReadHistory { run_id: run.run_id.clone() }));
         }
     }
-    heading(ui, words::OVERLAY);
+    ui.horizontal_wrapped(|ui| {
+        heading(ui, words::OVERLAY);
+        if view.selected.len() > 1 && danger_button(ui, &words::delete_several(view.selected.len())).clicked() {
+            view.delete = view.selected.iter().cloned().collect();
+        }
+    });
     let chart = |ui: &mut Ui, title: &'static str, metric: &str, unit: Unit, smoothing: f64| {
         let lines: Vec<(&RunRecord, Vec<[f64; 2]>)> = chosen
             .iter()
@@ -355,19 +405,22 @@ fn overlay_ui(ui: &mut Ui, state: &State, runs: &[RunRecord], view: &mut RunsVie
 }
 
 fn delete_ui(ui: &Ui, runs: &[RunRecord], view: &mut RunsView, actions: &mut Vec<Action>) {
-    let Some(run) = view.delete.as_ref().and_then(|run_id| runs.iter().find(|run| run.run_id == *run_id)) else {
-        view.delete = None;
-        return;
+    let doomed: Vec<&RunRecord> = runs.iter().filter(|run| view.delete.contains(&run.run_id)).collect();
+    let title = match doomed.as_slice() {
+        [] => return view.delete.clear(),
+        [run] => words::delete_title(&run.name),
+        runs => words::delete_titles(runs.len()),
     };
     let frame = egui::Frame::popup(ui.style()).inner_margin(20.0);
     let modal = Modal::new(Id::unique("delete run")).frame(frame).show(ui.ctx(), |ui| {
         ui.set_max_width(420.0);
-        heading(ui, &words::delete_title(&run.name));
+        heading(ui, &title);
         ui.label(words::DELETE_TEXT);
-        mono(ui, text::bytes(run.bytes));
+        mono(ui, text::bytes(doomed.iter().map(|run| run.bytes).sum()));
         ui.horizontal(|ui| {
             if danger_button(ui, words::DELETE_YES).clicked() {
-                actions.push(Action::Send(Command::DeleteRun { run_id: run.run_id.clone() }));
+                let delete = |run: &&RunRecord| Action::Send(Command::DeleteRun { run_id: run.run_id.clone() });
+                actions.extend(doomed.iter().map(delete));
                 actions.push(Action::Send(Command::MeasureStorage));
                 ui.close();
             }
@@ -377,7 +430,7 @@ fn delete_ui(ui: &Ui, runs: &[RunRecord], view: &mut RunsView, actions: &mut Vec
         });
     });
     if modal.should_close() {
-        view.delete = None;
+        view.delete.clear();
     }
 }
 
@@ -386,6 +439,41 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::engine::protocol::Watch;
+
+    #[test]
+    fn runs_are_sorted_by_a_column_both_ways() {
+        let run = |run_id: &str, created: f64, bytes: u64, won: Option<[f64; 2]>| RunRecord {
+            run_id: run_id.to_owned(),
+            name: String::new(),
+            notes: String::new(),
+            status: Status::Finished,
+            created,
+            seconds: 0.0,
+            model: ModelSource::Demo,
+            model_name: String::new(),
+            pairs_name: String::new(),
+            settings: Settings::new(),
+            watch: Watch { eval_steps: 0, keep_best: true, prompts: Vec::new(), save_seconds: 60.0 },
+            step: 0,
+            n_steps: 0,
+            checkpoint: None,
+            best_step: None,
+            best: None,
+            won,
+            n_held_out: 0,
+            longer_wins: 0.0,
+            sparkline: Vec::new(),
+            bytes,
+        };
+        let runs = [run("a", 3.0, 1, Some([0.4, 0.5])), run("b", 1.0, 9, None), run("c", 2.0, 5, Some([0.4, 0.9]))];
+        let order = |sort, reversed| -> String {
+            sorted(&runs, sort, reversed).iter().map(|run| run.run_id.as_str()).collect()
+        };
+        assert_eq!((order(Sort::Date, false), order(Sort::Date, true)), ("acb".to_owned(), "bca".to_owned()));
+        assert_eq!(order(Sort::Size, false), "bca");
+        assert_eq!(order(Sort::Won, false), "cab", "what was not scored comes last");
+    }
 
     #[test]
     fn only_what_differs_is_a_change() {

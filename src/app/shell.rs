@@ -272,7 +272,6 @@ impl App {
             self.answered(ctx, answer);
         }
         self.read_on(ctx);
-        self.state.hidden = host::hidden();
         if now - self.battery_asked > BATTERY_SECONDS {
             self.battery_asked = now;
             self.state.on_battery = host::on_battery();
@@ -524,7 +523,7 @@ impl App {
     /// Title, wakefulness and slow ticks while a run is at work.
     fn follow_run(&mut self, ctx: &egui::Context) {
         let active = self.state.active_run().is_some();
-        let stays = active || self.state.unsaved();
+        let stays = active || self.state.unsaved() || self.views.compare.unsaved_votes();
         if stays != self.was_staying {
             self.was_staying = stays;
             host::warn_before_leaving(stays);
@@ -532,6 +531,10 @@ impl App {
         if active != self.was_active {
             self.was_active = active;
             host::keep_awake(active);
+            if active {
+                // What they said of the run at rest is no longer true.
+                self.toasts.clear();
+            }
             if !active && self.was_ready {
                 self.send(Command::ListRuns, Vec::new());
                 self.send(Command::MeasureStorage, Vec::new());

@@ -23,6 +23,8 @@ const RECENT_STEPS: usize = 20;
 const HELD_OUT_STRENGTHS: usize = 24;
 /// Texts that are kept.
 const GENERATIONS: usize = 24;
+/// Pairs that are kept in full.
+const PAIR_VIEWS: usize = 16;
 
 /// Everything that is drawn.
 #[derive(Debug, Default)]
@@ -87,8 +89,6 @@ pub(super) struct State {
     pub(super) pairs_before: Option<Box<PairsState>>,
     /// What is worth saying aloud, taken out by the shell.
     pub(super) notices: Vec<Notice>,
-    /// True if the page cannot be seen.
-    pub(super) hidden: bool,
     /// True if the computer is known to run on its battery.
     pub(super) on_battery: bool,
     /// True in the browser.
@@ -141,8 +141,8 @@ pub(super) struct PairsState {
     pub(super) info: Option<PairsInfo>,
     /// They were not taken.
     pub(super) refused: Option<Problem>,
-    /// A pair as the model sees it.
-    pub(super) view: Option<PairView>,
+    /// Pairs as the model sees them, the latest last.
+    views: Vec<PairView>,
     /// The person agreed to train on the usable rows.
     pub(super) accepted: bool,
     /// The file that they are from, if it is at hand and can be read again with other columns.
@@ -217,6 +217,8 @@ pub(super) struct RunState {
     pub(super) progress: Option<(Phase, Progress)>,
     /// Metrics of its steps, in order.
     pub(super) history: Vec<Metrics>,
+    /// The same by metric: step and value.
+    curves: BTreeMap<String, Vec<[f64; 2]>>,
     /// Seconds of the steps that were taken while we watched.
     pub(super) step_seconds: Vec<[f64; 2]>,
     /// Metrics of its evaluations, in order; the first is from before the first step.
@@ -229,6 +231,10 @@ pub(super) struct RunState {
     pub(super) saved: Option<Saved>,
     /// It is only in the engine's memory.
     pub(super) unsaved: Option<Unsaved>,
+    /// Seconds of the evaluations, with the answers to the watched prompts, that were seen.
+    rounds: Vec<f64>,
+    /// When the evaluation at hand began, on the clock of `now`.
+    round_since: Option<f64>,
     /// When it last began to work, on the clock of `now`; none while it rests.
     active_since: Option<f64>,
     /// Seconds that it worked before that.
@@ -317,6 +323,8 @@ pub(super) struct TextSide {
     pub(super) text: String,
     /// Nothing follows.
     pub(super) done: bool,
+    /// It was cancelled or refused before its end.
+    pub(super) failed: bool,
 }
 
 /// A line of the log.
@@ -603,7 +611,7 @@ impl State {
                 drop(self.pairs.rows.splice(first.min(known)..(first + rows.len()).min(known), rows));
             }
             Event::PairsOpened(info) => self.pairs_opened(*info),
-            Event::PairView(view) => self.pairs.view = Some(*view),
+            Event::PairView(view) => self.pairs.viewed(*view),
             Event::Planned(info) => self.planned(*info),
             Event::Tried { step_seconds, device_bytes, planned_bytes } => {
                 self.plan.trial = Trial::Done { step_seconds, device_bytes, planned_bytes };
@@ -738,6 +746,9 @@ impl State {
                 self.pairs.loading = None;
                 if let Some(run) = self.run_named(&run_id) {
                     run.progress = Some((phase, progress));
+                    if run.is_active() && matches!(phase, Phase::Evaluating | Phase::Sampling) {
+                        run.round_since.get_or_insert(now);
+                    }
                     match (&run.phase, phase) {
                         (RunPhase::Preparing, Phase::Training) => run.phase = RunPhase::Running,
                         // Comparing and exporting take time too, but it is not the run's.
@@ -787,7 +798,7 @@ impl State {
         self.model = ModelState::Open(info);
         self.model_before = None;
         self.plan.trial = Trial::None;
-        self.pairs.view = None;
+        self.pairs.views.clear();
         self.pairs.generation += 1;
     }
 
@@ -803,7 +814,7 @@ impl State {
         }
         self.pairs.rows.truncate(info.usable);
         self.pairs.info = Some(info);
-        self.pairs.view = None;
+        self.pairs.views.clear();
         self.pairs.generation += 1;
         self.pairs_before = None;
     }
@@ -833,7 +844,7 @@ impl State {
         self.pairs.loading = None;
         if let Some(before) = self.pairs_before.take() {
             let generation = self.pairs.generation + 1;
-            self.pairs = PairsState { generation, view: None, ..*before };
+            self.pairs = PairsState { generation, views: Vec::new(), ..*before };
         }
     }
 
@@ -1001,8 +1012,8 @@ impl State {
     }
 
     fn end_texts(&mut self) {
-        for side in self.texts.values_mut().flat_map(|text| &mut text.sides) {
-            side.done = true;
+        for side in self.texts.values_mut().flat_map(|text| &mut text.sides).filter(|side| !side.done) {
+            (side.done, side.failed) = (true, true);
         }
     }
 
@@ -1062,6 +1073,21 @@ pub(super) enum Blocked {
     NotPlanned,
 }
 
+impl PairsState {
+    /// A pair as the model sees it, if it was read.
+    pub(super) fn view(&self, index: usize) -> Option<&PairView> {
+        self.views.iter().find(|view| view.index == index)
+    }
+
+    fn viewed(&mut self, view: PairView) {
+        self.views.retain(|before| before.index != view.index);
+        self.views.push(view);
+        if self.views.len() > PAIR_VIEWS {
+            self.views.remove(0);
+        }
+    }
+}
+
 impl PlanState {
     /// How the next run is watched before anybody has said.
     fn default_watch() -> Watch {
@@ -1076,6 +1102,11 @@ impl PlanState {
     /// The engine's answer, if it has figures: settings that cannot be read have none.
     pub(super) fn figures(&self) -> Option<&PlanInfo> {
         self.info.as_ref().filter(|info| info.n_train > 0)
+    }
+
+    /// The longest sequence, tokens.
+    pub(super) fn max_length(&self) -> usize {
+        self.value("max_length").and_then(serde_json::Value::as_u64).unwrap_or(1024) as usize
     }
 
     /// Bytes on the device in all, by the plan.
@@ -1111,21 +1142,26 @@ impl Default for PlanState {
 impl RunState {
     /// A run as the engine tells of it, at work.
     fn new(info: RunInfo) -> Self {
-        let (evaluations, history) = info.history.iter().cloned().partition(is_evaluation);
+        let (evaluations, history): (Vec<_>, Vec<_>) = info.history.iter().cloned().partition(is_evaluation);
         let active_seconds = info.record.seconds;
         let shown = |warning: &Warning| RunWarning { warning: warning.clone(), dismissed: false };
         let warnings = info.warnings.iter().map(shown).collect();
+        let mut curves = BTreeMap::new();
+        history.iter().for_each(|metrics| add_to_curves(&mut curves, metrics));
         Self {
             samples: info.samples.clone(),
             info,
             phase: RunPhase::Preparing,
             progress: None,
             history,
+            curves,
             step_seconds: Vec::new(),
             evaluations,
             warnings,
             saved: None,
             unsaved: None,
+            rounds: Vec::new(),
+            round_since: None,
             active_since: None,
             active_seconds,
         }
@@ -1135,6 +1171,8 @@ impl RunState {
     fn remember(&mut self, before: Option<&mut Self>) {
         let Some(before) = before else { return };
         self.step_seconds = std::mem::take(&mut before.step_seconds);
+        self.step_seconds.retain(|[step, _]| *step <= self.info.record.step as f64);
+        self.rounds = std::mem::take(&mut before.rounds);
         self.saved = before.saved;
         self.unsaved = before.unsaved.take();
         let dismissed = |warning: &Warning| {
@@ -1172,10 +1210,21 @@ impl RunState {
         self.active_seconds + self.active_since.map_or(0.0, |since| (now - since).max(0.0))
     }
 
-    /// Seconds that are left, by the median of the recent steps.
+    /// Seconds that are left, by the median of the recent steps and the mean of the evaluations so far.
     pub(super) fn eta(&self) -> Option<f64> {
-        let seconds: Vec<f64> = self.step_seconds.iter().map(|[_, seconds]| *seconds).collect();
-        stats::eta_seconds(&seconds, self.n_steps().saturating_sub(self.step()))
+        let recent = &self.step_seconds[self.step_seconds.len().saturating_sub(RECENT_STEPS)..];
+        let seconds: Vec<f64> = recent.iter().map(|[_, seconds]| *seconds).collect();
+        let steps = stats::eta_seconds(&seconds, self.n_steps().saturating_sub(self.step()))?;
+        let round = self.rounds.iter().sum::<f64>() / self.rounds.len().max(1) as f64;
+        Some(steps + round * self.rounds_left() as f64)
+    }
+
+    /// Evaluations to come; the last one is after the last step.
+    fn rounds_left(&self) -> usize {
+        let (step, end) = (self.step(), self.n_steps());
+        let between = (end.saturating_sub(1)).checked_div(self.info.record.watch.eval_steps).unwrap_or(0);
+        let done = step.checked_div(self.info.record.watch.eval_steps).unwrap_or(0);
+        if step < end { between.saturating_sub(done) + 1 } else { 0 }
     }
 
     /// Tokens per second over the recent steps.
@@ -1188,8 +1237,8 @@ impl RunState {
     }
 
     /// Values of a metric over the steps: step and value.
-    pub(super) fn series(&self, name: &str) -> Vec<[f64; 2]> {
-        series(&self.history, name)
+    pub(super) fn series(&self, name: &str) -> &[[f64; 2]] {
+        self.curves.get(name).map_or(&[], Vec::as_slice)
     }
 
     /// Values of a metric over the evaluations: step and value.
@@ -1208,12 +1257,19 @@ impl RunState {
             self.phase = RunPhase::Running;
         }
         self.work(now);
+        if let Some(since) = self.round_since.take() {
+            self.rounds.push((now - since - seconds).max(0.0));
+        }
         // After a failure, steps are taken again.
-        self.history.retain(|before| step_of(before) < step);
+        self.history.truncate(self.history.partition_point(|before| step_of(before) < step));
+        for curve in self.curves.values_mut() {
+            curve.truncate(curve.partition_point(|[before, _]| *before < step as f64));
+        }
+        add_to_curves(&mut self.curves, &metrics);
         self.evaluations.retain(|before| step_of(before) < step);
         self.info.record.step = step;
         self.history.push(metrics);
-        self.step_seconds.retain(|[before, _]| *before < step as f64);
+        self.step_seconds.truncate(self.step_seconds.partition_point(|[before, _]| *before < step as f64));
         self.step_seconds.push([step as f64, seconds]);
         self.progress = None;
     }
@@ -1242,6 +1298,19 @@ impl RunState {
     fn rest(&mut self, now: f64) {
         self.active_seconds = self.elapsed(now);
         self.active_since = None;
+        self.round_since = None;
+    }
+}
+
+fn add_to_curves(curves: &mut BTreeMap<String, Vec<[f64; 2]>>, metrics: &Metrics) {
+    let step = step_of(metrics) as f64;
+    for (name, value) in metrics {
+        if let Some(value) = value.as_f64() {
+            match curves.get_mut(name) {
+                Some(curve) => curve.push([step, value]),
+                None => drop(curves.insert(name.clone(), vec![[step, value]])),
+            }
+        }
     }
 }
 
@@ -1253,4 +1322,63 @@ pub(super) fn series(history: &[Metrics], name: &str) -> Vec<[f64; 2]> {
 /// Progress of something that has not reported any.
 fn beginning(what: &str) -> Progress {
     Progress { what: what.to_owned(), done: 0, total: 0, seconds: 0.0 }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Map, Value, json};
+
+    use super::*;
+
+    fn map(value: Value) -> Map<String, Value> {
+        value.as_object().cloned().unwrap_or_default()
+    }
+
+    /// A state with a run of `n_steps` that begins at 0 on the clock, and is evaluated every tenth step.
+    fn with_run(n_steps: usize) -> State {
+        let record = json!({
+            "run_id": "r", "name": "r", "notes": "", "status": "running", "created": 0.0, "seconds": 0.0,
+            "model": { "source": "demo" }, "model_name": "", "pairs_name": "", "settings": {},
+            "watch": { "eval_steps": 10, "keep_best": true, "prompts": [], "save_seconds": 60.0 },
+            "step": 0, "n_steps": n_steps, "checkpoint": null, "best_step": null, "best": null, "won": null,
+            "n_held_out": 30, "longer_wins": 0.5, "sparkline": [], "bytes": 0,
+        });
+        let info = json!({ "record": record, "history": [], "prompts": [], "samples": [] });
+        let mut state = State::default();
+        let started = Event::RunStarted(Box::new(serde_json::from_value(info).expect("a run")));
+        state.apply(Incoming::Event(Box::new(started)), 0.0);
+        state
+    }
+
+    fn step(state: &mut State, step: usize, now: f64) {
+        let metrics = map(json!({ "step": step, "loss": 0.5 }));
+        let event = Event::Step { run_id: "r".to_owned(), metrics, seconds: 2.0 };
+        state.apply(Incoming::Event(Box::new(event)), now);
+    }
+
+    #[test]
+    fn the_time_left_counts_evaluations() {
+        let mut state = with_run(40);
+        let progress = Progress { what: String::new(), done: 0, total: 30, seconds: 0.0 };
+        let evaluating = Event::Phase { run_id: "r".to_owned(), phase: Phase::Evaluating, progress };
+        state.apply(Incoming::Event(Box::new(evaluating)), 1.0);
+        // Seven seconds of evaluation, then a step of two.
+        step(&mut state, 1, 10.0);
+        let eta = state.run.as_ref().and_then(RunState::eta);
+        assert_eq!(eta, Some(39.0 * 2.0 + 4.0 * 7.0), "after 10, 20, 30 and the last step");
+        step(&mut state, 30, 12.0);
+        assert_eq!(state.run.as_ref().and_then(RunState::eta), Some(10.0 * 2.0 + 7.0), "only the last one");
+    }
+
+    #[test]
+    fn curves_follow_the_steps_and_go_back_with_them() {
+        let mut state = with_run(40);
+        for (at, now) in [(1, 1.0), (2, 2.0), (3, 3.0), (2, 4.0)] {
+            step(&mut state, at, now);
+        }
+        let run = state.run.expect("a run");
+        assert_eq!(run.series("loss"), [[1.0, 0.5], [2.0, 0.5]]);
+        assert_eq!((run.history.len(), run.step_seconds.len()), (2, 2));
+        assert!(run.series("grad_norm").is_empty(), "nobody told of it");
+    }
 }

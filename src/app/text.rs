@@ -49,11 +49,8 @@ pub(super) fn paused_at(step: usize, unsaved: bool) -> String {
 }
 
 pub(super) fn finished(summary: &Summary) -> String {
-    match (summary.improved, summary.after) {
-        (true, _) => format!("\"{}\" is finished and improved", summary.record.name),
-        (false, Some(_)) => format!("\"{}\" is finished. It did not improve", summary.record.name),
-        (false, None) => format!("\"{}\" is finished", summary.record.name),
-    }
+    let (_, verdict, _) = run::verdict(summary);
+    format!("\"{}\": {}", summary.record.name, lower_first(verdict))
 }
 
 pub(super) fn failed(failure: &Failure) -> String {
@@ -165,7 +162,6 @@ pub(super) const THEME: &str = "Theme";
 pub(super) const THEME_SYSTEM: &str = "Theme: system";
 pub(super) const THEME_LIGHT: &str = "Theme: light";
 pub(super) const THEME_DARK: &str = "Theme: dark";
-pub(super) const IN_BACKGROUND: &str = "in the background, may be slower";
 pub(super) const CORRECT_FIELD: &str = "Correct the field";
 pub(super) const PAUSE_FIRST: &str = "A run is at work: pause it first";
 pub(super) const RESTART_FIRST: &str = "The engine stopped: restart it first";
@@ -767,6 +763,12 @@ pub(super) fn one_line(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(300).collect()
 }
 
+/// The beginning of a text, on one line, if it is longer than `most` letters.
+pub(super) fn shortened(text: &str, most: usize) -> String {
+    let short: String = one_line(text).chars().take(most).collect();
+    if short.chars().count() < text.chars().count() { format!("{}…", short.trim_end()) } else { short }
+}
+
 /// A token with its white space in sight.
 pub(super) fn token(text: &str) -> String {
     text.replace('\n', "↵").replace('\t', "→").replace(' ', "·")
@@ -1169,10 +1171,63 @@ pub(super) fn progress(progress: &Progress, unit: Unit) -> String {
     }
 }
 
+/// With a small letter at its beginning.
+fn lower_first(text: &str) -> String {
+    let mut chars = text.chars();
+    chars.next().map_or_else(String::new, |first| first.to_lowercase().collect::<String>() + chars.as_str())
+}
+
 /// With a capital at its beginning.
 pub(super) fn capitalized(text: &str) -> String {
     let mut chars = text.chars();
     chars.next().map_or_else(String::new, |first| first.to_uppercase().collect::<String>() + chars.as_str())
+}
+
+// ---- Charts. ----
+
+/// What a chart says to a screen reader.
+pub(super) mod chart {
+    pub(in crate::app) const STEP: &str = "step";
+
+    pub(in crate::app) fn at_step(step: f64) -> String {
+        format!("step {step:.0}")
+    }
+
+    pub(in crate::app) fn line(name: &str, [first, last]: [&str; 2], [from, to]: [f64; 2]) -> String {
+        format!(". {name}: {first} at step {from:.0}, {last} at step {to:.0}")
+    }
+
+    pub(in crate::app) fn band([low, high]: &[String; 2]) -> String {
+        format!(", 95 % interval {low} to {high}")
+    }
+
+    pub(in crate::app) fn empty(name: &str) -> String {
+        format!(". {name}: no values yet")
+    }
+
+    pub(in crate::app) fn level(name: &str, value: &str) -> String {
+        format!(". {name}: {value}")
+    }
+
+    pub(in crate::app) fn warned(step: f64, warning: &str) -> String {
+        format!(". Warning at step {step:.0}: {warning}")
+    }
+
+    pub(in crate::app) fn from_to(name: &str, first: &str, last: &str) -> String {
+        format!("{name}: {first} to {last}")
+    }
+
+    pub(in crate::app) fn share(name: &str, share: &str, [low, high]: [&str; 2]) -> String {
+        format!("{name}: {share}, 95 % interval {low} to {high}")
+    }
+
+    pub(in crate::app) fn other(name: &str, share: &str) -> String {
+        format!("; {name} {share}")
+    }
+
+    pub(in crate::app) fn counts(name: &str, counts: &[String], [from, to]: [f64; 2]) -> String {
+        format!("{name}: {} from {from} to {to}", counts.join(", "))
+    }
 }
 
 // ---- The run page. ----
@@ -1180,9 +1235,18 @@ pub(super) fn capitalized(text: &str) -> String {
 /// Words of the run page.
 pub(super) mod run {
     use super::{clock, counted, duration, percent};
-    use crate::engine::protocol::{RunRecord, Share, Status};
+    use crate::app::widgets::Tone;
+    use crate::engine::protocol::{Phase, Progress, RunRecord, Share, Status, Summary};
 
     pub(in crate::app) const NO_POINTS: &str = "No values yet";
+    pub(in crate::app) const PREPARING: &str = "Preparing";
+    pub(in crate::app) const TRAINING: &str = "Training";
+    pub(in crate::app) const PAUSING: &str = "Pausing";
+    pub(in crate::app) const STOPPING: &str = "Stopping";
+    pub(in crate::app) const RECOVERING: &str = "Recovering";
+    pub(in crate::app) const ANSWERS: &str = "answers";
+    pub(in crate::app) const STEPS: &str = "steps";
+    pub(in crate::app) const PAIRS: &str = "pairs";
     pub(in crate::app) const INTERRUPTED: &str = "Interrupted";
     pub(in crate::app) const EMPTY_TITLE: &str = "No run yet";
     pub(in crate::app) const EMPTY_TEXT: &str =
@@ -1275,6 +1339,9 @@ pub(super) mod run {
     pub(in crate::app) const EXPORT_NOW: &str = "Export now";
     pub(in crate::app) const CRASHED: &str = "The engine stopped while this run was at work";
     pub(in crate::app) const IMPROVED: &str = "Finished, and it improved";
+    pub(in crate::app) const WITHIN_CHANCE: &str = "Finished. It improved, but within chance";
+    pub(in crate::app) const WITHIN_CHANCE_TEXT: &str = "The intervals of before and now overlap, so the difference \
+        may be chance. More held-out pairs make them narrower.";
     pub(in crate::app) const NOT_IMPROVED: &str = "Finished. It did not improve";
     pub(in crate::app) const FINISHED: &str = "Finished";
     pub(in crate::app) const NOT_IMPROVED_TEXT: &str = "The held-out pairs are not won more often than before, or not \
@@ -1283,11 +1350,9 @@ pub(super) mod run {
     pub(in crate::app) const TIME: &str = "Time";
     pub(in crate::app) const BEST_STEP: &str = "Best step";
     pub(in crate::app) const MEMORY: &str = "Memory";
-    pub(in crate::app) const WON_BEFORE: &str = "Held-out pairs won before";
-    pub(in crate::app) const WON_AFTER: &str = "Held-out pairs won now";
-    pub(in crate::app) const AWAKE: &str = "Keep this window in front and the machine plugged in";
     pub(in crate::app) const LOWERING: &str = "Pausing, then going on with the new settings";
     pub(in crate::app) const ROW_GONE: &str = "this pair is not open here";
+    pub(in crate::app) const WHOLE: &str = "Show all of it";
 
     pub(in crate::app) fn status(status: Status) -> &'static str {
         match status {
@@ -1314,6 +1379,34 @@ pub(super) mod run {
         }
     }
 
+    /// What a finished run came to: how that is, in a heading, and what to make of it.
+    pub(in crate::app) fn verdict(summary: &Summary) -> (Tone, &'static str, &'static str) {
+        match (&summary.before, &summary.after) {
+            (Some(before), Some(after)) if summary.improved && after.interval[0] <= before.interval[1] => {
+                (Tone::Accent, WITHIN_CHANCE, WITHIN_CHANCE_TEXT)
+            }
+            _ if summary.improved => (Tone::Good, IMPROVED, ""),
+            (_, Some(_)) => (Tone::Warn, NOT_IMPROVED, NOT_IMPROVED_TEXT),
+            (_, None) if summary.record.n_held_out == 0 => (Tone::Accent, FINISHED, NO_HELD_OUT),
+            (_, None) => (Tone::Accent, FINISHED, NOT_SCORED_NOW),
+        }
+    }
+
+    pub(in crate::app) fn epoch(epoch: f64) -> String {
+        format!("epoch {epoch:.2}")
+    }
+
+    pub(in crate::app) fn speed(tokens_per_second: f64) -> String {
+        format!("{tokens_per_second:.0} tok/s")
+    }
+
+    /// Work between two steps.
+    pub(in crate::app) fn beside(phase: Phase, progress: &Progress) -> String {
+        let Progress { done, total, .. } = progress;
+        let of = if *total > 0 { format!(" {done}/{total}") } else { String::new() };
+        format!("{}{of}", super::phase(phase))
+    }
+
     pub(in crate::app) fn left(seconds: f64) -> String {
         format!("~{} left", clock(seconds))
     }
@@ -1331,10 +1424,22 @@ pub(super) mod run {
         format!("95 % interval {low}–{high} %, {}", counted(n, "pair"))
     }
 
-    pub(in crate::app) fn share(share: &Share) -> String {
+    fn share(share: &Share) -> String {
         let [low, high] = share.interval.map(|bound| format!("{:.0}", bound * 100.0));
         let rate = share.wins as f64 / share.n.max(1) as f64;
         format!("{}/{} = {} ({low}–{high} %)", share.wins, share.n, percent(rate))
+    }
+
+    pub(in crate::app) fn before_and_after(before: &Share, after: &Share) -> String {
+        format!("{} before, {} now", share(before), share(after))
+    }
+
+    pub(in crate::app) fn more_warnings(n: usize) -> String {
+        format!("{n} more, earlier")
+    }
+
+    pub(in crate::app) fn whole_of(line: usize) -> String {
+        format!("{WHOLE}: line {line}")
     }
 
     pub(in crate::app) fn few(n: usize) -> String {
@@ -1431,7 +1536,6 @@ pub(super) mod compare {
     pub(in crate::app) const WHAT_IF: &str = "What if";
     pub(in crate::app) const EMPTY_TITLE: &str = "Nothing to compare yet";
     pub(in crate::app) const EMPTY_TEXT: &str = "Train something first, or open a stored run.";
-    pub(in crate::app) const OPENING: &str = "Opening the run";
     pub(in crate::app) const OPEN: &str = "Open";
     pub(in crate::app) const BUSY_TITLE: &str = "The run needs the GPU";
     pub(in crate::app) const BUSY_TEXT: &str = "Pause it to compare; it goes on exactly where it was.";
@@ -1445,7 +1549,7 @@ pub(super) mod compare {
     pub(in crate::app) const TEMPERATURE: &str = "Temperature";
     pub(in crate::app) const TEMPERATURE_HELP: &str = "0 always takes the likeliest word; 1 is lively.";
     pub(in crate::app) const MAX_TOKENS: &str = "Max tokens";
-    pub(in crate::app) const STRENGTH: &str = "Adapter";
+    pub(in crate::app) const STRENGTH: &str = "Strength";
     pub(in crate::app) const STRENGTH_HELP: &str =
         "How much of the adapter is used: 0 % is the original model, 100 % as trained, more exaggerates.";
     pub(in crate::app) const WRITE_BOTH: &str = "Write both";
@@ -1458,8 +1562,8 @@ pub(super) mod compare {
     pub(in crate::app) const REWARD: &str = "reward margin";
     pub(in crate::app) const LINE: &str = "line";
     pub(in crate::app) const PROMPT_COLUMN: &str = "prompt";
-    pub(in crate::app) const GAINED_HELP: &str =
-        "Held-out pairs whose chosen answer the model finds likelier than the rejected one.";
+    pub(in crate::app) const GAINED_HELP: &str = "Held-out pairs whose chosen answer gained on the rejected one, \
+        against the original model, whether they are won or not.";
     pub(in crate::app) const ONLY_LENGTH: &str =
         "This is about what always picking the longer answer would win: the model may have learned only length.";
     pub(in crate::app) const DOSES: &str = "By strength of the adapter";
@@ -1482,6 +1586,10 @@ pub(super) mod compare {
     pub(in crate::app) const NO_QUESTIONS: &str =
         "There are no prompts: score the held-out pairs first, or watch some prompts in the next run.";
     pub(in crate::app) const RESET: &str = "Begin anew";
+    pub(in crate::app) const RESET_YES: &str = "Throw them away";
+    pub(in crate::app) const RESET_NO: &str = "Keep them";
+    pub(in crate::app) const NOT_WRITTEN: &str = "This was not written to its end.";
+    pub(in crate::app) const WRITE_AGAIN: &str = "Write again";
     pub(in crate::app) const READING: &str = "Reading the prompt";
     pub(in crate::app) const SIDES: [&str; 2] = ["A", "B"];
     pub(in crate::app) const VOTE_A: &str = "A is better";
@@ -1499,7 +1607,7 @@ pub(super) mod compare {
          step away from the original model.";
     pub(in crate::app) const NOT_A_RUN: &str = "Not a new training run";
     pub(in crate::app) const OWN_BETA: &str = "Back to the run's";
-    pub(in crate::app) const LOSS: &str = "Loss";
+    pub(in crate::app) const LOSS: &str = "Loss (sigmoid)";
     pub(in crate::app) const MARGIN: &str = "Margin";
     pub(in crate::app) const ACCURACY: &str = "Pairs moved the right way";
     pub(in crate::app) const WEIGHT: &str = "Mean gradient weight";
@@ -1573,6 +1681,30 @@ pub(super) mod compare {
         format!("“{token}”\noriginal {base:.2}\ntuned {tuned:.2}\nchange {change:+.2} nats")
     }
 
+    pub(in crate::app) fn words(n: usize) -> String {
+        counted(n, "word")
+    }
+
+    pub(in crate::app) fn tokens(n: usize) -> String {
+        counted(n, "token")
+    }
+
+    pub(in crate::app) fn pairs(n: usize) -> String {
+        counted(n, "pair")
+    }
+
+    pub(in crate::app) fn reset_votes(n: usize) -> String {
+        format!("{}, not saved as pairs", counted(n, "vote"))
+    }
+
+    pub(in crate::app) fn other_votes(step: usize, strength: u32, votes: &str) -> String {
+        format!("Adapter of step {step} at {strength} %: {votes}")
+    }
+
+    pub(in crate::app) fn votes_file(run: &str) -> String {
+        format!("{}-votes.jsonl", super::file_name(run))
+    }
+
     pub(in crate::app) fn round(n: usize) -> String {
         format!("Question {n}")
     }
@@ -1606,7 +1738,8 @@ pub(super) fn file_name(name: &str) -> String {
 
 /// Words of the page that exports.
 pub(super) mod export {
-    use crate::engine::protocol::ExportKind;
+    use super::percent;
+    use crate::engine::protocol::{ExportKind, RunRecord};
 
     pub(in crate::app) const SUBTITLE: &str = "Write the result to files; each is read again and checked.";
     pub(in crate::app) const EMPTY_TITLE: &str = "Nothing to export yet";
@@ -1638,11 +1771,16 @@ pub(super) mod export {
     pub(in crate::app) const COPY: &str = "Copy";
     pub(in crate::app) const COPY_PATH: &str = "Copy path";
     pub(in crate::app) const DOWNLOAD: &str = "Download";
+    pub(in crate::app) const DOWNLOAD_ALL: &str = "Download all";
     pub(in crate::app) const OLLAMA: &str =
         "Ollama reads safetensors adapters only for Llama, Mistral and Gemma; for others write the whole model.";
 
     pub(in crate::app) fn best(step: usize) -> String {
         format!("Best, step {step}")
+    }
+
+    pub(in crate::app) fn best_and_last(step: usize) -> String {
+        format!("Step {step}, the best and the last")
     }
 
     pub(in crate::app) fn last(step: usize) -> String {
@@ -1667,6 +1805,23 @@ pub(super) mod export {
         }
     }
 
+    /// The text of the card that is proposed.
+    pub(in crate::app) fn model_card(record: &RunRecord, beta: f64, rank: f64) -> String {
+        let RunRecord { name, model_name, pairs_name, step, n_held_out, .. } = record;
+        let mut card = format!(
+            "# {name}\n\nA LoRA adapter for {model_name}, tuned by DPO on {pairs_name} with pairtune.\n\n\
+             ## Training\n\n- beta {beta}, rank {rank}\n- {step} steps\n"
+        );
+        if let Some([before, now]) = record.won.map(|won| won.map(percent)) {
+            let longer = percent(record.longer_wins);
+            card += &format!(
+                "- held-out pairs won: {before} before, {now} after ({n_held_out} pairs; always the longer answer: \
+                 {longer})\n"
+            );
+        }
+        card
+    }
+
     pub(in crate::app) fn about(bytes: &str) -> String {
         format!("~{bytes}")
     }
@@ -1685,7 +1840,7 @@ pub(super) mod runs {
     pub(in crate::app) const EMPTY_TITLE: &str = "No runs yet";
     pub(in crate::app) const EMPTY_TEXT: &str =
         "A run appears here as soon as it begins, and stays until you delete it.";
-    pub(in crate::app) const IMPORT: &str = "Open a .run archive…";
+    pub(in crate::app) const IMPORT: &str = "Import a .run archive…";
     pub(in crate::app) const REFRESH: &str = "Refresh";
     pub(in crate::app) const NAME: &str = "name";
     pub(in crate::app) const STATUS: &str = "status";
@@ -1694,6 +1849,7 @@ pub(super) mod runs {
     pub(in crate::app) const RANK: &str = "rank";
     pub(in crate::app) const WON: &str = "won";
     pub(in crate::app) const LOSS: &str = "loss";
+    pub(in crate::app) const SIZE: &str = "size";
     pub(in crate::app) const DATE: &str = "date";
     pub(in crate::app) const CHANGES: &str = "changes";
     pub(in crate::app) const CHANGES_TITLE: &str = "Against the run before";
@@ -1720,12 +1876,24 @@ pub(super) mod runs {
     pub(in crate::app) const STORAGE: &str = "Storage";
     pub(in crate::app) const NOT_KEPT: &str = "The browser may clear it when space is short.";
 
+    pub(in crate::app) fn sort_by(title: &str) -> String {
+        format!("Sort by {title}")
+    }
+
     pub(in crate::app) fn select(name: &str) -> String {
         format!("Show the curves of {name}")
     }
 
     pub(in crate::app) fn details(name: &str) -> String {
         format!("Details of {name}")
+    }
+
+    pub(in crate::app) fn delete_several(n: usize) -> String {
+        format!("Delete these {n} runs…")
+    }
+
+    pub(in crate::app) fn delete_titles(n: usize) -> String {
+        format!("Delete {n} runs?")
     }
 
     pub(in crate::app) fn delete_title(name: &str) -> String {

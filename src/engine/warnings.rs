@@ -74,8 +74,6 @@ pub enum Action {
     InspectPairs,
     /// Add a share of plain learning of the chosen answers to the loss.
     AddSft,
-    /// Keep the machine and the tab awake.
-    KeepAwake,
     /// Hold out more pairs.
     HoldOutMore,
     /// Allow longer sequences.
@@ -91,7 +89,6 @@ impl Action {
             Self::StopAtBest => "Stop and keep the best",
             Self::InspectPairs => "Look at the pairs",
             Self::AddSft => "Add an SFT term",
-            Self::KeepAwake => "Keep awake",
             Self::HoldOutMore => "Hold out more pairs",
             Self::RaiseMaxLength => "Allow longer texts",
         }
@@ -456,9 +453,9 @@ impl Watcher {
         (now > SLOW_STEPS * usual).then(|| {
             let text = format!(
                 "A step takes {now:.1} s where {usual:.1} s were usual: memory is short, or the machine is slowed \
-                 down by heat, battery or the background."
+                 down by heat, battery or the background. Plugged in and in front it goes fastest."
             );
-            (text, Action::KeepAwake)
+            (text, Action::None)
         })
     }
 

@@ -463,11 +463,6 @@ pub fn set_fragment(_fragment: &str) {}
 /// Has screen readers say something in the browser; natively they read the widgets themselves.
 pub fn announce(_text: &str) {}
 
-/// True if nobody can see the page now; a window does not know.
-pub fn hidden() -> bool {
-    false
-}
-
 /// True if the computer is known to run on its battery: on Linux, for elsewhere nobody is asked.
 pub fn on_battery() -> bool {
     discharging(Path::new("/sys/class/power_supply"))

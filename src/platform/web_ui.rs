@@ -289,7 +289,7 @@ pub fn announce(text: &str) {
 }
 
 /// True if nobody can see the page now.
-pub fn hidden() -> bool {
+fn hidden() -> bool {
     document().is_ok_and(|document| document.hidden())
 }
 

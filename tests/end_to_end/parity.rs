@@ -83,7 +83,7 @@ fn a_run_is_the_same_in_both_worlds_and_moves_between_them() {
     // The native checkpoint continues in the browser.
     assert!((native_pause as u64) < STEPS as u64, "it was paused on the way");
     browser.click("Runs");
-    browser.click("Open a .run archive…");
+    browser.click("Import a .run archive…");
     browser.send_files("#pick-archive", &[&native_half]);
     browser.wait_for("Open native half", LONG);
     browser.click("Start");

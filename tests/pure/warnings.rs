@@ -302,7 +302,7 @@ fn slow_steps_are_told_by_their_time() {
         run.told
     };
     let told = only(slow(6.5));
-    assert_eq!((told.kind, told.step, told.action), (WarningKind::SlowSteps, 32, Action::KeepAwake));
+    assert_eq!((told.kind, told.step, told.action), (WarningKind::SlowSteps, 32, Action::None));
     assert!(told.text.contains("6.5 s where 2.0 s"), "{}", told.text);
     assert_eq!(slow(5.5), []);
 }
@@ -424,9 +424,9 @@ fn the_same_log_gives_the_same_watcher() {
 #[test]
 fn warnings_are_json_and_every_action_but_none_has_a_button() {
     let warning =
-        Warning { kind: WarningKind::SlowSteps, step: 3, text: "Slow.".to_owned(), action: Action::KeepAwake };
+        Warning { kind: WarningKind::SlowSteps, step: 3, text: "Slow.".to_owned(), action: Action::StopAtBest };
     let text = serde_json::to_string(&warning).expect("JSON");
-    assert_eq!(text, r#"{"kind":"slow_steps","step":3,"text":"Slow.","action":"keep_awake"}"#);
+    assert_eq!(text, r#"{"kind":"slow_steps","step":3,"text":"Slow.","action":"stop_at_best"}"#);
     assert_eq!(serde_json::from_str::<Warning>(&text).expect("a warning"), warning);
     assert_eq!(Action::None.label(), "");
     assert_eq!(Action::AddSft.label(), "Add an SFT term");
