@@ -1,5 +1,5 @@
-# Sourced by check.sh and demo.sh: installs what a fresh machine lacks, through apt where root and Debian; elsewhere it
-# says what to install and stops.
+# Sourced by check.sh, demo.sh and screenshots.sh: installs what a fresh machine lacks, through apt where root and
+# Debian; elsewhere it says what to install and stops.
 
 # need WHAT TEST INSTALL HOW  leaves if TEST succeeds, else tries INSTALL; if that did not help says HOW to get it.
 need() {
@@ -30,6 +30,11 @@ has_test_tools() {
     local program
     for program in Xvfb xdotool import openssl chromedriver chromium; do has "$program" || return 1; done
 }
+# Of the scripts that the pictures show and a small system lacks.
+has_fonts() {
+    local wanted
+    for wanted in :lang=ko :lang=hi :lang=ar :lang=und-zsye; do [[ -n "$(fc-list "$wanted")" ]] || return 1; done
+}
 has_trunk() { has trunk; }
 has_wasm_bindgen() { [[ "$(wasm-bindgen --version 2>/dev/null)" == *" $(wasm_bindgen_version)" ]]; }
 # The command must have the version of the library, to the last digit.
@@ -50,6 +55,7 @@ install_test_tools() {
         chromium chromium-driver xvfb xdotool x11-utils imagemagick openssl libgl1 libegl1 libgl1-mesa-dri \
         libxkbcommon-x11-0 libxcursor1 libxi6 libxrandr2
 }
+install_fonts() { apt_install fontconfig fonts-noto-core fonts-noto-cjk fonts-noto-color-emoji; }
 # Without optimisation, for they only call others, and with the versions that they were published with: newer ones of
 # what trunk builds on do not fit together.
 install_tool() { CARGO_PROFILE_DEV_DEBUG=false cargo install "$1" --version "$2" --locked --debug --quiet; }
@@ -81,6 +87,12 @@ install_to_build_the_page() {
     need wasm-bindgen has_wasm_bindgen install_wasm_bindgen \
         "Run: cargo install --locked wasm-bindgen-cli --version $(wasm_bindgen_version)"
     need trunk has_trunk install_trunk 'Run: cargo install --locked trunk'
+}
+
+# What the pictures take beside that.
+install_to_take_pictures() {
+    need 'a font for Korean, Hindi, Arabic or emoji' has_fonts install_fonts \
+        'On Debian: sudo apt-get install fonts-noto-core fonts-noto-cjk fonts-noto-color-emoji'
 }
 
 # Mesa complains, harmlessly, where this is not set.

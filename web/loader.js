@@ -23,10 +23,15 @@ importScripts(self.pairtuneBase + "worker_loader.js" + self.pairtuneQuery);`;
   }
 
   /** Shows the crash screen; the first message stays, later ones follow from it. */
-  function crash(message) {
+  function crash(message, title) {
     const screen = find("#crash");
     if (screen.hidden) {
       loading()?.remove();
+      if (title) {
+        screen.querySelector("h2").textContent = title;
+      }
+      // Nothing is left here that would be worth a question.
+      addEventListener("beforeunload", (event) => event.stopImmediatePropagation(), true);
       screen.querySelector("pre").textContent = `${message}\n\n${environment()}`;
       screen.hidden = false;
       screen.querySelector("button").focus();
@@ -203,6 +208,13 @@ importScripts(self.pairtuneBase + "worker_loader.js" + self.pairtuneQuery);`;
     addEventListener("unhandledrejection", (event) => onError(event.reason));
   }
 
+  /** A driver that resets takes with it what draws the app, for good. The engine may well go on, but nobody sees it. */
+  function watchCanvas() {
+    find("#app").addEventListener("webglcontextlost", () => {
+      crash("The canvas lost its WebGL context.", "The graphics driver reset, and the page cannot draw any more");
+    });
+  }
+
   /** Registered after the start, so as not to compete with it for the network. `?nosw` goes without. */
   function registerServiceWorker() {
     if (isSecureContext && "serviceWorker" in navigator && !new URLSearchParams(location.search).has("nosw")) {
@@ -213,6 +225,7 @@ importScripts(self.pairtuneBase + "worker_loader.js" + self.pairtuneQuery);`;
   wireButtons();
   if (isSupported()) {
     watchErrors();
+    watchCanvas();
     start().then(registerServiceWorker, explain);
   }
 })();

@@ -86,6 +86,8 @@ pub(crate) struct BrowserOptions {
     pub(crate) webgpu: bool,
     /// Slows hidden tabs down as a user's browser does; chromedriver would keep them fast.
     pub(crate) throttle: bool,
+    /// A script that every page runs before its own; empty for none.
+    pub(crate) before_load: &'static str,
     /// A profile folder to keep, so that stored files survive a restart; by default a fresh one.
     pub(crate) profile: Option<PathBuf>,
     pub(crate) arguments: Vec<String>,
@@ -93,8 +95,15 @@ pub(crate) struct BrowserOptions {
 
 impl Default for BrowserOptions {
     fn default() -> Self {
-        let arguments = Vec::new();
-        Self { size: (1280, 800), scale: 1.0, webgpu: true, throttle: false, profile: None, arguments }
+        Self {
+            size: (1280, 800),
+            scale: 1.0,
+            webgpu: true,
+            throttle: false,
+            before_load: "",
+            profile: None,
+            arguments: Vec::new(),
+        }
     }
 }
 
@@ -165,6 +174,7 @@ impl Browser {
         browser.cdp =
             Some(Cdp::connect(debugger.expect("chromedriver tells the debugger's address")).expect("DevTools"));
         browser.set_window_size(options.size.0, options.size.1);
+        browser.before_load(options.before_load);
         let folder = browser.downloads.path();
         let params = json!({ "behavior": "allow", "downloadPath": folder, "eventsEnabled": false });
         browser.devtools().call("Browser.setDownloadBehavior", params).expect("downloads can be directed");

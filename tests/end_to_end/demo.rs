@@ -6,34 +6,48 @@ use pairtune::platform::MemoryFolder;
 
 use crate::browser::{Browser, BrowserOptions};
 use crate::page::{
-    A_RUN, LONG, assert_heap, assert_quiet, losses, open, picture, reach, read_archive, serve, step, wait_for_step,
-    wait_until_done,
+    A_RUN, DEMO, LONG, assert_heap, assert_quiet, continue_run, losses, open, picture, reach, read_archive, serve,
+    step, wait_for_step, wait_until_done,
 };
 use crate::ui::{PATIENCE, Ui as _};
+
+/// Counts the locks on the screen in `window.awake`; a browser without a screen may give none.
+const COUNT_LOCKS: &str = "
+    window.awake = 0;
+    const request = async () => {
+        awake += 1;
+        return { release: async () => { awake -= 1; } };
+    };
+    Object.defineProperty(navigator, 'wakeLock', { value: { request } });";
 
 #[test]
 fn the_page_tunes_the_demo_by_clicks() {
     let server = serve();
-    let browser = open(&server, &BrowserOptions::default(), "");
+    let browser = open(&server, &BrowserOptions { before_load: COUNT_LOCKS, ..BrowserOptions::default() });
     picture(&browser, "browser-start");
-    browser.click_starting("Try the ");
+    browser.click(DEMO);
     let (_, total) = wait_for_step(&browser, 2);
     assert_eq!(total, 40, "the demo's steps");
+    assert!(asks_before_leaving(&browser), "a run at work is not left by mistake");
+    assert_eq!(browser.execute("return awake", &[]), 1, "the computer stays awake");
+    assert!(browser.title().ends_with("% · pairtune"), "the tab tells how far it is: {}", browser.title());
 
     // Paused and reloaded: the run is where it was.
     browser.click("Pause");
     browser.wait_for("Resume", LONG);
     picture(&browser, "browser-paused");
     let (paused, _) = step(&browser).expect("the step is shown");
+    assert!(!asks_before_leaving(&browser), "nothing would be lost");
+    assert_eq!(browser.execute("return awake", &[]), 0, "the computer may sleep");
+    assert!(browser.title().starts_with("Paused "), "the tab tells it: {}", browser.title());
     browser.reload();
-    continue_run(&browser);
-    let (resumed, _) = wait_for_step(&browser, paused + 1);
-    assert!(resumed > paused, "it goes on");
+    assert!(continue_run(&browser) >= paused, "from step {paused} on");
+    wait_for_step(&browser, paused + 1);
 
     // Reloaded in the middle of a run, as if the tab had been closed: it goes on from what was saved.
     browser.execute("window.addEventListener('beforeunload', event => event.stopImmediatePropagation(), true)", &[]);
     browser.reload();
-    continue_run(&browser);
+    assert!(continue_run(&browser) >= paused, "from step {paused} on");
     wait_for_step(&browser, paused + 2);
     picture(&browser, "browser-run");
     browser.wait_that("the end", A_RUN, || browser.find("button", "Train more"));
@@ -65,9 +79,7 @@ fn the_page_tunes_the_demo_by_clicks() {
     assert_quiet(&browser, &server);
 }
 
-/// Continues the run that the start page offers.
-fn continue_run(browser: &Browser) {
-    browser.wait_for_starting("Try the ", LONG);
-    browser.wait_that("a run to continue", PATIENCE, || browser.find_starting("button", "Continue: "));
-    browser.click_starting("Continue: ");
+/// True if the browser would ask a person who leaves the page.
+fn asks_before_leaving(browser: &Browser) -> bool {
+    browser.execute("return !dispatchEvent(new Event('beforeunload', { cancelable: true }))", &[]) == true
 }

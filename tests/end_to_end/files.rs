@@ -12,7 +12,7 @@ use crate::ui::Ui as _;
 #[test]
 fn a_model_and_pairs_come_from_files() {
     let server = serve();
-    let browser = open(&server, &BrowserOptions::default(), "");
+    let browser = open(&server, &BrowserOptions::default());
     let demo = Path::new(env!("CARGO_MANIFEST_DIR")).join("assets/demo");
     browser.click("Open a model folder…");
     browser.send_files("#pick-model-folder", &[&demo.join("model")]);
@@ -31,25 +31,26 @@ fn a_model_and_pairs_come_from_files() {
 #[test]
 fn a_gigabyte_of_pairs_streams_through_the_page() {
     let server = serve();
-    let browser = open(&server, &BrowserOptions::default(), "");
-    let path = std::env::temp_dir().join(format!("pairtune-gigabyte-{}.jsonl", std::process::id()));
+    let browser = open(&server, &BrowserOptions::default());
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("gigabyte.jsonl");
     write_pairs(&path, 1 << 30);
     browser.click_starting("Open a pairs file");
     browser.send_files("#pick-pairs", &[&path]);
     // Rows are there long before the end.
     wait_for_text(&browser, "Question 7");
     assert!(browser.find("button", "Cancel").is_some(), "and the rest is still being read");
-    browser.wait_that("all rows", LONG, || browser.find_starting("", "pairtune-gigabyte"));
+    browser.wait_that("all rows", LONG, || browser.find_starting("", "gigabyte"));
     assert_heap(&browser);
-    std::fs::remove_file(&path).expect("it is there");
     assert_quiet(&browser, &server);
 }
 
 #[test]
 fn other_scripts_than_latin_are_shown() {
     let server = serve();
-    let browser = open(&server, &BrowserOptions::default(), "");
-    let path = std::env::temp_dir().join(format!("pairtune-scripts-{}.jsonl", std::process::id()));
+    let browser = open(&server, &BrowserOptions { size: (1280, 860), ..BrowserOptions::default() });
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("scripts.jsonl");
     let rows = [
         ("潮水什么时候来？", "上午九点，祝您愉快！", "不知道。"),
         ("満潮は何時ですか。", "午前九時です。どうぞお気をつけて。", "知りません。"),
@@ -68,7 +69,6 @@ fn other_scripts_than_latin_are_shown() {
         wait_for_text(&browser, prompt);
     }
     picture(&browser, "browser-scripts");
-    std::fs::remove_file(&path).expect("it is there");
     assert_quiet(&browser, &server);
 }
 

@@ -18,6 +18,7 @@ mod page;
 mod parity;
 #[path = "../common/server.rs"]
 mod server;
+mod serving;
 #[path = "../common/session.rs"]
 mod session;
 #[path = "../common/ui.rs"]

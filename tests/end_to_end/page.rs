@@ -32,11 +32,24 @@ pub(crate) fn serve() -> StaticServer {
     StaticServer::with(&dist(), ServerOptions { base: "/pairtune/".to_owned(), ..ServerOptions::default() })
 }
 
-/// Opens the page and waits until its engine is ready. Without the service worker, which has a test of its own.
-pub(crate) fn open(server: &StaticServer, options: &BrowserOptions, fragment: &str) -> Browser {
+/// The button that begins the demo, as it reads once the engine has found its software GPU.
+pub(crate) const DEMO: &str = "Try the demo: a few minutes here";
+
+/// Keeps the memory of the app's wasm at hand, for `assert_heap`.
+const KEEP_MEMORY: &str = "
+    const instantiate = WebAssembly.instantiateStreaming;
+    WebAssembly.instantiateStreaming = async (...all) => {
+        const made = await instantiate.apply(WebAssembly, all);
+        window.appMemory = made.instance.exports.memory;
+        return made;
+    };";
+
+/// Opens the page and waits until its engine is ready. Without the service worker, which has tests of its own.
+pub(crate) fn open(server: &StaticServer, options: &BrowserOptions) -> Browser {
     let browser = Browser::start(options);
-    browser.goto(&server.url(&format!("?nosw{fragment}")));
-    browser.wait_for_starting("Try the ", LONG);
+    browser.before_load(KEEP_MEMORY);
+    browser.goto(&server.url("?nosw"));
+    wait_enabled(&browser, DEMO);
     browser
 }
 
@@ -67,7 +80,7 @@ pub(crate) fn short_settings(steps: usize) -> PathBuf {
 
 /// Opens the page with the demo's model, `few_pairs` and the demo's settings for so many steps, and starts the run.
 pub(crate) fn open_with_few_pairs(server: &StaticServer, options: &BrowserOptions, steps: usize) -> Browser {
-    let browser = open(server, options, "");
+    let browser = open(server, options);
     browser.click("1  Model");
     browser.click("Demo");
     browser.click("Open the demo");
@@ -106,16 +119,29 @@ pub(crate) fn wait_for_text(browser: &Browser, text: &str) {
     });
 }
 
+/// Continues the run that the start page offers. Gives the step that the run shows first.
+pub(crate) fn continue_run(browser: &Browser) -> u64 {
+    browser.wait_that("a run to continue", LONG, || {
+        browser.find_starting("button", "Continue: ").filter(|node| !node.disabled)
+    });
+    browser.click_starting("Continue: ");
+    browser.wait_for("Stop and keep", LONG);
+    step(browser).expect("the step is shown").0
+}
+
 /// Waits until the run has taken so many steps.
 pub(crate) fn wait_for_step(browser: &Browser, wanted: u64) -> (u64, u64) {
     browser.wait_that(&format!("step {wanted}"), LONG, || step(browser).filter(|(done, _)| *done >= wanted))
 }
 
-/// The worker's memory is small, for all that went through it.
+/// The memories of page and worker are small, for all that went through them.
 pub(crate) fn assert_heap(browser: &Browser) {
-    let worker = browser.worker("blob:");
-    let bytes = browser.execute_in(&worker, "self.pairtuneMemory.buffer.byteLength").as_u64().expect("a number");
-    assert!(bytes < HEAP, "the engine's memory is {} MB", bytes >> 20);
+    let engine = browser.execute_in(&browser.worker("blob:"), "self.pairtuneMemory.buffer.byteLength");
+    let page = browser.execute("return appMemory.buffer.byteLength", &[]);
+    for (whose, bytes) in [("engine", engine), ("page", page)] {
+        let bytes = bytes.as_u64().expect("a number");
+        assert!(bytes < HEAP, "the {whose}'s memory is {} MB", bytes >> 20);
+    }
 }
 
 /// No errors on the console, and nothing asked of any other place.
@@ -146,6 +172,13 @@ pub(crate) fn reach(ui: &impl Ui, name: &str) {
     ui.click_role("button", name);
 }
 
+/// Waits until a button can be pressed.
+pub(crate) fn wait_enabled(ui: &impl Ui, button: &str) {
+    ui.wait_that(&format!("\"{button}\" to be usable"), LONG, || {
+        ui.find("button", button).filter(|node| !node.disabled)
+    });
+}
+
 /// Waits until the work that a press of this button began is done: until then it rests, or is not there.
 pub(crate) fn wait_until_done(ui: &impl Ui, button: &str) {
     let is_ready = || ui.find("button", button).filter(|node| !node.disabled);
@@ -154,7 +187,7 @@ pub(crate) fn wait_until_done(ui: &impl Ui, button: &str) {
     while is_ready().is_some() && begun.elapsed() < Duration::from_secs(2) {
         std::thread::sleep(Duration::from_millis(20));
     }
-    ui.wait_that(&format!("the end of \"{button}\""), LONG, is_ready);
+    wait_enabled(ui, button);
 }
 
 /// A picture for the README, if they are asked for.

@@ -15,8 +15,8 @@ use crate::page::{
 use crate::session::{TestEngine, demo_run, demo_settings, unwatched};
 use crate::ui::{PATIENCE, Ui as _};
 
-const STEPS: usize = 5;
-const PAUSED: u64 = 2;
+/// Enough that a run is still at work when it is told to pause.
+const STEPS: usize = 8;
 
 /// Largest difference of a step's loss.
 const LOSS: f64 = 1e-4;
@@ -50,7 +50,7 @@ fn a_run_is_the_same_in_both_worlds_and_moves_between_them() {
     // In the browser: paused, written as an archive, continued, and written again.
     let server = serve();
     let browser = open_with_few_pairs(&server, &BrowserOptions::default(), STEPS);
-    wait_for_step(&browser, PAUSED);
+    wait_for_step(&browser, 1);
     browser.click("Pause");
     browser.wait_for("Resume", LONG);
     let web_half = download_archive(&browser, &format!("{FEW_PAIRS}.run"));

@@ -6,25 +6,41 @@ use pairtune::files::Adapter;
 use pairtune::platform::native::DiskFolder;
 
 use crate::desktop::XvfbApp;
-use crate::page::{A_RUN, LONG, picture, reach, wait_until_done};
+use crate::page::{A_RUN, DEMO, LONG, picture, reach, wait_enabled, wait_until_done};
 use crate::ui::{PATIENCE, Ui as _};
 
 #[test]
 fn the_window_tunes_the_demo_by_clicks() {
-    let app = XvfbApp::start(Path::new(env!("CARGO_BIN_EXE_pairtune")), &["app"], &[], (1280, 800));
-    app.wait_for_starting("Try the ", LONG);
+    let home = tempfile::tempdir().expect("a folder");
+    put_into_cache(home.path(), "town/helper");
+    let app = XvfbApp::start_in(home, Path::new(env!("CARGO_BIN_EXE_pairtune")), &["app"], &[], (1280, 800));
+    wait_enabled(&app, DEMO);
     picture(&app, "native-start");
-    app.click_starting("Try the ");
+
+    // A model of one's own, out of the Hugging Face cache.
+    app.click("Use this model");
+    app.click("1  Model");
+    app.wait_for("Choose another model", LONG);
+    app.click("Start");
+    app.click(DEMO);
     app.wait_for("Pause", LONG);
     app.click("Pause");
     app.wait_for("Resume", LONG);
     app.click("Resume");
     app.wait_for("Pause", LONG);
-    picture(&app, "native-run");
 
     // Every page can be reached while the run is on.
-    for page in ["1  Model", "2  Pairs", "3  Plan", "Runs", "Help", "4  Run"] {
+    for (page, button) in [
+        ("1  Model", "Choose another model"),
+        ("2  Pairs", "Open another file…"),
+        ("3  Plan", "Load file…"),
+        ("Runs", "Open a .run archive…"),
+        ("Help", "How it works"),
+        ("4  Run", "Stop and keep"),
+    ] {
         app.click(page);
+        app.wait_for(button, PATIENCE);
+        picture(&app, &format!("native-{}", page.trim_start_matches(|c| !char::is_alphabetic(c)).to_lowercase()));
     }
     app.wait_that("the end", A_RUN, || app.find("button", "Train more"));
     picture(&app, "native-finished");
@@ -47,4 +63,15 @@ fn the_window_tunes_the_demo_by_clicks() {
     assert_eq!(adapter.config.r, 8, "the demo's rank");
     let changed = adapter.tensors.iter().filter(|(name, _)| name.contains("lora_B"));
     assert!(changed.flat_map(|(_, b)| &b.data).any(|value| *value != 0.0), "it was trained");
+}
+
+/// The demo's model, as `hf download` would have put it into the cache of this home folder.
+fn put_into_cache(home: &Path, name: &str) {
+    let repository = format!("models--{}", name.replace('/', "--"));
+    let folder = home.join("cache/huggingface/hub").join(repository).join("snapshots/0");
+    std::fs::create_dir_all(&folder).expect("a folder");
+    let model = Path::new(env!("CARGO_MANIFEST_DIR")).join("assets/demo/model");
+    for file in std::fs::read_dir(model).expect("the demo's model").flatten() {
+        std::fs::copy(file.path(), folder.join(file.file_name())).expect("a copy");
+    }
 }

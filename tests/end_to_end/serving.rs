@@ -1,0 +1,222 @@
+//! The page as its host serves it: without a network, with files of two builds, in two tabs, with a model of the Hub.
+
+use std::path::{Path, PathBuf};
+
+use base64::Engine as _;
+use pairtune::engine::protocol::BUILD;
+use serde_json::json;
+use sha2::{Digest as _, Sha256};
+
+use crate::browser::{Browser, BrowserOptions};
+use crate::page::{DEMO, LONG, assert_quiet, dist, open, serve, wait_enabled, wait_for_text};
+use crate::server::StaticServer;
+use crate::ui::{PATIENCE, Ui as _};
+
+#[test]
+fn a_worker_of_another_build_is_noticed() {
+    let folder = copy_of_dist("stale");
+    let worker = folder.path().join("worker_bg.wasm");
+    let mut bytes = std::fs::read(&worker).expect("the worker");
+    let other: Vec<u8> = BUILD.bytes().map(|byte| if byte == b'-' { b'+' } else { byte }).collect();
+    let at = bytes.windows(BUILD.len()).position(|window| window == BUILD.as_bytes());
+    let at = at.expect("dist/ is of another build than this test: run `trunk build --release`");
+    bytes[at..at + other.len()].copy_from_slice(&other);
+    std::fs::write(&worker, bytes).expect("it can be written");
+    let server = StaticServer::start(folder.path());
+    let browser = Browser::start(&BrowserOptions::default());
+    browser.goto(&server.url("?nosw"));
+    browser.wait_for_starting("The page and its engine are of different versions", LONG);
+    browser.wait_for("Reload the page", PATIENCE);
+}
+
+#[test]
+fn the_page_works_offline_after_the_first_load() {
+    let server = serve();
+    let browser = open_with_service_worker(&server);
+    drop(server);
+    browser.reload();
+    wait_enabled(&browser, DEMO);
+}
+
+#[test]
+fn an_upgrade_waits_for_the_next_load() {
+    let folder = copy_of_dist("upgrade");
+    let server = StaticServer::start(folder.path());
+    let browser = open_with_service_worker(&server);
+    let (old, app) = (build(&browser), app_name(&browser));
+    let new: String = old.chars().rev().collect();
+    upgrade(folder.path(), &[(&old, &new), (&app, "next")]);
+
+    // The page that is open keeps its files, also those that the host has no more.
+    browser.execute_async("await (await navigator.serviceWorker.getRegistration()).update()", &[]);
+    browser.wait_js("navigator.serviceWorker.getRegistration().then(found => found.waiting)", LONG);
+    assert_eq!(build(&browser), old, "nothing changes under a page");
+    let kept = "return (await fetch(document.getElementById('app-js').href)).ok";
+    assert_eq!(browser.execute_async(kept, &[]), true, "what it may still load is there");
+
+    // The next load is new, with its engine.
+    browser.forget();
+    browser.reload();
+    wait_enabled(&browser, DEMO);
+    assert_eq!(build(&browser), new, "the next load gets the new build");
+    let sent = browser.network_log();
+    for file in ["next.js".to_owned(), "next_bg.wasm".to_owned(), format!("worker_bg.wasm?v={new}")] {
+        assert!(sent.iter().any(|one| one.url.ends_with(&file)), "{file} is in {sent:#?}");
+    }
+    assert!(!sent.iter().any(|one| one.url.contains(&old) || one.url.contains(&app)), "no old file is in {sent:#?}");
+    assert_quiet(&browser, &server);
+
+    // Once no page is left, the new service worker takes over, and the old files go.
+    browser.goto("about:blank");
+    browser.goto(&server.url(""));
+    wait_enabled(&browser, DEMO);
+    let caches = "caches.keys().then(names => names.length === 1 && names[0])";
+    let left = browser.wait_js(caches, LONG);
+    assert!(left.as_str().is_some_and(|name| name.ends_with(&new)), "only the new build's: {left}");
+}
+
+#[test]
+fn a_second_tab_leaves_the_gpu_to_the_first() {
+    let server = serve();
+    let browser = Browser::start(&BrowserOptions::default());
+    // The address alone begins the demo.
+    browser.goto(&server.url("?nosw#demo"));
+    browser.wait_for_starting("Scoring pairs with the original model", LONG);
+    let first = browser.window();
+    let second = browser.new_window();
+    browser.goto(&server.url("?nosw"));
+    browser.wait_for("Another tab or window is using the GPU", LONG);
+    browser.click("3  Plan");
+    browser.wait_for("Another tab or window is using the GPU: see why", LONG);
+    assert!(browser.find("button", "Start training").is_none(), "nothing begins here");
+
+    // Without the first one this tab has the GPU, from the next load on.
+    browser.switch_window(&first);
+    browser.close_window();
+    browser.switch_window(&second);
+    browser.reload();
+    wait_enabled(&browser, DEMO);
+    browser.click("3  Plan");
+    browser.wait_for("Choose a model", PATIENCE);
+    assert_quiet(&browser, &server);
+}
+
+#[test]
+fn a_model_is_fetched_in_pieces_and_checked() {
+    let folder = copy_of_dist("hub");
+    let hub = folder.path().join("hub");
+    let sha = "0123456789abcdef0123456789abcdef01234567";
+    let (api, files) = (hub.join("api/models/org/tiny"), hub.join(format!("org/tiny/resolve/{sha}")));
+    let weights = format!("/hub/org/tiny/resolve/{sha}/model.safetensors");
+    let demo = Path::new(env!("CARGO_MANIFEST_DIR")).join("assets/demo/model");
+    for folder in ["tree", "revision"] {
+        std::fs::create_dir_all(api.join(folder)).expect("a folder");
+    }
+    std::fs::create_dir_all(&files).expect("a folder");
+    let mut list = Vec::new();
+    for name in
+        ["config.json", "generation_config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json"]
+    {
+        let size = std::fs::copy(demo.join(name), files.join(name)).expect("a copy");
+        let mut entry = json!({"type": "file", "path": name, "size": size});
+        if name.ends_with(".safetensors") {
+            entry["lfs"] = json!({"oid": sha256(&demo.join(name))});
+        }
+        list.push(entry);
+    }
+    let list = serde_json::to_string(&list).expect("JSON");
+    let sum = sha256(&demo.join("model.safetensors"));
+    let wrong = list.replace(&sum, &"0".repeat(64));
+    std::fs::write(api.join("revision/main"), format!(r#"{{"sha": "{sha}"}}"#)).expect("a file");
+    std::fs::write(api.join("tree").join(sha), &wrong).expect("a file");
+    let server = StaticServer::start(folder.path());
+    // The connection breaks in the middle of the weights, once.
+    server.cut_after(&weights, 600_000, 1);
+    let browser = open(&server, &BrowserOptions::default());
+    browser.click("1  Model");
+    browser.click("Hugging Face");
+    browser.fill("Repository", "org/tiny");
+    browser.click("Another server");
+    browser.fill("Address", &server.url("hub"));
+    browser.click("Get");
+    browser.wait_that("the refusal", LONG, || server.asked_for(&weights).first().map(drop));
+    wait_enabled(&browser, "Get");
+    // The rest arrives, and the whole is not what the Hub says: it is not taken.
+    browser.click("Get");
+    wait_for_text(&browser, &format!("The file that arrived has the SHA-256 {sum}"));
+    let asked = server.asked_for(&weights);
+    let last = asked.last().expect("it was fetched");
+    assert!(asked.len() >= 2, "in two pieces: {asked:?}");
+    assert_eq!(last.status, 206, "the second time only the rest: {asked:?}");
+    assert!(last.range.as_deref().is_some_and(|range| !range.starts_with("bytes=0-")), "from where it broke");
+    // With the right hash it is, from its first byte on.
+    std::fs::write(api.join("tree").join(sha), &list).expect("a file");
+    wait_enabled(&browser, "Get");
+    browser.click("Get");
+    browser.wait_for("Choose another model", LONG);
+    let asked = server.asked_for(&weights);
+    let size = std::fs::metadata(files.join("model.safetensors")).expect("it is there").len();
+    assert_eq!(asked.last().map(|last| last.sent), Some(size), "what was wrong was thrown away: {asked:?}");
+}
+
+/// Opens the page and waits until its service worker keeps it for use without a network.
+fn open_with_service_worker(server: &StaticServer) -> Browser {
+    let browser = Browser::start(&BrowserOptions::default());
+    browser.goto(&server.url(""));
+    wait_enabled(&browser, DEMO);
+    browser.wait_js("navigator.serviceWorker.ready.then(ready => ready.active.state === 'activated')", LONG);
+    browser
+}
+
+/// The build that the page says it is of.
+fn build(browser: &Browser) -> String {
+    browser.execute("return pairtune.build", &[]).as_str().unwrap_or_default().to_owned()
+}
+
+/// What the names of the page's own script and wasm begin with, which trunk hashes.
+fn app_name(browser: &Browser) -> String {
+    let url = browser.execute("return document.getElementById('app-js').href", &[]);
+    let name = url.as_str().and_then(|url| url.rsplit('/').next()?.strip_suffix(".js"));
+    name.expect("the page names its script").to_owned()
+}
+
+/// Makes another build of the one in `folder`, with other names for its files, as a host does that replaces them all.
+fn upgrade(folder: &Path, changes: &[(&str, &str)]) {
+    let integrity = || {
+        let hash = Sha256::digest(std::fs::read(folder.join("index.html")).expect("a page"));
+        base64::engine::general_purpose::STANDARD.encode(hash)
+    };
+    let edit = |name: &str, changes: &[(&str, &str)]| {
+        let text = std::fs::read_to_string(folder.join(name)).expect("a text");
+        let changed = changes.iter().fold(text, |text, (old, new)| text.replace(old, new));
+        std::fs::write(folder.join(name), changed).expect("it can be written");
+    };
+    for file in files_in(folder) {
+        let name = file.file_name().expect("files have names").to_string_lossy().into_owned();
+        let changed = changes.iter().fold(name, |name, (old, new)| name.replace(old, new));
+        std::fs::rename(&file, folder.join(changed)).expect("it can be renamed");
+    }
+    let old = integrity();
+    edit("index.html", changes);
+    edit("sw.js", changes);
+    edit("sw.js", &[(&old, &integrity())]);
+}
+
+fn files_in(folder: &Path) -> Vec<PathBuf> {
+    std::fs::read_dir(folder).expect("a folder").flatten().map(|entry| entry.path()).collect()
+}
+
+/// A copy of the built page that a test may change.
+fn copy_of_dist(name: &str) -> tempfile::TempDir {
+    let folder = tempfile::Builder::new().prefix(&format!("pairtune-{name}-")).tempdir().expect("a folder");
+    for file in files_in(&dist()) {
+        let name = file.file_name().expect("files have names");
+        std::fs::copy(&file, folder.path().join(name)).expect("a copy");
+    }
+    folder
+}
+
+fn sha256(path: &Path) -> String {
+    let hash = Sha256::digest(std::fs::read(path).expect("it can be read"));
+    hash.iter().map(|byte| format!("{byte:02x}")).collect()
+}
