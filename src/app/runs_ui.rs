@@ -452,6 +452,8 @@ mod tests {
             seconds: 0.0,
             model: ModelSource::Demo,
             model_name: String::new(),
+            model_bytes: 0,
+            licence: None,
             pairs_name: String::new(),
             settings: Settings::new(),
             watch: Watch { eval_steps: 0, keep_best: true, prompts: Vec::new(), save_seconds: 60.0 },
@@ -463,6 +465,7 @@ mod tests {
             won,
             n_held_out: 0,
             longer_wins: 0.0,
+            likelier_wins: None,
             sparkline: Vec::new(),
             bytes,
         };

@@ -1109,11 +1109,6 @@ impl PlanState {
         self.value("max_length").and_then(serde_json::Value::as_u64).unwrap_or(1024) as usize
     }
 
-    /// Bytes on the device in all, by the plan.
-    pub(super) fn device_bytes(&self) -> Option<u64> {
-        self.figures().map(|info| info.memory.iter().sum())
-    }
-
     /// Seconds of the whole run, if a step was measured.
     pub(super) fn run_seconds(&self) -> Option<f64> {
         let info = self.info.as_ref()?;

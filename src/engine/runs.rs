@@ -9,8 +9,8 @@ use super::pairs::Pairs;
 use super::protocol::{Metrics, ModelSource, RunRecord};
 use crate::error::{Error, Result};
 use crate::files::{self, ModelCard, TrainerState, metrics_jsonl};
-use crate::platform::{Folder as _, MemoryFolder};
 use crate::platform::host::Store;
+use crate::platform::{Folder as _, MemoryFolder};
 use crate::train::Checkpoint;
 
 /// Where the browser's exports lie until they are downloaded.
