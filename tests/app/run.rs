@@ -581,7 +581,7 @@ fn a_run_that_could_not_be_saved_is_not_called_saved() {
     assert!(!test.has("tomorrow or on another computer"), "it would be lost");
     // Opened again from memory, it is as unsaved as before.
     test.say(Event::RunOpened(Box::new(run_info(vec![]))));
-    test.sees("this is only in memory");
+    test.sees("it is only in memory");
     test.say(Event::Saved { run_id: RUN.into(), step: 81, bytes: 38_000_000, seconds: 0.8 });
     assert!(!test.has("only in memory"), "saved at last");
 }

@@ -11,13 +11,15 @@ use crate::ui::{PATIENCE, Ui as _};
 fn a_lost_device_full_storage_and_a_dead_worker_lose_nothing() {
     let server = serve();
     let browser = open_with_few_pairs(&server, &BrowserOptions::default(), 40);
-    let (done, _) = wait_for_step(&browser, 1);
+    wait_for_step(&browser, 1);
 
     // The device is destroyed: the page stays alive, says so, and the run goes on by itself.
     rehearse(&browser, "Lose the GPU");
     browser.click("4  Run");
     browser.wait_for_starting("The graphics driver reset", LONG);
-    let (done, _) = wait_for_step(&browser, done + 2);
+    browser.wait_for("Stop and keep", LONG);
+    let (again, _) = step(&browser).expect("the step is shown");
+    let (done, _) = wait_for_step(&browser, again + 1);
 
     // Storage is really full when the run is saved: that is told, and there is a way on.
     browser.set_quota(&server.origin(), Some(1 << 10));
