@@ -134,7 +134,7 @@ fn which_ui(ui: &mut Ui, record: &RunRecord, view: &mut ExportView) {
         ui.horizontal_wrapped(|ui| match record.best_step {
             // They are one.
             Some(step) if step == record.step => {
-                ui.radio_value(&mut view.which, WhichAdapter::Best, words::best_and_last(step));
+                drop(ui.radio(true, words::best_and_last(step)));
             }
             best => {
                 if let Some(step) = best {

@@ -1338,7 +1338,10 @@ mod tests {
             "step": 0, "n_steps": n_steps, "checkpoint": null, "best_step": null, "best": null, "won": null,
             "n_held_out": 30, "longer_wins": 0.5, "sparkline": [], "bytes": 0,
         });
-        let info = json!({ "record": record, "history": [], "prompts": [], "samples": [] });
+        let info = json!({
+            "record": record, "history": [], "prompts": [], "samples": [], "warnings": [], "planned_bytes": 0,
+            "device_bytes": 0,
+        });
         let mut state = State::default();
         let started = Event::RunStarted(Box::new(serde_json::from_value(info).expect("a run")));
         state.apply(Incoming::Event(Box::new(started)), 0.0);

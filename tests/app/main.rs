@@ -363,6 +363,7 @@ fn a_file_goes_and_comes_back_with_its_pairs() {
 fn the_command_line_names_columns_that_are_not_trls() {
     let mut stage = Stage::planned();
     stage.go("3  Plan");
+    stage.click("The equal command");
     let copied = |stage: &mut Stage| {
         stage.harness.get_by_label("Copy command line").click_accesskit();
         let text = (0..8).find_map(|_| {
