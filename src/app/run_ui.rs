@@ -22,7 +22,7 @@ use crate::platform::{Pick, host};
 /// Weight of the moving average of training curves.
 const SMOOTHING: f64 = 0.6;
 /// Height of the three figures.
-const FIGURE_HEIGHT: f32 = 264.0;
+const FIGURE_HEIGHT: f32 = 288.0;
 /// Warnings that are shown at a time.
 const WARNINGS: usize = 3;
 /// Steps that are shown before a break.
@@ -877,9 +877,8 @@ fn won_ui(ui: &mut Ui, run: &RunState, end: usize, bottom: f32) {
             arrow(ui, palette.weak);
         }
         ui.label(RichText::new(text::percent(now)).text_style(theme::figure()).strong());
-        ui.add_space(GRID);
-        small(ui, words::of_pairs(n, interval));
     });
+    small(ui, words::of_pairs(n, interval));
     if n < FEW_HELD_OUT {
         small(ui, words::few(n));
     }

@@ -170,7 +170,7 @@ fn tone(status: Status) -> Tone {
 
 fn table_ui(ui: &mut Ui, runs: &[RunRecord], view: &mut RunsView, actions: &mut Vec<Action>) {
     // What is left for the name and for model and pairs.
-    let fixed = [28.0, 100.0, 52.0, 44.0, 100.0, 90.0, 90.0, 76.0, 92.0, 70.0];
+    let fixed = [28.0, 84.0, 40.0, 36.0, 98.0, 80.0, 74.0, 70.0, 88.0, 60.0];
     let gaps = 11.0 * ui.spacing().item_spacing.x;
     let wide = (ui.available_width() - fixed.iter().sum::<f32>() - gaps - 12.0).max(220.0);
     let mut table = TableBuilder::new(ui)
