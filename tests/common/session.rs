@@ -95,6 +95,8 @@ pub(crate) fn demo_settings(steps: usize) -> Settings {
         serde_json::from_slice(include_bytes!("../../assets/demo/config.json")).expect("the demo has settings");
     settings.insert("max_steps".to_owned(), json!(steps));
     settings.insert("per_device_train_batch_size".to_owned(), json!(4));
+    // The app would hold some of other pairs out.
+    settings.insert("eval_split".to_owned(), json!(0.0));
     settings
 }
 

@@ -24,7 +24,7 @@ fn a_lost_device_full_storage_and_a_dead_worker_lose_nothing() {
     // Storage is really full when the run is saved: that is told, and there is a way on.
     browser.set_quota(&server.origin(), Some(1 << 10));
     browser.click("Pause");
-    browser.wait_for("Storage is full; training goes on without being saved", LONG);
+    browser.wait_for("Storage is full: this run is only in memory", LONG);
     browser.wait_for("Resume", LONG);
     browser.click("Resume");
     wait_for_step(&browser, done + 1);

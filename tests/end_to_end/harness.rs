@@ -315,7 +315,8 @@ fn a_desktop_button_is_clicked() {
     assert!(std::fs::read(picture).expect("a picture").starts_with(b"\x89PNG"), "a PNG");
     app.click_role("button", "yes");
     assert_eq!(app.wait_exit(PATIENCE).code(), Some(4), "the button was pressed");
-    assert_eq!(app.log().trim(), "yes", "its output is kept");
+    // A warning about fonts may come first.
+    assert_eq!(app.log().lines().last(), Some("yes"), "its output is kept");
     let home = app.quit();
     assert!(home.path().join("data").is_dir(), "the home folder stays");
 }

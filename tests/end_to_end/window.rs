@@ -34,7 +34,7 @@ fn the_window_tunes_the_demo_by_clicks() {
         ("1  Model", "Choose another model"),
         ("2  Pairs", "Open another file…"),
         ("3  Plan", "Load file…"),
-        ("Runs", "Open a .run archive…"),
+        ("Runs", "Import a .run archive…"),
         ("Help", "How it works"),
         ("4  Run", "Stop and keep"),
     ] {
