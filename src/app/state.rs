@@ -290,7 +290,7 @@ pub(super) struct RunWarning {
 pub(super) struct Saved {
     /// Optimiser steps done.
     pub(super) step: usize,
-    /// Bytes written.
+    /// Bytes of the checkpoint.
     pub(super) bytes: u64,
     /// Seconds that it took.
     pub(super) seconds: f64,
@@ -776,7 +776,9 @@ impl State {
             }
             Event::Saved { run_id, step, bytes, seconds } => {
                 if let Some(run) = self.run_named(&run_id) {
-                    run.saved = Some(Saved { step, bytes, seconds, at: now });
+                    // A second save of a step writes only what was measured since.
+                    let before = run.saved.filter(|saved| saved.step == step).map_or(0, |saved| saved.bytes);
+                    run.saved = Some(Saved { step, bytes: bytes.max(before), seconds, at: now });
                     run.info.record.checkpoint = Some(RunRecord::checkpoint_at(step));
                     run.unsaved = None;
                 }
