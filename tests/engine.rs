@@ -489,7 +489,7 @@ fn a_run_is_watched_compared_and_exported() {
     let plan = |engine: &mut TestEngine| {
         engine.send(Command::Plan { settings: demo_settings(4), limit: None });
         let Event::Planned(plan) = engine.wait(|event| matches!(event, Event::Planned(_))) else { unreachable!() };
-        (plan.n_train, plan.n_held_out)
+        (plan.n_train, plan.held_out.len())
     };
     assert_eq!(plan(&mut other), (383, 96), "one is left out");
     other.send(Command::SkipPairs { rows: vec![0], skip: false });
@@ -554,7 +554,13 @@ fn a_run_is_opened_with_its_model_wherever_that_is() {
     };
     let [first, second, other] = ["first", "second", "other"].map(|name| engine.store.join(name));
     copy(&first);
+    // What it needs is known before it is opened, by the same figures.
+    let source = ModelSource::Picked { name: "first".into(), path: Some(first.display().to_string()) };
+    engine.send(Command::MeasureModel { source: source.clone() });
+    let measured = engine.wait(|event| matches!(event, Event::ModelMeasured { .. }));
     open(&mut engine, &first);
+    let Some(Event::ModelOpened(info)) = engine.said.last() else { unreachable!("it was waited for") };
+    assert_eq!(measured, Event::ModelMeasured { source, needs: Ok(info.least_bytes) });
     engine.send_files(Command::OpenPairs { mapping: None }, &[demo.join("held_out.jsonl")]);
     engine.wait(|event| matches!(event, Event::PairsOpened(_)));
     engine.send(demo_run("moved", 1, unwatched()));
@@ -619,6 +625,11 @@ fn what_cannot_be_opened_is_refused_with_a_reason() {
         panic!("the model is refused")
     };
     assert!(problem.what.contains("adapter"), "it says what was found: {problem}");
+    let source = ModelSource::Picked { name: "adapter".to_owned(), path: Some(folder.display().to_string()) };
+    engine.send(Command::MeasureModel { source });
+    let measured = engine.wait(|e| matches!(e, Event::ModelMeasured { .. }));
+    let Event::ModelMeasured { needs: Err(why), .. } = measured else { panic!("it has no needs: {measured:?}") };
+    assert!(why.what.contains("adapter"), "a list says the same: {why}");
 
     let pairs = engine.store.join("pairs.jsonl");
     std::fs::write(&pairs, "{\"prompt\": \"a\", \"chosen\": \"b\"}\n").expect("a file");

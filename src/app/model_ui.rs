@@ -4,11 +4,11 @@ use eframe::egui::{self, RichText, Ui};
 use egui_extras::{Column, TableBuilder};
 
 use super::actions::{Action, Step};
-use super::state::{ModelState, State};
+use super::state::{ModelState, State, source_of};
 use super::text;
 use super::theme::GRID;
 use super::widgets::{self, Tone};
-use crate::engine::protocol::{Command, ModelInfo, ModelSource, Origin, Progress, Subject};
+use crate::engine::protocol::{Command, ModelInfo, ModelSource, Origin, Problem, Progress, Subject};
 use crate::platform::Pick;
 
 /// Repositories that are known to be small enough for a browser, proposed for the Hub.
@@ -19,9 +19,6 @@ const PROPOSED_REPOS: [&str; 3] = [
 ];
 /// Where repositories are.
 const HUB: &str = "https://huggingface.co";
-/// Weights of this many times their size are needed at least: an estimate from the size on disk alone, before the
-/// model is opened.
-const LEAST_PER_WEIGHT: f64 = 1.3;
 
 /// Where models come from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -164,7 +161,9 @@ fn open_ui(ui: &mut Ui, state: &State, info: &ModelInfo, actions: &mut Vec<Actio
 /// Whether a run fits, as far as can be told from `least` bytes.
 fn fits_chip(ui: &mut Ui, state: &State, least: u64) {
     match state.memory_limit() {
-        None => {}
+        None => {
+            widgets::small(ui, text::needs_only(least));
+        }
         Some(limit) if least <= limit => {
             widgets::chip(ui, Tone::Good, text::FITS);
         }
@@ -178,6 +177,8 @@ fn fits_chip(ui: &mut Ui, state: &State, least: u64) {
 struct Row {
     name: String,
     bytes: u64,
+    /// What it needs, once that is known.
+    needs: Option<Result<u64, Problem>>,
     state: String,
     licence: String,
     button: &'static str,
@@ -232,7 +233,13 @@ fn table_ui(
             table_row.col(|ui| {
                 widgets::mono(ui, text::bytes(row.bytes));
             });
-            table_row.col(|ui| fits_chip(ui, state, (row.bytes as f64 * LEAST_PER_WEIGHT) as u64));
+            table_row.col(|ui| match &row.needs {
+                None => {}
+                Some(Ok(least)) => fits_chip(ui, state, *least),
+                Some(Err(problem)) => {
+                    widgets::chip(ui, Tone::Bad, text::NOT_SUPPORTED).on_hover_text(problem.to_string());
+                }
+            });
             table_row.col(|ui| {
                 widgets::small(ui, &row.state);
             });
@@ -298,6 +305,7 @@ fn computer_ui(ui: &mut Ui, state: &State, actions: &mut Vec<Action>) {
             .map(|(index, found)| Row {
                 name: found.name.clone(),
                 bytes: found.bytes,
+                needs: state.needs(&source_of(found)),
                 state: text::ON_DISK.to_owned(),
                 licence: found.licence.clone().unwrap_or_default(),
                 button: text::USE,
@@ -361,7 +369,9 @@ fn kept_ui(ui: &mut Ui, state: &State, view: &mut ModelView, actions: &mut Vec<A
         .iter()
         .map(|model| {
             let name = model.name.clone();
-            let open = Command::OpenModel { source: ModelSource::Stored { name: name.clone() } };
+            let source = ModelSource::Stored { name: name.clone() };
+            let needs = state.needs(&source).filter(|_| model.complete);
+            let open = Command::OpenModel { source };
             let (state, button, command) = match (&model.origin, model.complete) {
                 (_, true) => (text::KEPT, text::USE, open),
                 (Some(origin), false) => {
@@ -375,6 +385,7 @@ fn kept_ui(ui: &mut Ui, state: &State, view: &mut ModelView, actions: &mut Vec<A
             Row {
                 name,
                 bytes: model.bytes,
+                needs,
                 state: state.to_owned(),
                 licence: String::new(),
                 button,

@@ -226,7 +226,7 @@ fn mapping_ui(ui: &mut Ui, state: &State, info: &PairsInfo, view: &mut PairsView
 fn held_out_ui(ui: &mut Ui, state: &State, actions: &mut Vec<Action>) {
     let number = |key: &str| state.plan.value(key).and_then(serde_json::Value::as_f64);
     ui.horizontal_wrapped(|ui| {
-        let held_out = state.plan.figures().map(|plan| plan.n_held_out);
+        let held_out = state.plan.figures().map(|plan| plan.held_out.len());
         let (share, seed) = (number("eval_split").unwrap_or(0.0), number("seed").unwrap_or(42.0));
         widgets::small(ui, text::held_out(held_out, share, seed as u64));
         if widgets::link_button(ui, text::CHANGE).clicked() {
@@ -308,6 +308,9 @@ fn table_ui(ui: &mut Ui, state: &State, view: &mut PairsView, actions: &mut Vec<
                 }
                 table_row.col(|ui| {
                     ui.spacing_mut().item_spacing.x = 4.0;
+                    if state.plan.holds_out(index) {
+                        widgets::chip(ui, Tone::Accent, text::HELD_OUT_ROW);
+                    }
                     for flag in &row.flags {
                         widgets::chip(ui, Tone::Warn, flag);
                     }

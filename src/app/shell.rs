@@ -20,7 +20,7 @@ use super::plan_ui::PlanView;
 use super::run_ui::RunView;
 use super::runs_ui::RunsView;
 use super::start_ui::StartView;
-use super::state::{Blocked, Connection, ModelState, State};
+use super::state::{Blocked, Connection, ModelState, State, source_of};
 use super::{
     compare_ui, drops, export_ui, fields, help_ui, model_ui, pairs_ui, plan_ui, run_ui, runs_ui, start_ui, text, theme,
 };
@@ -410,6 +410,7 @@ impl App {
         if ready && !self.was_ready {
             self.send(Command::ListRuns, Vec::new());
             self.send(Command::MeasureStorage, Vec::new());
+            self.measure_found();
         }
         self.was_ready = ready;
         if self.linked && self.state.runs.is_some() {
@@ -806,9 +807,16 @@ impl App {
         }
     }
 
+    /// Asks what the models need that were found on this computer.
+    fn measure_found(&mut self) {
+        for found in self.state.found.clone() {
+            self.send(Command::MeasureModel { source: source_of(&found) }, host::pick_at(&found.folder));
+        }
+    }
+
     fn open_found(&mut self, index: usize) {
         let Some(found) = self.state.found.get(index).cloned() else { return };
-        let source = ModelSource::Picked { name: found.name, path: Some(found.folder.clone()) };
+        let source = source_of(&found);
         self.send(Command::OpenModel { source }, host::pick_at(&found.folder));
         self.go(Step::Model);
     }
@@ -838,7 +846,12 @@ impl App {
                 self.state.other_tab = !claimed;
                 self.follow_fragment(ctx);
             }
-            Answer::FoundModels(found) => self.state.found = found,
+            Answer::FoundModels(found) => {
+                self.state.found = found;
+                if self.was_ready {
+                    self.measure_found();
+                }
+            }
             Answer::Persisted => self.send(Command::MeasureStorage, Vec::new()),
         }
     }
@@ -935,6 +948,7 @@ fn is_quiet(command: &Command) -> bool {
     matches!(
         command,
         Command::ListRuns
+            | Command::MeasureModel { .. }
             | Command::MeasureStorage
             | Command::ReadHistory { .. }
             | Command::ReadPair { .. }

@@ -35,6 +35,8 @@ pub(super) struct State {
     pub(super) models: Vec<StoredModel>,
     /// Models that other programs keep on this computer.
     pub(super) found: Vec<FoundModel>,
+    /// What models in these lists need, or why they cannot be tuned.
+    pub(super) measured: Vec<(ModelSource, Result<u64, Problem>)>,
     /// The model.
     pub(super) model: ModelState,
     /// The model is being copied into the app's storage.
@@ -546,6 +548,11 @@ impl State {
         self.plan.limit.or(planned).or(device)
     }
 
+    /// What a model in a list needs, or why it cannot be tuned, if that is known.
+    pub(super) fn needs(&self, source: &ModelSource) -> Option<Result<u64, Problem>> {
+        self.measured.iter().find(|(known, _)| known == source).map(|(_, needs)| needs.clone())
+    }
+
     /// Why a run cannot begin now, if so, and what to do about it.
     pub(super) fn start_blocked(&self) -> Option<Blocked> {
         match &self.connection {
@@ -589,6 +596,10 @@ impl State {
             Event::Models { models } => {
                 self.models = models;
                 self.keeping_model = false;
+            }
+            Event::ModelMeasured { source, needs } => {
+                self.measured.retain(|(known, _)| *known != source);
+                self.measured.push((source, needs));
             }
             Event::ModelProgress(progress) => match &mut self.model {
                 // Being kept, not opened.
@@ -1106,6 +1117,11 @@ impl PlanState {
         self.info.as_ref().filter(|info| info.n_train > 0)
     }
 
+    /// True for a row that is kept to be scored, and not trained on.
+    pub(super) fn holds_out(&self, row: usize) -> bool {
+        self.figures().is_some_and(|plan| plan.held_out.binary_search(&row).is_ok())
+    }
+
     /// The longest sequence, tokens.
     pub(super) fn max_length(&self) -> usize {
         self.value("max_length").and_then(serde_json::Value::as_u64).unwrap_or(1024) as usize
@@ -1319,6 +1335,11 @@ pub(super) fn series(history: &[Metrics], name: &str) -> Vec<[f64; 2]> {
 /// Progress of something that has not reported any.
 fn beginning(what: &str) -> Progress {
     Progress { what: what.to_owned(), done: 0, total: 0, seconds: 0.0 }
+}
+
+/// Where a model is that was found on this computer.
+pub(super) fn source_of(found: &FoundModel) -> ModelSource {
+    ModelSource::Picked { name: found.name.clone(), path: Some(found.folder.clone()) }
 }
 
 #[cfg(test)]

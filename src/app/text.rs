@@ -495,8 +495,8 @@ pub(super) const LICENCE_UNKNOWN: &str = "not stated";
 pub(super) const KEEPING: &str = "Keeping a copy…";
 pub(super) const FITS: &str = "fits";
 pub(super) const NEEDS_WHY: &str = "Weights, adapter, activations and logits of the smallest sensible run: one short \
-    pair \
-                                    at a time. A smaller model helps most.";
+    pair at a time. A smaller model helps most.";
+pub(super) const NOT_SUPPORTED: &str = "cannot be tuned";
 pub(super) const MODEL_COLUMNS: [&str; 6] = ["Name", "Size", "Memory", "State", "Licence", ""];
 pub(super) const MODEL_FILES: &str = "A folder with config.json, tokenizer.json and model.safetensors (or its shards).";
 pub(super) const ON_DISK: &str = "on disk";
@@ -555,6 +555,10 @@ pub(super) fn keep(bytes: u64, storage: &StorageInfo) -> String {
 
 pub(super) fn needs(least: u64, limit: u64) -> String {
     format!("needs {}, has {}", bytes(least), bytes(limit))
+}
+
+pub(super) fn needs_only(least: u64) -> String {
+    format!("needs {}", bytes(least))
 }
 
 pub(super) fn use_model(name: &str) -> String {
@@ -688,6 +692,9 @@ pub(super) fn accept(usable: usize, problems: usize) -> String {
 pub(super) fn read_line(line: usize) -> String {
     format!("Read line {line}")
 }
+
+/// Marks a row that is not trained on.
+pub(super) const HELD_OUT_ROW: &str = "held out";
 
 /// A flag and how many rows have it.
 pub(super) fn flagged(flag: &str, rows: usize) -> String {
@@ -876,7 +883,7 @@ pub(super) fn steps(plan: &PlanInfo) -> String {
         "Steps: {}, on {} with {} held out",
         count(plan.n_steps),
         counted(plan.n_train, "pair"),
-        count(plan.n_held_out)
+        count(plan.held_out.len())
     );
     if plan.n_truncated > 0 {
         out.push_str(&format!(", {} cut off", count(plan.n_truncated)));

@@ -20,10 +20,12 @@ pub struct Message {
     pub files: Vec<PickedFile>,
 }
 
-/// Commands in the order in which they came.
+/// Commands in the order in which they came. Once nobody can send any more, everything is cancelled, and a run at work
+/// is paused: the engine ends as soon as it can, with what it has in the store.
 pub struct Inbox {
     receiver: UnboundedReceiver<Message>,
     waiting: VecDeque<Message>,
+    closed: bool,
 }
 
 /// Where events go.
@@ -32,7 +34,7 @@ pub type Outbox = Box<dyn Fn(Event)>;
 /// An inbox, and where to send messages for it.
 pub fn channel() -> (UnboundedSender<Message>, Inbox) {
     let (sender, receiver) = mpsc::unbounded();
-    (sender, Inbox { receiver, waiting: VecDeque::new() })
+    (sender, Inbox { receiver, waiting: VecDeque::new(), closed: false })
 }
 
 impl Inbox {
@@ -62,31 +64,49 @@ impl Inbox {
 
     /// The next message if one is there.
     pub(super) fn poll(&mut self) -> Option<Message> {
-        self.waiting.pop_front().or_else(|| self.receiver.try_recv().ok())
+        self.receive();
+        self.waiting.pop_front()
+    }
+
+    /// Takes in what was sent.
+    fn receive(&mut self) {
+        while !self.closed {
+            match self.receiver.try_recv() {
+                Ok(message) => self.waiting.push_back(message),
+                Err(mpsc::TryRecvError::Empty) => return,
+                Err(mpsc::TryRecvError::Closed) => self.close(),
+            }
+        }
+    }
+
+    /// Nobody can send any more.
+    fn close(&mut self) {
+        if !self.closed {
+            self.closed = true;
+            self.waiting.push_back(Message { command: Command::Pause, files: Vec::new() });
+        }
     }
 
     /// True if `Cancel` was sent; everything else waits.
     pub(super) fn cancelled(&mut self) -> bool {
+        self.receive();
         let waiting = self.waiting.len();
         self.waiting.retain(|message| message.command != Command::Cancel);
-        let mut cancelled = self.waiting.len() < waiting;
-        while let Ok(message) = self.receiver.try_recv() {
-            match message.command {
-                Command::Cancel => cancelled = true,
-                _ => self.waiting.push_back(message),
-            }
-        }
-        cancelled
+        self.closed || self.waiting.len() < waiting
     }
 
     /// Waits for `work`, or until `Cancel` is sent; everything else waits.
     pub(super) async fn unless_cancelled<T>(&mut self, work: impl Future<Output = Result<T>>) -> Result<T> {
         let mut work = pin!(work);
         poll_fn(|context| {
-            while let Poll::Ready(Ok(message)) = pin!(self.receiver.recv()).poll(context) {
-                match message.command {
-                    Command::Cancel => return Poll::Ready(Err(Error::Cancelled)),
-                    _ => self.waiting.push_back(message),
+            while let Poll::Ready(message) = pin!(self.receiver.recv()).poll(context) {
+                match message {
+                    Ok(Message { command: Command::Cancel, .. }) => return Poll::Ready(Err(Error::Cancelled)),
+                    Ok(message) => self.waiting.push_back(message),
+                    Err(_) => {
+                        self.close();
+                        return Poll::Ready(Err(Error::Cancelled));
+                    }
                 }
             }
             work.as_mut().poll(context)
@@ -96,9 +116,7 @@ impl Inbox {
 
     /// True if this run is to make way: to be cancelled, paused, stopped or thrown away. The command itself waits.
     pub(super) fn wants_the_run_to_end(&mut self, run_id: &str) -> bool {
-        while let Ok(message) = self.receiver.try_recv() {
-            self.waiting.push_back(message);
-        }
+        self.receive();
         // A cancel behind an export is about that, and is found there.
         let export = self.waiting.iter().position(|message| matches!(message.command, Command::Export(_)));
         self.waiting.iter().enumerate().any(|(i, message)| match &message.command {
@@ -122,6 +140,16 @@ mod tests {
         assert!(!inbox.wants_the_run_to_end("this"), "another run is thrown away");
         send(Command::Discard { run_id: "this".to_owned() });
         assert!(inbox.wants_the_run_to_end("this"), "it is thrown away itself");
+    }
+
+    #[test]
+    fn without_a_sender_work_is_cancelled_and_a_run_paused() {
+        let (sender, mut inbox) = channel();
+        assert!(!inbox.cancelled() && !inbox.wants_the_run_to_end("this"), "somebody could still send");
+        drop(sender);
+        assert!(inbox.wants_the_run_to_end("this") && inbox.cancelled(), "nobody is there to see the end of it");
+        assert!(matches!(inbox.poll(), Some(Message { command: Command::Pause, .. })), "what there is is saved");
+        assert!(inbox.poll().is_none(), "once");
     }
 
     #[test]

@@ -94,19 +94,26 @@ impl OpenModel {
             vocab_size: self.config.vocab_size,
             chat_template: self.tokenizer.chat_template().is_ok(),
             licence: self.licence.clone(),
-            least_bytes: self.least_bytes(),
+            least_bytes: least_bytes(&self.config, self.weight_bytes),
         }
     }
+}
 
-    /// Bytes on the device of the smallest sensible run: rank 8, one pair of 256 tokens at a time, recomputing layers.
-    fn least_bytes(&self) -> u64 {
-        let mut config = TrainConfig::defaults();
-        (config.r, config.target_modules) = (8, TargetModules::AllLinear);
-        let size = BatchSize { rows: 256, scored: 128, sequences: 2 };
-        match AdapterSettings::new(config.adapter(&self.name), &self.config) {
-            Ok(adapter) => plan(&self.config, self.weight_bytes, &adapter, size, true).total(),
-            Err(_) => self.weight_bytes,
-        }
+/// Bytes on the device that the model in a folder needs at least, by its configuration and the headers of its weights.
+pub(super) async fn measure(folder: &dyn Folder) -> Result<u64> {
+    let config = Model::config(folder).await?;
+    let weight_bytes = Model::weight_bytes(folder, &config).await?;
+    Ok(least_bytes(&config, weight_bytes))
+}
+
+/// Bytes on the device of the smallest sensible run: rank 8, one pair of 256 tokens at a time, recomputing layers.
+fn least_bytes(model: &ModelConfig, weight_bytes: u64) -> u64 {
+    let mut config = TrainConfig::defaults();
+    (config.r, config.target_modules) = (8, TargetModules::AllLinear);
+    let size = BatchSize { rows: 256, scored: 128, sequences: 2 };
+    match AdapterSettings::new(config.adapter(""), model) {
+        Ok(adapter) => plan(model, weight_bytes, &adapter, size, true).total(),
+        Err(_) => weight_bytes,
     }
 }
 

@@ -41,7 +41,7 @@ pub(super) fn blocked(settings: Settings, problem: Problem) -> PlanInfo {
         full_settings: TrainConfig::from_map(&readable, "settings").map(|config| config.to_map()).unwrap_or_default(),
         blocked: Some(problem),
         n_train: 0,
-        n_held_out: 0,
+        held_out: Vec::new(),
         n_truncated: 0,
         n_dropped: 0,
         n_steps: 0,
@@ -70,7 +70,7 @@ pub(super) fn plan_info(
         steps_per_epoch(split.train.len(), config.per_device_train_batch_size, config.gradient_accumulation_steps);
     let mut info = PlanInfo {
         n_train: split.train.len(),
-        n_held_out: split.held_out.len(),
+        held_out: held_out_rows(split),
         n_truncated: split.n_truncated,
         n_dropped: split.n_dropped,
         n_steps: config.n_steps(per_epoch),
@@ -101,6 +101,12 @@ pub(super) fn plan_info(
         });
     }
     Ok(info)
+}
+
+fn held_out_rows(split: &Split) -> Vec<usize> {
+    let mut rows: Vec<usize> = split.held_out.iter().map(|pair| pair.row).collect();
+    rows.sort_unstable();
+    rows
 }
 
 /// Changes that save memory, the one that saves most first.

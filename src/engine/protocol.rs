@@ -33,6 +33,12 @@ pub enum Command {
         /// Where it is.
         source: ModelSource,
     },
+    /// Read what a model's configuration and headers say of the memory that it needs; for [`ModelSource::Picked`] its
+    /// files come beside the command.
+    MeasureModel {
+        /// Where it is.
+        source: ModelSource,
+    },
     /// Copy the open model into the app's own storage, so that it is there next time.
     KeepModel,
     /// Take a model out of the app's own storage.
@@ -279,6 +285,13 @@ pub enum Event {
     Models {
         /// What is there.
         models: Vec<StoredModel>,
+    },
+    /// What a model that is not open would need.
+    ModelMeasured {
+        /// Where it is.
+        source: ModelSource,
+        /// Bytes on the device of the smallest sensible run, or why it cannot be tuned.
+        needs: Result<u64, Problem>,
     },
     /// A model is being read or fetched.
     ModelProgress(Progress),
@@ -750,8 +763,8 @@ pub struct PlanInfo {
     pub blocked: Option<Problem>,
     /// Pairs to train on.
     pub n_train: usize,
-    /// Pairs held out.
-    pub n_held_out: usize,
+    /// Rows that are held out, in order.
+    pub held_out: Vec<usize>,
     /// Pairs that are too long and lose their end.
     pub n_truncated: usize,
     /// Pairs that are left out: nothing of the answers would be left.

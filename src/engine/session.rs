@@ -4,7 +4,7 @@ use std::rc::Rc;
 
 use super::inbox::{Inbox, Message, Outbox};
 use super::live::{Retry, Run};
-use super::models::{OpenModel, demo_model};
+use super::models::{self, OpenModel, demo_model};
 use super::pairs::{Pairs, Split, preview};
 use super::planning;
 use super::protocol::{
@@ -144,6 +144,10 @@ impl Session {
         let done = match command {
             Command::OpenDemo => self.open_demo().await,
             Command::OpenModel { source } => self.open_model(source, files).await,
+            Command::MeasureModel { source } => {
+                self.measure_model(source, files).await;
+                Ok(())
+            }
             Command::KeepModel => self.keep_model().await,
             Command::ForgetModel { name } => self.forget_model(&name).await,
             Command::FetchModel { repo, endpoint } => self.fetch_model(&repo, &endpoint).await,
@@ -194,9 +198,13 @@ impl Session {
 
     /// What can be done while a run is being trained; everything else is refused until it is paused.
     pub(super) async fn handle_aside(&mut self, message: Message) {
-        let Message { command, .. } = message;
+        let Message { command, files } = message;
         let subject = subject_of(&command);
         let done = match command {
+            Command::MeasureModel { source } => {
+                self.measure_model(source, files).await;
+                Ok(())
+            }
             Command::ReadPair { index, max_length } => self.read_pair(index, max_length),
             Command::ListRuns => {
                 self.list_runs().await;
@@ -494,7 +502,22 @@ impl Session {
             let origin = origin.and_then(|marker| serde_json::from_slice(&marker).ok());
             models.push(StoredModel { name, bytes, complete, origin });
         }
+        let whole = models.iter().filter(|model| model.complete).map(|model| model.name.clone());
+        let sources: Vec<_> = whole.map(|name| ModelSource::Stored { name }).collect();
         self.wire.send(Event::Models { models });
+        for source in sources {
+            self.measure_model(source, Vec::new()).await;
+        }
+    }
+
+    /// Says what a model would need, without opening it.
+    async fn measure_model(&mut self, source: ModelSource, files: Vec<PickedFile>) {
+        let needs = async {
+            let (_, folder) = self.model_folder(&source, files).await?;
+            models::measure(folder.as_ref()).await
+        };
+        let needs = needs.await.map_err(|e| Problem::from(&e));
+        self.wire.send(Event::ModelMeasured { source, needs });
     }
 
     pub(super) fn opened(&self) -> Result<Rc<OpenModel>> {
@@ -837,6 +860,7 @@ fn subject_of(command: &Command) -> Subject {
     match command {
         Command::OpenDemo
         | Command::OpenModel { .. }
+        | Command::MeasureModel { .. }
         | Command::KeepModel
         | Command::ForgetModel { .. }
         | Command::FetchModel { .. } => Subject::Model,

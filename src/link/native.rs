@@ -4,6 +4,7 @@ use std::any::Any;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, TryRecvError, channel as events};
 use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 
 use futures_channel::mpsc::UnboundedSender;
 
@@ -58,6 +59,27 @@ impl Engine for Thread {
     fn restart(&mut self) {
         self.running = spawn(&self.store, self.adapter.clone(), &self.wake);
         self.crashed = false;
+    }
+}
+
+/// How long the program waits for its engine when it ends, in seconds: a step and the saving of it.
+const END_SECONDS: u64 = 30;
+
+impl Drop for Thread {
+    /// Waits for the engine to save what it has and to let go of its device: a graphics driver crashes if the program
+    /// ends while it is used.
+    fn drop(&mut self) {
+        self.running.commands.close_channel();
+        let began = Instant::now();
+        while self.running.thread.as_ref().is_some_and(|thread| !thread.is_finished()) {
+            if began.elapsed() > Duration::from_secs(END_SECONDS) {
+                return log::error!("the engine did not end in {END_SECONDS} s; the program ends without it");
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        if let Some(Err(_)) = self.running.thread.take().map(JoinHandle::join) {
+            log::error!("the engine ended by a bug");
+        }
     }
 }
 

@@ -227,9 +227,16 @@ fn models_on_this_computer_are_opened_by_their_folder() {
     let mut stage = Stage::in_environment(script::environment("desktop"), vec![found]);
     stage.say(script::ready());
     stage.go("1  Model");
-    stage.sent();
-    stage.click("Use org/m");
     let source = ModelSource::Picked { name: "org/m".into(), path: Some(path) };
+    let measure = Command::MeasureModel { source: source.clone() };
+    assert!(stage.sent().contains(&measure), "the engine is asked what it needs");
+    stage.say(Event::ModelMeasured { source: source.clone(), needs: Ok(7_000_000_000) });
+    stage.expect("needs 7.0 GB, has 6.0 GB");
+    stage.say(Event::ModelMeasured { source: source.clone(), needs: Err(problem("It is an adapter", "Use its base")) });
+    stage.expect("cannot be tuned");
+    stage.say(Event::ModelMeasured { source: source.clone(), needs: Ok(2_000_000_000) });
+    stage.expect("fits");
+    stage.click("Use org/m");
     let files = ["config.json", "model.safetensors", "tokenizer.json"].map(str::to_owned).to_vec();
     assert_eq!(stage.sent_with_files(), [(Command::OpenModel { source }, files)], "its files are sent along");
 }
@@ -282,6 +289,7 @@ fn rows_are_skipped_and_sides_exchanged() {
     let mut stage = Stage::planned();
     stage.go("2  Pairs");
     stage.sent();
+    assert!(stage.harness.query_all_by_label("held out").count() > 0, "every tenth row is marked");
     stage.click("Skip line 3");
     assert_eq!(stage.sent(), [Command::SkipPairs { rows: vec![2], skip: true }], "one row");
     stage.click("Skip all rows with the flag \"long\"");
@@ -312,7 +320,7 @@ fn a_run_that_is_closed_with_its_pairs_is_told() {
 fn settings_without_a_plan_have_no_figures() {
     let mut stage = Stage::planned();
     let blocked = Some(problem("beta is -1", "Set it above 0"));
-    let info = PlanInfo { blocked, n_train: 0, n_held_out: 0, n_steps: 0, memory: [0; 4], ..script::plan() };
+    let info = PlanInfo { blocked, n_train: 0, held_out: Vec::new(), n_steps: 0, memory: [0; 4], ..script::plan() };
     stage.say(Event::Planned(Box::new(info)));
     stage.go("3  Plan");
     stage.expect("Set it above 0");

@@ -357,7 +357,7 @@ pub(crate) fn plan() -> PlanInfo {
         full_settings: full_settings(),
         blocked: None,
         n_train: 267,
-        n_held_out: 30,
+        held_out: (0..300).step_by(10).collect(),
         n_truncated: 4,
         n_dropped: 0,
         n_steps: 278,
