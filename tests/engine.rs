@@ -34,14 +34,17 @@ fn is_step(step: u64) -> impl Fn(&Event) -> bool {
     move |event| matches!(event, Event::Step { metrics, .. } if metrics.get("step") == Some(&step))
 }
 
-/// Opens the demo with 32 pairs to train on and 8 held out, for tests that are not about what it learns: to score them
+/// Leaves 32 pairs of the demo to train on and 8 held out, for tests that are not about what it learns: to score them
 /// all takes most of a short run's time.
+fn leave_few() -> Command {
+    Command::SkipPairs { rows: (32..384).chain(392..480).collect(), skip: true }
+}
+
+/// Opens the demo with few pairs.
 fn open_few(engine: &mut TestEngine) {
     engine.open_demo();
-    let rows: Vec<usize> = (32..384).chain(392..480).collect();
-    let n = rows.len();
-    engine.send(Command::SkipPairs { rows, skip: true });
-    engine.wait(|event| matches!(event, Event::PairsOpened(info) if info.skipped == n));
+    engine.send(leave_few());
+    engine.wait(|event| matches!(event, Event::PairsOpened(info) if info.skipped > 0));
 }
 
 /// Waits until the engine is gone, and returns what it says of that.
@@ -182,6 +185,14 @@ fn a_run_is_exported_while_it_goes_on() {
         Command::Export(Box::new(request))
     };
     engine.wait(is_step(1));
+    // What is asked for is answered as soon as the step ends.
+    engine.send(Command::ReadPair { index: 0, max_length: 64 });
+    let mut step_ended = Instant::now();
+    let answer = |event: &Event| matches!(event, Event::PairView(_) | Event::Step { .. });
+    while matches!(engine.wait(answer), Event::Step { .. }) {
+        step_ended = Instant::now();
+    }
+    assert!(step_ended.elapsed() < Duration::from_millis(200), "after {:?}", step_ended.elapsed());
     engine.send(Command::Drill(Drill::FillStorage));
     engine.send(export(ExportKind::Adapter));
     let exported = engine.wait(|event| matches!(event, Event::Exported { .. }) || is_finished(event));
@@ -338,7 +349,7 @@ fn a_run_that_rests_gives_the_memory_of_the_weights_back() {
     let store = std::env::temp_dir().join(format!("pairtune-engine-{}-rests", std::process::id()));
     let (commands, inbox) = channel();
     let (out, said) = std::sync::mpsc::channel();
-    std::thread::spawn(move || {
+    let thread = std::thread::spawn(move || {
         pollster::block_on(async {
             let out = Box::new(move |event| drop(out.send(event)));
             let mut session = Session::open(inbox, out, &store.display().to_string(), None).await;
@@ -351,11 +362,14 @@ fn a_run_that_rests_gives_the_memory_of_the_weights_back() {
         while !wanted(&said.recv_timeout(Duration::from_secs(60)).expect("it is said")) {}
     };
     send(Command::OpenDemo);
+    send(leave_few());
     send(demo_run("rests", 1, unwatched()));
     wait(&|event| matches!(event, Event::Finished(_)));
     wait(&|event| matches!(event, Event::Log { text, .. } if text.contains("is given back")));
     send(Command::ScoreHeldOut { strength: 1.0 });
     wait(&|event| matches!(event, Event::HeldOut { .. }));
+    drop(commands);
+    thread.join().expect("it ends when nobody can send any more");
 }
 
 #[test]
@@ -421,7 +435,7 @@ fn a_run_is_watched_compared_and_exported() {
         max_new_tokens: 12,
         strengths: vec![0.0, 1.0],
     };
-    engine.send(Command::Generate(Box::new(request)));
+    engine.send(Command::Generate(Box::new(request.clone())));
     engine.wait(|event| matches!(event, Event::Text { id: 7, side: 1, end: true, .. }));
     let text = |side: usize| -> String {
         let pieces = engine.said.iter().filter_map(|event| match event {
@@ -431,6 +445,12 @@ fn a_run_is_watched_compared_and_exported() {
         pieces.collect()
     };
     assert!(!text(0).is_empty() && !text(1).is_empty(), "both write: {:?} {:?}", text(0), text(1));
+
+    // What is cut off has no end, and so is not taken for an answer.
+    engine.send(Command::Generate(Box::new(GenerateRequest { id: 8, strengths: vec![0.0], ..request })));
+    engine.send(Command::Cancel);
+    engine.wait(|event| matches!(event, Event::Cancelled { subject: Subject::Compare }));
+    assert!(!engine.said.iter().any(|event| matches!(event, Event::Text { id: 8, end: true, .. })), "it has no end");
 
     // Everything can be exported, and is read again.
     let folder = engine.store.join("out");
@@ -606,7 +626,8 @@ fn a_run_is_opened_with_its_model_wherever_that_is() {
     assert_eq!(kept(&mut engine, Command::KeepModel), ["second"]);
     assert_eq!(kept(&mut engine, Command::KeepModel), ["second", "second-2"]);
     engine.send(Command::OpenModel { source: ModelSource::Stored { name: "second-2".into() } });
-    engine.wait(|event| matches!(event, Event::ModelOpened(info) if matches!(info.source, ModelSource::Stored { .. })));
+    let second = ModelSource::Stored { name: "second-2".into() };
+    engine.wait(|event| matches!(event, Event::ModelOpened(info) if info.source == second));
     engine.said.clear();
     assert_eq!(kept(&mut engine, Command::ForgetModel { name: "second-2".into() }), ["second"]);
     assert!(engine.said.contains(&Event::ModelClosed), "it is closed before its files go: {:?}", engine.said);

@@ -45,11 +45,17 @@ async function cacheFirst(request) {
   return (await fromCache(request)) ?? fetch(request);
 }
 
+/** The page of this cache. A host may have redirected it, and a browser takes no redirected response for a page. */
+async function cachedPage() {
+  const cached = await fromCache("index.html");
+  return cached?.redirected ? new Response(cached.body, { headers: cached.headers }) : cached;
+}
+
 /** The page itself: fresh where the network answers in time, else the one of this cache. */
 async function networkFirst(request) {
   const url = new URL(request.url);
   const isPage = url.pathname === new URL("./", self.registration.scope).pathname || url.pathname.endsWith("/index.html");
-  const cached = isPage ? await fromCache("index.html") : undefined;
+  const cached = isPage ? await cachedPage() : undefined;
   const network = fetch(request, { cache: "no-cache" });
   if (!cached) {
     return network;

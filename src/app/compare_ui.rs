@@ -11,7 +11,7 @@ use super::blind_ui::{BlindView, Contender, blind_ui};
 use super::charts::histogram;
 use super::diff::{self, Piece};
 use super::held_out_ui::{HeldOutView, held_out_ui, score_ui};
-use super::run_ui::{beta, refused_ui, row_button, starting_ui};
+use super::run_ui::{beta, refused_ui, resumed, row_button, starting_ui};
 use super::state::{Generation, RunPhase, RunState, State, TextSide};
 use super::text::{self, compare as words, run as run_words};
 use super::widgets::{
@@ -178,7 +178,7 @@ fn choose_ui(ui: &mut Ui, state: &State, actions: &mut Vec<Action>) {
                     actions.push(Action::Send(Command::OpenRun { run_id: run.run_id.clone() }));
                 }
                 ui.label(RichText::new(&run.name).strong());
-                chip(ui, Tone::Neutral, run_words::status(run.status));
+                chip(ui, Tone::Neutral, text::run_status(state, run));
                 small(ui, words::which(&run.model_name, run.step));
             });
         }
@@ -360,7 +360,7 @@ fn what_if_ui(ui: &mut Ui, state: &State, run: &RunState, view: &mut CompareView
             if go.clicked() {
                 let beta = format!("{beta:.3}").parse().unwrap_or(beta);
                 let settings = Settings::from_iter([("beta".to_owned(), json!(beta))]);
-                actions.push(Action::Send(Command::Resume { run_id: record.run_id.clone(), settings }));
+                actions.push(Action::Send(resumed(record, settings)));
                 actions.push(Action::Go(Step::Run));
             }
             small(ui, words::pairs(ratios.len()));

@@ -10,8 +10,8 @@ use super::run_ui::{beta, row_button, setting, starting_ui};
 use super::state::{RunPhase, RunState, State};
 use super::text::{self, export as words, run as run_words};
 use super::widgets::{
-    Tone, card, heading, marked, mono, name_of, page_title, primary_button, problem_card, progress_bar, small, tabs,
-    text_box, titled_card, tone_card, weak,
+    Tone, card, fraction, heading, marked, mono, name_of, page_title, primary_button, problem_card, progress_bar,
+    small, tabs, text_box, titled_card, tone_card, weak,
 };
 use crate::engine::protocol::{Command, ExportKind, ExportRequest, Exported, RunRecord, Subject, WhichAdapter};
 use crate::platform::Pick;
@@ -257,9 +257,7 @@ fn where_ui(ui: &mut Ui, state: &State, run: &RunState, view: &mut ExportView, a
         }
         if state.exporting {
             weak(ui, words::WRITING);
-            let known = run.progress.as_ref().filter(|(_, progress)| progress.total > 0);
-            let fraction = known.map(|(_, progress)| progress.done as f32 / progress.total as f32);
-            progress_bar(ui, words::WRITING, fraction);
+            progress_bar(ui, words::WRITING, run.progress.as_ref().and_then(|(_, progress)| fraction(progress)));
             if ui.button(run_words::CANCEL).clicked() {
                 actions.push(Action::Send(Command::Cancel));
             }

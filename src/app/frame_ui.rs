@@ -22,6 +22,10 @@ pub(super) type PlannedAbout = (String, Option<(String, usize, usize, bool)>);
 pub(super) struct FrameView {
     /// What the plan was last asked for.
     pub(super) planned_about: PlannedAbout,
+    /// What names are proposed from: that of the pairs, or of the run whose settings were taken.
+    pub(super) name_stem: String,
+    /// The stored runs that were there when a name was last proposed.
+    pub(super) n_runs: usize,
     /// The name that was proposed for the next run.
     pub(super) proposed_name: String,
     /// The passes over the pairs that were proposed.
@@ -114,7 +118,7 @@ fn mark(state: &State, step: Step) -> Option<(Icon, Tone, &'static str)> {
         }
         Step::Plan if state.plan.problem.is_some() => look,
         Step::Plan => {
-            if state.plan.info.as_ref()?.blocked.is_some() {
+            if state.plan_info()?.blocked.is_some() {
                 look
             } else {
                 done
@@ -331,7 +335,7 @@ pub(super) fn connection_ui(ui: &mut Ui, state: &State, actions: &mut Vec<Action
         match &state.connection {
             Connection::Crashed(why) => {
                 widgets::tone_card(ui, Tone::Bad, |ui| {
-                    widgets::heading(ui, text::CRASHED_TITLE);
+                    widgets::heading(ui, text::CRASHED);
                     ui.label(text::CRASHED_SAFE);
                     ScrollArea::vertical().id_salt("why").max_height(80.0).show(ui, |ui| {
                         ui.add(egui::Label::new(RichText::new(why).monospace()).wrap());

@@ -11,7 +11,9 @@ use super::run_ui::{beta, row_button};
 use super::state::{RunState, State};
 use super::text::{self, compare as words, run as run_words};
 use super::theme;
-use super::widgets::{Icon, Tone, card, heading, icon, mono, name_of, primary_button, progress_bar, small, tabs, weak};
+use super::widgets::{
+    Icon, Tone, card, fraction, heading, icon, mono, name_of, primary_button, progress_bar, small, tabs, weak,
+};
 use crate::engine::protocol::{Command, HeldOutPair, Inspection, TokenChange};
 use crate::engine::stats;
 
@@ -23,6 +25,8 @@ const ORIGINS: usize = 6;
 const BESIDE_SCALE: f32 = 290.0;
 /// A scale is not wider than that.
 const SCALE: f32 = 360.0;
+/// Strengths that are no further apart are the same.
+const SAME_STRENGTH: f32 = 1e-4;
 /// Height of the table.
 const TABLE_HEIGHT: f32 = 300.0;
 
@@ -97,7 +101,7 @@ pub(super) fn held_out_ui(
     if let Some(pairs) = state.held_out_at(strength) {
         table_ui(ui, state, run, pairs, strength, view, actions);
     }
-    inspection_ui(ui, state, run, view);
+    inspection_ui(ui, state, run, strength, view);
 }
 
 /// A button that scores the held-out pairs, or how far that is.
@@ -108,9 +112,7 @@ pub(super) fn score_ui(ui: &mut Ui, state: &State, run: &RunState, strength: f32
     }
     if let Some(pending) = state.held_out_pending {
         weak(ui, words::scoring(pending));
-        let known = run.progress.as_ref().filter(|(_, progress)| progress.total > 0);
-        let fraction = known.map(|(_, progress)| progress.done as f32 / progress.total as f32);
-        progress_bar(ui, words::HELD_OUT, fraction);
+        progress_bar(ui, words::HELD_OUT, run.progress.as_ref().and_then(|(_, progress)| fraction(progress)));
         if ui.button(run_words::CANCEL).clicked() {
             actions.push(Action::Send(Command::Cancel));
         }
@@ -302,16 +304,16 @@ fn rows_ui(
         });
 }
 
-fn inspection_ui(ui: &mut Ui, state: &State, run: &RunState, view: &HeldOutView) {
+fn inspection_ui(ui: &mut Ui, state: &State, run: &RunState, strength: f32, view: &HeldOutView) {
     if state.inspection_pending {
         return card(ui, |ui| {
             weak(ui, words::INSPECTING);
             progress_bar(ui, words::INSPECTING, None);
         });
     }
-    let Some(inspection) = state.inspection.as_ref().filter(|found| view.inspected == Some(found.index)) else {
-        return;
-    };
+    let is_shown =
+        |found: &&Inspection| view.inspected == Some(found.index) && (found.strength - strength).abs() < SAME_STRENGTH;
+    let Some(inspection) = state.inspection.as_ref().filter(is_shown) else { return };
     card(ui, |ui| {
         heading(ui, &words::inspected(inspection.index));
         ui.add(egui::Label::new(RichText::new(&inspection.prompt).strong()).wrap());

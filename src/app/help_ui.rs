@@ -11,18 +11,8 @@ use super::widgets::{self, Tone};
 use crate::engine::protocol::{Command, Drill};
 use crate::platform::{Environment, NetworkEntry};
 
-/// What this page remembers.
-#[derive(Debug, Default)]
-pub(super) struct HelpView;
-
 /// Draws the page.
-pub(super) fn help_ui(
-    ui: &mut Ui,
-    state: &State,
-    environment: &Environment,
-    _view: &mut HelpView,
-    actions: &mut Vec<Action>,
-) {
+pub(super) fn help_ui(ui: &mut Ui, state: &State, environment: &Environment, actions: &mut Vec<Action>) {
     widgets::page_title(ui, text::HELP_TITLE, "");
     widgets::titled_card(ui, text::HOW_TITLE, |ui| {
         for (i, point) in text::HOW.iter().enumerate() {
@@ -37,7 +27,8 @@ pub(super) fn help_ui(
         egui::Grid::new("keys").num_columns(2).spacing([24.0, 6.0]).show(ui, |ui| {
             for (key, what) in text::KEYS {
                 widgets::mono(ui, key);
-                ui.label(what);
+                // Labels of a grid do not wrap by themselves.
+                ui.add(egui::Label::new(what).wrap());
                 ui.end_row();
             }
         });

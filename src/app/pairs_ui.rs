@@ -10,7 +10,7 @@ use super::state::State;
 use super::text;
 use super::theme::{self, GRID};
 use super::widgets::{self, Tone};
-use crate::engine::protocol::{Command, LineProblem, Mapping, PairView, PairsInfo, SeenSequence, Subject};
+use crate::engine::protocol::{Command, LineProblem, Mapping, PairView, PairsInfo, PlanInfo, SeenSequence, Subject};
 use crate::platform::Pick;
 
 /// Bars of the histogram at the most.
@@ -70,9 +70,11 @@ pub(super) fn pairs_ui(ui: &mut Ui, state: &State, view: &mut PairsView, actions
     }
     if let Some(loading) = &pairs.loading {
         widgets::titled_card(ui, text::PAIRS_LOADING, |ui| {
-            widgets::progress_ui(ui, &loading.progress, text::Unit::Bytes);
+            widgets::progress_ui(ui, &loading.progress, loading.unit);
             ui.horizontal_wrapped(|ui| {
-                ui.label(text::rows_so_far(loading.rows, loading.problems));
+                if loading.unit == text::Unit::Bytes {
+                    ui.label(text::rows_so_far(loading.rows, loading.problems));
+                }
                 if ui.button(text::CANCEL).clicked() {
                     actions.push(Action::Send(Command::Cancel));
                 }
@@ -226,13 +228,21 @@ fn mapping_ui(ui: &mut Ui, state: &State, info: &PairsInfo, view: &mut PairsView
 fn held_out_ui(ui: &mut Ui, state: &State, actions: &mut Vec<Action>) {
     let number = |key: &str| state.plan.value(key).and_then(serde_json::Value::as_f64);
     ui.horizontal_wrapped(|ui| {
-        let held_out = state.plan.figures().map(|plan| plan.held_out.len());
-        let (share, seed) = (number("eval_split").unwrap_or(0.0), number("seed").unwrap_or(42.0));
+        let held_out = state.figures().map(|plan| plan.held_out.len());
+        // What was asked for, until it is known what came of it: the demo's pairs are held out by its file.
+        let planned = state.figures().map(|plan| plan.held_out.len() as f64 / n_pairs(plan) as f64);
+        let share = planned.or_else(|| number("eval_split")).unwrap_or(0.0);
+        let seed = number("seed").unwrap_or(42.0);
         widgets::small(ui, text::held_out(held_out, share, seed as u64));
         if widgets::link_button(ui, text::CHANGE).clicked() {
             actions.push(Action::GoToField("eval_split"));
         }
     });
+}
+
+/// Pairs of a plan, held out or not.
+fn n_pairs(plan: &PlanInfo) -> usize {
+    plan.held_out.len() + plan.n_train
 }
 
 /// Training on what can be used must be agreed to.
@@ -308,7 +318,7 @@ fn table_ui(ui: &mut Ui, state: &State, view: &mut PairsView, actions: &mut Vec<
                 }
                 table_row.col(|ui| {
                     ui.spacing_mut().item_spacing.x = 4.0;
-                    if state.plan.holds_out(index) {
+                    if state.holds_out(index) {
                         widgets::chip(ui, Tone::Accent, text::HELD_OUT_ROW);
                     }
                     for flag in &row.flags {
@@ -441,7 +451,7 @@ fn sequence_ui(ui: &mut Ui, name: &str, sequence: &SeenSequence) {
 }
 
 fn lengths_ui(ui: &mut Ui, state: &State, actions: &mut Vec<Action>) {
-    let Some(plan) = state.plan.info.as_ref().filter(|plan| !plan.lengths.is_empty()) else {
+    let Some(plan) = state.plan_info().filter(|plan| !plan.lengths.is_empty()) else {
         widgets::weak(ui, text::NO_LENGTHS);
         return;
     };

@@ -281,8 +281,8 @@ fn take_ui(ui: &mut Ui, state: &State, view: &mut PlanView, actions: &mut Vec<Ac
                 widgets::small(ui, text::PLANNING);
             }
         });
-        let Some(plan) = state.plan.figures() else {
-            match state.plan.info.as_ref().and_then(|plan| plan.blocked.as_ref()) {
+        let Some(plan) = state.figures() else {
+            match state.plan_info().and_then(|plan| plan.blocked.as_ref()) {
                 Some(problem) => widgets::problem_text(ui, problem),
                 None => _ = widgets::weak(ui, text::NO_PLAN),
             }

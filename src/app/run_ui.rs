@@ -10,11 +10,12 @@ use super::state::{Connection, ModelState, RunPhase, RunState, State, Unsaved, a
 use super::text::{self, run as words};
 use super::theme::{self, GRID};
 use super::widgets::{
-    Icon, Tone, answer_ui, card, chip, columns, danger_button, heading, icon, icon_button, key_value, link_button,
-    mono, name_of, page_title, primary_button, problem_card, problem_text, progress_bar, progress_ui, slider, small,
-    text_box, titled_card, tone_card, weak,
+    Icon, Tone, answer_ui, card, chip, columns, danger_button, fraction, heading, icon, icon_button, key_value,
+    link_button, mono, name_of, page_title, primary_button, problem_card, problem_text, progress_bar, progress_ui,
+    slider, small, text_box, titled_card, tone_card, weak,
 };
-use crate::engine::protocol::{Command, Failure, Fix, Phase, Problem, RunRecord, Settings, Status, Subject, Summary};
+use crate::engine::presets::EPOCHS;
+use crate::engine::protocol::{Command, Failure, Fix, Problem, RunRecord, Settings, Status, Subject, Summary};
 use crate::engine::stats;
 use crate::engine::warnings::{Action as Offer, FEW_HELD_OUT, Warning};
 use crate::platform::{Pick, host};
@@ -29,10 +30,14 @@ const WARNINGS: usize = 3;
 const BEFORE_BREAK: f64 = 12.0;
 /// Watched prompts that are shown.
 const PROMPTS: usize = 6;
+/// The setting that counts steps.
+const MAX_STEPS: &str = "max_steps";
 
 /// What this page remembers.
 #[derive(Debug, Default)]
 pub(super) struct RunView {
+    /// The run that the rest is about.
+    run_id: String,
     /// Index of the samples that are shown; none follows the latest.
     sample: Option<usize>,
     /// Discarding was asked for.
@@ -41,12 +46,22 @@ pub(super) struct RunView {
     all_warnings: bool,
     /// The pairs of the broken step are shown.
     show_batch: bool,
-    /// Settings as edited for a branch, and the run that they are for.
-    branch: Option<(String, Branch)>,
+    /// Settings as edited for a branch.
+    branch: Option<Branch>,
     /// Settings to go on with as soon as the run rests.
     when_paused: Option<Settings>,
     /// Weight of the moving average, if it was changed.
     smoothing: Option<f64>,
+}
+
+impl RunView {
+    /// Forgets what was about another run.
+    fn follow(&mut self, run: &RunState) {
+        if self.run_id != run.info.record.run_id {
+            let run_id = run.info.record.run_id.clone();
+            *self = Self { run_id, smoothing: self.smoothing, ..Self::default() };
+        }
+    }
 }
 
 /// Settings that a branch may change.
@@ -54,7 +69,40 @@ pub(super) struct RunView {
 struct Branch {
     beta: f64,
     learning_rate: f64,
-    epochs: f64,
+    length: Length,
+}
+
+/// How long a run is.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Length {
+    /// So many steps.
+    Steps(u64),
+    /// So many passes over the pairs.
+    Epochs(f64),
+}
+
+impl Length {
+    fn of(record: &RunRecord) -> Self {
+        match setting(record, MAX_STEPS) {
+            Some(steps) if steps > 0.0 => Self::Steps(steps as u64),
+            _ => Self::Epochs(setting(record, EPOCHS).unwrap_or(3.0)),
+        }
+    }
+
+    fn twice(self) -> Self {
+        match self {
+            Self::Steps(steps) => Self::Steps(2 * steps),
+            Self::Epochs(epochs) => Self::Epochs(2.0 * epochs),
+        }
+    }
+
+    /// The setting that says so.
+    fn setting(self) -> (&'static str, Value) {
+        match self {
+            Self::Steps(steps) => (MAX_STEPS, json!(steps)),
+            Self::Epochs(epochs) => (EPOCHS, json!(epochs)),
+        }
+    }
 }
 
 impl Branch {
@@ -62,21 +110,23 @@ impl Branch {
         Self {
             beta: beta(record),
             learning_rate: setting(record, "learning_rate").unwrap_or(1e-6),
-            epochs: setting(record, "num_train_epochs").unwrap_or(3.0),
+            length: Length::of(record),
         }
     }
 
     /// What is not as it was.
     fn changes(self, before: Self) -> Settings {
         let mut settings = Settings::new();
-        for (name, new, old) in [
-            ("beta", self.beta, before.beta),
-            ("learning_rate", self.learning_rate, before.learning_rate),
-            ("num_train_epochs", self.epochs, before.epochs),
-        ] {
+        for (name, new, old) in
+            [("beta", self.beta, before.beta), ("learning_rate", self.learning_rate, before.learning_rate)]
+        {
             if new != old {
                 settings.insert(name.to_owned(), json!(new));
             }
+        }
+        if self.length != before.length {
+            let (name, value) = self.length.setting();
+            settings.insert(name.to_owned(), value);
         }
         settings
     }
@@ -128,7 +178,34 @@ fn send(actions: &mut Vec<Action>, command: Command) {
 }
 
 fn resume(actions: &mut Vec<Action>, run: &RunState, settings: Settings) {
-    send(actions, Command::Resume { run_id: run.info.record.run_id.clone(), settings });
+    send(actions, resumed(&run.info.record, settings));
+}
+
+/// Goes on with a run. With other settings, one that has taken all its steps takes as many again, unless they say how
+/// many.
+pub(super) fn resumed(record: &RunRecord, mut settings: Settings) -> Command {
+    let is_told = [MAX_STEPS, EPOCHS].iter().any(|name| settings.contains_key(*name));
+    if is_over(record) && !settings.is_empty() && !is_told {
+        settings.extend(as_many_again(record));
+    }
+    Command::Resume { run_id: record.run_id.clone(), settings }
+}
+
+/// Goes on with an interrupted run; with one that diverged at a lower learning rate, or it would do so again.
+pub(super) fn continued(record: &RunRecord) -> Command {
+    let again = record.checkpoint.is_some() && record.status == Status::Diverged;
+    resumed(record, if again { lower_rate(record) } else { Settings::new() })
+}
+
+/// True if all steps were taken.
+fn is_over(record: &RunRecord) -> bool {
+    record.step >= record.n_steps
+}
+
+/// A run twice as long.
+fn as_many_again(record: &RunRecord) -> Settings {
+    let (name, value) = Length::of(record).twice().setting();
+    changed(name, value)
 }
 
 fn changed(name: &str, value: Value) -> Settings {
@@ -136,15 +213,15 @@ fn changed(name: &str, value: Value) -> Settings {
 }
 
 /// Goes on with other settings, once the run that a warning was about has paused.
-pub(super) fn act_when_paused(run: &RunState, view: &mut RunView, actions: &mut Vec<Action>) {
+pub(super) fn when_paused(run: &RunState, view: &mut RunView) -> Option<Command> {
+    view.follow(run);
     match run.phase {
-        RunPhase::Paused => {
-            if let Some(settings) = view.when_paused.take() {
-                resume(actions, run, settings);
-            }
+        RunPhase::Paused => view.when_paused.take().map(|settings| resumed(&run.info.record, settings)),
+        RunPhase::Pausing => None,
+        _ => {
+            view.when_paused = None;
+            None
         }
-        RunPhase::Pausing => {}
-        _ => view.when_paused = None,
     }
 }
 
@@ -183,7 +260,7 @@ fn empty_ui(ui: &mut Ui, state: &State, actions: &mut Vec<Action>) {
                 let button = ui.button(label);
                 name_of(ui, &button, &format!("{label} {}", run.name));
                 if button.clicked() {
-                    send(actions, Command::Resume { run_id: run.run_id.clone(), settings: Settings::new() });
+                    send(actions, continued(run));
                 }
             });
         });
@@ -209,7 +286,7 @@ pub(super) fn starting_ui(ui: &mut Ui, state: &State, actions: &mut Vec<Action>)
         heading(ui, words::STARTING);
         match (&state.model, &state.pairs.loading) {
             (ModelState::Loading(progress), _) => progress_ui(ui, progress, text::Unit::Bytes),
-            (_, Some(loading)) => progress_ui(ui, &loading.progress, text::Unit::Bytes),
+            (_, Some(loading)) => progress_ui(ui, &loading.progress, loading.unit),
             _ => drop(progress_bar(ui, words::STARTING, None)),
         }
         if ui.button(words::CANCEL).clicked() {
@@ -267,7 +344,7 @@ fn header_ui(ui: &mut Ui, state: &State, run: &RunState, view: &mut RunView, act
         progress_bar(ui, words::PROGRESS, Some(run.fraction()));
         // Evaluations, samples and saves between the steps; what comes before the first has a card of its own.
         if let (Some((phase, progress)), true) = (&run.progress, running) {
-            small(ui, words::beside(*phase, progress));
+            small(ui, text::work(*phase, progress));
         }
         if running {
             ui.ctx().request_repaint_after_secs(1.0);
@@ -361,17 +438,9 @@ fn preparing_ui(ui: &mut Ui, run: &RunState) {
     card(ui, |ui| {
         match &run.progress {
             Some((phase, progress)) => {
-                let unit = match phase {
-                    Phase::Loading | Phase::Saving => text::Unit::Bytes,
-                    Phase::Sampling => text::Unit::Things(words::ANSWERS),
-                    Phase::Training => text::Unit::Things(words::STEPS),
-                    Phase::Reference | Phase::Evaluating => text::Unit::Things(words::PAIRS),
-                };
                 heading(ui, text::phase(*phase));
-                let known = progress.total > 0;
-                let fraction = known.then(|| progress.done as f32 / progress.total as f32);
-                progress_bar(ui, text::phase(*phase), fraction);
-                small(ui, text::progress(progress, unit));
+                progress_bar(ui, text::phase(*phase), fraction(progress));
+                small(ui, text::progress(progress, text::phase_unit(*phase)));
             }
             None => {
                 heading(ui, words::STARTING);
@@ -411,9 +480,11 @@ fn branch_ui(ui: &mut Ui, run: &RunState, view: &mut RunView, actions: &mut Vec<
     let record = &run.info.record;
     let before = Branch::of(record);
     egui::CollapsingHeader::new(words::BRANCH).id_salt("branch").show_unindented(ui, |ui| {
-        let edited = view.branch.take().filter(|(run_id, _)| *run_id == record.run_id);
-        let mut branch = edited.map_or(before, |(_, branch)| branch);
+        let mut branch = view.branch.unwrap_or(before);
         weak(ui, words::BRANCH_TEXT);
+        if is_over(record) {
+            weak(ui, words::BRANCH_MORE);
+        }
         ui.horizontal_wrapped(|ui| {
             let label = ui.label(words::BETA).id;
             let field = DragValue::new(&mut branch.beta).range(0.001..=5.0).speed(0.005).max_decimals(4);
@@ -423,17 +494,27 @@ fn branch_ui(ui: &mut Ui, run: &RunState, view: &mut RunView, actions: &mut Vec<
             let field = DragValue::new(&mut branch.learning_rate).range(1e-9..=1e-1).speed(1e-7);
             ui.add(field.custom_formatter(|value, _| format!("{value:.1e}"))).labelled_by(label);
             ui.add_space(GRID);
-            let label = ui.label(words::EPOCHS).id;
-            ui.add(DragValue::new(&mut branch.epochs).range(0.1..=100.0).speed(0.05).max_decimals(2))
-                .labelled_by(label);
+            length_ui(ui, &mut branch.length);
             ui.add_space(GRID);
             let changes = branch.changes(before);
             if ui.add_enabled(!changes.is_empty(), egui::Button::new(words::BRANCH_GO)).clicked() {
                 resume(actions, run, changes);
             }
         });
-        view.branch = Some((record.run_id.clone(), branch));
+        view.branch = Some(branch);
     });
+}
+
+/// How long a branch is, in what counts.
+fn length_ui(ui: &mut Ui, length: &mut Length) {
+    let (name, field) = match length {
+        Length::Steps(steps) => (words::N_STEPS, DragValue::new(steps).range(1..=1_u64 << 40)),
+        Length::Epochs(epochs) => {
+            (words::EPOCHS, DragValue::new(epochs).range(0.1..=100.0).speed(0.05).max_decimals(2))
+        }
+    };
+    let label = ui.label(name).id;
+    ui.add(field).labelled_by(label);
 }
 
 fn summary_ui(ui: &mut Ui, run: &RunState, summary: &Summary, view: &mut RunView, actions: &mut Vec<Action>) {
@@ -481,12 +562,9 @@ fn summary_ui(ui: &mut Ui, run: &RunState, summary: &Summary, view: &mut RunView
 
 /// As many steps again, from the checkpoint if there is one, or else from the plan.
 fn train_more(record: &RunRecord, actions: &mut Vec<Action>) {
-    let more = match setting(record, "max_steps") {
-        Some(steps) if steps > 0.0 => changed("max_steps", json!(2 * steps as u64)),
-        _ => changed("num_train_epochs", json!(2.0 * setting(record, "num_train_epochs").unwrap_or(1.0))),
-    };
+    let more = as_many_again(record);
     if record.checkpoint.is_some() {
-        return send(actions, Command::Resume { run_id: record.run_id.clone(), settings: more });
+        return send(actions, resumed(record, more));
     }
     let mut settings = record.settings.clone();
     settings.extend(more);
@@ -679,12 +757,8 @@ fn opened_ui(ui: &mut Ui, run: &RunState, view: &mut RunView, actions: &mut Vec<
     card(ui, |ui| {
         let saved = record.checkpoint.is_some();
         ui.horizontal_wrapped(|ui| {
-            if saved && record.status == Status::Diverged {
-                if primary_button(ui, words::LOWER_RATE).clicked() {
-                    resume(actions, run, lower_rate(record));
-                }
-            } else if record.step < record.n_steps && primary_button(ui, words::go_on(record)).clicked() {
-                resume(actions, run, Settings::new());
+            if !is_over(record) && primary_button(ui, words::go_on(record)).clicked() {
+                send(actions, continued(record));
             }
             if saved {
                 go_buttons(ui, actions);
@@ -711,8 +785,9 @@ fn warnings_ui(ui: &mut Ui, state: &State, run: &RunState, view: &mut RunView, a
                 ui.vertical(|ui| {
                     ui.add(egui::Label::new(words::warning(warning.step, &warning.text)).wrap());
                     ui.horizontal_wrapped(|ui| {
-                        let offered = !warning.action.label().is_empty() && is_possible(warning, state, run);
-                        if offered && ui.button(warning.action.label()).clicked() {
+                        let label = words::offer(warning.action, run.info.record.watch.keep_best);
+                        let offered = !label.is_empty() && is_possible(warning, state, run);
+                        if offered && ui.button(label).clicked() {
                             act_on(warning, run, view, actions);
                         }
                         if link_button(ui, words::DISMISS).clicked() {
@@ -1069,9 +1144,11 @@ mod tests {
 
     #[test]
     fn a_branch_names_only_what_changed() {
-        let before = Branch { beta: 0.1, learning_rate: 5e-5, epochs: 1.0 };
+        let before = Branch { beta: 0.1, learning_rate: 5e-5, length: Length::Epochs(1.0) };
         assert!(before.changes(before).is_empty(), "nothing changed");
         let after = Branch { beta: 0.3, ..before };
         assert_eq!(after.changes(before), changed("beta", json!(0.3)));
+        let longer = Branch { length: Length::Steps(40).twice(), ..before };
+        assert_eq!(longer.changes(before), changed("max_steps", json!(80)));
     }
 }

@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::actions::{Action, Step};
 use super::charts::{Chart, Hue, Series, Unit, sparkline};
-use super::run_ui::{beta, refused_ui, row_button, setting};
+use super::run_ui::{beta, continued, refused_ui, row_button, setting};
 use super::state::{State, series};
 use super::text::{self, run as run_words, runs as words};
 use super::widgets::{
@@ -105,9 +105,9 @@ pub(super) fn runs_ui(ui: &mut Ui, state: &State, view: &mut RunsView, actions: 
     view.selected.retain(|run_id| known.contains(run_id.as_str()));
     card(ui, |ui| {
         // Narrow windows scroll sideways.
-        egui::ScrollArea::horizontal().id_salt("runs").show(ui, |ui| table_ui(ui, runs, view, actions));
+        egui::ScrollArea::horizontal().id_salt("runs").show(ui, |ui| table_ui(ui, state, runs, view, actions));
     });
-    details_ui(ui, runs, view, actions);
+    details_ui(ui, state, runs, view, actions);
     overlay_ui(ui, state, runs, view, actions);
     delete_ui(ui, runs, view, actions);
 }
@@ -159,8 +159,9 @@ fn short(value: &Value) -> String {
     }
 }
 
-fn tone(status: Status) -> Tone {
-    match status {
+fn tone(state: &State, run: &RunRecord) -> Tone {
+    match run.status {
+        _ if state.is_at_work(run) => Tone::Accent,
         Status::Finished => Tone::Good,
         Status::Running | Status::Paused => Tone::Accent,
         Status::Stopped => Tone::Neutral,
@@ -168,7 +169,7 @@ fn tone(status: Status) -> Tone {
     }
 }
 
-fn table_ui(ui: &mut Ui, runs: &[RunRecord], view: &mut RunsView, actions: &mut Vec<Action>) {
+fn table_ui(ui: &mut Ui, state: &State, runs: &[RunRecord], view: &mut RunsView, actions: &mut Vec<Action>) {
     // What is left for the name and for model and pairs.
     let fixed = [28.0, 84.0, 40.0, 36.0, 98.0, 80.0, 74.0, 70.0, 88.0, 60.0];
     let gaps = 11.0 * ui.spacing().item_spacing.x;
@@ -209,8 +210,8 @@ fn table_ui(ui: &mut Ui, runs: &[RunRecord], view: &mut RunsView, actions: &mut 
                     }
                 });
                 row.col(|ui| {
-                    let (color, _) = tone_colors(ui, tone(run.status));
-                    ui.label(RichText::new(run_words::status(run.status)).small().color(color));
+                    let (color, _) = tone_colors(ui, tone(state, run));
+                    ui.label(RichText::new(text::run_status(state, run)).small().color(color));
                 });
                 row.col(|ui| {
                     let text = format!("{} · {}", run.model_name, run.pairs_name);
@@ -285,7 +286,7 @@ fn toggle_details(run: &RunRecord, view: &mut RunsView) {
     view.open = (!is_open).then(|| (run.run_id.clone(), run.name.clone(), run.notes.clone()));
 }
 
-fn details_ui(ui: &mut Ui, runs: &[RunRecord], view: &mut RunsView, actions: &mut Vec<Action>) {
+fn details_ui(ui: &mut Ui, state: &State, runs: &[RunRecord], view: &mut RunsView, actions: &mut Vec<Action>) {
     let Some((run_id, name, notes)) = &mut view.open else { return };
     let Some(run) = runs.iter().find(|run| run.run_id == *run_id) else {
         view.open = None;
@@ -295,15 +296,15 @@ fn details_ui(ui: &mut Ui, runs: &[RunRecord], view: &mut RunsView, actions: &mu
     card(ui, |ui| {
         ui.horizontal_wrapped(|ui| {
             heading(ui, &run.name);
-            chip(ui, tone(run.status), run_words::status(run.status));
+            chip(ui, tone(state, run), text::run_status(state, run));
             mono(ui, words::steps(run.step, run.n_steps));
             mono(ui, text::duration(run.seconds));
             mono(ui, text::bytes(run.bytes));
         });
         ui.horizontal_wrapped(|ui| {
-            if run.step < run.n_steps && primary_button(ui, run_words::go_on(run)).clicked() {
-                let command = Command::Resume { run_id: run.run_id.clone(), settings: Settings::new() };
-                actions.push(Action::Send(command));
+            let offered = run.step < run.n_steps && state.may_continue();
+            if offered && primary_button(ui, run_words::go_on(run)).clicked() {
+                actions.push(Action::Send(continued(run)));
                 actions.push(Action::Go(Step::Run));
             }
             if ui.button(words::DUPLICATE).on_hover_text(words::DUPLICATE_HELP).clicked() {

@@ -11,8 +11,7 @@ use serde_json::Value;
 use super::actions::{Action, Step};
 use super::compare_ui::CompareView;
 use super::export_ui::ExportView;
-use super::frame_ui::{self, FrameView, Toast};
-use super::help_ui::HelpView;
+use super::frame_ui::{self, FrameView, PlannedAbout, Toast};
 use super::mirror::Mirror;
 use super::model_ui::ModelView;
 use super::pairs_ui::PairsView;
@@ -41,6 +40,8 @@ const BATTERY_SECONDS: f64 = 10.0;
 const STORAGE_KEY: &str = "pairtune";
 /// Seconds between two looks at what the page has fetched.
 const NETWORK_SECONDS: f64 = 2.0;
+/// Bytes of a file with settings at the most.
+const MAX_SETTINGS: u64 = 1 << 20;
 /// Watched prompts that are proposed.
 const PROPOSED_PROMPTS: usize = 3;
 /// Share of the pairs that is held out unless somebody says otherwise.
@@ -97,7 +98,6 @@ struct Views {
     compare: CompareView,
     export: ExportView,
     runs: RunsView,
-    help: HelpView,
     frame: FrameView,
 }
 
@@ -292,6 +292,7 @@ impl App {
         self.plan_if_due(ctx);
         self.start_demo_if_ready(ctx);
         self.follow_run(ctx);
+        self.go_on_when_paused();
     }
 
     /// Draws the window and carries out what was asked for.
@@ -307,9 +308,6 @@ impl App {
             frame_ui::log_ui(ui, &self.state, &mut actions);
         }
         self.prefs.log_open = log_open;
-        if let Some(run) = &self.state.run {
-            run_ui::act_when_paused(run, &mut self.views.run, &mut actions);
-        }
         if self.step != Step::Run {
             frame_ui::strip_ui(ui, &self.state, &mut actions);
         }
@@ -339,7 +337,7 @@ impl App {
             Step::Compare => compare_ui::compare_ui(ui, state, &mut views.compare, actions),
             Step::Export => export_ui::export_ui(ui, state, &mut views.export, actions),
             Step::Runs => runs_ui::runs_ui(ui, state, &mut views.runs, actions),
-            Step::Help => help_ui::help_ui(ui, state, &self.environment, &mut views.help, actions),
+            Step::Help => help_ui::help_ui(ui, state, &self.environment, actions),
         });
         if self.quit == Quit::Asking || self.quit == Quit::WhenPaused {
             let waiting = self.quit == Quit::WhenPaused;
@@ -396,12 +394,22 @@ impl App {
             if self.quit == Quit::No {
                 self.quit = Quit::Asking;
             }
+        } else {
+            self.hide(ctx);
         }
     }
 
     fn close(&mut self, ctx: &egui::Context) {
         self.quit = Quit::Now;
+        self.hide(ctx);
         ctx.send_viewport_cmd(ViewportCommand::Close);
+    }
+
+    /// The window goes at once, for the engine may need a while to save.
+    fn hide(&self, ctx: &egui::Context) {
+        if !self.state.in_browser {
+            ctx.send_viewport_cmd(ViewportCommand::Visible(false));
+        }
     }
 
     /// What the window itself does about an event that was just folded.
@@ -430,12 +438,23 @@ impl App {
             self.adopting = false;
             self.plan_dirty = None;
         }
+        self.leave_demo(ctx);
         let opened = self.state.open_model().map(|model| model.name.clone()).unwrap_or_default();
         let pairs = self.state.pairs.info.as_ref();
         let about = (opened, pairs.map(|pairs| (pairs.name.clone(), pairs.usable, pairs.skipped, pairs.swapped)));
+        let file = |about: &PlannedAbout| about.1.as_ref().map(|(name, ..)| name.clone());
+        if let Some(name) = file(&about).filter(|_| file(&about) != file(&self.views.frame.planned_about)) {
+            self.views.frame.name_stem = name.split('.').next().unwrap_or(&name).to_owned();
+            self.propose_name();
+        }
+        let n_runs = self.state.runs.as_ref().map_or(0, Vec::len);
+        if n_runs != self.views.frame.n_runs {
+            self.views.frame.n_runs = n_runs;
+            self.propose_name();
+        }
         if about != self.views.frame.planned_about {
             self.views.frame.planned_about = about;
-            self.propose_watch();
+            self.propose_prompts();
             // The demo's pairs come with settings of their own.
             if let Some(preset) = self.state.plan.preset.filter(|_| !self.adopting) {
                 let mut settings = std::mem::take(&mut self.state.plan.settings);
@@ -466,14 +485,33 @@ impl App {
         settings.insert(presets::EPOCHS.to_owned(), epochs.into());
     }
 
-    /// A name and watched prompts, as long as nobody has chosen any.
-    fn propose_watch(&mut self) {
-        let Some(pairs) = &self.state.pairs.info else { return };
-        if self.state.plan.name.is_empty() || self.state.plan.name == self.views.frame.proposed_name {
-            let stem = pairs.name.split('.').next().unwrap_or(&pairs.name);
-            let name = free_name(stem, &self.state);
-            self.views.frame.proposed_name.clone_from(&name);
-            self.state.plan.name = name;
+    /// The demo's settings are the demo's: with another model, a person's own come back.
+    fn leave_demo(&mut self, ctx: &egui::Context) {
+        if self.state.open_model().is_none() || self.state.is_demo() {
+            return;
+        }
+        if let Some(own) = self.before_demo.take() {
+            self.state.plan.preset = presets::of(&own);
+            self.state.plan.settings = own;
+            self.plan_dirty = Some(ctx.input(|input| input.time));
+        }
+    }
+
+    /// A name that no run has, as long as nobody has chosen one.
+    fn propose_name(&mut self) {
+        let (name, frame) = (&self.state.plan.name, &self.views.frame);
+        if frame.name_stem.is_empty() || !(name.is_empty() || *name == frame.proposed_name) {
+            return;
+        }
+        let name = free_name(&frame.name_stem, &self.state);
+        self.views.frame.proposed_name.clone_from(&name);
+        self.state.plan.name = name;
+    }
+
+    /// Prompts to watch, as long as nobody has chosen any.
+    fn propose_prompts(&mut self) {
+        if self.state.pairs.info.is_none() {
+            return;
         }
         let watch = &mut self.state.plan.watch;
         if watch.prompts.is_empty() || watch.prompts == self.views.frame.proposed_prompts {
@@ -563,6 +601,16 @@ impl App {
         }
     }
 
+    /// Goes on with the settings that a warning offered, also while the window is hidden.
+    fn go_on_when_paused(&mut self) {
+        let Some(run) = &self.state.run else { return };
+        let command = run_ui::when_paused(run, &mut self.views.run);
+        // The window may be about to close.
+        if let Some(command) = command.filter(|_| matches!(self.quit, Quit::No | Quit::Asking)) {
+            self.send(command, Vec::new());
+        }
+    }
+
     /// Files that hover over the window or were let go of.
     fn dropped(&mut self, ctx: &egui::Context) {
         let hovering = ctx.input(|input| input.raw.hovered_files.clone());
@@ -646,7 +694,9 @@ impl App {
             Action::UseSettings { settings, watch, name } => {
                 self.state.plan.watch = watch;
                 self.state.plan.watch_edited = true;
-                self.state.plan.name = name;
+                self.views.frame.name_stem = unnumbered(&name, &self.state).to_owned();
+                self.state.plan.name.clear();
+                self.propose_name();
                 self.views.plan.forget_typed();
                 self.edit_settings(ctx, settings);
                 self.go(Step::Plan);
@@ -712,11 +762,6 @@ impl App {
         if matches!(command, Command::OpenModel { .. } | Command::FetchModel { .. }) {
             self.adopting = false;
             self.demo_starting = false;
-            // The demo's settings are the demo's.
-            if let Some(own) = self.before_demo.take() {
-                self.state.plan.preset = presets::of(&own);
-                self.state.plan.settings = own;
-            }
         }
         self.engine.send(command, files);
     }
@@ -786,13 +831,7 @@ impl App {
             }
             Pick::Settings => {
                 let file = first.clone();
-                self.reading.push(Box::pin(async move {
-                    let read = match file.source() {
-                        Ok(source) => read_all(source.as_ref()).await,
-                        Err(e) => Err(e),
-                    };
-                    Answer::SettingsRead(read)
-                }));
+                self.reading.push(Box::pin(async move { Answer::SettingsRead(read_settings(&file).await) }));
                 ctx.request_repaint();
             }
             Pick::Archive => {
@@ -980,6 +1019,7 @@ fn needs_the_gpu(command: &Command) -> bool {
 fn waits_for_a_pause(command: &Command, run_id: &str) -> bool {
     match command {
         Command::DeleteRun { run_id: other } => other == run_id,
+        Command::Resume { run_id: other, .. } => other != run_id,
         Command::OpenDemo
         | Command::OpenModel { .. }
         | Command::FetchModel { .. }
@@ -999,6 +1039,15 @@ fn waits_for_a_pause(command: &Command, run_id: &str) -> bool {
         Command::Export(request) => request.run_id != run_id || request.kinds.contains(&ExportKind::Merged),
         _ => false,
     }
+}
+
+/// The bytes of a file with settings, if it can be one.
+async fn read_settings(file: &PickedFile) -> Result<Vec<u8>> {
+    let source = file.source()?;
+    if source.len() > MAX_SETTINGS {
+        return Err(Error::input(text::settings_too_large(source.len()), text::SETTINGS_FILE, file.name()));
+    }
+    read_all(source.as_ref()).await
 }
 
 /// A file of the storage, or all files of a folder of it.
@@ -1045,9 +1094,18 @@ impl eframe::App for App {
 
 /// A name like `stem` that no run has.
 fn free_name(stem: &str, state: &State) -> String {
-    let taken = |name: &str| state.runs.iter().flatten().any(|run| run.name == name);
     let numbered = (2..).map(|n| format!("{stem} {n}"));
-    std::iter::once(stem.to_owned()).chain(numbered).find(|name| !taken(name)).unwrap_or_default()
+    std::iter::once(stem.to_owned()).chain(numbered).find(|name| !is_taken(name, state)).unwrap_or_default()
+}
+
+fn is_taken(name: &str, state: &State) -> bool {
+    state.runs.iter().flatten().any(|run| run.name == name)
+}
+
+/// What a name was before a number made it free.
+fn unnumbered<'a>(name: &'a str, state: &State) -> &'a str {
+    let parts = name.rsplit_once(' ').filter(|(stem, n)| n.parse::<u32>().is_ok() && is_taken(stem, state));
+    parts.map_or(name, |(stem, _)| stem)
 }
 
 fn non_empty(prompts: &[String]) -> Vec<String> {

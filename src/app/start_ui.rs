@@ -4,12 +4,12 @@ use eframe::egui::{self, Ui};
 
 use super::actions::{Action, Step};
 use super::help_ui::network;
-use super::run_ui::discard_ui;
+use super::run_ui::{continued, discard_ui};
 use super::state::{Connection, ModelState, State};
 use super::text;
 use super::theme::{self, GRID};
 use super::widgets::{self, Icon, Tone};
-use crate::engine::protocol::{Command, GpuInfo, Problem, RunRecord, Settings};
+use crate::engine::protocol::{Command, GpuInfo, Problem};
 use crate::platform::{Environment, Pick};
 
 /// What this page remembers.
@@ -117,14 +117,11 @@ fn continue_ui(ui: &mut Ui, state: &State, view: &mut StartView, actions: &mut V
                     widgets::heading(ui, &text::continue_title(run));
                     widgets::weak(ui, text::continue_note(run));
                 });
-                let usable = !state.other_tab
-                    && state.active_run().is_none()
-                    && !state.run_pending
-                    && matches!(state.gpu(), Some(Ok(_)));
+                let usable = state.may_continue() && matches!(state.gpu(), Some(Ok(_)));
                 let go_on = ui.add_enabled_ui(usable, |ui| widgets::primary_button(ui, text::run::go_on(run))).inner;
                 widgets::name_of(ui, &go_on, &text::continue_run(run));
                 if go_on.clicked() {
-                    actions.push(Action::Send(resume(run)));
+                    actions.push(Action::Send(continued(run)));
                     actions.push(Action::Go(Step::Run));
                 }
                 if ui.button(text::SHOW_RUNS).clicked() {
@@ -139,10 +136,6 @@ fn continue_ui(ui: &mut Ui, state: &State, view: &mut StartView, actions: &mut V
         });
     }
     view.discard.take_if(|run_id| !discard_ui(ui, run_id, actions));
-}
-
-fn resume(run: &RunRecord) -> Command {
-    Command::Resume { run_id: run.run_id.clone(), settings: Settings::new() }
 }
 
 /// What this machine is.
@@ -174,13 +167,19 @@ fn gpu_trouble_ui(ui: &mut Ui, state: &State, environment: &Environment, actions
 }
 
 fn no_gpu_ui(ui: &mut Ui, problem: &Problem, environment: &Environment, actions: &mut Vec<Action>) {
-    let title = if environment.kind == "browser" { text::NO_WEBGPU } else { text::NO_GPU };
+    let in_browser = environment.kind == "browser";
+    let title = if in_browser { text::NO_WEBGPU } else { text::NO_GPU };
     widgets::tone_card(ui, Tone::Warn, |ui| {
         ui.horizontal_top(|ui| {
             widgets::icon(ui, Icon::Warning, Tone::Warn);
             widgets::heading(ui, title);
         });
-        widgets::problem_text(ui, problem);
+        if in_browser {
+            // Its fix is about drivers; what helps in this browser follows.
+            ui.add(egui::Label::new(&problem.what).wrap());
+        } else {
+            widgets::problem_text(ui, problem);
+        }
         ui.add_space(GRID);
         widgets::heading(ui, text::WHAT_TO_DO);
         for line in text::gpu_fixes(environment) {
@@ -195,7 +194,7 @@ fn no_gpu_ui(ui: &mut Ui, problem: &Problem, environment: &Environment, actions:
             if ui.button(text::COPY_REPORT).clicked() {
                 actions.push(Action::Copy(text::report(environment, None, Some(problem))));
             }
-            if environment.kind == "browser" && ui.button(text::DESKTOP_APP).clicked() {
+            if in_browser && ui.button(text::DESKTOP_APP).clicked() {
                 actions.push(Action::Copy(text::RUN_DESKTOP.to_owned()));
             }
         });

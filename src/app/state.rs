@@ -2,8 +2,8 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use super::text;
-use crate::engine::presets::Preset;
+use super::text::{self, Unit};
+use crate::engine::presets::{self, Preset};
 use crate::engine::protocol::{
     BUILD, Command, Event, Exported, Failure, GenerateRequest, GpuInfo, HeldOutPair, Inspection, Metrics, ModelInfo,
     ModelSource, PairRow, PairView, PairsInfo, Phase, PlanInfo, Problem, Progress, Ready, RunInfo, RunRecord, Settings,
@@ -154,8 +154,10 @@ pub(super) struct PairsState {
 /// Pairs being read.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct PairsLoading {
-    /// Bytes.
+    /// How far that is.
     pub(super) progress: Progress,
+    /// What it counts: bytes of a file, or pairs that become tokens.
+    pub(super) unit: Unit,
     /// Usable rows so far.
     pub(super) rows: usize,
     /// Others so far.
@@ -169,6 +171,8 @@ pub(super) struct PlanState {
     pub(super) settings: Settings,
     /// The preset that they come from, if they are still like it.
     pub(super) preset: Option<Preset>,
+    /// Defaults that are known, for as long as there is no plan.
+    defaults: Settings,
     /// How the next run is watched.
     pub(super) watch: Watch,
     /// The person chose how often to evaluate; otherwise it follows the number of steps.
@@ -375,6 +379,10 @@ impl State {
         match incoming {
             Incoming::Crashed(why) => {
                 self.log_line("error", &why, now);
+                // What comes after the first reason follows from it.
+                if matches!(self.connection, Connection::Crashed(_)) {
+                    return;
+                }
                 self.forget_pending();
                 if let Some(run) = &mut self.run
                     && run.is_active()
@@ -399,7 +407,8 @@ impl State {
             Command::FetchModel { repo, .. } => self.load_model(&text::fetching(repo)),
             Command::KeepModel => self.keeping_model = true,
             Command::OpenPairs { .. } => {
-                let loading = PairsLoading { progress: beginning(text::READING_PAIRS), rows: 0, problems: 0 };
+                let progress = beginning(text::READING_PAIRS);
+                let loading = PairsLoading { progress, unit: Unit::Bytes, rows: 0, problems: 0 };
                 self.load_pairs(PairsState { loading: Some(loading), ..PairsState::default() });
             }
             Command::SkipPairs { rows, skip } => {
@@ -523,16 +532,42 @@ impl State {
         self.run.as_ref().is_some_and(|run| run.unsaved.is_some())
     }
 
+    /// True for a stored run that is at work, here or in the other tab, and not interrupted.
+    pub(super) fn is_at_work(&self, run: &RunRecord) -> bool {
+        let active = self.active_run().map(|active| active.info.record.run_id.as_str());
+        active == Some(run.run_id.as_str()) || (self.other_tab && run.status == Status::Running)
+    }
+
+    /// True if nothing is in the way of going on with a stored run.
+    pub(super) fn may_continue(&self) -> bool {
+        !self.other_tab && !self.run_pending && self.active_run().is_none()
+    }
+
     /// The stored runs that can be continued and are not the one at work.
     pub(super) fn continuable(&self) -> impl Iterator<Item = &RunRecord> {
         let shown = self.run.as_ref().filter(|run| run.phase != RunPhase::Opened);
         let shown = shown.map(|run| run.info.record.run_id.as_str());
         self.runs.iter().flatten().filter(move |run| {
             matches!(run.status, Status::Running | Status::Paused | Status::Failed | Status::Diverged)
-                // At work in the other tab, not interrupted.
-                && !(self.other_tab && run.status == Status::Running)
+                && !self.is_at_work(run)
                 && Some(run.run_id.as_str()) != shown
         })
+    }
+
+    /// The engine's answer about the plan, as long as there are a model and pairs that it can be about.
+    pub(super) fn plan_info(&self) -> Option<&PlanInfo> {
+        let both = self.open_model().is_some() && self.pairs.info.is_some();
+        self.plan.info.as_ref().filter(|_| both)
+    }
+
+    /// The same, if it has figures: settings that cannot be read have none.
+    pub(super) fn figures(&self) -> Option<&PlanInfo> {
+        self.plan_info().filter(|info| info.n_train > 0)
+    }
+
+    /// True for a row that is kept to be scored, and not trained on.
+    pub(super) fn holds_out(&self, row: usize) -> bool {
+        self.figures().is_some_and(|plan| plan.held_out.binary_search(&row).is_ok())
     }
 
     /// Held-out pairs scored with this strength.
@@ -543,7 +578,7 @@ impl State {
 
     /// Bytes on the device that a run may take: what the person said, or what is known.
     pub(super) fn memory_limit(&self) -> Option<u64> {
-        let planned = self.plan.info.as_ref().and_then(|plan| plan.limit);
+        let planned = self.plan_info().and_then(|plan| plan.limit);
         let device = self.gpu().and_then(|gpu| gpu.as_ref().ok()).and_then(|gpu| gpu.memory);
         self.plan.limit.or(planned).or(device)
     }
@@ -614,7 +649,10 @@ impl State {
                 }
             }
             Event::PairsProgress { progress, rows, problems } => {
-                self.pairs.loading = Some(PairsLoading { progress, rows, problems });
+                // Pairs that are open, or are a run's own, are not read from a file.
+                let counted = self.pairs.info.is_some() || self.run_pending;
+                let unit = if counted { Unit::Things(text::run::PAIRS) } else { Unit::Bytes };
+                self.pairs.loading = Some(PairsLoading { progress, unit, rows, problems });
             }
             Event::PairRows { first, rows } => {
                 // Rows that are there already are replaced.
@@ -683,8 +721,9 @@ impl State {
             }
             Event::RunClosed { run_id } if self.run_named(&run_id).is_some() => {
                 self.forget_run();
+                let is_kept = self.runs.as_ref().is_none_or(|runs| runs.iter().any(|run| run.run_id == run_id));
                 // Another run takes its place if one is being opened.
-                if !self.run_pending {
+                if is_kept && !self.run_pending {
                     self.notice(text::RUN_CLOSED, true);
                 }
             }
@@ -700,7 +739,7 @@ impl State {
             }
             Event::Discarded { run_id } => {
                 if self.run_named(&run_id).is_some() {
-                    self.run = None;
+                    self.forget_run();
                 }
                 if let Some(runs) = &mut self.runs {
                     runs.retain(|run| run.run_id != run_id);
@@ -756,7 +795,8 @@ impl State {
                 // A run that goes on reads its own pairs first.
                 self.pairs.loading = None;
                 if let Some(run) = self.run_named(&run_id) {
-                    run.progress = Some((phase, progress));
+                    // Its steps are counted anyway.
+                    run.progress = Some((phase, progress)).filter(|_| phase != Phase::Training);
                     if run.is_active() && matches!(phase, Phase::Evaluating | Phase::Sampling) {
                         run.round_since.get_or_insert(now);
                     }
@@ -874,6 +914,8 @@ impl State {
         self.pairs.loading = None;
         self.plan.pending = false;
         self.plan.problem = None;
+        let told = info.full_settings.iter().filter(|(key, _)| !info.settings.contains_key(*key));
+        self.plan.defaults.extend(told.map(|(key, value)| (key.clone(), value.clone())));
         if info.step_seconds.is_none() && !matches!(self.plan.trial, Trial::Running) {
             // It was measured with other settings.
             self.plan.trial = Trial::None;
@@ -1107,19 +1149,10 @@ impl PlanState {
         Watch { eval_steps: 10, keep_best: true, prompts: Vec::new(), save_seconds: 60.0 }
     }
 
-    /// The value of a setting: as edited, or its default as the engine told.
+    /// The value of a setting: as edited, or its default.
     pub(super) fn value(&self, key: &str) -> Option<&serde_json::Value> {
-        self.settings.get(key).or_else(|| self.info.as_ref()?.full_settings.get(key))
-    }
-
-    /// The engine's answer, if it has figures: settings that cannot be read have none.
-    pub(super) fn figures(&self) -> Option<&PlanInfo> {
-        self.info.as_ref().filter(|info| info.n_train > 0)
-    }
-
-    /// True for a row that is kept to be scored, and not trained on.
-    pub(super) fn holds_out(&self, row: usize) -> bool {
-        self.figures().is_some_and(|plan| plan.held_out.binary_search(&row).is_ok())
+        let told = || self.info.as_ref()?.full_settings.get(key);
+        self.settings.get(key).or_else(told).or_else(|| self.defaults.get(key))
     }
 
     /// The longest sequence, tokens.
@@ -1139,6 +1172,7 @@ impl Default for PlanState {
         Self {
             settings: Settings::new(),
             preset: Some(Preset::Standard),
+            defaults: presets::overrides(Preset::Standard),
             watch: Self::default_watch(),
             watch_edited: false,
             name: String::new(),

@@ -73,6 +73,27 @@ pub(super) fn phase(phase: Phase) -> &'static str {
     }
 }
 
+/// What the progress of some work counts.
+pub(super) fn phase_unit(phase: Phase) -> Unit {
+    match phase {
+        Phase::Loading | Phase::Saving => Unit::Bytes,
+        Phase::Sampling => Unit::Things(run::ANSWERS),
+        Phase::Training => Unit::Things(run::STEPS),
+        Phase::Reference | Phase::Evaluating => Unit::Things(run::PAIRS),
+    }
+}
+
+/// Work of a run beside its steps, and how far it is.
+pub(super) fn work(phase: Phase, progress: &Progress) -> String {
+    let Progress { done, total, .. } = progress;
+    let name = self::phase(phase);
+    match (total, phase_unit(phase)) {
+        (0, _) => name.to_owned(),
+        (_, Unit::Bytes) => format!("{name} {}", bytes_of(*done, *total)),
+        (_, Unit::Things(_)) => format!("{name} {}/{}", count(*done as usize), count(*total as usize)),
+    }
+}
+
 pub(super) fn step_name(step: Step) -> &'static str {
     match step {
         Step::Start => "Start",
@@ -173,7 +194,6 @@ pub(super) const ON_BATTERY: &str = "on battery, may be slower";
 pub(super) const PAUSE: &str = "Pause";
 pub(super) const SHOW_RUN: &str = "Show";
 pub(super) const RUN_PROGRESS: &str = "Progress of the run";
-pub(super) const CRASHED_TITLE: &str = "The engine stopped";
 pub(super) const CRASHED_SAFE: &str = "What was saved is intact: restart the engine, then continue the run from Start.";
 pub(super) const RESTART_ENGINE: &str = "Restart the engine";
 pub(super) const RELOAD: &str = "Reload the page";
@@ -198,6 +218,7 @@ pub(super) const QUIT_UNSAVED_TEXT: &str =
 pub(super) const QUIT_UNSAVED_STAY: &str = "Stay";
 pub(super) const QUIT_EXPORT: &str = "Export…";
 pub(super) const QUIT_LOSE: &str = "Quit and lose it";
+pub(super) const SETTINGS_FILE: &str = "Choose a file that was saved on the Plan page";
 pub(super) const EMPTY_FOLDER: &str = "There are no files in this folder.";
 pub(super) const NO_ADAPTERS: &str =
     "This is an adapter. Open the base model that it belongs to instead; a run begins with a fresh adapter.";
@@ -245,6 +266,11 @@ pub(super) fn not_settings(why: &str) -> String {
     format!("This is not a file with settings, which is a JSON object: {why}")
 }
 
+/// Why a file is not read as settings.
+pub(super) fn settings_too_large(len: u64) -> String {
+    format!("This is no file with settings: it has {}", bytes(len))
+}
+
 /// Settings were taken over, but for those of these names.
 pub(super) fn settings_read(unknown: &[String]) -> String {
     match unknown {
@@ -275,10 +301,7 @@ pub(super) fn strip(run: &RunState) -> String {
         RunPhase::Stopping => "Stopping: finishing this step".to_owned(),
         RunPhase::Recovering { .. } => "Recovering".to_owned(),
         phase => match (&run.progress, phase) {
-            (Some((work, progress)), _) if progress.total > 0 => {
-                format!("{} {}/{}", self::phase(*work), count(progress.done as usize), count(progress.total as usize))
-            }
-            (Some((work, _)), _) => self::phase(*work).to_owned(),
+            (Some((work, progress)), _) => self::work(*work, progress),
             (None, RunPhase::Preparing) => "Preparing".to_owned(),
             _ => "Training".to_owned(),
         },
@@ -292,7 +315,7 @@ pub(super) fn gpu_line(state: &State) -> (Tone, String) {
         (_, Some(Ok(gpu))) if gpu.software => (Tone::Warn, format!("{} (software)", gpu.name)),
         (_, Some(Ok(gpu))) => (Tone::Good, format!("GPU: {}", gpu.name)),
         (_, Some(Err(_))) => (Tone::Warn, "No GPU".to_owned()),
-        (Connection::Crashed(_), _) => (Tone::Bad, "The engine stopped".to_owned()),
+        (Connection::Crashed(_), _) => (Tone::Bad, CRASHED.to_owned()),
         (Connection::VersionMismatch { .. }, _) => (Tone::Bad, "The engine is of another version".to_owned()),
         _ => (Tone::Neutral, "Starting the engine".to_owned()),
     }
@@ -360,6 +383,11 @@ pub(super) fn continue_run(record: &RunRecord) -> String {
 
 pub(super) fn discard_run(name: &str) -> String {
     format!("{} {name}", run::DISCARD)
+}
+
+/// How a stored run stands.
+pub(super) fn run_status(state: &State, run: &RunRecord) -> &'static str {
+    if state.is_at_work(run) { run::AT_WORK } else { run::status(run.status) }
 }
 
 pub(super) fn continue_note(run: &RunRecord) -> String {
@@ -1243,7 +1271,8 @@ pub(super) mod chart {
 pub(super) mod run {
     use super::{clock, counted, duration, percent};
     use crate::app::widgets::Tone;
-    use crate::engine::protocol::{Phase, Progress, RunRecord, Share, Status, Summary};
+    use crate::engine::protocol::{RunRecord, Share, Status, Summary};
+    use crate::engine::warnings::Action;
 
     pub(in crate::app) const NO_POINTS: &str = "No values yet";
     pub(in crate::app) const PREPARING: &str = "Preparing";
@@ -1255,6 +1284,7 @@ pub(super) mod run {
     pub(in crate::app) const STEPS: &str = "steps";
     pub(in crate::app) const PAIRS: &str = "pairs";
     pub(in crate::app) const INTERRUPTED: &str = "Interrupted";
+    pub(in crate::app) const AT_WORK: &str = "At work";
     pub(in crate::app) const EMPTY_TITLE: &str = "No run yet";
     pub(in crate::app) const EMPTY_TEXT: &str =
         "A run needs a model, pairs and a plan. The demo brings all three and takes about a minute.";
@@ -1324,10 +1354,13 @@ pub(super) mod run {
     pub(in crate::app) const BRANCH: &str = "Continue differently";
     pub(in crate::app) const BRANCH_TEXT: &str =
         "Go on from here with other settings. It becomes a new run; this one stays as it is.";
+    pub(in crate::app) const BRANCH_MORE: &str =
+        "All its steps are done: the new run takes as many again, unless you change how many.";
     pub(in crate::app) const BRANCH_GO: &str = "Continue as a new branch";
     pub(in crate::app) const BETA: &str = "Strength β";
     pub(in crate::app) const RATE: &str = "Learning rate";
     pub(in crate::app) const EPOCHS: &str = "Epochs";
+    pub(in crate::app) const N_STEPS: &str = "Steps";
     pub(in crate::app) const LOWER_RATE: &str = "Resume with a third of the learning rate";
     pub(in crate::app) const SHOW_BATCH: &str = "Look at the pairs of this step";
     pub(in crate::app) const HIDE_BATCH: &str = "Hide the pairs of this step";
@@ -1374,7 +1407,19 @@ pub(super) mod run {
 
     /// What a button says that goes on with a run.
     pub(in crate::app) fn go_on(run: &RunRecord) -> &'static str {
-        if run.checkpoint.is_some() { "Continue" } else { "Begin anew" }
+        match (&run.checkpoint, run.status) {
+            (None, _) => "Begin anew",
+            (Some(_), Status::Diverged) => LOWER_RATE,
+            (Some(_), _) => "Continue",
+        }
+    }
+
+    /// What a button says that does what a warning offers; empty if there is none.
+    pub(in crate::app) fn offer(offer: Action, keeps_best: bool) -> &'static str {
+        match offer {
+            Action::StopAtBest if !keeps_best => STOP,
+            offer => offer.label(),
+        }
     }
 
     pub(in crate::app) fn not_saved(full: bool, active: bool) -> &'static str {
@@ -1405,13 +1450,6 @@ pub(super) mod run {
 
     pub(in crate::app) fn speed(tokens_per_second: f64) -> String {
         format!("{tokens_per_second:.0} tok/s")
-    }
-
-    /// Work between two steps.
-    pub(in crate::app) fn beside(phase: Phase, progress: &Progress) -> String {
-        let Progress { done, total, .. } = progress;
-        let of = if *total > 0 { format!(" {done}/{total}") } else { String::new() };
-        format!("{}{of}", super::phase(phase))
     }
 
     pub(in crate::app) fn left(seconds: f64) -> String {
@@ -1734,11 +1772,14 @@ pub(super) mod compare {
     }
 }
 
-/// A name that can be the name of a file.
+/// A name that can be the name of a file, of at most 60 letters.
 pub(super) fn file_name(name: &str) -> String {
-    let plain = |c: char| if c.is_alphanumeric() || matches!(c, '-' | '_' | '.') { c } else { '-' };
-    let name: String = name.trim().chars().map(plain).collect();
-    if name.is_empty() { "run".to_owned() } else { name }
+    let plain = |c: char| if c.is_alphanumeric() || "-_.".contains(c) { c } else { '-' };
+    let name: String = name.chars().map(plain).take(60).collect();
+    match name.trim_matches(['-', '.']) {
+        "" => "run".to_owned(),
+        name => name.to_owned(),
+    }
 }
 
 // ---- The page that exports. ----

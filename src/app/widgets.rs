@@ -350,11 +350,15 @@ pub(super) fn progress_bar(ui: &mut Ui, name: &str, fraction: Option<f32>) -> Re
     response
 }
 
+/// The share of some work that is done, if it is known how much there is.
+pub(super) fn fraction(progress: &Progress) -> Option<f32> {
+    (progress.total > 0).then(|| progress.done as f32 / progress.total as f32)
+}
+
 /// Progress with its words: what, how much of how much, how fast, how long still.
 pub(super) fn progress_ui(ui: &mut Ui, progress: &Progress, unit: text::Unit) {
-    let known = progress.total > 0;
     ui.label(text::capitalized(&progress.what));
-    progress_bar(ui, &progress.what, known.then(|| progress.done as f32 / progress.total as f32));
+    progress_bar(ui, &progress.what, fraction(progress));
     small(ui, text::progress(progress, unit));
 }
 
@@ -383,9 +387,8 @@ pub(super) fn problem_text(ui: &mut Ui, problem: &Problem) {
     }
 }
 
-/// A row of tabs; the chosen one is returned when it changes.
-pub(super) fn tabs<T: Copy + PartialEq>(ui: &mut Ui, chosen: &mut T, all: &[(T, String)]) -> bool {
-    let before = *chosen;
+/// A row of tabs.
+pub(super) fn tabs<T: Copy + PartialEq>(ui: &mut Ui, chosen: &mut T, all: &[(T, String)]) {
     ui.horizontal_wrapped(|ui| {
         ui.spacing_mut().item_spacing.x = 4.0;
         for (tab, name) in all {
@@ -400,7 +403,6 @@ pub(super) fn tabs<T: Copy + PartialEq>(ui: &mut Ui, chosen: &mut T, all: &[(T, 
             }
         }
     });
-    before != *chosen
 }
 
 /// Cards beside each other where there is room for `min_width` each, below each other where not.

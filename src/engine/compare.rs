@@ -24,7 +24,7 @@ pub(super) struct Bench {
 impl Session {
     /// The open model on the device.
     pub(super) async fn bench(&mut self) -> Result<Bench> {
-        let (gpu, open) = (self.gpu()?, self.opened()?);
+        let (gpu, open) = (self.need_gpu().await?, self.opened()?);
         self.load_weights(&open).await?;
         let model = open.load(&gpu, &mut |_| true).await?;
         Ok(Bench { gpu, open, model })
@@ -92,8 +92,9 @@ impl Session {
                 },
             )
             .await;
-            self.wire.send(Event::Text { id, side, piece: String::new(), end: true });
+            // The end of what was cut off is told by the refusal.
             written?;
+            self.wire.send(Event::Text { id, side, piece: String::new(), end: true });
         }
         Ok(())
     }

@@ -410,10 +410,10 @@ fn with_words(readme: Vec<u8>, words: &str) -> Vec<u8> {
     format!("{before}\n{}\n{after}", words.trim()).into_bytes()
 }
 
-/// A name that every file system takes.
+/// A name that every file system takes, of at most 60 letters.
 fn file_name(name: &str) -> String {
     let plain = |c: char| if c.is_alphanumeric() || "-_.".contains(c) { c } else { '-' };
-    let name: String = name.chars().map(plain).collect();
+    let name: String = name.chars().map(plain).take(60).collect();
     match name.trim_matches(['-', '.']) {
         "" => "run".to_owned(),
         name => name.to_owned(),

@@ -34,6 +34,8 @@ struct Download {
     commit: String,
 }
 
+/// Why the files of a model are asked for.
+const MODEL_PURPOSE: &str = "a model that you asked for";
 /// Where a repository's latest files are.
 const BRANCH: &str = "main";
 /// Bytes of a file that are in memory at a time when it is hashed again.
@@ -49,7 +51,13 @@ pub(super) async fn fetch(wire: &mut Wire, store: &Store, repo: &str, endpoint: 
     let name = repo.replace('/', "--");
     let folder = format!("{models}/{name}");
     wire.begin();
-    let commit = commit(wire, repo, endpoint).await?;
+    let marker = format!("{folder}/{PARTIAL}");
+    let begun: Option<Download> = store.read(&marker).await.ok().and_then(|bytes| serde_json::from_slice(&bytes).ok());
+    let commit = match commit(wire, repo, endpoint).await? {
+        Some(sha) => sha,
+        // Not told now: a download goes on with what it began with.
+        None => begun.as_ref().map_or_else(|| BRANCH.to_owned(), |begun| begun.commit.clone()),
+    };
     let list = format!("{endpoint}/api/models/{repo}/tree/{commit}");
     let listed = get(wire, &list, "the list of the model's files").await?;
     let files: Vec<RepoFile> = serde_json::from_slice(&listed)
@@ -63,8 +71,6 @@ pub(super) async fn fetch(wire: &mut Wire, store: &Store, repo: &str, endpoint: 
     let config = format!("{endpoint}/{repo}/resolve/{commit}/config.json");
     ModelConfig::from_bytes(&get(wire, &config, "the model's configuration").await?, &config)?;
     let total: u64 = files.iter().map(|file| file.size).sum();
-    let marker = format!("{folder}/{PARTIAL}");
-    let begun: Option<Download> = store.read(&marker).await.ok().and_then(|bytes| serde_json::from_slice(&bytes).ok());
     if begun.is_none_or(|begun| begun.commit != commit) {
         // Files of two commits do not belong together; what is whole and has a hash is compared with that.
         for file in &files {
@@ -89,8 +95,8 @@ pub(super) async fn fetch(wire: &mut Wire, store: &Store, repo: &str, endpoint: 
     Ok(name)
 }
 
-/// The commit that a repository is at, so that all files are of the same one; its branch where a server does not tell.
-async fn commit(wire: &mut Wire, repo: &str, endpoint: &str) -> Result<String> {
+/// The commit that a repository is at, so that all files are of the same one; none where a server does not tell.
+async fn commit(wire: &mut Wire, repo: &str, endpoint: &str) -> Result<Option<String>> {
     #[derive(Deserialize)]
     struct Revision {
         sha: String,
@@ -100,8 +106,7 @@ async fn commit(wire: &mut Wire, repo: &str, endpoint: &str) -> Result<String> {
         Err(Error::Cancelled) => return Err(Error::Cancelled),
         told => told.ok().and_then(|bytes| serde_json::from_slice::<Revision>(&bytes).ok()),
     };
-    let sha = told.map(|told| told.sha).filter(|sha| !sha.is_empty() && sha.chars().all(|c| c.is_ascii_hexdigit()));
-    Ok(sha.unwrap_or_else(|| BRANCH.to_owned()))
+    Ok(told.map(|told| told.sha).filter(|sha| !sha.is_empty() && sha.chars().all(|c| c.is_ascii_hexdigit())))
 }
 
 /// Fetches one file, or what is missing of it, and checks it; a file that is wrong is taken away.
@@ -123,7 +128,8 @@ async fn fetch_file(
         have = 0;
     }
     if have < file.size {
-        let mut answer = wire.inbox.unless_cancelled(fetch_range(url, have)).await?;
+        let asked = wire.inbox.unless_cancelled(fetch_range(url, have)).await;
+        let mut answer = asked.inspect_err(|_| tell_request(wire, url, 0, MODEL_PURPOSE))?;
         if answer.status == 200 {
             // The server has no ranges: from the beginning.
             have = 0;
@@ -134,7 +140,9 @@ async fn fetch_file(
             // A connection may stall: cancelling does not wait for it.
             match wire.inbox.unless_cancelled(answer.next()).await {
                 Ok(Some(bytes)) => {
-                    writer.write(&bytes).await?;
+                    if let Err(error) = writer.write(&bytes).await {
+                        break Err(error);
+                    }
                     have += bytes.len() as u64;
                 }
                 Ok(None) => break Ok(()),
@@ -145,10 +153,9 @@ async fn fetch_file(
             }
         };
         // What has arrived stays, so that the next attempt goes on from there.
-        writer.finish().await?;
-        let purpose = "a model that you asked for".to_owned();
-        wire.send(Event::Request { url: url.to_owned(), bytes: have - begin, purpose });
-        ended?;
+        let kept = writer.finish().await;
+        tell_request(wire, url, have - begin, MODEL_PURPOSE);
+        ended.and(kept)?;
     }
     if have != file.size {
         let what = format!("{have} of {} bytes arrived", file.size);
@@ -182,13 +189,22 @@ async fn fetch_file(
 
 /// Fetches a small answer whole.
 async fn get(wire: &mut Wire, url: &str, purpose: &str) -> Result<Vec<u8>> {
-    let mut answer = wire.inbox.unless_cancelled(fetch_range(url, 0)).await?;
-    let mut bytes = Vec::new();
-    while let Some(piece) = wire.inbox.unless_cancelled(answer.next()).await? {
-        bytes.extend(piece);
-    }
-    wire.send(Event::Request { url: url.to_owned(), bytes: bytes.len() as u64, purpose: purpose.to_owned() });
-    Ok(bytes)
+    let (inbox, mut bytes) = (&mut wire.inbox, Vec::new());
+    let got = async {
+        let mut answer = inbox.unless_cancelled(fetch_range(url, 0)).await?;
+        while let Some(piece) = inbox.unless_cancelled(answer.next()).await? {
+            bytes.extend(piece);
+        }
+        Ok(())
+    };
+    let got = got.await;
+    tell_request(wire, url, bytes.len() as u64, purpose);
+    got.map(|()| bytes)
+}
+
+/// Adds a request to the ledger; what failed was asked for all the same.
+fn tell_request(wire: &Wire, url: &str, bytes: u64, purpose: &str) {
+    wire.send(Event::Request { url: url.to_owned(), bytes, purpose: purpose.to_owned() });
 }
 
 /// True for the files of a model folder that pairtune reads, or that belong with it.

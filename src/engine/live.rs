@@ -54,6 +54,8 @@ pub(super) struct Run {
     pub(super) retry: Option<Retry>,
     watcher: Option<Watcher>,
     device_losses: usize,
+    /// It was there before it was continued here.
+    kept: bool,
     planned_bytes: u64,
     device_bytes: u64,
 }
@@ -99,6 +101,7 @@ impl Run {
             retry: None,
             watcher: None,
             device_losses: 0,
+            kept: false,
             planned_bytes: 0,
             device_bytes: 0,
         }
@@ -191,6 +194,7 @@ impl Run {
     /// Becomes a new run with other settings, which goes on from the same state.
     fn branch(&mut self, config: &TrainConfig, split: &Split, pairs: Option<[Vec<u8>; 2]>) {
         let now = host::unix_seconds();
+        self.rescale_rewards(config.beta / number(&self.record.settings, "beta"));
         let record = &mut self.record;
         record.name = format!("{}, branch", record.name.trim_end_matches(", branch"));
         record.run_id = run_id(now, &record.name);
@@ -203,6 +207,21 @@ impl Run {
             checkpoint.place.config = config.to_map();
         }
         (self.unwritten_pairs, self.best_is_new, self.unsaved) = (pairs, self.best.is_some(), false);
+    }
+
+    /// Rewards are beta times nats: those from before are told at the new beta, like those that follow.
+    fn rescale_rewards(&mut self, factor: f64) {
+        if !factor.is_finite() || factor == 1.0 {
+            return;
+        }
+        for (name, value) in self.history.iter_mut().chain(&mut self.record.best).flat_map(|entry| entry.iter_mut()) {
+            if name.contains("rewards/")
+                && !name.ends_with("accuracies")
+                && let Some(reward) = value.as_f64()
+            {
+                *value = json!(reward * factor);
+            }
+        }
     }
 
     /// Keeps warnings that were not told before, and tells them.
@@ -236,7 +255,7 @@ impl Session {
         self.may_close_run()?;
         let config = TrainConfig::from_map(&request.settings, "settings")?;
         let model = self.opened()?;
-        self.gpu()?;
+        self.need_gpu().await?;
         let split = self.split(&config).await?;
         let Some(pairs) = &self.pairs else { return Err(Error::input("No pairs are open", "Choose a pairs file", "")) };
         let now = host::unix_seconds();
@@ -289,7 +308,8 @@ impl Session {
             self.open_run(run_id).await?;
         }
         let model = self.opened()?;
-        self.gpu()?;
+        self.need_gpu().await?;
+        let goes_on = settings.is_empty();
         let Some(run) = &self.run else { return Err(Error::input("There is no such run", "Choose another", "")) };
         if !settings.is_empty() {
             let mut all = run.record.settings.clone();
@@ -307,6 +327,7 @@ impl Session {
         if let Some(run) = &mut self.run {
             run.rewind();
             run.device_losses = 0;
+            run.kept |= goes_on;
         }
         self.train().await;
         Ok(())
@@ -332,11 +353,13 @@ impl Session {
         if self.is_current(run_id) {
             self.run = None;
         }
-        if self.store.is_ok() {
-            self.delete_run(run_id).await?;
-        }
+        let deleted = match self.store.is_ok() {
+            true => self.delete_run(run_id).await,
+            false => Ok(()),
+        };
+        // It is closed in any case; what stays of it is told.
         self.wire.send(Event::Discarded { run_id: run_id.to_owned() });
-        Ok(())
+        deleted
     }
 
     /// Opens a stored run, with its model and its pairs.
@@ -483,7 +506,8 @@ impl Session {
                 self.shorten_submissions();
                 self.recover_gpu().await;
                 let failure = Failure::DeviceLost { problem: Problem { what, fix, at: String::new() } };
-                if let Some(run) = self.run.as_mut().filter(|_| first && self.gpu.is_some()) {
+                // A driver that is still busy with itself may be there when the time has passed.
+                if let Some(run) = self.run.as_mut().filter(|_| first) {
                     let (seconds, at) = (RETRY_SECONDS, host::seconds() + RETRY_SECONDS);
                     run.retry = Some(Retry { at, failure: failure.clone() });
                     self.wire.send(Event::Recovering { run_id, failure, safe_step, seconds });
@@ -521,9 +545,14 @@ impl Session {
         let losses: Vec<f64> =
             run.history.iter().map(|entry| number(entry, "loss")).filter(|l| l.is_finite()).collect();
         run.record.sparkline = sparkline(&losses, SPARKLINE);
+        let mut stored = run.record.clone();
+        if run.unsaved && matches!(status, Status::Finished | Status::Stopped) {
+            // The state in the store is from before the end.
+            stored.status = Status::Paused;
+        }
         // What was not begun has no record.
         if let (Ok(store), None) = (&self.store, &run.unwritten_pairs)
-            && let Err(e) = RunFolder::new(store, &run.record.run_id).settle(&run.record).await
+            && let Err(e) = RunFolder::new(store, &stored.run_id).settle(&stored).await
         {
             self.not_saved(&e);
         }
@@ -582,7 +611,7 @@ impl Session {
 
     /// Prepares and trains once, from the latest checkpoint to the next stop.
     async fn attempt(&mut self) -> Result<Stop> {
-        let gpu = self.gpu()?;
+        let gpu = self.need_gpu().await?;
         match self.train_on(&gpu).await {
             Err(Error::Cancelled) => Ok(self.asked_to_stop().await),
             // A device that is gone fails in many ways.
@@ -692,8 +721,9 @@ impl Session {
                 _ => self.handle_aside(message).await,
             }
         }
-        let trained = self.run.as_ref().is_some_and(|run| run.checkpoint.is_some());
-        if trained { Stop::Paused } else { Stop::Discarded }
+        // What was there before it was continued here stays.
+        let keep = self.run.as_ref().is_some_and(|run| run.kept || run.checkpoint.is_some());
+        if keep { Stop::Paused } else { Stop::Discarded }
     }
 
     /// The base model's log-probabilities, from the store if they were computed before.
@@ -767,7 +797,8 @@ impl Host for Live<'_> {
             }
             self.listen(trainer).await?;
             // The best adapter goes with the state that it was measured in.
-            let due = self.save_due(trainer) || self.run().best_is_new;
+            // What could not be written is tried again when a save is due.
+            let due = self.save_due(trainer) || (self.run().best_is_new && !self.run().unsaved);
             match self.stop {
                 Some(Stop::Discarded) => return Ok(Next::End),
                 Some(_) => self.save(trainer).await?,
@@ -867,23 +898,8 @@ impl Live<'_> {
             return Ok(());
         };
         let run_id = self.run().record.run_id.clone();
-        let scorer = Scorer::new(
-            self.gpu,
-            self.model,
-            Some(&trainer.adapter.settings),
-            &pairs,
-            trainer.config.per_device_train_batch_size,
-        )?;
-        self.measure();
-        let wire = &mut self.session.wire;
-        wire.begin();
-        let total = pairs.len() as u64;
-        let policy = scorer
-            .score(&pairs, Some(&trainer.adapter), &mut |done| {
-                tell(wire, &run_id, Phase::Evaluating, done as u64, total);
-                !wire.inbox.wants_the_run_to_end(&run_id)
-            })
-            .await?;
+        // A fresh adapter is the base model, which has scored them.
+        let policy = if trainer.step == 0 { reference.clone() } else { self.score(trainer, &pairs).await? };
         let epoch = self.run().history.iter().rev().find_map(|entry| entry.get("epoch").cloned());
         let mut metrics = Metrics::from_iter([
             ("step".to_owned(), json!(trainer.step)),
@@ -907,6 +923,21 @@ impl Live<'_> {
             (run.best, run.best_is_new) = (Some(adapter), true);
         }
         Ok(())
+    }
+
+    /// Log-probabilities of pairs as the adapter is now.
+    async fn score(&mut self, trainer: &Trainer<'_>, pairs: &[TokenPair]) -> Result<Vec<PairLogps>> {
+        let run_id = self.run().record.run_id.clone();
+        let batch = trainer.config.per_device_train_batch_size;
+        let scorer = Scorer::new(self.gpu, self.model, Some(&trainer.adapter.settings), pairs, batch)?;
+        self.measure();
+        let (wire, total) = (&mut self.session.wire, pairs.len() as u64);
+        wire.begin();
+        let mut scored = |done: usize| {
+            tell(wire, &run_id, Phase::Evaluating, done as u64, total);
+            !wire.inbox.wants_the_run_to_end(&run_id)
+        };
+        scorer.score(pairs, Some(&trainer.adapter), &mut scored).await
     }
 
     /// Answers the watched prompts, unless that was done at this step.
@@ -1069,6 +1100,17 @@ mod tests {
         run.rewind();
         assert_eq!((run.record.step, run.record.best_step, run.record.best.as_ref()), (0, None, None), "it is lost");
         assert_eq!(run.record.won, Some([0.0, 0.0]), "the share from before is what is left");
+    }
+
+    #[test]
+    fn rewards_follow_beta() {
+        let mut run = run(&[4], Some(4));
+        run.rescale_rewards(f64::NAN);
+        assert_eq!(run.history[0]["eval_rewards/margins"], json!(0.4), "of an unknown beta nothing is known");
+        run.rescale_rewards(0.5);
+        assert_eq!(run.history[0]["eval_rewards/margins"], json!(0.2), "half the beta, half the reward");
+        assert_eq!(run.history[0]["eval_preference_accuracy"], json!(0.4), "a share stays what it is");
+        assert_eq!(run.record.best.as_ref().map(|best| &best["eval_rewards/margins"]), Some(&json!(0.2)));
     }
 
     #[test]

@@ -178,7 +178,7 @@ impl<'a> RunFolder<'a> {
             };
             // A disk that was full took it: the last one is what there is.
             if run.best.is_none() {
-                run.record.best_step = None;
+                (run.record.best_step, run.record.best) = (None, None);
             }
         }
         Ok(run)

@@ -170,7 +170,14 @@ impl Session {
                 Ok(())
             }
             Command::DescribeRun { run_id, name, notes } => self.describe_run(&run_id, name, notes).await,
-            Command::DeleteRun { run_id } => self.delete_run(&run_id).await,
+            Command::DeleteRun { run_id } => {
+                let deleted = self.delete_run(&run_id).await;
+                // There may be room now for what could not be saved.
+                if self.run.as_ref().is_some_and(|run| run.unsaved) {
+                    self.store_run().await;
+                }
+                deleted
+            }
             Command::ReadHistory { run_id } => self.read_history(&run_id).await,
             Command::Import => self.import(files).await,
             Command::MeasureStorage => self.measure_storage().await,
@@ -267,7 +274,11 @@ impl Session {
         }
     }
 
-    pub(super) fn gpu(&self) -> Result<Rc<Gpu>> {
+    /// The device; one that was not to be had before may be there by now.
+    pub(super) async fn need_gpu(&mut self) -> Result<Rc<Gpu>> {
+        if self.gpu.is_none() {
+            self.open_gpu().await?;
+        }
         self.gpu.clone().ok_or_else(|| {
             Error::device("There is no GPU that can be used", "See the start page for what is missing, and what to do")
         })
@@ -445,14 +456,24 @@ impl Session {
         if !store.persist().await.unwrap_or(false) {
             self.log("warn", "the browser did not promise to keep the model for good".to_owned());
         }
-        let path = free_path(&store, &model.name.replace(['/', '\\'], "--")).await?;
+        let name = free_name(&store, &model.name.replace(['/', '\\'], "--")).await?;
+        let path = format!("{MODELS}/{name}");
         let copied = self.copy_model(folder, &store, &path, total).await;
         if copied.is_err() {
             store.remove(&path).await?;
         }
         copied?;
         self.list_models().await;
-        self.wire.send(Event::ModelOpened(Box::new(model.info())));
+        drop(model);
+        // From now on it is found there, by its runs too.
+        let source = ModelSource::Stored { name };
+        if let Some(open) = self.model.as_mut().and_then(Rc::get_mut) {
+            open.source = source.clone();
+        }
+        if let Some(run) = &mut self.run {
+            run.record.model = source;
+        }
+        self.wire.send(Event::ModelOpened(Box::new(self.opened()?.info())));
         self.measure_storage().await
     }
 
@@ -639,7 +660,7 @@ impl Session {
         let measured = self.step_seconds.as_ref().filter(|(before, _)| step_of(before) == step_of(&config));
         let seconds = measured.map(|(_, seconds)| *seconds);
         let mut info = planning::plan_info(settings.clone(), &config, &model, pairs, &split, limit, seconds)?;
-        if let (None, Err(e)) = (&info.blocked, self.gpu()) {
+        if let (None, Err(e)) = (&info.blocked, self.need_gpu().await) {
             info.blocked = Some(Problem::from(&e));
         }
         Ok(info)
@@ -667,24 +688,25 @@ impl Session {
             train_sampling_strategy: Sampling::Sequential,
             ..TrainConfig::from_map(&settings, "settings")?
         };
-        let (gpu, model) = (self.gpu()?, self.opened()?);
+        let (gpu, model) = (self.need_gpu().await?, self.opened()?);
         let split = self.split(&config).await?;
         let planned_bytes = planning::memory(&config, &model, &split)?.total();
         self.load_weights(&model).await?;
         let weights = model.load(&gpu, &mut |_| true).await?;
         let (adapter, _) = self.fresh_adapter(&gpu, &model, &config)?;
-        // The longest pairs, so that the time is not too good to be true. Their reference does not change the time.
-        let mut rest: Vec<TokenPair> = split.train;
-        rest.sort_by_key(|pair| std::cmp::Reverse(pair.chosen.len() + pair.rejected.len()));
+        // The longest pair, so that the time is not too good to be true, then some from the middle; all others too, so
+        // that memory is taken as for the run. Their reference does not change the time.
+        let mut pairs: Vec<TokenPair> = split.train;
+        pairs.sort_by_key(|pair| std::cmp::Reverse(pair.chosen.len() + pair.rejected.len()));
         let wanted = config.per_device_train_batch_size * config.gradient_accumulation_steps;
-        let middle = (rest.len() / 2).saturating_sub(wanted).min(rest.len().saturating_sub(1));
-        let sample: Vec<TokenPair> =
-            rest.iter().take(1).chain(rest.iter().skip(middle + 1).take(wanted - 1)).cloned().collect();
-        // Both steps take the sample, which comes first; the others are there so that memory is taken for all.
-        let pairs = [sample.clone(), sample, rest].concat();
+        if let Some((_, others)) = pairs.split_first_mut() {
+            others.rotate_left((others.len() / 2).saturating_sub(wanted));
+        }
         let reference = vec![[0.0; 2]; pairs.len()];
         let mut trainer = Trainer::new(&gpu, &weights, config, adapter, pairs, reference)?;
         self.wire.inbox.unless_cancelled(trainer.step()).await?;
+        // The same pairs again, now that every kernel is compiled.
+        trainer.step = 0;
         let began = host::seconds();
         self.wire.inbox.unless_cancelled(trainer.step()).await?;
         let step_seconds = host::seconds() - began;
@@ -806,9 +828,11 @@ impl Session {
 
     async fn fetch_model(&mut self, repo: &str, endpoint: &str) -> Result<()> {
         let store = self.store()?.clone();
-        let name = super::fetch::fetch(&mut self.wire, &store, repo, endpoint, MODELS).await?;
+        let fetched = super::fetch::fetch(&mut self.wire, &store, repo, endpoint, MODELS).await;
+        // What has arrived is there, whole or not.
         self.list_models().await;
-        self.open_model(ModelSource::Stored { name }, Vec::new()).await
+        self.measure_storage().await?;
+        self.open_model(ModelSource::Stored { name: fetched? }, Vec::new()).await
     }
 }
 
@@ -819,15 +843,15 @@ const FIRST_ROWS: usize = 50;
 /// Rows of one event.
 const SHOW_ROWS: usize = 500;
 
-/// A folder for a model of this name that holds nothing yet: files of two models do not belong together.
-async fn free_path(store: &Store, name: &str) -> Result<String> {
-    let mut path = format!("{MODELS}/{name}");
+/// A name like this one that no model in the store has: files of two models do not belong together.
+async fn free_name(store: &Store, name: &str) -> Result<String> {
+    let mut free = name.to_owned();
     let mut n = 1;
-    while store.exists(&path).await? {
+    while store.exists(&format!("{MODELS}/{free}")).await? {
         n += 1;
-        path = format!("{MODELS}/{name}-{n}");
+        free = format!("{name}-{n}");
     }
-    Ok(path)
+    Ok(free)
 }
 
 /// Pairs as the tokens of a run with these settings.

@@ -3,7 +3,7 @@
 use std::future::Future;
 use std::pin::Pin;
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 
 /// A future of this thread; the browser's file reads are not `Send`.
 pub type LocalFuture<'a, T> = Pin<Box<dyn Future<Output = T> + 'a>>;
@@ -44,7 +44,9 @@ pub trait FolderWriter {
 
 /// Reads a whole (small) file.
 pub async fn read_all(source: &dyn ByteSource) -> Result<Vec<u8>> {
-    source.read_at(0, source.len() as usize).await
+    let len = usize::try_from(source.len())
+        .map_err(|_| Error::input("The file is too large for this device", "Choose another file", source.name()))?;
+    source.read_at(0, len).await
 }
 
 /// Bytes in memory under a name, for tests and for files that are bundled with the program.
@@ -105,8 +107,8 @@ impl Folder for MemoryFolder {
 }
 
 /// The error of a file that a folder lacks.
-pub fn missing_file(folder: &str, file: &str, there: &[String]) -> crate::Error {
-    crate::Error::input(
+pub fn missing_file(folder: &str, file: &str, there: &[String]) -> Error {
+    Error::input(
         format!("There is no {file}; there is: {}", there.join(", ")),
         format!("Choose a folder that holds {file}"),
         folder,
@@ -114,8 +116,8 @@ pub fn missing_file(folder: &str, file: &str, there: &[String]) -> crate::Error 
 }
 
 /// The error of a read beyond the end of a file.
-pub fn short_read(name: &str, offset: u64, len: usize, size: u64) -> crate::Error {
-    crate::Error::input(
+pub fn short_read(name: &str, offset: u64, len: usize, size: u64) -> Error {
+    Error::input(
         format!("The file has {size} bytes, but {len} bytes from byte {offset} are needed"),
         "It was probably cut off while downloading or copying: fetch it again",
         name,

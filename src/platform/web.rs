@@ -117,13 +117,20 @@ impl ByteSource for BlobSource {
                     self.name.as_str(),
                 )
             };
+            let mut bytes = Vec::new();
+            if bytes.try_reserve_exact(len).is_err() {
+                let what = format!("There is no memory for {} MiB", len >> 20);
+                return Err(Error::input(what, "Choose a smaller file, or use the desktop app", self.name.as_str()));
+            }
             let range = self.blob.slice_with_f64_and_f64(offset as f64, end as f64).map_err(failed)?;
             let buffer = JsFuture::from(range.array_buffer()).await.map_err(failed)?;
-            let bytes = Uint8Array::new(&buffer).to_vec();
-            match bytes.len() == len {
-                true => Ok(bytes),
-                false => Err(short_read(&self.name, offset, len, offset + bytes.len() as u64)),
+            let read = Uint8Array::new(&buffer);
+            if read.length() as usize != len {
+                return Err(short_read(&self.name, offset, len, offset + u64::from(read.length())));
             }
+            bytes.resize(len, 0);
+            read.copy_to(&mut bytes);
+            Ok(bytes)
         })
     }
 }

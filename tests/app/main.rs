@@ -53,6 +53,7 @@ fn without_a_gpu_the_reason_and_the_fix_are_told() {
     stage.say(script::ready_with(Err(problem("navigator.gpu is missing", "Switch WebGPU on"))));
     stage.expect("This browser offers no GPU to train on");
     stage.expect("navigator.gpu is missing");
+    assert!(!stage.shows("Switch WebGPU on"), "what helps is said for this browser");
     stage.expect("No GPU was found, which it needs");
     stage.expect("chrome://flags");
     stage.expect("What still works");
@@ -302,6 +303,98 @@ fn rows_are_skipped_and_sides_exchanged() {
     stage.expect("chosen and rejected exchanged");
     stage.wait(1.0);
     assert!(matches!(stage.sent()[..], [Command::Plan { .. }]), "the plan is worked out anew");
+}
+
+#[test]
+fn planning_counts_pairs_and_not_bytes() {
+    let mut stage = Stage::planned();
+    stage.go("2  Pairs");
+    stage.say(Event::PairsProgress { progress: progress("reading pairs as tokens", 120, 297), rows: 120, problems: 0 });
+    stage.expect("120/297 pairs");
+    assert!(!stage.shows("usable so far"), "they are known to be usable");
+    stage.say(Event::Planned(Box::new(script::plan())));
+    stage.expect("Held out: 30 pairs (10 %");
+}
+
+#[test]
+fn a_share_that_nobody_set_is_not_called_nothing() {
+    let mut stage = Stage::planned();
+    stage.go("2  Pairs");
+    let (settings, held_out) = (Settings::from_iter([("eval_split".to_owned(), json!(0.0))]), (0..24).collect());
+    stage.say(Event::Planned(Box::new(PlanInfo { settings, held_out, n_train: 72, ..script::plan() })));
+    stage.expect("Held out: 24 pairs (25 %");
+}
+
+#[test]
+fn a_run_at_work_counts_its_steps_once() {
+    let mut stage = Stage::running();
+    let phase = |phase, done, total| {
+        let progress = progress("something", done, total);
+        Event::Phase { run_id: "r1".into(), phase, progress }
+    };
+    stage.go("2  Pairs");
+    stage.say(phase(Phase::Training, 1, 278));
+    stage.expect("Training, step 1/278, 0 %");
+    stage.say(phase(Phase::Loading, 634_200_000, 1_192_000_000));
+    stage.expect("Reading weights 0.6/1.2 GB, step 1/278");
+}
+
+#[test]
+fn a_plan_has_no_figures_without_its_pairs() {
+    let mut stage = Stage::planned();
+    stage.go("3  Plan");
+    stage.expect("Steps: 278");
+    stage.say(Event::ModelClosed);
+    assert!(!stage.shows("Steps: 278"), "they were of the model that is gone");
+    stage.expect("Memory, time and checks appear here");
+}
+
+#[test]
+fn the_next_run_gets_a_name_of_its_own() {
+    let mut stage = Stage::planned();
+    let begun = |stage: &mut Stage| {
+        stage.go("3  Plan");
+        stage.sent();
+        stage.click("Start training");
+        let sent = stage.sent();
+        let [Command::Start(request)] = sent.as_slice() else { panic!("a run begins, not {sent:?}") };
+        stage.say(Event::Refused { subject: Subject::Run, problem: problem("Not now", "Try later") });
+        request.name.clone()
+    };
+    assert_eq!(begun(&mut stage), "tone", "named after its pairs");
+    stage.say(Event::Runs { runs: vec![script::record("r1", "tone", Status::Finished)] });
+    assert_eq!(begun(&mut stage), "tone 2", "which is taken by now");
+    stage.go("Runs");
+    stage.click("Details of tone");
+    stage.click("Duplicate");
+    stage.wait(1.0);
+    stage.say(Event::Planned(Box::new(script::plan())));
+    assert_eq!(begun(&mut stage), "tone 2", "nor does a duplicate take it");
+    stage.go("3  Plan");
+    stage.harness.get_by_label("Name").focus();
+    stage.harness.get_by_label("Name").set_text_value_accesskit("mine");
+    stage.run();
+    let runs = ["tone", "tone 2"].map(|name| script::record(name, name, Status::Finished)).to_vec();
+    stage.say(Event::Runs { runs });
+    assert_eq!(begun(&mut stage), "mine", "what a person typed stays");
+}
+
+#[test]
+fn own_settings_come_back_with_an_own_model() {
+    let mut stage = Stage::ready();
+    stage.click("Try the 60-second demo");
+    stage.say(Event::ModelOpened(Box::new(script::demo_model())));
+    stage.say_pairs(48);
+    let settings = json!({"beta": 0.05, "learning_rate": 0.0015}).as_object().cloned().expect("an object");
+    stage.say(Event::Planned(Box::new(PlanInfo { settings, ..script::plan() })));
+    stage.say(Event::Refused { subject: Subject::Run, problem: problem("Not now", "Try later") });
+    stage.sent();
+    // As when a stored run is continued, which opens its own model.
+    stage.say(Event::ModelOpened(Box::new(script::model())));
+    stage.wait(1.0);
+    let sent = stage.sent();
+    let [Command::Plan { settings, .. }] = sent.as_slice() else { panic!("it is planned, not {sent:?}") };
+    assert_eq!(settings["learning_rate"], json!(2e-5), "not the demo's");
 }
 
 #[test]
@@ -604,6 +697,9 @@ fn a_crash_leaves_the_window_and_a_way_back() {
     stage.crash("index out of bounds at attention.rs:12");
     stage.expect("index out of bounds at attention.rs:12");
     stage.expect("What was saved is intact");
+    stage.crash("the worker does not answer");
+    stage.expect("index out of bounds at attention.rs:12");
+    assert!(!stage.shows("the worker does not answer"), "that only follows from the first");
     stage.click("Copy log");
     stage.sent();
     stage.click("Restart the engine");

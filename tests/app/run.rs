@@ -426,6 +426,14 @@ fn a_warning_can_be_acted_upon() {
     test.say(warned(52, Offer::StopAtBest));
     test.click("Stop and keep the best");
     test.sends(Command::Stop);
+    let mut last = record();
+    last.watch.keep_best = false;
+    let mut test = Test::new();
+    test.say(Event::RunStarted(Box::new(RunInfo { record: last, ..run_info(vec![]) })));
+    test.page(Key::Num4);
+    test.take_steps(60);
+    test.say(warned(52, Offer::StopAtBest));
+    assert!(!test.has("Stop and keep the best"), "the best is not kept");
     let mut test = Test::paused(60);
     test.say(warned(52, Offer::AddSft));
     test.click("Add an SFT term");
@@ -473,6 +481,66 @@ fn a_paused_run_branches_with_other_settings() {
     test.sent();
     test.click("Continue as a new branch");
     assert_eq!(test.sent(), [resume(json!({ "beta": 0.3 }))]);
+}
+
+/// Sets a number that has a label.
+fn set(test: &mut Test, label: &str, value: f64) {
+    let field =
+        test.stage.harness.get_all_by_role(Role::SpinButton).find(|node| {
+            node.accesskit_node().labelled_by().any(|node| node.value().is_some_and(|text| text == label))
+        });
+    field.unwrap_or_else(|| panic!("no field is called {label:?}")).set_value_accesskit(value);
+    test.stage.harness.run_steps(4);
+}
+
+#[test]
+fn a_finished_run_branches_to_further_steps() {
+    let mut test = Test::running(278);
+    test.say(summary(true));
+    test.click("Continue differently");
+    test.sees("takes as many again");
+    set(&mut test, "Learning rate", 1e-5);
+    test.sent();
+    test.click("Continue as a new branch");
+    assert_eq!(test.sent(), [resume(json!({ "learning_rate": 1e-5, "num_train_epochs": 2.0 }))]);
+    test.refuse();
+    set(&mut test, "Epochs", 5.0);
+    test.click("Continue as a new branch");
+    assert_eq!(test.sent(), [resume(json!({ "learning_rate": 1e-5, "num_train_epochs": 5.0 }))], "as was said");
+}
+
+#[test]
+fn a_run_of_so_many_steps_branches_by_steps() {
+    let mut test = Test::new();
+    let mut counted = record();
+    (counted.step, counted.n_steps, counted.status) = (40, 40, Status::Finished);
+    counted.settings.insert("max_steps".into(), json!(40));
+    test.say(Event::RunOpened(Box::new(RunInfo { record: counted, ..run_info(vec![]) })));
+    test.page(Key::Num4);
+    test.click("Continue differently");
+    set(&mut test, "Strength β", 0.3);
+    test.sent();
+    test.click("Continue as a new branch");
+    assert_eq!(test.sent(), [resume(json!({ "beta": 0.3, "max_steps": 80 }))]);
+    test.refuse();
+    set(&mut test, "Steps", 100.0);
+    test.click("Continue as a new branch");
+    assert_eq!(test.sent(), [resume(json!({ "beta": 0.3, "max_steps": 100 }))], "as was said");
+}
+
+#[test]
+fn what_was_looked_at_ends_with_its_run() {
+    let mut test = Test::running(36);
+    let slider = test.stage.harness.get_all_by_role(Role::Slider).find(|node| {
+        node.accesskit_node().labelled_by().any(|label| label.value().is_some_and(|text| text == "Answers of step"))
+    });
+    slider.expect("a slider over the steps").set_value_accesskit(1.0);
+    test.stage.harness.run_steps(3);
+    test.sees("Now (step 12)");
+    let record = RunRecord { run_id: "another".into(), ..record() };
+    let samples = vec![(0, before()), (12, now(12)), (24, now(24))];
+    test.say(Event::RunOpened(Box::new(RunInfo { record, samples, ..run_info(vec![]) })));
+    test.sees("Now (step 24)");
 }
 
 #[test]
@@ -545,6 +613,7 @@ fn a_lost_device_is_recovered_once_and_then_asked_about() {
     test.click("Restart now");
     assert_eq!(test.sent(), [resume(json!({}))], "a person need not wait");
     test.refuse();
+    test.click("Dismiss");
     test.click("Stop");
     assert_eq!(test.sent(), [Command::Stop], "nor let it go on");
     test.say(Event::Failed { run_id: RUN.into(), failure, safe_step: Some(80) });
@@ -806,6 +875,10 @@ fn held_out_pairs_are_scored_sorted_and_inspected() {
     test.stage.harness.get_by_label_contains("Most of the margin comes from").scroll_to_me();
     test.stage.harness.run_steps(30);
     test.shot("inspector");
+    let slider = test.stage.harness.get_all_by_role(Role::Slider).next().expect("a slider for the strength");
+    slider.set_value_accesskit(50.0);
+    test.stage.harness.run_steps(3);
+    assert!(!test.has("Pair 1, token by token"), "it is of another strength");
 }
 
 #[test]
@@ -940,7 +1013,8 @@ fn another_beta_is_tried_on_paper() {
     test.stage.looks_like("what_if");
     test.sent();
     test.click("Branch from here with this β");
-    assert_eq!(test.sent(), [resume(json!({ "beta": 0.4 }))]);
+    // Its steps are done: without further ones, nothing would be trained.
+    assert_eq!(test.sent(), [resume(json!({ "beta": 0.4, "num_train_epochs": 2.0 }))]);
 }
 
 // ---- Exporting. ----
@@ -1078,8 +1152,54 @@ fn runs_are_listed_with_what_changed() {
     test.shot("runs");
     test.click("Details of tone-v2");
     test.sent();
-    test.click("Continue");
-    assert_eq!(test.sent(), [resume(json!({}))]);
+    test.click("Resume with a third of the learning rate");
+    assert_eq!(test.sent(), [resume(json!({ "learning_rate": 1.7e-5 }))], "as it was, it would diverge again");
+}
+
+#[test]
+fn a_run_at_work_is_not_called_interrupted() {
+    let mut test = Test::running(24);
+    test.page(Key::Num7);
+    test.say(Event::Runs { runs: vec![record()] });
+    test.sees("At work");
+    assert!(!test.has("Interrupted"), "it is not");
+    test.click("Details of tone-v2");
+    let offered = |test: &Test| test.stage.harness.query_by_label("Continue").is_some();
+    assert!(!offered(&test), "it goes on already");
+    test.say(Event::Paused { run_id: RUN.into(), step: 24 });
+    test.say(Event::Runs { runs: vec![RunRecord { status: Status::Paused, ..record() }] });
+    assert!(offered(&test), "now it waits");
+}
+
+#[test]
+fn another_run_is_not_continued_while_one_is_at_work() {
+    let mut test = Test::new();
+    test.say(Event::Runs { runs: vec![RunRecord { status: Status::Paused, ..record() }] });
+    let other = RunRecord { run_id: "second".into(), ..record() };
+    test.say(Event::RunStarted(Box::new(RunInfo { record: other, ..run_info(vec![]) })));
+    test.page(Key::Num0);
+    test.sent();
+    test.click("Continue: tone-v2");
+    assert_eq!(test.sent(), [], "the run at work needs the GPU");
+    test.page(Key::Num7);
+    test.click("Details of tone-v2");
+    assert!(test.stage.harness.query_by_label("Continue").is_none(), "nor from the list");
+}
+
+#[test]
+fn a_deleted_run_is_not_said_to_be_kept() {
+    let mut test = Test::running(24);
+    test.say(summary(true));
+    test.say(Event::Runs { runs: vec![record()] });
+    test.page(Key::Num7);
+    test.click("Details of tone-v2");
+    test.click("Delete…");
+    test.click("Delete");
+    test.sends(Command::DeleteRun { run_id: RUN.into() });
+    test.say(Event::RunClosed { run_id: RUN.into() });
+    assert!(!test.has("The open run was closed"), "it is not in Runs");
+    test.page(Key::Num4);
+    test.sees("No run yet");
 }
 
 #[test]
@@ -1202,6 +1322,30 @@ fn nothing_runs_off_a_small_window() {
     test.shot("small-strengths");
     test.page(Key::Num6);
     fits(&test, "export");
+}
+
+#[test]
+fn other_pages_fit_large_letters() {
+    let mut test = Test::sized(640.0, 360.0);
+    let pages = [("start", Key::Num0), ("model", Key::Num1), ("pairs", Key::Num2), ("plan", Key::Num3)];
+    for (page, key) in pages.into_iter().chain([("help", Key::F1)]) {
+        test.page(key);
+        fits(&test, page);
+    }
+    test.say(Event::Runs { runs: Vec::new() });
+    test.page(Key::Num7);
+    fits(&test, "runs");
+    test.say(Event::ModelOpened(Box::new(script::model())));
+    test.stage.say_pairs(24);
+    test.say(Event::Planned(Box::new(script::plan())));
+    test.say(Event::Runs { runs: stored() });
+    // The table itself scrolls sideways.
+    test.page(Key::Num2);
+    test.click("Lengths");
+    for (page, key) in pages {
+        test.page(key);
+        fits(&test, page);
+    }
 }
 
 // ---- Pictures. ----
