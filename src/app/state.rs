@@ -171,7 +171,7 @@ pub(super) struct PlanState {
     pub(super) settings: Settings,
     /// The preset that they come from, if they are still like it.
     pub(super) preset: Option<Preset>,
-    /// Defaults that are known, for as long as there is no plan.
+    /// What a setting is that was not edited.
     defaults: Settings,
     /// How the next run is watched.
     pub(super) watch: Watch,
@@ -914,8 +914,6 @@ impl State {
         self.pairs.loading = None;
         self.plan.pending = false;
         self.plan.problem = None;
-        let told = info.full_settings.iter().filter(|(key, _)| !info.settings.contains_key(*key));
-        self.plan.defaults.extend(told.map(|(key, value)| (key.clone(), value.clone())));
         if info.step_seconds.is_none() && !matches!(self.plan.trial, Trial::Running) {
             // It was measured with other settings.
             self.plan.trial = Trial::None;
@@ -1151,8 +1149,7 @@ impl PlanState {
 
     /// The value of a setting: as edited, or its default.
     pub(super) fn value(&self, key: &str) -> Option<&serde_json::Value> {
-        let told = || self.info.as_ref()?.full_settings.get(key);
-        self.settings.get(key).or_else(told).or_else(|| self.defaults.get(key))
+        self.settings.get(key).or_else(|| self.defaults.get(key))
     }
 
     /// The longest sequence, tokens.
@@ -1172,7 +1169,7 @@ impl Default for PlanState {
         Self {
             settings: Settings::new(),
             preset: Some(Preset::Standard),
-            defaults: presets::overrides(Preset::Standard),
+            defaults: presets::defaults(),
             watch: Self::default_watch(),
             watch_edited: false,
             name: String::new(),

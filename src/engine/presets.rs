@@ -3,6 +3,8 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
+use crate::train::TrainConfig;
+
 /// Settings for a purpose. Each sets the same keys, so that changing one's mind leaves nothing behind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -40,6 +42,11 @@ impl Preset {
 
 /// The setting that [`epochs_for`] suggests.
 pub const EPOCHS: &str = "num_train_epochs";
+
+/// Every setting as it is unless somebody says otherwise.
+pub fn defaults() -> Map<String, Value> {
+    TrainConfig::defaults().to_map()
+}
 
 /// A preset's values, by setting, to lay over the defaults.
 ///

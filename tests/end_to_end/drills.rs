@@ -43,6 +43,12 @@ fn a_lost_device_full_storage_and_a_dead_worker_lose_nothing() {
     let first = continue_run(&browser);
     assert!(first >= saved, "from step {saved} on, not from {first}");
     wait_for_step(&browser, saved + 1);
+
+    // The browser ends the worker, and tells nobody.
+    let worker = browser.worker("blob:");
+    browser.execute_in(&worker, "self.close()");
+    browser.click("Start");
+    browser.wait_for("Restart the engine", LONG);
 }
 
 fn rehearse(browser: &Browser, failure: &str) {
