@@ -314,8 +314,13 @@ async fn choose(choice: &AdapterChoice) -> Result<wgpu::Adapter> {
             ..Default::default()
         };
         return instance.request_adapter(&options).await.map_err(|e| {
+            // Of drivers, which wgpu tells of, a browser has none.
+            let why = match wgpu::Instance::enabled_backend_features().contains(wgpu::Backends::BROWSER_WEBGPU) {
+                true => "the browser's WebGPU offers no adapter".to_owned(),
+                false => e.to_string(),
+            };
             Error::device(
-                format!("No GPU was found ({e})"),
+                format!("No GPU was found ({why})"),
                 "Install a Vulkan, Metal or DirectX 12 driver; on Debian without a GPU: \
                  apt-get install mesa-vulkan-drivers (a software driver)",
             )
