@@ -14,7 +14,7 @@ use super::widgets::{
     small, tabs, text_box, titled_card, tone_card, weak,
 };
 use crate::engine::protocol::{Command, ExportKind, ExportRequest, Exported, RunRecord, Subject, WhichAdapter};
-use crate::platform::Pick;
+use crate::platform::{Pick, file_name};
 
 /// All kinds, the smallest first.
 const KINDS: [ExportKind; 4] = [ExportKind::Adapter, ExportKind::Metrics, ExportKind::Archive, ExportKind::Merged];
@@ -80,7 +80,7 @@ impl ExportView {
         self.run_id.clone_from(&record.run_id);
         let home = state.ready().map_or("", |ready| ready.storage.as_str());
         if !state.in_browser && !home.is_empty() {
-            self.folder = format!("{}/exports/{}", home.trim_end_matches('/'), text::file_name(&record.name));
+            self.folder = format!("{}/exports/{}", home.trim_end_matches('/'), file_name(&record.name));
         }
     }
 }

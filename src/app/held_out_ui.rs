@@ -8,7 +8,7 @@ use super::actions::Action;
 use super::charts::{self, Hue, share_scale, tight};
 use super::compare_ui::strength_ui;
 use super::run_ui::{beta, row_button};
-use super::state::{RunState, State};
+use super::state::{RunState, State, is_same_strength};
 use super::text::{self, compare as words, run as run_words};
 use super::theme;
 use super::widgets::{
@@ -25,8 +25,6 @@ const ORIGINS: usize = 6;
 const BESIDE_SCALE: f32 = 290.0;
 /// A scale is not wider than that.
 const SCALE: f32 = 360.0;
-/// Strengths that are no further apart are the same.
-const SAME_STRENGTH: f32 = 1e-4;
 /// Height of the table.
 const TABLE_HEIGHT: f32 = 300.0;
 
@@ -312,7 +310,7 @@ fn inspection_ui(ui: &mut Ui, state: &State, run: &RunState, strength: f32, view
         });
     }
     let is_shown =
-        |found: &&Inspection| view.inspected == Some(found.index) && (found.strength - strength).abs() < SAME_STRENGTH;
+        |found: &&Inspection| view.inspected == Some(found.index) && is_same_strength(found.strength, strength);
     let Some(inspection) = state.inspection.as_ref().filter(is_shown) else { return };
     card(ui, |ui| {
         heading(ui, &words::inspected(inspection.index));

@@ -572,8 +572,11 @@ impl State {
 
     /// Held-out pairs scored with this strength.
     pub(super) fn held_out_at(&self, strength: f32) -> Option<&[HeldOutPair]> {
-        let same = |(s, _): &&(f32, Vec<HeldOutPair>)| (s - strength).abs() < 1e-4;
-        self.held_out.iter().rev().find(same).map(|(_, pairs)| pairs.as_slice())
+        self.held_out
+            .iter()
+            .rev()
+            .find(|(scored, _)| is_same_strength(*scored, strength))
+            .map(|(_, pairs)| pairs.as_slice())
     }
 
     /// Bytes on the device that a run may take: what the person said, or what is known.
@@ -678,7 +681,7 @@ impl State {
                 }
             }
             Event::HeldOut { strength, pairs } => {
-                self.held_out.retain(|(s, _)| (s - strength).abs() >= 1e-4);
+                self.held_out.retain(|(scored, _)| !is_same_strength(*scored, strength));
                 self.held_out.push((strength, pairs));
                 if self.held_out.len() > HELD_OUT_STRENGTHS {
                     self.held_out.remove(0);
@@ -1366,6 +1369,11 @@ pub(super) fn series(history: &[Metrics], name: &str) -> Vec<[f64; 2]> {
 /// Progress of something that has not reported any.
 fn beginning(what: &str) -> Progress {
     Progress { what: what.to_owned(), done: 0, total: 0, seconds: 0.0 }
+}
+
+/// True for strengths of the adapter that a slider does not tell apart.
+pub(super) fn is_same_strength(a: f32, b: f32) -> bool {
+    (a - b).abs() < 1e-4
 }
 
 /// Where a model is that was found on this computer.

@@ -7,7 +7,7 @@ use crate::engine::protocol::{
     Failure, GpuInfo, Mapping, ModelSource, PairsInfo, Phase, PlanInfo, Problem, Progress, RunRecord, Settings, Status,
     StorageInfo, Summary,
 };
-use crate::platform::{Environment, NetworkEntry, Pick};
+use crate::platform::{Environment, NetworkEntry, Pick, file_name};
 
 // Notices.
 pub(super) const READY: &str = "Ready";
@@ -1769,16 +1769,6 @@ pub(super) mod compare {
 
     pub(in crate::app) fn at_beta(beta: f64) -> String {
         format!("β {beta:.3}")
-    }
-}
-
-/// A name that can be the name of a file, of at most 60 letters.
-pub(super) fn file_name(name: &str) -> String {
-    let plain = |c: char| if c.is_alphanumeric() || "-_.".contains(c) { c } else { '-' };
-    let name: String = name.chars().map(plain).take(60).collect();
-    match name.trim_matches(['-', '.']) {
-        "" => "run".to_owned(),
-        name => name.to_owned(),
     }
 }
 

@@ -10,7 +10,7 @@ use crate::error::{Error, Result};
 use crate::files::{self, event_file, event_file_name, merge_model, metrics_csv, metrics_jsonl, pack};
 use crate::model::{Adapter, Generator, Model};
 use crate::platform::host::{Store, StoreWriter};
-use crate::platform::{FolderWriter, LocalFuture, MemoryFolder};
+use crate::platform::{FolderWriter, LocalFuture, MemoryFolder, file_name};
 
 /// Prompts whose logits are compared.
 const CHECKED_PROMPTS: usize = 3;
@@ -408,14 +408,4 @@ fn with_words(readme: Vec<u8>, words: &str) -> Vec<u8> {
     let end = heading.and_then(|at| text.get(at..)?.find('\n').map(|end| at + end + 1)).unwrap_or(text.len());
     let (before, after) = text.split_at(end);
     format!("{before}\n{}\n{after}", words.trim()).into_bytes()
-}
-
-/// A name that every file system takes, of at most 60 letters.
-fn file_name(name: &str) -> String {
-    let plain = |c: char| if c.is_alphanumeric() || "-_.".contains(c) { c } else { '-' };
-    let name: String = name.chars().map(plain).take(60).collect();
-    match name.trim_matches(['-', '.']) {
-        "" => "run".to_owned(),
-        name => name.to_owned(),
-    }
 }

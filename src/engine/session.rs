@@ -101,7 +101,8 @@ impl Session {
             batch: Vec::new(),
             rest_seconds: 60.0,
         };
-        let gpu = session.open_gpu().await.map_err(|e| Problem::from(&e));
+        let gpu = session.open_gpu().await;
+        let gpu = gpu.map(|gpu| gpu_info(gpu.report(), memory_of(&gpu))).map_err(|e| Problem::from(&e));
         let (storage, storage_problem) = match &session.store {
             Ok(store) => (store.location(), None),
             Err(e) => (String::new(), Some(Problem::from(e))),
@@ -244,15 +245,15 @@ impl Session {
     }
 
     /// Takes the device, with the fastest kernels for it.
-    async fn open_gpu(&mut self) -> Result<GpuInfo> {
+    async fn open_gpu(&mut self) -> Result<Rc<Gpu>> {
         let gpu = Gpu::new(&self.choice).await?;
         if let Some(n) = self.max_dispatches {
             gpu.set_max_dispatches(n);
         }
         kernels::autotune(&gpu, &host::seconds).await?;
-        let info = gpu_info(gpu.report(), self.limit.or_else(|| memory_of(&gpu)));
-        self.gpu = Some(Rc::new(gpu));
-        Ok(info)
+        let gpu = Rc::new(gpu);
+        self.gpu = Some(gpu.clone());
+        Ok(gpu)
     }
 
     /// Half as much work in one submission from the next device on.
@@ -276,12 +277,10 @@ impl Session {
 
     /// The device; one that was not to be had before may be there by now.
     pub(super) async fn need_gpu(&mut self) -> Result<Rc<Gpu>> {
-        if self.gpu.is_none() {
-            self.open_gpu().await?;
+        match &self.gpu {
+            Some(gpu) => Ok(gpu.clone()),
+            None => self.open_gpu().await,
         }
-        self.gpu.clone().ok_or_else(|| {
-            Error::device("There is no GPU that can be used", "See the start page for what is missing, and what to do")
-        })
     }
 
     pub(super) fn store(&self) -> Result<&Store> {
@@ -831,7 +830,6 @@ impl Session {
         let fetched = super::fetch::fetch(&mut self.wire, &store, repo, endpoint, MODELS).await;
         // What has arrived is there, whole or not.
         self.list_models().await;
-        self.measure_storage().await?;
         self.open_model(ModelSource::Stored { name: fetched? }, Vec::new()).await
     }
 }

@@ -22,7 +22,8 @@ pub use bytes::{
 pub use native as host;
 pub use picked::{FileSet, Pick};
 pub use types::{
-    Environment, FoundModel, NetworkEntry, UiNode, Usage, browser_name, is_storage_full, licence_in, system_name,
+    Environment, FoundModel, NetworkEntry, UiNode, Usage, browser_name, file_name, is_storage_full, licence_in,
+    system_name,
 };
 #[cfg(target_arch = "wasm32")]
 pub use web as host;

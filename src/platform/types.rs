@@ -183,6 +183,16 @@ fn amount(bytes: u64) -> String {
     }
 }
 
+/// What a person called a run, as a name that every file system takes, of at most 60 letters.
+pub fn file_name(name: &str) -> String {
+    let plain = |c: char| if c.is_alphanumeric() || "-_.".contains(c) { c } else { '-' };
+    let name: String = name.chars().map(plain).take(60).collect();
+    match name.trim_matches(['-', '.']) {
+        "" => "run".to_owned(),
+        name => name.to_owned(),
+    }
+}
+
 /// The `license` in the front matter of a README: the metadata of a model card on the Hub.
 pub fn licence_in(readme: &[u8]) -> Option<String> {
     let readme = String::from_utf8_lossy(readme);
@@ -244,6 +254,14 @@ mod tests {
         for (agent, browser, system) in cases {
             assert_eq!((browser_name(&agent).as_str(), system_name(&agent)), (browser, system), "{agent}");
         }
+    }
+
+    #[test]
+    fn names_of_runs_become_names_of_files() {
+        assert_eq!(file_name("tone v2: 日本/x"), "tone-v2--日本-x", "letters of any script stay");
+        assert_eq!(file_name("../..secret. "), "secret", "no folder, and nothing hidden");
+        assert_eq!(file_name(".."), "run", "nothing is left of it");
+        assert_eq!(file_name(&"あ".repeat(90)).chars().count(), 60, "as long as file systems take");
     }
 
     #[test]

@@ -393,11 +393,7 @@ fn stopping_keeps_and_discarding_asks() {
 fn samples_can_be_scrubbed() {
     let mut test = Test::running(36);
     test.sees("Now (step 36)");
-    let slider = test.stage.harness.get_all_by_role(Role::Slider).find(|node| {
-        node.accesskit_node().labelled_by().any(|label| label.value().is_some_and(|text| text == "Answers of step"))
-    });
-    slider.expect("a slider over the steps").set_value_accesskit(1.0);
-    test.stage.harness.run_steps(3);
+    set(&mut test, Role::Slider, "Answers of step", 1.0);
     test.sees("Now (step 12)");
     test.click("Follow");
     test.sees("Now (step 36)");
@@ -472,24 +468,20 @@ fn a_paused_run_resumes() {
 fn a_paused_run_branches_with_other_settings() {
     let mut test = Test::paused(84);
     test.click("Continue differently");
-    let field = test.stage.harness.get_all_by_role(Role::SpinButton).find(|node| {
-        node.accesskit_node().labelled_by().any(|label| label.value().is_some_and(|text| text == "Strength β"))
-    });
-    field.expect("a field for beta").set_value_accesskit(0.3);
-    test.stage.harness.run_steps(4);
+    set(&mut test, Role::SpinButton, "Strength β", 0.3);
     test.shot("branch");
     test.sent();
     test.click("Continue as a new branch");
     assert_eq!(test.sent(), [resume(json!({ "beta": 0.3 }))]);
 }
 
-/// Sets a number that has a label.
-fn set(test: &mut Test, label: &str, value: f64) {
+/// Sets a field or a slider that has a label.
+fn set(test: &mut Test, role: Role, label: &str, value: f64) {
     let field =
-        test.stage.harness.get_all_by_role(Role::SpinButton).find(|node| {
+        test.stage.harness.get_all_by_role(role).find(|node| {
             node.accesskit_node().labelled_by().any(|node| node.value().is_some_and(|text| text == label))
         });
-    field.unwrap_or_else(|| panic!("no field is called {label:?}")).set_value_accesskit(value);
+    field.unwrap_or_else(|| panic!("nothing is called {label:?}")).set_value_accesskit(value);
     test.stage.harness.run_steps(4);
 }
 
@@ -499,12 +491,12 @@ fn a_finished_run_branches_to_further_steps() {
     test.say(summary(true));
     test.click("Continue differently");
     test.sees("takes as many again");
-    set(&mut test, "Learning rate", 1e-5);
+    set(&mut test, Role::SpinButton, "Learning rate", 1e-5);
     test.sent();
     test.click("Continue as a new branch");
     assert_eq!(test.sent(), [resume(json!({ "learning_rate": 1e-5, "num_train_epochs": 2.0 }))]);
     test.refuse();
-    set(&mut test, "Epochs", 5.0);
+    set(&mut test, Role::SpinButton, "Epochs", 5.0);
     test.click("Continue as a new branch");
     assert_eq!(test.sent(), [resume(json!({ "learning_rate": 1e-5, "num_train_epochs": 5.0 }))], "as was said");
 }
@@ -518,12 +510,12 @@ fn a_run_of_so_many_steps_branches_by_steps() {
     test.say(Event::RunOpened(Box::new(RunInfo { record: counted, ..run_info(vec![]) })));
     test.page(Key::Num4);
     test.click("Continue differently");
-    set(&mut test, "Strength β", 0.3);
+    set(&mut test, Role::SpinButton, "Strength β", 0.3);
     test.sent();
     test.click("Continue as a new branch");
     assert_eq!(test.sent(), [resume(json!({ "beta": 0.3, "max_steps": 80 }))]);
     test.refuse();
-    set(&mut test, "Steps", 100.0);
+    set(&mut test, Role::SpinButton, "Steps", 100.0);
     test.click("Continue as a new branch");
     assert_eq!(test.sent(), [resume(json!({ "beta": 0.3, "max_steps": 100 }))], "as was said");
 }
@@ -531,11 +523,7 @@ fn a_run_of_so_many_steps_branches_by_steps() {
 #[test]
 fn what_was_looked_at_ends_with_its_run() {
     let mut test = Test::running(36);
-    let slider = test.stage.harness.get_all_by_role(Role::Slider).find(|node| {
-        node.accesskit_node().labelled_by().any(|label| label.value().is_some_and(|text| text == "Answers of step"))
-    });
-    slider.expect("a slider over the steps").set_value_accesskit(1.0);
-    test.stage.harness.run_steps(3);
+    set(&mut test, Role::Slider, "Answers of step", 1.0);
     test.sees("Now (step 12)");
     let record = RunRecord { run_id: "another".into(), ..record() };
     let samples = vec![(0, before()), (12, now(12)), (24, now(24))];
