@@ -9,6 +9,7 @@ use pairtune::engine::protocol::{
     Command, Drill, Event, ExportKind, ExportRequest, Failure, GenerateRequest, Metrics, ModelSource, Status, Subject,
     Watch, WhichAdapter,
 };
+use pairtune::engine::warnings::WarningKind;
 use pairtune::engine::{Message, Session, channel};
 use pairtune::files::{pack, unpack};
 use pairtune::link::Incoming;
@@ -133,6 +134,10 @@ fn a_lost_device_is_replaced_and_the_run_goes_on() {
         panic!("the loss is named, and the run goes on by itself: {recovering:?}")
     };
     assert!(safe >= 1, "from a checkpoint");
+    let Event::Warned { warning, .. } = engine.wait(|event| matches!(event, Event::Warned { .. })) else {
+        unreachable!("that was waited for")
+    };
+    assert_eq!((warning.kind, warning.step), (WarningKind::DeviceLost, safe), "who was away learns of it later");
     assert!(matches!(engine.wait(is_finished), Event::Finished(_)), "the run ends well");
     assert_eq!(losses(&engine.said).last(), whole.last(), "with the loss of an undisturbed run");
     engine.send(Command::Drill(Drill::DestroyDevice));

@@ -18,7 +18,7 @@ use super::run::{self, Host, Next, evaluation, number};
 use super::runs::{self, RunFolder, Samples};
 use super::session::{Session, Wire, split};
 use super::stats::{likelier_wins, sparkline, wilson_interval};
-use super::warnings::{Facts, Warning, Watcher};
+use super::warnings::{Action, Facts, Warning, WarningKind, Watcher};
 use super::writing::{self, Style};
 use crate::data::{TokenPair, steps_per_epoch};
 use crate::error::{Error, Result};
@@ -336,6 +336,12 @@ impl Session {
     /// Continues the run that lost its device: nobody decided otherwise.
     pub(super) async fn retry(&mut self) {
         self.log("info", "the run is continued by itself".to_owned());
+        if let Some(run) = &mut self.run {
+            let step = run.safe_step();
+            // For who did not look while it was counted down.
+            let text = format!("The graphics driver reset. The run went on by itself from step {step}.");
+            run.warn(&self.wire, vec![Warning { kind: WarningKind::DeviceLost, step, text, action: Action::None }]);
+        }
         self.train().await;
     }
 

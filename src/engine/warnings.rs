@@ -58,6 +58,8 @@ pub enum WarningKind {
     Repetition,
     /// Steps take much longer than usual.
     SlowSteps,
+    /// The GPU was lost, and the run went on by itself; told by the run, for no metric shows it.
+    DeviceLost,
 }
 
 /// What a warning offers.

@@ -13,7 +13,7 @@ use base64::Engine as _;
 use serde_json::{Value, json};
 
 use super::cdp::{Cdp, Message, Sent, Target};
-use super::ui::{Node, PATIENCE, Ui, kill, program, read_nodes};
+use super::ui::{Node, PATIENCE, POLL, Ui, kill, program, read_nodes};
 
 const PACKAGES: &str = "chromium chromium-driver";
 /// The same software GPU on every machine, also where there is a real one, and a browser that keeps to itself.
@@ -501,6 +501,16 @@ impl Ui for Browser {
     fn nodes(&self) -> Vec<Node> {
         let found = self.try_post("/execute/sync", &json!({ "script": async_body(MIRROR), "args": [] }));
         read_nodes(&found.unwrap_or_default())
+    }
+
+    /// A page that is busy draws seldom: what stands still between two looks may only be waiting for its next frame.
+    fn frame(&self) {
+        const TWO: &str = "await Promise.race([
+            new Promise(drawn => requestAnimationFrame(() => requestAnimationFrame(drawn))),
+            new Promise(hidden => setTimeout(hidden, 1000)),
+        ])";
+        std::thread::sleep(POLL);
+        self.execute_async(TWO, &[]);
     }
 
     fn inner_size(&self) -> (f64, f64) {

@@ -9,7 +9,7 @@ use serde_json::Value;
 /// How long a widget may take to appear when a test does not say.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 /// Between two looks at the window.
-const POLL: Duration = Duration::from_millis(50);
+pub(crate) const POLL: Duration = Duration::from_millis(50);
 /// Roles that only show text. Where a name belongs to such a node and to a control, the control is meant.
 const TEXT_ROLES: &[&str] = &["", "none", "label", "text", "statictext", "textrun", "paragraph", "heading", "tooltip"];
 
@@ -116,6 +116,11 @@ pub(crate) trait Ui {
     fn screenshot(&self, path: &Path);
     /// What else to say when a test fails: errors, the end of a log.
     fn report(&self) -> String;
+
+    /// Waits until what moves has been drawn anew.
+    fn frame(&self) {
+        std::thread::sleep(POLL);
+    }
 
     /// Whether typed text goes to that widget.
     fn is_focused(&self, name: &str) -> bool {
@@ -262,7 +267,7 @@ pub(crate) trait Ui {
                 self.fail(&format!("cannot click {name:?}: {trouble}"));
             }
             last = now;
-            std::thread::sleep(POLL);
+            self.frame();
         }
     }
 

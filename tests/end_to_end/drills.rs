@@ -16,8 +16,7 @@ fn a_lost_device_full_storage_and_a_dead_worker_lose_nothing() {
     // The device is destroyed: the page stays alive, says so, and the run goes on by itself.
     rehearse(&browser, "Lose the GPU");
     browser.click("4  Run");
-    browser.wait_for_starting("The graphics driver reset", LONG);
-    browser.wait_for("Stop and keep", LONG);
+    wait_for_text(&browser, "The graphics driver reset. The run went on by itself");
     let (again, _) = step(&browser).expect("the step is shown");
     let (done, _) = wait_for_step(&browser, again + 1);
 
