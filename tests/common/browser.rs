@@ -505,9 +505,9 @@ impl Ui for Browser {
 
     /// A page that is busy draws seldom: what stands still between two looks may only be waiting for its next frame.
     fn frame(&self) {
-        const TWO: &str = "await Promise.race([
+        const TWO: &str = "if (!document.hidden) await Promise.race([
             new Promise(drawn => requestAnimationFrame(() => requestAnimationFrame(drawn))),
-            new Promise(hidden => setTimeout(hidden, 1000)),
+            new Promise(late => setTimeout(late, 10000)),
         ])";
         std::thread::sleep(POLL);
         self.execute_async(TWO, &[]);

@@ -215,6 +215,7 @@ pub(crate) trait Ui {
                 return Some(());
             }
             self.scroll_at(x, y, (now - y).clamp(-200.0, 200.0));
+            self.frame();
             None
         });
     }

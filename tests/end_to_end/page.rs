@@ -15,7 +15,7 @@ use crate::ui::{PATIENCE, Ui};
 /// A long wait, for work on a software GPU that another test works on, too.
 pub(crate) const LONG: Duration = Duration::from_secs(600);
 /// For a whole run.
-pub(crate) const A_RUN: Duration = Duration::from_secs(1500);
+pub(crate) const A_RUN: Duration = Duration::from_secs(2400);
 
 /// Bytes of WebAssembly memory that a page or worker may take.
 const HEAP: u64 = 512 << 20;
@@ -167,6 +167,7 @@ pub(crate) fn reach(ui: &impl Ui, name: &str) {
         let (x, y) = (width * 0.978, height * 0.5);
         ui.hover_at(x, y);
         ui.scroll_at(x, y, hidden);
+        ui.frame();
         None
     });
     ui.click_role("button", name);
