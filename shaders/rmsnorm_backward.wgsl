@@ -3,7 +3,7 @@
 //   dx[r,c] += rstd[r] * (g[r,c] - xhat[r,c] * mean_c(g[r,c] * xhat[r,c]))
 //   with g = dy * gain and xhat = x * rstd
 //
-// Grid    One workgroup per row r; lanes stride over vec4s of columns.
+// Grid    One workgroup per 8 rows r, 8 lanes per row, as rmsnorm_forward.
 // Reads   dy (R,C), x (R,C), gain (C), rstd (R)
 // Writes  dx (R,C) += : the residual stream's gradient is already there
 // Twin    reference::rmsnorm_backward
@@ -27,20 +27,22 @@ fn main(
     @builtin(num_workgroups) grid: vec3<u32>,
     @builtin(local_invocation_index) lane: u32,
 ) {
-    let r = group.y * grid.x + group.x;
+    let r = (group.y * grid.x + group.x) * (WG / STRIDE) + lane / STRIDE;
+    let row = min(r, params.rows - 1u);
+    let start = row * params.cols4;
+    let first = lane % STRIDE;
+    let scale = rstd[row];
+
+    var product_sum = 0.0;
+    for (var c = first; c < params.cols4; c += STRIDE) {
+        product_sum += dot(dy[start + c] * gain[c], x[start + c]);
+    }
+    let mean = row_sum(lane, product_sum) * scale / f32(params.cols4 * 4u);
     if r >= params.rows {
         return;
     }
-    let start = r * params.cols4;
-    let scale = rstd[r];
 
-    var product_sum = 0.0;
-    for (var c = lane; c < params.cols4; c += WG) {
-        product_sum += dot(dy[start + c] * gain[c], x[start + c]);
-    }
-    let mean = workgroup_sum(lane, product_sum) * scale / f32(params.cols4 * 4u);
-
-    for (var c = lane; c < params.cols4; c += WG) {
+    for (var c = first; c < params.cols4; c += STRIDE) {
         let xhat = x[start + c] * scale;
         dx[start + c] += scale * (dy[start + c] * gain[c] - xhat * mean);
     }

@@ -2,7 +2,8 @@
 //
 //   y[r,c] = x[r,c] * rstd[r] * gain[c],    rstd[r] = 1 / sqrt(mean_c(x[r,c]^2) + eps)
 //
-// Grid    One workgroup per row r; lanes stride over vec4s of columns.
+// Grid    One workgroup per 8 rows r, 8 lanes per row, which stride over vec4s of columns: on software adapters the
+//         barriers of a workgroup per row cost twenty times the arithmetic.
 // Reads   x (R,C), gain (C)
 // Writes  y (R,C) =, rstd (R) =, kept for rmsnorm_backward
 // Twin    reference::rmsnorm_forward
@@ -26,24 +27,26 @@ fn main(
     @builtin(num_workgroups) grid: vec3<u32>,
     @builtin(local_invocation_index) lane: u32,
 ) {
-    // Rows beyond 65535 continue on the second axis of the grid.
-    let r = group.y * grid.x + group.x;
+    // Workgroups beyond 65535 continue on the second axis of the grid. The last one repeats the last row.
+    let r = (group.y * grid.x + group.x) * (WG / STRIDE) + lane / STRIDE;
+    let start = min(r, params.rows - 1u) * params.cols4;
+    let first = lane % STRIDE;
+
+    var square_sum = 0.0;
+    for (var c = first; c < params.cols4; c += STRIDE) {
+        let v = x[start + c];
+        square_sum += dot(v, v);
+    }
+    let mean_square = row_sum(lane, square_sum) / f32(params.cols4 * 4u);
+    let scale = 1.0 / sqrt(mean_square + params.eps);
     if r >= params.rows {
         return;
     }
-    let start = r * params.cols4;
 
-    var square_sum = 0.0;
-    for (var c = lane; c < params.cols4; c += WG) {
-        square_sum += dot(x[start + c], x[start + c]);
-    }
-    let mean_square = workgroup_sum(lane, square_sum) / f32(params.cols4 * 4u);
-    let scale = 1.0 / sqrt(mean_square + params.eps);
-
-    for (var c = lane; c < params.cols4; c += WG) {
+    for (var c = first; c < params.cols4; c += STRIDE) {
         y[start + c] = x[start + c] * scale * gain[c];
     }
-    if lane == 0u {
+    if first == 0u {
         rstd[r] = scale;
     }
 }

@@ -329,7 +329,9 @@ everywhere! {
             results.push((variant, read(&y).await, read(&dx).await));
         }
         for (variant, y, dx) in &results {
-            assert!(*y == results[0].1 && *dx == results[0].2, "{variant:?} differs from {:?}", results[0].0);
+            let (first, y0, dx0) = &results[0];
+            assert!(y == y0, "{variant:?} differs from {first:?} in y");
+            assert!(dx == dx0, "{variant:?} differs from {first:?} in dx");
         }
     }
 }

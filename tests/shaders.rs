@@ -220,7 +220,7 @@ fn header_problems(stem: &str, text: &str, reads: bool, libs: &[String]) -> Vec<
     let header: Vec<&str> = text.lines().take_while(|line| line.starts_with("//")).collect();
     let place = |start: &str| header.iter().position(|line| line.starts_with(start));
     // A variant for devices with subgroups computes what the kernel it varies computes.
-    let twin = format!("// Twin    reference::{}", stem.strip_suffix("_subgroup").unwrap_or(stem));
+    let twin = format!("// Twin    reference::{}", stem.trim_end_matches("_subgroup").trim_end_matches("_wide"));
     let mut problems = Vec::new();
     let mut needed = vec!["// Grid    ", "// Reads   ", "// Writes  ", &twin];
     if !reads {

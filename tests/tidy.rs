@@ -237,7 +237,7 @@ fn native_paths(source: &Source) -> Vec<String> {
 /// The homes of a shader's name: a kernel, its CPU twin, a check in the doctor that is called, and a test.
 fn homes(shader: &Source, kernels: &[Source], reference: &[Source], checks: &Source, tests: &Source) -> Vec<String> {
     // A variant for devices with subgroups has the homes of the kernel it varies.
-    let stem = shader.stem().strip_suffix("_subgroup").unwrap_or(shader.stem());
+    let stem = shader.stem().trim_end_matches("_subgroup").trim_end_matches("_wide");
     let defined = |sources: &[Source]| sources.iter().any(|source| public_functions(source).contains(stem));
     let mut found = Vec::new();
     if !defined(kernels) {

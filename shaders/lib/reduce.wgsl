@@ -27,6 +27,19 @@ fn workgroup_sum(lane: u32, value: f32) -> f32 {
     return total;
 }
 
+// The sum over the STRIDE lanes of a row, where a workgroup holds WG / STRIDE rows; once in a kernel, for a second call
+// would have to wait until all have read the first.
+fn row_sum(lane: u32, value: f32) -> f32 {
+    partial[lane] = value;
+    workgroupBarrier();
+    let first = lane - lane % STRIDE;
+    var total = 0.0;
+    for (var i = 0u; i < STRIDE; i++) {
+        total += partial[first + i];
+    }
+    return total;
+}
+
 struct Best {
     value: f32,
     index: u32,

@@ -385,7 +385,7 @@ fn memory_limit(gib: Option<f64>, gpu: &Gpu) -> Result<Option<u64>> {
     match gib {
         Some(gib) if gib.is_finite() && gib > 0.0 => Ok(Some((gib * f64::from(1 << 30)) as u64)),
         Some(gib) => Err(Error::input(format!("The memory limit is {gib} GiB"), "Give a number above 0", "")),
-        None if gpu.report().device_type == "Cpu" => Ok(available_memory()),
+        None if gpu.report().is_software() => Ok(available_memory()),
         None => Ok(None),
     }
 }

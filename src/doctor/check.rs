@@ -774,6 +774,8 @@ fn matmul_name(name: &'static str, variant: Variant) -> &'static str {
     match (name, variant) {
         ("matmul_forward", Variant::Subgroup) => "matmul_forward_subgroup",
         ("matmul_backward_input", Variant::Subgroup) => "matmul_backward_input_subgroup",
+        ("matmul_forward", Variant::Wide) => "matmul_forward_wide",
+        ("matmul_backward_input", Variant::Wide) => "matmul_backward_input_wide",
         _ => name,
     }
 }

@@ -924,7 +924,7 @@ fn gpu_info(report: &AdapterReport, memory: Option<u64>) -> GpuInfo {
         // Browsers do not tell.
         name: if report.name.is_empty() { "WebGPU adapter".to_owned() } else { report.name.clone() },
         backend: report.backend.clone(),
-        software: report.device_type == "Cpu",
+        software: report.is_software(),
         max_buffer_size: report.max_buffer_size,
         features: report.features.clone(),
         memory,

@@ -48,6 +48,13 @@ pub struct AdapterReport {
     pub features: Vec<String>,
 }
 
+impl AdapterReport {
+    /// True if the CPU does the adapter's work.
+    pub fn is_software(&self) -> bool {
+        self.device_type == "Cpu"
+    }
+}
+
 /// A device to run kernels on, with everything allocated on it.
 pub struct Gpu {
     device: wgpu::Device,

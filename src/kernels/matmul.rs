@@ -39,6 +39,7 @@ pub fn matmul_forward(
     let (kernels, grid) = match variant(rec.gpu()) {
         Variant::Tile => (&FORWARD, tile_grid(m, n)),
         Variant::Subgroup => (&FORWARD_SUBGROUP, subgroup_grid(m, n)),
+        Variant::Wide => (&FORWARD_WIDE, wide_grid(m, n)),
     };
     rec.dispatch(for_dtype(kernels, w.dtype()), &params, &[x, w, y], grid);
 }
@@ -65,6 +66,7 @@ pub fn matmul_backward_input(
             let [columns, rows, _] = subgroup_grid(m, k);
             (&BACKWARD_INPUT_SUBGROUP, [rows, columns, 1])
         }
+        Variant::Wide => (&BACKWARD_INPUT_WIDE, wide_grid(m, k)),
     };
     rec.dispatch(for_dtype(kernels, w.dtype()), &params, &[dy, w, dx], grid);
 }
@@ -88,6 +90,8 @@ pub enum Variant {
     Tile,
     /// A 64x4 tile per lane, one operand passed around in a subgroup of 8 lanes or more.
     Subgroup,
+    /// A 16x16 tile per lane, no communication: for software adapters, where loads are dear.
+    Wide,
 }
 
 /// The name under which the device remembers the choice.
@@ -95,12 +99,16 @@ const OPERATION: &str = "matmul";
 
 /// The variant in use on a device.
 pub fn variant(gpu: &Gpu) -> Variant {
-    if gpu.variant(OPERATION) == Variant::Subgroup as usize { Variant::Subgroup } else { Variant::Tile }
+    [Variant::Subgroup, Variant::Wide]
+        .into_iter()
+        .find(|variant| gpu.variant(OPERATION) == *variant as usize)
+        .unwrap_or(Variant::Tile)
 }
 
 /// The variants that a device can run.
 pub fn variants(gpu: &Gpu) -> Vec<Variant> {
-    if gpu.has_subgroups() { vec![Variant::Tile, Variant::Subgroup] } else { vec![Variant::Tile] }
+    let others = [(gpu.has_subgroups(), Variant::Subgroup), (gpu.report().is_software(), Variant::Wide)];
+    std::iter::once(Variant::Tile).chain(others.into_iter().filter(|(runs, _)| *runs).map(|(_, v)| v)).collect()
 }
 
 /// Uses one of `variants` from now on.
@@ -137,6 +145,11 @@ pub async fn autotune(gpu: &Gpu, seconds: &dyn Fn() -> f64) -> Result<Variant> {
 /// Workgroups of 8 lanes with a 64x32 tile.
 fn subgroup_grid(rows: u32, cols: u32) -> Grid {
     [cols.div_ceil(32), rows.div_ceil(64), 1]
+}
+
+/// Workgroups of 8 invocations, each with a 16x16 tile, one below the other.
+fn wide_grid(rows: u32, cols: u32) -> Grid {
+    [cols.div_ceil(16), rows.div_ceil(128), 1]
 }
 
 /// Workgroups of 8x8 invocations, each with an 8x8 tile.
@@ -187,6 +200,12 @@ pub(super) static FORWARD_SUBGROUP: [Kernel; 3] =
 
 pub(super) static BACKWARD_INPUT_SUBGROUP: [Kernel; 3] =
     per_dtype!("matmul_backward_input_subgroup", ["matmul", "subgroup"], Params, BINDS, subgroups: true);
+
+pub(super) static FORWARD_WIDE: [Kernel; 3] =
+    per_dtype!("matmul_forward_wide", ["matmul", "wide"], Params, BINDS, subgroups: false);
+
+pub(super) static BACKWARD_INPUT_WIDE: [Kernel; 3] =
+    per_dtype!("matmul_backward_input_wide", ["matmul", "wide"], Params, BINDS, subgroups: false);
 
 pub(super) static BACKWARD_WEIGHT: Kernel = Kernel {
     name: "matmul_backward_weight",

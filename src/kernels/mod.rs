@@ -64,8 +64,10 @@ pub fn all() -> Vec<&'static Kernel> {
         &embedding::EMBEDDING,
         &matmul::FORWARD,
         &matmul::FORWARD_SUBGROUP,
+        &matmul::FORWARD_WIDE,
         &matmul::BACKWARD_INPUT,
         &matmul::BACKWARD_INPUT_SUBGROUP,
+        &matmul::BACKWARD_INPUT_WIDE,
     ] {
         kernels.extend(family);
     }

@@ -14,7 +14,7 @@ pub fn rmsnorm_forward(rec: &mut Recorder<'_>, x: &Tensor, gain: &Tensor, eps: f
     assert!(rstd.len() >= rows, "rstd needs one entry per row of x");
     assert_eq!(cols % 4, 0, "columns come in fours");
     let params = ForwardParams { rows, cols4: cols / 4, eps };
-    rec.dispatch(&FORWARD, &params, &[x, gain, y, rstd], row_grid(rows));
+    rec.dispatch(&FORWARD, &params, &[x, gain, y, rstd], row_grid(rows.div_ceil(ROWS)));
 }
 
 /// Adds to `dx` (R,C) the gradient of `rmsnorm_forward` with respect to `x`, given `dy` (R,C).
@@ -25,8 +25,11 @@ pub fn rmsnorm_backward(rec: &mut Recorder<'_>, dy: &Tensor, x: &Tensor, gain: &
     assert!(rstd.len() >= rows, "rstd needs one entry per row of x");
     assert_eq!(dx.dims(), x.dims(), "dx needs the shape of x");
     let params = BackwardParams { rows, cols4: cols / 4 };
-    rec.dispatch(&BACKWARD, &params, &[dy, x, gain, rstd, dx], row_grid(rows));
+    rec.dispatch(&BACKWARD, &params, &[dy, x, gain, rstd, dx], row_grid(rows.div_ceil(ROWS)));
 }
+
+/// Rows that a workgroup holds.
+const ROWS: u32 = 8;
 
 #[repr(C)]
 #[derive(Clone, Copy, Pod, Zeroable)]
