@@ -68,20 +68,8 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
         dd += cols_d * rows_d;
     }
     let place = Place(params.k4, params.k4, 0u);
-    store4(m0, k0, place, aa);
-    store4(m0, k0 + 1u, place, ab);
-    store4(m0, k0 + 2u, place, ac);
-    store4(m0, k0 + 3u, place, ad);
-    store4(m0 + 4u, k0, place, ba);
-    store4(m0 + 4u, k0 + 1u, place, bb);
-    store4(m0 + 4u, k0 + 2u, place, bc);
-    store4(m0 + 4u, k0 + 3u, place, bd);
-    store4(m0 + 8u, k0, place, ca);
-    store4(m0 + 8u, k0 + 1u, place, cb);
-    store4(m0 + 8u, k0 + 2u, place, cc);
-    store4(m0 + 8u, k0 + 3u, place, cd);
-    store4(m0 + 12u, k0, place, da);
-    store4(m0 + 12u, k0 + 1u, place, db);
-    store4(m0 + 12u, k0 + 2u, place, dc);
-    store4(m0 + 12u, k0 + 3u, place, dd);
+    store_row(m0, k0, place, aa, ab, ac, ad);
+    store_row(m0 + 4u, k0, place, ba, bb, bc, bd);
+    store_row(m0 + 8u, k0, place, ca, cb, cc, cd);
+    store_row(m0 + 12u, k0, place, da, db, dc, dd);
 }

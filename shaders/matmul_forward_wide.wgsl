@@ -72,20 +72,8 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
     }
     let n4 = n0 / 4u;
     let place = Place((params.n + 3u) / 4u, params.ldy4, params.first4);
-    store4(m0, n4, place, aa);
-    store4(m0, n4 + 1u, place, ab);
-    store4(m0, n4 + 2u, place, ac);
-    store4(m0, n4 + 3u, place, ad);
-    store4(m0 + 4u, n4, place, ba);
-    store4(m0 + 4u, n4 + 1u, place, bb);
-    store4(m0 + 4u, n4 + 2u, place, bc);
-    store4(m0 + 4u, n4 + 3u, place, bd);
-    store4(m0 + 8u, n4, place, ca);
-    store4(m0 + 8u, n4 + 1u, place, cb);
-    store4(m0 + 8u, n4 + 2u, place, cc);
-    store4(m0 + 8u, n4 + 3u, place, cd);
-    store4(m0 + 12u, n4, place, da);
-    store4(m0 + 12u, n4 + 1u, place, db);
-    store4(m0 + 12u, n4 + 2u, place, dc);
-    store4(m0 + 12u, n4 + 3u, place, dd);
+    store_row(m0, n4, place, aa, ab, ac, ad);
+    store_row(m0 + 4u, n4, place, ba, bb, bc, bd);
+    store_row(m0 + 8u, n4, place, ca, cb, cc, cd);
+    store_row(m0 + 12u, n4, place, da, db, dc, dd);
 }

@@ -219,8 +219,9 @@ fn size_of_variable(module: &Module, variable: &GlobalVariable) -> u32 {
 fn header_problems(stem: &str, text: &str, reads: bool, libs: &[String]) -> Vec<String> {
     let header: Vec<&str> = text.lines().take_while(|line| line.starts_with("//")).collect();
     let place = |start: &str| header.iter().position(|line| line.starts_with(start));
-    // A variant for devices with subgroups computes what the kernel it varies computes.
-    let twin = format!("// Twin    reference::{}", stem.trim_end_matches("_subgroup").trim_end_matches("_wide"));
+    // A variant computes what the kernel it varies computes.
+    let varied = ["_subgroup", "_wide"].into_iter().find_map(|variant| stem.strip_suffix(variant)).unwrap_or(stem);
+    let twin = format!("// Twin    reference::{varied}");
     let mut problems = Vec::new();
     let mut needed = vec!["// Grid    ", "// Reads   ", "// Writes  ", &twin];
     if !reads {

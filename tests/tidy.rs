@@ -236,8 +236,9 @@ fn native_paths(source: &Source) -> Vec<String> {
 
 /// The homes of a shader's name: a kernel, its CPU twin, a check in the doctor that is called, and a test.
 fn homes(shader: &Source, kernels: &[Source], reference: &[Source], checks: &Source, tests: &Source) -> Vec<String> {
-    // A variant for devices with subgroups has the homes of the kernel it varies.
-    let stem = shader.stem().trim_end_matches("_subgroup").trim_end_matches("_wide");
+    // A variant has the homes of the kernel it varies.
+    let stem = shader.stem();
+    let stem = ["_subgroup", "_wide"].into_iter().find_map(|variant| stem.strip_suffix(variant)).unwrap_or(stem);
     let defined = |sources: &[Source]| sources.iter().any(|source| public_functions(source).contains(stem));
     let mut found = Vec::new();
     if !defined(kernels) {

@@ -12,3 +12,11 @@ fn rows4(at: vec4<u32>, k: u32) -> mat4x4<f32> {
 fn weights4(at: vec4<u32>, k: u32) -> mat4x4<f32> {
     return mat4x4<f32>(weight(at.x + k), weight(at.y + k), weight(at.z + k), weight(at.w + k));
 }
+
+// Four tiles of 4x4, side by side.
+fn store_row(row: u32, column: u32, place: Place, a: mat4x4<f32>, b: mat4x4<f32>, c: mat4x4<f32>, d: mat4x4<f32>) {
+    store4(row, column, place, a);
+    store4(row, column + 1u, place, b);
+    store4(row, column + 2u, place, c);
+    store4(row, column + 3u, place, d);
+}

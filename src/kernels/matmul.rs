@@ -99,16 +99,20 @@ const OPERATION: &str = "matmul";
 
 /// The variant in use on a device.
 pub fn variant(gpu: &Gpu) -> Variant {
-    [Variant::Subgroup, Variant::Wide]
-        .into_iter()
-        .find(|variant| gpu.variant(OPERATION) == *variant as usize)
-        .unwrap_or(Variant::Tile)
+    // In the order of their numbers, which `set_variant` keeps.
+    [Variant::Tile, Variant::Subgroup, Variant::Wide][gpu.variant(OPERATION)]
 }
 
 /// The variants that a device can run.
 pub fn variants(gpu: &Gpu) -> Vec<Variant> {
-    let others = [(gpu.has_subgroups(), Variant::Subgroup), (gpu.report().is_software(), Variant::Wide)];
-    std::iter::once(Variant::Tile).chain(others.into_iter().filter(|(runs, _)| *runs).map(|(_, v)| v)).collect()
+    let mut variants = vec![Variant::Tile];
+    if gpu.has_subgroups() {
+        variants.push(Variant::Subgroup);
+    }
+    if gpu.report().is_software() {
+        variants.push(Variant::Wide);
+    }
+    variants
 }
 
 /// Uses one of `variants` from now on.

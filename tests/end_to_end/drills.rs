@@ -17,6 +17,7 @@ fn a_lost_device_full_storage_and_a_dead_worker_lose_nothing() {
     rehearse(&browser, "Lose the GPU");
     browser.click("4  Run");
     wait_for_text(&browser, "The graphics driver reset. The run went on by itself");
+    browser.wait_for("Stop and keep", LONG);
     let (again, _) = step(&browser).expect("the step is shown");
     let (done, _) = wait_for_step(&browser, again + 1);
 

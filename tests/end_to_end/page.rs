@@ -15,7 +15,7 @@ use crate::ui::{PATIENCE, Ui};
 /// A long wait, for work on a software GPU that another test works on, too.
 pub(crate) const LONG: Duration = Duration::from_secs(600);
 /// For a whole run.
-pub(crate) const A_RUN: Duration = Duration::from_secs(2400);
+pub(crate) const A_RUN: Duration = Duration::from_secs(1500);
 
 /// Bytes of WebAssembly memory that a page or worker may take.
 const HEAP: u64 = 512 << 20;
