@@ -56,11 +56,23 @@ install_test_tools() {
         libxkbcommon-x11-0 libxcursor1 libxi6 libxrandr2
 }
 install_fonts() { apt_install fontconfig fonts-noto-core fonts-noto-cjk fonts-noto-color-emoji; }
-# Without optimisation, for they only call others, and with the versions that they were published with: newer ones of
-# what trunk builds on do not fit together.
-install_tool() { CARGO_PROFILE_DEV_DEBUG=false cargo install "$1" --version "$2" --locked --debug --quiet; }
-install_trunk() { install_tool trunk 0.21.14; }
-install_wasm_bindgen() { cargo install wasm-bindgen-cli --version "$(wasm_bindgen_version)" --locked --quiet; }
+# install_tool NAME VERSION [FLAGS...]  with the versions that it was published with, for newer ones of what it builds on
+# need not fit together; where the registry no longer serves one of those, with today's. Says which way it went.
+install_tool() {
+    local name=$1 version=$2
+    shift 2
+    local command=(cargo install "$name" --version "$version" --quiet "$@")
+    if CARGO_PROFILE_DEV_DEBUG=false "${command[@]}" --locked; then
+        printf '== %s %s is installed with its published lock file\n' "$name" "$version"
+    elif CARGO_PROFILE_DEV_DEBUG=false "${command[@]}"; then
+        printf '== %s %s is installed without its lock file, which did not resolve\n' "$name" "$version"
+    else
+        return 1
+    fi
+}
+# Without optimisation: trunk only calls others.
+install_trunk() { install_tool trunk 0.21.14 --debug; }
+install_wasm_bindgen() { install_tool wasm-bindgen-cli "$(wasm_bindgen_version)"; }
 install_cc() { apt_install gcc libc6-dev; }
 
 # What building and running take.
