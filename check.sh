@@ -1,8 +1,18 @@
 #!/usr/bin/env bash
-# Every check there is, fast to slow: this is what CI runs, and it installs what it needs. From any folder: ./check.sh
+# What must pass, fast to slow, with what it needs installed. From any folder:
+#   ./check.sh        what CI runs: everything native, and one short journey in the window and in each browser
+#   ./check.sh full   also every other test of the window and of the page, the docs, and the page as it is released
+# docs/testing.md lists which test is where, what it proves, and how long it takes.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
 source scripts/install.sh
+
+tier=${1:-default}
+[[ "$tier" == default || "$tier" == full ]] || { printf 'usage: ./check.sh [full]\n' >&2; exit 2; }
+
+# Tests take a window on X11, and no more of a desktop: a fifth fewer crates to compile than a default build.
+app=(--locked --no-default-features --features app)
+took=()
 
 # step NAME COMMAND...  runs the command and says what it is and how long it took. A function given as the command runs
 # without `set -e` and returns its failures itself.
@@ -14,48 +24,61 @@ step() {
         printf '== FAILED: %s, after %s s\n   %s\n' "$name" "$((SECONDS - start))" "$*" >&2
         exit 1
     fi
+    took+=("$(printf '%5s s  %s' "$((SECONDS - start))" "$name")")
     printf '== %s: ok, %s s\n\n' "$name" "$((SECONDS - start))"
-}
-
-run_tests() {
-    if cargo nextest --version >/dev/null 2>&1; then
-        cargo nextest run --locked --no-fail-fast -E 'not binary(end_to_end)'
-    else
-        cargo test --locked --no-fail-fast --lib --bins --test '[!e]*' --test engine
-    fi
-}
-
-# The page, in release but without wasm-opt, which takes minutes and changes no behaviour.
-build_page() { WASM_OPT=none trunk build --release; }
-
-# Two at a time, for Chromium's software GPU keeps hardly more than one core busy.
-run_end_to_end() { cargo test --locked --test end_to_end -- --test-threads=2; }
-
-# The kernels against their twins in Chromium's WebGPU; they share the page's release build.
-run_kernels_in_browser() {
-    CHROMEDRIVER=$(command -v chromedriver) WASM_BINDGEN_TEST_TIMEOUT=600 \
-        CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUNNER=wasm-bindgen-test-runner \
-        cargo test --locked --release --target wasm32-unknown-unknown --test kernels
 }
 
 check_scripts() {
     local script
-    for script in ./*.sh scripts/*.sh web/*.sh .ci/run; do bash -n "$script" || return 1; done
+    for script in ./*.sh scripts/* web/*.sh .ci/run; do bash -n "$script" || return 1; done
 }
 
-install_to_run
-install_to_check
+# Every test binary; end_to_end is not among those that cargo builds by itself.
+build_tests() { cargo test "${app[@]}" --no-run --lib --bins --tests --test end_to_end; }
 
-# Clippy leaves the dependencies' metadata behind, which doc takes up; tests build them once, optimised (Cargo.toml).
+# run_tests FLAGS...  by nextest, which runs the tests of all binaries side by side, where it is installed.
+run_tests() {
+    if cargo nextest --version >/dev/null 2>&1; then
+        cargo nextest run "${app[@]}" --no-fail-fast "$@"
+    else
+        cargo test "${app[@]}" --no-fail-fast "$@"
+    fi
+}
+
+# The page as the tests take it: without wasm-opt, which takes minutes and changes no behaviour.
+build_page() { WASM_OPT=none trunk build --cargo-profile page; }
+
+# The page as it is released, and what a first visit loads of it.
+release_page() {
+    trunk build --release --dist target/released || return 1
+    local file
+    for file in target/released/*.wasm target/released/*.js; do
+        printf '%9s bytes, %9s by gzip  %s\n' "$(wc -c <"$file")" "$(gzip -9c "$file" | wc -c)" "${file##*/}"
+    done
+}
+
+step 'install what it takes to run' install_to_run
+step 'install what it takes to check' install_to_check
 step 'scripts parse' check_scripts
 step 'format' cargo fmt --check
-step 'clippy, native' cargo clippy --locked --all-targets -- -D warnings
-step 'clippy, browser' env CLIPPY_CONF_DIR=web \
-    cargo clippy --locked --lib --bins --target wasm32-unknown-unknown -- -D warnings
-step 'docs' env RUSTDOCFLAGS='-D warnings' cargo doc --locked --no-deps --lib
+step 'clippy' cargo clippy "${app[@]}" --all-targets --test end_to_end -- -D warnings
+step 'build the tests' build_tests
 step 'tests' run_tests
-step 'examples in the docs' cargo test --locked --doc
-step 'the page' build_page
-step 'end to end, window and page' run_end_to_end
-step 'kernels in the browser' run_kernels_in_browser
-printf 'all checks passed\n'
+step 'build the page' build_page
+case $tier in
+default)
+    # Two at a time in both tiers, for a software GPU keeps hardly more than one core busy.
+    step 'short journeys' run_tests --test end_to_end short_
+    ;;
+full)
+    step 'end to end, window and page' run_tests --test end_to_end
+    step 'clippy, the whole desktop' cargo clippy --locked --all-targets --test end_to_end -- -D warnings
+    step 'clippy, browser' env CLIPPY_CONF_DIR=web \
+        cargo clippy --locked --lib --bins --target wasm32-unknown-unknown -- -D warnings
+    step 'docs' env RUSTDOCFLAGS='-D warnings' cargo doc "${app[@]}" --no-deps --lib
+    step 'examples in the docs' cargo test "${app[@]}" --doc
+    step 'the page as it is released' release_page
+    ;;
+esac
+printf '%s\n' "${took[@]}" "$(printf '%5s s  in all' "$SECONDS")"
+printf 'all checks passed (%s)\n' "$tier"

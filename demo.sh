@@ -21,8 +21,8 @@ answers() {
 }
 
 install_to_run
-printf 'Building pairtune (once; a few minutes) ...\n'
-cargo build --locked --quiet
+printf 'Building the command line (once; a few minutes) ...\n'
+cargo build --locked --no-default-features
 pairtune=target/debug/pairtune
 
 before=$(answers)
@@ -36,6 +36,7 @@ printf '  %s generate --model %s/model --adapter %s --prompt $'\''Question: When
     "$pairtune" "$demo" "$output"
 
 if [[ -n "${DISPLAY:-}${WAYLAND_DISPLAY:-}" || "$(uname -s)" != Linux ]]; then
-    printf 'Opening the app; its first button does the same with charts.\n'
+    printf 'Building the app (once; a few minutes more); its first button does the same with charts.\n'
+    cargo build --locked
     "$pairtune" app || printf 'No window could be opened here; the adapter above is complete.\n'
 fi

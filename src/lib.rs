@@ -15,6 +15,7 @@
 //! The ways in are [`train::Trainer`], a value that takes one optimiser step at a time, and [`engine::Session`], which
 //! takes a person's commands.
 
+#[cfg(feature = "app")]
 pub mod app;
 pub mod data;
 pub mod doctor;

@@ -3,10 +3,10 @@
 #[cfg(not(target_arch = "wasm32"))]
 mod cli;
 
-#[cfg(not(target_arch = "wasm32"))]
+#[cfg(all(feature = "app", not(target_arch = "wasm32")))]
 use eframe::egui;
-use pairtune::app::App;
-use pairtune::link;
+#[cfg(feature = "app")]
+use pairtune::{app::App, link};
 
 /// Runs the command that was asked for; without one, the app.
 #[cfg(not(target_arch = "wasm32"))]
@@ -15,7 +15,7 @@ fn main() -> std::process::ExitCode {
 }
 
 /// Shows the app until its window is closed. `store` is the folder of runs, empty for the system's place.
-#[cfg(not(target_arch = "wasm32"))]
+#[cfg(all(feature = "app", not(target_arch = "wasm32")))]
 fn open_window(store: String, adapter: Option<String>) -> pairtune::Result<()> {
     let icon = eframe::icon_data::from_png_bytes(include_bytes!("../assets/icon.png")).unwrap_or_default();
     let viewport = egui::ViewportBuilder::default()
@@ -41,6 +41,16 @@ fn open_window(store: String, adapter: Option<String>) -> pairtune::Result<()> {
             "Start pairtune in a graphical session with OpenGL, or use the commands (pairtune --help)",
         )
     })
+}
+
+/// A build for the command line alone says so.
+#[cfg(not(any(feature = "app", target_arch = "wasm32")))]
+fn open_window(_store: String, _adapter: Option<String>) -> pairtune::Result<()> {
+    Err(pairtune::Error::input(
+        "This pairtune was built without its window",
+        "Build it with the feature `desktop`, which is on by default, or use the commands (pairtune --help)",
+        "pairtune app",
+    ))
 }
 
 /// Shows the app on the page's canvas.

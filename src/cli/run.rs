@@ -62,9 +62,10 @@ pub(crate) fn main(open_window: OpenWindow) -> ExitCode {
     }
 }
 
-/// True if a window can be shown: on Linux a session says where.
+/// True if a window can be shown: on Linux a session says where. A build without the app has none.
 fn has_display() -> bool {
-    !cfg!(target_os = "linux") || ["DISPLAY", "WAYLAND_DISPLAY"].iter().any(|name| std::env::var_os(name).is_some())
+    let session = || ["DISPLAY", "WAYLAND_DISPLAY"].iter().any(|name| std::env::var_os(name).is_some());
+    cfg!(feature = "app") && (!cfg!(target_os = "linux") || session())
 }
 
 async fn run(command: Command) -> (Output, Result<()>) {

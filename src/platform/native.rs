@@ -9,10 +9,11 @@ use std::time::Instant;
 use super::bytes::{ByteSource, Folder, FolderWriter, LocalFuture, short_read};
 pub use super::native_app::{
     Fetched, PickedFile, Store, StoreWriter, Then, address, announce, available_memory, claim_gpu, environment,
-    fetch_range, fragment, keep_awake, mirror, network_ledger, on_battery, persist, pick, pick_at, reload, save_copy,
-    save_file, set_fragment, set_title, sleep, system_models, unix_seconds, video_memory, warn_before_leaving,
-    yield_now,
+    fetch_range, fragment, keep_awake, mirror, network_ledger, on_battery, persist, pick_at, reload, set_fragment,
+    set_title, sleep, system_models, unix_seconds, video_memory, warn_before_leaving, yield_now,
 };
+#[cfg(feature = "app")]
+pub use super::native_app::{pick, save_copy, save_file};
 use super::types::storage_full;
 use crate::error::{Error, Result};
 

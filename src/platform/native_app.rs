@@ -12,7 +12,9 @@ use serde::Deserialize;
 
 use super::bytes::ByteSource;
 use super::native::{FileSource, io_error, make_folder, write_atomic};
-use super::picked::{FileSet, Pick};
+use super::picked::FileSet;
+#[cfg(feature = "app")]
+use super::picked::Pick;
 use super::types::{
     Environment, FoundModel, NetworkEntry, UiNode, Usage, is_temporary, licence_in, path_parts, split_path,
     storage_full,
@@ -351,6 +353,7 @@ pub async fn sleep(seconds: f64) {
 
 /// Asks for files in the system's dialog, under this title. `done` gets what was chosen, on another thread; it
 /// is not called if the dialog is closed without a choice.
+#[cfg(feature = "app")]
 pub fn pick(what: Pick, title: &str, done: impl FnOnce(Vec<PickedFile>) + Send + 'static) {
     let mut dialog = rfd::AsyncFileDialog::new().set_title(title);
     if !what.endings().is_empty() {
@@ -395,6 +398,7 @@ pub fn pick_at(folder: &str) -> Vec<PickedFile> {
 
 /// Asks where to save a file, and writes it. `done` gets the path, or the error, on another thread; `Cancelled` if the
 /// dialog is closed without a choice.
+#[cfg(feature = "app")]
 pub fn save_file(name: &str, bytes: &[u8], done: impl FnOnce(Result<String>) + Send + 'static) {
     let chosen = rfd::AsyncFileDialog::new().set_title("Save").set_file_name(name).save_file();
     let bytes = bytes.to_vec();
@@ -407,6 +411,7 @@ pub fn save_file(name: &str, bytes: &[u8], done: impl FnOnce(Result<String>) + S
 }
 
 /// Copies a file to where the person wants it, in the system's dialog.
+#[cfg(feature = "app")]
 pub fn save_copy(file: &PickedFile, done: impl FnOnce(Result<String>) + Send + 'static) {
     let chosen = rfd::AsyncFileDialog::new().set_title("Save").set_file_name(file.name()).save_file();
     let from = file.path().to_owned();
@@ -425,6 +430,7 @@ pub fn save_copy(file: &PickedFile, done: impl FnOnce(Result<String>) + Send + '
 pub fn set_title(_title: &str) {}
 
 /// Keeps the computer from going to sleep while `on`.
+#[cfg(feature = "desktop")]
 pub fn keep_awake(on: bool) {
     thread_local! {
         static AWAKE: RefCell<Option<keepawake::KeepAwake>> = const { RefCell::new(None) };
@@ -443,6 +449,10 @@ pub fn keep_awake(on: bool) {
         }
     });
 }
+
+/// A build without the desktop's services has no way to ask for that.
+#[cfg(not(feature = "desktop"))]
+pub fn keep_awake(_on: bool) {}
 
 /// Has the browser ask before the page is left, while `on`; a window asks by itself.
 pub fn warn_before_leaving(_on: bool) {}
