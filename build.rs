@@ -1,6 +1,6 @@
 //! Gives the page's build its identifier: the page and its worker compare theirs, so that an upgraded page never talks
-//! to a worker of yesterday's. The program for the desktop is one file, and has its version only: an edit of the demo or
-//! of a shader's comment would compile it anew otherwise.
+//! to a worker of yesterday's. The desktop's program is one file and has its version only: an edit of its command line
+//! or of the demo would compile the whole library anew otherwise.
 
 #![allow(clippy::disallowed_methods, reason = "this runs on the machine that builds, not in the browser")]
 

@@ -25,10 +25,10 @@ has_vulkan() {
     compgen -G '/usr/share/vulkan/icd.d/*.json' >/dev/null || compgen -G '/etc/vulkan/icd.d/*.json' >/dev/null
 }
 
-# What the app's tests drive: a browser with WebDriver, a display without a screen, a mouse, pictures.
+# What the app's tests drive: two browsers, a display without a screen, a mouse, pictures.
 has_test_tools() {
     local program
-    for program in Xvfb xdotool import openssl chromedriver chromium; do has "$program" || return 1; done
+    for program in Xvfb xdotool import openssl chromedriver chromium firefox-esr; do has "$program" || return 1; done
 }
 # Of the scripts that the pictures show and a small system lacks.
 has_fonts() {
@@ -52,19 +52,19 @@ install_wasm() { has rustup && rustup target add wasm32-unknown-unknown; }
 install_vulkan() { apt_install mesa-vulkan-drivers libvulkan1; }
 install_test_tools() {
     apt_install \
-        chromium chromium-driver xvfb xdotool x11-utils imagemagick openssl libgl1 libegl1 libgl1-mesa-dri \
+        chromium chromium-driver firefox-esr xvfb xdotool x11-utils imagemagick openssl libgl1 libegl1 libgl1-mesa-dri \
         libxkbcommon-x11-0 libxcursor1 libxi6 libxrandr2
 }
 install_fonts() { apt_install fontconfig fonts-noto-core fonts-noto-cjk fonts-noto-color-emoji; }
-# install_tool NAME VERSION [FLAGS...]  with the versions that it was published with, for newer ones of what it builds on
-# need not fit together; where the registry no longer serves one of those, with today's. Says which way it went.
+# install_tool NAME VERSION [FLAGS...]  with the dependencies that it was published with, for newer ones need not fit
+# together; where the registry no longer serves one of those, with today's. Says which way it went.
 install_tool() {
     local name=$1 version=$2
     shift 2
-    local command=(cargo install "$name" --version "$version" --quiet "$@")
-    if CARGO_PROFILE_DEV_DEBUG=false "${command[@]}" --locked; then
+    local command=(env CARGO_PROFILE_DEV_DEBUG=false cargo install "$name" --version "$version" --quiet "$@")
+    if "${command[@]}" --locked; then
         printf '== %s %s is installed with its published lock file\n' "$name" "$version"
-    elif CARGO_PROFILE_DEV_DEBUG=false "${command[@]}"; then
+    elif "${command[@]}"; then
         printf '== %s %s is installed without its lock file, which did not resolve\n' "$name" "$version"
     else
         return 1
@@ -89,16 +89,16 @@ install_to_check() {
     need 'rustfmt or clippy' has_lints install_lints 'Run: rustup component add rustfmt clippy'
     need 'the wasm32 target' has_wasm install_wasm 'Run: rustup target add wasm32-unknown-unknown'
     install_to_build_the_page
-    need 'Chromium, chromedriver, Xvfb, xdotool or ImageMagick' has_test_tools install_test_tools \
-        'On Debian: sudo apt-get install chromium chromium-driver xvfb xdotool x11-utils imagemagick openssl'
+    need 'Chromium, chromedriver, Firefox, Xvfb, xdotool or ImageMagick' has_test_tools install_test_tools \
+        'On Debian: sudo apt-get install chromium chromium-driver firefox-esr xvfb xdotool x11-utils imagemagick openssl'
 }
 
 # What `trunk build` takes.
 install_to_build_the_page() {
     PATH="${CARGO_HOME:-$HOME/.cargo}/bin:$PATH"
     need wasm-bindgen has_wasm_bindgen install_wasm_bindgen \
-        "Run: cargo install --locked wasm-bindgen-cli --version $(wasm_bindgen_version)"
-    need trunk has_trunk install_trunk 'Run: cargo install --locked trunk'
+        "Run: cargo install wasm-bindgen-cli --version $(wasm_bindgen_version)"
+    need trunk has_trunk install_trunk 'Run: cargo install --locked trunk --version 0.21.14'
 }
 
 # What the pictures take beside that.
