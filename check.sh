@@ -45,14 +45,13 @@ run_tests() {
     fi
 }
 
-# The page as the tests take it: without wasm-opt, which takes minutes and changes no behaviour.
-build_page() { WASM_OPT=none trunk build --cargo-profile page; }
-
-# The page as it is released, and what a first visit loads of it.
-release_page() {
-    trunk build --release --dist target/released || return 1
-    local file
-    for file in target/released/*.wasm target/released/*.js; do
+# The page: for the short journeys built fast, in `full` as it is released, with what a first visit loads of it. Without
+# wasm-opt, which takes minutes more and changes no behaviour.
+build_page() {
+    local profile=(--cargo-profile page) file
+    [[ "$tier" == full ]] && profile=()
+    WASM_OPT=none trunk build --release "${profile[@]}" || return 1
+    for file in dist/*.wasm dist/*.js; do
         printf '%9s bytes, %9s by gzip  %s\n' "$(wc -c <"$file")" "$(gzip -9c "$file" | wc -c)" "${file##*/}"
     done
 }
@@ -77,7 +76,6 @@ full)
         cargo clippy --locked --lib --bins --target wasm32-unknown-unknown -- -D warnings
     step 'docs' env RUSTDOCFLAGS='-D warnings' cargo doc "${app[@]}" --no-deps --lib
     step 'examples in the docs' cargo test "${app[@]}" --doc
-    step 'the page as it is released' release_page
     ;;
 esac
 printf '%s\n' "${took[@]}" "$(printf '%5s s  in all' "$SECONDS")"
