@@ -7,6 +7,7 @@ use std::fs;
 use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
 
 use pairtune::files::{Tensor, parse};
 use serde_json::{Map, Value, json};
@@ -442,6 +443,83 @@ fn bad_models_are_refused_before_any_gpu_is_asked() {
 }
 
 #[test]
+fn hostile_sizes_stall_no_command() {
+    let scratch = Scratch::new("hostile");
+    let pairs = path("llama_sigmoid", "pairs.jsonl");
+    scratch.copy_model("model");
+    let refused = |command: &str, more: &[&str], message: &str| {
+        let mut args = vec![command, "--model", "model", "--pairs", &pairs, "--output", "out"];
+        args.extend(more);
+        let run = Run::within(&mut scratch.command(&args), Duration::from_secs(10));
+        run.check_error(message);
+        assert!(!run.stderr.contains("load ..."), "no weight was read: {}", run.stderr);
+        assert!(!scratch.path("out").exists(), "nothing was written");
+    };
+    let config = read_json(&scratch.path("model/config.json"));
+    for (key, value, message) in [
+        ("num_hidden_layers", 4_000_000_000_u64, "4000000000 is not a positive whole number below 2^31"),
+        ("num_hidden_layers", 2_000_000_000, "config.json has 2000000000 layers (num_hidden_layers), but the weights"),
+        ("hidden_size", 4_000_000_000, "4000000000 is not a positive"),
+        ("hidden_size", 2_000_000_000, "but config.json asks for"),
+        ("intermediate_size", 2_000_000_000, "but config.json asks for"),
+        ("vocab_size", 2_000_000_000, "but config.json asks for"),
+        ("num_attention_heads", 1_000_000_000, "heads of 16 columns are 2^31 columns or more"),
+        ("num_key_value_heads", u64::MAX, "is not a positive whole number"),
+        ("head_dim", 2_000_000_000, "columns are 2^31 columns or more"),
+        ("head_dim", 1_000_000, "but config.json asks for"),
+        ("max_position_embeddings", 4_000_000_000, "4000000000 is not a positive"),
+    ] {
+        let mut config = config.clone();
+        config[key] = json!(value);
+        scratch.write("model/config.json", config.to_string());
+        refused("score", &[], message);
+        refused("train", &["--max-steps", "1"], message);
+    }
+    scratch.write("model/config.json", config.to_string());
+
+    // An adapter whose config claims more than its matrices have.
+    let adapter = scratch.path("adapter");
+    fs::create_dir(&adapter).expect("a new folder");
+    for file in ["adapter_config.json", "adapter_model.safetensors"] {
+        fs::copy(fixture("llama_sigmoid").join("adapter_init").join(file), adapter.join(file)).expect("a copy");
+    }
+    let settings = read_json(&adapter.join("adapter_config.json"));
+    for (r, message) in [(4_000_000_000_u64, "r is 4000000000"), (65_535, "does not fit the rank 65535")] {
+        let mut settings = settings.clone();
+        settings["r"] = json!(r);
+        scratch.write("adapter/adapter_config.json", settings.to_string());
+        refused("score", &["--adapter", "adapter"], message);
+        refused("train", &["--adapter", "adapter"], message);
+    }
+
+    // Sizes that nothing here grows with: the answer is the one of the model as it was.
+    let mut config = config.clone();
+    config["max_position_embeddings"] = json!(2_147_483_644);
+    scratch.write("model/config.json", config.to_string());
+    let mut tokenizer = read_json(&scratch.path("model/tokenizer.json"));
+    tokenizer["padding"] = json!({
+        "strategy": {"Fixed": 4_000_000_000_u64}, "direction": "Right", "pad_to_multiple_of": 1_000_000_000,
+        "pad_id": 0, "pad_type_id": 0, "pad_token": "[PAD]",
+    });
+    tokenizer["truncation"] =
+        json!({"direction": "Right", "max_length": 4_000_000_000_u64, "strategy": "LongestFirst", "stride": 3});
+    scratch.write("model/tokenizer.json", tokenizer.to_string());
+    let mut settings = read_json(&scratch.path("model/tokenizer_config.json"));
+    settings["model_max_length"] = json!(1e30);
+    scratch.write("model/tokenizer_config.json", settings.to_string());
+    let generation = json!({"max_length": u64::MAX, "max_new_tokens": u64::MAX, "eos_token_id": [u64::MAX, 4e18]});
+    scratch.write("model/generation_config.json", generation.to_string());
+    let original = path("llama_sigmoid", "model");
+    let [want, got] = [original.as_str(), "model"].map(|model| {
+        let args = ["generate", "--model", model, "--prompt", "List", "--max-new-tokens", "4", "--temperature", "0"];
+        let run = Run::within(&mut scratch.command(&args), Duration::from_secs(60));
+        run.check(0);
+        run.stdout
+    });
+    assert_eq!(got, want, "claims of the files change nothing");
+}
+
+#[test]
 fn bad_pairs_are_refused_or_reported_by_line() {
     let scratch = Scratch::new("bad-pairs");
     let model = path("llama_sigmoid", "model");
@@ -537,6 +615,23 @@ struct Run {
 impl Run {
     fn of(command: &mut Command) -> Self {
         let output = command.output().expect("the program starts");
+        let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("text");
+        Self { code: output.status.code(), stdout: text(output.stdout), stderr: text(output.stderr) }
+    }
+
+    /// A run that must end by itself within this time; the little it says fits its pipes.
+    #[track_caller]
+    fn within(command: &mut Command, limit: Duration) -> Self {
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the program starts");
+        let began = Instant::now();
+        while child.try_wait().expect("the program can be waited for").is_none() {
+            if began.elapsed() > limit {
+                child.kill().expect("the program can be ended");
+                panic!("it was still running after {limit:?}: {command:?}");
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        let output = child.wait_with_output().expect("the program has ended");
         let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("text");
         Self { code: output.status.code(), stdout: text(output.stdout), stderr: text(output.stderr) }
     }
