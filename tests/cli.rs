@@ -2,7 +2,7 @@
 //!
 //! Each test runs the binary in a folder of its own, with a cache of its own.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use pairtune::files::{Tensor, parse};
 use serde_json::{Map, Value, json};
+use wgpu::naga::valid::{Capabilities, ShaderStages, SubgroupOperationSet, ValidationFlags, Validator};
 
 const LLAMA: [&str; 3] = ["llama_sigmoid", "llama3_tied_ipo", "llama_bf16_rslora"];
 
@@ -392,8 +393,74 @@ fn doctor_reports_in_json() {
     assert!(report["adapter"]["name"].is_string(), "the adapter's name: {report}");
     let kernels = report["kernels"].as_array().expect("a list");
     assert!(kernels.iter().all(|kernel| kernel["ok"] == true && kernel["name"].is_string()), "{report}");
+    // Every kernel there is, but for variants that this device cannot run.
+    let checked: BTreeSet<&str> = kernels.iter().filter_map(|kernel| kernel["name"].as_str()).collect();
+    let variants: BTreeSet<&str> = pairtune::kernels::all()
+        .iter()
+        .filter(|kernel| checked.contains(kernel.name))
+        .map(|kernel| kernel.variant)
+        .collect();
+    let wanted = pairtune::kernels::all().into_iter().filter(|kernel| variants.contains(kernel.variant));
+    assert_eq!(checked, wanted.map(|kernel| kernel.name).collect(), "the doctor checks the kernels of the one list");
+    assert!(variants.contains(""), "those that run everywhere among them");
     assert!(report["fma_peak_gflops"].as_f64().is_some_and(|peak| peak > 0.0), "the peak: {report}");
     assert!(report["matmul"][0]["share"].as_f64().is_some_and(|share| share > 0.0), "the share: {report}");
+}
+
+#[test]
+fn doctor_writes_every_shader_without_a_gpu() {
+    let scratch = Scratch::new("shaders");
+    let write = |folder: &str, more: &[&str]| {
+        let args = [&["doctor", "--shaders", folder], more].concat();
+        let mut command = scratch.command(&args);
+        Run::of(command.env("VK_DRIVER_FILES", "/nonexistent.json").env("VK_ICD_FILENAMES", "/nonexistent.json"))
+    };
+    let run = write("out/shaders", &[]);
+    run.check(0);
+    let files = || -> BTreeMap<String, Vec<u8>> {
+        let entries = fs::read_dir(scratch.path("out/shaders")).expect("the folder is made");
+        let paths = entries.map(|entry| entry.expect("readable").path());
+        let name = |path: &Path| path.file_name().expect("a name").to_string_lossy().into_owned();
+        paths.map(|path| (name(&path), fs::read(&path).expect("readable"))).collect()
+    };
+    let first = files();
+    let kernels = pairtune::kernels::all();
+    let wanted: BTreeMap<String, _> = kernels.iter().map(|kernel| (kernel.file_name(), kernel)).collect();
+    assert_eq!(first.keys().collect::<Vec<_>>(), wanted.keys().collect::<Vec<_>>(), "one file for each kernel");
+    assert_eq!(wanted.len(), kernels.len(), "no two kernels are written to one file");
+    assert!(wanted.contains_key("matmul_forward.subgroup.bf16.wgsl") && wanted.contains_key("rope.wgsl"), "the names");
+    assert_eq!(run.stdout, format!("{} shaders are in out/shaders\n", kernels.len()), "it says how many");
+    for (name, kernel) in &wanted {
+        let text = String::from_utf8(first[name].clone()).expect("text");
+        let (needs, wgsl) = text.split_once('\n').expect("a line of needs");
+        // Validation below fails if the text uses what it does not say it needs.
+        let subgroups = kernel.subgroups;
+        assert!(!subgroups || wgsl.contains("subgroupBroadcast") || wgsl.contains("subgroupShuffle"), "{name}");
+        assert_eq!(needs, if subgroups { "// needs: subgroups" } else { "// needs: nothing" }, "{name}");
+        assert!(wgsl == kernel.wgsl, "{name} is the text that is compiled");
+        let module = wgpu::naga::front::wgsl::parse_str(&text).unwrap_or_else(|e| panic!("{name}: {e}"));
+        let capabilities = match subgroups {
+            true => Capabilities::SUBGROUP | Capabilities::SHADER_FLOAT16_IN_FLOAT32,
+            false => Capabilities::SHADER_FLOAT16_IN_FLOAT32,
+        };
+        let mut validator = Validator::new(ValidationFlags::all(), capabilities);
+        validator.subgroup_stages(ShaderStages::COMPUTE).subgroup_operations(SubgroupOperationSet::all());
+        validator.validate(&module).unwrap_or_else(|e| panic!("{name}: {e}"));
+    }
+
+    // Again, over what is there; what is not a shader of ours stays.
+    scratch.write("out/shaders/rope.wgsl", "of another version");
+    scratch.write("out/shaders/notes.txt", "a person's own");
+    let run = write("out/shaders", &["--json"]);
+    run.check(0);
+    let report: Value = serde_json::from_str(&run.stdout).expect("one object");
+    assert_eq!(report["shaders"].as_array().map(Vec::len), Some(kernels.len()), "each is named: {report}");
+    let mut second = files();
+    assert_eq!(second.remove("notes.txt").as_deref(), Some(&b"a person's own"[..]), "it is not ours");
+    assert!(second == first, "the same files");
+
+    write("out/shaders/rope.wgsl", &[]).check_error("Could not create it");
+    write("out/shaders/rope.wgsl/deeper", &[]).check_error("Could not create it");
 }
 
 // Bad input: every message says what was found.
