@@ -57,7 +57,7 @@ fn last_words(engine: &mut TestEngine) -> String {
 }
 
 /// Steps of a run that is disturbed on its way: long enough that it is still going when it is to be.
-const STEPS: usize = 16;
+const STEPS: usize = 12;
 
 /// Runs the micro model without interruption, in an engine and a store of its own.
 fn uninterrupted(test: &str, steps: usize) -> Vec<(u64, f64)> {
@@ -168,7 +168,7 @@ fn a_person_may_decide_before_a_lost_device_is_tried_again() {
 
 #[test]
 fn a_run_is_exported_while_it_goes_on() {
-    let steps = 3 * STEPS;
+    let steps = 2 * STEPS;
     let mut engine = TestEngine::micro("exported");
     engine.send(micro_run("exported", steps, unwatched()));
     // Another run is thrown away while this one is prepared.
@@ -399,6 +399,9 @@ fn a_run_that_rests_gives_the_memory_of_the_weights_back() {
 fn the_demo_is_watched_and_learns() {
     let mut engine = TestEngine::start("journey");
     engine.open_demo();
+    // As many pairs as ten steps take: to score the others first would take longer than to train.
+    engine.send(Command::SkipPairs { rows: (80..384).collect(), skip: true });
+    engine.wait(|event| matches!(event, Event::PairsOpened(info) if info.skipped > 0));
     let watch = Watch { eval_steps: 5, keep_best: true, prompts: Vec::new(), save_seconds: 0.0 };
     let mut settings = demo_settings(10);
     settings.insert("per_device_train_batch_size".to_owned(), json!(8));

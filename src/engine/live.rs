@@ -75,8 +75,6 @@ enum Stop {
     Discarded,
 }
 
-/// How the watched prompts are answered: the same seed every time.
-const WATCHED: Style = Style { temperature: 0.7, seed: 1, max_new_tokens: 48 };
 /// Watched prompts that are taken from the held-out pairs if none are given.
 const WATCHED_PROMPTS: usize = 3;
 /// Points of a run's sparkline.
@@ -961,7 +959,9 @@ impl Live<'_> {
             // A fresh adapter is the base model: writing without it is faster.
             let adapter = if trainer.step == 0 { None } else { Some(&trainer.adapter) };
             let (eos, room) = (&self.open.eos, self.open.positions().saturating_sub(ids.len()));
-            let style = Style { max_new_tokens: WATCHED.max_new_tokens.min(room), ..WATCHED };
+            // The same seed every time.
+            let max_new_tokens = self.session.watched_tokens.min(room);
+            let style = Style { temperature: 0.7, seed: 1, max_new_tokens };
             let (gpu, model, tokenizer) = (self.gpu, self.model, &self.open.tokenizer);
             writing::write(gpu, model, tokenizer, adapter, &ids, eos, &style, &mut |piece| {
                 text += piece;

@@ -44,13 +44,17 @@ impl TestEngine {
 
     /// Starts an engine on a store that may hold runs.
     pub(crate) fn on(store: &Path) -> Self {
-        // Nobody decides here: a lost device is tried again at once.
-        Self::with(store, |session| session.retry_seconds = 0.1)
+        Self::with(store, |_| ())
     }
 
     /// As `on`, with a session of other settings.
     pub(crate) fn with(store: &Path, set_up: fn(&mut Session)) -> Self {
         let (wake, woken) = channel();
+        let set_up = move |session: &mut Session| {
+            // Nobody decides here: a lost device is tried again at once. Nobody reads the answers: they are short.
+            (session.retry_seconds, session.watched_tokens) = (0.1, 4);
+            set_up(session);
+        };
         let engine = connect_with(store.display().to_string(), None, move || _ = wake.send(()), set_up);
         let mut started = Self { engine, woken, said: Vec::new(), store: store.to_owned() };
         let Ready { gpu, .. } = *expect_event!(started, Event::Ready(ready) => ready);
