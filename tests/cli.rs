@@ -2,14 +2,16 @@
 //!
 //! Each test runs the binary in a folder of its own, with a cache of its own.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
 
 use pairtune::files::{Tensor, parse};
 use serde_json::{Map, Value, json};
+use wgpu::naga::valid::{Capabilities, ShaderStages, SubgroupOperationSet, ValidationFlags, Validator};
 
 const LLAMA: [&str; 3] = ["llama_sigmoid", "llama3_tied_ipo", "llama_bf16_rslora"];
 
@@ -391,8 +393,74 @@ fn doctor_reports_in_json() {
     assert!(report["adapter"]["name"].is_string(), "the adapter's name: {report}");
     let kernels = report["kernels"].as_array().expect("a list");
     assert!(kernels.iter().all(|kernel| kernel["ok"] == true && kernel["name"].is_string()), "{report}");
+    // Every kernel there is, but for variants that this device cannot run.
+    let checked: BTreeSet<&str> = kernels.iter().filter_map(|kernel| kernel["name"].as_str()).collect();
+    let variants: BTreeSet<&str> = pairtune::kernels::all()
+        .iter()
+        .filter(|kernel| checked.contains(kernel.name))
+        .map(|kernel| kernel.variant)
+        .collect();
+    let wanted = pairtune::kernels::all().into_iter().filter(|kernel| variants.contains(kernel.variant));
+    assert_eq!(checked, wanted.map(|kernel| kernel.name).collect(), "the doctor checks the kernels of the one list");
+    assert!(variants.contains(""), "those that run everywhere among them");
     assert!(report["fma_peak_gflops"].as_f64().is_some_and(|peak| peak > 0.0), "the peak: {report}");
     assert!(report["matmul"][0]["share"].as_f64().is_some_and(|share| share > 0.0), "the share: {report}");
+}
+
+#[test]
+fn doctor_writes_every_shader_without_a_gpu() {
+    let scratch = Scratch::new("shaders");
+    let write = |folder: &str, more: &[&str]| {
+        let args = [&["doctor", "--shaders", folder], more].concat();
+        let mut command = scratch.command(&args);
+        Run::of(command.env("VK_DRIVER_FILES", "/nonexistent.json").env("VK_ICD_FILENAMES", "/nonexistent.json"))
+    };
+    let run = write("out/shaders", &[]);
+    run.check(0);
+    let files = || -> BTreeMap<String, Vec<u8>> {
+        let entries = fs::read_dir(scratch.path("out/shaders")).expect("the folder is made");
+        let paths = entries.map(|entry| entry.expect("readable").path());
+        let name = |path: &Path| path.file_name().expect("a name").to_string_lossy().into_owned();
+        paths.map(|path| (name(&path), fs::read(&path).expect("readable"))).collect()
+    };
+    let first = files();
+    let kernels = pairtune::kernels::all();
+    let wanted: BTreeMap<String, _> = kernels.iter().map(|kernel| (kernel.file_name(), kernel)).collect();
+    assert_eq!(first.keys().collect::<Vec<_>>(), wanted.keys().collect::<Vec<_>>(), "one file for each kernel");
+    assert_eq!(wanted.len(), kernels.len(), "no two kernels are written to one file");
+    assert!(wanted.contains_key("matmul_forward.subgroup.bf16.wgsl") && wanted.contains_key("rope.wgsl"), "the names");
+    assert_eq!(run.stdout, format!("{} shaders are in out/shaders\n", kernels.len()), "it says how many");
+    for (name, kernel) in &wanted {
+        let text = String::from_utf8(first[name].clone()).expect("text");
+        let (needs, wgsl) = text.split_once('\n').expect("a line of needs");
+        // Validation below fails if the text uses what it does not say it needs.
+        let subgroups = kernel.subgroups;
+        assert!(!subgroups || wgsl.contains("subgroupBroadcast") || wgsl.contains("subgroupShuffle"), "{name}");
+        assert_eq!(needs, if subgroups { "// needs: subgroups" } else { "// needs: nothing" }, "{name}");
+        assert!(wgsl == kernel.wgsl, "{name} is the text that is compiled");
+        let module = wgpu::naga::front::wgsl::parse_str(&text).unwrap_or_else(|e| panic!("{name}: {e}"));
+        let capabilities = match subgroups {
+            true => Capabilities::SUBGROUP | Capabilities::SHADER_FLOAT16_IN_FLOAT32,
+            false => Capabilities::SHADER_FLOAT16_IN_FLOAT32,
+        };
+        let mut validator = Validator::new(ValidationFlags::all(), capabilities);
+        validator.subgroup_stages(ShaderStages::COMPUTE).subgroup_operations(SubgroupOperationSet::all());
+        validator.validate(&module).unwrap_or_else(|e| panic!("{name}: {e}"));
+    }
+
+    // Again, over what is there; what is not a shader of ours stays.
+    scratch.write("out/shaders/rope.wgsl", "of another version");
+    scratch.write("out/shaders/notes.txt", "a person's own");
+    let run = write("out/shaders", &["--json"]);
+    run.check(0);
+    let report: Value = serde_json::from_str(&run.stdout).expect("one object");
+    assert_eq!(report["shaders"].as_array().map(Vec::len), Some(kernels.len()), "each is named: {report}");
+    let mut second = files();
+    assert_eq!(second.remove("notes.txt").as_deref(), Some(&b"a person's own"[..]), "it is not ours");
+    assert!(second == first, "the same files");
+
+    write("out/shaders/rope.wgsl", &[]).check_error("Could not create it");
+    write("out/shaders/rope.wgsl/deeper", &[]).check_error("Could not create it");
 }
 
 // Bad input: every message says what was found.
@@ -439,6 +507,83 @@ fn bad_models_are_refused_before_any_gpu_is_asked() {
     check("deep", "model.layers.3.");
     fs::remove_file(scratch.path(&format!("{}/tokenizer.json", model("no-tokenizer")))).expect("removable");
     check("no-tokenizer", "The folder has no tokenizer.json");
+}
+
+#[test]
+fn hostile_sizes_stall_no_command() {
+    let scratch = Scratch::new("hostile");
+    let pairs = path("llama_sigmoid", "pairs.jsonl");
+    scratch.copy_model("model");
+    let refused = |command: &str, more: &[&str], message: &str| {
+        let mut args = vec![command, "--model", "model", "--pairs", &pairs, "--output", "out"];
+        args.extend(more);
+        let run = Run::within(&mut scratch.command(&args), Duration::from_secs(10));
+        run.check_error(message);
+        assert!(!run.stderr.contains("load ..."), "no weight was read: {}", run.stderr);
+        assert!(!scratch.path("out").exists(), "nothing was written");
+    };
+    let config = read_json(&scratch.path("model/config.json"));
+    for (key, value, message) in [
+        ("num_hidden_layers", 4_000_000_000_u64, "4000000000 is not a positive whole number below 2^31"),
+        ("num_hidden_layers", 2_000_000_000, "config.json has 2000000000 layers (num_hidden_layers), but the weights"),
+        ("hidden_size", 4_000_000_000, "4000000000 is not a positive"),
+        ("hidden_size", 2_000_000_000, "but config.json asks for"),
+        ("intermediate_size", 2_000_000_000, "but config.json asks for"),
+        ("vocab_size", 2_000_000_000, "but config.json asks for"),
+        ("num_attention_heads", 1_000_000_000, "heads of 16 columns are 2^31 columns or more"),
+        ("num_key_value_heads", u64::MAX, "is not a positive whole number"),
+        ("head_dim", 2_000_000_000, "columns are 2^31 columns or more"),
+        ("head_dim", 1_000_000, "but config.json asks for"),
+        ("max_position_embeddings", 4_000_000_000, "4000000000 is not a positive"),
+    ] {
+        let mut config = config.clone();
+        config[key] = json!(value);
+        scratch.write("model/config.json", config.to_string());
+        refused("score", &[], message);
+        refused("train", &["--max-steps", "1"], message);
+    }
+    scratch.write("model/config.json", config.to_string());
+
+    // An adapter whose config claims more than its matrices have.
+    let adapter = scratch.path("adapter");
+    fs::create_dir(&adapter).expect("a new folder");
+    for file in ["adapter_config.json", "adapter_model.safetensors"] {
+        fs::copy(fixture("llama_sigmoid").join("adapter_init").join(file), adapter.join(file)).expect("a copy");
+    }
+    let settings = read_json(&adapter.join("adapter_config.json"));
+    for (r, message) in [(4_000_000_000_u64, "r is 4000000000"), (65_535, "does not fit the rank 65535")] {
+        let mut settings = settings.clone();
+        settings["r"] = json!(r);
+        scratch.write("adapter/adapter_config.json", settings.to_string());
+        refused("score", &["--adapter", "adapter"], message);
+        refused("train", &["--adapter", "adapter"], message);
+    }
+
+    // Sizes that nothing here grows with: the answer is the one of the model as it was.
+    let mut config = config.clone();
+    config["max_position_embeddings"] = json!(2_147_483_644);
+    scratch.write("model/config.json", config.to_string());
+    let mut tokenizer = read_json(&scratch.path("model/tokenizer.json"));
+    tokenizer["padding"] = json!({
+        "strategy": {"Fixed": 4_000_000_000_u64}, "direction": "Right", "pad_to_multiple_of": 1_000_000_000,
+        "pad_id": 0, "pad_type_id": 0, "pad_token": "[PAD]",
+    });
+    tokenizer["truncation"] =
+        json!({"direction": "Right", "max_length": 4_000_000_000_u64, "strategy": "LongestFirst", "stride": 3});
+    scratch.write("model/tokenizer.json", tokenizer.to_string());
+    let mut settings = read_json(&scratch.path("model/tokenizer_config.json"));
+    settings["model_max_length"] = json!(1e30);
+    scratch.write("model/tokenizer_config.json", settings.to_string());
+    let generation = json!({"max_length": u64::MAX, "max_new_tokens": u64::MAX, "eos_token_id": [u64::MAX, 4e18]});
+    scratch.write("model/generation_config.json", generation.to_string());
+    let original = path("llama_sigmoid", "model");
+    let [want, got] = [original.as_str(), "model"].map(|model| {
+        let args = ["generate", "--model", model, "--prompt", "List", "--max-new-tokens", "4", "--temperature", "0"];
+        let run = Run::within(&mut scratch.command(&args), Duration::from_secs(60));
+        run.check(0);
+        run.stdout
+    });
+    assert_eq!(got, want, "claims of the files change nothing");
 }
 
 #[test]
@@ -537,6 +682,23 @@ struct Run {
 impl Run {
     fn of(command: &mut Command) -> Self {
         let output = command.output().expect("the program starts");
+        let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("text");
+        Self { code: output.status.code(), stdout: text(output.stdout), stderr: text(output.stderr) }
+    }
+
+    /// A run that must end by itself within this time; the little it says fits its pipes.
+    #[track_caller]
+    fn within(command: &mut Command, limit: Duration) -> Self {
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the program starts");
+        let began = Instant::now();
+        while child.try_wait().expect("the program can be waited for").is_none() {
+            if began.elapsed() > limit {
+                child.kill().expect("the program can be ended");
+                panic!("it was still running after {limit:?}: {command:?}");
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        let output = child.wait_with_output().expect("the program has ended");
         let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("text");
         Self { code: output.status.code(), stdout: text(output.stdout), stderr: text(output.stderr) }
     }

@@ -1,10 +1,18 @@
-//! The engine behind its protocol: commands in, events out, on the bundled demo. What fails must leave the run safe.
+//! The engine behind its protocol: commands in, events out. What fails must leave the run safe.
+//!
+//! What a run teaches is tested on the bundled demo, what happens to a run on a micro model, whose steps are short.
 
+#[path = "common/random_llama.rs"]
+mod random_llama;
+#[macro_use]
 #[path = "common/session.rs"]
 mod session;
+#[path = "common/micro.rs"]
+mod micro;
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use micro::{PAIRS, micro_run, micro_settings};
 use pairtune::engine::protocol::{
     Command, Drill, Event, ExportKind, ExportRequest, Failure, GenerateRequest, Metrics, ModelSource, Status, Subject,
     Watch, WhichAdapter,
@@ -13,8 +21,9 @@ use pairtune::engine::warnings::WarningKind;
 use pairtune::engine::{Message, Session, channel};
 use pairtune::files::{pack, unpack};
 use pairtune::link::Incoming;
+use pairtune::platform::host::PickedFile;
 use serde_json::json;
-use session::{TestEngine, demo_run, demo_settings, unwatched};
+use session::{TestEngine, demo_run, demo_settings, new_store, unwatched};
 
 /// The losses of a run's steps, from its events.
 fn losses(said: &[Event]) -> Vec<(u64, f64)> {
@@ -35,19 +44,6 @@ fn is_step(step: u64) -> impl Fn(&Event) -> bool {
     move |event| matches!(event, Event::Step { metrics, .. } if metrics.get("step") == Some(&step))
 }
 
-/// Leaves 32 pairs of the demo to train on and 8 held out, for tests that are not about what it learns: to score them
-/// all takes most of a short run's time.
-fn leave_few() -> Command {
-    Command::SkipPairs { rows: (32..384).chain(392..480).collect(), skip: true }
-}
-
-/// Opens the demo with few pairs.
-fn open_few(engine: &mut TestEngine) {
-    engine.open_demo();
-    engine.send(leave_few());
-    engine.wait(|event| matches!(event, Event::PairsOpened(info) if info.skipped > 0));
-}
-
 /// Waits until the engine is gone, and returns what it says of that.
 fn last_words(engine: &mut TestEngine) -> String {
     for _ in 0..2400 {
@@ -60,28 +56,27 @@ fn last_words(engine: &mut TestEngine) -> String {
     panic!("the engine did not crash");
 }
 
-/// Runs the demo without interruption.
+/// Steps of a run that is disturbed on its way: long enough that it is still going when it is to be.
+const STEPS: usize = 12;
+
+/// Runs the micro model without interruption, in an engine and a store of its own.
 fn uninterrupted(test: &str, steps: usize) -> Vec<(u64, f64)> {
-    let mut engine = TestEngine::start(test);
-    open_few(&mut engine);
-    engine.send(demo_run("whole", steps, unwatched()));
+    let mut engine = TestEngine::micro(test);
+    engine.send(micro_run("whole", steps, unwatched()));
     assert!(matches!(engine.wait(is_finished), Event::Finished(_)), "the run ends well");
     losses(&engine.said)
 }
 
 #[test]
 fn a_paused_run_goes_on_with_the_same_numbers() {
-    let whole = uninterrupted("whole", 6);
-    let mut engine = TestEngine::start("paused");
-    open_few(&mut engine);
-    engine.send(demo_run("paused", 6, Watch { eval_steps: 2, ..unwatched() }));
+    let whole = uninterrupted("whole", STEPS);
+    let mut engine = TestEngine::micro("paused");
+    engine.send(micro_run("paused", STEPS, Watch { eval_steps: 2, ..unwatched() }));
     engine.wait(is_step(2));
     // The held-out pairs would be scored now.
     engine.send(Command::Pause);
-    let Event::Paused { run_id, step } = engine.wait(|event| matches!(event, Event::Paused { .. })) else {
-        unreachable!("it was waited for")
-    };
-    assert!((2..6).contains(&step), "it stopped on the way, at step {step}");
+    let (run_id, step) = expect_event!(engine, Event::Paused { run_id, step } => (run_id, step));
+    assert!((2..STEPS).contains(&step), "it stopped on the way, at step {step}");
     engine.send(Command::Resume { run_id, settings: Metrics::new() });
     engine.wait(is_finished);
     assert_eq!(losses(&engine.said), whole, "the same losses, to the last bit");
@@ -89,15 +84,15 @@ fn a_paused_run_goes_on_with_the_same_numbers() {
         Event::Evaluated { metrics, .. } => metrics.get("step").and_then(|step| step.as_u64()),
         _ => None,
     });
-    assert_eq!(evaluated.collect::<Vec<_>>(), [0, 2, 4, 6], "what the pause ended was made up for");
+    let every_other = (0..=STEPS as u64).step_by(2).collect::<Vec<_>>();
+    assert_eq!(evaluated.collect::<Vec<_>>(), every_other, "what the pause ended was made up for");
 }
 
 #[test]
 fn a_run_survives_the_end_of_its_engine() {
-    let whole = uninterrupted("reference", 6);
-    let mut engine = TestEngine::start("survivor");
-    open_few(&mut engine);
-    engine.send(demo_run("survivor", 6, Watch { save_seconds: 0.001, ..unwatched() }));
+    let whole = uninterrupted("reference", STEPS);
+    let mut engine = TestEngine::micro("survivor");
+    engine.send(micro_run("survivor", STEPS, Watch { save_seconds: 0.001, ..unwatched() }));
     engine.wait(is_step(3));
     engine.wait(|event| matches!(event, Event::Saved { .. }));
     // As if the window had been closed: another engine finds the run.
@@ -107,13 +102,12 @@ fn a_run_survives_the_end_of_its_engine() {
     assert!(words.contains("told to crash"), "it says why it is gone: {words}");
     let before = losses(&engine.said);
     let mut engine = TestEngine::on(&store);
-    let runs = engine.wait(|event| matches!(event, Event::Runs { .. }));
-    let Event::Runs { runs } = runs else { unreachable!("it was waited for") };
+    let runs = expect_event!(engine, Event::Runs { runs } => runs);
     assert_eq!(runs.len(), 1, "the run is listed");
     assert_eq!(runs[0].status, Status::Running, "as one that was interrupted");
     assert!(runs[0].step >= 1, "with the step that is safe");
     engine.send(Command::Resume { run_id: runs[0].run_id.clone(), settings: Metrics::new() });
-    assert!(matches!(engine.wait(is_finished), Event::Finished(_)), "it goes on by itself: the demo is known");
+    assert!(matches!(engine.wait(is_finished), Event::Finished(_)), "it goes on by itself: its model has a path");
     let after = losses(&engine.said);
     assert_eq!(after[0].0, runs[0].step as u64 + 1, "from the step after the checkpoint");
     for (step, loss) in before.iter().chain(&after) {
@@ -123,10 +117,9 @@ fn a_run_survives_the_end_of_its_engine() {
 
 #[test]
 fn a_lost_device_is_replaced_and_the_run_goes_on() {
-    let whole = uninterrupted("steady", 6);
-    let mut engine = TestEngine::start("lost");
-    open_few(&mut engine);
-    engine.send(demo_run("lost", 6, Watch { save_seconds: 0.001, ..unwatched() }));
+    let whole = uninterrupted("steady", STEPS);
+    let mut engine = TestEngine::micro("lost");
+    engine.send(micro_run("lost", STEPS, Watch { save_seconds: 0.001, ..unwatched() }));
     engine.wait(is_step(2));
     engine.send(Command::Drill(Drill::DestroyDevice));
     let recovering = engine.wait(|event| matches!(event, Event::Recovering { .. }) || is_finished(event));
@@ -134,9 +127,7 @@ fn a_lost_device_is_replaced_and_the_run_goes_on() {
         panic!("the loss is named, and the run goes on by itself: {recovering:?}")
     };
     assert!(safe >= 1, "from a checkpoint");
-    let Event::Warned { warning, .. } = engine.wait(|event| matches!(event, Event::Warned { .. })) else {
-        unreachable!("that was waited for")
-    };
+    let warning = expect_event!(engine, Event::Warned { warning, .. } => warning);
     assert_eq!((warning.kind, warning.step), (WarningKind::DeviceLost, safe), "who was away learns of it later");
     assert!(matches!(engine.wait(is_finished), Event::Finished(_)), "the run ends well");
     assert_eq!(losses(&engine.said).last(), whole.last(), "with the loss of an undisturbed run");
@@ -150,12 +141,14 @@ fn a_lost_device_is_replaced_and_the_run_goes_on() {
 #[test]
 fn a_person_may_decide_before_a_lost_device_is_tried_again() {
     let lost = |event: &Event| matches!(event, Event::Recovering { .. }) || is_finished(event);
-    let mut engine = TestEngine::start("decided");
-    open_few(&mut engine);
-    engine.send(demo_run("decided", 6, Watch { save_seconds: 0.001, ..unwatched() }));
+    // Nobody waits for so long: whatever happens is what the person said.
+    let mut engine = TestEngine::with(&new_store("decided"), |session| session.retry_seconds = 3600.0);
+    engine.open_micro();
+    engine.send(micro_run("decided", STEPS, Watch { save_seconds: 0.001, ..unwatched() }));
     engine.wait(is_step(2));
     engine.send(Command::Drill(Drill::DestroyDevice));
     let Event::Recovering { run_id, seconds, .. } = engine.wait(lost) else { panic!("it is to go on by itself") };
+    assert_eq!(seconds, 3600.0, "the person is told how long there is to decide");
     engine.send(Command::Stop);
     let stopped = engine.wait(is_finished);
     assert!(
@@ -167,21 +160,20 @@ fn a_person_may_decide_before_a_lost_device_is_tried_again() {
     engine.wait(is_step(4));
     engine.send(Command::Drill(Drill::DestroyDevice));
     assert!(matches!(engine.wait(lost), Event::Recovering { .. }), "continued by a person, it may be lost once more");
-    let began = Instant::now();
     engine.send(resume);
+    // Long before the countdown ends, for no test waits so long.
     engine.wait(|event| matches!(event, Event::RunStarted(_)));
-    assert!(began.elapsed().as_secs_f64() < seconds, "it goes on at once");
     assert!(matches!(engine.wait(is_finished), Event::Finished(_)), "the run ends well");
 }
 
 #[test]
 fn a_run_is_exported_while_it_goes_on() {
-    let mut engine = TestEngine::start("exported");
-    open_few(&mut engine);
-    engine.send(demo_run("exported", 8, unwatched()));
+    let steps = 2 * STEPS;
+    let mut engine = TestEngine::micro("exported");
+    engine.send(micro_run("exported", steps, unwatched()));
     // Another run is thrown away while this one is prepared.
     engine.send(Command::Discard { run_id: "another".to_owned() });
-    let Event::RunStarted(run) = engine.wait(|event| matches!(event, Event::RunStarted(_))) else { unreachable!() };
+    let run = expect_event!(engine, Event::RunStarted(run) => run);
     let export = |kind: ExportKind| {
         let (run_id, folder) = (run.record.run_id.clone(), std::env::temp_dir().join(&run.record.run_id));
         let (folder, card) = (folder.display().to_string(), String::new());
@@ -190,14 +182,6 @@ fn a_run_is_exported_while_it_goes_on() {
         Command::Export(Box::new(request))
     };
     engine.wait(is_step(1));
-    // What is asked for is answered as soon as the step ends.
-    engine.send(Command::ReadPair { index: 0, max_length: 64 });
-    let mut step_ended = Instant::now();
-    let answer = |event: &Event| matches!(event, Event::PairView(_) | Event::Step { .. });
-    while matches!(engine.wait(answer), Event::Step { .. }) {
-        step_ended = Instant::now();
-    }
-    assert!(step_ended.elapsed() < Duration::from_millis(200), "after {:?}", step_ended.elapsed());
     engine.send(Command::Drill(Drill::FillStorage));
     engine.send(export(ExportKind::Adapter));
     let exported = engine.wait(|event| matches!(event, Event::Exported { .. }) || is_finished(event));
@@ -217,14 +201,59 @@ fn a_run_is_exported_while_it_goes_on() {
         "a second copy of the weights waits for a pause: {refused:?}"
     );
     assert!(matches!(engine.wait(is_finished), Event::Finished(_)), "the run ends well");
-    assert_eq!(losses(&engine.said), uninterrupted("not-exported", 8), "and its numbers are the same");
+    assert_eq!(losses(&engine.said), uninterrupted("not-exported", steps), "and its numbers are the same");
+}
+
+#[test]
+fn what_is_asked_of_a_run_is_answered_when_the_step_ends() {
+    let folder = TestEngine::micro("asked").store.clone();
+    let (commands, inbox) = channel();
+    let (out, said) = std::sync::mpsc::channel();
+    let ask = commands.clone();
+    let store = folder.display().to_string();
+    let thread = std::thread::spawn(move || {
+        pollster::block_on(async {
+            let out = Box::new(move |event: Event| {
+                // Asked in the middle of the engine's work, so that it is there before another step begins.
+                if is_step(2)(&event) {
+                    let command = Command::ReadPair { index: 0, max_length: 64 };
+                    ask.unbounded_send(Message { command, files: Vec::new() }).expect("the engine is there");
+                }
+                drop(out.send(event));
+            });
+            Session::open(inbox, out, &store, None).await.run().await;
+        });
+    });
+    let send = |command, paths: &[std::path::PathBuf]| {
+        let files = paths.iter().map(PickedFile::at).collect();
+        commands.unbounded_send(Message { command, files }).expect("the engine is there");
+    };
+    let path = Some(folder.join("micro").display().to_string());
+    send(Command::OpenModel { source: ModelSource::Picked { name: "micro".into(), path } }, &[]);
+    send(Command::OpenPairs { mapping: None }, &[folder.join("micro.jsonl")]);
+    send(micro_run("asked", 6, unwatched()), &[]);
+    let mut order = Vec::new();
+    loop {
+        match said.recv_timeout(Duration::from_secs(120)).expect("it is said") {
+            Event::Step { metrics, .. } => order.push(metrics["step"].as_u64().expect("a number").to_string()),
+            Event::PairView(_) => order.push("answer".to_owned()),
+            event if is_finished(&event) => {
+                break assert!(matches!(event, Event::Finished(_)), "it ends well: {event:?}");
+            }
+            _ => {}
+        }
+    }
+    assert_eq!(order, ["1", "2", "answer", "3", "4", "5", "6"], "the answer does not wait for another step");
+    // The engine's own sender goes with its session.
+    send(Command::Cancel, &[]);
+    commands.close_channel();
+    thread.join().expect("it ends when nobody can send any more");
 }
 
 #[test]
 fn a_step_that_is_not_finite_stops_the_run_at_the_last_good_one() {
-    let mut engine = TestEngine::start("diverged");
-    open_few(&mut engine);
-    engine.send(demo_run("diverged", 6, unwatched()));
+    let mut engine = TestEngine::micro("diverged");
+    engine.send(micro_run("diverged", STEPS, unwatched()));
     engine.wait(is_step(2));
     engine.send(Command::Drill(Drill::Diverge));
     let failed = engine.wait(is_finished);
@@ -244,9 +273,7 @@ fn too_little_memory_is_told_with_what_would_help() {
     let mut engine = TestEngine::start("memory");
     engine.open_demo();
     engine.send(Command::Plan { settings: demo_settings(4), limit: Some(3 << 20) });
-    let Event::Planned(plan) = engine.wait(|event| matches!(event, Event::Planned(_))) else {
-        unreachable!("it was waited for")
-    };
+    let plan = expect_event!(engine, Event::Planned(plan) => plan);
     let blocked = plan.blocked.expect("it does not fit");
     assert!(blocked.what.contains("needs"), "it says how much: {}", blocked.what);
     assert!(!plan.fixes.is_empty() && plan.fixes[0].saves >= plan.fixes[plan.fixes.len() - 1].saves, "best first");
@@ -254,10 +281,14 @@ fn too_little_memory_is_told_with_what_would_help() {
     let mut settings = demo_settings(4);
     settings.extend(plan.fixes[0].settings.clone());
     engine.send(Command::Plan { settings, limit: Some(1 << 40) });
-    let Event::Planned(fixed) = engine.wait(|event| matches!(event, Event::Planned(_))) else {
-        unreachable!("it was waited for")
-    };
+    let fixed = expect_event!(engine, Event::Planned(plan) => plan);
     assert_eq!(fixed.memory.iter().sum::<u64>() + plan.fixes[0].saves, needs, "the fix saves what it says");
+}
+
+#[test]
+fn two_steps_that_are_tried_take_what_was_planned() {
+    let mut engine = TestEngine::start("tried");
+    engine.open_demo();
     // What two steps take is what all of them would.
     let tried = |event: &Event| matches!(event, Event::Tried { .. } | Event::Cancelled { .. } | Event::Refused { .. });
     engine.send(Command::Trial { settings: demo_settings(4) });
@@ -268,7 +299,12 @@ fn too_little_memory_is_told_with_what_would_help() {
     engine.send(Command::Cancel);
     let cancelled = engine.wait(tried);
     assert!(matches!(cancelled, Event::Cancelled { subject: Subject::Plan }), "not {cancelled:?}");
-    engine.send(demo_run("memory", 6, unwatched()));
+}
+
+#[test]
+fn a_run_without_memory_is_told_what_would_fit() {
+    let mut engine = TestEngine::micro("memory-lost");
+    engine.send(micro_run("memory-lost", STEPS, unwatched()));
     engine.wait(is_step(1));
     engine.send(Command::Drill(Drill::OutOfMemory));
     let failed = engine.wait(is_finished);
@@ -276,40 +312,39 @@ fn too_little_memory_is_told_with_what_would_help() {
         panic!("it is not called a lost device: {failed:?}")
     };
     assert!(!fixes.is_empty(), "there are fixes to choose from");
+}
 
-    // Of settings that cannot be read, the others can.
-    let mut wrong = demo_settings(4);
+#[test]
+fn of_settings_that_cannot_be_read_the_others_are() {
+    let mut engine = TestEngine::micro("unreadable");
+    let mut wrong = micro_settings(4);
     wrong.insert("beta".to_owned(), json!(-1));
     engine.send(Command::Plan { settings: wrong, limit: None });
-    let Event::Planned(plan) = engine.wait(|event| matches!(event, Event::Planned(_))) else { unreachable!() };
+    let plan = expect_event!(engine, Event::Planned(plan) => plan);
     assert!(plan.blocked.is_some() && plan.n_train == 0, "there are no figures: {plan:?}");
     assert_eq!((&plan.full_settings["max_steps"], &plan.full_settings["beta"]), (&json!(4), &json!(0.1)));
 }
 
 #[test]
 fn full_storage_does_not_stop_a_run() {
-    let mut engine = TestEngine::start("full");
-    open_few(&mut engine);
-    engine.send(demo_run("full", 4, unwatched()));
+    let mut engine = TestEngine::micro("full");
+    engine.send(micro_run("full", STEPS, unwatched()));
     engine.wait(is_step(1));
     engine.send(Command::Drill(Drill::FillStorage));
     engine.send(Command::Pause);
     engine.wait(|event| matches!(event, Event::NotSaved { full: true, .. }));
-    let Event::Paused { run_id, .. } = engine.wait(|event| matches!(event, Event::Paused { .. })) else {
-        unreachable!("it was waited for")
-    };
+    let run_id = expect_event!(engine, Event::Paused { run_id, .. } => run_id);
     engine.send(Command::Resume { run_id, settings: Metrics::new() });
     assert!(matches!(engine.wait(is_finished), Event::Finished(_)), "the state was kept in memory");
 }
 
 #[test]
 fn a_run_that_cannot_be_written_is_kept_in_memory_until_it_can() {
-    let mut engine = TestEngine::start("unwritten");
-    open_few(&mut engine);
+    let mut engine = TestEngine::micro("unwritten");
     let (runs, out) = (engine.store.join("runs"), engine.store.join("out"));
     // No folder of a run can be made.
     std::fs::write(&runs, "in the way").expect("a file");
-    engine.send(demo_run("unwritten", 4, unwatched()));
+    engine.send(micro_run("unwritten", 4, unwatched()));
     engine.wait(|event| matches!(event, Event::NotSaved { full: false, .. }));
     let Event::Finished(summary) = engine.wait(is_finished) else { panic!("the run ends well") };
     let run_id = summary.record.run_id;
@@ -351,36 +386,22 @@ fn a_run_that_cannot_be_written_is_kept_in_memory_until_it_can() {
 
 #[test]
 fn a_run_that_rests_gives_the_memory_of_the_weights_back() {
-    let store = std::env::temp_dir().join(format!("pairtune-engine-{}-rests", std::process::id()));
-    let (commands, inbox) = channel();
-    let (out, said) = std::sync::mpsc::channel();
-    let thread = std::thread::spawn(move || {
-        pollster::block_on(async {
-            let out = Box::new(move |event| drop(out.send(event)));
-            let mut session = Session::open(inbox, out, &store.display().to_string(), None).await;
-            session.rest_seconds = 0.2;
-            session.run().await;
-        });
-    });
-    let send = |command| commands.unbounded_send(Message { command, files: Vec::new() }).expect("the engine is there");
-    let wait = |wanted: &dyn Fn(&Event) -> bool| {
-        while !wanted(&said.recv_timeout(Duration::from_secs(60)).expect("it is said")) {}
-    };
-    send(Command::OpenDemo);
-    send(leave_few());
-    send(demo_run("rests", 1, unwatched()));
-    wait(&|event| matches!(event, Event::Finished(_)));
-    wait(&|event| matches!(event, Event::Log { text, .. } if text.contains("is given back")));
-    send(Command::ScoreHeldOut { strength: 1.0 });
-    wait(&|event| matches!(event, Event::HeldOut { .. }));
-    drop(commands);
-    thread.join().expect("it ends when nobody can send any more");
+    let mut engine = TestEngine::with(&new_store("rests"), |session| session.rest_seconds = 0.2);
+    engine.open_micro();
+    engine.send(micro_run("rests", 1, unwatched()));
+    engine.wait(|event| matches!(event, Event::Finished(_)));
+    engine.wait(|event| matches!(event, Event::Log { text, .. } if text.contains("is given back")));
+    engine.send(Command::ScoreHeldOut { strength: 1.0 });
+    engine.wait(|event| matches!(event, Event::HeldOut { .. }));
 }
 
 #[test]
-fn a_run_is_watched_compared_and_exported() {
+fn the_demo_is_watched_and_learns() {
     let mut engine = TestEngine::start("journey");
     engine.open_demo();
+    // As many pairs as ten steps take: to score the others first would take longer than to train.
+    engine.send(Command::SkipPairs { rows: (80..384).collect(), skip: true });
+    engine.wait(|event| matches!(event, Event::PairsOpened(info) if info.skipped > 0));
     let watch = Watch { eval_steps: 5, keep_best: true, prompts: Vec::new(), save_seconds: 0.0 };
     let mut settings = demo_settings(10);
     settings.insert("per_device_train_batch_size".to_owned(), json!(8));
@@ -403,26 +424,24 @@ fn a_run_is_watched_compared_and_exported() {
     assert!((0.15..0.85).contains(&likelier), "both answers were in its lessons: {likelier}");
     let samples = engine.said.iter().filter(|event| matches!(event, Event::Samples { texts, .. } if texts.len() == 3));
     assert_eq!(samples.count(), 3, "three watched prompts each time");
+}
 
-    // Held-out pairs at several strengths: none is the base model.
+#[test]
+fn held_out_pairs_are_scored_at_any_strength() {
+    let (mut engine, summary) = TestEngine::finished_micro("strengths");
+    let after = summary.after.expect("evaluated after");
     engine.send(Command::ScoreHeldOut { strength: 0.0 });
-    let Event::HeldOut { pairs, .. } = engine.wait(|event| matches!(event, Event::HeldOut { .. })) else {
-        unreachable!("it was waited for")
-    };
+    let pairs = expect_event!(engine, Event::HeldOut { pairs, .. } => pairs);
     assert!(pairs.iter().all(|pair| pair.base == pair.tuned), "without the adapter nothing changes");
     engine.send(Command::ScoreHeldOut { strength: 1.0 });
-    let Event::HeldOut { pairs, .. } = engine.wait(|event| matches!(event, Event::HeldOut { .. })) else {
-        unreachable!("it was waited for")
-    };
+    let pairs = expect_event!(engine, Event::HeldOut { pairs, .. } => pairs);
     let won = pairs.iter().filter(|pair| pair.tuned[0] > pair.tuned[1]).count() as u64;
     assert_eq!(won, after.wins, "the tuned model wins as many pairs as the evaluation said");
 
     // A pair token by token adds up to its sums.
     let pair = &pairs[0];
     engine.send(Command::InspectPair { index: pair.index, strength: 1.0 });
-    let Event::Inspected(seen) = engine.wait(|event| matches!(event, Event::Inspected(_))) else {
-        unreachable!("it was waited for")
-    };
+    let seen = expect_event!(engine, Event::Inspected(seen) => seen);
     for side in 0..2 {
         let sum: f64 = seen.sides[side].iter().map(|token| f64::from(token.tuned)).sum();
         assert!((sum - pair.tuned[side]).abs() < 1e-3, "{sum} and {}", pair.tuned[side]);
@@ -430,8 +449,11 @@ fn a_run_is_watched_compared_and_exported() {
     }
     let text: String = seen.sides[0].iter().map(|token| token.text.as_str()).collect();
     assert!(text.split_whitespace().count() > 3, "the tokens are its text: {text:?}");
+}
 
-    // Base and tuned, same seed.
+#[test]
+fn base_and_tuned_answer_with_the_same_seed() {
+    let (mut engine, _) = TestEngine::finished_micro("answers");
     let request = GenerateRequest {
         id: 7,
         prompt: "Question: When is high tide?\nAnswer:".to_owned(),
@@ -456,8 +478,11 @@ fn a_run_is_watched_compared_and_exported() {
     engine.send(Command::Cancel);
     engine.wait(|event| matches!(event, Event::Cancelled { subject: Subject::Compare }));
     assert!(!engine.said.iter().any(|event| matches!(event, Event::Text { id: 8, end: true, .. })), "it has no end");
+}
 
-    // Everything can be exported, and is read again.
+#[test]
+fn everything_is_exported_and_read_again() {
+    let (mut engine, summary) = TestEngine::finished_micro("journey");
     let folder = engine.store.join("out");
     let request = ExportRequest {
         run_id: summary.record.run_id.clone(),
@@ -487,59 +512,82 @@ fn a_run_is_watched_compared_and_exported() {
     assert!(files[0].path.ends_with("journey-adapter-2"), "{}", files[0].path);
     assert_eq!(std::fs::read_to_string(&own).expect("it is there"), "a person's own");
 
-    // The best adapter and the checkpoint are whole, and nothing else is there.
+    // The run's own best adapter and checkpoint are whole, and nothing else is there.
     let run = engine.store.join("runs").join(&summary.record.run_id);
     let mut names: Vec<String> = std::fs::read_dir(run).expect("the run's folder").map(|e| name_of(&e)).collect();
     names.sort();
     let best = format!("best-{}", summary.record.best_step.expect("there is one"));
-    assert_eq!(names, [&best, "checkpoint-10", "held_out.jsonl", "pairs.jsonl", "run.json", "settings.json"]);
+    assert_eq!(names, [&best, "checkpoint-2", "held_out.jsonl", "pairs.jsonl", "run.json", "settings.json"]);
+}
+
+/// Writes the archive of a finished run into the engine's store, and returns its place.
+fn archived(engine: &mut TestEngine, run_id: &str) -> std::path::PathBuf {
+    let folder = engine.store.join("out");
+    let request = ExportRequest {
+        run_id: run_id.to_owned(),
+        which: WhichAdapter::Best,
+        strength: 1.0,
+        kinds: vec![ExportKind::Archive],
+        folder: folder.display().to_string(),
+        card: String::new(),
+    };
+    engine.send(Command::Export(Box::new(request)));
+    expect_event!(engine, Event::Exported { files, .. } => folder.join(&files[0].path))
+}
+
+#[test]
+fn an_archive_opens_elsewhere_and_continues() {
+    let (mut engine, summary) = TestEngine::finished_micro("archive");
+    let archive = archived(&mut engine, &summary.record.run_id);
 
     // The archive opens in another store and continues.
-    let mut other = TestEngine::start("journey-elsewhere");
-    other.send_files(Command::Import, &[folder.join("journey.run")]);
-    let imported = |event: &Event| matches!(event, Event::Runs { runs } if runs.len() == 1);
-    let Event::Runs { runs } = other.wait(imported) else { unreachable!("it was waited for") };
-    let more = Metrics::from_iter([("max_steps".to_owned(), json!(12))]);
+    let mut other = TestEngine::start("archive-elsewhere");
+    other.send_files(Command::Import, &[archive.clone()]);
+    let runs = expect_event!(other, Event::Runs { runs } if runs.len() == 1 => runs);
+    let more = Metrics::from_iter([("max_steps".to_owned(), json!(4))]);
     other.send(Command::Resume { run_id: runs[0].run_id.clone(), settings: more });
     let Event::Finished(summary) = other.wait(is_finished) else { panic!("it goes on elsewhere") };
-    assert_eq!(summary.record.step, 12, "from step 10 to step 12");
+    assert_eq!(summary.record.step, 4, "from step 2 to step 4");
 
     // That is a run of its own: it is closed before its pairs change, and opens again with its best adapter.
     let branch = summary.record.run_id;
     other.send(Command::SkipPairs { rows: vec![0], skip: true });
     other.wait(|event| matches!(event, Event::RunClosed { run_id } if *run_id == branch));
     let known = other.said.len();
-    let Event::PairsOpened(info) = other.wait(|event| matches!(event, Event::PairsOpened(_))) else { unreachable!() };
+    let info = expect_event!(other, Event::PairsOpened(info) => info);
     assert_eq!((info.skipped, other.said.len()), (1, known + 1), "the rows are known");
     let plan = |engine: &mut TestEngine| {
-        engine.send(Command::Plan { settings: demo_settings(4), limit: None });
-        let Event::Planned(plan) = engine.wait(|event| matches!(event, Event::Planned(_))) else { unreachable!() };
-        (plan.n_train, plan.held_out.len())
+        engine.send(Command::Plan { settings: micro_settings(4), limit: None });
+        expect_event!(engine, Event::Planned(plan) => plan.n_train + plan.held_out.len())
     };
-    assert_eq!(plan(&mut other), (383, 96), "one is left out");
+    assert_eq!(plan(&mut other), PAIRS - 1, "one is left out");
     other.send(Command::SkipPairs { rows: vec![0], skip: false });
-    assert_eq!(plan(&mut other), (384, 96), "and back again");
+    assert_eq!(plan(&mut other), PAIRS, "and back again");
     other.send(Command::OpenRun { run_id: branch.clone() });
     let opened = other.wait(|event| matches!(event, Event::RunOpened(_) | Event::Refused { .. }));
     let Event::RunOpened(opened) = opened else { panic!("the branch opens: {opened:?}") };
-    assert_eq!((opened.record.run_id, opened.record.step), (branch, 12), "where it ended");
+    assert_eq!((opened.record.run_id, opened.record.step), (branch, 4), "where it ended");
     assert!(opened.record.best_step.is_some(), "with the best adapter, though it may be from before");
 
     // The archive is older than what is there: it is not written over it.
-    other.send_files(Command::Import, &[folder.join("journey.run")]);
-    let refused = other.wait(|event| matches!(event, Event::Refused { subject: Subject::Runs, .. }));
-    let Event::Refused { problem, .. } = refused else { unreachable!("it was waited for") };
+    other.send_files(Command::Import, &[archive]);
+    let problem = expect_event!(other, Event::Refused { subject: Subject::Runs, problem } => problem);
     assert!(problem.what.contains("already here"), "{problem}");
+}
 
+#[test]
+fn a_damaged_archive_leaves_nothing_behind() {
+    let (mut engine, summary) = TestEngine::finished_micro("damaged");
+    let archive = archived(&mut engine, &summary.record.run_id);
+    let mut other = TestEngine::start("damaged-elsewhere");
     // One that is not whole, or names a place of its own, leaves nothing behind.
-    let files = unpack("journey.run", &std::fs::read(folder.join("journey.run")).expect("read")).expect("an archive");
-    let damaged = folder.join("damaged.run");
+    let files = unpack("damaged.run", &std::fs::read(&archive).expect("read")).expect("an archive");
+    let damaged = other.store.join("damaged.run");
+    std::fs::create_dir_all(&other.store).expect("a folder");
     let mut refused = |files: Vec<(String, Vec<u8>)>| {
         std::fs::write(&damaged, pack(&files).expect("packed")).expect("written");
         other.send_files(Command::Import, std::slice::from_ref(&damaged));
-        let refused = other.wait(|event| matches!(event, Event::Refused { subject: Subject::Runs, .. }));
-        let Event::Refused { problem, .. } = refused else { unreachable!("it was waited for") };
-        problem.to_string()
+        expect_event!(other, Event::Refused { subject: Subject::Runs, problem } => problem.to_string())
     };
     let without = |part: &str| files.iter().filter(|(name, _)| !name.ends_with(part)).cloned().collect::<Vec<_>>();
     let text = refused(without("optimizer.safetensors"));
@@ -584,9 +632,12 @@ fn a_run_is_opened_with_its_model_wherever_that_is() {
     engine.send(Command::MeasureModel { source: source.clone() });
     let measured = engine.wait(|event| matches!(event, Event::ModelMeasured { .. }));
     open(&mut engine, &first);
-    let Some(Event::ModelOpened(info)) = engine.said.last() else { unreachable!("it was waited for") };
+    let Some(Event::ModelOpened(info)) = engine.said.last() else { panic!("its figures come last") };
     assert_eq!(measured, Event::ModelMeasured { source, needs: Ok(info.least_bytes) });
-    engine.send_files(Command::OpenPairs { mapping: None }, &[demo.join("held_out.jsonl")]);
+    let pairs = engine.store.join("pairs.jsonl");
+    let few: Vec<&str> = include_str!("../assets/demo/held_out.jsonl").lines().take(8).collect();
+    std::fs::write(&pairs, few.join("\n")).expect("written");
+    engine.send_files(Command::OpenPairs { mapping: None }, &[pairs]);
     engine.wait(|event| matches!(event, Event::PairsOpened(_)));
     engine.send(demo_run("moved", 1, unwatched()));
     let Event::Finished(summary) = engine.wait(is_finished) else { panic!("the run ends well") };
@@ -622,9 +673,7 @@ fn a_run_is_opened_with_its_model_wherever_that_is() {
     // Kept twice, it is there twice: files of two models are never mixed.
     let kept = |engine: &mut TestEngine, command: Command| {
         engine.send(command);
-        let Event::Models { models } = engine.wait(|event| matches!(event, Event::Models { .. })) else {
-            unreachable!()
-        };
+        let models = expect_event!(engine, Event::Models { models } => models);
         assert!(models.iter().all(|model| model.complete), "{models:?}");
         models.into_iter().map(|model| model.name).collect::<Vec<_>>()
     };
@@ -661,24 +710,19 @@ fn what_cannot_be_opened_is_refused_with_a_reason() {
     std::fs::write(&pairs, "{\"prompt\": \"a\", \"chosen\": \"b\"}\n").expect("a file");
     engine.send_files(Command::OpenPairs { mapping: None }, std::slice::from_ref(&pairs));
     // Rows of other columns are shown, so that a person can say which is which.
-    let Event::PairsOpened(info) = engine.wait(|e| matches!(e, Event::PairsOpened(_))) else {
-        unreachable!("it was waited for")
-    };
+    let info = expect_event!(engine, Event::PairsOpened(info) => info);
     assert_eq!((info.usable, info.problem_count, &info.columns[..]), (0, 1, &["prompt".into(), "chosen".into()][..]));
     assert!(info.problems[0].line == 1 && info.problems[0].what.contains("rejected"), "{:?}", info.problems);
     std::fs::write(&pairs, "[1, 2]").expect("a file");
     engine.send_files(Command::OpenPairs { mapping: None }, std::slice::from_ref(&pairs));
-    let refused = engine.wait(|e| matches!(e, Event::Refused { subject: Subject::Pairs, .. }));
-    let Event::Refused { problem, .. } = refused else { unreachable!("it was waited for") };
+    let problem = expect_event!(engine, Event::Refused { subject: Subject::Pairs, problem } => problem);
     assert!(problem.at.contains("line 1"), "what has no columns is refused, with the line: {problem}");
 
     // A table's columns are its first row.
     let table = engine.store.join("pairs.csv");
     std::fs::write(&table, "question;accepted;rejected\nWhy?;\"So; that\";No\n").expect("a file");
     engine.send_files(Command::OpenPairs { mapping: None }, &[table]);
-    let Event::PairsOpened(info) = engine.wait(|e| matches!(e, Event::PairsOpened(_))) else {
-        unreachable!("it was waited for")
-    };
+    let info = expect_event!(engine, Event::PairsOpened(info) => info);
     assert_eq!((info.usable, info.problem_count, info.mapping.prompt.as_str()), (1, 0, "question"));
 
     // Other tools' columns are found, and can be chosen.
@@ -687,17 +731,13 @@ fn what_cannot_be_opened_is_refused_with_a_reason() {
                 not a row\n";
     std::fs::write(&pairs, rows).expect("a file");
     engine.send_files(Command::OpenPairs { mapping: None }, std::slice::from_ref(&pairs));
-    let Event::PairsOpened(info) = engine.wait(|e| matches!(e, Event::PairsOpened(_))) else {
-        unreachable!("it was waited for")
-    };
+    let info = expect_event!(engine, Event::PairsOpened(info) => info);
     assert_eq!((info.usable, info.problem_count, info.lines), (2, 1, 3), "two rows can be used");
     assert_eq!(info.mapping.prompt, "instruction", "LLaMA-Factory's columns are known");
     assert_eq!(info.problems[0].line, 3, "the third line is the bad one");
     assert_eq!(info.flags, [("identical".to_owned(), 1)], "the audit finds the empty choice");
     engine.send(Command::SwapPairs);
     engine.send(Command::ReadPair { index: 0, max_length: 64 });
-    let Event::PairView(view) = engine.wait(|e| matches!(e, Event::PairView(_))) else {
-        unreachable!("it was waited for")
-    };
+    let view = expect_event!(engine, Event::PairView(view) => view);
     assert_eq!(view.texts, ["Say hi\nnow", "No", "Hi!"], "instruction and input, and the answers exchanged");
 }

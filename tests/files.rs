@@ -2,23 +2,37 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use pairtune::data::{ChatTemplate, Tokenizer};
 use pairtune::engine::protocol::{RunRecord, Status};
 use pairtune::engine::runs::RunFolder;
 use pairtune::files::{
-    Adapter, Dtype, ModelCard, ModelConfig, RopeScaling, TargetModules, Tensor, TensorFiles, TrainerState,
-    header_bytes, parse, serialize_f32,
+    Adapter, Dtype, ModelCard, ModelConfig, RopeScaling, TargetModules, Tensor, TensorFiles, TrainerState, parse,
+    serialize_f32,
 };
+use pairtune::model::{AdapterSettings, BatchSize, Model, fresh};
 use pairtune::platform::host::Store;
 use pairtune::platform::native::DiskFolder;
 use pairtune::platform::{ByteSource, Folder, MemorySource};
-use pairtune::train::Checkpoint;
+use pairtune::train::{Checkpoint, TrainConfig, check_fits, plan};
 use pairtune::{Error, Result};
 use pollster::block_on;
 use serde_json::{Value, json};
 
 const LLAMAS: [&str; 3] = ["llama_sigmoid", "llama3_tied_ipo", "llama_bf16_rslora"];
+
+/// Every size of a config.
+const SIZES: [&str; 8] = [
+    "num_hidden_layers",
+    "hidden_size",
+    "intermediate_size",
+    "vocab_size",
+    "num_attention_heads",
+    "num_key_value_heads",
+    "head_dim",
+    "max_position_embeddings",
+];
 
 // Weights
 
@@ -106,24 +120,27 @@ fn damaged_headers_are_refused() {
         (vec![1, 2, 3], ["3 bytes, too few", "download it again"]),
         (1000u64.to_le_bytes().to_vec(), ["claims 1000 bytes", "only 8"]),
         (u64::MAX.to_le_bytes().to_vec(), ["claims 18446744073709551615 bytes", "100 MB"]),
-        (raw("{nonsense", 0), ["not valid JSON", "model.safetensors"]),
-        (raw("[1, 2]", 0), ["not valid JSON", "model.safetensors"]),
-        (raw(r#"{"w": 3}"#, 0), ["malformed", "tensor w"]),
-        (one("[2]", "[0, 12]"), ["0..12 are not in the file", "tensor w"]),
-        (one("[2]", "[8, 0]"), ["8..0 are not in the file", "tensor w"]),
-        (one("[3]", "[0, 8]"), ["8 bytes do not match the shape [3]", "tensor w"]),
-        (one("[4294967296, 4294967296, 4294967296]", "[0, 8]"), ["do not match the shape", "tensor w"]),
+        (raw("{nonsense", 0), ["header is not valid: key must be a string", "model.safetensors"]),
+        (raw("[1, 2]", 0), ["header is not valid: invalid type", "model.safetensors"]),
+        (raw(r#"{"w": 3}"#, 0), ["header is not valid: invalid type: integer `3`", "model.safetensors, tensor w"]),
+        (one("[2]", "[0, 12]"), ["invalid shape, data type, or offset", "model.safetensors, tensor w"]),
+        (one("[2]", "[8, 0]"), ["invalid offset for tensor `w`", "model.safetensors, tensor w"]),
+        (one("[3]", "[0, 8]"), ["invalid shape, data type, or offset", "model.safetensors, tensor w"]),
+        (one("[4294967296, 4294967296, 4294967296]", "[0, 8]"), ["overflow", "model.safetensors, tensor w"]),
         (one("[1]", "[0, 4]"), ["describes", "the file has"]),
-        (two("[0, 4]", "[0, 4]"), ["overlap", "tensor"]),
-        (two("[0, 4]", "[2, 6]"), ["overlap", "tensor b"]),
-        (one("[1]", "[4, 8]"), ["leave a gap", "tensor w"]),
+        (two("[0, 4]", "[0, 4]"), ["invalid offset for tensor", "model.safetensors, tensor b"]),
+        (two("[0, 4]", "[2, 6]"), ["invalid offset for tensor `b`", "model.safetensors, tensor b"]),
+        (one("[1]", "[4, 8]"), ["invalid offset for tensor `w`", "model.safetensors, tensor w"]),
     ] {
         check_message(&open_error(&Memory::new(&[("model.safetensors", &bytes)])), &words);
         check_message(&parse("model.safetensors", &bytes).expect_err("damaged"), &words);
     }
     let whole = std::fs::read(fixture("llama_sigmoid/model/model.safetensors")).expect("file");
     let cut = &whole[..whole.len() - 100];
-    check_message(&open_error(&Memory::new(&[("model.safetensors", cut)])), &["not in the file", "cut off", "tensor"]);
+    check_message(
+        &open_error(&Memory::new(&[("model.safetensors", cut)])),
+        &["The header describes", "the file has", "cut off"],
+    );
 }
 
 #[test]
@@ -150,18 +167,26 @@ fn other_formats_and_folders_are_recognised() {
 }
 
 #[test]
-fn written_files_are_read_by_the_reference_crate() {
-    let metadata = BTreeMap::from([("format".to_owned(), "pt".to_owned())]);
-    let header = [("x".to_owned(), Dtype::BF16, vec![3]), ("a".to_owned(), Dtype::F32, vec![1, 2])];
-    let mut bytes = header_bytes(&header, &metadata);
-    assert_eq!(bytes.len() % 8, 0);
-    bytes.extend([1, 2, 3, 4, 5, 6]);
-    bytes.extend([0.5f32, -2.0].iter().flat_map(|x| x.to_le_bytes()));
-    let (_, read) = safetensors::SafeTensors::read_metadata(&bytes).expect("metadata");
-    assert_eq!(read.metadata().as_ref().and_then(|m| m.get("format")).map(String::as_str), Some("pt"));
-    let read = safetensors::SafeTensors::deserialize(&bytes).expect("file");
-    assert_eq!(read.tensor("x").expect("x").data(), [1, 2, 3, 4, 5, 6]);
-    assert_eq!(parse("x", &bytes).expect("file")["a"], Tensor { shape: vec![1, 2], data: vec![0.5, -2.0] });
+fn written_files_are_those_of_peft_and_transformers() {
+    // PEFT wrote the file with the same crate: read and written again, it is the same to the last byte.
+    for case in LLAMAS {
+        let whole = std::fs::read(fixture(&format!("{case}/adapter_init/adapter_model.safetensors"))).expect("file");
+        let tensors = parse("x", &whole).expect("tensors");
+        let tensors: Vec<_> =
+            tensors.iter().map(|(name, t)| (name.clone(), t.shape.clone(), t.data.as_slice())).collect();
+        let metadata = BTreeMap::from([("format".to_owned(), "pt".to_owned())]);
+        assert!(serialize_f32(&tensors, &metadata) == whole, "{case}: byte for byte what PEFT writes");
+    }
+    // Tensors lie by name, at a multiple of 8 bytes, whatever their order was and however long the header is.
+    for name in ["a", "ab", "abc", "abcd", "abcdefgh"] {
+        let tensors = [("x".to_owned(), vec![], &[7.0][..]), (name.to_owned(), vec![1, 2], &[0.5, -2.0])];
+        let bytes = serialize_f32(&tensors, &BTreeMap::new());
+        assert_eq!(bytes.len() % 8, 4, "{name}: a header of eights, and three floats");
+        assert_eq!(bytes[bytes.len() - 4..], 7f32.to_le_bytes(), "{name} lies before x");
+        let read = parse("x", &bytes).expect("file");
+        assert_eq!(read[name], Tensor { shape: vec![1, 2], data: vec![0.5, -2.0] }, "{name}");
+        assert_eq!(read["x"], Tensor { shape: vec![], data: vec![7.0] }, "a scalar beside {name}");
+    }
 }
 
 // Config
@@ -250,6 +275,69 @@ fn unsupported_and_malformed_configs_are_refused_by_field() {
         check_message(&error, &words);
     }
     check_message(&ModelConfig::from_bytes(b"[", "c.json").expect_err("JSON"), &["not a JSON object", "c.json"]);
+}
+
+#[test]
+fn sizes_that_the_weights_do_not_have_are_refused_at_once() {
+    let began = Instant::now();
+    let weights = std::fs::read(fixture("llama_sigmoid/model/model.safetensors")).expect("weights");
+    let measured = |config: &Value| {
+        let folder = Memory::new(&[("config.json", config.to_string().as_bytes()), ("model.safetensors", &weights)]);
+        block_on(async {
+            let config = Model::config(&folder).await?;
+            Model::weight_bytes(&folder, &config).await
+        })
+    };
+    let whole = measured(&config("llama_sigmoid")).expect("the fixture is whole");
+    for key in SIZES {
+        for value in [json!(u64::MAX), json!(4_000_000_000_u64), json!(2_147_483_644), json!(1_000_000), json!(-1)] {
+            let mut config = config("llama_sigmoid");
+            config[key] = value.clone();
+            match measured(&config) {
+                // As many positions as one likes: tables have the rows that a run needs.
+                Ok(bytes) => assert!(key == "max_position_embeddings" && bytes == whole, "{key} {value} is accepted"),
+                Err(Error::Input(error)) => {
+                    let told = error.what.contains(&value.to_string()) || error.what.contains("config.json asks for");
+                    assert!(told && !error.fix.is_empty() && !error.at.is_empty(), "{key} {value}: {error:?}");
+                }
+                Err(e) => panic!("{key} {value} is no fault of a device: {e}"),
+            }
+        }
+    }
+    let with = |values: &[(&str, u64)]| {
+        let mut config = config("llama_sigmoid");
+        for (key, value) in values {
+            config[*key] = json!(value);
+        }
+        measured(&config).expect_err("refused")
+    };
+    let tensors = block_on(TensorFiles::open(&disk("llama_sigmoid/model"))).expect("model").names().count();
+    let error = with(&[("num_hidden_layers", 2_000_000_000)]);
+    check_message(&error, &["2000000000 layers", &format!("{tensors} tensors"), "Use the config.json that came"]);
+    // More layers than there are, but fewer than tensors: the first that is missing is named.
+    check_message(&with(&[("num_hidden_layers", tensors as u64)]), &["no tensor \"model.layers.3."]);
+    // Each is small enough, but not their product.
+    let heads = [("num_attention_heads", 1 << 16), ("num_key_value_heads", 1), ("head_dim", 1 << 16)];
+    check_message(&with(&heads), &["65536 heads of 65536 columns", "field num_attention_heads"]);
+    assert!(began.elapsed() < Duration::from_secs(20), "no size was counted up to: {:?}", began.elapsed());
+}
+
+#[test]
+fn plans_of_the_largest_sizes_do_not_overflow() {
+    let mut value = config("llama_sigmoid");
+    for key in ["hidden_size", "intermediate_size", "vocab_size", "max_position_embeddings"] {
+        value[key] = json!(2_147_483_644_u32);
+    }
+    value["num_attention_heads"] = json!(2_147_483_647_u32 / 4);
+    value["num_key_value_heads"] = json!(1);
+    value["head_dim"] = json!(4);
+    let config = ModelConfig::from_bytes(value.to_string().as_bytes(), "c").expect("each is in range");
+    let size = BatchSize { rows: 1 << 30, scored: 1 << 30, sequences: 1 << 20 };
+    let rank = TrainConfig { r: 1024, target_modules: TargetModules::AllLinear, ..TrainConfig::defaults() };
+    let adapter = AdapterSettings::new(rank.adapter("base"), &config).expect("all layers");
+    let memory = plan(&config, u64::MAX, &adapter, size, false);
+    assert_eq!((memory.total(), memory.activations), (u64::MAX, u64::MAX), "as much as there can be, and no less");
+    assert!(check_fits(&memory, Some(1 << 40)).is_err(), "it does not fit");
 }
 
 #[test]
@@ -389,6 +477,57 @@ fn malformed_adapters_are_refused() {
         folder.set("adapter_model.safetensors", &serialize_f32(&tensors, &BTreeMap::new()));
         check_message(&adapter_error(&folder), &words);
     }
+}
+
+#[test]
+fn adapters_of_sizes_that_are_not_there_are_refused_at_once() {
+    let began = Instant::now();
+    for (key, value, words) in [
+        ("r", json!(4_000_000_000_u64), ["r is 4000000000", "below 65536"]),
+        ("r", json!(u64::MAX), ["r is 18446744073709551615", "below 65536"]),
+        ("r", json!(1e12), ["r is 1000000000000.0", "below 65536"]),
+        ("r", json!(65_535), ["does not fit the rank 65535", "tensor base_model"]),
+        ("lora_alpha", json!(1e308), ["lora_alpha is 1e+308", "a number"]),
+    ] {
+        let mut folder = adapter_in_memory();
+        let mut config: Value = serde_json::from_slice(&folder.bytes("adapter_config.json")).expect("config");
+        config[key] = value;
+        folder.set("adapter_config.json", config.to_string().as_bytes());
+        check_message(&adapter_error(&folder), &words);
+    }
+
+    // Small matrices of a high rank: a model's would be 65535 times as large as what the file holds.
+    let model = ModelConfig::from_bytes(config("llama_sigmoid").to_string().as_bytes(), "c").expect("config");
+    let mut folder = adapter_in_memory();
+    let mut config: Value = serde_json::from_slice(&folder.bytes("adapter_config.json")).expect("config");
+    config["r"] = json!(65_535);
+    // A list may be as long as its file, and each name is looked for in every layer.
+    config["target_modules"] = json!(vec!["model.layers.2.mlp.down_proj"; 300_000]);
+    folder.set("adapter_config.json", config.to_string().as_bytes());
+    let (module, ones) = ("model.layers.2.mlp.down_proj", vec![1.0; 65_535]);
+    let a = (format!("{module}.lora_A.weight"), vec![65_535, 1], ones.as_slice());
+    let b = (format!("{module}.lora_B.weight"), vec![1, 65_535], ones.as_slice());
+    folder.set("adapter_model.safetensors", &serialize_f32(&[a, b], &BTreeMap::new()));
+    let adapter = block_on(Adapter::read(&folder)).expect("its matrices are a pair");
+    let settings = AdapterSettings::new(adapter.config.clone(), &model).expect("the module exists");
+    assert_eq!(settings.targets.len(), 1, "the module is one, however often it is named");
+    let error = settings.check(&model, &adapter, "adapter").expect_err("the model's matrices are larger");
+    check_message(&error, &["[65535, 1]", "the model asks for [65535, 144]", "lora_A.weight"]);
+
+    let whole = block_on(Adapter::read(&disk("llama_sigmoid/adapter_init"))).expect("adapter");
+    let settings = AdapterSettings::new(whole.config.clone(), &model).expect("targets");
+    settings.check(&model, &whole, "adapter").expect("PEFT's own adapter fits");
+    let mut more = whole.clone();
+    let of_rank = |tensors: &BTreeMap<String, Tensor>| tensors.values().next().expect("a matrix").clone();
+    more.tensors.insert("base_model.model.model.layers.9.x.lora_A.weight".to_owned(), of_rank(&whole.tensors));
+    check_message(
+        &settings.check(&model, &more, "adapter").expect_err("one more"),
+        &["no target module", "layers.9.x"],
+    );
+    let mut fewer = fresh(&settings, &model, 1);
+    let first = fewer.tensors.pop_first().expect("a matrix").0;
+    check_message(&settings.check(&model, &fewer, "adapter").expect_err("one less"), &["lacks this matrix", &first]);
+    assert!(began.elapsed() < Duration::from_secs(20), "nothing was counted up to: {:?}", began.elapsed());
 }
 
 #[test]

@@ -31,6 +31,34 @@ fn kernel_names_are_unique() {
 }
 
 #[test]
+fn names_are_made_of_operation_variant_and_format() {
+    let (files, libs) = (wgsl_files("shaders"), wgsl_files("shaders/lib"));
+    let mut problems = Vec::new();
+    for kernel in pairtune::kernels::all() {
+        let (stem, used_libs) = parts(kernel, &files, &libs).expect("another test finds what is wrong");
+        let join = |parts: &[&str]| parts.iter().filter(|part| !part.is_empty()).copied().collect::<Vec<_>>().join("_");
+        if join(&[&stem, kernel.format]) != kernel.name {
+            problems.push(format!("{}: not {stem} with the format {:?}", kernel.name, kernel.format));
+        }
+        let weights: Vec<&str> = used_libs.iter().filter_map(|lib| lib.strip_prefix("weight_")).collect();
+        if weights.iter().copied().ne(Some(kernel.format).filter(|format| !format.is_empty())) {
+            problems.push(format!("{}: reads {weights:?}, but says {:?}", kernel.name, kernel.format));
+        }
+        let varied = variant_of(&stem);
+        if varied.map_or("", |(_, variant)| variant) != kernel.variant {
+            problems.push(format!("{}: its variant is not {:?}", kernel.name, kernel.variant));
+        }
+        let operation = varied.map_or(stem.as_str(), |(operation, _)| operation);
+        let file = [operation, kernel.variant, kernel.format, "wgsl"];
+        let file = file.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join(".");
+        if kernel.file_name() != file {
+            problems.push(format!("{}: written as {}, not {file}", kernel.name, kernel.file_name()));
+        }
+    }
+    assert_none(problems);
+}
+
+#[test]
 fn every_file_belongs_to_a_kernel() {
     let (files, libs) = (wgsl_files("shaders"), wgsl_files("shaders/lib"));
     let mut unused: BTreeSet<String> = files.keys().map(|stem| format!("shaders/{stem}.wgsl")).collect();
@@ -220,7 +248,7 @@ fn header_problems(stem: &str, text: &str, reads: bool, libs: &[String]) -> Vec<
     let header: Vec<&str> = text.lines().take_while(|line| line.starts_with("//")).collect();
     let place = |start: &str| header.iter().position(|line| line.starts_with(start));
     // A variant computes what the kernel it varies computes.
-    let varied = ["_subgroup", "_wide"].into_iter().find_map(|variant| stem.strip_suffix(variant)).unwrap_or(stem);
+    let varied = variant_of(stem).map_or(stem, |(operation, _)| operation);
     let twin = format!("// Twin    reference::{varied}");
     let mut problems = Vec::new();
     let mut needed = vec!["// Grid    ", "// Reads   ", "// Writes  ", &twin];
@@ -252,6 +280,11 @@ fn header_problems(stem: &str, text: &str, reads: bool, libs: &[String]) -> Vec<
         }
     }
     problems
+}
+
+/// The operation and the variant of a file that computes one of several variants.
+fn variant_of(stem: &str) -> Option<(&str, &'static str)> {
+    ["subgroup", "wide"].into_iter().find_map(|variant| Some((stem.strip_suffix(variant)?.strip_suffix('_')?, variant)))
 }
 
 /// The file a kernel is made of, and the libs before it; its name is the stem, with a suffix for a variant.
@@ -312,6 +345,11 @@ fn main(@builtin(local_invocation_index) lane: u32) {
 }
 ";
 
+/// A kernel without bindings.
+fn plain(name: &'static str, wgsl: &'static str) -> Kernel {
+    Kernel { name, variant: "", format: "", wgsl, params_bytes: 0, binds: &[], subgroups: false }
+}
+
 /// Makes each replacement in `GOOD` and expects one problem that contains `problem`.
 #[track_caller]
 fn assert_spoilt(replacements: &[(&str, &str)], problem: &str) {
@@ -321,20 +359,14 @@ fn assert_spoilt(replacements: &[(&str, &str)], problem: &str) {
         wgsl = wgsl.replace(from, to);
     }
     let wgsl: &'static str = wgsl.leak();
-    let found = kernel_problems(&Kernel {
-        name: "spoilt",
-        wgsl,
-        params_bytes: 8,
-        binds: &[Bind::Read, Bind::Write],
-        subgroups: false,
-    });
+    let kernel = Kernel { params_bytes: 8, binds: &[Bind::Read, Bind::Write], ..plain("spoilt", wgsl) };
+    let found = kernel_problems(&kernel);
     assert!(found.iter().any(|line| line.contains(problem)), "expected {problem:?}, found {found:?}");
 }
 
 #[test]
 fn a_good_kernel_passes() {
-    let kernel =
-        Kernel { name: "good", wgsl: GOOD, params_bytes: 8, binds: &[Bind::Read, Bind::Write], subgroups: false };
+    let kernel = Kernel { binds: &[Bind::Read, Bind::Write], params_bytes: 8, ..plain("good", GOOD) };
     assert_none(kernel_problems(&kernel));
 }
 
@@ -395,8 +427,7 @@ fn a_wrong_header_is_found() {
 fn text_that_is_no_file_is_found() {
     let files = BTreeMap::from([("add".to_owned(), "fn main() {}\n".to_owned())]);
     let libs = BTreeMap::from([("reduce".to_owned(), "const WG = 64u;\n".to_owned())]);
-    let kernel = |name, wgsl| Kernel { name, wgsl, params_bytes: 0, binds: &[], subgroups: false };
-    let of = |name, wgsl| parts(&kernel(name, wgsl), &files, &libs);
+    let of = |name, wgsl| parts(&plain(name, wgsl), &files, &libs);
     let with_lib = "const WG = 64u;\nfn main() {}\n";
     assert_eq!(of("add_f16", with_lib), Ok(("add".to_owned(), vec!["reduce".to_owned()])), "a good one");
     assert!(of("add", "fn other() {}\n").is_err(), "another text");

@@ -32,6 +32,7 @@ const CONFINED: &[(&str, &[&str], &str)] = &[
     ("egui*", &["src/app/", "src/main.rs"], "only the app draws"),
     ("eframe", &["src/app/", "src/main.rs"], "only the app has a window"),
     ("tokenizers", &["src/data/tokenizer.rs"], "the rest of the code sees data::Tokenizer"),
+    ("safetensors", &["src/files/"], "the rest of the code sees files::{TensorFiles, parse, serialize_f32}"),
 ];
 
 /// Paths in `std` that the browser lacks, and the only places that use them.

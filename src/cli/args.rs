@@ -308,6 +308,9 @@ pub(super) struct DoctorArgs {
     /// One JSON object instead of text
     #[arg(long)]
     pub(super) json: bool,
+    /// Write every shader as it is compiled into this folder, and do nothing else (needs no GPU)
+    #[arg(long, value_name = "DIR", conflicts_with = "adapter_name")]
+    pub(super) shaders: Option<PathBuf>,
     /// The GPU.
     #[command(flatten)]
     pub(super) gpu: GpuArgs,

@@ -1,8 +1,10 @@
 //! `pairtune doctor`: does this GPU compute correctly, and how fast?
 
-use pairtune::doctor::{check_all, measure};
+use std::path::Path;
+
+use pairtune::doctor::{check_all, measure, shaders};
 use pairtune::gpu::Gpu;
-use pairtune::platform::native::seconds;
+use pairtune::platform::native::{AtomicFile, make_folder, seconds};
 use pairtune::{Error, Result};
 use serde_json::json;
 
@@ -11,6 +13,9 @@ use super::output::Output;
 
 /// Reports on the adapter, checks every kernel, measures speed, and ends with a verdict.
 pub(super) async fn doctor(args: &DoctorArgs, out: &mut Output) -> Result<()> {
+    if let Some(folder) = &args.shaders {
+        return write_shaders(folder, args.json, out);
+    }
     let gpu = Gpu::new(&args.gpu.choice()).await?;
     let report = gpu.report();
     let mib = |bytes: u64| format!("{} MiB", bytes >> 20);
@@ -68,4 +73,21 @@ pub(super) async fn doctor(args: &DoctorArgs, out: &mut Output) -> Result<()> {
             "Update the driver, or choose another adapter with --adapter-name",
         )),
     }
+}
+
+/// Writes every shader into a folder, over those of an earlier time; other files there stay.
+fn write_shaders(folder: &Path, json: bool, out: &Output) -> Result<()> {
+    make_folder(folder)?;
+    let shaders = shaders();
+    for (name, text) in &shaders {
+        let mut file = AtomicFile::create(&folder.join(name))?;
+        file.write(text.as_bytes())?;
+        file.commit()?;
+    }
+    let names: Vec<&String> = shaders.iter().map(|(name, _)| name).collect();
+    match json {
+        true => out.result(json!({"folder": folder.display().to_string(), "shaders": names})),
+        false => out.result(format_args!("{} shaders are in {}", names.len(), folder.display())),
+    }
+    Ok(())
 }

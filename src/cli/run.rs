@@ -135,10 +135,11 @@ pub(super) async fn open_gpu(choice: &AdapterChoice, out: &Output) -> Result<Gpu
     Ok(gpu)
 }
 
-/// An adapter folder's adapter, with the modules of this model that it targets.
+/// An adapter folder's adapter, which fits this model, with the modules that it targets.
 pub(super) async fn read_adapter(path: &Path, config: &ModelConfig) -> Result<(files::Adapter, AdapterSettings)> {
     let adapter = files::Adapter::read(&DiskFolder::open(path)?).await?;
     let settings = AdapterSettings::new(adapter.config.clone(), config)?;
+    settings.check(config, &adapter, &path.display().to_string())?;
     Ok((adapter, settings))
 }
 

@@ -6,5 +6,12 @@
 pub mod check;
 mod speed;
 
+use crate::kernels;
+
 pub use check::{Check, check_all};
 pub use speed::{MatmulSpeed, Speed, measure};
+
+/// Every shader there is as it is compiled, by the name of a file for it. Needs no GPU.
+pub fn shaders() -> Vec<(String, String)> {
+    kernels::all().into_iter().map(|kernel| (kernel.file_name(), kernel.listing())).collect()
+}

@@ -75,10 +75,6 @@ enum Stop {
     Discarded,
 }
 
-/// A person can decide for so long before a run that lost its device is continued.
-const RETRY_SECONDS: f64 = 10.0;
-/// How the watched prompts are answered: the same seed every time.
-const WATCHED: Style = Style { temperature: 0.7, seed: 1, max_new_tokens: 48 };
 /// Watched prompts that are taken from the held-out pairs if none are given.
 const WATCHED_PROMPTS: usize = 3;
 /// Points of a run's sparkline.
@@ -514,7 +510,7 @@ impl Session {
                 let failure = Failure::DeviceLost { problem: Problem { what, fix, at: String::new() } };
                 // A driver that is still busy with itself may be there when the time has passed.
                 if let Some(run) = self.run.as_mut().filter(|_| first) {
-                    let (seconds, at) = (RETRY_SECONDS, host::seconds() + RETRY_SECONDS);
+                    let (seconds, at) = (self.retry_seconds, host::seconds() + self.retry_seconds);
                     run.retry = Some(Retry { at, failure: failure.clone() });
                     self.wire.send(Event::Recovering { run_id, failure, safe_step, seconds });
                     return;
@@ -963,7 +959,9 @@ impl Live<'_> {
             // A fresh adapter is the base model: writing without it is faster.
             let adapter = if trainer.step == 0 { None } else { Some(&trainer.adapter) };
             let (eos, room) = (&self.open.eos, self.open.positions().saturating_sub(ids.len()));
-            let style = Style { max_new_tokens: WATCHED.max_new_tokens.min(room), ..WATCHED };
+            // The same seed every time.
+            let max_new_tokens = self.session.watched_tokens.min(room);
+            let style = Style { temperature: 0.7, seed: 1, max_new_tokens };
             let (gpu, model, tokenizer) = (self.gpu, self.model, &self.open.tokenizer);
             writing::write(gpu, model, tokenizer, adapter, &ids, eos, &style, &mut |piece| {
                 text += piece;

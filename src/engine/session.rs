@@ -41,6 +41,10 @@ pub struct Session {
     pub(super) batch: Vec<usize>,
     /// Seconds that an open run rests before the weights' memory is given back.
     pub rest_seconds: f64,
+    /// Seconds in which a person can decide before a run that lost its device is continued.
+    pub retry_seconds: f64,
+    /// Tokens of an answer to a watched prompt, at most.
+    pub watched_tokens: usize,
 }
 
 /// Both directions of the wire, and when progress was last told.
@@ -100,6 +104,8 @@ impl Session {
             drill: None,
             batch: Vec::new(),
             rest_seconds: 60.0,
+            retry_seconds: 10.0,
+            watched_tokens: 48,
         };
         let gpu = session.open_gpu().await;
         let gpu = gpu.map(|gpu| gpu_info(gpu.report(), memory_of(&gpu))).map_err(|e| Problem::from(&e));

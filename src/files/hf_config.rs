@@ -6,6 +6,8 @@ use crate::error::{Error, Result};
 use crate::platform::{Folder, licence_in, read_all};
 
 const SUPPORTED: [&str; 1] = ["llama"];
+/// Sizes are below this, so that twice a size is a buffer's index, and a product of two sizes is in range.
+const SIZE_LIMIT: u64 = 1 << 31;
 
 /// A decoder's dimensions and constants, under their Hugging Face names.
 #[derive(Debug, Clone, PartialEq)]
@@ -110,6 +112,10 @@ impl ModelConfig {
             ));
         }
         let head_dim = fields.size_or("head_dim", hidden_size / num_attention_heads)?;
+        if num_attention_heads as u64 * head_dim as u64 >= SIZE_LIMIT {
+            let what = format!("{num_attention_heads} heads of {head_dim} columns are 2^31 columns or more");
+            return Err(fields.wrong("num_attention_heads", what));
+        }
         let max_position_embeddings = fields.size("max_position_embeddings")?;
         Ok(Self {
             model_type,
@@ -303,10 +309,9 @@ impl Fields<'_> {
 
     fn size(&self, key: &str) -> Result<usize> {
         let Some(value) = self.get(key) else { return Err(self.missing(key)) };
-        // Sizes are limited to what a buffer index can hold, which also keeps products of two of them in range.
-        match value.as_u64().and_then(|n| u32::try_from(n).ok()) {
-            Some(n) if n > 0 => Ok(n as usize),
-            _ => Err(self.wrong(key, format!("{value} is not a positive whole number below 2^32"))),
+        match value.as_u64() {
+            Some(n) if (1..SIZE_LIMIT).contains(&n) => Ok(n as usize),
+            _ => Err(self.wrong(key, format!("{value} is not a positive whole number below 2^31"))),
         }
     }
 

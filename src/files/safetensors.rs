@@ -1,17 +1,22 @@
 //! Safetensors: tensors by name, read by range from one file or several shards; small files written and parsed whole.
 //!
-//! Format: 8 bytes of header length (little endian), a JSON header, then the tensors' bytes without gaps.
+//! Format: 8 bytes of header length (little endian), a JSON header, then the tensors' bytes without gaps. The
+//! `safetensors` crate reads, checks and writes headers; it wants files whole, so that ranges are ours.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
+use safetensors::tensor::Metadata;
+use safetensors::{Dtype as Stored, View};
 use serde::Deserialize;
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 
+use super::foreign::{foreign_format, no_model};
 use crate::error::{Error, Result};
 use crate::platform::{ByteSource, Folder, read_all};
 
-const SINGLE: &str = "model.safetensors";
-const INDEX: &str = "model.safetensors.index.json";
+pub(super) const SINGLE: &str = "model.safetensors";
+pub(super) const INDEX: &str = "model.safetensors.index.json";
 
 /// The tensors of a model folder, in one file or in shards; only the headers are in memory.
 pub struct TensorFiles {
@@ -76,17 +81,13 @@ impl Dtype {
         }
     }
 
-    /// Its name in a safetensors header.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::F32 => "F32",
-            Self::F16 => "F16",
-            Self::BF16 => "BF16",
+    fn of(stored: Stored) -> Option<Self> {
+        match stored {
+            Stored::F32 => Some(Self::F32),
+            Stored::F16 => Some(Self::F16),
+            Stored::BF16 => Some(Self::BF16),
+            _ => None,
         }
-    }
-
-    fn from_name(name: &str) -> Option<Self> {
-        [Self::F32, Self::F16, Self::BF16].into_iter().find(|dtype| dtype.name() == name)
     }
 }
 
@@ -137,6 +138,11 @@ impl TensorFiles {
         Ok(found)
     }
 
+    /// The folder's name, for messages.
+    pub fn folder(&self) -> &str {
+        &self.folder
+    }
+
     /// The tensors' names, sorted.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.entries.keys().map(String::as_str)
@@ -146,7 +152,7 @@ impl TensorFiles {
     pub fn sources(&self) -> impl Iterator<Item = (&dyn ByteSource, Vec<&str>)> {
         self.sources.iter().enumerate().map(|(number, source)| {
             let mut mine: Vec<_> = self.entries.iter().filter(|(_, (file, _))| *file == number).collect();
-            mine.sort_by_key(|(_, (_, entry))| entry.begin);
+            mine.sort_by_key(|(_, (_, entry))| entry.data_offsets);
             (source.as_ref(), mine.into_iter().map(|(name, _)| name.as_str()).collect())
         })
     }
@@ -180,9 +186,9 @@ impl TensorFiles {
     /// The range must lie inside the tensor, which `info` describes.
     pub async fn read(&self, name: &str, offset: u64, len: usize) -> Result<Vec<u8>> {
         let (source, entry) = self.entry(name)?;
-        let end = offset.checked_add(len as u64);
-        assert!(end.is_some_and(|end| end <= entry.end - entry.begin), "read of {name} leaves the tensor");
-        source.read_at(entry.begin + offset, len).await
+        let ((begin, end), stop) = (entry.data_offsets, offset.checked_add(len as u64));
+        assert!(stop.is_some_and(|stop| stop <= end - begin), "read of {name} leaves the tensor");
+        source.read_at(begin + offset, len).await
     }
 
     /// Reads a whole tensor, converted to f32, row-major.
@@ -222,38 +228,40 @@ pub fn to_f32(dtype: Dtype, bytes: &[u8]) -> Vec<f32> {
     }
 }
 
-/// The length and JSON header of a file that holds `tensors` (name, type, shape) in this order.
+/// A whole file of f32 `tensors` (name, shape, elements), by name; byte for byte what PEFT and transformers write.
 ///
-/// The caller writes these bytes, then each tensor's bytes one after another. The header is padded with spaces to a
-/// multiple of 8 bytes, so that the tensors are aligned.
-pub fn header_bytes(tensors: &[(String, Dtype, Vec<usize>)], metadata: &BTreeMap<String, String>) -> Vec<u8> {
-    let mut header = Map::new();
-    if !metadata.is_empty() {
-        header.insert("__metadata__".to_owned(), json!(metadata));
-    }
-    let mut begin = 0u64;
-    for (name, dtype, shape) in tensors {
-        let end = begin + shape.iter().map(|&n| n as u64).product::<u64>() * dtype.size() as u64;
-        let entry = json!({"dtype": dtype.name(), "shape": shape, "data_offsets": [begin, end]});
-        assert!(header.insert(name.clone(), entry).is_none(), "two tensors are called {name}");
-        begin = end;
-    }
-    let mut text = Value::Object(header).to_string().into_bytes();
-    text.resize(text.len().next_multiple_of(8), b' ');
-    let mut bytes = (text.len() as u64).to_le_bytes().to_vec();
-    bytes.append(&mut text);
-    bytes
+/// With more than one entry of `metadata` their order is anyone's guess.
+pub fn serialize_f32(tensors: &[(String, Vec<usize>, &[f32])], metadata: &BTreeMap<String, String>) -> Vec<u8> {
+    let views = tensors.iter().map(|(name, shape, data)| (name, Floats { shape, data }));
+    let entries = || metadata.iter().map(|(key, value)| (key.clone(), value.clone())).collect();
+    let metadata = (!metadata.is_empty()).then(entries);
+    safetensors::serialize(views, metadata)
+        .expect("each tensor has its own name and one element per place of its shape")
 }
 
-/// A whole file of f32 `tensors` (name, shape, elements), in this order.
-pub fn serialize_f32(tensors: &[(String, Vec<usize>, &[f32])], metadata: &BTreeMap<String, String>) -> Vec<u8> {
-    let header: Vec<_> = tensors.iter().map(|(name, shape, _)| (name.clone(), Dtype::F32, shape.clone())).collect();
-    let mut bytes = header_bytes(&header, metadata);
-    for (name, shape, data) in tensors {
-        assert_eq!(shape.iter().product::<usize>(), data.len(), "{name} needs one element per place of its shape");
-        bytes.extend(data.iter().flat_map(|x| x.to_le_bytes()));
+/// A tensor to be written.
+struct Floats<'a> {
+    shape: &'a [usize],
+    data: &'a [f32],
+}
+
+impl View for Floats<'_> {
+    fn dtype(&self) -> Stored {
+        Stored::F32
     }
-    bytes
+
+    fn shape(&self) -> &[usize] {
+        self.shape
+    }
+
+    fn data(&self) -> Cow<'_, [u8]> {
+        // Little endian, as every machine is that wgpu runs on.
+        Cow::Borrowed(bytemuck::cast_slice(self.data))
+    }
+
+    fn data_len(&self) -> usize {
+        size_of_val(self.data)
+    }
 }
 
 /// Parses a small file that is in memory: tensors by name, converted to f32.
@@ -265,24 +273,24 @@ pub fn parse(file: &str, bytes: &[u8]) -> Result<BTreeMap<String, Tensor>> {
     let mut tensors = BTreeMap::new();
     for (name, entry) in parse_header(file, header, bytes.len() as u64)? {
         let info = entry.info(&name, &format!("{file}, tensor {name}"))?;
-        let stored = bytes.get(entry.begin as usize..entry.end as usize).unwrap_or_default();
+        let stored = bytes.get(info.begin as usize..info.end as usize).unwrap_or_default();
         tensors.insert(name, Tensor { shape: info.shape, data: to_f32(info.dtype, stored) });
     }
     Ok(tensors)
 }
 
-/// One tensor as the header describes it, with byte offsets from the start of the file.
-#[derive(Debug, Clone)]
+/// One tensor of a header, as the crate's `TensorInfo`, but with 64 bits where a page has 32. Its bytes are counted from
+/// the end of the header in a header, and from the start of the file otherwise.
+#[derive(Debug, PartialEq, Deserialize)]
 struct Entry {
-    dtype: String,
+    dtype: Stored,
     shape: Vec<usize>,
-    begin: u64,
-    end: u64,
+    data_offsets: (u64, u64),
 }
 
 impl Entry {
     fn info(&self, name: &str, at: &str) -> Result<TensorInfo> {
-        let Some(dtype) = Dtype::from_name(&self.dtype) else {
+        let Some(dtype) = Dtype::of(self.dtype) else {
             return Err(Error::input(
                 format!("The tensor \"{name}\" is stored as {}, which is not supported", self.dtype),
                 "Use weights stored as F32, F16 or BF16 (the unquantised original)",
@@ -290,16 +298,9 @@ impl Entry {
             ));
         };
         let name = name.to_owned();
-        Ok(TensorInfo { name, dtype, shape: self.shape.clone(), begin: self.begin, end: self.end })
+        let (begin, end) = self.data_offsets;
+        Ok(TensorInfo { name, dtype, shape: self.shape.clone(), begin, end })
     }
-}
-
-/// An entry of the JSON header, with byte offsets from the end of the header.
-#[derive(Deserialize)]
-struct HeaderEntry {
-    dtype: String,
-    shape: Vec<usize>,
-    data_offsets: [u64; 2],
 }
 
 async fn read_header(source: &dyn ByteSource) -> Result<BTreeMap<String, Entry>> {
@@ -326,71 +327,23 @@ fn header_len(file: &str, start: &[u8], file_len: u64) -> Result<usize> {
     Ok(length as usize)
 }
 
-/// Recognises other formats by their first bytes: what it is, and what to do.
-fn foreign_format(start: &[u8]) -> Option<(&'static str, &'static str)> {
-    const ORIGINAL: &str = "Use the model's original folder, with model.safetensors and config.json";
-    const CONVERT: &str = "Use a revision with model.safetensors, or convert it with transformers' save_pretrained";
-    const FETCH: &str = "Download the file itself, for example with `git lfs pull` or `hf download`";
-    // A header of less than 4 GiB has four zero bytes in its length, where a pickle has opcodes.
-    let pickle = start.starts_with(&[0x80, 0x02]) && start.get(4..8).is_some_and(|b| b != [0; 4]);
-    if start.starts_with(b"GGUF") {
-        Some(("This is a GGUF file, not safetensors", ORIGINAL))
-    } else if start.starts_with(b"PK\x03\x04") || pickle {
-        Some(("This is a PyTorch (pickle) file, not safetensors", CONVERT))
-    } else if start.starts_with(b"version https://git-lfs") {
-        Some(("This is a Git LFS pointer, not the file it points to", FETCH))
-    } else if start.starts_with(b"<!DOCTYPE") || start.starts_with(b"<html") {
-        Some(("This is a web page, not a safetensors file", FETCH))
-    } else {
-        None
-    }
-}
-
-/// Parses the JSON header and checks that the tensors fill the rest of the file without gap or overlap.
+/// The tensors of a JSON header, which fill the rest of the file without gap or overlap.
 fn parse_header(file: &str, header: &[u8], file_len: u64) -> Result<BTreeMap<String, Entry>> {
     let data_begin = 8 + header.len() as u64;
-    let map: Map<String, Value> =
-        serde_json::from_slice(header).map_err(|e| damaged(file, format!("The header is not valid JSON: {e}")))?;
-    let mut entries = Vec::with_capacity(map.len());
-    for (name, value) in map {
-        if name == "__metadata__" {
-            continue;
-        }
-        let wrong = |what: String| damaged(&format!("{file}, tensor {name}"), what);
-        let raw: HeaderEntry =
-            serde_json::from_value(value).map_err(|e| wrong(format!("Its header entry is malformed: {e}")))?;
-        let [begin, end] = raw.data_offsets;
-        if end < begin || end > file_len - data_begin {
-            return Err(wrong(format!(
-                "Its bytes {begin}..{end} are not in the file, which has {} bytes of tensors",
-                file_len - data_begin
-            )));
-        }
-        let elements = raw.shape.iter().try_fold(1u64, |n, &dim| n.checked_mul(dim as u64));
-        let bits = elements.and_then(|n| n.checked_mul(bits_per_element(&raw.dtype).unwrap_or(0)));
-        let fits = bits == (end - begin).checked_mul(8) || bits_per_element(&raw.dtype).is_none();
-        if elements.is_none_or(|n| usize::try_from(n).is_err()) || !fits {
-            return Err(wrong(format!(
-                "Its {} bytes do not match the shape {:?} of type {}",
-                end - begin,
-                raw.shape,
-                raw.dtype
-            )));
-        }
-        let entry = Entry { dtype: raw.dtype, shape: raw.shape, begin: data_begin + begin, end: data_begin + end };
-        entries.push((name, entry));
-    }
-    entries.sort_by_key(|(_, entry)| (entry.begin, entry.end));
+    let mut entries: Vec<(String, Entry)> = match serde_json::from_slice::<Metadata>(header) {
+        Ok(metadata) => metadata.tensors().into_iter().map(|(name, info)| (name, info.into())).collect(),
+        Err(e) => match wide_entries(header) {
+            Ok(entries) if usize::BITS < u64::BITS => entries,
+            place => {
+                let at = format!("{file}{}", place.err().unwrap_or_default());
+                return Err(damaged(&at, format!("The header is not valid: {e}")));
+            }
+        },
+    };
     let mut covered = data_begin;
-    for (name, entry) in &entries {
-        if entry.begin != covered {
-            let how = if entry.begin < covered { "overlap" } else { "leave a gap after" };
-            return Err(damaged(
-                &format!("{file}, tensor {name}"),
-                format!("Its bytes {}..{} {how} those of the tensor before it", entry.begin, entry.end),
-            ));
-        }
-        covered = entry.end;
+    for (begin, end) in entries.iter_mut().map(|(_, entry)| &mut entry.data_offsets) {
+        (*begin, *end) = (begin.saturating_add(data_begin), end.saturating_add(data_begin));
+        covered = covered.max(*end);
     }
     if covered != file_len {
         return Err(damaged(file, format!("The header describes {covered} bytes, but the file has {file_len}")));
@@ -398,17 +351,35 @@ fn parse_header(file: &str, header: &[u8], file_len: u64) -> Result<BTreeMap<Str
     Ok(entries.into_iter().collect())
 }
 
-/// Bits per element of the types the format knows; `None` for one that is newer than this code.
-fn bits_per_element(dtype: &str) -> Option<u64> {
-    Some(match dtype {
-        "F4" => 4,
-        "F6_E2M3" | "F6_E3M2" => 6,
-        "BOOL" | "U8" | "I8" | "F8_E4M3" | "F8_E5M2" | "F8_E8M0" | "F8_E4M3FNUZ" | "F8_E5M2FNUZ" => 8,
-        "I16" | "U16" | "F16" | "BF16" => 16,
-        "I32" | "U32" | "F32" => 32,
-        "I64" | "U64" | "F64" | "C64" => 64,
-        _ => return None,
-    })
+impl From<&safetensors::tensor::TensorInfo> for Entry {
+    fn from(info: &safetensors::tensor::TensorInfo) -> Self {
+        let (begin, end) = info.data_offsets;
+        Self { dtype: info.dtype, shape: info.shape.clone(), data_offsets: (begin as u64, end as u64) }
+    }
+}
+
+/// What the crate reads, by its rules; or else the place of the first fault, which not all of its errors name.
+///
+/// The crate counts bits in a `usize`. Where that has 32 bits, as in a page, it refuses tensors of 512 MiB and files of
+/// 4 GiB, which are sound (<https://github.com/safetensors/safetensors/issues/817>).
+fn wide_entries(header: &[u8]) -> std::result::Result<Vec<(String, Entry)>, String> {
+    let map: Map<String, Value> = serde_json::from_slice(header).map_err(|_| String::new())?;
+    let mut entries = Vec::with_capacity(map.len());
+    for (name, value) in map.into_iter().filter(|(name, _)| name != "__metadata__") {
+        let entry = Entry::deserialize(value).map_err(|_| format!(", tensor {name}"))?;
+        entries.push((name, entry));
+    }
+    entries.sort_by_key(|(_, entry)| entry.data_offsets);
+    let mut covered = 0;
+    for (name, Entry { dtype, shape, data_offsets: (begin, end) }) in &entries {
+        let bits = shape.iter().try_fold(dtype.bitsize() as u64, |bits, &n| bits.checked_mul(n as u64));
+        let stored = end.checked_sub(*begin).and_then(|bytes| bytes.checked_mul(8));
+        if *begin != covered || bits.is_none() || bits != stored {
+            return Err(format!(", tensor {name}"));
+        }
+        covered = *end;
+    }
+    Ok(entries)
 }
 
 fn parse_index(bytes: &[u8], file: &str) -> Result<BTreeMap<String, String>> {
@@ -425,31 +396,46 @@ fn damaged(at: &str, what: String) -> Error {
     Error::input(what, "The file is damaged or cut off: download it again", at)
 }
 
-/// The error of a folder without safetensors weights, from what it holds instead.
-fn no_model(folder: &str, files: &[String]) -> Error {
-    let ending = |suffix: &str| files.iter().find(|file| file.ends_with(suffix));
-    let (what, fix) = if files.iter().any(|file| file == "adapter_config.json") {
-        (
-            "This is an adapter (it has adapter_config.json), but a model is needed".to_owned(),
-            "Name the folder of the base model here, and this folder as the adapter",
-        )
-    } else if let Some(file) = ending(".gguf") {
-        (
-            format!("This folder has GGUF weights only ({file})"),
-            "Use the model's original folder, with model.safetensors and config.json",
-        )
-    } else if let Some(file) = files.iter().find(|file| file.starts_with("pytorch_model") || file.ends_with(".bin")) {
-        (
-            format!("This folder has PyTorch (pickle) weights only ({file})"),
-            "Use a revision with model.safetensors, or convert it with transformers' save_pretrained",
-        )
-    } else if let Some(file) = ending(".safetensors") {
-        (
-            format!("There is neither {SINGLE} nor {INDEX}, only {file}"),
-            "Download the model's folder whole; a single file must be called model.safetensors",
-        )
-    } else {
-        (format!("There is neither {SINGLE} nor {INDEX} in this folder"), "Name a folder with a Hugging Face model")
-    };
-    Error::input(what, fix, folder)
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn wide_headers_are_read_as_the_crate_reads_them() {
+        let entry = |dtype: &str, shape: &str, begin: u64, end: u64| {
+            format!(r#"{{"dtype": "{dtype}", "shape": {shape}, "data_offsets": [{begin}, {end}]}}"#)
+        };
+        let gib = 1 << 30;
+        for (header, sound) in [
+            ("{}".to_owned(), true),
+            (r#"{"__metadata__": {"format": "pt"}}"#.to_owned(), true),
+            // What a page must read, and the crate cannot there.
+            (
+                format!(
+                    r#"{{"a": {}, "b": {}}}"#,
+                    entry("BF16", "[1073741824, 4]", 0, 8 * gib),
+                    entry("F32", "[]", 8 * gib, 8 * gib + 4)
+                ),
+                true,
+            ),
+            (format!(r#"{{"a": {}}}"#, entry("F4", "[2]", 0, 1)), true),
+            (format!(r#"{{"a": {}}}"#, entry("F4", "[3]", 0, 1)), false),
+            (format!(r#"{{"a": {}}}"#, entry("F32", "[0, 9]", 0, 0)), true),
+            (format!(r#"{{"a": {}}}"#, entry("F32", "[2]", 0, 4)), false),
+            (format!(r#"{{"a": {}}}"#, entry("F32", "[1]", 4, 8)), false),
+            (format!(r#"{{"a": {}}}"#, entry("F32", "[1]", 4, 0)), false),
+            (format!(r#"{{"a": {}}}"#, entry("F3", "[1]", 0, 4)), false),
+            (format!(r#"{{"a": {}}}"#, entry("F32", "[4611686018427387904, 4]", 0, 0)), false),
+            (format!(r#"{{"a": {}, "b": {}}}"#, entry("U8", "[4]", 0, 4), entry("U8", "[4]", 2, 6)), false),
+            ("[]".to_owned(), false),
+        ] {
+            let crate_reads = serde_json::from_str::<Metadata>(&header);
+            let we_read = wide_entries(header.as_bytes());
+            assert_eq!((crate_reads.is_ok(), we_read.is_ok()), (sound, sound), "{header}: {crate_reads:?} {we_read:?}");
+            if let (Ok(metadata), Ok(entries)) = (crate_reads, we_read) {
+                let same = |(name, info): &(String, Entry)| metadata.info(name).map(Entry::from).as_ref() == Some(info);
+                assert!(entries.iter().all(same) && entries.len() == metadata.tensors().len(), "{header}");
+            }
+        }
+    }
 }

@@ -14,8 +14,12 @@ pub enum Bind {
 /// One compute shader: `main` of a WGSL text with its bindings in order.
 #[derive(Debug)]
 pub struct Kernel {
-    /// Unique; the stem of the shader file, with a suffix for a variant.
+    /// Unique: the operation, the variant if there are several, and the format of the weight if it reads one, by `_`.
     pub name: &'static str,
+    /// Which of several ways to compute the operation; empty for the one that runs everywhere.
+    pub variant: &'static str,
+    /// How the weight is stored that it reads (f32, f16, bf16); empty if it reads none.
+    pub format: &'static str,
     /// The whole text: library parts, then the file itself.
     pub wgsl: &'static str,
     /// Size of the `Params` struct in bytes.
@@ -24,6 +28,26 @@ pub struct Kernel {
     pub binds: &'static [Bind],
     /// True if it passes values between the lanes of a subgroup, of which it needs 8.
     pub subgroups: bool,
+}
+
+impl Kernel {
+    /// Name of a file for it: `<operation>[.<variant>][.<format>].wgsl`.
+    pub fn file_name(&self) -> String {
+        let mut operation = self.name;
+        for part in [self.format, self.variant] {
+            operation = operation.strip_suffix(part).unwrap_or(operation).trim_end_matches('_');
+        }
+        let parts = [operation, self.variant, self.format, "wgsl"];
+        parts.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join(".")
+    }
+
+    /// The text as a native driver gets it, after a line that says which features it needs.
+    ///
+    /// In a browser `enable subgroups;` stands before it where that is needed.
+    pub fn listing(&self) -> String {
+        let needs = if self.subgroups { "subgroups" } else { "nothing" };
+        format!("// needs: {needs}\n{}", self.wgsl)
+    }
 }
 
 /// A kernel compiled for one device.

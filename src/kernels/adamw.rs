@@ -95,6 +95,8 @@ struct Params {
 
 pub(super) static GRAD_NORM: Kernel = Kernel {
     name: "grad_norm",
+    variant: "",
+    format: "",
     wgsl: concat!(include_str!("../../shaders/lib/reduce.wgsl"), include_str!("../../shaders/grad_norm.wgsl")),
     params_bytes: size_of::<NormParams>(),
     binds: &[Bind::Read, Bind::Write],
@@ -103,6 +105,8 @@ pub(super) static GRAD_NORM: Kernel = Kernel {
 
 pub(super) static ADAMW: Kernel = Kernel {
     name: "adamw",
+    variant: "",
+    format: "",
     wgsl: include_str!("../../shaders/adamw.wgsl"),
     params_bytes: size_of::<Params>(),
     binds: &[Bind::Read, Bind::Read, Bind::Write, Bind::Write, Bind::Write],

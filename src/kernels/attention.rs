@@ -204,6 +204,8 @@ struct DeltaParams {
 
 pub(super) static FORWARD: Kernel = Kernel {
     name: "attention_forward",
+    variant: "",
+    format: "",
     wgsl: concat!(
         include_str!("../../shaders/lib/attention.wgsl"),
         include_str!("../../shaders/attention_forward.wgsl"),
@@ -215,6 +217,8 @@ pub(super) static FORWARD: Kernel = Kernel {
 
 pub(super) static BACKWARD_DELTA: Kernel = Kernel {
     name: "attention_backward_delta",
+    variant: "",
+    format: "",
     wgsl: include_str!("../../shaders/attention_backward_delta.wgsl"),
     params_bytes: size_of::<DeltaParams>(),
     binds: &[Bind::Read, Bind::Read, Bind::Read, Bind::Write],
@@ -223,6 +227,8 @@ pub(super) static BACKWARD_DELTA: Kernel = Kernel {
 
 pub(super) static BACKWARD_Q: Kernel = Kernel {
     name: "attention_backward_q",
+    variant: "",
+    format: "",
     wgsl: concat!(
         include_str!("../../shaders/lib/attention.wgsl"),
         include_str!("../../shaders/attention_backward_q.wgsl"),
@@ -234,6 +240,8 @@ pub(super) static BACKWARD_Q: Kernel = Kernel {
 
 pub(super) static BACKWARD_KV: Kernel = Kernel {
     name: "attention_backward_kv",
+    variant: "",
+    format: "",
     wgsl: concat!(
         include_str!("../../shaders/lib/attention.wgsl"),
         include_str!("../../shaders/attention_backward_kv.wgsl"),

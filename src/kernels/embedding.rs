@@ -28,4 +28,4 @@ struct Params {
 }
 
 pub(super) static EMBEDDING: [Kernel; 3] =
-    per_dtype!("embedding", [], Params, &[Bind::Read, Bind::Read, Bind::Write], subgroups: false);
+    per_dtype!("embedding", "", [], Params, &[Bind::Read, Bind::Read, Bind::Write], subgroups: false);

@@ -24,6 +24,8 @@ struct Params {
 
 pub(super) static FMA_PEAK: Kernel = Kernel {
     name: "fma_peak",
+    variant: "",
+    format: "",
     wgsl: include_str!("../../shaders/fma_peak.wgsl"),
     params_bytes: size_of::<Params>(),
     binds: &[Bind::Write],

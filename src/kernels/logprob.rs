@@ -93,6 +93,8 @@ struct BackwardParams {
 
 pub(super) static FORWARD: Kernel = Kernel {
     name: "logprob_forward",
+    variant: "",
+    format: "",
     wgsl: concat!(include_str!("../../shaders/lib/reduce.wgsl"), include_str!("../../shaders/logprob_forward.wgsl"),),
     params_bytes: size_of::<ForwardParams>(),
     binds: &[Bind::Read, Bind::Write, Bind::Write, Bind::Write],
@@ -101,6 +103,8 @@ pub(super) static FORWARD: Kernel = Kernel {
 
 pub(super) static FINISH: Kernel = Kernel {
     name: "logprob_finish",
+    variant: "",
+    format: "",
     wgsl: include_str!("../../shaders/logprob_finish.wgsl"),
     params_bytes: size_of::<FinishParams>(),
     binds: &[Bind::Read, Bind::Read, Bind::Read, Bind::Write, Bind::Write],
@@ -109,6 +113,8 @@ pub(super) static FINISH: Kernel = Kernel {
 
 pub(super) static BACKWARD: Kernel = Kernel {
     name: "logprob_backward",
+    variant: "",
+    format: "",
     wgsl: include_str!("../../shaders/logprob_backward.wgsl"),
     params_bytes: size_of::<BackwardParams>(),
     binds: &[Bind::Read, Bind::Read, Bind::Write],

@@ -194,25 +194,27 @@ struct WeightParams {
 
 const BINDS: &[Bind] = &[Bind::Read, Bind::Read, Bind::Write];
 
-pub(super) static FORWARD: [Kernel; 3] = per_dtype!("matmul_forward", ["matmul"], Params, BINDS, subgroups: false);
+pub(super) static FORWARD: [Kernel; 3] = per_dtype!("matmul_forward", "", ["matmul"], Params, BINDS, subgroups: false);
 
 pub(super) static BACKWARD_INPUT: [Kernel; 3] =
-    per_dtype!("matmul_backward_input", ["matmul"], Params, BINDS, subgroups: false);
+    per_dtype!("matmul_backward_input", "", ["matmul"], Params, BINDS, subgroups: false);
 
 pub(super) static FORWARD_SUBGROUP: [Kernel; 3] =
-    per_dtype!("matmul_forward_subgroup", ["matmul", "subgroup"], Params, BINDS, subgroups: true);
+    per_dtype!("matmul_forward_subgroup", "subgroup", ["matmul", "subgroup"], Params, BINDS, subgroups: true);
 
 pub(super) static BACKWARD_INPUT_SUBGROUP: [Kernel; 3] =
-    per_dtype!("matmul_backward_input_subgroup", ["matmul", "subgroup"], Params, BINDS, subgroups: true);
+    per_dtype!("matmul_backward_input_subgroup", "subgroup", ["matmul", "subgroup"], Params, BINDS, subgroups: true);
 
 pub(super) static FORWARD_WIDE: [Kernel; 3] =
-    per_dtype!("matmul_forward_wide", ["matmul", "wide"], Params, BINDS, subgroups: false);
+    per_dtype!("matmul_forward_wide", "wide", ["matmul", "wide"], Params, BINDS, subgroups: false);
 
 pub(super) static BACKWARD_INPUT_WIDE: [Kernel; 3] =
-    per_dtype!("matmul_backward_input_wide", ["matmul", "wide"], Params, BINDS, subgroups: false);
+    per_dtype!("matmul_backward_input_wide", "wide", ["matmul", "wide"], Params, BINDS, subgroups: false);
 
 pub(super) static BACKWARD_WEIGHT: Kernel = Kernel {
     name: "matmul_backward_weight",
+    variant: "",
+    format: "",
     wgsl: include_str!("../../shaders/matmul_backward_weight.wgsl"),
     params_bytes: size_of::<WeightParams>(),
     binds: &[Bind::Read, Bind::Read, Bind::Write],

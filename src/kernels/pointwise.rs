@@ -79,6 +79,8 @@ impl RowParams {
 
 pub(super) static ADD: Kernel = Kernel {
     name: "add",
+    variant: "",
+    format: "",
     wgsl: include_str!("../../shaders/add.wgsl"),
     params_bytes: size_of::<Params>(),
     binds: &[Bind::Read, Bind::Read, Bind::Write],
@@ -87,6 +89,8 @@ pub(super) static ADD: Kernel = Kernel {
 
 pub(super) static BIAS: Kernel = Kernel {
     name: "bias",
+    variant: "",
+    format: "",
     wgsl: include_str!("../../shaders/bias.wgsl"),
     params_bytes: size_of::<RowParams>(),
     binds: &[Bind::Read, Bind::Write],
@@ -95,6 +99,8 @@ pub(super) static BIAS: Kernel = Kernel {
 
 pub(super) static GATHER_ROWS: Kernel = Kernel {
     name: "gather_rows",
+    variant: "",
+    format: "",
     wgsl: include_str!("../../shaders/gather_rows.wgsl"),
     params_bytes: size_of::<RowParams>(),
     binds: &[Bind::Read, Bind::Read, Bind::Write],
@@ -103,6 +109,8 @@ pub(super) static GATHER_ROWS: Kernel = Kernel {
 
 pub(super) static SCATTER_ROWS: Kernel = Kernel {
     name: "scatter_rows",
+    variant: "",
+    format: "",
     wgsl: include_str!("../../shaders/scatter_rows.wgsl"),
     params_bytes: size_of::<RowParams>(),
     binds: &[Bind::Read, Bind::Read, Bind::Write],
@@ -111,6 +119,8 @@ pub(super) static SCATTER_ROWS: Kernel = Kernel {
 
 pub(super) static SWIGLU_FORWARD: Kernel = Kernel {
     name: "swiglu_forward",
+    variant: "",
+    format: "",
     wgsl: include_str!("../../shaders/swiglu_forward.wgsl"),
     params_bytes: size_of::<Params>(),
     binds: &[Bind::Read, Bind::Read, Bind::Write],
@@ -119,6 +129,8 @@ pub(super) static SWIGLU_FORWARD: Kernel = Kernel {
 
 pub(super) static SWIGLU_BACKWARD: Kernel = Kernel {
     name: "swiglu_backward",
+    variant: "",
+    format: "",
     wgsl: include_str!("../../shaders/swiglu_backward.wgsl"),
     params_bytes: size_of::<Params>(),
     binds: &[Bind::Read, Bind::Write, Bind::Write],

@@ -120,6 +120,8 @@ struct PreferenceParams {
 
 pub(super) static SEQUENCE_SUM: Kernel = Kernel {
     name: "sequence_sum",
+    variant: "",
+    format: "",
     wgsl: include_str!("../../shaders/sequence_sum.wgsl"),
     params_bytes: size_of::<SumParams>(),
     binds: &[Bind::Read, Bind::Read, Bind::Write],
@@ -128,6 +130,8 @@ pub(super) static SEQUENCE_SUM: Kernel = Kernel {
 
 pub(super) static PREFERENCE: Kernel = Kernel {
     name: "preference",
+    variant: "",
+    format: "",
     wgsl: include_str!("../../shaders/preference.wgsl"),
     params_bytes: size_of::<PreferenceParams>(),
     binds: &[Bind::Read, Bind::Read, Bind::Write, Bind::Write],

@@ -48,6 +48,8 @@ struct BackwardParams {
 
 pub(super) static FORWARD: Kernel = Kernel {
     name: "rmsnorm_forward",
+    variant: "",
+    format: "",
     wgsl: concat!(include_str!("../../shaders/lib/reduce.wgsl"), include_str!("../../shaders/rmsnorm_forward.wgsl"),),
     params_bytes: size_of::<ForwardParams>(),
     binds: &[Bind::Read, Bind::Read, Bind::Write, Bind::Write],
@@ -56,6 +58,8 @@ pub(super) static FORWARD: Kernel = Kernel {
 
 pub(super) static BACKWARD: Kernel = Kernel {
     name: "rmsnorm_backward",
+    variant: "",
+    format: "",
     wgsl: concat!(include_str!("../../shaders/lib/reduce.wgsl"), include_str!("../../shaders/rmsnorm_backward.wgsl"),),
     params_bytes: size_of::<BackwardParams>(),
     binds: &[Bind::Read, Bind::Read, Bind::Read, Bind::Read, Bind::Write],

@@ -30,6 +30,8 @@ struct Params {
 
 pub(super) static ROPE: Kernel = Kernel {
     name: "rope",
+    variant: "",
+    format: "",
     wgsl: include_str!("../../shaders/rope.wgsl"),
     params_bytes: size_of::<Params>(),
     binds: &[Bind::Read, Bind::Read, Bind::Write],

@@ -2,19 +2,21 @@
 
 use crate::gpu::{Dtype, Kernel};
 
-/// Three kernels from one file: weights as f32, as packed f16, as packed bf16. Binding 2 is the weight; `$lib`s are the
-/// other library files that the text needs.
+/// Three kernels from one file, which computes a variant of an operation: weights as f32, as packed f16, as packed bf16.
+/// Binding 2 is the weight; `$lib`s are the other library files that the text needs.
 macro_rules! per_dtype {
-    ($name:literal, [$($lib:literal),*], $params:ty, $binds:expr, subgroups: $subgroups:literal) => {
+    ($name:literal, $variant:literal, [$($lib:literal),*], $params:ty, $binds:expr, subgroups: $subgroups:literal) => {
         [
-            per_dtype!(@one "f32", $name, [$($lib),*], $params, $binds, $subgroups),
-            per_dtype!(@one "f16", $name, [$($lib),*], $params, $binds, $subgroups),
-            per_dtype!(@one "bf16", $name, [$($lib),*], $params, $binds, $subgroups),
+            per_dtype!(@one "f32", $name, $variant, [$($lib),*], $params, $binds, $subgroups),
+            per_dtype!(@one "f16", $name, $variant, [$($lib),*], $params, $binds, $subgroups),
+            per_dtype!(@one "bf16", $name, $variant, [$($lib),*], $params, $binds, $subgroups),
         ]
     };
-    (@one $dtype:literal, $name:literal, [$($lib:literal),*], $params:ty, $binds:expr, $subgroups:literal) => {
+    (@one $dtype:literal, $name:literal, $variant:literal, [$($lib:literal),*], $params:ty, $binds:expr, $subgroups:literal) => {
         $crate::gpu::Kernel {
             name: concat!($name, "_", $dtype),
+            variant: $variant,
+            format: $dtype,
             wgsl: concat!(
                 include_str!(concat!("../../shaders/lib/weight_", $dtype, ".wgsl")),
                 $(include_str!(concat!("../../shaders/lib/", $lib, ".wgsl")),)*

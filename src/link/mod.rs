@@ -10,6 +10,6 @@ mod web;
 
 pub use engine::{Engine, Incoming};
 #[cfg(not(target_arch = "wasm32"))]
-pub use native::connect;
+pub use native::{connect, connect_with};
 #[cfg(target_arch = "wasm32")]
 pub use web::{connect, serve};

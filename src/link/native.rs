@@ -16,16 +16,30 @@ use crate::platform::host::PickedFile;
 /// Starts the engine; `wake` is called whenever it says something. `store` is the folder of runs, empty for the
 /// system's place.
 pub fn connect(store: String, adapter: Option<String>, wake: impl Fn() + Send + Sync + 'static) -> Box<dyn Engine> {
-    let wake: Arc<dyn Fn() + Send + Sync> = Arc::new(wake);
-    let running = spawn(&store, adapter.clone(), &wake);
-    Box::new(Thread { store, adapter, wake, running, crashed: false })
+    connect_with(store, adapter, wake, |_| ())
 }
+
+/// As `connect`, with a session that `set_up` has changed before it takes its first command: its waits are settings.
+pub fn connect_with(
+    store: String,
+    adapter: Option<String>,
+    wake: impl Fn() + Send + Sync + 'static,
+    set_up: impl Fn(&mut Session) + Send + Sync + 'static,
+) -> Box<dyn Engine> {
+    let (wake, set_up): (Arc<dyn Fn() + Send + Sync>, SetUp) = (Arc::new(wake), Arc::new(set_up));
+    let running = spawn(&store, adapter.clone(), &wake, &set_up);
+    Box::new(Thread { store, adapter, wake, set_up, running, crashed: false })
+}
+
+/// What is done to each new session.
+type SetUp = Arc<dyn Fn(&mut Session) + Send + Sync>;
 
 /// The engine's thread, from outside.
 struct Thread {
     store: String,
     adapter: Option<String>,
     wake: Arc<dyn Fn() + Send + Sync>,
+    set_up: SetUp,
     running: Running,
     crashed: bool,
 }
@@ -57,7 +71,7 @@ impl Engine for Thread {
     }
 
     fn restart(&mut self) {
-        self.running = spawn(&self.store, self.adapter.clone(), &self.wake);
+        self.running = spawn(&self.store, self.adapter.clone(), &self.wake, &self.set_up);
         self.crashed = false;
     }
 }
@@ -107,10 +121,10 @@ impl Drop for WakeAtEnd {
     }
 }
 
-fn spawn(store: &str, adapter: Option<String>, wake: &Arc<dyn Fn() + Send + Sync>) -> Running {
+fn spawn(store: &str, adapter: Option<String>, wake: &Arc<dyn Fn() + Send + Sync>, set_up: &SetUp) -> Running {
     let (commands, inbox) = channel();
     let (sender, incoming) = events();
-    let (store, wake) = (store.to_owned(), wake.clone());
+    let (store, wake, set_up) = (store.to_owned(), wake.clone(), set_up.clone());
     let started = std::thread::Builder::new().name("engine".to_owned()).spawn(move || {
         // In this order: the channel closes first, then the window looks at it.
         let _at_end = WakeAtEnd(wake.clone());
@@ -121,7 +135,9 @@ fn spawn(store: &str, adapter: Option<String>, wake: &Arc<dyn Fn() + Send + Sync
             }
         });
         pollster::block_on(async move {
-            Session::open(inbox, out, &store, adapter).await.run().await;
+            let mut session = Session::open(inbox, out, &store, adapter).await;
+            set_up(&mut session);
+            session.run().await;
         });
     });
     let thread = started.inspect_err(|e| log::error!("the engine's thread does not start: {e}")).ok();

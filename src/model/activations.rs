@@ -48,9 +48,9 @@ pub struct Shape {
 }
 
 impl Shape {
-    /// Size in bytes.
+    /// Size in bytes; `u64::MAX` if that is less.
     pub fn bytes(&self) -> u64 {
-        u64::from(self.rows) * u64::from(self.cols) * self.dtype.bytes()
+        (u64::from(self.rows) * u64::from(self.cols)).saturating_mul(self.dtype.bytes())
     }
 }
 

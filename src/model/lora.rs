@@ -1,6 +1,6 @@
 //! LoRA: which modules have an adapter, its matrices on the device, its PEFT form.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use rand::{Rng as _, SeedableRng as _};
 use rand_chacha::ChaCha8Rng;
@@ -73,6 +73,17 @@ impl AdapterSettings {
         Ok(Self { config, targets })
     }
 
+    /// Checks that `source` has the matrices of the targets and no others, before anything grows with its rank; an error
+    /// names the first that is missing, unknown or of another shape. `from` says in it where they came from.
+    pub fn check(&self, model: &ModelConfig, source: &files::Adapter, from: &str) -> Result<()> {
+        let r = self.config.r;
+        let shapes = self.targets.iter().flat_map(|&(layer, module)| {
+            let (input, out) = module.dims(model);
+            [("A", vec![r, input]), ("B", vec![out, r])].map(|(side, shape)| (tensor_key(layer, module, side), shape))
+        });
+        check_matrices(shapes, source, from)
+    }
+
     /// Rank as it is stored on the device: the next multiple of 4, the rest being zero.
     pub fn padded_rank(&self) -> u32 {
         (self.config.r as u32).next_multiple_of(4)
@@ -82,15 +93,16 @@ impl AdapterSettings {
 /// The modules that `targets` names, by PEFT's rule: the whole path, or its end after a dot.
 pub fn match_targets(targets: &TargetModules, model: &ModelConfig) -> Result<Vec<(usize, Module)>> {
     let all = || (0..model.num_hidden_layers).flat_map(|layer| Module::ALL.map(|module| (layer, module)));
-    let names = match targets {
+    // Each name once: a file may repeat one any number of times.
+    let names: BTreeSet<&String> = match targets {
         TargetModules::AllLinear => return Ok(all().collect()),
-        TargetModules::Names(names) => names,
+        TargetModules::Names(names) => names.iter().collect(),
     };
     let hits = |name: &str, (layer, module): (usize, Module)| {
         let path = module.path(layer);
         path == name || path.strip_suffix(name).is_some_and(|head| head.ends_with('.'))
     };
-    for name in names {
+    for name in &names {
         if !all().any(|target| hits(name, target)) {
             return Err(Error::input(
                 format!("target_modules names \"{name}\", which is no linear layer of this model that can be adapted"),
@@ -186,31 +198,14 @@ impl Adapter {
 
     /// Writes a PEFT adapter's matrices; an error names the first that is missing, unknown or of another shape.
     pub fn set(&self, gpu: &Gpu, source: &files::Adapter, from: &str) -> Result<()> {
-        let wrong = |key: &str, what: String| {
-            Error::input(what, "Use the adapter with the base model it was made for", format!("{from}, tensor {key}"))
+        let matrices = || {
+            self.pairs.iter().flat_map(|(&(layer, module), pair)| {
+                [("A", &pair.a), ("B", &pair.b)].map(|(side, tensor)| (tensor_key(layer, module, side), side, tensor))
+            })
         };
-        let mut known = 0;
-        for (&(layer, module), pair) in &self.pairs {
-            for (side, tensor) in [("A", &pair.a), ("B", &pair.b)] {
-                let key = tensor_key(layer, module, side);
-                let Some(found) = source.tensors.get(&key) else {
-                    return Err(wrong(&key, "The adapter lacks this matrix".to_owned()));
-                };
-                known += 1;
-                let want = self.stored_shape(side, tensor);
-                if found.shape != want {
-                    let what = format!("The matrix has the shape {:?}, but the model asks for {want:?}", found.shape);
-                    return Err(wrong(&key, what));
-                }
-                gpu.write(tensor, &self.pad(side, tensor, &found.data));
-            }
-        }
-        if known < source.tensors.len() {
-            let names: Vec<String> =
-                self.pairs.keys().flat_map(|&(l, m)| ["A", "B"].map(|s| tensor_key(l, m, s))).collect();
-            if let Some(key) = source.tensors.keys().find(|key| !names.contains(key)) {
-                return Err(wrong(key, "This matrix belongs to no target module of this model".to_owned()));
-            }
+        check_matrices(matrices().map(|(key, side, tensor)| (key, self.stored_shape(side, tensor))), source, from)?;
+        for (key, side, tensor) in matrices() {
+            gpu.write(tensor, &self.pad(side, tensor, &source.tensors[&key].data));
         }
         Ok(())
     }
@@ -283,6 +278,32 @@ pub fn fresh(settings: &AdapterSettings, model: &ModelConfig, seed: u64) -> file
         tensors.insert(tensor_key(layer, module, "B"), b);
     }
     files::Adapter { config: settings.config.clone(), tensors }
+}
+
+/// Compares the matrices of an adapter with those that a model asks for, by key and shape.
+fn check_matrices(
+    wanted: impl Iterator<Item = (String, Vec<usize>)>,
+    source: &files::Adapter,
+    from: &str,
+) -> Result<()> {
+    let wrong = |key: &str, what: String| {
+        Error::input(what, "Use the adapter with the base model it was made for", format!("{from}, tensor {key}"))
+    };
+    let mut known = BTreeSet::new();
+    for (key, want) in wanted {
+        match source.tensors.get(&key) {
+            None => return Err(wrong(&key, "The adapter lacks this matrix".to_owned())),
+            Some(found) if found.shape != want => {
+                let what = format!("The matrix has the shape {:?}, but the model asks for {want:?}", found.shape);
+                return Err(wrong(&key, what));
+            }
+            Some(_) => known.insert(key),
+        };
+    }
+    match source.tensors.keys().find(|key| !known.contains(*key)) {
+        Some(key) => Err(wrong(key, "This matrix belongs to no target module of this model".to_owned())),
+        None => Ok(()),
+    }
 }
 
 fn tensor_key(layer: usize, module: Module, side: &str) -> String {

@@ -44,13 +44,10 @@ impl Model {
     }
 
     /// Bytes of the weights as they are stored, from the headers alone; checks every name and shape.
+    ///
+    /// Nothing may grow with a size of a config that did not pass here: a file can claim any.
     pub async fn weight_bytes(folder: &dyn Folder, config: &ModelConfig) -> Result<u64> {
-        let files = TensorFiles::open(folder).await?;
-        let mut bytes = 0;
-        for (name, shape) in expected_tensors(config, has_head(config, &files)) {
-            bytes += files.expect(&stored_name(&files, &name), &shape)?.bytes();
-        }
-        Ok(bytes)
+        check_tensors(config, &TensorFiles::open(folder).await?)
     }
 
     /// Reads a model folder onto the device, `positions` rows of the rotary table included.
@@ -66,6 +63,7 @@ impl Model {
         progress: &mut dyn FnMut(u64) -> bool,
     ) -> Result<Self> {
         let files = TensorFiles::open(folder).await?;
+        check_tensors(&config, &files)?;
         let hash = blake3::Hasher::new();
         let last_hash = hash.finalize();
         let mut loader = Loader { gpu, files: &files, max_block_bytes, hash, last_hash, progress, done: 0 };
@@ -213,37 +211,58 @@ fn has_head(config: &ModelConfig, files: &TensorFiles) -> bool {
     !config.tie_word_embeddings || files.contains("lm_head.weight")
 }
 
-/// Name and shape of every tensor of a model.
-fn expected_tensors(config: &ModelConfig, head: bool) -> Vec<(String, Vec<usize>)> {
-    let (vocab, hidden, inner) = (config.vocab_size, config.hidden_size, config.intermediate_size);
-    let queries = config.num_attention_heads * config.head_dim;
-    let keys = config.num_key_value_heads * config.head_dim;
-    let mut tensors = vec![
+/// Bytes of all tensors of a model, each of which is in the headers with the config's shape.
+fn check_tensors(config: &ModelConfig, files: &TensorFiles) -> Result<u64> {
+    let (layers, tensors) = (config.num_hidden_layers, files.names().count());
+    if layers > tensors {
+        return Err(Error::input(
+            format!("config.json has {layers} layers (num_hidden_layers), but the weights are {tensors} tensors"),
+            "Use the config.json that came with these weights",
+            files.folder(),
+        ));
+    }
+    let mut bytes = 0;
+    for (name, shape) in expected_tensors(config, has_head(config, files)) {
+        bytes += files.expect(&stored_name(files, &name), &shape)?.bytes();
+    }
+    Ok(bytes)
+}
+
+/// Name and shape of every tensor of a model, made one layer at a time: the number of layers may be anything.
+fn expected_tensors(config: &ModelConfig, head: bool) -> impl Iterator<Item = (String, Vec<usize>)> {
+    let (vocab, hidden) = (config.vocab_size, config.hidden_size);
+    let mut outside = vec![
         ("model.embed_tokens.weight".to_owned(), vec![vocab, hidden]),
         ("model.norm.weight".to_owned(), vec![hidden]),
     ];
     if head {
-        tensors.push(("lm_head.weight".to_owned(), vec![vocab, hidden]));
+        outside.push(("lm_head.weight".to_owned(), vec![vocab, hidden]));
     }
-    for layer in 0..config.num_hidden_layers {
-        let mut push = |module: &str, shape: Vec<usize>| {
-            tensors.push((format!("model.layers.{layer}.{module}"), shape));
-        };
-        push("input_layernorm.weight", vec![hidden]);
-        push("post_attention_layernorm.weight", vec![hidden]);
-        for (module, out, input, bias) in [
-            ("self_attn.q_proj", queries, hidden, config.attention_bias),
-            ("self_attn.k_proj", keys, hidden, config.attention_bias),
-            ("self_attn.v_proj", keys, hidden, config.attention_bias),
-            ("self_attn.o_proj", hidden, queries, config.attention_bias),
-            ("mlp.gate_proj", inner, hidden, config.mlp_bias),
-            ("mlp.up_proj", inner, hidden, config.mlp_bias),
-            ("mlp.down_proj", hidden, inner, config.mlp_bias),
-        ] {
-            push(&format!("{module}.weight"), vec![out, input]);
-            if bias {
-                push(&format!("{module}.bias"), vec![out]);
-            }
+    outside.into_iter().chain((0..config.num_hidden_layers).flat_map(|layer| layer_tensors(config, layer)))
+}
+
+fn layer_tensors(config: &ModelConfig, layer: usize) -> Vec<(String, Vec<usize>)> {
+    let (hidden, inner) = (config.hidden_size, config.intermediate_size);
+    let queries = config.num_attention_heads * config.head_dim;
+    let keys = config.num_key_value_heads * config.head_dim;
+    let mut tensors = Vec::new();
+    let mut push = |module: &str, shape: Vec<usize>| {
+        tensors.push((format!("model.layers.{layer}.{module}"), shape));
+    };
+    push("input_layernorm.weight", vec![hidden]);
+    push("post_attention_layernorm.weight", vec![hidden]);
+    for (module, out, input, bias) in [
+        ("self_attn.q_proj", queries, hidden, config.attention_bias),
+        ("self_attn.k_proj", keys, hidden, config.attention_bias),
+        ("self_attn.v_proj", keys, hidden, config.attention_bias),
+        ("self_attn.o_proj", hidden, queries, config.attention_bias),
+        ("mlp.gate_proj", inner, hidden, config.mlp_bias),
+        ("mlp.up_proj", inner, hidden, config.mlp_bias),
+        ("mlp.down_proj", hidden, inner, config.mlp_bias),
+    ] {
+        push(&format!("{module}.weight"), vec![out, input]);
+        if bias {
+            push(&format!("{module}.bias"), vec![out]);
         }
     }
     tensors

@@ -20,9 +20,9 @@ pub struct Memory {
 }
 
 impl Memory {
-    /// All of it.
+    /// All of it; as every sum here `u64::MAX` if that is less.
     pub fn total(&self) -> u64 {
-        self.weights + self.adapter + self.activations + self.logits
+        sum([self.weights, self.adapter, self.activations, self.logits])
     }
 }
 
@@ -35,10 +35,16 @@ pub fn plan(
     checkpointing: bool,
 ) -> Memory {
     let table = size_table(config, Some(adapter), size, checkpointing);
-    let bytes = |logits: bool| table.iter().filter(|s| (s.name == "logits") == logits).map(|s| s.bytes()).sum();
+    let bytes = |logits: bool| sum(table.iter().filter(|s| (s.name == "logits") == logits).map(|s| s.bytes()));
     let r = u64::from(adapter.padded_rank());
-    let parameters: u64 = adapter.targets.iter().map(|(_, m)| m.dims(config)).map(|(i, o)| r * (i + o) as u64).sum();
-    Memory { weights: weight_bytes, adapter: 16 * parameters, activations: bytes(false), logits: bytes(true) }
+    let sides = adapter.targets.iter().map(|(_, m)| m.dims(config)).map(|(i, o)| i as u64 + o as u64);
+    let parameters = sum(sides.map(|side| r * side));
+    let adapter = parameters.saturating_mul(16);
+    Memory { weights: weight_bytes, adapter, activations: bytes(false), logits: bytes(true) }
+}
+
+fn sum(bytes: impl IntoIterator<Item = u64>) -> u64 {
+    bytes.into_iter().fold(0, u64::saturating_add)
 }
 
 /// Refuses what does not fit `limit` bytes, with the sizes.

@@ -4,10 +4,24 @@ use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
+use pairtune::engine::Session;
 use pairtune::engine::protocol::{Command, Event, Ready, RunRequest, Settings, Watch};
-use pairtune::link::{Engine, Incoming, connect};
+use pairtune::link::{Engine, Incoming, connect_with};
 use pairtune::platform::host::PickedFile;
 use serde_json::json;
+
+/// Waits for an event of this pattern, and gives what is made of the names in it.
+macro_rules! expect_event {
+    ($engine:expr, $pattern:pat $(if $guard:expr)? => $value:expr) => {{
+        let began = std::time::Instant::now();
+        loop {
+            match $engine.next(began) {
+                $pattern $(if $guard)? => break $value,
+                _ => {}
+            }
+        }
+    }};
+}
 
 /// The engine, from a test's side.
 pub(crate) struct TestEngine {
@@ -25,19 +39,25 @@ const PATIENCE: Duration = Duration::from_secs(120);
 impl TestEngine {
     /// Starts an engine with an empty store, named after the test.
     pub(crate) fn start(test: &str) -> Self {
-        let store = std::env::temp_dir().join(format!("pairtune-engine-{}-{test}", std::process::id()));
-        drop(std::fs::remove_dir_all(&store));
-        Self::on(&store)
+        Self::on(&new_store(test))
     }
 
     /// Starts an engine on a store that may hold runs.
     pub(crate) fn on(store: &Path) -> Self {
+        Self::with(store, |_| ())
+    }
+
+    /// As `on`, with a session of other settings.
+    pub(crate) fn with(store: &Path, set_up: fn(&mut Session)) -> Self {
         let (wake, woken) = channel();
-        let engine = connect(store.display().to_string(), None, move || _ = wake.send(()));
+        let set_up = move |session: &mut Session| {
+            // Nobody decides here: a lost device is tried again at once. Nobody reads the answers: they are short.
+            (session.retry_seconds, session.watched_tokens) = (0.1, 4);
+            set_up(session);
+        };
+        let engine = connect_with(store.display().to_string(), None, move || _ = wake.send(()), set_up);
         let mut started = Self { engine, woken, said: Vec::new(), store: store.to_owned() };
-        let ready = started.wait(|event| matches!(event, Event::Ready(_)));
-        let Event::Ready(ready) = ready else { unreachable!("it was waited for") };
-        let Ready { gpu, .. } = *ready;
+        let Ready { gpu, .. } = *expect_event!(started, Event::Ready(ready) => ready);
         gpu.expect("the tests need a GPU: apt-get install mesa-vulkan-drivers");
         started
     }
@@ -57,23 +77,30 @@ impl TestEngine {
     pub(crate) fn wait(&mut self, wanted: impl Fn(&Event) -> bool) -> Event {
         let began = Instant::now();
         loop {
-            while let Some(incoming) = self.engine.poll() {
-                match incoming {
-                    Incoming::Event(event) => {
-                        self.said.push((*event).clone());
-                        if wanted(&event) {
-                            return *event;
-                        }
-                    }
-                    Incoming::Crashed(text) => panic!("the engine crashed: {text}"),
+            let event = self.next(began);
+            if wanted(&event) {
+                return event;
+            }
+        }
+    }
+
+    /// The next event, which is kept in `said` too; none in a long time since `began` is a failure.
+    #[track_caller]
+    pub(crate) fn next(&mut self, began: Instant) -> Event {
+        loop {
+            match self.engine.poll() {
+                Some(Incoming::Event(event)) => {
+                    self.said.push((*event).clone());
+                    return *event;
                 }
+                Some(Incoming::Crashed(text)) => panic!("the engine crashed: {text}"),
+                None => _ = self.woken.recv_timeout(Duration::from_millis(50)),
             }
             assert!(
                 began.elapsed() < PATIENCE,
                 "nothing like it was said; the last: {:?}",
                 self.said.iter().rev().take(3)
             );
-            _ = self.woken.recv_timeout(Duration::from_millis(50));
         }
     }
 
@@ -82,6 +109,13 @@ impl TestEngine {
         self.send(Command::OpenDemo);
         self.wait(|event| matches!(event, Event::Planned(_)));
     }
+}
+
+/// An empty folder for runs, named after a test.
+pub(crate) fn new_store(test: &str) -> PathBuf {
+    let store = std::env::temp_dir().join(format!("pairtune-engine-{}-{test}", std::process::id()));
+    drop(std::fs::remove_dir_all(&store));
+    store
 }
 
 /// A short run of the demo.
