@@ -7,6 +7,7 @@ use pairtune::data::{
     ChatTemplate, Columns, DropReason, Message, PairReader, Part, Sampling, TokenPair, Tokenizer, first_columns,
     micro_batches, order, read_pairs, split_by_prompt, steps_per_epoch, tokenize,
 };
+use pairtune::engine::writing::pieces;
 use pairtune::platform::native::DiskFolder;
 use pairtune::platform::{ByteSource, Folder, MemorySource};
 use pollster::block_on;
@@ -77,6 +78,46 @@ fn decoding_gives_the_text_back() {
     assert_eq!((tokenizer.eos_id(), tokenizer.pad_id()), (Some(476), Some(477)));
     assert_eq!(tokenizer.fingerprint().len(), 64);
     assert_ne!(tokenizer.fingerprint(), self::tokenizer("qwen3_chat_sigmoid").fingerprint());
+}
+
+#[test]
+fn each_token_has_its_text_and_together_they_have_all_of_it() {
+    let texts = [
+        "国会的转发，从前有座山。",
+        "👩‍👩‍👧‍👦 and 🏳️‍🌈, then 👍🏽!",
+        "مرحبا بالعالم",
+        "안녕하세요, 반갑습니다",
+        "naïve café — “yes” \u{fffd} and \u{fffd}\u{fffd}国\u{fffd}会",
+        "plain words,  two spaces\n\n\tand tabs ",
+    ];
+    for case in CASES {
+        let tokenizer = tokenizer(case);
+        let special = tokenizer.eos_id().expect("there is an end");
+        for text in texts {
+            let mut ids = tokenizer.encode(text, true).expect("tokens");
+            ids.push(special);
+            ids.extend(tokenizer.encode(text, false).expect("tokens"));
+            // Also where it was cut within a character.
+            for end in [ids.len(), ids.len() - 1, ids.len() - 2] {
+                let ids = &ids[..end];
+                let pieces = pieces(ids, &tokenizer).expect("pieces");
+                let whole = tokenizer.decode(ids, false).expect("the text");
+                assert_eq!(pieces.len(), ids.len(), "{case}: one for each token of {text:?}");
+                assert_eq!(pieces.concat(), whole, "{case}: together they are the text");
+                let longest = pieces.iter().max_by_key(|piece| piece.len()).expect("there are pieces");
+                let most = ids.iter().map(|&id| tokenizer.decode(&[id], false).expect("a token").len()).max();
+                assert!(longest.len() <= most.unwrap_or(0) + 8, "{case}: {longest:?} is one token of {text:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_character_belongs_to_its_last_token() {
+    let tokenizer = tokenizer("qwen3_chat_sigmoid");
+    let ids = tokenizer.encode("<|im_start|>a国<|im_end|>", false).expect("tokens");
+    let shown = pieces(&ids, &tokenizer).expect("pieces");
+    assert_eq!(shown, ["<|im_start|>", "a", "", "", "国", "<|im_end|>"], "the others have no text");
 }
 
 #[test]

@@ -639,6 +639,44 @@ fn a_run_is_opened_with_its_model_wherever_that_is() {
 }
 
 #[test]
+fn a_model_that_is_refused_leaves_the_open_one_with_its_run() {
+    let mut engine = TestEngine::start("kept-open");
+    open_few(&mut engine);
+    engine.send(demo_run("kept", 1, unwatched()));
+    assert!(matches!(engine.wait(is_finished), Event::Finished(_)), "the run ends well");
+    engine.said.clear();
+    let model = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("assets/demo/model");
+    let refused = |engine: &mut TestEngine, change: &dyn Fn(&std::path::Path)| {
+        let folder = engine.store.join("bad");
+        std::fs::create_dir_all(&folder).expect("a folder");
+        for file in std::fs::read_dir(&model).expect("the demo's model").map(|entry| entry.expect("a file")) {
+            std::fs::copy(file.path(), folder.join(file.file_name())).expect("copied");
+        }
+        change(&folder);
+        let source = ModelSource::Picked { name: "bad".into(), path: Some(folder.display().to_string()) };
+        engine.send(Command::OpenModel { source });
+        let Event::Refused { subject: Subject::Model, .. } = engine.wait(|e| matches!(e, Event::Refused { .. })) else {
+            panic!("the model is refused")
+        };
+        std::fs::remove_dir_all(&folder).expect("removed");
+    };
+    refused(&mut engine, &|folder| {
+        let config = std::fs::read_to_string(folder.join("config.json")).expect("a configuration");
+        std::fs::write(folder.join("config.json"), config.replace("\"llama\"", "\"rwkv\"")).expect("changed");
+    });
+    // All is well with the next one, but there is no room for it.
+    let settings = demo_settings(1);
+    engine.send(Command::Plan { settings: settings.clone(), limit: Some(1000) });
+    refused(&mut engine, &|_| {});
+    engine.send(Command::Plan { settings, limit: None });
+    let closed = |event: &Event| matches!(event, Event::ModelClosed | Event::RunClosed { .. });
+    assert!(!engine.said.iter().any(closed), "nothing is closed: {:?}", engine.said);
+    engine.send(Command::ScoreHeldOut { strength: 1.0 });
+    let scored = engine.wait(|event| matches!(event, Event::HeldOut { .. } | Event::Refused { .. }));
+    assert!(matches!(scored, Event::HeldOut { .. }), "the run is at hand with its model: {scored:?}");
+}
+
+#[test]
 fn what_cannot_be_opened_is_refused_with_a_reason() {
     let mut engine = TestEngine::start("refused");
     let folder = engine.store.join("adapter");

@@ -35,6 +35,8 @@ pub(super) enum Action {
     Send(Command),
     /// Ask a person for files; what was picked is then opened as what it is.
     Pick(Pick),
+    /// Open what is at a path that a person typed, or opened before, as if it had been picked.
+    OpenPath(Pick, String),
     /// Offer bytes as a file to save.
     SaveFile {
         /// The proposed name.

@@ -6,6 +6,7 @@ use egui_extras::{Column, TableBuilder};
 use egui_plot::{Bar, BarChart, Plot, VLine};
 
 use super::actions::{Action, Step};
+use super::start_ui::by_path_ui;
 use super::state::State;
 use super::text;
 use super::theme::{self, GRID};
@@ -48,6 +49,8 @@ pub(super) struct PairsView {
     generation: u64,
     /// The problems that were there when the tab was last chosen by itself.
     seen_problems: usize,
+    /// The path of another file as it is typed.
+    path: String,
 }
 
 /// Draws the page.
@@ -83,12 +86,12 @@ pub(super) fn pairs_ui(ui: &mut Ui, state: &State, view: &mut PairsView, actions
     }
     match &pairs.info {
         Some(info) => file_ui(ui, state, info, view, actions),
-        None if pairs.rows.is_empty() => empty_ui(ui, actions),
+        None if pairs.rows.is_empty() => empty_ui(ui, state, view, actions),
         None => widgets::card(ui, |ui| table_ui(ui, state, view, actions)),
     }
 }
 
-fn empty_ui(ui: &mut Ui, actions: &mut Vec<Action>) {
+fn empty_ui(ui: &mut Ui, state: &State, view: &mut PairsView, actions: &mut Vec<Action>) {
     widgets::card(ui, |ui| {
         ui.horizontal_wrapped(|ui| {
             if widgets::primary_button(ui, text::OPEN_PAIRS).clicked() {
@@ -96,6 +99,9 @@ fn empty_ui(ui: &mut Ui, actions: &mut Vec<Action>) {
             }
             widgets::weak(ui, text::DROP_ANYWHERE);
         });
+        if !state.in_browser {
+            by_path_ui(ui, &mut view.path, Pick::PairsFile, &state.recent.pairs, actions);
+        }
         ui.add_space(GRID);
         ui.label(text::PAIRS_FORMAT);
         widgets::text_box(ui, |ui| {

@@ -2,6 +2,8 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
+use serde::{Deserialize, Serialize};
+
 use super::text::{self, Unit};
 use crate::engine::presets::{self, Preset};
 use crate::engine::protocol::{
@@ -25,6 +27,8 @@ const HELD_OUT_STRENGTHS: usize = 24;
 const GENERATIONS: usize = 24;
 /// Pairs that are kept in full.
 const PAIR_VIEWS: usize = 16;
+/// Models, and pairs files, that are remembered to be opened again.
+const RECENT: usize = 5;
 
 /// Everything that is drawn.
 #[derive(Debug, Default)]
@@ -85,10 +89,14 @@ pub(super) struct State {
     pub(super) requests: Vec<NetworkEntry>,
     /// The log, oldest first.
     pub(super) log: VecDeque<LogLine>,
+    /// Why the model that was last asked for was not taken.
+    pub(super) model_problem: Option<Problem>,
     /// The model that was open when another one was asked for.
-    pub(super) model_before: Option<Box<ModelInfo>>,
+    model_before: Option<Box<ModelInfo>>,
     /// The pairs that were open when others were asked for.
     pub(super) pairs_before: Option<Box<PairsState>>,
+    /// What was opened before, where paths are known.
+    pub(super) recent: Recent,
     /// What is worth saying aloud, taken out by the shell.
     pub(super) notices: Vec<Notice>,
     /// True if the computer is known to run on its battery.
@@ -97,6 +105,40 @@ pub(super) struct State {
     pub(super) in_browser: bool,
     /// Another tab of the browser has the GPU.
     pub(super) other_tab: bool,
+}
+
+/// What was opened before, the latest first; remembered from one start to the next.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub(super) struct Recent {
+    /// Folders of models.
+    pub(super) models: Vec<RecentPath>,
+    /// Pairs files.
+    pub(super) pairs: Vec<RecentPath>,
+}
+
+/// Something that was opened before.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct RecentPath {
+    /// What it was called.
+    pub(super) name: String,
+    /// Where it was.
+    pub(super) path: String,
+}
+
+impl Recent {
+    fn add(list: &mut Vec<RecentPath>, name: &str, path: &str) {
+        list.retain(|known| known.path != path);
+        list.insert(0, RecentPath { name: name.to_owned(), path: path.to_owned() });
+        list.truncate(RECENT);
+    }
+
+    /// Forgets what cannot be opened any more.
+    pub(super) fn forget(&mut self, path: &str) {
+        for list in [&mut self.models, &mut self.pairs] {
+            list.retain(|known| known.path != path);
+        }
+    }
 }
 
 /// The engine as seen from here.
@@ -126,8 +168,6 @@ pub(super) enum ModelState {
     Loading(Progress),
     /// It is there.
     Open(Box<ModelInfo>),
-    /// It was not taken.
-    Refused(Problem),
 }
 
 /// The pairs.
@@ -484,6 +524,7 @@ impl State {
     pub(super) fn restarted(&mut self) {
         self.connection = Connection::Starting;
         self.model = ModelState::None;
+        self.model_problem = None;
         self.model_before = None;
         self.pairs = PairsState { generation: self.pairs.generation + 1, ..PairsState::default() };
         self.pairs_before = None;
@@ -851,7 +892,11 @@ impl State {
 
     fn model_opened(&mut self, info: Box<ModelInfo>) {
         self.notice(&text::model_open(&info.name), false);
+        if let ModelSource::Picked { path: Some(path), .. } = &info.source {
+            Recent::add(&mut self.recent.models, &info.name, path);
+        }
         self.model = ModelState::Open(info);
+        self.model_problem = None;
         self.model_before = None;
         self.plan.trial = Trial::None;
         self.pairs.views.clear();
@@ -868,6 +913,9 @@ impl State {
             // They are the run's own, not those of the file that was read before.
             self.pairs.files.clear();
         }
+        if let Some(path) = self.pairs.path() {
+            Recent::add(&mut self.recent.pairs, &info.name, &path);
+        }
         self.pairs.rows.truncate(info.usable);
         self.pairs.info = Some(info);
         self.pairs.views.clear();
@@ -877,13 +925,14 @@ impl State {
 
     /// A model is on its way; the open one comes back if that fails.
     fn load_model(&mut self, what: &str) {
+        self.model_problem = None;
         if let ModelState::Open(open) = std::mem::replace(&mut self.model, ModelState::Loading(beginning(what))) {
             self.model_before = Some(open);
         }
     }
 
     /// The model from before, if the engine still has it.
-    pub(super) fn model_back(&mut self) {
+    fn model_back(&mut self) {
         self.model = self.model_before.take().map_or(ModelState::None, ModelState::Open);
     }
 
@@ -962,7 +1011,10 @@ impl State {
                 self.notice(&problem.to_string(), true);
             }
             Subject::Model => {
-                self.model = ModelState::Refused(problem);
+                if matches!(self.model, ModelState::Loading(_)) {
+                    self.model_back();
+                }
+                self.model_problem = Some(problem);
                 self.pairs_back();
             }
             Subject::Pairs => {
@@ -1133,6 +1185,11 @@ impl PairsState {
     /// A pair as the model sees it, if it was read.
     pub(super) fn view(&self, index: usize) -> Option<&PairView> {
         self.views.iter().find(|view| view.index == index)
+    }
+
+    /// The path of the file that they are from, if it is known.
+    pub(super) fn path(&self) -> Option<String> {
+        self.files.first()?.whole_path()
     }
 
     fn viewed(&mut self, view: PairView) {

@@ -157,6 +157,48 @@ pub(super) fn pick_title(pick: Pick) -> &'static str {
     }
 }
 
+/// What the field for a path is called.
+pub(super) fn path_of(pick: Pick) -> &'static str {
+    match pick {
+        Pick::ModelFolder | Pick::ModelFiles => "Path of a model folder",
+        Pick::PairsFile => "Path of a pairs file",
+        Pick::Settings => "Path of a file with settings",
+        Pick::Archive => "Path of the archive of a run",
+        Pick::Destination => "Path of a folder to write to",
+    }
+}
+
+/// What stands in that field while it is empty.
+pub(super) fn path_hint(pick: Pick) -> &'static str {
+    match pick {
+        Pick::ModelFolder | Pick::ModelFiles => "or its path, as in ~/models/SmolLM2-135M-Instruct",
+        Pick::PairsFile => "or its path, as in ~/pairs.jsonl",
+        Pick::Settings => "~/tone-settings.json",
+        Pick::Archive => "~/tone.run",
+        Pick::Destination => "~/tuned",
+    }
+}
+
+pub(super) const OPEN_PATH: &str = "Open";
+
+/// What the button beside that field does, for screen readers.
+pub(super) fn open_path(pick: Pick) -> &'static str {
+    match pick {
+        Pick::ModelFolder | Pick::ModelFiles => "Open the model at this path",
+        Pick::PairsFile => "Open the pairs at this path",
+        Pick::Settings => "Read the settings at this path",
+        Pick::Archive => "Import the run at this path",
+        Pick::Destination => "Write to this path",
+    }
+}
+
+/// Before what was opened before.
+pub(super) const RECENT: &str = "Recent:";
+
+pub(super) fn open_again(name: &str) -> String {
+    format!("Open again: {name}")
+}
+
 /// The button that leads on.
 pub(super) fn next(step: Step) -> &'static str {
     match step {
@@ -550,6 +592,11 @@ pub(super) const KEPT: &str = "kept here";
 pub(super) const CUT_OFF: &str = "copy was cut off";
 pub(super) const PARTLY: &str = "not whole yet";
 pub(super) const FETCH_REST: &str = "Get the rest";
+
+/// Said where another model was refused.
+pub(super) fn still_open(name: &str) -> String {
+    format!("\"{name}\" stays open.")
+}
 
 pub(super) fn source_kept(n: usize) -> String {
     format!("Kept here ({n})")

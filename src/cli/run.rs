@@ -16,14 +16,14 @@ use pairtune::platform::native::{DiskFolder, FileSource, seconds};
 use pairtune::{Error, Result};
 use serde_json::json;
 
-use super::args::{AppArgs, Cli, Command};
+use super::args::{AppArgs, Cli, Command, Window};
 use super::output::Output;
 
 /// Exit code of a run that was interrupted, as shells count it: 128 + SIGINT.
 pub(super) const INTERRUPTED: u8 = 130;
 
-/// Opens the app on a store, with an adapter's name.
-type OpenWindow = fn(String, Option<String>) -> Result<()>;
+/// Opens the app.
+type OpenWindow = fn(Window) -> Result<()>;
 
 /// Parses the command line and runs the command, or opens the app; every error ends here.
 pub(crate) fn main(open_window: OpenWindow) -> ExitCode {
@@ -42,10 +42,7 @@ pub(crate) fn main(open_window: OpenWindow) -> ExitCode {
         }
     };
     let (out, result) = match command {
-        Command::App(args) => {
-            let store = args.data_dir.map(|path| path.display().to_string()).unwrap_or_default();
-            (Output::new(false), open_window(store, args.gpu.choice().name))
-        }
+        Command::App(args) => (Output::new(false), open_window(args.window())),
         command => pollster::block_on(run(command)),
     };
     let Err(error) = result else { return ExitCode::SUCCESS };

@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use eframe::egui::{self, accesskit::Role};
 use egui_kittest::kittest::Queryable as _;
+use pairtune::Error;
 use pairtune::engine::protocol::*;
 use pairtune::platform::FoundModel;
 use script::{Stage, problem, progress};
@@ -151,6 +152,111 @@ fn dropped_files_are_opened_as_what_they_are() {
 }
 
 #[test]
+fn without_dialogs_a_path_is_asked_for() {
+    let folder = Folder::new(&["tone.jsonl"]);
+    let none = Error::device("This desktop shows no file dialog", "Type the path");
+    let mut stage = Stage::with_dialogs(vec![None, Some(Err(none))]);
+    stage.say(script::ready());
+    stage.sent();
+    stage.click("Open a pairs file…");
+    assert!(!stage.shows("shows no file dialog"), "what a person closes is no failure");
+    stage.click("Open a pairs file…");
+    stage.expect("This desktop shows no file dialog");
+    stage.expect("Choose a file with preference pairs");
+    let path = folder.0.join("tone.jsonl").display().to_string();
+    let mut fields = stage.harness.query_all_by_label("Path of a pairs file").collect::<Vec<_>>();
+    let field = fields.pop().expect("the question has a field");
+    field.focus();
+    field.set_text_value_accesskit(&path);
+    drop(fields);
+    stage.run();
+    let mut buttons = stage.harness.query_all_by_label("Open the pairs at this path").collect::<Vec<_>>();
+    buttons.pop().expect("and a button").click();
+    drop(buttons);
+    stage.run();
+    let sent = stage.sent_with_files();
+    assert_eq!(sent, [(Command::OpenPairs { mapping: None }, vec!["tone.jsonl".to_owned()])], "it is opened");
+    assert!(!stage.shows("shows no file dialog"), "the question is answered");
+}
+
+#[test]
+fn paths_are_typed_and_wrong_ones_are_told() {
+    let folder = Folder::new(&["config.json", "tokenizer.json", "model.safetensors"]);
+    let mut stage = Stage::ready();
+    stage.sent();
+    stage.type_into("Path of a model folder", &folder.0.display().to_string());
+    stage.click("Open the model at this path");
+    let sent = stage.sent_with_files();
+    let [(Command::OpenModel { source: ModelSource::Picked { path, .. } }, files)] = sent.as_slice() else {
+        panic!("a model is opened, not {sent:?}")
+    };
+    assert_eq!(path.as_deref(), Some(&*folder.0.display().to_string()), "by its folder");
+    assert_eq!(files.len(), 3, "with its files");
+    stage.say(Event::Cancelled { subject: Subject::Model });
+    stage.type_into("Path of a model folder", "/there/is/nothing");
+    stage.click("Open the model at this path");
+    stage.expect("There is nothing at this path");
+    stage.expect("/there/is/nothing");
+    stage.go("2  Pairs");
+    stage.type_into("Path of a pairs file", &folder.0.display().to_string());
+    stage.click("Open the pairs at this path");
+    stage.expect("This is a folder");
+    assert_eq!(stage.sent(), [], "nothing is opened");
+    let browser = Stage::in_environment(script::environment("browser"), Vec::new());
+    assert!(!browser.shows("Path of a model folder"), "a page opens no paths");
+}
+
+#[test]
+fn the_command_line_opens_a_model_and_pairs() {
+    let folder = Folder::new(&["config.json", "tokenizer.json", "model.safetensors", "tone.jsonl"]);
+    let place = folder.0.display().to_string();
+    let mut stage = Stage::opening(Some(place.clone()), Some(format!("{place}/tone.jsonl")));
+    assert_eq!(stage.sent(), [], "the engine does not listen yet");
+    stage.say(script::ready());
+    let sent = stage.sent();
+    let opened = sent.iter().filter(|c| matches!(c, Command::OpenModel { .. } | Command::OpenPairs { .. })).count();
+    assert_eq!(opened, 2, "both are opened: {sent:?}");
+    let mut stage = Stage::opening(None, Some("/no/such.jsonl".into()));
+    stage.say(script::ready());
+    stage.expect("This file was not taken");
+    stage.expect("/no/such.jsonl");
+}
+
+#[test]
+fn what_was_opened_before_is_opened_again() {
+    let folder = Folder::new(&["config.json", "tokenizer.json", "model.safetensors", "tone.jsonl"]);
+    let mut stage = Stage::ready();
+    let open = |stage: &mut Stage, what: &str, button: &str, path: &Path| {
+        stage.go("Start");
+        stage.type_into(what, &path.display().to_string());
+        stage.click(button);
+    };
+    open(&mut stage, "Path of a model folder", "Open the model at this path", &folder.0);
+    let path = Some(folder.0.display().to_string());
+    let source = ModelSource::Picked { name: "mine".into(), path };
+    stage.say(Event::ModelOpened(Box::new(ModelInfo { name: "mine".into(), source, ..script::model() })));
+    open(&mut stage, "Path of a pairs file", "Open the pairs at this path", &folder.0.join("tone.jsonl"));
+    stage.say_pairs(24);
+    let mut stage = Stage::again(stage.remembered());
+    stage.say(script::ready());
+    stage.sent();
+    stage.click("Open again: tone.jsonl");
+    assert!(matches!(stage.sent()[..], [Command::OpenPairs { .. }]), "the pairs");
+    stage.go("1  Model");
+    stage.click("Open again: mine");
+    assert!(matches!(stage.sent()[..], [Command::OpenModel { .. }]), "the model");
+    stage.say(Event::Cancelled { subject: Subject::Model });
+    let memory = stage.remembered();
+    drop(folder);
+    let mut stage = Stage::again(memory);
+    stage.say(script::ready());
+    stage.click("Open again: tone.jsonl");
+    stage.expect("There is nothing at this path");
+    stage.go("Start");
+    assert!(!stage.shows("Open again: tone.jsonl"), "what is gone is not offered any more");
+}
+
+#[test]
 fn a_model_that_loads_can_be_cancelled() {
     let mut stage = Stage::ready();
     stage.go("1  Model");
@@ -174,6 +280,30 @@ fn a_refused_model_says_what_would_work() {
     stage.expect("Open the original model with model.safetensors");
     stage.click("Dismiss");
     assert!(!stage.shows("This model was not taken"), "it was read");
+}
+
+#[test]
+fn a_refused_model_leaves_the_open_one_with_its_plan_and_run() {
+    let folder = Folder::new(&["config.json", "tokenizer.json", "model.safetensors"]);
+    let mut stage = Stage::planned();
+    stage.say(Event::RunOpened(Box::new(script::run())));
+    stage.go("1  Model");
+    stage.harness.input_mut().dropped_files = vec![Arc::new(Dropped(folder.0.clone()))];
+    stage.run();
+    stage.expect("Opening the model");
+    let problem = problem("The model is of type \"gemma3\"", "Use a Llama model");
+    stage.say(Event::Refused { subject: Subject::Model, problem });
+    stage.expect("This model was not taken");
+    stage.expect("\"Qwen3-0.6B\" stays open");
+    stage.expect("28 layers, all supported");
+    stage.go("3  Plan");
+    stage.expect("Steps: 278");
+    stage.go("6  Export");
+    stage.expect("Which adapter");
+    stage.go("1  Model");
+    stage.click("Dismiss");
+    assert!(!stage.shows("This model was not taken"), "it was read");
+    stage.expect("28 layers, all supported");
 }
 
 #[test]
