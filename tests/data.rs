@@ -5,7 +5,7 @@ use std::path::Path;
 use pairtune::Error;
 use pairtune::data::{
     ChatTemplate, Columns, DropReason, Message, PairReader, Part, Sampling, TokenPair, Tokenizer, first_columns,
-    micro_batches, order, read_pairs, split_by_prompt, steps_per_epoch, tokenize,
+    micro_batches, order, other_purpose, read_pairs, split_by_prompt, steps_per_epoch, tokenize,
 };
 use pairtune::engine::writing::pieces;
 use pairtune::platform::native::DiskFolder;
@@ -411,6 +411,31 @@ fn push_long(reader: &mut PairReader, begin: &[u8], byte: u8) {
     for _ in 0..17 {
         reader.push(&vec![byte; 1 << 20]).expect("text");
     }
+}
+
+#[test]
+fn files_for_something_else_are_told_by_their_columns() {
+    let purpose = |columns: &[&str]| {
+        let columns: Vec<String> = columns.iter().map(|&column| column.to_owned()).collect();
+        other_purpose(&columns).map(|[what, _]| what)
+    };
+    for (columns, word) in [
+        (&["prompt", "completion", "label"][..], "KTO"),
+        (&["messages", "label"], "KTO"),
+        (&["instruction", "input", "output"], "Alpaca"),
+        (&["conversations", "system"], "ShareGPT"),
+        (&["messages"], "\"messages\""),
+        (&["prompt", "completion"], "fine-tuning"),
+        (&["prompt", "response_0", "response_1", "better_response_id"], "which is better"),
+        (&["text"], "plain text"),
+    ] {
+        assert!(purpose(columns).is_some_and(|what| what.contains(word)), "{columns:?}: {:?}", purpose(columns));
+    }
+    for columns in [&["prompt", "chosen", "rejected"][..], &["chosen", "rejected"], &["instruction", "output", "rejected"]]
+    {
+        assert_eq!(purpose(columns), None, "{columns:?} are pairs");
+    }
+    assert_eq!(purpose(&["a", "b"]), None, "of others nothing is known");
 }
 
 #[test]

@@ -710,6 +710,17 @@ fn what_cannot_be_opened_is_refused_with_a_reason() {
     let Event::Refused { problem, .. } = refused else { unreachable!("it was waited for") };
     assert!(problem.at.contains("line 1"), "what has no columns is refused, with the line: {problem}");
 
+    // A file for something else is told from broken rows, which are counted by what is wrong with them.
+    let kto = |i: usize| format!("{{\"prompt\": \"{i}\", \"completion\": \"b\", \"label\": true}}\n");
+    std::fs::write(&pairs, (0..30).map(kto).collect::<String>() + "{\n{\"a\": 1,}\n{\"abc\": 12,}\n").expect("a file");
+    engine.send_files(Command::OpenPairs { mapping: None }, std::slice::from_ref(&pairs));
+    let Event::PairsOpened(info) = engine.wait(|e| matches!(e, Event::PairsOpened(_))) else {
+        unreachable!("it was waited for")
+    };
+    assert!(info.purpose.as_ref().is_some_and(|purpose| purpose.what.contains("KTO")), "{:?}", info.purpose);
+    let kinds: Vec<_> = info.problem_kinds.iter().map(|kind| (kind.count, &kind.lines[..])).collect();
+    assert_eq!(kinds, [(30, &[1, 2, 3, 4, 5, 6, 7, 8][..]), (2, &[32, 33]), (1, &[31])], "{:?}", info.problem_kinds);
+
     // A table's columns are its first row.
     let table = engine.store.join("pairs.csv");
     std::fs::write(&table, "question;accepted;rejected\nWhy?;\"So; that\";No\n").expect("a file");

@@ -4,7 +4,7 @@ use super::actions::Step;
 use super::state::{Blocked, Connection, RunPhase, RunState, State};
 use super::widgets::Tone;
 use crate::engine::protocol::{
-    Failure, GpuInfo, Mapping, ModelSource, PairsInfo, Phase, PlanInfo, Problem, Progress, RunRecord, Settings, Status,
+    Failure, GpuInfo, Mapping, ModelSource, PairsInfo, Phase, PlanInfo, Problem, ProblemKind, Progress, RunRecord, Settings, Status,
     StorageInfo, Summary,
 };
 use crate::platform::{Environment, NetworkEntry, Pick, file_name};
@@ -665,6 +665,7 @@ pub(super) const PAIRS_EXAMPLE: &str = "{\"prompt\": \"Can I get a refund?\", \"
                                         number…\", \"rejected\": \"No.\"}";
 pub(super) const PAIRS_ALSO: &str = "CSV with a first row of names works too, and so do conversations as lists of \
     messages and the column names of other trainers; others can be mapped by hand.";
+pub(super) const NO_PAIRS: &str = "This file holds no pairs";
 pub(super) const SWAPPED: &str = "chosen and rejected exchanged";
 pub(super) const COLUMNS: &str = "Columns";
 pub(super) const EDIT_COLUMNS: &str = "Edit columns";
@@ -692,8 +693,7 @@ pub(super) const AS_FILED: &str = "As in the file";
 pub(super) const READING_PAIR: &str = "Reading this pair";
 pub(super) const SIDES: [&str; 3] = ["Prompt", "Chosen", "Rejected"];
 pub(super) const TOKENS_LEGEND: &str = "Tinted tokens are scored. Grey ones are the prompt, which is not; struck ones \
-    are \
-                                        cut off.";
+    are cut off. \"…\" is a token within the character that follows.";
 pub(super) const NO_LENGTHS: &str = "Lengths are known once a model is open, for its tokenizer counts them.";
 pub(super) const CHANGE_LIMIT: &str = "Change the limit";
 pub(super) const PAIRS_BY_LENGTH: &str = "Pairs by length";
@@ -711,10 +711,11 @@ pub(super) fn rows_so_far(rows: usize, problems: usize) -> String {
 }
 
 pub(super) fn pairs_summary(info: &PairsInfo) -> String {
-    let rows = format!("{} → {} usable", counted(info.lines, "row"), count(info.usable));
-    match info.skipped {
-        0 => rows,
-        n => format!("{rows}, {} skipped", count(n)),
+    let rows = counted(info.lines, "row");
+    match (info.usable, info.skipped) {
+        (0, _) => format!("{rows}, none of which can be used"),
+        (usable, 0) => format!("{rows} → {} usable", count(usable)),
+        (usable, n) => format!("{rows} → {} used, {} skipped", count(usable - n), count(n)),
     }
 }
 
@@ -771,17 +772,38 @@ pub(super) fn read_line(line: usize) -> String {
 /// Marks a row that is not trained on.
 pub(super) const HELD_OUT_ROW: &str = "held out";
 
-/// A flag and how many rows have it.
-pub(super) fn flagged(flag: &str, rows: usize) -> String {
-    format!("{flag} {}", count(rows))
-}
-
-pub(super) fn skip_flagged(flag: &str, skip: bool) -> String {
-    match skip {
-        true => format!("Skip all rows with the flag \"{flag}\""),
-        false => format!("Take the rows with the flag \"{flag}\" back in"),
+/// A flag, how many rows have it, and how many of them are skipped.
+pub(super) fn flagged(flag: &str, rows: usize, skipped: usize) -> String {
+    match skipped {
+        0 => format!("{flag} {}", count(rows)),
+        n if n == rows => format!("{flag} {}, skipped", count(rows)),
+        n => format!("{flag} {}, {} skipped", count(rows), count(n)),
     }
 }
+
+/// What the button of a flag does.
+pub(super) fn show_flagged(flag: &str, shown: bool) -> String {
+    match shown {
+        false => format!("Show the rows with the flag \"{flag}\""),
+        true => format!("Show all rows again, not only \"{flag}\""),
+    }
+}
+
+/// What the table shows of all rows.
+pub(super) fn only_flagged(flag: &str, rows: usize, skipped: usize) -> String {
+    let shown = format!("Only \"{flag}\": {}", counted(rows, "row"));
+    if skipped == 0 { shown } else { format!("{shown}, {} skipped", count(skipped)) }
+}
+
+pub(super) fn skip_these(rows: usize) -> String {
+    if rows == 1 { "Skip this row".to_owned() } else { format!("Skip these {} rows", count(rows)) }
+}
+
+pub(super) fn take_back(rows: usize) -> String {
+    format!("Take {} back in", counted(rows, "row"))
+}
+
+pub(super) const SHOW_ALL_ROWS: &str = "Show all rows";
 
 pub(super) fn skip_line(line: usize) -> String {
     format!("Skip line {line}")
@@ -823,8 +845,21 @@ pub(super) fn more_problems(n: usize) -> String {
     format!("and {} more", count(n))
 }
 
-pub(super) fn at_line(line: usize, what: &str) -> String {
-    format!("Line {line}: {what}")
+/// What is wrong with how many rows.
+pub(super) fn problem_kind(kind: &ProblemKind) -> String {
+    match kind.count {
+        1 => format!("Line {}: {}", kind.first.line, kind.first.what),
+        n => format!("{} rows: {}", count(n), kind.first.what),
+    }
+}
+
+/// The first lines of such rows.
+pub(super) fn kind_lines(kind: &ProblemKind) -> String {
+    let lines = kind.lines.iter().map(usize::to_string).collect::<Vec<_>>().join(", ");
+    match kind.count - kind.lines.len() {
+        0 => format!("Lines {lines}"),
+        more => format!("Lines {lines} and {} more", count(more)),
+    }
 }
 
 /// The problems of a pairs file, as a text file.
@@ -851,8 +886,11 @@ pub(super) fn shortened(text: &str, most: usize) -> String {
     if short.chars().count() < text.chars().count() { format!("{}…", short.trim_end()) } else { short }
 }
 
-/// A token with its white space in sight.
+/// A token with its white space in sight; one within a character has no text.
 pub(super) fn token(text: &str) -> String {
+    if text.is_empty() {
+        return "…".to_owned();
+    }
     text.replace('\n', "↵").replace('\t', "→").replace(' ', "·")
 }
 

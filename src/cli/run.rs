@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use clap::{CommandFactory as _, Parser as _};
-use pairtune::data::{Columns, LineError, PairReader, Record, Tokenized, Tokenizer, first_columns};
+use pairtune::data::{Columns, LineError, PairReader, Record, Tokenized, Tokenizer, first_columns, other_purpose};
 use pairtune::files::{self, ModelConfig};
 use pairtune::gpu::{AdapterChoice, Gpu};
 use pairtune::kernels;
@@ -171,7 +171,8 @@ pub(super) struct Pairs {
 pub(super) async fn read_pairs(path: &Path, columns: Option<&Columns>, out: &Output) -> Result<Pairs> {
     let source = FileSource::open(path)?;
     let head = source.read_at(0, source.len().min(CHUNK_BYTES) as usize).await?;
-    let columns = columns.cloned().unwrap_or_else(|| Columns::guess(&first_columns(source.name(), &head)));
+    let names = first_columns(source.name(), &head);
+    let columns = columns.cloned().unwrap_or_else(|| Columns::guess(&names));
     if columns.are_renamed() {
         out.note(format_args!("{}: columns {columns}", source.name()));
     }
@@ -182,7 +183,10 @@ pub(super) async fn read_pairs(path: &Path, columns: Option<&Columns>, out: &Out
     }
     reader.end()?;
     let n_errors = reader.n_errors();
-    let (records, errors) = reader.finish()?;
+    let (records, errors) = reader.finish().map_err(|e| match other_purpose(&names) {
+        Some([what, fix]) => Error::input(what, fix, source.name()),
+        None => e,
+    })?;
     for error in errors.iter().take(SHOWN) {
         out.warn(format_args!("{}: {error}", source.name()));
     }

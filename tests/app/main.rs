@@ -407,7 +407,8 @@ fn rows_with_problems_are_listed_and_must_be_agreed_to() {
     stage.click("6 rows cannot be used: look at them");
     stage.expect("30 rows → 24 usable");
     stage.click("Problems 6");
-    stage.expect("Line 77: \"rejected\" is missing");
+    stage.expect("6 rows: \"rejected\" is missing");
+    stage.expect("Lines 77, 78, 79, 80, 81, 82");
     stage.expect("Add it, or map another column to it");
     stage.click("Train on the 24 usable rows; 6 have problems and are left out");
     stage.go("3  Plan");
@@ -423,16 +424,67 @@ fn rows_are_skipped_and_sides_exchanged() {
     assert!(stage.harness.query_all_by_label("held out").count() > 0, "every tenth row is marked");
     stage.click("Skip line 3");
     assert_eq!(stage.sent(), [Command::SkipPairs { rows: vec![2], skip: true }], "one row");
-    stage.click("Skip all rows with the flag \"long\"");
-    assert_eq!(stage.sent(), [Command::SkipPairs { rows: vec![3, 10, 17], skip: true }], "all that are odd");
-    stage.click("Take the rows with the flag \"long\" back in");
-    assert_eq!(stage.sent(), [Command::SkipPairs { rows: vec![3, 10, 17], skip: false }], "and back in");
     stage.click("Exchange chosen and rejected");
     assert_eq!(stage.sent(), [Command::SwapPairs], "all rows");
     stage.say(Event::PairsOpened(Box::new(PairsInfo { swapped: true, ..script::pairs(24) })));
     stage.expect("chosen and rejected exchanged");
     stage.wait(1.0);
     assert!(matches!(stage.sent()[..], [Command::Plan { .. }]), "the plan is worked out anew");
+}
+
+#[test]
+fn a_flag_shows_its_rows_and_skips_them_only_when_asked_to() {
+    let mut stage = Stage::planned();
+    stage.go("2  Pairs");
+    stage.sent();
+    let chip = stage.harness.get_by_label("Show the rows with the flag \"long\"").rect();
+    assert!(chip.height() >= 24.0, "its text has room: {chip:?}");
+    stage.click("Show the rows with the flag \"long\"");
+    assert_eq!(stage.sent(), [], "nothing is skipped by looking");
+    assert_eq!(stage.harness.query_all_by_label_contains("Read line").count(), 3, "only they are in the table");
+    stage.expect("Only \"long\": 3 rows");
+    stage.click("Skip line 11");
+    assert_eq!(stage.sent(), [Command::SkipPairs { rows: vec![10], skip: true }], "the row that was clicked");
+    stage.click("Skip these 2 rows");
+    assert_eq!(stage.sent(), [Command::SkipPairs { rows: vec![3, 17], skip: true }], "the others");
+    stage.say(Event::PairsOpened(Box::new(PairsInfo { skipped: 3, ..script::pairs(24) })));
+    stage.expect("24 rows → 21 used, 3 skipped");
+    stage.expect("Only \"long\": 3 rows, 3 skipped");
+    stage.wait(1.0);
+    stage.sent();
+    stage.click("Take 3 rows back in");
+    assert_eq!(stage.sent(), [Command::SkipPairs { rows: vec![3, 10, 17], skip: false }], "and back in");
+    stage.click("Show all rows");
+    assert!(stage.harness.query_all_by_label_contains("Read line").count() > 3, "all rows are there");
+}
+
+#[test]
+fn a_file_without_a_usable_row_leads_nowhere() {
+    let mut stage = Stage::ready();
+    stage.say(Event::ModelOpened(Box::new(script::model())));
+    stage.go("2  Pairs");
+    let problems = script::pairs_with_problems(24);
+    let first = LineProblem { line: 2, ..problems.problems[0].clone() };
+    let kind = ProblemKind { count: 300, lines: vec![2, 15, 44], first };
+    let purpose = Some(problem("This is a file for KTO", "Put a good and a bad answer into one row"));
+    stage.say(Event::PairsOpened(Box::new(PairsInfo {
+        lines: 300,
+        usable: 0,
+        problem_count: 300,
+        problem_kinds: vec![kind],
+        purpose,
+        flags: Vec::new(),
+        ..problems
+    })));
+    stage.expect("300 rows, none of which can be used");
+    stage.expect("This is a file for KTO");
+    stage.expect("300 rows: \"rejected\" is missing");
+    stage.expect("Lines 2, 15, 44 and 297 more");
+    for absent in ["Next: plan the run", "is the longer one in", "Held out", "Exchange chosen"] {
+        assert!(!stage.shows(absent), "nothing is said or done with no pairs: {absent}");
+    }
+    stage.go("3  Plan");
+    stage.expect("No pair can be used: see why");
 }
 
 #[test]

@@ -378,6 +378,8 @@ pub(crate) fn pairs(n: usize) -> PairsInfo {
         skipped: 0,
         problems: Vec::new(),
         problem_count: 0,
+        problem_kinds: Vec::new(),
+        purpose: None,
         mapping: Mapping {
             prompt: "instruction".into(),
             chosen: "accepted".into(),
@@ -400,7 +402,9 @@ pub(crate) fn pairs_with_problems(n: usize) -> PairsInfo {
         fix: "Add it, or map another column to it".into(),
         excerpt: "{\"instruction\": \"Refund?\", \"accepted\": \"Sorry to hear that.\"}".into(),
     };
-    PairsInfo { lines: n + 6, problems: (0..6).map(|i| bad(77 + i)).collect(), problem_count: 6, ..pairs(n) }
+    let kinds = vec![ProblemKind { count: 6, lines: (77..83).collect(), first: bad(77) }];
+    let problems = (0..6).map(|i| bad(77 + i)).collect();
+    PairsInfo { lines: n + 6, problems, problem_count: 6, problem_kinds: kinds, ..pairs(n) }
 }
 
 fn settings(value: serde_json::Value) -> Settings {
