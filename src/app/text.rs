@@ -4,8 +4,8 @@ use super::actions::Step;
 use super::state::{Blocked, Connection, RunPhase, RunState, State};
 use super::widgets::Tone;
 use crate::engine::protocol::{
-    Failure, GpuInfo, Mapping, ModelSource, PairsInfo, Phase, PlanInfo, Problem, ProblemKind, Progress, RunRecord, Settings, Status,
-    StorageInfo, Summary,
+    Failure, GpuInfo, Mapping, ModelSource, PairsInfo, Phase, PlanInfo, Problem, ProblemKind, Progress, RunRecord,
+    Settings, Status, StorageInfo, Summary,
 };
 use crate::platform::{Environment, NetworkEntry, Pick, file_name};
 
