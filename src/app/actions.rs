@@ -59,6 +59,8 @@ pub(super) enum Action {
     EditSettings(Settings),
     /// Replace the edited settings by a preset's.
     UsePreset(Preset),
+    /// Replace the edited settings by a preset's and nothing else.
+    ResetSettings(Preset),
     /// Replace how a run is watched.
     EditWatch(Watch),
     /// Name the next run.

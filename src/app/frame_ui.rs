@@ -29,8 +29,6 @@ pub(super) struct FrameView {
     pub(super) n_runs: usize,
     /// The name that was proposed for the next run.
     pub(super) proposed_name: String,
-    /// The passes over the pairs that were proposed.
-    pub(super) proposed_epochs: Option<f64>,
     /// The prompts that were proposed to be watched.
     pub(super) proposed_prompts: Vec<String>,
     /// The path of what was to be chosen, where there are no dialogs.

@@ -19,7 +19,7 @@ use super::plan_ui::PlanView;
 use super::run_ui::RunView;
 use super::runs_ui::RunsView;
 use super::start_ui::StartView;
-use super::state::{Blocked, Connection, Recent, State, source_of};
+use super::state::{Blocked, Connection, EVAL_SPLIT, Recent, State, source_of};
 use super::{
     compare_ui, drops, export_ui, fields, help_ui, model_ui, pairs_ui, plan_ui, run_ui, runs_ui, start_ui, text, theme,
 };
@@ -46,8 +46,6 @@ const NETWORK_SECONDS: f64 = 2.0;
 const MAX_SETTINGS: u64 = 1 << 20;
 /// Watched prompts that are proposed.
 const PROPOSED_PROMPTS: usize = 3;
-/// Share of the pairs that is held out unless somebody says otherwise.
-const EVAL_SPLIT: f64 = 0.1;
 
 /// Turns what was dropped on the window into files; natively by its path.
 pub type OpenDrop = Box<dyn Fn(&egui::DroppedFileHandle) -> Vec<PickedFile>>;
@@ -188,7 +186,7 @@ impl App {
         let environment = host::environment();
         let mut state = State::default();
         state.plan.settings = prefs.settings.clone();
-        state.plan.preset = presets::of(&prefs.settings);
+        state.plan.preset = Some(presets::nearest(&prefs.settings));
         state.recent.clone_from(&prefs.recent);
         state.in_browser = environment.kind == "browser";
         let app = Self {
@@ -506,7 +504,7 @@ impl App {
         let own = presets::overrides(preset).get(presets::EPOCHS).and_then(Value::as_f64);
         let defaults = self.state.plan.info.as_ref().map(|info| &info.full_settings);
         let number = |key: &str| settings.get(key).or_else(|| defaults?.get(key)).and_then(Value::as_f64);
-        let proposed = &mut self.views.frame.proposed_epochs;
+        let proposed = &mut self.state.plan.proposed_epochs;
         if proposed.or(own) != number(presets::EPOCHS) {
             return;
         }
@@ -524,7 +522,7 @@ impl App {
             return;
         }
         if let Some(own) = self.before_demo.take() {
-            self.state.plan.preset = presets::of(&own);
+            self.state.plan.preset = Some(presets::nearest(&own));
             self.state.plan.settings = own;
             self.plan_dirty = Some(ctx.input(|input| input.time));
         }
@@ -700,8 +698,17 @@ impl App {
             Action::UsePreset(preset) => {
                 let mut settings = self.state.plan.settings.clone();
                 settings.extend(presets::overrides(preset));
-                self.views.frame.proposed_epochs = None;
+                self.state.plan.preset = Some(preset);
+                self.state.plan.proposed_epochs = None;
                 self.propose_epochs(preset, &mut settings);
+                self.edit_settings(ctx, settings);
+            }
+            Action::ResetSettings(preset) => {
+                let mut settings = presets::overrides(preset);
+                settings.insert("eval_split".to_owned(), EVAL_SPLIT.into());
+                self.state.plan.proposed_epochs = None;
+                self.propose_epochs(preset, &mut settings);
+                self.views.plan.forget_typed();
                 self.edit_settings(ctx, settings);
             }
             Action::EditWatch(watch) => {
@@ -733,6 +740,7 @@ impl App {
                 self.state.plan.name.clear();
                 self.propose_name();
                 self.views.plan.forget_typed();
+                self.state.plan.preset = Some(presets::nearest(&settings));
                 self.edit_settings(ctx, settings);
                 self.go(Step::Plan);
             }
@@ -823,7 +831,7 @@ impl App {
 
     fn edit_settings(&mut self, ctx: &egui::Context, settings: Settings) {
         let plan = &mut self.state.plan;
-        plan.preset = presets::of(&settings);
+        plan.preset = presets::of(&settings).or(plan.preset);
         // A person's own settings are not replaced by the demo's, which may still be on their way.
         self.adopting = false;
         self.before_demo = None;
@@ -973,6 +981,7 @@ impl App {
         let unknown = fields::keep_known(&mut settings);
         settings.entry("eval_split").or_insert_with(|| EVAL_SPLIT.into());
         self.views.plan.forget_typed();
+        self.state.plan.preset = Some(presets::nearest(&settings));
         self.edit_settings(ctx, settings);
         self.go(Step::Plan);
         self.toast(ctx, text::settings_read(&unknown));
@@ -1146,10 +1155,11 @@ impl eframe::App for App {
         let epochs = self.state.plan.settings.get(presets::EPOCHS).and_then(Value::as_f64);
         if let Some(preset) = self.state.plan.preset
             && epochs.is_some()
-            && epochs == self.views.frame.proposed_epochs
+            && epochs == self.state.plan.proposed_epochs
             && self.before_demo.is_none()
         {
-            self.prefs.settings.extend(presets::overrides(preset));
+            let own = presets::overrides(preset).remove(presets::EPOCHS).unwrap_or_default();
+            self.prefs.settings.insert(presets::EPOCHS.to_owned(), own);
         }
         self.prefs.recent.clone_from(&self.state.recent);
         if let Ok(text) = serde_json::to_string(&self.prefs) {

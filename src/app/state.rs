@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 use serde::{Deserialize, Serialize};
 
+use super::fields;
 use super::text::{self, Unit};
 use crate::engine::presets::{self, Preset};
 use crate::engine::protocol::{
@@ -27,6 +28,8 @@ const HELD_OUT_STRENGTHS: usize = 24;
 const GENERATIONS: usize = 24;
 /// Pairs that are kept in full.
 const PAIR_VIEWS: usize = 16;
+/// Share of the pairs that is held out unless somebody says otherwise.
+pub(super) const EVAL_SPLIT: f64 = 0.1;
 /// Models, and pairs files, that are remembered to be opened again.
 const RECENT: usize = 5;
 
@@ -209,8 +212,10 @@ pub(super) struct PairsLoading {
 pub(super) struct PlanState {
     /// The settings as edited.
     pub(super) settings: Settings,
-    /// The preset that they come from, if they are still like it.
+    /// The preset that they come from, whatever was changed since; none for the demo's.
     pub(super) preset: Option<Preset>,
+    /// The passes over the pairs that were proposed in place of the preset's own.
+    pub(super) proposed_epochs: Option<f64>,
     /// What a setting is that was not edited.
     defaults: Settings,
     /// How the next run is watched.
@@ -1212,6 +1217,31 @@ impl PlanState {
         self.settings.get(key).or_else(|| self.defaults.get(key))
     }
 
+    /// What the settings are if nothing is changed in their preset.
+    pub(super) fn unchanged(&self) -> Settings {
+        let mut settings = self.defaults.clone();
+        settings.insert("eval_split".to_owned(), EVAL_SPLIT.into());
+        settings.extend(self.preset.map(presets::overrides).unwrap_or_default());
+        if let Some(epochs) = self.proposed_epochs {
+            settings.insert(presets::EPOCHS.to_owned(), epochs.into());
+        }
+        settings
+    }
+
+    /// The settings that are not as their preset has them.
+    pub(super) fn changes(&self) -> Vec<&'static str> {
+        let unchanged = self.unchanged();
+        let shown = |value: Option<&serde_json::Value>| fields::shown(value);
+        let changed = |key: &&str| shown(self.value(key)) != shown(unchanged.get(*key));
+        let keys = fields::ALL.iter().map(|(key, _)| *key);
+        keys.filter(changed).filter(|_| self.preset.is_some()).collect()
+    }
+
+    /// True for what a run has for this setting if nobody says anything.
+    pub(super) fn is_default(&self, key: &str, value: &serde_json::Value) -> bool {
+        fields::shown(self.defaults.get(key)) == fields::shown(Some(value))
+    }
+
     /// The longest sequence, tokens.
     pub(super) fn max_length(&self) -> usize {
         self.value("max_length").and_then(serde_json::Value::as_u64).unwrap_or(1024) as usize
@@ -1229,6 +1259,7 @@ impl Default for PlanState {
         Self {
             settings: Settings::new(),
             preset: Some(Preset::Standard),
+            proposed_epochs: None,
             defaults: presets::defaults(),
             watch: Self::default_watch(),
             watch_edited: false,

@@ -901,7 +901,8 @@ pub(super) const PLAN_SUBTITLE: &str = "What the run will do and what it takes, 
 pub(super) const PLAN_REFUSED: &str = "These settings do not work";
 pub(super) const RUN_REFUSED: &str = "The run did not begin";
 pub(super) const PRESET: &str = "Preset";
-pub(super) const OWN_SETTINGS: &str = "Your own settings.";
+pub(super) const DEMO_SETTINGS: &str = "The demo's own settings.";
+pub(super) const RESET: &str = "reset";
 pub(super) const MORE: &str = "More settings";
 pub(super) const ON: &str = "on";
 pub(super) const SETTINGS_AS: &str = "Settings as";
@@ -910,6 +911,7 @@ pub(super) const AS_COMMAND: &str = "Copy command line";
 pub(super) const AS_FILE: &str = "Save file…";
 pub(super) const AS_FILE_HELP: &str =
     "As the command line reads it with --config. How the run is watched is not in it.";
+pub(super) const COMMAND_SKIPS_NOTHING: &str = "It does not skip the rows that are skipped here.";
 pub(super) const COMMAND: &str = "The equal command";
 pub(super) const FROM_FILE: &str = "Load file…";
 pub(super) const TAKES: &str = "What it takes";
@@ -955,6 +957,22 @@ pub(super) fn whole_between(from: i64, to: i64) -> String {
         format!("a whole number, {from} or more")
     } else {
         format!("a whole number from {from} to {to}")
+    }
+}
+
+/// A preset that is not as it was.
+pub(super) fn changed_preset(preset: &str, changes: usize) -> String {
+    format!("{preset} + {}", counted(changes, "change"))
+}
+
+pub(super) fn reset_to(preset: &str) -> String {
+    format!("Reset to {preset}")
+}
+
+pub(super) fn reset_field(name: &str, value: &str) -> String {
+    match value {
+        "" => format!("Reset {name}"),
+        value => format!("Reset {name} to {value}"),
     }
 }
 
@@ -1085,31 +1103,43 @@ pub(super) fn settings_link(page: &str, settings: &Settings) -> String {
 
 /// The command that does the same.
 pub(super) fn command_line(state: &State) -> String {
-    let model = match state.open_model().map(|model| &model.source) {
-        Some(ModelSource::Picked { path: Some(path), .. }) => quoted(path),
-        Some(ModelSource::Picked { name, .. } | ModelSource::Stored { name }) => quoted(name),
+    let home = state.ready().map(|ready| ready.storage.trim_end_matches('/')).filter(|_| !state.in_browser);
+    let model = match (state.open_model().map(|model| &model.source), home) {
+        (Some(ModelSource::Picked { path: Some(path), .. }), _) => quoted(path),
+        (Some(ModelSource::Stored { name }), Some(home)) => quoted(&format!("{home}/models/{name}")),
+        (Some(ModelSource::Picked { name, .. } | ModelSource::Stored { name }), _) => quoted(name),
         _ => "MODEL_FOLDER".to_owned(),
     };
-    let pairs = state.pairs.info.as_ref().map_or_else(|| "PAIRS.jsonl".to_owned(), |pairs| quoted(&pairs.name));
+    let pairs = match (&state.pairs.info, state.pairs.path()) {
+        (Some(_), Some(path)) => quoted(&path),
+        (Some(pairs), None) => quoted(&pairs.name),
+        (None, _) => "PAIRS.jsonl".to_owned(),
+    };
     let mut out = format!("pairtune train --model {model} --pairs {pairs} --output {}", quoted(&state.plan.name));
     if let Some(pairs) = &state.pairs.info {
         let mut columns = pairs.mapping.clone();
         if pairs.swapped {
             std::mem::swap(&mut columns.chosen, &mut columns.rejected);
         }
-        if columns.are_renamed() {
+        // What the command finds by itself is left to it.
+        if columns != Mapping::guess(&pairs.columns) && !columns.chosen.is_empty() && !columns.rejected.is_empty() {
             out.push_str(&format!(" --columns {}", quoted(&columns.to_string())));
         }
     }
-    for (key, value) in &state.plan.settings {
+    for (key, value) in state.plan.settings.iter().filter(|(key, value)| !state.plan.is_default(key, value)) {
         let value = super::fields::shown(Some(value)).replace(", ", ",");
         out.push_str(&format!(" --{} {}", key.replace('_', "-"), quoted(&value)));
     }
     out
 }
 
+/// A word as a shell reads it.
 fn quoted(text: &str) -> String {
     let plain = |c: char| c.is_alphanumeric() || "-_./,:+=@".contains(c);
+    // Within quotes it would stand for itself, and not for home.
+    if let Some(below) = text.strip_prefix("~/").filter(|below| !below.is_empty()) {
+        return format!("~/{}", quoted(below));
+    }
     if !text.is_empty() && text.chars().all(plain) {
         return text.to_owned();
     }
