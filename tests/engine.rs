@@ -475,6 +475,9 @@ fn a_run_is_watched_compared_and_exported() {
     let own = folder.join("journey-adapter/README.md");
     let readme = std::fs::read_to_string(&own).expect("there is a model card");
     assert!(readme.contains("Tuned in a test."), "with the words that were given");
+    let headings = readme.lines().filter(|line| line.starts_with("# ")).count();
+    assert!(headings == 1 && !readme.contains("A LoRA adapter trained"), "one title, one purpose: {readme}");
+    assert!(!readme.contains("base_model:"), "the bundled model has no name on the Hub: {readme}");
     for file in ["journey-adapter/adapter_model.safetensors", "journey-merged/model.safetensors", "journey.run"] {
         assert!(folder.join(file).exists(), "{file} is there");
     }

@@ -736,7 +736,7 @@ impl Session {
         model: &OpenModel,
         config: &TrainConfig,
     ) -> Result<(crate::model::Adapter, AdapterSettings)> {
-        let settings = AdapterSettings::new(config.adapter(&model.name), &model.config)?;
+        let settings = AdapterSettings::new(config.adapter(&model.base), &model.config)?;
         let values = crate::model::fresh(&settings, &model.config, config.seed);
         let adapter = crate::model::Adapter::new(gpu, &model.config, settings.clone());
         adapter.set(gpu, &values, &model.name)?;

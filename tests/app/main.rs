@@ -659,11 +659,57 @@ fn the_command_line_names_columns_that_are_not_trls() {
         text.expect("a command line was copied")
     };
     let text = copied(&mut stage);
-    let columns = "--columns prompt=instruction,chosen=accepted,rejected=rejected";
-    assert!(text.contains(columns), "{text}");
+    assert_eq!(
+        text,
+        "pairtune train --model /models/Qwen3-0.6B --pairs tone.jsonl --output tone --num-train-epochs 5 --eval-split 0.1",
+        "no columns or settings that the command has by itself"
+    );
+    let mapping = Mapping { rejected: "note".into(), ..script::pairs(24).mapping };
+    stage.say(Event::PairsOpened(Box::new(PairsInfo { mapping, ..script::pairs(24) })));
+    let text = copied(&mut stage);
+    assert!(text.contains("--columns prompt=instruction,chosen=accepted,rejected=note"), "chosen by hand: {text}");
     stage.say(Event::PairsOpened(Box::new(PairsInfo { swapped: true, ..script::pairs(24) })));
     let text = copied(&mut stage);
     assert!(text.contains("chosen=rejected,rejected=accepted"), "exchanged: {text}");
+    // Where the file is known, so is its whole path, as a shell reads it.
+    let folder = Folder::new(&["it's mine.jsonl"]);
+    stage.harness.input_mut().dropped_files = vec![Arc::new(Dropped(folder.0.join("it's mine.jsonl")))];
+    stage.run();
+    stage.say_pairs(24);
+    stage.wait(1.0);
+    stage.go("3  Plan");
+    let text = copied(&mut stage);
+    let path = format!("--pairs '{}/it'\\''s mine.jsonl' ", folder.0.display());
+    assert!(text.contains(&path), "{path} is in {text}");
+}
+
+#[test]
+fn a_preset_tells_what_was_changed_and_takes_it_back() {
+    let mut stage = Stage::planned();
+    stage.go("3  Plan");
+    stage.expect("a good first run");
+    assert!(!stage.shows("change"), "nothing was changed");
+    stage.click("More settings");
+    stage.wait(1.0);
+    stage.type_into("Number of steps", "3");
+    stage.type_into("Longest text in tokens", "256");
+    stage.expect("Standard + 2 changes");
+    assert!(!stage.shows("a good first run"), "it is not the preset any more");
+    let mut stage = Stage::again(stage.remembered());
+    stage.say(script::ready());
+    stage.go("3  Plan");
+    stage.expect("Standard + 2 changes");
+    assert_eq!(stage.harness.query_all_by_label("Number of steps").count(), 1, "what was changed is in sight");
+    assert_eq!(stage.harness.query_all_by_label("Warm-up").count(), 0, "the others are folded away");
+    stage.click("Reset Longest text in tokens to 1024");
+    stage.expect("Standard + 1 change");
+    stage.type_into("Strength of the leash (β)", "0.3");
+    stage.click("Reset to Standard");
+    stage.expect("a good first run");
+    assert_eq!(stage.harness.query_all_by_label("Number of steps").count(), 0, "nothing is changed");
+    stage.click("Strong");
+    stage.expect("For a clear change");
+    assert!(!stage.shows(" + "), "a preset's own values are no changes");
 }
 
 #[test]
