@@ -1202,8 +1202,39 @@ fn pages_are_drawn_for_people_to_look_at() {
         stage.say(Event::PairsOpened(Box::new(script::pairs_with_problems(24))));
         stage.click("Problems 6");
         shoot(&mut stage, "pairs-problems");
+        let purpose = problem("This is a file for KTO: one answer to a prompt, with a verdict", "Put two into one row");
+        let none = PairsInfo { usable: 0, purpose: Some(purpose), ..script::pairs_with_problems(24) };
+        stage.say(Event::PairsOpened(Box::new(none)));
+        shoot(&mut stage, "pairs-none");
         stage.go("3  Plan");
         shoot(&mut stage, "plan-blocked");
+        let mut stage = Stage::planned();
+        stage.go("2  Pairs");
+        stage.click("Show the rows with the flag \"long\"");
+        shoot(&mut stage, "pairs-flag");
+        stage.go("3  Plan");
+        stage.click("More settings");
+        stage.wait(1.0);
+        stage.type_into("Number of steps", "3");
+        stage.type_into("Seed", "7");
+        shoot(&mut stage, "plan-changed-open");
+        let mut stage = Stage::again(stage.remembered());
+        stage.say(script::ready());
+        stage.go("3  Plan");
+        shoot(&mut stage, "plan-changed");
+        let none = Error::device(
+            "This desktop shows no file dialog: neither its portal nor zenity answers",
+            "Type the path, drop the files on the window, or install zenity",
+        );
+        let mut stage = Stage::with_dialogs(vec![Some(Err(none))]);
+        stage.say(script::ready());
+        stage.click("Open a model folder…");
+        shoot(&mut stage, "no-dialogs");
+        let mut stage = Stage::planned();
+        stage.go("1  Model");
+        let refused = problem("The model is of type \"gemma3\"", "Use a model of a supported type: llama");
+        stage.say(Event::Refused { subject: Subject::Model, problem: refused });
+        shoot(&mut stage, "model-refused");
         let mut stage = Stage::planned();
         stage.go("3  Plan");
         shoot(&mut stage, "plan");
