@@ -51,6 +51,8 @@ pub(super) struct PairsView {
     generation: u64,
     /// The path of another file as it is typed.
     path: String,
+    /// The field for that is in sight although pairs are open.
+    by_path: bool,
     /// Only rows with this flag are in the table.
     flag: Option<String>,
 }
@@ -154,11 +156,14 @@ fn file_ui(ui: &mut Ui, state: &State, info: &PairsInfo, view: &mut PairsView, a
             if other.clicked() {
                 actions.push(Action::Pick(Pick::PairsFile));
             }
+            if info.usable > 0 && !state.in_browser && widgets::link_button(ui, text::BY_PATH).clicked() {
+                view.by_path = !view.by_path;
+            }
             if info.usable > 0 && ui.button(text::SWAP).on_hover_text(text::SWAP_HELP).clicked() {
                 actions.push(Action::Send(Command::SwapPairs));
             }
         });
-        if info.usable == 0 && !state.in_browser {
+        if (info.usable == 0 || view.by_path) && !state.in_browser {
             by_path_ui(ui, &mut view.path, Pick::PairsFile, &state.recent.pairs, actions);
         }
     });

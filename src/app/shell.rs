@@ -199,7 +199,7 @@ impl App {
             answers: channel(),
             reading: Vec::new(),
             open_drop: Box::new(|file| drops::open_path(file.path())),
-            ask_for_files: Box::new(|pick, title, done| host::pick(pick, title, done)),
+            ask_for_files: Box::new(host::pick),
             opening: Vec::new(),
             plan_dirty: None,
             adopting: false,

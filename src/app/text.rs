@@ -180,6 +180,8 @@ pub(super) fn path_hint(pick: Pick) -> &'static str {
 }
 
 pub(super) const OPEN_PATH: &str = "Open";
+/// Brings that field into sight.
+pub(super) const BY_PATH: &str = "by its path";
 
 /// What the button beside that field does, for screen readers.
 pub(super) fn open_path(pick: Pick) -> &'static str {

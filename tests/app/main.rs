@@ -202,6 +202,12 @@ fn paths_are_typed_and_wrong_ones_are_told() {
     stage.click("Open the pairs at this path");
     stage.expect("This is a folder");
     assert_eq!(stage.sent(), [], "nothing is opened");
+    stage.say_pairs(24);
+    stage.click("by its path");
+    stage.type_into("Path of a pairs file", "/no/such.jsonl");
+    stage.click("Open the pairs at this path");
+    stage.expect("/no/such.jsonl");
+    stage.expect("24 rows → 24 usable");
     let browser = Stage::in_environment(script::environment("browser"), Vec::new());
     assert!(!browser.shows("Path of a model folder"), "a page opens no paths");
 }
