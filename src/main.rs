@@ -14,9 +14,10 @@ fn main() -> std::process::ExitCode {
     cli::main(open_window)
 }
 
-/// Shows the app until its window is closed. `store` is the folder of runs, empty for the system's place.
+/// Shows the app until its window is closed.
 #[cfg(all(feature = "app", not(target_arch = "wasm32")))]
-fn open_window(store: String, adapter: Option<String>) -> pairtune::Result<()> {
+fn open_window(window: cli::Window) -> pairtune::Result<()> {
+    let cli::Window { store, adapter, model, pairs } = window;
     let icon = eframe::icon_data::from_png_bytes(include_bytes!("../assets/icon.png")).unwrap_or_default();
     let viewport = egui::ViewportBuilder::default()
         .with_title("pairtune")
@@ -32,7 +33,8 @@ fn open_window(store: String, adapter: Option<String>) -> pairtune::Result<()> {
         Box::new(|cc| {
             let repaint = cc.egui_ctx.clone();
             let engine = link::connect(store.clone(), adapter, move || repaint.request_repaint());
-            Ok(Box::new(App::new(&cc.egui_ctx, cc.storage, engine).alone(&cc.egui_ctx, &store)))
+            let app = App::new(&cc.egui_ctx, cc.storage, engine).alone(&cc.egui_ctx, &store);
+            Ok(Box::new(app.opening(model, pairs)))
         }),
     );
     shown.map_err(|e| {
@@ -45,7 +47,8 @@ fn open_window(store: String, adapter: Option<String>) -> pairtune::Result<()> {
 
 /// A build for the command line alone says so.
 #[cfg(not(any(feature = "app", target_arch = "wasm32")))]
-fn open_window(_store: String, _adapter: Option<String>) -> pairtune::Result<()> {
+fn open_window(window: cli::Window) -> pairtune::Result<()> {
+    let cli::Window { store: _store, adapter: _adapter, model: _model, pairs: _pairs } = window;
     Err(pairtune::Error::input(
         "This pairtune was built without its window",
         "Build it with the feature `desktop`, which is on by default, or use the commands (pairtune --help)",

@@ -5,8 +5,9 @@ use std::path::Path;
 use pairtune::Error;
 use pairtune::data::{
     ChatTemplate, Columns, DropReason, Message, PairReader, Part, Sampling, TokenPair, Tokenizer, first_columns,
-    micro_batches, order, read_pairs, split_by_prompt, steps_per_epoch, tokenize,
+    micro_batches, order, other_purpose, read_pairs, split_by_prompt, steps_per_epoch, tokenize,
 };
+use pairtune::engine::writing::pieces;
 use pairtune::platform::native::DiskFolder;
 use pairtune::platform::{ByteSource, Folder, MemorySource};
 use pollster::block_on;
@@ -77,6 +78,51 @@ fn decoding_gives_the_text_back() {
     assert_eq!((tokenizer.eos_id(), tokenizer.pad_id()), (Some(476), Some(477)));
     assert_eq!(tokenizer.fingerprint().len(), 64);
     assert_ne!(tokenizer.fingerprint(), self::tokenizer("qwen3_chat_sigmoid").fingerprint());
+}
+
+#[test]
+fn each_token_has_its_text_and_together_they_have_all_of_it() {
+    let texts = [
+        "国会的转发，从前有座山。",
+        "👩‍👩‍👧‍👦 and 🏳️‍🌈, then 👍🏽!",
+        "مرحبا بالعالم",
+        "안녕하세요, 반갑습니다",
+        "naïve café — “yes” \u{fffd} and \u{fffd}\u{fffd}国\u{fffd}会",
+        "plain words,  two spaces\n\n\tand tabs ",
+    ];
+    for case in CASES {
+        let tokenizer = tokenizer(case);
+        let special = tokenizer.eos_id().expect("there is an end");
+        for text in texts {
+            let mut ids = tokenizer.encode(text, true).expect("tokens");
+            ids.push(special);
+            ids.extend(tokenizer.encode(text, false).expect("tokens"));
+            let (n_ids, all) = (ids.len(), tokenizer.decode(&ids, false).expect("the text"));
+            // Also where it was cut within a character.
+            for end in [ids.len(), ids.len() - 1, ids.len() - 2] {
+                let ids = &ids[..end];
+                let pieces = pieces(ids, &tokenizer).expect("pieces");
+                assert_eq!(pieces.len(), ids.len(), "{case}: one for each token of {text:?}");
+                let together = pieces.concat();
+                let is_whole = together == tokenizer.decode(ids, false).expect("the text");
+                // Single bytes spoil each other where one is missing.
+                let cut = all.strip_prefix(together.trim_end_matches('\u{fffd}')).filter(|_| end < n_ids);
+                let is_cut = cut.is_some_and(|cut| cut.len() < 4 * 4);
+                assert!(is_whole || is_cut, "{case}: together they are the text, and not {together:?}");
+                let longest = pieces.iter().max_by_key(|piece| piece.len()).expect("there are pieces");
+                let most = ids.iter().map(|&id| tokenizer.decode(&[id], false).expect("a token").len()).max();
+                assert!(longest.len() <= most.unwrap_or(0) + 8, "{case}: {longest:?} is one token of {text:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_character_belongs_to_its_last_token() {
+    let tokenizer = tokenizer("qwen3_chat_sigmoid");
+    let ids = tokenizer.encode("<|im_start|>a国<|im_end|>", false).expect("tokens");
+    let shown = pieces(&ids, &tokenizer).expect("pieces");
+    assert_eq!(shown, ["<|im_start|>", "a", "", "", "国", "<|im_end|>"], "the others have no text");
 }
 
 #[test]
@@ -370,6 +416,32 @@ fn push_long(reader: &mut PairReader, begin: &[u8], byte: u8) {
     for _ in 0..17 {
         reader.push(&vec![byte; 1 << 20]).expect("text");
     }
+}
+
+#[test]
+fn files_for_something_else_are_told_by_their_columns() {
+    let purpose = |columns: &[&str]| {
+        let columns: Vec<String> = columns.iter().map(|&column| column.to_owned()).collect();
+        other_purpose(&columns).map(|[what, _]| what)
+    };
+    for (columns, word) in [
+        (&["prompt", "completion", "label"][..], "KTO"),
+        (&["messages", "label"], "KTO"),
+        (&["instruction", "input", "output"], "Alpaca"),
+        (&["conversations", "system"], "ShareGPT"),
+        (&["messages"], "\"messages\""),
+        (&["prompt", "completion"], "fine-tuning"),
+        (&["prompt", "response_0", "response_1", "better_response_id"], "which is better"),
+        (&["text"], "plain text"),
+    ] {
+        assert!(purpose(columns).is_some_and(|what| what.contains(word)), "{columns:?}: {:?}", purpose(columns));
+    }
+    for columns in
+        [&["prompt", "chosen", "rejected"][..], &["chosen", "rejected"], &["instruction", "output", "rejected"]]
+    {
+        assert_eq!(purpose(columns), None, "{columns:?} are pairs");
+    }
+    assert_eq!(purpose(&["a", "b"]), None, "of others nothing is known");
 }
 
 #[test]

@@ -500,6 +500,9 @@ fn everything_is_exported_and_read_again() {
     let own = folder.join("journey-adapter/README.md");
     let readme = std::fs::read_to_string(&own).expect("there is a model card");
     assert!(readme.contains("Tuned in a test."), "with the words that were given");
+    let headings = readme.lines().filter(|line| line.starts_with("# ")).count();
+    assert!(headings == 1 && !readme.contains("A LoRA adapter trained"), "one title, one purpose: {readme}");
+    assert!(!readme.contains("base_model:"), "the bundled model has no name on the Hub: {readme}");
     for file in ["journey-adapter/adapter_model.safetensors", "journey-merged/model.safetensors", "journey.run"] {
         assert!(folder.join(file).exists(), "{file} is there");
     }
@@ -688,6 +691,44 @@ fn a_run_is_opened_with_its_model_wherever_that_is() {
 }
 
 #[test]
+fn a_model_that_is_refused_leaves_the_open_one_with_its_run() {
+    let mut engine = TestEngine::start("kept-open");
+    open_few(&mut engine);
+    engine.send(demo_run("kept", 1, unwatched()));
+    assert!(matches!(engine.wait(is_finished), Event::Finished(_)), "the run ends well");
+    engine.said.clear();
+    let model = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("assets/demo/model");
+    let refused = |engine: &mut TestEngine, change: &dyn Fn(&std::path::Path)| {
+        let folder = engine.store.join("bad");
+        std::fs::create_dir_all(&folder).expect("a folder");
+        for file in std::fs::read_dir(&model).expect("the demo's model").map(|entry| entry.expect("a file")) {
+            std::fs::copy(file.path(), folder.join(file.file_name())).expect("copied");
+        }
+        change(&folder);
+        let source = ModelSource::Picked { name: "bad".into(), path: Some(folder.display().to_string()) };
+        engine.send(Command::OpenModel { source });
+        let Event::Refused { subject: Subject::Model, .. } = engine.wait(|e| matches!(e, Event::Refused { .. })) else {
+            panic!("the model is refused")
+        };
+        std::fs::remove_dir_all(&folder).expect("removed");
+    };
+    refused(&mut engine, &|folder| {
+        let config = std::fs::read_to_string(folder.join("config.json")).expect("a configuration");
+        std::fs::write(folder.join("config.json"), config.replace("\"llama\"", "\"rwkv\"")).expect("changed");
+    });
+    // All is well with the next one, but there is no room for it.
+    let settings = demo_settings(1);
+    engine.send(Command::Plan { settings: settings.clone(), limit: Some(1000) });
+    refused(&mut engine, &|_| {});
+    engine.send(Command::Plan { settings, limit: None });
+    let closed = |event: &Event| matches!(event, Event::ModelClosed | Event::RunClosed { .. });
+    assert!(!engine.said.iter().any(closed), "nothing is closed: {:?}", engine.said);
+    engine.send(Command::ScoreHeldOut { strength: 1.0 });
+    let scored = engine.wait(|event| matches!(event, Event::HeldOut { .. } | Event::Refused { .. }));
+    assert!(matches!(scored, Event::HeldOut { .. }), "the run is at hand with its model: {scored:?}");
+}
+
+#[test]
 fn what_cannot_be_opened_is_refused_with_a_reason() {
     let mut engine = TestEngine::start("refused");
     let folder = engine.store.join("adapter");
@@ -717,6 +758,17 @@ fn what_cannot_be_opened_is_refused_with_a_reason() {
     engine.send_files(Command::OpenPairs { mapping: None }, std::slice::from_ref(&pairs));
     let problem = expect_event!(engine, Event::Refused { subject: Subject::Pairs, problem } => problem);
     assert!(problem.at.contains("line 1"), "what has no columns is refused, with the line: {problem}");
+
+    // A file for something else is told from broken rows, which are counted by what is wrong with them.
+    let kto = |i: usize| format!("{{\"prompt\": \"{i}\", \"completion\": \"b\", \"label\": true}}\n");
+    std::fs::write(&pairs, (0..30).map(kto).collect::<String>() + "{\n{\"a\": 1,}\n{\"abc\": 12,}\n").expect("a file");
+    engine.send_files(Command::OpenPairs { mapping: None }, std::slice::from_ref(&pairs));
+    let Event::PairsOpened(info) = engine.wait(|e| matches!(e, Event::PairsOpened(_))) else {
+        unreachable!("it was waited for")
+    };
+    assert!(info.purpose.as_ref().is_some_and(|purpose| purpose.what.contains("KTO")), "{:?}", info.purpose);
+    let kinds: Vec<_> = info.problem_kinds.iter().map(|kind| (kind.count, &kind.lines[..])).collect();
+    assert_eq!(kinds, [(30, &[1, 2, 3, 4, 5, 6, 7, 8][..]), (2, &[32, 33]), (1, &[31])], "{:?}", info.problem_kinds);
 
     // A table's columns are its first row.
     let table = engine.store.join("pairs.csv");

@@ -533,10 +533,20 @@ fn adapters_of_sizes_that_are_not_there_are_refused_at_once() {
 #[test]
 fn the_model_card_has_front_matter_and_tables() {
     let mut adapter = block_on(Adapter::read(&disk("llama_sigmoid/adapter_init"))).expect("adapter");
-    adapter.config.base_model_name_or_path = Some("org/\"model\"".to_owned());
-    let (_, bytes) = adapter.files(&card()).remove(2);
-    let text = String::from_utf8(bytes).expect("UTF-8");
-    let front = "---\nbase_model: \"org/\\\"model\\\"\"\nlibrary_name: peft\nlicense: \"apache-2.0\"\n";
+    let mut text = |base: Option<&str>, card: &ModelCard| {
+        adapter.config.base_model_name_or_path = base.map(str::to_owned);
+        let (_, bytes) = adapter.files(card).remove(2);
+        String::from_utf8(bytes).expect("UTF-8")
+    };
+    // The Hub takes its own names only.
+    for base in ["/models/m", "m", "the demo model", "a/b/c", "org/\"m\""] {
+        assert!(!text(Some(base), &card()).contains("base_model:"), "{base} is no name on the Hub");
+    }
+    let own = text(None, &card().in_words("# Kind words\n\nAn adapter for m.\n\n## Training\n\n- 40 steps\n"));
+    assert_eq!(own.lines().filter(|line| line.starts_with("# ")).collect::<Vec<_>>(), ["# Kind words"], "{own}");
+    assert!(own.contains("An adapter for m.\n\n## Training") && !own.contains("A LoRA adapter trained"), "{own}");
+    let text = text(Some("org/model"), &card());
+    let front = "---\nbase_model: \"org/model\"\nlibrary_name: peft\nlicense: \"apache-2.0\"\n";
     assert!(text.starts_with(front), "{text}");
     for part in
         ["pipeline_tag: text-generation", "\n- \"lora\"\n", "\n- \"dpo\"\n", "| beta | 0.1 |", "| loss | a\\|b c |"]
@@ -549,6 +559,7 @@ fn card() -> ModelCard {
     let rows = |name: &str, value: &str| vec![(name.to_owned(), value.to_owned())];
     ModelCard {
         title: "My\nadapter".to_owned(),
+        about: None,
         licence: Some("apache-2.0".to_owned()),
         settings: rows("beta", "0.1"),
         metrics: rows("loss", "a|b\nc"),

@@ -39,7 +39,7 @@ const CONFINED: &[(&str, &[&str], &str)] = &[
 const NATIVE: &[(&str, &[&str], &str)] = &[
     (
         "std::fs",
-        &["src/platform/native.rs", "src/platform/native_app.rs", "src/main.rs", "src/cli/"],
+        &["src/platform/native.rs", "src/platform/native_app.rs", "src/platform/dialogs.rs", "src/main.rs", "src/cli/"],
         "files come through platform::{ByteSource, Folder}",
     ),
     ("std::time::Instant", PLATFORM_SIDE, "the clock is the platform's; this one panics in the browser"),

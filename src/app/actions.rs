@@ -35,6 +35,8 @@ pub(super) enum Action {
     Send(Command),
     /// Ask a person for files; what was picked is then opened as what it is.
     Pick(Pick),
+    /// Open what is at a path that a person typed, or opened before, as if it had been picked.
+    OpenPath(Pick, String),
     /// Offer bytes as a file to save.
     SaveFile {
         /// The proposed name.
@@ -57,6 +59,8 @@ pub(super) enum Action {
     EditSettings(Settings),
     /// Replace the edited settings by a preset's.
     UsePreset(Preset),
+    /// Replace the edited settings by a preset's and nothing else.
+    ResetSettings(Preset),
     /// Replace how a run is watched.
     EditWatch(Watch),
     /// Name the next run.

@@ -12,7 +12,8 @@ use super::state::{Connection, LogLine, ModelState, RunPhase, State};
 use super::text;
 use super::theme::{self, GRID};
 use super::widgets::{self, Icon, Tone};
-use crate::engine::protocol::{BUILD, Command};
+use crate::engine::protocol::{BUILD, Command, Problem};
+use crate::platform::Pick;
 
 /// Names of the open model, and of the open pairs with how many of them are usable, skipped, and exchanged.
 pub(super) type PlannedAbout = (String, Option<(String, usize, usize, bool)>);
@@ -28,12 +29,23 @@ pub(super) struct FrameView {
     pub(super) n_runs: usize,
     /// The name that was proposed for the next run.
     pub(super) proposed_name: String,
-    /// The passes over the pairs that were proposed.
-    pub(super) proposed_epochs: Option<f64>,
     /// The prompts that were proposed to be watched.
     pub(super) proposed_prompts: Vec<String>,
+    /// The path of what was to be chosen, where there are no dialogs.
+    pub(super) ask_for_path: Option<PathQuestion>,
     /// Escape was pressed while files hovered: what is let go of is not opened.
     pub(super) ignore_drop: bool,
+}
+
+/// Asks for the path of what was to be chosen in a dialog.
+#[derive(Debug)]
+pub(super) struct PathQuestion {
+    /// What was to be chosen.
+    pub(super) pick: Pick,
+    /// Why there is no dialog.
+    pub(super) problem: Problem,
+    /// The path as it is typed.
+    pub(super) path: String,
 }
 
 /// A short message.
@@ -105,10 +117,10 @@ fn mark(state: &State, step: Step) -> Option<(Icon, Tone, &'static str)> {
     let look = Some((Icon::Warning, Tone::Warn, text::MARK_LOOK));
     match step {
         Step::Model => match &state.model {
-            ModelState::None => None,
             ModelState::Loading(_) => busy,
+            _ if state.model_problem.is_some() => look,
+            ModelState::None => None,
             ModelState::Open(_) => done,
-            ModelState::Refused(_) => look,
         },
         Step::Pairs if state.pairs.loading.is_some() => busy,
         Step::Pairs if state.pairs.refused.is_some() => look,
@@ -469,4 +481,23 @@ pub(super) fn quit_ui(ctx: &egui::Context, waiting: bool, unsaved: bool) -> Opti
         choice = Some(QuitChoice::Stay);
     }
     choice
+}
+
+/// Asks for a path where there is no dialog; false when that was answered.
+pub(super) fn path_question_ui(ctx: &egui::Context, question: &mut PathQuestion, actions: &mut Vec<Action>) -> bool {
+    let PathQuestion { pick, problem, path } = question;
+    let response = egui::Modal::new(egui::Id::unique("path")).show(ctx, |ui| {
+        ui.set_width(520.0);
+        widgets::heading(ui, text::pick_title(*pick));
+        widgets::problem_text(ui, problem);
+        ui.add_space(GRID);
+        if let Some(path) = widgets::path_field(ui, path, *pick) {
+            actions.push(Action::OpenPath(*pick, path));
+            ui.close();
+        }
+        if ui.button(text::CANCEL).clicked() {
+            ui.close();
+        }
+    });
+    !response.should_close()
 }

@@ -27,4 +27,4 @@ mod text;
 mod theme;
 mod widgets;
 
-pub use shell::{App, OpenDrop};
+pub use shell::{App, AskForFiles, OpenDrop};

@@ -4,6 +4,7 @@ use eframe::egui::{self, RichText, Ui};
 use egui_extras::{Column, TableBuilder};
 
 use super::actions::{Action, Step};
+use super::start_ui::by_path_ui;
 use super::state::{ModelState, State, source_of};
 use super::text;
 use super::theme::GRID;
@@ -40,33 +41,39 @@ pub(super) struct ModelView {
     source: Source,
     repo: String,
     hub: String,
+    /// The path of a folder as it is typed.
+    path: String,
     /// The model that is about to be taken out of the storage.
     forget: Option<String>,
 }
 
 impl Default for ModelView {
     fn default() -> Self {
-        Self { source: Source::Computer, repo: PROPOSED_REPOS[0].to_owned(), hub: HUB.to_owned(), forget: None }
+        let (repo, hub) = (PROPOSED_REPOS[0].to_owned(), HUB.to_owned());
+        Self { source: Source::Computer, repo, hub, path: String::new(), forget: None }
     }
 }
 
 /// Draws the page.
 pub(super) fn model_ui(ui: &mut Ui, state: &State, view: &mut ModelView, actions: &mut Vec<Action>) {
     widgets::page_title(ui, text::MODEL_TITLE, text::MODEL_SUBTITLE);
+    if let Some(problem) = &state.model_problem {
+        widgets::problem_card(ui, Tone::Bad, text::MODEL_REFUSED, problem, |ui| {
+            if ui.button(text::PICK_OTHER).clicked() {
+                actions.push(Action::Pick(Pick::ModelFolder));
+            }
+            if ui.button(text::DISMISS).clicked() {
+                actions.push(Action::DismissProblem(Subject::Model));
+            }
+            if let Some(open) = state.open_model() {
+                widgets::weak(ui, text::still_open(&open.name));
+            }
+        });
+    }
     match &state.model {
         ModelState::None => {}
         ModelState::Loading(progress) => loading_ui(ui, progress, actions),
         ModelState::Open(info) => open_ui(ui, state, info, actions),
-        ModelState::Refused(problem) => {
-            widgets::problem_card(ui, Tone::Bad, text::MODEL_REFUSED, problem, |ui| {
-                if ui.button(text::PICK_OTHER).clicked() {
-                    actions.push(Action::Pick(Pick::ModelFolder));
-                }
-                if ui.button(text::DISMISS).clicked() {
-                    actions.push(Action::DismissProblem(Subject::Model));
-                }
-            });
-        }
     }
     widgets::card(ui, |ui| {
         let title = if state.open_model().is_some() { text::OTHER_MODEL } else { text::CHOOSE_MODEL };
@@ -88,7 +95,7 @@ pub(super) fn model_ui(ui: &mut Ui, state: &State, view: &mut ModelView, actions
         });
         ui.add_space(GRID);
         match view.source {
-            Source::Computer => computer_ui(ui, state, actions),
+            Source::Computer => computer_ui(ui, state, view, actions),
             Source::Hub => hub_ui(ui, state, view, actions),
             Source::Demo => demo_ui(ui, actions),
             Source::Kept => kept_ui(ui, state, view, actions),
@@ -285,7 +292,7 @@ fn forget_ui(ui: &mut Ui, name: &str, actions: &mut Vec<Action>) -> bool {
     !modal.should_close()
 }
 
-fn computer_ui(ui: &mut Ui, state: &State, actions: &mut Vec<Action>) {
+fn computer_ui(ui: &mut Ui, state: &State, view: &mut ModelView, actions: &mut Vec<Action>) {
     ui.horizontal_wrapped(|ui| {
         if widgets::primary_button(ui, text::OPEN_MODEL_FOLDER).clicked() {
             actions.push(Action::Pick(Pick::ModelFolder));
@@ -294,6 +301,9 @@ fn computer_ui(ui: &mut Ui, state: &State, actions: &mut Vec<Action>) {
             actions.push(Action::Pick(Pick::ModelFiles));
         }
     });
+    if !state.in_browser {
+        by_path_ui(ui, &mut view.path, Pick::ModelFolder, &state.recent.models, actions);
+    }
     widgets::small(ui, text::MODEL_FILES);
     if !state.found.is_empty() {
         ui.add_space(GRID);

@@ -6,15 +6,18 @@ use egui_extras::{Column, TableBuilder};
 use egui_plot::{Bar, BarChart, Plot, VLine};
 
 use super::actions::{Action, Step};
+use super::start_ui::by_path_ui;
 use super::state::State;
 use super::text;
 use super::theme::{self, GRID};
 use super::widgets::{self, Tone};
-use crate::engine::protocol::{Command, LineProblem, Mapping, PairView, PairsInfo, PlanInfo, SeenSequence, Subject};
+use crate::engine::protocol::{Command, Mapping, PairView, PairsInfo, PlanInfo, ProblemKind, SeenSequence, Subject};
 use crate::platform::Pick;
 
 /// Bars of the histogram at the most.
 const BARS: u32 = 40;
+/// The height of a button that shows rows with a flag.
+const CHIP_HEIGHT: f32 = 28.0;
 /// Tokens of a sequence that are drawn at the most.
 const SHOWN_TOKENS: usize = 1500;
 
@@ -46,8 +49,12 @@ pub(super) struct PairsView {
     mapping: Option<Mapping>,
     /// The state of the pairs that they are edited for.
     generation: u64,
-    /// The problems that were there when the tab was last chosen by itself.
-    seen_problems: usize,
+    /// The path of another file as it is typed.
+    path: String,
+    /// The field for that is in sight although pairs are open.
+    by_path: bool,
+    /// Only rows with this flag are in the table.
+    flag: Option<String>,
 }
 
 /// Draws the page.
@@ -83,12 +90,12 @@ pub(super) fn pairs_ui(ui: &mut Ui, state: &State, view: &mut PairsView, actions
     }
     match &pairs.info {
         Some(info) => file_ui(ui, state, info, view, actions),
-        None if pairs.rows.is_empty() => empty_ui(ui, actions),
-        None => widgets::card(ui, |ui| table_ui(ui, state, view, actions)),
+        None if pairs.rows.is_empty() => empty_ui(ui, state, view, actions),
+        None => widgets::card(ui, |ui| table_ui(ui, state, None, view, actions)),
     }
 }
 
-fn empty_ui(ui: &mut Ui, actions: &mut Vec<Action>) {
+fn empty_ui(ui: &mut Ui, state: &State, view: &mut PairsView, actions: &mut Vec<Action>) {
     widgets::card(ui, |ui| {
         ui.horizontal_wrapped(|ui| {
             if widgets::primary_button(ui, text::OPEN_PAIRS).clicked() {
@@ -96,6 +103,9 @@ fn empty_ui(ui: &mut Ui, actions: &mut Vec<Action>) {
             }
             widgets::weak(ui, text::DROP_ANYWHERE);
         });
+        if !state.in_browser {
+            by_path_ui(ui, &mut view.path, Pick::PairsFile, &state.recent.pairs, actions);
+        }
         ui.add_space(GRID);
         ui.label(text::PAIRS_FORMAT);
         widgets::text_box(ui, |ui| {
@@ -106,10 +116,8 @@ fn empty_ui(ui: &mut Ui, actions: &mut Vec<Action>) {
 }
 
 fn file_ui(ui: &mut Ui, state: &State, info: &PairsInfo, view: &mut PairsView, actions: &mut Vec<Action>) {
-    if info.problem_count > 0 && info.usable == 0 && view.seen_problems != info.problem_count {
-        view.tab = Tab::Problems;
-    }
-    view.seen_problems = info.problem_count;
+    let used = info.usable.saturating_sub(info.skipped);
+    view.flag.take_if(|flag| !info.flags.iter().any(|(known, _)| known == flag));
     widgets::card(ui, |ui| {
         ui.horizontal_wrapped(|ui| {
             widgets::heading(ui, &info.name);
@@ -121,30 +129,48 @@ fn file_ui(ui: &mut Ui, state: &State, info: &PairsInfo, view: &mut PairsView, a
                 widgets::chip(ui, Tone::Accent, text::SWAPPED);
             }
         });
-        mapping_ui(ui, state, info, view, actions);
-        if !info.flags.is_empty() {
-            ui.horizontal_wrapped(|ui| flags_ui(ui, state, info, actions));
+        if let Some(purpose) = &info.purpose {
+            widgets::problem_card(ui, Tone::Warn, text::NO_PAIRS, purpose, |_| {});
         }
-        widgets::small(ui, text::longer_wins(info.longer_wins));
-        held_out_ui(ui, state, actions);
+        mapping_ui(ui, state, info, view, actions);
+        if info.usable > 0 {
+            if !info.flags.is_empty() {
+                ui.horizontal_wrapped(|ui| flags_ui(ui, state, info, view));
+            }
+            widgets::small(ui, text::longer_wins(info.longer_wins));
+            held_out_ui(ui, state, actions);
+        }
         if info.beyond > 0 {
             widgets::marked(ui, Tone::Warn, &text::beyond(info.beyond));
         }
         accept_ui(ui, state, info, actions);
         ui.horizontal_wrapped(|ui| {
             let next = if state.open_model().is_some() { Step::Plan } else { Step::Model };
-            if widgets::primary_button(ui, text::next(next)).clicked() {
+            if used > 0 && widgets::primary_button(ui, text::next(next)).clicked() {
                 actions.push(Action::Go(next));
             }
-            if ui.button(text::OPEN_OTHER_PAIRS).clicked() {
+            let other = match info.usable {
+                0 => widgets::primary_button(ui, text::OPEN_OTHER_PAIRS),
+                _ => ui.button(text::OPEN_OTHER_PAIRS),
+            };
+            if other.clicked() {
                 actions.push(Action::Pick(Pick::PairsFile));
             }
-            if ui.button(text::SWAP).on_hover_text(text::SWAP_HELP).clicked() {
+            if info.usable > 0 && !state.in_browser && widgets::link_button(ui, text::BY_PATH).clicked() {
+                view.by_path = !view.by_path;
+            }
+            if info.usable > 0 && ui.button(text::SWAP).on_hover_text(text::SWAP_HELP).clicked() {
                 actions.push(Action::Send(Command::SwapPairs));
             }
         });
+        if (info.usable == 0 || view.by_path) && !state.in_browser {
+            by_path_ui(ui, &mut view.path, Pick::PairsFile, &state.recent.pairs, actions);
+        }
     });
     widgets::card(ui, |ui| {
+        if info.usable == 0 {
+            return problems_ui(ui, state, info, view, actions);
+        }
         let all = [
             (Tab::Table, text::TAB_TABLE.to_owned()),
             (Tab::Read, text::TAB_READ.to_owned()),
@@ -154,7 +180,10 @@ fn file_ui(ui: &mut Ui, state: &State, info: &PairsInfo, view: &mut PairsView, a
         widgets::tabs(ui, &mut view.tab, &all);
         ui.separator();
         match view.tab {
-            Tab::Table => table_ui(ui, state, view, actions),
+            Tab::Table => {
+                let flagged = flagged_ui(ui, state, view, actions);
+                table_ui(ui, state, flagged.as_deref(), view, actions);
+            }
             Tab::Read => read_ui(ui, state, view, actions),
             Tab::Lengths => lengths_ui(ui, state, actions),
             Tab::Problems => problems_ui(ui, state, info, view, actions),
@@ -162,19 +191,40 @@ fn file_ui(ui: &mut Ui, state: &State, info: &PairsInfo, view: &mut PairsView, a
     });
 }
 
-/// What is odd about some rows; a click skips all that have the flag, or takes them back in.
-fn flags_ui(ui: &mut Ui, state: &State, info: &PairsInfo, actions: &mut Vec<Action>) {
+/// What is odd about some rows; a click shows them in the table, and changes nothing.
+fn flags_ui(ui: &mut Ui, state: &State, info: &PairsInfo, view: &mut PairsView) {
     for (flag, n) in &info.flags {
-        let flagged = state.pairs.rows.iter().enumerate().filter(|(_, row)| row.flags.contains(flag));
-        let skip = flagged.clone().any(|(_, row)| !row.skipped);
-        let what = text::skip_flagged(flag, skip);
-        let response = ui.small_button(text::flagged(flag, *n)).on_hover_text(&what);
-        widgets::name_of(ui, &response, &what);
+        let skipped = state.pairs.rows.iter().filter(|row| row.skipped && row.flags.contains(flag)).count();
+        let chosen = view.flag.as_ref() == Some(flag);
+        let chip = egui::Button::selectable(chosen, text::flagged(flag, *n, skipped)).frame_when_inactive(true);
+        let response = ui.add(chip.min_size(egui::vec2(0.0, CHIP_HEIGHT)));
+        widgets::name_of(ui, &response, &text::show_flagged(flag, chosen));
         if response.clicked() {
-            let rows = flagged.map(|(index, _)| index).collect();
-            actions.push(Action::Send(Command::SkipPairs { rows, skip }));
+            view.flag = if chosen { None } else { Some(flag.clone()) };
+            view.tab = Tab::Table;
         }
     }
+}
+
+/// The rows of the chosen flag, and what can be done with all of them.
+fn flagged_ui(ui: &mut Ui, state: &State, view: &mut PairsView, actions: &mut Vec<Action>) -> Option<Vec<usize>> {
+    let flag = view.flag.clone()?;
+    let rows = state.pairs.rows.iter().enumerate().filter(|(_, row)| row.flags.contains(&flag));
+    let (skipped, kept): (Vec<_>, Vec<_>) = rows.clone().map(|(i, row)| (i, row.skipped)).partition(|row| row.1);
+    let indices = |rows: &[(usize, bool)]| rows.iter().map(|(index, _)| *index).collect::<Vec<_>>();
+    ui.horizontal_wrapped(|ui| {
+        ui.label(text::only_flagged(&flag, kept.len() + skipped.len(), skipped.len()));
+        if !kept.is_empty() && ui.button(text::skip_these(kept.len())).clicked() {
+            actions.push(Action::Send(Command::SkipPairs { rows: indices(&kept), skip: true }));
+        }
+        if !skipped.is_empty() && ui.button(text::take_back(skipped.len())).clicked() {
+            actions.push(Action::Send(Command::SkipPairs { rows: indices(&skipped), skip: false }));
+        }
+        if widgets::link_button(ui, text::SHOW_ALL_ROWS).clicked() {
+            view.flag = None;
+        }
+    });
+    Some(rows.map(|(index, _)| index).collect())
 }
 
 /// Which columns are read, and their choice.
@@ -256,7 +306,8 @@ fn accept_ui(ui: &mut Ui, state: &State, info: &PairsInfo, actions: &mut Vec<Act
     }
 }
 
-fn table_ui(ui: &mut Ui, state: &State, view: &mut PairsView, actions: &mut Vec<Action>) {
+/// The rows, or only some of them.
+fn table_ui(ui: &mut Ui, state: &State, only: Option<&[usize]>, view: &mut PairsView, actions: &mut Vec<Action>) {
     let rows = &state.pairs.rows;
     let palette = theme::palette(ui);
     let width = ui.available_width();
@@ -292,8 +343,8 @@ fn table_ui(ui: &mut Ui, state: &State, view: &mut PairsView, actions: &mut Vec<
             }
         });
         table.body(|body| {
-            body.rows(32.0, rows.len(), |mut table_row| {
-                let index = table_row.index();
+            body.rows(32.0, only.map_or(rows.len(), <[usize]>::len), |mut table_row| {
+                let index = only.map_or(table_row.index(), |only| only[table_row.index()]);
                 let row = &rows[index];
                 let color = if row.skipped { palette.weak } else { palette.text };
                 let cell = |ui: &mut Ui, text: &str| {
@@ -508,24 +559,28 @@ fn problems_ui(ui: &mut Ui, state: &State, info: &PairsInfo, view: &mut PairsVie
             actions.push(Action::SaveFile { name: format!("{}-problems.txt", info.name), bytes });
         }
     });
-    for problem in &info.problems {
-        problem_ui(ui, problem);
+    for kind in &info.problem_kinds {
+        kind_ui(ui, kind);
     }
-    let more = info.problem_count - info.problems.len();
+    let more = info.problem_count - info.problem_kinds.iter().map(|kind| kind.count).sum::<usize>();
     if more > 0 {
         widgets::weak(ui, text::more_problems(more));
     }
 }
 
-fn problem_ui(ui: &mut Ui, problem: &LineProblem) {
+/// Rows that cannot be used for the same reason.
+fn kind_ui(ui: &mut Ui, kind: &ProblemKind) {
     ui.separator();
     ui.horizontal_top(|ui| {
         widgets::icon(ui, widgets::Icon::Cross, Tone::Bad);
         ui.vertical(|ui| {
-            ui.add(egui::Label::new(text::at_line(problem.line, &problem.what)).wrap());
-            widgets::small(ui, &problem.fix);
-            if !problem.excerpt.is_empty() {
-                let excerpt = RichText::new(text::one_line(&problem.excerpt)).monospace();
+            ui.add(egui::Label::new(text::problem_kind(kind)).wrap());
+            widgets::small(ui, &kind.first.fix);
+            if kind.count > 1 {
+                widgets::small(ui, text::kind_lines(kind));
+            }
+            if !kind.first.excerpt.is_empty() {
+                let excerpt = RichText::new(text::one_line(&kind.first.excerpt)).monospace();
                 ui.add(egui::Label::new(excerpt).truncate());
             }
         });

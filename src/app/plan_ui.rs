@@ -77,30 +77,49 @@ pub(super) fn plan_ui(ui: &mut Ui, state: &State, view: &mut PlanView, actions: 
 }
 
 fn settings_ui(ui: &mut Ui, state: &State, view: &mut PlanView, actions: &mut Vec<Action>) {
+    let changes = state.plan.changes();
     widgets::card(ui, |ui| {
         ui.horizontal_wrapped(|ui| {
             widgets::heading(ui, text::PRESET);
             for preset in Preset::ALL {
-                let chosen = state.plan.preset == Some(preset);
+                let chosen = state.plan.preset == Some(preset) && changes.is_empty();
                 let response = ui.selectable_label(chosen, preset.label()).on_hover_text(preset.purpose());
                 if response.clicked() {
                     view.typed.clear();
                     actions.push(Action::UsePreset(preset));
                 }
             }
-            let purpose = state.plan.preset.map_or(text::OWN_SETTINGS, Preset::purpose);
-            widgets::weak(ui, purpose);
+            match state.plan.preset {
+                None => _ = widgets::weak(ui, text::DEMO_SETTINGS),
+                Some(preset) if changes.is_empty() => _ = widgets::weak(ui, preset.purpose()),
+                Some(preset) => {
+                    widgets::chip(ui, Tone::Accent, &text::changed_preset(preset.label(), changes.len()));
+                    let reset = widgets::link_button(ui, text::RESET);
+                    widgets::name_of(ui, &reset, &text::reset_to(preset.label()));
+                    if reset.clicked() {
+                        actions.push(Action::ResetSettings(preset));
+                    }
+                }
+            }
         });
         ui.add_space(GRID);
         let mut edited = None;
         let first = fields::FIRST.iter().filter_map(|key| fields::ALL.iter().find(|(other, _)| other == key));
-        grid_ui(ui, state, view, first, &mut edited);
+        grid_ui(ui, state, view, &changes, first, &mut edited);
         ui.add_space(GRID);
         let more = egui::CollapsingHeader::new(text::MORE).id_salt("more").open(view.show.map(|_| view.more));
-        more.show(ui, |ui| {
+        let shown = more.show(ui, |ui| {
             let rest = fields::ALL.iter().filter(|(key, _)| !fields::FIRST.contains(key));
-            grid_ui(ui, state, view, rest, &mut edited);
+            grid_ui(ui, state, view, &changes, rest, &mut edited);
         });
+        if shown.fully_closed() {
+            // In sight all the same.
+            // What was typed and is no value counts as changed, too.
+            let is_apart = |key: &&str| changes.contains(key) || view.typed.contains_key(key);
+            let apart: Vec<&str> = fields::ALL.iter().map(|(key, _)| *key).filter(is_apart).collect();
+            let apart = fields::ALL.iter().filter(|(key, _)| !fields::FIRST.contains(key) && apart.contains(key));
+            grid_ui(ui, state, view, &changes, apart, &mut edited);
+        }
         if let Some(settings) = edited {
             actions.push(Action::EditSettings(settings));
         }
@@ -114,15 +133,19 @@ fn grid_ui<'a>(
     ui: &mut Ui,
     state: &State,
     view: &mut PlanView,
+    changes: &[&str],
     all: impl Iterator<Item = &'a (&'static str, Kind)>,
     edited: &mut Option<Settings>,
 ) {
     let all: Vec<_> = all.collect();
+    if all.is_empty() {
+        return;
+    }
     let n = ((ui.available_width() / 215.0).floor() as usize).clamp(1, 3).min(all.len());
     for row in all.chunks(n) {
         ui.columns(n, |columns| {
             for (ui, (key, kind)) in columns.iter_mut().zip(row) {
-                ui.vertical(|ui| field_ui(ui, state, view, key, *kind, edited));
+                ui.vertical(|ui| field_ui(ui, state, view, key, *kind, changes.contains(key), edited));
             }
         });
     }
@@ -135,6 +158,7 @@ fn field_ui(
     view: &mut PlanView,
     key: &'static str,
     kind: Kind,
+    is_changed: bool,
     edited: &mut Option<Settings>,
 ) {
     let help = field_help(key);
@@ -154,6 +178,15 @@ fn field_ui(
                 widgets::weak(ui, text::help_high(help.too_high));
             }
         });
+        if is_changed {
+            let before = state.plan.unchanged().get(key).cloned().unwrap_or_default();
+            let reset = widgets::link_button(ui, text::RESET).on_hover_text(fields::shown(Some(&before)));
+            widgets::name_of(ui, &reset, &text::reset_field(name, &fields::shown(Some(&before))));
+            if reset.clicked() {
+                view.typed.remove(key);
+                *edited = Some(with_setting(state, key, before));
+            }
+        }
         label
     });
     ui.spacing_mut().interact_size.y = row;
@@ -266,6 +299,9 @@ fn share_ui(ui: &mut Ui, state: &State, actions: &mut Vec<Action>) {
         widgets::text_box(ui, |ui| {
             ui.add(egui::Label::new(RichText::new(&command).monospace()).wrap());
         });
+        if state.pairs.info.as_ref().is_some_and(|pairs| pairs.skipped > 0) {
+            widgets::small(ui, text::COMMAND_SKIPS_NOTHING);
+        }
         if ui.button(text::AS_COMMAND).clicked() {
             actions.push(Action::Copy(command));
         }

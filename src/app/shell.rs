@@ -11,7 +11,7 @@ use serde_json::Value;
 use super::actions::{Action, Step};
 use super::compare_ui::CompareView;
 use super::export_ui::ExportView;
-use super::frame_ui::{self, FrameView, PlannedAbout, Toast};
+use super::frame_ui::{self, FrameView, PathQuestion, PlannedAbout, Toast};
 use super::mirror::Mirror;
 use super::model_ui::ModelView;
 use super::pairs_ui::PairsView;
@@ -19,16 +19,18 @@ use super::plan_ui::PlanView;
 use super::run_ui::RunView;
 use super::runs_ui::RunsView;
 use super::start_ui::StartView;
-use super::state::{Blocked, Connection, ModelState, State, source_of};
+use super::state::{Blocked, Connection, EVAL_SPLIT, Recent, State, source_of};
 use super::{
     compare_ui, drops, export_ui, fields, help_ui, model_ui, pairs_ui, plan_ui, run_ui, runs_ui, start_ui, text, theme,
 };
 use crate::engine::presets::{self, Preset};
-use crate::engine::protocol::{Command, Event, ExportKind, ModelSource, PairRow, RunRequest, Settings, Subject, Watch};
+use crate::engine::protocol::{
+    Command, Event, ExportKind, ModelSource, PairRow, Problem, RunRequest, Settings, Subject, Watch,
+};
 use crate::error::{Error, Result};
 use crate::link::{Engine, Incoming};
 use crate::platform::host::{self, PickedFile};
-use crate::platform::{Environment, FoundModel, LocalFuture, Pick, read_all};
+use crate::platform::{Environment, FoundModel, LocalFuture, Pick, hub_name, read_all};
 
 /// Seconds that edits rest before the plan is asked for.
 const PLAN_DELAY: f64 = 0.3;
@@ -44,11 +46,12 @@ const NETWORK_SECONDS: f64 = 2.0;
 const MAX_SETTINGS: u64 = 1 << 20;
 /// Watched prompts that are proposed.
 const PROPOSED_PROMPTS: usize = 3;
-/// Share of the pairs that is held out unless somebody says otherwise.
-const EVAL_SPLIT: f64 = 0.1;
 
 /// Turns what was dropped on the window into files; natively by its path.
 pub type OpenDrop = Box<dyn Fn(&egui::DroppedFileHandle) -> Vec<PickedFile>>;
+
+/// Asks a person for files, under a title; what is done with the answer comes last.
+pub type AskForFiles = Box<dyn Fn(Pick, &str, host::Then<Result<Vec<PickedFile>>>)>;
 
 /// The app.
 pub struct App {
@@ -61,6 +64,9 @@ pub struct App {
     answers: (Sender<Answer>, Receiver<Answer>),
     reading: Vec<LocalFuture<'static, Answer>>,
     open_drop: OpenDrop,
+    ask_for_files: AskForFiles,
+    /// What is to be opened as soon as the engine listens.
+    opening: Vec<(Pick, String)>,
     /// When something last changed that the plan depends on, on egui's clock.
     plan_dirty: Option<f64>,
     /// The demo's settings are taken over when its plan arrives.
@@ -109,18 +115,20 @@ struct Prefs {
     zoom: f32,
     settings: Settings,
     log_open: bool,
+    recent: Recent,
 }
 
 impl Default for Prefs {
     fn default() -> Self {
-        Self { theme: ThemePreference::System, zoom: 1.0, settings: default_settings(), log_open: false }
+        let (settings, recent) = (default_settings(), Recent::default());
+        Self { theme: ThemePreference::System, zoom: 1.0, settings, log_open: false, recent }
     }
 }
 
 /// What came back from the platform.
 enum Answer {
-    /// Files were chosen or dropped.
-    Picked(Pick, Vec<PickedFile>),
+    /// Files were chosen, or there is no dialog to choose them in.
+    Picked(Pick, Result<Vec<PickedFile>>),
     /// A file was saved, or not.
     Saved(Result<String>),
     /// A settings file was read.
@@ -178,7 +186,8 @@ impl App {
         let environment = host::environment();
         let mut state = State::default();
         state.plan.settings = prefs.settings.clone();
-        state.plan.preset = presets::of(&prefs.settings);
+        state.plan.preset = Some(presets::nearest(&prefs.settings));
+        state.recent.clone_from(&prefs.recent);
         state.in_browser = environment.kind == "browser";
         let app = Self {
             engine,
@@ -190,6 +199,8 @@ impl App {
             answers: channel(),
             reading: Vec::new(),
             open_drop: Box::new(|file| drops::open_path(file.path())),
+            ask_for_files: Box::new(host::pick),
+            opening: Vec::new(),
             plan_dirty: None,
             adopting: false,
             demo_starting: false,
@@ -230,6 +241,21 @@ impl App {
     #[must_use]
     pub fn with_drops(mut self, open_drop: OpenDrop) -> Self {
         self.open_drop = open_drop;
+        self
+    }
+
+    /// Opens what is at these paths as soon as the engine listens: a model's folder, a pairs file.
+    #[must_use]
+    pub fn opening(mut self, model: Option<String>, pairs: Option<String>) -> Self {
+        let paths = [(Pick::ModelFolder, model), (Pick::PairsFile, pairs)];
+        self.opening = paths.into_iter().filter_map(|(pick, path)| Some((pick, path?))).collect();
+        self
+    }
+
+    /// Asks for files in another way than by the system's dialogs, for tests.
+    #[must_use]
+    pub fn with_dialogs(mut self, ask_for_files: AskForFiles) -> Self {
+        self.ask_for_files = ask_for_files;
         self
     }
 
@@ -339,6 +365,8 @@ impl App {
             Step::Runs => runs_ui::runs_ui(ui, state, &mut views.runs, actions),
             Step::Help => help_ui::help_ui(ui, state, &self.environment, actions),
         });
+        let question = &mut self.views.frame.ask_for_path;
+        question.take_if(|question| !frame_ui::path_question_ui(ui.ctx(), question, actions));
         if self.quit == Quit::Asking || self.quit == Quit::WhenPaused {
             let waiting = self.quit == Quit::WhenPaused;
             match frame_ui::quit_ui(ui.ctx(), waiting, self.state.unsaved()) {
@@ -419,6 +447,9 @@ impl App {
             self.send(Command::ListRuns, Vec::new());
             self.send(Command::MeasureStorage, Vec::new());
             self.measure_found();
+            for (pick, path) in std::mem::take(&mut self.opening) {
+                self.open_path(ctx, pick, &path);
+            }
         }
         self.was_ready = ready;
         if self.linked && self.state.runs.is_some() {
@@ -473,7 +504,7 @@ impl App {
         let own = presets::overrides(preset).get(presets::EPOCHS).and_then(Value::as_f64);
         let defaults = self.state.plan.info.as_ref().map(|info| &info.full_settings);
         let number = |key: &str| settings.get(key).or_else(|| defaults?.get(key)).and_then(Value::as_f64);
-        let proposed = &mut self.views.frame.proposed_epochs;
+        let proposed = &mut self.state.plan.proposed_epochs;
         if proposed.or(own) != number(presets::EPOCHS) {
             return;
         }
@@ -491,7 +522,7 @@ impl App {
             return;
         }
         if let Some(own) = self.before_demo.take() {
-            self.state.plan.preset = presets::of(&own);
+            self.state.plan.preset = Some(presets::nearest(&own));
             self.state.plan.settings = own;
             self.plan_dirty = Some(ctx.input(|input| input.time));
         }
@@ -642,11 +673,13 @@ impl App {
             Action::Send(command) => self.send(command, Vec::new()),
             Action::Pick(pick) => {
                 let (sender, repaint) = (self.answers.0.clone(), ctx.clone());
-                host::pick(pick, text::pick_title(pick), move |files| {
+                let done = Box::new(move |files| {
                     drop(sender.send(Answer::Picked(pick, files)));
                     repaint.request_repaint();
                 });
+                (self.ask_for_files)(pick, text::pick_title(pick), done);
             }
+            Action::OpenPath(pick, path) => self.open_path(ctx, pick, &path),
             Action::SaveFile { name, bytes } => self.save_file(ctx, &name, &bytes),
             Action::Download { path } => {
                 self.reading.push(Box::pin(async move { Answer::Found(stored_files(&path).await) }));
@@ -665,8 +698,17 @@ impl App {
             Action::UsePreset(preset) => {
                 let mut settings = self.state.plan.settings.clone();
                 settings.extend(presets::overrides(preset));
-                self.views.frame.proposed_epochs = None;
+                self.state.plan.preset = Some(preset);
+                self.state.plan.proposed_epochs = None;
                 self.propose_epochs(preset, &mut settings);
+                self.edit_settings(ctx, settings);
+            }
+            Action::ResetSettings(preset) => {
+                let mut settings = presets::overrides(preset);
+                settings.insert("eval_split".to_owned(), EVAL_SPLIT.into());
+                self.state.plan.proposed_epochs = None;
+                self.propose_epochs(preset, &mut settings);
+                self.views.plan.forget_typed();
                 self.edit_settings(ctx, settings);
             }
             Action::EditWatch(watch) => {
@@ -698,6 +740,7 @@ impl App {
                 self.state.plan.name.clear();
                 self.propose_name();
                 self.views.plan.forget_typed();
+                self.state.plan.preset = Some(presets::nearest(&settings));
                 self.edit_settings(ctx, settings);
                 self.go(Step::Plan);
             }
@@ -788,7 +831,7 @@ impl App {
 
     fn edit_settings(&mut self, ctx: &egui::Context, settings: Settings) {
         let plan = &mut self.state.plan;
-        plan.preset = presets::of(&settings);
+        plan.preset = presets::of(&settings).or(plan.preset);
         // A person's own settings are not replaced by the demo's, which may still be on their way.
         self.adopting = false;
         self.before_demo = None;
@@ -810,6 +853,37 @@ impl App {
         self.step = Step::Run;
     }
 
+    /// Opens what is at a path, or says why not where files of this kind are shown.
+    fn open_path(&mut self, ctx: &egui::Context, pick: Pick, path: &str) {
+        match host::files_at(pick, path) {
+            Ok(files) => self.opened(ctx, pick, files),
+            Err(e) => {
+                self.state.recent.forget(path);
+                self.not_opened(ctx, pick, &e);
+            }
+        }
+    }
+
+    fn not_opened(&mut self, ctx: &egui::Context, pick: Pick, error: &Error) {
+        let problem = Problem::from(error);
+        self.state.notice(&problem.what, false);
+        match pick {
+            Pick::ModelFolder | Pick::ModelFiles => {
+                self.state.model_problem = Some(problem);
+                self.go(Step::Model);
+            }
+            Pick::PairsFile => {
+                self.state.pairs.refused = Some(problem);
+                self.go(Step::Pairs);
+            }
+            Pick::Archive => {
+                self.state.runs_problem = Some(problem);
+                self.go(Step::Runs);
+            }
+            Pick::Settings | Pick::Destination => self.toast(ctx, problem.to_string()),
+        }
+    }
+
     /// Opens files as what they were picked for.
     fn opened(&mut self, ctx: &egui::Context, pick: Pick, files: Vec<PickedFile>) {
         let Some(first) = files.first() else {
@@ -818,9 +892,9 @@ impl App {
         };
         match pick {
             Pick::ModelFolder | Pick::ModelFiles => {
-                let folder = first.folder();
+                let (folder, path) = (first.folder(), first.place());
                 let name = if folder.is_empty() { first.name() } else { folder };
-                let path = first.place();
+                let name = path.as_deref().and_then(hub_name).unwrap_or(name);
                 self.send(Command::OpenModel { source: ModelSource::Picked { name, path } }, files);
                 self.go(Step::Model);
             }
@@ -862,7 +936,14 @@ impl App {
 
     fn answered(&mut self, ctx: &egui::Context, answer: Answer) {
         match answer {
-            Answer::Picked(pick, files) => self.opened(ctx, pick, files),
+            Answer::Picked(pick, Ok(files)) => self.opened(ctx, pick, files),
+            // The computer has no dialogs: a path is asked for instead.
+            Answer::Picked(pick, Err(e @ Error::Device { .. })) => {
+                let problem = Problem::from(&e);
+                self.state.notice(&problem.to_string(), false);
+                self.views.frame.ask_for_path = Some(PathQuestion { pick, problem, path: String::new() });
+            }
+            Answer::Picked(pick, Err(e)) => self.not_opened(ctx, pick, &e),
             Answer::Saved(Ok(path)) => self.toast(ctx, text::saved_to(&path)),
             Answer::Saved(Err(Error::Cancelled)) => {}
             Answer::Saved(Err(e)) | Answer::SettingsRead(Err(e)) | Answer::Found(Err(e)) => {
@@ -900,6 +981,7 @@ impl App {
         let unknown = fields::keep_known(&mut settings);
         settings.entry("eval_split").or_insert_with(|| EVAL_SPLIT.into());
         self.views.plan.forget_typed();
+        self.state.plan.preset = Some(presets::nearest(&settings));
         self.edit_settings(ctx, settings);
         self.go(Step::Plan);
         self.toast(ctx, text::settings_read(&unknown));
@@ -947,11 +1029,7 @@ impl App {
     fn dismiss(&mut self, subject: Subject) {
         let state = &mut self.state;
         match subject {
-            Subject::Model => {
-                if matches!(state.model, ModelState::Refused(_)) {
-                    state.model_back();
-                }
-            }
+            Subject::Model => state.model_problem = None,
             Subject::Pairs => state.pairs.refused = None,
             Subject::Plan => state.plan.problem = None,
             Subject::Run => {
@@ -1077,11 +1155,13 @@ impl eframe::App for App {
         let epochs = self.state.plan.settings.get(presets::EPOCHS).and_then(Value::as_f64);
         if let Some(preset) = self.state.plan.preset
             && epochs.is_some()
-            && epochs == self.views.frame.proposed_epochs
+            && epochs == self.state.plan.proposed_epochs
             && self.before_demo.is_none()
         {
-            self.prefs.settings.extend(presets::overrides(preset));
+            let own = presets::overrides(preset).remove(presets::EPOCHS).unwrap_or_default();
+            self.prefs.settings.insert(presets::EPOCHS.to_owned(), own);
         }
+        self.prefs.recent.clone_from(&self.state.recent);
         if let Ok(text) = serde_json::to_string(&self.prefs) {
             storage.set_string(STORAGE_KEY, text);
         }

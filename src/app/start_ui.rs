@@ -5,7 +5,7 @@ use eframe::egui::{self, Ui};
 use super::actions::{Action, Step};
 use super::help_ui::network;
 use super::run_ui::{continued, discard_ui};
-use super::state::{Connection, ModelState, State};
+use super::state::{Connection, ModelState, RecentPath, State};
 use super::text;
 use super::theme::{self, GRID};
 use super::widgets::{self, Icon, Tone};
@@ -19,6 +19,10 @@ pub(super) struct StartView {
     found: usize,
     /// The run that is about to be thrown away.
     discard: Option<String>,
+    /// The path of a model as it is typed.
+    model_path: String,
+    /// The path of pairs as it is typed.
+    pairs_path: String,
 }
 
 /// Draws the page.
@@ -99,13 +103,34 @@ fn open_ui(ui: &mut Ui, state: &State, view: &mut StartView, actions: &mut Vec<A
                 actions.push(Action::Go(Step::Model));
             }
         });
+        if !state.in_browser {
+            by_path_ui(ui, &mut view.model_path, Pick::ModelFolder, &state.recent.models, actions);
+            ui.add_space(GRID);
+        }
         ui.horizontal_wrapped(|ui| {
             if ui.button(text::OPEN_PAIRS).clicked() {
                 actions.push(Action::Pick(Pick::PairsFile));
             }
             widgets::weak(ui, text::DROP_ANYWHERE);
         });
+        if !state.in_browser {
+            by_path_ui(ui, &mut view.pairs_path, Pick::PairsFile, &state.recent.pairs, actions);
+        }
     });
+}
+
+/// Opens by a path that is typed, or was opened before.
+pub(super) fn by_path_ui(
+    ui: &mut Ui,
+    typed: &mut String,
+    pick: Pick,
+    recent: &[RecentPath],
+    actions: &mut Vec<Action>,
+) {
+    let path = widgets::path_field(ui, typed, pick);
+    if let Some(path) = path.or(widgets::recent_ui(ui, recent)) {
+        actions.push(Action::OpenPath(pick, path));
+    }
 }
 
 /// Runs that wait to be continued.

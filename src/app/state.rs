@@ -2,6 +2,9 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
+use serde::{Deserialize, Serialize};
+
+use super::fields;
 use super::text::{self, Unit};
 use crate::engine::presets::{self, Preset};
 use crate::engine::protocol::{
@@ -25,6 +28,10 @@ const HELD_OUT_STRENGTHS: usize = 24;
 const GENERATIONS: usize = 24;
 /// Pairs that are kept in full.
 const PAIR_VIEWS: usize = 16;
+/// Share of the pairs that is held out unless somebody says otherwise.
+pub(super) const EVAL_SPLIT: f64 = 0.1;
+/// Models, and pairs files, that are remembered to be opened again.
+const RECENT: usize = 5;
 
 /// Everything that is drawn.
 #[derive(Debug, Default)]
@@ -85,10 +92,14 @@ pub(super) struct State {
     pub(super) requests: Vec<NetworkEntry>,
     /// The log, oldest first.
     pub(super) log: VecDeque<LogLine>,
+    /// Why the model that was last asked for was not taken.
+    pub(super) model_problem: Option<Problem>,
     /// The model that was open when another one was asked for.
-    pub(super) model_before: Option<Box<ModelInfo>>,
+    model_before: Option<Box<ModelInfo>>,
     /// The pairs that were open when others were asked for.
     pub(super) pairs_before: Option<Box<PairsState>>,
+    /// What was opened before, where paths are known.
+    pub(super) recent: Recent,
     /// What is worth saying aloud, taken out by the shell.
     pub(super) notices: Vec<Notice>,
     /// True if the computer is known to run on its battery.
@@ -97,6 +108,40 @@ pub(super) struct State {
     pub(super) in_browser: bool,
     /// Another tab of the browser has the GPU.
     pub(super) other_tab: bool,
+}
+
+/// What was opened before, the latest first; remembered from one start to the next.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub(super) struct Recent {
+    /// Folders of models.
+    pub(super) models: Vec<RecentPath>,
+    /// Pairs files.
+    pub(super) pairs: Vec<RecentPath>,
+}
+
+/// Something that was opened before.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct RecentPath {
+    /// What it was called.
+    pub(super) name: String,
+    /// Where it was.
+    pub(super) path: String,
+}
+
+impl Recent {
+    fn add(list: &mut Vec<RecentPath>, name: &str, path: &str) {
+        list.retain(|known| known.path != path);
+        list.insert(0, RecentPath { name: name.to_owned(), path: path.to_owned() });
+        list.truncate(RECENT);
+    }
+
+    /// Forgets what cannot be opened any more.
+    pub(super) fn forget(&mut self, path: &str) {
+        for list in [&mut self.models, &mut self.pairs] {
+            list.retain(|known| known.path != path);
+        }
+    }
 }
 
 /// The engine as seen from here.
@@ -126,8 +171,6 @@ pub(super) enum ModelState {
     Loading(Progress),
     /// It is there.
     Open(Box<ModelInfo>),
-    /// It was not taken.
-    Refused(Problem),
 }
 
 /// The pairs.
@@ -169,8 +212,10 @@ pub(super) struct PairsLoading {
 pub(super) struct PlanState {
     /// The settings as edited.
     pub(super) settings: Settings,
-    /// The preset that they come from, if they are still like it.
+    /// The preset that they come from, whatever was changed since; none for the demo's.
     pub(super) preset: Option<Preset>,
+    /// The passes over the pairs that were proposed in place of the preset's own.
+    pub(super) proposed_epochs: Option<f64>,
     /// What a setting is that was not edited.
     defaults: Settings,
     /// How the next run is watched.
@@ -484,6 +529,7 @@ impl State {
     pub(super) fn restarted(&mut self) {
         self.connection = Connection::Starting;
         self.model = ModelState::None;
+        self.model_problem = None;
         self.model_before = None;
         self.pairs = PairsState { generation: self.pairs.generation + 1, ..PairsState::default() };
         self.pairs_before = None;
@@ -851,7 +897,11 @@ impl State {
 
     fn model_opened(&mut self, info: Box<ModelInfo>) {
         self.notice(&text::model_open(&info.name), false);
+        if let ModelSource::Picked { path: Some(path), .. } = &info.source {
+            Recent::add(&mut self.recent.models, &info.name, path);
+        }
         self.model = ModelState::Open(info);
+        self.model_problem = None;
         self.model_before = None;
         self.plan.trial = Trial::None;
         self.pairs.views.clear();
@@ -868,6 +918,9 @@ impl State {
             // They are the run's own, not those of the file that was read before.
             self.pairs.files.clear();
         }
+        if let Some(path) = self.pairs.path() {
+            Recent::add(&mut self.recent.pairs, &info.name, &path);
+        }
         self.pairs.rows.truncate(info.usable);
         self.pairs.info = Some(info);
         self.pairs.views.clear();
@@ -877,13 +930,14 @@ impl State {
 
     /// A model is on its way; the open one comes back if that fails.
     fn load_model(&mut self, what: &str) {
+        self.model_problem = None;
         if let ModelState::Open(open) = std::mem::replace(&mut self.model, ModelState::Loading(beginning(what))) {
             self.model_before = Some(open);
         }
     }
 
     /// The model from before, if the engine still has it.
-    pub(super) fn model_back(&mut self) {
+    fn model_back(&mut self) {
         self.model = self.model_before.take().map_or(ModelState::None, ModelState::Open);
     }
 
@@ -962,7 +1016,10 @@ impl State {
                 self.notice(&problem.to_string(), true);
             }
             Subject::Model => {
-                self.model = ModelState::Refused(problem);
+                if matches!(self.model, ModelState::Loading(_)) {
+                    self.model_back();
+                }
+                self.model_problem = Some(problem);
                 self.pairs_back();
             }
             Subject::Pairs => {
@@ -1135,6 +1192,11 @@ impl PairsState {
         self.views.iter().find(|view| view.index == index)
     }
 
+    /// The path of the file that they are from, if it is known.
+    pub(super) fn path(&self) -> Option<String> {
+        self.files.first()?.whole_path()
+    }
+
     fn viewed(&mut self, view: PairView) {
         self.views.retain(|before| before.index != view.index);
         self.views.push(view);
@@ -1155,6 +1217,31 @@ impl PlanState {
         self.settings.get(key).or_else(|| self.defaults.get(key))
     }
 
+    /// What the settings are if nothing is changed in their preset.
+    pub(super) fn unchanged(&self) -> Settings {
+        let mut settings = self.defaults.clone();
+        settings.insert("eval_split".to_owned(), EVAL_SPLIT.into());
+        settings.extend(self.preset.map(presets::overrides).unwrap_or_default());
+        if let Some(epochs) = self.proposed_epochs {
+            settings.insert(presets::EPOCHS.to_owned(), epochs.into());
+        }
+        settings
+    }
+
+    /// The settings that are not as their preset has them.
+    pub(super) fn changes(&self) -> Vec<&'static str> {
+        let unchanged = self.unchanged();
+        let shown = |value: Option<&serde_json::Value>| fields::shown(value);
+        let changed = |key: &&str| shown(self.value(key)) != shown(unchanged.get(*key));
+        let keys = fields::ALL.iter().map(|(key, _)| *key);
+        keys.filter(changed).filter(|_| self.preset.is_some()).collect()
+    }
+
+    /// True for what a run has for this setting if nobody says anything.
+    pub(super) fn is_default(&self, key: &str, value: &serde_json::Value) -> bool {
+        fields::shown(self.defaults.get(key)) == fields::shown(Some(value))
+    }
+
     /// The longest sequence, tokens.
     pub(super) fn max_length(&self) -> usize {
         self.value("max_length").and_then(serde_json::Value::as_u64).unwrap_or(1024) as usize
@@ -1172,6 +1259,7 @@ impl Default for PlanState {
         Self {
             settings: Settings::new(),
             preset: Some(Preset::Standard),
+            proposed_epochs: None,
             defaults: presets::defaults(),
             watch: Self::default_watch(),
             watch_edited: false,

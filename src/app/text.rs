@@ -4,8 +4,8 @@ use super::actions::Step;
 use super::state::{Blocked, Connection, RunPhase, RunState, State};
 use super::widgets::Tone;
 use crate::engine::protocol::{
-    Failure, GpuInfo, Mapping, ModelSource, PairsInfo, Phase, PlanInfo, Problem, Progress, RunRecord, Settings, Status,
-    StorageInfo, Summary,
+    Failure, GpuInfo, Mapping, ModelSource, PairsInfo, Phase, PlanInfo, Problem, ProblemKind, Progress, RunRecord,
+    Settings, Status, StorageInfo, Summary,
 };
 use crate::platform::{Environment, NetworkEntry, Pick, file_name};
 
@@ -155,6 +155,50 @@ pub(super) fn pick_title(pick: Pick) -> &'static str {
         Pick::Archive => "Choose the archive of a run",
         Pick::Destination => "Choose the folder to write to",
     }
+}
+
+/// What the field for a path is called.
+pub(super) fn path_of(pick: Pick) -> &'static str {
+    match pick {
+        Pick::ModelFolder | Pick::ModelFiles => "Path of a model folder",
+        Pick::PairsFile => "Path of a pairs file",
+        Pick::Settings => "Path of a file with settings",
+        Pick::Archive => "Path of the archive of a run",
+        Pick::Destination => "Path of a folder to write to",
+    }
+}
+
+/// What stands in that field while it is empty.
+pub(super) fn path_hint(pick: Pick) -> &'static str {
+    match pick {
+        Pick::ModelFolder | Pick::ModelFiles => "or its path, as in ~/models/SmolLM2-135M-Instruct",
+        Pick::PairsFile => "or its path, as in ~/pairs.jsonl",
+        Pick::Settings => "~/tone-settings.json",
+        Pick::Archive => "~/tone.run",
+        Pick::Destination => "~/tuned",
+    }
+}
+
+pub(super) const OPEN_PATH: &str = "Open";
+/// Brings that field into sight.
+pub(super) const BY_PATH: &str = "by its path";
+
+/// What the button beside that field does, for screen readers.
+pub(super) fn open_path(pick: Pick) -> &'static str {
+    match pick {
+        Pick::ModelFolder | Pick::ModelFiles => "Open the model at this path",
+        Pick::PairsFile => "Open the pairs at this path",
+        Pick::Settings => "Read the settings at this path",
+        Pick::Archive => "Import the run at this path",
+        Pick::Destination => "Write to this path",
+    }
+}
+
+/// Before what was opened before.
+pub(super) const RECENT: &str = "Recent:";
+
+pub(super) fn open_again(name: &str) -> String {
+    format!("Open again: {name}")
 }
 
 /// The button that leads on.
@@ -551,6 +595,11 @@ pub(super) const CUT_OFF: &str = "copy was cut off";
 pub(super) const PARTLY: &str = "not whole yet";
 pub(super) const FETCH_REST: &str = "Get the rest";
 
+/// Said where another model was refused.
+pub(super) fn still_open(name: &str) -> String {
+    format!("\"{name}\" stays open.")
+}
+
 pub(super) fn source_kept(n: usize) -> String {
     format!("Kept here ({n})")
 }
@@ -618,6 +667,7 @@ pub(super) const PAIRS_EXAMPLE: &str = "{\"prompt\": \"Can I get a refund?\", \"
                                         number…\", \"rejected\": \"No.\"}";
 pub(super) const PAIRS_ALSO: &str = "CSV with a first row of names works too, and so do conversations as lists of \
     messages and the column names of other trainers; others can be mapped by hand.";
+pub(super) const NO_PAIRS: &str = "This file holds no pairs";
 pub(super) const SWAPPED: &str = "chosen and rejected exchanged";
 pub(super) const COLUMNS: &str = "Columns";
 pub(super) const EDIT_COLUMNS: &str = "Edit columns";
@@ -645,8 +695,7 @@ pub(super) const AS_FILED: &str = "As in the file";
 pub(super) const READING_PAIR: &str = "Reading this pair";
 pub(super) const SIDES: [&str; 3] = ["Prompt", "Chosen", "Rejected"];
 pub(super) const TOKENS_LEGEND: &str = "Tinted tokens are scored. Grey ones are the prompt, which is not; struck ones \
-    are \
-                                        cut off.";
+    are cut off. \"…\" is a token within the character that follows.";
 pub(super) const NO_LENGTHS: &str = "Lengths are known once a model is open, for its tokenizer counts them.";
 pub(super) const CHANGE_LIMIT: &str = "Change the limit";
 pub(super) const PAIRS_BY_LENGTH: &str = "Pairs by length";
@@ -664,10 +713,11 @@ pub(super) fn rows_so_far(rows: usize, problems: usize) -> String {
 }
 
 pub(super) fn pairs_summary(info: &PairsInfo) -> String {
-    let rows = format!("{} → {} usable", counted(info.lines, "row"), count(info.usable));
-    match info.skipped {
-        0 => rows,
-        n => format!("{rows}, {} skipped", count(n)),
+    let rows = counted(info.lines, "row");
+    match (info.usable, info.skipped) {
+        (0, _) => format!("{rows}, none of which can be used"),
+        (usable, 0) => format!("{rows} → {} usable", count(usable)),
+        (usable, n) => format!("{rows} → {} used, {} skipped", count(usable - n), count(n)),
     }
 }
 
@@ -724,17 +774,38 @@ pub(super) fn read_line(line: usize) -> String {
 /// Marks a row that is not trained on.
 pub(super) const HELD_OUT_ROW: &str = "held out";
 
-/// A flag and how many rows have it.
-pub(super) fn flagged(flag: &str, rows: usize) -> String {
-    format!("{flag} {}", count(rows))
-}
-
-pub(super) fn skip_flagged(flag: &str, skip: bool) -> String {
-    match skip {
-        true => format!("Skip all rows with the flag \"{flag}\""),
-        false => format!("Take the rows with the flag \"{flag}\" back in"),
+/// A flag, how many rows have it, and how many of them are skipped.
+pub(super) fn flagged(flag: &str, rows: usize, skipped: usize) -> String {
+    match skipped {
+        0 => format!("{flag} {}", count(rows)),
+        n if n == rows => format!("{flag} {}, skipped", count(rows)),
+        n => format!("{flag} {}, {} skipped", count(rows), count(n)),
     }
 }
+
+/// What the button of a flag does.
+pub(super) fn show_flagged(flag: &str, shown: bool) -> String {
+    match shown {
+        false => format!("Show the rows with the flag \"{flag}\""),
+        true => format!("Show all rows again, not only \"{flag}\""),
+    }
+}
+
+/// What the table shows of all rows.
+pub(super) fn only_flagged(flag: &str, rows: usize, skipped: usize) -> String {
+    let shown = format!("Only \"{flag}\": {}", counted(rows, "row"));
+    if skipped == 0 { shown } else { format!("{shown}, {} skipped", count(skipped)) }
+}
+
+pub(super) fn skip_these(rows: usize) -> String {
+    if rows == 1 { "Skip this row".to_owned() } else { format!("Skip these {} rows", count(rows)) }
+}
+
+pub(super) fn take_back(rows: usize) -> String {
+    format!("Take {} back in", counted(rows, "row"))
+}
+
+pub(super) const SHOW_ALL_ROWS: &str = "Show all rows";
 
 pub(super) fn skip_line(line: usize) -> String {
     format!("Skip line {line}")
@@ -776,8 +847,21 @@ pub(super) fn more_problems(n: usize) -> String {
     format!("and {} more", count(n))
 }
 
-pub(super) fn at_line(line: usize, what: &str) -> String {
-    format!("Line {line}: {what}")
+/// What is wrong with how many rows.
+pub(super) fn problem_kind(kind: &ProblemKind) -> String {
+    match kind.count {
+        1 => format!("Line {}: {}", kind.first.line, kind.first.what),
+        n => format!("{} rows: {}", count(n), kind.first.what),
+    }
+}
+
+/// The first lines of such rows.
+pub(super) fn kind_lines(kind: &ProblemKind) -> String {
+    let lines = kind.lines.iter().map(usize::to_string).collect::<Vec<_>>().join(", ");
+    match kind.count - kind.lines.len() {
+        0 => format!("Lines {lines}"),
+        more => format!("Lines {lines} and {} more", count(more)),
+    }
 }
 
 /// The problems of a pairs file, as a text file.
@@ -804,8 +888,11 @@ pub(super) fn shortened(text: &str, most: usize) -> String {
     if short.chars().count() < text.chars().count() { format!("{}…", short.trim_end()) } else { short }
 }
 
-/// A token with its white space in sight.
+/// A token with its white space in sight; one within a character has no text.
 pub(super) fn token(text: &str) -> String {
+    if text.is_empty() {
+        return "…".to_owned();
+    }
     text.replace('\n', "↵").replace('\t', "→").replace(' ', "·")
 }
 
@@ -816,7 +903,8 @@ pub(super) const PLAN_SUBTITLE: &str = "What the run will do and what it takes, 
 pub(super) const PLAN_REFUSED: &str = "These settings do not work";
 pub(super) const RUN_REFUSED: &str = "The run did not begin";
 pub(super) const PRESET: &str = "Preset";
-pub(super) const OWN_SETTINGS: &str = "Your own settings.";
+pub(super) const DEMO_SETTINGS: &str = "The demo's own settings.";
+pub(super) const RESET: &str = "reset";
 pub(super) const MORE: &str = "More settings";
 pub(super) const ON: &str = "on";
 pub(super) const SETTINGS_AS: &str = "Settings as";
@@ -825,6 +913,7 @@ pub(super) const AS_COMMAND: &str = "Copy command line";
 pub(super) const AS_FILE: &str = "Save file…";
 pub(super) const AS_FILE_HELP: &str =
     "As the command line reads it with --config. How the run is watched is not in it.";
+pub(super) const COMMAND_SKIPS_NOTHING: &str = "It does not skip the rows that are skipped here.";
 pub(super) const COMMAND: &str = "The equal command";
 pub(super) const FROM_FILE: &str = "Load file…";
 pub(super) const TAKES: &str = "What it takes";
@@ -870,6 +959,22 @@ pub(super) fn whole_between(from: i64, to: i64) -> String {
         format!("a whole number, {from} or more")
     } else {
         format!("a whole number from {from} to {to}")
+    }
+}
+
+/// A preset that is not as it was.
+pub(super) fn changed_preset(preset: &str, changes: usize) -> String {
+    format!("{preset} + {}", counted(changes, "change"))
+}
+
+pub(super) fn reset_to(preset: &str) -> String {
+    format!("Reset to {preset}")
+}
+
+pub(super) fn reset_field(name: &str, value: &str) -> String {
+    match value {
+        "" => format!("Reset {name}"),
+        value => format!("Reset {name} to {value}"),
     }
 }
 
@@ -1000,31 +1105,43 @@ pub(super) fn settings_link(page: &str, settings: &Settings) -> String {
 
 /// The command that does the same.
 pub(super) fn command_line(state: &State) -> String {
-    let model = match state.open_model().map(|model| &model.source) {
-        Some(ModelSource::Picked { path: Some(path), .. }) => quoted(path),
-        Some(ModelSource::Picked { name, .. } | ModelSource::Stored { name }) => quoted(name),
+    let home = state.ready().map(|ready| ready.storage.trim_end_matches('/')).filter(|_| !state.in_browser);
+    let model = match (state.open_model().map(|model| &model.source), home) {
+        (Some(ModelSource::Picked { path: Some(path), .. }), _) => quoted(path),
+        (Some(ModelSource::Stored { name }), Some(home)) => quoted(&format!("{home}/models/{name}")),
+        (Some(ModelSource::Picked { name, .. } | ModelSource::Stored { name }), _) => quoted(name),
         _ => "MODEL_FOLDER".to_owned(),
     };
-    let pairs = state.pairs.info.as_ref().map_or_else(|| "PAIRS.jsonl".to_owned(), |pairs| quoted(&pairs.name));
+    let pairs = match (&state.pairs.info, state.pairs.path()) {
+        (Some(_), Some(path)) => quoted(&path),
+        (Some(pairs), None) => quoted(&pairs.name),
+        (None, _) => "PAIRS.jsonl".to_owned(),
+    };
     let mut out = format!("pairtune train --model {model} --pairs {pairs} --output {}", quoted(&state.plan.name));
     if let Some(pairs) = &state.pairs.info {
         let mut columns = pairs.mapping.clone();
         if pairs.swapped {
             std::mem::swap(&mut columns.chosen, &mut columns.rejected);
         }
-        if columns.are_renamed() {
+        // What the command finds by itself is left to it.
+        if columns != Mapping::guess(&pairs.columns) && !columns.chosen.is_empty() && !columns.rejected.is_empty() {
             out.push_str(&format!(" --columns {}", quoted(&columns.to_string())));
         }
     }
-    for (key, value) in &state.plan.settings {
+    for (key, value) in state.plan.settings.iter().filter(|(key, value)| !state.plan.is_default(key, value)) {
         let value = super::fields::shown(Some(value)).replace(", ", ",");
         out.push_str(&format!(" --{} {}", key.replace('_', "-"), quoted(&value)));
     }
     out
 }
 
+/// A word as a shell reads it.
 fn quoted(text: &str) -> String {
     let plain = |c: char| c.is_alphanumeric() || "-_./,:+=@".contains(c);
+    // Within quotes it would stand for itself, and not for home.
+    if let Some(below) = text.strip_prefix("~/").filter(|below| !below.is_empty()) {
+        return format!("~/{}", quoted(below));
+    }
     if !text.is_empty() && text.chars().all(plain) {
         return text.to_owned();
     }

@@ -6,9 +6,11 @@ use eframe::egui::{
 };
 
 use super::diff::Piece;
+use super::state::RecentPath;
 use super::text;
 use super::theme::{self, GRID};
 use crate::engine::protocol::{Problem, Progress};
+use crate::platform::Pick;
 
 /// How something stands, for its colour and its mark.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -461,6 +463,42 @@ pub(super) fn text_box(ui: &mut Ui, add: impl FnOnce(&mut Ui)) {
         ui.set_width(ui.available_width());
         add(ui);
     });
+}
+
+/// A field for a path and a button that opens it: for those who know it, and where there are no dialogs. The path comes
+/// back when it is to be opened.
+pub(super) fn path_field(ui: &mut Ui, typed: &mut String, pick: Pick) -> Option<String> {
+    ui.horizontal(|ui| {
+        let width = (ui.available_width() - 90.0).clamp(120.0, 520.0);
+        let edit = egui::TextEdit::singleline(typed).hint_text(text::path_hint(pick)).desired_width(width);
+        let field = ui.add(edit.font(egui::TextStyle::Monospace));
+        name_of(ui, &field, text::path_of(pick));
+        let entered = field.lost_focus() && ui.input(|input| input.key_pressed(egui::Key::Enter));
+        let open = ui.add_enabled(!typed.trim().is_empty(), egui::Button::new(text::OPEN_PATH));
+        name_of(ui, &open, text::open_path(pick));
+        let is_asked = (entered || open.clicked()) && !typed.trim().is_empty();
+        is_asked.then(|| typed.trim().to_owned())
+    })
+    .inner
+}
+
+/// Links to what was opened before; the path of one that was clicked comes back.
+pub(super) fn recent_ui(ui: &mut Ui, recent: &[RecentPath]) -> Option<String> {
+    if recent.is_empty() {
+        return None;
+    }
+    let mut clicked = None;
+    ui.horizontal_wrapped(|ui| {
+        weak(ui, text::RECENT);
+        for RecentPath { name, path } in recent {
+            let link = link_button(ui, name).on_hover_text(path);
+            name_of(ui, &link, &text::open_again(name));
+            if link.clicked() {
+                clicked = Some(path.clone());
+            }
+        }
+    });
+    clicked
 }
 
 /// Draws a border around `rect`.

@@ -51,8 +51,37 @@ pub(super) struct AppArgs {
     /// Folder of runs and kept models, instead of the system's place
     #[arg(long, value_name = "FOLDER")]
     pub(super) data_dir: Option<PathBuf>,
+    /// Model folder to open at the start
+    #[arg(long, value_name = "DIR")]
+    pub(super) model: Option<PathBuf>,
+    /// Pairs file to open at the start
+    #[arg(long, value_name = "FILE")]
+    pub(super) pairs: Option<PathBuf>,
     #[command(flatten)]
     pub(super) gpu: GpuArgs,
+}
+
+impl AppArgs {
+    /// What the window opens on; paths from the root, so that they are found again.
+    pub(super) fn window(self) -> Window {
+        let whole = |path: PathBuf| std::path::absolute(&path).unwrap_or(path).display().to_string();
+        let adapter = self.gpu.choice().name;
+        let store = self.data_dir.map(|path| path.display().to_string()).unwrap_or_default();
+        Window { store, adapter, model: self.model.map(whole), pairs: self.pairs.map(whole) }
+    }
+}
+
+/// What a window opens on.
+#[derive(Debug, Clone)]
+pub(crate) struct Window {
+    /// Folder of runs, empty for the system's place.
+    pub(crate) store: String,
+    /// Part of the name of the GPU to use.
+    pub(crate) adapter: Option<String>,
+    /// Folder of a model.
+    pub(crate) model: Option<String>,
+    /// A pairs file.
+    pub(crate) pairs: Option<String>,
 }
 
 /// Which GPU to use.
@@ -341,6 +370,18 @@ mod tests {
         for key in KEYS {
             assert!(flags.contains(&key.replace('_', "-").as_str()), "{key} has no flag");
         }
+    }
+
+    #[test]
+    fn the_app_is_opened_with_a_model_and_pairs() {
+        let line = ["pairtune", "app", "--model", "models/m", "--pairs", "tone.jsonl"];
+        let command = Cli::try_parse_from(line).expect("the flags are right").command;
+        let Some(Command::App(args)) = command else { panic!("another command: {command:?}") };
+        let window = args.window();
+        let here = std::env::current_dir().expect("a folder").join("models/m");
+        assert_eq!(window.model, Some(here.display().to_string()), "from the root, so that it is found again");
+        assert!(window.pairs.is_some_and(|path| path.ends_with("tone.jsonl")), "the pairs too");
+        assert_eq!(AppArgs::default().window().model, None, "nothing by itself");
     }
 
     #[test]

@@ -13,4 +13,5 @@ mod run_folder;
 mod score;
 mod train;
 
+pub(crate) use args::Window;
 pub(crate) use run::main;

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use clap::{CommandFactory as _, Parser as _};
-use pairtune::data::{Columns, LineError, PairReader, Record, Tokenized, Tokenizer, first_columns};
+use pairtune::data::{Columns, LineError, PairReader, Record, Tokenized, Tokenizer, first_columns, other_purpose};
 use pairtune::files::{self, ModelConfig};
 use pairtune::gpu::{AdapterChoice, Gpu};
 use pairtune::kernels;
@@ -16,14 +16,14 @@ use pairtune::platform::native::{DiskFolder, FileSource, seconds};
 use pairtune::{Error, Result};
 use serde_json::json;
 
-use super::args::{AppArgs, Cli, Command};
+use super::args::{AppArgs, Cli, Command, Window};
 use super::output::Output;
 
 /// Exit code of a run that was interrupted, as shells count it: 128 + SIGINT.
 pub(super) const INTERRUPTED: u8 = 130;
 
-/// Opens the app on a store, with an adapter's name.
-type OpenWindow = fn(String, Option<String>) -> Result<()>;
+/// Opens the app.
+type OpenWindow = fn(Window) -> Result<()>;
 
 /// Parses the command line and runs the command, or opens the app; every error ends here.
 pub(crate) fn main(open_window: OpenWindow) -> ExitCode {
@@ -42,10 +42,7 @@ pub(crate) fn main(open_window: OpenWindow) -> ExitCode {
         }
     };
     let (out, result) = match command {
-        Command::App(args) => {
-            let store = args.data_dir.map(|path| path.display().to_string()).unwrap_or_default();
-            (Output::new(false), open_window(store, args.gpu.choice().name))
-        }
+        Command::App(args) => (Output::new(false), open_window(args.window())),
         command => pollster::block_on(run(command)),
     };
     let Err(error) = result else { return ExitCode::SUCCESS };
@@ -175,7 +172,8 @@ pub(super) struct Pairs {
 pub(super) async fn read_pairs(path: &Path, columns: Option<&Columns>, out: &Output) -> Result<Pairs> {
     let source = FileSource::open(path)?;
     let head = source.read_at(0, source.len().min(CHUNK_BYTES) as usize).await?;
-    let columns = columns.cloned().unwrap_or_else(|| Columns::guess(&first_columns(source.name(), &head)));
+    let names = first_columns(source.name(), &head);
+    let columns = columns.cloned().unwrap_or_else(|| Columns::guess(&names));
     if columns.are_renamed() {
         out.note(format_args!("{}: columns {columns}", source.name()));
     }
@@ -186,7 +184,10 @@ pub(super) async fn read_pairs(path: &Path, columns: Option<&Columns>, out: &Out
     }
     reader.end()?;
     let n_errors = reader.n_errors();
-    let (records, errors) = reader.finish()?;
+    let (records, errors) = reader.finish().map_err(|e| match other_purpose(&names) {
+        Some([what, fix]) => Error::input(what, fix, source.name()),
+        None => e,
+    })?;
     for error in errors.iter().take(SHOWN) {
         out.warn(format_args!("{}: {error}", source.name()));
     }

@@ -11,7 +11,7 @@ use pairtune::files;
 use pairtune::gpu::Gpu;
 use pairtune::model::{Adapter, AdapterSettings, Model, fresh};
 use pairtune::platform::native::{DiskFolder, FileSource, available_memory, seconds};
-use pairtune::platform::{Folder as _, LocalFuture, read_all};
+use pairtune::platform::{Folder as _, LocalFuture, hub_name, read_all};
 use pairtune::train::{
     Checkpoint, Metrics, PairLogps, Place, Reference as ReferenceKind, ReferenceKey, Scorer, TrainConfig, Trainer,
     batch_size, check_fits, plan,
@@ -299,7 +299,7 @@ impl Start {
             let initial = initial.map(|((values, _), path)| (values, path));
             return Ok(Self { settings, values: checkpoint.adapter.clone(), initial });
         }
-        let base = args.model.display().to_string();
+        let base = base_of(&args.model, &folder.folder).await;
         let Some(((values, mut settings), path)) = initial else {
             let settings = AdapterSettings::new(config.adapter(&base), &folder.config)?;
             let values = fresh(&settings, &folder.config, config.seed);
@@ -308,6 +308,15 @@ impl Start {
         config.take_adapter(&values.config, given, &settings_origin(args))?;
         settings.config.base_model_name_or_path.get_or_insert(base);
         Ok(Self { settings, values: values.clone(), initial: Some((values, path)) })
+    }
+}
+
+/// What the adapter says it belongs to: the model's name on the Hub, or else its whole path, as PEFT has it.
+async fn base_of(model: &Path, folder: &DiskFolder) -> String {
+    let path = std::path::absolute(model).unwrap_or_else(|_| model.to_owned()).display().to_string();
+    match hub_name(&path) {
+        Some(name) => name,
+        None => files::stated_name(folder).await.unwrap_or(path),
     }
 }
 

@@ -135,6 +135,43 @@ pub fn first_columns(file: &str, head: &[u8]) -> Vec<String> {
     })
 }
 
+/// What a file is for, and how to make pairs of it, where its columns tell that it holds no pairs.
+pub fn other_purpose(columns: &[String]) -> Option<[&'static str; 2]> {
+    const SECOND: &str =
+        "Add a worse answer to each row as \"rejected\", for example one that the model itself writes today";
+    let has = |name: &str| columns.iter().any(|column| column == name);
+    let any = |names: &[&str]| names.iter().any(|name| has(name));
+    if any(REJECTED) || (has("chosen") && !has("label")) {
+        return None;
+    }
+    if has("label") && any(&["completion", "messages", "conversations", "output", "response", "answer", "chosen"]) {
+        return Some([
+            "This is a file for KTO: one answer to a prompt, with a verdict (\"label\"), and not two to choose from",
+            "Put a good and a bad answer to the same prompt into one row, as \"chosen\" and \"rejected\"",
+        ]);
+    }
+    if any(&["better_response_id", "safer_response_id", "preference", "winner"]) {
+        return Some([
+            "Both answers are here, and a column that says which is better",
+            "Put the better one under \"chosen\" and the other under \"rejected\", row by row",
+        ]);
+    }
+    let what = if has("instruction") && has("output") {
+        "This is a file of instructions (Alpaca): one answer to each, so that there is nothing to prefer"
+    } else if has("conversations") {
+        "These are conversations (ShareGPT): each has one answer, so that there is nothing to prefer"
+    } else if has("messages") {
+        "These are conversations (\"messages\"): each has one answer, so that there is nothing to prefer"
+    } else if has("prompt") && any(&["completion", "response", "answer", "output"]) {
+        "This is a file for fine-tuning: one answer to each prompt, so that there is nothing to prefer"
+    } else if columns == ["text"] {
+        "This is plain text, without prompts and answers"
+    } else {
+        return None;
+    };
+    Some([what, SECOND])
+}
+
 /// ShareGPT's `from` and `value` as `role` and `content`.
 fn messages(value: Value) -> Value {
     let message = |mut message: Map<String, Value>| {

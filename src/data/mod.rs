@@ -15,7 +15,7 @@ pub use batch::{
     DropReason, Dropped, Sampling, TokenPair, Tokenized, held_out_rows, micro_batches, none_left, order,
     split_by_prompt, steps_per_epoch, tokenize, tokenize_record,
 };
-pub use columns::{Columns, first_columns};
+pub use columns::{Columns, first_columns, other_purpose};
 pub use flags::{AuditRow, Flags, Side, audit};
 pub use record::{LineError, Message, PairReader, Part, Record, read_pairs};
 pub use template::ChatTemplate;

@@ -126,14 +126,10 @@ impl Session {
             WhichAdapter::Last => run.record.step,
         };
         let history = metrics_at(&run.history, step);
-        let mut contents = values.files(&card(&run.record, &history));
-        if !request.card.trim().is_empty()
-            && let Some((_, readme)) = contents.iter_mut().find(|(name, _)| name == "README.md")
-        {
-            *readme = with_words(std::mem::take(readme), &request.card);
-        }
+        let mut contents = values.files(&card(&run.record, &history).in_words(&request.card));
         contents.push(("trainer_state.json".to_owned(), state(&run.record, &history).to_bytes()));
-        let (name, model_name) = (&target.name, run.record.model_name.clone());
+        let name = &target.name;
+        let base = values.config.base_model_name_or_path.as_deref().unwrap_or("MODEL");
         let bytes = write_files(request, target, &contents).await?;
         let again = read_files(request, target, &contents).await?;
         let read = files::Adapter::read(&MemoryFolder { name: name.clone(), files: again }).await?;
@@ -146,7 +142,7 @@ impl Session {
             format!("pairtune generate --model MODEL --adapter {name} --prompt \"Hello\""),
             format!(
                 "from peft import PeftModel\nfrom transformers import AutoModelForCausalLM\n\
-                 model = AutoModelForCausalLM.from_pretrained(\"{model_name}\")\n\
+                 model = AutoModelForCausalLM.from_pretrained(\"{base}\")\n\
                  model = PeftModel.from_pretrained(model, \"{name}\")"
             ),
             format!(
@@ -399,13 +395,4 @@ async fn read_files(
         again.push((file.clone(), store.read(&format!("{path}/{file}")).await?));
     }
     Ok(again)
-}
-
-/// A model card with a person's words between its heading and its tables.
-fn with_words(readme: Vec<u8>, words: &str) -> Vec<u8> {
-    let text = String::from_utf8_lossy(&readme).into_owned();
-    let heading = text.find("\n# ").map(|at| at + 1).or_else(|| text.starts_with("# ").then_some(0));
-    let end = heading.and_then(|at| text.get(at..)?.find('\n').map(|end| at + end + 1)).unwrap_or(text.len());
-    let (before, after) = text.split_at(end);
-    format!("{before}\n{}\n{after}", words.trim()).into_bytes()
 }

@@ -7,10 +7,10 @@ use super::protocol::{ModelInfo, ModelSource};
 use super::writing;
 use crate::data::Tokenizer;
 use crate::error::Result;
-use crate::files::{ModelConfig, TargetModules, licence};
+use crate::files::{ModelConfig, TargetModules, licence, stated_name};
 use crate::gpu::Gpu;
 use crate::model::{AdapterSettings, BatchSize, Model};
-use crate::platform::{Folder, MemoryFolder};
+use crate::platform::{Folder, MemoryFolder, hub_name};
 use crate::train::{TrainConfig, plan};
 
 /// Files that belong together, with what was read of them. No weight is read before [`OpenModel::load`].
@@ -31,6 +31,8 @@ pub struct OpenModel {
     pub eos: Vec<u32>,
     /// The licence that it states.
     pub licence: Option<String>,
+    /// What its adapters say they belong to: its name on the Hub or its path, as PEFT has it; empty if it has neither.
+    pub base: String,
     loaded: RefCell<Option<Rc<Model>>>,
 }
 
@@ -46,7 +48,9 @@ impl OpenModel {
         let weight_bytes = Model::weight_bytes(folder.as_ref(), &config).await?;
         let eos = writing::eos_ids(folder.as_ref(), &config, &tokenizer).await;
         let licence = licence(folder.as_ref()).await;
-        Ok(Self { name, source, folder, config, tokenizer, weight_bytes, eos, licence, loaded: RefCell::default() })
+        let base = base_of(&source, stated_name(folder.as_ref()).await);
+        let loaded = RefCell::default();
+        Ok(Self { name, source, folder, config, tokenizer, weight_bytes, eos, licence, base, loaded })
     }
 
     /// The weights on the device, read now unless they are there; `progress` is told the bytes and may stop.
@@ -99,6 +103,17 @@ impl OpenModel {
     }
 }
 
+/// What adapters of a model say they belong to, by where it is and what it states itself.
+fn base_of(source: &ModelSource, stated: Option<String>) -> String {
+    let (found, path) = match source {
+        ModelSource::Demo => (None, None),
+        ModelSource::Picked { path, .. } => (path.as_deref().and_then(hub_name), path.clone()),
+        // As it is called when it is fetched.
+        ModelSource::Stored { name } => (name.split_once("--").map(|(org, name)| format!("{org}/{name}")), None),
+    };
+    found.or(stated).or(path).unwrap_or_default()
+}
+
 /// Bytes on the device that the model in a folder needs at least, by its configuration and the headers of its weights.
 pub(super) async fn measure(folder: &dyn Folder) -> Result<u64> {
     let config = Model::config(folder).await?;
@@ -127,4 +142,26 @@ pub fn demo_model() -> Box<dyn Folder> {
     let files =
         files!["config.json", "generation_config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json"];
     Box::new(MemoryFolder { name: "demo".to_owned(), files })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_adapter_names_a_base_that_others_can_find() {
+        let picked = |path: &str| ModelSource::Picked { name: "m".to_owned(), path: Some(path.to_owned()) };
+        let stored = |name: &str| ModelSource::Stored { name: name.to_owned() };
+        let stated = || Some("org/m".to_owned());
+        for (source, stated, base) in [
+            (picked("/hub/models--org--m/snapshots/c1"), None, "org/m"),
+            (picked("/models/m"), stated(), "org/m"),
+            (picked("/models/m"), None, "/models/m"),
+            (stored("org--m"), None, "org/m"),
+            (stored("m"), None, ""),
+            (ModelSource::Demo, None, ""),
+        ] {
+            assert_eq!(base_of(&source, stated), base, "{source:?}");
+        }
+    }
 }

@@ -1,14 +1,14 @@
 //! Pairs as the session holds them: what was read, what was left out, and their tokens for a model.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 
 use serde_json::Value;
 
-use super::protocol::{LineProblem, Mapping, PairRow, PairsInfo, Problem, SeenSequence};
+use super::protocol::{LineProblem, Mapping, PairRow, PairsInfo, Problem, ProblemKind, SeenSequence};
 use super::{stats, writing};
 use crate::data::{
     AuditRow, Dropped, LineError, PairReader, Part, Record, TokenPair, Tokenizer, audit, first_columns, held_out_rows,
-    none_left, read_pairs, tokenize_record,
+    none_left, other_purpose, read_pairs, tokenize_record,
 };
 use crate::error::{Error, Result};
 use crate::platform::ByteSource;
@@ -26,6 +26,7 @@ pub struct Pairs {
     beyond: usize,
     problems: Vec<LineProblem>,
     problem_count: usize,
+    problem_kinds: Vec<ProblemKind>,
     mapping: Mapping,
     columns: Vec<String>,
     flags: Vec<Vec<String>>,
@@ -63,6 +64,9 @@ const CHUNK_BYTES: u64 = 1 << 20;
 const ROOM: u64 = if usize::BITS < 64 { 64 << 20 } else { 1 << 30 };
 /// Rows that cannot be used and are listed; more are counted.
 const SHOWN_PROBLEMS: usize = 1000;
+/// Kinds of such rows that are told, and lines of each.
+const SHOWN_KINDS: usize = 50;
+const SHOWN_LINES: usize = 8;
 /// Characters of a text that a table shows.
 const SHOWN_CHARS: usize = 120;
 /// Rows between two looks at the inbox while tokenising.
@@ -92,6 +96,7 @@ impl Pairs {
         let (records, errors) = if columns.is_empty() { reader.finish()? } else { reader.into_rows() };
         let mut pairs = Self::of(file_name(source.name()), records, None);
         (pairs.bytes, pairs.lines, pairs.beyond, pairs.problem_count) = (source.len(), lines, beyond, problem_count);
+        pairs.problem_kinds = kinds_of(&errors);
         pairs.problems = errors.into_iter().take(SHOWN_PROBLEMS).map(line_problem).collect();
         pairs.mapping = mapping;
         pairs.columns = columns;
@@ -138,6 +143,7 @@ impl Pairs {
             beyond: 0,
             problems: Vec::new(),
             problem_count: 0,
+            problem_kinds: Vec::new(),
             mapping,
             columns,
             flags: Vec::new(),
@@ -209,6 +215,8 @@ impl Pairs {
             skipped: self.skipped.len(),
             problems: self.problems.clone(),
             problem_count: self.problem_count,
+            problem_kinds: self.problem_kinds.clone(),
+            purpose: self.purpose(),
             mapping: self.mapping.clone(),
             columns: self.columns.clone(),
             swapped: self.swapped,
@@ -216,6 +224,12 @@ impl Pairs {
             longer_wins: self.longer_wins(0..self.records.len()),
             conversations: self.conversations(),
         }
+    }
+
+    /// What the file is instead of pairs, if that can be told.
+    fn purpose(&self) -> Option<Problem> {
+        let [what, fix] = other_purpose(&self.columns).filter(|_| self.records.is_empty())?;
+        Some(Problem { what: what.to_owned(), fix: fix.to_owned(), at: self.name.clone() })
     }
 
     /// True if the rows are conversations.
@@ -382,6 +396,27 @@ pub fn preview(record: &Record) -> PairRow {
 
 fn line_problem(error: LineError) -> LineProblem {
     LineProblem { line: error.line, what: error.what, fix: error.fix, excerpt: error.excerpt }
+}
+
+/// Rows by what is wrong with them. Numbers do not count: a place within the row tells no other kind.
+fn kinds_of(errors: &[LineError]) -> Vec<ProblemKind> {
+    let mut places: HashMap<(String, &str), usize> = HashMap::new();
+    let mut kinds: Vec<ProblemKind> = Vec::new();
+    for error in errors {
+        let what = error.what.split(|c: char| c.is_ascii_digit()).filter(|part| !part.is_empty()).collect();
+        let place = *places.entry((what, error.fix.as_str())).or_insert_with(|| {
+            let first = line_problem(error.clone());
+            kinds.push(ProblemKind { count: 0, lines: Vec::new(), first });
+            kinds.len() - 1
+        });
+        kinds[place].count += 1;
+        if kinds[place].lines.len() < SHOWN_LINES {
+            kinds[place].lines.push(error.line);
+        }
+    }
+    kinds.sort_by_key(|kind| std::cmp::Reverse(kind.count));
+    kinds.truncate(SHOWN_KINDS);
+    kinds
 }
 
 fn file_name(path: &str) -> String {

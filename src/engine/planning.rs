@@ -14,7 +14,7 @@ const LENGTH_SHARE: f64 = 0.65;
 
 /// Memory of a run with these settings.
 pub(super) fn memory(config: &TrainConfig, model: &OpenModel, split: &Split) -> Result<Memory> {
-    let adapter = AdapterSettings::new(config.adapter(&model.name), &model.config)?;
+    let adapter = AdapterSettings::new(config.adapter(&model.base), &model.config)?;
     let size = |pairs| batch_size(pairs, config.per_device_train_batch_size);
     let weights = model.weight_bytes;
     let mut memory = plan(&model.config, weights, &adapter, size(&split.train), config.gradient_checkpointing);
@@ -167,8 +167,8 @@ fn checks(config: &TrainConfig, model: &OpenModel, pairs: &Pairs, split: &Split)
         check(
             share <= MANY_TRUNCATED,
             format!(
-                "{} pairs ({:.0} %) are longer than max_length and lose their end",
-                split.n_truncated,
+                "{} ({:.0} %) longer than max_length, so that the end is lost",
+                n_pairs(split.n_truncated),
                 100.0 * share
             ),
         );
@@ -177,8 +177,8 @@ fn checks(config: &TrainConfig, model: &OpenModel, pairs: &Pairs, split: &Split)
         check(
             false,
             format!(
-                "{} pairs are left out: their prompt alone fills max_length, or the template refuses them",
-                split.n_dropped
+                "{} left out: the prompt alone fills max_length, or the template refuses it",
+                n_pairs(split.n_dropped)
             ),
         );
     }
@@ -206,4 +206,9 @@ pub(super) fn gigabytes(bytes: u64) -> String {
         1_000_000..1_000_000_000 => format!("{:.0} MB", bytes as f64 / 1e6),
         _ => format!("{:.1} GB", bytes as f64 / 1e9),
     }
+}
+
+/// So many pairs, and the verb for them.
+fn n_pairs(n: usize) -> String {
+    if n == 1 { "1 pair is".to_owned() } else { format!("{n} pairs are") }
 }

@@ -68,6 +68,13 @@ pub fn overrides(preset: Preset) -> Map<String, Value> {
     values.into_iter().map(|(key, value)| (key.to_owned(), value)).collect()
 }
 
+/// The preset that settings are closest to: the one of whose values they share most, Standard before the others.
+pub fn nearest(settings: &Map<String, Value>) -> Preset {
+    let changed = |preset: &Preset| overrides(*preset).iter().filter(|(k, v)| settings.get(*k) != Some(v)).count();
+    let order = [Preset::Standard, Preset::Gentle, Preset::Strong];
+    order.into_iter().min_by_key(changed).unwrap_or(Preset::Standard)
+}
+
 /// The preset that settings are like. The passes over the pairs may be others: they depend on how many there are.
 pub fn of(settings: &Map<String, Value>) -> Option<Preset> {
     let like = |(key, value): (String, Value)| key == EPOCHS || settings.get(&key) == Some(&value);

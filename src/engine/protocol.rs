@@ -701,6 +701,10 @@ pub struct PairsInfo {
     pub problems: Vec<LineProblem>,
     /// How many there are, of which `problems` are the first.
     pub problem_count: usize,
+    /// The same by what is wrong, the most frequent first; of very many kinds only those.
+    pub problem_kinds: Vec<ProblemKind>,
+    /// What the file is instead, if no row can be used and its columns tell.
+    pub purpose: Option<Problem>,
     /// The columns that were read.
     pub mapping: Mapping,
     /// The columns that the first row has.
@@ -726,6 +730,17 @@ pub struct LineProblem {
     pub fix: String,
     /// The beginning of the row.
     pub excerpt: String,
+}
+
+/// Rows that cannot be used for the same reason.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProblemKind {
+    /// How many there are.
+    pub count: usize,
+    /// The lines of the first.
+    pub lines: Vec<usize>,
+    /// The first of them.
+    pub first: LineProblem,
 }
 
 /// A pair in full.

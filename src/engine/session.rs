@@ -343,10 +343,9 @@ impl Session {
         OpenModel::open(name, source, folder).await
     }
 
-    /// Makes a model the open one, with its weights on the device.
+    /// Makes a model the open one, with its weights on the device. One that does not fit, or is cancelled, leaves the
+    /// open model and its run as they were.
     pub(super) async fn take_model(&mut self, model: OpenModel) -> Result<()> {
-        self.close_model();
-        self.step_seconds = None;
         let model = Rc::new(model);
         if self.gpu.is_some() {
             let needs = model.info().least_bytes;
@@ -360,7 +359,13 @@ impl Session {
                 return Err(Error::input(what, "Choose a smaller model, or close other programs", model.name.clone()));
             }
         }
+        // There may be no room for both; weights that make way are read again when they are needed.
+        if let Some(open) = &self.model {
+            open.unload();
+        }
         self.load_weights(&model).await?;
+        self.close_model();
+        self.step_seconds = None;
         self.wire.send(Event::ModelOpened(Box::new(model.info())));
         self.model = Some(model);
         Ok(())
@@ -737,7 +742,7 @@ impl Session {
         model: &OpenModel,
         config: &TrainConfig,
     ) -> Result<(crate::model::Adapter, AdapterSettings)> {
-        let settings = AdapterSettings::new(config.adapter(&model.name), &model.config)?;
+        let settings = AdapterSettings::new(config.adapter(&model.base), &model.config)?;
         let values = crate::model::fresh(&settings, &model.config, config.seed);
         let adapter = crate::model::Adapter::new(gpu, &model.config, settings.clone());
         adapter.set(gpu, &values, &model.name)?;

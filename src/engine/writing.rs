@@ -35,7 +35,7 @@ pub async fn write(
     let mut generator = Generator::new(gpu, model, adapter, prompt.len(), capacity)?;
     gpu.check()?;
     let mut sampler = Sampler::new(style.temperature, style.seed);
-    let mut stream = TextStream::after(prompt, tokenizer);
+    let mut stream = TextStream::after(prompt, tokenizer)?;
     let mut next = prompt.to_vec();
     let mut written = 0;
     while written < style.max_new_tokens {
@@ -91,56 +91,192 @@ pub async fn eos_ids(folder: &dyn Folder, config: &ModelConfig, tokenizer: &Toke
 }
 
 /// The text of each token, special ones included, so that together they are the text of all.
+///
+/// A character that several tokens make belongs to the last of them; the others have no text. Where a text was cut
+/// within a character, the last token stands for what is left of it.
 pub fn pieces(ids: &[u32], tokenizer: &Tokenizer) -> Result<Vec<String>> {
-    let mut pieces = Vec::with_capacity(ids.len());
+    let all = tokenizer.decode(ids, false)?;
+    // A character has four bytes at the most. Some tokenizers spoil all that is spelt before one that is cut.
+    for cut in 1..ids.len().min(4) {
+        let kept = &ids[..ids.len() - cut];
+        if !all.ends_with(BROKEN) {
+            break;
+        }
+        let whole = tokenizer.decode(kept, false)?;
+        if !whole.ends_with(BROKEN) {
+            let broken = all.strip_prefix(&whole).map_or_else(|| BROKEN.to_string(), str::to_owned);
+            let mut pieces = pieces_of(kept, &whole, tokenizer)?;
+            pieces.resize(ids.len() - 1, String::new());
+            pieces.push(broken);
+            return Ok(pieces);
+        }
+    }
+    pieces_of(ids, &all, tokenizer)
+}
+
+/// The same for tokens whose text is `whole`.
+///
+/// They are decoded a few at a time, for some tokenizers spell a token by what is before it, and what comes out is held
+/// against the text of all: only there it shows whether a character is whole.
+fn pieces_of(ids: &[u32], whole: &str, tokenizer: &Tokenizer) -> Result<Vec<String>> {
+    let mut rest = whole;
+    let mut pieces = vec![String::new(); ids.len()];
+    // The text is known up to the token `known`, where a character begins, as one does at `context`.
+    let (mut context, mut known) = (0, 0);
+    let mut before = String::new();
     for end in 1..=ids.len() {
-        let begin = end.saturating_sub(CONTEXT + 1);
-        let before = tokenizer.decode(&ids[begin..end - 1], false)?;
-        let all = tokenizer.decode(&ids[begin..end], false)?;
-        pieces.push(all.strip_prefix(&before).map_or_else(|| all.clone(), str::to_owned));
+        let new_until = |end: usize| -> Result<Option<String>> {
+            let all = tokenizer.decode(&ids[context..end], false)?;
+            Ok(all.strip_prefix(&before).filter(|new| rest.starts_with(new)).map(str::to_owned))
+        };
+        let mut new = new_until(end)?;
+        if let Some(broken) = new.as_ref().filter(|new| new.ends_with(BROKEN) && end < ids.len()) {
+            // The text may hold this very sign: the next token then adds to it.
+            let is_text = new_until(end + 1)?.is_some_and(|longer| longer.len() > broken.len());
+            new.take_if(|_| !is_text);
+        }
+        match new {
+            Some(new) => {
+                rest = rest.get(new.len()..).unwrap_or_default();
+                if !new.is_empty() {
+                    context = known;
+                }
+                known = end;
+                before = tokenizer.decode(&ids[context..known], false)?;
+                pieces[end - 1] = new;
+            }
+            // However odd the tokenizer, this takes no more time than its tokens.
+            None if end - known >= HELD => break,
+            None => {}
+        }
+    }
+    if let Some(last) = pieces.last_mut() {
+        last.push_str(rest);
     }
     Ok(pieces)
 }
 
-/// Turns tokens into text as they come. A piece is held back until its characters are whole.
+/// Turns tokens into text as they come. A character is held back until it is whole.
 struct TextStream<'a> {
     tokenizer: &'a Tokenizer,
     ids: Vec<u32>,
-    /// Begin of the tokens that are decoded together, so that spaces between tokens come out right.
+    /// Begin of the tokens that are decoded together, so that spaces between tokens come out right. A character begins
+    /// there.
     context: usize,
-    /// Begin of the tokens whose text was not given out.
-    unsaid: usize,
+    /// Where a character began last; what is before it was given out.
+    whole: usize,
+    /// Bytes of the text from `context` on that were given out, or are the prompt's.
+    given: usize,
 }
 
+/// What stands for bytes that are no character, or not yet.
+const BROKEN: char = '\u{fffd}';
 /// Tokens before the first new one that are decoded with it.
 const CONTEXT: usize = 6;
+/// Tokens whose text is looked for together, at the most.
+const HELD: usize = 64;
 
 impl<'a> TextStream<'a> {
-    fn after(prompt: &[u32], tokenizer: &'a Tokenizer) -> Self {
-        let unsaid = prompt.len();
-        Self { tokenizer, ids: prompt.to_vec(), context: unsaid.saturating_sub(CONTEXT), unsaid }
+    fn after(prompt: &[u32], tokenizer: &'a Tokenizer) -> Result<Self> {
+        let whole = prompt.len();
+        let mut context = whole.saturating_sub(CONTEXT);
+        // A character has four bytes at the most.
+        for begin in (context.saturating_sub(3)..=context).rev() {
+            if !tokenizer.decode(&prompt[begin..], true)?.starts_with(BROKEN) {
+                context = begin;
+                break;
+            }
+        }
+        let mut stream = Self { tokenizer, ids: prompt.to_vec(), context, whole, given: 0 };
+        stream.given = stream.text()?.trim_end_matches(BROKEN).len();
+        Ok(stream)
     }
 
     /// The text that a token completes; empty in the middle of a character.
     fn push(&mut self, token: u32) -> Result<String> {
         self.ids.push(token);
-        let text = self.unsaid_text()?;
-        if text.ends_with('\u{fffd}') {
-            return Ok(String::new());
+        let text = self.text()?;
+        let whole = text.trim_end_matches(BROKEN);
+        // Bytes that are spelt one by one may have spoilt what was given out before them; it comes back.
+        let new = whole.get(self.given..).unwrap_or_default().to_owned();
+        self.given = self.given.max(whole.len());
+        if whole.len() == text.len() {
+            if !new.is_empty() {
+                self.context = self.whole;
+            }
+            self.whole = self.ids.len();
+            self.given = self.text()?.len();
         }
-        self.context = self.unsaid;
-        self.unsaid = self.ids.len();
-        Ok(text)
+        Ok(new)
     }
 
     /// What is left at the end, broken characters included.
     fn finish(self) -> Result<String> {
-        self.unsaid_text()
+        let text = self.text()?;
+        Ok(text.get(text.ceil_char_boundary(self.given)..).unwrap_or_default().to_owned())
     }
 
-    fn unsaid_text(&self) -> Result<String> {
-        let text = |end: usize| self.tokenizer.decode(&self.ids[self.context..end], true);
-        let (said, all) = (text(self.unsaid)?, text(self.ids.len())?);
-        Ok(all.get(said.len()..).unwrap_or_default().to_owned())
+    fn text(&self) -> Result<String> {
+        self.tokenizer.decode(&self.ids[self.context..], true)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use pollster::block_on;
+
+    use super::*;
+    use crate::engine::models::demo_model;
+    use crate::platform::MemoryFolder;
+
+    /// Scripts whose characters have two to four bytes, signs that join, and the sign for broken bytes itself.
+    const TEXTS: [&str; 7] = [
+        "国会的转发，从前有座山。",
+        "👩‍👩‍👧‍👦 and 🏳️‍🌈, then 👍🏽!",
+        "مرحبا بالعالم",
+        "안녕하세요, 반갑습니다",
+        "naïve café — “yes” \u{fffd}",
+        "\u{fffd}\u{fffd}国\u{fffd}会\u{fffd}",
+        "plain words,  two spaces\n\n\tand tabs ",
+    ];
+
+    /// Byte-level BPE, and SentencePiece's single bytes for what it has no token for.
+    fn tokenizers() -> [Tokenizer; 2] {
+        let file = include_bytes!("../../tests/fixtures/gemma3_robust/model/tokenizer.json").to_vec();
+        let gemma = MemoryFolder { name: "gemma".to_owned(), files: vec![("tokenizer.json".to_owned(), file)] };
+        let open = |folder: &dyn Folder| block_on(Tokenizer::open(folder)).expect("the tokenizer opens");
+        [open(demo_model().as_ref()), open(&gemma)]
+    }
+
+    #[test]
+    fn a_stream_says_every_character_once_and_whole() {
+        for (tokenizer, is_byte_level) in tokenizers().into_iter().zip([true, false]) {
+            for text in TEXTS {
+                let ids = tokenizer.encode(text, false).expect("tokens");
+                for prompt in 0..ids.len() {
+                    let before = tokenizer.decode(&ids[..prompt], true).expect("the prompt");
+                    // A prompt that ends within a character has its whole bytes only where bytes stand by themselves.
+                    if prompt > 0 && (text.contains(BROKEN) || !is_byte_level && before.ends_with(BROKEN)) {
+                        continue;
+                    }
+                    let mut stream = TextStream::after(&ids[..prompt], &tokenizer).expect("a stream");
+                    let said: Vec<String> = ids[prompt..].iter().map(|&id| stream.push(id).expect("a piece")).collect();
+                    let said = said.concat() + &stream.finish().expect("the end");
+                    let asked = before.trim_end_matches(BROKEN);
+                    let whole = tokenizer.decode(&ids, true).expect("the text");
+                    assert_eq!(asked.to_owned() + &said, whole, "what follows {before:?}, of {prompt} tokens");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_stream_gives_characters_as_soon_as_they_are_whole() {
+        let [tokenizer, _] = tokenizers();
+        let ids = tokenizer.encode("国会", false).expect("tokens");
+        assert_eq!(ids.len(), 6, "a token for each byte");
+        let mut stream = TextStream::after(&[], &tokenizer).expect("a stream");
+        let said: Vec<String> = ids.iter().map(|&id| stream.push(id).expect("a piece")).collect();
+        assert_eq!(said, ["", "", "国", "", "", "会"], "with the last of its bytes");
     }
 }

@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 
 use super::safetensors::{Tensor, parse, serialize_f32};
 use crate::error::{Error, Result};
-use crate::platform::{Folder, read_all};
+use crate::platform::{Folder, is_hub_name, read_all};
 
 const CONFIG: &str = "adapter_config.json";
 const WEIGHTS: &str = "adapter_model.safetensors";
@@ -64,6 +64,8 @@ impl AdapterConfig {
 pub struct ModelCard {
     /// Heading.
     pub title: String,
+    /// What it is, in a person's words; none for a sentence of ours.
+    pub about: Option<String>,
     /// Licence of the base model, as the Hub names it.
     pub licence: Option<String>,
     /// Settings of the run, name and value, in the order shown.
@@ -345,17 +347,34 @@ impl ModelCard {
         };
         Self {
             title: format!("{base}, preference-tuned"),
+            about: None,
             licence: licence.map(str::to_owned),
             settings: settings.iter().map(|(name, value)| (name.clone(), value.to_string())).collect(),
             metrics: latest.iter().map(|(name, value)| (name.clone(), rounded(value))).collect(),
         }
     }
 
+    /// The same in a person's words: a heading that they begin with is the card's.
+    #[must_use]
+    pub fn in_words(mut self, words: &str) -> Self {
+        let words = words.trim();
+        let (title, about) = match words.strip_prefix("# ") {
+            Some(words) => words.split_once('\n').unwrap_or((words, "")),
+            None => ("", words),
+        };
+        if !title.trim().is_empty() {
+            self.title = title.to_owned();
+        }
+        self.about = Some(about.trim().to_owned()).filter(|about| !about.is_empty());
+        self
+    }
+
     /// Markdown with the front matter that the Hugging Face Hub reads.
     fn to_markdown(&self, config: &AdapterConfig) -> String {
         let mut text = "---\n".to_owned();
         let mut tags = vec!["lora".to_owned(), "dpo".to_owned(), "pairtune".to_owned()];
-        if let Some(base) = &config.base_model_name_or_path {
+        // The Hub refuses what is no name there, such as a path.
+        if let Some(base) = config.base_model_name_or_path.as_ref().filter(|base| names_a_repository(base)) {
             // A JSON string is a YAML string, quotes and escapes included.
             text += &format!("base_model: {}\n", json!(base));
             tags.insert(0, format!("base_model:adapter:{base}"));
@@ -369,8 +388,8 @@ impl ModelCard {
             text += &format!("- {}\n", json!(tag));
         }
         text += &format!("---\n\n# {}\n\n", one_line(&self.title));
-        text += "A LoRA adapter trained on preference pairs with direct preference optimisation (DPO) by pairtune.\n";
-        text += "Load it with `PeftModel.from_pretrained(base_model, folder)`.\n";
+        text += self.about.as_deref().unwrap_or(ABOUT);
+        text += "\n\nLoad it with `PeftModel.from_pretrained(base_model, folder)`.\n";
         for (heading, rows) in [("Settings", &self.settings), ("Final metrics", &self.metrics)] {
             if rows.is_empty() {
                 continue;
@@ -382,6 +401,14 @@ impl ModelCard {
         }
         text
     }
+}
+
+/// What an adapter is unless a person says it.
+const ABOUT: &str = "A LoRA adapter trained on preference pairs with direct preference optimisation (DPO) by pairtune.";
+
+/// True for `org/name`. A lone name may be that of a folder.
+fn names_a_repository(base: &str) -> bool {
+    base.contains('/') && is_hub_name(base)
 }
 
 fn one_line(text: &str) -> String {

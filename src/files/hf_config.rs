@@ -3,7 +3,7 @@
 use serde_json::{Map, Value};
 
 use crate::error::{Error, Result};
-use crate::platform::{Folder, licence_in, read_all};
+use crate::platform::{Folder, is_hub_name, licence_in, read_all};
 
 const SUPPORTED: [&str; 1] = ["llama"];
 /// Sizes are below this, so that twice a size is a buffer's index, and a product of two sizes is in range.
@@ -88,6 +88,17 @@ pub async fn licence(folder: &dyn Folder) -> Option<String> {
         return None;
     }
     licence_in(&read_all(folder.open("README.md").ok()?.as_ref()).await.ok()?)
+}
+
+/// The name on the Hub that the `config.json` of a folder states, if it is that of this folder: often it is that of
+/// the model which this one was tuned from.
+pub async fn stated_name(folder: &dyn Folder) -> Option<String> {
+    let bytes = read_all(folder.open("config.json").ok()?.as_ref()).await.ok()?;
+    let config: Map<String, Value> = serde_json::from_slice(&bytes).ok()?;
+    let stated = config.get("_name_or_path")?.as_str()?;
+    let (_, name) = stated.rsplit_once('/').filter(|_| is_hub_name(stated))?;
+    let is_own = folder.name().trim_end_matches('/').rsplit(['/', '\\']).next() == Some(name);
+    is_own.then(|| stated.to_owned())
 }
 
 impl ModelConfig {

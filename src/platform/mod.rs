@@ -4,6 +4,8 @@
 //! `bin/worker.rs`) may ask which of the two it is.
 
 mod bytes;
+#[cfg(all(feature = "app", not(target_arch = "wasm32")))]
+mod dialogs;
 #[cfg(not(target_arch = "wasm32"))]
 pub mod native;
 #[cfg(not(target_arch = "wasm32"))]
@@ -22,8 +24,8 @@ pub use bytes::{
 pub use native as host;
 pub use picked::{FileSet, Pick};
 pub use types::{
-    Environment, FoundModel, NetworkEntry, UiNode, Usage, browser_name, file_name, is_storage_full, licence_in,
-    system_name,
+    Environment, FoundModel, NetworkEntry, UiNode, Usage, browser_name, file_name, hub_name, is_hub_name,
+    is_storage_full, licence_in, system_name,
 };
 #[cfg(target_arch = "wasm32")]
 pub use web as host;

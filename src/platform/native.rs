@@ -7,13 +7,13 @@ use std::sync::{Mutex, OnceLock};
 use std::time::Instant;
 
 use super::bytes::{ByteSource, Folder, FolderWriter, LocalFuture, short_read};
+#[cfg(feature = "app")]
+pub use super::dialogs::{pick, save_copy, save_file};
 pub use super::native_app::{
     Fetched, PickedFile, Store, StoreWriter, Then, address, announce, available_memory, claim_gpu, environment,
-    fetch_range, fragment, keep_awake, mirror, network_ledger, on_battery, persist, pick_at, reload, set_fragment,
-    set_title, sleep, system_models, unix_seconds, video_memory, warn_before_leaving, yield_now,
+    fetch_range, files_at, fragment, keep_awake, mirror, network_ledger, on_battery, persist, pick_at, reload,
+    set_fragment, set_title, sleep, system_models, unix_seconds, video_memory, warn_before_leaving, yield_now,
 };
-#[cfg(feature = "app")]
-pub use super::native_app::{pick, save_copy, save_file};
 use super::types::storage_full;
 use crate::error::{Error, Result};
 

@@ -12,9 +12,7 @@ use serde::Deserialize;
 
 use super::bytes::ByteSource;
 use super::native::{FileSource, io_error, make_folder, write_atomic};
-use super::picked::FileSet;
-#[cfg(feature = "app")]
-use super::picked::Pick;
+use super::picked::{FileSet, Pick};
 use super::types::{
     Environment, FoundModel, NetworkEntry, UiNode, Usage, is_temporary, licence_in, path_parts, split_path,
     storage_full,
@@ -50,6 +48,11 @@ impl PickedFile {
     /// The folder that it is in, so that it can be opened again.
     pub fn place(&self) -> Option<String> {
         self.path.parent().map(|folder| folder.display().to_string())
+    }
+
+    /// Its whole path as text, by which it can be opened again.
+    pub fn whole_path(&self) -> Option<String> {
+        Some(self.path.display().to_string())
     }
 
     /// Its name, without folders.
@@ -234,10 +237,7 @@ fn root_folder(root: &str) -> Result<PathBuf> {
         });
     }
     // As `Store::location` names it.
-    Ok(match (Path::new(root).strip_prefix("~"), directories::BaseDirs::new()) {
-        (Ok(below), Some(places)) => places.home_dir().join(below),
-        _ => PathBuf::from(root),
-    })
+    Ok(from_home(root))
 }
 
 /// A file of the storage that is written from front to back. Dropping it closes the file with what it has by then.
@@ -351,40 +351,40 @@ pub async fn sleep(seconds: f64) {
     wait.await.unwrap_or_default();
 }
 
-/// Asks for files in the system's dialog, under this title. `done` gets what was chosen, on another thread; it
-/// is not called if the dialog is closed without a choice.
-#[cfg(feature = "app")]
-pub fn pick(what: Pick, title: &str, done: impl FnOnce(Vec<PickedFile>) + Send + 'static) {
-    let mut dialog = rfd::AsyncFileDialog::new().set_title(title);
-    if !what.endings().is_empty() {
-        let list = what.endings().iter().map(|ending| format!("*.{ending}")).collect::<Vec<_>>().join(", ");
-        dialog = dialog.add_filter(list, what.endings()).add_filter("All files", &["*"]);
+/// What is at a path that a person typed, as if it had been chosen for `what`. Errors say what is there instead.
+pub fn files_at(what: Pick, typed: &str) -> Result<Vec<PickedFile>> {
+    let typed = typed.trim().trim_matches(['"', '\'']);
+    let typed = typed.strip_prefix("file://").unwrap_or(typed);
+    let path = from_home(typed);
+    let wants_folder = matches!(what, Pick::ModelFolder | Pick::Destination);
+    let at = path.display().to_string();
+    match std::fs::metadata(&path) {
+        _ if typed.is_empty() => Err(Error::input("There is no path", "Type the path of a file or folder", "")),
+        // A folder to write to need not be there yet.
+        Err(_) if what == Pick::Destination => Ok(vec![PickedFile::at(path)]),
+        Err(e) if e.kind() == ErrorKind::NotFound => {
+            Err(Error::input("There is nothing at this path", "Check it, letter by letter", at))
+        }
+        Err(e) => Err(io_error(&path, "open", &e)),
+        Ok(meta) if wants_folder && !meta.is_dir() => {
+            Err(Error::input("This is a file", "Name the folder that it is in", at))
+        }
+        Ok(meta) if !wants_folder && meta.is_dir() => Err(Error::input("This is a folder", "Name a file in it", at)),
+        Ok(_) if what == Pick::ModelFolder => match files_in(&path)? {
+            files if files.is_empty() => {
+                Err(Error::input("There are no files in this folder", "Name the folder of a model", at))
+            }
+            files => Ok(files),
+        },
+        Ok(_) => Ok(vec![PickedFile::at(path)]),
     }
-    // Begun here, on the main thread, as macOS wants it; awaited elsewhere.
-    if matches!(what, Pick::ModelFolder | Pick::Destination) {
-        let chosen = dialog.pick_folder();
-        std::thread::spawn(move || {
-            if let Some(folder) = pollster::block_on(chosen) {
-                done(match what {
-                    Pick::Destination => vec![PickedFile::at(folder.path())],
-                    _ => pick_at(&folder.path().display().to_string()),
-                });
-            }
-        });
-    } else if what.is_multiple() {
-        let chosen = dialog.pick_files();
-        std::thread::spawn(move || {
-            if let Some(files) = pollster::block_on(chosen) {
-                done(files.iter().map(|file| PickedFile::at(file.path())).collect());
-            }
-        });
-    } else {
-        let chosen = dialog.pick_file();
-        std::thread::spawn(move || {
-            if let Some(file) = pollster::block_on(chosen) {
-                done(vec![PickedFile::at(file.path())]);
-            }
-        });
+}
+
+/// A path as people write it, with `~` for their home.
+fn from_home(path: &str) -> PathBuf {
+    match (Path::new(path).strip_prefix("~"), directories::BaseDirs::new()) {
+        (Ok(below), Some(places)) => places.home_dir().join(below),
+        _ => PathBuf::from(path),
     }
 }
 
@@ -394,36 +394,6 @@ pub fn pick_at(folder: &str) -> Vec<PickedFile> {
         log::warn!("{e}");
         Vec::new()
     })
-}
-
-/// Asks where to save a file, and writes it. `done` gets the path, or the error, on another thread; `Cancelled` if the
-/// dialog is closed without a choice.
-#[cfg(feature = "app")]
-pub fn save_file(name: &str, bytes: &[u8], done: impl FnOnce(Result<String>) + Send + 'static) {
-    let chosen = rfd::AsyncFileDialog::new().set_title("Save").set_file_name(name).save_file();
-    let bytes = bytes.to_vec();
-    std::thread::spawn(move || {
-        done(match pollster::block_on(chosen) {
-            Some(file) => write_atomic(file.path(), &bytes).map(|()| file.path().display().to_string()),
-            None => Err(Error::Cancelled),
-        });
-    });
-}
-
-/// Copies a file to where the person wants it, in the system's dialog.
-#[cfg(feature = "app")]
-pub fn save_copy(file: &PickedFile, done: impl FnOnce(Result<String>) + Send + 'static) {
-    let chosen = rfd::AsyncFileDialog::new().set_title("Save").set_file_name(file.name()).save_file();
-    let from = file.path().to_owned();
-    std::thread::spawn(move || {
-        done(match pollster::block_on(chosen) {
-            Some(to) => match std::fs::copy(&from, to.path()) {
-                Ok(_) => Ok(to.path().display().to_string()),
-                Err(e) => Err(io_error(to.path(), "write", &e)),
-            },
-            None => Err(Error::Cancelled),
-        });
-    });
 }
 
 /// Names the page in the browser; a window has its own title.
@@ -648,7 +618,7 @@ fn licence(readme: &Path) -> Option<String> {
 }
 
 /// The files directly in a folder, links to files among them, by name.
-fn files_in(folder: &Path) -> Result<Vec<PickedFile>> {
+pub(super) fn files_in(folder: &Path) -> Result<Vec<PickedFile>> {
     let name = last_name(folder);
     let mut paths = entries(folder)?;
     paths.retain(|path| path.is_file());
@@ -707,6 +677,33 @@ mod tests {
         fn drop(&mut self) {
             drop(std::fs::remove_dir_all(&self.0));
         }
+    }
+
+    #[test]
+    fn a_typed_path_is_opened_as_if_it_had_been_chosen() {
+        let place = Temporary::new();
+        place.put("m/config.json", "{}");
+        place.put("m/deep/x.json", "{}");
+        place.put("tone.jsonl", "{}");
+        std::fs::create_dir_all(place.0.join("empty")).expect("a folder");
+        let at = |what, name: &str| {
+            let files = files_at(what, &format!(" '{}' ", place.0.join(name).display()))?;
+            Ok::<_, Error>(files.iter().map(PickedFile::name).collect::<Vec<_>>())
+        };
+        assert_eq!(at(Pick::ModelFolder, "m"), Ok(vec!["config.json".to_owned()]), "a folder");
+        assert_eq!(at(Pick::PairsFile, "tone.jsonl"), Ok(vec!["tone.jsonl".to_owned()]), "a file");
+        assert_eq!(at(Pick::Destination, "new"), Ok(vec!["new".to_owned()]), "a folder that is yet to be made");
+        for (what, name, words) in [
+            (Pick::ModelFolder, "none", "nothing at this path"),
+            (Pick::ModelFolder, "tone.jsonl", "This is a file"),
+            (Pick::ModelFolder, "empty", "no files in this folder"),
+            (Pick::PairsFile, "m", "This is a folder"),
+            (Pick::PairsFile, "none.jsonl", "nothing at this path"),
+        ] {
+            let error = at(what, name).expect_err("it cannot be opened").to_string();
+            assert!(error.contains(words) && error.contains(name), "{name}: {error}");
+        }
+        assert!(files_at(Pick::PairsFile, "  ").is_err(), "nothing was typed");
     }
 
     #[test]

@@ -1,5 +1,5 @@
-//! What both platforms answer with, and the two rules of the app's storage that hold on both: how a path in it looks,
-//! and how a full one is told.
+//! What both platforms answer with, and what holds on both: how a path in the app's storage looks, how a full one is
+//! told, which names the Hub accepts.
 
 use serde::Serialize;
 
@@ -193,6 +193,25 @@ pub fn file_name(name: &str) -> String {
     }
 }
 
+/// The name on the Hub of the model in this folder, where the path tells: `org/name` for
+/// `…/models--org--name/snapshots/<commit>`, as the Hugging Face cache keeps it.
+pub fn hub_name(folder: &str) -> Option<String> {
+    let mut parts = folder.trim_end_matches(['/', '\\']).rsplit(['/', '\\']);
+    let (_commit, snapshots, repo) = (parts.next()?, parts.next()?, parts.next()?);
+    let name = repo.strip_prefix("models--").filter(|_| snapshots == "snapshots")?.replace("--", "/");
+    is_hub_name(&name).then_some(name)
+}
+
+/// True for a name that the Hub accepts: `name`, or `org/name`, of letters, digits, `-`, `_` and `.`.
+pub fn is_hub_name(name: &str) -> bool {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
+    let is_part = |part: &str| {
+        let edges = part.starts_with(['-', '.']) || part.ends_with(['-', '.']);
+        !part.is_empty() && part.len() <= 96 && part.chars().all(plain) && !edges && !part.contains("..")
+    };
+    name.matches('/').count() <= 1 && name.split('/').all(is_part)
+}
+
 /// The `license` in the front matter of a README: the metadata of a model card on the Hub.
 pub fn licence_in(readme: &[u8]) -> Option<String> {
     let readme = String::from_utf8_lossy(readme);
@@ -262,6 +281,19 @@ mod tests {
         assert_eq!(file_name("../..secret. "), "secret", "no folder, and nothing hidden");
         assert_eq!(file_name(".."), "run", "nothing is left of it");
         assert_eq!(file_name(&"あ".repeat(90)).chars().count(), 60, "as long as file systems take");
+    }
+
+    #[test]
+    fn names_on_the_hub_are_told_from_names_of_folders() {
+        let cache = "/home/me/.cache/huggingface/hub/models--HuggingFaceTB--SmolLM2-135M/snapshots/12ab/";
+        assert_eq!(hub_name(cache).as_deref(), Some("HuggingFaceTB/SmolLM2-135M"), "in the cache");
+        assert_eq!(hub_name("C:\\hub\\models--gpt2\\snapshots\\c1").as_deref(), Some("gpt2"), "an old name");
+        assert_eq!(hub_name("/models/SmolLM2-135M"), None, "anywhere else");
+        for (name, accepted) in
+            [("org/name-1.5_b", true), ("gpt2", true), ("the demo model", false), ("a/b/c", false), ("/a", false)]
+        {
+            assert_eq!(is_hub_name(name), accepted, "{name}");
+        }
     }
 
     #[test]

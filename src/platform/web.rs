@@ -17,9 +17,9 @@ use super::bytes::{ByteSource, LocalFuture, read_all, short_read};
 use super::picked::FileSet;
 use super::types::{NetworkEntry, Usage, is_temporary, path_parts, split_path, storage_full};
 pub use super::web_ui::{
-    Then, address, announce, claim_gpu, crash, environment, fragment, keep_awake, mirror, on_battery, persist, pick,
-    pick_at, reload, save_copy, save_file, set_fragment, set_title, show_crashes, started, system_models,
-    warn_before_leaving,
+    Then, address, announce, claim_gpu, crash, environment, files_at, fragment, keep_awake, mirror, on_battery,
+    persist, pick, pick_at, reload, save_copy, save_file, set_fragment, set_title, show_crashes, started,
+    system_models, warn_before_leaving,
 };
 use crate::error::{Error, Result};
 
@@ -59,6 +59,11 @@ impl PickedFile {
     /// Name of the folder that it was chosen with; empty if it was chosen by itself.
     pub fn folder(&self) -> String {
         self.folder.clone()
+    }
+
+    /// Its whole path as text; no browser tells.
+    pub fn whole_path(&self) -> Option<String> {
+        None
     }
 
     /// The folder that it is in; no browser tells.

@@ -32,27 +32,30 @@ struct Picker {
     _changed: Closure<dyn FnMut()>,
 }
 
-/// Asks for files in the browser's dialog, right after a click or key of the person. `done` gets what was chosen; it is
-/// not called if the dialog is closed without a choice. The dialog's title is the browser's.
-pub fn pick(what: Pick, _title: &str, done: impl FnOnce(Vec<PickedFile>) + 'static) {
+/// Asks for files in the browser's dialog, right after a click or key of the person. `done` gets what was chosen, or
+/// why nothing can be; it is not called if the dialog is closed without a choice. The dialog's title is the browser's.
+pub fn pick(what: Pick, _title: &str, done: impl FnOnce(Result<Vec<PickedFile>>) + 'static) {
     thread_local! {
         static PICKERS: RefCell<HashMap<Pick, Picker>> = RefCell::default();
     }
     let input = PICKERS.with_borrow_mut(|pickers| {
-        if let Entry::Vacant(place) = pickers.entry(what) {
-            match new_picker(what) {
-                Ok(picker) => drop(place.insert_entry(picker)),
-                Err(e) => log::error!("Files cannot be chosen: {}", message(&e)),
-            }
-        }
-        let picker = pickers.get(&what)?;
-        *picker.waiting.borrow_mut() = Some(Box::new(done));
-        Some(picker.input.clone())
+        let picker = match pickers.entry(what) {
+            Entry::Occupied(place) => place.into_mut(),
+            Entry::Vacant(place) => place.insert(new_picker(what)?),
+        };
+        Ok::<_, JsValue>((picker.input.clone(), picker.waiting.clone()))
     });
-    if let Some(input) = input {
-        // The same file again is a choice, too.
-        input.set_value("");
-        input.click();
+    match input {
+        Ok((input, waiting)) => {
+            *waiting.borrow_mut() = Some(Box::new(move |files| done(Ok(files))));
+            // The same file again is a choice, too.
+            input.set_value("");
+            input.click();
+        }
+        Err(e) => {
+            let what = format!("This browser shows no file dialog: {}", message(&e));
+            done(Err(Error::device(what, "Drop the files on the page")));
+        }
     }
 }
 
@@ -101,6 +104,11 @@ fn chosen(input: &HtmlInputElement) -> Vec<PickedFile> {
     let Some(list) = input.files() else { return Vec::new() };
     let files = (0..list.length()).filter_map(|i| list.get(i));
     files.filter(|file| text(file, "webkitRelativePath").matches('/').count() <= 1).map(PickedFile::from_file).collect()
+}
+
+/// What is at a path that a person typed; a page opens no paths.
+pub fn files_at(_what: Pick, typed: &str) -> Result<Vec<PickedFile>> {
+    Err(Error::input("A page opens no paths", "Choose the file in the browser's dialog, or drop it", typed))
 }
 
 /// The files directly in a folder that is known by its path; the browser knows none.

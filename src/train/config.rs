@@ -276,7 +276,7 @@ impl TrainConfig {
         PreferenceSettings { beta: self.beta as f32, label_smoothing: self.label_smoothing as f32, weights }
     }
 
-    /// The settings of a fresh adapter for the model at `base`.
+    /// The settings of a fresh adapter for the model of this name on the Hub, or at this path; empty if it has neither.
     pub fn adapter(&self, base: &str) -> AdapterConfig {
         AdapterConfig {
             r: self.r,
@@ -285,7 +285,7 @@ impl TrainConfig {
             target_modules: self.target_modules.clone(),
             use_rslora: self.use_rslora,
             fan_in_fan_out: false,
-            base_model_name_or_path: Some(base.to_owned()),
+            base_model_name_or_path: Some(base).filter(|base| !base.is_empty()).map(str::to_owned),
         }
     }
 

@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use eframe::egui::{self, accesskit::Role};
 use egui_kittest::kittest::Queryable as _;
+use pairtune::Error;
 use pairtune::engine::protocol::*;
 use pairtune::platform::FoundModel;
 use script::{Stage, problem, progress};
@@ -151,6 +152,117 @@ fn dropped_files_are_opened_as_what_they_are() {
 }
 
 #[test]
+fn without_dialogs_a_path_is_asked_for() {
+    let folder = Folder::new(&["tone.jsonl"]);
+    let none = Error::device("This desktop shows no file dialog", "Type the path");
+    let mut stage = Stage::with_dialogs(vec![None, Some(Err(none))]);
+    stage.say(script::ready());
+    stage.sent();
+    stage.click("Open a pairs file…");
+    assert!(!stage.shows("shows no file dialog"), "what a person closes is no failure");
+    stage.click("Open a pairs file…");
+    stage.expect("This desktop shows no file dialog");
+    stage.expect("Choose a file with preference pairs");
+    let path = folder.0.join("tone.jsonl").display().to_string();
+    let mut fields = stage.harness.query_all_by_label("Path of a pairs file").collect::<Vec<_>>();
+    let field = fields.pop().expect("the question has a field");
+    field.focus();
+    field.set_text_value_accesskit(&path);
+    drop(fields);
+    stage.run();
+    let mut buttons = stage.harness.query_all_by_label("Open the pairs at this path").collect::<Vec<_>>();
+    buttons.pop().expect("and a button").click();
+    drop(buttons);
+    stage.run();
+    let sent = stage.sent_with_files();
+    assert_eq!(sent, [(Command::OpenPairs { mapping: None }, vec!["tone.jsonl".to_owned()])], "it is opened");
+    assert!(!stage.shows("shows no file dialog"), "the question is answered");
+}
+
+#[test]
+fn paths_are_typed_and_wrong_ones_are_told() {
+    let folder = Folder::new(&["config.json", "tokenizer.json", "model.safetensors"]);
+    let mut stage = Stage::ready();
+    stage.sent();
+    stage.type_into("Path of a model folder", &folder.0.display().to_string());
+    stage.click("Open the model at this path");
+    let sent = stage.sent_with_files();
+    let [(Command::OpenModel { source: ModelSource::Picked { path, .. } }, files)] = sent.as_slice() else {
+        panic!("a model is opened, not {sent:?}")
+    };
+    assert_eq!(path.as_deref(), Some(&*folder.0.display().to_string()), "by its folder");
+    assert_eq!(files.len(), 3, "with its files");
+    stage.say(Event::Cancelled { subject: Subject::Model });
+    stage.type_into("Path of a model folder", "/there/is/nothing");
+    stage.click("Open the model at this path");
+    stage.expect("There is nothing at this path");
+    stage.expect("/there/is/nothing");
+    stage.go("2  Pairs");
+    stage.type_into("Path of a pairs file", &folder.0.display().to_string());
+    stage.click("Open the pairs at this path");
+    stage.expect("This is a folder");
+    assert_eq!(stage.sent(), [], "nothing is opened");
+    stage.say_pairs(24);
+    stage.click("by its path");
+    stage.type_into("Path of a pairs file", "/no/such.jsonl");
+    stage.click("Open the pairs at this path");
+    stage.expect("/no/such.jsonl");
+    stage.expect("24 rows → 24 usable");
+    let browser = Stage::in_environment(script::environment("browser"), Vec::new());
+    assert!(!browser.shows("Path of a model folder"), "a page opens no paths");
+}
+
+#[test]
+fn the_command_line_opens_a_model_and_pairs() {
+    let folder = Folder::new(&["config.json", "tokenizer.json", "model.safetensors", "tone.jsonl"]);
+    let place = folder.0.display().to_string();
+    let mut stage = Stage::opening(Some(place.clone()), Some(format!("{place}/tone.jsonl")));
+    assert_eq!(stage.sent(), [], "the engine does not listen yet");
+    stage.say(script::ready());
+    let sent = stage.sent();
+    let opened = sent.iter().filter(|c| matches!(c, Command::OpenModel { .. } | Command::OpenPairs { .. })).count();
+    assert_eq!(opened, 2, "both are opened: {sent:?}");
+    let mut stage = Stage::opening(None, Some("/no/such.jsonl".into()));
+    stage.say(script::ready());
+    stage.expect("This file was not taken");
+    stage.expect("/no/such.jsonl");
+}
+
+#[test]
+fn what_was_opened_before_is_opened_again() {
+    let folder = Folder::new(&["config.json", "tokenizer.json", "model.safetensors", "tone.jsonl"]);
+    let mut stage = Stage::ready();
+    let open = |stage: &mut Stage, what: &str, button: &str, path: &Path| {
+        stage.go("Start");
+        stage.type_into(what, &path.display().to_string());
+        stage.click(button);
+    };
+    open(&mut stage, "Path of a model folder", "Open the model at this path", &folder.0);
+    let path = Some(folder.0.display().to_string());
+    let source = ModelSource::Picked { name: "mine".into(), path };
+    stage.say(Event::ModelOpened(Box::new(ModelInfo { name: "mine".into(), source, ..script::model() })));
+    open(&mut stage, "Path of a pairs file", "Open the pairs at this path", &folder.0.join("tone.jsonl"));
+    stage.say_pairs(24);
+    let mut stage = Stage::again(stage.remembered());
+    stage.say(script::ready());
+    stage.sent();
+    stage.click("Open again: tone.jsonl");
+    assert!(matches!(stage.sent()[..], [Command::OpenPairs { .. }]), "the pairs");
+    stage.go("1  Model");
+    stage.click("Open again: mine");
+    assert!(matches!(stage.sent()[..], [Command::OpenModel { .. }]), "the model");
+    stage.say(Event::Cancelled { subject: Subject::Model });
+    let memory = stage.remembered();
+    drop(folder);
+    let mut stage = Stage::again(memory);
+    stage.say(script::ready());
+    stage.click("Open again: tone.jsonl");
+    stage.expect("There is nothing at this path");
+    stage.go("Start");
+    assert!(!stage.shows("Open again: tone.jsonl"), "what is gone is not offered any more");
+}
+
+#[test]
 fn a_model_that_loads_can_be_cancelled() {
     let mut stage = Stage::ready();
     stage.go("1  Model");
@@ -174,6 +286,30 @@ fn a_refused_model_says_what_would_work() {
     stage.expect("Open the original model with model.safetensors");
     stage.click("Dismiss");
     assert!(!stage.shows("This model was not taken"), "it was read");
+}
+
+#[test]
+fn a_refused_model_leaves_the_open_one_with_its_plan_and_run() {
+    let folder = Folder::new(&["config.json", "tokenizer.json", "model.safetensors"]);
+    let mut stage = Stage::planned();
+    stage.say(Event::RunOpened(Box::new(script::run())));
+    stage.go("1  Model");
+    stage.harness.input_mut().dropped_files = vec![Arc::new(Dropped(folder.0.clone()))];
+    stage.run();
+    stage.expect("Opening the model");
+    let problem = problem("The model is of type \"gemma3\"", "Use a Llama model");
+    stage.say(Event::Refused { subject: Subject::Model, problem });
+    stage.expect("This model was not taken");
+    stage.expect("\"Qwen3-0.6B\" stays open");
+    stage.expect("28 layers, all supported");
+    stage.go("3  Plan");
+    stage.expect("Steps: 278");
+    stage.go("6  Export");
+    stage.expect("Which adapter");
+    stage.go("1  Model");
+    stage.click("Dismiss");
+    assert!(!stage.shows("This model was not taken"), "it was read");
+    stage.expect("28 layers, all supported");
 }
 
 #[test]
@@ -277,7 +413,8 @@ fn rows_with_problems_are_listed_and_must_be_agreed_to() {
     stage.click("6 rows cannot be used: look at them");
     stage.expect("30 rows → 24 usable");
     stage.click("Problems 6");
-    stage.expect("Line 77: \"rejected\" is missing");
+    stage.expect("6 rows: \"rejected\" is missing");
+    stage.expect("Lines 77, 78, 79, 80, 81, 82");
     stage.expect("Add it, or map another column to it");
     stage.click("Train on the 24 usable rows; 6 have problems and are left out");
     stage.go("3  Plan");
@@ -293,16 +430,67 @@ fn rows_are_skipped_and_sides_exchanged() {
     assert!(stage.harness.query_all_by_label("held out").count() > 0, "every tenth row is marked");
     stage.click("Skip line 3");
     assert_eq!(stage.sent(), [Command::SkipPairs { rows: vec![2], skip: true }], "one row");
-    stage.click("Skip all rows with the flag \"long\"");
-    assert_eq!(stage.sent(), [Command::SkipPairs { rows: vec![3, 10, 17], skip: true }], "all that are odd");
-    stage.click("Take the rows with the flag \"long\" back in");
-    assert_eq!(stage.sent(), [Command::SkipPairs { rows: vec![3, 10, 17], skip: false }], "and back in");
     stage.click("Exchange chosen and rejected");
     assert_eq!(stage.sent(), [Command::SwapPairs], "all rows");
     stage.say(Event::PairsOpened(Box::new(PairsInfo { swapped: true, ..script::pairs(24) })));
     stage.expect("chosen and rejected exchanged");
     stage.wait(1.0);
     assert!(matches!(stage.sent()[..], [Command::Plan { .. }]), "the plan is worked out anew");
+}
+
+#[test]
+fn a_flag_shows_its_rows_and_skips_them_only_when_asked_to() {
+    let mut stage = Stage::planned();
+    stage.go("2  Pairs");
+    stage.sent();
+    let chip = stage.harness.get_by_label("Show the rows with the flag \"long\"").rect();
+    assert!(chip.height() >= 24.0, "its text has room: {chip:?}");
+    stage.click("Show the rows with the flag \"long\"");
+    assert_eq!(stage.sent(), [], "nothing is skipped by looking");
+    assert_eq!(stage.harness.query_all_by_label_contains("Read line").count(), 3, "only they are in the table");
+    stage.expect("Only \"long\": 3 rows");
+    stage.click("Skip line 11");
+    assert_eq!(stage.sent(), [Command::SkipPairs { rows: vec![10], skip: true }], "the row that was clicked");
+    stage.click("Skip these 2 rows");
+    assert_eq!(stage.sent(), [Command::SkipPairs { rows: vec![3, 17], skip: true }], "the others");
+    stage.say(Event::PairsOpened(Box::new(PairsInfo { skipped: 3, ..script::pairs(24) })));
+    stage.expect("24 rows → 21 used, 3 skipped");
+    stage.expect("Only \"long\": 3 rows, 3 skipped");
+    stage.wait(1.0);
+    stage.sent();
+    stage.click("Take 3 rows back in");
+    assert_eq!(stage.sent(), [Command::SkipPairs { rows: vec![3, 10, 17], skip: false }], "and back in");
+    stage.click("Show all rows");
+    assert!(stage.harness.query_all_by_label_contains("Read line").count() > 3, "all rows are there");
+}
+
+#[test]
+fn a_file_without_a_usable_row_leads_nowhere() {
+    let mut stage = Stage::ready();
+    stage.say(Event::ModelOpened(Box::new(script::model())));
+    stage.go("2  Pairs");
+    let problems = script::pairs_with_problems(24);
+    let first = LineProblem { line: 2, ..problems.problems[0].clone() };
+    let kind = ProblemKind { count: 300, lines: vec![2, 15, 44], first };
+    let purpose = Some(problem("This is a file for KTO", "Put a good and a bad answer into one row"));
+    stage.say(Event::PairsOpened(Box::new(PairsInfo {
+        lines: 300,
+        usable: 0,
+        problem_count: 300,
+        problem_kinds: vec![kind],
+        purpose,
+        flags: Vec::new(),
+        ..problems
+    })));
+    stage.expect("300 rows, none of which can be used");
+    stage.expect("This is a file for KTO");
+    stage.expect("300 rows: \"rejected\" is missing");
+    stage.expect("Lines 2, 15, 44 and 297 more");
+    for absent in ["Next: plan the run", "is the longer one in", "Held out", "Exchange chosen"] {
+        assert!(!stage.shows(absent), "nothing is said or done with no pairs: {absent}");
+    }
+    stage.go("3  Plan");
+    stage.expect("No pair can be used: see why");
 }
 
 #[test]
@@ -477,11 +665,57 @@ fn the_command_line_names_columns_that_are_not_trls() {
         text.expect("a command line was copied")
     };
     let text = copied(&mut stage);
-    let columns = "--columns prompt=instruction,chosen=accepted,rejected=rejected";
-    assert!(text.contains(columns), "{text}");
+    assert_eq!(
+        text,
+        "pairtune train --model /models/Qwen3-0.6B --pairs tone.jsonl --output tone --num-train-epochs 5 --eval-split 0.1",
+        "no columns or settings that the command has by itself"
+    );
+    let mapping = Mapping { rejected: "note".into(), ..script::pairs(24).mapping };
+    stage.say(Event::PairsOpened(Box::new(PairsInfo { mapping, ..script::pairs(24) })));
+    let text = copied(&mut stage);
+    assert!(text.contains("--columns prompt=instruction,chosen=accepted,rejected=note"), "chosen by hand: {text}");
     stage.say(Event::PairsOpened(Box::new(PairsInfo { swapped: true, ..script::pairs(24) })));
     let text = copied(&mut stage);
     assert!(text.contains("chosen=rejected,rejected=accepted"), "exchanged: {text}");
+    // Where the file is known, so is its whole path, as a shell reads it.
+    let folder = Folder::new(&["it's mine.jsonl"]);
+    stage.harness.input_mut().dropped_files = vec![Arc::new(Dropped(folder.0.join("it's mine.jsonl")))];
+    stage.run();
+    stage.say_pairs(24);
+    stage.wait(1.0);
+    stage.go("3  Plan");
+    let text = copied(&mut stage);
+    let path = format!("--pairs '{}/it'\\''s mine.jsonl' ", folder.0.display());
+    assert!(text.contains(&path), "{path} is in {text}");
+}
+
+#[test]
+fn a_preset_tells_what_was_changed_and_takes_it_back() {
+    let mut stage = Stage::planned();
+    stage.go("3  Plan");
+    stage.expect("a good first run");
+    assert!(!stage.shows("change"), "nothing was changed");
+    stage.click("More settings");
+    stage.wait(1.0);
+    stage.type_into("Number of steps", "3");
+    stage.type_into("Longest text in tokens", "256");
+    stage.expect("Standard + 2 changes");
+    assert!(!stage.shows("a good first run"), "it is not the preset any more");
+    let mut stage = Stage::again(stage.remembered());
+    stage.say(script::ready());
+    stage.go("3  Plan");
+    stage.expect("Standard + 2 changes");
+    assert_eq!(stage.harness.query_all_by_label("Number of steps").count(), 1, "what was changed is in sight");
+    assert_eq!(stage.harness.query_all_by_label("Warm-up").count(), 0, "the others are folded away");
+    stage.click("Reset Longest text in tokens to 1024");
+    stage.expect("Standard + 1 change");
+    stage.type_into("Strength of the leash (β)", "0.3");
+    stage.click("Reset to Standard");
+    stage.expect("a good first run");
+    assert_eq!(stage.harness.query_all_by_label("Number of steps").count(), 0, "nothing is changed");
+    stage.click("Strong");
+    stage.expect("For a clear change");
+    assert!(!stage.shows(" + "), "a preset's own values are no changes");
 }
 
 #[test]
@@ -974,8 +1208,39 @@ fn pages_are_drawn_for_people_to_look_at() {
         stage.say(Event::PairsOpened(Box::new(script::pairs_with_problems(24))));
         stage.click("Problems 6");
         shoot(&mut stage, "pairs-problems");
+        let purpose = problem("This is a file for KTO: one answer to a prompt, with a verdict", "Put two into one row");
+        let none = PairsInfo { usable: 0, purpose: Some(purpose), ..script::pairs_with_problems(24) };
+        stage.say(Event::PairsOpened(Box::new(none)));
+        shoot(&mut stage, "pairs-none");
         stage.go("3  Plan");
         shoot(&mut stage, "plan-blocked");
+        let mut stage = Stage::planned();
+        stage.go("2  Pairs");
+        stage.click("Show the rows with the flag \"long\"");
+        shoot(&mut stage, "pairs-flag");
+        stage.go("3  Plan");
+        stage.click("More settings");
+        stage.wait(1.0);
+        stage.type_into("Number of steps", "3");
+        stage.type_into("Seed", "7");
+        shoot(&mut stage, "plan-changed-open");
+        let mut stage = Stage::again(stage.remembered());
+        stage.say(script::ready());
+        stage.go("3  Plan");
+        shoot(&mut stage, "plan-changed");
+        let none = Error::device(
+            "This desktop shows no file dialog: neither its portal nor zenity answers",
+            "Type the path, drop the files on the window, or install zenity",
+        );
+        let mut stage = Stage::with_dialogs(vec![Some(Err(none))]);
+        stage.say(script::ready());
+        stage.click("Open a model folder…");
+        shoot(&mut stage, "no-dialogs");
+        let mut stage = Stage::planned();
+        stage.go("1  Model");
+        let refused = problem("The model is of type \"gemma3\"", "Use a model of a supported type: llama");
+        stage.say(Event::Refused { subject: Subject::Model, problem: refused });
+        shoot(&mut stage, "model-refused");
         let mut stage = Stage::planned();
         stage.go("3  Plan");
         shoot(&mut stage, "plan");

@@ -1,12 +1,13 @@
 //! A scripted engine: it says what a test tells it to say, and keeps what it is told. And samples of what it says.
 
 use std::cell::RefCell;
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
 
 use eframe::egui::{self, accesskit::Role};
 use egui_kittest::kittest::Queryable as _;
 use egui_kittest::{Harness, SnapshotOptions};
+use pairtune::Error;
 use pairtune::app::App;
 use pairtune::engine::protocol::*;
 use pairtune::link::{Engine, Incoming};
@@ -37,6 +38,26 @@ impl Engine for Script {
     fn restart(&mut self) {
         self.0.borrow_mut().restarts += 1;
     }
+}
+
+/// What an app remembers from one start to the next.
+#[derive(Default)]
+pub(crate) struct Memory(BTreeMap<String, String>);
+
+impl eframe::Storage for Memory {
+    fn get_string(&self, key: &str) -> Option<String> {
+        self.0.get(key).cloned()
+    }
+
+    fn set_string(&mut self, key: &str, value: String) {
+        self.0.insert(key.to_owned(), value);
+    }
+
+    fn remove_string(&mut self, key: &str) {
+        self.0.remove(key);
+    }
+
+    fn flush(&mut self) {}
 }
 
 /// The app with a scripted engine.
@@ -82,13 +103,50 @@ impl Stage {
         })
     }
 
+    /// A desktop window whose dialogs answer this, in order; none is a dialog that a person closes.
+    pub(crate) fn with_dialogs(answers: Vec<Option<Result<Vec<PickedFile>, Error>>>) -> Self {
+        let answers = RefCell::new(VecDeque::from(answers));
+        Self::with([1280.0, 720.0], move |app| {
+            app.with_environment(environment("desktop"), Vec::new()).with_dialogs(Box::new(move |_, _, done| {
+                if let Some(answer) = answers.borrow_mut().pop_front().expect("another dialog is foreseen") {
+                    done(answer);
+                }
+            }))
+        })
+    }
+
+    /// A desktop window that opens these paths at its start.
+    pub(crate) fn opening(model: Option<String>, pairs: Option<String>) -> Self {
+        Self::with([1280.0, 720.0], move |app| {
+            app.with_environment(environment("desktop"), Vec::new()).opening(model, pairs)
+        })
+    }
+
+    /// What the app leaves behind when it is closed.
+    pub(crate) fn remembered(&mut self) -> Memory {
+        let mut memory = Memory::default();
+        let app = self.harness.state_mut().as_mut().expect("there is an app");
+        eframe::App::save(app, &mut memory);
+        memory
+    }
+
+    /// A desktop window that was closed with this before.
+    pub(crate) fn again(memory: Memory) -> Self {
+        let change = |app: App| app.with_environment(environment("desktop"), Vec::new());
+        Self::with_memory([1280.0, 720.0], memory, change)
+    }
+
     /// An app in a window of this size, once `change` has seen it.
     fn with(size: [f32; 2], change: impl FnOnce(App) -> App + 'static) -> Self {
+        Self::with_memory(size, Memory::default(), change)
+    }
+
+    fn with_memory(size: [f32; 2], memory: Memory, change: impl FnOnce(App) -> App + 'static) -> Self {
         let script = Script::default();
         let (engine, mut start) = (script.clone(), Some(change));
         let draw = move |ui: &mut egui::Ui, app: &mut Option<App>| {
             if let Some(change) = start.take() {
-                let new = App::new(ui.ctx(), None, Box::new(engine.clone()));
+                let new = App::new(ui.ctx(), Some(&memory), Box::new(engine.clone()));
                 // Drawn from the next frame on, which has its styles.
                 *app = Some(change(new));
                 ui.ctx().request_repaint();
@@ -168,6 +226,16 @@ impl Stage {
         self.harness.get_by_label(label).scroll_to_me();
         self.run();
         self.harness.get_by_label(label).click();
+        self.run();
+    }
+
+    /// Puts a text into the field of this name.
+    #[track_caller]
+    pub(crate) fn type_into(&mut self, label: &str, text: &str) {
+        self.harness.get_by_label(label).scroll_to_me();
+        self.run();
+        self.harness.get_by_label(label).focus();
+        self.harness.get_by_label(label).set_text_value_accesskit(text);
         self.run();
     }
 
@@ -310,6 +378,8 @@ pub(crate) fn pairs(n: usize) -> PairsInfo {
         skipped: 0,
         problems: Vec::new(),
         problem_count: 0,
+        problem_kinds: Vec::new(),
+        purpose: None,
         mapping: Mapping {
             prompt: "instruction".into(),
             chosen: "accepted".into(),
@@ -332,7 +402,9 @@ pub(crate) fn pairs_with_problems(n: usize) -> PairsInfo {
         fix: "Add it, or map another column to it".into(),
         excerpt: "{\"instruction\": \"Refund?\", \"accepted\": \"Sorry to hear that.\"}".into(),
     };
-    PairsInfo { lines: n + 6, problems: (0..6).map(|i| bad(77 + i)).collect(), problem_count: 6, ..pairs(n) }
+    let kinds = vec![ProblemKind { count: 6, lines: (77..83).collect(), first: bad(77) }];
+    let problems = (0..6).map(|i| bad(77 + i)).collect();
+    PairsInfo { lines: n + 6, problems, problem_count: 6, problem_kinds: kinds, ..pairs(n) }
 }
 
 fn settings(value: serde_json::Value) -> Settings {

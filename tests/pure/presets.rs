@@ -2,8 +2,9 @@
 
 use std::collections::HashSet;
 
-use pairtune::engine::presets::{FieldHelp, Preset, epochs_for, field_help, overrides};
+use pairtune::engine::presets::{FieldHelp, Preset, epochs_for, field_help, nearest, overrides};
 use pairtune::train::{KEYS, TrainConfig};
+use serde_json::Map;
 
 #[test]
 fn every_preset_is_a_config_and_standard_is_the_default() {
@@ -27,6 +28,18 @@ fn changing_the_preset_leaves_nothing_behind() {
     assert_eq!(keys[1], keys[2]);
     let texts: HashSet<&str> = Preset::ALL.iter().flat_map(|preset| [preset.label(), preset.purpose()]).collect();
     assert_eq!(texts.len(), 6, "each has its own words");
+}
+
+#[test]
+fn settings_are_told_by_the_preset_that_they_share_most_with() {
+    for preset in Preset::ALL {
+        let mut settings = overrides(preset);
+        assert_eq!(nearest(&settings), preset, "its own values");
+        settings.insert("max_steps".to_owned(), 3.into());
+        settings.insert("beta".to_owned(), 0.7.into());
+        assert_eq!(nearest(&settings), preset, "with changes to it");
+    }
+    assert_eq!(nearest(&Map::new()), Preset::Standard, "nothing is said");
 }
 
 #[test]
