@@ -545,7 +545,7 @@ fn an_archive_opens_elsewhere_and_continues() {
 
     // The archive opens in another store and continues.
     let mut other = TestEngine::start("archive-elsewhere");
-    other.send_files(Command::Import, &[archive.clone()]);
+    other.send_files(Command::Import, std::slice::from_ref(&archive));
     let runs = expect_event!(other, Event::Runs { runs } if runs.len() == 1 => runs);
     let more = Metrics::from_iter([("max_steps".to_owned(), json!(4))]);
     other.send(Command::Resume { run_id: runs[0].run_id.clone(), settings: more });
@@ -692,10 +692,7 @@ fn a_run_is_opened_with_its_model_wherever_that_is() {
 
 #[test]
 fn a_model_that_is_refused_leaves_the_open_one_with_its_run() {
-    let mut engine = TestEngine::start("kept-open");
-    open_few(&mut engine);
-    engine.send(demo_run("kept", 1, unwatched()));
-    assert!(matches!(engine.wait(is_finished), Event::Finished(_)), "the run ends well");
+    let (mut engine, _) = TestEngine::finished_micro("kept-open");
     engine.said.clear();
     let model = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("assets/demo/model");
     let refused = |engine: &mut TestEngine, change: &dyn Fn(&std::path::Path)| {
@@ -707,9 +704,8 @@ fn a_model_that_is_refused_leaves_the_open_one_with_its_run() {
         change(&folder);
         let source = ModelSource::Picked { name: "bad".into(), path: Some(folder.display().to_string()) };
         engine.send(Command::OpenModel { source });
-        let Event::Refused { subject: Subject::Model, .. } = engine.wait(|e| matches!(e, Event::Refused { .. })) else {
-            panic!("the model is refused")
-        };
+        let subject = expect_event!(engine, Event::Refused { subject, .. } => subject);
+        assert_eq!(subject, Subject::Model, "the model is refused");
         std::fs::remove_dir_all(&folder).expect("removed");
     };
     refused(&mut engine, &|folder| {
@@ -717,7 +713,7 @@ fn a_model_that_is_refused_leaves_the_open_one_with_its_run() {
         std::fs::write(folder.join("config.json"), config.replace("\"llama\"", "\"rwkv\"")).expect("changed");
     });
     // All is well with the next one, but there is no room for it.
-    let settings = demo_settings(1);
+    let settings = micro_settings(1);
     engine.send(Command::Plan { settings: settings.clone(), limit: Some(1000) });
     refused(&mut engine, &|_| {});
     engine.send(Command::Plan { settings, limit: None });
