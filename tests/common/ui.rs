@@ -154,17 +154,9 @@ pub(crate) trait Ui {
 
     /// Asks until there is an answer; fails with what the window showed and a screenshot of it.
     #[track_caller]
-    fn wait_that<T>(&self, what: &str, timeout: Duration, mut ask: impl FnMut() -> Option<T>) -> T {
-        let start = Instant::now();
-        loop {
-            if let Some(answer) = ask() {
-                return answer;
-            }
-            if start.elapsed() > timeout {
-                self.fail(&format!("waited {:.1} s for {what}", timeout.as_secs_f64()));
-            }
-            std::thread::sleep(POLL);
-        }
+    fn wait_that<T>(&self, what: &str, timeout: Duration, ask: impl FnMut() -> Option<T>) -> T {
+        let answer = poll(timeout, ask);
+        answer.unwrap_or_else(|| self.fail(&format!("waited {:.1} s for {what}", timeout.as_secs_f64())))
     }
 
     /// Clicks the one enabled control of that name, once it has stopped moving.
@@ -282,6 +274,18 @@ pub(crate) trait Ui {
         let picture = failure_path();
         self.screenshot(&picture);
         panic!("{why}\nthe window shows:\n{}\n{}\nscreenshot: {}", lines.join("\n"), self.report(), picture.display());
+    }
+}
+
+/// Asks until there is an answer, or none in time.
+pub(crate) fn poll<T>(timeout: Duration, mut ask: impl FnMut() -> Option<T>) -> Option<T> {
+    let start = Instant::now();
+    loop {
+        let answer = ask();
+        if answer.is_some() || start.elapsed() > timeout {
+            return answer;
+        }
+        std::thread::sleep(POLL);
     }
 }
 

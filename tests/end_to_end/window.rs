@@ -6,7 +6,7 @@ use pairtune::files::Adapter;
 use pairtune::platform::native::DiskFolder;
 
 use crate::desktop::XvfbApp;
-use crate::page::{A_RUN, DEMO, LONG, picture, reach, wait_enabled, wait_until_done};
+use crate::page::{DEMO, LONG, THE_DEMO, picture, reach, wait_enabled, write_both};
 use crate::ui::{PATIENCE, Ui as _};
 
 #[test]
@@ -42,11 +42,10 @@ fn the_window_tunes_the_demo_by_clicks() {
         app.wait_for(button, PATIENCE);
         picture(&app, &format!("native-{}", page.trim_start_matches(|c| !char::is_alphabetic(c)).to_lowercase()));
     }
-    app.wait_that("the end", A_RUN, || app.find("button", "Train more"));
+    app.wait_that("the end", THE_DEMO, || app.find("button", "Train more"));
     picture(&app, "native-finished");
     app.click_role("button", "Compare");
-    app.click("Write both");
-    wait_until_done(&app, "Write both");
+    write_both(&app);
     picture(&app, "native-compare");
 
     app.click("6  Export");
