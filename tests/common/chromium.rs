@@ -1,6 +1,5 @@
 //! A headless Chromium, driven by chromedriver and the DevTools protocol.
 
-use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -9,9 +8,10 @@ use serde_json::{Value, json};
 
 use super::browser::{BrowserOptions, Driver, Message, Sent};
 use super::cdp::{Cdp, Target};
-use super::ui::{PATIENCE, kill, poll, program};
+use super::process::{kill, own_group_ended_by, program, wait_for_line};
+use super::ui::{PATIENCE, poll};
 
-const PACKAGES: &str = "chromium chromium-driver";
+const INSTALL: &str = "apt-get install chromium chromium-driver";
 /// The same software GPU on every machine, also where there is a real one, and a browser that keeps to itself.
 const ARGUMENTS: &[&str] = &[
     "--headless=new",
@@ -55,7 +55,7 @@ pub(crate) struct Chromium {
 impl Chromium {
     #[track_caller]
     pub(crate) fn start(options: &BrowserOptions, downloads: &Path) -> Self {
-        let chromium = program(&["chromium", "chromium-browser", "google-chrome"], PACKAGES);
+        let chromium = program(&["chromium", "chromium-browser", "google-chrome"], INSTALL);
         let (driver, port) = start_driver();
         let config = ureq::Agent::config_builder().http_status_as_error(false);
         let agent = config.timeout_global(Some(Duration::from_secs(180))).build().new_agent();
@@ -308,16 +308,19 @@ impl Driver for Chromium {
     }
 
     fn set_window_size(&self, width: u32, height: u32) -> Result<(), String> {
-        let resize = |width: f64, height: f64| self.post("/window/rect", &json!({ "width": width, "height": height }));
-        let (width, height) = (f64::from(width), f64::from(height));
-        resize(width, height)?;
-        let inner = self.execute("return [innerWidth, innerHeight]", &[])?;
-        let more_width = width - inner[0].as_f64().unwrap_or(width);
-        let more_height = height - inner[1].as_f64().unwrap_or(height);
-        if more_width != 0.0 || more_height != 0.0 {
-            resize(width + more_width, height + more_height)?;
-        }
-        Ok(())
+        // A window is resized when its system gets to it: the page is asked until it has the size.
+        let resized = poll(PATIENCE, || {
+            const SIZES: &str = "return [innerWidth, innerHeight, outerWidth - innerWidth, outerHeight - innerHeight]";
+            let sizes = self.execute(SIZES, &[]).ok()?;
+            if sizes[0] == width && sizes[1] == height {
+                return Some(());
+            }
+            let outer = |inner: u32, frame: &Value| f64::from(inner) + frame.as_f64().unwrap_or(0.0);
+            let (width, height) = (outer(width, &sizes[2]), outer(height, &sizes[3]));
+            self.post("/window/rect", &json!({ "width": width, "height": height })).ok()?;
+            None
+        });
+        resized.ok_or_else(|| format!("the page does not become {width}x{height}"))
     }
 
     fn console(&self) -> Vec<Message> {
@@ -360,23 +363,15 @@ fn write_launcher(folder: &Path, chromium: &Path) -> PathBuf {
     path
 }
 
-/// Starts chromedriver in a process group of its own and reads from it on which port it listens.
+/// Starts chromedriver and reads from it on which port it listens.
 #[track_caller]
 fn start_driver() -> (Child, u16) {
-    use std::os::unix::process::CommandExt as _;
-    let driver = program(&["chromedriver"], PACKAGES);
     // The kernel ends chromedriver, and with it the browser, should this thread end without a drop.
-    let mut command = Command::new("setpriv");
-    command.args(["--pdeathsig", "TERM", "--"]).arg(driver).args(["--port=0", "--log-level=SEVERE"]);
-    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null()).process_group(0);
+    let mut command = own_group_ended_by("TERM", &program(&["chromedriver"], INSTALL));
+    command.args(["--port=0", "--log-level=SEVERE"]).stdout(Stdio::piped()).stderr(Stdio::null());
     let mut child = command.spawn().expect("chromedriver starts");
-    let mut lines = BufReader::new(child.stdout.take().expect("its output is piped")).lines();
-    let port = lines.by_ref().map_while(Result::ok).find_map(|line| {
-        line.split_once("successfully on port ").and_then(|(_, rest)| rest.trim_end_matches('.').parse().ok())
-    });
-    // It must not stop on a full pipe.
-    std::thread::spawn(move || lines.for_each(drop));
-    (child, port.expect("chromedriver tells its port"))
+    let port = wait_for_line(child.stdout.take().expect("its output is piped"), "successfully on port ");
+    (child, port.trim_end_matches('.').parse().expect("chromedriver tells its port"))
 }
 
 /// Waits a little for a process to end by itself.

@@ -7,8 +7,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use super::ui::{Node, Ui, program, read_nodes};
-use super::xserver::{XServer, end_group, own_group};
+use super::process::{end_group, own_group, program};
+use super::ui::{Node, Ui, read_nodes};
+use super::xserver::XServer;
 
 /// DOM names of keys that X calls differently.
 const KEYSYMS: &[(&str, &str)] = &[
@@ -72,7 +73,7 @@ impl XvfbApp {
         command.env("XDG_STATE_HOME", at("state")).env("XDG_RUNTIME_DIR", at("runtime"));
         command.env("PAIRTUNE_UI_TREE", home.path().join("ui.json")).envs(env.iter().copied());
         private(&at("runtime"));
-        let app = command.stdin(Stdio::null()).stdout(log).stderr(errors).spawn();
+        let app = command.stdout(log).stderr(errors).spawn();
         let app = app.unwrap_or_else(|error| panic!("{}: {error}", binary.display()));
         let mut started = Self { server, app, size, home };
         started.focus();
@@ -144,7 +145,7 @@ impl XvfbApp {
     }
 
     fn xdotool(&self, args: &[&str]) -> Result<String, String> {
-        let mut command = Command::new(program(&["xdotool"], "xdotool"));
+        let mut command = Command::new(program(&["xdotool"], "apt-get install xdotool"));
         let output = command.args(args).env("DISPLAY", self.server.display()).stdin(Stdio::null()).output();
         let output = output.map_err(|error| error.to_string())?;
         if output.status.success() {
@@ -223,7 +224,7 @@ impl Ui for XvfbApp {
 
     #[track_caller]
     fn screenshot(&self, path: &Path) {
-        let mut command = Command::new(program(&["import"], "imagemagick"));
+        let mut command = Command::new(program(&["import"], "apt-get install imagemagick"));
         // Where the server is gone there is no picture, and whoever wants one has more to say than that.
         drop(command.args(["-window", "root"]).arg(path).env("DISPLAY", self.server.display()).status());
     }

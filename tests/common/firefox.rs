@@ -2,7 +2,6 @@
 //! WebGPU but no WebGL; both are computed by Mesa's software drivers.
 
 use std::cell::{Cell, RefCell};
-use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -11,9 +10,10 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::browser::{BrowserOptions, Driver, Message, Sent, is_remote};
-use super::ui::{poll, program};
+use super::process::{end_group, own_group, program, wait_for_line};
+use super::ui::poll;
 use super::websocket::Line;
-use super::xserver::{XServer, end_group, own_group};
+use super::xserver::XServer;
 
 /// A script of a test may wait for work of the page.
 const REPLY_WITHIN: Duration = Duration::from_secs(150);
@@ -163,6 +163,9 @@ impl Driver for Firefox {
         let locator = json!({ "type": "css", "value": selector });
         let found = self.call_here("browsingContext.locateNodes", json!({ "locator": locator }))?;
         let node = found["nodes"][0]["sharedId"].as_str().ok_or_else(|| format!("no {selector} in the page"))?;
+        if paths.iter().any(|path| path.is_dir()) {
+            self.execute("document.querySelector(arguments[0]).multiple = true", &[json!(selector)])?;
+        }
         let files: Vec<PathBuf> = paths.iter().flat_map(|path| files_at(path)).collect();
         self.call_here("input.setFiles", json!({ "element": { "sharedId": node }, "files": files })).map(drop)
     }
@@ -215,7 +218,7 @@ impl Drop for Firefox {
     fn drop(&mut self) {
         // Without an answer it has ended, or hangs: then it is ended below.
         self.line.tell(json!({ "method": "browser.close", "params": {} }));
-        drop(poll(QUIT_WITHIN, || self.process.try_wait().ok().flatten()));
+        poll(QUIT_WITHIN, || self.process.try_wait().ok().flatten());
         self.line.close();
         end_group(&mut self.process);
     }
@@ -276,24 +279,15 @@ fn preferences(webgpu: bool) -> String {
 /// Starts Firefox, and gives the `host:port` at which it listens once it says so.
 #[track_caller]
 fn start_process(display: &XServer, profile: &Path) -> (Child, String) {
-    let mut command = own_group(&program(&["firefox-esr", "firefox"], "firefox-esr"));
+    let mut command = own_group(&program(&["firefox-esr", "firefox"], "apt-get install firefox-esr"));
     command.args(["--no-remote", "--remote-debugging-port", "0", "--profile"]).arg(profile).arg("about:blank");
     command.env("DISPLAY", display.display()).env_remove("WAYLAND_DISPLAY");
     // The same software drivers on every machine, also where there is a real GPU.
     command.env("LIBGL_ALWAYS_SOFTWARE", "1").env("VK_LOADER_DRIVERS_SELECT", "*lvp*");
-    command.env("MOZ_CRASHREPORTER_DISABLE", "1");
-    let mut child =
-        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().expect("Firefox starts");
-    let mut lines = BufReader::new(child.stderr.take().expect("its errors are piped")).lines();
-    let mut said = Vec::new();
-    let address = lines.by_ref().map_while(Result::ok).find_map(|line| {
-        let address = line.split_once("WebDriver BiDi listening on ws://").map(|(_, address)| address.to_owned());
-        said.push(line);
-        address
-    });
-    // It must not stop on a full pipe.
-    std::thread::spawn(move || lines.for_each(drop));
-    let address = address.unwrap_or_else(|| panic!("Firefox ended at its start:\n{}", said.join("\n")));
+    command.env("MOZ_CRASHREPORTER_DISABLE", "1").stdout(Stdio::null()).stderr(Stdio::piped());
+    let mut child = command.spawn().expect("Firefox starts");
+    let errors = child.stderr.take().expect("its errors are piped");
+    let address = wait_for_line(errors, "WebDriver BiDi listening on ws://");
     (child, address)
 }
 

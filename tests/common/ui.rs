@@ -302,21 +302,3 @@ fn failure_path() -> PathBuf {
         .collect();
     (1..).map(|i| folder.join(format!("{test}-{i}.png"))).find(|path| !path.exists()).expect("a free name")
 }
-
-/// The first of these programs that is installed, or a panic that says how to get it.
-pub(crate) fn program(names: &[&str], packages: &str) -> PathBuf {
-    let folders = std::env::var_os("PATH").unwrap_or_default();
-    let mut places = std::env::split_paths(&folders).flat_map(|folder| names.iter().map(move |name| folder.join(name)));
-    let found = places.find(|path| path.is_file());
-    found.unwrap_or_else(|| {
-        panic!("{} is not installed, and this test needs it: apt-get install {packages}", names.join(" or "))
-    })
-}
-
-/// Ends processes by `kill`; a negative number is a process group. Those already gone are no matter.
-pub(crate) fn kill(targets: &[i64]) {
-    let numbers = targets.iter().map(i64::to_string);
-    let mut run = std::process::Command::new("kill");
-    run.arg("-KILL").arg("--").args(numbers).stderr(std::process::Stdio::null());
-    drop(run.status());
-}

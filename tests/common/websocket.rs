@@ -149,7 +149,8 @@ impl Line {
     }
 
     fn write_frame(&self, kind: u8, body: &[u8]) -> std::io::Result<()> {
-        // Client frames are masked; with a mask of zeros the body stays as it is.
+        // A client masks its frames. Firefox refuses a mask of zeros, which would leave the body as it is.
+        const MASK: [u8; 4] = [0x5a, 0xa5, 0x3c, 0xc3];
         let mut frame = vec![0x80 | kind];
         match body.len() {
             length @ 0..126 => frame.push(0x80 | length as u8),
@@ -162,8 +163,8 @@ impl Line {
                 frame.extend((length as u64).to_be_bytes());
             }
         }
-        frame.extend([0; 4]);
-        frame.extend(body);
+        frame.extend(MASK);
+        frame.extend(body.iter().zip(MASK.iter().cycle()).map(|(byte, mask)| byte ^ mask));
         self.shared.out.lock().unwrap_or_else(PoisonError::into_inner).write_all(&frame)
     }
 }

@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use crate::browser::{Browser, BrowserKind, BrowserOptions};
 use crate::desktop::XvfbApp;
+use crate::process::program;
 use crate::server::{ServerOptions, StaticServer};
-use crate::ui::{PATIENCE, Ui as _, program};
+use crate::ui::{PATIENCE, Ui as _};
 use serde_json::json;
 
 fn page() -> &'static Path {
@@ -388,7 +389,8 @@ fn tell(app: &XvfbApp, nodes: &serde_json::Value) {
 #[test]
 fn a_desktop_button_is_clicked() {
     let args = ["-buttons", "no:3,yes:4", "-print", "-geometry", "300x100+0+0", "A question"];
-    let mut app = XvfbApp::start(&program(&["xmessage"], "x11-utils"), &args, &[("LC_ALL", "C")], (640, 480));
+    let mut app =
+        XvfbApp::start(&program(&["xmessage"], "apt-get install x11-utils"), &args, &[("LC_ALL", "C")], (640, 480));
     // Where xmessage draws its two buttons, as the picture shows.
     tell(
         &app,
@@ -414,7 +416,8 @@ fn a_desktop_button_is_clicked() {
 #[test]
 fn desktop_input_arrives() {
     let args = ["-geometry", "600x400+0+0"];
-    let app = XvfbApp::start(&program(&["xev"], "x11-utils"), &args, &[("PAIRTUNE_TEST", "1")], (640, 480));
+    let app =
+        XvfbApp::start(&program(&["xev"], "apt-get install x11-utils"), &args, &[("PAIRTUNE_TEST", "1")], (640, 480));
     tell(
         &app,
         &json!([

@@ -19,8 +19,11 @@ mod files;
 mod firefox;
 mod harness;
 mod journey;
+mod kernels;
 mod page;
 mod parity;
+#[path = "../common/process.rs"]
+mod process;
 #[path = "../common/server.rs"]
 mod server;
 mod serving;
