@@ -37,10 +37,14 @@ fn kernels_in(kind: BrowserKind) {
     assert!(result.as_str().is_some_and(|told| told.starts_with(&wanted)), "{wanted}, not:\n{output}");
 }
 
-/// Builds the tests as the page is built, and gives the wasm. What is built already is taken as it is.
+/// Builds the tests as the page was built last, whose dependencies they share, and gives the wasm.
 fn build() -> PathBuf {
+    let target = Path::new(env!("CARGO_TARGET_TMPDIR")).with_file_name("wasm32-unknown-unknown");
+    let built =
+        |profile: &&str| target.join(profile).join("pairtune.wasm").metadata().and_then(|of| of.modified()).ok();
+    let profile = ["page", "release"].into_iter().max_by_key(built).unwrap_or("page");
     let mut cargo = Command::new(env!("CARGO"));
-    cargo.args(["test", "--locked", "--profile", "page", "--target", "wasm32-unknown-unknown", "--test", "kernels"]);
+    cargo.args(["test", "--locked", "--profile", profile, "--target", "wasm32-unknown-unknown", "--test", "kernels"]);
     cargo.args(["--no-run", "--message-format", "json-render-diagnostics"]).current_dir(env!("CARGO_MANIFEST_DIR"));
     let built = cargo.stderr(Stdio::inherit()).output().expect("cargo runs");
     assert!(built.status.success(), "the kernels' tests can be built for the browser");

@@ -26,7 +26,7 @@ const UPDATE: f64 = 1e-3;
 type Contents = Vec<(String, Vec<u8>)>;
 
 #[test]
-fn a_few_steps_are_the_same_in_both_worlds() {
+fn a_short_run_is_the_same_in_both_worlds() {
     let mut engine = engine_with_few_pairs("parity-short");
     let (_, native) = whole_run(&mut engine, A_FEW_STEPS);
     let server = serve();
