@@ -27,9 +27,12 @@ fn a_model_and_pairs_come_from_files(kind: BrowserKind) {
     browser.wait_for("Choose another model", LONG);
     browser.click("2  Pairs");
     browser.click_starting("Open a pairs file");
+    browser.send_files("#pick-pairs", &[&demo.join("pairs.jsonl")]);
+    browser.wait_for("Open another file…", LONG);
+    picture(&browser, "browser-pairs");
+    browser.click("Open another file…");
     browser.send_files("#pick-pairs", &[&few_pairs()]);
     browser.wait_for_starting(FEW_PAIRS, LONG);
-    picture(&browser, "browser-pairs");
     start_with_settings(&browser, 3);
     browser.wait_that("the end", LONG, || browser.find("button", "Train more"));
     assert_heap(&browser);

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 use std::time::Duration;
 
-use pairtune::engine::protocol::Metrics;
+use pairtune::engine::protocol::{Metrics, Settings};
 use pairtune::files;
 
 use crate::browser::{Browser, BrowserOptions};
@@ -69,30 +69,36 @@ pub(crate) fn open(server: &StaticServer, options: &BrowserOptions) -> Browser {
 pub(crate) const FEW_PAIRS: &str = "few-pairs";
 
 /// How many pairs those are.
-pub(crate) const N_PAIRS: usize = 12;
+pub(crate) const N_PAIRS: usize = 8;
 
-/// The first of the demo's pairs: to score all 480 takes minutes on a software GPU.
+/// A few of the demo's pairs: to score all of them takes minutes on a software GPU. Their prompts are nothing that is
+/// watched, for to answer one takes as long as several steps.
 pub(crate) fn few_pairs() -> PathBuf {
     static WRITTEN: OnceLock<PathBuf> = OnceLock::new();
     let write = || {
         let folder = std::env::temp_dir().join(format!("pairtune-{FEW_PAIRS}-{}", std::process::id()));
         let path = folder.join(format!("{FEW_PAIRS}.jsonl"));
-        let all = include_str!("../../assets/demo/pairs.jsonl");
+        let rows = include_str!("../../assets/demo/pairs.jsonl").lines().take(N_PAIRS);
+        let mut rows: Vec<Metrics> = rows.map(|row| serde_json::from_str(row).expect("a pair")).collect();
+        for row in &mut rows {
+            row.insert("prompt".to_owned(), "\n".into());
+        }
+        let lines: Vec<String> = rows.iter().map(|row| serde_json::json!(row).to_string()).collect();
         std::fs::create_dir_all(&folder).expect("a folder");
-        std::fs::write(&path, all.lines().take(N_PAIRS).collect::<Vec<_>>().join("\n")).expect("a file");
+        std::fs::write(&path, lines.join("\n")).expect("a file");
         path
     };
     WRITTEN.get_or_init(write).clone()
 }
 
-/// A settings file of the demo, for so many steps.
-pub(crate) fn short_settings(steps: usize) -> PathBuf {
-    let path = std::env::temp_dir().join(format!("pairtune-settings-{}-{steps}.json", std::process::id()));
-    std::fs::write(&path, serde_json::to_vec(&demo_settings(steps)).expect("settings are JSON")).expect("a file");
-    path
+/// The demo's settings for so many short steps.
+pub(crate) fn short_settings(steps: usize) -> Settings {
+    let mut settings = demo_settings(steps);
+    settings.insert("per_device_train_batch_size".to_owned(), 2.into());
+    settings
 }
 
-/// Opens the page with the demo's model, `few_pairs` and the demo's settings for so many steps, and starts the run.
+/// Opens the page with the demo's model, `few_pairs` and `short_settings` for so many steps, and starts the run.
 pub(crate) fn open_with_few_pairs(server: &StaticServer, options: &BrowserOptions, steps: usize) -> Browser {
     let browser = open(server, options);
     browser.click("1  Model");
@@ -108,11 +114,13 @@ pub(crate) fn open_with_few_pairs(server: &StaticServer, options: &BrowserOption
     browser
 }
 
-/// Starts a run with the demo's settings for so many steps.
+/// Starts a run with `short_settings`, which come from a file.
 pub(crate) fn start_with_settings(browser: &Browser, steps: usize) {
+    let path = std::env::temp_dir().join(format!("pairtune-settings-{}-{steps}.json", std::process::id()));
+    std::fs::write(&path, serde_json::json!(short_settings(steps)).to_string()).expect("a file");
     browser.click("3  Plan");
     browser.click("Load file…");
-    browser.send_files("#pick-settings", &[&short_settings(steps)]);
+    browser.send_files("#pick-settings", &[&path]);
     wait_for_text(browser, &format!("Steps: {steps},"));
     picture(browser, "browser-plan");
     reach(browser, "Start training");

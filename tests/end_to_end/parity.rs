@@ -2,16 +2,17 @@
 
 use std::path::PathBuf;
 
-use pairtune::engine::protocol::{Command, Event, ExportKind, ExportRequest, Metrics, WhichAdapter};
+use pairtune::engine::protocol::{Command, Event, ExportKind, ExportRequest, Metrics, RunRequest, WhichAdapter};
 use pairtune::files::{ModelConfig, TargetModules, parse};
 use pairtune::model::{AdapterSettings, fresh};
 use pairtune::train::TrainConfig;
 
 use crate::browser::{Browser, BrowserKind, BrowserOptions};
 use crate::page::{
-    FEW_PAIRS, LONG, few_pairs, losses, open_with_few_pairs, reach, read_archive, serve, wait_for_step, write_files,
+    FEW_PAIRS, LONG, few_pairs, losses, open_with_few_pairs, reach, read_archive, serve, short_settings, wait_for_step,
+    write_files,
 };
-use crate::session::{TestEngine, demo_run, demo_settings, unwatched};
+use crate::session::{TestEngine, unwatched};
 use crate::ui::{PATIENCE, Ui as _};
 
 /// Enough that a run is still at work when it is told to pause.
@@ -50,7 +51,7 @@ fn a_run_is_the_same_and_moves(kind: BrowserKind) {
     // Natively: whole, and once more, paused and written as an archive.
     let mut engine = engine_with_few_pairs(&format!("parity-{kind:?}"));
     let (first, native) = whole_run(&mut engine, STEPS);
-    engine.send(demo_run("native half", STEPS, unwatched()));
+    engine.send(run("native half", STEPS));
     engine.wait(|event| matches!(event, Event::RunStarted(info) if info.record.name == "native half"));
     engine.wait(|event| matches!(event, Event::Step { run_id, .. } if *run_id != first));
     engine.send(Command::Pause);
@@ -106,9 +107,15 @@ fn engine_with_few_pairs(test: &str) -> TestEngine {
     engine
 }
 
+/// A run as the page's `start_with_settings` begins it.
+fn run(name: &str, steps: usize) -> Command {
+    let (name, settings) = (name.to_owned(), short_settings(steps));
+    Command::Start(Box::new(RunRequest { name, settings, watch: unwatched() }))
+}
+
 /// A run of so many steps, to its end: its identifier, and what its archive holds.
 fn whole_run(engine: &mut TestEngine, steps: usize) -> (String, Contents) {
-    engine.send(demo_run("native", steps, unwatched()));
+    engine.send(run("native", steps));
     let run_id = finished(engine);
     let contents = read_archive(&write_archive(engine, &run_id));
     (run_id, contents)
@@ -146,7 +153,7 @@ fn assert_same(expected: &[(u64, f64)], found: &[(u64, f64)]) {
 fn relative_difference(a: &Contents, b: &Contents, steps: usize) -> f64 {
     let config = include_bytes!("../../assets/demo/model/config.json");
     let model = ModelConfig::from_bytes(config, "config.json").expect("the demo's model");
-    let settings = TrainConfig::from_map(&demo_settings(steps), "settings").expect("the demo's settings");
+    let settings = TrainConfig::from_map(&short_settings(steps), "settings").expect("the demo's settings");
     assert_ne!(settings.target_modules, TargetModules::AllLinear, "they are named");
     let adapter = AdapterSettings::new(settings.adapter("demo"), &model).expect("targets of the model");
     let start = fresh(&adapter, &model, settings.seed);
