@@ -11,7 +11,8 @@ install_to_take_pictures
 
 WASM_OPT=none trunk build --release
 PAIRTUNE_DOCS=docs cargo test --locked --test end_to_end -- --test-threads=1 \
-    tunes_the_demo a_model_and_pairs_come_from_files other_scripts without_a_gpu
+    the_window_tunes_the_demo the_page_tunes_the_demo_by_clicks_in_chromium \
+    a_model_and_pairs_come_from_files_in_chromium other_scripts without_a_gpu
 
 drawn=$(mktemp -d)
 PAIRTUNE_SHOTS=$drawn cargo test --locked --test app -- \

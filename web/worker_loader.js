@@ -6,6 +6,9 @@
 const base = self.pairtuneBase ?? new URL("./", self.location.href).href;
 const query = self.pairtuneQuery ?? self.location.search;
 
+if (/Firefox\//.test(navigator.userAgent) && self.GPUQueue) {
+  hurryReadbacks();
+}
 importScripts(`${base}worker.js${query}`);
 start().catch((error) => {
   // A rejection stays inside the worker; an error thrown from a timer reaches `onerror` of the page.
@@ -22,5 +25,25 @@ async function start() {
   // With the right type, whatever the host calls it, the browser compiles while it loads.
   const exports = await wasm_bindgen({ module_or_path: new Response(response.body, { headers: { "content-type": "application/wasm" } }) });
   // For tests, which ask how large it has become.
-  self.pairtuneMemory = exports.memory;
+  const asked = new BroadcastChannel("pairtune-memory");
+  asked.onmessage = () => asked.postMessage(exports.memory.buffer.byteLength);
+}
+
+// Firefox looks for work that the GPU has done every 100 ms, and whenever something is submitted (its bug 1870699): a
+// token, which is read back, would take 100 ms. So while something is read, nothing is submitted again and again.
+function hurryReadbacks() {
+  const { submit } = GPUQueue.prototype;
+  const { mapAsync } = GPUBuffer.prototype;
+  let queue;
+  GPUQueue.prototype.submit = function (commands) {
+    queue = this;
+    return submit.call(this, commands);
+  };
+  GPUBuffer.prototype.mapAsync = function (...range) {
+    const mapped = mapAsync.apply(this, range);
+    const timer = setInterval(() => submit.call(queue, []), 4);
+    const stop = () => clearInterval(timer);
+    mapped.then(stop, stop);
+    return mapped;
+  };
 }

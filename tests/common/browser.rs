@@ -1,42 +1,21 @@
-//! A headless Chromium under test, driven by chromedriver, with WebGL 2 and WebGPU computed by SwiftShader.
+//! A page in a browser under test: Chromium, whose WebGL 2 and WebGPU are computed by SwiftShader, or Firefox, with
+//! Mesa's drivers. Both show the page to the same tests through the same methods; what only Chromium can do is behind
+//! `Browser::chromium`.
 //!
 //! The app is drawn on a canvas. It mirrors its widgets into elements inside `#mirror`, each with `role`, `aria-label`,
 //! `data-x`, `data-y`, `data-w`, `data-h` in CSS pixels, and `aria-disabled`, `aria-checked`, `aria-valuetext` where
 //! they mean something. Tests read widgets there and click on the canvas.
 
-use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use base64::Engine as _;
 use serde_json::{Value, json};
 
-use super::cdp::{Cdp, Message, Sent, Target};
-use super::ui::{Node, PATIENCE, POLL, Ui, kill, program, read_nodes};
+use super::chromium::Chromium;
+use super::firefox::Firefox;
+use super::ui::{Node, POLL, Ui, read_nodes};
 
-const PACKAGES: &str = "chromium chromium-driver";
-/// The same software GPU on every machine, also where there is a real one, and a browser that keeps to itself.
-const ARGUMENTS: &[&str] = &[
-    "--headless=new",
-    "--no-sandbox",
-    "--use-angle=swiftshader",
-    "--enable-unsafe-swiftshader",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--disable-quic",
-    "--no-first-run",
-    "--no-default-browser-check",
-    "--hide-scrollbars",
-    "--lang=en-US",
-];
-/// Switches of chromedriver that keep hidden tabs at full speed.
-const UNTHROTTLED: &[&str] = &[
-    "disable-background-timer-throttling",
-    "disable-renderer-backgrounding",
-    "disable-backgrounding-occluded-windows",
-];
 /// What a key's name stands for in WebDriver.
 const KEYS: &[(&str, char)] = &[
     ("Backspace", '\u{e003}'),
@@ -62,7 +41,6 @@ const KEYS: &[(&str, char)] = &[
     ("F11", '\u{e03b}'),
     ("Meta", '\u{e03d}'),
 ];
-const ELEMENT: &str = "element-6066-11e4-a52e-4f735466cecf";
 /// Reads the mirror after the next frame, so that two looks see what has moved between them; hidden pages have none.
 const MIRROR: &str = "
     await Promise.race([new Promise(requestAnimationFrame), new Promise(done => setTimeout(done, 250))]);
@@ -75,9 +53,18 @@ const MIRROR: &str = "
         checked: e.hasAttribute('aria-checked') ? e.getAttribute('aria-checked') === 'true' : null,
         focused: e === document.activeElement || e.getAttribute('data-focused') === 'true' }));";
 
+/// The browsers that tests know. They differ in all that the app stands on: the compiler of its shaders (Tint and
+/// naga), the storage, the workers.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum BrowserKind {
+    Chromium,
+    Firefox,
+}
+
 /// How to start a browser.
 #[derive(Clone)]
 pub(crate) struct BrowserOptions {
+    pub(crate) kind: BrowserKind,
     /// Width and height of the page in CSS pixels.
     pub(crate) size: (u32, u32),
     /// Device pixels per CSS pixel.
@@ -90,126 +77,121 @@ pub(crate) struct BrowserOptions {
     pub(crate) before_load: &'static str,
     /// A profile folder to keep, so that stored files survive a restart; by default a fresh one.
     pub(crate) profile: Option<PathBuf>,
-    pub(crate) arguments: Vec<String>,
 }
 
-impl Default for BrowserOptions {
-    fn default() -> Self {
-        Self {
-            size: (1280, 800),
-            scale: 1.0,
-            webgpu: true,
-            throttle: false,
-            before_load: "",
-            profile: None,
-            arguments: Vec::new(),
-        }
+impl BrowserOptions {
+    pub(crate) fn new(kind: BrowserKind) -> Self {
+        Self { kind, size: (1280, 800), scale: 1.0, webgpu: true, throttle: false, before_load: "", profile: None }
     }
 }
 
-/// Bytes in use, as the JavaScript engine counts them.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Heap {
-    pub(crate) objects: u64,
-    /// Array buffers and WebAssembly memories.
-    pub(crate) buffers: u64,
+/// A line of a console, or an error that nobody caught.
+#[derive(Clone, Debug)]
+pub(crate) struct Message {
+    /// `error`, `warning`, `info`, `log`, `debug`.
+    pub(crate) level: String,
+    pub(crate) text: String,
+    /// Where it comes from: `page`, `worker`, `service_worker`. Firefox counts a page's workers as the page.
+    pub(crate) from: String,
+}
+
+/// A request that a page or worker began, also one that never left, as under a Content-Security-Policy.
+#[derive(Clone, Debug)]
+pub(crate) struct Sent {
+    pub(crate) method: String,
+    pub(crate) url: String,
+    pub(crate) body_bytes: usize,
+    /// As in `Message`.
+    pub(crate) from: String,
+}
+
+/// What a kind of browser has to do for the methods of `Browser`, which say what each is for.
+pub(crate) trait Driver {
+    fn goto(&self, url: &str) -> Result<(), String>;
+    fn reload(&self) -> Result<(), String>;
+    fn back(&self) -> Result<(), String>;
+    fn execute(&self, body: &str, args: &[Value]) -> Result<Value, String>;
+    fn evaluate_in_window(&self, handle: &str, expression: &str) -> Result<Value, String>;
+    fn before_load(&self, script: &str) -> Result<(), String>;
+    /// Carries out one input source's actions, written as in WebDriver.
+    fn input(&self, source: Value) -> Result<(), String>;
+    fn set_files(&self, selector: &str, paths: &[&Path]) -> Result<(), String>;
+    /// A PNG in base64.
+    fn screenshot(&self) -> Result<String, String>;
+    fn window(&self) -> Result<String, String>;
+    fn new_window(&self) -> Result<String, String>;
+    fn switch_window(&self, handle: &str) -> Result<(), String>;
+    fn close_window(&self) -> Result<(), String>;
+    fn set_window_size(&self, width: u32, height: u32) -> Result<(), String>;
+    fn console(&self) -> Vec<Message>;
+    fn network_log(&self) -> Vec<Sent>;
+    fn forget(&self);
 }
 
 /// A browser with one session. It ends, with all of its processes, when this is dropped, or when the thread ends that
 /// started it.
 pub(crate) struct Browser {
-    driver: Child,
-    process: Option<i64>,
-    agent: ureq::Agent,
-    session: String,
-    cdp: Option<Cdp>,
+    driven: Driven,
     downloads: tempfile::TempDir,
-    _folders: Vec<tempfile::TempDir>,
+}
+
+enum Driven {
+    Chromium(Box<Chromium>),
+    Firefox(Box<Firefox>),
 }
 
 impl Browser {
     #[track_caller]
     pub(crate) fn start(options: &BrowserOptions) -> Self {
-        let chromium = program(&["chromium", "chromium-browser", "google-chrome"], PACKAGES);
-        let (driver, port) = start_driver();
-        let config = ureq::Agent::config_builder().http_status_as_error(false).timeout_global(Some(minutes(3)));
-        let agent = config.build().new_agent();
-        let fresh = options.profile.is_none().then(|| tempfile::tempdir().expect("a temporary folder"));
-        let profile = options.profile.clone().or_else(|| fresh.as_ref().map(|dir| dir.path().to_owned()));
-        let mut arguments: Vec<String> = ARGUMENTS.iter().map(|argument| (*argument).to_owned()).collect();
-        arguments.push(format!("--user-data-dir={}", profile.unwrap_or_default().display()));
-        arguments.push(format!("--force-device-scale-factor={}", options.scale));
-        arguments.push(format!("--window-size={},{}", options.size.0, options.size.1));
-        if options.webgpu {
-            arguments.extend(["--enable-unsafe-webgpu", "--use-webgpu-adapter=swiftshader"].map(str::to_owned));
-        } else {
-            arguments.push("--disable-features=WebGPU,WebGPUService".to_owned());
-        }
-        arguments.extend(options.arguments.iter().cloned());
         let downloads = tempfile::tempdir().expect("a temporary folder");
-        let own = tempfile::tempdir().expect("a temporary folder");
-        let launcher = write_launcher(own.path(), &chromium);
-        let capabilities = json!({ "capabilities": { "alwaysMatch": {
-            "browserName": "chrome",
-            "timeouts": { "script": 120_000, "pageLoad": 120_000 },
-            "goog:chromeOptions": {
-                "binary": launcher,
-                "args": arguments,
-                "excludeSwitches": if options.throttle { UNTHROTTLED } else { &[] },
-            },
-        } } });
-        let mut browser = Self {
-            driver,
-            process: None,
-            agent,
-            session: format!("http://127.0.0.1:{port}/session"),
-            cdp: None,
-            downloads,
-            _folders: [Some(own), fresh].into_iter().flatten().collect(),
+        let driven = match options.kind {
+            BrowserKind::Chromium => Driven::Chromium(Box::new(Chromium::start(options, downloads.path()))),
+            BrowserKind::Firefox => Driven::Firefox(Box::new(Firefox::start(options, downloads.path()))),
         };
-        let started = browser.post("", &capabilities);
-        browser.process = started["capabilities"]["goog:processID"].as_i64();
-        browser.session += &format!("/{}", started["sessionId"].as_str().expect("a session has an id"));
-        let debugger = started["capabilities"]["goog:chromeOptions"]["debuggerAddress"].as_str();
-        browser.cdp =
-            Some(Cdp::connect(debugger.expect("chromedriver tells the debugger's address")).expect("DevTools"));
+        let browser = Self { driven, downloads };
         browser.set_window_size(options.size.0, options.size.1);
         browser.before_load(options.before_load);
-        let folder = browser.downloads.path();
-        let params = json!({ "behavior": "allow", "downloadPath": folder, "eventsEnabled": false });
-        browser.devtools().call("Browser.setDownloadBehavior", params).expect("downloads can be directed");
         browser
+    }
+
+    /// What only Chromium can be asked for: faults that are rehearsed, memory, workers.
+    #[track_caller]
+    pub(crate) fn chromium(&self) -> &Chromium {
+        match &self.driven {
+            Driven::Chromium(chromium) => chromium,
+            Driven::Firefox(_) => panic!("only Chromium can do this: the test has to run there"),
+        }
     }
 
     #[track_caller]
     pub(crate) fn goto(&self, url: &str) {
-        self.post("/url", &json!({ "url": url }));
+        done(self.driver().goto(url));
     }
 
     #[track_caller]
     pub(crate) fn reload(&self) {
-        self.post("/refresh", &json!({}));
+        done(self.driver().reload());
     }
 
     #[track_caller]
     pub(crate) fn back(&self) {
-        self.post("/back", &json!({}));
+        done(self.driver().back());
     }
 
     #[track_caller]
     pub(crate) fn title(&self) -> String {
-        self.get("/title").as_str().unwrap_or_default().to_owned()
+        self.execute("return document.title", &[]).as_str().unwrap_or_default().to_owned()
     }
 
     #[track_caller]
     pub(crate) fn url(&self) -> String {
-        self.get("/url").as_str().unwrap_or_default().to_owned()
+        self.execute("return location.href", &[]).as_str().unwrap_or_default().to_owned()
     }
 
     /// What a function body returns in the page; `arguments[0]` and so on are `args`, and a promise is waited for.
     #[track_caller]
     pub(crate) fn execute(&self, body: &str, args: &[Value]) -> Value {
-        self.post("/execute/sync", &json!({ "script": body, "args": args }))
+        done(self.driver().execute(body, args))
     }
 
     /// As `execute`, in an async function, so that the body can `await`.
@@ -223,26 +205,26 @@ impl Browser {
     pub(crate) fn wait_js(&self, expression: &str, timeout: Duration) -> Value {
         self.wait_that(&format!("{expression} to be true"), timeout, || {
             let script = async_body(&format!("const value = await ({expression}); return [!!value, value];"));
-            let both = self.try_post("/execute/sync", &json!({ "script": script, "args": [] })).ok()?;
+            let both = self.driver().execute(&script, &[]).ok()?;
             (both[0] == true).then(|| both[1].clone())
         })
+    }
+
+    /// The value of an expression in a tab, which need not be the one that is shown; a promise is waited for.
+    #[track_caller]
+    pub(crate) fn evaluate_in_window(&self, handle: &str, expression: &str) -> Value {
+        done(self.driver().evaluate_in_window(handle, expression))
     }
 
     /// Runs a script in every page before the page's own, from the next navigation on.
     #[track_caller]
     pub(crate) fn before_load(&self, script: &str) {
-        self.cdp("Page.addScriptToEvaluateOnNewDocument", json!({ "source": script }));
-    }
-
-    /// A DevTools command to the current page.
-    #[track_caller]
-    pub(crate) fn cdp(&self, method: &str, params: Value) -> Value {
-        self.post("/goog/cdp/execute", &json!({ "cmd": method, "params": params }))
+        done(self.driver().before_load(script));
     }
 
     /// What all pages and workers wrote to their consoles, with errors that nobody caught and failed loads.
     pub(crate) fn console(&self) -> Vec<Message> {
-        self.devtools().messages()
+        self.driver().console()
     }
 
     /// The messages of level `error`.
@@ -254,186 +236,49 @@ impl Browser {
 
     /// Every request that pages and workers began.
     pub(crate) fn network_log(&self) -> Vec<Sent> {
-        self.devtools().sent()
+        self.driver().network_log()
     }
 
     /// Forgets console and network so far.
     pub(crate) fn forget(&self) {
-        self.devtools().forget();
-    }
-
-    /// The dedicated worker whose address has that in it, as soon as it is there.
-    #[track_caller]
-    pub(crate) fn worker(&self, part: &str) -> Target {
-        self.wait_that(&format!("a worker from {part}"), PATIENCE, || {
-            self.workers().into_iter().find(|worker| worker.url.contains(part))
-        })
-    }
-
-    /// The dedicated workers that live now.
-    pub(crate) fn workers(&self) -> Vec<Target> {
-        self.targets_of("worker")
-    }
-
-    /// The service workers that live now.
-    pub(crate) fn service_workers(&self) -> Vec<Target> {
-        self.targets_of("service_worker")
-    }
-
-    /// What lives now of one kind: `page`, `worker`, `service_worker`, `shared_worker`.
-    pub(crate) fn targets_of(&self, kind: &str) -> Vec<Target> {
-        let mut targets = self.devtools().targets();
-        targets.retain(|target| target.kind == kind);
-        targets
-    }
-
-    /// The value of an expression in a worker; a promise is waited for.
-    #[track_caller]
-    pub(crate) fn execute_in(&self, worker: &Target, expression: &str) -> Value {
-        self.devtools().evaluate(worker, expression).unwrap_or_else(|error| panic!("in {}: {error}", worker.url))
-    }
-
-    /// The heap of the current page after a collection.
-    #[track_caller]
-    pub(crate) fn heap_bytes(&self) -> Heap {
-        self.cdp("HeapProfiler.collectGarbage", json!({}));
-        heap(&self.cdp("Runtime.getHeapUsage", json!({})))
-    }
-
-    /// The heap of a worker after a collection.
-    #[track_caller]
-    pub(crate) fn heap_bytes_in(&self, worker: &Target) -> Heap {
-        let call = |method| self.devtools().call_in(worker, method, json!({})).expect("a worker answers");
-        call("HeapProfiler.collectGarbage");
-        heap(&call("Runtime.getHeapUsage"))
-    }
-
-    /// Resident memory of the browser's processes by kind: `browser`, `renderer`, `GPU`.
-    #[track_caller]
-    pub(crate) fn resident_bytes(&self) -> Vec<(String, u64)> {
-        self.processes().into_iter().map(|(kind, process)| (kind, resident(process))).collect()
-    }
-
-    #[track_caller]
-    fn processes(&self) -> Vec<(String, i64)> {
-        let info = self.devtools().call("SystemInfo.getProcessInfo", json!({})).expect("processes are told");
-        let processes = info["processInfo"].as_array().into_iter().flatten();
-        let named = processes.filter_map(|one| Some((one["type"].as_str()?.to_owned(), one["id"].as_i64()?)));
-        named.collect()
-    }
-
-    /// Cuts pages and workers off the network, or joins them again.
-    pub(crate) fn set_offline(&self, offline: bool) {
-        self.devtools().set_offline(offline);
-    }
-
-    /// Limits what an origin may store, to see a full disk; `None` lifts the limit.
-    #[track_caller]
-    pub(crate) fn set_quota(&self, origin: &str, bytes: Option<u64>) {
-        let mut params = json!({ "origin": origin });
-        if let Some(bytes) = bytes {
-            params["quotaSize"] = json!(bytes);
-        }
-        self.cdp("Storage.overrideQuotaForOrigin", params);
-    }
-
-    /// Allows what a browser asks its user for, as `clipboardReadWrite` or `durableStorage`.
-    #[track_caller]
-    pub(crate) fn grant(&self, origin: &str, permissions: &[&str]) {
-        let params = json!({ "origin": origin, "permissions": permissions });
-        self.devtools().call("Browser.grantPermissions", params).expect("permissions can be granted");
-    }
-
-    /// Ends the GPU process, as a driver that resets: WebGPU devices and WebGL contexts are lost.
-    pub(crate) fn crash_gpu(&self) {
-        // Whether it answers before it is gone is a matter of luck.
-        drop(self.devtools().call("Browser.crashGpuProcess", json!({})));
-    }
-
-    /// Ends the page's process without a word, as when memory runs out, and goes on in a new tab.
-    #[track_caller]
-    pub(crate) fn crash_page(&self) {
-        let crashed = self.window();
-        // chromedriver has to be elsewhere by then: it does not get over a page that is gone.
-        self.new_window();
-        let page = self.targets_of("page").into_iter().find(|page| page.id == crashed).expect("the page lives");
-        self.devtools().tell_in(&page, "Page.crash");
-        self.wait_that("the page to crash", PATIENCE, || self.devtools().has_crashed(&page).then_some(()));
-        self.devtools().call("Target.closeTarget", json!({ "targetId": crashed })).expect("the crashed tab closes");
+        self.driver().forget();
     }
 
     /// Opens a tab and goes on there; the tab before is hidden from now on. Gives its handle.
     #[track_caller]
     pub(crate) fn new_window(&self) -> String {
-        let opened = self.post("/window/new", &json!({ "type": "tab" }));
-        let handle = opened["handle"].as_str().expect("a tab has a handle").to_owned();
-        self.switch_window(&handle);
-        handle
+        done(self.driver().new_window())
     }
 
     /// Goes on in another tab and shows it.
     #[track_caller]
     pub(crate) fn switch_window(&self, handle: &str) {
-        self.post("/window", &json!({ "handle": handle }));
-        self.cdp("Page.bringToFront", json!({}));
+        done(self.driver().switch_window(handle));
     }
 
+    /// The handle of the current tab.
     #[track_caller]
     pub(crate) fn window(&self) -> String {
-        self.get("/window").as_str().expect("a tab has a handle").to_owned()
+        done(self.driver().window())
     }
 
     /// Closes the current tab; `switch_window` has to follow.
     #[track_caller]
     pub(crate) fn close_window(&self) {
-        let reply = self.agent.delete(format!("{}/window", self.session)).call();
-        reply.expect("chromedriver answers");
+        done(self.driver().close_window());
     }
 
     /// Makes the page, without a window's frame, this large in CSS pixels.
     #[track_caller]
     pub(crate) fn set_window_size(&self, width: u32, height: u32) {
-        self.post("/window/rect", &json!({ "width": width, "height": height }));
-        let (inner_width, inner_height) = self.inner_size();
-        let (more_width, more_height) = (f64::from(width) - inner_width, f64::from(height) - inner_height);
-        if more_width != 0.0 || more_height != 0.0 {
-            let outer = (f64::from(width) + more_width, f64::from(height) + more_height);
-            self.post("/window/rect", &json!({ "width": outer.0, "height": outer.1 }));
-        }
+        done(self.driver().set_window_size(width, height));
     }
 
-    /// Gives files, or a folder for an input with `webkitdirectory`, to an `<input type=file>`, shown or not.
+    /// Gives files, or a folder for an input with `webkitdirectory`, to an `<input type=file>`, shown or not. Firefox
+    /// takes the files of the folder without its name.
     #[track_caller]
     pub(crate) fn send_files(&self, selector: &str, paths: &[&Path]) {
-        let found = self.post("/element", &json!({ "using": "css selector", "value": selector }));
-        let element = found[ELEMENT].as_str().unwrap_or_else(|| panic!("no {selector} in the page"));
-        let lines: Vec<String> = paths.iter().map(|path| path.display().to_string()).collect();
-        self.post(&format!("/element/{element}/value"), &json!({ "text": lines.join("\n") }));
-    }
-
-    /// Drags files from outside over a point of the page and lets go there.
-    #[track_caller]
-    pub(crate) fn drop_files(&self, paths: &[&Path], x: f64, y: f64) {
-        self.drag_files("dragEnter", paths, x, y);
-        self.drag_files("dragOver", paths, x, y);
-        self.drag_files("drop", paths, x, y);
-    }
-
-    /// Drags files from outside over a point and holds them there; `leave_with_files` ends it.
-    #[track_caller]
-    pub(crate) fn hold_files(&self, paths: &[&Path], x: f64, y: f64) {
-        self.drag_files("dragEnter", paths, x, y);
-        self.drag_files("dragOver", paths, x, y);
-    }
-
-    /// Takes the files away again from the point over which they were held.
-    #[track_caller]
-    pub(crate) fn leave_with_files(&self, x: f64, y: f64) {
-        self.drag_files("dragCancel", &[], x, y);
-        // DevTools end the drag without telling the page.
-        let leave = "document.elementFromPoint(arguments[0], arguments[1])?.dispatchEvent(
-            new DragEvent('dragleave', { bubbles: true, cancelable: true, dataTransfer: new DataTransfer() }))";
-        self.execute(leave, &[json!(x), json!(y)]);
+        done(self.driver().set_files(selector, paths));
     }
 
     /// The folder into which downloads go.
@@ -445,11 +290,10 @@ impl Browser {
     #[track_caller]
     pub(crate) fn wait_download(&self, name: &str, timeout: Duration) -> PathBuf {
         let path = self.downloads.path().join(name);
+        let is_part = |path: &Path| path.extension().is_some_and(|end| end == "crdownload" || end == "part");
         self.wait_that(&format!("the download {name}"), timeout, || {
-            let others = std::fs::read_dir(self.downloads.path()).ok()?.flatten();
-            let unfinished =
-                others.filter(|file| file.path().extension().is_some_and(|end| end == "crdownload")).count();
-            (path.is_file() && unfinished == 0).then(|| path.clone())
+            let mut others = std::fs::read_dir(self.downloads.path()).ok()?.flatten();
+            (path.is_file() && !others.any(|file| is_part(&file.path()))).then(|| path.clone())
         })
     }
 
@@ -458,49 +302,28 @@ impl Browser {
         drop(self);
     }
 
-    #[track_caller]
-    fn drag_files(&self, kind: &str, paths: &[&Path], x: f64, y: f64) {
-        let data = json!({ "items": [], "files": paths, "dragOperationsMask": 1 });
-        self.cdp("Input.dispatchDragEvent", json!({ "type": kind, "x": x, "y": y, "data": data }));
-    }
-
-    #[track_caller]
-    fn actions(&self, source: Value) {
-        self.post("/actions", &json!({ "actions": [source] }));
+    fn driver(&self) -> &dyn Driver {
+        match &self.driven {
+            Driven::Chromium(chromium) => chromium.as_ref(),
+            Driven::Firefox(firefox) => firefox.as_ref(),
+        }
     }
 
     #[track_caller]
     fn pointer(&self, actions: &[Value]) {
-        self.actions(
-            json!({ "type": "pointer", "id": "mouse", "parameters": { "pointerType": "mouse" }, "actions": actions }),
-        );
-    }
-
-    fn devtools(&self) -> &Cdp {
-        self.cdp.as_ref().expect("DevTools are connected at the start")
+        let mouse = json!({ "pointerType": "mouse" });
+        done(self.driver().input(json!({ "type": "pointer", "id": "mouse", "parameters": mouse, "actions": actions })));
     }
 
     #[track_caller]
-    fn post(&self, path: &str, body: &Value) -> Value {
-        self.try_post(path, body).unwrap_or_else(|error| panic!("{path}: {error}"))
-    }
-
-    fn try_post(&self, path: &str, body: &Value) -> Result<Value, String> {
-        let request = self.agent.post(format!("{}{path}", self.session)).content_type("application/json");
-        answer(request.send(body.to_string()))
-    }
-
-    #[track_caller]
-    fn get(&self, path: &str) -> Value {
-        answer(self.agent.get(format!("{}{path}", self.session)).call())
-            .unwrap_or_else(|error| panic!("{path}: {error}"))
+    fn keys(&self, actions: &[Value]) {
+        done(self.driver().input(json!({ "type": "key", "id": "keyboard", "actions": actions })));
     }
 }
 
 impl Ui for Browser {
     fn nodes(&self) -> Vec<Node> {
-        let found = self.try_post("/execute/sync", &json!({ "script": async_body(MIRROR), "args": [] }));
-        read_nodes(&found.unwrap_or_default())
+        read_nodes(&self.driver().execute(&async_body(MIRROR), &[]).unwrap_or_default())
     }
 
     /// A page that is busy draws seldom: what stands still between two looks may only be waiting for its next frame.
@@ -553,14 +376,14 @@ impl Ui for Browser {
         let turn = json!({
             "type": "scroll", "x": x, "y": y, "deltaX": 0, "deltaY": dy, "duration": 0, "origin": "viewport"
         });
-        self.actions(json!({ "type": "wheel", "id": "wheel", "actions": [turn] }));
+        done(self.driver().input(json!({ "type": "wheel", "id": "wheel", "actions": [turn] })));
     }
 
     #[track_caller]
     fn type_text(&self, text: &str) {
         let keys = text.chars().map(|c| if c == '\n' { '\u{e007}' } else { c });
         let actions: Vec<Value> = keys.flat_map(|key| [key_action("keyDown", key), key_action("keyUp", key)]).collect();
-        self.actions(json!({ "type": "key", "id": "keyboard", "actions": actions }));
+        self.keys(&actions);
     }
 
     #[track_caller]
@@ -568,12 +391,12 @@ impl Ui for Browser {
         let keys: Vec<char> = key.split('+').map(key_code).collect();
         let down = keys.iter().map(|key| key_action("keyDown", *key));
         let actions: Vec<Value> = down.chain(keys.iter().rev().map(|key| key_action("keyUp", *key))).collect();
-        self.actions(json!({ "type": "key", "id": "keyboard", "actions": actions }));
+        self.keys(&actions);
     }
 
     fn screenshot(&self, path: &Path) {
-        let picture = answer(self.agent.get(format!("{}/screenshot", self.session)).call()).unwrap_or_default();
-        let bytes = base64::engine::general_purpose::STANDARD.decode(picture.as_str().unwrap_or_default());
+        let picture = self.driver().screenshot().unwrap_or_default();
+        let bytes = base64::engine::general_purpose::STANDARD.decode(picture);
         std::fs::write(path, bytes.unwrap_or_default()).expect("the screenshot can be written");
     }
 
@@ -593,50 +416,9 @@ impl Ui for Browser {
     }
 }
 
-impl Drop for Browser {
-    fn drop(&mut self) {
-        let quick = self.agent.delete(&self.session).config().timeout_global(Some(Duration::from_secs(10))).build();
-        drop(quick.call());
-        self.cdp = None;
-        let driver = i64::from(self.driver.id());
-        let mut targets = vec![-driver, driver];
-        if let Some(process) = self.process {
-            wait_gone(process);
-            targets.extend([-process, process]);
-        }
-        kill(&targets);
-        drop(self.driver.wait());
-    }
-}
-
-/// A script that starts Chromium so that the kernel ends it should chromedriver end first.
-fn write_launcher(folder: &Path, chromium: &Path) -> PathBuf {
-    let path = folder.join("chromium");
-    let text = format!("exec setpriv --pdeathsig KILL -- '{}' \"$@\"", chromium.display());
-    // Not written from here: a file that another thread's new process still holds open for writing cannot be run.
-    let write = "printf '#!/bin/sh\\n%s\\n' \"$1\" > \"$2\" && chmod 700 \"$2\"";
-    let status = Command::new("sh").args(["-c", write, "sh", &text]).arg(&path).status();
-    assert!(status.is_ok_and(|status| status.success()), "{} can be written", path.display());
-    path
-}
-
-/// Starts chromedriver in a process group of its own and reads from it on which port it listens.
 #[track_caller]
-fn start_driver() -> (Child, u16) {
-    use std::os::unix::process::CommandExt as _;
-    let driver = program(&["chromedriver"], PACKAGES);
-    // The kernel ends chromedriver, and with it the browser, should this thread end without a drop.
-    let mut command = Command::new("setpriv");
-    command.args(["--pdeathsig", "TERM", "--"]).arg(driver).args(["--port=0", "--log-level=SEVERE"]);
-    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null()).process_group(0);
-    let mut child = command.spawn().expect("chromedriver starts");
-    let mut lines = BufReader::new(child.stdout.take().expect("its output is piped")).lines();
-    let port = lines.by_ref().map_while(Result::ok).find_map(|line| {
-        line.split_once("successfully on port ").and_then(|(_, rest)| rest.trim_end_matches('.').parse().ok())
-    });
-    // It must not stop on a full pipe.
-    std::thread::spawn(move || lines.for_each(drop));
-    (child, port.expect("chromedriver tells its port"))
+fn done<T>(result: Result<T, String>) -> T {
+    result.unwrap_or_else(|error| panic!("{error}"))
 }
 
 /// An arrow function sees the `arguments` of the function around it.
@@ -644,37 +426,9 @@ fn async_body(body: &str) -> String {
     format!("return (async () => {{ {body} }})();")
 }
 
-/// Waits a little for a process to end by itself.
-fn wait_gone(process: i64) {
-    let start = Instant::now();
-    while Path::new(&format!("/proc/{process}")).exists() && start.elapsed() < Duration::from_secs(3) {
-        std::thread::sleep(Duration::from_millis(20));
-    }
-}
-
-fn answer(reply: Result<ureq::http::Response<ureq::Body>, ureq::Error>) -> Result<Value, String> {
-    let mut reply = reply.map_err(|error| error.to_string())?;
-    let text = reply.body_mut().with_config().limit(256 << 20).read_to_string().map_err(|error| error.to_string())?;
-    let mut value: Value = serde_json::from_str(&text).map_err(|error| format!("{error}: {text}"))?;
-    let value = value["value"].take();
-    match value.get("error") {
-        Some(error) if !reply.status().is_success() => {
-            let message = value["message"].as_str().unwrap_or_default();
-            Err(format!("{error}: {}", message.split("\nStacktrace").next().unwrap_or_default()))
-        }
-        _ => Ok(value),
-    }
-}
-
-fn heap(usage: &Value) -> Heap {
-    let bytes = |name: &str| usage[name].as_f64().unwrap_or(0.0) as u64;
-    Heap { objects: bytes("usedSize"), buffers: bytes("backingStorageSize") }
-}
-
-fn resident(process: i64) -> u64 {
-    let status = std::fs::read_to_string(format!("/proc/{process}/status")).unwrap_or_default();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap_or_default();
-    line.trim().trim_end_matches(" kB").parse::<u64>().unwrap_or(0) << 10
+/// Not `data:`, `blob:`, `about:` and such, which stay in the page.
+pub(crate) fn is_remote(url: &str) -> bool {
+    ["http:", "https:", "ws:", "wss:", "ftp:"].iter().any(|start| url.starts_with(start))
 }
 
 fn move_to(x: f64, y: f64) -> Value {
@@ -697,8 +451,4 @@ fn key_code(name: &str) -> char {
         (Some(letter), None) => letter,
         _ => KEYS.iter().find(|(known, _)| *known == name).unwrap_or_else(|| panic!("no key is called {name:?}")).1,
     }
-}
-
-fn minutes(minutes: u64) -> Duration {
-    Duration::from_secs(60 * minutes)
 }

@@ -3,12 +3,13 @@
 //!
 //! No window manager runs: the window is expected at 0,0, and the scale factor is 1.
 
-use std::io::{BufRead as _, BufReader, Read as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use super::ui::{Node, Ui, kill, program, read_nodes};
+use super::process::{end_group, own_group, program};
+use super::ui::{Node, Ui, read_nodes};
+use super::xserver::XServer;
 
 /// DOM names of keys that X calls differently.
 const KEYSYMS: &[(&str, &str)] = &[
@@ -32,9 +33,8 @@ const STEP: f64 = 50.0;
 /// A program and its X server. Both end when this is dropped, with all that they started, or when the thread ends that
 /// started them.
 pub(crate) struct XvfbApp {
-    server: Child,
+    server: XServer,
     app: Child,
-    display: String,
     size: (u32, u32),
     home: tempfile::TempDir,
 }
@@ -56,7 +56,7 @@ impl XvfbApp {
         env: &[(&str, &str)],
         size: (u32, u32),
     ) -> Self {
-        let (server, display) = start_server(size);
+        let server = XServer::start(size);
         let at = |name: &str| {
             let folder = home.path().join(name);
             std::fs::create_dir_all(&folder).expect("the home folder can be written");
@@ -65,7 +65,7 @@ impl XvfbApp {
         let log = std::fs::File::create(home.path().join("log.txt")).expect("the home folder can be written");
         let errors = log.try_clone().expect("a file can be shared");
         let mut command = own_group(binary);
-        command.args(args).env("DISPLAY", &display).env_remove("WAYLAND_DISPLAY").env("HOME", home.path());
+        command.args(args).env("DISPLAY", server.display()).env_remove("WAYLAND_DISPLAY").env("HOME", home.path());
         command
             .env("XDG_CONFIG_HOME", at("config"))
             .env("XDG_DATA_HOME", at("data"))
@@ -73,9 +73,9 @@ impl XvfbApp {
         command.env("XDG_STATE_HOME", at("state")).env("XDG_RUNTIME_DIR", at("runtime"));
         command.env("PAIRTUNE_UI_TREE", home.path().join("ui.json")).envs(env.iter().copied());
         private(&at("runtime"));
-        let app = command.stdin(Stdio::null()).stdout(log).stderr(errors).spawn();
+        let app = command.stdout(log).stderr(errors).spawn();
         let app = app.unwrap_or_else(|error| panic!("{}: {error}", binary.display()));
-        let mut started = Self { server, app, display, size, home };
+        let mut started = Self { server, app, size, home };
         started.focus();
         started
     }
@@ -110,9 +110,9 @@ impl XvfbApp {
         }
     }
 
-    /// Ends program and server at once, and gives the home folder for another start.
+    /// Ends the program at once, and gives the home folder for another start.
     pub(crate) fn quit(mut self) -> tempfile::TempDir {
-        self.end();
+        end_group(&mut self.app);
         std::mem::replace(&mut self.home, tempfile::tempdir().expect("a temporary folder"))
     }
 
@@ -145,8 +145,8 @@ impl XvfbApp {
     }
 
     fn xdotool(&self, args: &[&str]) -> Result<String, String> {
-        let mut command = Command::new(program(&["xdotool"], "xdotool"));
-        let output = command.args(args).env("DISPLAY", &self.display).stdin(Stdio::null()).output();
+        let mut command = Command::new(program(&["xdotool"], "apt-get install xdotool"));
+        let output = command.args(args).env("DISPLAY", self.server.display()).stdin(Stdio::null()).output();
         let output = output.map_err(|error| error.to_string())?;
         if output.status.success() {
             Ok(String::from_utf8_lossy(&output.stdout).into_owned())
@@ -159,14 +159,6 @@ impl XvfbApp {
     fn input(&self, args: &[&str]) {
         if let Err(error) = self.xdotool(args) {
             panic!("{error}\n{}", self.report());
-        }
-    }
-
-    fn end(&mut self) {
-        for child in [&mut self.app, &mut self.server] {
-            let number = i64::from(child.id());
-            kill(&[-number, number]);
-            drop(child.wait());
         }
     }
 }
@@ -232,9 +224,9 @@ impl Ui for XvfbApp {
 
     #[track_caller]
     fn screenshot(&self, path: &Path) {
-        let mut command = Command::new(program(&["import"], "imagemagick"));
+        let mut command = Command::new(program(&["import"], "apt-get install imagemagick"));
         // Where the server is gone there is no picture, and whoever wants one has more to say than that.
-        drop(command.args(["-window", "root"]).arg(path).env("DISPLAY", &self.display).status());
+        drop(command.args(["-window", "root"]).arg(path).env("DISPLAY", self.server.display()).status());
     }
 
     fn report(&self) -> String {
@@ -246,32 +238,8 @@ impl Ui for XvfbApp {
 
 impl Drop for XvfbApp {
     fn drop(&mut self) {
-        self.end();
+        end_group(&mut self.app);
     }
-}
-
-/// Starts an X server, which picks a free display by itself and tells which.
-#[track_caller]
-fn start_server(size: (u32, u32)) -> (Child, String) {
-    let mut command = own_group(&program(&["Xvfb"], "xvfb"));
-    let screen = format!("{}x{}x24", size.0, size.1);
-    command.args(["-displayfd", "1", "-screen", "0", &screen, "-nolisten", "tcp", "-noreset"]);
-    let mut child =
-        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().expect("Xvfb starts");
-    let mut line = String::new();
-    let mut output = BufReader::new(child.stdout.take().expect("its output is piped"));
-    output.read_line(&mut line).expect("Xvfb tells its display");
-    assert!(!line.trim().is_empty(), "Xvfb ended at its start");
-    std::thread::spawn(move || drop(output.read_to_end(&mut Vec::new())));
-    (child, format!(":{}", line.trim()))
-}
-
-/// A command in a process group of its own, which the kernel ends should this thread end without a drop.
-fn own_group(binary: &Path) -> Command {
-    use std::os::unix::process::CommandExt as _;
-    let mut command = Command::new("setpriv");
-    command.args(["--pdeathsig", "KILL", "--"]).arg(binary).process_group(0);
-    command
 }
 
 /// Runtime folders are refused by some programs unless they are the user's alone.

@@ -154,17 +154,9 @@ pub(crate) trait Ui {
 
     /// Asks until there is an answer; fails with what the window showed and a screenshot of it.
     #[track_caller]
-    fn wait_that<T>(&self, what: &str, timeout: Duration, mut ask: impl FnMut() -> Option<T>) -> T {
-        let start = Instant::now();
-        loop {
-            if let Some(answer) = ask() {
-                return answer;
-            }
-            if start.elapsed() > timeout {
-                self.fail(&format!("waited {:.1} s for {what}", timeout.as_secs_f64()));
-            }
-            std::thread::sleep(POLL);
-        }
+    fn wait_that<T>(&self, what: &str, timeout: Duration, ask: impl FnMut() -> Option<T>) -> T {
+        let answer = poll(timeout, ask);
+        answer.unwrap_or_else(|| self.fail(&format!("waited {:.1} s for {what}", timeout.as_secs_f64())))
     }
 
     /// Clicks the one enabled control of that name, once it has stopped moving.
@@ -285,6 +277,18 @@ pub(crate) trait Ui {
     }
 }
 
+/// Asks until there is an answer, or none in time.
+pub(crate) fn poll<T>(timeout: Duration, mut ask: impl FnMut() -> Option<T>) -> Option<T> {
+    let start = Instant::now();
+    loop {
+        let answer = ask();
+        if answer.is_some() || start.elapsed() > timeout {
+            return answer;
+        }
+        std::thread::sleep(POLL);
+    }
+}
+
 /// A new name for a picture in target/browser-failures/, after the test that is running.
 fn failure_path() -> PathBuf {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/browser-failures");
@@ -297,22 +301,4 @@ fn failure_path() -> PathBuf {
         .map(|c| if c.is_ascii_alphanumeric() || c == '_' { c } else { '-' })
         .collect();
     (1..).map(|i| folder.join(format!("{test}-{i}.png"))).find(|path| !path.exists()).expect("a free name")
-}
-
-/// The first of these programs that is installed, or a panic that says how to get it.
-pub(crate) fn program(names: &[&str], packages: &str) -> PathBuf {
-    let folders = std::env::var_os("PATH").unwrap_or_default();
-    let mut places = std::env::split_paths(&folders).flat_map(|folder| names.iter().map(move |name| folder.join(name)));
-    let found = places.find(|path| path.is_file());
-    found.unwrap_or_else(|| {
-        panic!("{} is not installed, and this test needs it: apt-get install {packages}", names.join(" or "))
-    })
-}
-
-/// Ends processes by `kill`; a negative number is a process group. Those already gone are no matter.
-pub(crate) fn kill(targets: &[i64]) {
-    let numbers = targets.iter().map(i64::to_string);
-    let mut run = std::process::Command::new("kill");
-    run.arg("-KILL").arg("--").args(numbers).stderr(std::process::Stdio::null());
-    drop(run.status());
 }

@@ -1,13 +1,11 @@
-//! The whole journey in the page: the demo tuned by clicks, paused, reloaded, continued, compared and exported. By far
-//! the longest test, and so the first by name.
+//! The whole journey in the page, in each browser: the demo tuned by clicks, paused, reloaded, continued, compared and
+//! exported. By far the longest tests, and so the first by name.
 
-use pairtune::files::Adapter;
-use pairtune::platform::MemoryFolder;
-
-use crate::browser::{Browser, BrowserOptions};
+use crate::browser::{Browser, BrowserKind, BrowserOptions};
+use crate::journey::assert_exports;
 use crate::page::{
-    A_RUN, DEMO, LONG, assert_heap, assert_quiet, continue_run, losses, open, picture, reach, read_archive, serve,
-    step, wait_for_step, wait_until_done,
+    DEMO, LONG, THE_DEMO, assert_heap, assert_quiet, continue_run, open, picture, serve, step, wait_for_step,
+    write_both, write_files,
 };
 use crate::ui::{PATIENCE, Ui as _};
 
@@ -21,9 +19,18 @@ const COUNT_LOCKS: &str = "
     Object.defineProperty(navigator, 'wakeLock', { value: { request } });";
 
 #[test]
-fn the_page_tunes_the_demo_by_clicks() {
+fn the_page_tunes_the_demo_by_clicks_in_chromium() {
+    the_page_tunes_the_demo(BrowserKind::Chromium);
+}
+
+#[test]
+fn the_page_tunes_the_demo_by_clicks_in_firefox() {
+    the_page_tunes_the_demo(BrowserKind::Firefox);
+}
+
+fn the_page_tunes_the_demo(kind: BrowserKind) {
     let server = serve();
-    let browser = open(&server, &BrowserOptions { before_load: COUNT_LOCKS, ..BrowserOptions::default() });
+    let browser = open(&server, &BrowserOptions { before_load: COUNT_LOCKS, ..BrowserOptions::new(kind) });
     picture(&browser, "browser-start");
     browser.click(DEMO);
     let (_, total) = wait_for_step(&browser, 2);
@@ -50,31 +57,19 @@ fn the_page_tunes_the_demo_by_clicks() {
     assert!(continue_run(&browser) >= paused, "from step {paused} on");
     wait_for_step(&browser, paused + 2);
     picture(&browser, "browser-run");
-    browser.wait_that("the end", A_RUN, || browser.find("button", "Train more"));
+    browser.wait_that("the end", THE_DEMO, || browser.find("button", "Train more"));
     picture(&browser, "browser-finished");
 
     browser.click_role("button", "Compare");
-    browser.click("Write both");
-    wait_until_done(&browser, "Write both");
+    write_both(&browser);
     picture(&browser, "browser-compare");
 
     browser.click("6  Export");
     browser.wait_for("Write files", PATIENCE);
     browser.click_starting("Run archive");
-    reach(&browser, "Write files");
-    browser.wait_for("Written and checked", LONG);
+    write_files(&browser);
     picture(&browser, "browser-export");
-    reach(&browser, "Download: Run archive (.run)");
-    let archive = read_archive(&browser.wait_download("demo-pairs.run", PATIENCE));
-    let steps: Vec<u64> = losses(&archive).iter().map(|(step, _)| *step).collect();
-    assert_eq!(steps, (1..=40).collect::<Vec<u64>>(), "every step once, through a pause and two reloads");
-    reach(&browser, "Download: Adapter (PEFT)");
-    let adapter = read_archive(&browser.wait_download("demo-pairs-adapter.zip", PATIENCE));
-    let file = |(name, bytes): (String, Vec<u8>)| (name.rsplit('/').next().unwrap_or("").to_owned(), bytes);
-    let folder = MemoryFolder { name: "download".to_owned(), files: adapter.into_iter().map(file).collect() };
-    let adapter = pollster::block_on(Adapter::read(&folder)).expect("the download is a PEFT adapter");
-    assert!(adapter.tensors.values().flat_map(|t| &t.data).all(|value| value.is_finite()), "of numbers");
-
+    assert_exports(&browser, "demo-pairs", 40);
     assert_heap(&browser);
     assert_quiet(&browser, &server);
 }

@@ -2,28 +2,39 @@
 
 use std::path::Path;
 
-use crate::browser::BrowserOptions;
+use crate::browser::{BrowserKind, BrowserOptions};
 use crate::page::{
-    A_RUN, FEW_PAIRS, LONG, assert_heap, assert_quiet, few_pairs, open, picture, serve, start_with_settings,
-    wait_for_text,
+    FEW_PAIRS, LONG, assert_heap, assert_quiet, few_pairs, open, picture, serve, start_with_settings, wait_for_text,
 };
 use crate::ui::Ui as _;
 
 #[test]
-fn a_model_and_pairs_come_from_files() {
+fn a_model_and_pairs_come_from_files_in_chromium() {
+    a_model_and_pairs_come_from_files(BrowserKind::Chromium);
+}
+
+#[test]
+fn a_model_and_pairs_come_from_files_in_firefox() {
+    a_model_and_pairs_come_from_files(BrowserKind::Firefox);
+}
+
+fn a_model_and_pairs_come_from_files(kind: BrowserKind) {
     let server = serve();
-    let browser = open(&server, &BrowserOptions::default());
+    let browser = open(&server, &BrowserOptions::new(kind));
     let demo = Path::new(env!("CARGO_MANIFEST_DIR")).join("assets/demo");
     browser.click("Open a model folder…");
     browser.send_files("#pick-model-folder", &[&demo.join("model")]);
     browser.wait_for("Choose another model", LONG);
     browser.click("2  Pairs");
     browser.click_starting("Open a pairs file");
+    browser.send_files("#pick-pairs", &[&demo.join("pairs.jsonl")]);
+    browser.wait_for("Open another file…", LONG);
+    picture(&browser, "browser-pairs");
+    browser.click("Open another file…");
     browser.send_files("#pick-pairs", &[&few_pairs()]);
     browser.wait_for_starting(FEW_PAIRS, LONG);
-    picture(&browser, "browser-pairs");
     start_with_settings(&browser, 3);
-    browser.wait_that("the end", A_RUN, || browser.find("button", "Train more"));
+    browser.wait_that("the end", LONG, || browser.find("button", "Train more"));
     assert_heap(&browser);
     assert_quiet(&browser, &server);
 }
@@ -31,7 +42,7 @@ fn a_model_and_pairs_come_from_files() {
 #[test]
 fn a_gigabyte_of_pairs_streams_through_the_page() {
     let server = serve();
-    let browser = open(&server, &BrowserOptions::default());
+    let browser = open(&server, &BrowserOptions::new(BrowserKind::Chromium));
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("gigabyte.jsonl");
     write_pairs(&path, 1 << 30);
@@ -48,7 +59,7 @@ fn a_gigabyte_of_pairs_streams_through_the_page() {
 #[test]
 fn other_scripts_than_latin_are_shown() {
     let server = serve();
-    let browser = open(&server, &BrowserOptions { size: (1280, 860), ..BrowserOptions::default() });
+    let browser = open(&server, &BrowserOptions { size: (1280, 860), ..BrowserOptions::new(BrowserKind::Chromium) });
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("scripts.jsonl");
     let rows = [

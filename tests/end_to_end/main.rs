@@ -1,5 +1,5 @@
-//! The real app with its real engine, as a person meets it: the window under Xvfb and the page in Chromium, driven by
-//! clicks that are found by the accessible names of widgets.
+//! The real app with its real engine, as a person meets it: the window under Xvfb, and the page in Chromium and in
+//! Firefox, driven by clicks that are found by the accessible names of widgets.
 //!
 //! The page's tests need `dist/`, which `trunk build --release` writes. With `PAIRTUNE_DOCS=docs` the journeys write
 //! the screenshots of the README.
@@ -8,14 +8,22 @@
 mod browser;
 #[path = "../common/cdp.rs"]
 mod cdp;
+#[path = "../common/chromium.rs"]
+mod chromium;
 mod demo;
 #[path = "../common/desktop.rs"]
 mod desktop;
 mod drills;
 mod files;
+#[path = "../common/firefox.rs"]
+mod firefox;
 mod harness;
+mod journey;
+mod kernels;
 mod page;
 mod parity;
+#[path = "../common/process.rs"]
+mod process;
 #[path = "../common/server.rs"]
 mod server;
 mod serving;
@@ -23,4 +31,8 @@ mod serving;
 mod session;
 #[path = "../common/ui.rs"]
 mod ui;
+#[path = "../common/websocket.rs"]
+mod websocket;
 mod window;
+#[path = "../common/xserver.rs"]
+mod xserver;

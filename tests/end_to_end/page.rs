@@ -2,9 +2,9 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use pairtune::engine::protocol::Metrics;
+use pairtune::engine::protocol::{Metrics, Settings};
 use pairtune::files;
 
 use crate::browser::{Browser, BrowserOptions};
@@ -12,10 +12,11 @@ use crate::server::{ServerOptions, StaticServer};
 use crate::session::demo_settings;
 use crate::ui::{PATIENCE, Ui};
 
-/// A long wait, for work on a software GPU that another test works on, too.
-pub(crate) const LONG: Duration = Duration::from_secs(600);
-/// For a whole run.
-pub(crate) const A_RUN: Duration = Duration::from_secs(1500);
+/// For a piece of work on a software GPU that another test works on, too: a few steps, a load, an export. None takes
+/// longer than a third of this.
+pub(crate) const LONG: Duration = Duration::from_secs(90);
+/// For the demo's 40 steps with their evaluations.
+pub(crate) const THE_DEMO: Duration = Duration::from_secs(900);
 
 /// Bytes of WebAssembly memory that a page or worker may take.
 const HEAP: u64 = 512 << 20;
@@ -35,19 +36,30 @@ pub(crate) fn serve() -> StaticServer {
 /// The button that begins the demo, as it reads once the engine has found its software GPU.
 pub(crate) const DEMO: &str = "Try the demo: a few minutes here";
 
-/// Keeps the memory of the app's wasm at hand, for `assert_heap`.
-const KEEP_MEMORY: &str = "
+/// Keeps the memory of the app's wasm at hand, for `assert_heap`, and counts the engine's events by their kind, for
+/// `told`.
+const HOOKS: &str = "
     const instantiate = WebAssembly.instantiateStreaming;
     WebAssembly.instantiateStreaming = async (...all) => {
         const made = await instantiate.apply(WebAssembly, all);
         window.appMemory = made.instance.exports.memory;
         return made;
+    };
+    window.told = {};
+    window.Worker = class extends Worker {
+        constructor(...all) {
+            super(...all);
+            this.addEventListener('message', ({ data }) => {
+                const kind = /^{\"event\":\"(\\w+)\"/.exec(data)?.[1];
+                told[kind] = (told[kind] ?? 0) + 1;
+            });
+        }
     };";
 
 /// Opens the page and waits until its engine is ready. Without the service worker, which has tests of its own.
 pub(crate) fn open(server: &StaticServer, options: &BrowserOptions) -> Browser {
     let browser = Browser::start(options);
-    browser.before_load(KEEP_MEMORY);
+    browser.before_load(HOOKS);
     browser.goto(&server.url("?nosw"));
     wait_enabled(&browser, DEMO);
     browser
@@ -56,29 +68,37 @@ pub(crate) fn open(server: &StaticServer, options: &BrowserOptions) -> Browser {
 /// The name of the runs of `open_with_few_pairs`.
 pub(crate) const FEW_PAIRS: &str = "few-pairs";
 
-/// The first of the demo's pairs: to score all 480 takes minutes on a software GPU.
+/// How many pairs those are.
+pub(crate) const N_PAIRS: usize = 8;
+
+/// A few of the demo's pairs: to score all of them takes minutes on a software GPU. Their prompts are nothing that is
+/// watched, for to answer one takes as long as several steps.
 pub(crate) fn few_pairs() -> PathBuf {
-    const ROWS: usize = 40;
     static WRITTEN: OnceLock<PathBuf> = OnceLock::new();
     let write = || {
         let folder = std::env::temp_dir().join(format!("pairtune-{FEW_PAIRS}-{}", std::process::id()));
         let path = folder.join(format!("{FEW_PAIRS}.jsonl"));
-        let all = include_str!("../../assets/demo/pairs.jsonl");
+        let rows = include_str!("../../assets/demo/pairs.jsonl").lines().take(N_PAIRS);
+        let mut rows: Vec<Metrics> = rows.map(|row| serde_json::from_str(row).expect("a pair")).collect();
+        for row in &mut rows {
+            row.insert("prompt".to_owned(), "\n".into());
+        }
+        let lines: Vec<String> = rows.iter().map(|row| serde_json::json!(row).to_string()).collect();
         std::fs::create_dir_all(&folder).expect("a folder");
-        std::fs::write(&path, all.lines().take(ROWS).collect::<Vec<_>>().join("\n")).expect("a file");
+        std::fs::write(&path, lines.join("\n")).expect("a file");
         path
     };
     WRITTEN.get_or_init(write).clone()
 }
 
-/// A settings file of the demo, for so many steps.
-pub(crate) fn short_settings(steps: usize) -> PathBuf {
-    let path = std::env::temp_dir().join(format!("pairtune-settings-{}-{steps}.json", std::process::id()));
-    std::fs::write(&path, serde_json::to_vec(&demo_settings(steps)).expect("settings are JSON")).expect("a file");
-    path
+/// The demo's settings for so many short steps.
+pub(crate) fn short_settings(steps: usize) -> Settings {
+    let mut settings = demo_settings(steps);
+    settings.insert("per_device_train_batch_size".to_owned(), 2.into());
+    settings
 }
 
-/// Opens the page with the demo's model, `few_pairs` and the demo's settings for so many steps, and starts the run.
+/// Opens the page with the demo's model, `few_pairs` and `short_settings` for so many steps, and starts the run.
 pub(crate) fn open_with_few_pairs(server: &StaticServer, options: &BrowserOptions, steps: usize) -> Browser {
     let browser = open(server, options);
     browser.click("1  Model");
@@ -94,21 +114,31 @@ pub(crate) fn open_with_few_pairs(server: &StaticServer, options: &BrowserOption
     browser
 }
 
-/// Starts a run with the demo's settings for so many steps.
+/// Starts a run with `short_settings`, which come from a file.
 pub(crate) fn start_with_settings(browser: &Browser, steps: usize) {
+    let path = std::env::temp_dir().join(format!("pairtune-settings-{}-{steps}.json", std::process::id()));
+    std::fs::write(&path, serde_json::json!(short_settings(steps)).to_string()).expect("a file");
     browser.click("3  Plan");
     browser.click("Load file…");
-    browser.send_files("#pick-settings", &[&short_settings(steps)]);
+    browser.send_files("#pick-settings", &[&path]);
     wait_for_text(browser, &format!("Steps: {steps},"));
     picture(browser, "browser-plan");
     reach(browser, "Start training");
 }
 
-/// The step that the page shows, and how many there are.
+/// The step that the page shows of its run, and how many there are: on the run's own page and in the line that the
+/// other pages have. A stored run that is offered has a step of its own, which is not meant.
 pub(crate) fn step(browser: &Browser) -> Option<(u64, u64)> {
-    const FIND: &str = "const found = document.getElementById('mirror').textContent.match(/step (\\d+)\\/(\\d+)/);
-                        return found && [Number(found[1]), Number(found[2])]";
+    const FIND: &str = "
+        const texts = [...document.querySelectorAll('#mirror > *')].map(e => e.textContent);
+        const found = texts.map(text => /^(?:step|.*, step) (\\d+)\\/(\\d+)(?:$|, \\d+ %$)/.exec(text)).find(Boolean);
+        return found && [Number(found[1]), Number(found[2])]";
     serde_json::from_value(browser.execute(FIND, &[])).ok()
+}
+
+/// How many events of that kind the engine has told the page since it was loaded.
+pub(crate) fn told(browser: &Browser, kind: &str) -> u64 {
+    browser.execute("return told[arguments[0]] ?? 0", &[kind.into()]).as_u64().expect("a number")
 }
 
 /// Waits until the page says something, in whatever widget.
@@ -136,7 +166,12 @@ pub(crate) fn wait_for_step(browser: &Browser, wanted: u64) -> (u64, u64) {
 
 /// The memories of page and worker are small, for all that went through them.
 pub(crate) fn assert_heap(browser: &Browser) {
-    let engine = browser.execute_in(&browser.worker("blob:"), "self.pairtuneMemory.buffer.byteLength");
+    const ASK: &str = "return await new Promise(done => {
+        const channel = new BroadcastChannel('pairtune-memory');
+        channel.onmessage = ({ data }) => { channel.close(); done(data) };
+        channel.postMessage('how large?');
+    })";
+    let engine = browser.execute_async(ASK, &[]);
     let page = browser.execute("return appMemory.buffer.byteLength", &[]);
     for (whose, bytes) in [("engine", engine), ("page", page)] {
         let bytes = bytes.as_u64().expect("a number");
@@ -180,15 +215,20 @@ pub(crate) fn wait_enabled(ui: &impl Ui, button: &str) {
     });
 }
 
-/// Waits until the work that a press of this button began is done: until then it rests, or is not there.
-pub(crate) fn wait_until_done(ui: &impl Ui, button: &str) {
-    let is_ready = || ui.find("button", button).filter(|node| !node.disabled);
-    // It rests from the next frame on.
-    let begun = Instant::now();
-    while is_ready().is_some() && begun.elapsed() < Duration::from_secs(2) {
-        std::thread::sleep(Duration::from_millis(20));
-    }
-    wait_enabled(ui, button);
+/// Has both models write, and waits until they have.
+pub(crate) fn write_both(ui: &impl Ui) {
+    ui.click("Write both");
+    // With the first of their texts the button rests, until the last is written.
+    ui.wait_for("Original", PATIENCE);
+    wait_enabled(ui, "Write both");
+}
+
+/// Writes the files that are chosen on the page of exports, and waits until they are read again.
+pub(crate) fn write_files(browser: &Browser) {
+    let before = told(browser, "exported");
+    reach(browser, "Write files");
+    browser.wait_that("the end of an export", LONG, || (told(browser, "exported") > before).then_some(()));
+    browser.wait_for("Written and checked", PATIENCE);
 }
 
 /// A picture for the README, if they are asked for.

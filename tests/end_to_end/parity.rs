@@ -2,21 +2,22 @@
 
 use std::path::PathBuf;
 
-use pairtune::engine::protocol::{Command, Event, ExportKind, ExportRequest, Metrics, WhichAdapter};
+use pairtune::engine::protocol::{Command, Event, ExportKind, ExportRequest, Metrics, RunRequest, WhichAdapter};
 use pairtune::files::{ModelConfig, TargetModules, parse};
 use pairtune::model::{AdapterSettings, fresh};
 use pairtune::train::TrainConfig;
 
-use crate::browser::{Browser, BrowserOptions};
+use crate::browser::{Browser, BrowserKind, BrowserOptions};
 use crate::page::{
-    A_RUN, FEW_PAIRS, LONG, few_pairs, losses, open_with_few_pairs, reach, read_archive, serve, wait_for_step,
-    wait_until_done,
+    FEW_PAIRS, LONG, few_pairs, losses, open_with_few_pairs, reach, read_archive, serve, short_settings, wait_for_step,
+    write_files,
 };
-use crate::session::{TestEngine, demo_run, demo_settings, unwatched};
+use crate::session::{TestEngine, unwatched};
 use crate::ui::{PATIENCE, Ui as _};
 
 /// Enough that a run is still at work when it is told to pause.
 const STEPS: usize = 8;
+const A_FEW_STEPS: usize = 3;
 
 /// Largest difference of a step's loss.
 const LOSS: f64 = 1e-4;
@@ -26,62 +27,65 @@ const UPDATE: f64 = 1e-3;
 type Contents = Vec<(String, Vec<u8>)>;
 
 #[test]
-fn a_run_is_the_same_in_both_worlds_and_moves_between_them() {
+fn a_short_run_is_the_same_in_both_worlds() {
+    let mut engine = engine_with_few_pairs("parity-short");
+    let (_, native) = whole_run(&mut engine, A_FEW_STEPS);
+    let server = serve();
+    let browser = open_with_few_pairs(&server, &BrowserOptions::new(BrowserKind::Chromium), A_FEW_STEPS);
+    browser.wait_that("the end", LONG, || browser.find("button", "Train more"));
+    let web = read_archive(&download_archive(&browser, &format!("{FEW_PAIRS}.run")));
+    assert_same_run(&native, &web, A_FEW_STEPS);
+}
+
+#[test]
+fn a_run_is_the_same_in_both_worlds_and_moves_between_them_in_chromium() {
+    a_run_is_the_same_and_moves(BrowserKind::Chromium);
+}
+
+#[test]
+fn a_run_is_the_same_in_both_worlds_and_moves_between_them_in_firefox() {
+    a_run_is_the_same_and_moves(BrowserKind::Firefox);
+}
+
+fn a_run_is_the_same_and_moves(kind: BrowserKind) {
     // Natively: whole, and once more, paused and written as an archive.
-    let mut engine = TestEngine::start("parity");
-    engine.open_demo();
-    engine.send_files(Command::OpenPairs { mapping: None }, &[few_pairs()]);
-    engine.wait(|event| matches!(event, Event::PairsOpened(_)));
-    engine.send(demo_run("native", STEPS, unwatched()));
-    let Event::Finished(summary) = engine.wait(|event| matches!(event, Event::Finished(_))) else {
-        unreachable!("it was waited for")
-    };
-    let native = read_archive(&write_archive(&mut engine, &summary.record.run_id));
-    engine.send(demo_run("native half", STEPS, unwatched()));
+    let mut engine = engine_with_few_pairs(&format!("parity-{kind:?}"));
+    let (first, native) = whole_run(&mut engine, STEPS);
+    engine.send(run("native half", STEPS));
     engine.wait(|event| matches!(event, Event::RunStarted(info) if info.record.name == "native half"));
-    engine.wait(|event| matches!(event, Event::Step { run_id, .. } if *run_id != summary.record.run_id));
+    engine.wait(|event| matches!(event, Event::Step { run_id, .. } if *run_id != first));
     engine.send(Command::Pause);
     let Event::Paused { run_id, step: native_pause } = engine.wait(|event| matches!(event, Event::Paused { .. }))
     else {
         unreachable!("it was waited for")
     };
+    assert!((native_pause as u64) < STEPS as u64, "it was paused on the way");
     let native_half = write_archive(&mut engine, &run_id);
 
     // In the browser: paused, written as an archive, continued, and written again.
     let server = serve();
-    let browser = open_with_few_pairs(&server, &BrowserOptions::default(), STEPS);
+    let browser = open_with_few_pairs(&server, &BrowserOptions::new(kind), STEPS);
     wait_for_step(&browser, 1);
     browser.click("Pause");
     browser.wait_for("Resume", LONG);
     let web_half = download_archive(&browser, &format!("{FEW_PAIRS}.run"));
     browser.click("4  Run");
     browser.click("Resume");
-    browser.wait_that("the end", A_RUN, || browser.find("button", "Train more"));
+    browser.wait_that("the end", LONG, || browser.find("button", "Train more"));
     let web = read_archive(&download_archive(&browser, &format!("{FEW_PAIRS}.run")));
-
-    // The numbers.
-    let (native_losses, web_losses) = (losses(&native), losses(&web));
-    assert_eq!(web_losses.len(), STEPS, "every step");
-    assert_same(&native_losses, &web_losses);
-    let difference = relative_difference(&native, &web);
-    println!("adapters differ by {difference:.1e} of the update");
-    assert!(difference <= UPDATE, "adapters differ by {difference:.1e} of the update");
+    assert_same_run(&native, &web, STEPS);
 
     // The browser's checkpoint continues natively.
-    let mut other = TestEngine::start("parity-from-the-page");
+    let mut other = TestEngine::start(&format!("parity-from-{kind:?}"));
     other.send_files(Command::Import, &[web_half]);
     let imported = |event: &Event| matches!(event, Event::Runs { runs } if runs.len() == 1);
     let Event::Runs { runs } = other.wait(imported) else { unreachable!("it was waited for") };
     other.send(Command::Resume { run_id: runs[0].run_id.clone(), settings: Metrics::new() });
-    let Event::Finished(summary) = other.wait(|event| matches!(event, Event::Finished(_))) else {
-        unreachable!("it was waited for")
-    };
-    let moved = read_archive(&write_archive(&mut other, &summary.record.run_id));
-    assert_same(&native_losses, &losses(&moved));
-    assert!(relative_difference(&native, &moved) <= UPDATE, "the adapter that moved to the desktop is the same");
+    let moved = finished(&mut other);
+    let moved = read_archive(&write_archive(&mut other, &moved));
+    assert_same_run(&native, &moved, STEPS);
 
     // The native checkpoint continues in the browser.
-    assert!((native_pause as u64) < STEPS as u64, "it was paused on the way");
     browser.click("Runs");
     browser.click("Import a .run archive…");
     browser.send_files("#pick-archive", &[&native_half]);
@@ -89,10 +93,51 @@ fn a_run_is_the_same_in_both_worlds_and_moves_between_them() {
     browser.click("Start");
     browser.wait_that("a run to continue", PATIENCE, || browser.find_starting("button", "Continue: "));
     browser.click_starting("Continue: ");
-    browser.wait_that("the end", A_RUN, || browser.find("button", "Train more"));
+    browser.wait_that("the end", LONG, || browser.find("button", "Train more"));
     let moved = read_archive(&download_archive(&browser, "native-half.run"));
-    assert_same(&native_losses, &losses(&moved));
-    assert!(relative_difference(&native, &moved) <= UPDATE, "the adapter that moved to the page is the same");
+    assert_same_run(&native, &moved, STEPS);
+}
+
+/// A native engine with the demo's model and the few pairs.
+fn engine_with_few_pairs(test: &str) -> TestEngine {
+    let mut engine = TestEngine::start(test);
+    engine.open_demo();
+    engine.send_files(Command::OpenPairs { mapping: None }, &[few_pairs()]);
+    engine.wait(|event| matches!(event, Event::PairsOpened(_)));
+    engine
+}
+
+/// A run as the page's `start_with_settings` begins it.
+fn run(name: &str, steps: usize) -> Command {
+    let (name, settings) = (name.to_owned(), short_settings(steps));
+    Command::Start(Box::new(RunRequest { name, settings, watch: unwatched() }))
+}
+
+/// A run of so many steps, to its end: its identifier, and what its archive holds.
+fn whole_run(engine: &mut TestEngine, steps: usize) -> (String, Contents) {
+    engine.send(run("native", steps));
+    let run_id = finished(engine);
+    let contents = read_archive(&write_archive(engine, &run_id));
+    (run_id, contents)
+}
+
+/// Waits for the end of a run; gives its identifier.
+fn finished(engine: &mut TestEngine) -> String {
+    let Event::Finished(summary) = engine.wait(|event| matches!(event, Event::Finished(_))) else {
+        unreachable!("it was waited for")
+    };
+    summary.record.run_id
+}
+
+/// Both runs have the same losses, step by step, and the same adapter at their end.
+#[track_caller]
+fn assert_same_run(expected: &Contents, found: &Contents, steps: usize) {
+    let (expected_losses, found_losses) = (losses(expected), losses(found));
+    assert_eq!(found_losses.len(), steps, "every step");
+    assert_same(&expected_losses, &found_losses);
+    let difference = relative_difference(expected, found, steps);
+    println!("adapters differ by {difference:.1e} of the update");
+    assert!(difference <= UPDATE, "adapters differ by {difference:.1e} of the update");
 }
 
 #[track_caller]
@@ -105,15 +150,15 @@ fn assert_same(expected: &[(u64, f64)], found: &[(u64, f64)]) {
 }
 
 /// The L2 norm of the difference of two runs' final adapters, relative to the first one's update.
-fn relative_difference(a: &Contents, b: &Contents) -> f64 {
+fn relative_difference(a: &Contents, b: &Contents, steps: usize) -> f64 {
     let config = include_bytes!("../../assets/demo/model/config.json");
     let model = ModelConfig::from_bytes(config, "config.json").expect("the demo's model");
-    let settings = TrainConfig::from_map(&demo_settings(STEPS), "settings").expect("the demo's settings");
+    let settings = TrainConfig::from_map(&short_settings(steps), "settings").expect("the demo's settings");
     assert_ne!(settings.target_modules, TargetModules::AllLinear, "they are named");
     let adapter = AdapterSettings::new(settings.adapter("demo"), &model).expect("targets of the model");
     let start = fresh(&adapter, &model, settings.seed);
     let tensors = |contents: &Contents| {
-        let name = format!("checkpoint-{STEPS}/adapter_model.safetensors");
+        let name = format!("checkpoint-{steps}/adapter_model.safetensors");
         let (_, bytes) = contents.iter().find(|(file, _)| *file == name).expect("the last checkpoint");
         parse("adapter", bytes).expect("tensors")
     };
@@ -136,9 +181,7 @@ fn download_archive(browser: &Browser, name: &str) -> PathBuf {
     if browser.find("checkbox", archive).is_some_and(|node| node.checked != Some(true)) {
         browser.click_role("checkbox", archive);
     }
-    reach(browser, "Write files");
-    wait_until_done(browser, "Write files");
-    browser.wait_for("Written and checked", LONG);
+    write_files(browser);
     reach(browser, "Download: Run archive (.run)");
     let file = browser.wait_download(name, PATIENCE);
     let kept = file.with_extension(format!("{}.kept", file.metadata().map_or(0, |meta| meta.len())));

@@ -7,7 +7,7 @@ use pairtune::engine::protocol::BUILD;
 use serde_json::json;
 use sha2::{Digest as _, Sha256};
 
-use crate::browser::{Browser, BrowserOptions};
+use crate::browser::{Browser, BrowserKind, BrowserOptions};
 use crate::page::{DEMO, LONG, assert_quiet, dist, open, serve, wait_enabled, wait_for_text};
 use crate::server::StaticServer;
 use crate::ui::{PATIENCE, Ui as _};
@@ -24,26 +24,44 @@ fn a_worker_of_another_build_is_noticed() {
     bytes[at] = b'+';
     std::fs::write(&worker, bytes).expect("it can be written");
     let server = StaticServer::start(folder.path());
-    let browser = Browser::start(&BrowserOptions::default());
+    let browser = Browser::start(&BrowserOptions::new(BrowserKind::Chromium));
     browser.goto(&server.url("?nosw"));
     browser.wait_for_starting("The page and its engine are of different versions", LONG);
     browser.wait_for("Reload the page", PATIENCE);
 }
 
 #[test]
-fn the_page_works_offline_after_the_first_load() {
+fn the_page_works_offline_after_the_first_load_in_chromium() {
+    the_page_works_offline(BrowserKind::Chromium);
+}
+
+#[test]
+fn the_page_works_offline_after_the_first_load_in_firefox() {
+    the_page_works_offline(BrowserKind::Firefox);
+}
+
+fn the_page_works_offline(kind: BrowserKind) {
     let server = serve();
-    let browser = open_with_service_worker(&server);
+    let browser = open_with_service_worker(&server, kind);
     drop(server);
     browser.reload();
     wait_enabled(&browser, DEMO);
 }
 
 #[test]
-fn an_upgrade_waits_for_the_next_load() {
+fn an_upgrade_waits_for_the_next_load_in_chromium() {
+    an_upgrade_waits_for_the_next_load(BrowserKind::Chromium);
+}
+
+#[test]
+fn an_upgrade_waits_for_the_next_load_in_firefox() {
+    an_upgrade_waits_for_the_next_load(BrowserKind::Firefox);
+}
+
+fn an_upgrade_waits_for_the_next_load(kind: BrowserKind) {
     let folder = copy_of_dist("upgrade");
     let server = StaticServer::start(folder.path());
-    let browser = open_with_service_worker(&server);
+    let browser = open_with_service_worker(&server, kind);
     let (old, app) = (build(&browser), app_name(&browser));
     let new: String = old.chars().rev().collect();
     upgrade(folder.path(), &[(&old, &new), (&app, "next")]);
@@ -77,9 +95,18 @@ fn an_upgrade_waits_for_the_next_load() {
 }
 
 #[test]
-fn a_second_tab_leaves_the_gpu_to_the_first() {
+fn a_second_tab_leaves_the_gpu_to_the_first_in_chromium() {
+    a_second_tab_leaves_the_gpu_to_the_first(BrowserKind::Chromium);
+}
+
+#[test]
+fn a_second_tab_leaves_the_gpu_to_the_first_in_firefox() {
+    a_second_tab_leaves_the_gpu_to_the_first(BrowserKind::Firefox);
+}
+
+fn a_second_tab_leaves_the_gpu_to_the_first(kind: BrowserKind) {
     let server = serve();
-    let browser = Browser::start(&BrowserOptions::default());
+    let browser = Browser::start(&BrowserOptions::new(kind));
     // The address alone begins the demo.
     browser.goto(&server.url("?nosw#demo"));
     browser.wait_for_starting("Scoring pairs with the original model", LONG);
@@ -103,7 +130,16 @@ fn a_second_tab_leaves_the_gpu_to_the_first() {
 }
 
 #[test]
-fn a_model_is_fetched_in_pieces_and_checked() {
+fn a_model_is_fetched_in_pieces_and_checked_in_chromium() {
+    a_model_is_fetched_in_pieces_and_checked(BrowserKind::Chromium);
+}
+
+#[test]
+fn a_model_is_fetched_in_pieces_and_checked_in_firefox() {
+    a_model_is_fetched_in_pieces_and_checked(BrowserKind::Firefox);
+}
+
+fn a_model_is_fetched_in_pieces_and_checked(kind: BrowserKind) {
     let folder = copy_of_dist("hub");
     let hub = folder.path().join("hub");
     let sha = "0123456789abcdef0123456789abcdef01234567";
@@ -133,7 +169,7 @@ fn a_model_is_fetched_in_pieces_and_checked() {
     let server = StaticServer::start(folder.path());
     // The connection breaks in the middle of the weights, once.
     server.cut_after(&weights, 600_000, 1);
-    let browser = open(&server, &BrowserOptions::default());
+    let browser = open(&server, &BrowserOptions::new(kind));
     browser.click("1  Model");
     browser.click("Hugging Face");
     browser.fill("Repository", "org/tiny");
@@ -161,8 +197,8 @@ fn a_model_is_fetched_in_pieces_and_checked() {
 }
 
 /// Opens the page and waits until its service worker keeps it for use without a network.
-fn open_with_service_worker(server: &StaticServer) -> Browser {
-    let browser = Browser::start(&BrowserOptions::default());
+fn open_with_service_worker(server: &StaticServer, kind: BrowserKind) -> Browser {
+    let browser = Browser::start(&BrowserOptions::new(kind));
     browser.goto(&server.url(""));
     wait_enabled(&browser, DEMO);
     browser.wait_js("navigator.serviceWorker.ready.then(ready => ready.active.state === 'activated')", LONG);

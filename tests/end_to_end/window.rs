@@ -1,4 +1,4 @@
-//! The journey on the desktop: the window under Xvfb, tuned by clicks, and the adapter that it writes read again.
+//! The journeys on the desktop: the window under Xvfb, tuned by clicks, and the adapter that it writes read again.
 
 use std::path::Path;
 
@@ -6,8 +6,23 @@ use pairtune::files::Adapter;
 use pairtune::platform::native::DiskFolder;
 
 use crate::desktop::XvfbApp;
-use crate::page::{A_RUN, DEMO, LONG, picture, reach, wait_enabled, wait_until_done};
+use crate::page::{DEMO, LONG, THE_DEMO, picture, reach, wait_enabled, write_both};
 use crate::ui::{PATIENCE, Ui as _};
+
+/// What every change has to pass: the demo for a step or two, kept as it is then.
+#[test]
+fn short_journey_in_the_window() {
+    let app = XvfbApp::start(Path::new(env!("CARGO_BIN_EXE_pairtune")), &["app"], &[], (1280, 800));
+    wait_enabled(&app, DEMO);
+    app.click(DEMO);
+    app.wait_that("the first step", LONG, || {
+        let is_step = |text: &str| text.strip_prefix("step ").is_some_and(|rest| !rest.starts_with("0/"));
+        app.nodes().into_iter().find(|node| is_step(&node.name) || is_step(&node.value))
+    });
+    app.click("Stop and keep");
+    app.wait_for("Train more", LONG);
+    export_adapter(&app);
+}
 
 #[test]
 fn the_window_tunes_the_demo_by_clicks() {
@@ -42,20 +57,24 @@ fn the_window_tunes_the_demo_by_clicks() {
         app.wait_for(button, PATIENCE);
         picture(&app, &format!("native-{}", page.trim_start_matches(|c| !char::is_alphabetic(c)).to_lowercase()));
     }
-    app.wait_that("the end", A_RUN, || app.find("button", "Train more"));
+    app.wait_that("the end", THE_DEMO, || app.find("button", "Train more"));
     picture(&app, "native-finished");
     app.click_role("button", "Compare");
-    app.click("Write both");
-    wait_until_done(&app, "Write both");
+    write_both(&app);
     picture(&app, "native-compare");
 
+    export_adapter(&app);
+}
+
+/// Writes the adapter into a folder by the window's Export step, and reads it: it is of the demo's shape, and trained.
+fn export_adapter(app: &XvfbApp) {
     app.click("6  Export");
     app.wait_for("Write files", PATIENCE);
     let folder = app.home().join("tuned");
     app.fill("Folder", &folder.display().to_string());
-    reach(&app, "Write files");
+    reach(app, "Write files");
     app.wait_for("Written and checked", LONG);
-    picture(&app, "native-export");
+    picture(app, "native-export");
     let written = std::fs::read_dir(&folder).expect("the folder was made").flatten().next().expect("it is not empty");
     let adapter = pollster::block_on(async {
         Adapter::read(&DiskFolder::open(&written.path()).expect("a folder")).await.expect("an adapter")
