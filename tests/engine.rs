@@ -23,7 +23,7 @@ use pairtune::files::{pack, unpack};
 use pairtune::link::Incoming;
 use pairtune::platform::host::PickedFile;
 use serde_json::json;
-use session::{TestEngine, demo_run, demo_settings, new_store, unwatched};
+use session::{TestEngine, demo_settings, new_store, start_run, unwatched};
 
 /// The losses of a run's steps, from its events.
 fn losses(said: &[Event]) -> Vec<(u64, f64)> {
@@ -642,7 +642,7 @@ fn a_run_is_opened_with_its_model_wherever_that_is() {
     std::fs::write(&pairs, few.join("\n")).expect("written");
     engine.send_files(Command::OpenPairs { mapping: None }, &[pairs]);
     engine.wait(|event| matches!(event, Event::PairsOpened(_)));
-    engine.send(demo_run("moved", 1, unwatched()));
+    engine.send(start_run("moved", demo_settings(1), unwatched()));
     let Event::Finished(summary) = engine.wait(is_finished) else { panic!("the run ends well") };
     let run_id = summary.record.run_id;
 

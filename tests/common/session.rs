@@ -118,9 +118,9 @@ pub(crate) fn new_store(test: &str) -> PathBuf {
     store
 }
 
-/// A short run of the demo.
-pub(crate) fn demo_run(name: &str, steps: usize, watch: Watch) -> Command {
-    Command::Start(Box::new(RunRequest { name: name.to_owned(), settings: demo_settings(steps), watch }))
+/// Starts a run of what is open.
+pub(crate) fn start_run(name: &str, settings: Settings, watch: Watch) -> Command {
+    Command::Start(Box::new(RunRequest { name: name.to_owned(), settings, watch }))
 }
 
 /// The demo's settings, for so many steps.

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use pairtune::engine::protocol::{Command, Event, ExportKind, ExportRequest, Metrics, RunRequest, WhichAdapter};
+use pairtune::engine::protocol::{Command, Event, ExportKind, ExportRequest, Metrics, WhichAdapter};
 use pairtune::files::{ModelConfig, TargetModules, parse};
 use pairtune::model::{AdapterSettings, fresh};
 use pairtune::train::TrainConfig;
@@ -12,7 +12,7 @@ use crate::page::{
     FEW_PAIRS, LONG, few_pairs, losses, open_with_few_pairs, reach, read_archive, serve, short_settings, wait_for_step,
     write_files,
 };
-use crate::session::{TestEngine, unwatched};
+use crate::session::{TestEngine, start_run, unwatched};
 use crate::ui::{PATIENCE, Ui as _};
 
 /// Enough that a run is still at work when it is told to pause.
@@ -51,7 +51,7 @@ fn a_run_is_the_same_and_moves(kind: BrowserKind) {
     // Natively: whole, and once more, paused and written as an archive.
     let mut engine = engine_with_few_pairs(&format!("parity-{kind:?}"));
     let (first, native) = whole_run(&mut engine, STEPS);
-    engine.send(run("native half", STEPS));
+    engine.send(start_run("native half", short_settings(STEPS), unwatched()));
     engine.wait(|event| matches!(event, Event::RunStarted(info) if info.record.name == "native half"));
     engine.wait(|event| matches!(event, Event::Step { run_id, .. } if *run_id != first));
     engine.send(Command::Pause);
@@ -107,15 +107,9 @@ fn engine_with_few_pairs(test: &str) -> TestEngine {
     engine
 }
 
-/// A run as the page's `start_with_settings` begins it.
-fn run(name: &str, steps: usize) -> Command {
-    let (name, settings) = (name.to_owned(), short_settings(steps));
-    Command::Start(Box::new(RunRequest { name, settings, watch: unwatched() }))
-}
-
 /// A run of so many steps, to its end: its identifier, and what its archive holds.
 fn whole_run(engine: &mut TestEngine, steps: usize) -> (String, Contents) {
-    engine.send(run("native", steps));
+    engine.send(start_run("native", short_settings(steps), unwatched()));
     let run_id = finished(engine);
     let contents = read_archive(&write_archive(engine, &run_id));
     (run_id, contents)
