@@ -4,7 +4,7 @@
 use crate::browser::{Browser, BrowserKind, BrowserOptions};
 use crate::journey::assert_exports;
 use crate::page::{
-    DEMO, LONG, THE_DEMO, assert_heap, assert_quiet, continue_run, open, picture, serve, step, wait_for_step,
+    DEMO, LONG, SCORES, THE_DEMO, assert_heap, assert_quiet, continue_run, open, picture, serve, step, wait_for_step,
     write_both, write_files,
 };
 use crate::ui::{PATIENCE, Ui as _};
@@ -33,7 +33,7 @@ fn the_page_tunes_the_demo(kind: BrowserKind) {
     let browser = open(&server, &BrowserOptions { before_load: COUNT_LOCKS, ..BrowserOptions::new(kind) });
     picture(&browser, "browser-start");
     browser.click(DEMO);
-    let (_, total) = wait_for_step(&browser, 2);
+    let (_, total) = browser.wait_that("step 2", SCORES, || step(&browser).filter(|(done, _)| *done >= 2));
     assert_eq!(total, 40, "the demo's steps");
     assert!(asks_before_leaving(&browser), "a run at work is not left by mistake");
     assert_eq!(browser.execute("return awake", &[]), 1, "the computer stays awake");

@@ -12,9 +12,11 @@ use crate::server::{ServerOptions, StaticServer};
 use crate::session::demo_settings;
 use crate::ui::{PATIENCE, Ui};
 
-/// For a piece of work on a software GPU that another test works on, too: a few steps, a load, an export. None takes
-/// longer than a third of this.
-pub(crate) const LONG: Duration = Duration::from_secs(90);
+/// For a piece of work on a software GPU that another test works on, too: a few steps, a load, an export. Each takes a
+/// few seconds, or half a minute where the machine has more to do.
+pub(crate) const LONG: Duration = Duration::from_secs(120);
+/// For the scores of the demo's 480 pairs.
+pub(crate) const SCORES: Duration = Duration::from_secs(300);
 /// For the demo's 40 steps with their evaluations.
 pub(crate) const THE_DEMO: Duration = Duration::from_secs(900);
 
