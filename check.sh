@@ -66,8 +66,7 @@ step 'tests' run_tests
 step 'build the page' build_page
 case $tier in
 default)
-    # Two at a time in both tiers, for a software GPU keeps hardly more than one core busy.
-    step 'short journeys' run_tests --test end_to_end short_
+    step 'short journeys, and kernels in the browsers' run_tests --test end_to_end -- short_ kernels_in_
     ;;
 full)
     step 'end to end, window and page' run_tests --test end_to_end

@@ -90,7 +90,8 @@ install_to_check() {
     need 'the wasm32 target' has_wasm install_wasm 'Run: rustup target add wasm32-unknown-unknown'
     install_to_build_the_page
     need 'Chromium, chromedriver, Firefox, Xvfb, xdotool or ImageMagick' has_test_tools install_test_tools \
-        'On Debian: sudo apt-get install chromium chromium-driver firefox-esr xvfb xdotool x11-utils imagemagick openssl'
+        'On Debian: sudo apt-get install chromium chromium-driver firefox-esr xvfb xdotool x11-utils imagemagick \
+    openssl'
 }
 
 # What `trunk build` takes.

@@ -4,14 +4,9 @@
 //! The checks serve `pairtune doctor` at one size each and `tests/kernels.rs` at many. Knows nothing of models.
 
 pub mod check;
+mod shaders;
 mod speed;
 
-use crate::kernels;
-
 pub use check::{Check, check_all};
+pub use shaders::shaders;
 pub use speed::{MatmulSpeed, Speed, measure};
-
-/// Every shader there is as it is compiled, by the name of a file for it. Needs no GPU.
-pub fn shaders() -> Vec<(String, String)> {
-    kernels::all().into_iter().map(|kernel| (kernel.file_name(), kernel.listing())).collect()
-}

@@ -279,8 +279,9 @@ pub fn parse(file: &str, bytes: &[u8]) -> Result<BTreeMap<String, Tensor>> {
     Ok(tensors)
 }
 
-/// One tensor of a header, as the crate's `TensorInfo`, but with 64 bits where a page has 32. Its bytes are counted from
-/// the end of the header in a header, and from the start of the file otherwise.
+/// One tensor of a header, as the crate's `TensorInfo`, but with 64 bits where a page has 32.
+///
+/// Its bytes are counted from the end of the header in a header, and from the start of the file otherwise.
 #[derive(Debug, PartialEq, Deserialize)]
 struct Entry {
     dtype: Stored,

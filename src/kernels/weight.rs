@@ -2,8 +2,8 @@
 
 use crate::gpu::{Dtype, Kernel};
 
-/// Three kernels from one file, which computes a variant of an operation: weights as f32, as packed f16, as packed bf16.
-/// Binding 2 is the weight; `$lib`s are the other library files that the text needs.
+/// Three kernels from one file, a variant of an operation: weights as f32, as packed f16, as packed bf16. Binding 2 is
+/// the weight; `$lib`s are the other library files that the text needs.
 macro_rules! per_dtype {
     ($name:literal, $variant:literal, [$($lib:literal),*], $params:ty, $binds:expr, subgroups: $subgroups:literal) => {
         [
@@ -12,13 +12,16 @@ macro_rules! per_dtype {
             per_dtype!(@one "bf16", $name, $variant, [$($lib),*], $params, $binds, $subgroups),
         ]
     };
-    (@one $dtype:literal, $name:literal, $variant:literal, [$($lib:literal),*], $params:ty, $binds:expr, $subgroups:literal) => {
+    (
+        @one $format:literal, $name:literal, $variant:literal, [$($lib:literal),*], $params:ty, $binds:expr,
+        $subgroups:literal
+    ) => {
         $crate::gpu::Kernel {
-            name: concat!($name, "_", $dtype),
+            name: concat!($name, "_", $format),
             variant: $variant,
-            format: $dtype,
+            format: $format,
             wgsl: concat!(
-                include_str!(concat!("../../shaders/lib/weight_", $dtype, ".wgsl")),
+                include_str!(concat!("../../shaders/lib/weight_", $format, ".wgsl")),
                 $(include_str!(concat!("../../shaders/lib/", $lib, ".wgsl")),)*
                 include_str!(concat!("../../shaders/", $name, ".wgsl")),
             ),

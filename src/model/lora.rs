@@ -73,8 +73,9 @@ impl AdapterSettings {
         Ok(Self { config, targets })
     }
 
-    /// Checks that `source` has the matrices of the targets and no others, before anything grows with its rank; an error
-    /// names the first that is missing, unknown or of another shape. `from` says in it where they came from.
+    /// Checks that `source` has the matrices of the targets and no others, before anything grows with its rank.
+    ///
+    /// An error names the first that is missing, unknown or of another shape, and says that it came from `from`.
     pub fn check(&self, model: &ModelConfig, source: &files::Adapter, from: &str) -> Result<()> {
         let r = self.config.r;
         let shapes = self.targets.iter().flat_map(|&(layer, module)| {

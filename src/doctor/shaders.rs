@@ -1,0 +1,8 @@
+//! The shaders as texts, for bug reports and for tools that read WGSL.
+
+use crate::kernels;
+
+/// Name of a file and text of every shader there is, as it is compiled. Needs no GPU.
+pub fn shaders() -> Vec<(String, String)> {
+    kernels::all().into_iter().map(|kernel| (kernel.file_name(), kernel.listing())).collect()
+}
