@@ -30,7 +30,8 @@ async function start() {
 }
 
 // Firefox looks for work that the GPU has done every 100 ms, and whenever something is submitted (its bug 1870699): a
-// token, which is read back, would take 100 ms. So while something is read, nothing is submitted again and again.
+// token, which is read back, would take 100 ms. So while something is read, nothing is submitted again and again; ever
+// more seldom, for what takes long may wait a little longer, and each time costs.
 function hurryReadbacks() {
   const { submit } = GPUQueue.prototype;
   const { mapAsync } = GPUBuffer.prototype;
@@ -41,9 +42,16 @@ function hurryReadbacks() {
   };
   GPUBuffer.prototype.mapAsync = function (...range) {
     const mapped = mapAsync.apply(this, range);
-    const timer = setInterval(() => submit.call(queue, []), 4);
-    const stop = () => clearInterval(timer);
+    let waiting = true;
+    const stop = () => (waiting = false);
     mapped.then(stop, stop);
+    const hurry = (ms) => setTimeout(() => {
+      if (waiting) {
+        submit.call(queue, []);
+        hurry(1.4 * ms);
+      }
+    }, ms);
+    hurry(2);
     return mapped;
   };
 }

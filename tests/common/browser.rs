@@ -67,7 +67,8 @@ pub(crate) struct BrowserOptions {
     pub(crate) kind: BrowserKind,
     /// Width and height of the page in CSS pixels.
     pub(crate) size: (u32, u32),
-    /// Device pixels per CSS pixel.
+    /// Device pixels per CSS pixel. Half a pixel, but in the README's pictures: what draws is a processor, which took
+    /// more time to draw a run than to train it.
     pub(crate) scale: f64,
     /// Without it the page has no `navigator.gpu` that answers.
     pub(crate) webgpu: bool,
@@ -81,7 +82,15 @@ pub(crate) struct BrowserOptions {
 
 impl BrowserOptions {
     pub(crate) fn new(kind: BrowserKind) -> Self {
-        Self { kind, size: (1280, 800), scale: 1.0, webgpu: true, throttle: false, before_load: "", profile: None }
+        Self {
+            kind,
+            size: (1280, 800),
+            scale: if std::env::var_os("PAIRTUNE_DOCS").is_some() { 1.0 } else { 0.5 },
+            webgpu: true,
+            throttle: false,
+            before_load: "",
+            profile: None,
+        }
     }
 }
 

@@ -57,7 +57,6 @@ pub(crate) struct Firefox {
     /// The tab that is driven.
     context: RefCell<String>,
     size: Cell<(u32, u32)>,
-    scale: f64,
     _display: XServer,
     _profile: Option<tempfile::TempDir>,
 }
@@ -69,7 +68,7 @@ impl Firefox {
         let fresh = options.profile.is_none().then(|| tempfile::tempdir().expect("a temporary folder"));
         let profile = options.profile.clone().or_else(|| fresh.as_ref().map(|dir| dir.path().to_owned()));
         let profile = profile.unwrap_or_default();
-        std::fs::write(profile.join("user.js"), preferences(options.webgpu)).expect("the profile can be written");
+        std::fs::write(profile.join("user.js"), preferences(options)).expect("the profile can be written");
         let (process, address) = start_process(&display, &profile);
         let seen = Seen::default();
         let own = seen.clone();
@@ -80,7 +79,6 @@ impl Firefox {
             seen,
             context: RefCell::default(),
             size: Cell::new(options.size),
-            scale: options.scale,
             _display: display,
             _profile: fresh,
         };
@@ -123,8 +121,7 @@ impl Firefox {
     fn resize(&self) -> Result<(), String> {
         let (width, height) = self.size.get();
         let viewport = json!({ "width": width, "height": height });
-        let params = json!({ "viewport": viewport, "devicePixelRatio": self.scale });
-        self.call_here("browsingContext.setViewport", params).map(drop)
+        self.call_here("browsingContext.setViewport", json!({ "viewport": viewport })).map(drop)
     }
 }
 
@@ -269,10 +266,16 @@ impl Seen {
 }
 
 /// The text of a profile's `user.js`.
-fn preferences(webgpu: bool) -> String {
-    let webgpu = format!("{webgpu}");
-    let switches = [("dom.webgpu.enabled", webgpu.as_str()), ("dom.webgpu.workers.enabled", webgpu.as_str())];
-    let all = switches.iter().chain(PREFERENCES);
+fn preferences(options: &BrowserOptions) -> String {
+    let webgpu = options.webgpu.to_string();
+    // BiDi's own ratio of pixels is not that of a canvas's content box, by which the app goes.
+    let scale = format!("\"{}\"", options.scale);
+    let chosen = [
+        ("dom.webgpu.enabled", webgpu.as_str()),
+        ("dom.webgpu.workers.enabled", webgpu.as_str()),
+        ("layout.css.devPixelsPerPx", scale.as_str()),
+    ];
+    let all = chosen.iter().chain(PREFERENCES);
     all.map(|(name, value)| format!("user_pref(\"{name}\", {value});\n")).collect()
 }
 

@@ -6,22 +6,27 @@ use pairtune::files::Adapter;
 use pairtune::platform::native::DiskFolder;
 
 use crate::desktop::XvfbApp;
-use crate::page::{DEMO, LONG, THE_DEMO, picture, reach, wait_enabled, write_both};
+use crate::page::{DEMO, LONG, THE_DEMO, few_pairs, picture, reach, wait_enabled, write_both};
 use crate::ui::{PATIENCE, Ui as _};
 
-/// What every change has to pass: the demo for a step or two, kept as it is then.
+/// What every change has to pass: a few pairs for a step or two, kept as they are then.
 #[test]
 fn short_journey_in_the_window() {
-    let app = XvfbApp::start(Path::new(env!("CARGO_BIN_EXE_pairtune")), &["app"], &[], (1280, 800));
-    wait_enabled(&app, DEMO);
-    app.click(DEMO);
+    let model = Path::new(env!("CARGO_MANIFEST_DIR")).join("assets/demo/model").display().to_string();
+    let pairs = few_pairs().display().to_string();
+    let args = ["app", "--model", &model, "--pairs", &pairs];
+    let app = XvfbApp::start(Path::new(env!("CARGO_BIN_EXE_pairtune")), &args, &[], (1280, 800));
+    app.click("2  Pairs");
+    app.wait_for("Open another file…", LONG);
+    app.click("3  Plan");
+    reach(&app, "Start training");
     app.wait_that("the first step", LONG, || {
         let is_step = |text: &str| text.strip_prefix("step ").is_some_and(|rest| !rest.starts_with("0/"));
         app.nodes().into_iter().find(|node| is_step(&node.name) || is_step(&node.value))
     });
     app.click("Stop and keep");
     app.wait_for("Train more", LONG);
-    export_adapter(&app);
+    export_adapter(&app, 16);
 }
 
 #[test]
@@ -63,11 +68,11 @@ fn the_window_tunes_the_demo_by_clicks() {
     write_both(&app);
     picture(&app, "native-compare");
 
-    export_adapter(&app);
+    export_adapter(&app, 8);
 }
 
-/// Writes the adapter into a folder by the window's Export step, and reads it: it is of the demo's shape, and trained.
-fn export_adapter(app: &XvfbApp) {
+/// Writes the adapter into a folder by the window's Export step, and reads it: it is of that rank, and trained.
+fn export_adapter(app: &XvfbApp, rank: usize) {
     app.click("6  Export");
     app.wait_for("Write files", PATIENCE);
     let folder = app.home().join("tuned");
@@ -79,7 +84,7 @@ fn export_adapter(app: &XvfbApp) {
     let adapter = pollster::block_on(async {
         Adapter::read(&DiskFolder::open(&written.path()).expect("a folder")).await.expect("an adapter")
     });
-    assert_eq!(adapter.config.r, 8, "the demo's rank");
+    assert_eq!(adapter.config.r, rank, "the rank that was planned");
     let changed = adapter.tensors.iter().filter(|(name, _)| name.contains("lora_B"));
     assert!(changed.flat_map(|(_, b)| &b.data).any(|value| *value != 0.0), "it was trained");
 }
