@@ -20,7 +20,7 @@ const REPLY_WITHIN: Duration = Duration::from_secs(150);
 const QUIT_WITHIN: Duration = Duration::from_secs(15);
 /// Larger than any window of a test.
 const SCREEN: (u32, u32) = (1600, 1200);
-/// WebGPU, which Linux has behind a switch, on drivers that Firefox would not trust; and a browser that keeps to itself.
+/// WebGPU, which Linux has behind a switch, on drivers that Firefox would not trust; a browser that keeps to itself.
 const PREFERENCES: &[(&str, &str)] = &[
     ("gfx.webgpu.ignore-blocklist", "true"),
     ("gfx.webgpu.force-enabled", "true"),
