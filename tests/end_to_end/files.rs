@@ -4,7 +4,8 @@ use std::path::Path;
 
 use crate::browser::{BrowserKind, BrowserOptions};
 use crate::page::{
-    FEW_PAIRS, LONG, assert_heap, assert_quiet, few_pairs, open, picture, serve, start_with_settings, wait_for_text,
+    FEW_PAIRS, LONG, assert_heap, assert_quiet, choose, few_pairs, open, picture, serve, start_with_settings,
+    wait_for_text,
 };
 use crate::ui::Ui as _;
 
@@ -23,15 +24,15 @@ fn a_model_and_pairs_come_from_files(kind: BrowserKind) {
     let browser = open(&server, &BrowserOptions::new(kind));
     let demo = Path::new(env!("CARGO_MANIFEST_DIR")).join("assets/demo");
     browser.click("Open a model folder…");
-    browser.send_files("#pick-model-folder", &[&demo.join("model")]);
+    choose(&browser, "pick-model-folder", &[&demo.join("model")]);
     browser.wait_for("Choose another model", LONG);
     browser.click("2  Pairs");
     browser.click_starting("Open a pairs file");
-    browser.send_files("#pick-pairs", &[&demo.join("pairs.jsonl")]);
+    choose(&browser, "pick-pairs", &[&demo.join("pairs.jsonl")]);
     browser.wait_for("Open another file…", LONG);
     picture(&browser, "browser-pairs");
     browser.click("Open another file…");
-    browser.send_files("#pick-pairs", &[&few_pairs()]);
+    choose(&browser, "pick-pairs", &[&few_pairs()]);
     browser.wait_for_starting(FEW_PAIRS, LONG);
     start_with_settings(&browser, 3);
     browser.wait_that("the end", LONG, || browser.find("button", "Train more"));
@@ -47,7 +48,7 @@ fn a_gigabyte_of_pairs_streams_through_the_page() {
     let path = folder.path().join("gigabyte.jsonl");
     write_pairs(&path, 1 << 30);
     browser.click_starting("Open a pairs file");
-    browser.send_files("#pick-pairs", &[&path]);
+    choose(&browser, "pick-pairs", &[&path]);
     // Rows are there long before the end.
     wait_for_text(&browser, "Question 7");
     assert!(browser.find("button", "Cancel").is_some(), "and the rest is still being read");
@@ -75,7 +76,7 @@ fn other_scripts_than_latin_are_shown() {
     };
     std::fs::write(&path, rows.map(pair).join("\n")).expect("a file");
     browser.click_starting("Open a pairs file");
-    browser.send_files("#pick-pairs", &[&path]);
+    choose(&browser, "pick-pairs", &[&path]);
     for (prompt, ..) in rows {
         wait_for_text(&browser, prompt);
     }

@@ -38,9 +38,9 @@ pub(crate) fn serve() -> StaticServer {
 /// The button that begins the demo, as it reads once the engine has found its software GPU.
 pub(crate) const DEMO: &str = "Try the demo: a few minutes here";
 
-/// Keeps the memory of the app's wasm at hand, for `assert_heap`, and counts the engine's events by their kind, for
-/// `told`.
-const HOOKS: &str = "
+/// Keeps the memory of the app's wasm at hand, for `assert_heap`, counts the engine's events by their kind, for `told`,
+/// and remembers which file inputs the app has opened, for `choose`.
+const HOOKS: &str = "{
     const instantiate = WebAssembly.instantiateStreaming;
     WebAssembly.instantiateStreaming = async (...all) => {
         const made = await instantiate.apply(WebAssembly, all);
@@ -56,7 +56,14 @@ const HOOKS: &str = "
                 told[kind] = (told[kind] ?? 0) + 1;
             });
         }
-    };";
+    };
+    window.opened = new Set();
+    const click = HTMLInputElement.prototype.click;
+    HTMLInputElement.prototype.click = function () {
+        opened.add(this.id);
+        click.call(this);
+    };
+}";
 
 /// Opens the page and waits until its engine is ready. Without the service worker, which has tests of its own.
 pub(crate) fn open(server: &StaticServer, options: &BrowserOptions) -> Browser {
@@ -110,7 +117,7 @@ pub(crate) fn open_with_few_pairs(server: &StaticServer, options: &BrowserOption
     wait_for_text(&browser, "Steps: 40,");
     browser.click("Start");
     browser.click_starting("Open a pairs file");
-    browser.send_files("#pick-pairs", &[&few_pairs()]);
+    choose(&browser, "pick-pairs", &[&few_pairs()]);
     browser.wait_for_starting(FEW_PAIRS, LONG);
     start_with_settings(&browser, steps);
     browser
@@ -122,10 +129,16 @@ pub(crate) fn start_with_settings(browser: &Browser, steps: usize) {
     std::fs::write(&path, serde_json::json!(short_settings(steps)).to_string()).expect("a file");
     browser.click("3  Plan");
     browser.click("Load file…");
-    browser.send_files("#pick-settings", &[&path]);
+    choose(browser, "pick-settings", &[&path]);
     wait_for_text(browser, &format!("Steps: {steps},"));
     picture(browser, "browser-plan");
     reach(browser, "Start training");
+}
+
+/// Chooses files in the dialog that the app has just opened, or is about to: what comes before it asks is lost.
+pub(crate) fn choose(browser: &Browser, input: &str, paths: &[&Path]) {
+    browser.wait_js(&format!("opened.delete('{input}')"), PATIENCE);
+    browser.send_files(&format!("#{input}"), paths);
 }
 
 /// The step that the page shows of its run, and how many there are: on the run's own page and in the line that the
@@ -193,9 +206,16 @@ pub(crate) fn assert_quiet(browser: &Browser, server: &StaticServer) {
 /// Clicks a control, after scrolling the page until it is in sight.
 pub(crate) fn reach(ui: &impl Ui, name: &str) {
     let (width, height) = ui.inner_size();
+    let mut last = None;
     ui.wait_that(&format!("\"{name}\" in sight"), PATIENCE, || {
+        // A page that is still being scrolled would carry it out of sight again.
+        let now = ui.find("button", name).map(|node| node.centre().1);
+        if last.replace(now) != Some(now) {
+            ui.frame();
+            return None;
+        }
         // What is far below is not drawn, and not there yet.
-        let hidden = match ui.find("button", name).map(|node| node.centre().1) {
+        let hidden = match now {
             Some(y) if y < 20.0 => -240.0,
             Some(y) if y < height - 60.0 => return Some(()),
             _ => 240.0,

@@ -9,8 +9,8 @@ use pairtune::train::TrainConfig;
 
 use crate::browser::{Browser, BrowserKind, BrowserOptions};
 use crate::page::{
-    FEW_PAIRS, LONG, few_pairs, losses, open_with_few_pairs, reach, read_archive, serve, short_settings, wait_for_step,
-    write_files,
+    FEW_PAIRS, LONG, choose, few_pairs, losses, open_with_few_pairs, reach, read_archive, serve, short_settings,
+    wait_for_step, write_files,
 };
 use crate::session::{TestEngine, start_run, unwatched};
 use crate::ui::{PATIENCE, Ui as _};
@@ -88,7 +88,7 @@ fn a_run_is_the_same_and_moves(kind: BrowserKind) {
     // The native checkpoint continues in the browser.
     browser.click("Runs");
     browser.click("Import a .run archive…");
-    browser.send_files("#pick-archive", &[&native_half]);
+    choose(&browser, "pick-archive", &[&native_half]);
     browser.wait_for("Open native half", LONG);
     browser.click("Start");
     browser.wait_that("a run to continue", PATIENCE, || browser.find_starting("button", "Continue: "));
