@@ -29,7 +29,8 @@ fn a_model_and_pairs_come_from_files(kind: BrowserKind) {
     browser.click("2  Pairs");
     browser.click_starting("Open a pairs file");
     choose(&browser, "pick-pairs", &[&demo.join("pairs.jsonl")]);
-    browser.wait_for("Open another file…", LONG);
+    // The last line to come, which moves what is below it.
+    wait_for_text(&browser, "Held out: 38 pairs");
     picture(&browser, "browser-pairs");
     browser.click("Open another file…");
     choose(&browser, "pick-pairs", &[&few_pairs()]);
