@@ -10,7 +10,7 @@ source scripts/install.sh
 tier=${1:-default}
 [[ "$tier" == default || "$tier" == full ]] || { printf 'usage: ./check.sh [full]\n' >&2; exit 2; }
 
-# Tests take a window on X11, and no more of a desktop: a fifth fewer crates to compile than a default build.
+# Tests take a window on X11, and no more of a desktop: a quarter fewer crates to compile than a default build.
 app=(--locked --no-default-features --features app)
 took=()
 

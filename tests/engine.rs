@@ -523,25 +523,10 @@ fn everything_is_exported_and_read_again() {
     assert_eq!(names, [&best, "checkpoint-2", "held_out.jsonl", "pairs.jsonl", "run.json", "settings.json"]);
 }
 
-/// Writes the archive of a finished run into the engine's store, and returns its place.
-fn archived(engine: &mut TestEngine, run_id: &str) -> std::path::PathBuf {
-    let folder = engine.store.join("out");
-    let request = ExportRequest {
-        run_id: run_id.to_owned(),
-        which: WhichAdapter::Best,
-        strength: 1.0,
-        kinds: vec![ExportKind::Archive],
-        folder: folder.display().to_string(),
-        card: String::new(),
-    };
-    engine.send(Command::Export(Box::new(request)));
-    expect_event!(engine, Event::Exported { files, .. } => folder.join(&files[0].path))
-}
-
 #[test]
 fn an_archive_opens_elsewhere_and_continues() {
     let (mut engine, summary) = TestEngine::finished_micro("archive");
-    let archive = archived(&mut engine, &summary.record.run_id);
+    let archive = engine.archive(&summary.record.run_id);
 
     // The archive opens in another store and continues.
     let mut other = TestEngine::start("archive-elsewhere");
@@ -581,7 +566,7 @@ fn an_archive_opens_elsewhere_and_continues() {
 #[test]
 fn a_damaged_archive_leaves_nothing_behind() {
     let (mut engine, summary) = TestEngine::finished_micro("damaged");
-    let archive = archived(&mut engine, &summary.record.run_id);
+    let archive = engine.archive(&summary.record.run_id);
     let mut other = TestEngine::start("damaged-elsewhere");
     // One that is not whole, or names a place of its own, leaves nothing behind.
     let files = unpack("damaged.run", &std::fs::read(&archive).expect("read")).expect("an archive");

@@ -6,12 +6,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use pairtune::data::{Record, TokenPair, split_by_prompt, tokenize};
+use pairtune::engine::models;
+use pairtune::engine::protocol::ModelSource;
 use pairtune::engine::run::{self, Host, Next, evaluation, number};
 use pairtune::files;
 use pairtune::gpu::Gpu;
 use pairtune::model::{Adapter, AdapterSettings, Model, fresh};
 use pairtune::platform::native::{DiskFolder, FileSource, available_memory, seconds};
-use pairtune::platform::{Folder as _, LocalFuture, hub_name, read_all};
+use pairtune::platform::{Folder as _, LocalFuture, read_all};
 use pairtune::train::{
     Checkpoint, Metrics, PairLogps, Place, Reference as ReferenceKind, ReferenceKey, Scorer, TrainConfig, Trainer,
     batch_size, check_fits, plan,
@@ -314,10 +316,8 @@ impl Start {
 /// What the adapter says it belongs to: the model's name on the Hub, or else its whole path, as PEFT has it.
 async fn base_of(model: &Path, folder: &DiskFolder) -> String {
     let path = std::path::absolute(model).unwrap_or_else(|_| model.to_owned()).display().to_string();
-    match hub_name(&path) {
-        Some(name) => name,
-        None => files::stated_name(folder).await.unwrap_or(path),
-    }
+    let source = ModelSource::Picked { name: String::new(), path: Some(path) };
+    models::base_of(&source, files::stated_name(folder).await)
 }
 
 /// The config file's settings, overridden by flags.

@@ -103,8 +103,9 @@ impl OpenModel {
     }
 }
 
-/// What adapters of a model say they belong to, by where it is and what it states itself.
-fn base_of(source: &ModelSource, stated: Option<String>) -> String {
+/// What adapters of a model say they belong to, by where it is and what it states itself: its name on the Hub, or else
+/// its path, as PEFT has it; nothing if it has neither.
+pub fn base_of(source: &ModelSource, stated: Option<String>) -> String {
     let (found, path) = match source {
         ModelSource::Demo => (None, None),
         ModelSource::Picked { path, .. } => (path.as_deref().and_then(hub_name), path.clone()),

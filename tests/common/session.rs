@@ -5,7 +5,9 @@ use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
 use pairtune::engine::Session;
-use pairtune::engine::protocol::{Command, Event, Ready, RunRequest, Settings, Watch};
+use pairtune::engine::protocol::{
+    Command, Event, ExportKind, ExportRequest, Ready, RunRequest, Settings, Watch, WhichAdapter,
+};
 use pairtune::link::{Engine, Incoming, connect_with};
 use pairtune::platform::host::PickedFile;
 use serde_json::json;
@@ -108,6 +110,22 @@ impl TestEngine {
     pub(crate) fn open_demo(&mut self) {
         self.send(Command::OpenDemo);
         self.wait(|event| matches!(event, Event::Planned(_)));
+    }
+
+    /// Writes a run as an archive beside the store's runs, and gives its place.
+    pub(crate) fn archive(&mut self, run_id: &str) -> PathBuf {
+        let folder = self.store.join("archives").join(run_id);
+        let request = ExportRequest {
+            run_id: run_id.to_owned(),
+            which: WhichAdapter::Last,
+            strength: 1.0,
+            kinds: vec![ExportKind::Archive],
+            folder: folder.display().to_string(),
+            card: String::new(),
+        };
+        self.send(Command::Export(Box::new(request)));
+        let is_it = |done: &str| done == run_id;
+        expect_event!(self, Event::Exported { run_id, files, .. } if is_it(&run_id) => folder.join(&files[0].path))
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use pairtune::engine::protocol::{Command, Event, ExportKind, ExportRequest, Metrics, WhichAdapter};
+use pairtune::engine::protocol::{Command, Event, Metrics};
 use pairtune::files::{ModelConfig, TargetModules, parse};
 use pairtune::model::{AdapterSettings, fresh};
 use pairtune::train::TrainConfig;
@@ -60,7 +60,7 @@ fn a_run_is_the_same_and_moves(kind: BrowserKind) {
         unreachable!("it was waited for")
     };
     assert!((native_pause as u64) < STEPS as u64, "it was paused on the way");
-    let native_half = write_archive(&mut engine, &run_id);
+    let native_half = engine.archive(&run_id);
 
     // In the browser: paused, written as an archive, continued, and written again.
     let server = serve();
@@ -82,7 +82,7 @@ fn a_run_is_the_same_and_moves(kind: BrowserKind) {
     let Event::Runs { runs } = other.wait(imported) else { unreachable!("it was waited for") };
     other.send(Command::Resume { run_id: runs[0].run_id.clone(), settings: Metrics::new() });
     let moved = finished(&mut other);
-    let moved = read_archive(&write_archive(&mut other, &moved));
+    let moved = read_archive(&other.archive(&moved));
     assert_same_run(&native, &moved, STEPS);
 
     // The native checkpoint continues in the browser.
@@ -111,7 +111,7 @@ fn engine_with_few_pairs(test: &str) -> TestEngine {
 fn whole_run(engine: &mut TestEngine, steps: usize) -> (String, Contents) {
     engine.send(start_run("native", short_settings(steps), unwatched()));
     let run_id = finished(engine);
-    let contents = read_archive(&write_archive(engine, &run_id));
+    let contents = read_archive(&engine.archive(&run_id));
     (run_id, contents)
 }
 
@@ -181,20 +181,4 @@ fn download_archive(browser: &Browser, name: &str) -> PathBuf {
     let kept = file.with_extension(format!("{}.kept", file.metadata().map_or(0, |meta| meta.len())));
     std::fs::rename(&file, &kept).expect("the download can be renamed");
     kept
-}
-
-/// Writes a run as an archive by the native engine.
-fn write_archive(engine: &mut TestEngine, run_id: &str) -> PathBuf {
-    let folder = engine.store.join("archives").join(run_id);
-    let request = ExportRequest {
-        run_id: run_id.to_owned(),
-        which: WhichAdapter::Last,
-        strength: 1.0,
-        kinds: vec![ExportKind::Archive],
-        folder: folder.display().to_string(),
-        card: String::new(),
-    };
-    engine.send(Command::Export(Box::new(request)));
-    engine.wait(|event| matches!(event, Event::Exported { run_id: done, .. } if done == run_id));
-    std::fs::read_dir(&folder).expect("a folder").flatten().next().expect("an archive").path()
 }
