@@ -3,25 +3,21 @@
 //   dv[k] = sum_q p[q,k] dout[q],   dk[k] = sum_q ds[q,k] q[q],   p and ds as in attention_backward_q
 //
 // Grid    x: tiles of up to 32 key rows, y: kv heads (each sums over its query heads), z: 64-column parts of a head
-// Reads   dout, q (R, heads*D), k and v (R, kv_heads*D), stats (R, heads),
-//         spans: per row, then per tile
-// Writes  dk, dv (R, kv_heads*D) =
+// Reads   dout (R, heads*D), qkv (R, (heads + 2*kv_heads)*D), stats (R, heads), spans: per row, then per tile
+// Writes  dqkv, the columns of keys and values =
 // Twin    reference::attention_backward_kv
 // With    lib/attention.wgsl
 
 @group(0) @binding(1) var<storage, read> dout: array<vec4<f32>>;
-@group(0) @binding(2) var<storage, read> q: array<vec4<f32>>;
-@group(0) @binding(3) var<storage, read> k: array<vec4<f32>>;
-@group(0) @binding(4) var<storage, read> v: array<vec4<f32>>;
-@group(0) @binding(5) var<storage, read> stats: array<vec2<f32>>;
-@group(0) @binding(6) var<storage, read> spans: array<vec4<u32>>;
-@group(0) @binding(7) var<storage, read_write> dk: array<vec4<f32>>;
-@group(0) @binding(8) var<storage, read_write> dv: array<vec4<f32>>;
+@group(0) @binding(2) var<storage, read> qkv: array<vec4<f32>>;
+@group(0) @binding(3) var<storage, read> stats: array<vec2<f32>>;
+@group(0) @binding(4) var<storage, read> spans: array<vec4<u32>>;
+@group(0) @binding(5) var<storage, read_write> dqkv: array<vec4<f32>>;
 
 // Probability of four keys for one query, 0 where it does not see them.
 fn probability(query: u32, head: u32, key_rows: vec4<u32>, scores: vec4<f32>) -> vec4<f32> {
-    let at = min(query, params.query_rows - 1u);
-    let seen = sees(query, spans[at], key_rows) & vec4<bool>(query < params.query_rows);
+    let at = min(query, params.rows - 1u);
+    let seen = sees(query, spans[at], key_rows) & vec4<bool>(query < params.rows);
     return exp(select(vec4<f32>(MASKED), scores * params.scale - stats[at * params.heads + head].x, seen));
 }
 
@@ -41,9 +37,9 @@ fn dscore4(p: mat4x4<f32>, dp: mat4x4<f32>, delta: vec4<f32>) -> mat4x4<f32> {
 
 fn store(row: u32, end: u32, kv_head: u32, col: u32, dk_value: vec4<f32>, dv_value: vec4<f32>) {
     if row < end && col < params.d4 {
-        let at = (row * params.kv_heads + kv_head) * params.d4 + col;
-        dk[at] = dk_value;
-        dv[at] = dv_value;
+        let at = (row * (params.heads + 2u * params.kv_heads) + params.heads + kv_head) * params.d4 + col;
+        dqkv[at] = dk_value;
+        dqkv[at + params.kv_heads * params.d4] = dv_value;
     }
 }
 
@@ -67,8 +63,10 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     let col4 = (lane % 8u) * 2u;
     let keys_a = FOUR + first + row;
     let keys_b = keys_a + 4u;
-    let ka = (min(keys_a, vec4<u32>(keys.y - 1u)) * params.kv_heads + kv_head) * d4;
-    let kb = (min(keys_b, vec4<u32>(keys.y - 1u)) * params.kv_heads + kv_head) * d4;
+    let ka = heads4(min(keys_a, vec4<u32>(keys.y - 1u)), params.heads + kv_head);
+    let kb = heads4(min(keys_b, vec4<u32>(keys.y - 1u)), params.heads + kv_head);
+    let va = ka + params.kv_heads * d4;
+    let vb = kb + params.kv_heads * d4;
     let out_a = group.z * COLS4 + col4;
     let ca = min(out_a, d4 - 1u);
     let cb = min(out_a + 1u, d4 - 1u);
@@ -85,19 +83,23 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
         for (var first_query = keys.x; first_query < keys.w; first_query += COLS4 * 4u) {
             let query_a = FOUR + first_query + col4 * 4u;
             let query_b = query_a + 4u;
-            let at_a = min(query_a, vec4<u32>(params.query_rows - 1u)) * params.heads + head;
-            let at_b = min(query_b, vec4<u32>(params.query_rows - 1u)) * params.heads + head;
-            let qa = at_a * d4;
-            let qb = at_b * d4;
+            let rows_a = min(query_a, vec4<u32>(params.rows - 1u));
+            let rows_b = min(query_b, vec4<u32>(params.rows - 1u));
+            let at_a = rows_a * params.heads + head;
+            let at_b = rows_b * params.heads + head;
+            let qa = heads4(rows_a, head);
+            let qb = heads4(rows_b, head);
+            let oa = at_a * d4;
+            let ob = at_b * d4;
             var paa = mat4x4<f32>();
             var pab = mat4x4<f32>();
             var pba = mat4x4<f32>();
             var pbb = mat4x4<f32>();
             for (var d = 0u; d < d4; d++) {
-                let k_a = mat4x4<f32>(k[ka.x + d], k[ka.y + d], k[ka.z + d], k[ka.w + d]);
-                let k_b = mat4x4<f32>(k[kb.x + d], k[kb.y + d], k[kb.z + d], k[kb.w + d]);
-                let q_a = transpose(mat4x4<f32>(q[qa.x + d], q[qa.y + d], q[qa.z + d], q[qa.w + d]));
-                let q_b = transpose(mat4x4<f32>(q[qb.x + d], q[qb.y + d], q[qb.z + d], q[qb.w + d]));
+                let k_a = mat4x4<f32>(qkv[ka.x + d], qkv[ka.y + d], qkv[ka.z + d], qkv[ka.w + d]);
+                let k_b = mat4x4<f32>(qkv[kb.x + d], qkv[kb.y + d], qkv[kb.z + d], qkv[kb.w + d]);
+                let q_a = transpose(mat4x4<f32>(qkv[qa.x + d], qkv[qa.y + d], qkv[qa.z + d], qkv[qa.w + d]));
+                let q_b = transpose(mat4x4<f32>(qkv[qb.x + d], qkv[qb.y + d], qkv[qb.z + d], qkv[qb.w + d]));
                 paa += q_a * k_a;
                 pab += q_b * k_a;
                 pba += q_a * k_b;
@@ -113,7 +115,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
             put4(row + 4u, col4 + 1u, pbb);
             workgroupBarrier();
             for (var c = 0u; c < COLS4; c++) {
-                let query = min(FOUR + first_query + c * 4u, vec4<u32>(params.query_rows - 1u));
+                let query = min(FOUR + first_query + c * 4u, vec4<u32>(params.rows - 1u));
                 let at = (query * params.heads + head) * d4;
                 let o_a = mat4x4<f32>(dout[at.x + ca], dout[at.y + ca], dout[at.z + ca], dout[at.w + ca]);
                 let o_b = mat4x4<f32>(dout[at.x + cb], dout[at.y + cb], dout[at.z + cb], dout[at.w + cb]);
@@ -132,10 +134,10 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
             var dba = mat4x4<f32>();
             var dbb = mat4x4<f32>();
             for (var d = 0u; d < d4; d++) {
-                let v_a = mat4x4<f32>(v[ka.x + d], v[ka.y + d], v[ka.z + d], v[ka.w + d]);
-                let v_b = mat4x4<f32>(v[kb.x + d], v[kb.y + d], v[kb.z + d], v[kb.w + d]);
-                let o_a = transpose(mat4x4<f32>(dout[qa.x + d], dout[qa.y + d], dout[qa.z + d], dout[qa.w + d]));
-                let o_b = transpose(mat4x4<f32>(dout[qb.x + d], dout[qb.y + d], dout[qb.z + d], dout[qb.w + d]));
+                let v_a = mat4x4<f32>(qkv[va.x + d], qkv[va.y + d], qkv[va.z + d], qkv[va.w + d]);
+                let v_b = mat4x4<f32>(qkv[vb.x + d], qkv[vb.y + d], qkv[vb.z + d], qkv[vb.w + d]);
+                let o_a = transpose(mat4x4<f32>(dout[oa.x + d], dout[oa.y + d], dout[oa.z + d], dout[oa.w + d]));
+                let o_b = transpose(mat4x4<f32>(dout[ob.x + d], dout[ob.y + d], dout[ob.z + d], dout[ob.w + d]));
                 daa += o_a * v_a;
                 dab += o_b * v_a;
                 dba += o_a * v_b;
@@ -149,10 +151,10 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
             put4(row + 4u, col4 + 1u, dscore4(pbb, dbb, delta_b));
             workgroupBarrier();
             for (var c = 0u; c < COLS4; c++) {
-                let query = min(FOUR + first_query + c * 4u, vec4<u32>(params.query_rows - 1u));
-                let at = (query * params.heads + head) * d4;
-                let q_a = mat4x4<f32>(q[at.x + ca], q[at.y + ca], q[at.z + ca], q[at.w + ca]);
-                let q_b = mat4x4<f32>(q[at.x + cb], q[at.y + cb], q[at.z + cb], q[at.w + cb]);
+                let query = min(FOUR + first_query + c * 4u, vec4<u32>(params.rows - 1u));
+                let at = heads4(query, head);
+                let q_a = mat4x4<f32>(qkv[at.x + ca], qkv[at.y + ca], qkv[at.z + ca], qkv[at.w + ca]);
+                let q_b = mat4x4<f32>(qkv[at.x + cb], qkv[at.y + cb], qkv[at.z + cb], qkv[at.w + cb]);
                 let ds_a = tile4(row, c);
                 let ds_b = tile4(row + 4u, c);
                 kaa += q_a * ds_a;

@@ -3,18 +3,16 @@
 //   dq[q] = sum_k ds[q,k] k[k],   ds = scale * p * (dout.v - delta),   p = exp(scale * q.k - lse)
 //
 // Grid    x: tiles of up to 32 query rows, y: heads, z: 64-column parts of a head
-// Reads   dout, q (R, heads*D), k and v (R, kv_heads*D), stats (R, heads), spans as attention_forward
-// Writes  dq (R, heads*D) =
+// Reads   dout (R, heads*D), qkv (R, (heads + 2*kv_heads)*D), stats (R, heads), spans as attention_forward
+// Writes  dqkv, the columns of the queries =
 // Twin    reference::attention_backward_q
 // With    lib/attention.wgsl
 
 @group(0) @binding(1) var<storage, read> dout: array<vec4<f32>>;
-@group(0) @binding(2) var<storage, read> q: array<vec4<f32>>;
-@group(0) @binding(3) var<storage, read> k: array<vec4<f32>>;
-@group(0) @binding(4) var<storage, read> v: array<vec4<f32>>;
-@group(0) @binding(5) var<storage, read> stats: array<vec2<f32>>;
-@group(0) @binding(6) var<storage, read> spans: array<vec4<u32>>;
-@group(0) @binding(7) var<storage, read_write> dq: array<vec4<f32>>;
+@group(0) @binding(2) var<storage, read> qkv: array<vec4<f32>>;
+@group(0) @binding(3) var<storage, read> stats: array<vec2<f32>>;
+@group(0) @binding(4) var<storage, read> spans: array<vec4<u32>>;
+@group(0) @binding(5) var<storage, read_write> dqkv: array<vec4<f32>>;
 
 fn dscore(query: u32, head: u32, keys: vec4<u32>, scores: vec4<f32>, dp: vec4<f32>) -> vec4<f32> {
     let stat = stats[query * params.heads + head];
@@ -33,7 +31,7 @@ fn dscore4(
 
 fn store(row: u32, end: u32, head: u32, col: u32, value: vec4<f32>) {
     if row < end && col < params.d4 {
-        dq[(row * params.heads + head) * params.d4 + col] = value;
+        dqkv[(row * (params.heads + 2u * params.kv_heads) + head) * params.d4 + col] = value;
     }
 }
 
@@ -57,8 +55,13 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     let col4 = (lane % 8u) * 2u;
     let query_a = min(FOUR + first + row, vec4<u32>(queries.y - 1u));
     let query_b = min(FOUR + first + row + 4u, vec4<u32>(queries.y - 1u));
-    let qa = (query_a * params.heads + head) * d4;
-    let qb = (query_b * params.heads + head) * d4;
+    let qa = heads4(query_a, head);
+    let qb = heads4(query_b, head);
+    let oa = (query_a * params.heads + head) * d4;
+    let ob = (query_b * params.heads + head) * d4;
+    let key_head = params.heads + kv_head;
+    // From a key to its value.
+    let to_value = params.kv_heads * d4;
     let out_a = group.z * COLS4 + col4;
     let ca = min(out_a, d4 - 1u);
     let cb = min(out_a + 1u, d4 - 1u);
@@ -70,17 +73,17 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     for (var first_key = queries.z; first_key < queries.y; first_key = next_key(first_key, hole)) {
         let keys_a = FOUR + first_key + col4 * 4u;
         let keys_b = keys_a + 4u;
-        let ka = (min(keys_a, vec4<u32>(params.key_rows - 1u)) * params.kv_heads + kv_head) * d4;
-        let kb = (min(keys_b, vec4<u32>(params.key_rows - 1u)) * params.kv_heads + kv_head) * d4;
+        let ka = heads4(min(keys_a, vec4<u32>(params.rows - 1u)), key_head);
+        let kb = heads4(min(keys_b, vec4<u32>(params.rows - 1u)), key_head);
         var saa = mat4x4<f32>();
         var sab = mat4x4<f32>();
         var sba = mat4x4<f32>();
         var sbb = mat4x4<f32>();
         for (var d = 0u; d < d4; d++) {
-            let q_a = mat4x4<f32>(q[qa.x + d], q[qa.y + d], q[qa.z + d], q[qa.w + d]);
-            let q_b = mat4x4<f32>(q[qb.x + d], q[qb.y + d], q[qb.z + d], q[qb.w + d]);
-            let k_a = transpose(mat4x4<f32>(k[ka.x + d], k[ka.y + d], k[ka.z + d], k[ka.w + d]));
-            let k_b = transpose(mat4x4<f32>(k[kb.x + d], k[kb.y + d], k[kb.z + d], k[kb.w + d]));
+            let q_a = mat4x4<f32>(qkv[qa.x + d], qkv[qa.y + d], qkv[qa.z + d], qkv[qa.w + d]);
+            let q_b = mat4x4<f32>(qkv[qb.x + d], qkv[qb.y + d], qkv[qb.z + d], qkv[qb.w + d]);
+            let k_a = transpose(mat4x4<f32>(qkv[ka.x + d], qkv[ka.y + d], qkv[ka.z + d], qkv[ka.w + d]));
+            let k_b = transpose(mat4x4<f32>(qkv[kb.x + d], qkv[kb.y + d], qkv[kb.z + d], qkv[kb.w + d]));
             saa += k_a * q_a;
             sab += k_b * q_a;
             sba += k_a * q_b;
@@ -91,11 +94,13 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
         var pab = mat4x4<f32>();
         var pba = mat4x4<f32>();
         var pbb = mat4x4<f32>();
+        let va = ka + to_value;
+        let vb = kb + to_value;
         for (var d = 0u; d < d4; d++) {
-            let o_a = mat4x4<f32>(dout[qa.x + d], dout[qa.y + d], dout[qa.z + d], dout[qa.w + d]);
-            let o_b = mat4x4<f32>(dout[qb.x + d], dout[qb.y + d], dout[qb.z + d], dout[qb.w + d]);
-            let v_a = transpose(mat4x4<f32>(v[ka.x + d], v[ka.y + d], v[ka.z + d], v[ka.w + d]));
-            let v_b = transpose(mat4x4<f32>(v[kb.x + d], v[kb.y + d], v[kb.z + d], v[kb.w + d]));
+            let o_a = mat4x4<f32>(dout[oa.x + d], dout[oa.y + d], dout[oa.z + d], dout[oa.w + d]);
+            let o_b = mat4x4<f32>(dout[ob.x + d], dout[ob.y + d], dout[ob.z + d], dout[ob.w + d]);
+            let v_a = transpose(mat4x4<f32>(qkv[va.x + d], qkv[va.y + d], qkv[va.z + d], qkv[va.w + d]));
+            let v_b = transpose(mat4x4<f32>(qkv[vb.x + d], qkv[vb.y + d], qkv[vb.z + d], qkv[vb.w + d]));
             paa += v_a * o_a;
             pab += v_b * o_a;
             pba += v_a * o_b;
@@ -108,10 +113,9 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
         workgroupBarrier();
 
         for (var c = 0u; c < COLS4; c++) {
-            let key = min(FOUR + first_key + c * 4u, vec4<u32>(params.key_rows - 1u));
-            let at = (key * params.kv_heads + kv_head) * d4;
-            let k_a = mat4x4<f32>(k[at.x + ca], k[at.y + ca], k[at.z + ca], k[at.w + ca]);
-            let k_b = mat4x4<f32>(k[at.x + cb], k[at.y + cb], k[at.z + cb], k[at.w + cb]);
+            let at = heads4(min(FOUR + first_key + c * 4u, vec4<u32>(params.rows - 1u)), key_head);
+            let k_a = mat4x4<f32>(qkv[at.x + ca], qkv[at.y + ca], qkv[at.z + ca], qkv[at.w + ca]);
+            let k_b = mat4x4<f32>(qkv[at.x + cb], qkv[at.y + cb], qkv[at.z + cb], qkv[at.w + cb]);
             let ds_a = tile4(row, c);
             let ds_b = tile4(row + 4u, c);
             aa += k_a * ds_a;

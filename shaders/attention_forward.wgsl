@@ -3,17 +3,15 @@
 //   out[q,h] = sum_k p[q,k] v[k],   p = softmax over the keys that q sees of scale * q.k,   lse[q,h] = log sum exp
 //
 // Grid    x: tiles of up to 32 query rows, y: heads, z: 64-column parts of a head
-// Reads   q (Rq, heads*D), k and v (Rk, kv_heads*D), spans: per key row, then per tile
-// Writes  out (Rq, heads*D) =, lse (Rq, heads) =, kept for the backward pass
+// Reads   qkv (R, (heads + 2*kv_heads)*D), spans: per row, then per tile
+// Writes  out (R, heads*D) =, lse (R, heads) =, kept for the backward pass
 // Twin    reference::attention_forward
 // With    lib/attention.wgsl
 
-@group(0) @binding(1) var<storage, read> q: array<vec4<f32>>;
-@group(0) @binding(2) var<storage, read> k: array<vec4<f32>>;
-@group(0) @binding(3) var<storage, read> v: array<vec4<f32>>;
-@group(0) @binding(4) var<storage, read> spans: array<vec4<u32>>;
-@group(0) @binding(5) var<storage, read_write> out: array<vec4<f32>>;
-@group(0) @binding(6) var<storage, read_write> lse: array<f32>;
+@group(0) @binding(1) var<storage, read> qkv: array<vec4<f32>>;
+@group(0) @binding(2) var<storage, read> spans: array<vec4<u32>>;
+@group(0) @binding(3) var<storage, read_write> out: array<vec4<f32>>;
+@group(0) @binding(4) var<storage, read_write> lse: array<f32>;
 
 var<workgroup> rescale: array<f32, ROWS>;
 var<workgroup> row_sum: array<f32, ROWS>;
@@ -49,19 +47,19 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     let kv_head = head / (params.heads / params.kv_heads);
     let d4 = params.d4;
     // All rows of a tile have one hole, or none.
-    let hole = spans[params.first_row + first].yz;
-    let end_key = params.first_row + queries.y;
+    let hole = spans[first].yz;
+    let end_key = queries.y;
 
     // This lane's 8 rows and 8 columns of a tile.
     let row = (lane / 8u) * 8u;
     let col4 = (lane % 8u) * 2u;
     let last_query = queries.y - 1u;
-    let rows_a = min(FOUR + first + row, vec4<u32>(last_query));
-    let rows_b = min(FOUR + first + row + 4u, vec4<u32>(last_query));
-    let qa = (rows_a * params.heads + head) * d4;
-    let qb = (rows_b * params.heads + head) * d4;
-    let query_a = rows_a + params.first_row;
-    let query_b = rows_b + params.first_row;
+    let query_a = min(FOUR + first + row, vec4<u32>(last_query));
+    let query_b = min(FOUR + first + row + 4u, vec4<u32>(last_query));
+    let qa = heads4(query_a, head);
+    let qb = heads4(query_b, head);
+    let key_head = params.heads + kv_head;
+    let value_head = key_head + params.kv_heads;
     // Its 8 columns of the result.
     let out_a = group.z * COLS4 + col4;
     let va = min(out_a, d4 - 1u);
@@ -79,17 +77,17 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
         // Scores of 8 rows by 8 keys.
         let keys_a = FOUR + first_key + col4 * 4u;
         let keys_b = keys_a + 4u;
-        let ka = (min(keys_a, vec4<u32>(params.key_rows - 1u)) * params.kv_heads + kv_head) * d4;
-        let kb = (min(keys_b, vec4<u32>(params.key_rows - 1u)) * params.kv_heads + kv_head) * d4;
+        let ka = heads4(min(keys_a, vec4<u32>(params.rows - 1u)), key_head);
+        let kb = heads4(min(keys_b, vec4<u32>(params.rows - 1u)), key_head);
         var saa = mat4x4<f32>();
         var sab = mat4x4<f32>();
         var sba = mat4x4<f32>();
         var sbb = mat4x4<f32>();
         for (var d = 0u; d < d4; d++) {
-            let q_a = mat4x4<f32>(q[qa.x + d], q[qa.y + d], q[qa.z + d], q[qa.w + d]);
-            let q_b = mat4x4<f32>(q[qb.x + d], q[qb.y + d], q[qb.z + d], q[qb.w + d]);
-            let k_a = transpose(mat4x4<f32>(k[ka.x + d], k[ka.y + d], k[ka.z + d], k[ka.w + d]));
-            let k_b = transpose(mat4x4<f32>(k[kb.x + d], k[kb.y + d], k[kb.z + d], k[kb.w + d]));
+            let q_a = mat4x4<f32>(qkv[qa.x + d], qkv[qa.y + d], qkv[qa.z + d], qkv[qa.w + d]);
+            let q_b = mat4x4<f32>(qkv[qb.x + d], qkv[qb.y + d], qkv[qb.z + d], qkv[qb.w + d]);
+            let k_a = transpose(mat4x4<f32>(qkv[ka.x + d], qkv[ka.y + d], qkv[ka.z + d], qkv[ka.w + d]));
+            let k_b = transpose(mat4x4<f32>(qkv[kb.x + d], qkv[kb.y + d], qkv[kb.z + d], qkv[kb.w + d]));
             saa += k_a * q_a;
             sab += k_b * q_a;
             sba += k_a * q_b;
@@ -127,10 +125,9 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
         ba = mat4x4<f32>(ba[0] * fb.x, ba[1] * fb.y, ba[2] * fb.z, ba[3] * fb.w);
         bb = mat4x4<f32>(bb[0] * fb.x, bb[1] * fb.y, bb[2] * fb.z, bb[3] * fb.w);
         for (var c = 0u; c < COLS4; c++) {
-            let key = min(FOUR + first_key + c * 4u, vec4<u32>(params.key_rows - 1u));
-            let at = (key * params.kv_heads + kv_head) * d4;
-            let v_a = mat4x4<f32>(v[at.x + va], v[at.y + va], v[at.z + va], v[at.w + va]);
-            let v_b = mat4x4<f32>(v[at.x + vb], v[at.y + vb], v[at.z + vb], v[at.w + vb]);
+            let at = heads4(min(FOUR + first_key + c * 4u, vec4<u32>(params.rows - 1u)), value_head);
+            let v_a = mat4x4<f32>(qkv[at.x + va], qkv[at.y + va], qkv[at.z + va], qkv[at.w + va]);
+            let v_b = mat4x4<f32>(qkv[at.x + vb], qkv[at.y + vb], qkv[at.z + vb], qkv[at.w + vb]);
             let p_a = tile4(row, c);
             let p_b = tile4(row + 4u, c);
             aa += v_a * p_a;

@@ -1,12 +1,13 @@
 // Linear layer, backward with respect to its input.
 //
-//   dx[m,k] = scale * sum_n dy[m,n] * w[n,k]
+//   dx[m,k] = scale * sum_n dy[m,n] * w[n,k] + sum_j du[m,j] * a[j,k]
 //
 // Grid    One invocation per 8x8 tile of dx; accumulators as in matmul_forward.
-// Reads   dy (M,ldy), columns first..first+N (zero up to the next multiple of 4), w (N,K): one block of rows
+// Reads   dy (M,ldy), columns first..first+N (zero up to the next multiple of 4), w (N,K): one block of rows;
+//         where there is an adapter: du (M,r), a (r,K)
 // Writes  dx (M,K) = or += (accumulate)
 // Twin    reference::matmul_backward_input
-// With    lib/weight_{f32,f16,bf16}.wgsl, lib/matmul.wgsl
+// With    lib/weight_{f32,f16,bf16}.wgsl, lib/matmul.wgsl, lib/matmul_backward_input.wgsl
 
 @compute @workgroup_size(8, 8)
 fn main(@builtin(global_invocation_id) id: vec3<u32>) {
@@ -38,9 +39,20 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
         ba += cols_a * rows_b;
         bb += cols_b * rows_b;
     }
-    let place = Place(params.k4, params.k4, 0u);
-    store4(m0, ka, place, aa);
-    store4(m0, ka + 1u, place, ab);
-    store4(m0 + 4u, ka, place, ba);
-    store4(m0 + 4u, ka + 1u, place, bb);
+    let ua = min(vec4<u32>(m0, m0 + 1u, m0 + 2u, m0 + 3u), vec4<u32>(last_m)) * params.rank4;
+    let ub = min(vec4<u32>(m0 + 4u, m0 + 5u, m0 + 6u, m0 + 7u), vec4<u32>(last_m)) * params.rank4;
+    for (var j = 0u; j < params.rank4; j++) {
+        let rows_a = mat4x4<f32>(du[ua.x + j], du[ua.y + j], du[ua.z + j], du[ua.w + j]);
+        let rows_b = mat4x4<f32>(du[ub.x + j], du[ub.y + j], du[ub.z + j], du[ub.w + j]);
+        let cols_a = lora_rows(j, ka);
+        let cols_b = lora_rows(j, kb);
+        aa += cols_a * rows_a;
+        ab += cols_b * rows_a;
+        ba += cols_a * rows_b;
+        bb += cols_b * rows_b;
+    }
+    store4(m0, ka, aa);
+    store4(m0, ka + 1u, ab);
+    store4(m0 + 4u, ka, ba);
+    store4(m0 + 4u, ka + 1u, bb);
 }

@@ -1,14 +1,15 @@
 // Linear layer, backward with respect to its input, where a subgroup has at least 8 lanes.
 //
-//   dx[m,k] = scale * sum_n dy[m,n] * w[n,k]
+//   dx[m,k] = scale * sum_n dy[m,n] * w[n,k] + sum_j du[m,j] * a[j,k]
 //
 // Grid    x: 64 rows m, y: 32 columns k; one workgroup of 8 lanes per tile, dy passed around as x is in
 //         matmul_forward_subgroup. Workgroups that follow each other share their columns of w, which are far apart in
 //         memory: they stay in the cache, where with rows second the loop waits for memory.
-// Reads   dy (M,ldy), columns first..first+N (zero up to the next multiple of 4), w (N,K): one block of rows
+// Reads   dy (M,ldy), columns first..first+N (zero up to the next multiple of 4), w (N,K): one block of rows;
+//         where there is an adapter: du (M,r), a (r,K)
 // Writes  dx (M,K) = or += (accumulate)
 // Twin    reference::matmul_backward_input
-// With    lib/weight_{f32,f16,bf16}.wgsl, lib/matmul.wgsl, lib/subgroup.wgsl
+// With    lib/weight_{f32,f16,bf16}.wgsl, lib/matmul.wgsl, lib/matmul_backward_input.wgsl, lib/subgroup.wgsl
 
 @compute @workgroup_size(8)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
@@ -67,21 +68,51 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
         a7 += cols * low(v);
         b7 += cols * high(v);
     }
-    let place = Place(params.k4, params.k4, 0u);
-    store4(m0, k, place, a0);
-    store4(m0 + 4u, k, place, b0);
-    store4(m0 + 8u, k, place, a1);
-    store4(m0 + 12u, k, place, b1);
-    store4(m0 + 16u, k, place, a2);
-    store4(m0 + 20u, k, place, b2);
-    store4(m0 + 24u, k, place, a3);
-    store4(m0 + 28u, k, place, b3);
-    store4(m0 + 32u, k, place, a4);
-    store4(m0 + 36u, k, place, b4);
-    store4(m0 + 40u, k, place, a5);
-    store4(m0 + 44u, k, place, b5);
-    store4(m0 + 48u, k, place, a6);
-    store4(m0 + 52u, k, place, b6);
-    store4(m0 + 56u, k, place, a7);
-    store4(m0 + 60u, k, place, b7);
+    let rows_a = vec4<u32>(row, row + 8u, row + 16u, row + 24u);
+    let rows_b = vec4<u32>(row + 32u, row + 40u, row + 48u, row + 56u);
+    let ua = min(rows_a, vec4<u32>(last_m)) * params.rank4;
+    let ub = min(rows_b, vec4<u32>(last_m)) * params.rank4;
+    for (var j = 0u; j < params.rank4; j++) {
+        let cols = lora_rows(j, column);
+        var v = du[ua.x + j];
+        a0 += cols * low(v);
+        b0 += cols * high(v);
+        v = du[ua.y + j];
+        a1 += cols * low(v);
+        b1 += cols * high(v);
+        v = du[ua.z + j];
+        a2 += cols * low(v);
+        b2 += cols * high(v);
+        v = du[ua.w + j];
+        a3 += cols * low(v);
+        b3 += cols * high(v);
+        v = du[ub.x + j];
+        a4 += cols * low(v);
+        b4 += cols * high(v);
+        v = du[ub.y + j];
+        a5 += cols * low(v);
+        b5 += cols * high(v);
+        v = du[ub.z + j];
+        a6 += cols * low(v);
+        b6 += cols * high(v);
+        v = du[ub.w + j];
+        a7 += cols * low(v);
+        b7 += cols * high(v);
+    }
+    store4(m0, k, a0);
+    store4(m0 + 4u, k, b0);
+    store4(m0 + 8u, k, a1);
+    store4(m0 + 12u, k, b1);
+    store4(m0 + 16u, k, a2);
+    store4(m0 + 20u, k, b2);
+    store4(m0 + 24u, k, a3);
+    store4(m0 + 28u, k, b3);
+    store4(m0 + 32u, k, a4);
+    store4(m0 + 36u, k, b4);
+    store4(m0 + 40u, k, a5);
+    store4(m0 + 44u, k, b5);
+    store4(m0 + 48u, k, a6);
+    store4(m0 + 52u, k, b6);
+    store4(m0 + 56u, k, a7);
+    store4(m0 + 60u, k, b7);
 }

@@ -1,24 +1,14 @@
-// Linear layer, backward with respect to its weight (here always a LoRA matrix).
+// Linear layer, backward with respect to its weight (here always a LoRA matrix), as sums over parts of the rows.
 //
-//   dw[n,k] += scale * sum_m dy[m,n] * x[m,k]
+//   partials[part,n,k] = sum_m dy[m,n] * x[m, at(n) + k]     over the rows m of a part
 //
-// Grid    One workgroup per 8 rows n and 32 columns k of dw: 4 column tiles of 8, times 8 slices of the sum over m.
-//         Each lane sums its slice of an 8x8 tile in registers; the slices meet in workgroup memory once, at the end.
-// Reads   dy (M,N), x (M,K); N and K are multiples of 4
-// Writes  dw (N,K) +=
+// Grid    x and y: one workgroup per 32 columns k and 8 rows n of the gradient, z: parts. 4 column tiles of 8, times 8
+//         slices of the sum over m: each lane sums its slice of an 8x8 tile in registers; the slices meet in workgroup
+//         memory once, at the end.
+// Reads   dy (M,N), x (M,ldx); columns come in fours
+// Writes  partials (parts, stride) =, from `at` on; zero for a layer without an adapter
 // Twin    reference::matmul_backward_weight
-
-struct Params {
-    m: u32,
-    n4: u32,
-    k4: u32,
-    scale: f32,
-}
-
-@group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> dy: array<vec4<f32>>;
-@group(0) @binding(2) var<storage, read> x: array<vec4<f32>>;
-@group(0) @binding(3) var<storage, read_write> dw: array<vec4<f32>>;
+// With    lib/matmul_backward_weight.wgsl
 
 const TILES = 4u;
 const SLICES = 8u;
@@ -49,25 +39,36 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id) l
     var ba = mat4x4<f32>();
     var bb = mat4x4<f32>();
     let zero = vec4<f32>();
-    for (var m = local.y * 4u; m < params.m; m += SLICES * 4u) {
+    let columns_a = params.x_at4[segment_of(na)];
+    let columns_b = params.x_at4[segment_of(nb)];
+    let at_a = select(columns_a, 0u, columns_a == NONE);
+    let at_b = select(columns_b, 0u, columns_b == NONE);
+    let begin = group.z * params.rows_per_part;
+    let end = min(begin + params.rows_per_part, params.m);
+    for (var m = begin + local.y * 4u; m < end; m += SLICES * 4u) {
         // Rows beyond the last count as zero.
         let row = vec4<u32>(0u, 1u, 2u, 3u) + m;
-        let real = row < vec4<u32>(params.m);
+        let real = row < vec4<u32>(end);
         let at = min(row, vec4<u32>(params.m - 1u));
         let ya = at * params.n4 + na;
         let yb = at * params.n4 + nb;
-        let xa = at * params.k4 + ka;
-        let xb = at * params.k4 + kb;
         let dy_a = transpose(mat4x4<f32>(
             select(zero, dy[ya.x], real.x), select(zero, dy[ya.y], real.y),
             select(zero, dy[ya.z], real.z), select(zero, dy[ya.w], real.w)));
         let dy_b = transpose(mat4x4<f32>(
             select(zero, dy[yb.x], real.x), select(zero, dy[yb.y], real.y),
             select(zero, dy[yb.z], real.z), select(zero, dy[yb.w], real.w)));
-        let x_a = mat4x4<f32>(x[xa.x], x[xa.y], x[xa.z], x[xa.w]);
-        let x_b = mat4x4<f32>(x[xb.x], x[xb.y], x[xb.z], x[xb.w]);
+        let first = at * params.ldx4 + at_a;
+        var x_a = mat4x4<f32>(x[first.x + ka], x[first.y + ka], x[first.z + ka], x[first.w + ka]);
+        var x_b = mat4x4<f32>(x[first.x + kb], x[first.y + kb], x[first.z + kb], x[first.w + kb]);
         aa += x_a * dy_a;
         ab += x_b * dy_a;
+        if at_a != at_b {
+            // The lower four rows belong to another layer.
+            let other = at * params.ldx4 + at_b;
+            x_a = mat4x4<f32>(x[other.x + ka], x[other.y + ka], x[other.z + ka], x[other.w + ka]);
+            x_b = mat4x4<f32>(x[other.x + kb], x[other.y + kb], x[other.z + kb], x[other.w + kb]);
+        }
         ba += x_a * dy_b;
         bb += x_b * dy_b;
     }
@@ -85,8 +86,6 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id) l
         }
         let n = group.y * 8u + (item % 16u) / 2u;
         let k = (group.x * TILES + item / 16u) * 2u + item % 2u;
-        if n < params.n4 * 4u && k < params.k4 {
-            dw[n * params.k4 + k] += params.scale * sum;
-        }
+        store(group.z, n, k, select(sum, zero, params.x_at4[segment_of(n / 4u)] == NONE));
     }
 }

@@ -1,13 +1,14 @@
 // Linear layer, forward.
 //
-//   y[m,n] = scale * sum_k x[m,k] * w[n,k]
+//   y[m,n] = scale * sum_k x[m,k] * w[n,k] + sum_j u[m, at(n)+j] * b[n,j] + bias[n] + residual[m,n]
 //
 // Grid    One invocation per 8x8 tile of y. Four named mat4x4 accumulators; column i of one is row i of the tile,
 //         so a 4x4x4 block is one matrix product. No workgroup memory: on software adapters barriers are dear.
-// Reads   x (M,K), w (N,K): one block of rows of the weight
-// Writes  y (M,ldy), columns first.. = or += (accumulate); in the last vec4, columns beyond N repeat column N-1
+// Reads   x (M,K), w (N,K): one block of rows of the weight; where there are: u (M,ldu), b (ldy,r), bias (ldy),
+//         residual (M,ldy)
+// Writes  y (M,ldy), columns first.. =; in the last vec4, columns beyond N repeat column N-1
 // Twin    reference::matmul_forward
-// With    lib/weight_{f32,f16,bf16}.wgsl, lib/matmul.wgsl
+// With    lib/weight_{f32,f16,bf16}.wgsl, lib/matmul.wgsl, lib/matmul_forward.wgsl
 
 @compute @workgroup_size(8, 8)
 fn main(@builtin(global_invocation_id) id: vec3<u32>) {
@@ -39,9 +40,25 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
         bb += cols_b * rows_b;
     }
     let n4 = n0 / 4u;
-    let place = Place((params.n + 3u) / 4u, params.ldy4, params.first4);
-    store4(m0, n4, place, aa);
-    store4(m0, n4 + 1u, place, ab);
-    store4(m0 + 4u, n4, place, ba);
-    store4(m0 + 4u, n4 + 1u, place, bb);
+    for (var s = 0u; s < SEGMENTS; s++) {
+        let part = segment(s);
+        if touches(part, n4, 2u) {
+            let ua = min(vec4<u32>(m0, m0 + 1u, m0 + 2u, m0 + 3u), vec4<u32>(last_m)) * params.ldu4 + part.u_at4;
+            let ub = min(vec4<u32>(m0 + 4u, m0 + 5u, m0 + 6u, m0 + 7u), vec4<u32>(last_m)) * params.ldu4 + part.u_at4;
+            for (var j = 0u; j < params.rank4; j++) {
+                let rows_a = mat4x4<f32>(u[ua.x + j], u[ua.y + j], u[ua.z + j], u[ua.w + j]);
+                let rows_b = mat4x4<f32>(u[ub.x + j], u[ub.y + j], u[ub.z + j], u[ub.w + j]);
+                let cols_a = lora_columns(part, n4, j);
+                let cols_b = lora_columns(part, n4 + 1u, j);
+                aa += cols_a * rows_a;
+                ab += cols_b * rows_a;
+                ba += cols_a * rows_b;
+                bb += cols_b * rows_b;
+            }
+        }
+    }
+    store4(m0, n4, aa);
+    store4(m0, n4 + 1u, ab);
+    store4(m0 + 4u, n4, ba);
+    store4(m0 + 4u, n4 + 1u, bb);
 }

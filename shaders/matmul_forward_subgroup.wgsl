@@ -1,14 +1,15 @@
 // Linear layer, forward, where a subgroup has at least 8 lanes: matmul_forward with x read once per subgroup.
 //
-//   y[m,n] = scale * sum_k x[m,k] * w[n,k]
+//   y[m,n] = scale * sum_k x[m,k] * w[n,k] + sum_j u[m, at(n)+j] * b[n,j] + bias[n] + residual[m,n]
 //
 // Grid    One workgroup of 8 lanes per 64x32 tile of y, 64x4 per lane in named mat4x4 accumulators. Eight rows of x are
 //         read by eight lanes and passed around by subgroupBroadcast: on software adapters, where a load costs as much
 //         as dozens of multiply-adds, this is several times faster than reading them in every lane.
-// Reads   x (M,K), w (N,K): one block of rows of the weight
-// Writes  y (M,ldy), columns first.. = or += (accumulate); in the last vec4, columns beyond N repeat column N-1
+// Reads   x (M,K), w (N,K): one block of rows of the weight; where there are: u (M,ldu), b (ldy,r), bias (ldy),
+//         residual (M,ldy)
+// Writes  y (M,ldy), columns first.. =; in the last vec4, columns beyond N repeat column N-1
 // Twin    reference::matmul_forward
-// With    lib/weight_{f32,f16,bf16}.wgsl, lib/matmul.wgsl, lib/subgroup.wgsl
+// With    lib/weight_{f32,f16,bf16}.wgsl, lib/matmul.wgsl, lib/matmul_forward.wgsl, lib/subgroup.wgsl
 
 @compute @workgroup_size(8)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
@@ -67,21 +68,57 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
         b7 += cols * high(v);
     }
     let n4 = n0 / 4u;
-    let place = Place((params.n + 3u) / 4u, params.ldy4, params.first4);
-    store4(m0, n4, place, a0);
-    store4(m0 + 4u, n4, place, b0);
-    store4(m0 + 8u, n4, place, a1);
-    store4(m0 + 12u, n4, place, b1);
-    store4(m0 + 16u, n4, place, a2);
-    store4(m0 + 20u, n4, place, b2);
-    store4(m0 + 24u, n4, place, a3);
-    store4(m0 + 28u, n4, place, b3);
-    store4(m0 + 32u, n4, place, a4);
-    store4(m0 + 36u, n4, place, b4);
-    store4(m0 + 40u, n4, place, a5);
-    store4(m0 + 44u, n4, place, b5);
-    store4(m0 + 48u, n4, place, a6);
-    store4(m0 + 52u, n4, place, b6);
-    store4(m0 + 56u, n4, place, a7);
-    store4(m0 + 60u, n4, place, b7);
+    for (var s = 0u; s < SEGMENTS; s++) {
+        // Of all lanes alike, for all of them pass rows around.
+        let part = segment(s);
+        if touches(part, group.x * 8u, 8u) {
+            let rows_a = vec4<u32>(row, row + 8u, row + 16u, row + 24u);
+            let rows_b = vec4<u32>(row + 32u, row + 40u, row + 48u, row + 56u);
+            let ua = min(rows_a, vec4<u32>(last_m)) * params.ldu4 + part.u_at4;
+            let ub = min(rows_b, vec4<u32>(last_m)) * params.ldu4 + part.u_at4;
+            for (var j = 0u; j < params.rank4; j++) {
+                let cols = lora_columns(part, n4, j);
+                var v = u[ua.x + j];
+                a0 += cols * low(v);
+                b0 += cols * high(v);
+                v = u[ua.y + j];
+                a1 += cols * low(v);
+                b1 += cols * high(v);
+                v = u[ua.z + j];
+                a2 += cols * low(v);
+                b2 += cols * high(v);
+                v = u[ua.w + j];
+                a3 += cols * low(v);
+                b3 += cols * high(v);
+                v = u[ub.x + j];
+                a4 += cols * low(v);
+                b4 += cols * high(v);
+                v = u[ub.y + j];
+                a5 += cols * low(v);
+                b5 += cols * high(v);
+                v = u[ub.z + j];
+                a6 += cols * low(v);
+                b6 += cols * high(v);
+                v = u[ub.w + j];
+                a7 += cols * low(v);
+                b7 += cols * high(v);
+            }
+        }
+    }
+    store4(m0, n4, a0);
+    store4(m0 + 4u, n4, b0);
+    store4(m0 + 8u, n4, a1);
+    store4(m0 + 12u, n4, b1);
+    store4(m0 + 16u, n4, a2);
+    store4(m0 + 20u, n4, b2);
+    store4(m0 + 24u, n4, a3);
+    store4(m0 + 28u, n4, b3);
+    store4(m0 + 32u, n4, a4);
+    store4(m0 + 36u, n4, b4);
+    store4(m0 + 40u, n4, a5);
+    store4(m0 + 44u, n4, b5);
+    store4(m0 + 48u, n4, a6);
+    store4(m0 + 52u, n4, b6);
+    store4(m0 + 56u, n4, a7);
+    store4(m0 + 60u, n4, b7);
 }

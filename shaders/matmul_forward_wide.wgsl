@@ -1,13 +1,14 @@
 // Linear layer, forward, on software adapters: matmul_forward with tiles of 16x16.
 //
-//   y[m,n] = scale * sum_k x[m,k] * w[n,k]
+//   y[m,n] = scale * sum_k x[m,k] * w[n,k] + sum_j u[m, at(n)+j] * b[n,j] + bias[n] + residual[m,n]
 //
 // Grid    One invocation per 16x16 tile of y, in sixteen named mat4x4 accumulators: more than a GPU has registers for,
 //         but where a load costs as much as dozens of multiply-adds, half as many loads for each of them pay.
-// Reads   x (M,K), w (N,K): one block of rows of the weight
-// Writes  y (M,ldy), columns first.. = or += (accumulate); in the last vec4, columns beyond N repeat column N-1
+// Reads   x (M,K), w (N,K): one block of rows of the weight; where there are: u (M,ldu), b (ldy,r), bias (ldy),
+//         residual (M,ldy)
+// Writes  y (M,ldy), columns first.. =; in the last vec4, columns beyond N repeat column N-1
 // Twin    reference::matmul_forward
-// With    lib/weight_{f32,f16,bf16}.wgsl, lib/matmul.wgsl, lib/wide.wgsl
+// With    lib/weight_{f32,f16,bf16}.wgsl, lib/matmul.wgsl, lib/matmul_forward.wgsl, lib/wide.wgsl
 
 @compute @workgroup_size(1, 8)
 fn main(@builtin(global_invocation_id) id: vec3<u32>) {
@@ -71,9 +72,43 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
         dd += cols_d * rows_d;
     }
     let n4 = n0 / 4u;
-    let place = Place((params.n + 3u) / 4u, params.ldy4, params.first4);
-    store_row(m0, n4, place, aa, ab, ac, ad);
-    store_row(m0 + 4u, n4, place, ba, bb, bc, bd);
-    store_row(m0 + 8u, n4, place, ca, cb, cc, cd);
-    store_row(m0 + 12u, n4, place, da, db, dc, dd);
+    for (var s = 0u; s < SEGMENTS; s++) {
+        let part = segment(s);
+        if touches(part, n4, 4u) {
+            let ua = min(FOUR + m0, last_m) * params.ldu4 + part.u_at4;
+            let ub = min(FOUR + m0 + 4u, last_m) * params.ldu4 + part.u_at4;
+            let uc = min(FOUR + m0 + 8u, last_m) * params.ldu4 + part.u_at4;
+            let ud = min(FOUR + m0 + 12u, last_m) * params.ldu4 + part.u_at4;
+            for (var j = 0u; j < params.rank4; j++) {
+                let cols_a = lora_columns(part, n4, j);
+                let cols_b = lora_columns(part, n4 + 1u, j);
+                let cols_c = lora_columns(part, n4 + 2u, j);
+                let cols_d = lora_columns(part, n4 + 3u, j);
+                let rows_a = mat4x4<f32>(u[ua.x + j], u[ua.y + j], u[ua.z + j], u[ua.w + j]);
+                aa += cols_a * rows_a;
+                ab += cols_b * rows_a;
+                ac += cols_c * rows_a;
+                ad += cols_d * rows_a;
+                let rows_b = mat4x4<f32>(u[ub.x + j], u[ub.y + j], u[ub.z + j], u[ub.w + j]);
+                ba += cols_a * rows_b;
+                bb += cols_b * rows_b;
+                bc += cols_c * rows_b;
+                bd += cols_d * rows_b;
+                let rows_c = mat4x4<f32>(u[uc.x + j], u[uc.y + j], u[uc.z + j], u[uc.w + j]);
+                ca += cols_a * rows_c;
+                cb += cols_b * rows_c;
+                cc += cols_c * rows_c;
+                cd += cols_d * rows_c;
+                let rows_d = mat4x4<f32>(u[ud.x + j], u[ud.y + j], u[ud.z + j], u[ud.w + j]);
+                da += cols_a * rows_d;
+                db += cols_b * rows_d;
+                dc += cols_c * rows_d;
+                dd += cols_d * rows_d;
+            }
+        }
+    }
+    store_row(m0, n4, aa, ab, ac, ad);
+    store_row(m0 + 4u, n4, ba, bb, bc, bd);
+    store_row(m0 + 8u, n4, ca, cb, cc, cd);
+    store_row(m0 + 12u, n4, da, db, dc, dd);
 }

@@ -3,15 +3,15 @@
 //   x1' = x1 cos - x2 sin,  x2' = x2 cos + x1 sin     with x1, x2 the halves of a head
 //
 // Grid    One invocation per row r, head and pair of the two halves.
-// Reads   table (positions, head_dim/2) of (cos, sin), spans: row first_row + r has the position as its fourth
-// Writes  x (R, heads*head_dim) in place; direction +1 forward, -1 backward
+// Reads   table (positions, head_dim/2) of (cos, sin), spans: row r has the position as its fourth entry
+// Writes  x (R, columns), its first heads*head_dim columns in place; direction +1 forward, -1 backward
 // Twin    reference::rope
 
 struct Params {
     rows: u32,
+    columns: u32,
     heads: u32,
     half_dim: u32,
-    first_row: u32,
     direction: f32,
 }
 
@@ -34,10 +34,10 @@ fn main(
     let r = i / per_row;
     let head = (i % per_row) / params.half_dim;
     let j = i % params.half_dim;
-    let turn = table[spans[params.first_row + r].w * params.half_dim + j];
+    let turn = table[spans[r].w * params.half_dim + j];
     let cosine = turn.x;
     let sine = turn.y * params.direction;
-    let at = (r * params.heads + head) * params.half_dim * 2u + j;
+    let at = r * params.columns + head * params.half_dim * 2u + j;
     let x1 = x[at];
     let x2 = x[at + params.half_dim];
     x[at] = x1 * cosine - x2 * sine;

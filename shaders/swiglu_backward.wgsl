@@ -2,19 +2,19 @@
 //
 //   dgate = dy * up * s * (1 + gate * (1 - s)),  dup = dy * gate * s,    s = sigmoid(gate)
 //
-// Grid    One invocation per vec4.
-// Reads   dy
-// Writes  gate, up: replaced in place by dgate and dup, which have the same shape and are needed instead of them
+// Grid    One invocation per vec4 of dy.
+// Writes  gate_up (R, 2C), gate, then up: replaced in place by dgate and dup, which are needed instead of them;
+//         dy (R,C): replaced in place by y = gate * s * up, the input of the layer whose gradient comes next
 // Twin    reference::swiglu_backward
 
 struct Params {
-    len4: u32,
+    rows: u32,
+    cols4: u32,
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> dy: array<vec4<f32>>;
-@group(0) @binding(2) var<storage, read_write> gate: array<vec4<f32>>;
-@group(0) @binding(3) var<storage, read_write> up: array<vec4<f32>>;
+@group(0) @binding(1) var<storage, read_write> dy: array<vec4<f32>>;
+@group(0) @binding(2) var<storage, read_write> gate_up: array<vec4<f32>>;
 
 @compute @workgroup_size(64)
 fn main(
@@ -23,12 +23,15 @@ fn main(
     @builtin(local_invocation_index) lane: u32,
 ) {
     let i = (group.y * grid.x + group.x) * 64u + lane;
-    if i >= params.len4 {
+    if i >= params.rows * params.cols4 {
         return;
     }
-    let g = gate[i];
-    let sigmoid = 1.0 / (1.0 + exp(min(-g, vec4<f32>(80.0))));
-    let dup = dy[i] * g * sigmoid;
-    gate[i] = dy[i] * up[i] * sigmoid * (1.0 + g * (1.0 - sigmoid));
-    up[i] = dup;
+    let at = i + (i / params.cols4) * params.cols4;
+    let gate = gate_up[at];
+    let up = gate_up[at + params.cols4];
+    let d = dy[i];
+    let sigmoid = 1.0 / (1.0 + exp(min(-gate, vec4<f32>(80.0))));
+    gate_up[at] = d * up * sigmoid * (1.0 + gate * (1.0 - sigmoid));
+    gate_up[at + params.cols4] = d * gate * sigmoid;
+    dy[i] = gate * sigmoid * up;
 }

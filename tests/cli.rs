@@ -10,6 +10,7 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use pairtune::files::{Tensor, parse};
+use pairtune::gpu::{Kernel, Needs};
 use serde_json::{Map, Value, json};
 use wgpu::naga::valid::{Capabilities, ShaderStages, SubgroupOperationSet, ValidationFlags, Validator};
 
@@ -393,16 +394,13 @@ fn doctor_reports_in_json() {
     assert!(report["adapter"]["name"].is_string(), "the adapter's name: {report}");
     let kernels = report["kernels"].as_array().expect("a list");
     assert!(kernels.iter().all(|kernel| kernel["ok"] == true && kernel["name"].is_string()), "{report}");
-    // Every kernel there is, but for variants that this device cannot run.
     let checked: BTreeSet<&str> = kernels.iter().filter_map(|kernel| kernel["name"].as_str()).collect();
-    let variants: BTreeSet<&str> = pairtune::kernels::all()
-        .iter()
-        .filter(|kernel| checked.contains(kernel.name))
-        .map(|kernel| kernel.variant)
-        .collect();
-    let wanted = pairtune::kernels::all().into_iter().filter(|kernel| variants.contains(kernel.variant));
-    assert_eq!(checked, wanted.map(|kernel| kernel.name).collect(), "the doctor checks the kernels of the one list");
-    assert!(variants.contains(""), "those that run everywhere among them");
+    let all: Vec<Kernel> = pairtune::kernels::all().collect();
+    let names: BTreeSet<String> = all.iter().map(Kernel::name).collect();
+    assert!(checked.iter().all(|name| names.contains(*name)), "the doctor checks kernels of the one list");
+    let anywhere = all.iter().filter(|kernel| kernel.variant.needs == Needs::NOTHING);
+    let missed: Vec<String> = anywhere.map(Kernel::name).filter(|name| !checked.contains(name.as_str())).collect();
+    assert!(missed.is_empty(), "every kernel that runs everywhere is checked, but for {missed:?}");
     assert!(report["fma_peak_gflops"].as_f64().is_some_and(|peak| peak > 0.0), "the peak: {report}");
     assert!(report["matmul"][0]["share"].as_f64().is_some_and(|share| share > 0.0), "the share: {report}");
 }
@@ -424,8 +422,9 @@ fn doctor_writes_every_shader_without_a_gpu() {
         paths.map(|path| (name(&path), fs::read(&path).expect("readable"))).collect()
     };
     let first = files();
-    let kernels = pairtune::kernels::all();
-    let wanted: BTreeMap<String, _> = kernels.iter().map(|kernel| (kernel.file_name(), kernel)).collect();
+    let kernels: Vec<Kernel> = pairtune::kernels::all().collect();
+    let wanted: BTreeMap<String, _> =
+        kernels.iter().map(|kernel| (format!("{}.wgsl", kernel.name()), kernel)).collect();
     assert_eq!(first.keys().collect::<Vec<_>>(), wanted.keys().collect::<Vec<_>>(), "one file for each kernel");
     assert_eq!(wanted.len(), kernels.len(), "no two kernels are written to one file");
     assert!(wanted.contains_key("matmul_forward.subgroup.bf16.wgsl") && wanted.contains_key("rope.wgsl"), "the names");
@@ -434,15 +433,16 @@ fn doctor_writes_every_shader_without_a_gpu() {
         let text = String::from_utf8(first[name].clone()).expect("text");
         let (needs, wgsl) = text.split_once('\n').expect("a line of needs");
         // Validation below fails if the text uses what it does not say it needs.
-        let subgroups = kernel.subgroups;
+        let Needs { subgroups, f16 } = kernel.variant.needs;
         assert!(!subgroups || wgsl.contains("subgroupBroadcast") || wgsl.contains("subgroupShuffle"), "{name}");
-        assert_eq!(needs, if subgroups { "// needs: subgroups" } else { "// needs: nothing" }, "{name}");
-        assert!(wgsl == kernel.wgsl, "{name} is the text that is compiled");
+        let said = [(subgroups, "subgroups"), (f16, "shader-f16")].into_iter().filter(|n| n.0).map(|n| n.1);
+        let said = said.collect::<Vec<_>>().join(", ");
+        assert_eq!(needs, format!("// needs: {}", if said.is_empty() { "nothing" } else { &said }), "{name}");
+        assert!(wgsl == kernel.source(false), "{name} is the text that is compiled");
         let module = wgpu::naga::front::wgsl::parse_str(&text).unwrap_or_else(|e| panic!("{name}: {e}"));
-        let capabilities = match subgroups {
-            true => Capabilities::SUBGROUP | Capabilities::SHADER_FLOAT16_IN_FLOAT32,
-            false => Capabilities::SHADER_FLOAT16_IN_FLOAT32,
-        };
+        let needed = [(subgroups, Capabilities::SUBGROUP), (f16, Capabilities::SHADER_FLOAT16)];
+        let needed: Capabilities = needed.into_iter().filter(|needed| needed.0).map(|needed| needed.1).collect();
+        let capabilities = Capabilities::SHADER_FLOAT16_IN_FLOAT32 | needed;
         let mut validator = Validator::new(ValidationFlags::all(), capabilities);
         validator.subgroup_stages(ShaderStages::COMPUTE).subgroup_operations(SubgroupOperationSet::all());
         validator.validate(&module).unwrap_or_else(|e| panic!("{name}: {e}"));

@@ -15,7 +15,7 @@ use pairtune::model::{AdapterSettings, BatchSize, Model, fresh};
 use pairtune::platform::host::Store;
 use pairtune::platform::native::DiskFolder;
 use pairtune::platform::{ByteSource, Folder, MemorySource};
-use pairtune::train::{Checkpoint, TrainConfig, check_fits, plan};
+use pairtune::train::{Checkpoint, Moments, TrainConfig, check_fits, plan};
 use pairtune::{Error, Result};
 use pollster::block_on;
 use serde_json::{Value, json};
@@ -607,7 +607,7 @@ fn a_save_that_fails_leaves_the_state_before() {
     let state = |step: usize| {
         let place = json!({ "step": step, "n_tokens": 1, "config": {}, "data": "", "initial_adapter": null });
         let place = serde_json::from_value(place).expect("a place");
-        Checkpoint { adapter: adapter.clone(), moments: [vec![0.0], vec![0.0]], place }
+        Checkpoint { adapter: adapter.clone(), moments: Moments::Old([vec![0.0], vec![0.0]]), place }
     };
     let mut record: RunRecord = serde_json::from_value(json!({
         "run_id": "one", "name": "one", "notes": "", "status": "running", "created": 0.0, "seconds": 0.0,

@@ -256,13 +256,61 @@ fn window_spans(window: usize) -> Vec<Span> {
     spans
 }
 
-// Element-wise operations and row gathering.
+// LoRA of layers side by side.
 
 #[test]
-fn add_and_bias() {
-    assert_eq!(reference::add(&[1.0, 2.0, 3.0], &[10.0, -20.0, 0.5]), [11.0, -18.0, 3.5]);
-    assert_eq!(reference::bias(&[1.0, 2.0, 3.0, 4.0, 5.0, 6.0], &[10.0, 20.0, 30.0]), [11., 22., 33., 14., 25., 36.]);
+fn lora_backward_is_the_derivative_of_forward() {
+    // The second of three layers has no adapter.
+    let segments = reference::Segments { ends: vec![2, 5, 6], u_at: vec![Some(3), None, Some(0)] };
+    let (m, r) = (4, 3);
+    let (u, b, dy) = (random(m * 2 * r, 31), random(6 * r, 32), random(m * 6, 33));
+    let y = reference::lora_forward(&u, &b, &segments, m);
+    assert!(y.chunks_exact(6).all(|row| row[2..5] == [0.0; 3]), "nothing is added to a layer without an adapter");
+    let loss_of_u = |u: &[f64]| dot(&dy, &reference::lora_forward(u, &b, &segments, m));
+    let du = reference::lora_backward(&dy, &b, &segments, m);
+    assert_close("du", &du, &numeric_gradient(loss_of_u, &u), DERIVATIVE);
+    let loss_of_b = |b: &[f64]| dot(&dy, &reference::lora_forward(&u, b, &segments, m));
+    let db = reference::lora_backward_weight(&dy, &u, &segments, m, r);
+    assert_close("db", &db, &numeric_gradient(loss_of_b, &b), DERIVATIVE);
 }
+
+// Generation.
+
+#[test]
+fn attention_of_one_row_is_the_last_row_of_the_whole() {
+    let (rows, shape) = (7, SHAPE);
+    let (q, k, v) = attention_inputs(rows, rows);
+    let spans = vec![Span { start: 0, hole_start: 0, hole_end: 0 }; rows];
+    let whole = reference::attention_forward(&q, &k, &v, &spans, shape).out;
+    let (queries, keys) = (shape.heads * shape.head_dim, shape.kv_heads * shape.head_dim);
+    let mut qkv = q[(rows - 1) * queries..].to_vec();
+    qkv.extend(vec![9.0; 2 * keys]);
+    // The cache has the rows of another text before them.
+    let mut cache = vec![9.0; 2 * keys];
+    for row in 0..rows {
+        cache.extend(&k[row * keys..(row + 1) * keys]);
+        cache.extend(&v[row * keys..(row + 1) * keys]);
+    }
+    let got = reference::attention_decode(&qkv, &cache, &[[1, rows as u32]], shape);
+    assert_close("out", &got, &whole[(rows - 1) * queries..], ROUNDING);
+}
+
+#[test]
+fn tokens_that_may_be_drawn_are_those_of_transformers() {
+    let logits = [1.0, 3.0, 2.0, 3.0, -1.0];
+    let tokens = |temperature, top_k, top_p| -> Vec<usize> {
+        reference::sample(&logits, temperature, top_k, top_p).into_iter().map(|(token, _)| token).collect()
+    };
+    assert_eq!(tokens(0.0, 0, 1.0), [1], "of equals the first");
+    assert_eq!(tokens(1.0, 3, 1.0), [1, 3, 2], "top_k");
+    // softmax: 0.40 for each of the likeliest, then 0.15.
+    assert_eq!(tokens(1.0, 0, 0.7), [1, 3], "the fewest that reach top_p");
+    assert_eq!(tokens(1.0, 0, 0.85), [1, 3, 2], "the one that reaches it included");
+    let shares: f64 = reference::sample(&logits, 0.5, 3, 0.99).iter().map(|(_, p)| p).sum();
+    assert_close("shares", &[shares], &[1.0], ROUNDING);
+}
+
+// Element-wise operations and row gathering.
 
 #[test]
 fn swiglu_forward_is_silu_times_up() {
@@ -389,7 +437,8 @@ fn logprob_in_chunks(hidden_rows: &[f64], head: &[f64], chunk: usize) -> (LogPro
         let cols = head.len() / HIDDEN;
         let logits = reference::matmul_forward(hidden_rows, head, rows, cols, HIDDEN);
         let weights = reference::logprob_forward(&logits, i * chunk, &LABELS, &mut state, &mut pull, HIDDEN);
-        pull = reference::add(&pull, &reference::matmul_backward_input(&weights, head, rows, cols, HIDDEN));
+        let added = reference::matmul_backward_input(&weights, head, rows, cols, HIDDEN);
+        pull.iter_mut().zip(&added).for_each(|(pull, added)| *pull += added);
     }
     let label_rows = reference::embedding(head, &LABELS, HIDDEN);
     let result = reference::logprob_finish(&state, &label_rows, &LABELS, VOCAB, &mut pull);

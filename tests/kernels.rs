@@ -2,9 +2,8 @@
 //! `gradients.rs`. In the browser: `cargo test --release --target wasm32-unknown-unknown --test kernels`.
 
 use pairtune::doctor::Check;
-use pairtune::doctor::check::{self, Heads};
+use pairtune::doctor::check::{self, Heads, each_variant};
 use pairtune::gpu::{AdapterChoice, Dtype, Gpu};
-use pairtune::kernels::{self, Store, set_variant, variants};
 
 /// One test in both worlds.
 macro_rules! everywhere {
@@ -48,9 +47,8 @@ everywhere! {
         let gpu = gpu().await;
         for dtype in DTYPES {
             for (m, n, k) in [(1, 1, 4), (7, 9, 12), (33, 65, 68), (130, 70, 260), (1, 200, 64), (3, 35, 516)] {
-                for variant in variants(&gpu) {
-                    assert_ok(check::matmul_forward(&gpu, m, n, k, dtype, variant).await);
-                }
+                let check = async || check::matmul_forward(&gpu, m, n, k, dtype).await;
+                assert_all_ok(each_variant(&gpu, "matmul_forward", check).await);
             }
         }
     }
@@ -61,10 +59,19 @@ everywhere! {
         let gpu = gpu().await;
         for dtype in DTYPES {
             for (m, n, k) in [(1, 1, 4), (7, 9, 12), (33, 65, 68), (130, 70, 260), (1, 200, 64), (3, 517, 36)] {
-                for variant in variants(&gpu) {
-                    assert_ok(check::matmul_backward_input(&gpu, m, n, k, dtype, variant).await);
-                }
+                let check = async || check::matmul_backward_input(&gpu, m, n, k, dtype).await;
+                assert_all_ok(each_variant(&gpu, "matmul_backward_input", check).await);
             }
+        }
+    }
+}
+
+everywhere! {
+    async fn lora_backward() {
+        let gpu = gpu().await;
+        for (m, r) in [(1, 4), (33, 8), (130, 64), (257, 20)] {
+            let check = async || check::lora_backward(&gpu, m, r).await;
+            assert_all_ok(each_variant(&gpu, "lora_backward", check).await);
         }
     }
 }
@@ -72,8 +79,19 @@ everywhere! {
 everywhere! {
     async fn matmul_backward_weight() {
         let gpu = gpu().await;
-        for (m, n, k) in [(1, 4, 4), (5, 8, 12), (33, 12, 68), (130, 20, 260), (257, 260, 8)] {
-            assert_ok(check::matmul_backward_weight(&gpu, m, n, k).await);
+        // Fewer rows than a part has, several parts, and more rows than the largest number of parts has of the least.
+        for (m, n, k) in [(1, 12, 4), (33, 12, 68), (130, 20, 260), (300, 260, 8), (2500, 68, 16)] {
+            let check = async || check::matmul_backward_weight(&gpu, m, n, k).await;
+            assert_all_ok(each_variant(&gpu, "matmul_backward_weight", check).await);
+        }
+    }
+}
+
+everywhere! {
+    async fn sum_partials() {
+        let gpu = gpu().await;
+        for (rows, len) in [(1, 4), (300, 260), (5000, 1028)] {
+            assert_ok(check::sum_partials(&gpu, rows, len).await);
         }
     }
 }
@@ -100,8 +118,8 @@ everywhere! {
 everywhere! {
     async fn rope() {
         let gpu = gpu().await;
-        for (rows, heads, head_dim, first_row) in [(1, 1, 4, 0), (37, 3, 20, 5), (100, 4, 64, 0), (9, 2, 128, 1)] {
-            assert_ok(check::rope(&gpu, rows, heads, head_dim, first_row).await);
+        for (rows, heads, head_dim) in [(1, 1, 4), (37, 3, 20), (100, 4, 64), (9, 2, 128)] {
+            assert_ok(check::rope(&gpu, rows, heads, head_dim).await);
         }
     }
 }
@@ -116,11 +134,12 @@ const PAIRS: [&[[u32; 3]]; 5] = [
 ];
 
 /// Multi-head, grouped-query, multi-query; heads narrower and wider than a tile of columns.
-const HEADS: [Heads; 4] = [
+const HEADS: [Heads; 5] = [
     Heads { heads: 1, kv_heads: 1, head_dim: 4 },
     Heads { heads: 4, kv_heads: 2, head_dim: 20 },
     Heads { heads: 3, kv_heads: 1, head_dim: 64 },
     Heads { heads: 2, kv_heads: 2, head_dim: 132 },
+    Heads { heads: 2, kv_heads: 1, head_dim: 256 },
 ];
 
 everywhere! {
@@ -128,17 +147,42 @@ everywhere! {
         let gpu = gpu().await;
         for pairs in PAIRS {
             for heads in HEADS {
-                assert_ok(check::attention_forward(&gpu, pairs, heads, 0).await);
+                let check = async || check::attention_forward(&gpu, pairs, heads).await;
+                assert_all_ok(each_variant(&gpu, "attention_forward", check).await);
             }
         }
     }
 }
 
 everywhere! {
-    async fn attention_forward_of_the_last_rows() {
+    async fn cache_append() {
         let gpu = gpu().await;
-        for (tokens, first_row) in [(1, 0), (2, 1), (100, 99), (130, 64), (65, 30)] {
-            assert_ok(check::attention_forward(&gpu, &[[tokens, 0, 0]], HEADS[1], first_row).await);
+        for rows in [1, 16, 70] {
+            for heads in HEADS {
+                assert_ok(check::cache_append(&gpu, rows, heads).await);
+            }
+        }
+    }
+}
+
+everywhere! {
+    async fn attention_decode() {
+        let gpu = gpu().await;
+        for heads in HEADS {
+            for lengths in [&[1][..], &[63, 64, 65], &[1, 300, 2, 129]] {
+                assert_ok(check::attention_decode(&gpu, lengths, heads).await);
+            }
+        }
+    }
+}
+
+everywhere! {
+    async fn sample() {
+        let gpu = gpu().await;
+        for sampling in check::SAMPLINGS {
+            for (rows, vocab) in [(1, 1), (3, 61), (16, 1003)] {
+                assert_ok(check::sample(&gpu, rows, vocab, sampling).await);
+            }
         }
     }
 }
@@ -157,7 +201,8 @@ everywhere! {
         let gpu = gpu().await;
         for pairs in PAIRS {
             for heads in HEADS {
-                assert_ok(check::attention_backward_q(&gpu, pairs, heads).await);
+                let check = async || check::attention_backward_q(&gpu, pairs, heads).await;
+                assert_all_ok(each_variant(&gpu, "attention_backward_q", check).await);
             }
         }
     }
@@ -168,26 +213,9 @@ everywhere! {
         let gpu = gpu().await;
         for pairs in PAIRS {
             for heads in HEADS {
-                assert_ok(check::attention_backward_kv(&gpu, pairs, heads).await);
+                let check = async || check::attention_backward_kv(&gpu, pairs, heads).await;
+                assert_all_ok(each_variant(&gpu, "attention_backward_kv", check).await);
             }
-        }
-    }
-}
-
-everywhere! {
-    async fn add() {
-        let gpu = gpu().await;
-        for fours in [1, 63, 65, 5000] {
-            assert_ok(check::add(&gpu, fours).await);
-        }
-    }
-}
-
-everywhere! {
-    async fn bias() {
-        let gpu = gpu().await;
-        for (rows, cols) in [(1, 4), (37, 68), (3, 260)] {
-            assert_ok(check::bias(&gpu, rows, cols).await);
         }
     }
 }
@@ -213,8 +241,8 @@ everywhere! {
 everywhere! {
     async fn swiglu_forward() {
         let gpu = gpu().await;
-        for fours in [1, 63, 65, 5000] {
-            assert_ok(check::swiglu_forward(&gpu, fours).await);
+        for (rows, cols) in [(1, 4), (37, 68), (3, 5000)] {
+            assert_ok(check::swiglu_forward(&gpu, rows, cols).await);
         }
     }
 }
@@ -222,8 +250,8 @@ everywhere! {
 everywhere! {
     async fn swiglu_backward() {
         let gpu = gpu().await;
-        for fours in [1, 63, 65, 5000] {
-            assert_ok(check::swiglu_backward(&gpu, fours).await);
+        for (rows, cols) in [(1, 4), (37, 68), (3, 5000)] {
+            assert_ok(check::swiglu_backward(&gpu, rows, cols).await);
         }
     }
 }
@@ -309,29 +337,12 @@ fn assert_ok(check: pairtune::Result<Check>) {
     assert!(check.ok, "{}: error {:.2e}, tolerance {:.2e}", check.name, check.error, check.tolerance);
 }
 
-// Which variant autotune takes must not show in the numbers: a resumed run may take another.
-everywhere! {
-    async fn matmul_variants_agree_to_the_last_bit() {
-        let gpu = gpu().await;
-        let wave = |len: u32, step: f32| -> Vec<f32> { (0..len).map(|i| (i as f32 * step).sin()).collect() };
-        let (m, n, k) = (70, 132, 260);
-        let x = gpu.upload("x", m, k, Dtype::F32, &wave(m * k, 0.7));
-        let w = gpu.upload("w", n, k, Dtype::F32, &wave(n * k, 1.3));
-        let (y, dx) = (gpu.zeros("y", m, n, Dtype::F32), gpu.zeros("dx", m, k, Dtype::F32));
-        let mut results = Vec::new();
-        for variant in variants(&gpu) {
-            set_variant(&gpu, variant);
-            let mut rec = gpu.recorder();
-            kernels::matmul_forward(&mut rec, &x, &w, 0.5, Store::Set, 0, &y);
-            kernels::matmul_backward_input(&mut rec, &y, &w, 0.5, Store::Set, 0, &dx);
-            rec.submit();
-            let read = async |tensor| gpu.read(tensor).await.expect("the device works");
-            results.push((variant, read(&y).await, read(&dx).await));
-        }
-        for (variant, y, dx) in &results {
-            let (first, y0, dx0) = &results[0];
-            assert!(y == y0, "{variant:?} differs from {first:?} in y");
-            assert!(dx == dx0, "{variant:?} differs from {first:?} in dx");
-        }
+/// Fails at the first of several.
+#[track_caller]
+fn assert_all_ok(checks: pairtune::Result<Vec<Check>>) {
+    let checks = checks.expect("the device works");
+    assert!(!checks.is_empty(), "something was checked");
+    for check in checks {
+        assert_ok(Ok(check));
     }
 }

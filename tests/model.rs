@@ -11,9 +11,9 @@ use common::gpu;
 use pairtune::data::{TokenPair, Tokenizer, read_pairs, tokenize};
 use pairtune::files::{self, parse};
 use pairtune::gpu::{Dtype, Gpu};
-use pairtune::model::{Activations, Adapter, AdapterSettings, BatchSize, Model, Packed};
+use pairtune::model::{Activations, Adapter, AdapterSettings, BatchSize, Model, Packed, fresh};
 use pairtune::platform::native::DiskFolder;
-use pairtune::train::{PairLogps, Scorer, TrainConfig, Trainer};
+use pairtune::train::{PairLogps, References, Scorer, TrainConfig, Trainer};
 use pollster::block_on;
 use random_llama::{RandomLlama, Sizes};
 use serde_json::{Map, Value, json};
@@ -85,15 +85,15 @@ impl Case {
         block_on(scorer.score(pairs, adapter, &mut |_| true)).expect("scoring works")
     }
 
-    fn reference(&self, gpu: &Gpu, pairs: &[TokenPair], run: &str, init: &str) -> Vec<PairLogps> {
+    fn references(&self, gpu: &Gpu, pairs: &[TokenPair], run: &str, init: &str) -> References {
         let adapter =
             (run == "b_rand" && self.spec["b_rand_reference"] == "initial_adapter").then(|| self.adapter(gpu, init));
-        self.scores(gpu, pairs, adapter.as_ref(), 4)
+        References { adapter, ..References::unknown(pairs.len()) }
     }
 
     fn trainer<'a>(&'a self, gpu: &'a Gpu, run: &str, init: &str) -> Trainer<'a> {
         let pairs = self.pairs();
-        let reference = self.reference(gpu, &pairs, run, init);
+        let reference = self.references(gpu, &pairs, run, init);
         let adapter = self.adapter(gpu, init);
         Trainer::new(gpu, &self.model, self.config.clone(), adapter, pairs, reference).expect("the run fits")
     }
@@ -216,7 +216,7 @@ fn first_batch_and_its_gradients() {
             let mut case = Case::open(&gpu, name);
             case.config.gradient_checkpointing = checkpointing;
             for (run, init, _) in RUNS {
-                let trainer = case.trainer(&gpu, run, init);
+                let mut trainer = case.trainer(&gpu, run, init);
                 let (metrics, gradients) = block_on(trainer.first_batch()).expect("the device works");
                 let want = &case.expected["runs"][run]["first_batch"];
                 let loss = want["loss"].as_f64().expect("a number");
@@ -401,11 +401,60 @@ fn a_batch_in_which_nothing_is_scored_trains_nothing() {
         TrainConfig::from_map(&Map::from_iter([("max_steps".to_owned(), json!(1))]), "test").expect("settings");
     let settings = AdapterSettings::new(config.adapter("random"), &model.config).expect("the targets exist");
     let adapter = Adapter::new(&gpu, &model.config, settings);
-    let mut trainer = Trainer::new(&gpu, &model, config, adapter, vec![pair], vec![[0.0; 2]]).expect("the run fits");
+    let mut trainer =
+        Trainer::new(&gpu, &model, config, adapter, vec![pair], References::unknown(1)).expect("the run fits");
     let metrics = block_on(trainer.step()).expect("the step is finite");
     assert_near("loss", metrics["loss"].as_f64().expect("a number"), 2f64.ln(), 1e-6);
     for key in ["grad_norm", "logps/chosen", "rewards/margins", "logits/chosen", "entropy", "mean_token_accuracy"] {
         assert_eq!(metrics[key], json!(0.0), "{key}");
     }
     assert_eq!(metrics["num_tokens"], json!(2.0), "both tokens are counted");
+}
+
+/// Pairs of several lengths: a batch of one must not need what another batch does not.
+fn uneven_pairs(n: usize) -> Vec<TokenPair> {
+    let tokens = |from: usize, n: usize| (0..n).map(|i| ((from + 7 * i) % SMALL.vocab) as u32).collect::<Vec<u32>>();
+    (0..n)
+        .map(|row| {
+            let prompt = tokens(row, 1 + row % 5);
+            let answer = |n: usize| [prompt.clone(), tokens(3 * row, n)].concat();
+            let (chosen, rejected) = (answer(2 + row % 7), answer(3 + row % 4));
+            let untruncated = [chosen.len(), rejected.len()];
+            TokenPair { row, prompt_len: prompt.len(), untruncated, chosen, rejected }
+        })
+        .collect()
+}
+
+/// A dispatch costs 24 to 71 µs in a browser, and a bind group more than that.
+#[test]
+fn a_layer_takes_few_dispatches_and_a_run_few_bind_groups() {
+    let gpu = gpu();
+    let settings = json!({
+        "max_steps": 9, "per_device_train_batch_size": 2, "gradient_accumulation_steps": 1, "r": 4,
+        "target_modules": "all-linear",
+    });
+    let config = TrainConfig::from_map(settings.as_object().expect("an object"), "test").expect("settings");
+    let dispatches = [2, 3].map(|layers| {
+        let model = load(&gpu, &RandomLlama::new(Sizes { layers, ..SMALL }));
+        let settings = AdapterSettings::new(config.adapter("random"), &model.config).expect("the targets exist");
+        let adapter = Adapter::new(&gpu, &model.config, settings.clone());
+        adapter.set(&gpu, &fresh(&settings, &model.config, 1), "fresh").expect("it fits");
+        let pairs = uneven_pairs(8);
+        let known = References { known: vec![Some([-1.0, -2.0]); pairs.len()], adapter: None };
+        let mut trainer = Trainer::new(&gpu, &model, config.clone(), adapter, pairs, known).expect("the run fits");
+        for _ in 0..2 {
+            block_on(trainer.step()).expect("the step is finite");
+        }
+        let before = gpu.counters();
+        for _ in 0..4 {
+            block_on(trainer.step()).expect("the step is finite");
+        }
+        let counted = gpu.counters() - before;
+        assert_eq!(counted.bind_groups, 0, "after two micro-batches every bind group is there: {counted:?}");
+        assert_eq!(counted.readbacks, 4, "one for each step: {counted:?}");
+        assert!(counted.submissions <= 4 * 3, "a few for each step: {counted:?}");
+        counted.dispatches / 4
+    });
+    let per_layer = dispatches[1] - dispatches[0];
+    assert!((30..=40).contains(&per_layer), "a layer takes {per_layer} dispatches, forward and backward");
 }

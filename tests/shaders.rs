@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use pairtune::gpu::{Bind, Kernel};
+use pairtune::gpu::{Adapters, Bind, Kernel, Needs, Op, Variant};
 use wgpu::naga::valid::{Capabilities, ShaderStages, SubgroupOperationSet, ValidationFlags, Validator};
 use wgpu::naga::{AddressSpace, GlobalVariable, Module, ShaderStage, StorageAccess, TypeInner, front};
 
@@ -17,45 +17,50 @@ const UNPACK_F16: Capabilities = Capabilities::SHADER_FLOAT16_IN_FLOAT32;
 
 #[test]
 fn every_kernel_agrees_with_its_shader() {
-    let kernels = pairtune::kernels::all();
-    assert!(!kernels.is_empty(), "there are kernels");
-    let found = kernels.iter().flat_map(|kernel| kernel_problems(kernel));
-    assert_none(found.collect());
+    assert!(pairtune::kernels::all().count() > 0, "there are kernels");
+    assert_none(pairtune::kernels::all().flat_map(|kernel| kernel_problems(&kernel)).collect());
 }
 
 #[test]
 fn kernel_names_are_unique() {
     let mut seen = BTreeSet::new();
-    let twice = pairtune::kernels::all().into_iter().filter(|kernel| !seen.insert(kernel.name));
-    assert_none(twice.map(|kernel| format!("{}: two kernels have this name", kernel.name)).collect());
+    let twice = pairtune::kernels::all().filter(|kernel| !seen.insert(kernel.name()));
+    assert_none(twice.map(|kernel| format!("{}: two kernels have this name", kernel.name())).collect());
 }
 
 #[test]
-fn names_are_made_of_operation_variant_and_format() {
+fn shaders_are_named_after_operation_variant_and_format() {
     let (files, libs) = (wgsl_files("shaders"), wgsl_files("shaders/lib"));
     let mut problems = Vec::new();
     for kernel in pairtune::kernels::all() {
-        let (stem, used_libs) = parts(kernel, &files, &libs).expect("another test finds what is wrong");
-        let join = |parts: &[&str]| parts.iter().filter(|part| !part.is_empty()).copied().collect::<Vec<_>>().join("_");
-        if join(&[&stem, kernel.format]) != kernel.name {
-            problems.push(format!("{}: not {stem} with the format {:?}", kernel.name, kernel.format));
+        let (stem, used_libs) = parts(&kernel, &files, &libs).expect("another test finds what is wrong");
+        let name = kernel.name();
+        // `<operation>`, or `<operation>_<variant>`, of which what follows an underscore is a matter of its libs.
+        let varied = stem.strip_prefix(kernel.op.name).map(|rest| rest.trim_start_matches('_'));
+        let variant = kernel.variant.name;
+        let family = |of: &str| variant == of || variant.strip_prefix(of).is_some_and(|rest| rest.starts_with('_'));
+        if !varied.is_some_and(|varied| varied.is_empty() || family(varied)) {
+            problems.push(format!("{name}: is made of shaders/{stem}.wgsl"));
         }
+        let format = kernel.format.map(|format| format.name);
         let weights: Vec<&str> = used_libs.iter().filter_map(|lib| lib.strip_prefix("weight_")).collect();
-        if weights.iter().copied().ne(Some(kernel.format).filter(|format| !format.is_empty())) {
-            problems.push(format!("{}: reads {weights:?}, but says {:?}", kernel.name, kernel.format));
-        }
-        let varied = variant_of(&stem);
-        if varied.map_or("", |(_, variant)| variant) != kernel.variant {
-            problems.push(format!("{}: its variant is not {:?}", kernel.name, kernel.variant));
-        }
-        let operation = varied.map_or(stem.as_str(), |(operation, _)| operation);
-        let file = [operation, kernel.variant, kernel.format, "wgsl"];
-        let file = file.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join(".");
-        if kernel.file_name() != file {
-            problems.push(format!("{}: written as {}, not {file}", kernel.name, kernel.file_name()));
+        if weights.iter().copied().ne(format) {
+            problems.push(format!("{name}: reads {weights:?}, but says {format:?}"));
         }
     }
     assert_none(problems);
+}
+
+#[test]
+fn every_adapter_has_a_variant_that_needs_nothing() {
+    let lacks = |op: &&&Op, kind: Adapters| {
+        let suits =
+            |variant: &Variant| variant.needs == Needs::NOTHING && [Adapters::All, kind].contains(&variant.made_for);
+        !op.variants.iter().any(suits)
+    };
+    let ops = pairtune::kernels::ops().iter();
+    let needy = ops.filter(|op| lacks(op, Adapters::Software) || lacks(op, Adapters::Hardware));
+    assert_none(needy.map(|op| format!("{}: a kind of adapter has no variant that needs nothing", op.name)).collect());
 }
 
 #[test]
@@ -65,7 +70,7 @@ fn every_file_belongs_to_a_kernel() {
     unused.extend(libs.keys().map(|stem| format!("shaders/lib/{stem}.wgsl")));
     let mut problems = Vec::new();
     for kernel in pairtune::kernels::all() {
-        match parts(kernel, &files, &libs) {
+        match parts(&kernel, &files, &libs) {
             Ok((stem, used_libs)) => {
                 unused.remove(&format!("shaders/{stem}.wgsl"));
                 unused.retain(|path| !used_libs.iter().any(|lib| *path == format!("shaders/lib/{lib}.wgsl")));
@@ -82,9 +87,9 @@ fn every_file_has_a_header() {
     let (files, libs) = (wgsl_files("shaders"), wgsl_files("shaders/lib"));
     let mut problems = Vec::new();
     for kernel in pairtune::kernels::all() {
-        if let Ok((stem, used_libs)) = parts(kernel, &files, &libs) {
-            let reads = kernel.binds.contains(&Bind::Read);
-            problems.extend(header_problems(&stem, &files[&stem], reads, &used_libs));
+        if let Ok((stem, used_libs)) = parts(&kernel, &files, &libs) {
+            let reads = kernel.op.binds.contains(&Bind::Read);
+            problems.extend(header_problems(&stem, &files[&stem], kernel.op.name, reads, &used_libs));
         }
     }
     for (stem, text) in &libs {
@@ -99,25 +104,28 @@ fn every_file_has_a_header() {
 
 /// What is wrong with a kernel, one line each.
 fn kernel_problems(kernel: &Kernel) -> Vec<String> {
-    let mut problems = text_problems(kernel.wgsl);
-    match front::wgsl::parse_str(kernel.wgsl) {
-        Err(e) => problems.push(format!("does not parse: {}", e.emit_to_string(kernel.wgsl))),
+    let mut problems = text_problems(&kernel.wgsl());
+    let source = kernel.source(false);
+    match front::wgsl::parse_str(&source) {
+        Err(e) => problems.push(format!("does not parse: {}", e.emit_to_string(&source))),
         Ok(module) => {
             if let Err(e) = validator(kernel).subgroup_stages(ShaderStages::COMPUTE).validate(&module) {
-                problems.push(format!("is not valid: {}", e.emit_to_string(kernel.wgsl)));
+                problems.push(format!("is not valid: {}", e.emit_to_string(&source)));
             } else {
                 problems.extend(module_problems(kernel, &module));
             }
         }
     }
-    problems.into_iter().map(|problem| format!("{}: {problem}", kernel.name)).collect()
+    problems.into_iter().map(|problem| format!("{}: {problem}", kernel.name())).collect()
 }
 
-/// f16 and whatever else a device may lack are refused; what stays is `unpack2x16float`, which every WebGPU device has,
-/// and subgroups in the kernels that say so.
+/// Whatever a device may lack is refused but in the variants that say so; what stays is `unpack2x16float`, which every
+/// WebGPU device has.
 fn validator(kernel: &Kernel) -> Validator {
-    let subgroups = if kernel.subgroups { Capabilities::SUBGROUP } else { Capabilities::empty() };
-    let mut validator = Validator::new(ValidationFlags::all(), UNPACK_F16 | subgroups);
+    let Needs { subgroups, f16 } = kernel.variant.needs;
+    let needed = [(subgroups, Capabilities::SUBGROUP), (f16, Capabilities::SHADER_FLOAT16)];
+    let needed: Capabilities = needed.into_iter().filter(|needed| needed.0).map(|needed| needed.1).collect();
+    let mut validator = Validator::new(ValidationFlags::all(), UNPACK_F16 | needed);
     validator.subgroup_operations(SubgroupOperationSet::all());
     validator
 }
@@ -153,7 +161,7 @@ fn module_problems(kernel: &Kernel, module: &Module) -> Vec<String> {
         }
     }
     if !module.overrides.is_empty() {
-        problems.push("has an `override`, which `Kernel` cannot set: use `const` or Params".to_owned());
+        problems.push("has an `override`, which `Op` cannot set: use `const` or Params".to_owned());
     }
     problems.extend(params_problems(kernel, module));
     problems.extend(storage_problems(kernel, module));
@@ -165,7 +173,7 @@ fn module_problems(kernel: &Kernel, module: &Module) -> Vec<String> {
     problems
 }
 
-/// Binding 0: `var<uniform> params: Params`, 4-byte members without gaps, as large as the Rust struct.
+/// Binding 0: `var<uniform> params: Params`, scalars and vec4s without gaps, as large as the Rust struct.
 fn params_problems(kernel: &Kernel, module: &Module) -> Vec<String> {
     let uniforms: Vec<&GlobalVariable> =
         module.global_variables.iter().map(|(_, v)| v).filter(|v| v.space == AddressSpace::Uniform).collect();
@@ -184,20 +192,22 @@ fn params_problems(kernel: &Kernel, module: &Module) -> Vec<String> {
     if ty.name.as_deref() != Some("Params") {
         problems.push(format!("the uniform's struct is named {:?}, not Params", ty.name));
     }
-    if *span as usize != kernel.params_bytes {
-        problems.push(format!("Params has {span} bytes here and {} in Rust", kernel.params_bytes));
+    if *span as usize != kernel.op.params_bytes {
+        problems.push(format!("Params has {span} bytes here and {} in Rust", kernel.op.params_bytes));
     }
-    for (i, member) in members.iter().enumerate() {
+    let mut end = 0;
+    for member in members {
         let bytes = module.types[member.ty].inner.size(module.to_ctx());
-        if bytes != 4 || member.offset as usize != 4 * i {
+        if ![4, 16].contains(&bytes) || member.offset != end {
             let name = member.name.as_deref().unwrap_or("?");
-            problems.push(format!("Params.{name} has {bytes} bytes at {}, not 4 at {}", member.offset, 4 * i));
+            problems.push(format!("Params.{name} has {bytes} bytes at {}, not 4 or 16 at {end}", member.offset));
         }
+        end = member.offset + bytes;
     }
     problems
 }
 
-/// Bindings 1, 2, ...: the storage buffers of `Kernel::binds`, in order.
+/// Bindings 1, 2, ...: the storage buffers of `Op::binds`, in order.
 fn storage_problems(kernel: &Kernel, module: &Module) -> Vec<String> {
     let mut problems = Vec::new();
     let mut buffers = BTreeMap::new();
@@ -216,10 +226,10 @@ fn storage_problems(kernel: &Kernel, module: &Module) -> Vec<String> {
     if buffers.len() > MAX_STORAGE_BUFFERS {
         problems.push(format!("{} storage buffers are more than {MAX_STORAGE_BUFFERS}", buffers.len()));
     }
-    if buffers.len() != kernel.binds.len() {
-        problems.push(format!("{} storage buffers here, {} in Kernel::binds", buffers.len(), kernel.binds.len()));
+    if buffers.len() != kernel.op.binds.len() {
+        problems.push(format!("{} storage buffers here, {} in Op::binds", buffers.len(), kernel.op.binds.len()));
     }
-    for (i, bind) in kernel.binds.iter().enumerate() {
+    for (i, bind) in kernel.op.binds.iter().enumerate() {
         let (binding, wanted) = match bind {
             Bind::Read => (i as u32 + 1, StorageAccess::LOAD),
             Bind::Write => (i as u32 + 1, StorageAccess::LOAD | StorageAccess::STORE),
@@ -227,7 +237,7 @@ fn storage_problems(kernel: &Kernel, module: &Module) -> Vec<String> {
         match buffers.get(&Some((0, binding))) {
             None => problems.push(format!("no storage buffer at @group(0) @binding({binding})")),
             Some((name, access)) if *access != wanted => {
-                problems.push(format!("{name} at binding {binding} is {access:?}, but Kernel::binds has {bind:?}"));
+                problems.push(format!("{name} at binding {binding} is {access:?}, but Op::binds has {bind:?}"));
             }
             Some(_) => {}
         }
@@ -244,12 +254,10 @@ fn size_of_variable(module: &Module, variable: &GlobalVariable) -> u32 {
 }
 
 /// Grid, reads, writes and twin, in this order, in the comment that a shader begins with; and the libs it is made with.
-fn header_problems(stem: &str, text: &str, reads: bool, libs: &[String]) -> Vec<String> {
+fn header_problems(stem: &str, text: &str, op: &str, reads: bool, libs: &[String]) -> Vec<String> {
     let header: Vec<&str> = text.lines().take_while(|line| line.starts_with("//")).collect();
     let place = |start: &str| header.iter().position(|line| line.starts_with(start));
-    // A variant computes what the kernel it varies computes.
-    let varied = variant_of(stem).map_or(stem, |(operation, _)| operation);
-    let twin = format!("// Twin    reference::{varied}");
+    let twin = format!("// Twin    reference::{op}");
     let mut problems = Vec::new();
     let mut needed = vec!["// Grid    ", "// Reads   ", "// Writes  ", &twin];
     if !reads {
@@ -270,11 +278,15 @@ fn header_problems(stem: &str, text: &str, reads: bool, libs: &[String]) -> Vec<
     if header.first().is_none_or(|line| line.len() < 10 || needed.iter().any(|start| line.starts_with(start))) {
         problems.push(format!("shaders/{stem}.wgsl:1: the first line does not say what is computed"));
     }
-    let with = place("// With    ").map_or("", |at| header[at]);
+    let with = place("// With    ").map_or_else(String::new, |at| {
+        let more = header[at + 1..].iter().take_while(|line| line.starts_with("//         "));
+        std::iter::once(&header[at]).chain(more).copied().collect()
+    });
     for lib in libs {
         // A family is written `lib/weight_{f32,f16,bf16}.wgsl`.
         let (family, variant) = lib.split_once('_').unwrap_or((lib, ""));
-        let listed = with.contains(&format!("{family}_{{")) && with.contains(variant);
+        let members = with.split_once(&format!("lib/{family}_{{")).and_then(|(_, rest)| rest.split_once('}'));
+        let listed = members.is_some_and(|(members, _)| members.split(',').any(|member| member == variant));
         if !listed && !with.contains(&format!("lib/{lib}.wgsl")) {
             problems.push(format!("shaders/{stem}.wgsl:1: the header has no `// With    lib/{lib}.wgsl`"));
         }
@@ -282,34 +294,23 @@ fn header_problems(stem: &str, text: &str, reads: bool, libs: &[String]) -> Vec<
     problems
 }
 
-/// The operation and the variant of a file that computes one of several variants.
-fn variant_of(stem: &str) -> Option<(&str, &'static str)> {
-    ["subgroup", "wide"].into_iter().find_map(|variant| Some((stem.strip_suffix(variant)?.strip_suffix('_')?, variant)))
-}
-
-/// The file a kernel is made of, and the libs before it; its name is the stem, with a suffix for a variant.
+/// The stem of the file with `main` that a kernel is made of, and those of the libs before it.
 fn parts(
     kernel: &Kernel,
     files: &BTreeMap<String, String>,
     libs: &BTreeMap<String, String>,
 ) -> Result<(String, Vec<String>), String> {
-    let Some((stem, file)) = files.iter().find(|(_, file)| kernel.wgsl.ends_with(file.as_str())) else {
-        return Err(format!("{}: its text does not end with a file of shaders/", kernel.name));
+    let stem = |of: &BTreeMap<String, String>, text: &str| of.iter().find(|(_, t)| *t == text).map(|(s, _)| s.clone());
+    let (name, texts) = (kernel.name(), kernel.format.map(|format| format.part));
+    let Some((main, before)) = kernel.variant.parts.split_last() else {
+        return Err(format!("{name}: has no text"));
     };
-    let variant = kernel.name.strip_prefix(stem.as_str());
-    if !variant.is_some_and(|variant| variant.is_empty() || variant.starts_with('_')) {
-        return Err(format!("{}: the kernel is made of shaders/{stem}.wgsl, and needs its name", kernel.name));
-    }
-    let mut before = &kernel.wgsl[..kernel.wgsl.len() - file.len()];
-    let mut used = Vec::new();
-    while !before.is_empty() {
-        let Some((lib, text)) = libs.iter().find(|(_, lib)| before.starts_with(lib.as_str())) else {
-            return Err(format!("{}: there is text that is no file of shaders/lib/", kernel.name));
-        };
-        used.push(lib.clone());
-        before = &before[text.len()..];
-    }
-    Ok((stem.clone(), used))
+    let Some(file) = stem(files, main) else {
+        return Err(format!("{name}: its text does not end with a file of shaders/"));
+    };
+    let used = texts.iter().chain(before).map(|text| stem(libs, text));
+    let used: Option<Vec<String>> = used.collect();
+    used.map(|used| (file, used)).ok_or_else(|| format!("{name}: there is text that is no file of shaders/lib/"))
 }
 
 /// Texts of the `.wgsl` files directly in a folder, by stem; none of them is empty.
@@ -345,9 +346,11 @@ fn main(@builtin(local_invocation_index) lane: u32) {
 }
 ";
 
-/// A kernel without bindings.
-fn plain(name: &'static str, wgsl: &'static str) -> Kernel {
-    Kernel { name, variant: "", format: "", wgsl, params_bytes: 0, binds: &[], subgroups: false }
+/// A kernel of one operation with one variant.
+fn kernel(params_bytes: usize, binds: &'static [Bind], parts: &'static [&'static str]) -> Kernel {
+    let variants = vec![Variant::only(parts, |shape| shape)].leak();
+    let op: &'static Op = Box::leak(Box::new(Op { name: "made", params_bytes, binds, formats: &[], variants }));
+    op.kernels().next().expect("it has a variant")
 }
 
 /// Makes each replacement in `GOOD` and expects one problem that contains `problem`.
@@ -358,16 +361,15 @@ fn assert_spoilt(replacements: &[(&str, &str)], problem: &str) {
         assert!(wgsl.contains(from), "{from} is in the good shader");
         wgsl = wgsl.replace(from, to);
     }
-    let wgsl: &'static str = wgsl.leak();
-    let kernel = Kernel { params_bytes: 8, binds: &[Bind::Read, Bind::Write], ..plain("spoilt", wgsl) };
+    let parts: &'static [&'static str] = vec![&*wgsl.leak()].leak();
+    let kernel = kernel(8, &[Bind::Read, Bind::Write], parts);
     let found = kernel_problems(&kernel);
     assert!(found.iter().any(|line| line.contains(problem)), "expected {problem:?}, found {found:?}");
 }
 
 #[test]
 fn a_good_kernel_passes() {
-    let kernel = Kernel { binds: &[Bind::Read, Bind::Write], params_bytes: 8, ..plain("good", GOOD) };
-    assert_none(kernel_problems(&kernel));
+    assert_none(kernel_problems(&kernel(8, &[Bind::Read, Bind::Write], &[GOOD])));
 }
 
 #[test]
@@ -377,7 +379,7 @@ fn a_wrong_binding_is_found() {
     assert_spoilt(&[("storage, read>", "storage, read_write>")], "x at binding 1");
     assert_spoilt(&[("@binding(0)", "@binding(9)")], "not at @group(0) @binding(0)");
     let third = "@group(0) @binding(3) var<storage, read> z: array<f32>;\n@compute";
-    assert_spoilt(&[("@compute", third)], "3 storage buffers here, 2 in Kernel::binds");
+    assert_spoilt(&[("@compute", third)], "3 storage buffers here, 2 in Op::binds");
     let many: String =
         (3..=9).map(|i| format!("@group(0) @binding({i}) var<storage, read> z{i}: array<f32>;\n")).collect();
     assert_spoilt(&[("@compute", &format!("{many}@compute"))], "9 storage buffers are more than 8");
@@ -387,7 +389,7 @@ fn a_wrong_binding_is_found() {
 fn wrong_params_are_found() {
     assert_spoilt(&[("n: u32, ", "")], "Params has 4 bytes here and 8 in Rust");
     assert_spoilt(&[("n: u32, scale", "n: vec2<u32>, scale")], "Params.n has 8 bytes");
-    assert_spoilt(&[("scale: f32 }", "@align(16) scale: f32 }")], "Params.scale has 4 bytes at 16, not 4 at 4");
+    assert_spoilt(&[("scale: f32 }", "@align(16) scale: f32 }")], "Params.scale has 4 bytes at 16, not 4 or 16 at 4");
     assert_spoilt(&[("Params", "Scalars")], "not Params");
     let private = "var<private> params: Params;";
     assert_spoilt(&[("@group(0) @binding(0) var<uniform> params: Params;", private)], "needs one var<uniform>");
@@ -411,27 +413,26 @@ fn a_wrong_header_is_found() {
     let good = "// Adds two vectors.\n//\n// Grid    One.\n// Reads   x\n// Writes  y =\n// Twin    reference::add\n\
                 // With    lib/weight_{f32,f16}.wgsl\nconst A = 1;\n";
     let libs = ["weight_f16".to_owned()];
-    assert_none(header_problems("add", good, true, &libs));
+    assert_none(header_problems("add", good, "add", true, &libs));
     for line in ["// Adds two vectors.", "// Grid", "// Reads", "// Writes", "// Twin", "// With"] {
         let from = good.find(line).expect("the line is there");
         let to = from + good[from..].find('\n').expect("the line ends") + 1;
         let without = format!("{}{}", &good[..from], &good[to..]);
-        assert_eq!(header_problems("add", &without, true, &libs).len(), 1, "without {line}");
+        assert_eq!(header_problems("add", &without, "add", true, &libs).len(), 1, "without {line}");
     }
-    assert_none(header_problems("add", &good.replace("// Reads   x\n", ""), false, &libs));
-    assert_eq!(header_problems("sub", good, true, &libs).len(), 1, "another twin");
-    assert_eq!(header_problems("ad", good, true, &libs).len(), 1, "a twin that only begins alike");
+    assert_none(header_problems("add", &good.replace("// Reads   x\n", ""), "add", false, &libs));
+    assert_eq!(header_problems("sub", good, "sub", true, &libs).len(), 1, "another twin");
+    assert_eq!(header_problems("ad", good, "ad", true, &libs).len(), 1, "a twin that only begins alike");
 }
 
 #[test]
 fn text_that_is_no_file_is_found() {
     let files = BTreeMap::from([("add".to_owned(), "fn main() {}\n".to_owned())]);
     let libs = BTreeMap::from([("reduce".to_owned(), "const WG = 64u;\n".to_owned())]);
-    let of = |name, wgsl| parts(&plain(name, wgsl), &files, &libs);
-    let with_lib = "const WG = 64u;\nfn main() {}\n";
-    assert_eq!(of("add_f16", with_lib), Ok(("add".to_owned(), vec!["reduce".to_owned()])), "a good one");
-    assert!(of("add", "fn other() {}\n").is_err(), "another text");
-    assert!(of("sub", with_lib).is_err(), "another name");
-    assert!(of("adder", with_lib).is_err(), "a name that only begins alike");
-    assert!(of("add", "const X = 1;\nfn main() {}\n").is_err(), "text made in Rust");
+    let of = |texts| parts(&kernel(0, &[], texts), &files, &libs);
+    let good = &["const WG = 64u;\n", "fn main() {}\n"];
+    assert_eq!(of(good), Ok(("add".to_owned(), vec!["reduce".to_owned()])), "a good one");
+    assert!(of(&["fn other() {}\n"]).is_err(), "another text");
+    assert!(of(&[]).is_err(), "no text");
+    assert!(of(&["const X = 1;\n", "fn main() {}\n"]).is_err(), "text made in Rust");
 }

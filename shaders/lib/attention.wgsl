@@ -19,14 +19,17 @@ struct Params {
     heads: u32,
     kv_heads: u32,
     d4: u32,
-    query_rows: u32,
-    key_rows: u32,
-    first_row: u32,
+    rows: u32,
     tiles_at: u32,
     scale: f32,
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
+
+// Where the heads of four rows of qkv begin; query heads come first, then those of keys, then those of values.
+fn heads4(rows: vec4<u32>, head: u32) -> vec4<u32> {
+    return (rows * (params.heads + 2u * params.kv_heads) + head) * params.d4;
+}
 
 // 32 rows by 64 columns.
 var<workgroup> tile: array<vec4<f32>, 512>;

@@ -1,7 +1,5 @@
 // lib/wide.wgsl: a tile of 16x16 per lane.
 
-const FOUR = vec4<u32>(0u, 1u, 2u, 3u);
-
 // Four rows of the left operand, from where each begins, at the k-th vec4.
 fn rows4(at: vec4<u32>, k: u32) -> mat4x4<f32> {
     return mat4x4<f32>(left[at.x + k], left[at.y + k], left[at.z + k], left[at.w + k]);
@@ -14,9 +12,9 @@ fn weights4(at: vec4<u32>, k: u32) -> mat4x4<f32> {
 }
 
 // Four tiles of 4x4, side by side.
-fn store_row(row: u32, column: u32, place: Place, a: mat4x4<f32>, b: mat4x4<f32>, c: mat4x4<f32>, d: mat4x4<f32>) {
-    store4(row, column, place, a);
-    store4(row, column + 1u, place, b);
-    store4(row, column + 2u, place, c);
-    store4(row, column + 3u, place, d);
+fn store_row(row: u32, column: u32, a: mat4x4<f32>, b: mat4x4<f32>, c: mat4x4<f32>, d: mat4x4<f32>) {
+    store4(row, column, a);
+    store4(row, column + 1u, b);
+    store4(row, column + 2u, c);
+    store4(row, column + 3u, d);
 }

@@ -41,6 +41,8 @@ pub(super) enum Command {
     Merge(MergeArgs),
     /// Check the GPU: every kernel against its CPU twin, and its speed
     Doctor(DoctorArgs),
+    /// Measure the GPU: kernels at the shapes of real models, training steps, texts
+    Bench(BenchArgs),
     /// Open the app, as no command does where there is a display
     App(AppArgs),
 }
@@ -300,6 +302,12 @@ pub(super) struct GenerateArgs {
     /// 0 always takes the likeliest token
     #[arg(long, default_value_t = 0.7)]
     pub(super) temperature: f32,
+    /// Draws from the likeliest tokens only, this many; 0 from all
+    #[arg(long, value_name = "TOKENS", default_value_t = 0)]
+    pub(super) top_k: u32,
+    /// Draws from the likeliest tokens that together have this probability
+    #[arg(long, value_name = "PROBABILITY", default_value_t = 1.0)]
+    pub(super) top_p: f32,
     /// The same seed gives the same answer
     #[arg(long, default_value_t = 42)]
     pub(super) seed: u64,
@@ -340,6 +348,20 @@ pub(super) struct DoctorArgs {
     /// Write every shader as it is compiled into this folder, and do nothing else (needs no GPU)
     #[arg(long, value_name = "DIR", conflicts_with = "adapter_name")]
     pub(super) shaders: Option<PathBuf>,
+    /// The GPU.
+    #[command(flatten)]
+    pub(super) gpu: GpuArgs,
+}
+
+/// `pairtune bench`
+#[derive(Debug, Args)]
+pub(super) struct BenchArgs {
+    /// One JSON object instead of text
+    #[arg(long)]
+    pub(super) json: bool,
+    /// Write the results to this file, too, with version and date
+    #[arg(long, value_name = "FILE")]
+    pub(super) output: Option<PathBuf>,
     /// The GPU.
     #[command(flatten)]
     pub(super) gpu: GpuArgs,

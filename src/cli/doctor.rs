@@ -46,12 +46,14 @@ pub(super) async fn doctor(args: &DoctorArgs, out: &mut Output) -> Result<()> {
     if args.json {
         let peak = speed.fma_peak_gflops;
         out.result(json!({
-            "adapter": report, "kernels": checks, "fma_peak_gflops": peak, "matmul_variant": speed.variant,
+            "adapter": report, "kernels": checks, "fma_peak_gflops": peak, "variants": speed.variants,
             "matmul": speed.matmul,
         }));
     } else {
         out.result(format_args!("{:38} {:8.1} GFLOP/s", "multiply-add peak", speed.fma_peak_gflops));
-        out.result(format_args!("{:38} {:?}", "matmul variant, by autotune", speed.variant));
+        for (call, variant) in &speed.variants {
+            out.result(format_args!("{call:38} {variant}, by autotune"));
+        }
         for matmul in &speed.matmul {
             let percent = 100.0 * matmul.share;
             out.result(format_args!("{:38} {:8.1} GFLOP/s, {percent:.0} % of it", matmul.shape, matmul.gflops));

@@ -3,6 +3,7 @@
 use std::io::{Write as _, stdout};
 
 use pairtune::engine::writing::{self, Style};
+use pairtune::kernels::Sampling;
 use pairtune::{Error, Result};
 use serde_json::json;
 
@@ -14,6 +15,9 @@ use super::run::{ModelFolder, open_gpu, read_adapter, upload_adapter};
 pub(super) async fn generate(args: &GenerateArgs, out: &mut Output) -> Result<()> {
     if !args.temperature.is_finite() || args.temperature < 0.0 {
         return Err(Error::input(format!("The temperature is {}", args.temperature), "Give 0 or more", ""));
+    }
+    if !(args.top_p > 0.0 && args.top_p <= 1.0) {
+        return Err(Error::input(format!("top_p is {}", args.top_p), "Give more than 0, and 1 at most", ""));
     }
     let folder = ModelFolder::open(&args.model).await?;
     let prompt = writing::prompt_ids(&args.prompt, args.raw, &folder.tokenizer)?;
@@ -31,7 +35,7 @@ pub(super) async fn generate(args: &GenerateArgs, out: &mut Output) -> Result<()
         None => None,
     };
     let mut answer = String::new();
-    let mut say = |piece: &str| -> Result<bool> {
+    let mut say = |_: usize, piece: &str| -> Result<bool> {
         if !args.json {
             let written = stdout().write_all(piece.as_bytes()).and_then(|()| stdout().flush());
             written.map_err(|e| Error::input(format!("The answer cannot be written: {e}"), "Keep stdout open", ""))?;
@@ -39,9 +43,11 @@ pub(super) async fn generate(args: &GenerateArgs, out: &mut Output) -> Result<()
         answer += piece;
         Ok(true)
     };
-    let style = Style { temperature: args.temperature, seed: args.seed, max_new_tokens: args.max_new_tokens };
-    let tokenizer = &folder.tokenizer;
-    let n_tokens = writing::write(&gpu, &model, tokenizer, adapter.as_ref(), &prompt, &eos, &style, &mut say).await?;
+    let GenerateArgs { temperature, top_k, top_p, seed, max_new_tokens, .. } = *args;
+    let style = Style { sampling: Sampling { temperature, top_k, top_p, seed }, max_new_tokens };
+    let (tokenizer, prompts) = (&folder.tokenizer, [prompt]);
+    let written = writing::write(&gpu, &model, tokenizer, adapter.as_ref(), &prompts, &eos, &style, &mut say).await?;
+    let n_tokens: usize = written.iter().sum();
     let text = match args.json {
         true => json!({"prompt": args.prompt, "text": answer, "n_tokens": n_tokens}).to_string(),
         false => String::new(),

@@ -3,6 +3,7 @@
 //! Everything that touches paths, clocks, signals and terminals is here; the library below knows none of them.
 
 mod args;
+mod bench;
 mod doctor;
 mod generate;
 mod merge;

@@ -1,4 +1,5 @@
-//! Reference log-probabilities: computed once, kept on disk by the hash of everything they depend on.
+//! Reference log-probabilities: computed when they are first needed, kept on disk by the hash of everything they depend
+//! on.
 
 use std::path::{Path, PathBuf};
 
@@ -12,72 +13,86 @@ use pairtune::train::{PairLogps, ReferenceKey};
 
 use super::output::Output;
 
-/// What the reference is, and how it is computed.
-pub(super) struct Reference<'a> {
+/// Where what is known of the reference is kept.
+pub(super) struct ReferenceCache<'a> {
     /// The device.
     pub(super) gpu: &'a Gpu,
     /// The base model.
     pub(super) model: &'a Model,
-    /// The initial adapter, if it is the reference.
-    pub(super) adapter: Option<&'a Adapter>,
     /// Pairs at a time.
     pub(super) batch: usize,
     /// False to neither read nor write the cache.
     pub(super) cached: bool,
 }
 
-impl Reference<'_> {
-    /// The log-probabilities of `pairs`, which `key` stands for.
+impl ReferenceCache<'_> {
+    /// What is known of `n_pairs` pairs, which `key` stands for.
+    pub(super) fn known(&self, key: &ReferenceKey, n_pairs: usize, out: &Output) -> Vec<Option<PairLogps>> {
+        let known = self.file(key).and_then(|file| read(&file, n_pairs)).unwrap_or_else(|| vec![None; n_pairs]);
+        let n_known = known.iter().flatten().count();
+        if n_known > 0 {
+            out.note(format_args!("Reference log-probabilities of {n_known} of {n_pairs} pairs: from the cache"));
+        }
+        known
+    }
+
+    /// Keeps what is known.
+    pub(super) fn keep(&self, key: &ReferenceKey, known: &[Option<PairLogps>], out: &Output) {
+        if let Some(file) = self.file(key) {
+            keep(&file, &serde_json::to_vec(known).unwrap_or_default(), out);
+        }
+    }
+
+    /// The log-probabilities of all of `pairs`, by the base model or by the adapter that the run begins with.
     ///
     /// An error if one is not finite: the model itself is then of no use. `stop` is asked now and then.
     pub(super) async fn logps(
         &self,
+        adapter: Option<&Adapter>,
         pairs: &[TokenPair],
         key: &ReferenceKey,
         stop: &dyn Fn() -> bool,
         out: &mut Output,
     ) -> Result<Vec<PairLogps>> {
-        let file = if self.cached { cache_file(key) } else { None };
-        if let Some(logps) = file.as_deref().and_then(|file| read(file, pairs.len())) {
-            out.note(format_args!("Reference log-probabilities of {} pairs: from the cache", pairs.len()));
-            return Ok(logps);
+        let mut known = self.known(key, pairs.len(), out);
+        let (total, n_known) = (pairs.len() as u64, known.iter().flatten().count());
+        if n_known == pairs.len() {
+            return Ok(known.into_iter().flatten().collect());
         }
-        let total = pairs.len() as u64;
         out.begin_steps("reference", total);
-        let logps = run::reference(self.gpu, self.model, self.adapter, pairs, self.batch, &mut |done| {
+        let logps = run::reference(self.gpu, self.model, adapter, pairs, &mut known, self.batch, &mut |done| {
             out.advance(done as u64, total, "pairs");
             !stop()
         })
         .await?;
         out.end();
-        if let Some(file) = file {
-            keep(&file, &logps, out);
-        }
+        self.keep(key, &known, out);
         Ok(logps)
+    }
+
+    fn file(&self, key: &ReferenceKey) -> Option<PathBuf> {
+        if self.cached { cache_file("reference", &key.scores(self.gpu)) } else { None }
     }
 }
 
-/// `$XDG_CACHE_HOME/pairtune/reference/<key>.json`, by default in `~/.cache`; none without a home.
-fn cache_file(key: &ReferenceKey) -> Option<PathBuf> {
+/// `$XDG_CACHE_HOME/pairtune/<kind>/<key>.json`, by default in `~/.cache`; none without a home.
+pub(super) fn cache_file(kind: &str, key: &str) -> Option<PathBuf> {
     let folder = |name: &str| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
     let cache = folder("XDG_CACHE_HOME").or_else(|| Some(folder("HOME")?.join(".cache")))?;
-    Some(cache.join("pairtune/reference").join(format!("{}.json", key.0)))
+    Some(cache.join("pairtune").join(kind).join(format!("{key}.json")))
 }
 
 /// The cached values, unless the file is missing or damaged: then they are computed again.
-fn read(file: &Path, n_pairs: usize) -> Option<Vec<PairLogps>> {
+fn read(file: &Path, n_pairs: usize) -> Option<Vec<Option<PairLogps>>> {
     let bytes = std::fs::read(file).ok()?;
-    let logps: Vec<PairLogps> = serde_json::from_slice(&bytes).ok()?;
-    (logps.len() == n_pairs).then_some(logps)
+    let known: Vec<Option<PairLogps>> = serde_json::from_slice(&bytes).ok()?;
+    (known.len() == n_pairs).then_some(known)
 }
 
 /// A cache that cannot be written is no reason to stop.
-fn keep(file: &Path, logps: &[PairLogps], out: &Output) {
-    let written = file.parent().map_or(Ok(()), make_folder).and_then(|()| {
-        let bytes = serde_json::to_vec(logps).unwrap_or_default();
-        write_atomic(file, &bytes)
-    });
+pub(super) fn keep(file: &Path, bytes: &[u8], out: &Output) {
+    let written = file.parent().map_or(Ok(()), make_folder).and_then(|()| write_atomic(file, bytes));
     if let Err(e) = written {
-        out.warn(format_args!("the reference log-probabilities are not cached: {e}"));
+        out.warn(format_args!("{} is not kept: {e}", file.display()));
     }
 }

@@ -7,17 +7,19 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory as _, Parser as _};
 use pairtune::data::{Columns, LineError, PairReader, Record, Tokenized, Tokenizer, first_columns, other_purpose};
+use pairtune::engine::run;
 use pairtune::files::{self, ModelConfig};
 use pairtune::gpu::{AdapterChoice, Gpu};
 use pairtune::kernels;
 use pairtune::model::{Adapter, AdapterSettings, Model};
 use pairtune::platform::ByteSource as _;
-use pairtune::platform::native::{DiskFolder, FileSource, seconds};
+use pairtune::platform::native::{DiskFolder, FileSource};
 use pairtune::{Error, Result};
 use serde_json::json;
 
 use super::args::{AppArgs, Cli, Command, Window};
 use super::output::Output;
+use super::reference::{cache_file, keep};
 
 /// Exit code of a run that was interrupted, as shells count it: 128 + SIGINT.
 pub(super) const INTERRUPTED: u8 = 130;
@@ -76,6 +78,7 @@ async fn run(command: Command) -> (Output, Result<()>) {
         Command::Generate(args) => super::generate::generate(&args, &mut out).await,
         Command::Merge(args) => super::merge::merge(&args, &mut out).await,
         Command::Doctor(args) => super::doctor::doctor(&args, &mut out).await,
+        Command::Bench(args) => super::bench::bench(&args, &mut out).await,
         Command::App(_) => Ok(()),
     };
     out.end();
@@ -119,16 +122,23 @@ impl ModelFolder {
         })
         .await;
         out.end();
-        model
+        let model = model?;
+        // The fastest kernels for it, chosen once on each device.
+        let file = cache_file("variants", &kernels::tuning_key(gpu));
+        let stored = file.as_ref().and_then(|file| std::fs::read(file).ok());
+        let (_, new) = run::tune(gpu, &model, stored.as_deref()).await?;
+        if let (Some(file), Some(bytes)) = (file, new) {
+            keep(&file, &bytes, out);
+        }
+        Ok(model)
     }
 }
 
-/// The chosen GPU, named on stderr, with the fastest kernels for it.
+/// The chosen GPU, named on stderr.
 pub(super) async fn open_gpu(choice: &AdapterChoice, out: &Output) -> Result<Gpu> {
     let gpu = Gpu::new(choice).await?;
     let report = gpu.report();
-    let variant = kernels::autotune(&gpu, &seconds).await?;
-    out.note(format_args!("GPU: {} ({}, {}; matmul {variant:?})", report.name, report.backend, report.device_type));
+    out.note(format_args!("GPU: {} ({}, {})", report.name, report.backend, report.device_type));
     Ok(gpu)
 }
 

@@ -11,19 +11,20 @@ use pairtune::engine::protocol::ModelSource;
 use pairtune::engine::run::{self, Host, Next, evaluation, number};
 use pairtune::files;
 use pairtune::gpu::Gpu;
+use pairtune::kernels;
 use pairtune::model::{Adapter, AdapterSettings, Model, fresh};
 use pairtune::platform::native::{DiskFolder, FileSource, available_memory, seconds};
 use pairtune::platform::{Folder as _, LocalFuture, read_all};
 use pairtune::train::{
-    Checkpoint, Metrics, PairLogps, Place, Reference as ReferenceKind, ReferenceKey, Scorer, TrainConfig, Trainer,
-    batch_size, check_fits, plan,
+    Checkpoint, Metrics, PairLogps, Place, Reference as ReferenceKind, ReferenceKey, References, Scorer, TrainConfig,
+    Trainer, batch_size, check_fits, plan,
 };
 use pairtune::{Error, Result};
 use serde_json::{Map, Value, json};
 
 use super::args::TrainArgs;
 use super::output::Output;
-use super::reference::Reference;
+use super::reference::ReferenceCache;
 use super::run::{INTERRUPTED, ModelFolder, open_gpu, read_adapter, read_pairs, upload_adapter, warn_dropped};
 use super::run_folder::{Counters, RunFolder};
 use super::score::batch_positions;
@@ -62,6 +63,14 @@ pub(super) async fn train(args: &TrainArgs, out: &mut Output) -> Result<()> {
     out.note(format_args!("Memory on the device: about {} MiB", mib(memory.total())));
     let longest = batch_positions(&train_pairs).max(batch_positions(&eval_pairs));
     let model = folder.load(&gpu, longest, out).await?;
+    let left = checkpoint.as_ref().map(|checkpoint| kernels::adopt(&gpu, &checkpoint.place.variants));
+    if let Some(left) = left.filter(|left| !left.is_empty()) {
+        out.warn(format_args!(
+            "the run was computed with kernels that this device cannot run; its numbers may differ in their last \
+             digits from here on: {}",
+            left.join(", ")
+        ));
+    }
 
     // What the policy is measured against.
     let initial = match (&start.initial, config.reference) {
@@ -79,13 +88,12 @@ pub(super) async fn train(args: &TrainArgs, out: &mut Output) -> Result<()> {
         ReferenceKey::new(&model, folder.tokenizer.fingerprint(), pairs, initial_bytes.as_deref())
     };
     let data = key(&train_pairs);
-    let source = Reference { gpu: &gpu, model: &model, adapter: initial.as_ref(), batch, cached: !args.no_cache };
-    let reference = source.logps(&train_pairs, &data, &stop, out).await?;
+    let cache = ReferenceCache { gpu: &gpu, model: &model, batch, cached: !args.no_cache };
     let eval_reference = match eval_pairs.is_empty() {
         true => Vec::new(),
-        false => source.logps(&eval_pairs, &key(&eval_pairs), &stop, out).await?,
+        false => cache.logps(initial.as_ref(), &eval_pairs, &key(&eval_pairs), &stop, out).await?,
     };
-    drop(initial);
+    let reference = References { known: cache.known(&data, train_pairs.len(), out), adapter: initial };
     let held_out = HeldOut { gpu: &gpu, model: &model, pairs: &eval_pairs, reference: &eval_reference, batch };
 
     // The run.
@@ -107,7 +115,12 @@ pub(super) async fn train(args: &TrainArgs, out: &mut Output) -> Result<()> {
         run.add_evaluation(before);
     }
     let began = seconds();
-    let saver = Saver { gpu: &gpu, data: &data.0, initial: start.initial.as_ref().map(|(_, path)| path.as_path()) };
+    let saver = Saver {
+        gpu: &gpu,
+        data: &data,
+        cache: &cache,
+        initial: start.initial.as_ref().map(|(_, path)| path.as_path()),
+    };
     steps(&mut trainer, &mut run, &saver, &stop, args, out).await?;
 
     // The end: the adapter alone is kept on the device for the last evaluation.
@@ -144,6 +157,7 @@ async fn steps(
     let (began, tokens_before) = (seconds(), trainer.n_tokens);
     let mut terminal = Terminal { run, saver, stop, args, out, began, tokens_before };
     let ended = run::steps(trainer, &mut terminal).await;
+    saver.cache.keep(saver.data, trainer.reference(), out);
     if let Err(Error::Diverged { .. }) = ended {
         // The adapter is as it was after the last good step.
         let adapter = trainer.adapter.get(saver.gpu).await?;
@@ -208,7 +222,8 @@ impl Host for Terminal<'_> {
 /// What a checkpoint needs beside the trainer.
 struct Saver<'a> {
     gpu: &'a Gpu,
-    data: &'a str,
+    data: &'a ReferenceKey,
+    cache: &'a ReferenceCache<'a>,
     initial: Option<&'a Path>,
 }
 
@@ -217,7 +232,7 @@ impl Saver<'_> {
         // The path must still hold when the run is resumed from elsewhere.
         let initial = self.initial.map(|path| std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned()));
         let initial = initial.map(|path| path.display().to_string());
-        let checkpoint = Checkpoint::take(self.gpu, trainer, self.data, initial.as_deref()).await?;
+        let checkpoint = Checkpoint::take(self.gpu, trainer, &self.data.0, initial.as_deref()).await?;
         let path = run.save_checkpoint(&checkpoint, Counters::of(trainer, run.epoch()))?;
         out.event(&json!({"event": "checkpoint", "step": trainer.step, "path": path.display().to_string()}));
         Ok(path)

@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use crate::error::Result;
 use crate::gpu::{Dtype, Gpu, Recorder, Tensor};
-use crate::kernels::{self, Store, Variant};
+use crate::kernels::{self, Class, Epilogue, Partials, Sampling, Segments, Store};
 use crate::reference;
 
 /// How far a kernel is from its twin.
@@ -28,26 +28,36 @@ pub async fn check_all(gpu: &Gpu) -> Result<Vec<Check>> {
     let mut checks = Vec::new();
     for dtype in [Dtype::F32, Dtype::F16, Dtype::Bf16] {
         checks.push(embedding(gpu, 37, 50, 68, dtype).await?);
-        for variant in kernels::variants(gpu) {
-            checks.push(matmul_forward(gpu, 37, 70, 132, dtype, variant).await?);
-            checks.push(matmul_backward_input(gpu, 37, 70, 132, dtype, variant).await?);
-        }
+        checks
+            .extend(each_variant(gpu, "matmul_forward", async || matmul_forward(gpu, 37, 70, 132, dtype).await).await?);
+        let backward = async || matmul_backward_input(gpu, 37, 70, 132, dtype).await;
+        checks.extend(each_variant(gpu, "matmul_backward_input", backward).await?);
     }
-    checks.push(matmul_backward_weight(gpu, 133, 12, 68).await?);
+    let lora = async || lora_backward(gpu, 37, 12).await;
+    checks.extend(each_variant(gpu, "lora_backward", lora).await?);
+    let weight = async || matmul_backward_weight(gpu, 333, 12, 68).await;
+    checks.extend(each_variant(gpu, "matmul_backward_weight", weight).await?);
+    checks.push(sum_partials(gpu, 333, 68).await?);
     checks.push(rmsnorm_forward(gpu, 37, 260).await?);
     checks.push(rmsnorm_backward(gpu, 37, 260).await?);
-    checks.push(rope(gpu, 37, 3, 20, 2).await?);
+    checks.push(rope(gpu, 37, 3, 20).await?);
     let shape = Heads { heads: 4, kv_heads: 2, head_dim: 20 };
-    checks.push(attention_forward(gpu, &[[5, 20, 31], [1, 3, 9]], shape, 0).await?);
+    let pairs = &[[5, 20, 31], [1, 3, 9]];
+    checks.extend(each_variant(gpu, "attention_forward", async || attention_forward(gpu, pairs, shape).await).await?);
     checks.push(attention_backward_delta(gpu, 37, 3, 20).await?);
-    checks.push(attention_backward_q(gpu, &[[5, 20, 31], [1, 3, 9]], shape).await?);
-    checks.push(attention_backward_kv(gpu, &[[5, 20, 31], [1, 3, 9]], shape).await?);
-    checks.push(add(gpu, 1001).await?);
-    checks.push(bias(gpu, 37, 68).await?);
+    let backward_q = async || attention_backward_q(gpu, pairs, shape).await;
+    checks.extend(each_variant(gpu, "attention_backward_q", backward_q).await?);
+    let backward_kv = async || attention_backward_kv(gpu, pairs, shape).await;
+    checks.extend(each_variant(gpu, "attention_backward_kv", backward_kv).await?);
+    checks.push(cache_append(gpu, 7, shape).await?);
+    checks.push(attention_decode(gpu, &[1, 90, 130], shape).await?);
+    for sampling in SAMPLINGS {
+        checks.push(sample(gpu, 5, 1003, sampling).await?);
+    }
     checks.push(gather_rows(gpu, 37, 68).await?);
     checks.push(scatter_rows(gpu, 37, 68).await?);
-    checks.push(swiglu_forward(gpu, 1001).await?);
-    checks.push(swiglu_backward(gpu, 1001).await?);
+    checks.push(swiglu_forward(gpu, 37, 68).await?);
+    checks.push(swiglu_backward(gpu, 37, 68).await?);
     checks.push(logprob_forward(gpu, 37, 300, 68).await?);
     checks.push(logprob_finish(gpu, 37, 300, 68).await?);
     checks.push(logprob_backward(gpu, 37, 68).await?);
@@ -57,6 +67,18 @@ pub async fn check_all(gpu: &Gpu) -> Result<Vec<Check>> {
     checks.push(adamw(gpu, 1001, 3).await?);
     checks.push(fma_peak(gpu, 3).await?);
     Ok(checks)
+}
+
+/// The same check with each variant of an operation that the device can run.
+pub async fn each_variant(gpu: &Gpu, op: &str, check: impl AsyncFn() -> Result<Check>) -> Result<Vec<Check>> {
+    let op = kernels::op(op);
+    let mut checks = Vec::new();
+    for variant in gpu.variants(op) {
+        gpu.force(op, Some(variant));
+        checks.push(check().await);
+    }
+    gpu.force(op, None);
+    checks.into_iter().collect()
 }
 
 /// Rows picked from a table stored as `dtype`, the table in two blocks.
@@ -71,64 +93,143 @@ pub async fn embedding(gpu: &Gpu, rows: u32, vocab: u32, cols: u32, dtype: Dtype
     }
     rec.submit();
     let want = reference::embedding(&table.values, &ids, cols as usize);
-    Compare::new(gpu, named("embedding", dtype), 0.0).with(&y, &want).await
+    Compare::new(gpu, named(gpu, "embedding", dtype), 0.0).with(&y, &want).await
 }
 
-/// y = x wᵀ with w stored as `dtype`, the weight in two blocks of rows; set, then half of it added.
-pub async fn matmul_forward(gpu: &Gpu, m: u32, n: u32, k: u32, dtype: Dtype, variant: Variant) -> Result<Check> {
-    let in_use = kernels::variant(gpu);
-    kernels::set_variant(gpu, variant);
+/// y = x wᵀ with w stored as `dtype`, the weight in two blocks of rows; alone, and with everything that may be added.
+pub async fn matmul_forward(gpu: &Gpu, m: u32, n: u32, k: u32, dtype: Dtype) -> Result<Check> {
     let w = Weight::random(gpu, n, k, dtype, 1);
     let x = Matrix::random(gpu, m, k, 2);
-    let y = gpu.zeros("y", m, n.next_multiple_of(4), Dtype::F32);
-    let mut rec = gpu.recorder();
-    for (scale, store) in [(1.0, Store::Set), (0.5, Store::Add)] {
-        for (first, block) in w.blocks(gpu) {
-            kernels::matmul_forward(&mut rec, &x.tensor, &block, scale, store, first, &y);
+    let ld = n.next_multiple_of(4);
+    let [bias, residual] = [1, m].map(|rows| Matrix::random(gpu, rows, ld, 3 + u64::from(rows)));
+    let segments = segments_of(ld, RANK);
+    let (u, b) = (Matrix::random(gpu, m, ranks(&segments, RANK), 5), Matrix::random(gpu, ld, RANK, 6));
+    let all = Epilogue {
+        bias: Some(&bias.tensor),
+        lora: Some((&u.tensor, &b.tensor, &segments)),
+        residual: Some(&residual.tensor),
+    };
+    let mut compare = Compare::new(gpu, named(gpu, "matmul_forward", dtype), sum_tolerance((k + RANK) as usize));
+    for (scale, epilogue) in [(0.5, Epilogue::default()), (1.0, all)] {
+        let y = gpu.zeros("y", m, ld, Dtype::F32);
+        run(gpu, |rec| {
+            for (first, block) in w.blocks(gpu) {
+                kernels::matmul_forward(rec, Class::Main, &x.tensor, &block, scale, first, epilogue, &y);
+            }
+        });
+        let product = reference::matmul_forward(&x.values, &w.values, m as usize, n as usize, k as usize);
+        let mut want: Vec<f64> = product.iter().map(|v| v * f64::from(scale)).collect();
+        if epilogue.lora.is_some() {
+            let added = reference::lora_forward(&u.values, &b.values, &twin_segments(&segments), m as usize);
+            for (row, want) in want.chunks_exact_mut(n as usize).enumerate() {
+                for (column, value) in want.iter_mut().enumerate() {
+                    let at = row * ld as usize + column;
+                    *value += added[at] + bias.values[column] + residual.values[at];
+                }
+            }
         }
+        // Columns beyond the last are of no meaning.
+        compare = compare.and_columns(&y, &want, n as usize).await?;
     }
-    rec.submit();
-    let (m, n, k) = (m as usize, n as usize, k as usize);
-    let mut want = reference::matmul_forward(&x.values, &w.values, m, n, k);
-    want.iter_mut().for_each(|v| *v *= 1.5);
-    // The last vec4 repeats the last column.
-    let want = widen(&want, n, |row| *row.last().unwrap_or(&0.0));
-    kernels::set_variant(gpu, in_use);
-    Compare::new(gpu, named(matmul_name("matmul_forward", variant), dtype), sum_tolerance(k)).with(&y, &want).await
+    Ok(compare.done())
 }
 
-/// dx = dy w with w stored as `dtype`, summed over two blocks of rows; set, then half of it added.
-pub async fn matmul_backward_input(gpu: &Gpu, m: u32, n: u32, k: u32, dtype: Dtype, variant: Variant) -> Result<Check> {
-    let in_use = kernels::variant(gpu);
-    kernels::set_variant(gpu, variant);
+/// dx = dy w with w stored as `dtype`, summed over two blocks of rows; set, then half of it added, with LoRA's part.
+pub async fn matmul_backward_input(gpu: &Gpu, m: u32, n: u32, k: u32, dtype: Dtype) -> Result<Check> {
     let w = Weight::random(gpu, n, k, dtype, 1);
     let values = random(m * n, 2);
     let dy = Matrix::new(gpu, m, n.next_multiple_of(4), widen(&values, n as usize, |_| 0.0));
     let dx = gpu.zeros("dx", m, k, Dtype::F32);
-    let mut rec = gpu.recorder();
-    for (scale, store) in [(1.0, Store::Set), (0.5, Store::Add)] {
-        for (i, (first, block)) in w.blocks(gpu).into_iter().enumerate() {
-            let store = if i == 0 { store } else { Store::Add };
-            kernels::matmul_backward_input(&mut rec, &dy.tensor, &block, scale, store, first, &dx);
+    let (du, a) = (Matrix::random(gpu, m, RANK, 3), Matrix::random(gpu, RANK, k, 4));
+    run(gpu, |rec| {
+        for (scale, mut store) in [(0.5, Store::Set), (1.0, Store::Add)] {
+            let mut lora = (store == Store::Add).then_some((&du.tensor, &a.tensor));
+            for (first, block) in w.blocks(gpu) {
+                kernels::matmul_backward_input(rec, &dy.tensor, &block, scale, store, first, lora.take(), &dx);
+                store = Store::Add;
+            }
         }
-    }
-    rec.submit();
+    });
     let (m, n, k) = (m as usize, n as usize, k as usize);
-    let mut want = reference::matmul_backward_input(&values, &w.values, m, n, k);
-    want.iter_mut().for_each(|v| *v *= 1.5);
-    kernels::set_variant(gpu, in_use);
-    Compare::new(gpu, named(matmul_name("matmul_backward_input", variant), dtype), sum_tolerance(n))
-        .with(&dx, &want)
-        .await
+    let product = reference::matmul_backward_input(&values, &w.values, m, n, k);
+    let added = reference::matmul_backward_input(&du.values, &a.values, m, RANK as usize, k);
+    let want: Vec<f64> = product.iter().zip(&added).map(|(p, a)| 1.5 * p + a).collect();
+    Compare::new(gpu, named(gpu, "matmul_backward_input", dtype), sum_tolerance(n)).with(&dx, &want).await
 }
 
-/// dw += scale dyᵀ x, on top of what is there.
+/// du of three layers side by side, the second without an adapter.
+pub async fn lora_backward(gpu: &Gpu, m: u32, r: u32) -> Result<Check> {
+    let ld = 68;
+    let segments = segments_of(ld, r);
+    let (dy, b) = (Matrix::random(gpu, m, ld, 1), Matrix::random(gpu, ld, r, 2));
+    let du = gpu.zeros("du", m, ranks(&segments, r), Dtype::F32);
+    run(gpu, |rec| kernels::lora_backward(rec, &dy.tensor, &b.tensor, 0.5, &segments, &du));
+    let product = reference::lora_backward(&dy.values, &b.values, &twin_segments(&segments), m as usize);
+    let want: Vec<f64> = product.iter().map(|v| 0.5 * v).collect();
+    let name = gpu.kernel(kernels::op("lora_backward")).name();
+    Compare::new(gpu, name, sum_tolerance(ld as usize)).with(&du, &want).await
+}
+
+/// The parts of dyᵀ x, summed on top of what is there: of one layer, and of three whose inputs lie side by side.
 pub async fn matmul_backward_weight(gpu: &Gpu, m: u32, n: u32, k: u32) -> Result<Check> {
-    let (dy, x, start) = (Matrix::random(gpu, m, n, 1), Matrix::random(gpu, m, k, 2), Matrix::random(gpu, n, k, 3));
-    run(gpu, |rec| kernels::matmul_backward_weight(rec, &dy.tensor, &x.tensor, 2.0, &start.tensor));
-    let product = reference::matmul_backward_weight(&dy.values, &x.values, m as usize, n as usize, k as usize);
-    let want: Vec<f64> = start.values.iter().zip(&product).map(|(s, p)| s + 2.0 * p).collect();
-    Compare::new(gpu, "matmul_backward_weight", sum_tolerance(m as usize)).with(&start.tensor, &want).await
+    let segments = segments_of(n, k);
+    let name = gpu.kernel(kernels::op("matmul_backward_weight")).name();
+    let mut compare = Compare::new(gpu, name, sum_tolerance(m as usize));
+    for segments in [None, Some(&segments)] {
+        let width = segments.map_or(k, |segments| ranks(segments, k));
+        let (dy, x) = (Matrix::random(gpu, m, n, 1), Matrix::random(gpu, m, width, 2));
+        let (at, len) = (8, n * k + 8);
+        let start = Matrix::random(gpu, 1, len, 3);
+        let rows_per_part = Partials::rows_per_part(m);
+        let partials = gpu.zeros("partials", m.div_ceil(rows_per_part), len, Dtype::F32);
+        let partials = Partials { tensor: partials, rows_per_part };
+        run(gpu, |rec| {
+            kernels::matmul_backward_weight(rec, &dy.tensor, &x.tensor, segments, &partials, at, k);
+            kernels::sum_partials(rec, &partials, m, &start.tensor);
+        });
+        let twin = segments.map(twin_segments);
+        let one = reference::Segments { ends: vec![n as usize], u_at: vec![Some(0)] };
+        let twin = twin.as_ref().unwrap_or(&one);
+        let product = reference::lora_backward_weight(&dy.values, &x.values, twin, m as usize, k as usize);
+        let mut want = start.values.clone();
+        want[at as usize..].iter_mut().zip(&product).for_each(|(want, product)| *want += product);
+        compare = compare.and(&start.tensor, &want).await?;
+    }
+    Ok(compare.done())
+}
+
+/// Parts that are summed in order.
+pub async fn sum_partials(gpu: &Gpu, rows: u32, len: u32) -> Result<Check> {
+    let rows_per_part = Partials::rows_per_part(rows);
+    let parts = rows.div_ceil(rows_per_part);
+    let (tensor, grads) = (Matrix::random(gpu, parts, len + 4, 1), Matrix::random(gpu, 1, len, 2));
+    let partials = Partials { tensor: tensor.tensor, rows_per_part };
+    run(gpu, |rec| kernels::sum_partials(rec, &partials, rows, &grads.tensor));
+    let want = reference::sum_partials(&tensor.values, &grads.values, len as usize + 4);
+    Compare::new(gpu, "sum_partials", 1e-6).with(&grads.tensor, &want).await
+}
+
+/// Rank of LoRA's matrices in the checks of products.
+const RANK: u32 = 8;
+
+/// Three layers side by side in `columns` columns, the second without an adapter.
+fn segments_of(columns: u32, rank: u32) -> Segments {
+    let first = (columns / 3).next_multiple_of(4).min(columns);
+    let second = (2 * columns / 3).next_multiple_of(4).min(columns);
+    Segments { ends: vec![first, second, columns], u_at: vec![Some(0), None, Some(rank)] }
+}
+
+/// Columns of the inputs of all layers with an adapter.
+fn ranks(segments: &Segments, rank: u32) -> u32 {
+    rank * segments.u_at.iter().flatten().count() as u32
+}
+
+fn twin_segments(segments: &Segments) -> reference::Segments {
+    let to = |n: &u32| *n as usize;
+    reference::Segments {
+        ends: segments.ends.iter().map(to).collect(),
+        u_at: segments.u_at.iter().map(|at| at.as_ref().map(to)).collect(),
+    }
 }
 
 /// y and rstd.
@@ -152,27 +253,29 @@ pub async fn rmsnorm_backward(gpu: &Gpu, rows: u32, cols: u32) -> Result<Check> 
     });
     let forward = reference::rmsnorm_forward(&x.values, &gain.values, EPS.into());
     let back = reference::rmsnorm_backward(&dy.values, &x.values, &gain.values, &forward.rstd);
-    let want = reference::add(&dx.values, &back);
+    let want: Vec<f64> = dx.values.iter().zip(&back).map(|(dx, back)| dx + back).collect();
     Compare::new(gpu, "rmsnorm_backward", 1e-5).with(&dx.tensor, &want).await
 }
 
-/// A rotation and, of another tensor, the rotation back.
-pub async fn rope(gpu: &Gpu, rows: u32, heads: u32, head_dim: u32, first_row: u32) -> Result<Check> {
+/// A rotation and, of another tensor, the rotation back; columns beyond the heads stay.
+pub async fn rope(gpu: &Gpu, rows: u32, heads: u32, head_dim: u32) -> Result<Check> {
     let half = (head_dim / 2) as usize;
     let positions: Vec<u32> = (0..rows).map(|r| (r * 5) % 40).collect();
     let angles = random(40 * head_dim / 2, 1);
     let table: Vec<[f64; 2]> = angles.iter().map(|a| [f64::from(a.cos() as f32), f64::from(a.sin() as f32)]).collect();
     let flat: Vec<f32> = table.iter().flatten().map(|&v| v as f32).collect();
     let gpu_table = gpu.upload("table", 40, head_dim, Dtype::F32, &flat);
-    let before = std::iter::repeat_n(99, first_row as usize);
-    let spans: Vec<u32> = before.chain(positions.iter().copied()).flat_map(|p| [0, 0, 0, p]).collect();
-    let spans = gpu.upload("spans", first_row + rows, 4, Dtype::U32, &spans);
+    let spans: Vec<u32> = positions.iter().flat_map(|&p| [0, 0, 0, p]).collect();
+    let spans = gpu.upload("spans", rows, 4, Dtype::U32, &spans);
     let mut compare = Compare::new(gpu, "rope", 1e-5);
+    let (turned, all) = ((heads * head_dim) as usize, (heads * head_dim + 8) as usize);
     for direction in [1.0, -1.0] {
-        let x = Matrix::random(gpu, rows, heads * head_dim, 2);
-        run(gpu, |rec| kernels::rope(rec, &gpu_table, &spans, first_row, direction, &x.tensor));
-        let (heads, dim) = (heads as usize, half * 2);
-        let want = reference::rope(&x.values, &table, &positions, heads, dim, direction.into());
+        let x = Matrix::random(gpu, rows, all as u32, 2);
+        run(gpu, |rec| kernels::rope(rec, &gpu_table, &spans, heads, direction, &x.tensor));
+        let part: Vec<f64> = x.values.chunks_exact(all).flat_map(|row| &row[..turned]).copied().collect();
+        let rotated = reference::rope(&part, &table, &positions, heads as usize, half * 2, direction.into());
+        let rows = rotated.chunks_exact(turned).zip(x.values.chunks_exact(all));
+        let want: Vec<f64> = rows.flat_map(|(new, old)| new.iter().chain(&old[turned..])).copied().collect();
         compare = compare.and(&x.tensor, &want).await?;
     }
     Ok(compare.done())
@@ -189,12 +292,12 @@ pub struct Heads {
     pub head_dim: u32,
 }
 
-/// Pairs given as (prompt, chosen, rejected) lengths; with `first_row > 0` only the queries from there on.
-pub async fn attention_forward(gpu: &Gpu, pairs: &[[u32; 3]], heads: Heads, first_row: u32) -> Result<Check> {
-    let case = AttentionCase::new(gpu, pairs, heads, first_row);
+/// Pairs given as (prompt, chosen, rejected) lengths.
+pub async fn attention_forward(gpu: &Gpu, pairs: &[[u32; 3]], heads: Heads) -> Result<Check> {
+    let case = AttentionCase::new(gpu, pairs, heads);
     let (out, lse) = case.forward(gpu);
     let want = case.want();
-    let compare = Compare::new(gpu, "attention_forward", 2e-5);
+    let compare = Compare::new(gpu, gpu.kernel(kernels::op("attention_forward")).name(), 2e-5);
     compare.and(&out, &want.out).await?.with(&lse, &want.lse).await
 }
 
@@ -212,67 +315,122 @@ pub async fn attention_backward_delta(gpu: &Gpu, rows: u32, heads: u32, head_dim
     Compare::new(gpu, "attention_backward_delta", sum_tolerance(head_dim as usize)).with(&stats, &want).await
 }
 
-/// dq of whole sequences.
+/// dq; the columns of keys and values stay.
 pub async fn attention_backward_q(gpu: &Gpu, pairs: &[[u32; 3]], heads: Heads) -> Result<Check> {
-    let case = AttentionCase::new(gpu, pairs, heads, 0);
+    let case = AttentionCase::new(gpu, pairs, heads);
     let stats = case.stats(gpu);
-    let dq = gpu.zeros("dq", case.q.tensor.rows(), case.q.tensor.cols(), Dtype::F32);
+    let dqkv = Matrix::random(gpu, case.qkv.tensor.rows(), case.qkv.tensor.cols(), 5);
     run(gpu, |rec| {
-        let (dout, q, k, v) = (&case.dout.tensor, &case.q.tensor, &case.k.tensor, &case.v.tensor);
-        kernels::attention_backward_q(rec, dout, q, k, v, &stats, &case.gpu_spans, case.shape, &dq);
+        let (dout, qkv) = (&case.dout.tensor, &case.qkv.tensor);
+        kernels::attention_backward_q(rec, dout, qkv, &stats, &case.gpu_spans, case.shape, &dqkv.tensor);
     });
-    let (want, delta, shape) = (case.want(), case.want_delta(), case.reference_shape());
-    let want = reference::attention_backward_q(
-        &case.dout.values,
-        &case.q.values,
-        &case.k.values,
-        &case.v.values,
-        &want.lse,
-        &delta,
-        &case.spans,
-        shape,
-    );
-    Compare::new(gpu, "attention_backward_q", 5e-5).with(&dq, &want).await
+    let (want, delta, [q, k, v]) = (case.want(), case.want_delta(), &case.parts);
+    let shape = case.reference_shape();
+    let dq = reference::attention_backward_q(&case.dout.values, q, k, v, &want.lse, &delta, &case.spans, shape);
+    let [_, dk, dv] = case.split(&dqkv.values);
+    let want = case.join([&dq, &dk, &dv]);
+    let name = gpu.kernel(kernels::op("attention_backward_q")).name();
+    Compare::new(gpu, name, 5e-5).with(&dqkv.tensor, &want).await
 }
 
-/// dk and dv of whole sequences.
+/// dk and dv; the columns of queries stay.
 pub async fn attention_backward_kv(gpu: &Gpu, pairs: &[[u32; 3]], heads: Heads) -> Result<Check> {
-    let case = AttentionCase::new(gpu, pairs, heads, 0);
+    let case = AttentionCase::new(gpu, pairs, heads);
     let stats = case.stats(gpu);
-    let [rows, cols] = case.k.tensor.dims();
-    let (dk, dv) = (gpu.zeros("dk", rows, cols, Dtype::F32), gpu.zeros("dv", rows, cols, Dtype::F32));
+    let dqkv = Matrix::random(gpu, case.qkv.tensor.rows(), case.qkv.tensor.cols(), 5);
     run(gpu, |rec| {
-        let (dout, q, k, v) = (&case.dout.tensor, &case.q.tensor, &case.k.tensor, &case.v.tensor);
-        kernels::attention_backward_kv(rec, dout, q, k, v, &stats, &case.gpu_spans, case.shape, &dk, &dv);
+        let (dout, qkv) = (&case.dout.tensor, &case.qkv.tensor);
+        kernels::attention_backward_kv(rec, dout, qkv, &stats, &case.gpu_spans, case.shape, &dqkv.tensor);
     });
-    let (want, delta, shape) = (case.want(), case.want_delta(), case.reference_shape());
-    let (want_dk, want_dv) = reference::attention_backward_kv(
-        &case.dout.values,
-        &case.q.values,
-        &case.k.values,
-        &case.v.values,
-        &want.lse,
-        &delta,
-        &case.spans,
-        shape,
-    );
-    let compare = Compare::new(gpu, "attention_backward_kv", 5e-5);
-    compare.and(&dk, &want_dk).await?.with(&dv, &want_dv).await
+    let (want, delta, [q, k, v]) = (case.want(), case.want_delta(), &case.parts);
+    let shape = case.reference_shape();
+    let (dk, dv) = reference::attention_backward_kv(&case.dout.values, q, k, v, &want.lse, &delta, &case.spans, shape);
+    let [dq, ..] = case.split(&dqkv.values);
+    let want = case.join([&dq, &dk, &dv]);
+    let name = gpu.kernel(kernels::op("attention_backward_kv")).name();
+    Compare::new(gpu, name, 5e-5).with(&dqkv.tensor, &want).await
 }
 
-/// y = a + b over `fours` vec4s.
-pub async fn add(gpu: &Gpu, fours: u32) -> Result<Check> {
-    let (a, b) = (Matrix::random(gpu, 1, 4 * fours, 1), Matrix::random(gpu, 1, 4 * fours, 2));
-    let y = gpu.zeros("y", 1, 4 * fours, Dtype::F32);
-    run(gpu, |rec| kernels::add(rec, &a.tensor, &b.tensor, &y));
-    Compare::new(gpu, "add", 1e-6).with(&y, &reference::add(&a.values, &b.values)).await
+/// Keys and values of some rows at the places of a cache that they name.
+pub async fn cache_append(gpu: &Gpu, rows: u32, heads: Heads) -> Result<Check> {
+    let shape = shape_of(heads);
+    let (first, columns) = (heads.heads * heads.head_dim, shape.columns());
+    let qkv = Matrix::random(gpu, rows, columns, 1);
+    let cache = Matrix::random(gpu, 2 * rows + 3, columns - first, 2);
+    let slots: Vec<u32> = (0..rows).map(|r| 2 * (rows - r)).collect();
+    let gpu_slots = gpu.upload("slots", 1, rows, Dtype::U32, &slots);
+    run(gpu, |rec| kernels::cache_append(rec, &qkv.tensor, &gpu_slots, shape, &cache.tensor));
+    let want = reference::cache_append(&qkv.values, &slots, columns as usize, first as usize, &cache.values);
+    Compare::new(gpu, "cache_append", 0.0).with(&cache.tensor, &want).await
 }
 
-/// x += b, row by row.
-pub async fn bias(gpu: &Gpu, rows: u32, cols: u32) -> Result<Check> {
-    let (x, b) = (Matrix::random(gpu, rows, cols, 1), Matrix::random(gpu, 1, cols, 2));
-    run(gpu, |rec| kernels::bias(rec, &b.tensor, &x.tensor));
-    Compare::new(gpu, "bias", 1e-6).with(&x.tensor, &reference::bias(&x.values, &b.values)).await
+/// One row for each text, of so many tokens in the cache.
+pub async fn attention_decode(gpu: &Gpu, lengths: &[u32], heads: Heads) -> Result<Check> {
+    let shape = shape_of(heads);
+    let qkv = Matrix::random(gpu, lengths.len() as u32, shape.columns(), 1);
+    let total: u32 = lengths.iter().sum();
+    let cache = Matrix::random(gpu, total + 5, 2 * heads.kv_heads * heads.head_dim, 2);
+    let mut first = 3;
+    let mut texts = Vec::new();
+    for length in lengths {
+        texts.push([first, first + length - 1]);
+        first += length;
+    }
+    let spans: Vec<u32> = texts.iter().flat_map(|&[first, last]| [first, last, 7, 7]).collect();
+    let gpu_spans = gpu.upload("spans", lengths.len() as u32, 4, Dtype::U32, &spans);
+    let out = gpu.zeros("out", lengths.len() as u32, heads.heads * heads.head_dim, Dtype::F32);
+    run(gpu, |rec| kernels::attention_decode(rec, &qkv.tensor, &cache.tensor, &gpu_spans, shape, &out));
+    let want = reference::attention_decode(&qkv.values, &cache.values, &texts, twin_shape(shape));
+    Compare::new(gpu, "attention_decode", 2e-5).with(&out, &want).await
+}
+
+/// Ways to draw tokens that a device is checked with.
+pub const SAMPLINGS: [Sampling; 5] = [
+    Sampling { temperature: 0.0, top_k: 0, top_p: 1.0, seed: 1 },
+    Sampling { temperature: 0.7, top_k: 0, top_p: 1.0, seed: 2 },
+    Sampling { temperature: 1.5, top_k: 5, top_p: 1.0, seed: 3 },
+    Sampling { temperature: 1.0, top_k: 0, top_p: 0.6, seed: u64::MAX },
+    Sampling { temperature: 2.0, top_k: 40, top_p: 0.9, seed: 5 },
+];
+
+/// Tokens that are drawn many times: each is one that may be drawn, and they come as often as their probability says.
+///
+/// The error is the largest difference of a token's share from its probability, the tolerance six standard deviations.
+pub async fn sample(gpu: &Gpu, rows: u32, vocab: u32, sampling: Sampling) -> Result<Check> {
+    const DRAWS: u32 = 256;
+    let mut logits = random(rows * vocab, 1);
+    logits.iter_mut().for_each(|l| *l *= 8.0);
+    let ld = vocab.next_multiple_of(4) + 4;
+    let wide: Vec<f64> = logits
+        .chunks_exact(vocab as usize)
+        .flat_map(|row| row.iter().copied().chain(std::iter::repeat_n(99.0, (ld - vocab) as usize)).collect::<Vec<_>>())
+        .collect();
+    let wide = Matrix::new(gpu, rows, ld, wide);
+    let (tokens, ids) = (gpu.zeros("tokens", rows, DRAWS, Dtype::U32), gpu.zeros("ids", 1, rows, Dtype::U32));
+    let (spans, slots) = (gpu.zeros("spans", rows, 4, Dtype::U32), gpu.zeros("slots", 1, rows, Dtype::U32));
+    run(gpu, |rec| {
+        for draw in 0..DRAWS {
+            let logits = &wide.tensor;
+            kernels::sample(rec, logits, vocab, &sampling, 0, draw, draw, &tokens, &ids, &spans, &slots);
+        }
+    });
+    let (tokens, ids) = (gpu.read_indices(&tokens).await?, gpu.read_indices(&ids).await?);
+    let (spans, slots) = (gpu.read_indices(&spans).await?, gpu.read_indices(&slots).await?);
+    let moved = spans.chunks_exact(4).all(|span| span == [0, DRAWS, 0, DRAWS]) && slots.iter().all(|&s| s == DRAWS);
+    let mut error: f64 = if moved { 0.0 } else { f64::INFINITY };
+    for (r, tokens) in tokens.chunks_exact(DRAWS as usize).enumerate() {
+        let row = &logits[r * vocab as usize..][..vocab as usize];
+        let Sampling { temperature, top_k, top_p, .. } = sampling;
+        let kept = reference::sample(row, temperature.into(), top_k as usize, top_p.into());
+        let share = |token: usize| tokens.iter().filter(|&&t| t as usize == token).count() as f64 / f64::from(DRAWS);
+        let known: f64 = kept.iter().map(|(token, _)| share(*token)).sum();
+        let apart = kept.iter().map(|(token, p)| (share(*token) - p).abs()).fold(0.0, f64::max);
+        let last = tokens.last() == ids.get(r);
+        // A token that cannot be drawn is as wrong as can be.
+        error = error.max(if known > 1.0 - 1e-9 && last { apart } else { f64::INFINITY });
+    }
+    let tolerance = if sampling.temperature > 0.0 { 3.0 / f64::from(DRAWS).sqrt() } else { 0.0 };
+    Ok(Check { name: "sample".to_owned(), error, tolerance, ok: error <= tolerance })
 }
 
 /// Some rows more than once, some not at all.
@@ -304,22 +462,24 @@ pub async fn scatter_rows(gpu: &Gpu, rows: u32, cols: u32) -> Result<Check> {
     Compare::new(gpu, "scatter_rows", 1e-6).with(&dx.tensor, &want).await
 }
 
-/// y over `fours` vec4s, large gates of both signs included.
-pub async fn swiglu_forward(gpu: &Gpu, fours: u32) -> Result<Check> {
-    let (gate, up) = (gates(gpu, fours), Matrix::random(gpu, 1, 4 * fours, 2));
-    let y = gpu.zeros("y", 1, 4 * fours, Dtype::F32);
-    run(gpu, |rec| kernels::swiglu_forward(rec, &gate.tensor, &up.tensor, &y));
-    Compare::new(gpu, "swiglu_forward", 1e-5).with(&y, &reference::swiglu_forward(&gate.values, &up.values)).await
+/// y, large gates of both signs included.
+pub async fn swiglu_forward(gpu: &Gpu, rows: u32, cols: u32) -> Result<Check> {
+    let (gate_up, [gate, up]) = gates(gpu, rows, cols);
+    let y = gpu.zeros("y", rows, cols, Dtype::F32);
+    run(gpu, |rec| kernels::swiglu_forward(rec, &gate_up.tensor, &y));
+    Compare::new(gpu, "swiglu_forward", 1e-5).with(&y, &reference::swiglu_forward(&gate, &up)).await
 }
 
-/// dgate and dup in place of gate and up.
-pub async fn swiglu_backward(gpu: &Gpu, fours: u32) -> Result<Check> {
-    let (gate, up) = (gates(gpu, fours), Matrix::random(gpu, 1, 4 * fours, 2));
-    let dy = Matrix::random(gpu, 1, 4 * fours, 3);
-    run(gpu, |rec| kernels::swiglu_backward(rec, &dy.tensor, &gate.tensor, &up.tensor));
-    let want = reference::swiglu_backward(&dy.values, &gate.values, &up.values);
+/// dgate and dup in place of gate and up, y in place of dy.
+pub async fn swiglu_backward(gpu: &Gpu, rows: u32, cols: u32) -> Result<Check> {
+    let (gate_up, [gate, up]) = gates(gpu, rows, cols);
+    let dy = Matrix::random(gpu, rows, cols, 3);
+    run(gpu, |rec| kernels::swiglu_backward(rec, &dy.tensor, &gate_up.tensor));
+    let want = reference::swiglu_backward(&dy.values, &gate, &up);
+    let halves = want.dgate.chunks_exact(cols as usize).zip(want.dup.chunks_exact(cols as usize));
+    let both: Vec<f64> = halves.flat_map(|(dgate, dup)| dgate.iter().chain(dup)).copied().collect();
     let compare = Compare::new(gpu, "swiglu_backward", 1e-5);
-    compare.and(&gate.tensor, &want.dgate).await?.with(&up.tensor, &want.dup).await
+    compare.and(&gate_up.tensor, &both).await?.with(&dy.tensor, &reference::swiglu_forward(&gate, &up)).await
 }
 
 /// Two chunks of logits of unequal width: weights, rescaled pull, state.
@@ -542,6 +702,11 @@ impl<'a> Compare<'a> {
 
     async fn and(mut self, got: &Tensor, want: &[f64]) -> Result<Self> {
         let got = self.gpu.read(got).await?;
+        self.take(&got, want);
+        Ok(self)
+    }
+
+    fn take(&mut self, got: &[f32], want: &[f64]) {
         assert_eq!(got.len(), want.len(), "{}: number of values", self.name);
         let largest = want.iter().fold(1e-30, |max: f64, v| max.max(v.abs()));
         for (&g, &w) in got.iter().zip(want) {
@@ -549,6 +714,14 @@ impl<'a> Compare<'a> {
             // A value that is not a number is as wrong as can be, but compares as nothing.
             self.error = if error.is_nan() { f64::INFINITY } else { self.error.max(error) };
         }
+    }
+
+    /// The first `cols` columns of a matrix.
+    async fn and_columns(mut self, got: &Tensor, want: &[f64], cols: usize) -> Result<Self> {
+        let all = self.gpu.read(got).await?;
+        let rows = all.chunks_exact(got.cols() as usize);
+        let part: Vec<f32> = rows.flat_map(|row| &row[..cols]).copied().collect();
+        self.take(&part, want);
         Ok(self)
     }
 
@@ -624,11 +797,25 @@ impl Weight {
     }
 }
 
+fn shape_of(Heads { heads, kv_heads, head_dim }: Heads) -> kernels::AttentionShape {
+    kernels::AttentionShape { heads, kv_heads, head_dim, scale: 1.0 / (head_dim as f32).sqrt() }
+}
+
+fn twin_shape(shape: kernels::AttentionShape) -> reference::AttentionShape {
+    reference::AttentionShape {
+        heads: shape.heads as usize,
+        kv_heads: shape.kv_heads as usize,
+        head_dim: shape.head_dim as usize,
+        scale: shape.scale.into(),
+        first_row: 0,
+    }
+}
+
 /// Inputs of an attention over packed pairs.
 struct AttentionCase {
-    q: Matrix,
-    k: Matrix,
-    v: Matrix,
+    qkv: Matrix,
+    /// Queries, keys, values.
+    parts: [Vec<f64>; 3],
     dout: Matrix,
     spans: Vec<reference::Span>,
     gpu_spans: Tensor,
@@ -636,7 +823,7 @@ struct AttentionCase {
 }
 
 impl AttentionCase {
-    fn new(gpu: &Gpu, pairs: &[[u32; 3]], heads: Heads, first_row: u32) -> Self {
+    fn new(gpu: &Gpu, pairs: &[[u32; 3]], heads: Heads) -> Self {
         let mut spans = Vec::new();
         for &[prompt, chosen, rejected] in pairs {
             let start = spans.len() as u32;
@@ -647,45 +834,59 @@ impl AttentionCase {
             }
         }
         let rows = spans.len() as u32;
-        let queries = rows - first_row;
-        let packed = kernels::pack_spans(&spans, first_row as usize);
+        let packed = kernels::pack_spans(&spans);
         let gpu_spans = gpu.upload("spans", packed.len() as u32, 4, Dtype::U32, packed.as_flattened());
-        let Heads { heads, kv_heads, head_dim } = heads;
-        let scale = 1.0 / (head_dim as f32).sqrt();
+        let shape = shape_of(heads);
         let cut = |s: &kernels::Span| reference::Span {
             start: s.start as usize,
             hole_start: s.hole_start as usize,
             hole_end: s.hole_end as usize,
         };
-        Self {
-            q: Matrix::random(gpu, queries, heads * head_dim, 1),
-            k: Matrix::random(gpu, rows, kv_heads * head_dim, 2),
-            v: Matrix::random(gpu, rows, kv_heads * head_dim, 3),
-            dout: Matrix::random(gpu, queries, heads * head_dim, 4),
-            spans: spans[first_row as usize..].iter().map(cut).collect(),
+        let mut case = Self {
+            qkv: Matrix::random(gpu, rows, shape.columns(), 1),
+            parts: [const { Vec::new() }; 3],
+            dout: Matrix::random(gpu, rows, heads.heads * heads.head_dim, 4),
+            spans: spans.iter().map(cut).collect(),
             gpu_spans,
-            shape: kernels::AttentionShape { heads, kv_heads, head_dim, scale, first_row },
-        }
+            shape,
+        };
+        case.parts = case.split(&case.qkv.values);
+        case
     }
 
     fn reference_shape(&self) -> reference::AttentionShape {
-        let s = self.shape;
-        reference::AttentionShape {
-            heads: s.heads as usize,
-            kv_heads: s.kv_heads as usize,
-            head_dim: s.head_dim as usize,
-            scale: s.scale.into(),
-            first_row: s.first_row as usize,
-        }
+        twin_shape(self.shape)
+    }
+
+    /// Columns of queries, keys and values.
+    fn widths(&self) -> [usize; 3] {
+        let keys = self.shape.kv_heads * self.shape.head_dim;
+        [self.shape.heads * self.shape.head_dim, keys, keys].map(|width| width as usize)
+    }
+
+    /// A matrix like `qkv` as three.
+    fn split(&self, values: &[f64]) -> [Vec<f64>; 3] {
+        let [q, k, v] = self.widths();
+        let columns = |first: usize, width: usize| {
+            let rows = values.chunks_exact(q + k + v);
+            rows.flat_map(|row| &row[first..first + width]).copied().collect::<Vec<f64>>()
+        };
+        [columns(0, q), columns(q, k), columns(q + k, v)]
+    }
+
+    /// Three matrices side by side, as in `qkv`.
+    fn join(&self, parts: [&[f64]; 3]) -> Vec<f64> {
+        let widths = self.widths();
+        let row = |r: usize| (0..3).flat_map(move |i| &parts[i][r * widths[i]..(r + 1) * widths[i]]);
+        (0..self.spans.len()).flat_map(row).copied().collect()
     }
 
     fn forward(&self, gpu: &Gpu) -> (Tensor, Tensor) {
-        let [rows, cols] = self.q.tensor.dims();
+        let [rows, cols] = self.dout.tensor.dims();
         let out = gpu.zeros("out", rows, cols, Dtype::F32);
         let lse = gpu.zeros("lse", rows, self.shape.heads, Dtype::F32);
         run(gpu, |rec| {
-            let (q, k, v) = (&self.q.tensor, &self.k.tensor, &self.v.tensor);
-            kernels::attention_forward(rec, q, k, v, &self.gpu_spans, self.shape, &out, &lse);
+            kernels::attention_forward(rec, &self.qkv.tensor, &self.gpu_spans, self.shape, &out, &lse);
         });
         (out, lse)
     }
@@ -700,13 +901,8 @@ impl AttentionCase {
     }
 
     fn want(&self) -> reference::Attention {
-        reference::attention_forward(
-            &self.q.values,
-            &self.k.values,
-            &self.v.values,
-            &self.spans,
-            self.reference_shape(),
-        )
+        let [q, k, v] = &self.parts;
+        reference::attention_forward(q, k, v, &self.spans, self.reference_shape())
     }
 
     fn want_delta(&self) -> Vec<f64> {
@@ -770,18 +966,9 @@ fn run(gpu: &Gpu, record: impl FnOnce(&mut Recorder<'_>)) {
     record(&mut rec);
 }
 
-fn matmul_name(name: &'static str, variant: Variant) -> &'static str {
-    match (name, variant) {
-        ("matmul_forward", Variant::Subgroup) => "matmul_forward_subgroup",
-        ("matmul_backward_input", Variant::Subgroup) => "matmul_backward_input_subgroup",
-        ("matmul_forward", Variant::Wide) => "matmul_forward_wide",
-        ("matmul_backward_input", Variant::Wide) => "matmul_backward_input_wide",
-        _ => name,
-    }
-}
-
-fn named(name: &str, dtype: Dtype) -> String {
-    format!("{name}_{}", format!("{dtype:?}").to_lowercase())
+/// The name of the kernel in use for a weight of this type.
+fn named(gpu: &Gpu, op: &str, dtype: Dtype) -> String {
+    gpu.kernel(kernels::op(op).with_weight(dtype)).name()
 }
 
 /// Normal-ish numbers that f32 holds exactly enough: uniform in [-1, 1).
@@ -790,12 +977,17 @@ fn random(len: u32, seed: u64) -> Vec<f64> {
     (0..len).map(|_| f64::from(rng.random_range(-1.0f32..1.0))).collect()
 }
 
-fn gates(gpu: &Gpu, fours: u32) -> Matrix {
-    let mut values = random(4 * fours, 1);
+/// Gates and ups side by side, and each alone.
+fn gates(gpu: &Gpu, rows: u32, cols: u32) -> (Matrix, [Vec<f64>; 2]) {
+    let mut values = random(rows * 2 * cols, 1);
     values.iter_mut().for_each(|v| *v *= 6.0);
     values[0] = -200.0;
     values[1] = 50.0;
-    Matrix::new(gpu, 1, 4 * fours, values)
+    let both = Matrix::new(gpu, rows, 2 * cols, values);
+    let cols = cols as usize;
+    let half = |at: usize| both.values.chunks_exact(2 * cols).flat_map(|row| &row[at..at + cols]).copied().collect();
+    let halves = [half(0), half(cols)];
+    (both, halves)
 }
 
 /// Rounding of a sum of n products of numbers below 1, relative to the largest sum.

@@ -4,5 +4,5 @@ use crate::kernels;
 
 /// Name of a file and text of every shader there is, as it is compiled. Needs no GPU.
 pub fn shaders() -> Vec<(String, String)> {
-    kernels::all().into_iter().map(|kernel| (kernel.file_name(), kernel.listing())).collect()
+    kernels::all().map(|kernel| (format!("{}.wgsl", kernel.name()), kernel.listing())).collect()
 }

@@ -3,16 +3,16 @@
 use serde::Serialize;
 
 use crate::error::Result;
-use crate::gpu::{Dtype, Gpu};
-use crate::kernels::{self, FMAS_PER_ROUND, Store, Variant};
+use crate::gpu::{Dtype, Gpu, VariantSet};
+use crate::kernels::{self, Class, Epilogue, FMAS_PER_ROUND, Store, Tuning};
 
 /// How fast the device is.
 #[derive(Debug, Clone, Serialize)]
 pub struct Speed {
     /// Billions of floating-point operations a second (a multiply-add is two) on values that stay in registers.
     pub fma_peak_gflops: f64,
-    /// The matmul that autotune chose on this device.
-    pub variant: Variant,
+    /// What autotune chose on this device.
+    pub variants: VariantSet,
     /// Matmul at several shapes.
     pub matmul: Vec<MatmulSpeed>,
 }
@@ -30,7 +30,8 @@ pub struct MatmulSpeed {
 
 /// Measures both, by turns, best of a few; `seconds` is the platform's clock.
 pub async fn measure(gpu: &Gpu, seconds: impl Fn() -> f64) -> Result<Speed> {
-    let variant = kernels::autotune(gpu, &seconds).await?;
+    let tuning = Tuning { formats: vec![Dtype::F32], head_dim: 64 };
+    let variants = kernels::autotune(gpu, &tuning, &seconds).await?;
     let shapes = [("matmul_forward", 1024, 1024, 1024), ("matmul_backward_input", 1024, 1024, 1024)];
     let out = gpu.zeros("out", 1, 1 << 16, Dtype::F32);
     let mut fma_peak_gflops = 0.0f64;
@@ -46,8 +47,8 @@ pub async fn measure(gpu: &Gpu, seconds: impl Fn() -> f64) -> Result<Speed> {
             let flops = 2.0 * f64::from(out.len()) * f64::from(rounds) * f64::from(FMAS_PER_ROUND);
             fma_peak_gflops = fma_peak_gflops.max(flops / peak / 1e9);
             let time = timed(gpu, &seconds, |rec| match kernel {
-                "matmul_forward" => kernels::matmul_forward(rec, &x, &w, 1.0, Store::Set, 0, &y),
-                _ => kernels::matmul_backward_input(rec, &y, &w, 1.0, Store::Set, 0, &x),
+                "matmul_forward" => kernels::matmul_forward(rec, Class::Main, &x, &w, 1.0, 0, Epilogue::default(), &y),
+                _ => kernels::matmul_backward_input(rec, &y, &w, 1.0, Store::Set, 0, None, &x),
             })
             .await?;
             best = best.max(2.0 * f64::from(m) * f64::from(n) * f64::from(k) / time / 1e9);
@@ -57,7 +58,7 @@ pub async fn measure(gpu: &Gpu, seconds: impl Fn() -> f64) -> Result<Speed> {
     for speed in &mut matmul {
         speed.share = speed.gflops / fma_peak_gflops;
     }
-    Ok(Speed { fma_peak_gflops, variant, matmul })
+    Ok(Speed { fma_peak_gflops, variants, matmul })
 }
 
 /// Seconds of one submission, from an idle device to an idle device.

@@ -11,6 +11,7 @@ use crate::data::TokenPair;
 use crate::error::{Error, Result};
 use crate::files;
 use crate::gpu::Gpu;
+use crate::kernels::Sampling;
 use crate::model::{Adapter, AdapterSettings, Model};
 use crate::train::{PairLogps, ReferenceKey, Scorer, TrainConfig};
 
@@ -26,7 +27,7 @@ impl Session {
     pub(super) async fn bench(&mut self) -> Result<Bench> {
         let (gpu, open) = (self.need_gpu().await?, self.opened()?);
         self.load_weights(&open).await?;
-        let model = open.load(&gpu, &mut |_| true).await?;
+        let model = open.load(&gpu, self.store().ok(), &mut |_| true).await?;
         Ok(Bench { gpu, open, model })
     }
 
@@ -62,16 +63,13 @@ impl Session {
         let bench = self.bench().await?;
         let raw = self.pairs.as_ref().is_some_and(|pairs| !pairs.conversations());
         let ids = writing::prompt_ids(&request.prompt, raw, &bench.open.tokenizer)?;
-        let room = bench.open.positions().saturating_sub(ids.len());
-        if room == 0 {
+        if ids.len() >= bench.open.positions() {
             let what = format!("The prompt has {} tokens, but the model takes {}", ids.len(), bench.open.positions());
             return Err(Error::input(what, "Shorten the prompt: the answer needs room too", "prompt"));
         }
-        let style = Style {
-            temperature: request.temperature,
-            seed: request.seed,
-            max_new_tokens: request.max_new_tokens.min(room),
-        };
+        let sampling = Sampling { temperature: request.temperature, top_k: 0, top_p: 1.0, seed: request.seed };
+        let style = Style { sampling, max_new_tokens: request.max_new_tokens };
+        let prompts = [ids];
         for (side, &strength) in request.strengths.iter().enumerate() {
             let adapter = self.place_adapter(&bench, strength)?;
             let wire = &mut self.wire;
@@ -81,10 +79,10 @@ impl Session {
                 &bench.model,
                 &bench.open.tokenizer,
                 adapter.as_ref(),
-                &ids,
+                &prompts,
                 &bench.open.eos,
                 &style,
-                &mut |piece| {
+                &mut |_, piece| {
                     if !piece.is_empty() {
                         wire.send(Event::Text { id, side, piece: piece.to_owned(), end: false });
                     }

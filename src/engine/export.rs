@@ -8,7 +8,7 @@ use super::session::Session;
 use super::writing;
 use crate::error::{Error, Result};
 use crate::files::{self, event_file, event_file_name, merge_model, metrics_csv, metrics_jsonl, pack};
-use crate::model::{Adapter, Generator, Model};
+use crate::model::{Adapter, Model, next_logits};
 use crate::platform::host::{Store, StoreWriter};
 use crate::platform::{FolderWriter, LocalFuture, MemoryFolder, file_name};
 
@@ -189,7 +189,7 @@ impl Session {
         let place = place_of(request, target);
         let fits = self.limit_now().is_none_or(|limit| bench.gpu.live_bytes() + again.weight_bytes <= limit);
         let check = if fits {
-            let merged = again.load(&bench.gpu, &mut |_| true).await?;
+            let merged = again.load(&bench.gpu, None, &mut |_| true).await?;
             let live = compare::place(&bench, values, 1.0)?;
             let [difference, largest] = self.largest_difference(&bench, &live, &merged, None).await?;
             let dtype = again.config.dtype.as_deref();
@@ -289,9 +289,8 @@ impl Session {
         for prompt in prompts {
             let mut ids = writing::prompt_ids(&prompt, true, &bench.open.tokenizer)?;
             ids.truncate(bench.open.positions());
-            let mut a = Generator::new(&bench.gpu, &bench.model, Some(live), ids.len(), ids.len())?;
-            let mut b = Generator::new(&bench.gpu, other, again, ids.len(), ids.len())?;
-            let (a, b) = (a.push(&ids).await?, b.push(&ids).await?);
+            let a = next_logits(&bench.gpu, &bench.model, Some(live), &ids).await?;
+            let b = next_logits(&bench.gpu, other, again, &ids).await?;
             for (a, b) in a.iter().zip(&b) {
                 // What is not a number is as far away as can be.
                 let apart = if (a - b).is_finite() { (a - b).abs() } else { f32::INFINITY };

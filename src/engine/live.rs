@@ -18,17 +18,20 @@ use super::run::{self, Host, Next, evaluation, number};
 use super::runs::{self, RunFolder, Samples};
 use super::session::{Session, Wire, split};
 use super::stats::{likelier_wins, sparkline, wilson_interval};
-use super::warnings::{Action, Facts, Warning, WarningKind, Watcher};
+use super::warnings::{Action, Facts, Warning, WarningKind, Watcher, exchanged};
 use super::writing::{self, Style};
 use crate::data::{TokenPair, steps_per_epoch};
 use crate::error::{Error, Result};
 use crate::files;
 use crate::gpu::Gpu;
+use crate::kernels::{self, Sampling};
 use crate::model::Model;
 use crate::platform::LocalFuture;
 use crate::platform::host::{self, Store, yield_now};
 use crate::platform::is_storage_full;
-use crate::train::{Checkpoint, LossType, PairLogps, ReferenceKey, Scorer, TrainConfig, Trainer, check_fits};
+use crate::train::{
+    Checkpoint, LossType, PairLogps, ReferenceKey, References, Scorer, TrainConfig, Trainer, check_fits,
+};
 
 /// The run that is open: being trained, waiting, or over.
 pub(super) struct Run {
@@ -637,38 +640,22 @@ impl Session {
         let memory = planning::memory(&config, open, &split)?;
         check_fits(&memory, self.limit_now())?;
         let run_id = self.run.as_ref().map(|run| run.record.run_id.clone()).unwrap_or_default();
-        let wire = &mut self.wire;
+        let (wire, store) = (&mut self.wire, self.store.as_ref().ok());
         wire.begin();
         let mut read = |done| {
             tell(wire, &run_id, Phase::Loading, done, open.weight_bytes);
             !wire.inbox.wants_the_run_to_end(&run_id)
         };
-        let model = open.load(gpu, &mut read).await?;
-        let batch = config.per_device_train_batch_size;
+        let model = open.load(gpu, store, &mut read).await?;
+        self.adopt_kernels(gpu, open);
         let data = ReferenceKey::new(&model, open.tokenizer.fingerprint(), &split.train, None);
-        let reference = self.reference(gpu, &model, &split.train, &data, batch).await?;
-        let held_out = match split.held_out.is_empty() {
-            true => Vec::new(),
-            false => {
-                let key = ReferenceKey::new(&model, open.tokenizer.fingerprint(), &split.held_out, None);
-                self.reference(gpu, &model, &split.held_out, &key, batch).await?
-            }
-        };
+        let reference = References { known: self.known_reference(gpu, &data, split.train.len()).await, adapter: None };
         let (adapter, _) = self.fresh_adapter(gpu, open, &config)?;
         let n_pairs = split.train.len() + split.held_out.len();
-        let lengths: Vec<_> = split.train.iter().chain(&split.held_out).map(TokenPair::scored_lengths).collect();
-        let likelier = likelier_wins(&[reference.as_slice(), &held_out].concat(), &lengths);
-        let held_out_likelier = likelier_wins(&held_out, &lengths[split.train.len()..]);
-        let facts = Facts {
-            n_truncated: split.n_truncated,
-            n_pairs,
-            likelier_wins: likelier,
-            ..facts(&config, split.held_out.len(), 0)
-        };
+        let facts = Facts { n_truncated: split.n_truncated, n_pairs, ..facts(&config, split.held_out.len(), 0) };
         let mut trainer = Trainer::new(gpu, &model, config, adapter, split.train, reference)?;
         let Some(run) = &mut self.run else { return Ok(Stop::Discarded) };
-        run.held_out = Some((split.held_out, held_out));
-        run.record.likelier_wins = held_out_likelier;
+        run.held_out = None;
         run.planned_bytes = memory.total();
         if let Some(checkpoint) = &run.checkpoint {
             checkpoint.restore(gpu, &mut trainer, &data.0, &run.record.name)?;
@@ -680,15 +667,15 @@ impl Session {
         run.watcher = Some(watcher);
         run.warn(&self.wire, said);
 
-        let (data, saved_at, stop) = (data.0.as_str(), host::seconds(), None);
-        let mut live = Live { session: self, gpu, model: &model, open, data, counted, saved_at, stop };
-        // A click may have ended what was due at this step.
-        let due = live.look_due(&trainer);
-        if due || live.run().evaluations().next().is_none() {
-            live.evaluate(&trainer).await?;
-        }
-        if due || live.run().samples.is_empty() {
-            live.sample(&trainer).await?;
+        let (data, saved_at, stop) = (&data, host::seconds(), None);
+        let n_known = trainer.reference().iter().flatten().count();
+        let held_out = split.held_out;
+        let mut live =
+            Live { session: self, gpu, model: &model, open, data, held_out, counted, saved_at, n_known, stop };
+        // A click may have ended what was due at this step. What the base model does is looked at after a few steps:
+        // people see first that it trains.
+        if trainer.step > 0 && live.look_due(&trainer) {
+            live.look(&trainer).await?;
         }
         let (step, n_steps) = (trainer.step as u64, trainer.n_steps as u64);
         tell(&mut live.session.wire, &run_id, Phase::Training, step, n_steps);
@@ -707,10 +694,23 @@ impl Session {
         if matches!(stop, Stop::Finished | Stop::Stopped) {
             // What was trained is safe before anybody looks at it.
             live.save(&trainer).await?;
+            live.look_at_the_base(&trainer).await?;
             live.look(&trainer).await?;
             live.save(&trainer).await?;
         }
         Ok(stop)
+    }
+
+    /// The kernels that the run began with, else those that are the fastest here.
+    fn adopt_kernels(&mut self, gpu: &Gpu, open: &OpenModel) {
+        kernels::adopt(gpu, &open.tuned());
+        let recorded = self.run.as_ref().and_then(|run| run.checkpoint.as_ref()).map(|checkpoint| &checkpoint.place);
+        let left = recorded.map(|place| kernels::adopt(gpu, &place.variants)).unwrap_or_default();
+        if !left.is_empty() {
+            let what = "the run was computed with kernels that this device cannot run; its numbers may differ in their \
+                        last digits from here on";
+            self.log("warn", format!("{what}: {}", left.join(", ")));
+        }
     }
 
     /// The command that ended a preparation or a step.
@@ -728,6 +728,25 @@ impl Session {
         if keep { Stop::Paused } else { Stop::Discarded }
     }
 
+    /// Log-probabilities of pairs by the base model, as far as they are in the store.
+    async fn known_reference(&mut self, gpu: &Gpu, key: &ReferenceKey, n_pairs: usize) -> Vec<Option<PairLogps>> {
+        let stored = match &self.store {
+            Ok(store) => store.read(&reference_path(gpu, key)).await.ok(),
+            Err(_) => None,
+        };
+        let known = stored.and_then(|bytes| serde_json::from_slice::<Vec<Option<PairLogps>>>(&bytes).ok());
+        known.filter(|known| known.len() == n_pairs).unwrap_or_else(|| vec![None; n_pairs])
+    }
+
+    /// Stores what is known of them.
+    async fn keep_reference(&mut self, gpu: &Gpu, key: &ReferenceKey, known: &[Option<PairLogps>]) {
+        if let Ok(store) = &self.store
+            && let Err(e) = store.write(&reference_path(gpu, key), &serde_json::to_vec(known).unwrap_or_default()).await
+        {
+            self.log("warn", format!("the reference log-probabilities are not kept: {e}"));
+        }
+    }
+
     /// The base model's log-probabilities, from the store if they were computed before.
     pub(super) async fn reference(
         &mut self,
@@ -737,31 +756,29 @@ impl Session {
         key: &ReferenceKey,
         batch: usize,
     ) -> Result<Vec<PairLogps>> {
-        let path = format!("reference/{}.json", key.0);
-        if let Ok(store) = &self.store
-            && let Ok(bytes) = store.read(&path).await
-            && let Ok(logps) = serde_json::from_slice::<Vec<PairLogps>>(&bytes)
-            && logps.len() == pairs.len()
-        {
-            return Ok(logps);
-        }
+        let mut known = self.known_reference(gpu, key, pairs.len()).await;
         let run_id = self.run.as_ref().map(|run| run.record.run_id.clone()).unwrap_or_default();
-        let total = pairs.len() as u64;
+        let (total, n_known) = (pairs.len() as u64, known.iter().flatten().count());
         let wire = &mut self.wire;
         wire.begin();
-        let logps = run::reference(gpu, model, None, pairs, batch, &mut |done| {
+        let logps = run::reference(gpu, model, None, pairs, &mut known, batch, &mut |done| {
             tell(wire, &run_id, Phase::Reference, done as u64, total);
             !wire.inbox.wants_the_run_to_end(&run_id)
         })
         .await?;
-        if let Ok(store) = &self.store
-            && let Err(e) = store.write(&path, &serde_json::to_vec(&logps).unwrap_or_default()).await
-        {
-            self.log("warn", format!("the reference log-probabilities are not kept: {e}"));
+        if n_known < pairs.len() {
+            self.keep_reference(gpu, key, &known).await;
         }
         Ok(logps)
     }
 }
+
+fn reference_path(gpu: &Gpu, key: &ReferenceKey) -> String {
+    format!("reference/{}.json", key.scores(gpu))
+}
+
+/// How the watched prompts are answered, with the same seed every time.
+const WATCHED: Sampling = Sampling { temperature: 0.7, top_k: 0, top_p: 1.0, seed: 1 };
 
 /// A run between two of its steps.
 struct Live<'a> {
@@ -769,12 +786,18 @@ struct Live<'a> {
     gpu: &'a Rc<Gpu>,
     model: &'a Model,
     open: &'a OpenModel,
-    data: &'a str,
+    data: &'a ReferenceKey,
+    held_out: Vec<TokenPair>,
     /// Up to when the run's seconds are counted.
     counted: f64,
     saved_at: f64,
+    /// Pairs whose reference is in the store.
+    n_known: usize,
     stop: Option<Stop>,
 }
+
+/// Steps after which the base model is looked at: its held-out pairs and its answers.
+const FIRST_STEPS: usize = 3;
 
 impl Host for Live<'_> {
     fn after_step<'a>(
@@ -794,7 +817,11 @@ impl Host for Live<'_> {
             }
             // What was sent while the step ran can arrive now.
             yield_now().await;
-            if self.look_due(trainer) {
+            self.listen(trainer).await?;
+            if self.stop.is_none() && (trainer.step >= FIRST_STEPS || trainer.done()) {
+                self.look_at_the_base(trainer).await?;
+            }
+            if self.stop.is_none() && self.look_due(trainer) {
                 self.look(trainer).await?;
             }
             self.listen(trainer).await?;
@@ -882,7 +909,7 @@ impl Live<'_> {
     async fn look(&mut self, trainer: &Trainer<'_>) -> Result<()> {
         let looked = async {
             self.evaluate(trainer).await?;
-            self.sample(trainer).await
+            self.sample(trainer, None).await
         };
         match looked.await {
             // What it is comes next.
@@ -891,33 +918,55 @@ impl Live<'_> {
         }
     }
 
+    /// Scores the held-out pairs with the base model and lets it answer, unless that was done before.
+    async fn look_at_the_base(&mut self, trainer: &Trainer<'_>) -> Result<()> {
+        let looked = async {
+            if self.run().evaluation_at(0).is_none() {
+                self.evaluate_base(trainer).await?;
+            }
+            self.sample(trainer, Some(0)).await?;
+            Ok(())
+        };
+        match looked.await {
+            // Somebody wants something else, and gets it next.
+            Err(Error::Cancelled) => Ok(()),
+            looked => looked,
+        }
+    }
+
+    /// The held-out pairs with the base model's log-probabilities; none if no pair is held out.
+    async fn held_out(&mut self, trainer: &Trainer<'_>) -> Result<Option<(Vec<TokenPair>, Vec<PairLogps>)>> {
+        if self.run().held_out.is_none() && !self.held_out.is_empty() {
+            let key = ReferenceKey::new(self.model, self.open.tokenizer.fingerprint(), &self.held_out, None);
+            let batch = trainer.config.per_device_train_batch_size;
+            let reference = self.session.reference(self.gpu, self.model, &self.held_out, &key, batch).await?;
+            let lengths: Vec<_> = self.held_out.iter().map(TokenPair::scored_lengths).collect();
+            let (pairs, likelier) = (self.held_out.clone(), likelier_wins(&reference, &lengths));
+            let run = self.run();
+            run.held_out = Some((pairs, reference));
+            run.record.likelier_wins = likelier;
+            self.warn(exchanged(likelier, lengths.len()).into_iter().collect());
+        }
+        Ok(self.run().held_out.clone())
+    }
+
+    /// The evaluation at step 0: of the base model, for which a fresh adapter stands.
+    async fn evaluate_base(&mut self, trainer: &Trainer<'_>) -> Result<()> {
+        if let Some((pairs, reference)) = self.held_out(trainer).await? {
+            self.evaluated(trainer, 0, json!(0.0), &pairs, &reference, &reference);
+        }
+        Ok(())
+    }
+
     /// Scores the held-out pairs unless they were at this step, and keeps the adapter if no evaluation was better.
     async fn evaluate(&mut self, trainer: &Trainer<'_>) -> Result<()> {
         if self.run().evaluation_at(trainer.step).is_some() {
             return Ok(());
         }
-        let Some((pairs, reference)) = self.run().held_out.clone().filter(|(pairs, _)| !pairs.is_empty()) else {
-            return Ok(());
-        };
-        let run_id = self.run().record.run_id.clone();
-        // A fresh adapter is the base model, which has scored them.
-        let policy = if trainer.step == 0 { reference.clone() } else { self.score(trainer, &pairs).await? };
+        let Some((pairs, reference)) = self.held_out(trainer).await? else { return Ok(()) };
+        let policy = self.score(trainer, &pairs).await?;
         let epoch = self.run().history.iter().rev().find_map(|entry| entry.get("epoch").cloned());
-        let mut metrics = Metrics::from_iter([
-            ("step".to_owned(), json!(trainer.step)),
-            ("epoch".to_owned(), epoch.unwrap_or(json!(0.0))),
-        ]);
-        metrics.extend(evaluation(&trainer.config, &pairs, &policy, &reference));
-        let run = self.run();
-        let best = trainer.step > 0 && run.record.best.as_ref().is_none_or(|best| rank(&metrics) > rank(best));
-        run.history.push(metrics.clone());
-        run.record.won = run.won();
-        if best {
-            run.record.best = Some(metrics.clone());
-        }
-        let warnings = run.watcher.as_mut().map(|watcher| watcher.evaluation(&metrics)).unwrap_or_default();
-        self.warn(warnings);
-        self.session.wire.send(Event::Evaluated { run_id, metrics, best });
+        let best = self.evaluated(trainer, trainer.step, epoch.unwrap_or(json!(0.0)), &pairs, &policy, &reference);
         if best && self.run().record.watch.keep_best {
             let adapter = trainer.adapter.get(self.gpu).await?;
             let run = self.run();
@@ -925,6 +974,34 @@ impl Live<'_> {
             (run.best, run.best_is_new) = (Some(adapter), true);
         }
         Ok(())
+    }
+
+    /// Records an evaluation and tells it; true if it is the best of an adapter that was trained.
+    fn evaluated(
+        &mut self,
+        trainer: &Trainer<'_>,
+        step: usize,
+        epoch: Value,
+        pairs: &[TokenPair],
+        policy: &[PairLogps],
+        reference: &[PairLogps],
+    ) -> bool {
+        let run_id = self.run().record.run_id.clone();
+        let mut metrics = Metrics::from_iter([("step".to_owned(), json!(step)), ("epoch".to_owned(), epoch)]);
+        metrics.extend(evaluation(&trainer.config, pairs, policy, reference));
+        let run = self.run();
+        let best = step > 0 && run.record.best.as_ref().is_none_or(|best| rank(&metrics) > rank(best));
+        // In the order of the steps, though the base model is measured after the first of them.
+        let at = run.history.iter().position(|entry| step_of(entry) > step).unwrap_or(run.history.len());
+        run.history.insert(at, metrics.clone());
+        run.record.won = run.won();
+        if best {
+            run.record.best = Some(metrics.clone());
+        }
+        let warnings = run.watcher.as_mut().map(|watcher| watcher.evaluation(&metrics)).unwrap_or_default();
+        self.warn(warnings);
+        self.session.wire.send(Event::Evaluated { run_id, metrics, best });
+        best
     }
 
     /// Log-probabilities of pairs as the adapter is now.
@@ -942,38 +1019,34 @@ impl Live<'_> {
         scorer.score(pairs, Some(&trainer.adapter), &mut scored).await
     }
 
-    /// Answers the watched prompts, unless that was done at this step.
-    async fn sample(&mut self, trainer: &Trainer<'_>) -> Result<()> {
+    /// Answers the watched prompts, unless that was done at this step; at step 0 by the base model.
+    async fn sample(&mut self, trainer: &Trainer<'_>, at: Option<usize>) -> Result<()> {
+        let step = at.unwrap_or(trainer.step);
         let (prompts, run_id) = (self.run().prompts.clone(), self.run().record.run_id.clone());
-        if prompts.is_empty() || self.run().samples.iter().any(|(step, _)| *step == trainer.step) {
+        if prompts.is_empty() || self.run().samples.iter().any(|(done, _)| *done == step) {
             return Ok(());
         }
         let raw = self.session.pairs.as_ref().is_some_and(|pairs| !pairs.conversations());
-        let mut texts = Vec::with_capacity(prompts.len());
-        self.session.wire.begin();
-        for (i, prompt) in prompts.iter().enumerate() {
-            let ids = writing::prompt_ids(prompt, raw, &self.open.tokenizer)?;
-            let wire = &mut self.session.wire;
-            let total = prompts.len() as u64;
-            let mut text = String::new();
-            // A fresh adapter is the base model: writing without it is faster.
-            let adapter = if trainer.step == 0 { None } else { Some(&trainer.adapter) };
-            let (eos, room) = (&self.open.eos, self.open.positions().saturating_sub(ids.len()));
-            // The same seed every time.
-            let max_new_tokens = self.session.watched_tokens.min(room);
-            let style = Style { temperature: 0.7, seed: 1, max_new_tokens };
-            let (gpu, model, tokenizer) = (self.gpu, self.model, &self.open.tokenizer);
-            writing::write(gpu, model, tokenizer, adapter, &ids, eos, &style, &mut |piece| {
-                text += piece;
-                tell(wire, &run_id, Phase::Sampling, i as u64, total);
-                Ok(!wire.inbox.wants_the_run_to_end(&run_id))
-            })
-            .await?;
-            texts.push(text);
-        }
-        let step = trainer.step;
+        let prompts = prompts.iter().map(|prompt| writing::prompt_ids(prompt, raw, &self.open.tokenizer));
+        let prompts: Vec<Vec<u32>> = prompts.collect::<Result<_>>()?;
+        let mut texts = vec![String::new(); prompts.len()];
+        // A fresh adapter is the base model: writing without it is faster.
+        let adapter = if step == 0 { None } else { Some(&trainer.adapter) };
+        let style = Style { sampling: WATCHED, max_new_tokens: self.session.watched_tokens };
+        let (gpu, model, tokenizer, eos) = (self.gpu, self.model, &self.open.tokenizer, &self.open.eos);
+        let total = (prompts.len() * style.max_new_tokens) as u64;
+        let (wire, mut said) = (&mut self.session.wire, 0);
+        wire.begin();
+        writing::write(gpu, model, tokenizer, adapter, &prompts, eos, &style, &mut |text, piece| {
+            texts[text] += piece;
+            said += 1;
+            tell(wire, &run_id, Phase::Sampling, said, total);
+            Ok(!wire.inbox.wants_the_run_to_end(&run_id))
+        })
+        .await?;
         let run = self.run();
-        run.samples.push((step, texts.clone()));
+        let at = run.samples.iter().position(|(done, _)| *done > step).unwrap_or(run.samples.len());
+        run.samples.insert(at, (step, texts.clone()));
         let warnings = run.watcher.as_mut().map(|watcher| watcher.samples(step, &texts)).unwrap_or_default();
         self.warn(warnings);
         self.session.wire.send(Event::Samples { run_id, step, texts });
@@ -983,7 +1056,12 @@ impl Live<'_> {
     /// Saves the run as it is.
     async fn save(&mut self, trainer: &Trainer<'_>) -> Result<()> {
         self.count_time();
-        self.run().checkpoint = Some(Checkpoint::take(self.gpu, trainer, self.data, None).await?);
+        self.run().checkpoint = Some(Checkpoint::take(self.gpu, trainer, &self.data.0, None).await?);
+        let n_known = trainer.reference().iter().flatten().count();
+        if n_known > self.n_known {
+            self.session.keep_reference(self.gpu, self.data, trainer.reference()).await;
+            self.n_known = n_known;
+        }
         self.session.store_run().await;
         self.saved_at = host::seconds();
         Ok(())
@@ -1020,15 +1098,7 @@ fn rank(metrics: &Metrics) -> [f64; 2] {
 fn facts(config: &TrainConfig, n_held_out: usize, n_steps: usize) -> Facts {
     let plain = config.loss_type == [LossType::Sigmoid] && config.loss_weights.is_none();
     let expected_first_loss = plain.then_some(std::f64::consts::LN_2);
-    Facts {
-        n_held_out,
-        n_truncated: 0,
-        n_pairs: 0,
-        likelier_wins: None,
-        n_steps,
-        beta: config.beta,
-        expected_first_loss,
-    }
+    Facts { n_held_out, n_truncated: 0, n_pairs: 0, n_steps, beta: config.beta, expected_first_loss }
 }
 
 /// The first prompts of the held-out pairs, each once; of the training pairs if none are held out.

@@ -4,12 +4,14 @@ use std::cell::RefCell;
 use std::rc::Rc;
 
 use super::protocol::{ModelInfo, ModelSource};
-use super::writing;
+use super::{run, writing};
 use crate::data::Tokenizer;
 use crate::error::Result;
 use crate::files::{ModelConfig, TargetModules, licence, stated_name};
-use crate::gpu::Gpu;
+use crate::gpu::{Gpu, VariantSet};
+use crate::kernels;
 use crate::model::{AdapterSettings, BatchSize, Model};
+use crate::platform::host::Store;
 use crate::platform::{Folder, MemoryFolder, hub_name};
 use crate::train::{TrainConfig, plan};
 
@@ -34,6 +36,7 @@ pub struct OpenModel {
     /// What its adapters say they belong to: its name on the Hub or its path, as PEFT has it; empty if it has neither.
     pub base: String,
     loaded: RefCell<Option<Rc<Model>>>,
+    tuned: RefCell<VariantSet>,
 }
 
 /// Positions of the rotary table, unless the model was made for fewer: longer sequences are refused.
@@ -49,21 +52,45 @@ impl OpenModel {
         let eos = writing::eos_ids(folder.as_ref(), &config, &tokenizer).await;
         let licence = licence(folder.as_ref()).await;
         let base = base_of(&source, stated_name(folder.as_ref()).await);
-        let loaded = RefCell::default();
-        Ok(Self { name, source, folder, config, tokenizer, weight_bytes, eos, licence, base, loaded })
+        let (loaded, tuned) = (RefCell::default(), RefCell::default());
+        Ok(Self { name, source, folder, config, tokenizer, weight_bytes, eos, licence, base, loaded, tuned })
     }
 
     /// The weights on the device, read now unless they are there; `progress` is told the bytes and may stop.
-    pub async fn load(&self, gpu: &Gpu, progress: &mut dyn FnMut(u64) -> bool) -> Result<Rc<Model>> {
+    ///
+    /// The fastest kernels for it are chosen, or taken from the `store` if they were chosen on this device before.
+    pub async fn load(
+        &self,
+        gpu: &Gpu,
+        store: Option<&Store>,
+        progress: &mut dyn FnMut(u64) -> bool,
+    ) -> Result<Rc<Model>> {
         if let Some(model) = self.loaded.borrow().as_ref() {
             return Ok(model.clone());
         }
         let max = gpu.max_tensor_bytes();
         let model =
             Model::load(gpu, self.folder.as_ref(), self.config.clone(), self.positions(), max, progress).await?;
+        let path = format!("variants/{}.json", kernels::tuning_key(gpu));
+        let stored = match store {
+            Some(store) => store.read(&path).await.ok(),
+            None => None,
+        };
+        let (set, new) = run::tune(gpu, &model, stored.as_deref()).await?;
+        if let (Some(store), Some(bytes)) = (store, new)
+            && let Err(e) = store.write(&path, &bytes).await
+        {
+            log::warn!("the choice of kernels is not kept: {e}");
+        }
+        *self.tuned.borrow_mut() = set;
         let model = Rc::new(model);
         *self.loaded.borrow_mut() = Some(model.clone());
         Ok(model)
+    }
+
+    /// The kernels that were chosen when it was loaded last.
+    pub fn tuned(&self) -> VariantSet {
+        self.tuned.borrow().clone()
     }
 
     /// Gives the weights' memory back, or forgets weights on a device that is gone.

@@ -3,12 +3,13 @@
 use serde_json::json;
 
 use crate::data::TokenPair;
-use crate::error::{Error, Result};
-use crate::gpu::Gpu;
+use crate::error::Result;
+use crate::gpu::{Gpu, VariantSet};
+use crate::kernels;
 use crate::model::{Adapter, Model};
 use crate::platform::LocalFuture;
 use crate::platform::host::seconds;
-use crate::train::{Metrics, PairLogps, Scorer, TrainConfig, Trainer, eval_loss};
+use crate::train::{Metrics, PairLogps, Scorer, TrainConfig, Trainer, check_reference, eval_loss};
 
 /// What happens after a step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,27 +45,44 @@ pub async fn steps(trainer: &mut Trainer<'_>, host: &mut dyn Host) -> Result<Nex
     Ok(Next::GoOn)
 }
 
-/// Log-probabilities of pairs before any training: by the base model, or by the adapter that the run begins with.
+/// Takes the kernels that a `stored` set names, and the fastest where it names none. Returns the set, and what is to be
+/// stored if it is new.
+pub async fn tune(gpu: &Gpu, model: &Model, stored: Option<&[u8]>) -> Result<(VariantSet, Option<Vec<u8>>)> {
+    if let Some(set) = stored.and_then(|bytes| serde_json::from_slice(bytes).ok()) {
+        kernels::adopt(gpu, &set);
+    }
+    let before = gpu.variant_set();
+    let set = kernels::autotune(gpu, &model.tuning(), &seconds).await?;
+    let new = (set != before).then(|| serde_json::to_vec_pretty(&set).unwrap_or_default());
+    Ok((set, new))
+}
+
+/// Log-probabilities of pairs before any training: by the base model, or by the adapter that the run begins with. Those
+/// that are `known` stay.
 ///
-/// An error if one is not finite: the model itself is then of no use. `progress` is told the pairs done and may stop.
+/// An error if one is not finite. `progress` is told the pairs that are known and may stop.
 pub async fn reference(
     gpu: &Gpu,
     model: &Model,
     adapter: Option<&Adapter>,
     pairs: &[TokenPair],
+    known: &mut Vec<Option<PairLogps>>,
     batch: usize,
     progress: &mut dyn FnMut(usize) -> bool,
 ) -> Result<Vec<PairLogps>> {
-    let scorer = Scorer::new(gpu, model, adapter.map(|adapter| &adapter.settings), pairs, batch)?;
-    let logps = scorer.score(pairs, adapter, progress).await?;
-    match pairs.iter().zip(&logps).find(|(_, logps)| logps.iter().any(|p| !p.is_finite())) {
-        None => Ok(logps),
-        Some((pair, _)) => Err(Error::input(
-            "The model gives a log-probability that is not finite, before any training",
-            "Its weights are damaged (NaN or infinite): download the model again",
-            format!("row {}", pair.row),
-        )),
+    known.resize(pairs.len(), None);
+    let missing: Vec<usize> = (0..pairs.len()).filter(|&i| known[i].is_none()).collect();
+    if !missing.is_empty() {
+        let unknown: Vec<TokenPair> = missing.iter().map(|&i| pairs[i].clone()).collect();
+        let before = pairs.len() - missing.len();
+        let scorer = Scorer::new(gpu, model, adapter.map(|adapter| &adapter.settings), &unknown, batch)?;
+        let logps = scorer.score(&unknown, adapter, &mut |done| progress(before + done)).await?;
+        for (i, logps) in missing.into_iter().zip(logps) {
+            check_reference(&pairs[i], logps)?;
+            known[i] = Some(logps);
+        }
     }
+    Ok(known.iter().flatten().copied().collect())
 }
 
 /// TRL's evaluation metrics, and the share of pairs whose chosen answer is the likelier one.

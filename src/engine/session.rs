@@ -16,11 +16,10 @@ use crate::data::{Part, Sampling, TokenPair, Tokenizer};
 use crate::error::{Error, Result};
 use crate::files::TargetModules;
 use crate::gpu::{AdapterChoice, AdapterReport, Gpu};
-use crate::kernels;
 use crate::model::AdapterSettings;
 use crate::platform::host::{self, PickedFile, Store};
 use crate::platform::{FileSet, Folder, NetworkEntry, read_all};
-use crate::train::{Scorer, TrainConfig, Trainer};
+use crate::train::{References, Scorer, TrainConfig, Trainer};
 
 /// One model, one set of pairs and one run at a time, on one device.
 pub struct Session {
@@ -250,13 +249,12 @@ impl Session {
         }
     }
 
-    /// Takes the device, with the fastest kernels for it.
+    /// Takes the device.
     async fn open_gpu(&mut self) -> Result<Rc<Gpu>> {
         let gpu = Gpu::new(&self.choice).await?;
         if let Some(n) = self.max_dispatches {
             gpu.set_max_dispatches(n);
         }
-        kernels::autotune(&gpu, &host::seconds).await?;
         let gpu = Rc::new(gpu);
         self.gpu = Some(gpu.clone());
         Ok(gpu)
@@ -375,10 +373,10 @@ impl Session {
     pub(super) async fn load_weights(&mut self, model: &OpenModel) -> Result<()> {
         let Some(gpu) = self.gpu.clone() else { return Ok(()) };
         let total = model.weight_bytes;
-        let wire = &mut self.wire;
+        let (wire, store) = (&mut self.wire, self.store.as_ref().ok());
         wire.begin();
         model
-            .load(&gpu, &mut |done| {
+            .load(&gpu, store, &mut |done| {
                 if let Some(progress) = wire.progress("reading the weights", done, total) {
                     wire.send(Event::ModelProgress(progress));
                 }
@@ -702,7 +700,7 @@ impl Session {
         let split = self.split(&config).await?;
         let planned_bytes = planning::memory(&config, &model, &split)?.total();
         self.load_weights(&model).await?;
-        let weights = model.load(&gpu, &mut |_| true).await?;
+        let weights = model.load(&gpu, self.store().ok(), &mut |_| true).await?;
         let (adapter, _) = self.fresh_adapter(&gpu, &model, &config)?;
         // The longest pair, so that the time is not too good to be true, then some from the middle; all others too, so
         // that memory is taken as for the run. Their reference does not change the time.
@@ -712,7 +710,7 @@ impl Session {
         if let Some((_, others)) = pairs.split_first_mut() {
             others.rotate_left((others.len() / 2).saturating_sub(wanted));
         }
-        let reference = vec![[0.0; 2]; pairs.len()];
+        let reference = References { known: vec![Some([0.0; 2]); pairs.len()], adapter: None };
         let mut trainer = Trainer::new(&gpu, &weights, config, adapter, pairs, reference)?;
         self.wire.inbox.unless_cancelled(trainer.step()).await?;
         // The same pairs again, now that every kernel is compiled.

@@ -106,8 +106,6 @@ pub struct Facts {
     pub n_truncated: usize,
     /// Pairs.
     pub n_pairs: usize,
-    /// Share of them whose chosen answer the original model finds likelier per token.
-    pub likelier_wins: Option<f64>,
     /// Optimiser steps of the run.
     pub n_steps: usize,
     /// The run's beta, which turns rewards into nats.
@@ -169,6 +167,18 @@ const USUAL_LEAST: usize = 10;
 /// Latest steps of which the median is "now": one odd step alone is none.
 const NOW: usize = 3;
 
+/// What is to be said of `n_pairs` pairs in this share of which the original model finds the chosen answer likelier per
+/// token.
+pub fn exchanged(likelier_wins: Option<f64>, n_pairs: usize) -> Option<Warning> {
+    let share = likelier_wins.filter(|share| *share < EXCHANGED && n_pairs >= EXCHANGED_PAIRS)?;
+    let text = format!(
+        "The original model prefers the rejected answer in {:.0} % of {n_pairs} held-out pairs, token for token. \
+         Perhaps chosen and rejected are exchanged in this file; or a model like this one wrote the rejected answers.",
+        100.0 * (1.0 - share)
+    );
+    Some(Warning { kind: WarningKind::Exchanged, step: 0, text, action: Action::InspectPairs })
+}
+
 /// Follows a run and speaks up.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Watcher {
@@ -225,7 +235,7 @@ impl Watcher {
 
     /// What is to be said before the run starts.
     pub fn start(&self) -> Vec<Warning> {
-        let Facts { n_held_out, n_truncated, n_pairs, likelier_wins, .. } = self.facts;
+        let Facts { n_held_out, n_truncated, n_pairs, .. } = self.facts;
         let mut warnings = Vec::new();
         let mut warn = |kind, text, action| warnings.push(Warning { kind, step: 0, text, action });
         if n_held_out == 0 {
@@ -248,15 +258,6 @@ impl Watcher {
                 100.0 * share
             );
             warn(WarningKind::ManyTruncated, text, Action::RaiseMaxLength);
-        }
-        if let Some(share) = likelier_wins.filter(|share| *share < EXCHANGED && n_pairs >= EXCHANGED_PAIRS) {
-            let text = format!(
-                "The original model prefers the rejected answer in {:.0} % of {n_pairs} pairs, token for token. \
-                 Perhaps chosen and rejected are exchanged in this file; or a model like this one wrote the rejected \
-                 answers.",
-                100.0 * (1.0 - share)
-            );
-            warn(WarningKind::Exchanged, text, Action::InspectPairs);
         }
         warnings
     }

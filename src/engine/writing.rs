@@ -6,51 +6,80 @@ use crate::data::{Message, Tokenizer};
 use crate::error::{Error, Result};
 use crate::files::ModelConfig;
 use crate::gpu::Gpu;
-use crate::model::{Adapter, Generator, Model, Sampler};
+use crate::kernels::Sampling;
+use crate::model::{Adapter, Generator, MAX_STEPS, MAX_TEXTS, Model};
+use crate::platform::host::seconds;
 use crate::platform::{Folder, read_all};
 
-/// How a text is written.
+/// How texts are written.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Style {
-    /// 0 always takes the likeliest token.
-    pub temperature: f32,
-    /// Seed of the choice of tokens.
-    pub seed: u64,
+    /// How tokens are drawn.
+    pub sampling: Sampling,
     /// Most tokens to write.
     pub max_new_tokens: usize,
 }
 
-/// Answers a prompt; `say` gets each piece of the text and may stop by returning false. Returns the tokens written.
+/// Seconds between two readbacks at most, where more than one token can be drawn in them: people watch texts grow.
+const READBACK_SECONDS: f64 = 0.3;
+
+/// Answers prompts, several together, as far as the model has room. Returns the tokens written of each.
+///
+/// `say` gets each piece of each text and may stop by returning false.
 pub async fn write(
     gpu: &Gpu,
     model: &Model,
     tokenizer: &Tokenizer,
     adapter: Option<&Adapter>,
-    prompt: &[u32],
+    prompts: &[Vec<u32>],
     eos: &[u32],
     style: &Style,
-    say: &mut dyn FnMut(&str) -> Result<bool>,
-) -> Result<usize> {
-    let capacity = prompt.len() + style.max_new_tokens;
-    let mut generator = Generator::new(gpu, model, adapter, prompt.len(), capacity)?;
-    gpu.check()?;
-    let mut sampler = Sampler::new(style.temperature, style.seed);
-    let mut stream = TextStream::after(prompt, tokenizer)?;
-    let mut next = prompt.to_vec();
-    let mut written = 0;
-    while written < style.max_new_tokens {
-        let token = sampler.choose(&generator.push(&next).await?);
-        if eos.contains(&token) {
-            break;
+    say: &mut dyn FnMut(usize, &str) -> Result<bool>,
+) -> Result<Vec<usize>> {
+    let mut written = vec![0; prompts.len()];
+    let room = |prompt: &[u32]| style.max_new_tokens.min(model.positions().saturating_sub(prompt.len()));
+    // A text that the model has less room for is not to end the others.
+    let alike = prompts.chunk_by(|a, b| room(a) == room(b)).flat_map(|alike| alike.chunks(MAX_TEXTS));
+    let mut first = 0;
+    for prompts in alike {
+        let (max, sampling) = (room(&prompts[0]), style.sampling);
+        let mut generator = Generator::new(gpu, model, adapter, prompts, max, sampling, first).await?;
+        gpu.check()?;
+        let mut streams = Vec::new();
+        for prompt in prompts {
+            streams.push(Some(TextStream::after(prompt, tokenizer)?));
         }
-        written += 1;
-        let piece = stream.push(token)?;
-        if !say(&piece)? {
-            return Err(Error::Cancelled);
+        let (mut drawn, mut n) = (0, 1);
+        while drawn < max && streams.iter().any(Option::is_some) {
+            let began = seconds();
+            let tokens = generator.next(n).await?;
+            drawn += tokens.first().map_or(0, Vec::len);
+            if seconds() - began < READBACK_SECONDS / 2.0 {
+                n = (2 * n).min(MAX_STEPS);
+            }
+            for (text, (stream, tokens)) in streams.iter_mut().zip(tokens).enumerate() {
+                for token in tokens {
+                    let Some(open) = stream else { break };
+                    let piece = match eos.contains(&token) {
+                        true => stream.take().map_or(Ok(String::new()), TextStream::finish)?,
+                        false => {
+                            written[first + text] += 1;
+                            open.push(token)?
+                        }
+                    };
+                    if !say(first + text, &piece)? {
+                        return Err(Error::Cancelled);
+                    }
+                }
+            }
         }
-        next = vec![token];
+        for (text, stream) in streams.into_iter().enumerate() {
+            if let Some(stream) = stream {
+                say(first + text, &stream.finish()?)?;
+            }
+        }
+        first += prompts.len();
     }
-    say(&stream.finish()?)?;
     Ok(written)
 }
 

@@ -1,13 +1,17 @@
 //! `Gpu`: one adapter and device, its limits, its buffers and its pipelines.
 
 use std::cell::{Cell, RefCell};
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
+use std::rc::Rc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytemuck::Pod;
 
-use super::kernel::{Kernel, Pipeline};
+use super::bind_groups::BindGroups;
+use super::choices::{Call, Choices, VariantSet};
+use super::kernel::{Kernel, KernelId, Op, Pipeline, Variant};
+use super::profiler::{KernelTime, Profiler};
 use super::recorder::{MAX_DISPATCHES, Recorder};
 use super::tensor::{Allocation, Dtype, Tensor};
 use crate::error::{Error, Result};
@@ -61,8 +65,12 @@ pub struct Gpu {
     queue: wgpu::Queue,
     report: AdapterReport,
     params: wgpu::Buffer,
-    pipelines: RefCell<HashMap<&'static str, Pipeline>>,
-    variants: RefCell<HashMap<&'static str, usize>>,
+    pipelines: RefCell<HashMap<KernelId, Pipeline>>,
+    bind_groups: Rc<BindGroups>,
+    choices: RefCell<Choices>,
+    counters: Cell<Counters>,
+    n_buffers: Cell<u64>,
+    profiler: RefCell<Option<Profiler>>,
     failure: Arc<Mutex<Option<Error>>>,
     /// The latest tensor that was asked for, and its bytes.
     asked: Arc<Mutex<(String, u64)>>,
@@ -80,7 +88,7 @@ impl Gpu {
         let (device, queue) = adapter
             .request_device(&wgpu::DeviceDescriptor {
                 label: Some("pairtune"),
-                required_features: adapter.features() & wgpu::Features::SUBGROUP,
+                required_features: adapter.features() & wanted_features(),
                 required_limits: limits.clone(),
                 experimental_features: wgpu::ExperimentalFeatures::disabled(),
                 memory_hints: wgpu::MemoryHints::MemoryUsage,
@@ -102,13 +110,18 @@ impl Gpu {
             mapped_at_creation: false,
         });
         let report = report(&adapter, &limits);
+        let choices = Choices::new(report.is_software());
         Ok(Self {
             device,
             queue,
             report,
             params,
             pipelines: RefCell::default(),
-            variants: RefCell::default(),
+            bind_groups: Rc::default(),
+            choices: RefCell::new(choices),
+            counters: Cell::default(),
+            n_buffers: Cell::default(),
+            profiler: RefCell::default(),
             failure,
             asked,
             live_bytes,
@@ -148,19 +161,48 @@ impl Gpu {
         self.peak_bytes.get()
     }
 
-    /// Which of several kernels for one operation is used on this device; 0 until one is chosen.
-    pub fn variant(&self, operation: &'static str) -> usize {
-        self.variants.borrow().get(operation).copied().unwrap_or(0)
+    /// The kernel in use for a call: of the forced variant, else the chosen one, else the one that runs everywhere.
+    pub fn kernel(&self, call: impl Into<Call>) -> Kernel {
+        self.choices.borrow().kernel(call.into())
     }
 
-    /// Chooses a kernel for an operation.
-    pub fn set_variant(&self, operation: &'static str, variant: usize) {
-        self.variants.borrow_mut().insert(operation, variant);
+    /// Chooses a variant for an operation, the format of its weight and a class of shapes.
+    pub fn choose(&self, call: impl Into<Call>, variant: &'static Variant) {
+        self.choices.borrow_mut().choose(call.into(), variant);
     }
 
-    /// True if kernels may pass values between 8 lanes of a subgroup.
-    pub fn has_subgroups(&self) -> bool {
-        self.report.subgroup_min_size >= 8 && self.device.features().contains(wgpu::Features::SUBGROUP)
+    /// True if `choose` was called for it.
+    pub fn has_chosen(&self, call: impl Into<Call>) -> bool {
+        self.choices.borrow().chosen(&call.into()).is_some()
+    }
+
+    /// Uses one variant for every call of an operation, whatever was chosen; `None` ends that.
+    pub fn force(&self, op: &'static Op, variant: Option<&'static Variant>) {
+        self.choices.borrow_mut().force(op, variant);
+    }
+
+    /// What was chosen, with what is forced in its place.
+    pub fn variant_set(&self) -> VariantSet {
+        self.choices.borrow().set()
+    }
+
+    /// The variants of an operation that this device can run.
+    pub fn variants(&self, op: &'static Op) -> Vec<&'static Variant> {
+        op.variants.iter().filter(|variant| self.has(variant)).collect()
+    }
+
+    /// Those of them that were made for this kind of adapter.
+    pub fn candidates(&self, op: &'static Op) -> Vec<&'static Variant> {
+        let made_for = |variant: &&Variant| variant.made_for.include(self.report.is_software());
+        self.variants(op).into_iter().filter(made_for).collect()
+    }
+
+    /// True if the device has what a variant needs.
+    fn has(&self, variant: &Variant) -> bool {
+        let features = self.device.features();
+        let subgroups = self.report.subgroup_min_size >= 8 && features.contains(wgpu::Features::SUBGROUP);
+        let needs = variant.needs;
+        (subgroups || !needs.subgroups) && (features.contains(wgpu::Features::SHADER_F16) || !needs.f16)
     }
 
     /// A tensor of zeros.
@@ -173,7 +215,8 @@ impl Gpu {
             usage: wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_DST | wgpu::BufferUsages::COPY_SRC,
             mapped_at_creation: false,
         });
-        let allocation = Allocation::new(buffer, &self.live_bytes);
+        self.n_buffers.set(self.n_buffers.get() + 1);
+        let allocation = Allocation::new(buffer, self.n_buffers.get(), &self.live_bytes, &self.bind_groups);
         self.peak_bytes.set(self.peak_bytes.get().max(self.live_bytes()));
         Tensor::new(allocation, rows, cols, dtype)
     }
@@ -195,6 +238,7 @@ impl Gpu {
     /// Overwrites part of `tensor` from byte `offset`; lengths are padded to 4 bytes within the buffer.
     pub fn write_bytes(&self, tensor: &Tensor, offset: u64, bytes: &[u8]) {
         assert!(offset + bytes.len() as u64 <= tensor.bytes(), "a write beyond the tensor");
+        self.count(|counters| counters.bytes_written += bytes.len() as u64);
         let whole = bytes.len() & !3;
         self.queue.write_buffer(tensor.buffer(), tensor.offset + offset, &bytes[..whole]);
         if whole < bytes.len() {
@@ -211,7 +255,17 @@ impl Gpu {
 
     /// The elements of an `F32` tensor, after everything submitted so far has run.
     pub async fn read(&self, tensor: &Tensor) -> Result<Vec<f32>> {
-        assert_eq!(tensor.dtype(), Dtype::F32, "only f32 tensors are read back");
+        assert_eq!(tensor.dtype(), Dtype::F32, "the elements are floats");
+        self.read_back(tensor).await
+    }
+
+    /// The elements of a `U32` tensor, after everything submitted so far has run.
+    pub async fn read_indices(&self, tensor: &Tensor) -> Result<Vec<u32>> {
+        assert_eq!(tensor.dtype(), Dtype::U32, "the elements are indices");
+        self.read_back(tensor).await
+    }
+
+    async fn read_back<T: Pod>(&self, tensor: &Tensor) -> Result<Vec<T>> {
         let bytes = tensor.bytes();
         if bytes == 0 {
             return Ok(Vec::new());
@@ -224,7 +278,8 @@ impl Gpu {
         });
         let mut encoder = self.encoder();
         encoder.copy_buffer_to_buffer(tensor.buffer(), tensor.offset, &staging, 0, bytes);
-        self.queue.submit([encoder.finish()]);
+        self.count(|counters| counters.readbacks += 1);
+        self.submit(encoder, &[], &[]);
         let (done, mapped) = futures_channel::oneshot::channel();
         staging.map_async(wgpu::MapMode::Read, .., move |result| drop(done.send(result)));
         // Natively this waits for the GPU; in the browser it does nothing and the await below yields to the page.
@@ -269,39 +324,130 @@ impl Gpu {
         self.device.create_command_encoder(&Default::default())
     }
 
-    pub(super) fn submit(&self, encoder: wgpu::CommandEncoder, params: &[u8]) {
+    /// Sends off commands; takes the times of the kernels among them that are `profiled`.
+    pub(super) fn submit(&self, mut encoder: wgpu::CommandEncoder, params: &[u8], profiled: &[String]) {
         if !params.is_empty() {
             self.queue.write_buffer(&self.params, 0, params);
         }
+        self.count(|counters| {
+            counters.submissions += 1;
+            counters.bytes_written += params.len() as u64;
+        });
+        let mut profiler = self.profiler.borrow_mut();
+        let profiler = profiler.as_mut().filter(|_| !profiled.is_empty());
+        if let Some(profiler) = &profiler {
+            profiler.resolve(&mut encoder, profiled.len());
+        }
         self.queue.submit([encoder.finish()]);
+        if let Some(profiler) = profiler {
+            profiler.take(&self.device, profiled);
+        }
     }
 
-    /// The pipeline of `kernel`, compiled on first use, and a bind group of `tensors` for it.
+    /// The pipeline of `kernel`, compiled on first use, and the bind group of `tensors` for it.
     pub(super) fn bind(&self, kernel: &Kernel, tensors: &[&Tensor]) -> (wgpu::ComputePipeline, wgpu::BindGroup) {
         let mut pipelines = self.pipelines.borrow_mut();
         let entry = pipelines
-            .entry(kernel.name)
+            .entry(kernel.id())
             .or_insert_with(|| Pipeline::new(&self.device, kernel, self.report.backend == "BrowserWebGpu"));
-        let range = |buffer, offset, bytes| {
-            let size = std::num::NonZeroU64::new(bytes);
-            wgpu::BindingResource::Buffer(wgpu::BufferBinding { buffer, offset, size })
-        };
-        let params_bytes = (kernel.params_bytes as u64).next_multiple_of(16);
-        let mut entries = vec![wgpu::BindGroupEntry { binding: 0, resource: range(&self.params, 0, params_bytes) }];
-        for (i, tensor) in tensors.iter().enumerate() {
-            let resource = range(tensor.buffer(), tensor.offset, tensor.bytes().next_multiple_of(16).max(16));
-            entries.push(wgpu::BindGroupEntry { binding: i as u32 + 1, resource });
-        }
-        let bind_group = self.device.create_bind_group(&wgpu::BindGroupDescriptor {
-            label: Some(kernel.name),
-            layout: &entry.layout,
-            entries: &entries,
+        let bind_group = self.bind_groups.get(kernel.id(), tensors, || {
+            let range = |buffer, offset, bytes| {
+                let size = std::num::NonZeroU64::new(bytes);
+                wgpu::BindingResource::Buffer(wgpu::BufferBinding { buffer, offset, size })
+            };
+            let params_bytes = (kernel.op.params_bytes as u64).next_multiple_of(16);
+            let params = wgpu::BindGroupEntry { binding: 0, resource: range(&self.params, 0, params_bytes) };
+            let tensors = tensors.iter().zip(1..).map(|(tensor, binding)| {
+                let (buffer, offset) = (tensor.buffer(), tensor.offset);
+                wgpu::BindGroupEntry { binding, resource: range(buffer, offset, buffer.size() - offset) }
+            });
+            self.device.create_bind_group(&wgpu::BindGroupDescriptor {
+                label: Some(kernel.op.name),
+                layout: &entry.layout,
+                entries: &std::iter::once(params).chain(tensors).collect::<Vec<_>>(),
+            })
         });
         (entry.pipeline.clone(), bind_group)
+    }
+
+    /// Takes the time of every kernel from now on; false if the device has no clock for that.
+    ///
+    /// Each kernel then has a pass of its own: what kernels gain by running into each other is not seen.
+    pub fn start_profile(&self) -> bool {
+        let has_clock = self.device.features().contains(wgpu::Features::TIMESTAMP_QUERY);
+        *self.profiler.borrow_mut() = has_clock.then(|| Profiler::new(&self.device, &self.queue));
+        has_clock
+    }
+
+    /// The times since `start_profile`, by the names of the kernels.
+    pub fn end_profile(&self) -> BTreeMap<String, KernelTime> {
+        self.profiler.borrow_mut().take().map(Profiler::into_times).unwrap_or_default()
+    }
+
+    pub(super) fn is_profiling(&self) -> bool {
+        self.profiler.borrow().is_some()
+    }
+
+    pub(super) fn profiled_pass(
+        &self,
+        encoder: &mut wgpu::CommandEncoder,
+        dispatch: u32,
+    ) -> Option<wgpu::ComputePass<'static>> {
+        self.profiler.borrow().as_ref().map(|profiler| profiler.pass(encoder, dispatch))
+    }
+
+    /// What the device was asked to do so far.
+    pub fn counters(&self) -> Counters {
+        Counters { bind_groups: self.bind_groups.made(), ..self.counters.get() }
+    }
+
+    pub(super) fn count(&self, add: impl FnOnce(&mut Counters)) {
+        let mut counters = self.counters.get();
+        add(&mut counters);
+        self.counters.set(counters);
+    }
+}
+
+/// How often a device was asked for what costs time on the host.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize)]
+pub struct Counters {
+    /// Kernels run.
+    pub dispatches: u64,
+    /// Bind groups made.
+    pub bind_groups: u64,
+    /// Lists of commands sent off.
+    pub submissions: u64,
+    /// Tensors read back.
+    pub readbacks: u64,
+    /// Bytes written to tensors and to `Params`.
+    pub bytes_written: u64,
+}
+
+impl std::ops::Sub for Counters {
+    type Output = Self;
+
+    fn sub(self, before: Self) -> Self {
+        Self {
+            dispatches: self.dispatches - before.dispatches,
+            bind_groups: self.bind_groups - before.bind_groups,
+            submissions: self.submissions - before.submissions,
+            readbacks: self.readbacks - before.readbacks,
+            bytes_written: self.bytes_written - before.bytes_written,
+        }
     }
 }
 
 const RESTART: &str = "Restart pairtune; a run continues from its last checkpoint";
+
+/// What is used where an adapter has it.
+fn wanted_features() -> wgpu::Features {
+    let always = wgpu::Features::SUBGROUP | wgpu::Features::SHADER_F16;
+    // A browser's clock is coarse, and its time stamps have made pages hang.
+    match wgpu::Instance::enabled_backend_features().contains(wgpu::Backends::BROWSER_WEBGPU) {
+        true => always,
+        false => always | wgpu::Features::TIMESTAMP_QUERY,
+    }
+}
 
 fn instance() -> wgpu::Instance {
     // Not OpenGL, which the window's drawing may bring along: it has no compute shaders that we could use.

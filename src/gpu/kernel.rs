@@ -1,6 +1,8 @@
-//! `Kernel`: what a WGSL file needs to be dispatched, and the pipelines made from it on first use.
+//! `Op`: an operation on the device, with the ways there are to compute it; `Kernel`: one of them, as it is compiled.
 
 use std::borrow::Cow;
+
+use super::{Dtype, Grid};
 
 /// How a kernel uses one of its storage buffers; binding 0 is always the uniform `Params`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -11,44 +13,156 @@ pub enum Bind {
     Write,
 }
 
-/// One compute shader: `main` of a WGSL text with its bindings in order.
+/// What an operation works on, as far as the number of workgroups follows from it: rows, columns, and a third size.
+pub type Shape = [u32; 3];
+
+/// An operation: its bindings, which all variants share, and the variants.
 #[derive(Debug)]
-pub struct Kernel {
-    /// Unique: the operation, the variant if there are several, and the format of the weight if it reads one, by `_`.
+pub struct Op {
+    /// Unique; the name of its function in `kernels`, of its twin and of its first shader.
     pub name: &'static str,
-    /// Which of several ways to compute the operation; empty for the one that runs everywhere.
-    pub variant: &'static str,
-    /// How the weight is stored that it reads (f32, f16, bf16); empty if it reads none.
-    pub format: &'static str,
-    /// The whole text: library parts, then the file itself.
-    pub wgsl: &'static str,
     /// Size of the `Params` struct in bytes.
     pub params_bytes: usize,
     /// Storage buffers from binding 1 on.
     pub binds: &'static [Bind],
-    /// True if it passes values between the lanes of a subgroup, of which it needs 8.
+    /// How the weight may be stored that it reads; empty if it reads none.
+    pub formats: &'static [Format],
+    /// The ways to compute it; one for each kind of adapter needs nothing.
+    pub variants: &'static [Variant],
+}
+
+/// One way to compute an operation.
+#[derive(Debug)]
+pub struct Variant {
+    /// Unique within the operation; empty if there is no other.
+    pub name: &'static str,
+    /// WGSL texts that are joined after that of the format: library parts, then the shader with `main`.
+    pub parts: &'static [&'static str],
+    /// Workgroups for a shape.
+    pub grid: fn(Shape) -> Grid,
+    /// What a device must have to run it.
+    pub needs: Needs,
+    /// The adapters that it was made for; autotune tries it on no other.
+    pub made_for: Adapters,
+}
+
+/// What a variant needs beyond what WebGPU promises everywhere.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Needs {
+    /// Values pass between the lanes of a subgroup, of which it has at least 8.
     pub subgroups: bool,
+    /// 16-bit floats in the shader.
+    pub f16: bool,
+}
+
+impl Needs {
+    /// Nothing: it runs everywhere.
+    pub const NOTHING: Self = Self { subgroups: false, f16: false };
+
+    /// The features' names in WebGPU.
+    pub fn names(self) -> impl Iterator<Item = &'static str> {
+        [(self.subgroups, "subgroups"), (self.f16, "shader-f16")].into_iter().filter(|n| n.0).map(|n| n.1)
+    }
+}
+
+/// A kind of adapter.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Adapters {
+    /// Every one.
+    All,
+    /// Those whose work the CPU does.
+    Software,
+    /// Graphics processors.
+    Hardware,
+}
+
+/// How a weight is stored, and how a shader reads it.
+#[derive(Debug)]
+pub struct Format {
+    /// f32, f16, bf16.
+    pub name: &'static str,
+    /// Of the tensor.
+    pub dtype: Dtype,
+    /// WGSL that declares binding 2 and `weight(i)`, the i-th four elements.
+    pub part: &'static str,
+}
+
+impl Variant {
+    /// The only way to compute an operation.
+    pub const fn only(parts: &'static [&'static str], grid: fn(Shape) -> Grid) -> Self {
+        Self { name: "", parts, grid, needs: Needs::NOTHING, made_for: Adapters::All }
+    }
+}
+
+impl Op {
+    /// Every kernel of the operation: each variant with each format.
+    pub fn kernels(&'static self) -> impl Iterator<Item = Kernel> {
+        let formats = || {
+            let none = self.formats.is_empty().then_some(None);
+            none.into_iter().chain(self.formats.iter().map(Some))
+        };
+        self.variants.iter().flat_map(move |variant| formats().map(move |format| Kernel { op: self, variant, format }))
+    }
+
+    /// The format of a weight of this type; the caller's fault if the operation cannot read it.
+    pub(super) fn format(&self, dtype: Dtype) -> &'static Format {
+        let format = self.formats.iter().find(|format| format.dtype == dtype);
+        format.unwrap_or_else(|| unreachable!("{} reads no weight stored as {dtype:?}", self.name))
+    }
+}
+
+/// One compute shader: a variant of an operation for one format of its weight.
+#[derive(Debug, Clone, Copy)]
+pub struct Kernel {
+    /// The operation.
+    pub op: &'static Op,
+    /// The way to compute it.
+    pub variant: &'static Variant,
+    /// The format of its weight, if it reads one.
+    pub format: Option<&'static Format>,
 }
 
 impl Kernel {
-    /// Name of a file for it: `<operation>[.<variant>][.<format>].wgsl`.
-    pub fn file_name(&self) -> String {
-        let mut operation = self.name;
-        for part in [self.format, self.variant] {
-            operation = operation.strip_suffix(part).unwrap_or(operation).trim_end_matches('_');
-        }
-        let parts = [operation, self.variant, self.format, "wgsl"];
+    /// `<operation>[.<variant>][.<format>]`: unique.
+    pub fn name(&self) -> String {
+        let parts = [self.op.name, self.variant.name, self.format.map_or("", |format| format.name)];
         parts.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join(".")
+    }
+
+    /// The whole text without directives.
+    pub fn wgsl(&self) -> String {
+        let format = self.format.map_or("", |format| format.part);
+        std::iter::once(format).chain(self.variant.parts.iter().copied()).collect()
     }
 
     /// The text as a native driver gets it, after a line that says which features it needs.
     ///
     /// In a browser `enable subgroups;` stands before it where that is needed.
     pub fn listing(&self) -> String {
-        let needs = if self.subgroups { "subgroups" } else { "nothing" };
-        format!("// needs: {needs}\n{}", self.wgsl)
+        let needs: Vec<&str> = self.variant.needs.names().collect();
+        let needs = if needs.is_empty() { "nothing".to_owned() } else { needs.join(", ") };
+        format!("// needs: {needs}\n{}", self.source(false))
+    }
+
+    /// The text after the directives that it needs.
+    pub fn source(&self, browser: bool) -> String {
+        let Needs { subgroups, f16 } = self.variant.needs;
+        // Browsers ask for the first directive, naga does not know it yet (gfx-rs/wgpu#5555).
+        let directives = [(subgroups && browser, "enable subgroups;\n"), (f16, "enable f16;\n")];
+        let mut text: String = directives.into_iter().filter(|d| d.0).map(|d| d.1).collect();
+        text.push_str(&self.wgsl());
+        text
+    }
+
+    /// Equal for two kernels only if they are one.
+    pub(super) fn id(&self) -> KernelId {
+        KernelId(self.op.name, self.variant.name, self.format.map_or("", |format| format.name))
     }
 }
+
+/// Names of operation, variant and format.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(super) struct KernelId(&'static str, &'static str, &'static str);
 
 /// A kernel compiled for one device.
 #[derive(Debug, Clone)]
@@ -59,12 +173,10 @@ pub(super) struct Pipeline {
 
 impl Pipeline {
     pub(super) fn new(device: &wgpu::Device, kernel: &Kernel, browser: bool) -> Self {
-        // Browsers ask for the directive, naga does not know it yet (gfx-rs/wgpu#5555).
-        let enable = if kernel.subgroups && browser { "enable subgroups;\n" } else { "" };
-        let descriptor = wgpu::ShaderModuleDescriptor {
-            label: Some(kernel.name),
-            source: wgpu::ShaderSource::Wgsl(Cow::Owned(format!("{enable}{}", kernel.wgsl))),
-        };
+        let name = kernel.name();
+        let label = Some(name.as_str());
+        let source = wgpu::ShaderSource::Wgsl(Cow::Owned(kernel.source(browser)));
+        let descriptor = wgpu::ShaderModuleDescriptor { label, source };
         let checks = wgpu::ShaderRuntimeChecks::unchecked();
         #[expect(
             unsafe_code,
@@ -80,19 +192,18 @@ impl Pipeline {
             count: None,
         };
         let mut entries = vec![entry(0, wgpu::BufferBindingType::Uniform, true)];
-        for (i, bind) in kernel.binds.iter().enumerate() {
+        for (i, bind) in kernel.op.binds.iter().enumerate() {
             let read_only = *bind == Bind::Read;
             entries.push(entry(i as u32 + 1, wgpu::BufferBindingType::Storage { read_only }, false));
         }
-        let layout = device
-            .create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor { label: Some(kernel.name), entries: &entries });
+        let layout = device.create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor { label, entries: &entries });
         let pipeline_layout = device.create_pipeline_layout(&wgpu::PipelineLayoutDescriptor {
-            label: Some(kernel.name),
+            label,
             bind_group_layouts: &[Some(&layout)],
             immediate_size: 0,
         });
         let pipeline = device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
-            label: Some(kernel.name),
+            label,
             layout: Some(&pipeline_layout),
             module: &module,
             entry_point: Some("main"),

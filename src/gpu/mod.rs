@@ -2,12 +2,17 @@
 //!
 //! Knows nothing of models, losses or files. Nothing outside this folder maps a buffer or polls the device.
 
+mod bind_groups;
+mod choices;
 mod device;
 mod kernel;
+mod profiler;
 mod recorder;
 mod tensor;
 
-pub use device::{AdapterChoice, AdapterReport, Gpu};
-pub use kernel::{Bind, Kernel};
+pub use choices::{Call, VariantSet};
+pub use device::{AdapterChoice, AdapterReport, Counters, Gpu};
+pub use kernel::{Adapters, Bind, Format, Kernel, Needs, Op, Shape, Variant};
+pub use profiler::KernelTime;
 pub use recorder::{Grid, Recorder, item_grid, row_grid};
 pub use tensor::{Dtype, Tensor};

@@ -2,7 +2,7 @@
 
 use bytemuck::Pod;
 
-use super::{Gpu, Kernel, Tensor};
+use super::{Call, Gpu, Shape, Tensor};
 
 /// Workgroups along x, y and z.
 pub type Grid = [u32; 3];
@@ -31,11 +31,13 @@ pub struct Recorder<'a> {
     encoder: Option<wgpu::CommandEncoder>,
     pass: Option<wgpu::ComputePass<'static>>,
     params: Vec<u8>,
+    /// The kernels that were recorded, where their times are taken.
+    profiled: Vec<String>,
 }
 
 impl<'a> Recorder<'a> {
     pub(super) fn new(gpu: &'a Gpu) -> Self {
-        Self { gpu, encoder: None, pass: None, params: Vec::new() }
+        Self { gpu, encoder: None, pass: None, params: Vec::new(), profiled: Vec::new() }
     }
 
     /// The device that will run the commands.
@@ -43,11 +45,13 @@ impl<'a> Recorder<'a> {
         self.gpu
     }
 
-    /// Runs `kernel` over `grid` workgroups with `tensors` bound in order.
-    pub fn dispatch<P: Pod>(&mut self, kernel: &'static Kernel, params: &P, tensors: &[&Tensor], grid: Grid) {
-        assert_eq!(size_of::<P>(), kernel.params_bytes, "{}: size of Params", kernel.name);
-        assert_eq!(tensors.len(), kernel.binds.len(), "{}: number of buffers", kernel.name);
-        assert!(grid.iter().all(|&n| n <= MAX_GROUPS), "{}: grid {grid:?} is too large", kernel.name);
+    /// Computes an operation by the variant that this device chose for it, with `tensors` bound in order.
+    pub fn dispatch<P: Pod>(&mut self, call: impl Into<Call>, params: &P, tensors: &[&Tensor], shape: Shape) {
+        let kernel = self.gpu.kernel(call);
+        let (name, grid) = (kernel.op.name, (kernel.variant.grid)(shape));
+        assert_eq!(size_of::<P>(), kernel.op.params_bytes, "{name}: size of Params");
+        assert_eq!(tensors.len(), kernel.op.binds.len(), "{name}: number of buffers");
+        assert!(grid.iter().all(|&n| n <= MAX_GROUPS), "{name}: grid {grid:?} is too large");
         if grid.contains(&0) {
             return;
         }
@@ -58,11 +62,21 @@ impl<'a> Recorder<'a> {
         self.params.extend_from_slice(bytemuck::bytes_of(params));
         self.params.resize(offset + PARAMS_STRIDE, 0);
 
-        let (pipeline, bind_group) = self.gpu.bind(kernel, tensors);
+        let (pipeline, bind_group) = self.gpu.bind(&kernel, tensors);
+        self.gpu.count(|counters| counters.dispatches += 1);
+        let profiled = self.gpu.is_profiling();
+        if profiled {
+            let dispatch = self.profiled.len() as u32;
+            self.pass = self.gpu.profiled_pass(self.encoder(), dispatch);
+            self.profiled.push(kernel.name());
+        }
         let pass = self.pass();
         pass.set_pipeline(&pipeline);
         pass.set_bind_group(0, &bind_group, &[offset as u32]);
         pass.dispatch_workgroups(grid[0], grid[1], grid[2]);
+        if profiled {
+            self.pass = None;
+        }
     }
 
     /// Sets every byte of `tensor` to zero.
@@ -96,8 +110,9 @@ impl<'a> Recorder<'a> {
     pub fn submit(&mut self) {
         self.pass = None;
         let Some(encoder) = self.encoder.take() else { return };
-        self.gpu.submit(encoder, &self.params);
+        self.gpu.submit(encoder, &self.params, &self.profiled);
         self.params.clear();
+        self.profiled.clear();
     }
 
     fn encoder(&mut self) -> &mut wgpu::CommandEncoder {

@@ -4,8 +4,10 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use super::bind_groups::BindGroups;
+
 /// How the elements of a tensor are stored on the device.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Dtype {
     /// 32-bit floats.
     F32,
@@ -43,18 +45,22 @@ pub struct Tensor {
 #[derive(Debug)]
 pub(super) struct Allocation {
     pub(super) buffer: wgpu::Buffer,
+    /// Of all buffers of a device, this one's number.
+    pub(super) id: u64,
     live_bytes: Arc<AtomicU64>,
+    bind_groups: Rc<BindGroups>,
 }
 
 impl Allocation {
-    pub(super) fn new(buffer: wgpu::Buffer, live_bytes: &Arc<AtomicU64>) -> Self {
+    pub(super) fn new(buffer: wgpu::Buffer, id: u64, live_bytes: &Arc<AtomicU64>, groups: &Rc<BindGroups>) -> Self {
         live_bytes.fetch_add(buffer.size(), Ordering::Relaxed);
-        Self { buffer, live_bytes: live_bytes.clone() }
+        Self { buffer, id, live_bytes: live_bytes.clone(), bind_groups: groups.clone() }
     }
 }
 
 impl Drop for Allocation {
     fn drop(&mut self) {
+        self.bind_groups.forget(self.id);
         self.live_bytes.fetch_sub(self.buffer.size(), Ordering::Relaxed);
     }
 }

@@ -3,8 +3,9 @@
 
 use bytemuck::{Pod, Zeroable};
 
+use super::grids::{as_is, by_item, wgsl};
 use super::preference::metric;
-use crate::gpu::{Bind, Kernel, Recorder, Tensor};
+use crate::gpu::{Bind, Op, Recorder, Tensor, Variant};
 
 /// Scalars of one AdamW step; names of transformers' `TrainingArguments`.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -68,7 +69,7 @@ pub fn adamw(
         inv_sqrt_correction2: (1.0 / correction2.sqrt()) as f32,
         epsilon: settings.epsilon as f32,
     };
-    rec.dispatch(&ADAMW, &params, &[grad, metrics, param, m, v], crate::gpu::item_grid(len / 4, 64));
+    rec.dispatch(&ADAMW, &params, &[grad, metrics, param, m, v], [len / 4, 1, 1]);
 }
 
 #[repr(C)]
@@ -93,22 +94,18 @@ struct Params {
     epsilon: f32,
 }
 
-pub(super) static GRAD_NORM: Kernel = Kernel {
+pub(super) static GRAD_NORM: Op = Op {
     name: "grad_norm",
-    variant: "",
-    format: "",
-    wgsl: concat!(include_str!("../../shaders/lib/reduce.wgsl"), include_str!("../../shaders/grad_norm.wgsl")),
     params_bytes: size_of::<NormParams>(),
     binds: &[Bind::Read, Bind::Write],
-    subgroups: false,
+    formats: &[],
+    variants: &[Variant::only(wgsl!("lib/reduce", "grad_norm"), as_is)],
 };
 
-pub(super) static ADAMW: Kernel = Kernel {
+pub(super) static ADAMW: Op = Op {
     name: "adamw",
-    variant: "",
-    format: "",
-    wgsl: include_str!("../../shaders/adamw.wgsl"),
     params_bytes: size_of::<Params>(),
     binds: &[Bind::Read, Bind::Read, Bind::Write, Bind::Write, Bind::Write],
-    subgroups: false,
+    formats: &[],
+    variants: &[Variant::only(wgsl!("adamw"), by_item)],
 };

@@ -2,7 +2,8 @@
 
 use bytemuck::{Pod, Zeroable};
 
-use crate::gpu::{Bind, Grid, Kernel, Recorder, Tensor, item_grid};
+use super::grids::{by_item, wgsl};
+use crate::gpu::{Adapters, Bind, Call, Grid, Needs, Op, Recorder, Shape, Tensor, Variant};
 
 /// Which rows a packed row sees: `start <= k <= own row`, without `hole_start <= k < hole_end`; and its position.
 #[repr(C)]
@@ -35,28 +36,27 @@ pub struct AttentionShape {
     pub head_dim: u32,
     /// What scores are multiplied by, usually 1/sqrt(head_dim).
     pub scale: f32,
-    /// Row of the keys that the first query row is: 0 in training, the number of cached tokens in generation.
-    pub first_row: u32,
 }
+
+/// Names of the classes of heads.
+pub(super) const CLASSES: [&str; 3] = ["heads_64", "heads_128", "heads_256"];
 
 /// Rows of a tile: queries, or keys in `attention_backward_kv`.
 const TILE: usize = 32;
 
-/// The `spans` tensor of the kernels (4 columns of u32) for the queries `first_row..spans.len()`: one row per key row,
-/// then one per tile of up to 32 rows.
+/// The `spans` tensor of the kernels (4 columns of u32): one row per row, then one per tile of up to 32 rows.
 ///
-/// A tile is (its first query, end of its queries, both counted from `first_row`; the first key they see; end of the
-/// queries that see its rows as keys). Tiles never hold rows of two sequences: so a row's sums are taken in the same
-/// order whatever else is in the batch, and the same pair has the same log-probability to the last bit.
-pub fn pack_spans(spans: &[Span], first_row: usize) -> Vec<[u32; 4]> {
+/// A tile is (its first row, end of its rows, the first key they see, end of the queries that see its rows as keys).
+/// Tiles never hold rows of two sequences: so a row's sums are taken in the same order whatever else is in the batch,
+/// and the same pair has the same log-probability to the last bit.
+pub fn pack_spans(spans: &[Span]) -> Vec<[u32; 4]> {
     let mut packed: Vec<[u32; 4]> = spans.iter().map(|s| bytemuck::cast(*s)).collect();
     let same_sequence = |a: &Span, b: &Span| a.start == b.start && a.has_hole() == b.has_hole();
-    let mut first = first_row;
-    for sequence in spans[first_row..].chunk_by(same_sequence) {
+    let mut first = 0;
+    for sequence in spans.chunk_by(same_sequence) {
         for tile in (first..first + sequence.len()).step_by(TILE) {
             let end = (tile + TILE).min(first + sequence.len());
-            let (from, to) = ((tile - first_row) as u32, (end - first_row) as u32);
-            packed.push([from, to, spans[tile].start, end_of_queries(spans, tile, end)]);
+            packed.push([tile as u32, end as u32, spans[tile].start, end_of_queries(spans, tile, end)]);
         }
         first += sequence.len();
     }
@@ -73,25 +73,23 @@ fn end_of_queries(spans: &[Span], key: usize, key_end: usize) -> u32 {
     end as u32
 }
 
-/// Attention of `q` (Rq, heads*D) over `k` and `v` (Rk, kv_heads*D) into `out` (Rq, heads*D) and `lse` (Rq, heads).
+/// Attention of the queries, keys and values that lie side by side in `qkv` (R, (heads + 2 kv_heads) D), into `out`
+/// (R, heads*D) and `lse` (R, heads).
 ///
 /// Of the probabilities only the log-sum-exp of each row is kept (Dao et al. 2022).
 pub fn attention_forward(
     rec: &mut Recorder<'_>,
-    q: &Tensor,
-    k: &Tensor,
-    v: &Tensor,
+    qkv: &Tensor,
     spans: &Tensor,
     shape: AttentionShape,
     out: &Tensor,
     lse: &Tensor,
 ) {
-    shape.check(q, k, v);
-    assert_eq!(out.dims(), q.dims(), "out needs the shape of q");
-    assert!(lse.len() >= q.rows() * shape.heads, "lse needs one entry per row and head");
-    let params = Params::new(shape, q, k);
-    let grid = shape.grid(spans, k, shape.heads);
-    rec.dispatch(&FORWARD, &params, &[q, k, v, spans, out, lse], grid);
+    shape.check(qkv, out);
+    assert!(lse.len() >= qkv.rows() * shape.heads, "lse needs one entry per row and head");
+    let params = Params::new(shape, qkv);
+    let tiles = shape.tiles(spans, qkv, shape.heads);
+    rec.dispatch(shape.call(&FORWARD), &params, &[qkv, spans, out, lse], tiles);
 }
 
 /// `stats[r,h] = (lse[r,h], dout[r,h]·out[r,h])`, which the two kernels below read.
@@ -107,64 +105,110 @@ pub fn attention_backward_delta(
     let items = out.len() / head_dim;
     assert!(lse.len() >= items && stats.len() >= 2 * items, "lse and stats need one entry per row and head");
     let params = DeltaParams { items, d4: head_dim / 4 };
-    rec.dispatch(&BACKWARD_DELTA, &params, &[dout, out, lse, stats], item_grid(items, 64));
+    rec.dispatch(&BACKWARD_DELTA, &params, &[dout, out, lse, stats], [items, 1, 1]);
 }
 
-/// Gradient of `attention_forward` with respect to `q`, given `dout`, into `dq` (R, heads*D).
+/// Gradient of `attention_forward` with respect to the queries, given `dout`, into their columns of `dqkv`.
 pub fn attention_backward_q(
     rec: &mut Recorder<'_>,
     dout: &Tensor,
-    q: &Tensor,
-    k: &Tensor,
-    v: &Tensor,
+    qkv: &Tensor,
     stats: &Tensor,
     spans: &Tensor,
     shape: AttentionShape,
-    dq: &Tensor,
+    dqkv: &Tensor,
 ) {
-    shape.check(q, k, v);
-    assert_eq!(dq.dims(), q.dims(), "dq needs the shape of q");
-    let params = Params::new(shape, q, k);
-    let grid = shape.grid(spans, k, shape.heads);
-    rec.dispatch(&BACKWARD_Q, &params, &[dout, q, k, v, stats, spans, dq], grid);
+    shape.check(qkv, dout);
+    assert_eq!(dqkv.dims(), qkv.dims(), "dqkv needs the shape of qkv");
+    let params = Params::new(shape, qkv);
+    let tiles = shape.tiles(spans, qkv, shape.heads);
+    rec.dispatch(shape.call(&BACKWARD_Q), &params, &[dout, qkv, stats, spans, dqkv], tiles);
 }
 
-/// Gradients of `attention_forward` with respect to `k` and `v` into `dk` and `dv` (R, kv_heads*D).
+/// Gradients of `attention_forward` with respect to keys and values, into their columns of `dqkv`.
 pub fn attention_backward_kv(
     rec: &mut Recorder<'_>,
     dout: &Tensor,
-    q: &Tensor,
-    k: &Tensor,
-    v: &Tensor,
+    qkv: &Tensor,
     stats: &Tensor,
     spans: &Tensor,
     shape: AttentionShape,
-    dk: &Tensor,
-    dv: &Tensor,
+    dqkv: &Tensor,
 ) {
-    shape.check(q, k, v);
-    assert_eq!(shape.first_row, 0, "only whole sequences are differentiated");
-    assert_eq!([dk.dims(), dv.dims()], [k.dims(), v.dims()], "dk and dv need the shapes of k and v");
-    let params = Params::new(shape, q, k);
-    let grid = shape.grid(spans, k, shape.kv_heads);
-    rec.dispatch(&BACKWARD_KV, &params, &[dout, q, k, v, stats, spans, dk, dv], grid);
+    shape.check(qkv, dout);
+    assert_eq!(dqkv.dims(), qkv.dims(), "dqkv needs the shape of qkv");
+    let params = Params::new(shape, qkv);
+    let tiles = shape.tiles(spans, qkv, shape.kv_heads);
+    rec.dispatch(shape.call(&BACKWARD_KV), &params, &[dout, qkv, stats, spans, dqkv], tiles);
 }
 
 impl AttentionShape {
-    fn check(&self, q: &Tensor, k: &Tensor, v: &Tensor) {
-        assert_eq!(self.heads % self.kv_heads, 0, "kv_heads divides heads");
-        assert_eq!(self.head_dim % 4, 0, "columns of a head come in fours");
-        assert_eq!(q.cols(), self.heads * self.head_dim, "q needs heads*head_dim columns");
-        assert_eq!(k.cols(), self.kv_heads * self.head_dim, "k needs kv_heads*head_dim columns");
-        assert_eq!(k.dims(), v.dims(), "v needs the shape of k");
-        assert!(self.first_row + q.rows() <= k.rows(), "every query is one of the keys' rows");
+    /// Columns of queries, keys and values together.
+    pub fn columns(&self) -> u32 {
+        (self.heads + 2 * self.kv_heads) * self.head_dim
     }
 
-    /// One workgroup per tile, head and 64 columns; the tiles follow the key rows in `spans`.
-    fn grid(&self, spans: &Tensor, k: &Tensor, heads: u32) -> Grid {
-        assert!(spans.rows() > k.rows(), "spans has a row per key row and one per tile");
-        [spans.rows() - k.rows(), heads, self.head_dim.div_ceil(64)]
+    fn check(&self, qkv: &Tensor, out: &Tensor) {
+        assert_eq!(self.heads % self.kv_heads, 0, "kv_heads divides heads");
+        assert_eq!(self.head_dim % 4, 0, "columns of a head come in fours");
+        assert_eq!(qkv.cols(), self.columns(), "qkv needs the columns of all heads");
+        assert_eq!(out.dims(), [qkv.rows(), self.heads * self.head_dim], "out needs heads*head_dim columns");
     }
+
+    /// An operation on heads as wide as these.
+    pub(super) fn call(&self, op: &'static Op) -> Call {
+        op.class(self.class())
+    }
+
+    /// The name of the class of heads as wide as these.
+    pub fn class(&self) -> &'static str {
+        match self.head_dim {
+            ..=64 => "heads_64",
+            65..=128 => "heads_128",
+            _ => "heads_256",
+        }
+    }
+
+    /// Tiles, heads and columns of a head; the tiles follow the rows in `spans`.
+    fn tiles(&self, spans: &Tensor, qkv: &Tensor, heads: u32) -> Shape {
+        assert!(spans.rows() > qkv.rows(), "spans has a row per row and one per tile");
+        [spans.rows() - qkv.rows(), heads, self.head_dim]
+    }
+}
+
+/// One workgroup per tile, head and so many of its columns.
+fn grid<const COLUMNS: u32>([tiles, heads, head_dim]: Shape) -> Grid {
+    [tiles, heads, head_dim.div_ceil(COLUMNS)]
+}
+
+/// The variants of a kernel: for graphics processors operands are staged in workgroup memory and the work is split over
+/// many lanes; for software adapters a few lanes hold large tiles.
+macro_rules! variants {
+    ($software:literal, $staged:literal) => {
+        [
+            Variant {
+                name: "staged_64",
+                parts: wgsl!("lib/attention_d64", "lib/attention_staged", $staged),
+                grid: grid::<64>,
+                needs: Needs::NOTHING,
+                made_for: Adapters::Hardware,
+            },
+            Variant {
+                name: "staged_128",
+                parts: wgsl!("lib/attention_d128", "lib/attention_staged", $staged),
+                grid: grid::<128>,
+                needs: Needs::NOTHING,
+                made_for: Adapters::Hardware,
+            },
+            Variant {
+                name: "tile",
+                parts: wgsl!("lib/attention", $software),
+                grid: grid::<64>,
+                needs: Needs::NOTHING,
+                made_for: Adapters::Software,
+            },
+        ]
+    };
 }
 
 #[repr(C)]
@@ -173,25 +217,15 @@ struct Params {
     heads: u32,
     kv_heads: u32,
     d4: u32,
-    query_rows: u32,
-    key_rows: u32,
-    first_row: u32,
+    rows: u32,
     tiles_at: u32,
     scale: f32,
 }
 
 impl Params {
-    fn new(shape: AttentionShape, q: &Tensor, k: &Tensor) -> Self {
-        Self {
-            heads: shape.heads,
-            kv_heads: shape.kv_heads,
-            d4: shape.head_dim / 4,
-            query_rows: q.rows(),
-            key_rows: k.rows(),
-            first_row: shape.first_row,
-            tiles_at: k.rows(),
-            scale: shape.scale,
-        }
+    fn new(shape: AttentionShape, qkv: &Tensor) -> Self {
+        let AttentionShape { heads, kv_heads, head_dim, scale } = shape;
+        Self { heads, kv_heads, d4: head_dim / 4, rows: qkv.rows(), tiles_at: qkv.rows(), scale }
     }
 }
 
@@ -202,51 +236,34 @@ struct DeltaParams {
     d4: u32,
 }
 
-pub(super) static FORWARD: Kernel = Kernel {
+pub(super) static FORWARD: Op = Op {
     name: "attention_forward",
-    variant: "",
-    format: "",
-    wgsl: concat!(
-        include_str!("../../shaders/lib/attention.wgsl"),
-        include_str!("../../shaders/attention_forward.wgsl"),
-    ),
     params_bytes: size_of::<Params>(),
-    binds: &[Bind::Read, Bind::Read, Bind::Read, Bind::Read, Bind::Write, Bind::Write],
-    subgroups: false,
+    binds: &[Bind::Read, Bind::Read, Bind::Write, Bind::Write],
+    formats: &[],
+    variants: &variants!("attention_forward", "attention_forward_staged"),
 };
 
-pub(super) static BACKWARD_DELTA: Kernel = Kernel {
+pub(super) static BACKWARD_DELTA: Op = Op {
     name: "attention_backward_delta",
-    variant: "",
-    format: "",
-    wgsl: include_str!("../../shaders/attention_backward_delta.wgsl"),
     params_bytes: size_of::<DeltaParams>(),
     binds: &[Bind::Read, Bind::Read, Bind::Read, Bind::Write],
-    subgroups: false,
+    formats: &[],
+    variants: &[Variant::only(wgsl!("attention_backward_delta"), by_item)],
 };
 
-pub(super) static BACKWARD_Q: Kernel = Kernel {
+pub(super) static BACKWARD_Q: Op = Op {
     name: "attention_backward_q",
-    variant: "",
-    format: "",
-    wgsl: concat!(
-        include_str!("../../shaders/lib/attention.wgsl"),
-        include_str!("../../shaders/attention_backward_q.wgsl"),
-    ),
     params_bytes: size_of::<Params>(),
-    binds: &[Bind::Read, Bind::Read, Bind::Read, Bind::Read, Bind::Read, Bind::Read, Bind::Write],
-    subgroups: false,
+    binds: &[Bind::Read, Bind::Read, Bind::Read, Bind::Read, Bind::Write],
+    formats: &[],
+    variants: &variants!("attention_backward_q", "attention_backward_q_staged"),
 };
 
-pub(super) static BACKWARD_KV: Kernel = Kernel {
+pub(super) static BACKWARD_KV: Op = Op {
     name: "attention_backward_kv",
-    variant: "",
-    format: "",
-    wgsl: concat!(
-        include_str!("../../shaders/lib/attention.wgsl"),
-        include_str!("../../shaders/attention_backward_kv.wgsl"),
-    ),
     params_bytes: size_of::<Params>(),
-    binds: &[Bind::Read, Bind::Read, Bind::Read, Bind::Read, Bind::Read, Bind::Read, Bind::Write, Bind::Write],
-    subgroups: false,
+    binds: &[Bind::Read, Bind::Read, Bind::Read, Bind::Read, Bind::Write],
+    formats: &[],
+    variants: &variants!("attention_backward_kv", "attention_backward_kv_staged"),
 };

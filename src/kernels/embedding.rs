@@ -2,8 +2,9 @@
 
 use bytemuck::{Pod, Zeroable};
 
-use super::weight::{for_dtype, per_dtype};
-use crate::gpu::{Bind, Kernel, Recorder, Tensor, item_grid};
+use super::grids::{by_item, wgsl};
+use super::weight::FORMATS;
+use crate::gpu::{Bind, Op, Recorder, Tensor, Variant};
 
 /// Copies row `ids[r]` of the table into row r of `y` (R,C), for the ids that lie in this block of the table.
 ///
@@ -14,8 +15,7 @@ pub fn embedding(rec: &mut Recorder<'_>, ids: &Tensor, block: &Tensor, first: u3
     assert_eq!(block.cols(), cols, "the table needs the columns of y");
     assert_eq!(cols % 4, 0, "columns come in fours");
     let params = Params { rows, cols4: cols / 4, first, block: block.rows() };
-    let kernel = for_dtype(&EMBEDDING, block.dtype());
-    rec.dispatch(kernel, &params, &[ids, block, y], item_grid(rows * cols / 4, 64));
+    rec.dispatch(EMBEDDING.with_weight(block.dtype()), &params, &[ids, block, y], [rows * cols / 4, 1, 1]);
 }
 
 #[repr(C)]
@@ -27,5 +27,10 @@ struct Params {
     block: u32,
 }
 
-pub(super) static EMBEDDING: [Kernel; 3] =
-    per_dtype!("embedding", "", [], Params, &[Bind::Read, Bind::Read, Bind::Write], subgroups: false);
+pub(super) static EMBEDDING: Op = Op {
+    name: "embedding",
+    params_bytes: size_of::<Params>(),
+    binds: &[Bind::Read, Bind::Read, Bind::Write],
+    formats: FORMATS,
+    variants: &[Variant::only(wgsl!("embedding"), by_item)],
+};

@@ -3,7 +3,8 @@
 
 use bytemuck::{Pod, Zeroable};
 
-use crate::gpu::{Bind, Kernel, Recorder, Tensor};
+use super::grids::{as_is, wgsl};
+use crate::gpu::{Bind, Op, Recorder, Tensor, Variant};
 
 /// Multiply-adds of one invocation in one round: 8 chains of 4 components, 4 steps each.
 pub const FMAS_PER_ROUND: u32 = 128;
@@ -22,12 +23,10 @@ struct Params {
     factor: f32,
 }
 
-pub(super) static FMA_PEAK: Kernel = Kernel {
+pub(super) static FMA_PEAK: Op = Op {
     name: "fma_peak",
-    variant: "",
-    format: "",
-    wgsl: include_str!("../../shaders/fma_peak.wgsl"),
     params_bytes: size_of::<Params>(),
     binds: &[Bind::Write],
-    subgroups: false,
+    formats: &[],
+    variants: &[Variant::only(wgsl!("fma_peak"), as_is)],
 };

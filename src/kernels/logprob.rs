@@ -3,7 +3,8 @@
 
 use bytemuck::{Pod, Zeroable};
 
-use crate::gpu::{Bind, Kernel, Recorder, Tensor, item_grid, row_grid};
+use super::grids::{by_item, by_row, wgsl};
+use crate::gpu::{Bind, Op, Recorder, Tensor, Variant};
 
 /// Takes one chunk of logits (R,L), vocabulary entries `first_col..first_col + cols`, into `state` (R,8).
 ///
@@ -33,7 +34,7 @@ pub fn logprob_forward(
         first_chunk: u32::from(first_chunk),
         want_pull: u32::from(want_pull),
     };
-    rec.dispatch(&FORWARD, &params, &[labels, logits, state, pull], row_grid(rows));
+    rec.dispatch(&FORWARD, &params, &[labels, logits, state, pull], [rows, 1, 1]);
 }
 
 /// After the last chunk: `stats` (R,4) = log-probability, mean logit, entropy, 1 if the argmax is the label; and `pull`
@@ -52,7 +53,7 @@ pub fn logprob_finish(
     assert_eq!(stats.cols(), 4, "stats has four columns");
     assert!(!want_pull || pull.dims() == label_rows.dims(), "pull needs the shape of label_rows");
     let params = FinishParams { rows, hidden4: pull.cols() / 4, vocab, want_pull: u32::from(want_pull) };
-    rec.dispatch(&FINISH, &params, &[labels, state, label_rows, stats, pull], row_grid(rows));
+    rec.dispatch(&FINISH, &params, &[labels, state, label_rows, stats, pull], [rows, 1, 1]);
 }
 
 /// Scales row r of `pull` (R,H) by `dlogp[sequence[r]]`: it becomes the gradient of the hidden row.
@@ -60,7 +61,7 @@ pub fn logprob_backward(rec: &mut Recorder<'_>, dlogp: &Tensor, sequence: &Tenso
     let [rows, hidden] = pull.dims();
     assert!(sequence.len() >= rows, "sequence needs one entry per row of pull");
     let params = BackwardParams { rows, hidden4: hidden / 4 };
-    rec.dispatch(&BACKWARD, &params, &[dlogp, sequence, pull], item_grid(rows * hidden / 4, 64));
+    rec.dispatch(&BACKWARD, &params, &[dlogp, sequence, pull], [rows * hidden / 4, 1, 1]);
 }
 
 #[repr(C)]
@@ -91,32 +92,26 @@ struct BackwardParams {
     hidden4: u32,
 }
 
-pub(super) static FORWARD: Kernel = Kernel {
+pub(super) static FORWARD: Op = Op {
     name: "logprob_forward",
-    variant: "",
-    format: "",
-    wgsl: concat!(include_str!("../../shaders/lib/reduce.wgsl"), include_str!("../../shaders/logprob_forward.wgsl"),),
     params_bytes: size_of::<ForwardParams>(),
     binds: &[Bind::Read, Bind::Write, Bind::Write, Bind::Write],
-    subgroups: false,
+    formats: &[],
+    variants: &[Variant::only(wgsl!("lib/reduce", "logprob_forward"), by_row)],
 };
 
-pub(super) static FINISH: Kernel = Kernel {
+pub(super) static FINISH: Op = Op {
     name: "logprob_finish",
-    variant: "",
-    format: "",
-    wgsl: include_str!("../../shaders/logprob_finish.wgsl"),
     params_bytes: size_of::<FinishParams>(),
     binds: &[Bind::Read, Bind::Read, Bind::Read, Bind::Write, Bind::Write],
-    subgroups: false,
+    formats: &[],
+    variants: &[Variant::only(wgsl!("logprob_finish"), by_row)],
 };
 
-pub(super) static BACKWARD: Kernel = Kernel {
+pub(super) static BACKWARD: Op = Op {
     name: "logprob_backward",
-    variant: "",
-    format: "",
-    wgsl: include_str!("../../shaders/logprob_backward.wgsl"),
     params_bytes: size_of::<BackwardParams>(),
     binds: &[Bind::Read, Bind::Read, Bind::Write],
-    subgroups: false,
+    formats: &[],
+    variants: &[Variant::only(wgsl!("logprob_backward"), by_item)],
 };

@@ -1,14 +1,43 @@
-//! Linear layers. Records `shaders/matmul_{forward,backward_input,backward_weight}.wgsl`; the CPU twin is
-//! `reference::matmul`.
+//! Linear layers with what LoRA adds to them. Records `shaders/{matmul_*,lora_backward,sum_partials}*.wgsl`; the CPU
+//! twins are in `reference::matmul`.
 //!
-//! Forward and backward to the input exist in variants, of which `autotune` takes the fastest on the device at hand.
-//! All add up in the same order and give the same bits.
+//! A product exists in variants, of which `autotune` takes the fastest on the device at hand.
 
 use bytemuck::{Pod, Zeroable};
 
-use super::weight::{for_dtype, per_dtype};
-use crate::error::Result;
-use crate::gpu::{Bind, Dtype, Gpu, Grid, Kernel, Recorder, Tensor};
+use super::grids::{by_item, wgsl};
+use super::weight::FORMATS;
+use crate::gpu::Adapters::{self, All, Hardware, Software};
+use crate::gpu::{Bind, Call, Dtype, Grid, Needs, Op, Recorder, Shape, Tensor, Variant, row_grid};
+
+/// What a product works on; each class of shapes has a variant of its own choice.
+///
+/// It follows from the model alone, never from the batch: a pair's numbers would otherwise depend on its batch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Class {
+    /// A weight of the model, for the rows of a batch.
+    Main,
+    /// LoRA's A: a result of few columns.
+    Thin,
+    /// A weight of the model, for the few rows of texts that are generated together.
+    Decode,
+}
+
+impl Class {
+    /// The name of the choice for `rows` rows.
+    fn name(self, rows: u32) -> &'static str {
+        match self {
+            Self::Main => "main",
+            Self::Thin => "thin",
+            Self::Decode if rows == 1 => "decode_1",
+            Self::Decode => "decode",
+        }
+    }
+}
+
+/// Names of the classes.
+pub(super) const CLASSES: [&str; 10] =
+    ["main", "thin", "decode_1", "decode", "small", "large", "a", "a_large", "b", "b_large"];
 
 /// Whether a result replaces what is there or is added to it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -19,32 +48,103 @@ pub enum Store {
     Add,
 }
 
-/// `y[:, first..] = scale * x wᵀ` with `x` (M,K), `w` (N,K) and `y` (M,L), `first + N <= L` up to rounding to 4.
+/// The columns of several linear layers that are computed as one, side by side, and where their LoRA inputs lie.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Segments {
+    /// End of each layer's columns.
+    pub ends: Vec<u32>,
+    /// The first column of `u` that belongs to each layer; none if it has no adapter.
+    pub u_at: Vec<Option<u32>>,
+}
+
+/// Layers that are computed as one at most.
+const MAX_SEGMENTS: usize = 4;
+/// The place of what is not there, in `u` and in the shaders.
+const NONE: u32 = u32::MAX;
+
+impl Segments {
+    /// One layer with an adapter.
+    pub fn one(columns: u32) -> Self {
+        Self { ends: vec![columns], u_at: vec![Some(0)] }
+    }
+
+    fn check(&self, columns: u32) {
+        assert!(self.ends.len() == self.u_at.len() && self.ends.len() <= MAX_SEGMENTS, "a place for each segment");
+        assert!(self.ends.is_sorted() && self.ends.last() == Some(&columns), "the segments cover {columns} columns");
+        let fours = self.ends.iter().chain(self.u_at.iter().flatten()).all(|n| n.is_multiple_of(4));
+        assert!(fours, "columns come in fours");
+    }
+
+    /// Ends in columns; of segments that are not there beyond every column.
+    fn ends(&self) -> [u32; MAX_SEGMENTS] {
+        std::array::from_fn(|i| self.ends.get(i).copied().unwrap_or(NONE))
+    }
+
+    /// Places in `u` in vec4.
+    fn u_at4(&self) -> [u32; MAX_SEGMENTS] {
+        std::array::from_fn(|i| self.u_at.get(i).copied().flatten().map_or(NONE, |at| at / 4))
+    }
+}
+
+/// What `matmul_forward` adds to a product.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Epilogue<'a> {
+    /// One entry per column of the result.
+    pub bias: Option<&'a Tensor>,
+    /// `u bᵀ`: `u` (M, ldu) are the inputs times A, `b` (columns, r) has a row per column of the result.
+    pub lora: Option<(&'a Tensor, &'a Tensor, &'a Segments)>,
+    /// A matrix of the shape of the result.
+    pub residual: Option<&'a Tensor>,
+}
+
+/// `y[:, first..] = scale * x wᵀ + epilogue` with `x` (M,K), `w` (N,K) and `y` (M,L), `first + N <= L` up to rounding
+/// to 4.
 ///
 /// `w` may be one block of rows of a larger weight; `first`, a multiple of 4, is then the block's first row.
 pub fn matmul_forward(
     rec: &mut Recorder<'_>,
+    class: Class,
     x: &Tensor,
     w: &Tensor,
     scale: f32,
-    store: Store,
     first: u32,
+    epilogue: Epilogue<'_>,
     y: &Tensor,
 ) {
     let [m, k] = x.dims();
-    let n = w.rows();
+    let (n, ld) = (w.rows(), y.cols());
     assert_eq!(w.cols(), k, "w needs the columns of x");
     assert_eq!(y.rows(), m, "y needs the rows of x");
-    let params = Params::new(m, n, k, y, first, store, scale);
-    let (kernels, grid) = match variant(rec.gpu()) {
-        Variant::Tile => (&FORWARD, tile_grid(m, n)),
-        Variant::Subgroup => (&FORWARD_SUBGROUP, subgroup_grid(m, n)),
-        Variant::Wide => (&FORWARD_WIDE, wide_grid(m, n)),
+    check_columns(k, ld, first, n);
+    let Epilogue { bias, lora, residual } = epilogue;
+    assert!(bias.is_none_or(|bias| bias.len() == ld), "the bias needs one entry per column of y");
+    assert!(residual.is_none_or(|residual| residual.dims() == y.dims()), "the residual needs the shape of y");
+    let mut params = ForwardParams {
+        m,
+        n,
+        k4: k / 4,
+        ldy4: ld / 4,
+        first4: first / 4,
+        scale,
+        has_bias: bias.is_some().into(),
+        has_residual: residual.is_some().into(),
+        ..Zeroable::zeroed()
     };
-    rec.dispatch(for_dtype(kernels, w.dtype()), &params, &[x, w, y], grid);
+    // What is not there is not read, but something must be bound.
+    let (mut u, mut b) = (x, x);
+    if let Some((inputs, matrix, segments)) = lora {
+        segments.check(ld);
+        assert_eq!([inputs.rows(), matrix.rows()], [m, ld], "u needs the rows of x, b one row per column of y");
+        (params.rank4, params.ldu4) = (matrix.cols() / 4, inputs.cols() / 4);
+        (params.ends, params.u_at4) = (segments.ends(), segments.u_at4());
+        assert_eq!(scale, 1.0, "the scale is LoRA's own");
+        (u, b) = (inputs, matrix);
+    }
+    let call = forward_call(w.dtype(), class, m);
+    rec.dispatch(call, &params, &[x, w, y, u, b, bias.unwrap_or(x), residual.unwrap_or(x)], [m, n, k]);
 }
 
-/// `dx = scale * dy[:, first..first+N] w` with `dy` (M,L), `w` (N,K) and `dx` (M,K).
+/// `dx = scale * dy[:, first..first+N] w + du a` with `dy` (M,L), `w` (N,K), `dx` (M,K), `du` (M,R) and `a` (R,K).
 ///
 /// The columns of `dy` from `first + N` up to the next multiple of 4 must be zero.
 pub fn matmul_backward_input(
@@ -54,116 +154,214 @@ pub fn matmul_backward_input(
     scale: f32,
     store: Store,
     first: u32,
+    lora: Option<(&Tensor, &Tensor)>,
     dx: &Tensor,
 ) {
-    let [n, k] = w.dims();
-    let m = dy.rows();
+    let ([n, k], [m, ld]) = (w.dims(), dy.dims());
     assert_eq!(dx.dims(), [m, k], "dx needs the rows of dy and the columns of w");
-    let params = Params::new(m, n, k, dy, first, store, scale);
-    let (kernels, grid) = match variant(rec.gpu()) {
-        Variant::Tile => (&BACKWARD_INPUT, tile_grid(m, k)),
-        Variant::Subgroup => {
-            let [columns, rows, _] = subgroup_grid(m, k);
-            (&BACKWARD_INPUT_SUBGROUP, [rows, columns, 1])
-        }
-        Variant::Wide => (&BACKWARD_INPUT_WIDE, wide_grid(m, k)),
-    };
-    rec.dispatch(for_dtype(kernels, w.dtype()), &params, &[dy, w, dx], grid);
+    check_columns(k, ld, first, n);
+    let (du, a) = lora.unwrap_or((dy, dy));
+    if lora.is_some() {
+        assert_eq!([du.rows(), a.cols(), a.rows()], [m, k, du.cols()], "du and a need the shapes of dy and w");
+        assert_eq!(scale, 1.0, "the scale is LoRA's own");
+    }
+    let rank4 = if lora.is_some() { a.rows() / 4 } else { 0 };
+    let accumulate = u32::from(store == Store::Add);
+    let (k4, ldy4, first4) = (k / 4, ld / 4, first / 4);
+    let params = BackwardInputParams { m, n, k4, ldy4, first4, accumulate, scale, rank4 };
+    rec.dispatch(backward_input_call(w.dtype()), &params, &[dy, w, dx, du, a], [m, k, n]);
 }
 
-/// `dw += scale * dyᵀ x` with `dy` (M,N), `x` (M,K) and `dw` (N,K); N and K are multiples of 4.
-pub fn matmul_backward_weight(rec: &mut Recorder<'_>, dy: &Tensor, x: &Tensor, scale: f32, dw: &Tensor) {
+/// `du[:, u_at..u_at+r] = scale * dy[:, segment] b[segment, :]` for every segment with an adapter, with `dy` (M,L),
+/// `b` (L,r) and `du` (M,R).
+pub fn lora_backward(rec: &mut Recorder<'_>, dy: &Tensor, b: &Tensor, scale: f32, segments: &Segments, du: &Tensor) {
+    let [m, ld] = dy.dims();
+    segments.check(ld);
+    assert_eq!([b.rows(), du.rows()], [ld, m], "b needs a row per column of dy, du the rows of dy");
+    let starts = std::iter::once(0).chain(segments.ends.iter().copied());
+    let adapted: Vec<[u32; 3]> = starts
+        .zip(&segments.ends)
+        .zip(&segments.u_at)
+        .filter_map(|((start, &end), at)| at.map(|at| [start / 4, end / 4, at / 4]))
+        .collect();
+    let column = |i: usize| std::array::from_fn(|s| adapted.get(s).map_or(0, |segment| segment[i]));
+    let (starts4, ends4, u_at4) = (column(0), column(1), column(2));
+    let (ldy4, ldu4, rank4) = (ld / 4, du.cols() / 4, b.cols() / 4);
+    let params = LoraBackwardParams { m, ldy4, ldu4, rank4, scale, pad: [0; 3], starts4, ends4, u_at4 };
+    rec.dispatch(lora_backward_call(b.cols()), &params, &[dy, b, du], [m, b.cols(), adapted.len() as u32]);
+}
+
+/// Gradients of weights as sums over parts of the rows: `partials[part] = dyᵀ x` over the part's rows, at `at`.
+///
+/// With `segments` the rows n of the gradient take their own columns of `x` (M,R), as `matmul_forward` does; those of a
+/// segment without an adapter are zero. `dy` is (M,N), the gradient (N,K). `sum_partials` adds the parts up.
+pub fn matmul_backward_weight(
+    rec: &mut Recorder<'_>,
+    dy: &Tensor,
+    x: &Tensor,
+    segments: Option<&Segments>,
+    partials: &Partials,
+    at: u32,
+    k: u32,
+) {
     let [m, n] = dy.dims();
-    let k = x.cols();
     assert_eq!(x.rows(), m, "x needs the rows of dy");
-    assert_eq!(dw.dims(), [n, k], "dw needs the columns of dy and of x");
-    assert!(n.is_multiple_of(4) && k.is_multiple_of(4), "columns come in fours");
-    let params = WeightParams { m, n4: n / 4, k4: k / 4, scale };
-    rec.dispatch(&BACKWARD_WEIGHT, &params, &[dy, x, dw], [k.div_ceil(32), n.div_ceil(8), 1]);
+    assert!(n.is_multiple_of(4) && k.is_multiple_of(4) && at.is_multiple_of(4), "columns come in fours");
+    assert!(at + n * k <= partials.tensor.cols(), "the gradient has its place in the partials");
+    let one = Segments::one(n);
+    let segments = segments.unwrap_or(&one);
+    segments.check(n);
+    let parts = partials.parts(m);
+    let params = BackwardWeightParams {
+        m,
+        n4: n / 4,
+        k4: k / 4,
+        ldx4: x.cols() / 4,
+        rows_per_part: partials.rows_per_part,
+        stride4: partials.tensor.cols() / 4,
+        at4: at / 4,
+        pad: 0,
+        ends: segments.ends(),
+        x_at4: segments.u_at4(),
+    };
+    rec.dispatch(backward_weight_call(n, k), &params, &[dy, x, &partials.tensor], [n, k, parts]);
 }
 
-/// A way to compute `matmul_forward` and `matmul_backward_input`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Variant {
-    /// An 8x8 tile per lane, no communication: runs everywhere.
-    Tile,
-    /// A 64x4 tile per lane, one operand passed around in a subgroup of 8 lanes or more.
-    Subgroup,
-    /// A 16x16 tile per lane, no communication: for software adapters, where loads are dear.
-    Wide,
+/// Adds the parts of gradients of a batch of `rows` rows to `grads`, in order.
+pub fn sum_partials(rec: &mut Recorder<'_>, partials: &Partials, rows: u32, grads: &Tensor) {
+    assert!(grads.len() <= partials.tensor.cols(), "the partials cover the gradients");
+    let (len4, stride4) = (grads.len() / 4, partials.tensor.cols() / 4);
+    let params = SumParams { len4, stride4, parts: partials.parts(rows) };
+    rec.dispatch(&SUM_PARTIALS, &params, &[&partials.tensor, grads], [len4, 1, 1]);
 }
 
-/// The name under which the device remembers the choice.
-const OPERATION: &str = "matmul";
-
-/// The variant in use on a device.
-pub fn variant(gpu: &Gpu) -> Variant {
-    // In the order of their numbers, which `set_variant` keeps.
-    [Variant::Tile, Variant::Subgroup, Variant::Wide][gpu.variant(OPERATION)]
+/// Room for gradients of which each is summed over parts of a batch's rows: a gradient has few tiles and long sums.
+#[derive(Debug, Clone)]
+pub struct Partials {
+    /// (parts, floats of a layer's gradients)
+    pub tensor: Tensor,
+    /// Rows that are summed together.
+    pub rows_per_part: u32,
 }
 
-/// The variants that a device can run.
-pub fn variants(gpu: &Gpu) -> Vec<Variant> {
-    let mut variants = vec![Variant::Tile];
-    if gpu.has_subgroups() {
-        variants.push(Variant::Subgroup);
+impl Partials {
+    /// Rows that are summed together where a batch has at most so many.
+    pub fn rows_per_part(rows: u32) -> u32 {
+        rows.div_ceil(MAX_PARTS).next_multiple_of(LEAST_ROWS)
     }
-    if gpu.report().is_software() {
-        variants.push(Variant::Wide);
+
+    /// Parts of a batch of so many rows.
+    pub fn parts(&self, rows: u32) -> u32 {
+        rows.div_ceil(self.rows_per_part)
     }
-    variants
 }
 
-/// Uses one of `variants` from now on.
-pub fn set_variant(gpu: &Gpu, variant: Variant) {
-    gpu.set_variant(OPERATION, variant as usize);
+/// Parts that a batch is cut into at most.
+const MAX_PARTS: u32 = 16;
+/// Rows of a part at least, and its step.
+const LEAST_ROWS: u32 = 128;
+
+pub(super) fn forward_call(dtype: Dtype, class: Class, rows: u32) -> Call {
+    FORWARD.with_weight(dtype).class(class.name(rows))
 }
 
-/// Times each variant on a middling matmul and keeps the fastest; `seconds` is the platform's clock.
-pub async fn autotune(gpu: &Gpu, seconds: &dyn Fn() -> f64) -> Result<Variant> {
-    let candidates = variants(gpu);
-    let (x, w) = (gpu.zeros("x", 256, 512, Dtype::F32), gpu.zeros("w", 256, 512, Dtype::F32));
-    let y = gpu.zeros("y", 256, 256, Dtype::F32);
-    let mut best = (f64::INFINITY, Variant::Tile);
-    for candidate in candidates {
-        set_variant(gpu, candidate);
-        // The first round compiles; of the others the fastest counts.
-        for round in 0..4 {
-            gpu.wait().await?;
-            let start = seconds();
-            let mut rec = gpu.recorder();
-            matmul_forward(&mut rec, &x, &w, 1.0, Store::Set, 0, &y);
-            rec.submit();
-            gpu.wait().await?;
-            let time = seconds() - start;
-            if round > 0 && time < best.0 {
-                best = (time, candidate);
-            }
-        }
-    }
-    set_variant(gpu, best.1);
-    Ok(best.1)
+pub(super) fn backward_input_call(dtype: Dtype) -> Call {
+    BACKWARD_INPUT.with_weight(dtype).class(Class::Main.name(0))
+}
+
+pub(super) fn lora_backward_call(rank: u32) -> Call {
+    LORA_BACKWARD.class(if rank > MOST_THIN { "large" } else { "small" })
+}
+
+pub(super) fn backward_weight_call(n: u32, k: u32) -> Call {
+    BACKWARD_WEIGHT.class(match (k > n, n.min(k) > MOST_THIN) {
+        (true, false) => "a",
+        (true, true) => "a_large",
+        (false, false) => "b",
+        (false, true) => "b_large",
+    })
+}
+
+/// Ranks up to which a product is thin.
+const MOST_THIN: u32 = 48;
+
+fn check_columns(k: u32, ld: u32, first: u32, n: u32) {
+    assert!(k.is_multiple_of(4) && ld.is_multiple_of(4) && first.is_multiple_of(4), "columns come in fours");
+    assert!(first + n.next_multiple_of(4) <= ld, "columns {first}..{} of {ld}", first + n);
+}
+
+/// A tile per invocation, by workgroups of 8x8 invocations.
+fn tile_grid([rows, cols, _]: Shape) -> Grid {
+    [cols.div_ceil(64), rows.div_ceil(64), 1]
 }
 
 /// Workgroups of 8 lanes with a 64x32 tile.
-fn subgroup_grid(rows: u32, cols: u32) -> Grid {
+fn subgroup_grid([rows, cols, _]: Shape) -> Grid {
     [cols.div_ceil(32), rows.div_ceil(64), 1]
 }
 
+/// The same with rows first.
+fn subgroup_rows_grid([rows, cols, _]: Shape) -> Grid {
+    [rows.div_ceil(64), cols.div_ceil(32), 1]
+}
+
 /// Workgroups of 8 invocations, each with a 16x16 tile, one below the other.
-fn wide_grid(rows: u32, cols: u32) -> Grid {
+fn wide_grid([rows, cols, _]: Shape) -> Grid {
     [cols.div_ceil(16), rows.div_ceil(128), 1]
 }
 
-/// Workgroups of 8x8 invocations, each with an 8x8 tile.
-fn tile_grid(rows: u32, cols: u32) -> Grid {
-    [cols.div_ceil(64), rows.div_ceil(64), 1]
+/// Workgroups of 32 columns and R rows.
+fn rows_grid<const R: u32>([rows, cols, _]: Shape) -> Grid {
+    let [x, y, _] = row_grid(cols.div_ceil(32));
+    [x, y, rows.div_ceil(R)]
+}
+
+/// Workgroups of 32 invocations, each with an 8x8 tile, one below the other.
+fn column_grid([rows, cols, layers]: Shape) -> Grid {
+    [cols.div_ceil(8), rows.div_ceil(256), layers]
+}
+
+/// One workgroup per tile of ROWS by COLS.
+fn staged_grid<const ROWS: u32, const COLS: u32>([rows, cols, _]: Shape) -> Grid {
+    [rows.div_ceil(ROWS), cols.div_ceil(COLS), 1]
+}
+
+/// The same for several layers side by side.
+fn layers_grid<const ROWS: u32, const COLS: u32>([rows, cols, layers]: Shape) -> Grid {
+    [rows.div_ceil(ROWS), cols.div_ceil(COLS), layers]
+}
+
+/// The same with columns first, for parts of the rows of a batch.
+fn parts_grid<const ROWS: u32, const COLS: u32>([rows, cols, parts]: Shape) -> Grid {
+    [cols.div_ceil(COLS), rows.div_ceil(ROWS), parts]
+}
+
+/// Workgroups that hold 8 rows and 32 columns of the weight's gradient.
+fn weight_grid([rows, cols, parts]: Shape) -> Grid {
+    [cols.div_ceil(32), rows.div_ceil(8), parts]
 }
 
 #[repr(C)]
 #[derive(Clone, Copy, Pod, Zeroable)]
-struct Params {
+struct ForwardParams {
+    m: u32,
+    n: u32,
+    k4: u32,
+    ldy4: u32,
+    first4: u32,
+    scale: f32,
+    has_bias: u32,
+    has_residual: u32,
+    rank4: u32,
+    ldu4: u32,
+    pad: [u32; 2],
+    ends: [u32; MAX_SEGMENTS],
+    u_at4: [u32; MAX_SEGMENTS],
+}
+
+#[repr(C)]
+#[derive(Clone, Copy, Pod, Zeroable)]
+struct BackwardInputParams {
     m: u32,
     n: u32,
     k4: u32,
@@ -171,52 +369,209 @@ struct Params {
     first4: u32,
     accumulate: u32,
     scale: f32,
-}
-
-impl Params {
-    /// `wide` is the matrix that has a column per row of the weight: `y`, or `dy`.
-    fn new(m: u32, n: u32, k: u32, wide: &Tensor, first: u32, store: Store, scale: f32) -> Self {
-        let ld = wide.cols();
-        assert!(k.is_multiple_of(4) && ld.is_multiple_of(4) && first.is_multiple_of(4), "columns come in fours");
-        assert!(first + n.next_multiple_of(4) <= ld, "columns {first}..{} of {ld}", first + n);
-        Self { m, n, k4: k / 4, ldy4: ld / 4, first4: first / 4, accumulate: u32::from(store == Store::Add), scale }
-    }
+    rank4: u32,
 }
 
 #[repr(C)]
 #[derive(Clone, Copy, Pod, Zeroable)]
-struct WeightParams {
+struct LoraBackwardParams {
+    m: u32,
+    ldy4: u32,
+    ldu4: u32,
+    rank4: u32,
+    scale: f32,
+    pad: [u32; 3],
+    starts4: [u32; MAX_SEGMENTS],
+    ends4: [u32; MAX_SEGMENTS],
+    u_at4: [u32; MAX_SEGMENTS],
+}
+
+#[repr(C)]
+#[derive(Clone, Copy, Pod, Zeroable)]
+struct BackwardWeightParams {
     m: u32,
     n4: u32,
     k4: u32,
-    scale: f32,
+    ldx4: u32,
+    rows_per_part: u32,
+    stride4: u32,
+    at4: u32,
+    pad: u32,
+    ends: [u32; MAX_SEGMENTS],
+    x_at4: [u32; MAX_SEGMENTS],
 }
 
-const BINDS: &[Bind] = &[Bind::Read, Bind::Read, Bind::Write];
+#[repr(C)]
+#[derive(Clone, Copy, Pod, Zeroable)]
+struct SumParams {
+    len4: u32,
+    stride4: u32,
+    parts: u32,
+}
 
-pub(super) static FORWARD: [Kernel; 3] = per_dtype!("matmul_forward", "", ["matmul"], Params, BINDS, subgroups: false);
+const SUBGROUPS: Needs = Needs { subgroups: true, ..Needs::NOTHING };
 
-pub(super) static BACKWARD_INPUT: [Kernel; 3] =
-    per_dtype!("matmul_backward_input", "", ["matmul"], Params, BINDS, subgroups: false);
+/// A variant that needs nothing, for adapters of a kind.
+const fn plain(
+    name: &'static str,
+    made_for: Adapters,
+    parts: &'static [&'static str],
+    grid: fn(Shape) -> Grid,
+) -> Variant {
+    Variant { name, parts, grid, needs: Needs::NOTHING, made_for }
+}
 
-pub(super) static FORWARD_SUBGROUP: [Kernel; 3] =
-    per_dtype!("matmul_forward_subgroup", "subgroup", ["matmul", "subgroup"], Params, BINDS, subgroups: true);
+/// The parts of a staged product: with operands as f32, this tile and this way to read the right operand.
+macro_rules! staged {
+    ($tile:literal, $right:literal, $lib:literal, $main:literal) => {
+        wgsl!("lib/operand_f32", $tile, "lib/products", "lib/staged", $right, "lib/matmul", $lib, $main)
+    };
+}
 
-pub(super) static BACKWARD_INPUT_SUBGROUP: [Kernel; 3] =
-    per_dtype!("matmul_backward_input_subgroup", "subgroup", ["matmul", "subgroup"], Params, BINDS, subgroups: true);
+/// Forward, with operands staged in workgroup memory.
+macro_rules! forward {
+    ($tile:literal) => {
+        staged!($tile, "lib/right_rows", "lib/matmul_forward", "matmul_forward_staged")
+    };
+}
 
-pub(super) static FORWARD_WIDE: [Kernel; 3] =
-    per_dtype!("matmul_forward_wide", "wide", ["matmul", "wide"], Params, BINDS, subgroups: false);
+/// Backward to the input likewise.
+macro_rules! backward_input {
+    ($tile:literal) => {
+        staged!($tile, "lib/right_columns", "lib/matmul_backward_input", "matmul_backward_input_staged")
+    };
+}
 
-pub(super) static BACKWARD_INPUT_WIDE: [Kernel; 3] =
-    per_dtype!("matmul_backward_input_wide", "wide", ["matmul", "wide"], Params, BINDS, subgroups: false);
+pub(super) static FORWARD: Op = Op {
+    name: "matmul_forward",
+    params_bytes: size_of::<ForwardParams>(),
+    binds: &[Bind::Read, Bind::Read, Bind::Write, Bind::Read, Bind::Read, Bind::Read, Bind::Read],
+    formats: FORMATS,
+    variants: &[
+        // A tile per workgroup, both operands staged in its memory.
+        plain("staged_64x64", Hardware, forward!("lib/tile_64x64"), staged_grid::<64, 64>),
+        plain("staged_64x64_tall", Hardware, forward!("lib/tile_64x64_tall"), staged_grid::<64, 64>),
+        plain("staged_128x64", Hardware, forward!("lib/tile_128x64"), staged_grid::<128, 64>),
+        plain("staged_32x32", Hardware, forward!("lib/tile_32x32"), staged_grid::<32, 32>),
+        // Few columns and long sums: LoRA's A.
+        plain(
+            "thin",
+            Hardware,
+            wgsl!("lib/products", "lib/thin", "lib/matmul", "lib/matmul_forward", "matmul_forward_thin"),
+            staged_grid::<32, 8>,
+        ),
+        // The weight is read once for a few rows: texts that are generated.
+        plain("rows_1", All, wgsl!("lib/matmul_forward", "lib/rows_1", "matmul_forward_rows"), rows_grid::<1>),
+        plain("rows_4", All, wgsl!("lib/matmul_forward", "lib/rows_4", "matmul_forward_rows"), rows_grid::<4>),
+        plain("rows_16", All, wgsl!("lib/matmul_forward", "lib/rows_16", "matmul_forward_rows"), rows_grid::<16>),
+        // An 8x8 tile per lane, no communication.
+        plain("tile", Software, wgsl!("lib/matmul", "lib/matmul_forward", "matmul_forward"), tile_grid),
+        // A 64x4 tile per lane, one operand passed around in a subgroup.
+        Variant {
+            needs: SUBGROUPS,
+            ..plain(
+                "subgroup",
+                Software,
+                wgsl!("lib/matmul", "lib/matmul_forward", "lib/subgroup", "matmul_forward_subgroup"),
+                subgroup_grid,
+            )
+        },
+        // A 16x16 tile per lane, no communication.
+        plain(
+            "wide",
+            Software,
+            wgsl!("lib/matmul", "lib/matmul_forward", "lib/wide", "matmul_forward_wide"),
+            wide_grid,
+        ),
+    ],
+};
 
-pub(super) static BACKWARD_WEIGHT: Kernel = Kernel {
-    name: "matmul_backward_weight",
-    variant: "",
-    format: "",
-    wgsl: include_str!("../../shaders/matmul_backward_weight.wgsl"),
-    params_bytes: size_of::<WeightParams>(),
+pub(super) static BACKWARD_INPUT: Op = Op {
+    name: "matmul_backward_input",
+    params_bytes: size_of::<BackwardInputParams>(),
+    binds: &[Bind::Read, Bind::Read, Bind::Write, Bind::Read, Bind::Read],
+    formats: FORMATS,
+    variants: &[
+        plain("staged_64x64", Hardware, backward_input!("lib/tile_64x64"), staged_grid::<64, 64>),
+        plain("staged_64x64_tall", Hardware, backward_input!("lib/tile_64x64_tall"), staged_grid::<64, 64>),
+        plain("staged_128x64", Hardware, backward_input!("lib/tile_128x64"), staged_grid::<128, 64>),
+        plain("staged_32x32", Hardware, backward_input!("lib/tile_32x32"), staged_grid::<32, 32>),
+        plain("tile", Software, wgsl!("lib/matmul", "lib/matmul_backward_input", "matmul_backward_input"), tile_grid),
+        Variant {
+            needs: SUBGROUPS,
+            ..plain(
+                "subgroup",
+                Software,
+                wgsl!("lib/matmul", "lib/matmul_backward_input", "lib/subgroup", "matmul_backward_input_subgroup"),
+                subgroup_rows_grid,
+            )
+        },
+        plain(
+            "wide",
+            Software,
+            wgsl!("lib/matmul", "lib/matmul_backward_input", "lib/wide", "matmul_backward_input_wide"),
+            wide_grid,
+        ),
+    ],
+};
+
+pub(super) static LORA_BACKWARD: Op = Op {
+    name: "lora_backward",
+    params_bytes: size_of::<LoraBackwardParams>(),
     binds: &[Bind::Read, Bind::Read, Bind::Write],
-    subgroups: false,
+    formats: &[],
+    variants: &[
+        plain(
+            "thin",
+            Hardware,
+            wgsl!("lib/products", "lib/thin", "lib/matmul", "lib/lora_backward", "lora_backward_thin"),
+            layers_grid::<32, 8>,
+        ),
+        plain(
+            "staged_64x64",
+            Hardware,
+            staged!("lib/tile_64x64", "lib/right_columns", "lib/lora_backward", "lora_backward_staged"),
+            layers_grid::<64, 64>,
+        ),
+        plain("tile", Software, wgsl!("lib/matmul", "lib/lora_backward", "lora_backward"), column_grid),
+    ],
+};
+
+/// The parts of a gradient's sums for this tile.
+macro_rules! weight {
+    ($tile:literal, $main:literal) => {
+        wgsl!($tile, "lib/products", "lib/matmul_backward_weight", $main)
+    };
+}
+
+pub(super) static BACKWARD_WEIGHT: Op = Op {
+    name: "matmul_backward_weight",
+    params_bytes: size_of::<BackwardWeightParams>(),
+    binds: &[Bind::Read, Bind::Read, Bind::Write],
+    formats: &[],
+    variants: &[
+        plain("thin_16x64", Hardware, weight!("lib/thin_16x64", "matmul_backward_weight_thin"), parts_grid::<16, 64>),
+        plain("thin_64x16", Hardware, weight!("lib/thin_64x16", "matmul_backward_weight_thin"), parts_grid::<64, 16>),
+        plain(
+            "staged_32x32",
+            Hardware,
+            weight!("lib/tile_32x32", "matmul_backward_weight_staged"),
+            parts_grid::<32, 32>,
+        ),
+        plain(
+            "staged_64x64",
+            Hardware,
+            weight!("lib/tile_64x64", "matmul_backward_weight_staged"),
+            parts_grid::<64, 64>,
+        ),
+        plain("tile", Software, wgsl!("lib/matmul_backward_weight", "matmul_backward_weight"), weight_grid),
+    ],
+};
+
+pub(super) static SUM_PARTIALS: Op = Op {
+    name: "sum_partials",
+    params_bytes: size_of::<SumParams>(),
+    binds: &[Bind::Read, Bind::Write],
+    formats: &[],
+    variants: &[Variant::only(wgsl!("sum_partials"), by_item)],
 };

@@ -5,10 +5,14 @@
 
 mod adamw;
 mod attention;
+mod autotune;
+mod decode;
 mod embedding;
 mod fma_peak;
+mod grids;
 mod logprob;
 mod matmul;
+mod ops;
 mod pointwise;
 mod preference;
 mod rmsnorm;
@@ -20,56 +24,17 @@ pub use attention::{
     AttentionShape, Span, attention_backward_delta, attention_backward_kv, attention_backward_q, attention_forward,
     pack_spans,
 };
+pub use autotune::{Tuning, adopt, autotune, tuning_key};
+pub use decode::{Sampling, attention_decode, cache_append, sample};
 pub use embedding::embedding;
 pub use fma_peak::{FMAS_PER_ROUND, fma_peak};
 pub use logprob::{logprob_backward, logprob_finish, logprob_forward};
 pub use matmul::{
-    Store, Variant, autotune, matmul_backward_input, matmul_backward_weight, matmul_forward, set_variant, variant,
-    variants,
+    Class, Epilogue, Partials, Segments, Store, lora_backward, matmul_backward_input, matmul_backward_weight,
+    matmul_forward, sum_partials,
 };
-pub use pointwise::{add, bias, gather_rows, scatter_rows, swiglu_backward, swiglu_forward};
+pub use ops::{all, op, ops};
+pub use pointwise::{gather_rows, scatter_rows, swiglu_backward, swiglu_forward};
 pub use preference::{LossWeights, METRICS, PreferenceSettings, metric, preference, sequence_sum};
 pub use rmsnorm::{rmsnorm_backward, rmsnorm_forward};
 pub use rope::rope;
-
-use crate::gpu::Kernel;
-
-/// Every kernel there is, variants included, for tests and `pairtune doctor`.
-pub fn all() -> Vec<&'static Kernel> {
-    let mut kernels = vec![
-        &adamw::ADAMW,
-        &adamw::GRAD_NORM,
-        &attention::FORWARD,
-        &attention::BACKWARD_DELTA,
-        &attention::BACKWARD_Q,
-        &attention::BACKWARD_KV,
-        &fma_peak::FMA_PEAK,
-        &logprob::FORWARD,
-        &logprob::FINISH,
-        &logprob::BACKWARD,
-        &matmul::BACKWARD_WEIGHT,
-        &pointwise::ADD,
-        &pointwise::BIAS,
-        &pointwise::GATHER_ROWS,
-        &pointwise::SCATTER_ROWS,
-        &pointwise::SWIGLU_FORWARD,
-        &pointwise::SWIGLU_BACKWARD,
-        &preference::PREFERENCE,
-        &preference::SEQUENCE_SUM,
-        &rmsnorm::FORWARD,
-        &rmsnorm::BACKWARD,
-        &rope::ROPE,
-    ];
-    for family in [
-        &embedding::EMBEDDING,
-        &matmul::FORWARD,
-        &matmul::FORWARD_SUBGROUP,
-        &matmul::FORWARD_WIDE,
-        &matmul::BACKWARD_INPUT,
-        &matmul::BACKWARD_INPUT_SUBGROUP,
-        &matmul::BACKWARD_INPUT_WIDE,
-    ] {
-        kernels.extend(family);
-    }
-    kernels
-}

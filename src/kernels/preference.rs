@@ -3,7 +3,8 @@
 
 use bytemuck::{Pod, Zeroable};
 
-use crate::gpu::{Bind, Kernel, Recorder, Tensor};
+use super::grids::{as_is, wgsl};
+use crate::gpu::{Bind, Op, Recorder, Tensor, Variant};
 
 /// How much of each loss type there is; 0 leaves it out. The names are TRL's `loss_type`.
 #[repr(C)]
@@ -118,22 +119,18 @@ struct PreferenceParams {
     weights: LossWeights,
 }
 
-pub(super) static SEQUENCE_SUM: Kernel = Kernel {
+pub(super) static SEQUENCE_SUM: Op = Op {
     name: "sequence_sum",
-    variant: "",
-    format: "",
-    wgsl: include_str!("../../shaders/sequence_sum.wgsl"),
     params_bytes: size_of::<SumParams>(),
     binds: &[Bind::Read, Bind::Read, Bind::Write],
-    subgroups: false,
+    formats: &[],
+    variants: &[Variant::only(wgsl!("sequence_sum"), as_is)],
 };
 
-pub(super) static PREFERENCE: Kernel = Kernel {
+pub(super) static PREFERENCE: Op = Op {
     name: "preference",
-    variant: "",
-    format: "",
-    wgsl: include_str!("../../shaders/preference.wgsl"),
     params_bytes: size_of::<PreferenceParams>(),
     binds: &[Bind::Read, Bind::Read, Bind::Write, Bind::Write],
-    subgroups: false,
+    formats: &[],
+    variants: &[Variant::only(wgsl!("preference"), as_is)],
 };

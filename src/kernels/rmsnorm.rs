@@ -2,7 +2,8 @@
 
 use bytemuck::{Pod, Zeroable};
 
-use crate::gpu::{Bind, Kernel, Recorder, Tensor, row_grid};
+use super::grids::{by_row, wgsl};
+use crate::gpu::{Bind, Op, Recorder, Tensor, Variant};
 
 /// Scales each row of `x` (R,C) to unit mean square, then by `gain` (C), into `y` (R,C).
 ///
@@ -14,7 +15,7 @@ pub fn rmsnorm_forward(rec: &mut Recorder<'_>, x: &Tensor, gain: &Tensor, eps: f
     assert!(rstd.len() >= rows, "rstd needs one entry per row of x");
     assert_eq!(cols % 4, 0, "columns come in fours");
     let params = ForwardParams { rows, cols4: cols / 4, eps };
-    rec.dispatch(&FORWARD, &params, &[x, gain, y, rstd], row_grid(rows.div_ceil(ROWS)));
+    rec.dispatch(&FORWARD, &params, &[x, gain, y, rstd], [rows.div_ceil(ROWS), 1, 1]);
 }
 
 /// Adds to `dx` (R,C) the gradient of `rmsnorm_forward` with respect to `x`, given `dy` (R,C).
@@ -25,7 +26,7 @@ pub fn rmsnorm_backward(rec: &mut Recorder<'_>, dy: &Tensor, x: &Tensor, gain: &
     assert!(rstd.len() >= rows, "rstd needs one entry per row of x");
     assert_eq!(dx.dims(), x.dims(), "dx needs the shape of x");
     let params = BackwardParams { rows, cols4: cols / 4 };
-    rec.dispatch(&BACKWARD, &params, &[dy, x, gain, rstd, dx], row_grid(rows.div_ceil(ROWS)));
+    rec.dispatch(&BACKWARD, &params, &[dy, x, gain, rstd, dx], [rows.div_ceil(ROWS), 1, 1]);
 }
 
 /// Rows that a workgroup holds.
@@ -46,22 +47,18 @@ struct BackwardParams {
     cols4: u32,
 }
 
-pub(super) static FORWARD: Kernel = Kernel {
+pub(super) static FORWARD: Op = Op {
     name: "rmsnorm_forward",
-    variant: "",
-    format: "",
-    wgsl: concat!(include_str!("../../shaders/lib/reduce.wgsl"), include_str!("../../shaders/rmsnorm_forward.wgsl"),),
     params_bytes: size_of::<ForwardParams>(),
     binds: &[Bind::Read, Bind::Read, Bind::Write, Bind::Write],
-    subgroups: false,
+    formats: &[],
+    variants: &[Variant::only(wgsl!("lib/reduce", "rmsnorm_forward"), by_row)],
 };
 
-pub(super) static BACKWARD: Kernel = Kernel {
+pub(super) static BACKWARD: Op = Op {
     name: "rmsnorm_backward",
-    variant: "",
-    format: "",
-    wgsl: concat!(include_str!("../../shaders/lib/reduce.wgsl"), include_str!("../../shaders/rmsnorm_backward.wgsl"),),
     params_bytes: size_of::<BackwardParams>(),
     binds: &[Bind::Read, Bind::Read, Bind::Read, Bind::Read, Bind::Write],
-    subgroups: false,
+    formats: &[],
+    variants: &[Variant::only(wgsl!("lib/reduce", "rmsnorm_backward"), by_row)],
 };

@@ -1,128 +1,194 @@
-//! Text from the model, token by token, with a cache of keys and values.
-
-use rand::{Rng as _, SeedableRng as _};
-use rand_chacha::ChaCha8Rng;
+//! Texts from the model, several together, with one cache of keys and values; tokens are drawn on the device.
 
 use super::activations::{Activations, BatchSize};
+use super::layer::Stage;
 use super::lora::Adapter;
 use super::packed::Packed;
 use super::transformer::Model;
 use crate::error::{Error, Result};
 use crate::gpu::{Dtype, Gpu, Tensor};
-use crate::kernels::{Span, pack_spans};
+use crate::kernels::{Sampling, Span, sample};
 
-/// Chooses a token from logits.
-pub struct Sampler {
-    temperature: f32,
-    rng: ChaCha8Rng,
-}
+/// Tokens that are drawn between two readbacks at most.
+pub const MAX_STEPS: usize = 16;
+/// Texts that are written together at most.
+pub const MAX_TEXTS: usize = 16;
+/// Rows of prompts that are computed together, unless a single prompt has more.
+const PROMPT_ROWS: usize = 1024;
 
-impl Sampler {
-    /// Temperature 0 always takes the largest logit; otherwise the softmax at that temperature, seeded.
-    pub fn new(temperature: f32, seed: u64) -> Self {
-        Self { temperature, rng: ChaCha8Rng::seed_from_u64(seed) }
-    }
-
-    /// The next token.
-    pub fn choose(&mut self, logits: &[f32]) -> u32 {
-        let largest = logits.iter().copied().fold(f32::MIN, f32::max);
-        let greedy = logits.iter().position(|&l| l == largest).unwrap_or(0);
-        if self.temperature <= 0.0 {
-            return greedy as u32;
-        }
-        let weights: Vec<f32> = logits.iter().map(|l| ((l - largest) / self.temperature).exp()).collect();
-        let mut left = self.rng.random_range(0.0..1.0) * weights.iter().sum::<f32>();
-        for (token, weight) in weights.iter().enumerate() {
-            left -= weight;
-            if left < 0.0 {
-                return token as u32;
-            }
-        }
-        greedy as u32
-    }
-}
-
-/// A model with room for one growing sequence.
+/// Texts that grow together, by one token each at a time.
 pub struct Generator<'a> {
     gpu: &'a Gpu,
     model: &'a Model,
     adapter: Option<&'a Adapter>,
+    sampling: Sampling,
+    /// Number of the first text, for its random numbers.
+    first_text: u32,
+    /// One row for each text.
     acts: Activations,
-    caches: Vec<(Tensor, Tensor)>, // (capacity, kv_heads*D) per layer
-    logits: Tensor,                // (1, V)
-    normed: Tensor,                // (1, H)
-    rstd: Tensor,                  // (1)
-    spans: Tensor,                 // (capacity + tiles, 4)
-    ids: Vec<u32>,
-    capacity: usize,
+    caches: Vec<Tensor>, // (rows of all texts, 2 kv_heads*D) per layer
+    slots: Tensor,       // (texts)
+    logits: Tensor,      // (texts, V), of the next token
+    tokens: Tensor,      // (texts, MAX_STEPS)
+    drawn: usize,
+    max_new_tokens: usize,
 }
 
 impl<'a> Generator<'a> {
-    /// Room for `capacity` tokens, prompt included, the prompt having `prompt` of them.
-    pub fn new(
+    /// Texts that begin with `prompts`, each of which has a token, with room for `max_new_tokens` more.
+    ///
+    /// An error if a text would outgrow the model, or all of them the device.
+    pub async fn new(
         gpu: &'a Gpu,
         model: &'a Model,
         adapter: Option<&'a Adapter>,
-        prompt: usize,
-        capacity: usize,
+        prompts: &[Vec<u32>],
+        max_new_tokens: usize,
+        sampling: Sampling,
+        first_text: usize,
     ) -> Result<Self> {
         let config = &model.config;
-        let size = BatchSize { rows: prompt.max(1) as u32, scored: 1, sequences: 1 };
-        let settings = adapter.map(|adapter| &adapter.settings);
-        // One layer's tensors are enough: nothing goes backward.
-        let acts = Activations::new(gpu, config, settings, size, true)?;
-        let keys = (config.num_key_value_heads * config.head_dim) as u32;
-        let room = |name: &str| gpu.zeros(name, capacity as u32, keys, Dtype::F32);
-        let caches = (0..config.num_hidden_layers).map(|_| (room("cached keys"), room("cached values"))).collect();
-        let vocab = (config.vocab_size as u32).next_multiple_of(4);
-        Ok(Self {
-            gpu,
-            model,
-            adapter,
-            acts,
-            caches,
-            logits: gpu.zeros("logits", 1, vocab, Dtype::F32),
-            normed: gpu.zeros("normed", 1, config.hidden_size as u32, Dtype::F32),
-            rstd: gpu.zeros("rstd", 1, 1, Dtype::F32),
-            spans: gpu.zeros("spans", capacity as u32 + (capacity as u32).div_ceil(32), 4, Dtype::U32),
-            ids: Vec::new(),
-            capacity,
-        })
-    }
-
-    /// Appends tokens and returns the logits of what comes next (V).
-    ///
-    /// An error if the sequence outgrows its room.
-    pub async fn push(&mut self, ids: &[u32]) -> Result<Vec<f32>> {
-        let len = self.ids.len();
-        if len + ids.len() > self.capacity.min(self.model.positions()) || ids.is_empty() {
+        let longest = prompts.iter().map(Vec::len).max().unwrap_or(0) + max_new_tokens;
+        if longest > model.positions() {
             return Err(Error::input(
-                format!("{} tokens do not fit a room of {}", len + ids.len(), self.capacity),
+                format!("{longest} tokens do not fit a room of {}", model.positions()),
                 "Shorten the prompt or lower max_new_tokens",
                 "",
             ));
         }
-        self.ids.extend(ids);
-        let mut acts = self.acts.load(self.gpu, &Packed { ids: ids.to_vec(), ..Packed::default() });
-        let rows = 0..self.ids.len() as u32;
-        let spans: Vec<Span> =
-            rows.map(|row| Span { start: 0, hole_start: row, hole_end: row, position: row }).collect();
-        let spans = pack_spans(&spans, len);
-        acts.spans = self.spans.view(spans.len() as u32, 4);
-        self.gpu.write(&acts.spans, spans.as_flattened());
-        let mut rec = self.gpu.recorder();
-        self.model.forward_cached(&mut rec, &acts, self.adapter, &self.caches, len as u32);
-        // The last row alone, moved to the front of a tensor of its own.
-        let last = &acts.x[self.model.config.num_hidden_layers];
-        let x = last.view(1, last.cols());
-        if ids.len() > 1 {
-            rec.copy_rows(last, ids.len() as u32 - 1, 1, &self.normed, 0);
-            rec.copy(&self.normed, &x);
+        let n = prompts.len() as u32;
+        let settings = adapter.map(|adapter| &adapter.settings);
+        let size = BatchSize { rows: n, scored: n, sequences: n };
+        // One layer's tensors are enough: nothing goes backward.
+        let acts = Activations::new(gpu, config, settings, size, true)?;
+        let still = Span { start: 0, hole_start: 0, hole_end: 0, position: 0 };
+        // Every row is picked.
+        let packed = Packed {
+            ids: vec![0; prompts.len()],
+            spans: vec![still; prompts.len()],
+            rows: (0..n).collect(),
+            labels: vec![0; prompts.len()],
+            sequence: vec![0; prompts.len()],
+            ..Packed::default()
+        };
+        let acts = acts.load(gpu, &packed);
+        let keys = (config.num_key_value_heads * config.head_dim) as u32;
+        let rows: usize = prompts.iter().map(|prompt| prompt.len() + max_new_tokens).sum();
+        if 8 * rows as u64 * u64::from(keys) > gpu.max_tensor_bytes() {
+            return Err(Error::device(
+                format!("{n} texts of up to {longest} tokens need a larger cache than this GPU binds at a time"),
+                "Lower max_new_tokens, or write fewer texts together",
+            ));
         }
-        self.model.logits(&mut rec, &x, &self.normed, &self.rstd, &self.logits);
-        rec.submit();
-        let mut logits = self.gpu.read(&self.logits).await?;
-        logits.truncate(self.model.config.vocab_size);
-        Ok(logits)
+        let cache = |_| gpu.zeros("cached keys and values", rows as u32, 2 * keys, Dtype::F32);
+        // A row of logits begins where a binding may begin.
+        let ld = (config.vocab_size as u32).next_multiple_of(64);
+        let generator = Self {
+            gpu,
+            model,
+            adapter,
+            sampling,
+            first_text: first_text as u32,
+            acts,
+            caches: (0..config.num_hidden_layers).map(cache).collect(),
+            slots: gpu.zeros("slots", 1, n, Dtype::U32),
+            logits: gpu.zeros("logits", n, ld, Dtype::F32),
+            tokens: gpu.zeros("tokens", n, MAX_STEPS as u32, Dtype::U32),
+            drawn: 0,
+            max_new_tokens,
+        };
+        generator.read_prompts(prompts).await?;
+        Ok(generator)
     }
+
+    /// The next tokens of each text, `n` at most: those of a text that has ended before are of no meaning.
+    pub async fn next(&mut self, n: usize) -> Result<Vec<Vec<u32>>> {
+        let n = n.min(MAX_STEPS).min(self.max_new_tokens - self.drawn);
+        let vocab = self.model.config.vocab_size as u32;
+        let mut rec = self.gpu.recorder();
+        for step in 0..n {
+            let (acts, drawn) = (&self.acts, self.drawn as u32);
+            let (tokens, slots) = (&self.tokens, &self.slots);
+            let (text, step) = (self.first_text, step as u32);
+            let (ids, spans) = (&acts.ids, &acts.spans);
+            sample(&mut rec, &self.logits, vocab, &self.sampling, text, drawn, step, tokens, ids, spans, slots);
+            self.drawn += 1;
+            if self.drawn < self.max_new_tokens {
+                self.model.forward_cached(&mut rec, acts, self.adapter, &self.caches, slots, Stage::Rows);
+                let last = &acts.x[self.model.config.num_hidden_layers];
+                self.model.logits(&mut rec, last, &acts.normed, &acts.rstd, &self.logits);
+            }
+        }
+        rec.submit();
+        let tokens = self.gpu.read_indices(&self.tokens).await?;
+        Ok(tokens.chunks_exact(MAX_STEPS).map(|row| row[..n].to_vec()).collect())
+    }
+
+    /// Fills the caches, and makes the logits of each text's first token.
+    async fn read_prompts(&self, prompts: &[Vec<u32>]) -> Result<()> {
+        let mut rows = Vec::new();
+        let mut row = 0;
+        for prompt in prompts {
+            let last = row + prompt.len() as u32 - 1;
+            rows.push([row, last, 0, prompt.len() as u32 - 1]);
+            row += (prompt.len() + self.max_new_tokens) as u32;
+        }
+        let last: Vec<u32> = rows.iter().map(|row| row[1]).collect();
+        self.gpu.write(&self.slots, &last);
+        self.gpu.write(&self.acts.spans.view(rows.len() as u32, 4), rows.as_flattened());
+        let mut first = 0;
+        while first < prompts.len() {
+            let mut end = first + 1;
+            let mut n_rows = prompts[first].len();
+            while end < prompts.len() && n_rows + prompts[end].len() <= PROMPT_ROWS {
+                n_rows += prompts[end].len();
+                end += 1;
+            }
+            let begins = rows[first..end].iter().map(|row| row[0]);
+            let slots: Vec<u32> =
+                prompts[first..end].iter().zip(begins).flat_map(|(p, begin)| begin..begin + p.len() as u32).collect();
+            let slots = self.gpu.upload("slots", 1, n_rows as u32, Dtype::U32, &slots);
+            let acts = batch_of(self.gpu, self.model, self.adapter, &prompts[first..end])?;
+            let logits = self.logits.row_range(first as u32, (end - first) as u32);
+            let mut rec = self.gpu.recorder();
+            self.model.forward_cached(&mut rec, &acts, self.adapter, &self.caches, &slots, Stage::Prompts);
+            self.model.last_logits(&mut rec, &acts, &logits);
+            rec.submit();
+            // One batch of prompts is on the device at a time.
+            self.gpu.wait().await?;
+            first = end;
+        }
+        Ok(())
+    }
+}
+
+/// Logits of what follows a text (V).
+pub async fn next_logits(gpu: &Gpu, model: &Model, adapter: Option<&Adapter>, ids: &[u32]) -> Result<Vec<f32>> {
+    let acts = batch_of(gpu, model, adapter, &[ids.to_vec()])?;
+    let logits = gpu.zeros("logits", 1, (model.config.vocab_size as u32).next_multiple_of(4), Dtype::F32);
+    let mut rec = gpu.recorder();
+    model.forward(&mut rec, &acts, adapter);
+    model.last_logits(&mut rec, &acts, &logits);
+    rec.submit();
+    let mut logits = gpu.read(&logits).await?;
+    logits.truncate(model.config.vocab_size);
+    Ok(logits)
+}
+
+/// A batch of whole texts, of each of which the last row is picked.
+fn batch_of(gpu: &Gpu, model: &Model, adapter: Option<&Adapter>, texts: &[Vec<u32>]) -> Result<Activations> {
+    let mut packed = Packed::default();
+    for text in texts {
+        let start = packed.ids.len() as u32;
+        packed.ids.extend(text);
+        let rows = start..packed.ids.len() as u32;
+        let span = |row| Span { start, hole_start: row, hole_end: row, position: row - start };
+        packed.spans.extend(rows.map(span));
+        packed.rows.push(packed.ids.len() as u32 - 1);
+    }
+    packed.labels = vec![0; texts.len()];
+    packed.sequence = vec![0; texts.len()];
+    let size = BatchSize { sequences: texts.len() as u32, ..BatchSize::of(&packed) };
+    let acts = Activations::new(gpu, &model.config, adapter.map(|adapter| &adapter.settings), size, true)?;
+    Ok(acts.load(gpu, &packed))
 }

@@ -11,9 +11,9 @@ mod packed;
 mod transformer;
 mod weights;
 
-pub use activations::{Activations, BatchSize, Shape, size_table};
-pub use generate::{Generator, Sampler};
-pub use lora::{Adapter, AdapterSettings, LoraPair, Module, fresh, match_targets};
+pub use activations::{Activations, BatchSize, Kept, Rows, Slot, Tensors};
+pub use generate::{Generator, MAX_STEPS, MAX_TEXTS, next_logits};
+pub use lora::{Adapter, AdapterSettings, Group, LoraGroup, LoraLayer, Matrices, Module, fresh, match_targets};
 pub use packed::{Packed, PackedPair};
 pub use transformer::Model;
 pub use weights::{Layer, Linear, Weight};

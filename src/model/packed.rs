@@ -1,8 +1,10 @@
 //! Pairs as one packed batch: no padding, and every prompt once.
 //!
-//! A pair's rows are prompt, chosen completion, rejected completion. Chosen and rejected see the prompt and themselves,
-//! not each other, and both count their positions on from the prompt: the same numbers as two padded sequences, for
-//! fewer rows. The last token of a completion has no row: nothing is predicted from it and nothing attends to it.
+//! A pair's rows are what both sequences begin with (the prompt, and the words that both answers begin with), the rest
+//! of the chosen one, the rest of the rejected one. Chosen and rejected see the common rows and themselves, not each
+//! other, and both count their positions on from there: the same numbers as two padded sequences, for fewer rows, and
+//! equal answers get equal numbers. The last token of a sequence has no row: nothing is predicted from it and nothing
+//! attends to it.
 
 use crate::kernels::{Span, pack_spans};
 
@@ -42,7 +44,7 @@ impl Packed {
     /// Packs pairs in order.
     pub fn pairs(pairs: &[PackedPair<'_>]) -> Self {
         let mut packed = Self::default();
-        // Where each completion's rows begin, chosen then rejected.
+        // Where each pair's rows begin, and those of its two rests.
         let mut starts = Vec::with_capacity(pairs.len());
         for pair in pairs {
             starts.push(packed.push_rows(pair));
@@ -53,9 +55,9 @@ impl Packed {
             packed.spans.push(Span { start: 0, hole_start: 0, hole_end: 0, position: 0 });
         }
         for side in 0..2 {
-            for (pair, &(start, completions)) in pairs.iter().zip(&starts) {
+            for (pair, &(start, common, rests)) in pairs.iter().zip(&starts) {
                 let ids = if side == 0 { pair.chosen } else { pair.rejected };
-                packed.push_labels(ids, pair.prompt_len, start, completions[side]);
+                packed.push_labels(ids, pair.prompt_len, start, common, rests[side]);
             }
         }
         packed
@@ -67,7 +69,7 @@ impl Packed {
         let rows = 0..ids.len() as u32;
         packed.ids = ids.to_vec();
         packed.spans = rows.map(|row| Span { start: 0, hole_start: row, hole_end: row, position: row }).collect();
-        packed.push_labels(ids, 1, 0, 1);
+        packed.push_labels(ids, 1, 0, 1, 1);
         packed
     }
 
@@ -83,7 +85,7 @@ impl Packed {
 
     /// The `spans` tensor of the attention kernels.
     pub fn packed_spans(&self) -> Vec<[u32; 4]> {
-        pack_spans(&self.spans, 0)
+        pack_spans(&self.spans)
     }
 
     /// The scored tokens that each row predicts, `u32::MAX` where there are fewer than two (R).
@@ -98,36 +100,38 @@ impl Packed {
         sources
     }
 
-    /// Adds a pair's rows; returns its first row and the first rows of its completions.
-    fn push_rows(&mut self, pair: &PackedPair<'_>) -> (u32, [u32; 2]) {
+    /// Adds a pair's rows; returns its first row, how many are common, and the first rows of the two rests.
+    fn push_rows(&mut self, pair: &PackedPair<'_>) -> (u32, usize, [u32; 2]) {
+        let (chosen, rejected) = (pair.chosen, pair.rejected);
         let start = self.ids.len() as u32;
-        let prompt = pair.prompt_len as u32;
-        let inner = |ids: &[u32]| (ids.len() as u32).saturating_sub(prompt + 1);
-        let (n_chosen, n_rejected) = (inner(pair.chosen), inner(pair.rejected));
-        let chosen = start + prompt;
-        let rejected = chosen + n_chosen;
-        // The prompt's last row predicts the first completion tokens; the rows before it are seen by all.
-        self.ids.extend(&pair.chosen[..pair.prompt_len + n_chosen as usize]);
-        self.ids.extend(&pair.rejected[pair.prompt_len..pair.prompt_len + n_rejected as usize]);
-        for row in start..rejected {
+        let alike = chosen.iter().zip(rejected).take_while(|(a, b)| a == b).count();
+        // The last token of the longer one predicts nothing.
+        let common = alike.min(chosen.len().max(rejected.len()).saturating_sub(1)).max(pair.prompt_len);
+        let rest = |ids: &[u32]| ids.len().saturating_sub(common + 1);
+        let first = start + common as u32;
+        let middle = first + rest(chosen) as u32;
+        let end = middle + rest(rejected) as u32;
+        // The last common row predicts the first token of both rests; the rows before it are seen by all.
+        self.ids.extend(&chosen[..common + rest(chosen)]);
+        self.ids.extend(&rejected[common..common + rest(rejected)]);
+        for row in start..middle {
             self.spans.push(Span { start, hole_start: row, hole_end: row, position: row - start });
         }
-        for row in rejected..rejected + n_rejected {
-            let position = prompt + row - rejected;
-            self.spans.push(Span { start, hole_start: chosen, hole_end: rejected, position });
+        for row in middle..end {
+            let position = common as u32 + row - middle;
+            self.spans.push(Span { start, hole_start: first, hole_end: middle, position });
         }
-        self.n_tokens += pair.chosen.len() + pair.rejected.len();
-        (start, [chosen, rejected])
+        self.n_tokens += chosen.len() + rejected.len();
+        (start, common, [first, middle])
     }
 
-    /// Adds the scored tokens of a sequence whose prompt begins at row `start`, its completion at `completion`.
-    fn push_labels(&mut self, ids: &[u32], prompt_len: usize, start: u32, completion: u32) {
+    /// Adds the scored tokens of a sequence of which `common` rows begin at row `start`, the others at `rest`.
+    fn push_labels(&mut self, ids: &[u32], prompt_len: usize, start: u32, common: usize, rest: u32) {
         let (first, sequence) = (self.labels.len() as u32, self.ranges.len() as u32);
         // The very first token has nothing before it and is not scored.
         for (token, &label) in ids.iter().enumerate().skip(prompt_len.max(1)) {
             let before = token - 1;
-            let row =
-                if before < prompt_len { start + before as u32 } else { completion + (before - prompt_len) as u32 };
+            let row = if before < common { start + before as u32 } else { rest + (before - common) as u32 };
             self.rows.push(row);
             self.labels.push(label);
             self.sequence.push(sequence);
@@ -153,6 +157,20 @@ mod tests {
         assert_eq!((hole.hole_start, hole.hole_end, hole.position), (2, 4, 2), "rejected does not see chosen");
         assert_eq!(packed.sources()[1], [0, 3], "the prompt's last row predicts both first tokens");
         assert_eq!(packed.n_tokens, 9, "tokens are counted as TRL counts them");
+    }
+
+    #[test]
+    fn answers_share_the_words_they_begin_with() {
+        let pair = PackedPair { prompt_len: 1, chosen: &[1, 2, 3, 4, 5], rejected: &[1, 2, 3, 6] };
+        let packed = Packed::pairs(&[pair]);
+        assert_eq!(packed.ids, [1, 2, 3, 4], "the rest of the rejected answer is a last token");
+        assert_eq!((packed.labels, packed.rows), (vec![2, 3, 4, 5, 2, 3, 6], vec![0, 1, 2, 3, 0, 1, 2]));
+        assert_eq!(packed.lengths, [4, 3], "both answers count from the prompt");
+        // One that goes on where the other ends, and two that are the same.
+        let longer = Packed::pairs(&[PackedPair { prompt_len: 1, chosen: &[1, 2], rejected: &[1, 2, 3] }]);
+        assert_eq!((longer.ids, longer.rows), (vec![1, 2], vec![0, 0, 1]));
+        let same = Packed::pairs(&[PackedPair { prompt_len: 1, chosen: &[1, 2, 3], rejected: &[1, 2, 3] }]);
+        assert_eq!((same.ids, same.rows), (vec![1, 2], vec![0, 1, 0, 1]), "the same rows, so the same numbers");
     }
 
     #[test]

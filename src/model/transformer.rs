@@ -1,15 +1,15 @@
 //! The decoder: embed, layers, norm, head; backward in reverse.
 
 use super::activations::{Activations, TOKEN_BLOCK};
-use super::layer::{Cache, Context};
-use super::lora::Adapter;
+use super::layer::{Cache, Context, Stage};
+use super::lora::{Adapter, Module};
 use super::weights::{Layer, Loader, Weight, stored_name};
 use crate::error::{Error, Result};
 use crate::files::{ModelConfig, TensorFiles};
 use crate::gpu::{Dtype, Gpu, Recorder, Tensor};
 use crate::kernels::{
-    Store, embedding, gather_rows, logprob_backward, logprob_finish, logprob_forward, matmul_backward_input,
-    matmul_forward, rmsnorm_backward, rmsnorm_forward, scatter_rows,
+    Class, Epilogue, Store, Tuning, embedding, gather_rows, logprob_backward, logprob_finish, logprob_forward,
+    matmul_backward_input, matmul_forward, rmsnorm_backward, rmsnorm_forward, scatter_rows,
 };
 use crate::platform::{Folder, read_all};
 
@@ -95,6 +95,16 @@ impl Model {
         Ok(Self { config, hash, embed_tokens, layers, norm, lm_head, rope_table })
     }
 
+    /// What the choice of kernels follows from.
+    pub fn tuning(&self) -> Tuning {
+        let linears = self.layers.iter().flat_map(|layer| &layer.linears).map(|linear| &linear.weight);
+        let weights = linears.chain([&self.embed_tokens]).chain(&self.lm_head);
+        let mut formats: Vec<Dtype> = weights.map(Weight::dtype).collect();
+        formats.sort();
+        formats.dedup();
+        Tuning { formats, head_dim: self.config.head_dim as u32 }
+    }
+
     /// Positions that the rotary table covers: no sequence may be longer.
     pub fn positions(&self) -> usize {
         self.rope_table.rows() as usize
@@ -123,15 +133,15 @@ impl Model {
         for first in (0..n).step_by(TOKEN_BLOCK as usize) {
             let rows = TOKEN_BLOCK.min(n - first);
             let part = |t: &Tensor| t.row_range(first, rows);
-            let labels = acts.labels.slice(first.into(), 1, rows);
+            let labels = acts.labels.row_range(first, rows);
             let (normed, state, pull) = (part(&acts.normed), part(&acts.state), part(&acts.pull));
             for (i, (column, chunk)) in chunks(head, acts.logits.cols()).into_iter().enumerate() {
                 let logits = acts.logits.view(rows, chunk.rows().next_multiple_of(4));
-                matmul_forward(rec, &normed, &chunk, 1.0, Store::Set, 0, &logits);
+                matmul_forward(rec, Class::Main, &normed, &chunk, 1.0, 0, Epilogue::default(), &logits);
                 logprob_forward(rec, &labels, &logits, column, chunk.rows(), i == 0, want_pull, &state, &pull);
                 if want_pull {
                     let store = if i == 0 { Store::Set } else { Store::Add };
-                    matmul_backward_input(rec, &logits, &chunk, 1.0, store, 0, &pull);
+                    matmul_backward_input(rec, &logits, &chunk, 1.0, store, 0, None, &pull);
                 }
             }
             let (label_rows, stats) = (part(&acts.label_rows), part(&acts.token_stats));
@@ -156,26 +166,33 @@ impl Model {
         }
     }
 
-    /// The final norm of rows of the residual stream, and their logits over the whole vocabulary, for inspection.
+    /// Logits of the picked rows, over the whole vocabulary, into `logits` (N, V up to rounding).
+    pub fn last_logits(&self, rec: &mut Recorder<'_>, acts: &Activations, logits: &Tensor) {
+        gather_rows(rec, &acts.x[self.layers.len()], &acts.rows, &acts.picked);
+        self.logits(rec, &acts.picked, &acts.normed, &acts.rstd, logits);
+    }
+
+    /// The final norm of a few rows of the residual stream, and their logits over the whole vocabulary.
     pub fn logits(&self, rec: &mut Recorder<'_>, x: &Tensor, normed: &Tensor, rstd: &Tensor, logits: &Tensor) {
         rmsnorm_forward(rec, x, &self.norm, self.config.rms_norm_eps as f32, normed, rstd);
         for (first, block) in &self.head().blocks {
-            matmul_forward(rec, normed, block, 1.0, Store::Set, *first, logits);
+            matmul_forward(rec, Class::Decode, normed, block, 1.0, *first, Epilogue::default(), logits);
         }
     }
 
-    /// As `forward`, for tokens that follow those in a cache.
+    /// As `forward`, for texts that are generated: their keys and values go to the rows `slots` of the caches.
     pub(super) fn forward_cached(
         &self,
         rec: &mut Recorder<'_>,
         acts: &Activations,
         adapter: Option<&Adapter>,
-        caches: &[(Tensor, Tensor)],
-        len: u32,
+        caches: &[Tensor],
+        slots: &Tensor,
+        stage: Stage,
     ) {
         self.embed(rec, acts);
-        for (index, (k, v)) in caches.iter().enumerate() {
-            self.context(index, adapter).forward(rec, acts, Some(&Cache { k, v, len }));
+        for (index, kv) in caches.iter().enumerate() {
+            self.context(index, adapter).forward(rec, acts, Some(&Cache { kv, slots, stage }));
         }
     }
 
@@ -242,27 +259,14 @@ fn expected_tensors(config: &ModelConfig, head: bool) -> impl Iterator<Item = (S
 }
 
 fn layer_tensors(config: &ModelConfig, layer: usize) -> Vec<(String, Vec<usize>)> {
-    let (hidden, inner) = (config.hidden_size, config.intermediate_size);
-    let queries = config.num_attention_heads * config.head_dim;
-    let keys = config.num_key_value_heads * config.head_dim;
-    let mut tensors = Vec::new();
-    let mut push = |module: &str, shape: Vec<usize>| {
-        tensors.push((format!("model.layers.{layer}.{module}"), shape));
-    };
-    push("input_layernorm.weight", vec![hidden]);
-    push("post_attention_layernorm.weight", vec![hidden]);
-    for (module, out, input, bias) in [
-        ("self_attn.q_proj", queries, hidden, config.attention_bias),
-        ("self_attn.k_proj", keys, hidden, config.attention_bias),
-        ("self_attn.v_proj", keys, hidden, config.attention_bias),
-        ("self_attn.o_proj", hidden, queries, config.attention_bias),
-        ("mlp.gate_proj", inner, hidden, config.mlp_bias),
-        ("mlp.up_proj", inner, hidden, config.mlp_bias),
-        ("mlp.down_proj", hidden, inner, config.mlp_bias),
-    ] {
-        push(&format!("{module}.weight"), vec![out, input]);
-        if bias {
-            push(&format!("{module}.bias"), vec![out]);
+    let at = |name: &str| format!("model.layers.{layer}.{name}.weight");
+    let norms = ["input_layernorm", "post_attention_layernorm"];
+    let mut tensors: Vec<(String, Vec<usize>)> = norms.map(|norm| (at(norm), vec![config.hidden_size])).into();
+    for module in Module::ALL {
+        let (path, (input, output)) = (module.path(layer), module.dims(config));
+        tensors.push((format!("{path}.weight"), vec![output, input]));
+        if module.has_bias(config) {
+            tensors.push((format!("{path}.bias"), vec![output]));
         }
     }
     tensors

@@ -1,5 +1,6 @@
 //! Frozen weights on the device, in the type they are stored in, read from the file in slices.
 
+use super::lora::Group;
 use crate::error::{Error, Result};
 use crate::files::{self, ModelConfig, TensorFiles};
 use crate::gpu::{Dtype, Gpu, Tensor};
@@ -20,7 +21,15 @@ pub struct Weight {
     pub cols: u32,
 }
 
-/// A linear layer: `weight` (out, in) and, in some configs, `bias` (out).
+impl Weight {
+    /// How it is stored.
+    pub fn dtype(&self) -> Dtype {
+        self.blocks[0].1.dtype()
+    }
+}
+
+/// Linear layers that are computed as one: `weight` (out, in) and, in some configs, `bias` (out), their rows one layer
+/// after the other.
 #[derive(Debug, Clone)]
 pub struct Linear {
     /// (out, in)
@@ -29,27 +38,22 @@ pub struct Linear {
     pub bias: Option<Tensor>,
 }
 
-/// One decoder layer; fields have the names of the Hugging Face modules.
+/// One decoder layer.
 #[derive(Debug, Clone)]
 pub struct Layer {
     /// (hidden)
     pub input_layernorm: Tensor,
-    /// (heads * head_dim, hidden)
-    pub q_proj: Linear,
-    /// (kv_heads * head_dim, hidden)
-    pub k_proj: Linear,
-    /// (kv_heads * head_dim, hidden)
-    pub v_proj: Linear,
-    /// (hidden, heads * head_dim)
-    pub o_proj: Linear,
     /// (hidden)
     pub post_attention_layernorm: Tensor,
-    /// (intermediate, hidden)
-    pub gate_proj: Linear,
-    /// (intermediate, hidden)
-    pub up_proj: Linear,
-    /// (hidden, intermediate)
-    pub down_proj: Linear,
+    /// Of each group.
+    pub linears: [Linear; 4],
+}
+
+impl Layer {
+    /// The weights of a group.
+    pub fn linear(&self, group: Group) -> &Linear {
+        &self.linears[group as usize]
+    }
 }
 
 /// Reads the tensors of a model folder onto a device, hashing every byte on the way.
@@ -68,70 +72,111 @@ pub(super) struct Loader<'a> {
 impl Loader<'_> {
     /// The matrix `name`, of this shape.
     pub(super) async fn weight(&mut self, name: &str, rows: usize, cols: usize) -> Result<Weight> {
-        let name = stored_name(self.files, name);
-        let info = self.files.expect(&name, &[rows, cols])?;
-        let dtype = match info.dtype {
+        let dtype = self.dtype(name, rows, cols)?;
+        let weight = self.room(name, rows as u32, cols as u32, dtype);
+        self.fill(name, rows as u32, &weight, 0).await?;
+        Ok(weight)
+    }
+
+    /// How the device stores the matrix `name`, of this shape: as the file does.
+    fn dtype(&self, name: &str, rows: usize, cols: usize) -> Result<Dtype> {
+        Ok(match self.files.expect(&stored_name(self.files, name), &[rows, cols])?.dtype {
             files::Dtype::F32 => Dtype::F32,
             files::Dtype::F16 => Dtype::F16,
             files::Dtype::BF16 => Dtype::Bf16,
-        };
-        let row_bytes = cols as u64 * dtype.bytes();
-        let (rows, cols) = (rows as u32, cols as u32);
-        let step = block_rows(row_bytes, self.max_block_bytes);
-        let (mut blocks, mut hash) = (Vec::new(), blake3::Hasher::new());
-        for first in (0..rows).step_by(step as usize) {
-            let block = self.gpu.zeros(&name, step.min(rows - first), cols, dtype);
-            let begin = u64::from(first) * row_bytes;
-            for offset in (0..block.bytes()).step_by(SLICE_BYTES as usize) {
-                let len = SLICE_BYTES.min(block.bytes() - offset);
-                let bytes = self.files.read(&name, begin + offset, len as usize).await?;
+        })
+    }
+
+    /// An empty matrix.
+    fn room(&self, name: &str, rows: u32, cols: u32, dtype: Dtype) -> Weight {
+        let step = block_rows(u64::from(cols) * dtype.bytes(), self.max_block_bytes);
+        let firsts = (0..rows).step_by(step as usize);
+        let blocks = firsts.map(|first| (first, self.gpu.zeros(name, step.min(rows - first), cols, dtype)));
+        Weight { blocks: blocks.collect(), rows, cols }
+    }
+
+    /// Reads the `rows` rows of the matrix `name` to the rows of `weight` from row `at` on.
+    async fn fill(&mut self, name: &str, rows: u32, weight: &Weight, at: u32) -> Result<()> {
+        let name = stored_name(self.files, name);
+        let stored = self.files.info(&name)?.dtype;
+        let row_bytes = self.files.info(&name)?.bytes() / u64::from(rows);
+        let widened = weight.dtype() == Dtype::F32 && stored != files::Dtype::F32;
+        let mut hash = blake3::Hasher::new();
+        for (first, block) in &weight.blocks {
+            let (begin, end) = (at.max(*first), (at + rows).min(first + block.rows()));
+            let step = u32::try_from(SLICE_BYTES / row_bytes).unwrap_or(u32::MAX).max(1);
+            for row in (begin..end).step_by(step as usize) {
+                let n = u64::from(step.min(end - row));
+                let bytes = self.files.read(&name, u64::from(row - at) * row_bytes, (n * row_bytes) as usize).await?;
                 hash.update(&bytes);
                 self.take(bytes.len())?;
-                self.gpu.write_bytes(&block, offset, &bytes);
+                let offset = u64::from(row - first) * u64::from(weight.cols) * weight.dtype().bytes();
+                match widened {
+                    true => {
+                        let values = files::to_f32(stored, &bytes);
+                        self.gpu.write_bytes(block, offset, bytemuck::cast_slice(&values));
+                    }
+                    false => self.gpu.write_bytes(block, offset, &bytes),
+                }
                 // Writes are staged in host memory until the device has taken them: one slice at a time.
                 self.gpu.wait().await?;
             }
-            blocks.push((first, block));
         }
         self.last_hash = hash.finalize();
         self.hash.update(self.last_hash.as_bytes());
-        Ok(Weight { blocks, rows, cols })
+        Ok(())
     }
 
-    /// The vector `name` (a norm's gain, a bias), expanded to f32.
+    /// The vector `name` (a norm's gain), expanded to f32.
     pub(super) async fn vector(&mut self, name: &str, len: usize) -> Result<Tensor> {
+        let values = self.values(name, len).await?;
+        Ok(self.gpu.upload(name, 1, len as u32, Dtype::F32, &values))
+    }
+
+    /// The elements of the vector `name`.
+    async fn values(&mut self, name: &str, len: usize) -> Result<Vec<f32>> {
         let name = stored_name(self.files, name);
         self.files.expect(&name, &[len])?;
         let values = self.files.read_f32(&name).await?;
         self.hash.update(bytemuck::cast_slice(&values));
         self.take(4 * values.len())?;
-        Ok(self.gpu.upload(&name, 1, len as u32, Dtype::F32, &values))
+        Ok(values)
     }
 
-    async fn linear(&mut self, module: &str, out: usize, input: usize, bias: bool) -> Result<Linear> {
-        let weight = self.weight(&format!("{module}.weight"), out, input).await?;
-        let bias = if bias { Some(self.vector(&format!("{module}.bias"), out).await?) } else { None };
+    /// The layers of a group in decoder layer `index`, as one.
+    async fn linear(&mut self, config: &ModelConfig, index: usize, group: Group) -> Result<Linear> {
+        let (input, outputs) = group.dims(config);
+        let mut dtypes = Vec::new();
+        for module in group.modules() {
+            dtypes.push(self.dtype(&format!("{}.weight", module.path(index)), module.dims(config).1, input)?);
+        }
+        // Layers that are stored in different types meet in the one that holds all values.
+        let dtype = if dtypes.iter().all(|dtype| *dtype == dtypes[0]) { dtypes[0] } else { Dtype::F32 };
+        let weight = self.room(&group.modules()[0].path(index), outputs as u32, input as u32, dtype);
+        let (mut at, mut bias) = (0, Vec::new());
+        for module in group.modules() {
+            let (path, rows) = (module.path(index), module.dims(config).1);
+            self.fill(&format!("{path}.weight"), rows as u32, &weight, at).await?;
+            at += rows as u32;
+            if module.has_bias(config) {
+                bias.extend(self.values(&format!("{path}.bias"), rows).await?);
+            }
+        }
+        let bias = (!bias.is_empty()).then(|| self.gpu.upload("bias", 1, outputs as u32, Dtype::F32, &bias));
         Ok(Linear { weight, bias })
     }
 
     /// Decoder layer `index`.
     pub(super) async fn layer(&mut self, config: &ModelConfig, index: usize) -> Result<Layer> {
-        let at = |module: &str| format!("model.layers.{index}.{module}");
-        let (hidden, inner) = (config.hidden_size, config.intermediate_size);
-        let queries = config.num_attention_heads * config.head_dim;
-        let keys = config.num_key_value_heads * config.head_dim;
-        let (attention, mlp) = (config.attention_bias, config.mlp_bias);
-        Ok(Layer {
-            input_layernorm: self.vector(&at("input_layernorm.weight"), hidden).await?,
-            q_proj: self.linear(&at("self_attn.q_proj"), queries, hidden, attention).await?,
-            k_proj: self.linear(&at("self_attn.k_proj"), keys, hidden, attention).await?,
-            v_proj: self.linear(&at("self_attn.v_proj"), keys, hidden, attention).await?,
-            o_proj: self.linear(&at("self_attn.o_proj"), hidden, queries, attention).await?,
-            post_attention_layernorm: self.vector(&at("post_attention_layernorm.weight"), hidden).await?,
-            gate_proj: self.linear(&at("mlp.gate_proj"), inner, hidden, mlp).await?,
-            up_proj: self.linear(&at("mlp.up_proj"), inner, hidden, mlp).await?,
-            down_proj: self.linear(&at("mlp.down_proj"), hidden, inner, mlp).await?,
-        })
+        let at = |norm: &str| format!("model.layers.{index}.{norm}.weight");
+        // In the order in which a model's hash has always been taken.
+        let input_layernorm = self.vector(&at("input_layernorm"), config.hidden_size).await?;
+        let qkv = self.linear(config, index, Group::Qkv).await?;
+        let output = self.linear(config, index, Group::Output).await?;
+        let post_attention_layernorm = self.vector(&at("post_attention_layernorm"), config.hidden_size).await?;
+        let gate_up = self.linear(config, index, Group::GateUp).await?;
+        let down = self.linear(config, index, Group::Down).await?;
+        Ok(Layer { input_layernorm, post_attention_layernorm, linears: [qkv, output, gate_up, down] })
     }
 
     fn take(&mut self, bytes: usize) -> Result<()> {

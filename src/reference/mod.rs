@@ -14,6 +14,7 @@
 
 mod adamw;
 mod attention;
+mod decode;
 mod embedding;
 mod fma_peak;
 mod logprob;
@@ -28,11 +29,15 @@ pub use attention::{
     Attention, AttentionShape, Span, attention_backward_delta, attention_backward_kv, attention_backward_q,
     attention_forward,
 };
+pub use decode::{attention_decode, cache_append, sample};
 pub use embedding::embedding;
 pub use fma_peak::fma_peak;
 pub use logprob::{LogProb, LogProbState, logprob_backward, logprob_finish, logprob_forward};
-pub use matmul::{matmul_backward_input, matmul_backward_weight, matmul_forward};
-pub use pointwise::{SwiGlu, add, bias, gather_rows, scatter_rows, swiglu_backward, swiglu_forward};
+pub use matmul::{
+    Segments, lora_backward, lora_backward_weight, lora_forward, matmul_backward_input, matmul_backward_weight,
+    matmul_forward, sum_partials,
+};
+pub use pointwise::{SwiGlu, gather_rows, scatter_rows, swiglu_backward, swiglu_forward};
 pub use preference::{LossWeights, Preference, PreferenceSettings, preference, sequence_sum};
 pub use rmsnorm::{RmsNorm, rmsnorm_backward, rmsnorm_forward};
 pub use rope::rope;

@@ -1,16 +1,5 @@
 //! Element-wise operations, and the gathering of whole rows.
 
-/// `a + b`, any equal shapes.
-pub fn add(a: &[f64], b: &[f64]) -> Vec<f64> {
-    assert_eq!(a.len(), b.len(), "add needs two tensors of one shape");
-    a.iter().zip(b).map(|(a, b)| a + b).collect()
-}
-
-/// Adds the row vector `b` (C) to each row of `x` (R,C). The bias is frozen, so the backward pass is the identity.
-pub fn bias(x: &[f64], b: &[f64]) -> Vec<f64> {
-    x.chunks_exact(b.len()).flat_map(|row| add(row, b)).collect()
-}
-
 /// `y = silu(gate) up` with `silu(g) = g sigmoid(g)` (Shazeer 2020, "GLU Variants Improve Transformer"); all of one
 /// shape.
 pub fn swiglu_forward(gate: &[f64], up: &[f64]) -> Vec<f64> {

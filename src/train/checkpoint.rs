@@ -8,7 +8,8 @@ use serde_json::{Map, Value};
 use super::trainer::Trainer;
 use crate::error::{Error, Result};
 use crate::files::{self, serialize_f32};
-use crate::gpu::Gpu;
+use crate::gpu::{Gpu, VariantSet};
+use crate::model::Matrices;
 
 /// A run between two steps. The order of the pairs and the learning rate follow from the settings and the step.
 #[derive(Debug, Clone)]
@@ -16,9 +17,18 @@ pub struct Checkpoint {
     /// The adapter, in PEFT's form.
     pub adapter: files::Adapter,
     /// Adam's first and second moments.
-    pub moments: [Vec<f32>; 2],
+    pub moments: Moments,
     /// Where the run stands.
     pub place: Place,
+}
+
+/// Adam's first and second moments as a file holds them.
+#[derive(Debug, Clone)]
+pub enum Moments {
+    /// Each matrix by its PEFT key.
+    Named([Matrices; 2]),
+    /// In the order of versions before 0.2.
+    Old([Vec<f32>; 2]),
 }
 
 /// Where a run stands, and what it must be continued with.
@@ -34,10 +44,17 @@ pub struct Place {
     pub data: String,
     /// The initial adapter's folder, if the run had one.
     pub initial_adapter: Option<String>,
+    /// The kernels that the run was computed with; empty in versions before 0.2, whose kernels all gave the same bits.
+    #[serde(default)]
+    pub variants: VariantSet,
 }
 
 const MOMENTS: &str = "optimizer.safetensors";
 const PLACE: &str = "run.json";
+/// Names of the moments in the optimizer's file, as torch has them.
+const NAMES: [&str; 2] = ["exp_avg", "exp_avg_sq"];
+/// Names in versions before 0.2.
+const OLD_NAMES: [&str; 2] = ["m", "v"];
 
 impl Checkpoint {
     /// Reads a run's state from the device.
@@ -48,23 +65,33 @@ impl Checkpoint {
             config: trainer.config.to_map(),
             data: data.to_owned(),
             initial_adapter: initial_adapter.map(str::to_owned),
+            variants: gpu.variant_set(),
         };
-        Ok(Self { adapter: trainer.adapter.get(gpu).await?, moments: trainer.optimizer.read(gpu).await?, place })
+        let moments = Moments::Named(trainer.optimizer.read(gpu, &trainer.adapter).await?);
+        Ok(Self { adapter: trainer.adapter.get(gpu).await?, moments, place })
     }
 
     /// Puts the state into a run that was made with the same settings and pairs.
     pub fn restore(&self, gpu: &Gpu, trainer: &mut Trainer<'_>, data: &str, from: &str) -> Result<()> {
-        let expected: usize = trainer.adapter.params.iter().map(|p| p.len() as usize).sum();
-        if self.place.data != data || self.moments.iter().any(|m| m.len() != expected) {
-            return Err(Error::input(
+        let other = || {
+            Error::input(
                 "The checkpoint belongs to another model, other pairs or other settings of tokenisation",
                 "Resume with the model and the pairs the run was started with",
                 from,
-            ));
+            )
+        };
+        if self.place.data != data {
+            return Err(other());
         }
+        let moments = match &self.moments {
+            Moments::Named(moments) => moments.clone(),
+            Moments::Old(moments) => {
+                let [m, v] = moments.each_ref().map(|values| trainer.from_old_layout(values));
+                [m.ok_or_else(other)?, v.ok_or_else(other)?]
+            }
+        };
         trainer.adapter.set(gpu, &self.adapter, from)?;
-        let [m, v] = &self.moments;
-        trainer.optimizer.write(gpu, [m, v]);
+        trainer.optimizer.write(gpu, &trainer.adapter, &moments, from)?;
         trainer.step = self.place.step;
         trainer.n_tokens = self.place.n_tokens;
         Ok(())
@@ -72,8 +99,18 @@ impl Checkpoint {
 
     /// The files beside the adapter's: moments and place.
     pub fn files(&self) -> Vec<(String, Vec<u8>)> {
-        let [m, v] = &self.moments;
-        let tensors = [("m".to_owned(), vec![m.len()], m.as_slice()), ("v".to_owned(), vec![v.len()], v.as_slice())];
+        let tensors: Vec<(String, Vec<usize>, &[f32])> = match &self.moments {
+            Moments::Named(moments) => {
+                let named = moments.iter().zip(NAMES).flat_map(|(matrices, name)| {
+                    matrices.iter().map(move |(key, t)| (format!("{name}.{key}"), t.shape.clone(), t.data.as_slice()))
+                });
+                named.collect()
+            }
+            Moments::Old(moments) => {
+                let named = moments.iter().zip(OLD_NAMES);
+                named.map(|(values, name)| (name.to_owned(), vec![values.len()], values.as_slice())).collect()
+            }
+        };
         let metadata = BTreeMap::from([("format".to_owned(), "pt".to_owned())]);
         let place = serde_json::to_vec_pretty(&self.place).unwrap_or_default();
         vec![(MOMENTS.to_owned(), serialize_f32(&tensors, &metadata)), (PLACE.to_owned(), place)]
@@ -85,12 +122,18 @@ impl Checkpoint {
         let adapter = files::Adapter::read(folder).await?;
         let source = folder.open(MOMENTS)?;
         let mut tensors = files::parse(source.name(), &crate::platform::read_all(source.as_ref()).await?)?;
-        let mut moment = |name: &str| {
-            tensors.remove(name).map(|tensor| tensor.data).ok_or_else(|| {
-                Error::input(format!("There is no tensor \"{name}\""), "Use another checkpoint", source.name())
-            })
+        let old = OLD_NAMES.map(|name| tensors.remove(name).map(|tensor| tensor.data));
+        let moments = match old {
+            [Some(m), Some(v)] => Moments::Old([m, v]),
+            _ => Moments::Named(NAMES.map(|name| {
+                let named = tensors.iter().filter_map(|(key, tensor)| {
+                    let key = key.strip_prefix(name)?.strip_prefix('.')?;
+                    Some((key.to_owned(), tensor.clone()))
+                });
+                named.collect()
+            })),
         };
-        Ok(Self { adapter, moments: [moment("m")?, moment("v")?], place })
+        Ok(Self { adapter, moments, place })
     }
 
     /// Reads only where the run stands.

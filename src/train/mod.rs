@@ -10,9 +10,9 @@ mod optimizer;
 mod plan;
 mod trainer;
 
-pub use checkpoint::{Checkpoint, Place};
+pub use checkpoint::{Checkpoint, Moments, Place};
 pub use config::{KEYS, Reference, Scheduler, TrainConfig};
 pub use loss::{LossType, eval_loss};
 pub use optimizer::Optimizer;
 pub use plan::{Memory, check_fits, plan};
-pub use trainer::{Metrics, PairLogps, ReferenceKey, Scorer, Trainer, batch_size};
+pub use trainer::{Metrics, PairLogps, ReferenceKey, References, Scorer, Trainer, batch_size, check_reference};

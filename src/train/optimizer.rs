@@ -3,7 +3,7 @@
 use crate::error::Result;
 use crate::gpu::{Dtype, Gpu, Recorder, Tensor};
 use crate::kernels::{self, AdamW};
-use crate::model::Adapter;
+use crate::model::{Adapter, Matrices};
 
 /// Moments of every parameter, in the adapter's blocks.
 pub struct Optimizer {
@@ -32,25 +32,17 @@ impl Optimizer {
         }
     }
 
-    /// Both moments of all blocks, one after another.
-    pub async fn read(&self, gpu: &Gpu) -> Result<[Vec<f32>; 2]> {
-        let mut moments = [Vec::new(), Vec::new()];
-        for (moment, blocks) in moments.iter_mut().zip([&self.m, &self.v]) {
-            for block in blocks {
-                moment.extend(gpu.read(block).await?);
-            }
-        }
-        Ok(moments)
+    /// Both moments of every matrix, first the first.
+    pub async fn read(&self, gpu: &Gpu, adapter: &Adapter) -> Result<[Matrices; 2]> {
+        Ok([adapter.read(gpu, &self.m).await?, adapter.read(gpu, &self.v).await?])
     }
 
-    /// Puts back what `read` gave; both have as many values as there are parameters.
-    pub fn write(&self, gpu: &Gpu, moments: [&[f32]; 2]) {
-        for (mut rest, blocks) in moments.into_iter().zip([&self.m, &self.v]) {
-            for block in blocks {
-                let (mine, others) = rest.split_at(block.len() as usize);
-                gpu.write(block, mine);
-                rest = others;
-            }
+    /// Puts back what `read` gave; an error says which matrix does not fit the adapter.
+    pub fn write(&self, gpu: &Gpu, adapter: &Adapter, moments: &[Matrices; 2], from: &str) -> Result<()> {
+        for (matrices, blocks) in moments.iter().zip([&self.m, &self.v]) {
+            adapter.check(matrices, from)?;
+            adapter.write(gpu, blocks, matrices);
         }
+        Ok(())
     }
 }

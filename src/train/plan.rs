@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use crate::error::{Error, Result};
 use crate::files::ModelConfig;
-use crate::model::{AdapterSettings, BatchSize, size_table};
+use crate::model::{AdapterSettings, BatchSize, Slot, Tensors};
 
 /// Bytes on the device.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -34,13 +34,13 @@ pub fn plan(
     size: BatchSize,
     checkpointing: bool,
 ) -> Memory {
-    let table = size_table(config, Some(adapter), size, checkpointing);
-    let bytes = |logits: bool| sum(table.iter().filter(|s| (s.name == "logits") == logits).map(|s| s.bytes()));
-    let r = u64::from(adapter.padded_rank());
-    let sides = adapter.targets.iter().map(|(_, m)| m.dims(config)).map(|(i, o)| i as u64 + o as u64);
-    let parameters = sum(sides.map(|side| r * side));
-    let adapter = parameters.saturating_mul(16);
-    Memory { weights: weight_bytes, adapter, activations: bytes(false), logits: bytes(true) }
+    let slots = Tensors::slots(config, Some(adapter), checkpointing).list();
+    let (logits, others): (Vec<Slot>, Vec<Slot>) = slots.iter().partition(|slot| slot.name == "logits");
+    let bytes = |slots: &[Slot]| sum(slots.iter().map(|slot| slot.bytes(size)));
+    let (activations, logits) = (bytes(&others), bytes(&logits));
+    let layers = adapter.layers().len() as u64;
+    let adapter = layers.saturating_mul(adapter.layer_len(config)).saturating_mul(16);
+    Memory { weights: weight_bytes, adapter, activations, logits }
 }
 
 fn sum(bytes: impl IntoIterator<Item = u64>) -> u64 {

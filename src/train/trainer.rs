@@ -8,7 +8,7 @@ use crate::data::{TokenPair, micro_batches, order, steps_per_epoch};
 use crate::error::{Error, Result};
 use crate::gpu::{Dtype, Gpu, Recorder, Tensor};
 use crate::kernels::{self, AdamW, METRICS, metric};
-use crate::model::{Activations, Adapter, AdapterSettings, BatchSize, Model, Packed, PackedPair};
+use crate::model::{Activations, Adapter, AdapterSettings, BatchSize, Matrices, Model, Packed, PackedPair};
 
 /// Summed log-probability of a pair's chosen and rejected completion, nats.
 pub type PairLogps = [f32; 2];
@@ -16,7 +16,7 @@ pub type PairLogps = [f32; 2];
 /// A step's values under TRL's names, in TRL's order.
 pub type Metrics = Map<String, Value>;
 
-/// What reference log-probabilities depend on.
+/// What reference log-probabilities depend on beside the kernels.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ReferenceKey(pub String);
 
@@ -38,6 +38,14 @@ impl ReferenceKey {
         }
         put(adapter.unwrap_or_default());
         Self(hash.finalize().to_hex().to_string())
+    }
+}
+
+impl ReferenceKey {
+    /// What the values themselves are kept under: other kernels may add in another order.
+    pub fn scores(&self, gpu: &Gpu) -> String {
+        let set = serde_json::to_vec(&gpu.variant_set()).unwrap_or_default();
+        blake3::Hasher::new().update(self.0.as_bytes()).update(&set).finalize().to_hex().to_string()
     }
 }
 
@@ -131,8 +139,8 @@ impl Scorer<'_> {
     pub async fn tokens(&self, pair: &TokenPair, adapter: Option<&Adapter>) -> Result<[Vec<f32>; 2]> {
         let packed = pack(&[pair]);
         score_batch(self.gpu, self.model, &self.acts, &self.tensors, &packed, adapter).await?;
-        let stats = self.acts.load(self.gpu, &packed).token_stats;
-        let stats = self.gpu.read(&stats).await?;
+        let acts = self.acts.load(self.gpu, &packed);
+        let stats = self.gpu.read(&acts.token_stats).await?;
         let side = |s: usize| {
             let [first, end] = packed.ranges[s].map(|at| at as usize);
             (first..end).map(|token| stats[4 * token]).collect()
@@ -161,6 +169,34 @@ async fn score_batch(
     Ok((0..n).map(|i| [sums[4 * i], sums[4 * (n + i)]]).collect())
 }
 
+/// What a run is measured against: the base model, or the adapter that it begins with.
+#[derive(Default)]
+pub struct References {
+    /// Log-probabilities of the run's pairs, in order, as far as they are known.
+    pub known: Vec<Option<PairLogps>>,
+    /// The adapter; none for the base model.
+    pub adapter: Option<Adapter>,
+}
+
+impl References {
+    /// The base model, with nothing known of `n_pairs` pairs.
+    pub fn unknown(n_pairs: usize) -> Self {
+        Self { known: vec![None; n_pairs], adapter: None }
+    }
+}
+
+/// An error if a log-probability is not finite before any training: the model itself is then of no use.
+pub fn check_reference(pair: &TokenPair, logps: PairLogps) -> Result<()> {
+    match logps.iter().all(|p| p.is_finite()) {
+        true => Ok(()),
+        false => Err(Error::input(
+            "The model gives a log-probability that is not finite, before any training",
+            "Its weights are damaged (NaN or infinite): download the model again",
+            format!("row {}", pair.row),
+        )),
+    }
+}
+
 /// A run: an adapter, its optimiser, the pairs, and where the run stands.
 pub struct Trainer<'a> {
     gpu: &'a Gpu,
@@ -172,7 +208,7 @@ pub struct Trainer<'a> {
     /// Its moments.
     pub optimizer: Optimizer,
     pairs: Vec<TokenPair>,
-    reference: Vec<PairLogps>,
+    reference: References,
     acts: Activations,
     tensors: LossTensors,
     /// Optimiser steps done.
@@ -184,16 +220,16 @@ pub struct Trainer<'a> {
 }
 
 impl<'a> Trainer<'a> {
-    /// A run at its beginning; `reference` has one entry per pair.
+    /// A run at its beginning; `reference` has a place for each pair.
     pub fn new(
         gpu: &'a Gpu,
         model: &'a Model,
         config: TrainConfig,
         adapter: Adapter,
         pairs: Vec<TokenPair>,
-        reference: Vec<PairLogps>,
+        reference: References,
     ) -> Result<Self> {
-        assert_eq!(pairs.len(), reference.len(), "every pair has its reference");
+        assert_eq!(pairs.len(), reference.known.len(), "every pair has its place");
         let size = batch_size(&pairs, config.per_device_train_batch_size);
         let acts = Activations::new(gpu, &model.config, Some(&adapter.settings), size, config.gradient_checkpointing)?;
         let (tensors, optimizer) = (LossTensors::new(gpu, size), Optimizer::new(gpu, &adapter));
@@ -224,9 +260,14 @@ impl<'a> Trainer<'a> {
 
     /// Takes one optimiser step and says how it went; everything but the learning rate is measured before the update.
     ///
+    /// The reference of its pairs is computed first where it is not known.
+    ///
     /// `Error::Diverged` if the loss or the gradient was not finite; the adapter is then as it was before the step.
     pub async fn step(&mut self) -> Result<Metrics> {
         let (epoch, batches) = self.next_batches();
+        for batch in &batches {
+            self.know(batch).await?;
+        }
         let share = 1.0 / batches.len() as f32;
         let mut rec = self.gpu.recorder();
         rec.clear(&self.tensors.metrics);
@@ -257,14 +298,20 @@ impl<'a> Trainer<'a> {
         Ok(self.named(epoch, learning_rate, &values))
     }
 
+    /// Matrices of this run's adapter out of values in the order of versions before 0.2.
+    pub fn from_old_layout(&self, values: &[f32]) -> Option<Matrices> {
+        self.adapter.from_old_layout(&self.model.config, values)
+    }
+
     /// Rows of the pairs of the next step.
     pub fn next_rows(&self) -> Vec<usize> {
         self.next_batches().1.into_iter().flatten().map(|i| self.pairs[i].row).collect()
     }
 
     /// Loss, gradient norm and metrics of the first micro-batch alone, and its gradients; nothing is updated.
-    pub async fn first_batch(&self) -> Result<(Metrics, crate::files::Adapter)> {
+    pub async fn first_batch(&mut self) -> Result<(Metrics, crate::files::Adapter)> {
         let (_, batches) = self.next_batches();
+        self.know(&batches[0]).await?;
         let mut rec = self.gpu.recorder();
         rec.clear(&self.tensors.metrics);
         self.micro_batch(&mut rec, &batches[0], 1.0);
@@ -277,6 +324,29 @@ impl<'a> Trainer<'a> {
         }
         rec.submit();
         Ok((self.named(0.0, 0.0, &values), gradients))
+    }
+
+    /// Reference log-probabilities as far as they are known, in the order of the pairs.
+    pub fn reference(&self) -> &[Option<PairLogps>] {
+        &self.reference.known
+    }
+
+    /// Computes the reference of those of some pairs for which it is not known: one more forward pass.
+    async fn know(&mut self, batch: &[usize]) -> Result<()> {
+        let known = &self.reference.known;
+        let missing: Vec<usize> = batch.iter().copied().filter(|&i| known[i].is_none()).collect();
+        if missing.is_empty() {
+            return Ok(());
+        }
+        let pairs: Vec<&TokenPair> = missing.iter().map(|&i| &self.pairs[i]).collect();
+        let adapter = self.reference.adapter.as_ref();
+        let packed = pack(&pairs);
+        let logps = score_batch(self.gpu, self.model, &self.acts, &self.tensors, &packed, adapter).await?;
+        for (i, logps) in missing.into_iter().zip(logps) {
+            check_reference(&self.pairs[i], logps)?;
+            self.reference.known[i] = Some(logps);
+        }
+        Ok(())
     }
 
     /// Records forward, loss and backward of some pairs; returns their tokens.
@@ -292,7 +362,8 @@ impl<'a> Trainer<'a> {
         let (dlogp, metrics) = (self.tensors.dlogp.view(1, n as u32), &self.tensors.metrics);
         let facts: Vec<[f32; 4]> = (0..n)
             .map(|s| {
-                let reference = self.reference[batch[s % batch.len()]][s / batch.len()];
+                let reference = self.reference.known[batch[s % batch.len()]];
+                let reference = reference.map_or(f32::NAN, |logps| logps[s / batch.len()]);
                 let scored = packed.ranges[s][1] - packed.ranges[s][0];
                 [reference, packed.lengths[s].max(1) as f32, scored as f32, 0.0]
             })

@@ -7,9 +7,9 @@ use pairtune::kernels;
 pub(crate) fn gpu() -> Gpu {
     let choice = AdapterChoice { name: std::env::var("PAIRTUNE_ADAPTER").ok() };
     let gpu = pollster::block_on(Gpu::new(&choice)).expect("the tests need a GPU or a software driver");
-    // The most demanding matmul that the device can run; `kernels.rs` runs them all.
-    if let Some(variant) = kernels::variants(&gpu).pop() {
-        kernels::set_variant(&gpu, variant);
+    // The most demanding variant of each operation that the device can run; `kernels.rs` runs them all.
+    for op in kernels::ops() {
+        gpu.force(op, gpu.variants(op).pop());
     }
     gpu
 }

@@ -1,6 +1,6 @@
 //! The early warnings: each rule on a run that breaks it, and all of them silent on runs that go well.
 
-use pairtune::engine::warnings::{Action, CLEAR_STEPS, Facts, Warning, WarningKind, Watcher};
+use pairtune::engine::warnings::{Action, CLEAR_STEPS, Facts, Warning, WarningKind, Watcher, exchanged};
 use serde_json::{Map, Value, json};
 
 const LN_2: f64 = std::f64::consts::LN_2;
@@ -30,12 +30,11 @@ fn truncated_pairs_are_counted_if_they_are_many() {
 
 #[test]
 fn exchanged_columns_are_suspected_if_the_original_model_prefers_what_is_rejected() {
-    let warnings = |share, n_pairs| Watcher::new(Facts { likelier_wins: share, n_pairs, ..facts() }).start();
-    let told = only(warnings(Some(0.14), 20));
+    let told = exchanged(Some(0.14), 20).expect("it is suspected");
     assert_eq!((told.kind, told.action), (WarningKind::Exchanged, Action::InspectPairs));
-    assert!(told.text.contains("86 % of 20 pairs"), "{}", told.text);
-    for quiet in [warnings(Some(0.15), 20), warnings(Some(0.0), 19), warnings(None, 200)] {
-        assert_eq!(quiet, []);
+    assert!(told.text.contains("86 % of 20 held-out pairs"), "{}", told.text);
+    for quiet in [exchanged(Some(0.15), 20), exchanged(Some(0.0), 19), exchanged(None, 200)] {
+        assert_eq!(quiet, None);
     }
 }
 
@@ -467,15 +466,7 @@ fn only(mut warnings: Vec<Warning>) -> Warning {
 }
 
 fn facts() -> Facts {
-    Facts {
-        n_held_out: 40,
-        n_truncated: 0,
-        n_pairs: 200,
-        likelier_wins: Some(0.5),
-        n_steps: 200,
-        beta: 0.1,
-        expected_first_loss: Some(LN_2),
-    }
+    Facts { n_held_out: 40, n_truncated: 0, n_pairs: 200, n_steps: 200, beta: 0.1, expected_first_loss: Some(LN_2) }
 }
 
 /// Metrics of step `step` of a run that goes well, with noise.

@@ -1,0 +1,98 @@
+// lib/staged.wgsl: a tile of a product, its sums in the lanes' registers, its operands staged in workgroup memory.
+//
+// A lib/tile_*.wgsl says how many ROWS, COLS and LANES; a lib/right_*.wgsl has the right operand. A lane holds four
+// rows by four columns, in TALL tiles four more rows half a tile below. In a round it stages at most two vec4s of each
+// operand, and all lanes together stage STEP4 vec4s along the sum.
+//
+// Rows that lie along the sum are staged in four groups: rows 0, 4, 8 and so on, then rows 1, 5, 9 and so on. A lane's
+// four rows are neighbours, one of each group, so that its four columns are stored as one vec4. In a group, rows are an
+// odd number of vec4s apart, so that lanes side by side read different banks; and groups start so far apart that the
+// two or four rows that such lanes write do not meet in a bank either.
+
+const STEP4 = min(DEPTH4, 2u * LANES / ROWS);
+const COLS4 = COLS / 4u;
+const STRIDE = STEP4 + 1u;
+const TALL = ROWS * COLS > 16u * LANES;
+const TWO_LEFT = ROWS * STEP4 > LANES;
+const TWO_RIGHT = COLS * STEP4 > LANES;
+// Rows from the first to the second vec4 that a lane stages, where rows lie along the sum.
+const APART = LANES / STEP4;
+const LEFT_GROUP = ROWS / 4u * STRIDE + STEP4;
+
+var<workgroup> left_tile: array<Operand, 4u * LEFT_GROUP>;
+
+struct Sums {
+    a: mat4x4<f32>,
+    b: mat4x4<f32>,
+}
+
+// What a lane stages in one round. Read a round ahead, so that memory answers while the lane multiplies; looked at no
+// sooner than it is staged, as looking waits for the answer. Not `inside` the sum, the left operand counts as zero.
+struct Chunk {
+    inside: bool,
+    left_a: vec4<f32>,
+    left_b: vec4<f32>,
+    right_a: vec4<f32>,
+    right_b: vec4<f32>,
+}
+
+fn place(row: u32, group: u32) -> u32 {
+    return row % 4u * group + row / 4u * STRIDE;
+}
+
+// Where a lane writes and reads the two tiles.
+struct Spot {
+    put_left: u32,
+    put_right: u32,
+    left: u32,
+    right: u32,
+}
+
+fn stage_left(chunk: Chunk, spot: Spot) {
+    left_tile[spot.put_left] = Operand(select(vec4<f32>(), chunk.left_a, chunk.inside));
+    if TWO_LEFT {
+        left_tile[spot.put_left + APART / 4u * STRIDE] = Operand(select(vec4<f32>(), chunk.left_b, chunk.inside));
+    }
+}
+
+fn left_row(at: u32) -> vec4<f32> {
+    return vec4<f32>(left_tile[at]);
+}
+
+fn left_rows(at: u32) -> mat4x4<f32> {
+    return mat4x4<f32>(
+        left_row(at), left_row(at + LEFT_GROUP), left_row(at + 2u * LEFT_GROUP), left_row(at + 3u * LEFT_GROUP));
+}
+
+fn add_vec4(sums: Sums, spot: Spot, k: u32) -> Sums {
+    let cols = columns(spot.right, k);
+    var next = sums;
+    next.a = add_rows(sums.a, left_rows(spot.left + k), cols);
+    if TALL {
+        next.b = add_rows(sums.b, left_rows(spot.left + k + ROWS / 8u * STRIDE), cols);
+    }
+    return next;
+}
+
+fn add_four(sums: Sums, spot: Spot, k: u32) -> Sums {
+    let half = add_vec4(add_vec4(sums, spot, k), spot, k + 1u);
+    return add_vec4(add_vec4(half, spot, k + 2u), spot, k + 3u);
+}
+
+// Adds the products of a round. Without a loop, as not every driver unrolls.
+fn multiply(sums: Sums, spot: Spot) -> Sums {
+    let half = add_four(sums, spot, 0u);
+    if STEP4 > 4u {
+        return add_four(half, spot, 4u);
+    }
+    return half;
+}
+
+fn store_tile(m0: u32, column0: u32, lane: u32, sums: Sums) {
+    let row = m0 + lane / COLS4 * 4u;
+    let column = column0 + lane % COLS4;
+    store4(row, column, sums.a);
+    if TALL {
+        store4(row + ROWS / 2u, column, sums.b);
+    }
+}

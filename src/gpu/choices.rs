@@ -1,0 +1,118 @@
+//! `Choices`: which variant of each operation a device uses, and the record of it.
+
+use std::collections::BTreeMap;
+
+use super::Dtype;
+use super::kernel::{Adapters, Format, Kernel, Needs, Op, Variant};
+
+/// An operation as it is called: with the format of its weight and the class of its shape, which choose the variant.
+#[derive(Debug, Clone, Copy)]
+pub struct Call {
+    pub(super) op: &'static Op,
+    pub(super) format: Option<&'static Format>,
+    pub(super) class: &'static str,
+}
+
+impl Op {
+    /// The operation with a weight of this type.
+    pub fn with_weight(&'static self, dtype: Dtype) -> Call {
+        Call { op: self, format: Some(self.format(dtype)), class: "" }
+    }
+}
+
+impl Op {
+    /// The operation on shapes of this class.
+    pub fn class(&'static self, class: &'static str) -> Call {
+        Call::from(self).class(class)
+    }
+}
+
+impl From<&'static Op> for Call {
+    fn from(op: &'static Op) -> Self {
+        Self { op, format: None, class: "" }
+    }
+}
+
+impl Call {
+    /// The operation.
+    pub fn op(&self) -> &'static Op {
+        self.op
+    }
+
+    /// The same for shapes of this class, which have a variant of their own choice.
+    pub fn class(self, class: &'static str) -> Self {
+        Self { class, ..self }
+    }
+
+    fn key(&self) -> String {
+        let parts = [self.op.name, self.format.map_or("", |format| format.name), self.class];
+        parts.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join(".")
+    }
+}
+
+/// The variant of each operation, format and class of shape: `<operation>[.<format>][.<class>]` to the variant's name.
+///
+/// One set computes with the same bits; another one may add in another order.
+pub type VariantSet = BTreeMap<String, String>;
+
+/// What was chosen on a device.
+#[derive(Debug, Default)]
+pub(super) struct Choices {
+    /// True if the CPU does the adapter's work.
+    software: bool,
+    chosen: BTreeMap<(&'static str, &'static str, &'static str), (Call, &'static Variant)>,
+    forced: BTreeMap<&'static str, &'static Variant>,
+}
+
+impl Choices {
+    /// Nothing chosen yet, for a kind of adapter.
+    pub(super) fn new(software: bool) -> Self {
+        Self { software, ..Self::default() }
+    }
+
+    pub(super) fn kernel(&self, call: Call) -> Kernel {
+        let forced = self.forced.get(call.op.name).copied();
+        let variant = forced.or_else(|| self.chosen(&call)).unwrap_or_else(|| self.usual(call.op));
+        Kernel { op: call.op, variant, format: call.format }
+    }
+
+    pub(super) fn chosen(&self, call: &Call) -> Option<&'static Variant> {
+        self.chosen.get(&at(call)).map(|(_, variant)| *variant)
+    }
+
+    /// The first variant that was made for this kind of adapter and needs nothing.
+    fn usual(&self, op: &'static Op) -> &'static Variant {
+        let suits = |variant: &&Variant| variant.needs == Needs::NOTHING && variant.made_for.include(self.software);
+        // Each kind of adapter has one: `tests/shaders.rs` sees to it.
+        op.variants.iter().find(suits).unwrap_or(&op.variants[0])
+    }
+
+    pub(super) fn choose(&mut self, call: Call, variant: &'static Variant) {
+        self.chosen.insert(at(&call), (call, variant));
+    }
+
+    pub(super) fn force(&mut self, op: &'static Op, variant: Option<&'static Variant>) {
+        match variant {
+            Some(variant) => self.forced.insert(op.name, variant),
+            None => self.forced.remove(op.name),
+        };
+    }
+
+    pub(super) fn set(&self) -> VariantSet {
+        self.chosen.values().map(|(call, _)| (call.key(), self.kernel(*call).variant.name.to_owned())).collect()
+    }
+}
+
+fn at(call: &Call) -> (&'static str, &'static str, &'static str) {
+    (call.op.name, call.format.map_or("", |format| format.name), call.class)
+}
+
+impl Adapters {
+    pub(super) fn include(self, software: bool) -> bool {
+        match self {
+            Self::All => true,
+            Self::Software => software,
+            Self::Hardware => !software,
+        }
+    }
+}

@@ -1,0 +1,168 @@
+//! Which variant of an operation is the fastest on the device at hand, and the record of it.
+
+use super::attention::{self, AttentionShape, Span};
+use super::matmul::{self, Class, Epilogue, Partials, Segments, Store};
+use super::{
+    attention_backward_kv, attention_backward_q, attention_forward, lora_backward, matmul_backward_input,
+    matmul_backward_weight, matmul_forward, ops, pack_spans,
+};
+use crate::error::Result;
+use crate::gpu::{Call, Dtype, Gpu, Recorder, Tensor, VariantSet};
+
+/// What of a model decides which operations are tuned.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tuning {
+    /// How its weights are stored.
+    pub formats: Vec<Dtype>,
+    /// Columns of a head.
+    pub head_dim: u32,
+}
+
+/// Times each variant of each operation that has several, on middling shapes, and keeps the fastest; what was chosen
+/// before stays. `seconds` is the platform's clock.
+pub async fn autotune(gpu: &Gpu, tuning: &Tuning, seconds: &dyn Fn() -> f64) -> Result<VariantSet> {
+    // A software adapter takes as long for a thousandth of what keeps a graphics processor busy.
+    let [m, k, n] = if gpu.report().is_software() { [256, 512, 256] } else { [1024, 1024, 1024] };
+    let tuner = Tuner { gpu, seconds };
+    let float = |name: &str, rows, cols| gpu.zeros(name, rows, cols, Dtype::F32);
+    let (x, y) = (float("x", m, k), float("y", m, n));
+    // LoRA's matrices are f32 whatever the model's weights are.
+    let f32 = [Dtype::F32].into_iter().filter(|f32| !tuning.formats.contains(f32));
+    for format in tuning.formats.iter().copied().chain(f32) {
+        let w = gpu.zeros("w", n, k, format);
+        for (class, rows) in [(Class::Main, m), (Class::Decode, 1), (Class::Decode, 16)] {
+            let (x, y) = (x.view(rows, k), y.view(rows, n));
+            let record = |rec: &mut Recorder<'_>| {
+                matmul_forward(rec, class, &x, &w, 1.0, 0, Epilogue::default(), &y);
+            };
+            tuner.choose(matmul::forward_call(format, class, rows), &record).await?;
+        }
+        let record = |rec: &mut Recorder<'_>| matmul_backward_input(rec, &y, &w, 1.0, Store::Set, 0, None, &x);
+        tuner.choose(matmul::backward_input_call(format), &record).await?;
+    }
+    for rank in RANKS {
+        tuner.lora(&x, &y, rank).await?;
+    }
+    tuner.attention(tuning.head_dim, m).await?;
+    Ok(gpu.variant_set())
+}
+
+/// Ranks of LoRA's matrices that the choice is made with, one of each class.
+const RANKS: [u32; 2] = [16, 64];
+/// Rounds of a variant: the first compiles, of the others the fastest counts.
+const ROUNDS: usize = 4;
+
+struct Tuner<'a> {
+    gpu: &'a Gpu,
+    seconds: &'a dyn Fn() -> f64,
+}
+
+impl Tuner<'_> {
+    /// LoRA's own products of a rank, for inputs like `x` and outputs like `y`.
+    async fn lora(&self, x: &Tensor, y: &Tensor, rank: u32) -> Result<()> {
+        let ([m, k], n) = (x.dims(), y.cols());
+        let float = |name: &str, rows, cols| self.gpu.zeros(name, rows, cols, Dtype::F32);
+        let (a, b, u) = (float("a", rank, k), float("b", n, rank), float("u", m, rank));
+        let segments = Segments::one(n);
+        let thin = |rec: &mut Recorder<'_>| {
+            matmul_forward(rec, Class::Thin, x, &a, 1.0, 0, Epilogue::default(), &u);
+        };
+        self.choose(matmul::forward_call(Dtype::F32, Class::Thin, m), &thin).await?;
+        let backward = |rec: &mut Recorder<'_>| lora_backward(rec, y, &b, 1.0, &segments, &u);
+        self.choose(matmul::lora_backward_call(rank), &backward).await?;
+        let rows_per_part = Partials::rows_per_part(m);
+        let partials =
+            Partials { tensor: float("partials", m.div_ceil(rows_per_part), rank * n.max(k)), rows_per_part };
+        let of_b = |rec: &mut Recorder<'_>| matmul_backward_weight(rec, y, &u, Some(&segments), &partials, 0, rank);
+        self.choose(matmul::backward_weight_call(n, rank), &of_b).await?;
+        let of_a = |rec: &mut Recorder<'_>| matmul_backward_weight(rec, &u, x, None, &partials, 0, k);
+        self.choose(matmul::backward_weight_call(rank, k), &of_a).await
+    }
+
+    /// Attention of one sequence of `rows` rows.
+    async fn attention(&self, head_dim: u32, rows: u32) -> Result<()> {
+        let shape = AttentionShape { heads: 4, kv_heads: 2, head_dim, scale: 0.125 };
+        let span = |row| Span { start: 0, hole_start: row, hole_end: row, position: row };
+        let spans = pack_spans(&(0..rows).map(span).collect::<Vec<Span>>());
+        let spans = self.gpu.upload("spans", spans.len() as u32, 4, Dtype::U32, spans.as_flattened());
+        let float = |name: &str, cols| self.gpu.zeros(name, rows, cols, Dtype::F32);
+        let (qkv, dqkv) = (float("qkv", shape.columns()), float("dqkv", shape.columns()));
+        let (out, lse) = (float("out", shape.heads * head_dim), float("lse", shape.heads));
+        let stats = float("stats", 2 * shape.heads);
+        let forward = |rec: &mut Recorder<'_>| attention_forward(rec, &qkv, &spans, shape, &out, &lse);
+        self.choose(shape.call(&attention::FORWARD), &forward).await?;
+        let backward_q = |rec: &mut Recorder<'_>| attention_backward_q(rec, &out, &qkv, &stats, &spans, shape, &dqkv);
+        self.choose(shape.call(&attention::BACKWARD_Q), &backward_q).await?;
+        let backward_kv = |rec: &mut Recorder<'_>| attention_backward_kv(rec, &out, &qkv, &stats, &spans, shape, &dqkv);
+        self.choose(shape.call(&attention::BACKWARD_KV), &backward_kv).await
+    }
+
+    async fn choose(&self, call: Call, record: &dyn Fn(&mut Recorder<'_>)) -> Result<()> {
+        let candidates = self.gpu.candidates(call.op());
+        if self.gpu.has_chosen(call) {
+            return Ok(());
+        }
+        let mut best = (f64::INFINITY, candidates[0]);
+        for &candidate in candidates.iter().filter(|_| candidates.len() > 1) {
+            self.gpu.choose(call, candidate);
+            for round in 0..ROUNDS {
+                self.gpu.wait().await?;
+                let start = (self.seconds)();
+                let mut rec = self.gpu.recorder();
+                record(&mut rec);
+                rec.submit();
+                self.gpu.wait().await?;
+                let time = (self.seconds)() - start;
+                if round > 0 && time < best.0 {
+                    best = (time, candidate);
+                }
+            }
+        }
+        self.gpu.choose(call, best.1);
+        Ok(())
+    }
+}
+
+/// Chooses the variants of a recorded set, so that a run goes on with the bits it began with.
+///
+/// Returns the entries that this device cannot run, or that this version does not know: what it chose for them stays.
+pub fn adopt(gpu: &Gpu, set: &VariantSet) -> Vec<String> {
+    let mut left = Vec::new();
+    for (key, name) in set {
+        let known = call(key).and_then(|call| {
+            let variants = gpu.variants(call.op());
+            variants.into_iter().find(|variant| variant.name == name).map(|variant| (call, variant))
+        });
+        match known {
+            Some((call, variant)) => gpu.choose(call, variant),
+            None => left.push(format!("{key}: {name}")),
+        }
+    }
+    left
+}
+
+/// What a stored set is valid for: the device, its driver, and the shaders as they are.
+pub fn tuning_key(gpu: &Gpu) -> String {
+    let mut hash = blake3::Hasher::new();
+    let report = gpu.report();
+    for part in [&report.name, &report.backend, &report.driver] {
+        hash.update(part.as_bytes()).update(&[0]);
+    }
+    for kernel in super::all() {
+        hash.update(kernel.source(false).as_bytes());
+    }
+    hash.finalize().to_hex().to_string()
+}
+
+/// The call that a key of a `VariantSet` stands for.
+fn call(key: &str) -> Option<Call> {
+    let mut parts = key.split('.');
+    let name = parts.next()?;
+    let op = ops().iter().copied().find(|op| op.name == name)?;
+    let rest: Vec<&str> = parts.collect();
+    let format = op.formats.iter().find(|format| Some(&format.name) == rest.first());
+    let call = format.map_or_else(|| Call::from(op), |format| op.with_weight(format.dtype));
+    let Some(class) = rest.get(usize::from(format.is_some())) else { return Some(call) };
+    let mut classes = matmul::CLASSES.into_iter().chain(attention::CLASSES);
+    classes.find(|known| known == class).map(|class| call.class(class))
+}

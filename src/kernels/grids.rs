@@ -1,0 +1,24 @@
+//! What kernels are made of: the texts of shaders, and the common ways to cover a shape with workgroups.
+
+use crate::gpu::{Grid, Shape, item_grid, row_grid};
+
+/// The texts of shaders, by their paths in `shaders/` without the ending.
+macro_rules! wgsl {
+    ($($path:literal),+) => { &[$(include_str!(concat!("../../shaders/", $path, ".wgsl"))),+] };
+}
+pub(super) use wgsl;
+
+/// A shape that is the number of workgroups.
+pub(super) fn as_is(shape: Shape) -> Grid {
+    shape
+}
+
+/// One invocation per item, in workgroups of 64.
+pub(super) fn by_item([items, ..]: Shape) -> Grid {
+    item_grid(items, 64)
+}
+
+/// One workgroup per row.
+pub(super) fn by_row([rows, ..]: Shape) -> Grid {
+    row_grid(rows)
+}
