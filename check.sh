@@ -30,7 +30,7 @@ step() {
 
 check_scripts() {
     local script
-    for script in ./*.sh scripts/* web/*.sh .ci/run; do bash -n "$script" || return 1; done
+    for script in ./*.sh scripts/* web/*.sh benches/*.sh .ci/run; do bash -n "$script" || return 1; done
 }
 
 # Every test binary; end_to_end is not among those that cargo builds by itself.

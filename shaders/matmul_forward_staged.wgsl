@@ -74,7 +74,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
         let part = segment(s);
         if touches(part, n0 / 4u, COLS4) {
             let starts_u = vec4<u32>(rows * params.ldu4 + part.u_at4, from_b);
-            let real = columns >= vec2<u32>(part.first) & columns < vec2<u32>(part.end);
+            let real = (columns >= vec2<u32>(part.first)) & (columns < vec2<u32>(part.end));
             chunk = load_adapter(starts_u, k0, real);
             for (var k = 0u; k < params.rank4; k += STEP4) {
                 workgroupBarrier();

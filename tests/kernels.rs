@@ -180,7 +180,7 @@ everywhere! {
     async fn sample() {
         let gpu = gpu().await;
         for sampling in check::SAMPLINGS {
-            for (rows, vocab) in [(1, 1), (3, 61), (16, 1003)] {
+            for (rows, vocab) in [(1, 1), (3, 261)] {
                 assert_ok(check::sample(&gpu, rows, vocab, sampling).await);
             }
         }

@@ -458,3 +458,61 @@ fn a_layer_takes_few_dispatches_and_a_run_few_bind_groups() {
     let per_layer = dispatches[1] - dispatches[0];
     assert!((30..=40).contains(&per_layer), "a layer takes {per_layer} dispatches, forward and backward");
 }
+
+/// Checkpoints of versions before 0.2 hold the moments module by module, each matrix filled up to a multiple of 64.
+#[test]
+fn moments_of_earlier_versions_are_read() {
+    let gpu = gpu();
+    let model = load(&gpu, &RandomLlama::new(SMALL));
+    let (r, padded) = (6, 8);
+    let settings = json!({ "r": r, "target_modules": ["q_proj", "v_proj", "down_proj"] });
+    let config = TrainConfig::from_map(settings.as_object().expect("an object"), "test").expect("settings");
+    let settings = AdapterSettings::new(config.adapter("random"), &model.config).expect("the targets exist");
+    let values = fresh(&settings, &model.config, 3).tensors;
+    let mut old = Vec::new();
+    for &(layer, module) in &settings.targets {
+        let (input, output) = module.dims(&model.config);
+        let matrix = |side: &str| &values[&format!("base_model.model.{}.lora_{side}.weight", module.path(layer))].data;
+        let mut a = matrix("A").clone();
+        a.resize((padded * input).next_multiple_of(64), 0.0);
+        old.extend(a);
+        let mut b = Vec::new();
+        for row in matrix("B").chunks_exact(r) {
+            b.extend(row);
+            b.extend(vec![0.0; padded - r]);
+        }
+        b.resize((padded * output).next_multiple_of(64), 0.0);
+        old.extend(b);
+    }
+    let adapter = Adapter::new(&gpu, &model.config, settings);
+    assert_eq!(adapter.from_old_layout(&model.config, &old), Some(values), "every matrix is found");
+    assert_eq!(adapter.from_old_layout(&model.config, &old[1..]), None, "another model's are not taken");
+}
+
+/// Layers with different targets share the room for parts of gradients.
+#[test]
+fn layers_with_different_targets_do_not_mix_their_gradients() {
+    let gpu = gpu();
+    let model = load(&gpu, &RandomLlama::new(SMALL));
+    let run = |targets: Value| {
+        let settings = json!({
+            "max_steps": 1, "per_device_train_batch_size": 2, "r": 4, "target_modules": targets, "lora_alpha": 8,
+        });
+        let config = TrainConfig::from_map(settings.as_object().expect("an object"), "test").expect("settings");
+        let settings = AdapterSettings::new(config.adapter("random"), &model.config).expect("the targets exist");
+        let adapter = Adapter::new(&gpu, &model.config, settings.clone());
+        adapter.set(&gpu, &fresh(&settings, &model.config, 1), "fresh").expect("it fits");
+        let mut trainer =
+            Trainer::new(&gpu, &model, config, adapter, uneven_pairs(2), References::unknown(2)).expect("the run fits");
+        let (_, gradients) = block_on(trainer.first_batch()).expect("the device works");
+        let norm = block_on(trainer.step()).expect("the step is finite")["grad_norm"].as_f64().expect("a number");
+        let squares = gradients.tensors.values().flat_map(|tensor| &tensor.data).map(|g| f64::from(*g).powi(2));
+        (norm, squares.sum::<f64>().sqrt())
+    };
+    let lower = "model.layers.0.self_attn.k_proj";
+    for targets in [json!([lower, "model.layers.1.mlp.down_proj"]), json!(["q_proj", lower])] {
+        let (norm, of_matrices) = run(targets);
+        assert!(norm > 0.0, "something is learned");
+        assert_near("the norm is that of the matrices", norm, of_matrices, 1e-5 * of_matrices);
+    }
+}

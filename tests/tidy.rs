@@ -19,7 +19,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("model", &["kernels", "files", "gpu", "platform", "error"]),
     ("train", &["model", "data", "files", "kernels", "gpu", "platform", "error"]),
     ("bench", &["train", "model", "data", "files", "kernels", "gpu", "platform", "error"]),
-    ("engine", &["train", "model", "data", "files", "kernels", "gpu", "platform", "doctor", "error"]),
+    ("engine", &["bench", "train", "model", "data", "files", "kernels", "gpu", "platform", "doctor", "error"]),
     ("link", &["engine", "platform", "error"]),
     ("app", &["engine::protocol", "engine::presets", "engine::stats", "engine::warnings", "link", "platform", "error"]),
 ];

@@ -4,7 +4,7 @@ use eframe::egui::{self, RichText, Ui};
 use egui_extras::{Column, TableBuilder};
 
 use super::actions::Action;
-use super::state::State;
+use super::state::{BenchState, State};
 use super::text;
 use super::theme::GRID;
 use super::widgets::{self, Tone};
@@ -35,6 +35,7 @@ pub(super) fn help_ui(ui: &mut Ui, state: &State, environment: &Environment, act
     });
     network_ui(ui, state);
     report_ui(ui, state, environment, actions);
+    bench_ui(ui, state, actions);
     drills_ui(ui, state, actions);
     widgets::titled_card(ui, text::ABOUT_TITLE, |ui| {
         ui.label(text::ABOUT);
@@ -110,6 +111,37 @@ fn report_ui(ui: &mut Ui, state: &State, environment: &Environment, actions: &mu
         });
         if ui.button(text::COPY_REPORT).clicked() {
             actions.push(Action::Copy(report.clone()));
+        }
+    });
+}
+
+/// How fast the GPU is.
+fn bench_ui(ui: &mut Ui, state: &State, actions: &mut Vec<Action>) {
+    widgets::titled_card(ui, text::BENCH_TITLE, |ui| {
+        ui.add(egui::Label::new(text::BENCH_NOTE).wrap());
+        ui.add_space(GRID);
+        if let BenchState::Running(what) = &state.bench {
+            widgets::weak(ui, text::measuring(what));
+            if ui.button(text::CANCEL).clicked() {
+                actions.push(Action::Send(Command::Cancel));
+            }
+            return;
+        }
+        if let BenchState::Failed(problem) = &state.bench {
+            widgets::marked(ui, Tone::Bad, &problem.to_string());
+        }
+        if let BenchState::Done(report) = &state.bench {
+            egui::ScrollArea::both().id_salt("figures").max_height(320.0).show(ui, |ui| {
+                ui.add(egui::Label::new(RichText::new(report).monospace()).extend());
+            });
+            if ui.button(text::COPY_FIGURES).clicked() {
+                actions.push(Action::Copy(report.clone()));
+            }
+        }
+        let usable = matches!(state.gpu(), Some(Ok(_))) && state.active_run().is_none() && !state.run_pending;
+        let label = if state.bench == BenchState::None { text::BENCH } else { text::BENCH_AGAIN };
+        if ui.add_enabled(usable, egui::Button::new(label)).clicked() {
+            actions.push(Action::Send(Command::Bench));
         }
     });
 }

@@ -447,7 +447,7 @@ fn fixes_ui(ui: &mut Ui, state: &State, fixes: &[Fix], fits: bool, view: &mut Pl
 
 fn time_ui(ui: &mut Ui, state: &State, plan: &PlanInfo, actions: &mut Vec<Action>) {
     ui.horizontal_wrapped(|ui| {
-        ui.label(text::time(state.plan.run_seconds(), plan.step_seconds));
+        ui.label(text::time(state.plan.run_parts(), plan.step_seconds));
         match &state.plan.trial {
             Trial::Running => {
                 widgets::weak(ui, text::TRYING);

@@ -19,7 +19,7 @@ use super::plan_ui::PlanView;
 use super::run_ui::RunView;
 use super::runs_ui::RunsView;
 use super::start_ui::StartView;
-use super::state::{Blocked, Connection, EVAL_SPLIT, Recent, State, source_of};
+use super::state::{BenchState, Blocked, Connection, EVAL_SPLIT, Recent, State, source_of};
 use super::{
     compare_ui, drops, export_ui, fields, help_ui, model_ui, pairs_ui, plan_ui, run_ui, runs_ui, start_ui, text, theme,
 };
@@ -1038,6 +1038,7 @@ impl App {
             }
             Subject::Compare => state.compare_problem = None,
             Subject::Export => state.export_problem = None,
+            Subject::Bench => state.bench = BenchState::None,
             Subject::Runs => {
                 state.runs_problem = None;
                 state.asked_run = None;
@@ -1079,6 +1080,7 @@ fn needs_the_gpu(command: &Command) -> bool {
         command,
         Command::OpenDemo
             | Command::Trial { .. }
+            | Command::Bench
             | Command::Start(_)
             | Command::Resume { .. }
             | Command::OpenRun { .. }
@@ -1107,6 +1109,7 @@ fn waits_for_a_pause(command: &Command, run_id: &str) -> bool {
         | Command::SkipPairs { .. }
         | Command::SwapPairs
         | Command::Trial { .. }
+        | Command::Bench
         | Command::Start(_)
         | Command::OpenRun { .. }
         | Command::Generate(_)

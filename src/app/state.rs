@@ -78,6 +78,8 @@ pub(super) struct State {
     pub(super) exporting: bool,
     /// Why writing failed.
     pub(super) export_problem: Option<Problem>,
+    /// How fast the GPU is.
+    pub(super) bench: BenchState,
     /// The stored runs, newest first; none if they were not listed yet.
     pub(super) runs: Option<Vec<RunRecord>>,
     /// Why something about the stored runs failed.
@@ -236,6 +238,20 @@ pub(super) struct PlanState {
     pub(super) problem: Option<Problem>,
     /// Two steps, measured.
     pub(super) trial: Trial,
+}
+
+/// How fast the GPU is.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub(super) enum BenchState {
+    /// Not asked for.
+    #[default]
+    None,
+    /// This is being measured.
+    Running(String),
+    /// Line by line.
+    Done(String),
+    /// Why it could not be measured.
+    Failed(Problem),
 }
 
 /// Two steps, measured.
@@ -468,6 +484,7 @@ impl State {
                 self.plan.cancelled = false;
             }
             Command::Trial { .. } => self.plan.trial = Trial::Running,
+            Command::Bench => self.bench = BenchState::Running(String::new()),
             Command::Start(_) | Command::Resume { .. } | Command::OpenRun { .. } => {
                 self.run_pending = true;
                 self.run_problem = None;
@@ -711,6 +728,11 @@ impl State {
             Event::PairsOpened(info) => self.pairs_opened(*info),
             Event::PairView(view) => self.pairs.viewed(*view),
             Event::Planned(info) => self.planned(*info),
+            Event::Measuring(what) => self.bench = BenchState::Running(what),
+            Event::Measured(report) => {
+                self.bench = BenchState::Done(report);
+                self.notice(text::GPU_MEASURED, false);
+            }
             Event::Tried { step_seconds, device_bytes, planned_bytes } => {
                 self.plan.trial = Trial::Done { step_seconds, device_bytes, planned_bytes };
                 if let Some(info) = &mut self.plan.info {
@@ -1052,6 +1074,7 @@ impl State {
                 self.opening_ended(problem.wants_model());
                 self.runs_problem = Some(problem);
             }
+            Subject::Bench => self.bench = BenchState::Failed(problem),
         }
     }
 
@@ -1099,6 +1122,7 @@ impl State {
                 self.forget_progress();
             }
             Subject::Runs => self.opening_ended(false),
+            Subject::Bench => self.bench = BenchState::None,
         }
     }
 
@@ -1143,6 +1167,9 @@ impl State {
         self.held_out_pending = None;
         self.inspection_pending = false;
         self.exporting = false;
+        if matches!(self.bench, BenchState::Running(_)) {
+            self.bench = BenchState::None;
+        }
         self.end_texts();
     }
 
@@ -1247,11 +1274,34 @@ impl PlanState {
         self.value("max_length").and_then(serde_json::Value::as_u64).unwrap_or(1024) as usize
     }
 
-    /// Seconds of the whole run, if a step was measured.
-    pub(super) fn run_seconds(&self) -> Option<f64> {
+    /// Seconds of the run's parts, if a step was measured. What the watched prompts take is not known before.
+    pub(super) fn run_parts(&self) -> Option<RunParts> {
         let info = self.info.as_ref()?;
-        Some(info.step_seconds? * info.n_steps as f64)
+        let (step, n_steps) = (info.step_seconds?, info.n_steps);
+        let number = |key: &str| self.value(key).and_then(serde_json::Value::as_u64).unwrap_or(1).max(1) as usize;
+        let pairs_each = number("per_device_train_batch_size") * number("gradient_accumulation_steps");
+        // A step is a forward pass and a backward pass, which takes twice as long.
+        let pair = step / (3 * pairs_each) as f64;
+        let between = n_steps.saturating_sub(1).checked_div(self.watch.eval_steps).unwrap_or(0);
+        // Of the original model, on the way, and at the end.
+        let evaluations = between + 2;
+        Some(RunParts {
+            steps: step * n_steps as f64,
+            reference: pair * info.n_train.min(n_steps * pairs_each) as f64,
+            evaluations: pair * (evaluations * info.held_out.len()) as f64,
+        })
     }
+}
+
+/// Seconds that the parts of a run take.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct RunParts {
+    /// Training.
+    pub(super) steps: f64,
+    /// The original model's scores of the pairs that are trained on.
+    pub(super) reference: f64,
+    /// Scores of the pairs held out.
+    pub(super) evaluations: f64,
 }
 
 impl Default for PlanState {

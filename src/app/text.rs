@@ -1,7 +1,7 @@
 //! Every sentence that the app shows, and how it writes numbers. Panels hold none of their own.
 
 use super::actions::Step;
-use super::state::{Blocked, Connection, RunPhase, RunState, State};
+use super::state::{Blocked, Connection, RunParts, RunPhase, RunState, State};
 use super::widgets::Tone;
 use crate::engine::protocol::{
     Failure, GpuInfo, Mapping, ModelSource, PairsInfo, Phase, PlanInfo, Problem, ProblemKind, Progress, RunRecord,
@@ -1027,11 +1027,23 @@ pub(super) fn steps(plan: &PlanInfo) -> String {
     out
 }
 
-pub(super) fn time(run_seconds: Option<f64>, step_seconds: Option<f64>) -> String {
-    match (run_seconds, step_seconds) {
-        (Some(run), Some(step)) => format!("Time: about {} ({} for a step)", duration(run), duration(step)),
+pub(super) fn time(parts: Option<RunParts>, step_seconds: Option<f64>) -> String {
+    match (parts, step_seconds) {
+        (Some(RunParts { steps, reference, evaluations }), Some(step)) => format!(
+            "Time: about {} ({} for a step): {} of training, {} of scoring its pairs with the original model, {} of \
+             evaluations",
+            duration(steps + reference + evaluations),
+            duration(step),
+            duration(steps),
+            duration(reference),
+            duration(evaluations)
+        ),
         _ => "Time: not known before a step is measured".to_owned(),
     }
+}
+
+pub(super) fn measuring(what: &str) -> String {
+    if what.is_empty() { "Measuring".to_owned() } else { format!("Measuring {what}") }
 }
 
 pub(super) fn tried(step_seconds: f64, device_bytes: u64, planned_bytes: u64) -> String {
@@ -1176,6 +1188,13 @@ pub(super) const NETWORK_NOTE: &str = "Models, pairs, answers and settings are n
     what was asked for, nothing else.";
 pub(super) const NETWORK_COLUMNS: [&str; 3] = ["Received", "Why", "From"];
 pub(super) const REPORT_TITLE: &str = "Report for a bug";
+pub(super) const BENCH_TITLE: &str = "How fast is this GPU?";
+pub(super) const BENCH_NOTE: &str = "Measures each kernel at the sizes of real models, a step and texts, beside what \
+                                     this GPU can do at the most. It takes a minute or two.";
+pub(super) const BENCH: &str = "Measure this GPU";
+pub(super) const BENCH_AGAIN: &str = "Measure again";
+pub(super) const COPY_FIGURES: &str = "Copy the figures";
+pub(super) const GPU_MEASURED: &str = "The GPU was measured";
 pub(super) const DRILLS_TITLE: &str = "Rehearse a failure";
 pub(super) const DRILLS_NOTE: &str = "See for yourself that nothing is lost. Each button makes the run at work fail on \
                                       purpose, in the way that it names; what was saved stays.";

@@ -5,9 +5,9 @@ use serde::Serialize;
 use super::Sizes;
 use super::report::Bench;
 use crate::error::Result;
-use crate::gpu::{Dtype, Recorder};
+use crate::gpu::{Call, Dtype, Recorder, Tensor};
 use crate::kernels::{
-    self, AttentionShape, Class, Epilogue, FMAS_PER_ROUND, Partials, Segments, Span, Store, Tuning, pack_spans,
+    self, AttentionShape, Class, Epilogue, FMAS_PER_ROUND, Partials, Segments, Span, Store, Tuning, op, pack_spans,
 };
 
 /// What a device can do at the most.
@@ -89,115 +89,164 @@ impl Bench<'_> {
 
     /// Every kernel that a training step runs often.
     pub(super) async fn kernels(&self, model: &'static str, sizes: &Sizes, peaks: &Peaks) -> Result<Vec<KernelSpeed>> {
-        let gpu = self.gpu;
-        let m = if gpu.report().is_software() { 64 } else { 1024 };
+        let m = if self.gpu.report().is_software() { 64 } else { 1024 };
         let [hidden, inner, vocab] = [sizes.hidden, sizes.inner, sizes.vocab].map(|n| n as u32);
         let [heads, kv_heads, head_dim] = [sizes.heads, sizes.kv_heads, sizes.head_dim].map(|n| n as u32);
         let shape = AttentionShape { heads, kv_heads, head_dim, scale: 1.0 / (head_dim as f32).sqrt() };
-        let (format, columns, chunk) = (Dtype::Bf16, shape.columns(), vocab.min(8192));
-        kernels::autotune(gpu, &Tuning { formats: vec![format], head_dim }, self.seconds).await?;
-        let float = |name: &str, rows, cols| gpu.zeros(name, rows, cols, Dtype::F32);
-        let mut speeds = Vec::new();
-        let mut add = |kernel: String, shape: String, seconds: f64, work: Work| {
-            let (rate, unit, peak) = match work {
-                Work::Flops(flops) => (flops / seconds / 1e9, "GFLOP/s", peaks.fma_gflops),
-                Work::Bytes(bytes) => (bytes / seconds / 1e9, "GB/s", peaks.copy_gbytes),
-            };
-            speeds.push(KernelSpeed { model, kernel, shape, seconds, rate, unit, share: rate / peak });
-        };
-        let product = |n: u32, k: u32| Work::Flops(2.0 * f64::from(m) * f64::from(n) * f64::from(k));
-        let op = kernels::op;
-
+        kernels::autotune(self.gpu, &Tuning { formats: vec![FORMAT], head_dim }, self.seconds).await?;
+        let chunk = vocab.min(8192);
+        let mut shapes = Shapes { bench: self, model, peaks, m, speeds: Vec::new() };
         for (what, n, k) in [
-            ("q, k, v", columns, hidden),
+            ("q, k, v", shape.columns(), hidden),
             ("output", hidden, heads * head_dim),
             ("gate, up", 2 * inner, hidden),
             ("down", hidden, inner),
             ("head, a chunk", chunk, hidden),
         ] {
-            let (x, w, y) = (float("x", m, k), gpu.zeros("w", n, k, format), float("y", m, n));
-            let forward = |rec: &mut Recorder<'_>| {
-                kernels::matmul_forward(rec, Class::Main, &x, &w, 1.0, 0, Epilogue::default(), &y);
-            };
-            let name = gpu.kernel(op("matmul_forward").with_weight(format).class("main")).name();
-            add(name, format!("{what} {m}x{n}x{k}"), self.time(&forward).await?, product(n, k));
-            let backward =
-                |rec: &mut Recorder<'_>| kernels::matmul_backward_input(rec, &y, &w, 1.0, Store::Set, 0, None, &x);
-            let name = gpu.kernel(op("matmul_backward_input").with_weight(format).class("main")).name();
-            add(name, format!("{what} {m}x{k}x{n}"), self.time(&backward).await?, product(n, k));
-            for rows in [1, 16] {
-                let (x, y) = (float("x", rows, k), float("y", rows, n));
-                let decode = |rec: &mut Recorder<'_>| {
-                    kernels::matmul_forward(rec, Class::Decode, &x, &w, 1.0, 0, Epilogue::default(), &y);
-                };
-                let class = if rows == 1 { "decode_1" } else { "decode" };
-                let name = gpu.kernel(op("matmul_forward").with_weight(format).class(class)).name();
-                add(name, format!("{what} {rows}x{n}x{k}"), self.time(&decode).await?, Work::Bytes(w.bytes() as f64));
-            }
+            shapes.product(what, n, k).await?;
         }
+        shapes.lora(hidden, inner).await?;
+        shapes.attention(shape).await?;
+        shapes.moved(hidden, inner, chunk).await?;
+        Ok(shapes.speeds)
+    }
+}
 
-        // LoRA's own products, at the widest group.
-        let (x, dy, u) = (float("x", m, hidden), float("dy", m, 2 * inner), float("u", m, 2 * RANK));
-        let (a, b) = (float("a", 2 * RANK, hidden), float("b", 2 * inner, RANK));
+/// How the weights are stored.
+const FORMAT: Dtype = Dtype::Bf16;
+
+/// The kernels of one model, with `m` rows.
+struct Shapes<'a> {
+    bench: &'a Bench<'a>,
+    model: &'static str,
+    peaks: &'a Peaks,
+    m: u32,
+    speeds: Vec<KernelSpeed>,
+}
+
+impl Shapes<'_> {
+    fn float(&self, name: &str, rows: u32, cols: u32) -> Tensor {
+        self.bench.gpu.zeros(name, rows, cols, Dtype::F32)
+    }
+
+    /// A product of `m` rows with a weight of N by K.
+    fn flops(&self, n: u32, k: u32) -> Work {
+        Work::Flops(2.0 * f64::from(self.m) * f64::from(n) * f64::from(k))
+    }
+
+    /// Floats that are read or written for each row.
+    fn bytes(&self, floats: u32) -> Work {
+        Work::Bytes(4.0 * f64::from(self.m) * f64::from(floats))
+    }
+
+    async fn add(
+        &mut self,
+        call: impl Into<Call>,
+        shape: String,
+        work: Work,
+        record: &dyn Fn(&mut Recorder<'_>),
+    ) -> Result<()> {
+        let kernel = self.bench.gpu.kernel(call).name();
+        let seconds = self.bench.time(record).await?;
+        let (rate, unit, peak) = match work {
+            Work::Flops(flops) => (flops / seconds / 1e9, "GFLOP/s", self.peaks.fma_gflops),
+            Work::Bytes(bytes) => (bytes / seconds / 1e9, "GB/s", self.peaks.copy_gbytes),
+        };
+        let model = self.model;
+        self.speeds.push(KernelSpeed { model, kernel, shape, seconds, rate, unit, share: rate / peak });
+        Ok(())
+    }
+
+    /// A weight of the model: forward, backward to the input, and for the rows of one text and of sixteen.
+    async fn product(&mut self, what: &str, n: u32, k: u32) -> Result<()> {
+        let m = self.m;
+        let (x, y) = (self.float("x", m, k), self.float("y", m, n));
+        let w = self.bench.gpu.zeros("w", n, k, FORMAT);
+        let forward = op("matmul_forward").with_weight(FORMAT);
+        let record = |rec: &mut Recorder<'_>| {
+            kernels::matmul_forward(rec, Class::Main, &x, &w, 1.0, 0, Epilogue::default(), &y);
+        };
+        self.add(forward.class("main"), format!("{what} {m}x{n}x{k}"), self.flops(n, k), &record).await?;
+        let backward = op("matmul_backward_input").with_weight(FORMAT).class("main");
+        let record = |rec: &mut Recorder<'_>| kernels::matmul_backward_input(rec, &y, &w, 1.0, Store::Set, 0, None, &x);
+        self.add(backward, format!("{what} {m}x{k}x{n}"), self.flops(n, k), &record).await?;
+        for (rows, class) in [(1, "decode_1"), (16, "decode")] {
+            let (x, y) = (self.float("x", rows, k), self.float("y", rows, n));
+            let record = |rec: &mut Recorder<'_>| {
+                kernels::matmul_forward(rec, Class::Decode, &x, &w, 1.0, 0, Epilogue::default(), &y);
+            };
+            let work = Work::Bytes(w.bytes() as f64);
+            self.add(forward.class(class), format!("{what} {rows}x{n}x{k}"), work, &record).await?;
+        }
+        Ok(())
+    }
+
+    /// LoRA's own products, at the widest group.
+    async fn lora(&mut self, hidden: u32, inner: u32) -> Result<()> {
+        let m = self.m;
+        let (x, dy, u) = (self.float("x", m, hidden), self.float("dy", m, 2 * inner), self.float("u", m, 2 * RANK));
+        let (a, b) = (self.float("a", 2 * RANK, hidden), self.float("b", 2 * inner, RANK));
         let segments = Segments { ends: vec![inner, 2 * inner], u_at: vec![Some(0), Some(RANK)] };
-        let thin = |rec: &mut Recorder<'_>| {
+        let thin = op("matmul_forward").with_weight(Dtype::F32).class("thin");
+        let record = |rec: &mut Recorder<'_>| {
             kernels::matmul_forward(rec, Class::Thin, &x, &a, 1.0, 0, Epilogue::default(), &u);
         };
-        let name = gpu.kernel(op("matmul_forward").with_weight(Dtype::F32).class("thin")).name();
-        add(name, format!("A {m}x{}x{hidden}", 2 * RANK), self.time(&thin).await?, product(2 * RANK, hidden));
-        let to_u = |rec: &mut Recorder<'_>| kernels::lora_backward(rec, &dy, &b, 1.0, &segments, &u);
-        let name = gpu.kernel(op("lora_backward")).name();
-        add(name, format!("{m}x{RANK}x{inner}, twice"), self.time(&to_u).await?, product(RANK, 2 * inner));
-        let rows_per_part = Partials::rows_per_part(m);
+        self.add(thin, format!("A {m}x{}x{hidden}", 2 * RANK), self.flops(2 * RANK, hidden), &record).await?;
+        let record = |rec: &mut Recorder<'_>| kernels::lora_backward(rec, &dy, &b, 1.0, &segments, &u);
+        let shape = format!("{m}x{RANK}x{inner}, twice");
+        self.add(op("lora_backward").class("small"), shape, self.flops(RANK, 2 * inner), &record).await?;
         let len = RANK * (2 * inner).max(2 * hidden);
-        let partials = Partials { tensor: float("partials", m.div_ceil(rows_per_part), len), rows_per_part };
-        let of_b = |rec: &mut Recorder<'_>| {
+        let rows_per_part = Partials::rows_per_part(m, len);
+        let partials = Partials { tensor: self.float("partials", m.div_ceil(rows_per_part), len), rows_per_part };
+        let weight = op("matmul_backward_weight");
+        let record = |rec: &mut Recorder<'_>| {
             kernels::matmul_backward_weight(rec, &dy, &u, Some(&segments), &partials, 0, RANK);
         };
-        let of_a = |rec: &mut Recorder<'_>| kernels::matmul_backward_weight(rec, &u, &x, None, &partials, 0, hidden);
-        let name = gpu.kernel(op("matmul_backward_weight")).name();
-        let seconds = self.time(&of_b).await?;
-        add(name.clone(), format!("B {}x{RANK}x{m}", 2 * inner), seconds, product(2 * inner, RANK));
-        add(name, format!("A {}x{hidden}x{m}", 2 * RANK), self.time(&of_a).await?, product(2 * RANK, hidden));
+        let shape = format!("B {}x{RANK}x{m}", 2 * inner);
+        self.add(weight.class("b"), shape, self.flops(2 * inner, RANK), &record).await?;
+        let record = |rec: &mut Recorder<'_>| kernels::matmul_backward_weight(rec, &u, &x, None, &partials, 0, hidden);
+        let shape = format!("A {}x{hidden}x{m}", 2 * RANK);
+        self.add(weight.class("a"), shape, self.flops(2 * RANK, hidden), &record).await
+    }
 
-        // Attention of one sequence; half of all scores are seen.
+    /// One sequence; half of all scores are seen.
+    async fn attention(&mut self, shape: AttentionShape) -> Result<()> {
+        let m = self.m;
+        let AttentionShape { heads, kv_heads, head_dim, .. } = shape;
         let span = |row| Span { start: 0, hole_start: row, hole_end: row, position: row };
         let spans = pack_spans(&(0..m).map(span).collect::<Vec<Span>>());
-        let spans = gpu.upload("spans", spans.len() as u32, 4, Dtype::U32, spans.as_flattened());
-        let (qkv, dqkv) = (float("qkv", m, columns), float("dqkv", m, columns));
-        let (out, lse, stats) =
-            (float("out", m, heads * head_dim), float("lse", m, heads), float("stats", m, 2 * heads));
+        let spans = self.bench.gpu.upload("spans", spans.len() as u32, 4, Dtype::U32, spans.as_flattened());
+        let (qkv, dqkv) = (self.float("qkv", m, shape.columns()), self.float("dqkv", m, shape.columns()));
+        let (out, lse) = (self.float("out", m, heads * head_dim), self.float("lse", m, heads));
+        let stats = self.float("stats", m, 2 * heads);
         let scores = f64::from(m) * f64::from(m) / 2.0 * f64::from(heads * head_dim);
         let what = format!("{m} rows, {heads}/{kv_heads} heads of {head_dim}");
-        let class = shape.class();
-        let forward = |rec: &mut Recorder<'_>| kernels::attention_forward(rec, &qkv, &spans, shape, &out, &lse);
-        let name = |operation: &str| gpu.kernel(op(operation).class(class)).name();
-        let seconds = self.time(&forward).await?;
-        add(name("attention_forward"), what.clone(), seconds, Work::Flops(4.0 * scores));
-        let backward =
+        let call = |operation: &str| op(operation).class(shape.class());
+        let record = |rec: &mut Recorder<'_>| kernels::attention_forward(rec, &qkv, &spans, shape, &out, &lse);
+        self.add(call("attention_forward"), what.clone(), Work::Flops(4.0 * scores), &record).await?;
+        let record =
             |rec: &mut Recorder<'_>| kernels::attention_backward_q(rec, &out, &qkv, &stats, &spans, shape, &dqkv);
-        let seconds = self.time(&backward).await?;
-        add(name("attention_backward_q"), what.clone(), seconds, Work::Flops(6.0 * scores));
-        let backward =
+        self.add(call("attention_backward_q"), what.clone(), Work::Flops(6.0 * scores), &record).await?;
+        let record =
             |rec: &mut Recorder<'_>| kernels::attention_backward_kv(rec, &out, &qkv, &stats, &spans, shape, &dqkv);
-        let seconds = self.time(&backward).await?;
-        add(name("attention_backward_kv"), what, seconds, Work::Flops(8.0 * scores));
+        self.add(call("attention_backward_kv"), what, Work::Flops(8.0 * scores), &record).await
+    }
 
-        // What only moves bytes.
-        let (y, gain, rstd) = (float("y", m, hidden), float("gain", 1, hidden), float("rstd", m, 1));
-        let bytes = |floats: u32| Work::Bytes(4.0 * f64::from(m) * f64::from(floats));
-        let norm = |rec: &mut Recorder<'_>| kernels::rmsnorm_forward(rec, &x, &gain, 1e-5, &y, &rstd);
-        add("rmsnorm_forward".to_owned(), format!("{m}x{hidden}"), self.time(&norm).await?, bytes(2 * hidden));
-        let gate_up = float("gate_up", m, 2 * inner);
-        let act = float("act", m, inner);
-        let swiglu = |rec: &mut Recorder<'_>| kernels::swiglu_forward(rec, &gate_up, &act);
-        add("swiglu_forward".to_owned(), format!("{m}x{inner}"), self.time(&swiglu).await?, bytes(3 * inner));
-        let (labels, logits) = (gpu.zeros("labels", m, 1, Dtype::U32), float("logits", m, chunk));
-        let state = float("state", m, 8);
-        let logprob = |rec: &mut Recorder<'_>| {
+    /// What only moves bytes.
+    async fn moved(&mut self, hidden: u32, inner: u32, chunk: u32) -> Result<()> {
+        let m = self.m;
+        let (x, y) = (self.float("x", m, hidden), self.float("y", m, hidden));
+        let (gain, rstd) = (self.float("gain", 1, hidden), self.float("rstd", m, 1));
+        let record = |rec: &mut Recorder<'_>| kernels::rmsnorm_forward(rec, &x, &gain, 1e-5, &y, &rstd);
+        self.add(op("rmsnorm_forward"), format!("{m}x{hidden}"), self.bytes(2 * hidden), &record).await?;
+        let (gate_up, act) = (self.float("gate_up", m, 2 * inner), self.float("act", m, inner));
+        let record = |rec: &mut Recorder<'_>| kernels::swiglu_forward(rec, &gate_up, &act);
+        self.add(op("swiglu_forward"), format!("{m}x{inner}"), self.bytes(3 * inner), &record).await?;
+        let labels = self.bench.gpu.zeros("labels", m, 1, Dtype::U32);
+        let (logits, state) = (self.float("logits", m, chunk), self.float("state", m, 8));
+        let record = |rec: &mut Recorder<'_>| {
             kernels::logprob_forward(rec, &labels, &logits, 0, chunk, true, true, &state, &y);
         };
-        add("logprob_forward".to_owned(), format!("{m}x{chunk}"), self.time(&logprob).await?, bytes(3 * chunk));
-        Ok(speeds)
+        self.add(op("logprob_forward"), format!("{m}x{chunk}"), self.bytes(3 * chunk), &record).await
     }
 }

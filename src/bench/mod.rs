@@ -9,5 +9,5 @@ mod step;
 
 pub use kernels::{KernelSpeed, Peaks};
 pub use random_model::{RandomModel, Sizes};
-pub use report::{MODELS, Report, bench};
+pub use report::{Extent, MODELS, Report, bench};
 pub use step::{Growth, StepKernel, StepSpeed, Writing};

@@ -3,8 +3,10 @@
 use serde::Serialize;
 
 use super::{Growth, KernelSpeed, Peaks, Sizes, StepSpeed, Writing};
-use crate::error::Result;
-use crate::gpu::{AdapterReport, Gpu};
+use std::fmt;
+
+use crate::error::{Error, Result};
+use crate::gpu::{AdapterReport, Counters, Gpu};
 
 /// What a device does.
 #[derive(Debug, Clone, Serialize)]
@@ -31,26 +33,41 @@ pub const MODELS: [(&str, Sizes); 4] = [
     ("Llama-3.2-1B", Sizes::LLAMA_3_2_1B),
 ];
 
-/// Measures everything; `seconds` is the platform's clock, `say` is told what comes next.
-pub async fn bench(gpu: &Gpu, seconds: &dyn Fn() -> f64, say: &mut dyn FnMut(&str)) -> Result<Report> {
+/// How much is measured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Extent {
+    /// What fits any device, in a minute or two: the two smallest models.
+    Small,
+    /// Everything; on a software adapter, which takes minutes for them, no steps of the larger models.
+    Whole,
+}
+
+/// Measures the device; `seconds` is the platform's clock, `say` is told what comes next and may stop.
+pub async fn bench(
+    gpu: &Gpu,
+    extent: Extent,
+    seconds: &dyn Fn() -> f64,
+    say: &mut dyn FnMut(&str) -> bool,
+) -> Result<Report> {
     let bench = Bench { gpu, seconds };
-    say("peaks of multiply-adds and of copying");
+    let mut next = |what: &str| if say(what) { Ok(()) } else { Err(Error::Cancelled) };
+    next("peaks of multiply-adds and of copying")?;
     let peaks = bench.peaks().await?;
+    let models = if extent == Extent::Small { &MODELS[..2] } else { &MODELS[..] };
     let mut kernels = Vec::new();
-    for (name, sizes) in MODELS {
-        say(&format!("kernels at the shapes of {name}"));
-        kernels.extend(bench.kernels(name, &sizes, &peaks).await?);
+    for (name, sizes) in models {
+        next(&format!("kernels at the shapes of {name}"))?;
+        kernels.extend(bench.kernels(name, sizes, &peaks).await?);
     }
-    // A software adapter takes minutes for a step of the larger ones.
-    let stepped = if gpu.report().is_software() { &MODELS[..2] } else { &MODELS[..] };
+    let stepped = if gpu.report().is_software() { &models[..2] } else { models };
     let mut steps = Vec::new();
     for (name, sizes) in stepped {
-        say(&format!("a training step of {name}"));
+        next(&format!("a training step of {name}"))?;
         steps.push(bench.step(name, *sizes, &peaks).await?);
     }
-    say("texts of SmolLM2-135M");
+    next("texts of SmolLM2-135M")?;
     let writing = bench.writing("SmolLM2-135M", Sizes::SMOLLM2_135M).await?;
-    say("growth with tokens, layers, width and vocabulary");
+    next("growth with tokens, layers, width and vocabulary")?;
     let growth = bench.growth().await?;
     Ok(Report { adapter: gpu.report().clone(), peaks, kernels, steps, writing, growth })
 }
@@ -59,4 +76,53 @@ pub async fn bench(gpu: &Gpu, seconds: &dyn Fn() -> f64, say: &mut dyn FnMut(&st
 pub(super) struct Bench<'a> {
     pub(super) gpu: &'a Gpu,
     pub(super) seconds: &'a dyn Fn() -> f64,
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let AdapterReport { name, backend, device_type, .. } = &self.adapter;
+        writeln!(f, "{name} ({backend}, {device_type})")?;
+        writeln!(f, "multiply-add peak {:.1} GFLOP/s", self.peaks.fma_gflops)?;
+        writeln!(f, "copying           {:.1} GB/s\n", self.peaks.copy_gbytes)?;
+        for speed in &self.kernels {
+            let KernelSpeed { model, kernel, shape, seconds, rate, unit, share } = speed;
+            let (ms, percent) = (1e3 * seconds, 100.0 * share);
+            writeln!(f, "{model:13} {kernel:46} {shape:30} {ms:9.3} ms {rate:9.1} {unit:7} {percent:3.0} %")?;
+        }
+        for step in &self.steps {
+            writeln!(f, "\n{step}")?;
+        }
+        writeln!(f)?;
+        for Writing { model, texts, tokens_per_second } in &self.writing {
+            writeln!(f, "{model}: {texts} texts together, {tokens_per_second:.1} tokens/s")?;
+        }
+        for Growth { size, values: [from, to], seconds: [first, second], slope } in &self.growth {
+            writeln!(f, "{size} {from} -> {to}: {first:.3} -> {second:.3} s, slope {slope:.2}")?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for StepSpeed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { model, pairs, tokens, seconds, tokens_per_second, share, peak_bytes, counters, kernels } = self;
+        let (percent, mib) = (100.0 * share, peak_bytes >> 20);
+        write!(
+            f,
+            "{model}: a step of {pairs} pairs of {tokens} tokens {seconds:.3} s, {tokens_per_second:.0} tokens/s, \
+             {percent:.0} % of the peak, {mib} MiB"
+        )?;
+        let Counters { dispatches, bind_groups, submissions, readbacks, bytes_written } = counters;
+        write!(
+            f,
+            "\n  {dispatches} dispatches, {bind_groups} new bind groups, {submissions} submissions, {readbacks} \
+             readbacks, {bytes_written} bytes written"
+        )?;
+        let all: f64 = kernels.iter().map(|kernel| kernel.time.seconds).sum();
+        for kernel in kernels {
+            let (time, share) = (1e3 * kernel.time.seconds, 100.0 * kernel.time.seconds / all);
+            write!(f, "\n  {:46} {:5} {time:9.3} ms {share:3.0} %", kernel.kernel, kernel.time.dispatches)?;
+        }
+        Ok(())
+    }
 }

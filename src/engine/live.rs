@@ -675,6 +675,7 @@ impl Session {
         // A click may have ended what was due at this step. What the base model does is looked at after a few steps:
         // people see first that it trains.
         if trainer.step > 0 && live.look_due(&trainer) {
+            live.look_at_the_base(&trainer).await?;
             live.look(&trainer).await?;
         }
         let (step, n_steps) = (trainer.step as u64, trainer.n_steps as u64);
@@ -796,7 +797,7 @@ struct Live<'a> {
     stop: Option<Stop>,
 }
 
-/// Steps after which the base model is looked at: its held-out pairs and its answers.
+/// Steps after which the base model is looked at, its held-out pairs and its answers, unless a look is due before.
 const FIRST_STEPS: usize = 3;
 
 impl Host for Live<'_> {
@@ -818,10 +819,11 @@ impl Host for Live<'_> {
             // What was sent while the step ran can arrive now.
             yield_now().await;
             self.listen(trainer).await?;
-            if self.stop.is_none() && (trainer.step >= FIRST_STEPS || trainer.done()) {
+            let due = self.look_due(trainer);
+            if self.stop.is_none() && (due || trainer.step >= FIRST_STEPS || trainer.done()) {
                 self.look_at_the_base(trainer).await?;
             }
-            if self.stop.is_none() && self.look_due(trainer) {
+            if self.stop.is_none() && due {
                 self.look(trainer).await?;
             }
             self.listen(trainer).await?;

@@ -86,6 +86,8 @@ pub enum Command {
         /// Settings of the run.
         settings: Settings,
     },
+    /// Measure how fast the GPU is: kernels, training steps, texts.
+    Bench,
     /// Begin a run with the open model and pairs.
     Start(Box<RunRequest>),
     /// Finish this step, save, and wait.
@@ -319,6 +321,10 @@ pub enum Event {
     PairView(Box<PairView>),
     /// What a run would take.
     Planned(Box<PlanInfo>),
+    /// What of the GPU is being measured.
+    Measuring(String),
+    /// How fast the GPU is, line by line.
+    Measured(String),
     /// Two steps were measured.
     Tried {
         /// Seconds of the second step.
@@ -599,6 +605,8 @@ pub enum Subject {
     Export,
     /// Stored runs.
     Runs,
+    /// Measuring the GPU.
+    Bench,
 }
 
 /// How far some work is.

@@ -12,6 +12,7 @@ use super::protocol::{
     Settings, StorageInfo, StoredModel, Subject,
 };
 use super::runs::{self, EXPORTS, RunFolder};
+use crate::bench::{Extent, bench};
 use crate::data::{Part, Sampling, TokenPair, Tokenizer};
 use crate::error::{Error, Result};
 use crate::files::TargetModules;
@@ -163,6 +164,7 @@ impl Session {
             Command::ReadPair { index, max_length } => self.read_pair(index, max_length),
             Command::Plan { settings, limit } => self.plan(settings, limit).await,
             Command::Trial { settings } => self.trial(settings).await,
+            Command::Bench => self.measure_gpu().await,
             Command::Start(request) => self.start(*request).await,
             Command::Resume { run_id, settings } => self.resume(&run_id, settings).await,
             Command::Discard { run_id } => self.discard(&run_id).await,
@@ -689,6 +691,20 @@ impl Session {
         split(&mut self.wire, pairs, &model.tokenizer, config).await
     }
 
+    /// How fast the GPU is, in what every device has room for.
+    async fn measure_gpu(&mut self) -> Result<()> {
+        let gpu = self.need_gpu().await?;
+        let wire = &mut self.wire;
+        wire.begin();
+        let report = bench(&gpu, Extent::Small, &host::seconds, &mut |what| {
+            wire.send(Event::Measuring(what.to_owned()));
+            !wire.inbox.cancelled()
+        })
+        .await?;
+        self.wire.send(Event::Measured(report.to_string()));
+        Ok(())
+    }
+
     /// Two steps that are thrown away.
     async fn trial(&mut self, settings: Settings) -> Result<()> {
         let config = TrainConfig {
@@ -899,6 +915,7 @@ fn subject_of(command: &Command) -> Subject {
             Subject::Pairs
         }
         Command::Plan { .. } | Command::Trial { .. } => Subject::Plan,
+        Command::Bench => Subject::Bench,
         Command::Start(_)
         | Command::Pause
         | Command::Resume { .. }

@@ -39,6 +39,11 @@ impl Call {
         self.op
     }
 
+    /// The class of its shapes; empty if it has none.
+    pub fn class_name(&self) -> &'static str {
+        self.class
+    }
+
     /// The same for shapes of this class, which have a variant of their own choice.
     pub fn class(self, class: &'static str) -> Self {
         Self { class, ..self }

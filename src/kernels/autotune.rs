@@ -51,6 +51,8 @@ pub async fn autotune(gpu: &Gpu, tuning: &Tuning, seconds: &dyn Fn() -> f64) -> 
 const RANKS: [u32; 2] = [16, 64];
 /// Rounds of a variant: the first compiles, of the others the fastest counts.
 const ROUNDS: usize = 4;
+/// Times the best so far that a variant may take before the next is tried.
+const HOPELESS: f64 = 1.5;
 
 struct Tuner<'a> {
     gpu: &'a Gpu,
@@ -70,7 +72,7 @@ impl Tuner<'_> {
         self.choose(matmul::forward_call(Dtype::F32, Class::Thin, m), &thin).await?;
         let backward = |rec: &mut Recorder<'_>| lora_backward(rec, y, &b, 1.0, &segments, &u);
         self.choose(matmul::lora_backward_call(rank), &backward).await?;
-        let rows_per_part = Partials::rows_per_part(m);
+        let rows_per_part = Partials::rows_per_part(m, rank * n.max(k));
         let partials =
             Partials { tensor: float("partials", m.div_ceil(rows_per_part), rank * n.max(k)), rows_per_part };
         let of_b = |rec: &mut Recorder<'_>| matmul_backward_weight(rec, y, &u, Some(&segments), &partials, 0, rank);
@@ -98,10 +100,11 @@ impl Tuner<'_> {
     }
 
     async fn choose(&self, call: Call, record: &dyn Fn(&mut Recorder<'_>)) -> Result<()> {
-        let candidates = self.gpu.candidates(call.op());
         if self.gpu.has_chosen(call) {
             return Ok(());
         }
+        let mut candidates = self.gpu.candidates(call.op());
+        candidates.retain(|variant| matmul::suits(call, variant));
         let mut best = (f64::INFINITY, candidates[0]);
         for &candidate in candidates.iter().filter(|_| candidates.len() > 1) {
             self.gpu.choose(call, candidate);
@@ -115,6 +118,9 @@ impl Tuner<'_> {
                 let time = (self.seconds)() - start;
                 if round > 0 && time < best.0 {
                     best = (time, candidate);
+                }
+                if round > 0 && time > HOPELESS * best.0 {
+                    break;
                 }
             }
         }

@@ -35,7 +35,7 @@ pub fn attention_decode(
     assert_eq!(cache.cols(), 2 * shape.kv_heads * shape.head_dim, "the cache needs the columns of keys and values");
     assert_eq!(out.dims(), [rows, shape.heads * shape.head_dim], "out needs heads*head_dim columns");
     assert!(spans.rows() >= rows, "spans needs one row per row");
-    assert!(shape.head_dim <= 4 * LANES, "a head has at most {} columns", 4 * LANES);
+    assert!(shape.head_dim as usize <= MAX_HEAD_DIM, "a head has at most {MAX_HEAD_DIM} columns");
     let AttentionShape { heads, kv_heads, head_dim, scale } = shape;
     let params = AttentionParams { heads, kv_heads, d4: head_dim / 4, scale };
     rec.dispatch(&ATTENTION_DECODE, &params, &[qkv, cache, spans, out], [rows, heads, 1]);
@@ -91,8 +91,8 @@ pub fn sample(
     rec.dispatch(&SAMPLE, &params, &[logits, tokens, ids, spans, slots], [rows, 1, 1]);
 }
 
-/// Lanes of a workgroup of `attention_decode`, one for each vec4 of a head.
-const LANES: u32 = 64;
+/// Columns of a head that `attention_decode` takes: each of its 64 lanes sums four.
+pub const MAX_HEAD_DIM: usize = 256;
 
 #[repr(C)]
 #[derive(Clone, Copy, Pod, Zeroable)]

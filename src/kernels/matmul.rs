@@ -245,9 +245,10 @@ pub struct Partials {
 }
 
 impl Partials {
-    /// Rows that are summed together where a batch has at most so many.
-    pub fn rows_per_part(rows: u32) -> u32 {
-        rows.div_ceil(MAX_PARTS).next_multiple_of(LEAST_ROWS)
+    /// Rows that are summed together where a batch has at most so many rows, and a layer's gradients so many floats.
+    pub fn rows_per_part(rows: u32, len: u32) -> u32 {
+        let parts = (MAX_FLOATS / len.max(1)).clamp(1, MAX_PARTS);
+        rows.div_ceil(parts).next_multiple_of(LEAST_ROWS)
     }
 
     /// Parts of a batch of so many rows.
@@ -258,6 +259,8 @@ impl Partials {
 
 /// Parts that a batch is cut into at most.
 const MAX_PARTS: u32 = 16;
+/// Floats of all parts at most, unless one alone has more.
+const MAX_FLOATS: u32 = 8 << 20;
 /// Rows of a part at least, and its step.
 const LEAST_ROWS: u32 = 128;
 
@@ -267,6 +270,16 @@ pub(super) fn forward_call(dtype: Dtype, class: Class, rows: u32) -> Call {
 
 pub(super) fn backward_input_call(dtype: Dtype) -> Call {
     BACKWARD_INPUT.with_weight(dtype).class(Class::Main.name(0))
+}
+
+/// False for a variant that was made for few rows where there are many, and the other way round.
+pub(super) fn suits(call: Call, variant: &Variant) -> bool {
+    let for_few = variant.name.starts_with("rows_");
+    match call.class_name() {
+        "main" | "thin" => !for_few,
+        "decode_1" => for_few,
+        _ => true,
+    }
 }
 
 pub(super) fn lora_backward_call(rank: u32) -> Call {

@@ -25,7 +25,7 @@ pub use attention::{
     pack_spans,
 };
 pub use autotune::{Tuning, adopt, autotune, tuning_key};
-pub use decode::{Sampling, attention_decode, cache_append, sample};
+pub use decode::{MAX_HEAD_DIM, Sampling, attention_decode, cache_append, sample};
 pub use embedding::embedding;
 pub use fma_peak::{FMAS_PER_ROUND, fma_peak};
 pub use logprob::{logprob_backward, logprob_finish, logprob_forward};

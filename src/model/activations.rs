@@ -84,7 +84,7 @@ impl Slot {
             Rows::Block => scored.min(TOKEN_BLOCK),
             Rows::Sequences => sequences,
             Rows::Spans => rows + rows.div_ceil(32) + sequences,
-            Rows::Parts => rows.div_ceil(Partials::rows_per_part(rows)),
+            Rows::Parts => rows.div_ceil(Partials::rows_per_part(rows, self.cols)),
         }
     }
 
@@ -300,7 +300,7 @@ impl Activations {
             ));
         }
         let tensors = slots.map(&mut |slot| gpu.zeros(slot.name, slot.rows_at(size), slot.cols, slot.dtype));
-        let rows_per_part = Partials::rows_per_part(size.rows);
+        let rows_per_part = Partials::rows_per_part(size.rows, slots.partials.cols);
         Ok(Self { tensors, slots: Rc::new(slots), size, checkpointing, rows_per_part })
     }
 

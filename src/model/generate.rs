@@ -7,7 +7,7 @@ use super::packed::Packed;
 use super::transformer::Model;
 use crate::error::{Error, Result};
 use crate::gpu::{Dtype, Gpu, Tensor};
-use crate::kernels::{Sampling, Span, sample};
+use crate::kernels::{MAX_HEAD_DIM, Sampling, Span, sample};
 
 /// Tokens that are drawn between two readbacks at most.
 pub const MAX_STEPS: usize = 16;
@@ -53,6 +53,13 @@ impl<'a> Generator<'a> {
             return Err(Error::input(
                 format!("{longest} tokens do not fit a room of {}", model.positions()),
                 "Shorten the prompt or lower max_new_tokens",
+                "",
+            ));
+        }
+        if config.head_dim > MAX_HEAD_DIM {
+            return Err(Error::input(
+                format!("The model's heads have {} columns", config.head_dim),
+                format!("Texts are written by models whose heads have at most {MAX_HEAD_DIM}"),
                 "",
             ));
         }

@@ -74,6 +74,10 @@ impl Context<'_> {
         let (x, shape) = (&acts.x[self.index], self.shape());
         let partials = acts.partials();
 
+        if self.adapter.is_some_and(|adapter| !adapter.layers_alike) {
+            // Between this layer's matrices another layer's may have left something.
+            rec.clear(&partials.tensor);
+        }
         self.input_backward(rec, Group::Down, &acts.dx, acts, &acts.act);
         // The gradient of the activation becomes the activation, which Down read.
         swiglu_backward(rec, &acts.act, &kept.gate_up);

@@ -266,6 +266,8 @@ pub struct Adapter {
     /// Gradients, laid out as the parameters.
     pub grads: Vec<Tensor>,
     layers: BTreeMap<usize, LoraLayer>,
+    /// True if the matrices of all layers lie alike.
+    pub layers_alike: bool,
     /// By PEFT key.
     matrices: BTreeMap<String, Matrix>,
 }
@@ -300,7 +302,9 @@ impl Adapter {
             let grads = grads[block].slice(first, 1, len as u32);
             layers.insert(layer, LoraLayer { groups, grads });
         }
-        Self { settings, params, grads, layers, matrices }
+        let groups = |layer: usize| Group::ALL.map(|group| settings.adapted(layer, group));
+        let layers_alike = settings.layers().iter().all(|&layer| groups(layer) == groups(settings.targets[0].0));
+        Self { settings, params, grads, layers, layers_alike, matrices }
     }
 
     /// The matrices of a layer, if it has any.

@@ -907,8 +907,26 @@ fn two_steps_are_measured() {
     stage.click("Measure: run 2 trial steps");
     assert!(matches!(stage.sent()[..], [Command::Trial { .. }]), "it is measured");
     stage.say(Event::Tried { step_seconds: 3.0, device_bytes: 2_900_000_000, planned_bytes: 2_800_000_000 });
-    stage.expect("Time: about 14 min (3.0 s for a step)");
+    stage.expect("(3.0 s for a step): 14 min of training, ");
     stage.expect("2.9 GB of memory (planned 2.8 GB)");
+}
+
+#[test]
+fn the_gpu_is_measured_from_help() {
+    let mut stage = Stage::ready();
+    stage.go("Help");
+    stage.sent();
+    stage.click("Measure this GPU");
+    assert!(matches!(stage.sent()[..], [Command::Bench]), "it is measured");
+    stage.say(Event::Measuring("a training step of demo".to_owned()));
+    stage.expect("Measuring a training step of demo");
+    stage.click("Cancel");
+    assert!(matches!(stage.sent()[..], [Command::Cancel]), "it can be ended");
+    stage.say(Event::Cancelled { subject: Subject::Bench });
+    stage.click("Measure this GPU");
+    stage.say(Event::Measured("multiply-add peak 149.0 GFLOP/s".to_owned()));
+    stage.expect("multiply-add peak 149.0 GFLOP/s");
+    stage.expect("Measure again");
 }
 
 #[test]

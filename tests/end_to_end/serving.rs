@@ -113,7 +113,7 @@ fn a_second_tab_leaves_the_gpu_to_the_first(kind: BrowserKind) {
     let browser = Browser::start(&BrowserOptions::new(kind));
     // The address alone begins the demo.
     browser.goto(&server.url("?nosw#demo"));
-    browser.wait_for_starting("Scoring pairs with the original model", LONG);
+    browser.wait_for("Pause", LONG);
     let first = browser.window();
     let second = browser.new_window();
     browser.goto(&server.url("?nosw"));
