@@ -9,7 +9,7 @@
 //! * [`files`], [`data`]: Hugging Face files; pairs, chat templates, tokens, batches.
 //! * [`model`], [`train`]: the transformer forward and backward; the loss, the optimiser, the loop.
 //!
-//! * [`bench`]: how fast all of it is on the device at hand.
+//! * [`mod@bench`]: how fast all of it is on the device at hand.
 //! * [`engine`], [`link`]: a session behind a protocol of plain data; the thread or worker that it lives in.
 //! * [`app`]: what people see, natively and in the browser.
 //!
