@@ -7,13 +7,8 @@
 // Reads   dout (R, heads*D), qkv (R, (heads + 2*kv_heads)*D), stats (R, heads), spans as attention_forward
 // Writes  the queries' columns of dqkv, which has the shape of qkv =
 // Twin    reference::attention_backward_q
-// With    lib/attention_d64.wgsl or lib/attention_d128.wgsl, lib/attention_staged.wgsl
-
-@group(0) @binding(1) var<storage, read> dout: array<vec4<f32>>;
-@group(0) @binding(2) var<storage, read> qkv: array<vec4<f32>>;
-@group(0) @binding(3) var<storage, read> stats: array<vec2<f32>>;
-@group(0) @binding(4) var<storage, read> spans: array<vec4<u32>>;
-@group(0) @binding(5) var<storage, read_write> dqkv: array<vec4<f32>>;
+// With    lib/attention_d64.wgsl or lib/attention_d128.wgsl, lib/attention_staged.wgsl,
+//         lib/attention_backward_staged.wgsl
 
 // The tile takes the place of rows and columns, which are no longer needed then.
 const TILE_AT = 0u;
@@ -43,19 +38,6 @@ fn dscore(
     // A masked score may be far above lse: it is replaced before exp, not after.
     let p = exp(select(vec4<f32>(MASKED), qk * params.scale - stat.x, sees(query, span, keys)));
     return params.scale * p * (dp - stat.y);
-}
-
-fn store(row: u32, end: u32, head: u32, column: u32, value: vec4<f32>) {
-    if row < end && column < params.d4 {
-        dqkv[qkv_at(row, head) + column] = value;
-    }
-}
-
-fn store4(row: u32, end: u32, head: u32, column: u32, block: mat4x4<f32>) {
-    store(row, end, head, column, block[0]);
-    store(row + 1u, end, head, column, block[1]);
-    store(row + 2u, end, head, column, block[2]);
-    store(row + 3u, end, head, column, block[3]);
 }
 
 @compute @workgroup_size(LANES)

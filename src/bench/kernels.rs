@@ -54,7 +54,7 @@ const LEAST_SECONDS: f64 = 0.02;
 const MOST_RUNS: usize = 64;
 
 impl Bench<'_> {
-    /// Seconds of one run of what is recorded: the best of three measurements, the first of which compiles.
+    /// Seconds of one run of what is recorded: the best of four measurements, the first of which compiles.
     pub(super) async fn time(&self, record: &dyn Fn(&mut Recorder<'_>)) -> Result<f64> {
         let (mut best, mut runs) = (f64::INFINITY, 1);
         for _ in 0..4 {
@@ -67,11 +67,7 @@ impl Bench<'_> {
             rec.submit();
             self.gpu.wait().await?;
             let each = ((self.seconds)() - begin) / runs as f64;
-            if best.is_finite() || runs > 1 {
-                best = best.min(each);
-            } else {
-                best = each;
-            }
+            best = best.min(each);
             runs = ((LEAST_SECONDS / each).ceil() as usize).clamp(1, MOST_RUNS);
         }
         Ok(best)

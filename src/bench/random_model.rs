@@ -3,6 +3,8 @@
 use serde_json::{Map, json};
 
 use crate::error::Result;
+use crate::files::ModelConfig;
+use crate::model::Model;
 use crate::platform::{ByteSource, Folder, LocalFuture, MemorySource, missing_file, short_read};
 
 /// Sizes of a model.
@@ -48,7 +50,7 @@ impl Sizes {
 
 /// A model folder of bfloat16 weights.
 pub struct RandomModel {
-    sizes: Sizes,
+    config: Vec<u8>,
     header: Vec<u8>,
     /// Begin and end of each norm's bytes among the tensors', ascending.
     norms: Vec<[u64; 2]>,
@@ -57,30 +59,10 @@ pub struct RandomModel {
 
 impl RandomModel {
     /// A model of these sizes, its head tied to its embedding.
-    pub fn new(sizes: Sizes) -> Self {
-        let Sizes { vocab, hidden, inner, layers, heads, kv_heads, head_dim } = sizes;
-        let (queries, keys) = (heads * head_dim, kv_heads * head_dim);
-        let mut tensors = vec![
-            ("model.embed_tokens.weight".to_owned(), vec![vocab, hidden]),
-            ("model.norm.weight".to_owned(), vec![hidden]),
-        ];
-        for layer in 0..layers {
-            for (module, shape) in [
-                ("input_layernorm", vec![hidden]),
-                ("post_attention_layernorm", vec![hidden]),
-                ("self_attn.q_proj", vec![queries, hidden]),
-                ("self_attn.k_proj", vec![keys, hidden]),
-                ("self_attn.v_proj", vec![keys, hidden]),
-                ("self_attn.o_proj", vec![hidden, queries]),
-                ("mlp.gate_proj", vec![inner, hidden]),
-                ("mlp.up_proj", vec![inner, hidden]),
-                ("mlp.down_proj", vec![hidden, inner]),
-            ] {
-                tensors.push((format!("model.layers.{layer}.{module}.weight"), shape));
-            }
-        }
+    pub fn new(sizes: Sizes) -> Result<Self> {
+        let config = config_of(sizes);
         let (mut entries, mut norms, mut end) = (Map::new(), Vec::new(), 0);
-        for (name, shape) in tensors {
+        for (name, shape) in Model::tensors(&ModelConfig::from_bytes(&config, CONFIG)?, false) {
             let begin = end;
             end += 2 * shape.iter().product::<usize>() as u64;
             if shape.len() == 1 {
@@ -91,19 +73,19 @@ impl RandomModel {
         let mut json = serde_json::to_vec(&entries).unwrap_or_default();
         json.resize(json.len().next_multiple_of(8), b' ');
         let header = [&(json.len() as u64).to_le_bytes()[..], &json].concat();
-        Self { sizes, header, norms, bytes: end }
+        Ok(Self { config, header, norms, bytes: end })
     }
+}
 
-    fn config(&self) -> Vec<u8> {
-        let Sizes { vocab, hidden, inner, layers, heads, kv_heads, head_dim } = self.sizes;
-        let config = json!({
-            "model_type": "llama", "vocab_size": vocab, "hidden_size": hidden, "intermediate_size": inner,
-            "num_hidden_layers": layers, "num_attention_heads": heads, "num_key_value_heads": kv_heads,
-            "head_dim": head_dim, "max_position_embeddings": 4096, "rms_norm_eps": 1e-5, "tie_word_embeddings": true,
-            "hidden_act": "silu", "rope_theta": 10000.0, "dtype": "bfloat16",
-        });
-        serde_json::to_vec(&config).unwrap_or_default()
-    }
+/// `config.json` of a Llama of these sizes.
+fn config_of(Sizes { vocab, hidden, inner, layers, heads, kv_heads, head_dim }: Sizes) -> Vec<u8> {
+    let config = json!({
+        "model_type": "llama", "vocab_size": vocab, "hidden_size": hidden, "intermediate_size": inner,
+        "num_hidden_layers": layers, "num_attention_heads": heads, "num_key_value_heads": kv_heads,
+        "head_dim": head_dim, "max_position_embeddings": 4096, "rms_norm_eps": 1e-5, "tie_word_embeddings": true,
+        "hidden_act": "silu", "rope_theta": 10000.0, "dtype": "bfloat16",
+    });
+    serde_json::to_vec(&config).unwrap_or_default()
 }
 
 const CONFIG: &str = "config.json";
@@ -120,7 +102,7 @@ impl Folder for RandomModel {
 
     fn open(&self, file: &str) -> Result<Box<dyn ByteSource>> {
         match file {
-            CONFIG => Ok(Box::new(MemorySource { name: CONFIG.to_owned(), bytes: self.config() })),
+            CONFIG => Ok(Box::new(MemorySource { name: CONFIG.to_owned(), bytes: self.config.clone() })),
             WEIGHTS => {
                 let (header, norms) = (self.header.clone(), self.norms.clone());
                 Ok(Box::new(Weights { header, norms, bytes: self.bytes }))
@@ -190,7 +172,7 @@ mod tests {
     #[test]
     fn a_part_of_the_weights_is_what_the_whole_has_there() {
         let read = async {
-            let source = RandomModel::new(Sizes::DEMO).open(WEIGHTS)?;
+            let source = RandomModel::new(Sizes::DEMO)?.open(WEIGHTS)?;
             let whole = source.read_at(0, 20_000).await?;
             for (offset, len) in [(0, 8), (3, 9_001), (7_777, 5_555), (19_999, 1)] {
                 assert!(source.read_at(offset, len).await? == whole[offset as usize..][..len], "{len} from {offset}");

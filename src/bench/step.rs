@@ -77,7 +77,7 @@ const WRITTEN: usize = 32;
 
 impl Bench<'_> {
     async fn load(&self, sizes: Sizes, positions: usize) -> Result<Model> {
-        let folder = RandomModel::new(sizes);
+        let folder = RandomModel::new(sizes)?;
         let config = Model::config(&folder).await?;
         let max = self.gpu.max_tensor_bytes();
         let model = Model::load(self.gpu, &folder, config, positions, max, &mut |_| true).await?;

@@ -3,7 +3,7 @@
 use pairtune::Result;
 use pairtune::bench::{Extent, bench as measure};
 use pairtune::gpu::Gpu;
-use pairtune::platform::native::{seconds, write_atomic};
+use pairtune::platform::native::{seconds, unix_seconds, write_atomic};
 use serde_json::json;
 
 use super::args::BenchArgs;
@@ -19,7 +19,7 @@ pub(super) async fn bench(args: &BenchArgs, out: &mut Output) -> Result<()> {
     .await?;
     if let Some(file) = &args.output {
         let record = json!({
-            "version": env!("CARGO_PKG_VERSION"), "date": pairtune::platform::native::unix_seconds(), "report": report,
+            "version": env!("CARGO_PKG_VERSION"), "date": unix_seconds(), "report": report,
         });
         write_atomic(file, &serde_json::to_vec_pretty(&record).unwrap_or_default())?;
     }

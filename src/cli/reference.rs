@@ -28,7 +28,8 @@ pub(super) struct ReferenceCache<'a> {
 impl ReferenceCache<'_> {
     /// What is known of `n_pairs` pairs, which `key` stands for.
     pub(super) fn known(&self, key: &ReferenceKey, n_pairs: usize, out: &Output) -> Vec<Option<PairLogps>> {
-        let known = self.file(key).and_then(|file| read(&file, n_pairs)).unwrap_or_else(|| vec![None; n_pairs]);
+        let stored = self.file(key).and_then(|file| std::fs::read(file).ok());
+        let known = run::known_reference(stored.as_deref(), n_pairs);
         let n_known = known.iter().flatten().count();
         if n_known > 0 {
             out.note(format_args!("Reference log-probabilities of {n_known} of {n_pairs} pairs: from the cache"));
@@ -80,13 +81,6 @@ pub(super) fn cache_file(kind: &str, key: &str) -> Option<PathBuf> {
     let folder = |name: &str| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
     let cache = folder("XDG_CACHE_HOME").or_else(|| Some(folder("HOME")?.join(".cache")))?;
     Some(cache.join("pairtune").join(kind).join(format!("{key}.json")))
-}
-
-/// The cached values, unless the file is missing or damaged: then they are computed again.
-fn read(file: &Path, n_pairs: usize) -> Option<Vec<Option<PairLogps>>> {
-    let bytes = std::fs::read(file).ok()?;
-    let known: Vec<Option<PairLogps>> = serde_json::from_slice(&bytes).ok()?;
-    (known.len() == n_pairs).then_some(known)
 }
 
 /// A cache that cannot be written is no reason to stop.

@@ -11,7 +11,6 @@ use pairtune::engine::protocol::ModelSource;
 use pairtune::engine::run::{self, Host, Next, evaluation, number};
 use pairtune::files;
 use pairtune::gpu::Gpu;
-use pairtune::kernels;
 use pairtune::model::{Adapter, AdapterSettings, Model, fresh};
 use pairtune::platform::native::{DiskFolder, FileSource, available_memory, seconds};
 use pairtune::platform::{Folder as _, LocalFuture, read_all};
@@ -63,13 +62,8 @@ pub(super) async fn train(args: &TrainArgs, out: &mut Output) -> Result<()> {
     out.note(format_args!("Memory on the device: about {} MiB", mib(memory.total())));
     let longest = batch_positions(&train_pairs).max(batch_positions(&eval_pairs));
     let model = folder.load(&gpu, longest, out).await?;
-    let left = checkpoint.as_ref().map(|checkpoint| kernels::adopt(&gpu, &checkpoint.place.variants));
-    if let Some(left) = left.filter(|left| !left.is_empty()) {
-        out.warn(format_args!(
-            "the run was computed with kernels that this device cannot run; its numbers may differ in their last \
-             digits from here on: {}",
-            left.join(", ")
-        ));
+    if let Some(warning) = checkpoint.as_ref().and_then(|checkpoint| run::adopt(&gpu, &checkpoint.place.variants)) {
+        out.warn(format_args!("{warning}"));
     }
 
     // What the policy is measured against.

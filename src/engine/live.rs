@@ -705,12 +705,9 @@ impl Session {
     /// The kernels that the run began with, else those that are the fastest here.
     fn adopt_kernels(&mut self, gpu: &Gpu, open: &OpenModel) {
         kernels::adopt(gpu, &open.tuned());
-        let recorded = self.run.as_ref().and_then(|run| run.checkpoint.as_ref()).map(|checkpoint| &checkpoint.place);
-        let left = recorded.map(|place| kernels::adopt(gpu, &place.variants)).unwrap_or_default();
-        if !left.is_empty() {
-            let what = "the run was computed with kernels that this device cannot run; its numbers may differ in their \
-                        last digits from here on";
-            self.log("warn", format!("{what}: {}", left.join(", ")));
+        let checkpoint = self.run.as_ref().and_then(|run| run.checkpoint.as_ref());
+        if let Some(warning) = checkpoint.and_then(|checkpoint| run::adopt(gpu, &checkpoint.place.variants)) {
+            self.log("warn", warning);
         }
     }
 
@@ -735,8 +732,7 @@ impl Session {
             Ok(store) => store.read(&reference_path(gpu, key)).await.ok(),
             Err(_) => None,
         };
-        let known = stored.and_then(|bytes| serde_json::from_slice::<Vec<Option<PairLogps>>>(&bytes).ok());
-        known.filter(|known| known.len() == n_pairs).unwrap_or_else(|| vec![None; n_pairs])
+        run::known_reference(stored.as_deref(), n_pairs)
     }
 
     /// Stores what is known of them.

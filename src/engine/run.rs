@@ -57,6 +57,21 @@ pub async fn tune(gpu: &Gpu, model: &Model, stored: Option<&[u8]>) -> Result<(Va
     Ok((set, new))
 }
 
+/// Takes the kernels that a run began with, so that it goes on with the same bits. Returns what is to be said if this
+/// device cannot run some of them.
+pub fn adopt(gpu: &Gpu, begun_with: &VariantSet) -> Option<String> {
+    let left = kernels::adopt(gpu, begun_with);
+    let what = "the run was computed with kernels that this device cannot run; its numbers may differ in their last \
+                digits from here on";
+    (!left.is_empty()).then(|| format!("{what}: {}", left.join(", ")))
+}
+
+/// What is `stored` of the reference of `n_pairs` pairs: nothing is known where it is missing, damaged, or of others.
+pub fn known_reference(stored: Option<&[u8]>, n_pairs: usize) -> Vec<Option<PairLogps>> {
+    let known = stored.and_then(|bytes| serde_json::from_slice::<Vec<Option<PairLogps>>>(bytes).ok());
+    known.filter(|known| known.len() == n_pairs).unwrap_or_else(|| vec![None; n_pairs])
+}
+
 /// Log-probabilities of pairs before any training: by the base model, or by the adapter that the run begins with. Those
 /// that are `known` stay.
 ///

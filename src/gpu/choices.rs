@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::Dtype;
-use super::kernel::{Adapters, Format, Kernel, Needs, Op, Variant};
+use super::kernel::{Adapters, Format, Kernel, Needs, Op, Variant, joined};
 
 /// An operation as it is called: with the format of its weight and the class of its shape, which choose the variant.
 #[derive(Debug, Clone, Copy)]
@@ -18,9 +18,7 @@ impl Op {
     pub fn with_weight(&'static self, dtype: Dtype) -> Call {
         Call { op: self, format: Some(self.format(dtype)), class: "" }
     }
-}
 
-impl Op {
     /// The operation on shapes of this class.
     pub fn class(&'static self, class: &'static str) -> Call {
         Call::from(self).class(class)
@@ -50,8 +48,8 @@ impl Call {
     }
 
     fn key(&self) -> String {
-        let parts = [self.op.name, self.format.map_or("", |format| format.name), self.class];
-        parts.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join(".")
+        let (op, format, class) = at(self);
+        joined([op, format, class])
     }
 }
 

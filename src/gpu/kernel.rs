@@ -111,6 +111,11 @@ impl Op {
     }
 }
 
+/// Names with a point between them; what has no name is left out.
+pub(super) fn joined(names: [&str; 3]) -> String {
+    names.into_iter().filter(|name| !name.is_empty()).collect::<Vec<_>>().join(".")
+}
+
 /// One compute shader: a variant of an operation for one format of its weight.
 #[derive(Debug, Clone, Copy)]
 pub struct Kernel {
@@ -125,8 +130,7 @@ pub struct Kernel {
 impl Kernel {
     /// `<operation>[.<variant>][.<format>]`: unique.
     pub fn name(&self) -> String {
-        let parts = [self.op.name, self.variant.name, self.format.map_or("", |format| format.name)];
-        parts.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join(".")
+        joined([self.op.name, self.variant.name, self.format.map_or("", |format| format.name)])
     }
 
     /// The whole text without directives.

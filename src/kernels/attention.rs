@@ -184,18 +184,18 @@ fn grid<const COLUMNS: u32>([tiles, heads, head_dim]: Shape) -> Grid {
 /// The variants of a kernel: for graphics processors operands are staged in workgroup memory and the work is split over
 /// many lanes; for software adapters a few lanes hold large tiles.
 macro_rules! variants {
-    ($software:literal, $staged:literal) => {
+    ($software:literal, $($staged:literal),+) => {
         [
             Variant {
                 name: "staged_64",
-                parts: wgsl!("lib/attention_d64", "lib/attention_staged", $staged),
+                parts: wgsl!("lib/attention_d64", "lib/attention_staged", $($staged),+),
                 grid: grid::<64>,
                 needs: Needs::NOTHING,
                 made_for: Adapters::Hardware,
             },
             Variant {
                 name: "staged_128",
-                parts: wgsl!("lib/attention_d128", "lib/attention_staged", $staged),
+                parts: wgsl!("lib/attention_d128", "lib/attention_staged", $($staged),+),
                 grid: grid::<128>,
                 needs: Needs::NOTHING,
                 made_for: Adapters::Hardware,
@@ -257,7 +257,7 @@ pub(super) static BACKWARD_Q: Op = Op {
     params_bytes: size_of::<Params>(),
     binds: &[Bind::Read, Bind::Read, Bind::Read, Bind::Read, Bind::Write],
     formats: &[],
-    variants: &variants!("attention_backward_q", "attention_backward_q_staged"),
+    variants: &variants!("attention_backward_q", "lib/attention_backward_staged", "attention_backward_q_staged"),
 };
 
 pub(super) static BACKWARD_KV: Op = Op {
@@ -265,5 +265,5 @@ pub(super) static BACKWARD_KV: Op = Op {
     params_bytes: size_of::<Params>(),
     binds: &[Bind::Read, Bind::Read, Bind::Read, Bind::Read, Bind::Write],
     formats: &[],
-    variants: &variants!("attention_backward_kv", "attention_backward_kv_staged"),
+    variants: &variants!("attention_backward_kv", "lib/attention_backward_staged", "attention_backward_kv_staged"),
 };

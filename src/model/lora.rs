@@ -56,9 +56,7 @@ impl Module {
             Self::DownProj => (inner, hidden),
         }
     }
-}
 
-impl Module {
     /// True if the model has a bias for it.
     pub(super) fn has_bias(self, config: &ModelConfig) -> bool {
         match self {

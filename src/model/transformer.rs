@@ -43,6 +43,19 @@ impl Model {
         ModelConfig::from_bytes(&read_all(source.as_ref()).await?, source.name())
     }
 
+    /// Name and shape of every tensor of a model, made one layer at a time: the number of layers may be anything.
+    pub fn tensors(config: &ModelConfig, head: bool) -> impl Iterator<Item = (String, Vec<usize>)> {
+        let (vocab, hidden) = (config.vocab_size, config.hidden_size);
+        let mut outside = vec![
+            ("model.embed_tokens.weight".to_owned(), vec![vocab, hidden]),
+            ("model.norm.weight".to_owned(), vec![hidden]),
+        ];
+        if head {
+            outside.push(("lm_head.weight".to_owned(), vec![vocab, hidden]));
+        }
+        outside.into_iter().chain((0..config.num_hidden_layers).flat_map(|layer| layer_tensors(config, layer)))
+    }
+
     /// Bytes of the weights as they are stored, from the headers alone; checks every name and shape.
     ///
     /// Nothing may grow with a size of a config that did not pass here: a file can claim any.
@@ -239,23 +252,10 @@ fn check_tensors(config: &ModelConfig, files: &TensorFiles) -> Result<u64> {
         ));
     }
     let mut bytes = 0;
-    for (name, shape) in expected_tensors(config, has_head(config, files)) {
+    for (name, shape) in Model::tensors(config, has_head(config, files)) {
         bytes += files.expect(&stored_name(files, &name), &shape)?.bytes();
     }
     Ok(bytes)
-}
-
-/// Name and shape of every tensor of a model, made one layer at a time: the number of layers may be anything.
-fn expected_tensors(config: &ModelConfig, head: bool) -> impl Iterator<Item = (String, Vec<usize>)> {
-    let (vocab, hidden) = (config.vocab_size, config.hidden_size);
-    let mut outside = vec![
-        ("model.embed_tokens.weight".to_owned(), vec![vocab, hidden]),
-        ("model.norm.weight".to_owned(), vec![hidden]),
-    ];
-    if head {
-        outside.push(("lm_head.weight".to_owned(), vec![vocab, hidden]));
-    }
-    outside.into_iter().chain((0..config.num_hidden_layers).flat_map(|layer| layer_tensors(config, layer)))
 }
 
 fn layer_tensors(config: &ModelConfig, layer: usize) -> Vec<(String, Vec<usize>)> {

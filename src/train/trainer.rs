@@ -170,7 +170,6 @@ async fn score_batch(
 }
 
 /// What a run is measured against: the base model, or the adapter that it begins with.
-#[derive(Default)]
 pub struct References {
     /// Log-probabilities of the run's pairs, in order, as far as they are known.
     pub known: Vec<Option<PairLogps>>,
