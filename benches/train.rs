@@ -8,9 +8,8 @@ use std::time::Instant;
 
 use pairtune::data::TokenPair;
 use pairtune::error::Result;
-use pairtune::files::ModelConfig;
 use pairtune::gpu::{AdapterChoice, Gpu};
-use pairtune::model::{Adapter, AdapterSettings, Model, fresh};
+use pairtune::model::{Adapter, AdapterSettings, Architecture, Model, fresh};
 use pairtune::train::{References, TrainConfig, Trainer, plan};
 use rand::{Rng as _, SeedableRng as _};
 use rand_chacha::ChaCha8Rng;
@@ -99,10 +98,9 @@ fn random_pairs(prompt_len: usize, vocab: usize) -> Vec<TokenPair> {
 }
 
 /// Weights that a token passes through: all but the embedding, which is only looked up.
-fn parameters(config: &ModelConfig) -> f64 {
-    let keys = config.num_key_value_heads * config.head_dim;
-    let queries = config.num_attention_heads * config.head_dim;
-    let layer = config.hidden_size * (2 * queries + 2 * keys + 3 * config.intermediate_size);
+fn parameters(config: &Architecture) -> f64 {
+    let (queries, keys) = config.head_columns();
+    let layer = config.hidden_size * (2 * queries + 2 * keys + 3 * config.mlp.inner);
     (config.num_hidden_layers * layer + config.vocab_size * config.hidden_size) as f64
 }
 

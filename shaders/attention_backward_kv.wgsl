@@ -6,7 +6,7 @@
 // Reads   dout (R, heads*D), qkv (R, (heads + 2*kv_heads)*D), stats (R, heads), spans: per row, then per tile
 // Writes  dqkv, the columns of keys and values =
 // Twin    reference::attention_backward_kv
-// With    lib/attention.wgsl
+// With    lib/score_{plain,capped}.wgsl, lib/attention.wgsl, lib/attention_window.wgsl
 
 @group(0) @binding(1) var<storage, read> dout: array<vec4<f32>>;
 @group(0) @binding(2) var<storage, read> qkv: array<vec4<f32>>;
@@ -18,7 +18,7 @@
 fn probability(query: u32, head: u32, key_rows: vec4<u32>, scores: vec4<f32>) -> vec4<f32> {
     let at = min(query, params.rows - 1u);
     let seen = sees(query, spans[at], key_rows) & vec4<bool>(query < params.rows);
-    return exp(select(vec4<f32>(MASKED), scores * params.scale - stats[at * params.heads + head].x, seen));
+    return exp(select(vec4<f32>(MASKED), score(scores) - stats[at * params.heads + head].x, seen));
 }
 
 // The same for four queries; column i of `scores` is key i, so both turns are transposed.
@@ -29,10 +29,14 @@ fn probability4(query: vec4<u32>, head: u32, key_rows: vec4<u32>, scores: mat4x4
         probability(query.z, head, key_rows, by_query[2]), probability(query.w, head, key_rows, by_query[3])));
 }
 
-fn dscore4(p: mat4x4<f32>, dp: mat4x4<f32>, delta: vec4<f32>) -> mat4x4<f32> {
+fn dscore(p: vec4<f32>, dp: vec4<f32>, lse: vec4<f32>, delta: vec4<f32>) -> vec4<f32> {
+    return params.scale * slope_by(p, lse) * p * (dp - delta);
+}
+
+fn dscore4(p: mat4x4<f32>, dp: mat4x4<f32>, lse: vec4<f32>, delta: vec4<f32>) -> mat4x4<f32> {
     return mat4x4<f32>(
-        params.scale * p[0] * (dp[0] - delta), params.scale * p[1] * (dp[1] - delta),
-        params.scale * p[2] * (dp[2] - delta), params.scale * p[3] * (dp[3] - delta));
+        dscore(p[0], dp[0], lse, delta), dscore(p[1], dp[1], lse, delta),
+        dscore(p[2], dp[2], lse, delta), dscore(p[3], dp[3], lse, delta));
 }
 
 fn store(row: u32, end: u32, kv_head: u32, col: u32, dk_value: vec4<f32>, dv_value: vec4<f32>) {
@@ -145,10 +149,12 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
             }
             let delta_a = vec4<f32>(stats[at_a.x].y, stats[at_a.y].y, stats[at_a.z].y, stats[at_a.w].y);
             let delta_b = vec4<f32>(stats[at_b.x].y, stats[at_b.y].y, stats[at_b.z].y, stats[at_b.w].y);
-            put4(row, col4, dscore4(paa, daa, delta_a));
-            put4(row, col4 + 1u, dscore4(pab, dab, delta_b));
-            put4(row + 4u, col4, dscore4(pba, dba, delta_a));
-            put4(row + 4u, col4 + 1u, dscore4(pbb, dbb, delta_b));
+            let lse_a = vec4<f32>(stats[at_a.x].x, stats[at_a.y].x, stats[at_a.z].x, stats[at_a.w].x);
+            let lse_b = vec4<f32>(stats[at_b.x].x, stats[at_b.y].x, stats[at_b.z].x, stats[at_b.w].x);
+            put4(row, col4, dscore4(paa, daa, lse_a, delta_a));
+            put4(row, col4 + 1u, dscore4(pab, dab, lse_b, delta_b));
+            put4(row + 4u, col4, dscore4(pba, dba, lse_a, delta_a));
+            put4(row + 4u, col4 + 1u, dscore4(pbb, dbb, lse_b, delta_b));
             workgroupBarrier();
             for (var c = 0u; c < COLS4; c++) {
                 let query = min(FOUR + first_query + c * 4u, vec4<u32>(params.rows - 1u));

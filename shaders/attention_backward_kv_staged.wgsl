@@ -8,8 +8,8 @@
 // Reads   dout (R, heads*D), qkv (R, (heads + 2*kv_heads)*D), stats (R, heads), spans: per row, then per tile
 // Writes  the keys' and the values' columns of dqkv, which has the shape of qkv =
 // Twin    reference::attention_backward_kv
-// With    lib/attention_d64.wgsl or lib/attention_d128.wgsl, lib/attention_staged.wgsl,
-//         lib/attention_backward_staged.wgsl
+// With    lib/score_{plain,capped}.wgsl, lib/attention_{d64,d128}.wgsl, lib/attention_staged.wgsl,
+//         lib/attention_window.wgsl, lib/attention_backward_staged.wgsl
 
 // Values take the place of rows and columns; the tile keeps the probabilities until ds is made of them.
 const TILE_AT = 448u;
@@ -65,7 +65,12 @@ fn probability(query: u32, key: u32, qk: vec4<f32>) -> vec4<f32> {
     let bits = query_sees[key / 16u * COLUMNS + query] >> (key % 16u);
     let seen = (vec4<u32>(bits) & BITS) != vec4<u32>();
     // A masked score may be far above lse: it is replaced before exp, not after.
-    return exp(select(vec4<f32>(MASKED), qk * params.scale - query_stats[query].x, seen));
+    return exp(select(vec4<f32>(MASKED), score(qk) - query_stats[query].x, seen));
+}
+
+// For one key and four queries: the derivative with respect to q.k.
+fn dscore(p: vec4<f32>, dp: vec4<f32>, lse: vec4<f32>, delta: vec4<f32>) -> vec4<f32> {
+    return params.scale * slope_by(p, lse) * p * (dp - delta);
 }
 
 @compute @workgroup_size(LANES)
@@ -108,9 +113,12 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
             let delta = vec4<f32>(
                 query_stats[column].y, query_stats[column + 1u].y,
                 query_stats[column + 2u].y, query_stats[column + 3u].y);
+            let lse = vec4<f32>(
+                query_stats[column].x, query_stats[column + 1u].x,
+                query_stats[column + 2u].x, query_stats[column + 3u].x);
             put_tile(at, mat4x4<f32>(
-                params.scale * p[0] * (dp[0] - delta), params.scale * p[1] * (dp[1] - delta),
-                params.scale * p[2] * (dp[2] - delta), params.scale * p[3] * (dp[3] - delta)));
+                dscore(p[0], dp[0], lse, delta), dscore(p[1], dp[1], lse, delta),
+                dscore(p[2], dp[2], lse, delta), dscore(p[3], dp[3], lse, delta)));
             dk = add_rows(dk, lane, at, group.z, first_query, n_queries, head);
         }
     }

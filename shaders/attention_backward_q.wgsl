@@ -6,7 +6,7 @@
 // Reads   dout (R, heads*D), qkv (R, (heads + 2*kv_heads)*D), stats (R, heads), spans as attention_forward
 // Writes  dqkv, the columns of the queries =
 // Twin    reference::attention_backward_q
-// With    lib/attention.wgsl
+// With    lib/score_{plain,capped}.wgsl, lib/attention.wgsl, lib/attention_window.wgsl
 
 @group(0) @binding(1) var<storage, read> dout: array<vec4<f32>>;
 @group(0) @binding(2) var<storage, read> qkv: array<vec4<f32>>;
@@ -17,8 +17,9 @@
 fn dscore(query: u32, head: u32, keys: vec4<u32>, scores: vec4<f32>, dp: vec4<f32>) -> vec4<f32> {
     let stat = stats[query * params.heads + head];
     // A masked score may be far above lse: it is replaced before exp, not after.
-    let p = exp(select(vec4<f32>(MASKED), scores * params.scale - stat.x, sees(query, spans[query], keys)));
-    return params.scale * p * (dp - stat.y);
+    let s = score(scores);
+    let p = exp(select(vec4<f32>(MASKED), s - stat.x, sees(query, spans[query], keys)));
+    return params.scale * slope(s) * p * (dp - stat.y);
 }
 
 fn dscore4(
@@ -49,7 +50,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     let head = group.y;
     let kv_head = head / (params.heads / params.kv_heads);
     let d4 = params.d4;
-    let hole = spans[first].yz;
+    let span = spans[first];
+    let hole = span.yz;
 
     let row = (lane / 8u) * 8u;
     let col4 = (lane % 8u) * 2u;
@@ -70,7 +72,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     var ab = mat4x4<f32>();
     var ba = mat4x4<f32>();
     var bb = mat4x4<f32>();
-    for (var first_key = queries.z; first_key < queries.y; first_key = next_key(first_key, hole)) {
+    for (var first_key = first_seen(queries.z, span); first_key < queries.y; first_key = next_key(first_key, hole)) {
         let keys_a = FOUR + first_key + col4 * 4u;
         let keys_b = keys_a + 4u;
         let ka = heads4(min(keys_a, vec4<u32>(params.rows - 1u)), key_head);

@@ -7,8 +7,8 @@
 // Reads   dout (R, heads*D), qkv (R, (heads + 2*kv_heads)*D), stats (R, heads), spans as attention_forward
 // Writes  the queries' columns of dqkv, which has the shape of qkv =
 // Twin    reference::attention_backward_q
-// With    lib/attention_d64.wgsl or lib/attention_d128.wgsl, lib/attention_staged.wgsl,
-//         lib/attention_backward_staged.wgsl
+// With    lib/score_{plain,capped}.wgsl, lib/attention_{d64,d128}.wgsl, lib/attention_staged.wgsl,
+//         lib/attention_window.wgsl, lib/attention_backward_staged.wgsl
 
 // The tile takes the place of rows and columns, which are no longer needed then.
 const TILE_AT = 0u;
@@ -36,8 +36,9 @@ fn dscore(
 ) -> vec4<f32> {
     let stat = stats[min(query, params.rows - 1u) * params.heads + head];
     // A masked score may be far above lse: it is replaced before exp, not after.
-    let p = exp(select(vec4<f32>(MASKED), qk * params.scale - stat.x, sees(query, span, keys)));
-    return params.scale * p * (dp - stat.y);
+    let s = score(qk);
+    let p = exp(select(vec4<f32>(MASKED), s - stat.x, sees(query, span, keys)));
+    return params.scale * slope(s) * p * (dp - stat.y);
 }
 
 @compute @workgroup_size(LANES)
@@ -52,7 +53,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     let staged_row = min(queries.x + lane / 4u, queries.y - 1u);
 
     var result = Result();
-    for (var first_key = queries.z; first_key < queries.y; first_key = next_key(first_key, span.yz)) {
+    for (var first_key = first_seen(queries.z, span); first_key < queries.y; first_key = next_key(first_key, span.yz)) {
         let qk = products(lane, at, staged_row, head, first_key, key_head);
         let dp = dout_products(lane, at, staged_row, head, first_key, key_head + params.kv_heads);
         let keys = FOUR + first_key + at.column4 * 4u;

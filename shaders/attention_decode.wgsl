@@ -1,6 +1,6 @@
 // Attention of one new row of each text over its rows in the cache.
 //
-//   out[r,h] = sum_k p[r,k] v[k],   p = softmax over the text's rows of scale * q.k
+//   out[r,h] = sum_k p[r,k] v[k],   p = softmax over the text's rows, or the last `window` of them, of scale * q.k
 //
 // Grid    x: rows r, y: heads. A workgroup takes 64 keys at a time, one score per lane; then each lane sums four
 //         columns of the values over its share of the keys, for as many shares as heads of D columns leave lanes.
@@ -8,12 +8,15 @@
 //         spans: row r has the first and the last row of its text in the cache
 // Writes  out (R, heads*D) =
 // Twin    reference::attention_decode
+// With    lib/score_{plain,capped}.wgsl
 
 struct Params {
     heads: u32,
     kv_heads: u32,
     d4: u32,
     scale: f32,
+    softcap: f32,
+    window: u32,
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
@@ -37,7 +40,9 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     let kv_head = head / (params.heads / params.kv_heads);
     let d4 = params.d4;
     let query = (row * (params.heads + 2u * params.kv_heads) + head) * d4;
-    let text = spans[row].xy;
+    // Its first and last row in the cache that the query sees.
+    let all = spans[row].xy;
+    let text = vec2<u32>(max(all.x, max(all.y + 1u, params.window) - params.window), all.y);
 
     // This lane's four columns and its share of the keys; lanes beyond the last whole share have none.
     let column = lane % d4;
@@ -53,8 +58,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
         for (var d = 0u; d < d4; d++) {
             products = fma(qkv[query + d], cache[at + d], products);
         }
-        let score = params.scale * (products.x + products.y + products.z + products.w);
-        weights[lane] = select(MASKED, score, first + lane <= text.y);
+        let product = products.x + products.y + products.z + products.w;
+        weights[lane] = select(MASKED, score(vec4<f32>(product)).x, first + lane <= text.y);
         workgroupBarrier();
         var top = largest;
         for (var i = 0u; i < LANES; i++) {

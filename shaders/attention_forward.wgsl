@@ -6,7 +6,7 @@
 // Reads   qkv (R, (heads + 2*kv_heads)*D), spans: per row, then per tile
 // Writes  out (R, heads*D) =, lse (R, heads) =, kept for the backward pass
 // Twin    reference::attention_forward
-// With    lib/attention.wgsl
+// With    lib/score_{plain,capped}.wgsl, lib/attention.wgsl, lib/attention_window.wgsl
 
 @group(0) @binding(1) var<storage, read> qkv: array<vec4<f32>>;
 @group(0) @binding(2) var<storage, read> spans: array<vec4<u32>>;
@@ -17,7 +17,7 @@ var<workgroup> rescale: array<f32, ROWS>;
 var<workgroup> row_sum: array<f32, ROWS>;
 
 fn masked(query: u32, keys: vec4<u32>, scores: vec4<f32>) -> vec4<f32> {
-    return select(vec4<f32>(MASKED), scores * params.scale, sees(query, spans[query], keys));
+    return select(vec4<f32>(MASKED), score(scores), sees(query, spans[query], keys));
 }
 
 fn masked4(query: vec4<u32>, keys: vec4<u32>, scores: mat4x4<f32>) -> mat4x4<f32> {
@@ -47,7 +47,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     let kv_head = head / (params.heads / params.kv_heads);
     let d4 = params.d4;
     // All rows of a tile have one hole, or none.
-    let hole = spans[first].yz;
+    let span = spans[first];
+    let hole = span.yz;
     let end_key = queries.y;
 
     // This lane's 8 rows and 8 columns of a tile.
@@ -73,7 +74,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     var largest = FLOOR;
     var sum = 0.0;
 
-    for (var first_key = queries.z; first_key < end_key; first_key = next_key(first_key, hole)) {
+    for (var first_key = first_seen(queries.z, span); first_key < end_key; first_key = next_key(first_key, hole)) {
         // Scores of 8 rows by 8 keys.
         let keys_a = FOUR + first_key + col4 * 4u;
         let keys_b = keys_a + 4u;

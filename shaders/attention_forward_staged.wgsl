@@ -8,7 +8,8 @@
 // Reads   qkv (R, (heads + 2*kv_heads)*D), spans: per row, then per tile
 // Writes  out (R, heads*D) =, lse (R, heads) =, kept for the backward pass
 // Twin    reference::attention_forward
-// With    lib/attention_d64.wgsl or lib/attention_d128.wgsl, lib/attention_staged.wgsl
+// With    lib/score_{plain,capped}.wgsl, lib/attention_{d64,d128}.wgsl, lib/attention_staged.wgsl,
+//         lib/attention_window.wgsl
 
 @group(0) @binding(1) var<storage, read> qkv: array<vec4<f32>>;
 @group(0) @binding(2) var<storage, read> spans: array<vec4<u32>>;
@@ -21,7 +22,7 @@ const VALUES_AT = 512u;
 const STAGED = 768u;
 
 fn masked(query: u32, span: vec4<u32>, keys: vec4<u32>, scores: vec4<f32>) -> vec4<f32> {
-    return select(vec4<f32>(MASKED), scores * params.scale, sees(query, span, keys));
+    return select(vec4<f32>(MASKED), score(scores), sees(query, span, keys));
 }
 
 fn largest_of(v: vec4<f32>) -> f32 {
@@ -70,7 +71,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     // Of the lane's rows: the running maximum of all keys, and the running sum of its own.
     var largest = vec4<f32>(FLOOR);
     var sum = vec4<f32>();
-    for (var first_key = queries.z; first_key < queries.y; first_key = next_key(first_key, span.yz)) {
+    for (var first_key = first_seen(queries.z, span); first_key < queries.y; first_key = next_key(first_key, span.yz)) {
         let qk = products(lane, at, staged_row, head, first_key, key_head);
         let keys = FOUR + first_key + at.column4 * 4u;
         let scores = mat4x4<f32>(

@@ -1,6 +1,6 @@
 // Embedding gather, also used for the rows of the head that belong to labels.
 //
-//   y[r,:] = w[ids[r] - first,:]   for ids within this block of the table
+//   y[r,:] = scale * w[ids[r] - first,:]   for ids within this block of the table
 //
 // Grid    One invocation per row r and vec4 of columns.
 // Reads   ids (R), w (V,C): one block of rows of the table
@@ -13,6 +13,7 @@ struct Params {
     cols4: u32,
     first: u32,
     block: u32,
+    scale: f32,
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
@@ -33,5 +34,5 @@ fn main(
     if id < params.first || id >= params.first + params.block {
         return;
     }
-    y[i] = weight((id - params.first) * params.cols4 + i % params.cols4);
+    y[i] = params.scale * weight((id - params.first) * params.cols4 + i % params.cols4);
 }

@@ -1,18 +1,22 @@
 // Log-softmax-gather, after the last chunk of the vocabulary.
 //
 //   stats[r] = (logp, mean logit, entropy, 1 if the argmax is the label)
-//   pull[r,:] = w[label] - pull[r,:] / sum,   the derivative of logp with respect to the hidden row
+//   pull[r,:] = scale * slope * w[label] - pull[r,:] / sum,   the derivative of logp with respect to the hidden row,
+//   with the scale of all logits and the slope of the cap at the label's
 //
 // Grid    One workgroup per row r; lanes stride over vec4s of the hidden size.
 // Reads   labels (R), state (R,8), label_rows (R,H) = w[label]
 // Writes  stats (R,4) =, pull (R,H) in place (not without want_pull)
 // Twin    reference::logprob_finish
+// With    lib/logit_{plain,capped}.wgsl
 
 struct Params {
     rows: u32,
     hidden4: u32,
     vocab: u32,
     want_pull: u32,
+    scale: f32,
+    softcap: f32,
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
@@ -40,10 +44,11 @@ fn main(
         stats[r] = vec4<f32>(
             state[at + 5u] - lse, state[at + 2u] / f32(params.vocab), lse - state[at + 3u] / sum, correct);
     }
+    let factor = params.scale * cap_slope(state[at + 5u]);
     if params.want_pull != 0u {
         for (var c = lane; c < params.hidden4; c += 64u) {
             let i = r * params.hidden4 + c;
-            pull[i] = label_rows[i] - pull[i] / sum;
+            pull[i] = factor * label_rows[i] - pull[i] / sum;
         }
     }
 }

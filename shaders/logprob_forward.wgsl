@@ -1,15 +1,16 @@
 // Log-softmax-gather over one chunk of the vocabulary, streamed (online softmax, Milakov & Gimelshein 2018).
 //
 //   state[r] takes in the chunk's logits: maximum, sum of exp, of logits, of exp * logit, argmax, label's logit.
-//   The logits are replaced by weights exp(logit - maximum); the caller adds weights . W_chunk to pull, so that after
-//   the last chunk pull = sum_v p_v w[v] without a second pass over the vocabulary.
+//   The logits, which are capped first, are replaced by weights exp(logit - maximum) times the cap's slope; the caller
+//   adds weights . W_chunk to pull, so that after the last chunk pull = sum_v p_v w[v] without a second pass over the
+//   vocabulary.
 //
 // Grid    One workgroup per row r; lanes stride over columns.
 // Reads   labels (R)
 // Writes  logits (R, 4*ld4) in place: weights, 0 beyond the chunk's columns; state (R,8) in place, set anew on the
 //         first chunk; pull (R,H) rescaled to the new maximum (not on the first chunk, not without want_pull)
 // Twin    reference::logprob_forward
-// With    lib/reduce.wgsl
+// With    lib/logit_{plain,capped}.wgsl, lib/reduce.wgsl
 
 struct Params {
     rows: u32,
@@ -19,6 +20,7 @@ struct Params {
     hidden4: u32,
     first_chunk: u32,
     want_pull: u32,
+    softcap: f32,
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
@@ -46,7 +48,7 @@ fn main(
     var mine = Best(LOWEST, 0u);
     var sum_logits = 0.0;
     for (var c = lane; c < params.cols; c += WG) {
-        let logit = logits[start + c];
+        let logit = capped(logits[start + c]);
         mine = better(mine, Best(logit, params.first_col + c));
         sum_logits += logit;
     }
@@ -62,7 +64,7 @@ fn main(
     let in_chunk = label >= params.first_col && label < params.first_col + params.cols;
     var label_logit = 0.0;
     if in_chunk {
-        label_logit = logits[start + label - params.first_col];
+        label_logit = capped(logits[start + label - params.first_col]);
     }
     // The label's logit must be read by every lane before any lane overwrites it.
     workgroupBarrier();
@@ -72,10 +74,11 @@ fn main(
     for (var c = lane; c < params.ld4 * 4u; c += WG) {
         var weight = 0.0;
         if c < params.cols {
-            let logit = logits[start + c];
+            let logit = capped(logits[start + c]);
             weight = exp(logit - best.value);
             sum += weight;
             sum_p_logits += weight * logit;
+            weight *= cap_slope(logit);
         }
         logits[start + c] = weight;
     }

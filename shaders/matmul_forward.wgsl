@@ -1,6 +1,6 @@
 // Linear layer, forward.
 //
-//   y[m,n] = scale * sum_k x[m,k] * w[n,k] + sum_j u[m, at(n)+j] * b[n,j] + bias[n] + residual[m,n]
+//   y[m,n] = scale * (sum_k x[m,k] * w[n,k] + sum_j u[m, at(n)+j] * b[n,j]) + bias[n] + residual[m,n]
 //
 // Grid    One invocation per 8x8 tile of y. Four named mat4x4 accumulators; column i of one is row i of the tile,
 //         so a 4x4x4 block is one matrix product. No workgroup memory: on software adapters barriers are dear.

@@ -1,7 +1,7 @@
 // Linear layer, forward, for the few rows of texts that are generated together: the weight is read once for ROWS rows,
 // and little else matters.
 //
-//   y[m,n] = scale * sum_k x[m,k] * w[n,k] + sum_j u[m, at(n)+j] * b[n,j] + bias[n] + residual[m,n]
+//   y[m,n] = scale * (sum_k x[m,k] * w[n,k] + sum_j u[m, at(n)+j] * b[n,j]) + bias[n] + residual[m,n]
 //
 // Grid    x and y: 32 columns n of y per workgroup, z: ROWS rows m. Eight lanes share four columns and stride over the
 //         vec4s of k, so that neighbours read neighbours; their sums meet in workgroup memory once. 4*ROWS

@@ -1,6 +1,6 @@
 // Linear layer, forward, on GPUs: operands staged in workgroup memory.
 //
-//   y[m,n] = scale * sum_k x[m,k] * w[n,k] + sum_j u[m, at(n)+j] * b[n,j] + bias[n] + residual[m,n]
+//   y[m,n] = scale * (sum_k x[m,k] * w[n,k] + sum_j u[m, at(n)+j] * b[n,j]) + bias[n] + residual[m,n]
 //
 // Grid    x: ROWS rows m, y: COLS columns n; one workgroup of LANES per tile. Workgroups that follow each other share
 //         their rows of w, which is the larger operand.

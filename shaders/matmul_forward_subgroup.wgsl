@@ -1,6 +1,6 @@
 // Linear layer, forward, where a subgroup has at least 8 lanes: matmul_forward with x read once per subgroup.
 //
-//   y[m,n] = scale * sum_k x[m,k] * w[n,k] + sum_j u[m, at(n)+j] * b[n,j] + bias[n] + residual[m,n]
+//   y[m,n] = scale * (sum_k x[m,k] * w[n,k] + sum_j u[m, at(n)+j] * b[n,j]) + bias[n] + residual[m,n]
 //
 // Grid    One workgroup of 8 lanes per 64x32 tile of y, 64x4 per lane in named mat4x4 accumulators. Eight rows of x are
 //         read by eight lanes and passed around by subgroupBroadcast: on software adapters, where a load costs as much

@@ -1,7 +1,7 @@
 // Linear layer, forward, on GPUs, for few columns, as the A of adapters have, or few rows, as generation has. Adds in
 // another order than the tiles: what chooses between them is to look at N and K, not at M.
 //
-//   y[m,n] = scale * sum_k x[m,k] * w[n,k] + sum_j u[m, at(n)+j] * b[n,j] + bias[n] + residual[m,n]
+//   y[m,n] = scale * (sum_k x[m,k] * w[n,k] + sum_j u[m, at(n)+j] * b[n,j]) + bias[n] + residual[m,n]
 //
 // Grid    x: 32 rows m, y: 8 columns n; one workgroup of 64 lanes per tile, as lib/thin.wgsl has it
 // Reads   x (M,K), w (N,K): one block of rows of the weight, u (M,ldu) and b (columns of y, r) if rank4 is not 0, bias

@@ -1,6 +1,6 @@
 // Linear layer, forward, on software adapters: matmul_forward with tiles of 16x16.
 //
-//   y[m,n] = scale * sum_k x[m,k] * w[n,k] + sum_j u[m, at(n)+j] * b[n,j] + bias[n] + residual[m,n]
+//   y[m,n] = scale * (sum_k x[m,k] * w[n,k] + sum_j u[m, at(n)+j] * b[n,j]) + bias[n] + residual[m,n]
 //
 // Grid    One invocation per 16x16 tile of y, in sixteen named mat4x4 accumulators: more than a GPU has registers for,
 //         but where a load costs as much as dozens of multiply-adds, half as many loads for each of them pay.

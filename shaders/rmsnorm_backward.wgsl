@@ -1,17 +1,18 @@
 // RMSNorm, backward with respect to its input (the gain is frozen).
 //
-//   dx[r,c] += rstd[r] * (g[r,c] - xhat[r,c] * mean_c(g[r,c] * xhat[r,c]))
+//   dx[r,c] = rstd[r] * (g[r,c] - xhat[r,c] * mean_c(g[r,c] * xhat[r,c]))
 //   with g = dy * gain and xhat = x * rstd
 //
 // Grid    One workgroup per 8 rows r, 8 lanes per row, as rmsnorm_forward.
 // Reads   dy (R,C), x (R,C), gain (C), rstd (R)
-// Writes  dx (R,C) += : the residual stream's gradient is already there
+// Writes  dx (R,C) = or, with accumulate, += : the residual stream's gradient is already there
 // Twin    reference::rmsnorm_backward
 // With    lib/reduce.wgsl
 
 struct Params {
     rows: u32,
     cols4: u32,
+    accumulate: u32,
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
@@ -44,6 +45,11 @@ fn main(
 
     for (var c = first; c < params.cols4; c += STRIDE) {
         let xhat = x[start + c] * scale;
-        dx[start + c] += scale * (dy[start + c] * gain[c] - xhat * mean);
+        let value = scale * (dy[start + c] * gain[c] - xhat * mean);
+        if params.accumulate != 0u {
+            dx[start + c] += value;
+        } else {
+            dx[start + c] = value;
+        }
     }
 }

@@ -1,10 +1,10 @@
 // RMSNorm, forward.
 //
-//   y[r,c] = x[r,c] * rstd[r] * gain[c],    rstd[r] = 1 / sqrt(mean_c(x[r,c]^2) + eps)
+//   y[r,c] = x[r,c] * rstd[r] * gain[c] + residual[r,c],    rstd[r] = 1 / sqrt(mean_c(x[r,c]^2) + eps)
 //
 // Grid    One workgroup per 8 rows r, 8 lanes per row, which stride over vec4s of columns: on software adapters the
 //         barriers of a workgroup per row cost twenty times the arithmetic.
-// Reads   x (R,C), gain (C)
+// Reads   x (R,C), gain (C), residual (R,C) if has_residual is not 0
 // Writes  y (R,C) =, rstd (R) =, kept for rmsnorm_backward
 // Twin    reference::rmsnorm_forward
 // With    lib/reduce.wgsl
@@ -13,13 +13,15 @@ struct Params {
     rows: u32,
     cols4: u32,
     eps: f32,
+    has_residual: u32,
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> x: array<vec4<f32>>;
 @group(0) @binding(2) var<storage, read> gain: array<vec4<f32>>;
-@group(0) @binding(3) var<storage, read_write> y: array<vec4<f32>>;
-@group(0) @binding(4) var<storage, read_write> rstd: array<f32>;
+@group(0) @binding(3) var<storage, read> residual: array<vec4<f32>>;
+@group(0) @binding(4) var<storage, read_write> y: array<vec4<f32>>;
+@group(0) @binding(5) var<storage, read_write> rstd: array<f32>;
 
 @compute @workgroup_size(WG)
 fn main(
@@ -44,7 +46,11 @@ fn main(
     }
 
     for (var c = first; c < params.cols4; c += STRIDE) {
-        y[start + c] = x[start + c] * scale * gain[c];
+        var value = x[start + c] * scale * gain[c];
+        if params.has_residual != 0u {
+            value += residual[start + c];
+        }
+        y[start + c] = value;
     }
     if first == 0u {
         rstd[r] = scale;

@@ -1,16 +1,18 @@
 // Rotary position embedding, in place; half-split, as Hugging Face's rotate_half.
 //
-//   x1' = x1 cos - x2 sin,  x2' = x2 cos + x1 sin     with x1, x2 the halves of a head
+//   x1' = x1 cos - x2 sin,  x2' = x2 cos + x1 sin     with x1, x2 the halves of a head's first 2*half_dim columns
 //
 // Grid    One invocation per row r, head and pair of the two halves.
-// Reads   table (positions, head_dim/2) of (cos, sin), spans: row r has the position as its fourth entry
-// Writes  x (R, columns), its first heads*head_dim columns in place; direction +1 forward, -1 backward
+// Reads   table (positions, half_dim) of (cos, sin), spans: row r has the position as its fourth entry
+// Writes  x (R, columns), heads*head_dim columns from `first` on in place; direction +1 forward, -1 backward
 // Twin    reference::rope
 
 struct Params {
     rows: u32,
     columns: u32,
+    first: u32,
     heads: u32,
+    head_dim: u32,
     half_dim: u32,
     direction: f32,
 }
@@ -37,7 +39,7 @@ fn main(
     let turn = table[spans[r].w * params.half_dim + j];
     let cosine = turn.x;
     let sine = turn.y * params.direction;
-    let at = r * params.columns + head * params.half_dim * 2u + j;
+    let at = r * params.columns + params.first + head * params.head_dim + j;
     let x1 = x[at];
     let x2 = x[at + params.half_dim];
     x[at] = x1 * cosine - x2 * sine;

@@ -8,10 +8,9 @@ use pairtune::data::{ChatTemplate, Tokenizer};
 use pairtune::engine::protocol::{RunRecord, Status};
 use pairtune::engine::runs::RunFolder;
 use pairtune::files::{
-    Adapter, Dtype, ModelCard, ModelConfig, RopeScaling, TargetModules, Tensor, TensorFiles, TrainerState, parse,
-    serialize_f32,
+    Adapter, Dtype, ModelCard, TargetModules, Tensor, TensorFiles, TrainerState, parse, serialize_f32,
 };
-use pairtune::model::{AdapterSettings, BatchSize, Model, fresh};
+use pairtune::model::{AdapterSettings, Architecture, BatchSize, Model, RopeScaling, fresh};
 use pairtune::platform::host::Store;
 use pairtune::platform::native::DiskFolder;
 use pairtune::platform::{ByteSource, Folder, MemorySource};
@@ -194,7 +193,7 @@ fn written_files_are_those_of_peft_and_transformers() {
 #[test]
 fn configs_of_transformers_4_and_5_are_the_same() {
     let v5 = config("llama_sigmoid");
-    assert_eq!(ModelConfig::from_bytes(v5.to_string().as_bytes(), "c").expect("v5").rope.theta, 10_000.0);
+    assert_eq!(Architecture::from_bytes(v5.to_string().as_bytes(), "c").expect("v5").ropes[0].theta, 10_000.0);
     for rope in [
         json!({"rope_type": "default", "rope_theta": 7.5}),
         json!({"rope_type": "linear", "rope_theta": 7.5, "factor": 2.0}),
@@ -203,7 +202,7 @@ fn configs_of_transformers_4_and_5_are_the_same() {
     ] {
         let mut v5 = v5.clone();
         v5["rope_parameters"] = rope.clone();
-        let want = ModelConfig::from_bytes(v5.to_string().as_bytes(), "c").expect("v5");
+        let want = Architecture::from_bytes(v5.to_string().as_bytes(), "c").expect("v5");
         for kind in ["rope_type", "type"] {
             let mut v4 = config("llama_sigmoid");
             let map = v4.as_object_mut().expect("object");
@@ -217,12 +216,12 @@ fn configs_of_transformers_4_and_5_are_the_same() {
             let name = scaling_map.remove("rope_type").expect("type");
             scaling_map.insert(kind.to_owned(), name.clone());
             map.insert("rope_scaling".to_owned(), if name == "default" { Value::Null } else { scaling });
-            assert_eq!(ModelConfig::from_bytes(v4.to_string().as_bytes(), "c").expect("v4"), want);
+            assert_eq!(Architecture::from_bytes(v4.to_string().as_bytes(), "c").expect("v4"), want);
         }
     }
     let v4 = config("llama3_tied_ipo");
-    let read = ModelConfig::from_bytes(v4.to_string().as_bytes(), "c").expect("v4");
-    assert!(read.tie_word_embeddings && matches!(read.rope.scaling, RopeScaling::Llama3 { .. }));
+    let read = Architecture::from_bytes(v4.to_string().as_bytes(), "c").expect("v4");
+    assert!(read.tie_word_embeddings && matches!(read.ropes[0].scaling, RopeScaling::Llama3 { .. }));
     assert_eq!((read.dtype.as_deref(), read.eos_token_id.as_slice()), (Some("float32"), &[508][..]));
 }
 
@@ -238,9 +237,10 @@ fn defaults_of_the_config_are_those_of_transformers() {
     map.insert("head_dim".to_owned(), Value::Null);
     map.insert("eos_token_id".to_owned(), json!([1, 2]));
     map.insert("bos_token_id".to_owned(), Value::Null);
-    let read = ModelConfig::from_bytes(value.to_string().as_bytes(), "c").expect("config");
-    assert_eq!((read.num_key_value_heads, read.head_dim, read.rope.theta), (4, 16, 10_000.0));
-    assert!(!read.tie_word_embeddings && !read.attention_bias && !read.mlp_bias);
+    let read = Architecture::from_bytes(value.to_string().as_bytes(), "c").expect("config");
+    assert_eq!((read.attention.kv_heads, read.attention.head_dim, read.ropes[0].theta), (4, 16, 10_000.0));
+    let biases = read.kinds[0].linears.iter().flatten().filter(|linear| linear.bias).count();
+    assert!(!read.tie_word_embeddings && biases == 0);
     assert_eq!((read.eos_token_id, read.bos_token_id), (vec![1, 2], None));
 }
 
@@ -261,9 +261,9 @@ fn unsupported_and_malformed_configs_are_refused_by_field() {
         ("rms_norm_eps", json!(0), ["0 is not a positive number", "field rms_norm_eps"]),
         ("tie_word_embeddings", json!(1), ["neither true nor false", "field tie_word_embeddings"]),
         ("eos_token_id", json!(["x"]), ["not a token id", "field eos_token_id"]),
-        ("hidden_act", json!("gelu"), ["\"gelu\" is not supported", "field hidden_act"]),
+        ("hidden_act", json!("xielu"), ["\"xielu\" of hidden_act is not supported", "field hidden_act"]),
         ("quantization_config", json!({"quant_method": "gptq"}), ["quantised (method: gptq)", "unquantised"]),
-        ("rope_parameters", json!({"rope_type": "yarn", "factor": 4.0}), ["\"yarn\" is not supported", "llama3"]),
+        ("rope_parameters", json!({"rope_type": "mrope", "factor": 4.0}), ["\"mrope\" is not supported", "llama3"]),
         ("rope_parameters", json!({"rope_type": "linear"}), ["rope_parameters.factor is missing", "config.json"]),
         ("rope_parameters", json!({"full": {"rope_type": "default"}}), ["differs between", "rope_parameters"]),
         ("rope_parameters", json!(3), ["not an object", "rope_parameters"]),
@@ -271,10 +271,10 @@ fn unsupported_and_malformed_configs_are_refused_by_field() {
     ] {
         let mut config = config("llama_sigmoid");
         config[key] = value;
-        let error = ModelConfig::from_bytes(config.to_string().as_bytes(), "model/config.json").expect_err(key);
+        let error = Architecture::from_bytes(config.to_string().as_bytes(), "model/config.json").expect_err(key);
         check_message(&error, &words);
     }
-    check_message(&ModelConfig::from_bytes(b"[", "c.json").expect_err("JSON"), &["not a JSON object", "c.json"]);
+    check_message(&Architecture::from_bytes(b"[", "c.json").expect_err("JSON"), &["not a JSON object", "c.json"]);
 }
 
 #[test]
@@ -331,7 +331,7 @@ fn plans_of_the_largest_sizes_do_not_overflow() {
     value["num_attention_heads"] = json!(2_147_483_647_u32 / 4);
     value["num_key_value_heads"] = json!(1);
     value["head_dim"] = json!(4);
-    let config = ModelConfig::from_bytes(value.to_string().as_bytes(), "c").expect("each is in range");
+    let config = Architecture::from_bytes(value.to_string().as_bytes(), "c").expect("each is in range");
     let size = BatchSize { rows: 1 << 30, scored: 1 << 30, sequences: 1 << 20 };
     let rank = TrainConfig { r: 1024, target_modules: TargetModules::AllLinear, ..TrainConfig::defaults() };
     let adapter = AdapterSettings::new(rank.adapter("base"), &config).expect("all layers");
@@ -350,10 +350,10 @@ fn rope_is_that_of_transformers() {
         for (key, setting) in want["kw"].as_object().expect("settings") {
             value[key] = setting.clone();
         }
-        let config = ModelConfig::from_bytes(value.to_string().as_bytes(), "c").expect("config");
-        let half = config.head_dim / 2;
-        assert_eq!(config.inverse_frequencies(), bits(&want["freq"]), "{name}: frequencies, to the last bit");
-        let table = config.rope_table(4096);
+        let config = Architecture::from_bytes(value.to_string().as_bytes(), "c").expect("config");
+        let half = config.attention.head_dim / 2;
+        assert_eq!(config.ropes[0].inverse_frequencies(1), bits(&want["freq"]), "{name}: frequencies, to the last bit");
+        let table = config.ropes[0].table(4096, 4096);
         assert_eq!(table.len(), 4096 * half);
         let rows = [1, 7, 100, 511, 4095].iter().flat_map(|p| table[p * half..(p + 1) * half].iter());
         let (cos, sin): (Vec<f32>, Vec<f32>) = rows.map(|[c, s]| (*c, *s)).unzip();
@@ -432,10 +432,11 @@ fn unsupported_adapter_settings_are_refused_by_name() {
         ("use_dora", json!(true), ["use_dora = true", "plain LoRA"]),
         ("bias", json!("all"), ["bias = \"all\"", "field bias"]),
         ("modules_to_save", json!(["lm_head"]), ["modules_to_save = [\"lm_head\"]", "not supported"]),
-        ("rank_pattern", json!({"q_proj": 4}), ["rank_pattern", "not supported"]),
-        ("layers_to_transform", json!(3), ["layers_to_transform = 3", "not supported"]),
+        ("rank_pattern", json!({"q_proj": -4}), ["rank_pattern", "whole numbers"]),
+        ("alpha_pattern", json!({"q_proj": "x"}), ["alpha_pattern", "an object of numbers"]),
+        ("layers_to_transform", json!("x"), ["layers_to_transform is \"x\"", "layers' numbers"]),
         ("init_lora_weights", json!("pissa"), ["init_lora_weights = \"pissa\"", "not supported"]),
-        ("target_modules", json!(".*q_proj"), ["pattern \".*q_proj\"", "list of module names"]),
+        ("target_modules", json!(7), ["target_modules is 7", "regular expression"]),
         ("target_modules", Value::Null, ["target_modules is missing", "all-linear"]),
         ("r", json!(0), ["r is 0", "positive"]),
         ("r", json!(7), ["does not fit the rank 7", "tensor base_model"]),
@@ -497,7 +498,7 @@ fn adapters_of_sizes_that_are_not_there_are_refused_at_once() {
     }
 
     // Small matrices of a high rank: a model's would be 65535 times as large as what the file holds.
-    let model = ModelConfig::from_bytes(config("llama_sigmoid").to_string().as_bytes(), "c").expect("config");
+    let model = Architecture::from_bytes(config("llama_sigmoid").to_string().as_bytes(), "c").expect("config");
     let mut folder = adapter_in_memory();
     let mut config: Value = serde_json::from_slice(&folder.bytes("adapter_config.json")).expect("config");
     config["r"] = json!(65_535);
@@ -666,10 +667,10 @@ fn damaged_files_never_panic() {
 
     let config = std::fs::read(fixture("llama3_tied_ipo/model/config.json")).expect("config");
     check_damage(&config, 1, |bytes| {
-        if let Ok(config) = ModelConfig::from_bytes(bytes, "x")
-            && config.head_dim < 1000
+        if let Ok(config) = Architecture::from_bytes(bytes, "x")
+            && config.attention.head_dim < 1000
         {
-            drop(config.rope_table(2));
+            config.ropes.iter().for_each(|rope| drop(rope.table(2, 2)));
         }
     });
     let folder = adapter_in_memory();

@@ -3,7 +3,7 @@
 //! Everything is f64 and no GPU is needed; `tests/kernels.rs` compares the kernels with the twins proved here.
 
 use pairtune::reference::{
-    self, AdamW, AttentionShape, LogProb, LogProbState, LossWeights, Preference, PreferenceSettings, Span,
+    self, Act, AdamW, AttentionShape, LogProb, LogProbState, LossWeights, Preference, PreferenceSettings, Span,
 };
 
 const EPS: f64 = 1e-6;
@@ -42,6 +42,43 @@ fn rmsnorm_backward_is_the_derivative_of_forward() {
     assert_close("dx", &dx, &numeric_gradient(loss_of_x, &x), DERIVATIVE);
 }
 
+// LayerNorm.
+
+#[test]
+fn layernorm_forward_has_mean_zero_and_unit_variance() {
+    // Deviations of ±1 around 3 and an eps that counts: rstd = 1 / sqrt(1 + 3) = 1/2.
+    let got = reference::layernorm_forward(&[2.0, 4.0], &[2.0, 0.5], &[1.0, -1.0], 3.0);
+    assert_close("y", &got.y, &[0.0, -0.75], ROUNDING);
+    assert_close("stats", &got.stats[0], &[3.0, 0.5], ROUNDING);
+}
+
+#[test]
+fn layernorm_backward_is_the_derivative_of_forward() {
+    let (x, gain, bias, dy) = (random(3 * 7, 1), random(7, 2), random(7, 4), random(3 * 7, 3));
+    let forward = reference::layernorm_forward(&x, &gain, &bias, EPS);
+    let dx = reference::layernorm_backward(&dy, &x, &gain, &forward.stats);
+    let loss_of_x = |x: &[f64]| dot(&dy, &reference::layernorm_forward(x, &gain, &bias, EPS).y);
+    assert_close("dx", &dx, &numeric_gradient(loss_of_x, &x), DERIVATIVE);
+}
+
+// RMSNorm of queries and keys.
+
+#[test]
+fn qk_norm_norms_each_part_by_itself() {
+    let x = [3.0, -4.0, 1.0, 2.0, 5.0, 6.0];
+    let got = reference::qk_norm_forward(&x, &[2.0, 0.5, 1.0, 1.0], &[(0, 2), (2, 4)], 6, 3.5);
+    assert_close("y", &got, &[1.5, -0.5, 1.0 / 6_f64.sqrt(), 2.0 / 6_f64.sqrt(), 5.0, 6.0], ROUNDING);
+}
+
+#[test]
+fn qk_norm_backward_is_the_derivative_of_forward() {
+    let (x, gain, dy) = (random(3 * 8, 1), random(7, 2), random(3 * 8, 3));
+    let parts = [(0, 2), (2, 4), (4, 7)];
+    let dx = reference::qk_norm_backward(&dy, &x, &gain, &parts, 8, EPS);
+    let loss_of_x = |x: &[f64]| dot(&dy, &reference::qk_norm_forward(x, &gain, &parts, 8, EPS));
+    assert_close("dx", &dx, &numeric_gradient(loss_of_x, &x), DERIVATIVE);
+}
+
 // Matrix products.
 
 #[test]
@@ -73,8 +110,11 @@ fn rope_turns_the_two_halves_of_a_head() {
     // Angles of 90 degrees for column pair 0 and 180 degrees for column pair 1, at position 1 only.
     let table = [[1.0, 0.0], [1.0, 0.0], [0.0, 1.0], [-1.0, 0.0]];
     let x = [1.0, 2.0, 3.0, 4.0];
-    assert_eq!(reference::rope(&x, &table, &[1], 1, 4, 1.0), [-3.0, -2.0, 1.0, -4.0]);
-    assert_eq!(reference::rope(&x, &table, &[0], 1, 4, 1.0), x);
+    assert_eq!(reference::rope(&x, &table, &[1], 1, 4, 4, 1.0), [-3.0, -2.0, 1.0, -4.0]);
+    assert_eq!(reference::rope(&x, &table, &[0], 1, 4, 4, 1.0), x);
+    let wide = [1.0, 2.0, 3.0, 4.0, 5.0, 6.0];
+    let turned = reference::rope(&wide, &table, &[1], 1, 6, 4, 1.0);
+    assert_eq!(turned, [-3.0, -2.0, 1.0, -4.0, 5.0, 6.0], "columns beyond the rotary ones stay");
 }
 
 #[test]
@@ -84,7 +124,7 @@ fn rope_with_direction_minus_one_is_inverse_and_adjoint() {
     let table = rope_table(5, head_dim);
     let size = positions.len() * heads * head_dim;
     let (x, dy) = (random(size, 7), random(size, 8));
-    let rope = |x: &[f64], direction| reference::rope(x, &table, &positions, heads, head_dim, direction);
+    let rope = |x: &[f64], direction| reference::rope(x, &table, &positions, heads, head_dim, head_dim, direction);
 
     assert_close("inverse", &rope(&rope(&x, 1.0), -1.0), &x, ROUNDING);
     assert_close("adjoint", &[dot(&rope(&x, 1.0), &dy)], &[dot(&x, &rope(&dy, -1.0))], ROUNDING);
@@ -97,8 +137,8 @@ fn rope_makes_scores_depend_on_distance_only() {
     let table = rope_table(9, 6);
     let (q, k) = (random(6, 9), random(6, 10));
     let score = |q_position, k_position| {
-        let q = reference::rope(&q, &table, &[q_position], 1, 6, 1.0);
-        let k = reference::rope(&k, &table, &[k_position], 1, 6, 1.0);
+        let q = reference::rope(&q, &table, &[q_position], 1, 6, 6, 1.0);
+        let k = reference::rope(&k, &table, &[k_position], 1, 6, 6, 1.0);
         dot(&q, &k)
     };
     assert_close("score", &[score(8, 5)], &[score(4, 1)], ROUNDING);
@@ -114,7 +154,8 @@ fn rope_table(positions: usize, head_dim: usize) -> Vec<[f64; 2]> {
 // Attention.
 
 /// One query group of two heads per key head; an odd head size; a scale that is not the usual one.
-const SHAPE: AttentionShape = AttentionShape { heads: 4, kv_heads: 2, head_dim: 3, scale: 0.7, first_row: 0 };
+const SHAPE: AttentionShape =
+    AttentionShape { heads: 4, kv_heads: 2, head_dim: 3, scale: 0.7, softcap: 0.0, first_row: 0 };
 const Q_COLS: usize = SHAPE.heads * SHAPE.head_dim;
 const KV_COLS: usize = SHAPE.kv_heads * SHAPE.head_dim;
 
@@ -194,6 +235,16 @@ fn attention_forward_survives_large_scores() {
 }
 
 #[test]
+fn attention_scores_are_capped() {
+    let (q, k, v) = attention_inputs(1, 1);
+    let all = [Span { start: 0, hole_start: 0, hole_end: 0 }];
+    let capped = AttentionShape { softcap: 0.1, ..SHAPE };
+    let lse = |shape| reference::attention_forward(&q, &k, &v, &all, shape).lse;
+    // The log-sum-exp of a single key is its score.
+    assert_close("score", &lse(capped), &reference::softcap(&lse(SHAPE), 0.1), ROUNDING);
+}
+
+#[test]
 fn attention_backward_is_the_derivative_of_forward() {
     check_attention_backward(&pair_spans(&PAIRS), 0);
 }
@@ -210,7 +261,14 @@ fn attention_backward_of_few_queries_after_many_keys() {
 
 #[track_caller]
 fn check_attention_backward(spans: &[Span], first_row: usize) {
-    let shape = AttentionShape { first_row, ..SHAPE };
+    for softcap in [0.0, 0.5] {
+        check_attention_gradients(spans, AttentionShape { first_row, softcap, ..SHAPE });
+    }
+}
+
+#[track_caller]
+fn check_attention_gradients(spans: &[Span], shape: AttentionShape) {
+    let first_row = shape.first_row;
     let (q, k, v) = attention_inputs(spans.len(), first_row + spans.len());
     let dout = random(q.len(), 14);
     let forward = reference::attention_forward(&q, &k, &v, spans, shape);
@@ -310,31 +368,97 @@ fn tokens_that_may_be_drawn_are_those_of_transformers() {
     assert_close("shares", &[shares], &[1.0], ROUNDING);
 }
 
-// Element-wise operations and row gathering.
+// The gated short convolution.
 
 #[test]
-fn swiglu_forward_is_silu_times_up() {
-    let (gate, up) = (random(9, 15), random(9, 16));
-    let want: Vec<f64> = gate.iter().zip(&up).map(|(g, u)| g / (1.0 + (-g).exp()) * u).collect();
-    assert_close("y", &reference::swiglu_forward(&gate, &up), &want, ROUNDING);
-    // Gates far out: silu goes to 0 on the left and to the gate itself on the right.
-    assert_close("far", &reference::swiglu_forward(&[-1e4, 1e4], &[2.0, 2.0]), &[0.0, 2e4], ROUNDING);
+fn short_conv_weighs_the_last_tokens() {
+    // One column: B, C, x of three tokens, of which the third follows the first.
+    let gates = [1.0, 2.0, 3.0, 1.0, 1.0, 5.0, 2.0, 0.5, 4.0];
+    let conv = reference::ShortConv { weight: &[10.0, 1.0], bias: &[0.25], hidden: 1 };
+    let got = reference::short_conv_forward(&gates, &[vec![], vec![0], vec![0]], conv);
+    assert_eq!(got, [2.0 * 3.25, 30.0 + 5.25, 0.5 * (30.0 + 8.25)]);
+    assert_eq!(reference::short_conv_decode(&gates[3..6], &[7.0, 3.0, 5.0], &[[1, 2]], conv), [35.25]);
 }
 
 #[test]
-fn swiglu_backward_is_the_derivative_of_forward() {
+fn short_conv_backward_is_the_derivative_of_forward() {
+    let history = [vec![], vec![0], vec![1, 0], vec![2, 1, 0], vec![1, 0], vec![4, 1, 0]];
+    let (gates, weight, bias, dy) = (random(6 * 9, 1), random(9, 2), random(3, 3), random(6 * 3, 4));
+    let conv = reference::ShortConv { weight: &weight, bias: &bias, hidden: 3 };
+    let loss = |gates: &[f64]| dot(&dy, &reference::short_conv_forward(gates, &history, conv));
+    let got = reference::short_conv_backward(&gates, &history, conv, &dy);
+    assert_close("dgates", &got, &numeric_gradient(loss, &gates), DERIVATIVE);
+}
+
+#[test]
+fn segments_are_scaled_each_by_its_number() {
+    assert_eq!(reference::scale_segments(&[1.0, 2.0, 3.0, 4.0], 1, &[10.0, 0.5]), [10.0, 1.0, 30.0, 2.0]);
+}
+
+// Element-wise operations and row gathering.
+
+const ACTS: [Act; 4] = [Act::Silu, Act::Gelu, Act::GeluTanh, Act::Relu];
+
+#[test]
+fn activations_are_those_of_torch() {
+    // torch.nn.functional in float64, at -2, -0.5, 1 and 3.
+    for (act, want) in [
+        (Act::Silu, [-0.2384058440442, -0.1887703343991, 0.7310585786300, 2.8577223804673]),
+        (Act::Gelu, [-0.0455002638964, -0.1542687693630, 0.8413447460685, 2.9959503059051]),
+        (Act::GeluTanh, [-0.0454023059122, -0.1542859901749, 0.8411919906083, 2.9963626079182]),
+        (Act::Relu, [0.0, 0.0, 1.0, 3.0]),
+    ] {
+        assert_close("y", &reference::activation_forward(&[-2.0, -0.5, 1.0, 3.0], act), &want, 1e-11);
+        let far = reference::activation_forward(&[-1e4, 1e4], act);
+        assert_close("far", &far, &[0.0, 1e4], ROUNDING);
+    }
+}
+
+#[test]
+fn activation_backward_is_the_derivative_of_forward() {
+    let (x, dy) = (random(9, 17).iter().map(|x| 5.0 * x).collect::<Vec<f64>>(), random(9, 19));
+    for act in ACTS {
+        let loss = |x: &[f64]| dot(&dy, &reference::activation_forward(x, act));
+        let dx = reference::activation_backward(&dy, &x, act);
+        assert_close("dx", &dx, &numeric_gradient(loss, &x), DERIVATIVE);
+    }
+}
+
+#[test]
+fn glu_forward_is_the_activation_times_up() {
+    let (gate, up) = (random(9, 15), random(9, 16));
+    for act in ACTS {
+        let want: Vec<f64> =
+            reference::activation_forward(&gate, act).iter().zip(&up).map(|(gate, up)| gate * up).collect();
+        assert_close("y", &reference::glu_forward(&gate, &up, act), &want, ROUNDING);
+    }
+}
+
+#[test]
+fn glu_backward_is_the_derivative_of_forward() {
     let gate: Vec<f64> = random(9, 17).iter().map(|g| 5.0 * g).collect();
     let (up, dy) = (random(9, 18), random(9, 19));
-    let got = reference::swiglu_backward(&dy, &gate, &up);
+    for act in ACTS {
+        let got = reference::glu_backward(&dy, &gate, &up, act);
+        let loss_of_gate = |gate: &[f64]| dot(&dy, &reference::glu_forward(gate, &up, act));
+        assert_close("dgate", &got.dgate, &numeric_gradient(loss_of_gate, &gate), DERIVATIVE);
+        let loss_of_up = |up: &[f64]| dot(&dy, &reference::glu_forward(&gate, up, act));
+        assert_close("dup", &got.dup, &numeric_gradient(loss_of_up, &up), DERIVATIVE);
+        let far = reference::glu_backward(&[1.0, 1.0], &[-1e4, 1e4], &[2.0, 2.0], act);
+        assert_close("far dgate", &far.dgate, &[0.0, 2.0], ROUNDING);
+        assert_close("far dup", &far.dup, &[0.0, 1e4], ROUNDING);
+    }
+}
 
-    let loss_of_gate = |gate: &[f64]| dot(&dy, &reference::swiglu_forward(gate, &up));
-    assert_close("dgate", &got.dgate, &numeric_gradient(loss_of_gate, &gate), DERIVATIVE);
-    let loss_of_up = |up: &[f64]| dot(&dy, &reference::swiglu_forward(&gate, up));
-    assert_close("dup", &got.dup, &numeric_gradient(loss_of_up, &up), DERIVATIVE);
-
-    let far = reference::swiglu_backward(&[1.0, 1.0], &[-1e4, 1e4], &[2.0, 2.0]);
-    assert_close("far dgate", &far.dgate, &[0.0, 2.0], ROUNDING);
-    assert_close("far dup", &far.dup, &[0.0, 1e4], ROUNDING);
+#[test]
+fn copies_are_scaled_and_values_capped() {
+    assert_eq!(reference::scaled_copy(&[1.0, -2.0], 0.5), [0.5, -1.0]);
+    let capped = reference::softcap(&[0.0, 3.0, -1e9], 3.0);
+    assert_close("capped", &capped, &[0.0, 3.0 * 1.0_f64.tanh(), -3.0], ROUNDING);
+    assert_eq!(
+        reference::add_positions(&[1.0, 2.0, 3.0, 4.0], &[1, 0], &[0.5, 0.25, 10.0, 20.0], 2),
+        [11.0, 22.0, 3.5, 4.25]
+    );
 }
 
 #[test]
@@ -359,10 +483,15 @@ const HIDDEN: usize = 5;
 /// A label in the first and in the last column, one that is repeated, and one in between.
 const LABELS: [u32; 5] = [0, 16, 7, 7, 11];
 
+/// Scale and cap of logits.
+const KINDS: [[f64; 2]; 3] = [[1.0, 0.0], [0.25, 0.0], [1.5, 0.8]];
+
 #[test]
 fn logprob_matches_the_direct_formulas() {
     for chunk in [1, 3, 5, 7, VOCAB] {
-        check_logprob(&random(LABELS.len() * HIDDEN, 22), chunk);
+        for kind in KINDS {
+            check_logprob(&random(LABELS.len() * HIDDEN, 22), chunk, kind);
+        }
     }
 }
 
@@ -370,24 +499,32 @@ fn logprob_matches_the_direct_formulas() {
 fn logprob_survives_large_logits() {
     let hidden_rows: Vec<f64> = random(LABELS.len() * HIDDEN, 23).iter().map(|h| 1000.0 * h).collect();
     for chunk in [1, 3, VOCAB] {
-        check_logprob(&hidden_rows, chunk);
+        check_logprob(&hidden_rows, chunk, KINDS[0]);
     }
 }
 
 /// Compares every result of the chunked pass with softmax written out over the whole vocabulary.
 #[track_caller]
-fn check_logprob(hidden_rows: &[f64], chunk: usize) {
+fn check_logprob(hidden_rows: &[f64], chunk: usize, kind: [f64; 2]) {
+    let [scale, cap] = kind;
     let head = random(VOCAB * HIDDEN, 24);
-    let (got, pull) = logprob_in_chunks(hidden_rows, &head, chunk);
-    let logits = reference::matmul_forward(hidden_rows, &head, LABELS.len(), VOCAB, HIDDEN);
+    let (got, pull) = logprob_in_chunks(hidden_rows, &head, chunk, kind);
+    let products = reference::matmul_forward(hidden_rows, &head, LABELS.len(), VOCAB, HIDDEN);
+    let mut logits = reference::scaled_copy(&products, scale);
+    if cap > 0.0 {
+        logits = reference::softcap(&logits, cap);
+    }
+    let slope = |logit: f64| if cap > 0.0 { scale * (1.0 - (logit / cap).powi(2)) } else { scale };
     for (r, row) in logits.chunks_exact(VOCAB).enumerate() {
         let label = LABELS[r] as usize;
         let max = row.iter().copied().fold(f64::NEG_INFINITY, f64::max);
         let lse = max + row.iter().map(|x| (x - max).exp()).sum::<f64>().ln();
         let p: Vec<f64> = row.iter().map(|x| (x - lse).exp()).collect();
         let entropy: f64 = row.iter().zip(&p).map(|(x, p)| p * (lse - x)).sum();
-        let expected_row = reference::matmul_backward_input(&p, &head, 1, VOCAB, HIDDEN);
-        let want_pull: Vec<f64> = head[label * HIDDEN..].iter().zip(&expected_row).map(|(w, e)| w - e).collect();
+        let sloped: Vec<f64> = p.iter().zip(row).map(|(p, logit)| p * slope(*logit)).collect();
+        let expected_row = reference::matmul_backward_input(&sloped, &head, 1, VOCAB, HIDDEN);
+        let label_row = head[label * HIDDEN..].iter().map(|w| slope(row[label]) * w);
+        let want_pull: Vec<f64> = label_row.zip(&expected_row).map(|(w, e)| w - e).collect();
 
         assert_close("logp", &got.logp[r..=r], &[row[label] - lse], ROUNDING * max.abs().max(1.0));
         assert_close("lse", &got.lse[r..=r], &[lse], ROUNDING);
@@ -403,10 +540,12 @@ fn logprob_backward_is_the_derivative_of_forward() {
     let (hidden_rows, head) = (random(LABELS.len() * HIDDEN, 25), random(VOCAB * HIDDEN, 26));
     let dlogp = random(LABELS.len(), 27);
     for chunk in [1, 3, 7, VOCAB] {
-        let (_, pull) = logprob_in_chunks(&hidden_rows, &head, chunk);
-        let dh = reference::logprob_backward(&dlogp, &pull, HIDDEN);
-        let loss = |hidden_rows: &[f64]| dot(&dlogp, &logprob_in_chunks(hidden_rows, &head, chunk).0.logp);
-        assert_close("dh", &dh, &numeric_gradient(loss, &hidden_rows), DERIVATIVE);
+        for kind in KINDS {
+            let (_, pull) = logprob_in_chunks(&hidden_rows, &head, chunk, kind);
+            let dh = reference::logprob_backward(&dlogp, &pull, HIDDEN);
+            let loss = |hidden_rows: &[f64]| dot(&dlogp, &logprob_in_chunks(hidden_rows, &head, chunk, kind).0.logp);
+            assert_close("dh", &dh, &numeric_gradient(loss, &hidden_rows), DERIVATIVE);
+        }
     }
 }
 
@@ -419,29 +558,31 @@ fn logprob_argmax_is_the_first_of_equals() {
         let mut pull = [0.0; 2];
         for first in (0..row.len()).step_by(chunk) {
             let columns = &row[first..(first + chunk).min(row.len())];
-            reference::logprob_forward(&[columns, columns].concat(), first, &[1, 3], &mut state, &mut pull, 1);
+            reference::logprob_forward(&[columns, columns].concat(), first, &[1, 3], &mut state, &mut pull, 1, 0.0);
         }
         assert_eq!(state.best_index, [1, 1]);
         assert_eq!((&state.best[..], &state.label_logit[..]), (&[-1.0; 2][..], &[-1.0; 2][..]));
-        let got = reference::logprob_finish(&state, &[0.0; 2], &[1, 3], row.len(), &mut pull);
+        let got = reference::logprob_finish(&state, &[0.0; 2], &[1, 3], row.len(), 1.0, 0.0, &mut pull);
         assert_eq!(got.correct, [1.0, 0.0]);
     }
 }
 
 /// The whole pass with chunks of `chunk` columns: the results, and the finished pull (R,H).
-fn logprob_in_chunks(hidden_rows: &[f64], head: &[f64], chunk: usize) -> (LogProb, Vec<f64>) {
+fn logprob_in_chunks(hidden_rows: &[f64], head: &[f64], chunk: usize, [scale, cap]: [f64; 2]) -> (LogProb, Vec<f64>) {
     let rows = LABELS.len();
     let mut state = LogProbState::new(rows);
     let mut pull = vec![0.0; rows * HIDDEN];
     for (i, head) in head.chunks(chunk * HIDDEN).enumerate() {
         let cols = head.len() / HIDDEN;
-        let logits = reference::matmul_forward(hidden_rows, head, rows, cols, HIDDEN);
-        let weights = reference::logprob_forward(&logits, i * chunk, &LABELS, &mut state, &mut pull, HIDDEN);
+        let products = reference::matmul_forward(hidden_rows, head, rows, cols, HIDDEN);
+        let logits = reference::scaled_copy(&products, scale);
+        let weights = reference::logprob_forward(&logits, i * chunk, &LABELS, &mut state, &mut pull, HIDDEN, cap);
+        let weights = reference::scaled_copy(&weights, scale);
         let added = reference::matmul_backward_input(&weights, head, rows, cols, HIDDEN);
         pull.iter_mut().zip(&added).for_each(|(pull, added)| *pull += added);
     }
     let label_rows = reference::embedding(head, &LABELS, HIDDEN);
-    let result = reference::logprob_finish(&state, &label_rows, &LABELS, VOCAB, &mut pull);
+    let result = reference::logprob_finish(&state, &label_rows, &LABELS, VOCAB, scale, cap, &mut pull);
     (result, pull)
 }
 

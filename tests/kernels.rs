@@ -4,6 +4,7 @@
 use pairtune::doctor::Check;
 use pairtune::doctor::check::{self, Heads, each_variant};
 use pairtune::gpu::{AdapterChoice, Dtype, Gpu};
+use pairtune::kernels::Act;
 
 /// One test in both worlds.
 macro_rules! everywhere {
@@ -37,6 +38,17 @@ everywhere! {
         for dtype in DTYPES {
             for (rows, vocab, cols) in [(1, 5, 4), (37, 50, 68), (300, 1000, 128)] {
                 assert_ok(check::embedding(&gpu, rows, vocab, cols, dtype).await);
+            }
+        }
+    }
+}
+
+everywhere! {
+    async fn add_positions() {
+        let gpu = gpu().await;
+        for dtype in DTYPES {
+            for (rows, positions, cols) in [(1, 5, 4), (37, 50, 68), (300, 1000, 128)] {
+                assert_ok(check::add_positions(&gpu, rows, positions, cols, dtype).await);
             }
         }
     }
@@ -97,6 +109,15 @@ everywhere! {
 }
 
 everywhere! {
+    async fn scale_segments() {
+        let gpu = gpu().await;
+        for (rows, width) in [(1, 4), (37, 12), (300, 64)] {
+            assert_ok(check::scale_segments(&gpu, rows, width).await);
+        }
+    }
+}
+
+everywhere! {
     async fn rmsnorm_forward() {
         let gpu = gpu().await;
         // One vec4, a ragged last stride, a real width, more rows than one grid axis holds.
@@ -116,10 +137,54 @@ everywhere! {
 }
 
 everywhere! {
+    async fn layernorm_forward() {
+        let gpu = gpu().await;
+        for (rows, cols) in [(1, 4), (3, 260), (5, 896), (70_000, 8)] {
+            assert_ok(check::layernorm_forward(&gpu, rows, cols).await);
+        }
+    }
+}
+
+everywhere! {
+    async fn layernorm_backward() {
+        let gpu = gpu().await;
+        for (rows, cols) in [(1, 4), (3, 260), (5, 896), (70_000, 8)] {
+            assert_ok(check::layernorm_backward(&gpu, rows, cols).await);
+        }
+    }
+}
+
+everywhere! {
+    async fn qk_norm_forward() {
+        let gpu = gpu().await;
+        for heads in [Heads::new(1, 1, 4), Heads::new(4, 2, 20), Heads::new(6, 2, 128)] {
+            for rows in [1, 37, 300] {
+                for whole in [false, true] {
+                    assert_ok(check::qk_norm_forward(&gpu, rows, heads, whole).await);
+                }
+            }
+        }
+    }
+}
+
+everywhere! {
+    async fn qk_norm_backward() {
+        let gpu = gpu().await;
+        for heads in [Heads::new(1, 1, 4), Heads::new(4, 2, 20), Heads::new(6, 2, 128)] {
+            for rows in [1, 37, 300] {
+                for whole in [false, true] {
+                    assert_ok(check::qk_norm_backward(&gpu, rows, heads, whole).await);
+                }
+            }
+        }
+    }
+}
+
+everywhere! {
     async fn rope() {
         let gpu = gpu().await;
-        for (rows, heads, head_dim) in [(1, 1, 4), (37, 3, 20), (100, 4, 64), (9, 2, 128)] {
-            assert_ok(check::rope(&gpu, rows, heads, head_dim).await);
+        for (rows, heads, head_dim, rotary_dim) in [(1, 1, 4, 4), (37, 3, 20, 6), (100, 4, 64, 64), (9, 2, 128, 32)] {
+            assert_ok(check::rope(&gpu, rows, heads, head_dim, rotary_dim).await);
         }
     }
 }
@@ -133,13 +198,16 @@ const PAIRS: [&[[u32; 3]]; 5] = [
     &[[3, 200, 5], [100, 2, 2]],
 ];
 
-/// Multi-head, grouped-query, multi-query; heads narrower and wider than a tile of columns.
-const HEADS: [Heads; 5] = [
-    Heads { heads: 1, kv_heads: 1, head_dim: 4 },
-    Heads { heads: 4, kv_heads: 2, head_dim: 20 },
-    Heads { heads: 3, kv_heads: 1, head_dim: 64 },
-    Heads { heads: 2, kv_heads: 2, head_dim: 132 },
-    Heads { heads: 2, kv_heads: 1, head_dim: 256 },
+/// Multi-head, grouped-query, multi-query; heads narrower and wider than a tile of columns; caps and windows.
+const HEADS: [Heads; 8] = [
+    Heads::new(1, 1, 4),
+    Heads::new(4, 2, 20),
+    Heads::new(3, 1, 64),
+    Heads::new(2, 2, 132),
+    Heads::new(2, 1, 256),
+    Heads { softcap: 0.5, ..Heads::new(2, 1, 64) },
+    Heads { window: 7, ..Heads::new(4, 2, 20) },
+    Heads { window: 40, softcap: 2.0, ..Heads::new(2, 2, 132) },
 ];
 
 everywhere! {
@@ -171,6 +239,48 @@ everywhere! {
         for heads in HEADS {
             for lengths in [&[1][..], &[63, 64, 65], &[1, 300, 2, 129]] {
                 assert_ok(check::attention_decode(&gpu, lengths, heads).await);
+            }
+        }
+    }
+}
+
+everywhere! {
+    async fn short_conv_forward() {
+        let gpu = gpu().await;
+        for pairs in PAIRS {
+            for (cols, taps, bias) in [(4, 2, false), (20, 3, true), (68, 4, true)] {
+                assert_ok(check::short_conv_forward(&gpu, pairs, cols, taps, bias).await);
+            }
+        }
+    }
+}
+
+everywhere! {
+    async fn short_conv_backward() {
+        let gpu = gpu().await;
+        for pairs in PAIRS {
+            for (cols, taps, bias) in [(4, 2, false), (20, 3, true), (68, 4, true)] {
+                assert_ok(check::short_conv_backward(&gpu, pairs, cols, taps, bias).await);
+            }
+        }
+    }
+}
+
+everywhere! {
+    async fn short_conv_append() {
+        let gpu = gpu().await;
+        for (rows, cols) in [(1, 4), (16, 20), (70, 68)] {
+            assert_ok(check::short_conv_append(&gpu, rows, cols).await);
+        }
+    }
+}
+
+everywhere! {
+    async fn short_conv_decode() {
+        let gpu = gpu().await;
+        for lengths in [&[1][..], &[1, 2, 3], &[4, 30, 2]] {
+            for (cols, taps, bias) in [(4, 2, false), (20, 3, true), (68, 4, true)] {
+                assert_ok(check::short_conv_decode(&gpu, lengths, cols, taps, bias).await);
             }
         }
     }
@@ -239,19 +349,63 @@ everywhere! {
 }
 
 everywhere! {
-    async fn swiglu_forward() {
+    async fn scaled_copy() {
         let gpu = gpu().await;
-        for (rows, cols) in [(1, 4), (37, 68), (3, 5000)] {
-            assert_ok(check::swiglu_forward(&gpu, rows, cols).await);
+        for (rows, cols) in [(1, 4), (37, 68)] {
+            assert_ok(check::scaled_copy(&gpu, rows, cols).await);
         }
     }
 }
 
 everywhere! {
-    async fn swiglu_backward() {
+    async fn softcap() {
         let gpu = gpu().await;
-        for (rows, cols) in [(1, 4), (37, 68), (3, 5000)] {
-            assert_ok(check::swiglu_backward(&gpu, rows, cols).await);
+        for (rows, cols) in [(1, 4), (37, 68)] {
+            assert_ok(check::softcap(&gpu, rows, cols).await);
+        }
+    }
+}
+
+everywhere! {
+    async fn glu_forward() {
+        let gpu = gpu().await;
+        for act in Act::ALL {
+            for (rows, cols) in [(1, 4), (37, 68), (3, 5000)] {
+                assert_ok(check::glu_forward(&gpu, rows, cols, act).await);
+            }
+        }
+    }
+}
+
+everywhere! {
+    async fn glu_backward() {
+        let gpu = gpu().await;
+        for act in Act::ALL {
+            for (rows, cols) in [(1, 4), (37, 68), (3, 5000)] {
+                assert_ok(check::glu_backward(&gpu, rows, cols, act).await);
+            }
+        }
+    }
+}
+
+everywhere! {
+    async fn activation_forward() {
+        let gpu = gpu().await;
+        for act in Act::ALL {
+            for (rows, cols) in [(1, 4), (37, 68), (3, 5000)] {
+                assert_ok(check::activation_forward(&gpu, rows, cols, act).await);
+            }
+        }
+    }
+}
+
+everywhere! {
+    async fn activation_backward() {
+        let gpu = gpu().await;
+        for act in Act::ALL {
+            for (rows, cols) in [(1, 4), (37, 68), (3, 5000)] {
+                assert_ok(check::activation_backward(&gpu, rows, cols, act).await);
+            }
         }
     }
 }
@@ -259,8 +413,10 @@ everywhere! {
 everywhere! {
     async fn logprob_forward() {
         let gpu = gpu().await;
-        for (rows, vocab, hidden) in [(1, 5, 4), (9, 97, 12), (37, 1001, 68), (3, 5000, 260)] {
-            assert_ok(check::logprob_forward(&gpu, rows, vocab, hidden).await);
+        for kind in check::LOGITS {
+            for (rows, vocab, hidden) in [(1, 5, 4), (9, 97, 12), (37, 1001, 68), (3, 5000, 260)] {
+                assert_ok(check::logprob_forward(&gpu, rows, vocab, hidden, kind).await);
+            }
         }
     }
 }
@@ -268,8 +424,10 @@ everywhere! {
 everywhere! {
     async fn logprob_finish() {
         let gpu = gpu().await;
-        for (rows, vocab, hidden) in [(1, 5, 4), (9, 97, 12), (37, 1001, 68), (3, 5000, 260)] {
-            assert_ok(check::logprob_finish(&gpu, rows, vocab, hidden).await);
+        for kind in check::LOGITS {
+            for (rows, vocab, hidden) in [(1, 5, 4), (9, 97, 12), (37, 1001, 68), (3, 5000, 260)] {
+                assert_ok(check::logprob_finish(&gpu, rows, vocab, hidden, kind).await);
+            }
         }
     }
 }

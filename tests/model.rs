@@ -1,4 +1,4 @@
-//! The Llama cases of the oracle, whole: hidden states, logits, log-probabilities, gradients, every step of both runs,
+//! The cases of the oracle, whole: hidden states, logits, log-probabilities, gradients, every step of both runs,
 //! the final adapters. `tests/fixtures/README.md` (the oracle's) says what the numbers are and how close is close.
 
 mod common;
@@ -18,7 +18,6 @@ use pollster::block_on;
 use random_llama::{RandomLlama, Sizes};
 use serde_json::{Map, Value, json};
 
-const CASES: [&str; 3] = ["llama_sigmoid", "llama3_tied_ipo", "llama_bf16_rslora"];
 const RUNS: [(&str, &str, &str); 2] =
     [("b_zero", "adapter_init", "adapter_final"), ("b_rand", "adapter_init_b", "adapter_final_b")];
 
@@ -51,7 +50,8 @@ impl Case {
         let folder = DiskFolder::open(&dir.join("model")).expect("the fixture is there");
         let model = block_on(async {
             let config = Model::config(&folder).await?;
-            Model::load(gpu, &folder, config, 512, max_block_bytes, &mut |_| true).await
+            let room = longest(&expected);
+            Model::load(gpu, &folder, config, room, max_block_bytes, &mut |_| true).await
         })
         .expect("the model loads");
         let tokenizer = block_on(Tokenizer::open(&folder)).expect("the tokenizer loads");
@@ -97,6 +97,13 @@ impl Case {
         let adapter = self.adapter(gpu, init);
         Trainer::new(gpu, &self.model, self.config.clone(), adapter, pairs, reference).expect("the run fits")
     }
+}
+
+/// Tokens of the longest sequence of a case.
+fn longest(expected: &Value) -> usize {
+    let pairs = expected["tokens"].as_array().expect("a list").iter();
+    let ids = pairs.flat_map(|pair| ["chosen", "rejected"].map(|side| pair[side]["input_ids"].as_array()));
+    ids.flatten().map(Vec::len).max().expect("a pair")
 }
 
 /// TRL's names for the settings of a case.
@@ -146,108 +153,155 @@ fn distance<'a>(pairs: impl Iterator<Item = (&'a [f32], &'a [f32])>) -> f64 {
     (difference / size).sqrt()
 }
 
-#[test]
-fn base_log_probabilities() {
-    let gpu = gpu();
-    for name in CASES {
-        let case = Case::open(&gpu, name);
-        let pairs = case.pairs();
-        let got = case.scores(&gpu, &pairs, None, 4);
-        let want = case.expected["base_logps"].as_array().expect("a list");
-        assert_eq!(got.len(), want.len(), "{name}: kept pairs");
-        for (i, want) in want.iter().enumerate() {
-            for (side, key) in ["chosen", "rejected"].into_iter().enumerate() {
-                let value = want[key].as_f64().expect("a number");
-                assert_near(&format!("{name}, pair {i}, {key}"), f64::from(got[i][side]), value, 5e-3);
+/// The same tests for each case.
+macro_rules! cases {
+    ($($name:ident),+ $(,)?) => {
+        $(mod $name {
+            #[test]
+            fn base_log_probabilities() {
+                super::check_log_probabilities(stringify!($name));
             }
+
+            #[test]
+            fn hidden_states_and_logits() {
+                super::check_hidden_states(stringify!($name));
+            }
+
+            #[test]
+            fn first_batch_and_its_gradients() {
+                super::check_first_batch(stringify!($name));
+            }
+
+            #[test]
+            fn every_step_and_the_final_adapter() {
+                super::check_runs(stringify!($name));
+            }
+        })+
+    };
+}
+
+cases!(
+    llama_sigmoid,
+    llama3_tied_ipo,
+    llama_bf16_rslora,
+    qwen2_hinge,
+    qwen3_chat_sigmoid,
+    gemma3_robust,
+    gpt2_apo_zero,
+    gpt_neox_sigmoid_sft,
+    mistral_window,
+    ministral3_v4,
+    smollm3_window,
+    gemma2_softcap,
+    phi3_window,
+    phi3_longrope_long,
+    granite_bias,
+    olmo2_bias_tied,
+    olmo3_nested,
+    lfm2,
+    lfm2_convbias,
+    qwen2_window,
+    gpt_neox_sequential,
+    gpt2_unscaled,
+    exaone4_hybrid,
+    hunyuan_bias,
+    llama_yarn,
+    llama_dynamic_long,
+    lora_patterns,
+    lora_regex,
+    lora_layers_exclude,
+);
+
+fn check_log_probabilities(name: &'static str) {
+    let gpu = gpu();
+    let case = Case::open(&gpu, name);
+    let pairs = case.pairs();
+    let got = case.scores(&gpu, &pairs, None, 4);
+    let want = case.expected["base_logps"].as_array().expect("a list");
+    assert_eq!(got.len(), want.len(), "{name}: kept pairs");
+    for (i, want) in want.iter().enumerate() {
+        for (side, key) in ["chosen", "rejected"].into_iter().enumerate() {
+            let value = want[key].as_f64().expect("a number");
+            assert_near(&format!("{name}, pair {i}, {key}"), f64::from(got[i][side]), value, 5e-3);
         }
     }
 }
 
-#[test]
-fn hidden_states_and_logits() {
+fn check_hidden_states(name: &'static str) {
     let gpu = gpu();
-    for name in CASES {
-        let case = Case::open(&gpu, name);
-        let ids = case.pairs().swap_remove(0).chosen;
-        let packed = Packed::sequence(&ids);
-        let adapter = case.adapter(&gpu, "adapter_init_b");
-        for (prefix, adapter) in [("base", None), ("b_rand", Some(&adapter))] {
-            let config = &case.model.config;
-            let acts = Activations::new(&gpu, config, adapter.map(|a| &a.settings), BatchSize::of(&packed), false)
-                .expect("the batch fits")
-                .load(&gpu, &packed);
-            let (rows, last) = (ids.len() as u32, &acts.x[config.num_hidden_layers]);
-            let normed = gpu.zeros("normed", rows, config.hidden_size as u32, Dtype::F32);
-            let rstd = gpu.zeros("rstd", 1, rows, Dtype::F32);
-            let vocab = (config.vocab_size as u32).next_multiple_of(4);
-            let logits = gpu.zeros("logits", rows, vocab, Dtype::F32);
-            let mut rec = gpu.recorder();
-            case.model.forward(&mut rec, &acts, adapter);
-            case.model.logits(&mut rec, last, &normed, &rstd, &logits);
-            rec.submit();
-            let check = |key: &str, got: &[f32]| {
-                let key = format!("{prefix}.{key}");
-                let want = &case.tensors[&key];
-                assert_eq!(got.len(), want.data.len(), "{name} {key}: size");
-                for (i, (&g, &w)) in got.iter().zip(&want.data).enumerate() {
-                    assert_near(&format!("{name} {key} at {i}"), g.into(), w.into(), 1e-4);
-                }
-            };
-            let read = |tensor| block_on(gpu.read(tensor)).expect("the device works");
-            check("hidden.embed", &read(&acts.x[0]));
-            for layer in 0..config.num_hidden_layers {
-                check(&format!("hidden.layer.{layer}"), &read(&acts.x[layer + 1]));
+    let case = Case::open(&gpu, name);
+    let ids = case.pairs().swap_remove(0).chosen;
+    let packed = Packed::sequence(&ids);
+    let adapter = case.adapter(&gpu, "adapter_init_b");
+    for (prefix, adapter) in [("base", None), ("b_rand", Some(&adapter))] {
+        let config = &case.model.config;
+        let acts = Activations::new(&gpu, config, adapter.map(|a| &a.settings), BatchSize::of(&packed), false)
+            .expect("the batch fits")
+            .load(&gpu, &packed);
+        let (rows, last) = (ids.len() as u32, &acts.x[config.num_hidden_layers]);
+        let normed = gpu.zeros("normed", rows, config.hidden_size as u32, Dtype::F32);
+        let rstd = gpu.zeros("rstd", 2, rows, Dtype::F32);
+        let vocab = (config.vocab_size as u32).next_multiple_of(4);
+        let logits = gpu.zeros("logits", rows, vocab, Dtype::F32);
+        let mut rec = gpu.recorder();
+        case.model.forward(&mut rec, &acts, adapter);
+        case.model.logits(&mut rec, last, &normed, &rstd, &logits);
+        rec.submit();
+        let check = |key: &str, got: &[f32]| {
+            let key = format!("{prefix}.{key}");
+            let want = &case.tensors[&key];
+            assert_eq!(got.len(), want.data.len(), "{name} {key}: size");
+            for (i, (&g, &w)) in got.iter().zip(&want.data).enumerate() {
+                assert_near(&format!("{name} {key} at {i}"), g.into(), w.into(), 1e-4);
             }
-            check("hidden.final_norm", &read(&normed));
-            let all = read(&logits);
-            let cut: Vec<f32> =
-                all.chunks_exact(vocab as usize).flat_map(|row| &row[..config.vocab_size]).copied().collect();
-            check("logits", &cut);
+        };
+        let read = |tensor| block_on(gpu.read(tensor)).expect("the device works");
+        check("hidden.embed", &read(&acts.x[0]));
+        for layer in 0..config.num_hidden_layers {
+            check(&format!("hidden.layer.{layer}"), &read(&acts.x[layer + 1]));
+        }
+        check("hidden.final_norm", &read(&normed));
+        let all = read(&logits);
+        let cut: Vec<f32> =
+            all.chunks_exact(vocab as usize).flat_map(|row| &row[..config.vocab_size]).copied().collect();
+        check("logits", &cut);
+    }
+}
+
+fn check_first_batch(name: &'static str) {
+    let gpu = gpu();
+    for checkpointing in [false, true] {
+        let mut case = Case::open(&gpu, name);
+        case.config.gradient_checkpointing = checkpointing;
+        for (run, init, _) in RUNS {
+            let mut trainer = case.trainer(&gpu, run, init);
+            let (metrics, gradients) = block_on(trainer.first_batch()).expect("the device works");
+            let want = &case.expected["runs"][run]["first_batch"];
+            let loss = want["loss"].as_f64().expect("a number");
+            assert_near(&format!("{name} {run} loss"), metrics["loss"].as_f64().expect("a number"), loss, 5e-4);
+            for key in ["entropy", "logits/chosen", "logits/rejected", "mean_token_accuracy", "rewards/margins"] {
+                let value = want["metrics"][key].as_f64().expect("a number");
+                let got = metrics[key].as_f64().expect("a number");
+                assert_near(&format!("{name} {run} {key}"), got, value, 5e-3);
+            }
+            let tensors: Vec<_> = gradients
+                .tensors
+                .iter()
+                .map(|(key, got)| (&got.data[..], &case.tensors[&format!("{run}.grad.{key}")].data[..]))
+                .collect();
+            let expected = case.tensors.keys().filter(|key| key.starts_with(&format!("{run}.grad."))).count();
+            assert_eq!(tensors.len(), expected, "{name} {run}: every gradient");
+            let distance = distance(tensors.into_iter());
+            assert!(distance <= 3e-4, "{name} {run}: gradients differ by {distance:.2e}");
         }
     }
 }
 
-#[test]
-fn first_batch_and_its_gradients() {
+fn check_runs(name: &'static str) {
     let gpu = gpu();
-    for name in CASES {
-        for checkpointing in [false, true] {
-            let mut case = Case::open(&gpu, name);
-            case.config.gradient_checkpointing = checkpointing;
-            for (run, init, _) in RUNS {
-                let mut trainer = case.trainer(&gpu, run, init);
-                let (metrics, gradients) = block_on(trainer.first_batch()).expect("the device works");
-                let want = &case.expected["runs"][run]["first_batch"];
-                let loss = want["loss"].as_f64().expect("a number");
-                assert_near(&format!("{name} {run} loss"), metrics["loss"].as_f64().expect("a number"), loss, 5e-4);
-                for key in ["entropy", "logits/chosen", "logits/rejected", "mean_token_accuracy", "rewards/margins"] {
-                    let value = want["metrics"][key].as_f64().expect("a number");
-                    let got = metrics[key].as_f64().expect("a number");
-                    assert_near(&format!("{name} {run} {key}"), got, value, 5e-3);
-                }
-                let tensors: Vec<_> = gradients
-                    .tensors
-                    .iter()
-                    .map(|(key, got)| (&got.data[..], &case.tensors[&format!("{run}.grad.{key}")].data[..]))
-                    .collect();
-                let expected = case.tensors.keys().filter(|key| key.starts_with(&format!("{run}.grad."))).count();
-                assert_eq!(tensors.len(), expected, "{name} {run}: every gradient");
-                let distance = distance(tensors.into_iter());
-                assert!(distance <= 3e-4, "{name} {run}: gradients differ by {distance:.2e}");
-            }
-        }
-    }
-}
-
-#[test]
-fn every_step_and_the_final_adapter() {
-    let gpu = gpu();
-    for name in CASES {
-        let case = Case::open(&gpu, name);
-        for (run, init, last) in RUNS {
-            check_run(&gpu, &case, run, init, last);
-        }
+    let case = Case::open(&gpu, name);
+    for (run, init, last) in RUNS {
+        check_run(&gpu, &case, run, init, last);
     }
 }
 
@@ -315,6 +369,19 @@ fn a_pair_scores_the_same_whatever_it_is_batched_with() {
     let mut reversed = case.scores(&gpu, &pairs, None, 3);
     reversed.reverse();
     assert_eq!(together, reversed, "to the last bit: the first rewards of a run must be exactly zero");
+}
+
+/// What version 0.1 called these models: its runs, and the scores that it kept, are still theirs.
+#[test]
+fn models_are_told_apart_as_before() {
+    let gpu = gpu();
+    for (name, hash) in [
+        ("llama_sigmoid", "ceb18ffb876fa461fba505bb02770cb21da9bec82ea78753060ccfae096c99e6"),
+        ("llama3_tied_ipo", "90e6992273a642a30c41d42202f87a786e91bf5bddefe6b7837ed84e80461637"),
+        ("llama_bf16_rslora", "97d68b103807a1eda502ec66cbe78ae6eceafc3f57d803ae8a3db6e173871aa2"),
+    ] {
+        assert_eq!(Case::open(&gpu, name).model.hash, hash, "{name}");
+    }
 }
 
 /// 152k entries by 1,024 tokens: as f32 the logits would be 593 MiB, and the head is cut into blocks of 16 MiB.
@@ -470,9 +537,9 @@ fn moments_of_earlier_versions_are_read() {
     let settings = AdapterSettings::new(config.adapter("random"), &model.config).expect("the targets exist");
     let values = fresh(&settings, &model.config, 3).tensors;
     let mut old = Vec::new();
-    for &(layer, module) in &settings.targets {
-        let (input, output) = module.dims(&model.config);
-        let matrix = |side: &str| &values[&format!("base_model.model.{}.lora_{side}.weight", module.path(layer))].data;
+    for target in &settings.targets {
+        let (input, output) = (target.linear(&model.config).input, target.linear(&model.config).output);
+        let matrix = |side: &str| &values[&target.key(&model.config, side)].data;
         let mut a = matrix("A").clone();
         a.resize((padded * input).next_multiple_of(64), 0.0);
         old.extend(a);

@@ -42,7 +42,7 @@ fn shaders_are_named_after_operation_variant_and_format() {
         if !varied.is_some_and(|varied| varied.is_empty() || family(varied)) {
             problems.push(format!("{name}: is made of shaders/{stem}.wgsl"));
         }
-        let format = kernel.format.map(|format| format.name);
+        let format = kernel.format.filter(|format| format.dtype.is_some()).map(|format| format.name);
         let weights: Vec<&str> = used_libs.iter().filter_map(|lib| lib.strip_prefix("weight_")).collect();
         if weights.iter().copied().ne(format) {
             problems.push(format!("{name}: reads {weights:?}, but says {format:?}"));

@@ -2,11 +2,11 @@
 //
 // Sequences are packed, one token per row; a pair is laid out as prompt, chosen, rejected, the prompt once. Row q sees
 // row k if  span.start <= k <= q  and k is not in [hole_start, hole_end): the hole of a rejected row is its pair's
-// chosen completion. `spans` has per row (start, hole_start, hole_end, position), then per tile of up to 32 rows of one
-// sequence (its first row, their end, the first key they see, end of the queries that see them). A workgroup of 32
-// lanes holds a tile by 64 columns, 8x8 per lane; probabilities pass through workgroup memory, all else in registers.
-// Heads wider than 64 are cut along the grid's z axis: each workgroup repeats the scores and writes 64 columns of the
-// result.
+// chosen completion; and if k is one of the `window` last of the rows that are left, q included. `spans` has per row
+// (start, hole_start, hole_end, position), then per tile of up to 32 rows of one sequence (its first row, their end,
+// the first key they see, end of the queries that see them). A workgroup of 32 lanes holds a tile by 64 columns, 8x8
+// per lane; probabilities pass through workgroup memory, all else in registers. Heads wider than 64 are cut along the
+// grid's z axis: each workgroup repeats the scores and writes 64 columns of the result.
 
 const LANES = 32u;
 const ROWS = 32u;
@@ -22,6 +22,8 @@ struct Params {
     rows: u32,
     tiles_at: u32,
     scale: f32,
+    softcap: f32,
+    window: u32,
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
@@ -50,7 +52,7 @@ fn tile4(row: u32, col4: u32) -> mat4x4<f32> {
 // Which of four key rows the query row sees; its span is (start, hole_start, hole_end, position).
 fn sees(query: u32, span: vec4<u32>, keys: vec4<u32>) -> vec4<bool> {
     let causal = (keys <= vec4<u32>(query)) & (keys >= vec4<u32>(span.x));
-    return causal & ((keys < vec4<u32>(span.y)) | (keys >= vec4<u32>(span.z)));
+    return causal & in_window(query, span, keys) & ((keys < vec4<u32>(span.y)) | (keys >= vec4<u32>(span.z)));
 }
 
 // The next 64 keys; a hole that has been reached is skipped. Every lane gets the same answer.

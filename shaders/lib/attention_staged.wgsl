@@ -2,8 +2,9 @@
 //
 // Sequences are packed, one token per row; a pair is laid out as prompt, chosen, rejected, the prompt once. Row q sees
 // row k if  span.start <= k <= q  and k is not in [hole_start, hole_end): the hole of a rejected row is its pair's
-// chosen completion. `spans` has per row (start, hole_start, hole_end, position), then per tile of up to 32 rows of one
-// sequence (its first row, their end, the first key they see, end of the queries that see them).
+// chosen completion; and if k is one of the `window` last of the rows that are left, q included. `spans` has per row
+// (start, hole_start, hole_end, position), then per tile of up to 32 rows of one sequence (its first row, their end,
+// the first key they see, end of the queries that see them).
 //
 // A workgroup of 128 lanes takes one tile, in blocks of 64 columns: rows are queries and columns keys, or the other way
 // round in attention_backward_kv_staged. Each lane owns 4 rows by 4 columns of a block and the same 4 rows by 4 or 8
@@ -40,6 +41,8 @@ struct Params {
     rows: u32,
     tiles_at: u32,
     scale: f32,
+    softcap: f32,
+    window: u32,
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
@@ -50,7 +53,7 @@ var<workgroup> staged: array<vec4<f32>, STAGED>;
 // zero wraps round and is larger than any other.
 fn sees(query: u32, span: vec4<u32>, keys: vec4<u32>) -> vec4<bool> {
     let causal = query - keys <= vec4<u32>(query - span.x);
-    return causal & (keys - span.y >= vec4<u32>(span.z - span.y));
+    return causal & in_window(query, span, keys) & (keys - span.y >= vec4<u32>(span.z - span.y));
 }
 
 // The next block of keys; a hole that has been reached is skipped. Every lane gets the same answer.

@@ -27,8 +27,8 @@ fn workgroup_sum(lane: u32, value: f32) -> f32 {
     return total;
 }
 
-// The sum over the STRIDE lanes of a row, where a workgroup holds WG / STRIDE rows; once in a kernel, for a second call
-// would have to wait until all have read the first.
+// The sum over the STRIDE lanes of a row, where a workgroup holds WG / STRIDE rows. A second call stands after a
+// barrier: all must have read the first sum.
 fn row_sum(lane: u32, value: f32) -> f32 {
     partial[lane] = value;
     workgroupBarrier();

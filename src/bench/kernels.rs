@@ -7,7 +7,7 @@ use super::report::Bench;
 use crate::error::Result;
 use crate::gpu::{Call, Dtype, Recorder, Tensor};
 use crate::kernels::{
-    self, AttentionShape, Class, Epilogue, FMAS_PER_ROUND, Partials, Segments, Span, Store, Tuning, op, pack_spans,
+    self, Act, AttentionShape, Class, Epilogue, FMAS_PER_ROUND, Partials, Segments, Span, Store, Tuning, op, pack_spans,
 };
 
 /// What a device can do at the most.
@@ -88,7 +88,7 @@ impl Bench<'_> {
         let m = if self.gpu.report().is_software() { 64 } else { 1024 };
         let [hidden, inner, vocab] = [sizes.hidden, sizes.inner, sizes.vocab].map(|n| n as u32);
         let [heads, kv_heads, head_dim] = [sizes.heads, sizes.kv_heads, sizes.head_dim].map(|n| n as u32);
-        let shape = AttentionShape { heads, kv_heads, head_dim, scale: 1.0 / (head_dim as f32).sqrt() };
+        let shape = AttentionShape::new(heads, kv_heads, head_dim);
         kernels::autotune(self.gpu, &Tuning { formats: vec![FORMAT], head_dim }, self.seconds).await?;
         let chunk = vocab.min(8192);
         let mut shapes = Shapes { bench: self, model, peaks, m, speeds: Vec::new() };
@@ -233,15 +233,15 @@ impl Shapes<'_> {
         let m = self.m;
         let (x, y) = (self.float("x", m, hidden), self.float("y", m, hidden));
         let (gain, rstd) = (self.float("gain", 1, hidden), self.float("rstd", m, 1));
-        let record = |rec: &mut Recorder<'_>| kernels::rmsnorm_forward(rec, &x, &gain, 1e-5, &y, &rstd);
+        let record = |rec: &mut Recorder<'_>| kernels::rmsnorm_forward(rec, &x, &gain, 1e-5, None, &y, &rstd);
         self.add(op("rmsnorm_forward"), format!("{m}x{hidden}"), self.bytes(2 * hidden), &record).await?;
         let (gate_up, act) = (self.float("gate_up", m, 2 * inner), self.float("act", m, inner));
-        let record = |rec: &mut Recorder<'_>| kernels::swiglu_forward(rec, &gate_up, &act);
-        self.add(op("swiglu_forward"), format!("{m}x{inner}"), self.bytes(3 * inner), &record).await?;
+        let record = |rec: &mut Recorder<'_>| kernels::glu_forward(rec, &gate_up, Act::Silu, &act);
+        self.add(op("glu_forward"), format!("{m}x{inner}"), self.bytes(3 * inner), &record).await?;
         let labels = self.bench.gpu.zeros("labels", m, 1, Dtype::U32);
         let (logits, state) = (self.float("logits", m, chunk), self.float("state", m, 8));
         let record = |rec: &mut Recorder<'_>| {
-            kernels::logprob_forward(rec, &labels, &logits, 0, chunk, true, true, &state, &y);
+            kernels::logprob_forward(rec, &labels, &logits, 0, chunk, true, true, kernels::Logits::PLAIN, &state, &y);
         };
         self.add(op("logprob_forward"), format!("{m}x{chunk}"), self.bytes(3 * chunk), &record).await
     }

@@ -3,8 +3,7 @@
 use serde_json::{Map, json};
 
 use crate::error::Result;
-use crate::files::ModelConfig;
-use crate::model::Model;
+use crate::model::{Architecture, Model};
 use crate::platform::{ByteSource, Folder, LocalFuture, MemorySource, missing_file, short_read};
 
 /// Sizes of a model.
@@ -62,7 +61,7 @@ impl RandomModel {
     pub fn new(sizes: Sizes) -> Result<Self> {
         let config = config_of(sizes);
         let (mut entries, mut norms, mut end) = (Map::new(), Vec::new(), 0);
-        for (name, shape) in Model::tensors(&ModelConfig::from_bytes(&config, CONFIG)?, false) {
+        for (name, shape) in Model::tensors(&Architecture::from_bytes(&config, CONFIG)?, None) {
             let begin = end;
             end += 2 * shape.iter().product::<usize>() as u64;
             if shape.len() == 1 {

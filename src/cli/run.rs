@@ -8,10 +8,10 @@ use std::process::ExitCode;
 use clap::{CommandFactory as _, Parser as _};
 use pairtune::data::{Columns, LineError, PairReader, Record, Tokenized, Tokenizer, first_columns, other_purpose};
 use pairtune::engine::run;
-use pairtune::files::{self, ModelConfig};
+use pairtune::files;
 use pairtune::gpu::{AdapterChoice, Gpu};
 use pairtune::kernels;
-use pairtune::model::{Adapter, AdapterSettings, Model};
+use pairtune::model::{Adapter, AdapterSettings, Architecture, Model};
 use pairtune::platform::ByteSource as _;
 use pairtune::platform::native::{DiskFolder, FileSource};
 use pairtune::{Error, Result};
@@ -88,7 +88,7 @@ async fn run(command: Command) -> (Output, Result<()>) {
 /// A model folder whose config, tokenizer and weight headers were read and agree; no weight was.
 pub(super) struct ModelFolder {
     pub(super) folder: DiskFolder,
-    pub(super) config: ModelConfig,
+    pub(super) config: Architecture,
     pub(super) tokenizer: Tokenizer,
     /// Bytes of the weights as they are stored.
     pub(super) weight_bytes: u64,
@@ -143,7 +143,7 @@ pub(super) async fn open_gpu(choice: &AdapterChoice, out: &Output) -> Result<Gpu
 }
 
 /// An adapter folder's adapter, which fits this model, with the modules that it targets.
-pub(super) async fn read_adapter(path: &Path, config: &ModelConfig) -> Result<(files::Adapter, AdapterSettings)> {
+pub(super) async fn read_adapter(path: &Path, config: &Architecture) -> Result<(files::Adapter, AdapterSettings)> {
     let adapter = files::Adapter::read(&DiskFolder::open(path)?).await?;
     let settings = AdapterSettings::new(adapter.config.clone(), config)?;
     settings.check(config, &adapter, &path.display().to_string())?;
@@ -153,7 +153,7 @@ pub(super) async fn read_adapter(path: &Path, config: &ModelConfig) -> Result<(f
 /// Puts an adapter on the device; `from` says in errors where it came from.
 pub(super) fn upload_adapter(
     gpu: &Gpu,
-    config: &ModelConfig,
+    config: &Architecture,
     settings: AdapterSettings,
     values: &files::Adapter,
     from: &str,

@@ -28,6 +28,7 @@ pub async fn check_all(gpu: &Gpu) -> Result<Vec<Check>> {
     let mut checks = Vec::new();
     for dtype in [Dtype::F32, Dtype::F16, Dtype::Bf16] {
         checks.push(embedding(gpu, 37, 50, 68, dtype).await?);
+        checks.push(add_positions(gpu, 37, 50, 68, dtype).await?);
         checks
             .extend(each_variant(gpu, "matmul_forward", async || matmul_forward(gpu, 37, 70, 132, dtype).await).await?);
         let backward = async || matmul_backward_input(gpu, 37, 70, 132, dtype).await;
@@ -38,34 +39,64 @@ pub async fn check_all(gpu: &Gpu) -> Result<Vec<Check>> {
     let weight = async || matmul_backward_weight(gpu, 333, 12, 68).await;
     checks.extend(each_variant(gpu, "matmul_backward_weight", weight).await?);
     checks.push(sum_partials(gpu, 333, 68).await?);
+    checks.push(scale_segments(gpu, 37, 12).await?);
     checks.push(rmsnorm_forward(gpu, 37, 260).await?);
     checks.push(rmsnorm_backward(gpu, 37, 260).await?);
-    checks.push(rope(gpu, 37, 3, 20).await?);
-    let shape = Heads { heads: 4, kv_heads: 2, head_dim: 20 };
+    checks.push(layernorm_forward(gpu, 37, 260).await?);
+    checks.push(layernorm_backward(gpu, 37, 260).await?);
+    for whole in [false, true] {
+        checks.push(qk_norm_forward(gpu, 37, Heads::new(4, 2, 20), whole).await?);
+        checks.push(qk_norm_backward(gpu, 37, Heads::new(4, 2, 20), whole).await?);
+    }
+    checks.push(rope(gpu, 37, 3, 20, 12).await?);
     let pairs = &[[5, 20, 31], [1, 3, 9]];
-    checks.extend(each_variant(gpu, "attention_forward", async || attention_forward(gpu, pairs, shape).await).await?);
-    checks.push(attention_backward_delta(gpu, 37, 3, 20).await?);
-    let backward_q = async || attention_backward_q(gpu, pairs, shape).await;
-    checks.extend(each_variant(gpu, "attention_backward_q", backward_q).await?);
-    let backward_kv = async || attention_backward_kv(gpu, pairs, shape).await;
-    checks.extend(each_variant(gpu, "attention_backward_kv", backward_kv).await?);
-    checks.push(cache_append(gpu, 7, shape).await?);
-    checks.push(attention_decode(gpu, &[1, 90, 130], shape).await?);
+    for heads in [Heads::new(4, 2, 20), Heads { window: 9, softcap: 0.5, ..Heads::new(4, 2, 20) }] {
+        checks.extend(check_attention(gpu, heads).await?);
+    }
+    checks.push(cache_append(gpu, 7, Heads::new(4, 2, 20)).await?);
     for sampling in SAMPLINGS {
         checks.push(sample(gpu, 2, 101, sampling).await?);
     }
     checks.push(gather_rows(gpu, 37, 68).await?);
     checks.push(scatter_rows(gpu, 37, 68).await?);
-    checks.push(swiglu_forward(gpu, 37, 68).await?);
-    checks.push(swiglu_backward(gpu, 37, 68).await?);
-    checks.push(logprob_forward(gpu, 37, 300, 68).await?);
-    checks.push(logprob_finish(gpu, 37, 300, 68).await?);
+    checks.push(scaled_copy(gpu, 37, 68).await?);
+    for bias in [false, true] {
+        checks.push(short_conv_forward(gpu, pairs, 20, 3, bias).await?);
+        checks.push(short_conv_backward(gpu, pairs, 20, 3, bias).await?);
+        checks.push(short_conv_decode(gpu, &[1, 2, 9], 20, 3, bias).await?);
+    }
+    checks.push(short_conv_append(gpu, 7, 20).await?);
+    checks.push(softcap(gpu, 37, 68).await?);
+    for act in kernels::Act::ALL {
+        checks.push(glu_forward(gpu, 37, 68, act).await?);
+        checks.push(glu_backward(gpu, 37, 68, act).await?);
+        checks.push(activation_forward(gpu, 37, 68, act).await?);
+        checks.push(activation_backward(gpu, 37, 68, act).await?);
+    }
+    for kind in LOGITS {
+        checks.push(logprob_forward(gpu, 37, 300, 68, kind).await?);
+        checks.push(logprob_finish(gpu, 37, 300, 68, kind).await?);
+    }
     checks.push(logprob_backward(gpu, 37, 68).await?);
     checks.push(sequence_sum(gpu, 6, 50).await?);
     checks.push(preference(gpu, 5, [1.0, 0.5, 0.25, 2.0, 0.75, 0.5]).await?);
     checks.push(grad_norm(gpu, &[1000, 70_000]).await?);
     checks.push(adamw(gpu, 1001, 3).await?);
     checks.push(fma_peak(gpu, 3).await?);
+    Ok(checks)
+}
+
+/// The kernels of attention, each variant of them.
+async fn check_attention(gpu: &Gpu, heads: Heads) -> Result<Vec<Check>> {
+    let pairs = &[[5, 20, 31], [1, 3, 9]];
+    let mut checks =
+        each_variant(gpu, "attention_forward", async || attention_forward(gpu, pairs, heads).await).await?;
+    checks.push(attention_backward_delta(gpu, 37, 3, 20).await?);
+    let backward_q = async || attention_backward_q(gpu, pairs, heads).await;
+    checks.extend(each_variant(gpu, "attention_backward_q", backward_q).await?);
+    let backward_kv = async || attention_backward_kv(gpu, pairs, heads).await;
+    checks.extend(each_variant(gpu, "attention_backward_kv", backward_kv).await?);
+    checks.push(attention_decode(gpu, &[1, 90, 130], heads).await?);
     Ok(checks)
 }
 
@@ -89,11 +120,24 @@ pub async fn embedding(gpu: &Gpu, rows: u32, vocab: u32, cols: u32, dtype: Dtype
     let gpu_ids = gpu.upload("ids", 1, rows, Dtype::U32, &ids);
     let mut rec = gpu.recorder();
     for (first, block) in table.blocks(gpu) {
-        kernels::embedding(&mut rec, &gpu_ids, &block, first, &y);
+        kernels::embedding(&mut rec, &gpu_ids, &block, first, 0.5, &y);
     }
     rec.submit();
-    let want = reference::embedding(&table.values, &ids, cols as usize);
+    let want = reference::scaled_copy(&reference::embedding(&table.values, &ids, cols as usize), 0.5);
     Compare::new(gpu, named(gpu, "embedding", dtype), 0.0).with(&y, &want).await
+}
+
+/// Rows of a table of positions stored as `dtype`, added to what is there.
+pub async fn add_positions(gpu: &Gpu, rows: u32, positions: u32, cols: u32, dtype: Dtype) -> Result<Check> {
+    let table = Weight::random(gpu, positions, cols, dtype, 1);
+    let at: Vec<u32> = (0..rows).map(|r| (r * 7 + 3) % positions).collect();
+    let spans: Vec<u32> = at.iter().flat_map(|&position| [0, 0, 0, position]).collect();
+    let spans = gpu.upload("spans", rows, 4, Dtype::U32, &spans);
+    let x = Matrix::random(gpu, rows, cols, 2);
+    let block = table.block(gpu, 0, positions);
+    run(gpu, |rec| kernels::add_positions(rec, &spans, &block, &x.tensor));
+    let want = reference::add_positions(&x.values, &at, &table.values, cols as usize);
+    Compare::new(gpu, named(gpu, "add_positions", dtype), 1e-6).with(&x.tensor, &want).await
 }
 
 /// y = x wᵀ with w stored as `dtype`, the weight in two blocks of rows; alone, and with everything that may be added.
@@ -110,7 +154,7 @@ pub async fn matmul_forward(gpu: &Gpu, m: u32, n: u32, k: u32, dtype: Dtype) -> 
         residual: Some(&residual.tensor),
     };
     let mut compare = Compare::new(gpu, named(gpu, "matmul_forward", dtype), sum_tolerance((k + RANK) as usize));
-    for (scale, epilogue) in [(0.5, Epilogue::default()), (1.0, all)] {
+    for (scale, epilogue) in [(0.5, Epilogue::default()), (0.25, all)] {
         let y = gpu.zeros("y", m, ld, Dtype::F32);
         run(gpu, |rec| {
             for (first, block) in w.blocks(gpu) {
@@ -124,7 +168,7 @@ pub async fn matmul_forward(gpu: &Gpu, m: u32, n: u32, k: u32, dtype: Dtype) -> 
             for (row, want) in want.chunks_exact_mut(n as usize).enumerate() {
                 for (column, value) in want.iter_mut().enumerate() {
                     let at = row * ld as usize + column;
-                    *value += added[at] + bias.values[column] + residual.values[at];
+                    *value += f64::from(scale) * added[at] + bias.values[column] + residual.values[at];
                 }
             }
         }
@@ -209,6 +253,14 @@ pub async fn sum_partials(gpu: &Gpu, rows: u32, len: u32) -> Result<Check> {
     Compare::new(gpu, "sum_partials", 1e-6).with(&grads.tensor, &want).await
 }
 
+/// Three segments, each times its number.
+pub async fn scale_segments(gpu: &Gpu, rows: u32, width: u32) -> Result<Check> {
+    let u = Matrix::random(gpu, rows, 3 * width, 1);
+    run(gpu, |rec| kernels::scale_segments(rec, &u.tensor, &[0.5, 2.0, -3.0]));
+    let want = reference::scale_segments(&u.values, width as usize, &[0.5, 2.0, -3.0]);
+    Compare::new(gpu, "scale_segments", 1e-6).with(&u.tensor, &want).await
+}
+
 /// Rank of LoRA's matrices in the checks of products.
 const RANK: u32 = 8;
 
@@ -236,52 +288,144 @@ fn twin_segments(segments: &Segments) -> reference::Segments {
 pub async fn rmsnorm_forward(gpu: &Gpu, rows: u32, cols: u32) -> Result<Check> {
     let (x, gain) = (Matrix::random(gpu, rows, cols, 1), Matrix::random(gpu, 1, cols, 2));
     let (y, rstd) = (gpu.zeros("y", rows, cols, Dtype::F32), gpu.zeros("rstd", 1, rows, Dtype::F32));
-    run(gpu, |rec| kernels::rmsnorm_forward(rec, &x.tensor, &gain.tensor, EPS, &y, &rstd));
+    let residual = Matrix::random(gpu, rows, cols, 3);
     let want = reference::rmsnorm_forward(&x.values, &gain.values, EPS.into());
-    let compare = Compare::new(gpu, "rmsnorm_forward", 1e-5);
-    compare.and(&y, &want.y).await?.with(&rstd, &want.rstd).await
+    let added: Vec<f64> = want.y.iter().zip(&residual.values).map(|(y, residual)| y + residual).collect();
+    let mut compare = Compare::new(gpu, "rmsnorm_forward", 1e-5);
+    for (residual, want_y) in [(None, &want.y), (Some(&residual.tensor), &added)] {
+        run(gpu, |rec| kernels::rmsnorm_forward(rec, &x.tensor, &gain.tensor, EPS, residual, &y, &rstd));
+        compare = compare.and(&y, want_y).await?.and(&rstd, &want.rstd).await?;
+    }
+    Ok(compare.done())
 }
 
-/// dx, added to what is there.
+/// dx, set and added to what is there.
 pub async fn rmsnorm_backward(gpu: &Gpu, rows: u32, cols: u32) -> Result<Check> {
     let (x, gain) = (Matrix::random(gpu, rows, cols, 1), Matrix::random(gpu, 1, cols, 2));
     let (dy, dx) = (Matrix::random(gpu, rows, cols, 3), Matrix::random(gpu, rows, cols, 4));
     let (y, rstd) = (gpu.zeros("y", rows, cols, Dtype::F32), gpu.zeros("rstd", 1, rows, Dtype::F32));
-    run(gpu, |rec| {
-        kernels::rmsnorm_forward(rec, &x.tensor, &gain.tensor, EPS, &y, &rstd);
-        kernels::rmsnorm_backward(rec, &dy.tensor, &x.tensor, &gain.tensor, &rstd, &dx.tensor);
-    });
     let forward = reference::rmsnorm_forward(&x.values, &gain.values, EPS.into());
     let back = reference::rmsnorm_backward(&dy.values, &x.values, &gain.values, &forward.rstd);
-    let want: Vec<f64> = dx.values.iter().zip(&back).map(|(dx, back)| dx + back).collect();
-    Compare::new(gpu, "rmsnorm_backward", 1e-5).with(&dx.tensor, &want).await
+    let added: Vec<f64> = dx.values.iter().zip(&back).map(|(dx, back)| dx + back).collect();
+    run(gpu, |rec| kernels::rmsnorm_forward(rec, &x.tensor, &gain.tensor, EPS, None, &y, &rstd));
+    let mut compare = Compare::new(gpu, "rmsnorm_backward", 1e-5);
+    for (store, want) in [(Store::Add, &added), (Store::Set, &back)] {
+        run(gpu, |rec| {
+            kernels::rmsnorm_backward(rec, &dy.tensor, &x.tensor, &gain.tensor, &rstd, store, &dx.tensor);
+        });
+        compare = compare.and(&dx.tensor, want).await?;
+    }
+    Ok(compare.done())
 }
 
-/// A rotation and, of another tensor, the rotation back; columns beyond the heads stay.
-pub async fn rope(gpu: &Gpu, rows: u32, heads: u32, head_dim: u32) -> Result<Check> {
-    let half = (head_dim / 2) as usize;
+/// y and stats.
+pub async fn layernorm_forward(gpu: &Gpu, rows: u32, cols: u32) -> Result<Check> {
+    let (x, gain, bias) =
+        (Matrix::random(gpu, rows, cols, 1), Matrix::random(gpu, 1, cols, 2), Matrix::random(gpu, 1, cols, 3));
+    let (y, stats) = (gpu.zeros("y", rows, cols, Dtype::F32), gpu.zeros("stats", rows, 2, Dtype::F32));
+    run(gpu, |rec| kernels::layernorm_forward(rec, &x.tensor, &gain.tensor, &bias.tensor, EPS, &y, &stats));
+    let want = reference::layernorm_forward(&x.values, &gain.values, &bias.values, EPS.into());
+    let compare = Compare::new(gpu, "layernorm_forward", 1e-5);
+    compare.and(&y, &want.y).await?.with(&stats, want.stats.as_flattened()).await
+}
+
+/// dx, set and added to what is there.
+pub async fn layernorm_backward(gpu: &Gpu, rows: u32, cols: u32) -> Result<Check> {
+    let (x, gain) = (Matrix::random(gpu, rows, cols, 1), Matrix::random(gpu, 1, cols, 2));
+    let (dy, dx) = (Matrix::random(gpu, rows, cols, 3), Matrix::random(gpu, rows, cols, 4));
+    let (y, stats) = (gpu.zeros("y", rows, cols, Dtype::F32), gpu.zeros("stats", rows, 2, Dtype::F32));
+    let forward = reference::layernorm_forward(&x.values, &gain.values, &gain.values, EPS.into());
+    let back = reference::layernorm_backward(&dy.values, &x.values, &gain.values, &forward.stats);
+    let added: Vec<f64> = dx.values.iter().zip(&back).map(|(dx, back)| dx + back).collect();
+    run(gpu, |rec| kernels::layernorm_forward(rec, &x.tensor, &gain.tensor, &gain.tensor, EPS, &y, &stats));
+    let mut compare = Compare::new(gpu, "layernorm_backward", 1e-5);
+    for (store, want) in [(Store::Add, &added), (Store::Set, &back)] {
+        run(gpu, |rec| {
+            kernels::layernorm_backward(rec, &dy.tensor, &x.tensor, &gain.tensor, &stats, store, &dx.tensor);
+        });
+        compare = compare.and(&dx.tensor, want).await?;
+    }
+    Ok(compare.done())
+}
+
+/// Each head normed by itself or, if `whole`, all heads together; values are copied.
+pub async fn qk_norm_forward(gpu: &Gpu, rows: u32, heads: Heads, whole: bool) -> Result<Check> {
+    let case = QkNormCase::new(gpu, rows, heads, whole);
+    let y = gpu.zeros("y", rows, case.columns, Dtype::F32);
+    run(gpu, |rec| kernels::qk_norm_forward(rec, &case.x.tensor, &case.gain.tensor, case.parts, EPS, &y));
+    let columns = case.columns as usize;
+    let want = reference::qk_norm_forward(&case.x.values, &case.gain.values, &case.ranges, columns, EPS.into());
+    Compare::new(gpu, "qk_norm_forward", 1e-5).with(&y, &want).await
+}
+
+/// dx in place of dy.
+pub async fn qk_norm_backward(gpu: &Gpu, rows: u32, heads: Heads, whole: bool) -> Result<Check> {
+    let case = QkNormCase::new(gpu, rows, heads, whole);
+    let dy = Matrix::random(gpu, rows, case.columns, 3);
+    run(gpu, |rec| kernels::qk_norm_backward(rec, &case.x.tensor, &case.gain.tensor, case.parts, EPS, &dy.tensor));
+    let (x, gain, columns) = (&case.x.values, &case.gain.values, case.columns as usize);
+    let want = reference::qk_norm_backward(&dy.values, x, gain, &case.ranges, columns, EPS.into());
+    Compare::new(gpu, "qk_norm_backward", 1e-5).with(&dy.tensor, &want).await
+}
+
+/// Queries, keys and values whose heads are normed.
+struct QkNormCase {
+    x: Matrix,
+    gain: Matrix,
+    parts: kernels::QkParts,
+    ranges: Vec<(usize, usize)>,
+    columns: u32,
+}
+
+impl QkNormCase {
+    fn new(gpu: &Gpu, rows: u32, Heads { heads, kv_heads, head_dim, .. }: Heads, whole: bool) -> Self {
+        let (columns, normed) = ((heads + 2 * kv_heads) * head_dim, (heads + kv_heads) * head_dim);
+        let parts = match whole {
+            true => {
+                kernels::QkParts { queries: 1, query_cols: heads * head_dim, keys: 1, key_cols: kv_heads * head_dim }
+            }
+            false => kernels::QkParts { queries: heads, query_cols: head_dim, keys: kv_heads, key_cols: head_dim },
+        };
+        let widths = [(parts.queries, parts.query_cols), (parts.keys, parts.key_cols)];
+        let widths = widths.into_iter().flat_map(|(n, width)| vec![width as usize; n as usize]);
+        let ranges = widths.scan(0, |end, width| {
+            *end += width;
+            Some((*end - width, *end))
+        });
+        let (x, gain) = (Matrix::random(gpu, rows, columns, 1), Matrix::random(gpu, 1, normed, 2));
+        Self { x, gain, parts, ranges: ranges.collect(), columns }
+    }
+}
+
+/// A rotation of the first columns of heads and, of another tensor, the rotation back; all other columns stay.
+pub async fn rope(gpu: &Gpu, rows: u32, heads: u32, head_dim: u32, rotary_dim: u32) -> Result<Check> {
     let positions: Vec<u32> = (0..rows).map(|r| (r * 5) % 40).collect();
-    let angles = random(40 * head_dim / 2, 1);
+    let angles = random(40 * rotary_dim / 2, 1);
     let table: Vec<[f64; 2]> = angles.iter().map(|a| [f64::from(a.cos() as f32), f64::from(a.sin() as f32)]).collect();
     let flat: Vec<f32> = table.iter().flatten().map(|&v| v as f32).collect();
-    let gpu_table = gpu.upload("table", 40, head_dim, Dtype::F32, &flat);
+    let gpu_table = gpu.upload("table", 40, rotary_dim, Dtype::F32, &flat);
     let spans: Vec<u32> = positions.iter().flat_map(|&p| [0, 0, 0, p]).collect();
     let spans = gpu.upload("spans", rows, 4, Dtype::U32, &spans);
     let mut compare = Compare::new(gpu, "rope", 1e-5);
-    let (turned, all) = ((heads * head_dim) as usize, (heads * head_dim + 8) as usize);
+    let (first, turned) = (4, (heads * head_dim) as usize);
+    let all = turned + 12;
     for direction in [1.0, -1.0] {
         let x = Matrix::random(gpu, rows, all as u32, 2);
-        run(gpu, |rec| kernels::rope(rec, &gpu_table, &spans, heads, direction, &x.tensor));
-        let part: Vec<f64> = x.values.chunks_exact(all).flat_map(|row| &row[..turned]).copied().collect();
-        let rotated = reference::rope(&part, &table, &positions, heads as usize, half * 2, direction.into());
+        let some = kernels::Heads { first: first as u32, heads, head_dim };
+        run(gpu, |rec| kernels::rope(rec, &gpu_table, &spans, some, direction, &x.tensor));
+        let end = first + turned;
+        let part: Vec<f64> = x.values.chunks_exact(all).flat_map(|row| &row[first..end]).copied().collect();
+        let (n, width) = (heads as usize, head_dim as usize);
+        let rotated = reference::rope(&part, &table, &positions, n, width, rotary_dim as usize, direction.into());
         let rows = rotated.chunks_exact(turned).zip(x.values.chunks_exact(all));
-        let want: Vec<f64> = rows.flat_map(|(new, old)| new.iter().chain(&old[turned..])).copied().collect();
+        let row = |(new, old): (&[f64], &[f64])| [&old[..first], new, &old[end..]].concat();
+        let want: Vec<f64> = rows.flat_map(row).collect();
         compare = compare.and(&x.tensor, &want).await?;
     }
     Ok(compare.done())
 }
 
-/// Head counts of an attention check.
+/// Head counts of an attention check, and what becomes of its scores.
 #[derive(Debug, Clone, Copy)]
 pub struct Heads {
     /// Query heads.
@@ -290,6 +434,17 @@ pub struct Heads {
     pub kv_heads: u32,
     /// Columns of a head.
     pub head_dim: u32,
+    /// Tokens that a row sees.
+    pub window: u32,
+    /// Cap of scores; 0 for none.
+    pub softcap: f32,
+}
+
+impl Heads {
+    /// No window and no cap.
+    pub const fn new(heads: u32, kv_heads: u32, head_dim: u32) -> Self {
+        Self { heads, kv_heads, head_dim, window: u32::MAX, softcap: 0.0 }
+    }
 }
 
 /// Pairs given as (prompt, chosen, rejected) lengths.
@@ -297,7 +452,7 @@ pub async fn attention_forward(gpu: &Gpu, pairs: &[[u32; 3]], heads: Heads) -> R
     let case = AttentionCase::new(gpu, pairs, heads);
     let (out, lse) = case.forward(gpu);
     let want = case.want();
-    let compare = Compare::new(gpu, gpu.kernel(kernels::op("attention_forward")).name(), 2e-5);
+    let compare = Compare::new(gpu, named_attention(gpu, "attention_forward", heads), 2e-5);
     compare.and(&out, &want.out).await?.with(&lse, &want.lse).await
 }
 
@@ -329,7 +484,7 @@ pub async fn attention_backward_q(gpu: &Gpu, pairs: &[[u32; 3]], heads: Heads) -
     let dq = reference::attention_backward_q(&case.dout.values, q, k, v, &want.lse, &delta, &case.spans, shape);
     let [_, dk, dv] = case.split(&dqkv.values);
     let want = case.join([&dq, &dk, &dv]);
-    let name = gpu.kernel(kernels::op("attention_backward_q")).name();
+    let name = named_attention(gpu, "attention_backward_q", heads);
     Compare::new(gpu, name, 5e-5).with(&dqkv.tensor, &want).await
 }
 
@@ -347,7 +502,7 @@ pub async fn attention_backward_kv(gpu: &Gpu, pairs: &[[u32; 3]], heads: Heads) 
     let (dk, dv) = reference::attention_backward_kv(&case.dout.values, q, k, v, &want.lse, &delta, &case.spans, shape);
     let [dq, ..] = case.split(&dqkv.values);
     let want = case.join([&dq, &dk, &dv]);
-    let name = gpu.kernel(kernels::op("attention_backward_kv")).name();
+    let name = named_attention(gpu, "attention_backward_kv", heads);
     Compare::new(gpu, name, 5e-5).with(&dqkv.tensor, &want).await
 }
 
@@ -380,8 +535,10 @@ pub async fn attention_decode(gpu: &Gpu, lengths: &[u32], heads: Heads) -> Resul
     let gpu_spans = gpu.upload("spans", lengths.len() as u32, 4, Dtype::U32, &spans);
     let out = gpu.zeros("out", lengths.len() as u32, heads.heads * heads.head_dim, Dtype::F32);
     run(gpu, |rec| kernels::attention_decode(rec, &qkv.tensor, &cache.tensor, &gpu_spans, shape, &out));
-    let want = reference::attention_decode(&qkv.values, &cache.values, &texts, twin_shape(shape));
-    Compare::new(gpu, "attention_decode", 2e-5).with(&out, &want).await
+    let seen: Vec<[u32; 2]> =
+        texts.iter().map(|&[first, last]| [first.max((last + 1).saturating_sub(shape.window)), last]).collect();
+    let want = reference::attention_decode(&qkv.values, &cache.values, &seen, twin_shape(shape));
+    Compare::new(gpu, named_attention(gpu, "attention_decode", heads), 2e-5).with(&out, &want).await
 }
 
 /// Ways to draw tokens that a device is checked with.
@@ -462,56 +619,218 @@ pub async fn scatter_rows(gpu: &Gpu, rows: u32, cols: u32) -> Result<Check> {
     Compare::new(gpu, "scatter_rows", 1e-6).with(&dx.tensor, &want).await
 }
 
+/// A convolution over packed pairs, given as (prompt, chosen, rejected) lengths.
+pub async fn short_conv_forward(gpu: &Gpu, pairs: &[[u32; 3]], cols: u32, taps: u32, bias: bool) -> Result<Check> {
+    let case = ShortConvCase::new(gpu, pairs, cols, taps, bias);
+    let y = gpu.zeros("y", case.gates.tensor.rows(), cols, Dtype::F32);
+    run(gpu, |rec| kernels::short_conv_forward(rec, &case.gates.tensor, &case.gpu_spans, case.conv(), &y));
+    let want = reference::short_conv_forward(&case.gates.values, &case.history, case.twin());
+    Compare::new(gpu, "short_conv_forward", 1e-5).with(&y, &want).await
+}
+
+/// The gradients of its three parts.
+pub async fn short_conv_backward(gpu: &Gpu, pairs: &[[u32; 3]], cols: u32, taps: u32, bias: bool) -> Result<Check> {
+    let case = ShortConvCase::new(gpu, pairs, cols, taps, bias);
+    let rows = case.gates.tensor.rows();
+    let dy = Matrix::random(gpu, rows, cols, 4);
+    let dgates = gpu.zeros("dgates", rows, 3 * cols, Dtype::F32);
+    let links = kernels::conv_links(&case.spans, taps as usize);
+    let links = gpu.upload("links", rows, 2 * (taps - 1), Dtype::U32, &links);
+    run(gpu, |rec| {
+        let (gates, spans) = (&case.gates.tensor, &case.gpu_spans);
+        kernels::short_conv_backward(rec, gates, spans, case.conv(), &links, &dy.tensor, &dgates);
+    });
+    let want = reference::short_conv_backward(&case.gates.values, &case.history, case.twin(), &dy.values);
+    Compare::new(gpu, "short_conv_backward", 1e-5).with(&dgates, &want).await
+}
+
+/// What a convolution goes over at the places of a cache that rows name.
+pub async fn short_conv_append(gpu: &Gpu, rows: u32, cols: u32) -> Result<Check> {
+    let gates = Matrix::random(gpu, rows, 3 * cols, 1);
+    let cache = Matrix::random(gpu, 2 * rows + 3, cols, 2);
+    let slots: Vec<u32> = (0..rows).map(|r| 2 * (rows - r)).collect();
+    let gpu_slots = gpu.upload("slots", 1, rows, Dtype::U32, &slots);
+    run(gpu, |rec| kernels::short_conv_append(rec, &gates.tensor, &gpu_slots, &cache.tensor));
+    let (z, width) = (reference::short_conv_append(&gates.values, cols as usize), cols as usize);
+    let mut want = cache.values.clone();
+    for (row, &slot) in z.chunks_exact(width).zip(&slots) {
+        want[slot as usize * width..][..width].copy_from_slice(row);
+    }
+    Compare::new(gpu, "short_conv_append", 1e-6).with(&cache.tensor, &want).await
+}
+
+/// One row for each text, of so many tokens in the cache.
+pub async fn short_conv_decode(gpu: &Gpu, lengths: &[u32], cols: u32, taps: u32, bias: bool) -> Result<Check> {
+    let pairs: Vec<[u32; 3]> = lengths.iter().map(|_| [1, 0, 0]).collect();
+    let case = ShortConvCase::new(gpu, &pairs, cols, taps, bias);
+    let total: u32 = lengths.iter().sum();
+    let cache = Matrix::random(gpu, total + 5, cols, 6);
+    let mut first = 3;
+    let mut texts = Vec::new();
+    for length in lengths {
+        texts.push([first, first + length - 1]);
+        first += length;
+    }
+    let rows = lengths.len() as u32;
+    let spans: Vec<u32> = texts.iter().flat_map(|&[first, last]| [first, last, 7, 7]).collect();
+    let spans = gpu.upload("spans", rows, 4, Dtype::U32, &spans);
+    let y = gpu.zeros("y", rows, cols, Dtype::F32);
+    run(gpu, |rec| {
+        kernels::short_conv_decode(rec, &case.gates.tensor, &cache.tensor, &spans, case.conv(), &y);
+    });
+    let want = reference::short_conv_decode(&case.gates.values, &cache.values, &texts, case.twin());
+    Compare::new(gpu, "short_conv_decode", 1e-5).with(&y, &want).await
+}
+
+/// Inputs of a convolution over packed pairs.
+struct ShortConvCase {
+    gates: Matrix,
+    spans: Vec<kernels::Span>,
+    gpu_spans: Tensor,
+    /// The rows of the tokens before each row's, the latest first.
+    history: Vec<Vec<usize>>,
+    weight: Matrix,
+    bias: Option<Matrix>,
+}
+
+impl ShortConvCase {
+    fn new(gpu: &Gpu, pairs: &[[u32; 3]], cols: u32, taps: u32, bias: bool) -> Self {
+        let spans = spans_of(pairs);
+        let rows = spans.len() as u32;
+        let packed = kernels::pack_spans(&spans);
+        let before = |(row, span): (usize, &kernels::Span)| {
+            let seen = (span.start as usize..row).rev();
+            seen.filter(|key| !(span.hole_start as usize..span.hole_end as usize).contains(key)).collect()
+        };
+        Self {
+            gates: Matrix::random(gpu, rows, 3 * cols, 1),
+            gpu_spans: gpu.upload("spans", packed.len() as u32, 4, Dtype::U32, packed.as_flattened()),
+            history: spans.iter().enumerate().map(before).collect(),
+            spans,
+            weight: Matrix::random(gpu, taps, cols, 2),
+            bias: bias.then(|| Matrix::random(gpu, 1, cols, 3)),
+        }
+    }
+
+    fn conv(&self) -> kernels::ShortConv<'_> {
+        kernels::ShortConv { weight: &self.weight.tensor, bias: self.bias.as_ref().map(|bias| &bias.tensor) }
+    }
+
+    fn twin(&self) -> reference::ShortConv<'_> {
+        let bias = self.bias.as_ref().map_or(&[][..], |bias| &bias.values);
+        reference::ShortConv { weight: &self.weight.values, bias, hidden: self.weight.tensor.cols() as usize }
+    }
+}
+
+/// y = factor x.
+pub async fn scaled_copy(gpu: &Gpu, rows: u32, cols: u32) -> Result<Check> {
+    let x = Matrix::random(gpu, rows, cols, 1);
+    let y = gpu.zeros("y", rows, cols, Dtype::F32);
+    run(gpu, |rec| kernels::scaled_copy(rec, &x.tensor, 0.3, &y));
+    let want = reference::scaled_copy(&x.values, f64::from(0.3f32));
+    Compare::new(gpu, "scaled_copy", 1e-6).with(&y, &want).await
+}
+
+/// Values far below, near and far beyond the cap.
+pub async fn softcap(gpu: &Gpu, rows: u32, cols: u32) -> Result<Check> {
+    let mut values = random(rows * cols, 1);
+    values.iter_mut().for_each(|v| *v *= 3.0);
+    (values[0], values[1]) = (1e6, -1e6);
+    let x = Matrix::new(gpu, rows, cols, values);
+    run(gpu, |rec| kernels::softcap(rec, &x.tensor, 2.0));
+    Compare::new(gpu, "softcap", 1e-5).with(&x.tensor, &reference::softcap(&x.values, 2.0)).await
+}
+
 /// y, large gates of both signs included.
-pub async fn swiglu_forward(gpu: &Gpu, rows: u32, cols: u32) -> Result<Check> {
+pub async fn glu_forward(gpu: &Gpu, rows: u32, cols: u32, act: kernels::Act) -> Result<Check> {
     let (gate_up, [gate, up]) = gates(gpu, rows, cols);
     let y = gpu.zeros("y", rows, cols, Dtype::F32);
-    run(gpu, |rec| kernels::swiglu_forward(rec, &gate_up.tensor, &y));
-    Compare::new(gpu, "swiglu_forward", 1e-5).with(&y, &reference::swiglu_forward(&gate, &up)).await
+    run(gpu, |rec| kernels::glu_forward(rec, &gate_up.tensor, act, &y));
+    let want = reference::glu_forward(&gate, &up, twin_act(act));
+    Compare::new(gpu, format!("glu_forward of {act:?}"), 1e-5).with(&y, &want).await
 }
 
 /// dgate and dup in place of gate and up, y in place of dy.
-pub async fn swiglu_backward(gpu: &Gpu, rows: u32, cols: u32) -> Result<Check> {
+pub async fn glu_backward(gpu: &Gpu, rows: u32, cols: u32, act: kernels::Act) -> Result<Check> {
     let (gate_up, [gate, up]) = gates(gpu, rows, cols);
     let dy = Matrix::random(gpu, rows, cols, 3);
-    run(gpu, |rec| kernels::swiglu_backward(rec, &dy.tensor, &gate_up.tensor));
-    let want = reference::swiglu_backward(&dy.values, &gate, &up);
+    run(gpu, |rec| kernels::glu_backward(rec, &dy.tensor, &gate_up.tensor, act));
+    let want = reference::glu_backward(&dy.values, &gate, &up, twin_act(act));
     let halves = want.dgate.chunks_exact(cols as usize).zip(want.dup.chunks_exact(cols as usize));
     let both: Vec<f64> = halves.flat_map(|(dgate, dup)| dgate.iter().chain(dup)).copied().collect();
-    let compare = Compare::new(gpu, "swiglu_backward", 1e-5);
-    compare.and(&gate_up.tensor, &both).await?.with(&dy.tensor, &reference::swiglu_forward(&gate, &up)).await
+    let compare = Compare::new(gpu, format!("glu_backward of {act:?}"), 1e-5);
+    let y = reference::glu_forward(&gate, &up, twin_act(act));
+    compare.and(&gate_up.tensor, &both).await?.with(&dy.tensor, &y).await
 }
 
+/// y, large inputs of both signs included.
+pub async fn activation_forward(gpu: &Gpu, rows: u32, cols: u32, act: kernels::Act) -> Result<Check> {
+    let (x, _) = gates(gpu, rows, cols);
+    let y = gpu.zeros("y", rows, 2 * cols, Dtype::F32);
+    run(gpu, |rec| kernels::activation_forward(rec, &x.tensor, act, &y));
+    let want = reference::activation_forward(&x.values, twin_act(act));
+    Compare::new(gpu, format!("activation_forward of {act:?}"), 1e-5).with(&y, &want).await
+}
+
+/// dx in place of x, y in place of dy.
+pub async fn activation_backward(gpu: &Gpu, rows: u32, cols: u32, act: kernels::Act) -> Result<Check> {
+    let (x, _) = gates(gpu, rows, cols);
+    let dy = Matrix::random(gpu, rows, 2 * cols, 3);
+    run(gpu, |rec| kernels::activation_backward(rec, &dy.tensor, &x.tensor, act));
+    let (dx, y) = (
+        reference::activation_backward(&dy.values, &x.values, twin_act(act)),
+        reference::activation_forward(&x.values, twin_act(act)),
+    );
+    let compare = Compare::new(gpu, format!("activation_backward of {act:?}"), 1e-5);
+    compare.and(&x.tensor, &dx).await?.with(&dy.tensor, &y).await
+}
+
+/// Kinds of logits that a device is checked with.
+pub const LOGITS: [kernels::Logits; 3] = [
+    kernels::Logits::PLAIN,
+    kernels::Logits { scale: 0.25, softcap: 0.0 },
+    kernels::Logits { scale: 1.5, softcap: 20.0 },
+];
+
 /// Two chunks of logits of unequal width: weights, rescaled pull, state.
-pub async fn logprob_forward(gpu: &Gpu, rows: u32, vocab: u32, hidden: u32) -> Result<Check> {
+pub async fn logprob_forward(gpu: &Gpu, rows: u32, vocab: u32, hidden: u32, kind: kernels::Logits) -> Result<Check> {
     let case = LogProbCase::new(gpu, rows, vocab, hidden);
-    let mut compare = Compare::new(gpu, "logprob_forward", 2e-5);
+    let cap = f64::from(kind.softcap);
+    let mut compare = Compare::new(gpu, format!("logprob_forward under a cap of {cap}"), 2e-5);
     let mut state = reference::LogProbState::new(rows as usize);
     let mut pull = vec![0.0; case.pull.values.len()];
     for chunk in 0..2 {
-        let (first, cols, logits) = case.run_chunk(gpu, chunk);
+        let (first, cols, logits) = case.run_chunk(gpu, chunk, kind);
         let values = case.columns(first, cols);
         if chunk == 1 {
             // What the first chunk would have left there; the kernel rescales the same numbers.
             pull.clone_from(&case.pull.values);
         }
-        let weights =
-            reference::logprob_forward(&values, first as usize, &case.labels, &mut state, &mut pull, hidden as usize);
+        let weights = reference::logprob_forward(
+            &values,
+            first as usize,
+            &case.labels,
+            &mut state,
+            &mut pull,
+            hidden as usize,
+            cap,
+        );
         compare = compare.and(&logits, &widen(&weights, cols as usize, |_| 0.0)).await?;
     }
     compare.with(&case.pull.tensor, &pull).await
 }
 
 /// Token statistics and the derivative of the log-probability, after two chunks.
-pub async fn logprob_finish(gpu: &Gpu, rows: u32, vocab: u32, hidden: u32) -> Result<Check> {
+pub async fn logprob_finish(gpu: &Gpu, rows: u32, vocab: u32, hidden: u32, kind: kernels::Logits) -> Result<Check> {
+    let (scale, cap) = (f64::from(kind.scale), f64::from(kind.softcap));
     let case = LogProbCase::new(gpu, rows, vocab, hidden);
     let label_rows = Matrix::random(gpu, rows, hidden, 5);
     let stats = gpu.zeros("stats", rows, 4, Dtype::F32);
-    case.run_chunk(gpu, 0);
-    case.run_chunk(gpu, 1);
+    case.run_chunk(gpu, 0, kind);
+    case.run_chunk(gpu, 1, kind);
     run(gpu, |rec| {
         let (labels, pull) = (&case.gpu_labels, &case.pull.tensor);
-        kernels::logprob_finish(rec, labels, &case.state, &label_rows.tensor, vocab, true, &stats, pull);
+        kernels::logprob_finish(rec, labels, &case.state, &label_rows.tensor, vocab, true, kind, &stats, pull);
     });
     let mut state = reference::LogProbState::new(rows as usize);
     let mut pull = vec![0.0; case.pull.values.len()];
@@ -521,12 +840,13 @@ pub async fn logprob_finish(gpu: &Gpu, rows: u32, vocab: u32, hidden: u32) -> Re
             pull.clone_from(&case.pull.values);
         }
         let values = case.columns(first, cols);
-        reference::logprob_forward(&values, first as usize, &case.labels, &mut state, &mut pull, hidden as usize);
+        reference::logprob_forward(&values, first as usize, &case.labels, &mut state, &mut pull, hidden as usize, cap);
     }
-    let want = reference::logprob_finish(&state, &label_rows.values, &case.labels, vocab as usize, &mut pull);
+    let label_rows = &label_rows.values;
+    let want = reference::logprob_finish(&state, label_rows, &case.labels, vocab as usize, scale, cap, &mut pull);
     let want_stats: Vec<f64> =
         (0..rows as usize).flat_map(|r| [want.logp[r], want.mean_logit[r], want.entropy[r], want.correct[r]]).collect();
-    let compare = Compare::new(gpu, "logprob_finish", 2e-5);
+    let compare = Compare::new(gpu, format!("logprob_finish of a scale of {scale}, a cap of {cap}"), 2e-5);
     compare.and(&stats, &want_stats).await?.with(&case.pull.tensor, &pull).await
 }
 
@@ -797,8 +1117,17 @@ impl Weight {
     }
 }
 
-fn shape_of(Heads { heads, kv_heads, head_dim }: Heads) -> kernels::AttentionShape {
-    kernels::AttentionShape { heads, kv_heads, head_dim, scale: 1.0 / (head_dim as f32).sqrt() }
+fn shape_of(Heads { heads, kv_heads, head_dim, window, softcap }: Heads) -> kernels::AttentionShape {
+    kernels::AttentionShape { window, softcap, ..kernels::AttentionShape::new(heads, kv_heads, head_dim) }
+}
+
+fn twin_act(act: kernels::Act) -> reference::Act {
+    match act {
+        kernels::Act::Silu => reference::Act::Silu,
+        kernels::Act::Gelu => reference::Act::Gelu,
+        kernels::Act::GeluTanh => reference::Act::GeluTanh,
+        kernels::Act::Relu => reference::Act::Relu,
+    }
 }
 
 fn twin_shape(shape: kernels::AttentionShape) -> reference::AttentionShape {
@@ -807,8 +1136,24 @@ fn twin_shape(shape: kernels::AttentionShape) -> reference::AttentionShape {
         kv_heads: shape.kv_heads as usize,
         head_dim: shape.head_dim as usize,
         scale: shape.scale.into(),
+        softcap: shape.softcap.into(),
         first_row: 0,
     }
+}
+
+/// Pairs one after the other as prompt, chosen, rejected.
+fn spans_of(pairs: &[[u32; 3]]) -> Vec<kernels::Span> {
+    let mut spans = Vec::new();
+    for &[prompt, chosen, rejected] in pairs {
+        let start = spans.len() as u32;
+        let (middle, end) = (start + prompt + chosen, start + prompt + chosen + rejected);
+        for row in start..end {
+            let (hole_start, hole_end) = if row < middle { (row, row) } else { (start + prompt, middle) };
+            let position = row - start - (hole_end - hole_start);
+            spans.push(kernels::Span { start, hole_start, hole_end, position });
+        }
+    }
+    spans
 }
 
 /// Inputs of an attention over packed pairs.
@@ -824,21 +1169,18 @@ struct AttentionCase {
 
 impl AttentionCase {
     fn new(gpu: &Gpu, pairs: &[[u32; 3]], heads: Heads) -> Self {
-        let mut spans = Vec::new();
-        for &[prompt, chosen, rejected] in pairs {
-            let start = spans.len() as u32;
-            let (middle, end) = (start + prompt + chosen, start + prompt + chosen + rejected);
-            for row in start..end {
-                let (hole_start, hole_end) = if row < middle { (row, row) } else { (start + prompt, middle) };
-                spans.push(kernels::Span { start, hole_start, hole_end, position: 0 });
-            }
-        }
+        let spans = spans_of(pairs);
         let rows = spans.len() as u32;
         let packed = kernels::pack_spans(&spans);
         let gpu_spans = gpu.upload("spans", packed.len() as u32, 4, Dtype::U32, packed.as_flattened());
         let shape = shape_of(heads);
+        // Under a window the first row seen lies so many tokens before; if that is in the hole, before the hole.
+        let first_seen = |s: &kernels::Span| {
+            let row = s.start + (s.position + 1).saturating_sub(heads.window);
+            if row < s.hole_start { row } else { row + s.hole_end - s.hole_start }
+        };
         let cut = |s: &kernels::Span| reference::Span {
-            start: s.start as usize,
+            start: first_seen(s) as usize,
             hole_start: s.hole_start as usize,
             hole_end: s.hole_end as usize,
         };
@@ -948,14 +1290,14 @@ impl LogProbCase {
         rows.flat_map(|row| row[first as usize..(first + cols) as usize].iter().copied()).collect()
     }
 
-    fn run_chunk(&self, gpu: &Gpu, chunk: u32) -> (u32, u32, Tensor) {
+    fn run_chunk(&self, gpu: &Gpu, chunk: u32, kind: kernels::Logits) -> (u32, u32, Tensor) {
         let (first, cols) = self.chunk(chunk);
         // Stale numbers beyond the chunk must not count.
         let values = widen(&self.columns(first, cols), cols as usize, |_| 99.0);
         let logits = Matrix::new(gpu, self.rows, cols.next_multiple_of(4), values).tensor;
         run(gpu, |rec| {
             let (labels, state, pull) = (&self.gpu_labels, &self.state, &self.pull.tensor);
-            kernels::logprob_forward(rec, labels, &logits, first, cols, chunk == 0, true, state, pull);
+            kernels::logprob_forward(rec, labels, &logits, first, cols, chunk == 0, true, kind, state, pull);
         });
         (first, cols, logits)
     }
@@ -969,6 +1311,12 @@ fn run(gpu: &Gpu, record: impl FnOnce(&mut Recorder<'_>)) {
 /// The name of the kernel in use for a weight of this type.
 fn named(gpu: &Gpu, op: &str, dtype: Dtype) -> String {
     gpu.kernel(kernels::op(op).with_weight(dtype)).name()
+}
+
+/// The name of the kernel in use for such heads.
+fn named_attention(gpu: &Gpu, op: &str, heads: Heads) -> String {
+    let form = if heads.softcap > 0.0 { "capped" } else { "" };
+    gpu.kernel(kernels::op(op).with_format(form)).name()
 }
 
 /// Normal-ish numbers that f32 holds exactly enough: uniform in [-1, 1).

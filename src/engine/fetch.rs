@@ -6,7 +6,7 @@ use sha2::{Digest as _, Sha256};
 use super::protocol::{Event, Origin};
 use super::session::{PARTIAL, Wire};
 use crate::error::{Error, Result};
-use crate::files::ModelConfig;
+use crate::model::Architecture;
 use crate::platform::host::{Store, fetch_range};
 
 /// A file of a repository, as the Hub's API lists it.
@@ -69,7 +69,7 @@ pub(super) async fn fetch(wire: &mut Wire, store: &Store, repo: &str, endpoint: 
     }
     // Whether the model can be trained at all, before gigabytes are fetched.
     let config = format!("{endpoint}/{repo}/resolve/{commit}/config.json");
-    ModelConfig::from_bytes(&get(wire, &config, "the model's configuration").await?, &config)?;
+    Architecture::from_bytes(&get(wire, &config, "the model's configuration").await?, &config)?;
     let total: u64 = files.iter().map(|file| file.size).sum();
     if begun.is_none_or(|begun| begun.commit != commit) {
         // Files of two commits do not belong together; what is whole and has a hash is compared with that.

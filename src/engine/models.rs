@@ -7,10 +7,10 @@ use super::protocol::{ModelInfo, ModelSource};
 use super::{run, writing};
 use crate::data::Tokenizer;
 use crate::error::Result;
-use crate::files::{ModelConfig, TargetModules, licence, stated_name};
+use crate::files::{TargetModules, licence, stated_name};
 use crate::gpu::{Gpu, VariantSet};
 use crate::kernels;
-use crate::model::{AdapterSettings, BatchSize, Model};
+use crate::model::{AdapterSettings, Architecture, BatchSize, Model};
 use crate::platform::host::Store;
 use crate::platform::{Folder, MemoryFolder, hub_name};
 use crate::train::{TrainConfig, plan};
@@ -24,7 +24,7 @@ pub struct OpenModel {
     /// Its files.
     pub folder: Box<dyn Folder>,
     /// Its `config.json`.
-    pub config: ModelConfig,
+    pub config: Architecture,
     /// Its tokenizer.
     pub tokenizer: Tokenizer,
     /// Bytes of its weights as stored.
@@ -150,7 +150,7 @@ pub(super) async fn measure(folder: &dyn Folder) -> Result<u64> {
 }
 
 /// Bytes on the device of the smallest sensible run: rank 8, one pair of 256 tokens at a time, recomputing layers.
-fn least_bytes(model: &ModelConfig, weight_bytes: u64) -> u64 {
+fn least_bytes(model: &Architecture, weight_bytes: u64) -> u64 {
     let mut config = TrainConfig::defaults();
     (config.r, config.target_modules) = (8, TargetModules::AllLinear);
     let size = BatchSize { rows: 256, scored: 128, sequences: 2 };

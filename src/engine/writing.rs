@@ -4,10 +4,9 @@ use serde_json::{Value, json};
 
 use crate::data::{Message, Tokenizer};
 use crate::error::{Error, Result};
-use crate::files::ModelConfig;
 use crate::gpu::Gpu;
 use crate::kernels::Sampling;
-use crate::model::{Adapter, Generator, MAX_STEPS, MAX_TEXTS, Model};
+use crate::model::{Adapter, Architecture, Generator, MAX_STEPS, MAX_TEXTS, Model};
 use crate::platform::host::seconds;
 use crate::platform::{Folder, read_all};
 
@@ -99,7 +98,7 @@ pub fn prompt_ids(prompt: &str, raw: bool, tokenizer: &Tokenizer) -> Result<Vec<
 }
 
 /// Every token that ends an answer: by the config, by the generation config, by the tokenizer.
-pub async fn eos_ids(folder: &dyn Folder, config: &ModelConfig, tokenizer: &Tokenizer) -> Vec<u32> {
+pub async fn eos_ids(folder: &dyn Folder, config: &Architecture, tokenizer: &Tokenizer) -> Vec<u32> {
     const FILE: &str = "generation_config.json";
     let mut ids = config.eos_token_id.clone();
     ids.extend(tokenizer.eos_id());

@@ -3,6 +3,7 @@
 //! What PEFT can do and we cannot is refused by name when an adapter is read.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 
 use serde_json::{Map, Value, json};
 
@@ -34,6 +35,14 @@ pub struct AdapterConfig {
     pub lora_dropout: f64,
     /// Which modules have an adapter.
     pub target_modules: TargetModules,
+    /// Which of them have none all the same.
+    pub exclude_modules: Option<TargetModules>,
+    /// The layers that have an adapter; none for all.
+    pub layers_to_transform: Option<Vec<usize>>,
+    /// Ranks of some modules, by patterns for the ends of their paths, of which the first that matches counts.
+    pub rank_pattern: Vec<(String, usize)>,
+    /// `lora_alpha` of some modules likewise.
+    pub alpha_pattern: Vec<(String, f64)>,
     /// True for a scale of `lora_alpha / sqrt(r)`.
     pub use_rslora: bool,
     /// True where base weights are stored (in, out), as GPT-2's are.
@@ -49,13 +58,53 @@ pub enum TargetModules {
     AllLinear,
     /// The last parts of module names, or longer endings of them.
     Names(Vec<String>),
+    /// A regular expression for whole module names.
+    Pattern(String),
+}
+
+impl fmt::Display for TargetModules {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::AllLinear => f.write_str("\"all-linear\""),
+            Self::Names(names) => write!(f, "{names:?}"),
+            Self::Pattern(pattern) => write!(f, "{pattern:?}"),
+        }
+    }
+}
+
+impl TargetModules {
+    /// From JSON: a list of names, `"all-linear"` in any case, or a pattern; none of anything else.
+    pub fn from_json(value: &Value) -> Option<Self> {
+        match value {
+            Value::String(name) if name.eq_ignore_ascii_case("all-linear") => Some(Self::AllLinear),
+            Value::String(pattern) => Some(Self::Pattern(pattern.clone())),
+            Value::Array(list) if !list.is_empty() => {
+                let names: Option<Vec<String>> = list.iter().map(|name| name.as_str().map(str::to_owned)).collect();
+                names.map(Self::Names)
+            }
+            _ => None,
+        }
+    }
+
+    fn to_json(&self) -> Value {
+        match self {
+            Self::AllLinear => json!("all-linear"),
+            Self::Names(names) => json!(names.iter().collect::<BTreeSet<_>>()),
+            Self::Pattern(pattern) => json!(pattern),
+        }
+    }
 }
 
 impl AdapterConfig {
     /// What B A x is multiplied by: `lora_alpha / r`, or `lora_alpha / sqrt(r)` with `use_rslora`.
     pub fn scale(&self) -> f64 {
-        let r = self.r as f64;
-        self.lora_alpha / if self.use_rslora { r.sqrt() } else { r }
+        self.scale_of(self.r, self.lora_alpha)
+    }
+
+    /// The same for a module of another rank or alpha.
+    pub fn scale_of(&self, r: usize, alpha: f64) -> f64 {
+        let r = r as f64;
+        alpha / if self.use_rslora { r.sqrt() } else { r }
     }
 }
 
@@ -123,7 +172,8 @@ impl Adapter {
         ]
     }
 
-    /// Checks that the tensors are whole pairs of A (r, in) and B (out, r).
+    /// Checks that the tensors are whole pairs of A (r, in) and B (out, r), r being that of the settings unless they
+    /// give some modules others.
     fn check(&self, file: &str) -> Result<()> {
         let wrong = |key: &str, what: String| {
             Error::input(what, "Save the adapter again with PEFT, as plain LoRA", format!("{file}, tensor {key}"))
@@ -131,12 +181,13 @@ impl Adapter {
         let mut modules = BTreeSet::new();
         for (key, tensor) in &self.tensors {
             let r = self.config.r;
+            let varied = !self.config.rank_pattern.is_empty();
             let (module, rank) = match (key.strip_suffix(".lora_A.weight"), key.strip_suffix(".lora_B.weight")) {
                 (Some(module), _) => (module, tensor.shape.first()),
                 (_, Some(module)) => (module, tensor.shape.get(1)),
                 _ => return Err(wrong(key, "This tensor is not a LoRA matrix of a linear layer".to_owned())),
             };
-            if tensor.shape.len() != 2 || rank != Some(&r) || tensor.shape.contains(&0) {
+            if tensor.shape.len() != 2 || !(varied || rank == Some(&r)) || tensor.shape.contains(&0) {
                 let what = format!("The shape {:?} does not fit the rank {r} of {CONFIG}", tensor.shape);
                 return Err(wrong(key, what));
             }
@@ -160,16 +211,11 @@ impl Adapter {
 }
 
 /// Settings of PEFT that must be absent, null, false or empty, because we would compute something else.
-const REFUSED: [&str; 23] = [
+const REFUSED: [&str; 18] = [
     "use_dora",
     "modules_to_save",
-    "rank_pattern",
-    "alpha_pattern",
     "lora_bias",
-    "layers_to_transform",
-    "layers_pattern",
     "layer_replication",
-    "exclude_modules",
     "target_parameters",
     "trainable_token_indices",
     "alora_invocation_tokens",
@@ -236,20 +282,24 @@ impl AdapterConfig {
             Some(_) => Err(wrong(key, "true or false")),
         };
         let number = |key: &str| get(key).and_then(Value::as_f64);
-        let target_modules = match get("target_modules") {
-            Some(Value::String(name)) if name == "all-linear" => TargetModules::AllLinear,
-            Some(Value::Array(list)) if !list.is_empty() && list.iter().all(Value::is_string) => {
-                TargetModules::Names(list.iter().filter_map(Value::as_str).map(str::to_owned).collect())
-            }
-            Some(pattern @ Value::String(_)) => {
-                return Err(Error::input(
-                    format!("target_modules is the pattern {pattern}; patterns are not supported"),
-                    "Write it as a list of module names, or as \"all-linear\"",
-                    format!("{file}, field target_modules"),
-                ));
-            }
-            _ => return Err(wrong("target_modules", "a list of module names or \"all-linear\"")),
+        let modules = |key: &str| match get(key).map(TargetModules::from_json) {
+            Some(None) => Err(wrong(key, "a list of module names, a regular expression, or \"all-linear\"")),
+            other => Ok(other.flatten()),
         };
+        let excluded = get("exclude_modules").is_some_and(|list| list.as_array().is_none_or(|list| !list.is_empty()));
+        let Some(target_modules) = modules("target_modules")? else {
+            return Err(wrong("target_modules", "a list of module names, a regular expression, or \"all-linear\""));
+        };
+        // The name of the list of layers says nothing new: a model has one.
+        let layers_to_transform = match get("layers_to_transform") {
+            None => None,
+            Some(layers) => Some(layer_list(layers).ok_or_else(|| wrong("layers_to_transform", "layers' numbers"))?),
+        };
+        let rank =
+            |value: &Value| value.as_u64().and_then(|r| u16::try_from(r).ok()).map(usize::from).filter(|r| *r > 0);
+        let alpha = |value: &Value| value.as_f64().filter(|alpha| alpha.abs() <= f64::from(f32::MAX));
+        let rank_pattern = pattern(get("rank_pattern"), rank);
+        let alpha_pattern = pattern(get("alpha_pattern"), alpha);
         Ok(Self {
             r: match get("r").and_then(Value::as_u64).and_then(|r| u16::try_from(r).ok()) {
                 Some(r) if r > 0 => usize::from(r),
@@ -264,6 +314,11 @@ impl AdapterConfig {
                 _ => return Err(wrong("lora_dropout", "a number from 0 to 1")),
             },
             target_modules,
+            exclude_modules: if excluded { modules("exclude_modules")? } else { None },
+            layers_to_transform: layers_to_transform.filter(|layers| !layers.is_empty()),
+            rank_pattern: rank_pattern
+                .ok_or_else(|| wrong("rank_pattern", "an object of whole numbers below 65536"))?,
+            alpha_pattern: alpha_pattern.ok_or_else(|| wrong("alpha_pattern", "an object of numbers"))?,
             use_rslora: flag("use_rslora")?,
             fan_in_fan_out: flag("fan_in_fan_out")?,
             base_model_name_or_path: get("base_model_name_or_path").and_then(Value::as_str).map(str::to_owned),
@@ -272,17 +327,15 @@ impl AdapterConfig {
 
     /// `adapter_config.json` with PEFT 0.21's whole key set, sorted, indent 2.
     fn to_bytes(&self) -> Vec<u8> {
-        let alpha = match self.lora_alpha {
+        let number = |alpha: f64| match alpha {
             whole if whole.fract() == 0.0 && whole.abs() < 1e15 => json!(whole as i64),
             other => json!(other),
         };
-        let target_modules = match &self.target_modules {
-            TargetModules::AllLinear => json!("all-linear"),
-            TargetModules::Names(names) => json!(names.iter().collect::<BTreeSet<_>>()),
-        };
+        let alphas: Map<String, Value> = self.alpha_pattern.iter().map(|(key, a)| (key.clone(), number(*a))).collect();
+        let ranks: Map<String, Value> = self.rank_pattern.iter().map(|(key, r)| (key.clone(), json!(r))).collect();
         let config = json!({
             "alora_invocation_tokens": null,
-            "alpha_pattern": {},
+            "alpha_pattern": alphas,
             "arrow_config": null,
             "auto_mapping": null,
             "base_model_name_or_path": self.base_model_name_or_path,
@@ -290,16 +343,16 @@ impl AdapterConfig {
             "corda_config": null,
             "ensure_weight_tying": false,
             "eva_config": null,
-            "exclude_modules": null,
+            "exclude_modules": self.exclude_modules.as_ref().map(TargetModules::to_json),
             "fan_in_fan_out": self.fan_in_fan_out,
             "inference_mode": true,
             "init_lora_weights": true,
             "kasa_config": null,
             "layer_replication": null,
             "layers_pattern": null,
-            "layers_to_transform": null,
+            "layers_to_transform": self.layers_to_transform,
             "loftq_config": {},
-            "lora_alpha": alpha,
+            "lora_alpha": number(self.lora_alpha),
             "lora_bias": false,
             "lora_dropout": self.lora_dropout,
             "lora_ga_config": null,
@@ -311,9 +364,9 @@ impl AdapterConfig {
             "peft_version": "0.21.2",
             "qalora_group_size": 16,
             "r": self.r,
-            "rank_pattern": {},
+            "rank_pattern": ranks,
             "revision": null,
-            "target_modules": target_modules,
+            "target_modules": self.target_modules.to_json(),
             "target_parameters": null,
             "task_type": "CAUSAL_LM",
             "trainable_token_indices": null,
@@ -325,6 +378,21 @@ impl AdapterConfig {
         });
         format!("{config:#}\n").into_bytes()
     }
+}
+
+/// One layer's number, or a list of them.
+fn layer_list(value: &Value) -> Option<Vec<usize>> {
+    let number = |value: &Value| value.as_u64().map(|layer| layer as usize);
+    match value {
+        Value::Array(list) => list.iter().map(number).collect(),
+        one => number(one).map(|layer| vec![layer]),
+    }
+}
+
+/// An object of patterns and values, in its order; none if a value is not what `read` wants.
+fn pattern<T>(value: Option<&Value>, read: impl Fn(&Value) -> Option<T>) -> Option<Vec<(String, T)>> {
+    let Some(value) = value else { return Some(Vec::new()) };
+    value.as_object()?.iter().map(|(key, value)| Some((key.clone(), read(value)?))).collect()
 }
 
 impl ModelCard {

@@ -1,9 +1,11 @@
 //! A LoRA adapter added to base weights: W += scale · B A, in the type W is stored in, shard by shard as it was.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::ops::Range;
 
 use super::adapter::Adapter;
+use super::patterns::Scales;
 use super::safetensors::{Dtype, TensorFiles, TensorInfo, to_f32};
 use crate::error::{Error, Result};
 use crate::platform::{ByteSource, Folder, FolderWriter, read_all};
@@ -28,18 +30,18 @@ pub async fn merge_model(
     let total = sources.iter().map(|(source, _)| source.len()).sum();
     let mut done = 0;
     for (source, names) in sources {
-        let merged: Vec<(TensorInfo, &str)> = names
+        let merged: Vec<(TensorInfo, &Update<'_>)> = names
             .iter()
-            .filter_map(|name| modules.get(*name).map(|module| Ok((tensors.info(name)?, module.as_str()))))
+            .filter_map(|name| modules.get(*name).map(|update| Ok((tensors.info(name)?, update))))
             .collect::<Result<_>>()?;
         let name = source.name().rsplit(['/', '\\']).next().unwrap_or_default();
         to.begin(name).await?;
         // Header and other tensors are copied as they are, so that every offset holds.
         let mut at = 0;
         let mut tell = |at: u64| if progress(done + at, total) { Ok(()) } else { Err(Error::Cancelled) };
-        for (info, module) in &merged {
+        for (info, update) in &merged {
             copy(source, at..info.begin, to, &mut tell).await?;
-            merge_tensor(source, info, adapter, module, to).await?;
+            merge_tensor(source, info, update, to).await?;
             at = info.end;
             tell(at)?;
         }
@@ -55,13 +57,25 @@ pub async fn merge_model(
     Ok(modules.len())
 }
 
-/// The stored weight of each adapted module, with the beginning of the adapter's keys for it.
-fn adapted(adapter: &Adapter, tensors: &TensorFiles, from: &str) -> Result<BTreeMap<String, String>> {
+/// What is added to a stored weight: `scale · b a`, in the order in which it is stored.
+struct Update<'a> {
+    /// (r, columns)
+    a: Cow<'a, [f32]>,
+    /// (rows, r)
+    b: Cow<'a, [f32]>,
+    r: usize,
+    scale: f32,
+}
+
+/// The stored weight of each adapted module, with what is added to it.
+fn adapted<'a>(adapter: &'a Adapter, tensors: &TensorFiles, from: &str) -> Result<BTreeMap<String, Update<'a>>> {
     let mut modules = BTreeMap::new();
+    let scales = Scales::new(&adapter.config)?;
     for (key, a) in &adapter.tensors {
         let Some(module) = key.strip_suffix(".lora_A.weight") else { continue };
         let path = module.strip_prefix("base_model.model.").unwrap_or(module);
-        let short = path.strip_prefix("model.").unwrap_or(path);
+        // A file may leave out the name of the base model that its tensors belong to.
+        let short = path.split_once('.').map_or(path, |(_, rest)| rest);
         let names = [format!("{path}.weight"), format!("{short}.weight")];
         let wrong = |what: String| {
             let fix = "Use the adapter with the base model it was made for";
@@ -73,31 +87,42 @@ fn adapted(adapter: &Adapter, tensors: &TensorFiles, from: &str) -> Result<BTree
         let shape = tensors.info(&name)?.shape;
         let b = adapter.tensors.get(&format!("{module}.lora_B.weight"));
         let product = [b.and_then(|b| b.shape.first()), a.shape.get(1)].map(|n| n.copied().unwrap_or(0));
-        if shape != product || adapter.config.fan_in_fan_out {
-            return Err(wrong(format!("B A has the shape {product:?}, but the weight has {shape:?}")));
-        }
-        modules.insert(name, module.to_owned());
+        let turned = adapter.config.fan_in_fan_out;
+        let stored = if turned { [product[1], product[0]] } else { product };
+        let Some(b) = b.filter(|_| shape == stored) else {
+            return Err(wrong(format!("B A has the shape {stored:?}, but the weight has {shape:?}")));
+        };
+        let (r, (_, scale)) = (a.shape[0], scales.of(path)?);
+        let (a, b) = match turned {
+            // Stored (in, out): what is added is Aᵀ Bᵀ.
+            true => (Cow::Owned(transposed(&b.data, r)), Cow::Owned(transposed(&a.data, product[1]))),
+            false => (Cow::Borrowed(&a.data[..]), Cow::Borrowed(&b.data[..])),
+        };
+        modules.insert(name, Update { a, b, r, scale: scale as f32 });
     }
     Ok(modules)
 }
 
-/// Reads a weight in slices of whole rows, adds B A, and writes it.
+/// A matrix of so many columns, turned.
+fn transposed(data: &[f32], cols: usize) -> Vec<f32> {
+    (0..cols).flat_map(|col| data[col..].iter().step_by(cols).copied()).collect()
+}
+
+/// Reads a weight in slices of whole rows, adds the update, and writes it.
 async fn merge_tensor(
     source: &dyn ByteSource,
     info: &TensorInfo,
-    adapter: &Adapter,
-    module: &str,
+    update: &Update<'_>,
     to: &mut dyn FolderWriter,
 ) -> Result<()> {
-    let matrix = |side: &str| &adapter.tensors[&format!("{module}.lora_{side}.weight")].data;
-    let (a, b, r) = (matrix("A"), matrix("B"), adapter.config.r);
+    let Update { a, b, r, scale } = update;
     let row_bytes = (a.len() / r * info.dtype.size()) as u64;
     let step = (SLICE_BYTES / row_bytes).max(1) as usize;
     let mut at = info.begin;
     for b in b.chunks(step * r) {
         let len = (b.len() / r) as u64 * row_bytes;
         let rows = source.read_at(at, len as usize).await?;
-        to.write(&merge_rows(info.dtype, &rows, a, b, r, adapter.config.scale() as f32)).await?;
+        to.write(&merge_rows(info.dtype, &rows, a, b, *r, *scale)).await?;
         at += len;
     }
     Ok(())

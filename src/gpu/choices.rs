@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::Dtype;
 use super::kernel::{Adapters, Format, Kernel, Needs, Op, Variant, joined};
 
-/// An operation as it is called: with the format of its weight and the class of its shape, which choose the variant.
+/// An operation as it is called: with the form of its text and the class of its shape, which choose the variant.
 #[derive(Debug, Clone, Copy)]
 pub struct Call {
     pub(super) op: &'static Op,
@@ -19,6 +19,13 @@ impl Op {
         Call { op: self, format: Some(self.format(dtype)), class: "" }
     }
 
+    /// The operation in the form of this name; the caller's fault if it has no such form.
+    pub fn with_format(&'static self, name: &str) -> Call {
+        let format = self.formats.iter().find(|format| format.name == name);
+        let format = format.unwrap_or_else(|| unreachable!("{} has no form {name}", self.name));
+        Call { op: self, format: Some(format), class: "" }
+    }
+
     /// The operation on shapes of this class.
     pub fn class(&'static self, class: &'static str) -> Call {
         Call::from(self).class(class)
@@ -27,7 +34,7 @@ impl Op {
 
 impl From<&'static Op> for Call {
     fn from(op: &'static Op) -> Self {
-        Self { op, format: None, class: "" }
+        Self { op, format: op.formats.iter().find(|format| format.name.is_empty()), class: "" }
     }
 }
 

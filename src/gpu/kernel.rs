@@ -25,7 +25,8 @@ pub struct Op {
     pub params_bytes: usize,
     /// Storage buffers from binding 1 on.
     pub binds: &'static [Bind],
-    /// How the weight may be stored that it reads; empty if it reads none.
+    /// The forms that its text has: how the weight is stored that it reads, or what else is decided before it is
+    /// compiled; one without a name is the usual one. Empty if there are none.
     pub formats: &'static [Format],
     /// The ways to compute it; one for each kind of adapter needs nothing.
     pub variants: &'static [Variant],
@@ -76,14 +77,14 @@ pub enum Adapters {
     Hardware,
 }
 
-/// How a weight is stored, and how a shader reads it.
+/// A form of an operation's text.
 #[derive(Debug)]
 pub struct Format {
-    /// f32, f16, bf16.
+    /// f32, f16, bf16 and so on, as the weight is stored; or what else is decided.
     pub name: &'static str,
-    /// Of the tensor.
-    pub dtype: Dtype,
-    /// WGSL that declares binding 2 and `weight(i)`, the i-th four elements.
+    /// Of the weight, if that is what is decided.
+    pub dtype: Option<Dtype>,
+    /// WGSL that comes first. That of a weight declares binding 2 and `weight(i)`, the i-th four elements.
     pub part: &'static str,
 }
 
@@ -106,7 +107,7 @@ impl Op {
 
     /// The format of a weight of this type; the caller's fault if the operation cannot read it.
     pub(super) fn format(&self, dtype: Dtype) -> &'static Format {
-        let format = self.formats.iter().find(|format| format.dtype == dtype);
+        let format = self.formats.iter().find(|format| format.dtype == Some(dtype));
         format.unwrap_or_else(|| unreachable!("{} reads no weight stored as {dtype:?}", self.name))
     }
 }

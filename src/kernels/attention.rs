@@ -2,8 +2,8 @@
 
 use bytemuck::{Pod, Zeroable};
 
-use super::grids::{by_item, wgsl};
-use crate::gpu::{Adapters, Bind, Call, Grid, Needs, Op, Recorder, Shape, Tensor, Variant};
+use super::grids::{by_item, forms, wgsl};
+use crate::gpu::{Adapters, Bind, Call, Format, Grid, Needs, Op, Recorder, Shape, Tensor, Variant};
 
 /// Which rows a packed row sees: `start <= k <= own row`, without `hole_start <= k < hole_end`; and its position.
 #[repr(C)]
@@ -25,7 +25,7 @@ impl Span {
     }
 }
 
-/// Sizes of an attention.
+/// Sizes of an attention, and what becomes of its scores.
 #[derive(Debug, Clone, Copy)]
 pub struct AttentionShape {
     /// Query heads.
@@ -36,6 +36,10 @@ pub struct AttentionShape {
     pub head_dim: u32,
     /// What scores are multiplied by, usually 1/sqrt(head_dim).
     pub scale: f32,
+    /// The cap of scores, `softcap * tanh(score / softcap)`; 0 for none.
+    pub softcap: f32,
+    /// Tokens of its sequence that a row sees, itself included.
+    pub window: u32,
 }
 
 /// Names of the classes of heads.
@@ -143,6 +147,12 @@ pub fn attention_backward_kv(
 }
 
 impl AttentionShape {
+    /// The usual attention of so many heads: all of the sequence is seen, and scores have no cap.
+    pub fn new(heads: u32, kv_heads: u32, head_dim: u32) -> Self {
+        let scale = 1.0 / (head_dim as f32).sqrt();
+        Self { heads, kv_heads, head_dim, scale, softcap: 0.0, window: u32::MAX }
+    }
+
     /// Columns of queries, keys and values together.
     pub fn columns(&self) -> u32 {
         (self.heads + 2 * self.kv_heads) * self.head_dim
@@ -157,7 +167,12 @@ impl AttentionShape {
 
     /// An operation on heads as wide as these.
     pub(super) fn call(&self, op: &'static Op) -> Call {
-        op.class(self.class())
+        op.with_format(self.form()).class(self.class())
+    }
+
+    /// The form of an operation on these scores.
+    pub(super) fn form(&self) -> &'static str {
+        if self.softcap > 0.0 { "capped" } else { "" }
     }
 
     /// The name of the class of heads as wide as these.
@@ -188,21 +203,21 @@ macro_rules! variants {
         [
             Variant {
                 name: "staged_64",
-                parts: wgsl!("lib/attention_d64", "lib/attention_staged", $($staged),+),
+                parts: wgsl!("lib/attention_d64", "lib/attention_staged", "lib/attention_window", $($staged),+),
                 grid: grid::<64>,
                 needs: Needs::NOTHING,
                 made_for: Adapters::Hardware,
             },
             Variant {
                 name: "staged_128",
-                parts: wgsl!("lib/attention_d128", "lib/attention_staged", $($staged),+),
+                parts: wgsl!("lib/attention_d128", "lib/attention_staged", "lib/attention_window", $($staged),+),
                 grid: grid::<128>,
                 needs: Needs::NOTHING,
                 made_for: Adapters::Hardware,
             },
             Variant {
                 name: "tile",
-                parts: wgsl!("lib/attention", $software),
+                parts: wgsl!("lib/attention", "lib/attention_window", $software),
                 grid: grid::<64>,
                 needs: Needs::NOTHING,
                 made_for: Adapters::Software,
@@ -210,6 +225,9 @@ macro_rules! variants {
         ]
     };
 }
+
+/// What may become of a score.
+pub(super) const SCORES: &[Format] = forms!("": "lib/score_plain", "capped": "lib/score_capped");
 
 #[repr(C)]
 #[derive(Clone, Copy, Pod, Zeroable)]
@@ -220,12 +238,15 @@ struct Params {
     rows: u32,
     tiles_at: u32,
     scale: f32,
+    softcap: f32,
+    window: u32,
 }
 
 impl Params {
     fn new(shape: AttentionShape, qkv: &Tensor) -> Self {
-        let AttentionShape { heads, kv_heads, head_dim, scale } = shape;
-        Self { heads, kv_heads, d4: head_dim / 4, rows: qkv.rows(), tiles_at: qkv.rows(), scale }
+        let AttentionShape { heads, kv_heads, head_dim, scale, softcap, window } = shape;
+        let rows = qkv.rows();
+        Self { heads, kv_heads, d4: head_dim / 4, rows, tiles_at: rows, scale, softcap, window }
     }
 }
 
@@ -240,7 +261,7 @@ pub(super) static FORWARD: Op = Op {
     name: "attention_forward",
     params_bytes: size_of::<Params>(),
     binds: &[Bind::Read, Bind::Read, Bind::Write, Bind::Write],
-    formats: &[],
+    formats: SCORES,
     variants: &variants!("attention_forward", "attention_forward_staged"),
 };
 
@@ -256,7 +277,7 @@ pub(super) static BACKWARD_Q: Op = Op {
     name: "attention_backward_q",
     params_bytes: size_of::<Params>(),
     binds: &[Bind::Read, Bind::Read, Bind::Read, Bind::Read, Bind::Write],
-    formats: &[],
+    formats: SCORES,
     variants: &variants!("attention_backward_q", "lib/attention_backward_staged", "attention_backward_q_staged"),
 };
 
@@ -264,6 +285,6 @@ pub(super) static BACKWARD_KV: Op = Op {
     name: "attention_backward_kv",
     params_bytes: size_of::<Params>(),
     binds: &[Bind::Read, Bind::Read, Bind::Read, Bind::Read, Bind::Write],
-    formats: &[],
+    formats: SCORES,
     variants: &variants!("attention_backward_kv", "lib/attention_backward_staged", "attention_backward_kv_staged"),
 };

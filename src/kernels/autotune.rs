@@ -83,7 +83,7 @@ impl Tuner<'_> {
 
     /// Attention of one sequence of `rows` rows.
     async fn attention(&self, head_dim: u32, rows: u32) -> Result<()> {
-        let shape = AttentionShape { heads: 4, kv_heads: 2, head_dim, scale: 0.125 };
+        let shape = AttentionShape::new(4, 2, head_dim);
         let span = |row| Span { start: 0, hole_start: row, hole_end: row, position: row };
         let spans = pack_spans(&(0..rows).map(span).collect::<Vec<Span>>());
         let spans = self.gpu.upload("spans", spans.len() as u32, 4, Dtype::U32, spans.as_flattened());
@@ -167,7 +167,7 @@ fn call(key: &str) -> Option<Call> {
     let op = ops().iter().copied().find(|op| op.name == name)?;
     let rest: Vec<&str> = parts.collect();
     let format = op.formats.iter().find(|format| Some(&format.name) == rest.first());
-    let call = format.map_or_else(|| Call::from(op), |format| op.with_weight(format.dtype));
+    let call = format.map_or_else(|| Call::from(op), |format| op.with_format(format.name));
     let Some(class) = rest.get(usize::from(format.is_some())) else { return Some(call) };
     let mut classes = matmul::CLASSES.into_iter().chain(attention::CLASSES);
     classes.find(|known| known == class).map(|class| call.class(class))

@@ -3,7 +3,7 @@
 
 use bytemuck::{Pod, Zeroable};
 
-use super::attention::AttentionShape;
+use super::attention::{AttentionShape, SCORES};
 use super::grids::{as_is, by_item, wgsl};
 use crate::gpu::{Bind, Op, Recorder, Tensor, Variant};
 
@@ -36,9 +36,10 @@ pub fn attention_decode(
     assert_eq!(out.dims(), [rows, shape.heads * shape.head_dim], "out needs heads*head_dim columns");
     assert!(spans.rows() >= rows, "spans needs one row per row");
     assert!(shape.head_dim as usize <= MAX_HEAD_DIM, "a head has at most {MAX_HEAD_DIM} columns");
-    let AttentionShape { heads, kv_heads, head_dim, scale } = shape;
-    let params = AttentionParams { heads, kv_heads, d4: head_dim / 4, scale };
-    rec.dispatch(&ATTENTION_DECODE, &params, &[qkv, cache, spans, out], [rows, heads, 1]);
+    let AttentionShape { heads, kv_heads, head_dim, scale, softcap, window } = shape;
+    let params = AttentionParams { heads, kv_heads, d4: head_dim / 4, scale, softcap, window };
+    let call = ATTENTION_DECODE.with_format(shape.form());
+    rec.dispatch(call, &params, &[qkv, cache, spans, out], [rows, heads, 1]);
 }
 
 /// How a token is drawn.
@@ -109,6 +110,8 @@ struct AttentionParams {
     kv_heads: u32,
     d4: u32,
     scale: f32,
+    softcap: f32,
+    window: u32,
 }
 
 #[repr(C)]
@@ -140,7 +143,7 @@ pub(super) static ATTENTION_DECODE: Op = Op {
     name: "attention_decode",
     params_bytes: size_of::<AttentionParams>(),
     binds: &[Bind::Read, Bind::Read, Bind::Read, Bind::Write],
-    formats: &[],
+    formats: SCORES,
     variants: &[Variant::only(wgsl!("attention_decode"), as_is)],
 };
 

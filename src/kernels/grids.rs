@@ -8,6 +8,18 @@ macro_rules! wgsl {
 }
 pub(super) use wgsl;
 
+/// Forms of an operation, each by its name and the path of its text, none of which is a weight's.
+macro_rules! forms {
+    ($($name:literal: $path:literal),+) => {
+        &[$($crate::gpu::Format {
+            name: $name,
+            dtype: None,
+            part: include_str!(concat!("../../shaders/", $path, ".wgsl")),
+        }),+]
+    };
+}
+pub(super) use forms;
+
 /// A shape that is the number of workgroups.
 pub(super) fn as_is(shape: Shape) -> Grid {
     shape

@@ -3,13 +3,32 @@
 
 use bytemuck::{Pod, Zeroable};
 
-use super::grids::{by_item, by_row, wgsl};
-use crate::gpu::{Bind, Op, Recorder, Tensor, Variant};
+use super::grids::{by_item, by_row, forms, wgsl};
+use crate::gpu::{Bind, Format, Op, Recorder, Tensor, Variant};
+
+/// What becomes of the products of hidden rows and the head.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Logits {
+    /// What they are multiplied by.
+    pub scale: f32,
+    /// Their cap, `softcap * tanh(logit / softcap)`; 0 for none.
+    pub softcap: f32,
+}
+
+impl Logits {
+    /// Products as they are.
+    pub const PLAIN: Self = Self { scale: 1.0, softcap: 0.0 };
+
+    fn form(self) -> &'static str {
+        if self.softcap > 0.0 { "capped" } else { "" }
+    }
+}
 
 /// Takes one chunk of logits (R,L), vocabulary entries `first_col..first_col + cols`, into `state` (R,8).
 ///
-/// The logits become weights relative to the running maximum. With `pull` (R,H) its rows are rescaled to that maximum,
-/// and the caller adds weights times the chunk's rows of the head. `first_chunk` starts the state anew.
+/// They come scaled, and are capped here. They become weights relative to the running maximum, times the cap's slope.
+/// With `pull` (R,H) its rows are rescaled to that maximum, and the caller adds weights times the chunk's rows of the
+/// head. `first_chunk` starts the state anew.
 pub fn logprob_forward(
     rec: &mut Recorder<'_>,
     labels: &Tensor,
@@ -18,6 +37,7 @@ pub fn logprob_forward(
     cols: u32,
     first_chunk: bool,
     want_pull: bool,
+    kind: Logits,
     state: &Tensor,
     pull: &Tensor,
 ) {
@@ -33,8 +53,9 @@ pub fn logprob_forward(
         hidden4: pull.cols() / 4,
         first_chunk: u32::from(first_chunk),
         want_pull: u32::from(want_pull),
+        softcap: kind.softcap,
     };
-    rec.dispatch(&FORWARD, &params, &[labels, logits, state, pull], [rows, 1, 1]);
+    rec.dispatch(FORWARD.with_format(kind.form()), &params, &[labels, logits, state, pull], [rows, 1, 1]);
 }
 
 /// After the last chunk: `stats` (R,4) = log-probability, mean logit, entropy, 1 if the argmax is the label; and `pull`
@@ -46,14 +67,16 @@ pub fn logprob_finish(
     label_rows: &Tensor,
     vocab: u32,
     want_pull: bool,
+    kind: Logits,
     stats: &Tensor,
     pull: &Tensor,
 ) {
     let rows = stats.rows();
     assert_eq!(stats.cols(), 4, "stats has four columns");
     assert!(!want_pull || pull.dims() == label_rows.dims(), "pull needs the shape of label_rows");
-    let params = FinishParams { rows, hidden4: pull.cols() / 4, vocab, want_pull: u32::from(want_pull) };
-    rec.dispatch(&FINISH, &params, &[labels, state, label_rows, stats, pull], [rows, 1, 1]);
+    let (hidden4, want_pull) = (pull.cols() / 4, u32::from(want_pull));
+    let params = FinishParams { rows, hidden4, vocab, want_pull, scale: kind.scale, softcap: kind.softcap };
+    rec.dispatch(FINISH.with_format(kind.form()), &params, &[labels, state, label_rows, stats, pull], [rows, 1, 1]);
 }
 
 /// Scales row r of `pull` (R,H) by `dlogp[sequence[r]]`: it becomes the gradient of the hidden row.
@@ -74,6 +97,7 @@ struct ForwardParams {
     hidden4: u32,
     first_chunk: u32,
     want_pull: u32,
+    softcap: f32,
 }
 
 #[repr(C)]
@@ -83,7 +107,11 @@ struct FinishParams {
     hidden4: u32,
     vocab: u32,
     want_pull: u32,
+    scale: f32,
+    softcap: f32,
 }
+
+const LOGITS: &[Format] = forms!("": "lib/logit_plain", "capped": "lib/logit_capped");
 
 #[repr(C)]
 #[derive(Clone, Copy, Pod, Zeroable)]
@@ -96,7 +124,7 @@ pub(super) static FORWARD: Op = Op {
     name: "logprob_forward",
     params_bytes: size_of::<ForwardParams>(),
     binds: &[Bind::Read, Bind::Write, Bind::Write, Bind::Write],
-    formats: &[],
+    formats: LOGITS,
     variants: &[Variant::only(wgsl!("lib/reduce", "logprob_forward"), by_row)],
 };
 
@@ -104,7 +132,7 @@ pub(super) static FINISH: Op = Op {
     name: "logprob_finish",
     params_bytes: size_of::<FinishParams>(),
     binds: &[Bind::Read, Bind::Read, Bind::Read, Bind::Write, Bind::Write],
-    formats: &[],
+    formats: LOGITS,
     variants: &[Variant::only(wgsl!("logprob_finish"), by_row)],
 };
 

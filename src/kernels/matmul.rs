@@ -97,8 +97,8 @@ pub struct Epilogue<'a> {
     pub residual: Option<&'a Tensor>,
 }
 
-/// `y[:, first..] = scale * x wᵀ + epilogue` with `x` (M,K), `w` (N,K) and `y` (M,L), `first + N <= L` up to rounding
-/// to 4.
+/// `y[:, first..] = scale * (x wᵀ + u bᵀ) + bias + residual` with `x` (M,K), `w` (N,K) and `y` (M,L), `first + N <= L`
+/// up to rounding to 4.
 ///
 /// `w` may be one block of rows of a larger weight; `first`, a multiple of 4, is then the block's first row.
 pub fn matmul_forward(
@@ -137,7 +137,6 @@ pub fn matmul_forward(
         assert_eq!([inputs.rows(), matrix.rows()], [m, ld], "u needs the rows of x, b one row per column of y");
         (params.rank4, params.ldu4) = (matrix.cols() / 4, inputs.cols() / 4);
         (params.ends, params.u_at4) = (segments.ends(), segments.u_at4());
-        assert_eq!(scale, 1.0, "the scale is LoRA's own");
         (u, b) = (inputs, matrix);
     }
     let call = forward_call(w.dtype(), class, m);
@@ -163,7 +162,6 @@ pub fn matmul_backward_input(
     let (du, a) = lora.unwrap_or((dy, dy));
     if lora.is_some() {
         assert_eq!([du.rows(), a.cols(), a.rows()], [m, k, du.cols()], "du and a need the shapes of dy and w");
-        assert_eq!(scale, 1.0, "the scale is LoRA's own");
     }
     let rank4 = if lora.is_some() { a.rows() / 4 } else { 0 };
     let accumulate = u32::from(store == Store::Add);
@@ -189,6 +187,16 @@ pub fn lora_backward(rec: &mut Recorder<'_>, dy: &Tensor, b: &Tensor, scale: f32
     let (ldy4, ldu4, rank4) = (ld / 4, du.cols() / 4, b.cols() / 4);
     let params = LoraBackwardParams { m, ldy4, ldu4, rank4, scale, pad: [0; 3], starts4, ends4, u_at4 };
     rec.dispatch(lora_backward_call(b.cols()), &params, &[dy, b, du], [m, b.cols(), adapted.len() as u32]);
+}
+
+/// Multiplies the columns of each segment of `u` (R, segments*width) by its number: `scales` has one for each.
+pub fn scale_segments(rec: &mut Recorder<'_>, u: &Tensor, scales: &[f32]) {
+    let [rows, cols] = u.dims();
+    let n = scales.len() as u32;
+    assert!(scales.len() <= MAX_SEGMENTS && cols.is_multiple_of(4 * n), "segments of equal width, which come in fours");
+    let scales = std::array::from_fn(|i| scales.get(i).copied().unwrap_or(0.0));
+    let params = ScaleParams { rows, cols4: cols / 4, width4: cols / 4 / n, pad: 0, scales };
+    rec.dispatch(&SCALE_SEGMENTS, &params, &[u], [rows * cols / 4, 1, 1]);
 }
 
 /// Gradients of weights as sums over parts of the rows: `partials[part] = dyᵀ x` over the part's rows, at `at`.
@@ -416,6 +424,16 @@ struct BackwardWeightParams {
 
 #[repr(C)]
 #[derive(Clone, Copy, Pod, Zeroable)]
+struct ScaleParams {
+    rows: u32,
+    cols4: u32,
+    width4: u32,
+    pad: u32,
+    scales: [f32; MAX_SEGMENTS],
+}
+
+#[repr(C)]
+#[derive(Clone, Copy, Pod, Zeroable)]
 struct SumParams {
     len4: u32,
     stride4: u32,
@@ -579,6 +597,14 @@ pub(super) static BACKWARD_WEIGHT: Op = Op {
         ),
         plain("tile", Software, wgsl!("lib/matmul_backward_weight", "matmul_backward_weight"), weight_grid),
     ],
+};
+
+pub(super) static SCALE_SEGMENTS: Op = Op {
+    name: "scale_segments",
+    params_bytes: size_of::<ScaleParams>(),
+    binds: &[Bind::Write],
+    formats: &[],
+    variants: &[Variant::only(wgsl!("scale_segments"), by_item)],
 };
 
 pub(super) static SUM_PARTIALS: Op = Op {

@@ -3,6 +3,7 @@
 //! A function has the name of its shader in `shaders/`, of its f64 twin in `reference/` and of its test in
 //! `tests/kernels.rs`. Arguments follow the shader's bindings: inputs, scalars, outputs. Knows nothing of models.
 
+mod activation;
 mod adamw;
 mod attention;
 mod autotune;
@@ -10,15 +11,19 @@ mod decode;
 mod embedding;
 mod fma_peak;
 mod grids;
+mod layernorm;
 mod logprob;
 mod matmul;
 mod ops;
 mod pointwise;
 mod preference;
+mod qk_norm;
 mod rmsnorm;
 mod rope;
+mod short_conv;
 mod weight;
 
+pub use activation::{Act, activation_backward, activation_forward, glu_backward, glu_forward};
 pub use adamw::{AdamW, adamw, grad_norm};
 pub use attention::{
     AttentionShape, Span, attention_backward_delta, attention_backward_kv, attention_backward_q, attention_forward,
@@ -26,15 +31,20 @@ pub use attention::{
 };
 pub use autotune::{Tuning, adopt, autotune, tuning_key};
 pub use decode::{MAX_HEAD_DIM, Sampling, attention_decode, cache_append, sample};
-pub use embedding::embedding;
+pub use embedding::{add_positions, embedding};
 pub use fma_peak::{FMAS_PER_ROUND, fma_peak};
-pub use logprob::{logprob_backward, logprob_finish, logprob_forward};
+pub use layernorm::{layernorm_backward, layernorm_forward};
+pub use logprob::{Logits, logprob_backward, logprob_finish, logprob_forward};
 pub use matmul::{
     Class, Epilogue, Partials, Segments, Store, lora_backward, matmul_backward_input, matmul_backward_weight,
-    matmul_forward, sum_partials,
+    matmul_forward, scale_segments, sum_partials,
 };
 pub use ops::{all, op, ops};
-pub use pointwise::{gather_rows, scatter_rows, swiglu_backward, swiglu_forward};
+pub use pointwise::{gather_rows, scaled_copy, scatter_rows, softcap};
 pub use preference::{LossWeights, METRICS, PreferenceSettings, metric, preference, sequence_sum};
+pub use qk_norm::{QkParts, qk_norm_backward, qk_norm_forward};
 pub use rmsnorm::{rmsnorm_backward, rmsnorm_forward};
-pub use rope::rope;
+pub use rope::{Heads, rope};
+pub use short_conv::{
+    MAX_TAPS, ShortConv, conv_links, short_conv_append, short_conv_backward, short_conv_decode, short_conv_forward,
+};

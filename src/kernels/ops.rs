@@ -1,11 +1,18 @@
 //! The one list of operations.
 
-use super::{adamw, attention, decode, embedding, fma_peak, logprob, matmul, pointwise, preference, rmsnorm, rope};
+use super::{
+    activation, adamw, attention, decode, embedding, fma_peak, layernorm, logprob, matmul, pointwise, preference,
+    qk_norm, rmsnorm, rope, short_conv,
+};
 use crate::gpu::{Kernel, Op};
 
 /// Every operation there is.
 pub fn ops() -> &'static [&'static Op] {
     static OPS: &[&Op] = &[
+        &activation::ACTIVATION_FORWARD,
+        &activation::ACTIVATION_BACKWARD,
+        &activation::GLU_FORWARD,
+        &activation::GLU_BACKWARD,
         &adamw::ADAMW,
         &adamw::GRAD_NORM,
         &attention::FORWARD,
@@ -15,8 +22,11 @@ pub fn ops() -> &'static [&'static Op] {
         &decode::CACHE_APPEND,
         &decode::ATTENTION_DECODE,
         &decode::SAMPLE,
+        &embedding::ADD_POSITIONS,
         &embedding::EMBEDDING,
         &fma_peak::FMA_PEAK,
+        &layernorm::FORWARD,
+        &layernorm::BACKWARD,
         &logprob::FORWARD,
         &logprob::FINISH,
         &logprob::BACKWARD,
@@ -24,16 +34,23 @@ pub fn ops() -> &'static [&'static Op] {
         &matmul::BACKWARD_INPUT,
         &matmul::BACKWARD_WEIGHT,
         &matmul::LORA_BACKWARD,
+        &matmul::SCALE_SEGMENTS,
         &matmul::SUM_PARTIALS,
         &pointwise::GATHER_ROWS,
         &pointwise::SCATTER_ROWS,
-        &pointwise::SWIGLU_FORWARD,
-        &pointwise::SWIGLU_BACKWARD,
+        &pointwise::SCALED_COPY,
+        &pointwise::SOFTCAP,
         &preference::PREFERENCE,
         &preference::SEQUENCE_SUM,
+        &qk_norm::FORWARD,
+        &qk_norm::BACKWARD,
         &rmsnorm::FORWARD,
         &rmsnorm::BACKWARD,
         &rope::ROPE,
+        &short_conv::FORWARD,
+        &short_conv::BACKWARD,
+        &short_conv::APPEND,
+        &short_conv::DECODE,
     ];
     OPS
 }

@@ -1,5 +1,5 @@
-//! Elementwise and row-wise operations. Records `shaders/{gather_rows,scatter_rows,swiglu_*}.wgsl`; the CPU
-//! twin is `reference::pointwise`.
+//! Elementwise and row-wise operations. Records `shaders/{gather_rows,scatter_rows,scaled_copy,softcap}.wgsl`;
+//! the CPU twin is `reference::pointwise`.
 
 use bytemuck::{Pod, Zeroable};
 
@@ -24,23 +24,19 @@ pub fn scatter_rows(rec: &mut Recorder<'_>, dy: &Tensor, sources: &Tensor, dx: &
     rec.dispatch(&SCATTER_ROWS, &params, &[dy, sources, dx], [rows * params.cols4, 1, 1]);
 }
 
-/// `y = silu(gate) * up` (Shazeer 2020) of the two halves of each row of `gate_up` (R, 2C), into `y` (R,C).
-pub fn swiglu_forward(rec: &mut Recorder<'_>, gate_up: &Tensor, y: &Tensor) {
-    let params = halves(gate_up, y);
-    rec.dispatch(&SWIGLU_FORWARD, &params, &[gate_up, y], [params.rows * params.cols4, 1, 1]);
+/// `y = factor * x`, both of one shape.
+pub fn scaled_copy(rec: &mut Recorder<'_>, x: &Tensor, factor: f32, y: &Tensor) {
+    assert_eq!(x.dims(), y.dims(), "y needs the shape of x");
+    assert_eq!(x.len() % 4, 0, "elements come in fours");
+    let params = CopyParams { items: x.len() / 4, factor };
+    rec.dispatch(&SCALED_COPY, &params, &[x, y], [params.items, 1, 1]);
 }
 
-/// Replaces both halves of `gate_up` by the gradients of `swiglu_forward` with respect to them, given `dy`, and `dy` by
-/// what `swiglu_forward` gave.
-pub fn swiglu_backward(rec: &mut Recorder<'_>, dy: &Tensor, gate_up: &Tensor) {
-    let params = halves(gate_up, dy);
-    rec.dispatch(&SWIGLU_BACKWARD, &params, &[dy, gate_up], [params.rows * params.cols4, 1, 1]);
-}
-
-fn halves(gate_up: &Tensor, y: &Tensor) -> RowParams {
-    let [rows, cols] = y.dims();
-    assert_eq!(gate_up.dims(), [rows, 2 * cols], "gate_up needs two columns for each of the other's");
-    RowParams::new(rows, cols)
+/// `x = softcap * tanh(x / softcap)`, in place.
+pub fn softcap(rec: &mut Recorder<'_>, x: &Tensor, softcap: f32) {
+    assert_eq!(x.len() % 4, 0, "elements come in fours");
+    let params = CopyParams { items: x.len() / 4, factor: softcap };
+    rec.dispatch(&SOFTCAP, &params, &[x], [params.items, 1, 1]);
 }
 
 #[repr(C)]
@@ -48,6 +44,13 @@ fn halves(gate_up: &Tensor, y: &Tensor) -> RowParams {
 struct RowParams {
     rows: u32,
     cols4: u32,
+}
+
+#[repr(C)]
+#[derive(Clone, Copy, Pod, Zeroable)]
+struct CopyParams {
+    items: u32,
+    factor: f32,
 }
 
 impl RowParams {
@@ -73,18 +76,18 @@ pub(super) static SCATTER_ROWS: Op = Op {
     variants: &[Variant::only(wgsl!("scatter_rows"), by_item)],
 };
 
-pub(super) static SWIGLU_FORWARD: Op = Op {
-    name: "swiglu_forward",
-    params_bytes: size_of::<RowParams>(),
+pub(super) static SCALED_COPY: Op = Op {
+    name: "scaled_copy",
+    params_bytes: size_of::<CopyParams>(),
     binds: &[Bind::Read, Bind::Write],
     formats: &[],
-    variants: &[Variant::only(wgsl!("swiglu_forward"), by_item)],
+    variants: &[Variant::only(wgsl!("scaled_copy"), by_item)],
 };
 
-pub(super) static SWIGLU_BACKWARD: Op = Op {
-    name: "swiglu_backward",
-    params_bytes: size_of::<RowParams>(),
-    binds: &[Bind::Write, Bind::Write],
+pub(super) static SOFTCAP: Op = Op {
+    name: "softcap",
+    params_bytes: size_of::<CopyParams>(),
+    binds: &[Bind::Write],
     formats: &[],
-    variants: &[Variant::only(wgsl!("swiglu_backward"), by_item)],
+    variants: &[Variant::only(wgsl!("lib/logit_capped", "softcap"), by_item)],
 };

@@ -3,29 +3,49 @@
 use bytemuck::{Pod, Zeroable};
 
 use super::grids::{by_row, wgsl};
+use super::matmul::Store;
 use crate::gpu::{Bind, Op, Recorder, Tensor, Variant};
 
-/// Scales each row of `x` (R,C) to unit mean square, then by `gain` (C), into `y` (R,C).
+/// Scales each row of `x` (R,C) to unit mean square, then by `gain` (C), and adds `residual` (R,C), into `y` (R,C).
 ///
 /// Also writes `rstd` (R), which the backward pass reads. (Zhang & Sennrich 2019.)
-pub fn rmsnorm_forward(rec: &mut Recorder<'_>, x: &Tensor, gain: &Tensor, eps: f32, y: &Tensor, rstd: &Tensor) {
+pub fn rmsnorm_forward(
+    rec: &mut Recorder<'_>,
+    x: &Tensor,
+    gain: &Tensor,
+    eps: f32,
+    residual: Option<&Tensor>,
+    y: &Tensor,
+    rstd: &Tensor,
+) {
     let [rows, cols] = x.dims();
     assert_eq!(gain.len(), cols, "gain needs one entry per column of x");
     assert_eq!(y.dims(), x.dims(), "y needs the shape of x");
     assert!(rstd.len() >= rows, "rstd needs one entry per row of x");
     assert_eq!(cols % 4, 0, "columns come in fours");
-    let params = ForwardParams { rows, cols4: cols / 4, eps };
-    rec.dispatch(&FORWARD, &params, &[x, gain, y, rstd], [rows.div_ceil(ROWS), 1, 1]);
+    assert!(residual.is_none_or(|residual| residual.dims() == x.dims()), "residual needs the shape of x");
+    let params = ForwardParams { rows, cols4: cols / 4, eps, has_residual: residual.is_some().into() };
+    // What is not there is not read, but something must be bound.
+    let tensors = [x, gain, residual.unwrap_or(x), y, rstd];
+    rec.dispatch(&FORWARD, &params, &tensors, [rows.div_ceil(ROWS), 1, 1]);
 }
 
-/// Adds to `dx` (R,C) the gradient of `rmsnorm_forward` with respect to `x`, given `dy` (R,C).
-pub fn rmsnorm_backward(rec: &mut Recorder<'_>, dy: &Tensor, x: &Tensor, gain: &Tensor, rstd: &Tensor, dx: &Tensor) {
+/// Stores in `dx` (R,C) the gradient of `rmsnorm_forward` with respect to `x`, given `dy` (R,C).
+pub fn rmsnorm_backward(
+    rec: &mut Recorder<'_>,
+    dy: &Tensor,
+    x: &Tensor,
+    gain: &Tensor,
+    rstd: &Tensor,
+    store: Store,
+    dx: &Tensor,
+) {
     let [rows, cols] = x.dims();
     assert_eq!(dy.dims(), x.dims(), "dy needs the shape of x");
     assert_eq!(gain.len(), cols, "gain needs one entry per column of x");
     assert!(rstd.len() >= rows, "rstd needs one entry per row of x");
     assert_eq!(dx.dims(), x.dims(), "dx needs the shape of x");
-    let params = BackwardParams { rows, cols4: cols / 4 };
+    let params = BackwardParams { rows, cols4: cols / 4, accumulate: (store == Store::Add).into() };
     rec.dispatch(&BACKWARD, &params, &[dy, x, gain, rstd, dx], [rows.div_ceil(ROWS), 1, 1]);
 }
 
@@ -38,6 +58,7 @@ struct ForwardParams {
     rows: u32,
     cols4: u32,
     eps: f32,
+    has_residual: u32,
 }
 
 #[repr(C)]
@@ -45,12 +66,13 @@ struct ForwardParams {
 struct BackwardParams {
     rows: u32,
     cols4: u32,
+    accumulate: u32,
 }
 
 pub(super) static FORWARD: Op = Op {
     name: "rmsnorm_forward",
     params_bytes: size_of::<ForwardParams>(),
-    binds: &[Bind::Read, Bind::Read, Bind::Write, Bind::Write],
+    binds: &[Bind::Read, Bind::Read, Bind::Read, Bind::Write, Bind::Write],
     formats: &[],
     variants: &[Variant::only(wgsl!("lib/reduce", "rmsnorm_forward"), by_row)],
 };

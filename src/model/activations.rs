@@ -3,12 +3,12 @@
 use std::ops::Deref;
 use std::rc::Rc;
 
-use super::lora::{AdapterSettings, Group};
+use super::architecture::{Architecture, Group, LayerKind, Mixer};
+use super::lora::AdapterSettings;
 use super::packed::Packed;
 use crate::error::{Error, Result};
-use crate::files::ModelConfig;
 use crate::gpu::{Dtype, Gpu, Tensor};
-use crate::kernels::Partials;
+use crate::kernels::{Partials, conv_links};
 
 /// The largest batch that the tensors must hold.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -97,14 +97,18 @@ impl Slot {
 /// What a layer keeps from its forward pass for its backward pass.
 #[derive(Debug, Clone)]
 pub struct Kept<T> {
-    pub(super) rstd1: T,   // (R)
-    pub(super) qkv: T,     // (R, (heads + 2 kv_heads) D), queries and keys rotated
-    pub(super) out: T,     // (R, heads*D), of the attention
-    pub(super) lse: T,     // (R, heads)
-    pub(super) x_mid: T,   // (R, H), after the attention's residual
-    pub(super) rstd2: T,   // (R)
-    pub(super) gate_up: T, // (R, 2I)
-    pub(super) u: [T; 4],  // (R, ranks), inputs times LoRA's A, of each group
+    pub(super) before_mixer: T, // (R, 1 or 2), what the norm there keeps
+    pub(super) mixer_in: T, // (R, (heads + 2 kv_heads) D), rotated unless heads are normed; or (R, 3H) of a convolution
+    pub(super) out: T,      // (R, heads*D or H), of attention or convolution
+    pub(super) lse: T,      // (R, heads)
+    pub(super) mixed: T,    // (R, H), before the norm after attention, if there is one
+    pub(super) after_mixer: T, // (R, 1 or 2)
+    pub(super) x_mid: T,    // (R, H), after the attention's residual
+    pub(super) before_mlp: T, // (R, 1 or 2)
+    pub(super) mlp_in: T,   // (R, 2I or I)
+    pub(super) mlp_out: T,  // (R, H), before the norm after the MLP, if there is one
+    pub(super) after_mlp: T, // (R, 1 or 2)
+    pub(super) u: [T; 4],   // (R, ranks), inputs times LoRA's A, of each group
 }
 
 /// All tensors of a step.
@@ -116,9 +120,11 @@ pub struct Tensors<T> {
     pub(super) h: T,          // (R, H), a normed input
     pub(super) dh: T,         // (R, H), its gradient
     pub(super) dx: T,         // (R, H), gradient of the residual stream
+    pub(super) dbranch: T,    // (R, H), gradient of what attention or MLP add, where it is not dx
     pub(super) act: T,        // (R, I)
-    pub(super) dqkv: T,       // (R, (heads + 2 kv_heads) D)
-    pub(super) dout: T,       // (R, heads*D)
+    pub(super) turned: T,     // (R, (heads + 2 kv_heads) D), normed and rotated, where heads are normed
+    pub(super) dmixer_in: T,  // as mixer_in
+    pub(super) dout: T,       // as out
     pub(super) stats: T,      // (R, 2*heads)
     pub(super) du: T,         // (R, ranks)
     pub(super) partials: T,   // (parts, floats of a layer's gradients)
@@ -139,6 +145,7 @@ pub struct Tensors<T> {
     /// The sequence of each scored token (N).
     pub sequence: T,
     pub(super) sources: T, // (R, 2)
+    pub(super) links: T,   // (R, 2 (taps - 1)), of convolutions
     /// First scored token and end of each sequence (2n,2).
     pub ranges: T,
 }
@@ -146,13 +153,17 @@ pub struct Tensors<T> {
 impl<T> Kept<T> {
     fn map<U>(&self, to: &mut dyn FnMut(&T) -> U) -> Kept<U> {
         Kept {
-            rstd1: to(&self.rstd1),
-            qkv: to(&self.qkv),
+            before_mixer: to(&self.before_mixer),
+            mixer_in: to(&self.mixer_in),
             out: to(&self.out),
             lse: to(&self.lse),
+            mixed: to(&self.mixed),
+            after_mixer: to(&self.after_mixer),
             x_mid: to(&self.x_mid),
-            rstd2: to(&self.rstd2),
-            gate_up: to(&self.gate_up),
+            before_mlp: to(&self.before_mlp),
+            mlp_in: to(&self.mlp_in),
+            mlp_out: to(&self.mlp_out),
+            after_mlp: to(&self.after_mlp),
             u: self.u.each_ref().map(to),
         }
     }
@@ -167,8 +178,10 @@ impl<T> Tensors<T> {
             h: to(&self.h),
             dh: to(&self.dh),
             dx: to(&self.dx),
+            dbranch: to(&self.dbranch),
             act: to(&self.act),
-            dqkv: to(&self.dqkv),
+            turned: to(&self.turned),
+            dmixer_in: to(&self.dmixer_in),
             dout: to(&self.dout),
             stats: to(&self.stats),
             du: to(&self.du),
@@ -188,6 +201,7 @@ impl<T> Tensors<T> {
             labels: to(&self.labels),
             sequence: to(&self.sequence),
             sources: to(&self.sources),
+            links: to(&self.links),
             ranges: to(&self.ranges),
         }
     }
@@ -198,12 +212,17 @@ impl Tensors<Slot> {
     ///
     /// With `checkpointing` one layer's worth is kept and layers run forward again in the backward pass (Chen et al.
     /// 2016).
-    pub fn slots(config: &ModelConfig, adapter: Option<&AdapterSettings>, checkpointing: bool) -> Self {
+    pub fn slots(config: &Architecture, adapter: Option<&AdapterSettings>, checkpointing: bool) -> Self {
         let hidden = config.hidden_size as u32;
-        let inner = config.intermediate_size as u32;
-        let heads = config.num_attention_heads as u32;
-        let queries = heads * config.head_dim as u32;
-        let keys = (config.num_key_value_heads * config.head_dim) as u32;
+        let inner = config.mlp.inner as u32;
+        let heads = if config.has_attention() { config.attention.heads as u32 } else { 0 };
+        let columns = |group: Group, output: bool| {
+            let sum = |kind: &LayerKind| match output {
+                true => kind.linears[group as usize].iter().map(|linear| linear.output).sum(),
+                false => kind.linears[group as usize].first().map_or(0, |linear| linear.input),
+            };
+            config.most(sum) as u32
+        };
         let layers = config.num_hidden_layers;
         let chunk = VOCAB_CHUNK.min((config.vocab_size as u32).next_multiple_of(128));
         let slot = |name, rows, cols, dtype| Slot { name, rows, cols, dtype };
@@ -211,32 +230,49 @@ impl Tensors<Slot> {
         let by_token = |name, cols| slot(name, Rows::Scored, cols, Dtype::F32);
         let index = |name, rows, cols| slot(name, rows, cols, Dtype::U32);
         let ranks = Group::ALL.map(|group| adapter.map_or(0, |adapter| adapter.ranks(group)));
+        let stats = config.norm_stats() as u32;
+        // What only some families need has no columns elsewhere.
+        let only_if = |needed: bool, cols: u32| if needed { cols } else { 0 };
+        let norms = &config.norms;
         let kept = Kept {
-            rstd1: by_row("rstd1", 1),
-            qkv: by_row("qkv", queries + 2 * keys),
-            out: by_row("out", queries),
+            before_mixer: by_row("before_mixer", only_if(norms.before_mixer.is_some(), stats)),
+            mixer_in: by_row("mixer_in", columns(Group::MixerIn, true)),
+            out: by_row("out", columns(Group::MixerOut, false)),
             lse: by_row("lse", heads),
+            mixed: by_row("mixed", only_if(norms.after_mixer.is_some(), hidden)),
+            after_mixer: by_row("after_mixer", only_if(norms.after_mixer.is_some(), stats)),
             x_mid: by_row("x_mid", hidden),
-            rstd2: by_row("rstd2", 1),
-            gate_up: by_row("gate_up", 2 * inner),
+            before_mlp: by_row("before_mlp", only_if(norms.before_mlp.is_some(), stats)),
+            mlp_in: by_row("mlp_in", columns(Group::MlpIn, true)),
+            mlp_out: by_row("mlp_out", only_if(norms.after_mlp.is_some(), hidden)),
+            after_mlp: by_row("after_mlp", only_if(norms.after_mlp.is_some(), stats)),
             u: ranks.map(|ranks| by_row("u", ranks)),
         };
+        let links = config.most(|kind| match kind.mixer {
+            Mixer::ShortConv { taps, .. } => 2 * (taps - 1),
+            Mixer::Attention { .. } => 0,
+        });
+        let (queries, keys) = config.head_columns();
+        let turned = only_if(config.norms_qk(), (queries + 2 * keys) as u32);
+        let branches = norms.after_mixer.is_some() || config.parallel_residual || config.residual_multiplier != 1.0;
         Self {
             x: vec![by_row("x", hidden); layers + 1],
             kept: vec![kept; if checkpointing { 1 } else { layers }],
             h: by_row("h", hidden),
             dh: by_row("dh", hidden),
             dx: by_row("dx", hidden),
+            dbranch: by_row("dbranch", only_if(branches, hidden)),
             act: by_row("act", inner),
-            dqkv: by_row("dqkv", queries + 2 * keys),
-            dout: by_row("dout", queries),
+            turned: by_row("turned", turned),
+            dmixer_in: by_row("dmixer_in", columns(Group::MixerIn, true)),
+            dout: by_row("dout", columns(Group::MixerOut, false)),
             stats: by_row("stats", 2 * heads),
             du: by_row("du", ranks.into_iter().max().unwrap_or(0)),
             partials: slot("partials", Rows::Parts, adapter.map_or(0, |a| a.layer_len(config) as u32), Dtype::F32),
             picked: by_token("picked", hidden),
             dpicked: by_token("dpicked", hidden),
             normed: by_token("normed", hidden),
-            rstd: by_token("rstd", 1),
+            rstd: by_token("rstd", stats),
             label_rows: by_token("label_rows", hidden),
             pull: by_token("pull", hidden),
             logits: slot("logits", Rows::Block, chunk, Dtype::F32),
@@ -248,6 +284,7 @@ impl Tensors<Slot> {
             labels: index("labels", Rows::Scored, 1),
             sequence: index("sequence", Rows::Scored, 1),
             sources: index("sources", Rows::Packed, 2),
+            links: index("links", Rows::Packed, links as u32),
             ranges: index("ranges", Rows::Sequences, 2),
         }
     }
@@ -265,6 +302,7 @@ pub struct Activations {
     tensors: Tensors<Tensor>,
     slots: Rc<Tensors<Slot>>,
     size: BatchSize,
+    longest: usize,
     checkpointing: bool,
     rows_per_part: u32,
 }
@@ -281,7 +319,7 @@ impl Activations {
     /// Allocates every tensor; an error if one is larger than a binding of this device.
     pub fn new(
         gpu: &Gpu,
-        config: &ModelConfig,
+        config: &Architecture,
         adapter: Option<&AdapterSettings>,
         size: BatchSize,
         checkpointing: bool,
@@ -301,7 +339,7 @@ impl Activations {
         }
         let tensors = slots.map(&mut |slot| gpu.zeros(slot.name, slot.rows_at(size), slot.cols, slot.dtype));
         let rows_per_part = Partials::rows_per_part(size.rows, slots.partials.cols);
-        Ok(Self { tensors, slots: Rc::new(slots), size, checkpointing, rows_per_part })
+        Ok(Self { tensors, slots: Rc::new(slots), size, longest: 0, checkpointing, rows_per_part })
     }
 
     /// The same tensors at the size of one batch, with its indices written to the device.
@@ -331,9 +369,13 @@ impl Activations {
         write(&tensors.labels, &packed.labels);
         write(&tensors.sequence, &packed.sequence);
         write(&tensors.sources, packed.sources().as_flattened());
+        if tensors.links.cols() > 0 {
+            let taps = tensors.links.cols() as usize / 2 + 1;
+            write(&tensors.links, &conv_links(&packed.spans, taps));
+        }
         write(&tensors.ranges, packed.ranges.as_flattened());
         let (slots, checkpointing, rows_per_part) = (self.slots.clone(), self.checkpointing, self.rows_per_part);
-        Self { tensors, slots, size, checkpointing, rows_per_part }
+        Self { tensors, slots, size, longest: packed.longest, checkpointing, rows_per_part }
     }
 
     /// What layer `index` keeps; with checkpointing all layers share one.
@@ -349,6 +391,11 @@ impl Activations {
     /// True if layers run forward again in the backward pass.
     pub fn checkpointing(&self) -> bool {
         self.checkpointing
+    }
+
+    /// Tokens of the batch's longest sequence.
+    pub fn longest(&self) -> usize {
+        self.longest
     }
 
     /// The size of the batch.

@@ -26,12 +26,14 @@ pub struct Generator<'a> {
     first_text: u32,
     /// One row for each text.
     acts: Activations,
-    caches: Vec<Tensor>, // (rows of all texts, 2 kv_heads*D) per layer
+    caches: Vec<Tensor>, // (rows of all texts, what the layer keeps) per layer
     slots: Tensor,       // (texts)
     logits: Tensor,      // (texts, V), of the next token
     tokens: Tensor,      // (texts, MAX_STEPS)
     drawn: usize,
     max_new_tokens: usize,
+    /// Tokens of the longest text once it is whole.
+    longest: usize,
 }
 
 impl<'a> Generator<'a> {
@@ -56,9 +58,10 @@ impl<'a> Generator<'a> {
                 "",
             ));
         }
-        if config.head_dim > MAX_HEAD_DIM {
+        let head_dim = config.attention.head_dim;
+        if head_dim > MAX_HEAD_DIM {
             return Err(Error::input(
-                format!("The model's heads have {} columns", config.head_dim),
+                format!("The model's heads have {head_dim} columns"),
                 format!("Texts are written by models whose heads have at most {MAX_HEAD_DIM}"),
                 "",
             ));
@@ -76,18 +79,19 @@ impl<'a> Generator<'a> {
             rows: (0..n).collect(),
             labels: vec![0; prompts.len()],
             sequence: vec![0; prompts.len()],
+            longest,
             ..Packed::default()
         };
         let acts = acts.load(gpu, &packed);
-        let keys = (config.num_key_value_heads * config.head_dim) as u32;
+        let widest = (0..config.num_hidden_layers).map(|layer| model.cache_columns(layer)).max().unwrap_or(0);
         let rows: usize = prompts.iter().map(|prompt| prompt.len() + max_new_tokens).sum();
-        if 8 * rows as u64 * u64::from(keys) > gpu.max_tensor_bytes() {
+        if 4 * rows as u64 * widest as u64 > gpu.max_tensor_bytes() {
             return Err(Error::device(
                 format!("{n} texts of up to {longest} tokens need a larger cache than this GPU binds at a time"),
                 "Lower max_new_tokens, or write fewer texts together",
             ));
         }
-        let cache = |_| gpu.zeros("cached keys and values", rows as u32, 2 * keys, Dtype::F32);
+        let cache = |layer| gpu.zeros("cache", rows as u32, model.cache_columns(layer) as u32, Dtype::F32);
         // A row of logits begins where a binding may begin.
         let ld = (config.vocab_size as u32).next_multiple_of(64);
         let generator = Self {
@@ -103,6 +107,7 @@ impl<'a> Generator<'a> {
             tokens: gpu.zeros("tokens", n, MAX_STEPS as u32, Dtype::U32),
             drawn: 0,
             max_new_tokens,
+            longest,
         };
         generator.read_prompts(prompts).await?;
         Ok(generator)
@@ -155,7 +160,7 @@ impl<'a> Generator<'a> {
             let slots: Vec<u32> =
                 prompts[first..end].iter().zip(begins).flat_map(|(p, begin)| begin..begin + p.len() as u32).collect();
             let slots = self.gpu.upload("slots", 1, n_rows as u32, Dtype::U32, &slots);
-            let acts = batch_of(self.gpu, self.model, self.adapter, &prompts[first..end])?;
+            let acts = batch_of(self.gpu, self.model, self.adapter, &prompts[first..end], self.longest)?;
             let logits = self.logits.row_range(first as u32, (end - first) as u32);
             let mut rec = self.gpu.recorder();
             self.model.forward_cached(&mut rec, &acts, self.adapter, &self.caches, &slots, Stage::Prompts);
@@ -171,7 +176,7 @@ impl<'a> Generator<'a> {
 
 /// Logits of what follows a text (V).
 pub async fn next_logits(gpu: &Gpu, model: &Model, adapter: Option<&Adapter>, ids: &[u32]) -> Result<Vec<f32>> {
-    let acts = batch_of(gpu, model, adapter, &[ids.to_vec()])?;
+    let acts = batch_of(gpu, model, adapter, &[ids.to_vec()], ids.len())?;
     let logits = gpu.zeros("logits", 1, (model.config.vocab_size as u32).next_multiple_of(4), Dtype::F32);
     let mut rec = gpu.recorder();
     model.forward(&mut rec, &acts, adapter);
@@ -182,9 +187,15 @@ pub async fn next_logits(gpu: &Gpu, model: &Model, adapter: Option<&Adapter>, id
     Ok(logits)
 }
 
-/// A batch of whole texts, of each of which the last row is picked.
-fn batch_of(gpu: &Gpu, model: &Model, adapter: Option<&Adapter>, texts: &[Vec<u32>]) -> Result<Activations> {
-    let mut packed = Packed::default();
+/// A batch of whole texts, of each of which the last row is picked; `longest` is what they will grow to.
+fn batch_of(
+    gpu: &Gpu,
+    model: &Model,
+    adapter: Option<&Adapter>,
+    texts: &[Vec<u32>],
+    longest: usize,
+) -> Result<Activations> {
+    let mut packed = Packed { longest, ..Packed::default() };
     for text in texts {
         let start = packed.ids.len() as u32;
         packed.ids.extend(text);

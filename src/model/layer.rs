@@ -1,30 +1,34 @@
 //! One decoder layer: forward and, beneath it, backward, mirrored line for line.
 
 use super::activations::{Activations, Kept};
-use super::lora::{Adapter, Group, LoraGroup};
-use super::weights::Layer;
-use crate::files::ModelConfig;
+use super::architecture::{Architecture, Group, Mixer, QkNorm};
+use super::lora::{Adapter, LoraGroup};
+use super::rope_tables::RopeTables;
+use super::weights::{Layer, Norm};
 use crate::gpu::{Recorder, Tensor};
 use crate::kernels::{
-    AttentionShape, Class, Epilogue, Partials, Store, attention_backward_delta, attention_backward_kv,
-    attention_backward_q, attention_decode, attention_forward, cache_append, lora_backward, matmul_backward_input,
-    matmul_backward_weight, matmul_forward, rmsnorm_backward, rmsnorm_forward, rope, sum_partials, swiglu_backward,
-    swiglu_forward,
+    AttentionShape, Class, Epilogue, Heads, Partials, QkParts, ShortConv, Store, activation_backward,
+    activation_forward, attention_backward_delta, attention_backward_kv, attention_backward_q, attention_decode,
+    attention_forward, cache_append, glu_backward, glu_forward, layernorm_backward, layernorm_forward, lora_backward,
+    matmul_backward_input, matmul_backward_weight, matmul_forward, qk_norm_backward, qk_norm_forward, rmsnorm_backward,
+    rmsnorm_forward, rope, scale_segments, scaled_copy, short_conv_append, short_conv_backward, short_conv_decode,
+    short_conv_forward, sum_partials,
 };
 
 /// What both passes of a layer need beside the activations.
 pub(super) struct Context<'a> {
     pub(super) index: usize,
-    pub(super) config: &'a ModelConfig,
+    pub(super) config: &'a Architecture,
     pub(super) layer: &'a Layer,
     pub(super) adapter: Option<&'a Adapter>,
-    pub(super) rope_table: &'a Tensor,
+    /// Turns this layer's queries and keys; none if they stay as they are.
+    pub(super) rope: Option<&'a RopeTables>,
 }
 
-/// Keys and values of the texts that are generated together, (rows of all texts, 2 kv_heads*D), and what is done with
-/// them.
+/// What the layer keeps of the texts that are generated together, and what is done with it.
 pub(super) struct Cache<'a> {
-    pub(super) kv: &'a Tensor,
+    /// Keys and values (rows of all texts, 2 kv_heads*D), or what a convolution goes over (rows of all texts, H).
+    pub(super) kept: &'a Tensor,
     /// The cache's row of each row of the batch.
     pub(super) slots: &'a Tensor,
     pub(super) stage: Stage,
@@ -39,89 +43,253 @@ pub(super) enum Stage {
     Rows,
 }
 
+/// What stands after a branch: a norm if there is one, its input, and what it keeps for the backward pass.
+type After<'a> = (Option<&'a Norm>, &'a Tensor, &'a Tensor);
+
 impl Context<'_> {
     /// From `acts.x[index]` to `acts.x[index + 1]`.
     pub(super) fn forward(&self, rec: &mut Recorder<'_>, acts: &Activations, cache: Option<&Cache<'_>>) {
-        let kept = acts.kept(self.index);
+        let (layer, kept) = (self.layer, &self.kept(acts));
         let (x, y) = (&acts.x[self.index], &acts.x[self.index + 1]);
-        let (class, shape) = (class_of(cache), self.shape());
+        let class = class_of(cache);
 
-        self.attention_input(rec, x, acts, kept);
-        self.linear(rec, class, Group::Qkv, &acts.h, kept, None, &kept.qkv);
-        rope(rec, self.rope_table, &acts.spans, shape.heads + shape.kv_heads, 1.0, &kept.qkv);
-        if let Some(cache) = cache {
-            cache_append(rec, &kept.qkv, cache.slots, shape, cache.kv);
+        let input = self.normed(rec, layer.before_mixer.as_ref(), x, acts, &kept.before_mixer);
+        self.linear(rec, class, Group::MixerIn, input, kept, None, &kept.mixer_in);
+        match self.mixer() {
+            Mixer::Attention { .. } => self.attention(rec, acts, kept, cache),
+            Mixer::ShortConv { .. } => self.short_conv(rec, acts, kept, cache),
         }
-        match cache {
-            Some(cache) if cache.stage == Stage::Rows => {
-                attention_decode(rec, &kept.qkv, cache.kv, &acts.spans, shape, &kept.out);
-            }
-            _ => attention_forward(rec, &kept.qkv, &acts.spans, shape, &kept.out, &kept.lse),
-        }
-        self.linear(rec, class, Group::Output, &kept.out, kept, Some(x), &kept.x_mid);
+        let after = (layer.after_mixer.as_ref(), &kept.mixed, &kept.after_mixer);
+        self.add_branch(rec, class, Group::MixerOut, &kept.out, kept, after, x, &kept.x_mid);
 
-        self.mlp_input(rec, acts, kept);
-        self.linear(rec, class, Group::GateUp, &acts.h, kept, None, &kept.gate_up);
-        swiglu_forward(rec, &kept.gate_up, &acts.act);
-        self.linear(rec, class, Group::Down, &acts.act, kept, Some(&kept.x_mid), y);
+        let base = if self.config.parallel_residual { x } else { &kept.x_mid };
+        let input = self.normed(rec, layer.before_mlp.as_ref(), base, acts, &kept.before_mlp);
+        self.linear(rec, class, Group::MlpIn, input, kept, None, &kept.mlp_in);
+        match self.config.mlp.gated {
+            true => glu_forward(rec, &kept.mlp_in, self.config.mlp.act, &acts.act),
+            false => activation_forward(rec, &kept.mlp_in, self.config.mlp.act, &acts.act),
+        }
+        let after = (layer.after_mlp.as_ref(), &kept.mlp_out, &kept.after_mlp);
+        self.add_branch(rec, class, Group::MlpOut, &acts.act, kept, after, &kept.x_mid, y);
     }
 
     /// `acts.dx` from the gradient of the layer's output to that of its input; adds to the adapter's gradients.
     ///
     /// Without `need_dx` (below the first adapted layer nothing is trained) the input's gradient is left unfinished.
     pub(super) fn backward(&self, rec: &mut Recorder<'_>, acts: &Activations, need_dx: bool) {
-        let (layer, kept) = (self.layer, acts.kept(self.index));
-        let (x, shape) = (&acts.x[self.index], self.shape());
+        let (layer, kept) = (self.layer, &self.kept(acts));
+        let x = &acts.x[self.index];
         let partials = acts.partials();
 
         if self.adapter.is_some_and(|adapter| !adapter.layers_alike) {
             // Between this layer's matrices another layer's may have left something.
             rec.clear(&partials.tensor);
         }
-        self.input_backward(rec, Group::Down, &acts.dx, acts, &acts.act);
-        // The gradient of the activation becomes the activation, which Down read.
-        swiglu_backward(rec, &acts.act, &kept.gate_up);
-        self.weight_backward(rec, Group::Down, &acts.dx, &acts.act, acts, kept, &partials);
-        let dgate_up = &kept.gate_up;
-        self.input_backward(rec, Group::GateUp, dgate_up, acts, &acts.dh);
-        self.mlp_input(rec, acts, kept);
-        self.weight_backward(rec, Group::GateUp, dgate_up, &acts.h, acts, kept, &partials);
-        rmsnorm_backward(rec, &acts.dh, &kept.x_mid, &layer.post_attention_layernorm, &kept.rstd2, &acts.dx);
+        let after = (layer.after_mlp.as_ref(), &kept.mlp_out, &kept.after_mlp);
+        let dbranch = self.branch_backward(rec, acts, after);
+        self.input_backward(rec, Group::MlpOut, dbranch, acts, Store::Set, &acts.act);
+        // The gradient of the activation becomes the activation, which the layer after it read.
+        match self.config.mlp.gated {
+            true => glu_backward(rec, &acts.act, &kept.mlp_in, self.config.mlp.act),
+            false => activation_backward(rec, &acts.act, &kept.mlp_in, self.config.mlp.act),
+        }
+        self.weight_backward(rec, Group::MlpOut, dbranch, &acts.act, acts, kept, &partials);
+        let base = if self.config.parallel_residual { x } else { &kept.x_mid };
+        let norm = (layer.before_mlp.as_ref(), base, &kept.before_mlp);
+        self.branch_input_backward(rec, Group::MlpIn, &kept.mlp_in, norm, acts, kept, &partials, true);
 
-        self.input_backward(rec, Group::Output, &acts.dx, acts, &acts.dout);
-        self.weight_backward(rec, Group::Output, &acts.dx, &kept.out, acts, kept, &partials);
-        attention_backward_delta(rec, &acts.dout, &kept.out, &kept.lse, shape.head_dim, &acts.stats);
-        attention_backward_q(rec, &acts.dout, &kept.qkv, &acts.stats, &acts.spans, shape, &acts.dqkv);
-        attention_backward_kv(rec, &acts.dout, &kept.qkv, &acts.stats, &acts.spans, shape, &acts.dqkv);
-        rope(rec, self.rope_table, &acts.spans, shape.heads + shape.kv_heads, -1.0, &acts.dqkv);
-        if need_dx {
-            self.input_backward(rec, Group::Qkv, &acts.dqkv, acts, &acts.dh);
-        } else {
-            self.lora_input_backward(rec, Group::Qkv, &acts.dqkv, acts);
+        let after = (layer.after_mixer.as_ref(), &kept.mixed, &kept.after_mixer);
+        // Beside an MLP that read the same input, attention has the gradient from before the MLP's was added.
+        let dbranch = if self.config.parallel_residual { dbranch } else { self.branch_backward(rec, acts, after) };
+        let dout = &exactly(&acts.dout, kept.out.cols());
+        self.input_backward(rec, Group::MixerOut, dbranch, acts, Store::Set, dout);
+        self.weight_backward(rec, Group::MixerOut, dbranch, &kept.out, acts, kept, &partials);
+        let dmixer_in = &exactly(&acts.dmixer_in, kept.mixer_in.cols());
+        match self.mixer() {
+            Mixer::Attention { .. } => self.attention_backward(rec, acts, kept, dout, dmixer_in),
+            Mixer::ShortConv { .. } => {
+                let (links, gates) = (&acts.links, &kept.mixer_in);
+                short_conv_backward(rec, gates, &acts.spans, self.conv(), links, dout, dmixer_in);
+            }
         }
-        self.attention_input(rec, x, acts, kept);
-        self.weight_backward(rec, Group::Qkv, &acts.dqkv, &acts.h, acts, kept, &partials);
-        if need_dx {
-            rmsnorm_backward(rec, &acts.dh, x, &layer.input_layernorm, &kept.rstd1, &acts.dx);
-        }
+        let norm = (layer.before_mixer.as_ref(), x, &kept.before_mixer);
+        self.branch_input_backward(rec, Group::MixerIn, dmixer_in, norm, acts, kept, &partials, need_dx);
         if let Some(lora) = self.adapter.and_then(|adapter| adapter.layer(self.index)) {
             sum_partials(rec, &partials, acts.size().rows, &lora.grads);
         }
     }
 
-    /// The normed input of the attention into `acts.h`; made again in the backward pass rather than kept.
-    fn attention_input(&self, rec: &mut Recorder<'_>, x: &Tensor, acts: &Activations, kept: &Kept<Tensor>) {
-        let eps = self.config.rms_norm_eps as f32;
-        rmsnorm_forward(rec, x, &self.layer.input_layernorm, eps, &acts.h, &kept.rstd1);
+    /// From `kept.mixer_in` to `kept.out`.
+    fn attention(&self, rec: &mut Recorder<'_>, acts: &Activations, kept: &Kept<Tensor>, cache: Option<&Cache<'_>>) {
+        let shape = self.shape();
+        self.turn_first(rec, acts, kept);
+        let qkv = self.normed_heads(rec, acts, kept);
+        if let Some(cache) = cache {
+            cache_append(rec, qkv, cache.slots, shape, cache.kept);
+        }
+        match cache {
+            Some(cache) if cache.stage == Stage::Rows => {
+                attention_decode(rec, qkv, cache.kept, &acts.spans, shape, &kept.out);
+            }
+            _ => attention_forward(rec, qkv, &acts.spans, shape, &kept.out, &kept.lse),
+        }
     }
 
-    /// The normed input of the MLP into `acts.h`.
-    fn mlp_input(&self, rec: &mut Recorder<'_>, acts: &Activations, kept: &Kept<Tensor>) {
-        let eps = self.config.rms_norm_eps as f32;
-        rmsnorm_forward(rec, &kept.x_mid, &self.layer.post_attention_layernorm, eps, &acts.h, &kept.rstd2);
+    /// From `dout` to `dqkv`, the gradient of what the projections of queries, keys and values gave.
+    fn attention_backward(
+        &self,
+        rec: &mut Recorder<'_>,
+        acts: &Activations,
+        kept: &Kept<Tensor>,
+        dout: &Tensor,
+        dqkv: &Tensor,
+    ) {
+        let (shape, eps) = (self.shape(), self.config.norm_eps as f32);
+        let qkv = self.normed_heads(rec, acts, kept);
+        attention_backward_delta(rec, dout, &kept.out, &kept.lse, shape.head_dim, &acts.stats);
+        attention_backward_q(rec, dout, qkv, &acts.stats, &acts.spans, shape, dqkv);
+        attention_backward_kv(rec, dout, qkv, &acts.stats, &acts.spans, shape, dqkv);
+        if let (Some(gain), true) = (&self.layer.qk_gain, self.norms_before_turning()) {
+            self.turn(rec, acts, -1.0, dqkv);
+            qk_norm_backward(rec, &kept.mixer_in, gain, self.qk_parts(), eps, dqkv);
+            return;
+        }
+        if let Some(gain) = &self.layer.qk_gain {
+            qk_norm_backward(rec, &kept.mixer_in, gain, self.qk_parts(), eps, dqkv);
+        }
+        self.turn(rec, acts, -1.0, dqkv);
     }
 
-    /// `y = x Wᵀ (+ bias) (+ u Bᵀ) (+ residual)` with `u = scale x Aᵀ`, which is kept.
+    /// Turns queries and keys in place, unless they are normed before.
+    fn turn_first(&self, rec: &mut Recorder<'_>, acts: &Activations, kept: &Kept<Tensor>) {
+        if !self.norms_before_turning() {
+            self.turn(rec, acts, 1.0, &kept.mixer_in);
+        }
+    }
+
+    /// Queries and keys as attention reads them: where heads are normed that is made in both passes, in `acts.turned`.
+    fn normed_heads<'b>(&self, rec: &mut Recorder<'_>, acts: &'b Activations, kept: &'b Kept<Tensor>) -> &'b Tensor {
+        let Some(gain) = &self.layer.qk_gain else { return &kept.mixer_in };
+        let eps = self.config.norm_eps as f32;
+        qk_norm_forward(rec, &kept.mixer_in, gain, self.qk_parts(), eps, &acts.turned);
+        if self.norms_before_turning() {
+            self.turn(rec, acts, 1.0, &acts.turned);
+        }
+        &acts.turned
+    }
+
+    fn norms_before_turning(&self) -> bool {
+        matches!(self.config.attention.qk_norm, QkNorm::PerHead | QkNorm::Whole)
+    }
+
+    /// Turns queries and keys by their positions, in place, or back with a direction of -1.
+    fn turn(&self, rec: &mut Recorder<'_>, acts: &Activations, direction: f32, qkv: &Tensor) {
+        let Some(table) = self.rope.map(|rope| rope.of(acts.longest())) else { return };
+        let AttentionShape { heads, kv_heads, head_dim, .. } = self.shape();
+        match &table.queries {
+            None => {
+                let all = Heads { first: 0, heads: heads + kv_heads, head_dim };
+                rope(rec, &table.keys, &acts.spans, all, direction, qkv);
+            }
+            Some(growing) => {
+                let keys = Heads { first: heads * head_dim, heads: kv_heads, head_dim };
+                rope(rec, growing, &acts.spans, Heads { first: 0, heads, head_dim }, direction, qkv);
+                rope(rec, &table.keys, &acts.spans, keys, direction, qkv);
+            }
+        }
+    }
+
+    /// From `kept.mixer_in` to `kept.out`.
+    fn short_conv(&self, rec: &mut Recorder<'_>, acts: &Activations, kept: &Kept<Tensor>, cache: Option<&Cache<'_>>) {
+        if let Some(cache) = cache {
+            short_conv_append(rec, &kept.mixer_in, cache.slots, cache.kept);
+        }
+        match cache {
+            Some(cache) if cache.stage == Stage::Rows => {
+                short_conv_decode(rec, &kept.mixer_in, cache.kept, &acts.spans, self.conv(), &kept.out);
+            }
+            _ => short_conv_forward(rec, &kept.mixer_in, &acts.spans, self.conv(), &kept.out),
+        }
+    }
+
+    /// The normed input of attention or MLP in `acts.h`, or the input itself where there is no norm; made again in the
+    /// backward pass rather than kept.
+    fn normed<'b>(
+        &self,
+        rec: &mut Recorder<'_>,
+        norm: Option<&Norm>,
+        x: &'b Tensor,
+        acts: &'b Activations,
+        stats: &Tensor,
+    ) -> &'b Tensor {
+        let Some(norm) = norm else { return x };
+        norm.forward(rec, self.config, x, &acts.h, stats);
+        &acts.h
+    }
+
+    /// `y = base + norm(linear(x))`, the norm where there is one.
+    fn add_branch(
+        &self,
+        rec: &mut Recorder<'_>,
+        class: Class,
+        group: Group,
+        x: &Tensor,
+        kept: &Kept<Tensor>,
+        (norm, before, stats): After<'_>,
+        base: &Tensor,
+        y: &Tensor,
+    ) {
+        let Some(norm) = norm else { return self.linear(rec, class, group, x, kept, Some(base), y) };
+        self.linear(rec, class, group, x, kept, None, before);
+        rmsnorm_forward(rec, before, &norm.gain, self.config.norm_eps as f32, Some(base), y, stats);
+    }
+
+    /// The gradient of a branch's last linear layer: `acts.dx` itself where that is added as it is.
+    fn branch_backward<'b>(
+        &self,
+        rec: &mut Recorder<'_>,
+        acts: &'b Activations,
+        (norm, before, stats): After<'_>,
+    ) -> &'b Tensor {
+        let multiplier = self.config.residual_multiplier as f32;
+        if let Some(norm) = norm {
+            rmsnorm_backward(rec, &acts.dx, before, &norm.gain, stats, Store::Set, &acts.dbranch);
+        } else if multiplier != 1.0 || self.config.parallel_residual {
+            scaled_copy(rec, &acts.dx, multiplier, &acts.dbranch);
+        } else {
+            return &acts.dx;
+        }
+        &acts.dbranch
+    }
+
+    /// Adds to `acts.dx` what comes back through a branch's first linear layer and the norm before it, and to the
+    /// adapter's gradients; without `need_dx` the latter alone.
+    fn branch_input_backward(
+        &self,
+        rec: &mut Recorder<'_>,
+        group: Group,
+        dy: &Tensor,
+        (norm, x, stats): After<'_>,
+        acts: &Activations,
+        kept: &Kept<Tensor>,
+        partials: &Partials,
+        need_dx: bool,
+    ) {
+        match norm {
+            _ if !need_dx => {
+                self.lora_input_backward(rec, group, dy, acts);
+            }
+            Some(_) => self.input_backward(rec, group, dy, acts, Store::Set, &acts.dh),
+            None => self.input_backward(rec, group, dy, acts, Store::Add, &acts.dx),
+        }
+        let input = self.normed(rec, norm, x, acts, stats);
+        self.weight_backward(rec, group, dy, input, acts, kept, partials);
+        if let Some(norm) = norm.filter(|_| need_dx) {
+            norm.backward(rec, &acts.dh, x, stats, Store::Add, &acts.dx);
+        }
+    }
+
+    /// `y = multiplier (x Wᵀ + u Bᵀ) (+ bias) (+ residual)` with `u = scale x Aᵀ`, which is kept.
     fn linear(
         &self,
         rec: &mut Recorder<'_>,
@@ -133,23 +301,35 @@ impl Context<'_> {
         y: &Tensor,
     ) {
         let linear = self.layer.linear(group);
-        let lora = self.lora(group).map(|(lora, scale)| {
-            let u = columns(&kept.u[group as usize], lora);
-            matmul_forward(rec, thin(class), x, &lora.a, scale, 0, Epilogue::default(), &u);
+        let lora = self.lora(group).map(|lora| {
+            let u = exactly(&kept.u[group as usize], lora.a.rows());
+            matmul_forward(rec, thin(class), x, &lora.a, lora.one_scale(), 0, Epilogue::default(), &u);
+            lora.scale_each(rec, &u);
             (u, lora)
         });
         let lora = lora.as_ref().map(|(u, lora)| (u, &lora.b, &lora.segments));
         let epilogue = Epilogue { bias: linear.bias.as_ref(), lora, residual };
+        let multiplier = match group {
+            Group::MixerOut | Group::MlpOut => self.config.residual_multiplier as f32,
+            Group::MixerIn | Group::MlpIn => 1.0,
+        };
         for (first, block) in &linear.weight.blocks {
-            matmul_forward(rec, class, x, block, 1.0, *first, epilogue, y);
+            matmul_forward(rec, class, x, block, multiplier, *first, epilogue, y);
         }
     }
 
-    /// `dx = dy W (+ du A)` with `du = scale dy B`, which stays in `acts.du`.
-    fn input_backward(&self, rec: &mut Recorder<'_>, group: Group, dy: &Tensor, acts: &Activations, dx: &Tensor) {
+    /// `dx = dy W (+ du A)`, set or added, with `du = scale dy B`, which stays in `acts.du`.
+    fn input_backward(
+        &self,
+        rec: &mut Recorder<'_>,
+        group: Group,
+        dy: &Tensor,
+        acts: &Activations,
+        mut store: Store,
+        dx: &Tensor,
+    ) {
         let du = self.lora_input_backward(rec, group, dy, acts);
         let mut lora = du.as_ref().map(|(du, lora)| (du, &lora.a));
-        let mut store = Store::Set;
         for (first, block) in &self.layer.linear(group).weight.blocks {
             matmul_backward_input(rec, dy, block, 1.0, store, *first, lora.take(), dx);
             store = Store::Add;
@@ -164,9 +344,10 @@ impl Context<'_> {
         dy: &Tensor,
         acts: &Activations,
     ) -> Option<(Tensor, &LoraGroup)> {
-        self.lora(group).map(|(lora, scale)| {
-            let du = columns(&acts.du, lora);
-            lora_backward(rec, dy, &lora.b, scale, &lora.segments, &du);
+        self.lora(group).map(|lora| {
+            let du = exactly(&acts.du, lora.a.rows());
+            lora_backward(rec, dy, &lora.b, lora.one_scale(), &lora.segments, &du);
+            lora.scale_each(rec, &du);
             (du, lora)
         })
     }
@@ -182,33 +363,118 @@ impl Context<'_> {
         kept: &Kept<Tensor>,
         partials: &Partials,
     ) {
-        if let Some((lora, _)) = self.lora(group) {
-            let (u, du) = (columns(&kept.u[group as usize], lora), columns(&acts.du, lora));
+        if let Some(lora) = self.lora(group) {
+            let ranks = lora.a.rows();
+            let (u, du) = (exactly(&kept.u[group as usize], ranks), exactly(&acts.du, ranks));
             matmul_backward_weight(rec, dy, &u, Some(&lora.segments), partials, lora.b_at, lora.b.cols());
             matmul_backward_weight(rec, &du, x, None, partials, lora.a_at, x.cols());
         }
     }
 
-    /// A group's LoRA matrices and what `B A x` is multiplied by.
-    fn lora(&self, group: Group) -> Option<(&LoraGroup, f32)> {
-        let adapter = self.adapter?;
-        Some((adapter.layer(self.index)?.group(group)?, adapter.scale()))
+    /// A group's LoRA matrices.
+    fn lora(&self, group: Group) -> Option<&LoraGroup> {
+        self.adapter?.layer(self.index)?.group(group)
+    }
+
+    fn mixer(&self) -> Mixer {
+        self.config.kind(self.index).mixer
+    }
+
+    /// What this layer keeps, as wide as it is in layers of its kind.
+    fn kept(&self, acts: &Activations) -> Kept<Tensor> {
+        let kept = acts.kept(self.index);
+        let (_, mixer_in) = self.config.dims(self.index, Group::MixerIn);
+        let (out, _) = self.config.dims(self.index, Group::MixerOut);
+        let (mixer_in, out) = (exactly(&kept.mixer_in, mixer_in as u32), exactly(&kept.out, out as u32));
+        Kept { mixer_in, out, ..kept.clone() }
+    }
+
+    fn conv(&self) -> ShortConv<'_> {
+        match &self.layer.conv {
+            Some(conv) => ShortConv { weight: &conv.weight, bias: conv.bias.as_ref() },
+            None => unreachable!("a layer with a convolution has its weight"),
+        }
+    }
+
+    fn qk_parts(&self) -> QkParts {
+        let AttentionShape { heads, kv_heads, head_dim, .. } = self.shape();
+        match self.config.attention.qk_norm {
+            QkNorm::Whole => {
+                QkParts { queries: 1, query_cols: heads * head_dim, keys: 1, key_cols: kv_heads * head_dim }
+            }
+            _ => QkParts { queries: heads, query_cols: head_dim, keys: kv_heads, key_cols: head_dim },
+        }
     }
 
     fn shape(&self) -> AttentionShape {
-        let head_dim = self.config.head_dim as u32;
+        let attention = &self.config.attention;
+        let by_layer = if attention.scale_by_layer { (self.index + 1) as f64 } else { 1.0 };
+        let window = match self.mixer() {
+            Mixer::Attention { window: Some(window), .. } => window as u32,
+            _ => u32::MAX,
+        };
         AttentionShape {
-            heads: self.config.num_attention_heads as u32,
-            kv_heads: self.config.num_key_value_heads as u32,
-            head_dim,
-            scale: 1.0 / (head_dim as f32).sqrt(),
+            heads: attention.heads as u32,
+            kv_heads: attention.kv_heads as u32,
+            head_dim: attention.head_dim as u32,
+            scale: (attention.scale / by_layer) as f32,
+            softcap: attention.softcap.unwrap_or(0.0) as f32,
+            window,
         }
     }
 }
 
-/// A matrix of the ranks of all groups at most, with as many columns as one group has.
-fn columns(u: &Tensor, lora: &LoraGroup) -> Tensor {
-    u.view(u.rows(), lora.a.rows())
+impl LoraGroup {
+    /// What the products of all modules are multiplied by.
+    fn one_scale(&self) -> f32 {
+        if let [scale] = self.scales[..] { scale } else { 1.0 }
+    }
+
+    /// Scales the inputs or the gradients of each module by its own number, where they differ.
+    fn scale_each(&self, rec: &mut Recorder<'_>, u: &Tensor) {
+        if self.scales.len() > 1 {
+            scale_segments(rec, u, &self.scales);
+        }
+    }
+}
+
+impl Norm {
+    /// `y = norm(x)`; `stats` keeps what the backward pass needs.
+    pub(super) fn forward(
+        &self,
+        rec: &mut Recorder<'_>,
+        config: &Architecture,
+        x: &Tensor,
+        y: &Tensor,
+        stats: &Tensor,
+    ) {
+        let eps = config.norm_eps as f32;
+        match &self.bias {
+            None => rmsnorm_forward(rec, x, &self.gain, eps, None, y, stats),
+            Some(bias) => layernorm_forward(rec, x, &self.gain, bias, eps, y, stats),
+        }
+    }
+
+    /// Stores in `dx` the gradient of the input, given that of the output.
+    pub(super) fn backward(
+        &self,
+        rec: &mut Recorder<'_>,
+        dy: &Tensor,
+        x: &Tensor,
+        stats: &Tensor,
+        store: Store,
+        dx: &Tensor,
+    ) {
+        match &self.bias {
+            None => rmsnorm_backward(rec, dy, x, &self.gain, stats, store, dx),
+            Some(_) => layernorm_backward(rec, dy, x, &self.gain, stats, store, dx),
+        }
+    }
+}
+
+/// A matrix of so many columns in the room of a wider one.
+fn exactly(tensor: &Tensor, cols: u32) -> Tensor {
+    tensor.view(tensor.rows(), cols)
 }
 
 fn class_of(cache: Option<&Cache<'_>>) -> Class {

@@ -5,175 +5,92 @@ use std::collections::{BTreeMap, BTreeSet};
 use rand::{Rng as _, SeedableRng as _};
 use rand_chacha::ChaCha8Rng;
 
+use super::architecture::{Architecture, Group, LinearSpec, Module, Stored};
+use super::targets::{Target, match_targets};
 use crate::error::{Error, Result};
-use crate::files::{self, AdapterConfig, ModelConfig, TargetModules};
+use crate::files::{self, AdapterConfig};
 use crate::gpu::{Dtype, Gpu, Tensor};
 use crate::kernels::Segments;
-
-/// A linear layer that may have an adapter.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-#[repr(usize)]
-#[expect(missing_docs, reason = "the names are those of the Hugging Face modules")]
-pub enum Module {
-    QProj,
-    KProj,
-    VProj,
-    OProj,
-    GateProj,
-    UpProj,
-    DownProj,
-}
-
-impl Module {
-    /// All of them, in the order of the forward pass.
-    pub const ALL: [Self; 7] =
-        [Self::QProj, Self::KProj, Self::VProj, Self::OProj, Self::GateProj, Self::UpProj, Self::DownProj];
-
-    /// Full path of the module in layer `layer`, as PEFT writes it.
-    pub fn path(self, layer: usize) -> String {
-        let name = match self {
-            Self::QProj => "self_attn.q_proj",
-            Self::KProj => "self_attn.k_proj",
-            Self::VProj => "self_attn.v_proj",
-            Self::OProj => "self_attn.o_proj",
-            Self::GateProj => "mlp.gate_proj",
-            Self::UpProj => "mlp.up_proj",
-            Self::DownProj => "mlp.down_proj",
-        };
-        format!("model.layers.{layer}.{name}")
-    }
-
-    /// Columns of its input and of its output.
-    pub fn dims(self, config: &ModelConfig) -> (usize, usize) {
-        let (hidden, inner) = (config.hidden_size, config.intermediate_size);
-        let queries = config.num_attention_heads * config.head_dim;
-        let keys = config.num_key_value_heads * config.head_dim;
-        match self {
-            Self::QProj => (hidden, queries),
-            Self::KProj | Self::VProj => (hidden, keys),
-            Self::OProj => (queries, hidden),
-            Self::GateProj | Self::UpProj => (hidden, inner),
-            Self::DownProj => (inner, hidden),
-        }
-    }
-
-    /// True if the model has a bias for it.
-    pub(super) fn has_bias(self, config: &ModelConfig) -> bool {
-        match self {
-            Self::QProj | Self::KProj | Self::VProj | Self::OProj => config.attention_bias,
-            Self::GateProj | Self::UpProj | Self::DownProj => config.mlp_bias,
-        }
-    }
-}
-
-/// Linear layers that read one input. They are computed as one, their outputs side by side.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[repr(usize)]
-pub enum Group {
-    /// Queries, keys and values.
-    Qkv,
-    /// The attention's output.
-    Output,
-    /// Gate and up.
-    GateUp,
-    /// Down.
-    Down,
-}
-
-impl Group {
-    /// All of them, in the order of the forward pass.
-    pub const ALL: [Self; 4] = [Self::Qkv, Self::Output, Self::GateUp, Self::Down];
-
-    /// Its layers, in the order of their columns.
-    pub fn modules(self) -> &'static [Module] {
-        match self {
-            Self::Qkv => &[Module::QProj, Module::KProj, Module::VProj],
-            Self::Output => &[Module::OProj],
-            Self::GateUp => &[Module::GateProj, Module::UpProj],
-            Self::Down => &[Module::DownProj],
-        }
-    }
-
-    /// Columns of its input and of all its outputs.
-    pub fn dims(self, config: &ModelConfig) -> (usize, usize) {
-        let dims = self.modules().iter().map(|module| module.dims(config));
-        dims.fold((0, 0), |(_, outputs), (input, output)| (input, outputs + output))
-    }
-}
 
 /// What an adapter is made of.
 #[derive(Debug, Clone, PartialEq)]
 pub struct AdapterSettings {
     /// PEFT's settings: rank, alpha, targets.
     pub config: AdapterConfig,
-    /// The modules, as (layer, module), that `config.target_modules` names in this model.
-    pub targets: Vec<(usize, Module)>,
+    /// The linear layers that it targets in this model, in the order of the forward pass.
+    pub targets: Vec<Target>,
 }
 
 impl AdapterSettings {
     /// Resolves the targets of `config` in a model; an error names a target that matches nothing.
-    pub fn new(config: AdapterConfig, model: &ModelConfig) -> Result<Self> {
-        let targets = match_targets(&config.target_modules, model)?;
+    pub fn new(mut config: AdapterConfig, model: &Architecture) -> Result<Self> {
+        let targets = match_targets(&config, model)?;
+        config.fan_in_fan_out = targets.iter().any(|target| target.linear(model).stored == Stored::InOut);
         Ok(Self { config, targets })
     }
 
     /// Checks that `source` has the matrices of the targets and no others, before anything grows with its rank.
     ///
     /// An error names the first that is missing, unknown or of another shape, and says that it came from `from`.
-    pub fn check(&self, model: &ModelConfig, source: &files::Adapter, from: &str) -> Result<()> {
-        let r = self.config.r;
-        let shapes = self.targets.iter().flat_map(|&(layer, module)| {
-            let (input, out) = module.dims(model);
-            [("A", vec![r, input]), ("B", vec![out, r])].map(|(side, shape)| (tensor_key(layer, module, side), shape))
+    pub fn check(&self, model: &Architecture, source: &files::Adapter, from: &str) -> Result<()> {
+        let shapes = self.targets.iter().flat_map(|target| {
+            let (linear, r) = (target.linear(model), target.rank);
+            [("A", vec![r, linear.input]), ("B", vec![linear.output, r])]
+                .map(|(side, shape)| (target.key(model, side), shape))
         });
         check_matrices(shapes, &source.tensors, from)
     }
 
-    /// Rank as it is stored on the device: the next multiple of 4, the rest being zero.
-    pub fn padded_rank(&self) -> u32 {
-        (self.config.r as u32).next_multiple_of(4)
-    }
-
     /// The layers of the model that have an adapter.
     pub fn layers(&self) -> BTreeSet<usize> {
-        self.targets.iter().map(|(layer, _)| *layer).collect()
+        self.targets.iter().map(|target| target.layer).collect()
     }
 
     /// The most ranks that the modules of a group have together in a layer.
     pub fn ranks(&self, group: Group) -> u32 {
-        let layers = self.layers().into_iter();
-        layers.map(|layer| self.adapted(layer, group).len() as u32 * self.padded_rank()).max().unwrap_or(0)
+        let of = |layer| self.adapted(layer, group).len() as u32 * self.padded_rank(layer, group);
+        self.layers().into_iter().map(of).max().unwrap_or(0)
     }
 
     /// The most floats that a layer's matrices take on the device.
-    pub fn layer_len(&self, model: &ModelConfig) -> u64 {
+    pub fn layer_len(&self, model: &Architecture) -> u64 {
         self.layers().into_iter().map(|layer| self.layout(model, layer).1).max().unwrap_or(0)
     }
 
-    /// The modules of a group that have an adapter in a layer.
-    fn adapted(&self, layer: usize, group: Group) -> Vec<Module> {
-        let modules = group.modules().iter().copied();
-        modules.filter(|module| self.targets.contains(&(layer, *module))).collect()
+    /// Rank of a group's matrices as they are stored on the device: the largest, up to the next multiple of 4, what a
+    /// module lacks being zero.
+    fn padded_rank(&self, layer: usize, group: Group) -> u32 {
+        let ranks = self.adapted(layer, group).into_iter().map(|target| target.rank as u32);
+        ranks.max().unwrap_or(0).next_multiple_of(4)
+    }
+
+    /// The targets in a group of a layer.
+    fn adapted(&self, layer: usize, group: Group) -> Vec<Target> {
+        // They are in order.
+        let first = self.targets.partition_point(|target| (target.layer, target.module.group) < (layer, group));
+        let rest = self.targets[first..].iter();
+        rest.take_while(|target| (target.layer, target.module.group) == (layer, group)).copied().collect()
     }
 
     /// Where the matrices of each group of a layer begin, in floats, and the floats of all.
     ///
     /// A group has the As of its adapted modules one below the other, and one B with a row for each of its columns,
     /// which is zero where a module has no adapter.
-    fn layout(&self, model: &ModelConfig, layer: usize) -> (Vec<Place>, u64) {
-        let (r, mut len) = (u64::from(self.padded_rank()), 0);
+    fn layout(&self, model: &Architecture, layer: usize) -> (Vec<Place>, u64) {
+        let mut len = 0;
         let mut places = Vec::new();
         for group in Group::ALL {
-            let modules = self.adapted(layer, group);
-            if modules.is_empty() {
+            let targets = self.adapted(layer, group);
+            if targets.is_empty() {
                 continue;
             }
-            let (input, output) = group.dims(model);
+            let (input, output) = model.dims(layer, group);
+            let rank = self.padded_rank(layer, group);
             // Each matrix begins at a multiple of 64 floats, 256 bytes.
             let a = len;
-            let b = a + (modules.len() as u64 * r * input as u64).next_multiple_of(64);
-            len = b + (r * output as u64).next_multiple_of(64);
-            places.push(Place { group, modules, a, b });
+            let b = a + (targets.len() as u64 * u64::from(rank) * input as u64).next_multiple_of(64);
+            len = b + (u64::from(rank) * output as u64).next_multiple_of(64);
+            places.push(Place { group, targets, rank, a, b });
         }
         (places, len)
     }
@@ -183,33 +100,11 @@ impl AdapterSettings {
 #[derive(Debug, Clone)]
 struct Place {
     group: Group,
-    modules: Vec<Module>,
+    targets: Vec<Target>,
+    /// As it is stored.
+    rank: u32,
     a: u64,
     b: u64,
-}
-
-/// The modules that `targets` names, by PEFT's rule: the whole path, or its end after a dot.
-pub fn match_targets(targets: &TargetModules, model: &ModelConfig) -> Result<Vec<(usize, Module)>> {
-    let all = || (0..model.num_hidden_layers).flat_map(|layer| Module::ALL.map(|module| (layer, module)));
-    // Each name once: a file may repeat one any number of times.
-    let names: BTreeSet<&String> = match targets {
-        TargetModules::AllLinear => return Ok(all().collect()),
-        TargetModules::Names(names) => names.iter().collect(),
-    };
-    let hits = |name: &str, (layer, module): (usize, Module)| {
-        let path = module.path(layer);
-        path == name || path.strip_suffix(name).is_some_and(|head| head.ends_with('.'))
-    };
-    for name in &names {
-        if !all().any(|target| hits(name, target)) {
-            return Err(Error::input(
-                format!("target_modules names \"{name}\", which is no linear layer of this model that can be adapted"),
-                "Use some of q_proj, k_proj, v_proj, o_proj, gate_proj, up_proj, down_proj, or \"all-linear\"",
-                "target_modules",
-            ));
-        }
-    }
-    Ok(all().filter(|target| names.iter().any(|name| hits(name, *target))).collect())
 }
 
 /// The matrices of the adapted modules of a group.
@@ -221,6 +116,8 @@ pub struct LoraGroup {
     pub b: Tensor,
     /// The columns of each module, and where its inputs times A lie.
     pub segments: Segments,
+    /// What `B A x` of each module with an adapter is multiplied by; one number if they are equal.
+    pub scales: Vec<f32>,
     /// Floats before the gradient of A among the layer's.
     pub a_at: u32,
     /// Floats before the gradient of B.
@@ -243,13 +140,17 @@ impl LoraLayer {
 }
 
 /// A matrix of a module within the blocks of an adapter.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 struct Matrix {
     side: &'static str,
     block: usize,
     at: u64,
     rows: usize,
     cols: usize,
+    /// Rank in PEFT's form.
+    rank: usize,
+    /// Rows of B in PEFT's form, in the order in which they lie here: begin and number of each run.
+    runs: Vec<(usize, usize)>,
 }
 
 /// Matrices by their PEFT key.
@@ -275,7 +176,7 @@ const BLOCK_LEN: u64 = 16 << 20;
 
 impl Adapter {
     /// An adapter of zeros for a model; `set` gives it values.
-    pub fn new(gpu: &Gpu, model: &ModelConfig, settings: AdapterSettings) -> Self {
+    pub fn new(gpu: &Gpu, model: &Architecture, settings: AdapterSettings) -> Self {
         let max_len = BLOCK_LEN.min(gpu.max_tensor_bytes() / 4);
         // Block and first float of each layer.
         let (mut lens, mut layouts) = (vec![0], Vec::new());
@@ -294,25 +195,24 @@ impl Adapter {
         for (layer, places, block, first, len) in layouts {
             let mut groups = [const { None }; 4];
             for place in places {
-                matrices.extend(place.matrices(model, &settings, layer, block, first));
-                groups[place.group as usize] = Some(place.group_of(model, &settings, &params[block], first));
+                matrices.extend(place.matrices(model, layer, block, first));
+                groups[place.group as usize] = Some(place.group_of(model, layer, &params[block], first));
             }
             let grads = grads[block].slice(first, 1, len as u32);
             layers.insert(layer, LoraLayer { groups, grads });
         }
-        let groups = |layer: usize| Group::ALL.map(|group| settings.adapted(layer, group));
-        let layers_alike = settings.layers().iter().all(|&layer| groups(layer) == groups(settings.targets[0].0));
+        let groups = |layer: usize| {
+            let kind = |target: &Target| (target.module, target.rank, *target.linear(model));
+            let here = settings.targets.iter().filter(|target| target.layer == layer).map(kind);
+            here.collect::<Vec<(Module, usize, LinearSpec)>>()
+        };
+        let layers_alike = settings.layers().iter().all(|&layer| groups(layer) == groups(settings.targets[0].layer));
         Self { settings, params, grads, layers, layers_alike, matrices }
     }
 
     /// The matrices of a layer, if it has any.
     pub fn layer(&self, layer: usize) -> Option<&LoraLayer> {
         self.layers.get(&layer)
-    }
-
-    /// What `B A x` is multiplied by.
-    pub fn scale(&self) -> f32 {
-        self.settings.config.scale() as f32
     }
 
     /// Writes a PEFT adapter's matrices; an error names the first that is missing, unknown or of another shape.
@@ -338,7 +238,7 @@ impl Adapter {
 
     /// An error that names the first matrix that is missing, unknown or of another shape; they came `from` there.
     pub fn check(&self, matrices: &Matrices, from: &str) -> Result<()> {
-        let wanted = self.matrices.iter().map(|(key, matrix)| (key.clone(), self.stored_shape(matrix)));
+        let wanted = self.matrices.iter().map(|(key, matrix)| (key.clone(), matrix.stored_shape()));
         check_matrices(wanted, matrices, from)
     }
 
@@ -350,7 +250,7 @@ impl Adapter {
         }
         let matrices = self.matrices.iter().map(|(key, matrix)| {
             let data = &contents[matrix.block][matrix.at as usize..][..matrix.rows * matrix.cols];
-            (key.clone(), files::Tensor { shape: self.stored_shape(matrix), data: self.unpad(matrix, data) })
+            (key.clone(), files::Tensor { shape: matrix.stored_shape(), data: matrix.unpad(data) })
         });
         Ok(matrices.collect())
     }
@@ -358,96 +258,105 @@ impl Adapter {
     /// Puts matrices, which passed `check`, into blocks that are laid out as the parameters.
     pub fn write(&self, gpu: &Gpu, blocks: &[Tensor], matrices: &Matrices) {
         for (key, matrix) in &self.matrices {
-            let padded = self.pad(matrix, &matrices[key].data);
+            let padded = matrix.pad(&matrices[key].data);
             gpu.write_bytes(&blocks[matrix.block], 4 * matrix.at, bytemuck::cast_slice(&padded));
         }
     }
 
     /// Matrices out of values in the order of versions before 0.2: each module's A and B, in the order of the targets.
-    pub fn from_old_layout(&self, model: &ModelConfig, values: &[f32]) -> Option<Matrices> {
-        let (mut rest, r) = (values, self.settings.padded_rank() as usize);
+    pub fn from_old_layout(&self, model: &Architecture, values: &[f32]) -> Option<Matrices> {
+        let mut rest = values;
         let mut matrices = Matrices::new();
-        for &(layer, module) in &self.settings.targets {
-            let (input, output) = module.dims(model);
-            for (side, rows, cols) in [("A", r, input), ("B", output, r)] {
+        for target in &self.settings.targets {
+            let (linear, r) = (target.linear(model), target.rank.next_multiple_of(4));
+            for (side, rows, cols) in [("A", r, linear.input), ("B", linear.output, r)] {
                 let (mine, others) = rest.split_at_checked((rows * cols).next_multiple_of(64))?;
-                let key = tensor_key(layer, module, side);
-                let matrix = self.matrices.get(&key)?;
-                let data = self.unpad(matrix, &mine[..rows * cols]);
-                matrices.insert(key, files::Tensor { shape: self.stored_shape(matrix), data });
+                let key = target.key(model, side);
+                let matrix = Matrix { rows, cols, ..self.matrices.get(&key)?.clone() };
+                let data = matrix.unpad(&mine[..rows * cols]);
+                matrices.insert(key, files::Tensor { shape: matrix.stored_shape(), data });
                 rest = others;
             }
         }
         rest.is_empty().then_some(matrices)
     }
+}
 
-    fn stored_shape(&self, matrix: &Matrix) -> Vec<usize> {
-        let r = self.settings.config.r;
-        if matrix.side == "A" { vec![r, matrix.cols] } else { vec![matrix.rows, r] }
+impl Matrix {
+    fn stored_shape(&self) -> Vec<usize> {
+        if self.side == "A" { vec![self.rank, self.cols] } else { vec![self.rows, self.rank] }
     }
 
-    /// From rank r to the padded rank: rows of A, columns of B.
-    fn pad(&self, matrix: &Matrix, data: &[f32]) -> Vec<f32> {
-        let mut padded = vec![0.0; matrix.rows * matrix.cols];
-        let width = if matrix.side == "A" { matrix.cols } else { self.settings.config.r };
-        for (to, from) in padded.chunks_exact_mut(matrix.cols).zip(data.chunks_exact(width)) {
-            to[..width].copy_from_slice(from);
+    /// From PEFT's form to the padded rank: rows of A, columns of B.
+    fn pad(&self, data: &[f32]) -> Vec<f32> {
+        let mut padded = vec![0.0; self.rows * self.cols];
+        if self.side == "A" {
+            padded[..data.len()].copy_from_slice(data);
+            return padded;
+        }
+        let sources = self.runs.iter().flat_map(|&(first, n)| first..first + n);
+        for (to, from) in padded.chunks_exact_mut(self.cols).zip(sources) {
+            to[..self.rank].copy_from_slice(&data[from * self.rank..][..self.rank]);
         }
         padded
     }
 
-    fn unpad(&self, matrix: &Matrix, data: &[f32]) -> Vec<f32> {
-        let r = self.settings.config.r;
-        match matrix.side {
-            "A" => data[..r * matrix.cols].to_vec(),
-            _ => data.chunks_exact(matrix.cols).flat_map(|row| row[..r].iter().copied()).collect(),
+    fn unpad(&self, data: &[f32]) -> Vec<f32> {
+        if self.side == "A" {
+            return data[..self.rank * self.cols].to_vec();
         }
+        let mut stored = vec![0.0; self.rows * self.rank];
+        let sources = self.runs.iter().flat_map(|&(first, n)| first..first + n);
+        for (from, to) in data.chunks_exact(self.cols).zip(sources) {
+            stored[to * self.rank..][..self.rank].copy_from_slice(&from[..self.rank]);
+        }
+        stored
     }
 }
 
 impl Place {
     /// The matrices of the modules by PEFT key, for a layer that begins at float `first` of a block.
-    fn matrices(
-        &self,
-        model: &ModelConfig,
-        settings: &AdapterSettings,
-        layer: usize,
-        block: usize,
-        first: u64,
-    ) -> Vec<(String, Matrix)> {
-        let r = settings.padded_rank() as usize;
-        let (input, _) = self.group.dims(model);
+    fn matrices(&self, model: &Architecture, layer: usize, block: usize, first: u64) -> Vec<(String, Matrix)> {
+        let r = self.rank as usize;
         let (mut a, mut b) = (first + self.a, first + self.b);
         let mut matrices = Vec::new();
-        for &module in self.group.modules() {
-            let (_, output) = module.dims(model);
-            if self.modules.contains(&module) {
-                let of_a = Matrix { side: "A", block, at: a, rows: r, cols: input };
-                let of_b = Matrix { side: "B", block, at: b, rows: output, cols: r };
-                matrices.extend([of_a, of_b].map(|matrix| (tensor_key(layer, module, matrix.side), matrix)));
-                a += (r * input) as u64;
+        for (at, linear) in model.linears(layer, self.group).iter().enumerate() {
+            if let Some(target) = self.targets.iter().find(|target| target.module.at == at) {
+                let (rank, runs) = (target.rank, linear.runs());
+                let of_a = Matrix { side: "A", block, at: a, rows: r, cols: linear.input, rank, runs: Vec::new() };
+                let of_b = Matrix { side: "B", block, at: b, rows: linear.output, cols: r, rank, runs };
+                matrices.extend([of_a, of_b].map(|matrix| (target.key(model, matrix.side), matrix)));
+                a += (r * linear.input) as u64;
             }
-            b += (r * output) as u64;
+            b += (r * linear.output) as u64;
         }
         matrices
     }
 
     /// The matrices of the group as they are used, for a layer that begins at float `first` of `params`.
-    fn group_of(&self, model: &ModelConfig, settings: &AdapterSettings, params: &Tensor, first: u64) -> LoraGroup {
-        let (r, (input, output)) = (settings.padded_rank(), self.group.dims(model));
+    fn group_of(&self, model: &Architecture, layer: usize, params: &Tensor, first: u64) -> LoraGroup {
+        let (r, (input, output)) = (self.rank, model.dims(layer, self.group));
         let (mut end, mut ranks) = (0, 0);
         let mut segments = Segments { ends: Vec::new(), u_at: Vec::new() };
-        for &module in self.group.modules() {
-            end += module.dims(model).1 as u32;
-            let adapted = self.modules.contains(&module);
+        let mut scales: Vec<f32> = Vec::new();
+        for (at, linear) in model.linears(layer, self.group).iter().enumerate() {
+            end += linear.output as u32;
+            let target = self.targets.iter().find(|target| target.module.at == at);
             segments.ends.push(end);
-            segments.u_at.push(adapted.then_some(ranks));
-            ranks += if adapted { r } else { 0 };
+            segments.u_at.push(target.map(|_| ranks));
+            if let Some(target) = target {
+                scales.push(target.scale as f32);
+                ranks += r;
+            }
+        }
+        if scales.iter().all(|scale| *scale == scales[0]) {
+            scales.truncate(1);
         }
         LoraGroup {
             a: params.slice(first + self.a, ranks, input as u32),
             b: params.slice(first + self.b, output as u32, r),
             segments,
+            scales,
             a_at: self.a as u32,
             b_at: self.b as u32,
         }
@@ -455,17 +364,16 @@ impl Place {
 }
 
 /// A fresh adapter as PEFT initialises it: A uniform in ±1/sqrt(in) (Kaiming with a = sqrt 5), B zero.
-pub fn fresh(settings: &AdapterSettings, model: &ModelConfig, seed: u64) -> files::Adapter {
+pub fn fresh(settings: &AdapterSettings, model: &Architecture, seed: u64) -> files::Adapter {
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
-    let r = settings.config.r;
     let mut tensors = BTreeMap::new();
-    for &(layer, module) in &settings.targets {
-        let (input, out) = module.dims(model);
+    for target in &settings.targets {
+        let (LinearSpec { input, output, .. }, r) = (*target.linear(model), target.rank);
         let bound = 1.0 / (input as f32).sqrt();
         let a = (0..r * input).map(|_| rng.random_range(-bound..bound)).collect();
-        tensors.insert(tensor_key(layer, module, "A"), files::Tensor { shape: vec![r, input], data: a });
-        let b = files::Tensor { shape: vec![out, r], data: vec![0.0; out * r] };
-        tensors.insert(tensor_key(layer, module, "B"), b);
+        tensors.insert(target.key(model, "A"), files::Tensor { shape: vec![r, input], data: a });
+        let b = files::Tensor { shape: vec![output, r], data: vec![0.0; output * r] };
+        tensors.insert(target.key(model, "B"), b);
     }
     files::Adapter { config: settings.config.clone(), tensors }
 }
@@ -490,8 +398,4 @@ fn check_matrices(wanted: impl Iterator<Item = (String, Vec<usize>)>, found: &Ma
         Some(key) => Err(wrong(key, "This matrix belongs to no target module of this model".to_owned())),
         None => Ok(()),
     }
-}
-
-fn tensor_key(layer: usize, module: Module, side: &str) -> String {
-    format!("base_model.model.{}.lora_{side}.weight", module.path(layer))
 }

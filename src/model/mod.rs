@@ -4,16 +4,31 @@
 //! log-probabilities of their completion tokens, and a derivative of those into gradients of the adapter.
 
 mod activations;
+mod architecture;
+mod families;
+mod family;
+mod fields;
 mod generate;
 mod layer;
 mod lora;
 mod packed;
+mod rope;
+mod rope_tables;
+mod targets;
 mod transformer;
 mod weights;
 
 pub use activations::{Activations, BatchSize, Kept, Rows, Slot, Tensors};
+pub use architecture::{
+    Architecture, Attention, Group, LayerKind, LinearSpec, Mixer, Mlp, Module, Names, NormKind, Norms, QkNorm,
+    QueryGrowth, Stored,
+};
+pub use family::{FAMILIES, Family};
+pub use fields::Fields;
 pub use generate::{Generator, MAX_STEPS, MAX_TEXTS, next_logits};
-pub use lora::{Adapter, AdapterSettings, Group, LoraGroup, LoraLayer, Matrices, Module, fresh, match_targets};
+pub use lora::{Adapter, AdapterSettings, LoraGroup, LoraLayer, Matrices, fresh};
 pub use packed::{Packed, PackedPair};
+pub use rope::{Rope, RopeScaling};
+pub use targets::{Target, match_targets};
 pub use transformer::Model;
 pub use weights::{Layer, Linear, Weight};

@@ -38,6 +38,8 @@ pub struct Packed {
     pub lengths: Vec<u32>,
     /// Tokens of all 2n sequences, prompts counted twice, as TRL's `num_tokens` counts them.
     pub n_tokens: usize,
+    /// Tokens of the longest sequence.
+    pub longest: usize,
 }
 
 impl Packed {
@@ -69,6 +71,7 @@ impl Packed {
         let rows = 0..ids.len() as u32;
         packed.ids = ids.to_vec();
         packed.spans = rows.map(|row| Span { start: 0, hole_start: row, hole_end: row, position: row }).collect();
+        packed.longest = ids.len();
         packed.push_labels(ids, 1, 0, 1, 1);
         packed
     }
@@ -122,6 +125,7 @@ impl Packed {
             self.spans.push(Span { start, hole_start: first, hole_end: middle, position });
         }
         self.n_tokens += chosen.len() + rejected.len();
+        self.longest = self.longest.max(chosen.len()).max(rejected.len());
         (start, common, [first, middle])
     }
 

@@ -1,34 +1,39 @@
 //! The decoder: embed, layers, norm, head; backward in reverse.
 
 use super::activations::{Activations, TOKEN_BLOCK};
+use super::architecture::{Architecture, Mixer, NormKind, QkNorm};
 use super::layer::{Cache, Context, Stage};
-use super::lora::{Adapter, Module};
-use super::weights::{Layer, Loader, Weight, stored_name};
+use super::lora::Adapter;
+use super::rope_tables::RopeTables;
+use super::weights::{Layer, Loader, Norm, Weight, stored_name};
 use crate::error::{Error, Result};
-use crate::files::{ModelConfig, TensorFiles};
+use crate::files::TensorFiles;
 use crate::gpu::{Dtype, Gpu, Recorder, Tensor};
 use crate::kernels::{
-    Class, Epilogue, Store, Tuning, embedding, gather_rows, logprob_backward, logprob_finish, logprob_forward,
-    matmul_backward_input, matmul_forward, rmsnorm_backward, rmsnorm_forward, scatter_rows,
+    Class, Epilogue, Logits, Store, Tuning, add_positions, embedding, gather_rows, logprob_backward, logprob_finish,
+    logprob_forward, matmul_backward_input, matmul_forward, scatter_rows, softcap,
 };
 use crate::platform::{Folder, read_all};
 
 /// A base model on the device, frozen. There is one copy of it; adapters are beside it.
 pub struct Model {
     /// What `config.json` says.
-    pub config: ModelConfig,
+    pub config: Architecture,
     /// Hash of every weight that was read and of the config.
     pub hash: String,
-    embed_tokens: Weight, // (V, H)
+    embedding: Weight,         // (V, H)
+    positions: Option<Tensor>, // (positions, H), where they are learned
     layers: Vec<Layer>,
-    norm: Tensor,            // (H)
-    lm_head: Option<Weight>, // (V, H); none if tied to embed_tokens
-    rope_table: Tensor,      // (positions, D) of (cos, sin)
+    norm: Norm,
+    head: Option<Weight>, // (V, H); none if it is the embedding
+    ropes: Vec<RopeTables>,
+    /// Tokens of the longest sequence that fits.
+    room: usize,
 }
 
 impl Model {
     /// Reads `config.json` of a model folder; an error says what kind of folder it is if it holds no model.
-    pub async fn config(folder: &dyn Folder) -> Result<ModelConfig> {
+    pub async fn config(folder: &dyn Folder) -> Result<Architecture> {
         let files = folder.files();
         if !files.iter().any(|f| f == "config.json") {
             // The weights' reader knows what an adapter, a GGUF file or a pickle looks like.
@@ -40,18 +45,25 @@ impl Model {
             ));
         }
         let source = folder.open("config.json")?;
-        ModelConfig::from_bytes(&read_all(source.as_ref()).await?, source.name())
+        Architecture::from_bytes(&read_all(source.as_ref()).await?, source.name())
     }
 
     /// Name and shape of every tensor of a model, made one layer at a time: the number of layers may be anything.
-    pub fn tensors(config: &ModelConfig, head: bool) -> impl Iterator<Item = (String, Vec<usize>)> {
-        let (vocab, hidden) = (config.vocab_size, config.hidden_size);
-        let mut outside = vec![
-            ("model.embed_tokens.weight".to_owned(), vec![vocab, hidden]),
-            ("model.norm.weight".to_owned(), vec![hidden]),
-        ];
-        if head {
-            outside.push(("lm_head.weight".to_owned(), vec![vocab, hidden]));
+    ///
+    /// `head` is the name of the head, if it has one of its own.
+    pub fn tensors<'a>(
+        config: &'a Architecture,
+        head: Option<&str>,
+    ) -> impl Iterator<Item = (String, Vec<usize>)> + use<'a> {
+        let (vocab, hidden, names) = (config.vocab_size, config.hidden_size, &config.names);
+        let at = |name: &str| format!("{}.{name}", names.base);
+        let mut outside = vec![(format!("{}.weight", at(names.embedding)), vec![vocab, hidden])];
+        if config.learned_positions {
+            outside.push((format!("{}.weight", at(names.positions)), vec![config.max_position_embeddings, hidden]));
+        }
+        outside.extend(norm_tensors(config, &at(names.norm)));
+        if let Some(head) = head {
+            outside.push((format!("{head}.weight"), vec![vocab, hidden]));
         }
         outside.into_iter().chain((0..config.num_hidden_layers).flat_map(|layer| layer_tensors(config, layer)))
     }
@@ -59,7 +71,7 @@ impl Model {
     /// Bytes of the weights as they are stored, from the headers alone; checks every name and shape.
     ///
     /// Nothing may grow with a size of a config that did not pass here: a file can claim any.
-    pub async fn weight_bytes(folder: &dyn Folder, config: &ModelConfig) -> Result<u64> {
+    pub async fn weight_bytes(folder: &dyn Folder, config: &Architecture) -> Result<u64> {
         check_tensors(config, &TensorFiles::open(folder).await?)
     }
 
@@ -70,7 +82,7 @@ impl Model {
     pub async fn load(
         gpu: &Gpu,
         folder: &dyn Folder,
-        config: ModelConfig,
+        config: Architecture,
         positions: usize,
         max_block_bytes: u64,
         progress: &mut dyn FnMut(u64) -> bool,
@@ -79,48 +91,54 @@ impl Model {
         check_tensors(&config, &files)?;
         let hash = blake3::Hasher::new();
         let last_hash = hash.finalize();
-        let mut loader = Loader { gpu, files: &files, max_block_bytes, hash, last_hash, progress, done: 0 };
-        loader.hash.update(format!("{config:?}").as_bytes());
-        let (vocab, hidden) = (config.vocab_size, config.hidden_size);
-        let embed_tokens = loader.weight("model.embed_tokens.weight", vocab, hidden).await?;
+        let mut loader =
+            Loader { gpu, config: &config, files: &files, max_block_bytes, hash, last_hash, progress, done: 0 };
+        loader.hash.update(config.identity.as_bytes());
+        let (vocab, hidden, names) = (config.vocab_size, config.hidden_size, &config.names);
+        let at = |name: &str| format!("{}.{name}", names.base);
+        let embedding = loader.weight(&format!("{}.weight", at(names.embedding)), vocab, hidden).await?;
         let embedding_hash = loader.last_hash;
+        let positions_table = match config.learned_positions {
+            true => Some(loader.positions(&format!("{}.weight", at(names.positions))).await?),
+            false => None,
+        };
         let mut layers = Vec::with_capacity(config.num_hidden_layers);
         for index in 0..config.num_hidden_layers {
-            layers.push(loader.layer(&config, index).await?);
+            layers.push(loader.layer(index).await?);
         }
-        let norm = loader.vector("model.norm.weight", hidden).await?;
-        let mut lm_head = None;
-        if has_head(&config, &files) {
-            let head = loader.weight("lm_head.weight", vocab, hidden).await?;
+        let norm = loader.norm(&at(names.norm)).await?;
+        let mut head = None;
+        if let Some(name) = head_name(&config, &files) {
+            let weight = loader.weight(&format!("{name}.weight"), vocab, hidden).await?;
             // As transformers 5: a tied head that is stored all the same counts if it differs from the embedding.
             if !config.tie_word_embeddings || loader.last_hash != embedding_hash {
-                lm_head = Some(head);
+                head = Some(weight);
             }
-            if config.tie_word_embeddings && lm_head.is_some() {
+            if config.tie_word_embeddings && head.is_some() {
                 log::warn!("config.json ties the head to the embedding, but the file has another head: it is used");
             }
         }
         let hash = loader.hash.finalize().to_hex().to_string();
-        let table = config.rope_table(positions);
-        let (rows, cols) = (positions as u32, config.head_dim as u32);
-        let rope_table = gpu.upload("rope_table", rows, cols, Dtype::F32, table.as_flattened());
+        let growth = config.attention.query_growth;
+        let ropes = config.ropes.iter().map(|rope| RopeTables::new(gpu, rope, growth, positions)).collect();
+        let room = if config.learned_positions { positions.min(config.max_position_embeddings) } else { positions };
         gpu.check()?;
-        Ok(Self { config, hash, embed_tokens, layers, norm, lm_head, rope_table })
+        Ok(Self { config, hash, embedding, positions: positions_table, layers, norm, head, ropes, room })
     }
 
     /// What the choice of kernels follows from.
     pub fn tuning(&self) -> Tuning {
         let linears = self.layers.iter().flat_map(|layer| &layer.linears).map(|linear| &linear.weight);
-        let weights = linears.chain([&self.embed_tokens]).chain(&self.lm_head);
+        let weights = linears.chain([&self.embedding]).chain(&self.head);
         let mut formats: Vec<Dtype> = weights.map(Weight::dtype).collect();
         formats.sort();
         formats.dedup();
-        Tuning { formats, head_dim: self.config.head_dim as u32 }
+        Tuning { formats, head_dim: self.config.attention.head_dim as u32 }
     }
 
-    /// Positions that the rotary table covers: no sequence may be longer.
+    /// Positions that there are: no sequence may be longer.
     pub fn positions(&self) -> usize {
-        self.rope_table.rows() as usize
+        self.room
     }
 
     /// The layers' outputs of a batch into `acts.x`; `acts` comes from `Activations::load`.
@@ -138,11 +156,11 @@ impl Model {
     pub fn score(&self, rec: &mut Recorder<'_>, acts: &Activations, want_pull: bool) {
         let (last, head) = (&acts.x[self.layers.len()], self.head());
         gather_rows(rec, last, &acts.rows, &acts.picked);
-        rmsnorm_forward(rec, &acts.picked, &self.norm, self.config.rms_norm_eps as f32, &acts.normed, &acts.rstd);
+        self.norm.forward(rec, &self.config, &acts.picked, &acts.normed, &acts.rstd);
         for (first, block) in &head.blocks {
-            embedding(rec, &acts.labels, block, *first, &acts.label_rows);
+            embedding(rec, &acts.labels, block, *first, 1.0, &acts.label_rows);
         }
-        let n = acts.picked.rows();
+        let (n, kind) = (acts.picked.rows(), self.logits_kind());
         for first in (0..n).step_by(TOKEN_BLOCK as usize) {
             let rows = TOKEN_BLOCK.min(n - first);
             let part = |t: &Tensor| t.row_range(first, rows);
@@ -150,15 +168,15 @@ impl Model {
             let (normed, state, pull) = (part(&acts.normed), part(&acts.state), part(&acts.pull));
             for (i, (column, chunk)) in chunks(head, acts.logits.cols()).into_iter().enumerate() {
                 let logits = acts.logits.view(rows, chunk.rows().next_multiple_of(4));
-                matmul_forward(rec, Class::Main, &normed, &chunk, 1.0, 0, Epilogue::default(), &logits);
-                logprob_forward(rec, &labels, &logits, column, chunk.rows(), i == 0, want_pull, &state, &pull);
+                matmul_forward(rec, Class::Main, &normed, &chunk, kind.scale, 0, Epilogue::default(), &logits);
+                logprob_forward(rec, &labels, &logits, column, chunk.rows(), i == 0, want_pull, kind, &state, &pull);
                 if want_pull {
                     let store = if i == 0 { Store::Set } else { Store::Add };
-                    matmul_backward_input(rec, &logits, &chunk, 1.0, store, 0, None, &pull);
+                    matmul_backward_input(rec, &logits, &chunk, kind.scale, store, 0, None, &pull);
                 }
             }
             let (label_rows, stats) = (part(&acts.label_rows), part(&acts.token_stats));
-            logprob_finish(rec, &labels, &state, &label_rows, head.rows, want_pull, &stats, &pull);
+            logprob_finish(rec, &labels, &state, &label_rows, head.rows, want_pull, kind, &stats, &pull);
         }
     }
 
@@ -166,10 +184,9 @@ impl Model {
     /// log-probability of every token of each sequence. Follows `forward` and `score` with `want_pull`.
     pub fn backward(&self, rec: &mut Recorder<'_>, acts: &Activations, adapter: &Adapter, dlogp: &Tensor) {
         logprob_backward(rec, dlogp, &acts.sequence, &acts.pull);
-        rec.clear(&acts.dpicked);
-        rmsnorm_backward(rec, &acts.pull, &acts.picked, &self.norm, &acts.rstd, &acts.dpicked);
+        self.norm.backward(rec, &acts.pull, &acts.picked, &acts.rstd, Store::Set, &acts.dpicked);
         scatter_rows(rec, &acts.dpicked, &acts.sources, &acts.dx);
-        let lowest = adapter.settings.targets.iter().map(|(layer, _)| *layer).min().unwrap_or(0);
+        let lowest = adapter.settings.targets.iter().map(|target| target.layer).min().unwrap_or(0);
         for index in (lowest..self.layers.len()).rev() {
             let context = self.context(index, Some(adapter));
             if acts.checkpointing() {
@@ -187,13 +204,25 @@ impl Model {
 
     /// The final norm of a few rows of the residual stream, and their logits over the whole vocabulary.
     pub fn logits(&self, rec: &mut Recorder<'_>, x: &Tensor, normed: &Tensor, rstd: &Tensor, logits: &Tensor) {
-        rmsnorm_forward(rec, x, &self.norm, self.config.rms_norm_eps as f32, normed, rstd);
+        self.norm.forward(rec, &self.config, x, normed, rstd);
+        let kind = self.logits_kind();
         for (first, block) in &self.head().blocks {
-            matmul_forward(rec, Class::Decode, normed, block, 1.0, *first, Epilogue::default(), logits);
+            matmul_forward(rec, Class::Decode, normed, block, kind.scale, *first, Epilogue::default(), logits);
+        }
+        if kind.softcap > 0.0 {
+            softcap(rec, logits, kind.softcap);
         }
     }
 
-    /// As `forward`, for texts that are generated: their keys and values go to the rows `slots` of the caches.
+    /// Columns of what layer `index` keeps of each token of a text that is generated.
+    pub(super) fn cache_columns(&self, index: usize) -> usize {
+        match self.config.kind(index).mixer {
+            Mixer::Attention { .. } => 2 * self.config.head_columns().1,
+            Mixer::ShortConv { .. } => self.config.hidden_size,
+        }
+    }
+
+    /// As `forward`, for texts that are generated: what layers keep of them goes to the rows `slots` of the caches.
     pub(super) fn forward_cached(
         &self,
         rec: &mut Recorder<'_>,
@@ -204,24 +233,35 @@ impl Model {
         stage: Stage,
     ) {
         self.embed(rec, acts);
-        for (index, kv) in caches.iter().enumerate() {
-            self.context(index, adapter).forward(rec, acts, Some(&Cache { kv, slots, stage }));
+        for (index, kept) in caches.iter().enumerate() {
+            self.context(index, adapter).forward(rec, acts, Some(&Cache { kept, slots, stage }));
         }
     }
 
     fn embed(&self, rec: &mut Recorder<'_>, acts: &Activations) {
-        for (first, block) in &self.embed_tokens.blocks {
-            embedding(rec, &acts.ids, block, *first, &acts.x[0]);
+        for (first, block) in &self.embedding.blocks {
+            embedding(rec, &acts.ids, block, *first, self.config.embedding_multiplier as f32, &acts.x[0]);
+        }
+        if let Some(table) = &self.positions {
+            add_positions(rec, &acts.spans, table, &acts.x[0]);
         }
     }
 
     fn head(&self) -> &Weight {
-        self.lm_head.as_ref().unwrap_or(&self.embed_tokens)
+        self.head.as_ref().unwrap_or(&self.embedding)
+    }
+
+    fn logits_kind(&self) -> Logits {
+        let softcap = self.config.logits_softcap.unwrap_or(0.0) as f32;
+        Logits { scale: self.config.logits_multiplier as f32, softcap }
     }
 
     fn context<'a>(&'a self, index: usize, adapter: Option<&'a Adapter>) -> Context<'a> {
-        let (config, rope_table) = (&self.config, &self.rope_table);
-        Context { index, config, layer: &self.layers[index], adapter, rope_table }
+        let rope = match self.config.kind(index).mixer {
+            Mixer::Attention { rope, .. } => rope.map(|rope| &self.ropes[rope]),
+            Mixer::ShortConv { .. } => None,
+        };
+        Context { index, config: &self.config, layer: &self.layers[index], adapter, rope }
     }
 }
 
@@ -236,13 +276,14 @@ fn chunks(head: &Weight, len: u32) -> Vec<(u32, Tensor)> {
     chunks
 }
 
-/// True if a head is read: it must be there unless it is tied, and then it may be.
-fn has_head(config: &ModelConfig, files: &TensorFiles) -> bool {
-    !config.tie_word_embeddings || files.contains("lm_head.weight")
+/// The name of the head that is read: it must be there unless it is tied, and then it may be.
+fn head_name(config: &Architecture, files: &TensorFiles) -> Option<&'static str> {
+    let stored = config.names.heads.iter().find(|name| files.contains(&format!("{name}.weight")));
+    stored.or(config.names.heads.first().filter(|_| !config.tie_word_embeddings)).copied()
 }
 
 /// Bytes of all tensors of a model, each of which is in the headers with the config's shape.
-fn check_tensors(config: &ModelConfig, files: &TensorFiles) -> Result<u64> {
+fn check_tensors(config: &Architecture, files: &TensorFiles) -> Result<u64> {
     let (layers, tensors) = (config.num_hidden_layers, files.names().count());
     if layers > tensors {
         return Err(Error::input(
@@ -252,22 +293,43 @@ fn check_tensors(config: &ModelConfig, files: &TensorFiles) -> Result<u64> {
         ));
     }
     let mut bytes = 0;
-    for (name, shape) in Model::tensors(config, has_head(config, files)) {
-        bytes += files.expect(&stored_name(files, &name), &shape)?.bytes();
+    for (name, shape) in Model::tensors(config, head_name(config, files)) {
+        bytes += files.expect(&stored_name(config, files, &name), &shape)?.bytes();
     }
     Ok(bytes)
 }
 
-fn layer_tensors(config: &ModelConfig, layer: usize) -> Vec<(String, Vec<usize>)> {
-    let at = |name: &str| format!("model.layers.{layer}.{name}.weight");
-    let norms = ["input_layernorm", "post_attention_layernorm"];
-    let mut tensors: Vec<(String, Vec<usize>)> = norms.map(|norm| (at(norm), vec![config.hidden_size])).into();
-    for module in Module::ALL {
-        let (path, (input, output)) = (module.path(layer), module.dims(config));
-        tensors.push((format!("{path}.weight"), vec![output, input]));
-        if module.has_bias(config) {
-            tensors.push((format!("{path}.bias"), vec![output]));
+fn norm_tensors(config: &Architecture, path: &str) -> Vec<(String, Vec<usize>)> {
+    let parts: &[&str] = if config.norm == NormKind::Layer { &["weight", "bias"] } else { &["weight"] };
+    parts.iter().map(|part| (format!("{path}.{part}"), vec![config.hidden_size])).collect()
+}
+
+fn layer_tensors(config: &Architecture, layer: usize) -> Vec<(String, Vec<usize>)> {
+    let path = config.layer_path(layer);
+    let mut tensors: Vec<_> =
+        config.norms.iter().flat_map(|name| norm_tensors(config, &format!("{path}.{name}"))).collect();
+    let mut add = |name: &str, shape: Vec<usize>| tensors.push((format!("{path}.{name}"), shape));
+    for linear in config.kind(layer).linears.iter().flatten() {
+        add(&format!("{}.weight", linear.path), linear.shape());
+        if linear.bias {
+            add(&format!("{}.bias", linear.path), vec![linear.output]);
         }
+    }
+    match config.kind(layer).mixer {
+        Mixer::ShortConv { taps, bias } => {
+            add("conv.conv.weight", vec![config.hidden_size, 1, taps]);
+            if bias {
+                add("conv.conv.bias", vec![config.hidden_size]);
+            }
+        }
+        Mixer::Attention { .. } if config.norms_qk() => {
+            let (queries, keys) = config.head_columns();
+            for (name, columns) in config.attention.qk_norm_names.into_iter().zip([queries, keys]) {
+                let whole = config.attention.qk_norm == QkNorm::Whole;
+                add(&format!("{name}.weight"), vec![if whole { columns } else { config.attention.head_dim }]);
+            }
+        }
+        Mixer::Attention { .. } => {}
     }
     tensors
 }

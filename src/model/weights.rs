@@ -1,8 +1,8 @@
 //! Frozen weights on the device, in the type they are stored in, read from the file in slices.
 
-use super::lora::Group;
+use super::architecture::{Architecture, Group, LinearSpec, Mixer, NormKind, QkNorm, Stored};
 use crate::error::{Error, Result};
-use crate::files::{self, ModelConfig, TensorFiles};
+use crate::files::{self, TensorFiles};
 use crate::gpu::{Dtype, Gpu, Tensor};
 
 /// Bytes of a weight that are in host memory at a time.
@@ -38,13 +38,39 @@ pub struct Linear {
     pub bias: Option<Tensor>,
 }
 
+/// A norm, frozen.
+#[derive(Debug, Clone)]
+pub struct Norm {
+    /// (columns), with its offset.
+    pub gain: Tensor,
+    /// (columns), of a `LayerNorm`.
+    pub bias: Option<Tensor>,
+}
+
+/// A convolution over the last tokens, each column by itself.
+#[derive(Debug, Clone)]
+pub struct Conv {
+    /// (taps, hidden), the earliest token first.
+    pub weight: Tensor,
+    /// (hidden)
+    pub bias: Option<Tensor>,
+}
+
 /// One decoder layer.
 #[derive(Debug, Clone)]
 pub struct Layer {
-    /// (hidden)
-    pub input_layernorm: Tensor,
-    /// (hidden)
-    pub post_attention_layernorm: Tensor,
+    /// Before attention.
+    pub before_mixer: Option<Norm>,
+    /// Between attention and its addition to the residual stream.
+    pub after_mixer: Option<Norm>,
+    /// Before the MLP.
+    pub before_mlp: Option<Norm>,
+    /// Between the MLP and its addition.
+    pub after_mlp: Option<Norm>,
+    /// (columns of queries and keys), the gains of their norms.
+    pub qk_gain: Option<Tensor>,
+    /// Of a layer without attention.
+    pub conv: Option<Conv>,
     /// Of each group.
     pub linears: [Linear; 4],
 }
@@ -59,6 +85,7 @@ impl Layer {
 /// Reads the tensors of a model folder onto a device, hashing every byte on the way.
 pub(super) struct Loader<'a> {
     pub(super) gpu: &'a Gpu,
+    pub(super) config: &'a Architecture,
     pub(super) files: &'a TensorFiles,
     pub(super) max_block_bytes: u64,
     pub(super) hash: blake3::Hasher,
@@ -74,13 +101,13 @@ impl Loader<'_> {
     pub(super) async fn weight(&mut self, name: &str, rows: usize, cols: usize) -> Result<Weight> {
         let dtype = self.dtype(name, rows, cols)?;
         let weight = self.room(name, rows as u32, cols as u32, dtype);
-        self.fill(name, rows as u32, &weight, 0).await?;
+        self.fill(name, &[(0, rows)], &weight, 0).await?;
         Ok(weight)
     }
 
     /// How the device stores the matrix `name`, of this shape: as the file does.
     fn dtype(&self, name: &str, rows: usize, cols: usize) -> Result<Dtype> {
-        Ok(match self.files.expect(&stored_name(self.files, name), &[rows, cols])?.dtype {
+        Ok(match self.files.expect(&self.stored(name), &[rows, cols])?.dtype {
             files::Dtype::F32 => Dtype::F32,
             files::Dtype::F16 => Dtype::F16,
             files::Dtype::BF16 => Dtype::Bf16,
@@ -95,88 +122,218 @@ impl Loader<'_> {
         Weight { blocks: blocks.collect(), rows, cols }
     }
 
-    /// Reads the `rows` rows of the matrix `name` to the rows of `weight` from row `at` on.
-    async fn fill(&mut self, name: &str, rows: u32, weight: &Weight, at: u32) -> Result<()> {
-        let name = stored_name(self.files, name);
-        let stored = self.files.info(&name)?.dtype;
-        let row_bytes = self.files.info(&name)?.bytes() / u64::from(rows);
-        let widened = weight.dtype() == Dtype::F32 && stored != files::Dtype::F32;
+    /// Reads runs of rows of the matrix `name` (begin and number of each) to the rows of `weight` from row `at` on.
+    async fn fill(&mut self, name: &str, runs: &[(usize, usize)], weight: &Weight, at: u32) -> Result<()> {
+        let name = self.stored(name);
+        let info = self.files.info(&name)?;
+        let row_bytes = info.bytes() / info.shape[0] as u64;
         let mut hash = blake3::Hasher::new();
-        for (first, block) in &weight.blocks {
-            let (begin, end) = (at.max(*first), (at + rows).min(first + block.rows()));
-            let step = u32::try_from(SLICE_BYTES / row_bytes).unwrap_or(u32::MAX).max(1);
-            for row in (begin..end).step_by(step as usize) {
-                let n = u64::from(step.min(end - row));
-                let bytes = self.files.read(&name, u64::from(row - at) * row_bytes, (n * row_bytes) as usize).await?;
-                hash.update(&bytes);
-                self.take(bytes.len())?;
-                let offset = u64::from(row - first) * u64::from(weight.cols) * weight.dtype().bytes();
-                match widened {
-                    true => {
-                        let values = files::to_f32(stored, &bytes);
-                        self.gpu.write_bytes(block, offset, bytemuck::cast_slice(&values));
-                    }
-                    false => self.gpu.write_bytes(block, offset, &bytes),
+        let mut to = at;
+        for &(from, n) in runs {
+            let (from, n) = (from as u32, n as u32);
+            for (first, block) in &weight.blocks {
+                let (begin, end) = (to.max(*first), (to + n).min(first + block.rows()));
+                let step = u32::try_from(SLICE_BYTES / row_bytes).unwrap_or(u32::MAX).max(1);
+                for row in (begin..end).step_by(step as usize) {
+                    let n = u64::from(step.min(end - row));
+                    let source = u64::from(row - to + from) * row_bytes;
+                    let bytes = self.files.read(&name, source, (n * row_bytes) as usize).await?;
+                    hash.update(&bytes);
+                    self.take(bytes.len())?;
+                    self.put(info.dtype, &bytes, weight, row - first, block);
+                    // Writes are staged in host memory until the device has taken them: one slice at a time.
+                    self.gpu.wait().await?;
                 }
-                // Writes are staged in host memory until the device has taken them: one slice at a time.
-                self.gpu.wait().await?;
             }
+            to += n;
         }
-        self.last_hash = hash.finalize();
-        self.hash.update(self.last_hash.as_bytes());
+        self.count(hash);
         Ok(())
     }
 
-    /// The vector `name` (a norm's gain), expanded to f32.
-    pub(super) async fn vector(&mut self, name: &str, len: usize) -> Result<Tensor> {
-        let values = self.values(name, len).await?;
-        Ok(self.gpu.upload(name, 1, len as u32, Dtype::F32, &values))
+    /// Reads the matrix `name`, stored (in, out), to the rows of `weight` from row `at` on. It is whole in host memory.
+    async fn fill_transposed(&mut self, name: &str, linear: &LinearSpec, weight: &Weight, at: u32) -> Result<()> {
+        let name = self.stored(name);
+        let info = self.files.info(&name)?;
+        let bytes = self.files.read(&name, 0, info.bytes() as usize).await?;
+        self.take(bytes.len())?;
+        let mut hash = blake3::Hasher::new();
+        hash.update(&bytes);
+        self.count(hash);
+        let (input, output, size) = (linear.input, linear.output, info.dtype.size());
+        let mut turned = Vec::with_capacity(bytes.len());
+        for row in 0..output {
+            for column in 0..input {
+                turned.extend_from_slice(&bytes[(column * output + row) * size..][..size]);
+            }
+        }
+        let row_bytes = input * size;
+        for (first, block) in &weight.blocks {
+            let (begin, end) = (at.max(*first), (at + output as u32).min(first + block.rows()));
+            if begin < end {
+                let rows = (begin - at) as usize * row_bytes..(end - at) as usize * row_bytes;
+                self.put(info.dtype, &turned[rows], weight, begin - first, block);
+            }
+        }
+        self.gpu.wait().await
     }
 
-    /// The elements of the vector `name`.
-    async fn values(&mut self, name: &str, len: usize) -> Result<Vec<f32>> {
-        let name = stored_name(self.files, name);
-        self.files.expect(&name, &[len])?;
+    /// Writes stored rows to a block of a weight from its row `row` on.
+    fn put(&self, stored: files::Dtype, bytes: &[u8], weight: &Weight, row: u32, block: &Tensor) {
+        let offset = u64::from(row) * u64::from(weight.cols) * weight.dtype().bytes();
+        if weight.dtype() == Dtype::F32 && stored != files::Dtype::F32 {
+            let values = files::to_f32(stored, bytes);
+            self.gpu.write_bytes(block, offset, bytemuck::cast_slice(&values));
+        } else {
+            self.gpu.write_bytes(block, offset, bytes);
+        }
+    }
+
+    /// The vector `name`, expanded to f32.
+    async fn vector(&mut self, name: &str, len: usize) -> Result<Tensor> {
+        let values = self.values(name, &[len]).await?;
+        Ok(self.upload(name, 1, values.len(), &values))
+    }
+
+    fn upload(&self, name: &str, rows: usize, cols: usize, values: &[f32]) -> Tensor {
+        self.gpu.upload(name, rows as u32, cols as u32, Dtype::F32, values)
+    }
+
+    /// The elements of a small tensor of this shape.
+    async fn values(&mut self, name: &str, shape: &[usize]) -> Result<Vec<f32>> {
+        let name = self.stored(name);
+        self.files.expect(&name, shape)?;
         let values = self.files.read_f32(&name).await?;
         self.hash.update(bytemuck::cast_slice(&values));
         self.take(4 * values.len())?;
         Ok(values)
     }
 
-    /// The layers of a group in decoder layer `index`, as one.
-    async fn linear(&mut self, config: &ModelConfig, index: usize, group: Group) -> Result<Linear> {
-        let (input, outputs) = group.dims(config);
+    /// The table of learned positions (positions, hidden).
+    pub(super) async fn positions(&mut self, name: &str) -> Result<Tensor> {
+        let (rows, cols) = (self.config.max_position_embeddings, self.config.hidden_size);
+        let values = self.values(name, &[rows, cols]).await?;
+        Ok(self.upload(name, rows, cols, &values))
+    }
+
+    /// The norm at the path `path`.
+    pub(super) async fn norm(&mut self, path: &str) -> Result<Norm> {
+        let len = self.config.hidden_size;
+        let mut gain = self.values(&format!("{path}.weight"), &[len]).await?;
+        let bias = match self.config.norm {
+            NormKind::Layer => Some(self.vector(&format!("{path}.bias"), len).await?),
+            NormKind::Rms { offset } => {
+                gain.iter_mut().for_each(|gain| *gain += offset);
+                None
+            }
+        };
+        Ok(Norm { gain: self.upload(path, 1, len, &gain), bias })
+    }
+
+    /// The gains of queries and keys, one for each of their columns.
+    async fn qk_gain(&mut self, layer: &str) -> Result<Tensor> {
+        let (queries, keys) = self.config.head_columns();
+        let mut gains = Vec::new();
+        for (name, columns) in self.config.attention.qk_norm_names.into_iter().zip([queries, keys]) {
+            let width =
+                if self.config.attention.qk_norm == QkNorm::Whole { columns } else { self.config.attention.head_dim };
+            let gain = self.values(&format!("{layer}.{name}.weight"), &[width]).await?;
+            gains.extend(gain.iter().cycle().take(columns));
+        }
+        if let NormKind::Rms { offset } = self.config.norm {
+            gains.iter_mut().for_each(|gain| *gain += offset);
+        }
+        Ok(self.upload("qk_gain", 1, gains.len(), &gains))
+    }
+
+    /// A convolution over `taps` tokens.
+    async fn conv(&mut self, layer: &str, taps: usize, bias: bool) -> Result<Conv> {
+        let hidden = self.config.hidden_size;
+        let stored = self.values(&format!("{layer}.conv.conv.weight"), &[hidden, 1, taps]).await?;
+        let turned: Vec<f32> = (0..taps).flat_map(|tap| stored[tap..].iter().step_by(taps).copied()).collect();
+        let weight = self.upload("conv", taps, hidden, &turned);
+        let bias = match bias {
+            true => Some(self.vector(&format!("{layer}.conv.conv.bias"), hidden).await?),
+            false => None,
+        };
+        Ok(Conv { weight, bias })
+    }
+
+    /// The linear layers of a group in decoder layer `index`, as one.
+    async fn linear(&mut self, index: usize, group: Group) -> Result<Linear> {
+        let config = self.config;
+        let (input, outputs) = config.dims(index, group);
+        let layer = config.layer_path(index);
+        let linears = config.linears(index, group);
         let mut dtypes = Vec::new();
-        for module in group.modules() {
-            dtypes.push(self.dtype(&format!("{}.weight", module.path(index)), module.dims(config).1, input)?);
+        for linear in linears {
+            let shape = linear.shape();
+            dtypes.push(self.dtype(&format!("{layer}.{}.weight", linear.path), shape[0], shape[1])?);
         }
         // Layers that are stored in different types meet in the one that holds all values.
         let dtype = if dtypes.iter().all(|dtype| *dtype == dtypes[0]) { dtypes[0] } else { Dtype::F32 };
-        let weight = self.room(&group.modules()[0].path(index), outputs as u32, input as u32, dtype);
+        let weight = self.room(&format!("{layer}.{}", linears[0].path), outputs as u32, input as u32, dtype);
         let (mut at, mut bias) = (0, Vec::new());
-        for module in group.modules() {
-            let (path, rows) = (module.path(index), module.dims(config).1);
-            self.fill(&format!("{path}.weight"), rows as u32, &weight, at).await?;
-            at += rows as u32;
-            if module.has_bias(config) {
-                bias.extend(self.values(&format!("{path}.bias"), rows).await?);
+        for linear in linears {
+            let name = format!("{layer}.{}.weight", linear.path);
+            match linear.stored {
+                Stored::InOut => self.fill_transposed(&name, linear, &weight, at).await?,
+                _ => self.fill(&name, &linear.runs(), &weight, at).await?,
+            }
+            at += linear.output as u32;
+            if linear.bias {
+                let stored = self.values(&format!("{layer}.{}.bias", linear.path), &[linear.output]).await?;
+                bias.extend(linear.runs().iter().flat_map(|&(first, n)| &stored[first..first + n]));
+            } else {
+                bias.extend(vec![0.0; linear.output]);
             }
         }
-        let bias = (!bias.is_empty()).then(|| self.gpu.upload("bias", 1, outputs as u32, Dtype::F32, &bias));
+        if matches!(group, Group::MixerOut | Group::MlpOut) {
+            let multiplier = config.residual_multiplier as f32;
+            bias.iter_mut().for_each(|bias| *bias *= multiplier);
+        }
+        let bias = linears.iter().any(|linear| linear.bias).then(|| self.upload("bias", 1, outputs, &bias));
         Ok(Linear { weight, bias })
     }
 
     /// Decoder layer `index`.
-    pub(super) async fn layer(&mut self, config: &ModelConfig, index: usize) -> Result<Layer> {
-        let at = |norm: &str| format!("model.layers.{index}.{norm}.weight");
+    pub(super) async fn layer(&mut self, index: usize) -> Result<Layer> {
+        let config = self.config;
+        let path = config.layer_path(index);
         // In the order in which a model's hash has always been taken.
-        let input_layernorm = self.vector(&at("input_layernorm"), config.hidden_size).await?;
-        let qkv = self.linear(config, index, Group::Qkv).await?;
-        let output = self.linear(config, index, Group::Output).await?;
-        let post_attention_layernorm = self.vector(&at("post_attention_layernorm"), config.hidden_size).await?;
-        let gate_up = self.linear(config, index, Group::GateUp).await?;
-        let down = self.linear(config, index, Group::Down).await?;
-        Ok(Layer { input_layernorm, post_attention_layernorm, linears: [qkv, output, gate_up, down] })
+        let before_mixer = self.layer_norm(&path, config.norms.before_mixer).await?;
+        let (mut qk_gain, mut conv) = (None, None);
+        match config.kind(index).mixer {
+            Mixer::Attention { .. } if config.norms_qk() => qk_gain = Some(self.qk_gain(&path).await?),
+            Mixer::Attention { .. } => {}
+            Mixer::ShortConv { taps, bias } => conv = Some(self.conv(&path, taps, bias).await?),
+        }
+        let mixer = [self.linear(index, Group::MixerIn).await?, self.linear(index, Group::MixerOut).await?];
+        let after_mixer = self.layer_norm(&path, config.norms.after_mixer).await?;
+        let before_mlp = self.layer_norm(&path, config.norms.before_mlp).await?;
+        let mlp = [self.linear(index, Group::MlpIn).await?, self.linear(index, Group::MlpOut).await?];
+        let after_mlp = self.layer_norm(&path, config.norms.after_mlp).await?;
+        let ([mixer_in, mixer_out], [mlp_in, mlp_out]) = (mixer, mlp);
+        let linears = [mixer_in, mixer_out, mlp_in, mlp_out];
+        Ok(Layer { before_mixer, after_mixer, before_mlp, after_mlp, qk_gain, conv, linears })
+    }
+
+    async fn layer_norm(&mut self, layer: &str, name: Option<&str>) -> Result<Option<Norm>> {
+        match name {
+            Some(name) => self.norm(&format!("{layer}.{name}")).await.map(Some),
+            None => Ok(None),
+        }
+    }
+
+    /// The name under which the files store a tensor.
+    fn stored(&self, name: &str) -> String {
+        stored_name(self.config, self.files, name)
+    }
+
+    /// Takes the bytes of a matrix into the model's hash.
+    fn count(&mut self, matrix: blake3::Hasher) {
+        self.last_hash = matrix.finalize();
+        self.hash.update(self.last_hash.as_bytes());
     }
 
     fn take(&mut self, bytes: usize) -> Result<()> {
@@ -186,8 +343,9 @@ impl Loader<'_> {
 }
 
 /// The name under which a file stores a tensor: with the base model's prefix, or without.
-pub(super) fn stored_name(files: &TensorFiles, name: &str) -> String {
-    match name.strip_prefix("model.") {
+pub(super) fn stored_name(config: &Architecture, files: &TensorFiles, name: &str) -> String {
+    let short = name.strip_prefix(config.names.base).and_then(|rest| rest.strip_prefix('.'));
+    match short {
         Some(short) if !files.contains(name) && files.contains(short) => short.to_owned(),
         _ => name.to_owned(),
     }

@@ -1,10 +1,10 @@
 //! Causal grouped-query attention over packed rows, with the log-sum-exp kept so that the backward pass can make the
 //! probabilities again (Dao et al. 2022, `FlashAttention`; Ainslie et al. 2023, "GQA").
 //!
-//! Forward, over the keys k that row q sees: `s[q,k] = scale q·k`, `p[q,k] = exp(s[q,k] - lse[q])` and
-//! `out[q] = Σ_k p[q,k] v[k]`. Backward, with `delta[q] = dout[q]·out[q]` and
-//! `ds[q,k] = p[q,k] (dout[q]·v[k] - delta[q])`: `dq[q] = scale Σ_k ds[q,k] k[k]`, `dk[k] = scale Σ_q ds[q,k] q[q]`
-//! and `dv[k] = Σ_q p[q,k] dout[q]`.
+//! Forward, over the keys k that row q sees: `s[q,k] = scale q·k`, or under a cap `c tanh(scale q·k / c)`, `p[q,k] =
+//! exp(s[q,k] - lse[q])` and `out[q] = Σ_k p[q,k] v[k]`. Backward, with `delta[q] = dout[q]·out[q]` and `ds[q,k] =
+//! p[q,k] (dout[q]·v[k] - delta[q])`, times the cap's slope `1 - (s[q,k] / c)^2`: `dq[q] = scale Σ_k ds[q,k] k[k]`,
+//! `dk[k] = scale Σ_q ds[q,k] q[q]` and `dv[k] = Σ_q p[q,k] dout[q]`.
 
 /// The key rows that one query row sees: those from `start` to itself, except `hole_start..hole_end`.
 ///
@@ -32,6 +32,8 @@ pub struct AttentionShape {
     pub head_dim: usize,
     /// Factor on `q·k`, usually `1 / sqrt(D)`.
     pub scale: f64,
+    /// Cap c of scores, `s = c tanh(scale q·k / c)` (Gemma 2); 0 for none.
+    pub softcap: f64,
     /// Key row of the first query row: 0 in training, the length of the cache in generation.
     pub first_row: usize,
 }
@@ -53,9 +55,7 @@ pub fn attention_forward(q: &[f64], k: &[f64], v: &[f64], spans: &[Span], shape:
         for head in 0..shape.heads {
             let query = query_columns(row, head, shape);
             let scores: Vec<(usize, f64)> = keys(span, row, shape)
-                .map(|key_row| {
-                    (key_row, shape.scale * dot(&q[query..], &k[key_columns(key_row, head, shape)..], shape))
-                })
+                .map(|key_row| (key_row, score(&q[query..], &k[key_columns(key_row, head, shape)..], shape)))
                 .collect();
             let max = scores.iter().fold(f64::MIN, |max, &(_, score)| max.max(score));
             let log_sum = max + scores.iter().map(|(_, score)| (score - max).exp()).sum::<f64>().ln();
@@ -105,8 +105,10 @@ pub fn attention_backward_q(
             let query = query_columns(row, head, shape);
             for key_row in keys(span, row, shape) {
                 let key = key_columns(key_row, head, shape);
-                let p = (shape.scale * dot(&q[query..], &k[key..], shape) - lse[row * shape.heads + head]).exp();
-                let ds = p * (dot(&dout[query..], &v[key..], shape) - delta[row * shape.heads + head]);
+                let s = score(&q[query..], &k[key..], shape);
+                let p = (s - lse[row * shape.heads + head]).exp();
+                let ds =
+                    slope(s, shape) * p * (dot(&dout[query..], &v[key..], shape) - delta[row * shape.heads + head]);
                 for c in 0..shape.head_dim {
                     dq[query + c] += shape.scale * ds * k[key + c];
                 }
@@ -137,8 +139,10 @@ pub fn attention_backward_kv(
             let query = query_columns(row, head, shape);
             for key_row in keys(span, row, shape) {
                 let key = key_columns(key_row, head, shape);
-                let p = (shape.scale * dot(&q[query..], &k[key..], shape) - lse[row * shape.heads + head]).exp();
-                let ds = p * (dot(&dout[query..], &v[key..], shape) - delta[row * shape.heads + head]);
+                let s = score(&q[query..], &k[key..], shape);
+                let p = (s - lse[row * shape.heads + head]).exp();
+                let ds =
+                    slope(s, shape) * p * (dot(&dout[query..], &v[key..], shape) - delta[row * shape.heads + head]);
                 for c in 0..shape.head_dim {
                     dk[key + c] += shape.scale * ds * q[query + c];
                     dv[key + c] += p * dout[query + c];
@@ -147,6 +151,17 @@ pub fn attention_backward_kv(
         }
     }
     (dk, dv)
+}
+
+/// The score of a query and a key.
+fn score(q: &[f64], k: &[f64], shape: AttentionShape) -> f64 {
+    let s = shape.scale * dot(q, k, shape);
+    if shape.softcap > 0.0 { shape.softcap * (s / shape.softcap).tanh() } else { s }
+}
+
+/// The derivative of a score with respect to `scale q·k`.
+fn slope(score: f64, shape: AttentionShape) -> f64 {
+    if shape.softcap > 0.0 { 1.0 - (score / shape.softcap).powi(2) } else { 1.0 }
 }
 
 /// The key rows that query row `row` sees.

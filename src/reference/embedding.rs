@@ -1,4 +1,4 @@
-//! Token embedding. The table is frozen, so there is no backward pass.
+//! Token embedding, and learned positions. The tables are frozen, so there is no backward pass.
 
 /// Row `ids[r]` of `table` (V,C) for each token: returns (R,C). `cols` is C.
 ///
@@ -9,4 +9,9 @@ pub fn embedding(table: &[f64], ids: &[u32], cols: usize) -> Vec<f64> {
         y.extend_from_slice(&table[id as usize * cols..][..cols]);
     }
     y
+}
+
+/// `x` (R,C) plus, for each row, the row of `table` (positions, C) of its position. Returns (R,C).
+pub fn add_positions(x: &[f64], positions: &[u32], table: &[f64], cols: usize) -> Vec<f64> {
+    embedding(table, positions, cols).iter().zip(x).map(|(added, x)| x + added).collect()
 }

@@ -6,6 +6,9 @@
 //! `dlogp/dh = pull = w[label] - Σ_v p[v] w[v]`. The sum is accumulated in the forward pass, like the values in
 //! flash attention; the backward pass only scales it.
 //!
+//! Logits may be scaled (Granite) and capped, `logit = c tanh(scale w·h / c)` (Gemma 2): each row `w[v]` in the
+//! gradient then has the factor `scale (1 - (logit[v] / c)^2)`.
+//!
 //! A caller goes through the chunks of the head matrix: logits of the chunk, [`logprob_forward`], then adds the
 //! returned weights times the chunk to `pull`. After the last chunk, [`logprob_finish`].
 
@@ -60,7 +63,8 @@ pub struct LogProb {
 
 /// Takes one chunk of `logits` (R,C), whose first column is column `first_column` of the vocabulary, into `state`.
 ///
-/// `labels` (R), at least one row. Returns the weights (R,C), `exp(logit - max)` with the maximum so far; the rows of
+/// `labels` (R), at least one row. The logits are capped first. Returns the weights (R,C), `exp(logit - max)` with the
+/// maximum so far, times the cap's slope; the rows of
 /// `pull` (R,H) and the state's sums, which were taken with the old maximum, are scaled to the new one. The caller
 /// then adds weights times the chunk's head matrix (C,H) to `pull`.
 pub fn logprob_forward(
@@ -70,11 +74,12 @@ pub fn logprob_forward(
     state: &mut LogProbState,
     pull: &mut [f64],
     hidden: usize,
+    softcap: f64,
 ) -> Vec<f64> {
     let cols = logits.len() / labels.len();
     let mut weights = Vec::with_capacity(logits.len());
     for (r, &label) in labels.iter().enumerate() {
-        let row = &logits[r * cols..][..cols];
+        let row = logits[r * cols..][..cols].iter().map(|logit| capped(*logit, softcap)).collect::<Vec<f64>>();
         let max = row.iter().copied().fold(state.max[r], f64::max);
         let rescale = (state.max[r] - max).exp();
         state.max[r] = max;
@@ -96,7 +101,7 @@ pub fn logprob_forward(
             if column == label as usize {
                 state.label_logit[r] = logit;
             }
-            weights.push(weight);
+            weights.push(weight * slope(logit, softcap));
         }
     }
     weights
@@ -111,11 +116,14 @@ pub fn logprob_finish(
     label_rows: &[f64],
     labels: &[u32],
     vocab: usize,
+    scale: f64,
+    softcap: f64,
     pull: &mut [f64],
 ) -> LogProb {
     let hidden = label_rows.len() / labels.len();
     for (i, (pull, label_row)) in pull.iter_mut().zip(label_rows).enumerate() {
-        *pull = label_row - *pull / state.sum[i / hidden];
+        let r = i / hidden;
+        *pull = scale * slope(state.label_logit[r], softcap) * label_row - *pull / state.sum[r];
     }
 
     let rows = 0..labels.len();
@@ -137,4 +145,12 @@ pub fn logprob_backward(dlogp: &[f64], pull: &[f64], hidden: usize) -> Vec<f64> 
         dh.extend(pull[r * hidden..][..hidden].iter().map(|pull| dlogp * pull));
     }
     dh
+}
+
+fn capped(logit: f64, softcap: f64) -> f64 {
+    if softcap > 0.0 { softcap * (logit / softcap).tanh() } else { logit }
+}
+
+fn slope(logit: f64, softcap: f64) -> f64 {
+    if softcap > 0.0 { 1.0 - (logit / softcap).powi(2) } else { 1.0 }
 }

@@ -122,3 +122,9 @@ pub fn sum_partials(partials: &[f64], grads: &[f64], stride: usize) -> Vec<f64> 
     }
     sum
 }
+
+/// `u` (R, segments width) with the columns of segment s times `scales[s]`: inputs of LoRA's B whose layers have scales
+/// of their own.
+pub fn scale_segments(u: &[f64], width: usize, scales: &[f64]) -> Vec<f64> {
+    u.iter().enumerate().map(|(i, u)| u * scales[i / width % scales.len()]).collect()
+}

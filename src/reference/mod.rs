@@ -12,32 +12,40 @@
 //! There is no padding. Each pair is laid out as prompt, chosen completion, rejected completion, and the prompt's rows
 //! serve both sides; [`Span`] says which rows see which.
 
+mod activation;
 mod adamw;
 mod attention;
 mod decode;
 mod embedding;
 mod fma_peak;
+mod layernorm;
 mod logprob;
 mod matmul;
 mod pointwise;
 mod preference;
+mod qk_norm;
 mod rmsnorm;
 mod rope;
+mod short_conv;
 
+pub use activation::{Act, Glu, activation_backward, activation_forward, glu_backward, glu_forward};
 pub use adamw::{AdamW, adamw, grad_norm};
 pub use attention::{
     Attention, AttentionShape, Span, attention_backward_delta, attention_backward_kv, attention_backward_q,
     attention_forward,
 };
 pub use decode::{attention_decode, cache_append, sample};
-pub use embedding::embedding;
+pub use embedding::{add_positions, embedding};
 pub use fma_peak::fma_peak;
+pub use layernorm::{LayerNorm, layernorm_backward, layernorm_forward};
 pub use logprob::{LogProb, LogProbState, logprob_backward, logprob_finish, logprob_forward};
 pub use matmul::{
     Segments, lora_backward, lora_backward_weight, lora_forward, matmul_backward_input, matmul_backward_weight,
-    matmul_forward, sum_partials,
+    matmul_forward, scale_segments, sum_partials,
 };
-pub use pointwise::{SwiGlu, gather_rows, scatter_rows, swiglu_backward, swiglu_forward};
+pub use pointwise::{gather_rows, scaled_copy, scatter_rows, softcap};
 pub use preference::{LossWeights, Preference, PreferenceSettings, preference, sequence_sum};
+pub use qk_norm::{qk_norm_backward, qk_norm_forward};
 pub use rmsnorm::{RmsNorm, rmsnorm_backward, rmsnorm_forward};
 pub use rope::rope;
+pub use short_conv::{ShortConv, short_conv_append, short_conv_backward, short_conv_decode, short_conv_forward};

@@ -6,7 +6,7 @@
 //!
 //! All vectors over sequences have 2n entries for n pairs: the chosen sequences, then the rejected in the same order.
 
-use super::pointwise::sigmoid;
+use super::activation::sigmoid;
 
 /// Weight of each loss type in the total; 0 leaves the type out.
 #[derive(Debug, Clone, Copy, PartialEq)]

@@ -1,10 +1,11 @@
 //! Rotary position embedding (Su et al. 2021, `RoFormer`), in the half-split layout of Hugging Face's `rotate_half`:
-//! column i of a head turns with column i + D/2.
+//! column i of a head turns with column i + D/2, D being the columns that turn; further ones stay.
 
 /// Rotates each head of `x` (R, heads D) by the angle of its row's position times `direction`.
 ///
-/// `table` (positions, D/2) holds the cosine and the sine of each angle; `positions` (R) names the table row of each
-/// row of `x`. With `i < D/2`, `cos` and `sin` at `table[positions[r], i]` and `sin` times `direction`:
+/// `table` (positions, D/2) holds the cosine and the sine of each angle, D being `rotary_dim`; `positions` (R) names
+/// the table row of each row of `x`. With `i < D/2`, `cos` and `sin` at `table[positions[r], i]` and `sin` times
+/// `direction`:
 ///
 /// `y[i] = x[i] cos - x[i + D/2] sin` and `y[i + D/2] = x[i + D/2] cos + x[i] sin`.
 ///
@@ -16,10 +17,11 @@ pub fn rope(
     positions: &[u32],
     heads: usize,
     head_dim: usize,
+    rotary_dim: usize,
     direction: f64,
 ) -> Vec<f64> {
-    let half = head_dim / 2;
-    let mut y = vec![0.0; x.len()];
+    let half = rotary_dim / 2;
+    let mut y = x.to_vec();
     for (r, &position) in positions.iter().enumerate() {
         for h in 0..heads {
             let start = (r * heads + h) * head_dim;

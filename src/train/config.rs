@@ -283,6 +283,10 @@ impl TrainConfig {
             lora_alpha: self.lora_alpha,
             lora_dropout: 0.0,
             target_modules: self.target_modules.clone(),
+            exclude_modules: None,
+            layers_to_transform: None,
+            rank_pattern: Vec::new(),
+            alpha_pattern: Vec::new(),
             use_rslora: self.use_rslora,
             fan_in_fan_out: false,
             base_model_name_or_path: Some(base).filter(|base| !base.is_empty()).map(str::to_owned),
@@ -293,12 +297,12 @@ impl TrainConfig {
     /// that were asked for, that says otherwise.
     pub fn take_adapter(&mut self, adapter: &AdapterConfig, given: &Map<String, Value>, at: &str) -> Result<()> {
         let sorted = |targets: &TargetModules| match targets {
-            TargetModules::AllLinear => Vec::new(),
             TargetModules::Names(names) => {
                 let mut names = names.clone();
                 names.sort();
-                names
+                TargetModules::Names(names)
             }
+            other => other.clone(),
         };
         let differs = [
             ("r", self.r != adapter.r),
@@ -388,18 +392,13 @@ impl Fields<'_> {
     }
 
     fn targets(&self, default: TargetModules) -> Result<TargetModules> {
-        let wanted = "\"all-linear\", a module name, or a list of module names";
-        match self.map.get("target_modules") {
-            Some(Value::String(name)) if name == "all-linear" => Ok(TargetModules::AllLinear),
-            Some(Value::String(name)) => Ok(TargetModules::Names(vec![name.clone()])),
-            Some(value) => {
-                let names: Vec<String> = self.get("target_modules", wanted, Vec::new())?;
-                match names.is_empty() {
-                    true => Err(self.wrong("target_modules", value, wanted)),
-                    false => Ok(TargetModules::Names(names)),
-                }
-            }
-            None => Ok(default),
+        let wanted = "\"all-linear\", a module name, a regular expression, or a list of module names";
+        let Some(value) = self.map.get("target_modules") else { return Ok(default) };
+        match TargetModules::from_json(value) {
+            // A lone name is a list of one: as a pattern it would have to be a whole path.
+            Some(TargetModules::Pattern(name)) if is_name(&name) => Ok(TargetModules::Names(vec![name])),
+            Some(targets) => Ok(targets),
+            None => Err(self.wrong("target_modules", value, wanted)),
         }
     }
 
@@ -418,6 +417,12 @@ fn sampling_name<S: serde::Serializer>(sampling: &Sampling, s: S) -> std::result
 fn target_names<S: serde::Serializer>(targets: &TargetModules, s: S) -> std::result::Result<S::Ok, S::Error> {
     match targets {
         TargetModules::AllLinear => s.serialize_str("all-linear"),
+        TargetModules::Pattern(pattern) => s.serialize_str(pattern),
         TargetModules::Names(names) => names.serialize(s),
     }
+}
+
+/// True for a module's name or path, which has none of the signs of a pattern but the dot.
+fn is_name(text: &str) -> bool {
+    text.chars().all(|c| c.is_alphanumeric() || "._-".contains(c))
 }

@@ -3,8 +3,7 @@
 use serde::Serialize;
 
 use crate::error::{Error, Result};
-use crate::files::ModelConfig;
-use crate::model::{AdapterSettings, BatchSize, Slot, Tensors};
+use crate::model::{AdapterSettings, Architecture, BatchSize, Slot, Tensors};
 
 /// Bytes on the device.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -28,7 +27,7 @@ impl Memory {
 
 /// Memory of training with this adapter at this batch size.
 pub fn plan(
-    config: &ModelConfig,
+    config: &Architecture,
     weight_bytes: u64,
     adapter: &AdapterSettings,
     size: BatchSize,

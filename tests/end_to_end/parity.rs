@@ -3,8 +3,8 @@
 use std::path::PathBuf;
 
 use pairtune::engine::protocol::{Command, Event, Metrics};
-use pairtune::files::{ModelConfig, TargetModules, parse};
-use pairtune::model::{AdapterSettings, fresh};
+use pairtune::files::{TargetModules, parse};
+use pairtune::model::{AdapterSettings, Architecture, fresh};
 use pairtune::train::TrainConfig;
 
 use crate::browser::{Browser, BrowserKind, BrowserOptions};
@@ -146,7 +146,7 @@ fn assert_same(expected: &[(u64, f64)], found: &[(u64, f64)]) {
 /// The L2 norm of the difference of two runs' final adapters, relative to the first one's update.
 fn relative_difference(a: &Contents, b: &Contents, steps: usize) -> f64 {
     let config = include_bytes!("../../assets/demo/model/config.json");
-    let model = ModelConfig::from_bytes(config, "config.json").expect("the demo's model");
+    let model = Architecture::from_bytes(config, "config.json").expect("the demo's model");
     let settings = TrainConfig::from_map(&short_settings(steps), "settings").expect("the demo's settings");
     assert_ne!(settings.target_modules, TargetModules::AllLinear, "they are named");
     let adapter = AdapterSettings::new(settings.adapter("demo"), &model).expect("targets of the model");

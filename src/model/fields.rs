@@ -1,0 +1,179 @@
+//! The fields of a config: JSON read with checks, and errors that name the field.
+
+use serde_json::{Map, Value};
+
+use crate::error::{Error, Result};
+
+/// Sizes are below this, so that twice a size is a buffer's index, and a product of two sizes is in range.
+pub(super) const SIZE_LIMIT: u64 = 1 << 31;
+
+/// The keys of one JSON object, read with checks.
+pub struct Fields<'a> {
+    pub(super) map: &'a Map<String, Value>,
+    pub(super) file: &'a str,
+    /// The object's own key with a dot, empty for the whole file.
+    pub(super) within: &'a str,
+}
+
+impl<'a> Fields<'a> {
+    /// The object in a file.
+    pub(super) fn parse(bytes: &[u8], file: &str) -> Result<Map<String, Value>> {
+        serde_json::from_slice(bytes).map_err(|e| {
+            Error::input(format!("This is not a JSON object: {e}"), "Download the model's config.json again", file)
+        })
+    }
+
+    /// A value that is there and not null.
+    pub(super) fn get(&self, key: &str) -> Option<&'a Value> {
+        self.map.get(key).filter(|value| !value.is_null())
+    }
+
+    /// True if the key is there, if only with null.
+    pub(super) fn has(&self, key: &str) -> bool {
+        self.map.contains_key(key)
+    }
+
+    pub(super) fn size(&self, key: &str) -> Result<usize> {
+        let Some(value) = self.get(key) else { return Err(self.missing(key)) };
+        match value.as_u64() {
+            Some(n) if (1..SIZE_LIMIT).contains(&n) => Ok(n as usize),
+            _ => Err(self.wrong(key, format!("{value} is not a positive whole number below 2^31"))),
+        }
+    }
+
+    pub(super) fn size_or(&self, key: &str, default: usize) -> Result<usize> {
+        if self.get(key).is_some() { self.size(key) } else { Ok(default) }
+    }
+
+    /// A size; `missing` if the key is not there, `null` if it is null.
+    pub(super) fn size_or_null(&self, key: &str, missing: usize, null: usize) -> Result<usize> {
+        self.size_or(key, if self.has(key) { null } else { missing })
+    }
+
+    /// A size that may be absent.
+    pub(super) fn optional_size(&self, key: &str) -> Result<Option<usize>> {
+        self.get(key).map(|_| self.size(key)).transpose()
+    }
+
+    pub(super) fn multiple_of_4(&self, key: &str, size: usize) -> Result<usize> {
+        match size {
+            0 => Err(self.wrong(key, "it is zero".to_owned())),
+            _ if size.is_multiple_of(4) => Ok(size),
+            _ => Err(self.wrong(key, format!("{size} is not a multiple of 4, which the kernels need"))),
+        }
+    }
+
+    pub(super) fn positive(&self, key: &str) -> Result<f64> {
+        let Some(value) = self.get(key) else { return Err(self.missing(key)) };
+        match value.as_f64() {
+            Some(x) if x > 0.0 && x <= f64::from(f32::MAX) => Ok(x),
+            _ => Err(self.wrong(key, format!("{value} is not a positive number"))),
+        }
+    }
+
+    pub(super) fn positive_or(&self, key: &str, default: f64) -> Result<f64> {
+        if self.get(key).is_some() { self.positive(key) } else { Ok(default) }
+    }
+
+    /// A positive number; `missing` if the key is not there, none if it is null.
+    pub(super) fn positive_or_null(&self, key: &str, missing: Option<f64>) -> Result<Option<f64>> {
+        match self.get(key) {
+            Some(_) => self.positive(key).map(Some),
+            None if self.has(key) => Ok(None),
+            None => Ok(missing),
+        }
+    }
+
+    /// A flag; false, as in transformers, if the key is missing.
+    pub(super) fn flag(&self, key: &str) -> Result<bool> {
+        self.flag_or(key, false)
+    }
+
+    pub(super) fn flag_or(&self, key: &str, default: bool) -> Result<bool> {
+        match self.get(key) {
+            None => Ok(default),
+            Some(Value::Bool(flag)) => Ok(*flag),
+            Some(other) => Err(self.wrong(key, format!("{other} is neither true nor false"))),
+        }
+    }
+
+    /// A list of as many entries as there are layers.
+    pub(super) fn by_layer(&self, key: &str, layers: usize) -> Result<Option<&'a Vec<Value>>> {
+        match self.get(key) {
+            None => Ok(None),
+            Some(Value::Array(list)) if list.len() == layers => Ok(Some(list)),
+            Some(Value::Array(list)) => {
+                Err(self.wrong(key, format!("it has {} entries for {layers} layers", list.len())))
+            }
+            Some(other) => Err(self.wrong(key, format!("{other} is not a list"))),
+        }
+    }
+
+    pub(super) fn token(&self, key: &str) -> Result<Option<u32>> {
+        // Some configs say -1 where they mean that there is none.
+        match self.get(key).filter(|value| value.as_i64() != Some(-1)) {
+            None => Ok(None),
+            Some(value) => match value.as_u64().and_then(|id| u32::try_from(id).ok()) {
+                Some(id) => Ok(Some(id)),
+                None => Err(self.wrong(key, format!("{value} is not a token id"))),
+            },
+        }
+    }
+
+    pub(super) fn tokens(&self, key: &str) -> Result<Vec<u32>> {
+        let Some(Value::Array(list)) = self.get(key) else { return Ok(self.token(key)?.into_iter().collect()) };
+        let id = |value: &Value| value.as_u64().and_then(|id| u32::try_from(id).ok());
+        list.iter().map(|v| id(v).ok_or_else(|| self.wrong(key, format!("{v} is not a token id")))).collect()
+    }
+
+    /// A list of positive numbers.
+    pub(super) fn numbers(&self, key: &str) -> Result<Vec<f64>> {
+        let Some(value) = self.get(key) else { return Err(self.missing(key)) };
+        let number = |value: &Value| value.as_f64().filter(|x| *x > 0.0 && *x <= f64::from(f32::MAX));
+        let numbers: Option<Vec<f64>> = value.as_array().and_then(|list| list.iter().map(number).collect());
+        numbers.ok_or_else(|| self.wrong(key, "it is no list of positive numbers".to_owned()))
+    }
+
+    /// Refuses a value other than these; the first is meant where there is none.
+    pub(super) fn only(&self, key: &str, allowed: &[&str]) -> Result<&'a str> {
+        let wanted = allowed.iter().map(|name| format!("\"{name}\"")).collect::<Vec<_>>().join(" or ");
+        match self.get(key).map(|value| (value, value.as_str())) {
+            None => Ok(""),
+            Some((_, Some(name))) if allowed.contains(&name) => Ok(name),
+            Some((value, _)) => Err(Error::input(
+                format!("The value {value} of {}{key} is not supported", self.within),
+                format!("Use a model with {key} {wanted}"),
+                self.at(key),
+            )),
+        }
+    }
+
+    /// The object under a key, empty if there is none.
+    pub(super) fn object(&self, key: &'a str) -> Result<Option<&'a Map<String, Value>>> {
+        match self.get(key) {
+            None => Ok(None),
+            Some(Value::Object(map)) => Ok(Some(map)),
+            Some(other) => Err(self.wrong(key, format!("{other} is not an object"))),
+        }
+    }
+
+    pub(super) fn missing(&self, key: &str) -> Error {
+        Error::input(
+            format!("The field {}{key} is missing", self.within),
+            "Use the config.json that came with the model",
+            self.at(key),
+        )
+    }
+
+    pub(super) fn wrong(&self, key: &str, what: String) -> Error {
+        Error::input(
+            format!("The value of {}{key} cannot be used: {what}", self.within),
+            "Use a supported model, with the config.json that came with it",
+            self.at(key),
+        )
+    }
+
+    pub(super) fn at(&self, key: &str) -> String {
+        format!("{}, field {}{key}", self.file, self.within)
+    }
+}

@@ -1,0 +1,82 @@
+//! Which linear layers an adapter targets, by PEFT's rules, and with which rank and scale.
+
+use std::collections::BTreeSet;
+
+use super::architecture::{Architecture, LinearSpec, Module};
+use crate::error::{Error, Result};
+use crate::files::{AdapterConfig, Matcher, Scales};
+
+/// A linear layer that has an adapter.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Target {
+    /// Its decoder layer.
+    pub layer: usize,
+    /// Which of that layer's it is.
+    pub module: Module,
+    /// Rank of its matrices.
+    pub rank: usize,
+    /// What `B A x` is multiplied by.
+    pub scale: f64,
+}
+
+impl Target {
+    /// The linear layer.
+    pub fn linear(self, model: &Architecture) -> &LinearSpec {
+        model.linear(self.layer, self.module)
+    }
+
+    /// PEFT's key of one of its matrices, A or B.
+    pub fn key(self, model: &Architecture, side: &str) -> String {
+        format!("base_model.model.{}.lora_{side}.weight", model.path(self.layer, self.module))
+    }
+}
+
+/// The linear layers that an adapter targets, in the order of the forward pass.
+///
+/// `target_modules` is a list of whole paths or their ends after a dot, a pattern for whole paths, or all of them;
+/// `exclude_modules` likewise leaves some out, and `layers_to_transform` all layers but some. An error names what
+/// matches nothing.
+pub fn match_targets(config: &AdapterConfig, model: &Architecture) -> Result<Vec<Target>> {
+    let wanted = Matcher::new(&config.target_modules, "target_modules")?;
+    let left_out = config.exclude_modules.as_ref().map(|out| Matcher::new(out, "exclude_modules")).transpose()?;
+    let scales = Scales::new(config)?;
+    let layers = 0..model.num_hidden_layers;
+    let paths = layers.clone().flat_map(|layer| model.modules(layer).map(move |module| model.path(layer, module)));
+    if let Some(name) = wanted.unknown(paths) {
+        return Err(Error::input(
+            format!("target_modules names \"{name}\", which is no linear layer of this model that can be adapted"),
+            linear_layers(model),
+            "target_modules",
+        ));
+    }
+    let mut targets = Vec::new();
+    for layer in layers {
+        if config.layers_to_transform.as_ref().is_some_and(|layers| !layers.contains(&layer)) {
+            continue;
+        }
+        for module in model.modules(layer) {
+            let path = model.path(layer, module);
+            if wanted.hits(&path)? && !left_out.as_ref().map_or(Ok(false), |out| out.hits(&path))? {
+                let (rank, scale) = scales.of(&path)?;
+                targets.push(Target { layer, module, rank, scale });
+            }
+        }
+    }
+    if targets.is_empty() {
+        return Err(Error::input(
+            format!("target_modules {} leaves no linear layer of this model with an adapter", config.target_modules),
+            linear_layers(model),
+            "target_modules",
+        ));
+    }
+    Ok(targets)
+}
+
+/// What a person may name in this model.
+fn linear_layers(model: &Architecture) -> String {
+    let linears = model.kinds.iter().flat_map(|kind| kind.linears.iter().flatten());
+    let mut names: Vec<&str> = linears.map(|linear| linear.path.rsplit('.').next().unwrap_or(linear.path)).collect();
+    let mut seen = BTreeSet::new();
+    names.retain(|name| seen.insert(*name));
+    format!("Use some of {}, or \"all-linear\"", names.join(", "))
+}
