@@ -79,6 +79,24 @@ everywhere! {
 }
 
 everywhere! {
+    async fn weights_in_blocks() {
+        let gpu = gpu().await;
+        for dtype in check::BLOCKS {
+            for (m, n, k) in [(1, 4, 256), (9, 70, 512)] {
+                assert_ok(check::embedding(&gpu, m, n, k, dtype).await);
+                assert_ok(check::matmul_forward(&gpu, m, n, k, dtype).await);
+                assert_ok(check::matmul_backward_input(&gpu, m, n, k, dtype).await);
+            }
+        }
+        // How a variant reads a weight does not depend on the type: one stands for all.
+        let forward = async || check::matmul_forward(&gpu, 37, 70, 288, Dtype::Q8_0).await;
+        assert_all_ok(each_variant(&gpu, "matmul_forward", forward).await);
+        let backward = async || check::matmul_backward_input(&gpu, 37, 70, 288, Dtype::Q8_0).await;
+        assert_all_ok(each_variant(&gpu, "matmul_backward_input", backward).await);
+    }
+}
+
+everywhere! {
     async fn lora_backward() {
         let gpu = gpu().await;
         for (m, r) in [(1, 4), (33, 8), (130, 64), (257, 20)] {

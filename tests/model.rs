@@ -9,9 +9,10 @@ use std::path::{Path, PathBuf};
 
 use common::gpu;
 use pairtune::data::{TokenPair, Tokenizer, read_pairs, tokenize};
-use pairtune::files::{self, parse};
+use pairtune::files::{self, GgmlType, GgufArch, GgufValue, encode, parse, write_gguf};
 use pairtune::gpu::{Dtype, Gpu};
 use pairtune::model::{Activations, Adapter, AdapterSettings, BatchSize, Model, Packed, fresh};
+use pairtune::platform::MemoryFolder;
 use pairtune::platform::native::DiskFolder;
 use pairtune::train::{PairLogps, References, Scorer, TrainConfig, Trainer};
 use pollster::block_on;
@@ -369,6 +370,106 @@ fn a_pair_scores_the_same_whatever_it_is_batched_with() {
     let mut reversed = case.scores(&gpu, &pairs, None, 3);
     reversed.reverse();
     assert_eq!(together, reversed, "to the last bit: the first rewards of a run must be exactly zero");
+}
+
+/// A Llama fixture as a GGUF file, as llama.cpp writes one; `stored` says how each matrix is stored.
+fn gguf_of(case: &Case, stored: impl Fn(&str, usize) -> GgmlType) -> MemoryFolder {
+    let dir = case.dir.join("model");
+    let config: Map<String, Value> =
+        serde_json::from_slice(&std::fs::read(dir.join("config.json")).expect("there")).expect("JSON");
+    let number = |key: &str| config[key].as_u64().expect("a number") as u32;
+    let arch = GgufArch::of("llama").expect("known");
+    let metadata = [
+        ("general.architecture", GgufValue::String("llama".to_owned())),
+        ("llama.context_length", GgufValue::U32(number("max_position_embeddings"))),
+        ("llama.embedding_length", GgufValue::U32(number("hidden_size"))),
+        ("llama.block_count", GgufValue::U32(number("num_hidden_layers"))),
+        ("llama.feed_forward_length", GgufValue::U32(number("intermediate_size"))),
+        ("llama.attention.head_count", GgufValue::U32(number("num_attention_heads"))),
+        ("llama.attention.head_count_kv", GgufValue::U32(number("num_key_value_heads"))),
+        (
+            "llama.attention.layer_norm_rms_epsilon",
+            GgufValue::F32(config["rms_norm_eps"].as_f64().expect("eps") as f32),
+        ),
+        ("llama.rope.freq_base", GgufValue::F32(10_000.0)),
+        ("llama.vocab_size", GgufValue::U32(number("vocab_size"))),
+    ];
+    let metadata = metadata.map(|(key, value)| (key.to_owned(), value));
+    let weights = parse("m", &std::fs::read(dir.join("model.safetensors")).expect("there")).expect("sound");
+    let tensors: Vec<_> = weights
+        .iter()
+        .map(|(name, tensor)| {
+            let mapped = arch.map(name, &config).expect("a tensor of a Llama");
+            let (rows, width) = (tensor.shape[0], tensor.data.len() / tensor.shape[0]);
+            let mut data = vec![0.0; tensor.data.len()];
+            for (row, values) in tensor.data.chunks_exact(width).enumerate() {
+                let to = if tensor.shape.len() == 2 { mapped.change.stored_row(row, rows) } else { row };
+                data[to * width..][..width].copy_from_slice(values);
+            }
+            let kind = if tensor.shape.len() == 2 { stored(name, width) } else { GgmlType::F32 };
+            (mapped.names[0].clone(), tensor.shape.clone(), kind, encode(kind, &data).expect("it can be written"))
+        })
+        .collect();
+    let bytes = write_gguf(&metadata, &tensors).expect("the file can be written");
+    MemoryFolder { name: "a gguf".to_owned(), files: vec![("model.gguf".to_owned(), bytes)] }
+}
+
+/// The same weights in another container give the same numbers; and weights in blocks, of several types in one group of
+/// layers, give those of the numbers that the blocks stand for.
+#[test]
+fn a_gguf_file_has_the_numbers_of_its_weights() {
+    let gpu = gpu();
+    let mut case = Case::open(&gpu, "llama_sigmoid");
+    let pairs = case.pairs();
+    let load = |folder: &MemoryFolder| {
+        block_on(async {
+            let config = Model::config(folder).await?;
+            Model::load(&gpu, folder, config, 512, gpu.max_tensor_bytes(), &mut |_| true).await
+        })
+        .expect("the file is a model")
+    };
+    let want = case.scores(&gpu, &pairs, None, 4);
+    case.model = load(&gguf_of(&case, |_, _| GgmlType::F32));
+    let got = case.scores(&gpu, &pairs, None, 4);
+    for (got, want) in got.iter().flatten().zip(want.iter().flatten()) {
+        assert_near("log-probability", f64::from(*got), f64::from(*want), 1e-3);
+    }
+
+    let blocks = |name: &str, width: usize| match name {
+        _ if !width.is_multiple_of(32) => GgmlType::F16,
+        _ if name.contains("k_proj") || name.contains("embed") => GgmlType::Q4_0,
+        _ => GgmlType::Q8_0,
+    };
+    // The same numbers, written out.
+    let folder = gguf_of(&case, blocks);
+    let files = block_on(files::ModelFiles::open(&folder)).expect("the file is sound");
+    case.model = load(&folder);
+    let stored = case.scores(&gpu, &pairs, None, 4);
+    let gradients = |case: &Case| {
+        let mut trainer = case.trainer(&gpu, "b_rand", "adapter_init_b");
+        block_on(trainer.first_batch()).expect("the device works").1.tensors
+    };
+    let stored_gradients = gradients(&case);
+    let tensors: Vec<(String, Vec<usize>, Vec<f32>)> = Model::tensors(&case.model.config, Some("lm_head"))
+        .map(|(name, shape)| {
+            let data = block_on(files.read_f32(&name)).expect("the tensor is there");
+            (name, shape, data)
+        })
+        .collect();
+    let tensors: Vec<_> = tensors.iter().map(|(name, shape, data)| (name.clone(), shape.clone(), &data[..])).collect();
+    let bytes = files::serialize_f32(&tensors, &std::collections::BTreeMap::new());
+    let config = std::fs::read(case.dir.join("model/config.json")).expect("there");
+    let files = vec![("config.json".to_owned(), config), ("model.safetensors".to_owned(), bytes)];
+    case.model = load(&MemoryFolder { name: "written out".to_owned(), files });
+    let written = case.scores(&gpu, &pairs, None, 4);
+    assert_ne!(want, written, "blocks cost something");
+    for (stored, written) in stored.iter().flatten().zip(written.iter().flatten()) {
+        assert_near("log-probability", f64::from(*stored), f64::from(*written), 1e-3);
+    }
+    let written = gradients(&case);
+    let both = stored_gradients.iter().map(|(key, stored)| (&stored.data[..], &written[key].data[..]));
+    let distance = distance(both);
+    assert!(distance <= 1e-3, "gradients differ by {distance:.2e}");
 }
 
 /// What version 0.1 called these models: its runs, and the scores that it kept, are still theirs.

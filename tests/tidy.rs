@@ -15,7 +15,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("data", &["files", "platform", "error"]),
     ("kernels", &["gpu", "error"]),
     ("reference", &[]),
-    ("doctor", &["gpu", "kernels", "reference", "error", "platform"]),
+    ("doctor", &["gpu", "kernels", "reference", "files", "error", "platform"]),
     ("model", &["kernels", "files", "gpu", "platform", "error"]),
     ("train", &["model", "data", "files", "kernels", "gpu", "platform", "error"]),
     ("bench", &["train", "model", "data", "files", "kernels", "gpu", "platform", "error"]),
@@ -32,7 +32,11 @@ const CONFINED: &[(&str, &[&str], &str)] = &[
     ("wgpu", &["src/gpu/"], "the GPU is behind gpu::{Gpu, Tensor, Recorder}"),
     ("egui*", &["src/app/", "src/main.rs"], "only the app draws"),
     ("eframe", &["src/app/", "src/main.rs"], "only the app has a window"),
-    ("tokenizers", &["src/data/tokenizer.rs"], "the rest of the code sees data::Tokenizer"),
+    (
+        "tokenizers",
+        &["src/data/tokenizer.rs", "src/data/gguf_tokenizer.rs"],
+        "the rest of the code sees data::Tokenizer",
+    ),
     ("safetensors", &["src/files/"], "the rest of the code sees files::{TensorFiles, parse, serialize_f32}"),
 ];
 

@@ -6,6 +6,8 @@
 mod batch;
 mod columns;
 mod flags;
+mod gguf_pre;
+mod gguf_tokenizer;
 mod record;
 mod table;
 mod template;
@@ -17,6 +19,7 @@ pub use batch::{
 };
 pub use columns::{Columns, first_columns, other_purpose};
 pub use flags::{AuditRow, Flags, Side, audit};
+pub use gguf_tokenizer::GgufTokenizer;
 pub use record::{LineError, Message, PairReader, Part, Record, read_pairs};
 pub use template::ChatTemplate;
 pub use tokenizer::Tokenizer;

@@ -7,9 +7,11 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 use tokenizers::AddedToken;
 
+use super::gguf_tokenizer::GgufTokenizer;
 use super::record::Message;
 use super::template::ChatTemplate;
 use crate::error::{Error, Result};
+use crate::files::{Gguf, gguf_in};
 use crate::platform::{Folder, read_all};
 
 const TOKENIZER: &str = "tokenizer.json";
@@ -35,13 +37,16 @@ pub struct Tokenizer {
 
 impl Tokenizer {
     /// Reads `tokenizer.json`, and if present `tokenizer_config.json`, `special_tokens_map.json` and
-    /// `chat_template.jinja`.
+    /// `chat_template.jinja`; or a GGUF file where there is no `tokenizer.json`.
     ///
     /// Special tokens are added by the post-processor in `tokenizer.json`, and by nothing else. Errors name the file
     /// that is missing or malformed, and the line of a template that does not compile.
     pub async fn open(folder: &dyn Folder) -> Result<Self> {
         let files = folder.files();
         let has = |name: &str| files.iter().any(|file| file == name);
+        if let (false, Some(gguf)) = (has(TOKENIZER), gguf_in(folder)) {
+            return Self::of_gguf(folder, &Gguf::open(folder.open(&gguf)?).await?);
+        }
         if !has(TOKENIZER) {
             return Err(Error::input(
                 format!("The folder has no {TOKENIZER}"),
@@ -92,6 +97,20 @@ impl Tokenizer {
         };
         let vocab_size = inner.get_vocab(true).into_values().max().map_or(0, |id| (id as usize).saturating_add(1));
         let fingerprint = fingerprint(&bytes, &special_tokens, template.as_ref());
+        let (model_rows, folder) = (Cell::new(usize::MAX), folder.name().to_owned());
+        Ok(Self { inner, special_tokens, template, vocab_size, model_rows, fingerprint, folder })
+    }
+
+    /// The tokenizer and the template in a GGUF file's metadata.
+    fn of_gguf(folder: &dyn Folder, gguf: &Gguf) -> Result<Self> {
+        let GgufTokenizer { tokenizer: inner, special_tokens, chat_template } = GgufTokenizer::new(gguf)?;
+        let file = gguf.at_key("tokenizer.chat_template");
+        let template = chat_template.map(|text| ChatTemplate::new(&text, &file)).transpose()?;
+        let text = inner.to_string(false).map_err(|e| {
+            Error::input(format!("The tokenizer cannot be used: {e}"), "Use another conversion of this model", &file)
+        })?;
+        let vocab_size = inner.get_vocab_size(true);
+        let fingerprint = fingerprint(text.as_bytes(), &special_tokens, template.as_ref());
         let (model_rows, folder) = (Cell::new(usize::MAX), folder.name().to_owned());
         Ok(Self { inner, special_tokens, template, vocab_size, model_rows, fingerprint, folder })
     }

@@ -1,11 +1,11 @@
 //! One function per kernel: random inputs of the given sizes, the kernel, its twin, the largest difference.
 
-use bytemuck::Pod;
 use rand::{Rng as _, SeedableRng as _};
 use rand_chacha::ChaCha8Rng;
 use serde::Serialize;
 
 use crate::error::Result;
+use crate::files::GgmlType;
 use crate::gpu::{Dtype, Gpu, Recorder, Tensor};
 use crate::kernels::{self, Class, Epilogue, Partials, Sampling, Segments, Store};
 use crate::reference;
@@ -33,6 +33,11 @@ pub async fn check_all(gpu: &Gpu) -> Result<Vec<Check>> {
             .extend(each_variant(gpu, "matmul_forward", async || matmul_forward(gpu, 37, 70, 132, dtype).await).await?);
         let backward = async || matmul_backward_input(gpu, 37, 70, 132, dtype).await;
         checks.extend(each_variant(gpu, "matmul_backward_input", backward).await?);
+    }
+    for dtype in BLOCKS {
+        checks.push(embedding(gpu, 37, 50, 256, dtype).await?);
+        checks.push(matmul_forward(gpu, 37, 70, 256, dtype).await?);
+        checks.push(matmul_backward_input(gpu, 37, 70, 256, dtype).await?);
     }
     let lora = async || lora_backward(gpu, 37, 12).await;
     checks.extend(each_variant(gpu, "lora_backward", lora).await?);
@@ -86,6 +91,11 @@ pub async fn check_all(gpu: &Gpu) -> Result<Vec<Check>> {
     Ok(checks)
 }
 
+/// Types whose elements are stored in blocks: as the variants differ in nothing that depends on it, the one in use is
+/// checked with each.
+pub const BLOCKS: [Dtype; 8] =
+    [Dtype::Q4_0, Dtype::Q4_1, Dtype::Q5_0, Dtype::Q5_1, Dtype::Q8_0, Dtype::Q4K, Dtype::Q5K, Dtype::Q6K];
+
 /// The kernels of attention, each variant of them.
 async fn check_attention(gpu: &Gpu, heads: Heads) -> Result<Vec<Check>> {
     let pairs = &[[5, 20, 31], [1, 3, 9]];
@@ -124,7 +134,8 @@ pub async fn embedding(gpu: &Gpu, rows: u32, vocab: u32, cols: u32, dtype: Dtype
     }
     rec.submit();
     let want = reference::scaled_copy(&reference::embedding(&table.values, &ids, cols as usize), 0.5);
-    Compare::new(gpu, named(gpu, "embedding", dtype), 0.0).with(&y, &want).await
+    let tolerance = if dtype.block().0 > 1 { 1e-6 } else { 0.0 };
+    Compare::new(gpu, named(gpu, "embedding", dtype), tolerance).with(&y, &want).await
 }
 
 /// Rows of a table of positions stored as `dtype`, added to what is there.
@@ -747,7 +758,7 @@ pub async fn glu_forward(gpu: &Gpu, rows: u32, cols: u32, act: kernels::Act) -> 
     let y = gpu.zeros("y", rows, cols, Dtype::F32);
     run(gpu, |rec| kernels::glu_forward(rec, &gate_up.tensor, act, &y));
     let want = reference::glu_forward(&gate, &up, twin_act(act));
-    Compare::new(gpu, format!("glu_forward of {act:?}"), 1e-5).with(&y, &want).await
+    Compare::new(gpu, named_form(gpu, "glu_forward", act.form()), 1e-5).with(&y, &want).await
 }
 
 /// dgate and dup in place of gate and up, y in place of dy.
@@ -758,7 +769,7 @@ pub async fn glu_backward(gpu: &Gpu, rows: u32, cols: u32, act: kernels::Act) ->
     let want = reference::glu_backward(&dy.values, &gate, &up, twin_act(act));
     let halves = want.dgate.chunks_exact(cols as usize).zip(want.dup.chunks_exact(cols as usize));
     let both: Vec<f64> = halves.flat_map(|(dgate, dup)| dgate.iter().chain(dup)).copied().collect();
-    let compare = Compare::new(gpu, format!("glu_backward of {act:?}"), 1e-5);
+    let compare = Compare::new(gpu, named_form(gpu, "glu_backward", act.form()), 1e-5);
     let y = reference::glu_forward(&gate, &up, twin_act(act));
     compare.and(&gate_up.tensor, &both).await?.with(&dy.tensor, &y).await
 }
@@ -769,7 +780,7 @@ pub async fn activation_forward(gpu: &Gpu, rows: u32, cols: u32, act: kernels::A
     let y = gpu.zeros("y", rows, 2 * cols, Dtype::F32);
     run(gpu, |rec| kernels::activation_forward(rec, &x.tensor, act, &y));
     let want = reference::activation_forward(&x.values, twin_act(act));
-    Compare::new(gpu, format!("activation_forward of {act:?}"), 1e-5).with(&y, &want).await
+    Compare::new(gpu, named_form(gpu, "activation_forward", act.form()), 1e-5).with(&y, &want).await
 }
 
 /// dx in place of x, y in place of dy.
@@ -781,7 +792,7 @@ pub async fn activation_backward(gpu: &Gpu, rows: u32, cols: u32, act: kernels::
         reference::activation_backward(&dy.values, &x.values, twin_act(act)),
         reference::activation_forward(&x.values, twin_act(act)),
     );
-    let compare = Compare::new(gpu, format!("activation_backward of {act:?}"), 1e-5);
+    let compare = Compare::new(gpu, named_form(gpu, "activation_backward", act.form()), 1e-5);
     compare.and(&x.tensor, &dx).await?.with(&dy.tensor, &y).await
 }
 
@@ -796,7 +807,7 @@ pub const LOGITS: [kernels::Logits; 3] = [
 pub async fn logprob_forward(gpu: &Gpu, rows: u32, vocab: u32, hidden: u32, kind: kernels::Logits) -> Result<Check> {
     let case = LogProbCase::new(gpu, rows, vocab, hidden);
     let cap = f64::from(kind.softcap);
-    let mut compare = Compare::new(gpu, format!("logprob_forward under a cap of {cap}"), 2e-5);
+    let mut compare = Compare::new(gpu, named_form(gpu, "logprob_forward", kind.form()), 2e-5);
     let mut state = reference::LogProbState::new(rows as usize);
     let mut pull = vec![0.0; case.pull.values.len()];
     for chunk in 0..2 {
@@ -846,7 +857,7 @@ pub async fn logprob_finish(gpu: &Gpu, rows: u32, vocab: u32, hidden: u32, kind:
     let want = reference::logprob_finish(&state, label_rows, &case.labels, vocab as usize, scale, cap, &mut pull);
     let want_stats: Vec<f64> =
         (0..rows as usize).flat_map(|r| [want.logp[r], want.mean_logit[r], want.entropy[r], want.correct[r]]).collect();
-    let compare = Compare::new(gpu, format!("logprob_finish of a scale of {scale}, a cap of {cap}"), 2e-5);
+    let compare = Compare::new(gpu, named_form(gpu, "logprob_finish", kind.form()), 2e-5);
     compare.and(&stats, &want_stats).await?.with(&case.pull.tensor, &pull).await
 }
 
@@ -1079,19 +1090,34 @@ struct Weight {
     cols: u32,
     dtype: Dtype,
     values: Vec<f64>,
+    /// As it is stored.
+    bytes: Vec<u8>,
 }
 
 impl Weight {
     fn random(_: &Gpu, rows: u32, cols: u32, dtype: Dtype, seed: u64) -> Self {
-        let values = random(rows * cols, seed)
-            .iter()
-            .map(|&v| match dtype {
-                Dtype::F16 => half::f16::from_f64(v).to_f64(),
-                Dtype::Bf16 => half::bf16::from_f64(v).to_f64(),
-                Dtype::F32 | Dtype::U32 => f64::from(v as f32),
-            })
-            .collect();
-        Self { rows, cols, dtype, values }
+        let ggml = GgmlType::ALL.into_iter().find(|ggml| dtype == block_type(*ggml));
+        if let Some(ggml) = ggml.filter(|_| dtype.block().0 > 1) {
+            let bytes = random_blocks(rows * cols, ggml, seed);
+            let values = ggml.to_f32(&bytes).into_iter().map(f64::from).collect();
+            return Self { rows, cols, dtype, values, bytes };
+        }
+        let random = random(rows * cols, seed);
+        let (mut values, mut bytes) = (Vec::new(), Vec::new());
+        for v in random {
+            match dtype {
+                Dtype::F16 => {
+                    let half = half::f16::from_f64(v);
+                    (values.push(half.to_f64()), bytes.extend(half.to_le_bytes()))
+                }
+                Dtype::Bf16 => {
+                    let half = half::bf16::from_f64(v);
+                    (values.push(half.to_f64()), bytes.extend(half.to_le_bytes()))
+                }
+                _ => (values.push(f64::from(v as f32)), bytes.extend((v as f32).to_le_bytes())),
+            };
+        }
+        Self { rows, cols, dtype, values, bytes }
     }
 
     fn blocks(&self, gpu: &Gpu) -> Vec<(u32, Tensor)> {
@@ -1104,17 +1130,48 @@ impl Weight {
     }
 
     fn block(&self, gpu: &Gpu, first: u32, end: u32) -> Tensor {
-        let values = &self.values[(first * self.cols) as usize..(end * self.cols) as usize];
-        fn put<T: Pod>(gpu: &Gpu, shape: [u32; 2], dtype: Dtype, data: Vec<T>) -> Tensor {
-            gpu.upload("weight", shape[0], shape[1], dtype, &data)
-        }
-        let shape = [end - first, self.cols];
-        match self.dtype {
-            Dtype::F16 => put(gpu, shape, self.dtype, values.iter().map(|&v| half::f16::from_f64(v)).collect()),
-            Dtype::Bf16 => put(gpu, shape, self.dtype, values.iter().map(|&v| half::bf16::from_f64(v)).collect()),
-            Dtype::F32 | Dtype::U32 => put(gpu, shape, self.dtype, values.iter().map(|&v| v as f32).collect()),
+        let row_bytes = self.dtype.bytes_of(self.cols.into()) as usize;
+        let bytes = &self.bytes[first as usize * row_bytes..end as usize * row_bytes];
+        gpu.upload("weight", end - first, self.cols, self.dtype, bytes)
+    }
+}
+
+/// How the device stores a type of ggml.
+fn block_type(ggml: GgmlType) -> Dtype {
+    match ggml {
+        GgmlType::F32 => Dtype::F32,
+        GgmlType::F16 => Dtype::F16,
+        GgmlType::BF16 => Dtype::Bf16,
+        GgmlType::Q4_0 => Dtype::Q4_0,
+        GgmlType::Q4_1 => Dtype::Q4_1,
+        GgmlType::Q5_0 => Dtype::Q5_0,
+        GgmlType::Q5_1 => Dtype::Q5_1,
+        GgmlType::Q8_0 => Dtype::Q8_0,
+        GgmlType::Q4K => Dtype::Q4K,
+        GgmlType::Q5K => Dtype::Q5K,
+        GgmlType::Q6K => Dtype::Q6K,
+    }
+}
+
+/// Blocks of so many elements in all: random numbers under scales that leave them below about 1.
+fn random_blocks(elements: u32, ggml: GgmlType, seed: u64) -> Vec<u8> {
+    let mut rng = ChaCha8Rng::seed_from_u64(seed);
+    let (halves, scale): (&[usize], f32) = match ggml {
+        GgmlType::Q6K => (&[208], 0.000_3),
+        GgmlType::Q4K | GgmlType::Q5K => (&[0, 2], 0.001),
+        GgmlType::Q4_1 | GgmlType::Q5_1 => (&[0, 2], 0.04),
+        GgmlType::Q8_0 => (&[0], 0.008),
+        _ => (&[0], 0.1),
+    };
+    let mut bytes = vec![0; elements as usize / ggml.block_elements() * ggml.block_bytes()];
+    for block in bytes.chunks_exact_mut(ggml.block_bytes()) {
+        block.iter_mut().for_each(|byte| *byte = rng.random());
+        for &at in halves {
+            let half = half::f16::from_f32(scale * rng.random_range(0.5..1.0));
+            block[at..at + 2].copy_from_slice(&half.to_le_bytes());
         }
     }
+    bytes
 }
 
 fn shape_of(Heads { heads, kv_heads, head_dim, window, softcap }: Heads) -> kernels::AttentionShape {
@@ -1315,7 +1372,11 @@ fn named(gpu: &Gpu, op: &str, dtype: Dtype) -> String {
 
 /// The name of the kernel in use for such heads.
 fn named_attention(gpu: &Gpu, op: &str, heads: Heads) -> String {
-    let form = if heads.softcap > 0.0 { "capped" } else { "" };
+    named_form(gpu, op, if heads.softcap > 0.0 { "capped" } else { "" })
+}
+
+/// The name of the kernel in use for this form of an operation.
+fn named_form(gpu: &Gpu, op: &str, form: &str) -> String {
     gpu.kernel(kernels::op(op).with_format(form)).name()
 }
 

@@ -33,8 +33,8 @@ pub(super) fn no_model(folder: &str, files: &[String]) -> Error {
         )
     } else if let Some(file) = ending(".gguf") {
         (
-            format!("This folder has GGUF weights only ({file})"),
-            "Use the model's original folder, with model.safetensors and config.json",
+            format!("This folder has several GGUF files ({file} and others), or others beside it"),
+            "Name the GGUF file that you want",
         )
     } else if let Some(file) = files.iter().find(|file| file.starts_with("pytorch_model") || file.ends_with(".bin")) {
         (

@@ -207,7 +207,7 @@ impl Gpu {
 
     /// A tensor of zeros.
     pub fn zeros(&self, name: &str, rows: u32, cols: u32, dtype: Dtype) -> Tensor {
-        let bytes = (u64::from(rows) * u64::from(cols) * dtype.bytes()).next_multiple_of(16).max(16);
+        let bytes = dtype.bytes_of(u64::from(rows) * u64::from(cols)).next_multiple_of(16).max(16);
         *self.asked.lock().unwrap_or_else(PoisonError::into_inner) = (name.to_owned(), bytes);
         let buffer = self.device.create_buffer(&wgpu::BufferDescriptor {
             label: Some(name),

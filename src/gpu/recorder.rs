@@ -101,7 +101,7 @@ impl<'a> Recorder<'a> {
         assert_eq!((from.cols(), from.dtype()), (to.cols(), to.dtype()), "rows of one kind");
         assert!(first + rows <= from.rows() && at + rows <= to.rows(), "the rows exist on both sides");
         self.pass = None;
-        let row_bytes = u64::from(from.cols()) * from.dtype().bytes();
+        let row_bytes = from.dtype().bytes_of(u64::from(from.cols()));
         let (source, target) = (from.offset + u64::from(first) * row_bytes, to.offset + u64::from(at) * row_bytes);
         self.encoder().copy_buffer_to_buffer(from.buffer(), source, to.buffer(), target, u64::from(rows) * row_bytes);
     }

@@ -17,15 +17,45 @@ pub enum Dtype {
     Bf16,
     /// Indices.
     U32,
+    /// ggml's blocks of 32 with one scale, 4 bits an element.
+    Q4_0,
+    /// The same with a minimum.
+    Q4_1,
+    /// ggml's blocks of 32 with one scale, 5 bits an element.
+    Q5_0,
+    /// The same with a minimum.
+    Q5_1,
+    /// ggml's blocks of 32 with one scale, 8 bits an element.
+    Q8_0,
+    /// ggml's blocks of 256 in eight groups, 4 bits an element.
+    Q4K,
+    /// The same, 5 bits an element.
+    Q5K,
+    /// ggml's blocks of 256 in sixteen groups, 6 bits an element.
+    Q6K,
 }
 
 impl Dtype {
-    /// Bytes of one element.
-    pub fn bytes(self) -> u64 {
+    /// Elements that are stored together, and their bytes.
+    pub fn block(self) -> (u64, u64) {
         match self {
-            Self::F32 | Self::U32 => 4,
-            Self::F16 | Self::Bf16 => 2,
+            Self::F32 | Self::U32 => (1, 4),
+            Self::F16 | Self::Bf16 => (1, 2),
+            Self::Q4_0 => (32, 18),
+            Self::Q4_1 => (32, 20),
+            Self::Q5_0 => (32, 22),
+            Self::Q5_1 => (32, 24),
+            Self::Q8_0 => (32, 34),
+            Self::Q4K => (256, 144),
+            Self::Q5K => (256, 176),
+            Self::Q6K => (256, 210),
         }
+    }
+
+    /// Bytes of so many elements, whole blocks of them; `u64::MAX` if that is less.
+    pub fn bytes_of(self, elements: u64) -> u64 {
+        let (block, bytes) = self.block();
+        elements.div_ceil(block).saturating_mul(bytes)
     }
 }
 
@@ -106,7 +136,7 @@ impl Tensor {
 
     /// Size in bytes.
     pub fn bytes(&self) -> u64 {
-        u64::from(self.rows) * u64::from(self.cols) * self.dtype.bytes()
+        self.dtype.bytes_of(u64::from(self.rows) * u64::from(self.cols))
     }
 
     /// The first `rows` rows, in another number of columns if that fits: activations are allocated once at their
@@ -125,7 +155,7 @@ impl Tensor {
 
     /// A matrix of `rows` by `cols` that begins at element `first`, at a multiple of 256 bytes.
     pub fn slice(&self, first: u64, rows: u32, cols: u32) -> Self {
-        let begin = first * self.dtype.bytes();
+        let begin = self.dtype.bytes_of(first);
         let part = Self { offset: self.offset + begin, rows, cols, ..self.clone() };
         assert!(begin + part.bytes() <= self.bytes(), "elements from {first} do not fit {}x{}", self.rows, self.cols);
         assert!(part.offset.is_multiple_of(256), "element {first} does not begin at a multiple of 256 bytes");

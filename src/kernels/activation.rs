@@ -23,7 +23,8 @@ impl Act {
     /// All of them.
     pub const ALL: [Self; 4] = [Self::Silu, Self::Gelu, Self::GeluTanh, Self::Relu];
 
-    fn form(self) -> &'static str {
+    /// The form of an operation with it.
+    pub fn form(self) -> &'static str {
         match self {
             Self::Silu => "",
             Self::Gelu => "gelu",

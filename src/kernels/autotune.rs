@@ -26,9 +26,11 @@ pub async fn autotune(gpu: &Gpu, tuning: &Tuning, seconds: &dyn Fn() -> f64) -> 
     let tuner = Tuner { gpu, seconds };
     let float = |name: &str, rows, cols| gpu.zeros(name, rows, cols, Dtype::F32);
     let (x, y) = (float("x", m, k), float("y", m, n));
-    // LoRA's matrices are f32 whatever the model's weights are.
+    // LoRA's matrices are f32 whatever the model's weights are. Weights in blocks are read by what is best for f32:
+    // their many kernels would take a software adapter minutes to compile.
+    let plain = tuning.formats.iter().copied().filter(|format| format.block().0 == 1);
     let f32 = [Dtype::F32].into_iter().filter(|f32| !tuning.formats.contains(f32));
-    for format in tuning.formats.iter().copied().chain(f32) {
+    for format in plain.chain(f32) {
         let w = gpu.zeros("w", n, k, format);
         for (class, rows) in [(Class::Main, m), (Class::Decode, 1), (Class::Decode, 16)] {
             let (x, y) = (x.view(rows, k), y.view(rows, n));
@@ -39,6 +41,13 @@ pub async fn autotune(gpu: &Gpu, tuning: &Tuning, seconds: &dyn Fn() -> f64) -> 
         }
         let record = |rec: &mut Recorder<'_>| matmul_backward_input(rec, &y, &w, 1.0, Store::Set, 0, None, &x);
         tuner.choose(matmul::backward_input_call(format), &record).await?;
+    }
+    for format in tuning.formats.iter().copied().filter(|format| format.block().0 > 1) {
+        for (class, rows) in [(Class::Main, m), (Class::Decode, 1), (Class::Decode, 16)] {
+            let of = |format| matmul::forward_call(format, class, rows);
+            gpu.choose(of(format), gpu.kernel(of(Dtype::F32)).variant);
+        }
+        gpu.choose(matmul::backward_input_call(format), gpu.kernel(matmul::backward_input_call(Dtype::F32)).variant);
     }
     for rank in RANKS {
         tuner.lora(&x, &y, rank).await?;

@@ -3,7 +3,7 @@
 use bytemuck::{Pod, Zeroable};
 
 use super::grids::{by_item, wgsl};
-use super::weight::FORMATS;
+use super::weight::{FORMATS, PLAIN};
 use crate::gpu::{Bind, Op, Recorder, Tensor, Variant};
 
 /// Copies row `ids[r]` of the table times `scale` into row r of `y` (R,C), for the ids that lie in this block.
@@ -57,6 +57,6 @@ pub(super) static ADD_POSITIONS: Op = Op {
     name: "add_positions",
     params_bytes: size_of::<PositionParams>(),
     binds: &[Bind::Read, Bind::Read, Bind::Write],
-    formats: FORMATS,
+    formats: PLAIN,
     variants: &[Variant::only(wgsl!("add_positions"), by_item)],
 };

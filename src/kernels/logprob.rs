@@ -19,7 +19,8 @@ impl Logits {
     /// Products as they are.
     pub const PLAIN: Self = Self { scale: 1.0, softcap: 0.0 };
 
-    fn form(self) -> &'static str {
+    /// The form of an operation on them.
+    pub fn form(self) -> &'static str {
         if self.softcap > 0.0 { "capped" } else { "" }
     }
 }

@@ -90,7 +90,7 @@ impl Slot {
 
     /// Size in bytes; `u64::MAX` if that is less.
     pub fn bytes(&self, size: BatchSize) -> u64 {
-        (u64::from(self.rows_at(size)) * u64::from(self.cols)).saturating_mul(self.dtype.bytes())
+        self.dtype.bytes_of(u64::from(self.rows_at(size)) * u64::from(self.cols))
     }
 }
 

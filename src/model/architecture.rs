@@ -1,5 +1,7 @@
 //! `Architecture`: a decoder as data. What a family's config says, in the terms in which one decoder computes it.
 
+use serde_json::{Map, Value};
+
 use super::family;
 use super::fields::Fields;
 use super::rope::Rope;
@@ -325,8 +327,12 @@ impl Architecture {
     ///
     /// Errors name the field: missing, of the wrong type, zero, or with a value that is not supported.
     pub fn from_bytes(bytes: &[u8], file: &str) -> Result<Self> {
-        let map = Fields::parse(bytes, file)?;
-        let fields = Fields { map: &map, file, within: "" };
+        Self::from_map(&Fields::parse(bytes, file)?, file)
+    }
+
+    /// The same of an object that was read.
+    pub fn from_map(map: &Map<String, Value>, file: &str) -> Result<Self> {
+        let fields = Fields { map, file, within: "" };
         let family = family::of(&fields)?;
         let architecture = (family.read)(&fields)?;
         architecture.check(&fields)?;

@@ -1,5 +1,7 @@
 //! The decoder: embed, layers, norm, head; backward in reverse.
 
+use serde_json::Map;
+
 use super::activations::{Activations, TOKEN_BLOCK};
 use super::architecture::{Architecture, Mixer, NormKind, QkNorm};
 use super::layer::{Cache, Context, Stage};
@@ -7,7 +9,7 @@ use super::lora::Adapter;
 use super::rope_tables::RopeTables;
 use super::weights::{Layer, Loader, Norm, Weight, stored_name};
 use crate::error::{Error, Result};
-use crate::files::TensorFiles;
+use crate::files::{ModelFiles, gguf_in};
 use crate::gpu::{Dtype, Gpu, Recorder, Tensor};
 use crate::kernels::{
     Class, Epilogue, Logits, Store, Tuning, add_positions, embedding, gather_rows, logprob_backward, logprob_finish,
@@ -32,12 +34,17 @@ pub struct Model {
 }
 
 impl Model {
-    /// Reads `config.json` of a model folder; an error says what kind of folder it is if it holds no model.
+    /// Reads `config.json` of a model folder, or what a GGUF file says of its model; an error says what kind of folder
+    /// it is if it holds no model.
     pub async fn config(folder: &dyn Folder) -> Result<Architecture> {
         let files = folder.files();
+        if gguf_in(folder).is_some() {
+            let files = ModelFiles::open(folder).await?;
+            return Architecture::from_map(files.config().unwrap_or(&Map::new()), files.name());
+        }
         if !files.iter().any(|f| f == "config.json") {
-            // The weights' reader knows what an adapter, a GGUF file or a pickle looks like.
-            TensorFiles::open(folder).await?;
+            // The weights' reader knows what an adapter or a pickle looks like.
+            ModelFiles::open(folder).await?;
             return Err(Error::input(
                 "There is no config.json",
                 "Name a Hugging Face model folder with config.json, tokenizer.json and model.safetensors",
@@ -72,7 +79,7 @@ impl Model {
     ///
     /// Nothing may grow with a size of a config that did not pass here: a file can claim any.
     pub async fn weight_bytes(folder: &dyn Folder, config: &Architecture) -> Result<u64> {
-        check_tensors(config, &TensorFiles::open(folder).await?)
+        check_tensors(config, &ModelFiles::open(folder).await?)
     }
 
     /// Reads a model folder onto the device, `positions` rows of the rotary table included.
@@ -87,7 +94,7 @@ impl Model {
         max_block_bytes: u64,
         progress: &mut dyn FnMut(u64) -> bool,
     ) -> Result<Self> {
-        let files = TensorFiles::open(folder).await?;
+        let files = ModelFiles::open(folder).await?;
         check_tensors(&config, &files)?;
         let hash = blake3::Hasher::new();
         let last_hash = hash.finalize();
@@ -130,7 +137,7 @@ impl Model {
     pub fn tuning(&self) -> Tuning {
         let linears = self.layers.iter().flat_map(|layer| &layer.linears).map(|linear| &linear.weight);
         let weights = linears.chain([&self.embedding]).chain(&self.head);
-        let mut formats: Vec<Dtype> = weights.map(Weight::dtype).collect();
+        let mut formats: Vec<Dtype> = weights.flat_map(Weight::dtypes).collect();
         formats.sort();
         formats.dedup();
         Tuning { formats, head_dim: self.config.attention.head_dim as u32 }
@@ -277,24 +284,24 @@ fn chunks(head: &Weight, len: u32) -> Vec<(u32, Tensor)> {
 }
 
 /// The name of the head that is read: it must be there unless it is tied, and then it may be.
-fn head_name(config: &Architecture, files: &TensorFiles) -> Option<&'static str> {
+fn head_name(config: &Architecture, files: &ModelFiles) -> Option<&'static str> {
     let stored = config.names.heads.iter().find(|name| files.contains(&format!("{name}.weight")));
     stored.or(config.names.heads.first().filter(|_| !config.tie_word_embeddings)).copied()
 }
 
 /// Bytes of all tensors of a model, each of which is in the headers with the config's shape.
-fn check_tensors(config: &Architecture, files: &TensorFiles) -> Result<u64> {
-    let (layers, tensors) = (config.num_hidden_layers, files.names().count());
+fn check_tensors(config: &Architecture, files: &ModelFiles) -> Result<u64> {
+    let (layers, tensors) = (config.num_hidden_layers, files.n_tensors());
     if layers > tensors {
         return Err(Error::input(
             format!("config.json has {layers} layers (num_hidden_layers), but the weights are {tensors} tensors"),
             "Use the config.json that came with these weights",
-            files.folder(),
+            files.name(),
         ));
     }
     let mut bytes = 0;
     for (name, shape) in Model::tensors(config, head_name(config, files)) {
-        bytes += files.expect(&stored_name(config, files, &name), &shape)?.bytes();
+        bytes += files.expect(&stored_name(config, files, &name), &shape)?.bytes;
     }
     Ok(bytes)
 }

@@ -2,7 +2,7 @@
 
 use super::architecture::{Architecture, Group, LinearSpec, Mixer, NormKind, QkNorm, Stored};
 use crate::error::{Error, Result};
-use crate::files::{self, TensorFiles};
+use crate::files::{self, GgmlType, ModelFiles, Stored as StoredAs};
 use crate::gpu::{Dtype, Gpu, Tensor};
 
 /// Bytes of a weight that are in host memory at a time.
@@ -22,9 +22,9 @@ pub struct Weight {
 }
 
 impl Weight {
-    /// How it is stored.
-    pub fn dtype(&self) -> Dtype {
-        self.blocks[0].1.dtype()
+    /// How its blocks are stored.
+    pub fn dtypes(&self) -> impl Iterator<Item = Dtype> {
+        self.blocks.iter().map(|(_, block)| block.dtype())
     }
 }
 
@@ -86,7 +86,7 @@ impl Layer {
 pub(super) struct Loader<'a> {
     pub(super) gpu: &'a Gpu,
     pub(super) config: &'a Architecture,
-    pub(super) files: &'a TensorFiles,
+    pub(super) files: &'a ModelFiles,
     pub(super) max_block_bytes: u64,
     pub(super) hash: blake3::Hasher,
     /// Of the bytes of the last matrix.
@@ -99,68 +99,79 @@ pub(super) struct Loader<'a> {
 impl Loader<'_> {
     /// The matrix `name`, of this shape.
     pub(super) async fn weight(&mut self, name: &str, rows: usize, cols: usize) -> Result<Weight> {
-        let dtype = self.dtype(name, rows, cols)?;
-        let weight = self.room(name, rows as u32, cols as u32, dtype);
-        self.fill(name, &[(0, rows)], &weight, 0).await?;
+        let stored = self.files.expect(&self.stored(name), &[rows, cols])?.stored;
+        let weight = self.room(name, &[(rows as u32, dtype_of(stored))], cols as u32);
+        self.fill(name, stored, rows, &[(0, rows)], &weight, 0).await?;
         Ok(weight)
     }
 
-    /// How the device stores the matrix `name`, of this shape: as the file does.
-    fn dtype(&self, name: &str, rows: usize, cols: usize) -> Result<Dtype> {
-        Ok(match self.files.expect(&self.stored(name), &[rows, cols])?.dtype {
-            files::Dtype::F32 => Dtype::F32,
-            files::Dtype::F16 => Dtype::F16,
-            files::Dtype::BF16 => Dtype::Bf16,
-        })
+    /// An empty matrix of parts, each of so many rows and stored in its own way.
+    fn room(&self, name: &str, parts: &[(u32, Dtype)], cols: u32) -> Weight {
+        let (mut blocks, mut at) = (Vec::new(), 0);
+        for run in parts.chunk_by(|a, b| a.1 == b.1) {
+            let (rows, dtype) = (run.iter().map(|(rows, _)| rows).sum::<u32>(), run[0].1);
+            let step = block_rows(dtype.bytes_of(u64::from(cols)), self.max_block_bytes);
+            for first in (0..rows).step_by(step as usize) {
+                blocks.push((at + first, self.gpu.zeros(name, step.min(rows - first), cols, dtype)));
+            }
+            at += rows;
+        }
+        Weight { blocks, rows: at, cols }
     }
 
-    /// An empty matrix.
-    fn room(&self, name: &str, rows: u32, cols: u32, dtype: Dtype) -> Weight {
-        let step = block_rows(u64::from(cols) * dtype.bytes(), self.max_block_bytes);
-        let firsts = (0..rows).step_by(step as usize);
-        let blocks = firsts.map(|first| (first, self.gpu.zeros(name, step.min(rows - first), cols, dtype)));
-        Weight { blocks: blocks.collect(), rows, cols }
-    }
-
-    /// Reads runs of rows of the matrix `name` (begin and number of each) to the rows of `weight` from row `at` on.
-    async fn fill(&mut self, name: &str, runs: &[(usize, usize)], weight: &Weight, at: u32) -> Result<()> {
+    /// Reads runs of rows of the matrix `name` of `n_rows` rows (begin and number of each) to the rows of `weight` from
+    /// row `at` on.
+    async fn fill(
+        &mut self,
+        name: &str,
+        stored: StoredAs,
+        n_rows: usize,
+        runs: &[(usize, usize)],
+        weight: &Weight,
+        at: u32,
+    ) -> Result<()> {
         let name = self.stored(name);
-        let info = self.files.info(&name)?;
-        let row_bytes = info.bytes() / info.shape[0] as u64;
+        let row_bytes = dtype_of(stored).bytes_of(u64::from(weight.cols));
+        // An even number of rows begins at a multiple of 4 bytes, however a row is stored.
+        let step = (u32::try_from(SLICE_BYTES / row_bytes).unwrap_or(u32::MAX) / 2 * 2).max(2);
         let mut hash = blake3::Hasher::new();
         let mut to = at;
         for &(from, n) in runs {
-            let (from, n) = (from as u32, n as u32);
             for (first, block) in &weight.blocks {
-                let (begin, end) = (to.max(*first), (to + n).min(first + block.rows()));
-                let step = u32::try_from(SLICE_BYTES / row_bytes).unwrap_or(u32::MAX).max(1);
+                let (begin, end) = (to.max(*first), (to + n as u32).min(first + block.rows()));
                 for row in (begin..end).step_by(step as usize) {
-                    let n = u64::from(step.min(end - row));
-                    let source = u64::from(row - to + from) * row_bytes;
-                    let bytes = self.files.read(&name, source, (n * row_bytes) as usize).await?;
+                    let n = step.min(end - row) as usize;
+                    let source = (row - to) as usize + from;
+                    let bytes = self.files.rows(&name, n_rows, source..source + n).await?;
                     hash.update(&bytes);
                     self.take(bytes.len())?;
-                    self.put(info.dtype, &bytes, weight, row - first, block);
+                    self.put(stored, &bytes, row - first, block);
                     // Writes are staged in host memory until the device has taken them: one slice at a time.
                     self.gpu.wait().await?;
                 }
             }
-            to += n;
+            to += n as u32;
         }
         self.count(hash);
         Ok(())
     }
 
     /// Reads the matrix `name`, stored (in, out), to the rows of `weight` from row `at` on. It is whole in host memory.
-    async fn fill_transposed(&mut self, name: &str, linear: &LinearSpec, weight: &Weight, at: u32) -> Result<()> {
-        let name = self.stored(name);
-        let info = self.files.info(&name)?;
-        let bytes = self.files.read(&name, 0, info.bytes() as usize).await?;
+    async fn fill_transposed(
+        &mut self,
+        name: &str,
+        stored: StoredAs,
+        linear: &LinearSpec,
+        weight: &Weight,
+        at: u32,
+    ) -> Result<()> {
+        let (input, output) = (linear.input, linear.output);
+        let bytes = self.files.rows(&self.stored(name), input, 0..input).await?;
         self.take(bytes.len())?;
         let mut hash = blake3::Hasher::new();
         hash.update(&bytes);
         self.count(hash);
-        let (input, output, size) = (linear.input, linear.output, info.dtype.size());
+        let size = bytes.len() / (input * output);
         let mut turned = Vec::with_capacity(bytes.len());
         for row in 0..output {
             for column in 0..input {
@@ -172,20 +183,18 @@ impl Loader<'_> {
             let (begin, end) = (at.max(*first), (at + output as u32).min(first + block.rows()));
             if begin < end {
                 let rows = (begin - at) as usize * row_bytes..(end - at) as usize * row_bytes;
-                self.put(info.dtype, &turned[rows], weight, begin - first, block);
+                self.put(stored, &turned[rows], begin - first, block);
             }
         }
         self.gpu.wait().await
     }
 
     /// Writes stored rows to a block of a weight from its row `row` on.
-    fn put(&self, stored: files::Dtype, bytes: &[u8], weight: &Weight, row: u32, block: &Tensor) {
-        let offset = u64::from(row) * u64::from(weight.cols) * weight.dtype().bytes();
-        if weight.dtype() == Dtype::F32 && stored != files::Dtype::F32 {
-            let values = files::to_f32(stored, bytes);
-            self.gpu.write_bytes(block, offset, bytemuck::cast_slice(&values));
-        } else {
-            self.gpu.write_bytes(block, offset, bytes);
+    fn put(&self, stored: StoredAs, bytes: &[u8], row: u32, block: &Tensor) {
+        let offset = block.dtype().bytes_of(u64::from(row) * u64::from(block.cols()));
+        match block.dtype() == dtype_of(stored) {
+            true => self.gpu.write_bytes(block, offset, bytes),
+            false => self.gpu.write_bytes(block, offset, bytemuck::cast_slice(&stored.to_f32(bytes))),
         }
     }
 
@@ -265,24 +274,26 @@ impl Loader<'_> {
         let (input, outputs) = config.dims(index, group);
         let layer = config.layer_path(index);
         let linears = config.linears(index, group);
-        let mut dtypes = Vec::new();
-        for linear in linears {
-            let shape = linear.shape();
-            dtypes.push(self.dtype(&format!("{layer}.{}.weight", linear.path), shape[0], shape[1])?);
+        let names: Vec<String> = linears.iter().map(|linear| format!("{layer}.{}", linear.path)).collect();
+        let mut matrices = Vec::new();
+        for (linear, name) in linears.iter().zip(&names) {
+            matrices.push(self.files.expect(&self.stored(&format!("{name}.weight")), &linear.shape())?);
         }
-        // Layers that are stored in different types meet in the one that holds all values.
-        let dtype = if dtypes.iter().all(|dtype| *dtype == dtypes[0]) { dtypes[0] } else { Dtype::F32 };
-        let weight = self.room(&format!("{layer}.{}", linears[0].path), outputs as u32, input as u32, dtype);
+        // Layers that are stored in different types stay so, one part each.
+        let parts = linears.iter().zip(&matrices).map(|(linear, m)| (linear.output as u32, dtype_of(m.stored)));
+        let weight = self.room(&names[0], &parts.collect::<Vec<_>>(), input as u32);
         let (mut at, mut bias) = (0, Vec::new());
-        for linear in linears {
-            let name = format!("{layer}.{}.weight", linear.path);
+        for ((linear, name), matrix) in linears.iter().zip(&names).zip(&matrices) {
+            let tensor = format!("{name}.weight");
             match linear.stored {
-                Stored::InOut => self.fill_transposed(&name, linear, &weight, at).await?,
-                _ => self.fill(&name, &linear.runs(), &weight, at).await?,
+                Stored::InOut if !matrix.turned => {
+                    self.fill_transposed(&tensor, matrix.stored, linear, &weight, at).await?;
+                }
+                _ => self.fill(&tensor, matrix.stored, linear.output, &linear.runs(), &weight, at).await?,
             }
             at += linear.output as u32;
             if linear.bias {
-                let stored = self.values(&format!("{layer}.{}.bias", linear.path), &[linear.output]).await?;
+                let stored = self.values(&format!("{name}.bias"), &[linear.output]).await?;
                 bias.extend(linear.runs().iter().flat_map(|&(first, n)| &stored[first..first + n]));
             } else {
                 bias.extend(vec![0.0; linear.output]);
@@ -343,11 +354,33 @@ impl Loader<'_> {
 }
 
 /// The name under which a file stores a tensor: with the base model's prefix, or without.
-pub(super) fn stored_name(config: &Architecture, files: &TensorFiles, name: &str) -> String {
+pub(super) fn stored_name(config: &Architecture, files: &ModelFiles, name: &str) -> String {
     let short = name.strip_prefix(config.names.base).and_then(|rest| rest.strip_prefix('.'));
     match short {
         Some(short) if !files.contains(name) && files.contains(short) => short.to_owned(),
         _ => name.to_owned(),
+    }
+}
+
+/// How the device stores what a file stores so.
+fn dtype_of(stored: StoredAs) -> Dtype {
+    match stored {
+        StoredAs::Plain(files::Dtype::F32) => Dtype::F32,
+        StoredAs::Plain(files::Dtype::F16) => Dtype::F16,
+        StoredAs::Plain(files::Dtype::BF16) => Dtype::Bf16,
+        StoredAs::Blocks(ggml) => match ggml {
+            GgmlType::F32 => Dtype::F32,
+            GgmlType::F16 => Dtype::F16,
+            GgmlType::BF16 => Dtype::Bf16,
+            GgmlType::Q4_0 => Dtype::Q4_0,
+            GgmlType::Q4_1 => Dtype::Q4_1,
+            GgmlType::Q5_0 => Dtype::Q5_0,
+            GgmlType::Q5_1 => Dtype::Q5_1,
+            GgmlType::Q8_0 => Dtype::Q8_0,
+            GgmlType::Q4K => Dtype::Q4K,
+            GgmlType::Q5K => Dtype::Q5K,
+            GgmlType::Q6K => Dtype::Q6K,
+        },
     }
 }
 

@@ -65,18 +65,25 @@ impl ByteSource for FileSource {
     }
 }
 
-/// A folder on disk.
+/// A folder on disk, or a GGUF file by itself, which is a whole model.
 pub struct DiskFolder {
     path: PathBuf,
     name: String,
+    /// The only file that counts.
+    only: Option<String>,
 }
 
 impl DiskFolder {
-    /// Checks that `path` is a folder; the error says what was found instead.
+    /// Checks that `path` is a folder or a GGUF file; the error says what was found instead.
     pub fn open(path: &Path) -> Result<Self> {
         let name = path.display().to_string();
         match std::fs::metadata(path) {
-            Ok(meta) if meta.is_dir() => Ok(Self { path: path.to_owned(), name }),
+            Ok(meta) if meta.is_dir() => Ok(Self { path: path.to_owned(), name, only: None }),
+            Ok(_) if path.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("gguf")) => {
+                let folder = path.parent().unwrap_or(Path::new("")).to_owned();
+                let only = path.file_name().map(|file| file.to_string_lossy().into_owned());
+                Ok(Self { path: folder, name, only })
+            }
             Ok(_) => Err(Error::input("This is a file, but a folder is needed", "Name the folder that holds it", name)),
             Err(e) => Err(io_error(path, "open", &e)),
         }
@@ -89,6 +96,9 @@ impl Folder for DiskFolder {
     }
 
     fn files(&self) -> Vec<String> {
+        if let Some(only) = &self.only {
+            return vec![only.clone()];
+        }
         let Ok(entries) = std::fs::read_dir(&self.path) else { return Vec::new() };
         let mut names: Vec<String> = entries
             .filter_map(|entry| entry.ok())

@@ -1,0 +1,123 @@
+//! Factors that a GGUF file keeps in tensors of its own, by which the frequencies of rotary embeddings are divided.
+//!
+//! transformers computes those of Llama 3 from four numbers of the config. The file has only the result, from which
+//! the numbers are found again; where that fails, the factors themselves are given.
+
+use serde_json::{Map, Value as Json, json};
+
+use super::gguf::Gguf;
+use crate::error::{Error, Result};
+
+const FREQUENCIES: &str = "rope_freqs.weight";
+const LONG: &str = "rope_factors_long.weight";
+const SHORT: &str = "rope_factors_short.weight";
+/// No model turns more dimensions than this; a tensor that claims to is not read.
+const MOST: usize = 1 << 12;
+
+/// Divisors of frequencies, one for each pair of dimensions that is turned.
+#[derive(Debug, Clone, PartialEq)]
+pub enum RopeFactors {
+    /// The file has none.
+    None,
+    /// For all texts: `rope_freqs.weight`.
+    Always(Vec<f32>),
+    /// For texts longer than the original context, and for others: `rope_factors_long.weight` and `…_short.weight`.
+    ByLength {
+        /// Longer ones.
+        long: Vec<f32>,
+        /// Others.
+        short: Vec<f32>,
+    },
+}
+
+impl RopeFactors {
+    /// Reads the factors; `pairs` is how many there must be. Errors name the tensor: of another length, or not finite
+    /// and positive.
+    pub async fn read(gguf: &Gguf, pairs: usize) -> Result<Self> {
+        if gguf.contains(LONG) && gguf.contains(SHORT) {
+            return Ok(Self::ByLength {
+                long: factors(gguf, LONG, pairs).await?,
+                short: factors(gguf, SHORT, pairs).await?,
+            });
+        }
+        if gguf.contains(FREQUENCIES) {
+            return Ok(Self::Always(factors(gguf, FREQUENCIES, pairs).await?));
+        }
+        Ok(Self::None)
+    }
+
+    /// Enters the factors into a `rope_scaling`, of which the rest is there already.
+    ///
+    /// `gguf_tensor` says where they come from. With `rope_type` `llama3` the numbers are transformers' own; with
+    /// `gguf_factors`, which transformers does not know, frequency i is divided by `factors[i]`; with `longrope`,
+    /// `long_factor` and `short_factor` are transformers' own.
+    pub fn enter(&self, scaling: &mut Map<String, Json>, theta: f64, original_context: Option<u64>) {
+        match self {
+            Self::None => {}
+            Self::ByLength { long, short } => {
+                scaling.insert("rope_type".to_owned(), "longrope".into());
+                scaling.insert("long_factor".to_owned(), numbers(long));
+                scaling.insert("short_factor".to_owned(), numbers(short));
+                scaling.insert("gguf_tensor".to_owned(), LONG.into());
+            }
+            Self::Always(factors) => {
+                let originals = original_context.into_iter().chain([8192]);
+                let found = originals.into_iter().find_map(|original| llama3(factors, theta, original));
+                let entries =
+                    found.unwrap_or_else(|| json!({"rope_type": "gguf_factors", "factors": numbers(factors)}));
+                if let Json::Object(entries) = entries {
+                    scaling.extend(entries);
+                }
+                scaling.insert("gguf_tensor".to_owned(), FREQUENCIES.into());
+            }
+        }
+    }
+}
+
+async fn factors(gguf: &Gguf, name: &str, pairs: usize) -> Result<Vec<f32>> {
+    let wrong = |what: String| {
+        Error::input(what, "The file contradicts itself: use another conversion of this model", gguf.at_tensor(name))
+    };
+    let found = gguf.info(name)?.elements();
+    if found != pairs || found > MOST {
+        return Err(wrong(format!("There are {found} factors for {pairs} pairs of dimensions")));
+    }
+    let factors = gguf.read_f32(name).await?;
+    match factors.iter().find(|x| !(x.is_finite() && **x > 0.0)) {
+        None => Ok(factors),
+        Some(x) => Err(wrong(format!("The factor {x} is not a positive number"))),
+    }
+}
+
+fn numbers(list: &[f32]) -> Json {
+    list.iter().map(|x| Json::from(x.to_string().parse::<f64>().unwrap_or_else(|_| f64::from(*x)))).collect()
+}
+
+/// The config of Llama 3's scaling that yields these factors, if there is one with its usual thresholds.
+fn llama3(factors: &[f32], theta: f64, original: u64) -> Option<Json> {
+    const LOW: f64 = 1.0;
+    const HIGH: f64 = 4.0;
+    let divisor = f64::from(factors.iter().copied().fold(1.0, f32::max));
+    let context = original as f64;
+    let expected = |i: usize| {
+        let wavelength = std::f64::consts::TAU * theta.powf(i as f64 / factors.len() as f64);
+        if wavelength < context / HIGH {
+            1.0
+        } else if wavelength > context / LOW {
+            divisor
+        } else {
+            let smooth = (context / wavelength - LOW) / (HIGH - LOW);
+            1.0 / ((1.0 - smooth) / divisor + smooth)
+        }
+    };
+    let alike = |(i, factor): (usize, &f32)| (f64::from(*factor) / expected(i) - 1.0).abs() < 1e-3;
+    factors.iter().enumerate().all(alike).then(|| {
+        json!({
+            "rope_type": "llama3",
+            "factor": divisor,
+            "low_freq_factor": LOW,
+            "high_freq_factor": HIGH,
+            "original_max_position_embeddings": original,
+        })
+    })
+}

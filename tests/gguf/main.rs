@@ -1,0 +1,8 @@
+//! GGUF files: header, types, config, names, tokenizer, writing; and models that are opened from them.
+
+mod blocks;
+mod common;
+mod config;
+mod file;
+mod tokenizer;
+mod write;
