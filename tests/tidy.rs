@@ -33,6 +33,9 @@ const CONFINED: &[(&str, &[&str], &str)] = &[
     ("egui*", &["src/app/", "src/main.rs"], "only the app draws"),
     ("eframe", &["src/app/", "src/main.rs"], "only the app has a window"),
     ("tokenizers", &["src/data/tokenizer.rs"], "the rest of the code sees data::Tokenizer"),
+    ("flate2", &["src/files/"], "packed bytes come through files::{Unpacker, Parquet}"),
+    ("ruzstd", &["src/files/"], "packed bytes come through files::{Unpacker, Parquet}"),
+    ("snap", &["src/files/"], "packed bytes come through files::{Unpacker, Parquet}"),
     ("safetensors", &["src/files/"], "the rest of the code sees files::{TensorFiles, parse, serialize_f32}"),
 ];
 
