@@ -6,7 +6,7 @@
 // Reads   ids (R), w (V,C): one block of rows of the table
 // Writes  y (R,C) =, only rows whose id lies in the block
 // Twin    reference::embedding
-// With    lib/weight_{f32,f16,bf16}.wgsl
+// With    lib/weight_*.wgsl
 
 struct Params {
     rows: u32,

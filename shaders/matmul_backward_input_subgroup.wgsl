@@ -9,7 +9,7 @@
 //         where there is an adapter: du (M,r), a (r,K)
 // Writes  dx (M,K) = or += (accumulate)
 // Twin    reference::matmul_backward_input
-// With    lib/weight_{f32,f16,bf16}.wgsl, lib/matmul.wgsl, lib/matmul_backward_input.wgsl, lib/subgroup.wgsl
+// With    lib/weight_*.wgsl, lib/matmul.wgsl, lib/matmul_backward_input.wgsl, lib/subgroup.wgsl
 
 @compute @workgroup_size(8)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {

@@ -7,7 +7,7 @@
 //         where there is an adapter: du (M,r), a (r,K)
 // Writes  dx (M,K) = or += (accumulate)
 // Twin    reference::matmul_backward_input
-// With    lib/weight_{f32,f16,bf16}.wgsl, lib/matmul.wgsl, lib/matmul_backward_input.wgsl, lib/wide.wgsl
+// With    lib/weight_*.wgsl, lib/matmul.wgsl, lib/matmul_backward_input.wgsl, lib/wide.wgsl
 
 @compute @workgroup_size(1, 8)
 fn main(@builtin(global_invocation_id) id: vec3<u32>) {

@@ -10,7 +10,7 @@
 //         residual (M,ldy)
 // Writes  y (M,ldy), columns first.. =; in the last vec4, columns beyond N repeat column N-1
 // Twin    reference::matmul_forward
-// With    lib/weight_{f32,f16,bf16}.wgsl, lib/matmul_forward.wgsl, lib/rows_{1,4,16}.wgsl
+// With    lib/weight_*.wgsl, lib/matmul_forward.wgsl, lib/rows_{1,4,16}.wgsl
 
 const SHARES = 8u;
 const GROUPS = 8u;

@@ -10,7 +10,7 @@
 //         10.7 where it holds 8x4.
 // Writes  y (M,ldy), columns first.. = or += (accumulate); in the last vec4, columns beyond N repeat column N-1
 // Twin    reference::matmul_forward
-// With    lib/operand_{f32,f16}.wgsl, lib/weight_{f32,f16,bf16}.wgsl, lib/tile_{64x64,64x64_tall,128x64,32x32}.wgsl,
+// With    lib/operand_{f32,f16}.wgsl, lib/weight_*.wgsl, lib/tile_{64x64,64x64_tall,128x64,32x32}.wgsl,
 //         lib/products.wgsl, lib/staged.wgsl, lib/right_rows.wgsl, lib/matmul.wgsl, lib/matmul_forward.wgsl
 //
 // Every tile adds in the same order, k by k, so that all give the same bits.

@@ -9,7 +9,7 @@
 //         each of w by all lanes of its slice.
 // Writes  y (M,ldy), columns first.. = or += (accumulate); in the last vec4, columns beyond N repeat column N-1
 // Twin    reference::matmul_forward
-// With    lib/weight_{f32,f16,bf16}.wgsl, lib/products.wgsl, lib/thin.wgsl, lib/matmul.wgsl, lib/matmul_forward.wgsl
+// With    lib/weight_*.wgsl, lib/products.wgsl, lib/thin.wgsl, lib/matmul.wgsl, lib/matmul_forward.wgsl
 
 fn weights4(at: vec4<u32>, k: u32) -> mat4x4<f32> {
     return mat4x4<f32>(weight(at.x + k), weight(at.y + k), weight(at.z + k), weight(at.w + k));

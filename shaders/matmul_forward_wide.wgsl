@@ -8,7 +8,7 @@
 //         residual (M,ldy)
 // Writes  y (M,ldy), columns first.. =; in the last vec4, columns beyond N repeat column N-1
 // Twin    reference::matmul_forward
-// With    lib/weight_{f32,f16,bf16}.wgsl, lib/matmul.wgsl, lib/matmul_forward.wgsl, lib/wide.wgsl
+// With    lib/weight_*.wgsl, lib/matmul.wgsl, lib/matmul_forward.wgsl, lib/wide.wgsl
 
 @compute @workgroup_size(1, 8)
 fn main(@builtin(global_invocation_id) id: vec3<u32>) {

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
+use pairtune::data::{Record, SplitBy, read_pairs, split_by_prompt};
 use pairtune::files::{Tensor, parse};
 use pairtune::gpu::{Kernel, Needs};
 use serde_json::{Map, Value, json};
@@ -219,6 +220,64 @@ fn resumed_run_equals_uninterrupted_one() {
     assert!(scratch.bytes("other/adapter_model.safetensors") == before, "another run's adapter is as it was");
     let run = scratch.train("whole", &["--resume", "whole/checkpoint-4"]);
     run.check(0);
+}
+
+#[test]
+fn a_run_of_an_earlier_version_is_resumed_with_the_split_that_it_was_made_with() {
+    let scratch = Scratch::new("resume-split");
+    // Each question twice, in other words to those versions.
+    let line = |i: usize| {
+        let prompt = format!("question {}{}", i / 2, ["", "?"][i % 2]);
+        format!("{}\n", json!({"prompt": prompt, "chosen": format!("a{i}"), "rejected": "no"}))
+    };
+    let lines: Vec<String> = (0..24).map(line).collect();
+    let records = |by| {
+        let records = read_pairs(lines.concat().as_bytes(), "x").expect("pairs").0;
+        split_by_prompt(records, by, 0.25, 42).expect("a split")
+    };
+    let [before, now] = [SplitBy::Equal, SplitBy::Similar].map(records);
+    assert_ne!(before.1, now.1, "the two split in other ways");
+    let text = |records: &[Record]| records.iter().map(|record| lines[record.row].clone()).collect::<String>();
+    scratch.write("all.jsonl", lines.concat());
+    scratch.write("train.jsonl", text(&before.0));
+    scratch.write("held_out.jsonl", text(&before.1));
+    let model = path("llama_sigmoid", "model");
+    let train = |pairs: &str, output: &str, more: &[&str]| {
+        scratch.run(&[&["train", "--model", &model, "--pairs", pairs, "--output", output][..], more].concat())
+    };
+    let flags = ["--eval-pairs", "held_out.jsonl", "--max-steps", "3", "--save-steps", "2", "--warmup-steps", "0"];
+    train("train.jsonl", "old", &flags).check(0);
+    // As those versions wrote it.
+    let place = scratch.path("old/checkpoint-2/run.json");
+    let mut run = read_json(&place);
+    run["config"]["eval_split"] = json!(0.25);
+    assert_eq!(run.as_object_mut().expect("an object").remove("split"), Some(json!("similar")), "today's");
+    fs::write(&place, run.to_string()).expect("writable");
+    train("all.jsonl", "again", &["--resume", "old/checkpoint-2", "--save-steps", "1"]).check(0);
+    let same = scratch.bytes("old/adapter_model.safetensors") == scratch.bytes("again/adapter_model.safetensors");
+    assert!(same, "the same pairs, in the same order");
+    let saved = read_json(&scratch.path("again/checkpoint-3/run.json"));
+    assert_eq!(saved["split"], "equal", "and its own checkpoints say so");
+}
+
+#[test]
+fn pairs_come_from_parquet_and_packed_files() {
+    let scratch = Scratch::new("tables");
+    let rows = fs::read(fixture("parquet").join("texts.json")).expect("readable");
+    let mut packed = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    std::io::Write::write_all(&mut packed, &rows).expect("it is packed");
+    scratch.write("rows.json", String::from_utf8(rows).expect("text"));
+    fs::write(scratch.path("rows.json.gz"), packed.finish().expect("it is packed")).expect("writable");
+    let score = |pairs: &str| {
+        let args = ["score", "--model", &path("llama_sigmoid", "model"), "--pairs", pairs, "--output", "scores.jsonl"];
+        let run = scratch.run(&args);
+        run.check(0);
+        assert!(run.stderr.contains("is missing"), "a row without an answer is told: {}", run.stderr);
+        scratch.lines("scores.jsonl")
+    };
+    let wanted = score("rows.json");
+    assert_eq!(score("rows.json.gz"), wanted, "unpacked");
+    assert_eq!(score(&path("parquet", "texts_pandas.parquet")), wanted, "from a table");
 }
 
 #[test]

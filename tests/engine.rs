@@ -768,6 +768,14 @@ fn what_cannot_be_opened_is_refused_with_a_reason() {
     let info = expect_event!(engine, Event::PairsOpened(info) => info);
     assert_eq!((info.usable, info.problem_count, info.mapping.prompt.as_str()), (1, 0, "question"));
 
+    // So are those of a table that is no text.
+    let table = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/parquet/pairs_datasets.parquet");
+    engine.send_files(Command::OpenPairs { mapping: None }, &[table]);
+    let info = expect_event!(engine, Event::PairsOpened(info) => info);
+    assert_eq!((info.usable, info.problem_count, info.columns.len()), (9, 0, 7), "{:?}", info.problems);
+    assert!(info.shape.as_ref().is_some_and(|shape| shape.contains("UltraFeedback")), "{:?}", info.shape);
+    assert!(info.conversations, "its lists are messages");
+
     // Other tools' columns are found, and can be chosen.
     let rows = "{\"instruction\": \"Say hi\", \"input\": \"now\", \"chosen\": \"Hi!\", \"rejected\": \"No\"}\n\
                 {\"instruction\": \"Say bye\", \"input\": \"\", \"chosen\": \"Bye\", \"rejected\": \"Bye\"}\n\

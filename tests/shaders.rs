@@ -283,10 +283,11 @@ fn header_problems(stem: &str, text: &str, op: &str, reads: bool, libs: &[String
         std::iter::once(&header[at]).chain(more).copied().collect()
     });
     for lib in libs {
-        // A family is written `lib/weight_{f32,f16,bf16}.wgsl`.
+        // A family is written `lib/weight_{f32,f16,bf16}.wgsl`, all of it `lib/weight_*.wgsl`.
         let (family, variant) = lib.split_once('_').unwrap_or((lib, ""));
         let members = with.split_once(&format!("lib/{family}_{{")).and_then(|(_, rest)| rest.split_once('}'));
-        let listed = members.is_some_and(|(members, _)| members.split(',').any(|member| member == variant));
+        let all = !variant.is_empty() && with.contains(&format!("lib/{family}_*.wgsl"));
+        let listed = all || members.is_some_and(|(members, _)| members.split(',').any(|member| member == variant));
         if !listed && !with.contains(&format!("lib/{lib}.wgsl")) {
             problems.push(format!("shaders/{stem}.wgsl:1: the header has no `// With    lib/{lib}.wgsl`"));
         }

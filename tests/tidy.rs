@@ -37,6 +37,9 @@ const CONFINED: &[(&str, &[&str], &str)] = &[
         &["src/data/tokenizer.rs", "src/data/gguf_tokenizer.rs"],
         "the rest of the code sees data::Tokenizer",
     ),
+    ("flate2", &["src/files/"], "packed bytes come through files::{Unpacker, Parquet}"),
+    ("ruzstd", &["src/files/"], "packed bytes come through files::{Unpacker, Parquet}"),
+    ("snap", &["src/files/"], "packed bytes come through files::{Unpacker, Parquet}"),
     ("safetensors", &["src/files/"], "the rest of the code sees files::{TensorFiles, parse, serialize_f32}"),
 ];
 

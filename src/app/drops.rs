@@ -17,6 +17,9 @@ pub(super) enum Drop {
     Unknown(String),
 }
 
+/// Parts of the media types of pairs files.
+const PAIRS_TYPES: [&str; 6] = ["json", "csv", "tab-separated", "parquet", "gzip", "zstd"];
+
 /// What dropping files of these names would do.
 pub(super) fn kind(names: &[String]) -> Drop {
     let names: Vec<String> = names.iter().map(|name| name.to_lowercase()).collect();
@@ -32,10 +35,10 @@ pub(super) fn kind(names: &[String]) -> Drop {
         [] => Drop::Unknown(text::EMPTY_FOLDER.to_owned()),
         _ if any(&[".gguf"]) => Drop::Unknown(text::NO_GGUF.to_owned()),
         _ if any(&[".bin", ".pt", ".pth", ".ckpt"]) => Drop::Unknown(text::NO_PICKLE.to_owned()),
-        _ if any(&[".parquet", ".xlsx", ".arrow"]) => Drop::Unknown(text::NO_TABLES.to_owned()),
+        _ if any(&[".xlsx", ".arrow"]) => Drop::Unknown(text::NO_TABLES.to_owned()),
         [name] if name.ends_with(".zip") || name.ends_with(".run") => Drop::Pick(Pick::Archive),
         [name] if name.ends_with("settings.json") => Drop::Pick(Pick::Settings),
-        [name] if [".jsonl", ".ndjson", ".json", ".csv", ".tsv"].iter().any(|ending| name.ends_with(ending)) => {
+        [name] if Pick::PairsFile.endings().iter().any(|ending| name.ends_with(&format!(".{ending}"))) => {
             Drop::Pick(Pick::PairsFile)
         }
         [name] => Drop::Unknown(text::unknown_file(name)),
@@ -52,10 +55,8 @@ pub(super) fn hovered(files: &[HoveredFile]) -> Option<Drop> {
         return Some(kind(&names));
     }
     Some(match files {
+        [file] if PAIRS_TYPES.iter().any(|kind| file.mime.contains(kind)) => Drop::Pick(Pick::PairsFile),
         [file] if file.mime.contains("zip") => Drop::Pick(Pick::Archive),
-        [file] if ["json", "csv", "tab-separated"].iter().any(|kind| file.mime.contains(kind)) => {
-            Drop::Pick(Pick::PairsFile)
-        }
         // A folder, or a file of no known kind, as JSON Lines are to browsers.
         [file] if file.mime.is_empty() => return None,
         [file] => Drop::Unknown(text::unknown_file(&file.mime)),
@@ -83,9 +84,11 @@ mod tests {
         let of = |names: &[&str]| kind(&names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>());
         assert_eq!(of(&["config.json", "model.safetensors"]), Drop::Pick(Pick::ModelFiles), "a model");
         assert_eq!(of(&["tone.JSONL"]), Drop::Pick(Pick::PairsFile), "pairs");
+        assert_eq!(of(&["train-00000-of-00001.parquet"]), Drop::Pick(Pick::PairsFile), "pairs in a table");
+        assert_eq!(of(&["tone.csv.gz"]), Drop::Pick(Pick::PairsFile), "packed pairs");
         assert_eq!(of(&["tone.run.zip"]), Drop::Pick(Pick::Archive), "an archive");
         assert_eq!(of(&["a settings.json"]), Drop::Pick(Pick::Settings), "settings");
-        for bad in ["m.gguf", "m.bin", "a.parquet", "a.png", "adapter_config.json"] {
+        for bad in ["m.gguf", "m.bin", "a.arrow", "a.png", "adapter_config.json"] {
             assert!(matches!(of(&[bad]), Drop::Unknown(_)), "{bad} is not taken");
         }
         assert!(matches!(of(&[]), Drop::Unknown(_)), "nothing");
@@ -95,6 +98,7 @@ mod tests {
     fn what_hovers_over_a_page_is_known_by_its_kind_only() {
         let of = |mime: &str| hovered(&[HoveredFile { path: None, mime: mime.to_owned() }]);
         assert_eq!(of("text/csv"), Some(Drop::Pick(Pick::PairsFile)), "a table");
+        assert_eq!(of("application/gzip"), Some(Drop::Pick(Pick::PairsFile)), "packed pairs");
         assert_eq!(of("application/zip"), Some(Drop::Pick(Pick::Archive)), "an archive");
         assert_eq!(of(""), None, "a folder");
         assert!(matches!(of("image/png"), Some(Drop::Unknown(_))), "a picture");

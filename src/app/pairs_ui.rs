@@ -132,6 +132,9 @@ fn file_ui(ui: &mut Ui, state: &State, info: &PairsInfo, view: &mut PairsView, a
         if let Some(purpose) = &info.purpose {
             widgets::problem_card(ui, Tone::Warn, text::NO_PAIRS, purpose, |_| {});
         }
+        if let Some(shape) = &info.shape {
+            widgets::small(ui, shape);
+        }
         mapping_ui(ui, state, info, view, actions);
         if info.usable > 0 {
             if !info.flags.is_empty() {
@@ -419,6 +422,9 @@ fn read_ui(ui: &mut Ui, state: &State, view: &mut PairsView, actions: &mut Vec<A
         ui.add(egui::DragValue::new(&mut number).range(1..=n)).labelled_by(label.id);
         view.index = number.saturating_sub(1).min(n - 1);
         widgets::weak(ui, text::of_pairs(n, state.pairs.rows[view.index].line));
+        if let Some(scores) = state.pairs.rows[view.index].scores {
+            widgets::weak(ui, text::scores(scores));
+        }
         ui.separator();
         ui.selectable_value(&mut view.raw, false, text::AS_SEEN);
         ui.selectable_value(&mut view.raw, true, text::AS_FILED);

@@ -271,10 +271,10 @@ pub(super) const NO_GGUF: &str = "GGUF weights are compressed and cannot be trai
      model.safetensors.";
 pub(super) const NO_PICKLE: &str =
     "These weights are in PyTorch's old format, which can run code. Open the same model as model.safetensors.";
-pub(super) const NO_TABLES: &str = "Such tables are not read yet. Save the rows as CSV, or as JSON Lines: one object \
-    with prompt, chosen and rejected to a line.";
-pub(super) const MANY_FILES: &str =
-    "Drop the files of one model together, or one pairs file (.jsonl, .json, .csv), or one archive of a run (.run).";
+pub(super) const NO_TABLES: &str = "Such tables are not read. Save the rows as Parquet, as CSV, or as JSON Lines: one \
+    object with prompt, chosen and rejected to a line.";
+pub(super) const MANY_FILES: &str = "Drop the files of one model together, or one pairs file (.jsonl, .json, .csv, \
+    .parquet), or one archive of a run (.run).";
 
 pub(super) fn mismatch(engine: &str) -> String {
     format!(
@@ -284,7 +284,9 @@ pub(super) fn mismatch(engine: &str) -> String {
 }
 
 pub(super) fn unknown_file(name: &str) -> String {
-    format!("\"{name}\" is neither a model nor a pairs file (.jsonl, .json, .csv) nor the archive of a run (.run).")
+    format!(
+        "\"{name}\" is neither a model nor a pairs file (.jsonl, .json, .csv, .parquet) nor a run's archive (.run)."
+    )
 }
 
 /// Why something dropped on a page was not opened; it may have been a folder, of which a page gets only the name.
@@ -665,8 +667,9 @@ pub(super) const PAIRS_FORMAT: &str = "JSON Lines, or a JSON array, of objects l
 pub(super) const PAIRS_EXAMPLE: &str = "{\"prompt\": \"Can I get a refund?\", \"chosen\": \"Of course. Send us the \
     order \
                                         number…\", \"rejected\": \"No.\"}";
-pub(super) const PAIRS_ALSO: &str = "CSV with a first row of names works too, and so do conversations as lists of \
-    messages and the column names of other trainers; others can be mapped by hand.";
+pub(super) const PAIRS_ALSO: &str = "Parquet, and CSV with a first row of names, work too, and text that gzip or zstd \
+    packed; so do conversations as lists of messages and the column names of other trainers. Others can be mapped by \
+    hand.";
 pub(super) const NO_PAIRS: &str = "This file holds no pairs";
 pub(super) const SWAPPED: &str = "chosen and rejected exchanged";
 pub(super) const COLUMNS: &str = "Columns";
@@ -813,6 +816,11 @@ pub(super) fn skip_line(line: usize) -> String {
 
 pub(super) fn of_pairs(n: usize, line: usize) -> String {
     format!("of {}, line {line}", count(n))
+}
+
+/// What others gave the two answers of a pair.
+pub(super) fn scores([chosen, rejected]: [f64; 2]) -> String {
+    format!("scored {chosen} and {rejected} in the file")
 }
 
 pub(super) fn sequence(tokens: usize, prompt: usize, cut: usize) -> String {

@@ -108,7 +108,7 @@ pub(super) struct TrainArgs {
     /// Model folder: config.json, tokenizer.json, model.safetensors
     #[arg(long, value_name = "DIR")]
     pub(super) model: PathBuf,
-    /// Preference pairs: JSON Lines, a JSON array, CSV or TSV
+    /// Preference pairs: JSON Lines, a JSON array, CSV, TSV or Parquet; gzip or zstd may pack the text
     #[arg(long, value_name = "FILE")]
     pub(super) pairs: PathBuf,
     /// The columns to read, instead of a guess
@@ -261,7 +261,7 @@ pub(super) struct ScoreArgs {
     /// Model folder
     #[arg(long, value_name = "DIR")]
     pub(super) model: PathBuf,
-    /// Preference pairs: JSON Lines, a JSON array, CSV or TSV
+    /// Preference pairs: JSON Lines, a JSON array, CSV, TSV or Parquet; gzip or zstd may pack the text
     #[arg(long, value_name = "FILE")]
     pub(super) pairs: PathBuf,
     /// The columns to read, instead of a guess

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use clap::{CommandFactory as _, Parser as _};
-use pairtune::data::{Columns, LineError, PairReader, Record, Tokenized, Tokenizer, first_columns, other_purpose};
+use pairtune::data::{Columns, LineError, PairsFile, Record, Tokenized, Tokenizer, other_purpose};
 use pairtune::engine::run;
 use pairtune::files;
 use pairtune::gpu::{AdapterChoice, Gpu};
@@ -164,8 +164,6 @@ pub(super) fn upload_adapter(
     Ok(adapter)
 }
 
-/// Bytes of a pairs file that are read at a time.
-pub(super) const CHUNK_BYTES: u64 = 1 << 20;
 /// Bad rows that are shown one by one; the others are counted.
 pub(super) const SHOWN: usize = 10;
 
@@ -177,24 +175,22 @@ pub(super) struct Pairs {
     pub(super) n_errors: usize,
 }
 
-/// Reads pairs in chunks; rows that cannot be used are warned of and counted, the others are used. Columns that are
-/// not given are guessed by their names.
+/// Reads pairs piece by piece; rows that cannot be used are warned of and counted, the others are used. Columns that
+/// are not given are guessed by their names.
 pub(super) async fn read_pairs(path: &Path, columns: Option<&Columns>, out: &Output) -> Result<Pairs> {
     let source = FileSource::open(path)?;
-    let head = source.read_at(0, source.len().min(CHUNK_BYTES) as usize).await?;
-    let names = first_columns(source.name(), &head);
-    let columns = columns.cloned().unwrap_or_else(|| Columns::guess(&names));
+    let file = PairsFile::open(&source).await?;
+    let names = file.columns();
+    let columns = columns.cloned().unwrap_or_else(|| Columns::guess(names));
+    if let Some(shape) = file.shape() {
+        out.note(format_args!("{}: {}", source.name(), shape.what()));
+    }
     if columns.are_renamed() {
         out.note(format_args!("{}: columns {columns}", source.name()));
     }
-    let mut reader = PairReader::new(source.name()).with_columns(&columns);
-    for offset in (0..source.len()).step_by(CHUNK_BYTES as usize) {
-        let len = CHUNK_BYTES.min(source.len() - offset);
-        reader.push(&source.read_at(offset, len as usize).await?)?;
-    }
-    reader.end()?;
+    let reader = file.read(&columns, u64::MAX, &mut |_, _| true).await?;
     let n_errors = reader.n_errors();
-    let (records, errors) = reader.finish().map_err(|e| match other_purpose(&names) {
+    let (records, errors) = reader.finish().map_err(|e| match other_purpose(names) {
         Some([what, fix]) => Error::input(what, fix, source.name()),
         None => e,
     })?;

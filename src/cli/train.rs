@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use pairtune::data::{Record, TokenPair, split_by_prompt, tokenize};
+use pairtune::data::{Record, SplitBy, TokenPair, split_by_prompt, tokenize};
 use pairtune::engine::models;
 use pairtune::engine::protocol::ModelSource;
 use pairtune::engine::run::{self, Host, Next, evaluation, number};
@@ -50,7 +50,8 @@ pub(super) async fn train(args: &TrainArgs, out: &mut Output) -> Result<()> {
     }
     let folder = ModelFolder::open(&args.model).await?;
     let start = Start::read(args, checkpoint.as_ref(), &given, &mut config, &folder).await?;
-    let (train_pairs, eval_pairs) = tokenized_pairs(args, &config, &folder, out).await?;
+    let split = checkpoint.as_ref().map_or(SplitBy::Similar, |checkpoint| checkpoint.place.split);
+    let (train_pairs, eval_pairs) = tokenized_pairs(args, &config, split, &folder, out).await?;
 
     // The device, and whether the run fits it, before any weight is read.
     let gpu = open_gpu(&args.gpu.choice(), out).await?;
@@ -114,6 +115,7 @@ pub(super) async fn train(args: &TrainArgs, out: &mut Output) -> Result<()> {
         data: &data,
         cache: &cache,
         initial: start.initial.as_ref().map(|(_, path)| path.as_path()),
+        split,
     };
     steps(&mut trainer, &mut run, &saver, &stop, args, out).await?;
 
@@ -219,6 +221,7 @@ struct Saver<'a> {
     data: &'a ReferenceKey,
     cache: &'a ReferenceCache<'a>,
     initial: Option<&'a Path>,
+    split: SplitBy,
 }
 
 impl Saver<'_> {
@@ -226,7 +229,8 @@ impl Saver<'_> {
         // The path must still hold when the run is resumed from elsewhere.
         let initial = self.initial.map(|path| std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned()));
         let initial = initial.map(|path| path.display().to_string());
-        let checkpoint = Checkpoint::take(self.gpu, trainer, &self.data.0, initial.as_deref()).await?;
+        let mut checkpoint = Checkpoint::take(self.gpu, trainer, &self.data.0, initial.as_deref()).await?;
+        checkpoint.place.split = self.split;
         let path = run.save_checkpoint(&checkpoint, Counters::of(trainer, run.epoch()))?;
         out.event(&json!({"event": "checkpoint", "step": trainer.step, "path": path.display().to_string()}));
         Ok(path)
@@ -371,6 +375,7 @@ fn resumed_config(place: &Place, given: &Map<String, Value>) -> Result<TrainConf
 async fn tokenized_pairs(
     args: &TrainArgs,
     config: &TrainConfig,
+    split: SplitBy,
     folder: &ModelFolder,
     out: &Output,
 ) -> Result<(Vec<TokenPair>, Vec<TokenPair>)> {
@@ -378,7 +383,7 @@ async fn tokenized_pairs(
     let records = read_pairs(&args.pairs, columns, out).await?.records;
     let (train, held_out) = match &args.eval_pairs {
         Some(path) => (records, read_pairs(path, columns, out).await?.records),
-        None => split_by_prompt(records, config.eval_split, config.seed)?,
+        None => split_by_prompt(records, split, config.eval_split, config.seed)?,
     };
     let tokens = |records: &[Record]| -> Result<Vec<TokenPair>> {
         let tokenized = tokenize(records, &folder.tokenizer, config.max_length)?;

@@ -1,7 +1,5 @@
 //! Pairs to tokens, and tokens to batches, as TRL's `DPOTrainer` does it.
 
-use std::collections::{BTreeSet, HashMap};
-
 use rand::SeedableRng as _;
 use rand::seq::SliceRandom as _;
 use rand_chacha::ChaCha8Rng;
@@ -230,61 +228,4 @@ pub fn micro_batches(order: &[usize], batch_size: usize, accumulation: usize) ->
     assert!(batch_size > 0 && accumulation > 0, "a step needs at least one pair");
     let batches: Vec<Vec<usize>> = order.chunks(batch_size).map(<[usize]>::to_vec).collect();
     batches.chunks(accumulation).map(<[Vec<usize>]>::to_vec).collect()
-}
-
-/// Splits records into training and evaluation, both in file order, so that no prompt is in both.
-///
-/// About `eval_split` (0 or more, below 1) of the records are for evaluation, chosen by `seed`; at least one prompt if
-/// it is above 0 and there are two, and never all.
-pub fn split_by_prompt(records: Vec<Record>, eval_split: f64, seed: u64) -> Result<(Vec<Record>, Vec<Record>)> {
-    let for_eval = held_out_rows(records.iter(), eval_split, seed)?;
-    let (mut train, mut eval) = (Vec::new(), Vec::new());
-    for (i, record) in records.into_iter().enumerate() {
-        if for_eval.contains(&i) { eval.push(record) } else { train.push(record) }
-    }
-    Ok((train, eval))
-}
-
-/// The places of the records that [`split_by_prompt`] takes for evaluation.
-pub fn held_out_rows<'a>(
-    records: impl Iterator<Item = &'a Record>,
-    eval_split: f64,
-    seed: u64,
-) -> Result<BTreeSet<usize>> {
-    if !(0.0..1.0).contains(&eval_split) {
-        return Err(Error::input(
-            format!("eval_split is {eval_split}"),
-            "Give a share from 0 up to, but not including, 1",
-            "eval_split",
-        ));
-    }
-    let mut groups: Vec<Vec<usize>> = Vec::new();
-    let mut group_of: HashMap<String, usize> = HashMap::new();
-    let mut n_records = 0;
-    for (i, record) in records.enumerate() {
-        n_records += 1;
-        let group = *group_of.entry(prompt_key(&record.prompt)).or_insert(groups.len());
-        match groups.get_mut(group) {
-            Some(members) => members.push(i),
-            None => groups.push(vec![i]),
-        }
-    }
-    groups.shuffle(&mut ChaCha8Rng::seed_from_u64(seed));
-    let wanted = (n_records as f64 * eval_split).round().max(if eval_split > 0.0 { 1.0 } else { 0.0 }) as usize;
-    let mut for_eval: BTreeSet<usize> = BTreeSet::new();
-    // The first group always stays in training.
-    for members in groups.iter().skip(1) {
-        if for_eval.len() >= wanted {
-            break;
-        }
-        for_eval.extend(members);
-    }
-    Ok(for_eval)
-}
-
-fn prompt_key(prompt: &Part) -> String {
-    match prompt {
-        Part::Text(text) => text.clone(),
-        Part::Messages(list) => serde_json::to_string(list).unwrap_or_default(),
-    }
 }

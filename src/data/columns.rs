@@ -6,7 +6,8 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
-use super::table::table_columns;
+use super::shapes::messages;
+use super::table::table_head;
 
 /// Which columns of a pairs file hold what. As text: `prompt=question,chosen=good,rejected=bad`.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -27,6 +28,15 @@ const CHOSEN: &[&str] =
     &["chosen", "accepted", "preferred", "response_j", "chosen_response", "answer", "output", "response"];
 const REJECTED: &[&str] = &["rejected", "rejected_answer", "rejected_response", "dispreferred", "response_k"];
 const SYSTEMS: &[&str] = &["system", "input"];
+/// Columns beside those that are chosen, which rows are read with.
+const BESIDE: &[&str] = &["tools", "chat_template_kwargs", "history", "input"];
+/// Names of what others gave the two answers.
+const SCORES: &[[&str; 2]] = &[
+    ["score_chosen", "score_rejected"],
+    ["chosen_score", "rejected_score"],
+    ["chosen_rating", "rejected_rating"],
+    ["chosen-rating", "rejected-rating"],
+];
 
 impl Columns {
     /// The likeliest columns of a file whose first row has these.
@@ -36,10 +46,23 @@ impl Columns {
             name.map_or_else(String::new, |name| (*name).to_owned())
         };
         let prompt = find(PROMPTS);
-        let system = if prompt == "input" { String::new() } else { find(SYSTEMS) };
+        let system = match find(SYSTEMS) {
+            system if system == prompt => String::new(),
+            system => system,
+        };
         // A system message beside TRL's own names is not TRL's; it is left alone unless a person asks for it.
         let system = if prompt == "prompt" { String::new() } else { system };
         Self { prompt, chosen: find(CHOSEN), rejected: find(REJECTED), system }
+    }
+
+    /// True for a column that rows are read with, if these are the columns.
+    pub fn needs(&self, column: &str) -> bool {
+        let Self { prompt, chosen, rejected, system } = self;
+        let trl = ["prompt", "chosen", "rejected"];
+        [prompt, chosen, rejected, system].iter().any(|name| *name == column)
+            || trl.contains(&column)
+            || BESIDE.contains(&column)
+            || SCORES.iter().flatten().any(|name| *name == column)
     }
 
     /// False if the columns are TRL's, or not all found, so that rows are taken as they are.
@@ -55,7 +78,21 @@ impl Columns {
     pub(super) fn rename(&self, row: &mut Map<String, Value>) {
         let mut take = |name: &str| if name.is_empty() { None } else { row.remove(name).map(messages) };
         let (mut prompt, mut chosen, mut rejected) = (take(&self.prompt), take(&self.chosen), take(&self.rejected));
-        let system = take(&self.system);
+        let mut system = take(&self.system).and_then(filled);
+        let is_alpaca = self.prompt == "instruction";
+        if let Some(Value::String(text)) = &mut prompt {
+            // LLaMA-Factory's alpaca format: the input follows the instruction.
+            let input = match self.system.as_str() {
+                "input" => system.take(),
+                _ => take(if is_alpaca { "input" } else { "" }).and_then(filled),
+            };
+            if let Some(input) = input {
+                *text = format!("{text}\n{input}");
+            }
+        }
+        if let (Some(Value::String(text)), Some(history)) = (&prompt, take(if is_alpaca { "history" } else { "" })) {
+            prompt = Some(dialogue(history, text));
+        }
         if matches!(prompt, Some(Value::Array(_))) {
             // A dialogue as the prompt: each answer is its next message.
             for answer in [&mut chosen, &mut rejected] {
@@ -66,19 +103,13 @@ impl Columns {
                 });
             }
         }
-        let system = system.filter(|system| system.as_str().is_some_and(|text| !text.is_empty()));
         prompt = match (prompt, system) {
             (Some(Value::Array(mut list)), Some(system)) => {
                 list.insert(0, json!({"role": "system", "content": system}));
                 Some(Value::Array(list))
             }
-            // LLaMA-Factory's alpaca format: the input follows the instruction. Orca: the question follows the system.
-            (Some(Value::String(text)), Some(Value::String(system))) => {
-                Some(Value::String(match self.system.as_str() {
-                    "input" => format!("{text}\n{system}"),
-                    _ => format!("{system}\n{text}"),
-                }))
-            }
+            // Orca: the question follows the system.
+            (Some(Value::String(text)), Some(system)) => Some(Value::String(format!("{system}\n{text}"))),
             (prompt, _) => prompt,
         };
         for (name, value) in [("prompt", prompt), ("chosen", chosen), ("rejected", rejected)] {
@@ -88,6 +119,37 @@ impl Columns {
             }
         }
     }
+}
+
+/// A text that is not empty.
+fn filled(value: Value) -> Option<String> {
+    match value {
+        Value::String(text) if !text.is_empty() => Some(text),
+        _ => None,
+    }
+}
+
+/// Earlier turns, each a question and its answer, and the question at hand; what is no such turn is left out.
+fn dialogue(history: Value, question: &str) -> Value {
+    let Value::Array(turns) = history else { return json!([{"role": "user", "content": question}]) };
+    let mut list = Vec::new();
+    for turn in turns {
+        if let [Some(question), Some(answer)] = [0, 1].map(|at| turn.get(at).and_then(Value::as_str)) {
+            list.push(json!({"role": "user", "content": question}));
+            list.push(json!({"role": "assistant", "content": answer}));
+        }
+    }
+    list.push(json!({"role": "user", "content": question}));
+    Value::Array(list)
+}
+
+/// What others gave the two answers of a row, if it says so of both.
+pub(super) fn scores(row: &Map<String, Value>) -> Option<[f64; 2]> {
+    let number = |name: &str| match row.get(name)? {
+        Value::String(text) => text.trim().parse().ok().filter(|number: &f64| number.is_finite()),
+        value => value.as_f64(),
+    };
+    SCORES.iter().find_map(|[chosen, rejected]| Some([number(chosen)?, number(rejected)?]))
 }
 
 impl fmt::Display for Columns {
@@ -124,13 +186,18 @@ impl FromStr for Columns {
 
 /// Names of the columns of a file that begins so: a table's, or those of the first object.
 pub fn first_columns(file: &str, head: &[u8]) -> Vec<String> {
-    table_columns(file, head).unwrap_or_else(|| {
+    first_row(file, head).0
+}
+
+/// The same, and the first row, as far as it is there.
+pub(super) fn first_row(file: &str, head: &[u8]) -> (Vec<String>, Map<String, Value>) {
+    table_head(file, head).unwrap_or_else(|| {
         let text = String::from_utf8_lossy(head);
         let begin = text.find('{').unwrap_or(text.len());
         let mut values = serde_json::Deserializer::from_str(text.get(begin..).unwrap_or_default()).into_iter();
         match values.next() {
-            Some(Ok(Value::Object(map))) => map.keys().cloned().collect(),
-            _ => Vec::new(),
+            Some(Ok(Value::Object(map))) => (map.keys().cloned().collect(), map),
+            _ => Default::default(),
         }
     })
 }
@@ -170,33 +237,4 @@ pub fn other_purpose(columns: &[String]) -> Option<[&'static str; 2]> {
         return None;
     };
     Some([what, SECOND])
-}
-
-/// ShareGPT's `from` and `value` as `role` and `content`.
-fn messages(value: Value) -> Value {
-    let message = |mut message: Map<String, Value>| {
-        if let (false, Some(Value::String(from))) = (message.contains_key("role"), message.get("from").cloned()) {
-            let role = match from.as_str() {
-                "human" | "user" => "user",
-                "gpt" | "assistant" | "chatgpt" => "assistant",
-                other => other,
-            };
-            let content = message.remove("value").unwrap_or_default();
-            message.remove("from");
-            message.insert("role".to_owned(), json!(role));
-            message.insert("content".to_owned(), content);
-        }
-        Value::Object(message)
-    };
-    match value {
-        Value::Array(list) => list
-            .into_iter()
-            .map(|item| match item {
-                Value::Object(map) => message(map),
-                other => other,
-            })
-            .collect(),
-        Value::Object(map) if map.contains_key("from") => Value::Array(vec![message(map)]),
-        other => other,
-    }
 }

@@ -5,21 +5,28 @@
 
 mod batch;
 mod columns;
+mod file;
 mod flags;
 mod gguf_pre;
 mod gguf_tokenizer;
 mod record;
+mod row;
+mod shapes;
+mod split;
 mod table;
 mod template;
 mod tokenizer;
 
 pub use batch::{
-    DropReason, Dropped, Sampling, TokenPair, Tokenized, held_out_rows, micro_batches, none_left, order,
-    split_by_prompt, steps_per_epoch, tokenize, tokenize_record,
+    DropReason, Dropped, Sampling, TokenPair, Tokenized, micro_batches, none_left, order, steps_per_epoch, tokenize,
+    tokenize_record,
 };
 pub use columns::{Columns, first_columns, other_purpose};
+pub use file::PairsFile;
 pub use flags::{AuditRow, Flags, Side, audit};
 pub use gguf_tokenizer::GgufTokenizer;
 pub use record::{LineError, Message, PairReader, Part, Record, read_pairs};
+pub use shapes::Shape;
+pub use split::{SplitBy, held_out, prompt_groups, split_by_prompt};
 pub use template::ChatTemplate;
 pub use tokenizer::Tokenizer;

@@ -7,8 +7,10 @@ use std::mem::take;
 use serde_json::{Map, Value};
 
 use super::columns::Columns;
+use super::row::{Problem, excerpt, excerpt_of, parse_object, parse_row, too_long};
 use super::table::{Table, TableRow, is_table};
 use crate::error::{Error, Result};
+use crate::files::Packing;
 
 /// One preference pair; `prompt`, `chosen` and `rejected` are either all text or all messages.
 #[derive(Debug, Clone, PartialEq)]
@@ -27,6 +29,8 @@ pub struct Record {
     pub tools: Option<Value>,
     /// Further variables for the chat template, for example `enable_thinking`.
     pub chat_template_kwargs: Option<Map<String, Value>>,
+    /// What others gave the chosen and the rejected answer, where the file says; training does not ask.
+    pub scores: Option<[f64; 2]>,
 }
 
 /// A prompt or an answer.
@@ -57,6 +61,9 @@ impl Record {
         }
         if let Some(kwargs) = &self.chat_template_kwargs {
             map.insert("chat_template_kwargs".to_owned(), Value::Object(kwargs.clone()));
+        }
+        for (name, score) in ["score_chosen", "score_rejected"].into_iter().zip(self.scores.into_iter().flatten()) {
+            map.insert(name.to_owned(), Value::from(score));
         }
         Value::Object(map)
     }
@@ -264,7 +271,7 @@ impl PairReader {
         }
         if matches!(self.stage, Stage::Array { .. }) {
             let cut = Problem::new("The array has no end", "The file was probably cut off: fetch it again");
-            self.report(self.line, cut, &[]);
+            self.report(self.line, cut, String::new());
         }
         self.stage = Stage::Done;
         Ok(())
@@ -273,9 +280,10 @@ impl PairReader {
     /// Refuses other formats by their first bytes, and takes a byte order mark away.
     fn leave_magic(&mut self) -> Result<()> {
         let head = take(&mut self.row_bytes);
+        let packed = [&b"PK\x03\x04"[..], b"BZh", b"\xfd7zX", b"7z\xbc\xaf"];
         let other = if head.starts_with(b"PAR1") {
             Some("a Parquet file")
-        } else if head.starts_with(b"PK\x03\x04") || head.starts_with(&[0x1f, 0x8b]) {
+        } else if Packing::of(&head).is_some() || packed.iter().any(|magic| head.starts_with(magic)) {
             Some("a compressed file")
         } else if head.starts_with(b"ARRO") {
             Some("an Arrow file")
@@ -287,7 +295,7 @@ impl PairReader {
         if let Some(other) = other {
             return Err(Error::input(
                 format!("This is {other}"),
-                "Save the pairs as JSON Lines in UTF-8, for example with `dataset.to_json`",
+                "Save the pairs as JSON Lines in UTF-8, for example with `dataset.to_json`; gzip or zstd may pack it",
                 self.file.clone(),
             ));
         }
@@ -321,7 +329,11 @@ impl PairReader {
                 }
                 Stage::Done if !byte.is_ascii_whitespace() => {
                     let fix = "Keep one array, or use one object a line without an array";
-                    self.report(self.line, Problem::new("There is text after the end of the array", fix), bytes);
+                    self.report(
+                        self.line,
+                        Problem::new("There is text after the end of the array", fix),
+                        excerpt(bytes),
+                    );
                     return;
                 }
                 Stage::Magic | Stage::Start | Stage::Done => rest,
@@ -394,18 +406,12 @@ impl PairReader {
 
     /// Parses the bytes of a complete row; a blank one is no row.
     fn end_row(&mut self) {
-        let (bytes, too_long) = (take(&mut self.row_bytes), take(&mut self.too_long));
+        let (bytes, is_cut) = (take(&mut self.row_bytes), take(&mut self.too_long));
         let bytes = bytes.trim_ascii();
         if bytes.is_empty() {
             return;
         }
-        let object = match too_long {
-            true => problem(
-                format!("The row is longer than {} MiB", MAX_ROW >> 20),
-                "Put each pair on a line of its own, or all of them in one array",
-            ),
-            false => parse_object(bytes),
-        };
+        let object = if is_cut { too_long() } else { parse_object(bytes) };
         self.take_row(bytes, self.row_line, object);
     }
 
@@ -418,190 +424,49 @@ impl PairReader {
         let row = self.rows;
         self.rows += 1;
         match object.and_then(|object| parse_row(object, row, line, self.columns.as_ref())) {
-            Ok(_) if self.kept + bytes.len() as u64 > self.room => self.beyond += 1,
-            Ok(record) => {
-                self.kept += bytes.len() as u64;
-                self.records.push(record);
-            }
-            Err(problem) => self.report(line, problem, bytes),
+            Ok(record) => self.keep_record(record, bytes.len()),
+            Err(problem) => self.report(line, problem, excerpt(bytes)),
         }
+    }
+
+    /// Takes a row of a table that is no text, whose line is its number from 1; `bytes` is what it takes. None stands
+    /// for one that is too long.
+    pub fn push_row(&mut self, object: Option<Map<String, Value>>, bytes: usize) {
+        let (row, line) = (self.rows, self.rows + 1);
+        self.rows += 1;
+        let shown = object.as_ref().map(excerpt_of).unwrap_or_default();
+        let object = object.map_or_else(too_long, Ok);
+        match object.and_then(|object| parse_row(object, row, line, self.columns.as_ref())) {
+            Ok(record) => self.keep_record(record, bytes),
+            Err(problem) => self.report(line, problem, shown),
+        }
+    }
+
+    /// Takes in that the file is damaged here, and that the next `rows` rows, if they are known, cannot be read.
+    pub fn damaged(&mut self, error: &Error, rows: usize) {
+        let problem = match error {
+            Error::Input(error) => Problem::new(error.what.clone(), error.fix.clone()),
+            other => Problem::new(other.to_string(), "Try it again"),
+        };
+        let line = if rows > 0 { self.rows + 1 } else { self.line };
+        self.report(line, problem, String::new());
+        self.rows = self.rows.saturating_add(rows);
+    }
+
+    fn keep_record(&mut self, record: Record, bytes: usize) {
+        if self.kept.saturating_add(bytes as u64) > self.room {
+            self.beyond += 1;
+            return;
+        }
+        self.kept += bytes as u64;
+        self.records.push(record);
     }
 
     /// Counts an error, and keeps it if there is room.
-    fn report(&mut self, line: usize, Problem { what, fix }: Problem, bytes: &[u8]) {
+    fn report(&mut self, line: usize, Problem { what, fix }: Problem, excerpt: String) {
         self.n_errors += 1;
         if self.errors.len() < MAX_ERRORS {
-            self.errors.push(LineError { line, what, fix, excerpt: excerpt(bytes) });
+            self.errors.push(LineError { line, what, fix, excerpt });
         }
-    }
-}
-
-/// Why a row cannot be used, before its line is known.
-pub(super) struct Problem {
-    what: String,
-    fix: String,
-}
-
-impl Problem {
-    fn new(what: impl Into<String>, fix: impl Into<String>) -> Self {
-        Self { what: what.into(), fix: fix.into() }
-    }
-}
-
-pub(super) fn problem<T>(what: impl Into<String>, fix: impl Into<String>) -> std::result::Result<T, Problem> {
-    Err(Problem::new(what, fix))
-}
-
-/// What each row is told to be.
-const KEYS: &str = "Give it \"prompt\", \"chosen\" and \"rejected\", or \"chosen\" and \"rejected\" with the prompt";
-
-fn parse_object(bytes: &[u8]) -> std::result::Result<Map<String, Value>, Problem> {
-    let Ok(text) = str::from_utf8(bytes) else {
-        return problem("The row is not valid UTF-8", "Save the file as UTF-8");
-    };
-    match serde_json::from_str(text) {
-        Ok(Value::Object(map)) => Ok(map),
-        Ok(other) => problem(format!("The row is {}, not an object", kind(&other)), KEYS),
-        Err(e) => {
-            let fix = if text == "{" || text == "}" || text.starts_with('"') {
-                "Put each object on one line, or all of them in one array"
-            } else {
-                "Correct the row; each must be one JSON object"
-            };
-            problem(format!("The row is not valid JSON: {e}"), fix)
-        }
-    }
-}
-
-fn parse_row(
-    mut map: Map<String, Value>,
-    row: usize,
-    line: usize,
-    columns: Option<&Columns>,
-) -> std::result::Result<Record, Problem> {
-    let keys = map.keys().cloned().collect::<Vec<_>>().join(", ");
-    if let Some(columns) = columns {
-        columns.rename(&mut map);
-    }
-    let mut part = |key: &str| match map.remove(key) {
-        None | Some(Value::Null) => Ok(None),
-        Some(Value::String(text)) => Ok(Some(Part::Text(text))),
-        Some(Value::Array(list)) => messages(list, key).map(|list| Some(Part::Messages(list))),
-        Some(other) => problem(format!("\"{key}\" is {}", kind(&other)), "It must be a string or a list of messages"),
-    };
-    let (prompt, chosen, rejected) = (part("prompt")?, part("chosen")?, part("rejected")?);
-    let (Some(chosen), Some(rejected)) = (chosen, rejected) else {
-        return problem(format!("\"chosen\" or \"rejected\" is missing; the keys are: {keys}"), KEYS);
-    };
-    let (prompt, chosen, rejected) = match (prompt, chosen, rejected) {
-        (None, Part::Text(chosen), Part::Text(rejected)) => {
-            let at = common_text(&chosen, &rejected);
-            let (prompt, chosen) = chosen.split_at(at);
-            let (_, rejected) = rejected.split_at(at);
-            (Part::Text(prompt.to_owned()), Part::Text(chosen.to_owned()), Part::Text(rejected.to_owned()))
-        }
-        (None, Part::Messages(chosen), Part::Messages(rejected)) => {
-            let [prompt, chosen, rejected] = split_messages(chosen, rejected);
-            (Part::Messages(prompt), Part::Messages(chosen), Part::Messages(rejected))
-        }
-        (Some(Part::Text(text)), Part::Messages(chosen), Part::Messages(rejected)) => {
-            let [prompt, chosen, rejected] = split_messages(chosen, rejected);
-            if !prompt.iter().any(|message| message.get("content").and_then(Value::as_str) == Some(&text)) {
-                return problem(
-                    "\"prompt\" is a string that is not among the messages that \"chosen\" and \"rejected\" begin with",
-                    "Give the prompt as a list of messages too",
-                );
-            }
-            (Part::Messages(prompt), Part::Messages(chosen), Part::Messages(rejected))
-        }
-        (Some(prompt @ Part::Text(_)), chosen @ Part::Text(_), rejected @ Part::Text(_))
-        | (Some(prompt @ Part::Messages(_)), chosen @ Part::Messages(_), rejected @ Part::Messages(_)) => {
-            (prompt, chosen, rejected)
-        }
-        _ => return problem("Strings and message lists are mixed", "Use strings for all three, or messages for all"),
-    };
-    for (key, part) in [("chosen", &chosen), ("rejected", &rejected)] {
-        if matches!(part, Part::Messages(list) if list.is_empty()) {
-            return problem(format!("\"{key}\" has no messages"), "Give it the assistant's answer");
-        }
-    }
-    let tools = match map.remove("tools") {
-        None | Some(Value::Null) => None,
-        Some(Value::String(text)) => match serde_json::from_str(&text) {
-            Ok(tools) => Some(tools),
-            Err(e) => return problem(format!("\"tools\" is not valid JSON: {e}"), "Give it a list of JSON schemas"),
-        },
-        Some(tools) => Some(tools),
-    };
-    let chat_template_kwargs = match map.remove("chat_template_kwargs") {
-        None | Some(Value::Null) => None,
-        Some(Value::Object(kwargs)) => Some(kwargs),
-        Some(other) => {
-            return problem(format!("\"chat_template_kwargs\" is {}", kind(&other)), "It must be an object");
-        }
-    };
-    Ok(Record { row, line, prompt, chosen, rejected, tools, chat_template_kwargs })
-}
-
-/// Checks that each item is a message: an object with a role, and with content or tool calls.
-fn messages(list: Vec<Value>, key: &str) -> std::result::Result<Vec<Message>, Problem> {
-    const FIX: &str = "A message is {\"role\": \"user\", \"content\": \"...\"}";
-    let mut messages = Vec::with_capacity(list.len());
-    for (i, item) in list.into_iter().enumerate() {
-        let Value::Object(message) = item else {
-            return problem(format!("Message {i} of \"{key}\" is {}", kind(&item)), FIX);
-        };
-        if !message.get("role").is_some_and(Value::is_string) {
-            return problem(format!("Message {i} of \"{key}\" has no \"role\""), FIX);
-        }
-        match message.get("content") {
-            Some(Value::String(_) | Value::Array(_) | Value::Null) => {}
-            None if message.contains_key("tool_calls") => {}
-            None => return problem(format!("Message {i} of \"{key}\" has no \"content\""), FIX),
-            Some(other) => return problem(format!("The content of message {i} of \"{key}\" is {}", kind(other)), FIX),
-        }
-        messages.push(message);
-    }
-    Ok(messages)
-}
-
-/// Bytes of the prompt that two texts share, as TRL's `extract_prompt` counts them: what both begin with, without a
-/// space at the end, which belongs to the completions. Where the shorter text ends before they differ, its last
-/// character is left to the completions, so that neither is empty.
-fn common_text(a: &str, b: &str) -> usize {
-    let same = a.chars().zip(b.chars()).take_while(|(a, b)| a == b);
-    let at: usize = same.map(|(c, _)| c.len_utf8()).sum();
-    let Some(common) = a.get(..at) else { return 0 };
-    if at == a.len().min(b.len()) {
-        return common.char_indices().next_back().map_or(0, |(last, _)| last);
-    }
-    if common.ends_with(' ') { at - 1 } else { at }
-}
-
-/// Splits off the messages that both conversations begin with; each completion keeps at least its last message.
-fn split_messages(mut chosen: Vec<Message>, mut rejected: Vec<Message>) -> [Vec<Message>; 3] {
-    let most = chosen.len().min(rejected.len()).saturating_sub(1);
-    let at = chosen.iter().zip(&rejected).take(most).take_while(|(a, b)| a == b).count();
-    let chosen_rest = chosen.split_off(at);
-    [chosen, chosen_rest, rejected.split_off(at)]
-}
-
-fn kind(value: &Value) -> &'static str {
-    match value {
-        Value::Null => "null",
-        Value::Bool(_) => "true or false",
-        Value::Number(_) => "a number",
-        Value::String(_) => "a string",
-        Value::Array(_) => "a list",
-        Value::Object(_) => "an object",
-    }
-}
-
-/// The first 80 characters of a row.
-fn excerpt(bytes: &[u8]) -> String {
-    let text = String::from_utf8_lossy(bytes.get(..400).unwrap_or(bytes));
-    match text.char_indices().nth(80) {
-        Some((end, _)) => format!("{}...", text.get(..end).unwrap_or_default()),
-        None => text.into_owned(),
     }
 }

@@ -3,7 +3,8 @@
 use csv_core::{ReadRecordResult, Reader, ReaderBuilder};
 use serde_json::{Map, Value};
 
-use super::record::{MAX_ROW, Problem, problem};
+use super::record::MAX_ROW;
+use super::row::{Problem, problem};
 
 /// What stands between cells: the one of these that the first line has most of.
 const DELIMITERS: [u8; 3] = [b',', b';', b'\t'];
@@ -48,19 +49,20 @@ pub(super) fn is_table(file: &str, first: u8) -> bool {
     (file.ends_with(".csv") || file.ends_with(".tsv")) && !BLANK.contains(&first) && !b"{[".contains(&first)
 }
 
-/// Names of the columns of a table that begins so; none if the file is no table.
-pub(super) fn table_columns(file: &str, head: &[u8]) -> Option<Vec<String>> {
+/// Names of the columns of a table that begins so, and its first row; none if the file is no table.
+pub(super) fn table_head(file: &str, head: &[u8]) -> Option<(Vec<String>, Map<String, Value>)> {
     let head = head.strip_prefix(b"\xef\xbb\xbf").unwrap_or(head);
     let begin = head.iter().position(|byte| !BLANK.contains(byte))?;
     let (mut table, mut rest) = (Table::new(1), &head[begin..]);
     if !is_table(file, rest[0]) {
         return None;
     }
-    while table.names.is_none() && !rest.is_empty() {
-        rest = table.read(rest).0;
+    let mut row = None;
+    while row.is_none() && !rest.is_empty() {
+        (rest, row) = table.read(rest);
     }
-    table.end();
-    Some(table.names?.into_iter().filter(|name| !name.is_empty()).collect())
+    let row = row.or_else(|| table.end()).and_then(|row| row.cells.ok()).unwrap_or_default();
+    Some((table.names?.into_iter().filter(|name| !name.is_empty()).collect(), row))
 }
 
 fn no_end() -> Result<Map<String, Value>, Problem> {

@@ -7,8 +7,8 @@ use serde_json::Value;
 use super::protocol::{LineProblem, Mapping, PairRow, PairsInfo, Problem, ProblemKind, SeenSequence};
 use super::{stats, writing};
 use crate::data::{
-    AuditRow, Dropped, LineError, PairReader, Part, Record, TokenPair, Tokenizer, audit, first_columns, held_out_rows,
-    none_left, other_purpose, read_pairs, tokenize_record,
+    AuditRow, Dropped, LineError, PairReader, PairsFile, Part, Record, Shape, SplitBy, TokenPair, Tokenizer, audit,
+    held_out, none_left, other_purpose, prompt_groups, read_pairs, tokenize_record,
 };
 use crate::error::{Error, Result};
 use crate::platform::ByteSource;
@@ -32,6 +32,9 @@ pub struct Pairs {
     flags: Vec<Vec<String>>,
     skipped: BTreeSet<usize>,
     swapped: bool,
+    shape: Option<Shape>,
+    /// Groups of rows with the same prompt, once they are known.
+    groups: Vec<usize>,
     tokens: Option<Tokens>,
 }
 
@@ -58,8 +61,6 @@ pub struct Split {
     pub lengths: Vec<u32>,
 }
 
-/// Bytes of a file that are read at a time.
-const CHUNK_BYTES: u64 = 1 << 20;
 /// Bytes of rows that are kept: a browser's memory is small.
 const ROOM: u64 = if usize::BITS < 64 { 64 << 20 } else { 1 << 30 };
 /// Rows that cannot be used and are listed; more are counted.
@@ -79,18 +80,10 @@ impl Pairs {
         mapping: Option<Mapping>,
         progress: &mut dyn FnMut(u64, &PairReader) -> bool,
     ) -> Result<Self> {
-        let head = source.read_at(0, source.len().min(CHUNK_BYTES) as usize).await?;
-        let columns = first_columns(source.name(), &head);
+        let file = PairsFile::open(source).await?;
+        let columns = file.columns().to_vec();
         let mapping = mapping.unwrap_or_else(|| Mapping::guess(&columns));
-        let mut reader = PairReader::new(source.name()).with_room(ROOM).with_columns(&mapping);
-        for offset in (0..source.len()).step_by(CHUNK_BYTES as usize) {
-            let len = CHUNK_BYTES.min(source.len() - offset);
-            reader.push(&source.read_at(offset, len as usize).await?)?;
-            if !progress(offset + len, &reader) {
-                return Err(Error::Cancelled);
-            }
-        }
-        reader.end()?;
+        let reader = file.read(&mapping, ROOM, progress).await?;
         let (lines, beyond, problem_count) = (reader.rows(), reader.beyond(), reader.n_errors());
         // Rows with other columns than were guessed are shown, so that a person can say which they are.
         let (records, errors) = if columns.is_empty() { reader.finish()? } else { reader.into_rows() };
@@ -100,6 +93,7 @@ impl Pairs {
         pairs.problems = errors.into_iter().take(SHOWN_PROBLEMS).map(line_problem).collect();
         pairs.mapping = mapping;
         pairs.columns = columns;
+        pairs.shape = file.shape();
         Ok(pairs)
     }
 
@@ -149,6 +143,8 @@ impl Pairs {
             flags: Vec::new(),
             skipped: BTreeSet::new(),
             swapped: false,
+            shape: None,
+            groups: Vec::new(),
             tokens: None,
         };
         pairs.look_for_oddities();
@@ -181,6 +177,7 @@ impl Pairs {
     pub fn swap(&mut self) {
         for record in &mut self.records {
             std::mem::swap(&mut record.chosen, &mut record.rejected);
+            record.scores = record.scores.map(|[chosen, rejected]| [rejected, chosen]);
         }
         self.swapped = !self.swapped;
         self.tokens = None;
@@ -217,6 +214,7 @@ impl Pairs {
             problem_count: self.problem_count,
             problem_kinds: self.problem_kinds.clone(),
             purpose: self.purpose(),
+            shape: self.shape.map(|shape| shape.what().to_owned()),
             mapping: self.mapping.clone(),
             columns: self.columns.clone(),
             swapped: self.swapped,
@@ -269,11 +267,14 @@ impl Pairs {
     ) -> Result<Split> {
         self.tokenize(tokenizer, max_length, progress).await?;
         let used: Vec<usize> = (0..self.records.len()).filter(|row| !self.skipped.contains(row)).collect();
-        let held_out: BTreeSet<usize> = match self.held_out_from {
+        let held_out_rows: BTreeSet<usize> = match self.held_out_from {
             Some(from) => used.iter().copied().filter(|&row| row >= from).collect(),
             None => {
-                let rows = held_out_rows(used.iter().map(|&row| &self.records[row]), eval_split, seed)?;
-                rows.into_iter().map(|place| used[place]).collect()
+                if self.groups.len() != self.records.len() {
+                    self.groups = prompt_groups(&self.records, SplitBy::Similar);
+                }
+                let groups: Vec<usize> = used.iter().map(|&row| self.groups[row]).collect();
+                held_out(&groups, eval_split, seed)?.into_iter().map(|place| used[place]).collect()
             }
         };
         let Some(tokens) = &self.tokens else { return Ok(Split::default()) };
@@ -289,7 +290,7 @@ impl Pairs {
             let longest = pair.untruncated[0].max(pair.untruncated[1]);
             split.lengths.push(longest as u32);
             split.n_truncated += usize::from(longest > max_length);
-            if held_out.contains(&pair.row) {
+            if held_out_rows.contains(&pair.row) {
                 split.held_out.push(pair.clone());
             } else {
                 split.train.push(pair.clone());
@@ -391,7 +392,8 @@ pub fn preview(record: &Record) -> PairRow {
     let texts = [&record.prompt, &record.chosen, &record.rejected].map(Part::text);
     let chars = texts.each_ref().map(|text| text.chars().count());
     let [prompt, chosen, rejected] = texts.map(|text| text.chars().take(SHOWN_CHARS).collect());
-    PairRow { line: record.line, prompt, chosen, rejected, chars, flags: Vec::new(), skipped: false }
+    let (line, scores) = (record.line, record.scores);
+    PairRow { line, prompt, chosen, rejected, chars, flags: Vec::new(), skipped: false, scores }
 }
 
 fn line_problem(error: LineError) -> LineProblem {

@@ -672,7 +672,7 @@ pub struct ModelInfo {
 }
 
 /// A pair in a table.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct PairRow {
     /// Line of the file, from 1.
     pub line: usize,
@@ -688,6 +688,8 @@ pub struct PairRow {
     pub flags: Vec<String>,
     /// True if it is left out.
     pub skipped: bool,
+    /// What others gave the two answers, where the file says.
+    pub scores: Option<[f64; 2]>,
 }
 
 /// A pairs file.
@@ -713,6 +715,8 @@ pub struct PairsInfo {
     pub problem_kinds: Vec<ProblemKind>,
     /// What the file is instead, if no row can be used and its columns tell.
     pub purpose: Option<Problem>,
+    /// What others call a file of such rows, and how they are read; none if they have no name.
+    pub shape: Option<String>,
     /// The columns that were read.
     pub mapping: Mapping,
     /// The columns that the first row has.

@@ -27,7 +27,7 @@ impl Pick {
         match self {
             Self::ModelFolder | Self::Destination => &[],
             Self::ModelFiles => &["safetensors", "json", "jinja", "txt", "model"],
-            Self::PairsFile => &["jsonl", "json", "ndjson", "csv", "tsv"],
+            Self::PairsFile => &["jsonl", "json", "ndjson", "csv", "tsv", "parquet", "gz", "zst"],
             Self::Settings => &["json"],
             Self::Archive => &["run", "zip"],
         }

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::trainer::Trainer;
+use crate::data::SplitBy;
 use crate::error::{Error, Result};
 use crate::files::{self, serialize_f32};
 use crate::gpu::{Gpu, VariantSet};
@@ -47,6 +48,9 @@ pub struct Place {
     /// The kernels that the run was computed with; empty in versions before 0.2, whose kernels all gave the same bits.
     #[serde(default)]
     pub variants: VariantSet,
+    /// How a share of the pairs was held out, if one was; versions before 0.2 took equal prompts alone for the same.
+    #[serde(default)]
+    pub split: SplitBy,
 }
 
 const MOMENTS: &str = "optimizer.safetensors";
@@ -66,6 +70,7 @@ impl Checkpoint {
             data: data.to_owned(),
             initial_adapter: initial_adapter.map(str::to_owned),
             variants: gpu.variant_set(),
+            split: SplitBy::Similar,
         };
         let moments = Moments::Named(trainer.optimizer.read(gpu, &trainer.adapter).await?);
         Ok(Self { adapter: trainer.adapter.get(gpu).await?, moments, place })

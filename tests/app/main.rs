@@ -389,6 +389,22 @@ fn lengths_are_drawn_as_a_histogram() {
 }
 
 #[test]
+fn what_a_file_is_called_and_the_scores_of_its_rows_are_shown() {
+    let mut stage = Stage::planned();
+    let shape = "UltraFeedback, binarized: the prompt is what both conversations begin with".to_owned();
+    stage.say(Event::PairsOpened(Box::new(PairsInfo { shape: Some(shape.clone()), ..script::pairs(24) })));
+    let mut rows = script::rows(24);
+    rows[0].scores = Some([8.5, 3.0]);
+    stage.say(Event::PairRows { first: 0, rows });
+    stage.go("2  Pairs");
+    stage.expect(&shape);
+    stage.click("Read one");
+    stage.expect("scored 8.5 and 3 in the file");
+    stage.click("Following");
+    assert!(!stage.shows("scored 8.5"), "others have none");
+}
+
+#[test]
 fn pairs_are_counted_while_they_are_read() {
     let mut stage = Stage::ready();
     stage.go("2  Pairs");

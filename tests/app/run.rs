@@ -229,6 +229,7 @@ fn pair_rows() -> Event {
         chars: [if i == 17 { 900 } else { 45 }, 62, 3],
         flags: vec![],
         skipped: false,
+        scores: None,
     };
     Event::PairRows { first: 0, rows: (0..60).map(row).collect() }
 }

@@ -364,6 +364,7 @@ pub(crate) fn rows(n: usize) -> Vec<PairRow> {
         chars: [prompt(i).chars().count(), 86, 23],
         flags: if i % 7 == 3 { vec!["long".into()] } else { Vec::new() },
         skipped: false,
+        scores: None,
     };
     (0..n).map(row).collect()
 }
@@ -380,6 +381,7 @@ pub(crate) fn pairs(n: usize) -> PairsInfo {
         problem_count: 0,
         problem_kinds: Vec::new(),
         purpose: None,
+        shape: None,
         mapping: Mapping {
             prompt: "instruction".into(),
             chosen: "accepted".into(),

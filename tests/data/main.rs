@@ -1,11 +1,16 @@
 //! The data layer against the tokens that TRL made (`tests/fixtures/<case>/expected.json`), and against bad input.
 
+mod packed;
+mod parquet;
+mod shapes;
+mod split;
+
 use std::path::Path;
 
 use pairtune::Error;
 use pairtune::data::{
-    ChatTemplate, Columns, DropReason, Message, PairReader, Part, Sampling, TokenPair, Tokenizer, first_columns,
-    micro_batches, order, other_purpose, read_pairs, split_by_prompt, steps_per_epoch, tokenize,
+    ChatTemplate, Columns, DropReason, Message, PairReader, Part, Sampling, SplitBy, TokenPair, Tokenizer,
+    first_columns, micro_batches, order, other_purpose, read_pairs, split_by_prompt, steps_per_epoch, tokenize,
 };
 use pairtune::engine::writing::pieces;
 use pairtune::platform::native::DiskFolder;
@@ -575,16 +580,17 @@ fn a_split_keeps_prompts_apart() {
     let line = |i: usize| json!({"prompt": format!("p{}", i % 20), "chosen": "a", "rejected": "b"}).to_string() + "\n";
     let file: String = (0..60).map(line).collect();
     let records = || read_pairs(file.as_bytes(), "x").expect("pairs").0;
-    let (train, eval) = split_by_prompt(records(), 0.1, 7).expect("split");
+    let (train, eval) = split_by_prompt(records(), SplitBy::Similar, 0.1, 7).expect("split");
     assert_eq!((train.len(), eval.len()), (54, 6));
     assert!(eval.iter().all(|e| train.iter().all(|t| t.prompt != e.prompt)));
     assert!(train.is_sorted_by_key(|r| r.row) && eval.is_sorted_by_key(|r| r.row));
-    assert_eq!(split_by_prompt(records(), 0.1, 7).expect("split").1, eval);
-    assert_ne!(split_by_prompt(records(), 0.1, 8).expect("split").1, eval);
-    assert!(split_by_prompt(records(), 0.0, 7).expect("split").1.is_empty());
-    let (train, eval) = split_by_prompt(records().into_iter().take(1).collect(), 0.5, 7).expect("split");
+    assert_eq!(split_by_prompt(records(), SplitBy::Similar, 0.1, 7).expect("split").1, eval);
+    assert_ne!(split_by_prompt(records(), SplitBy::Similar, 0.1, 8).expect("split").1, eval);
+    assert!(split_by_prompt(records(), SplitBy::Similar, 0.0, 7).expect("split").1.is_empty());
+    let (train, eval) =
+        split_by_prompt(records().into_iter().take(1).collect(), SplitBy::Similar, 0.5, 7).expect("split");
     assert_eq!((train.len(), eval.len()), (1, 0), "one prompt stays in training");
-    check_message(&split_by_prompt(records(), 1.0, 7).expect_err("all"), &["eval_split is 1"]);
+    check_message(&split_by_prompt(records(), SplitBy::Similar, 1.0, 7).expect_err("all"), &["eval_split is 1"]);
 }
 
 #[test]
@@ -653,7 +659,7 @@ fn tokenizer(case: &str) -> Tokenizer {
 }
 
 #[track_caller]
-fn check_message(error: &Error, words: &[&str]) {
+pub(crate) fn check_message(error: &Error, words: &[&str]) {
     let message = error.to_string();
     for word in words {
         assert!(message.contains(word), "\"{word}\" is not in: {message}");
