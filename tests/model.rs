@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use common::gpu;
 use pairtune::data::{TokenPair, Tokenizer, read_pairs, tokenize};
 use pairtune::files::{self, parse};
-use pairtune::gpu::{Dtype, Gpu};
+use pairtune::gpu::{Dtype, Gpu, Precision};
 use pairtune::kernels;
 use pairtune::model::{Activations, Adapter, AdapterSettings, BatchSize, Model, Packed, fresh};
 use pairtune::platform::native::DiskFolder;
@@ -217,23 +217,34 @@ fn first_batch_and_its_gradients() {
             let mut case = Case::open(&gpu, name);
             case.config.gradient_checkpointing = checkpointing;
             for (run, init, _) in RUNS {
-                check_first_batch(&gpu, &case, run, init);
+                check_first_batch(&gpu, &case, run, init, &EXACT);
             }
         }
     }
 }
 
-fn check_first_batch(gpu: &Gpu, case: &Case, run: &str, init: &str) {
+/// How far loss, figures and gradients (relative L2) may be from TRL's.
+struct Tolerance {
+    loss: f64,
+    figures: f64,
+    gradients: f64,
+}
+
+const EXACT: Tolerance = Tolerance { loss: 5e-4, figures: 5e-3, gradients: 3e-4 };
+/// Of a variant that rounds the operands of products to f16.
+const ROUNDED: Tolerance = Tolerance { loss: 5e-3, figures: 2e-2, gradients: 1e-2 };
+
+fn check_first_batch(gpu: &Gpu, case: &Case, run: &str, init: &str, tolerance: &Tolerance) {
     let name = case.name;
     let mut trainer = case.trainer(gpu, run, init);
     let (metrics, gradients) = block_on(trainer.first_batch()).expect("the device works");
     let want = &case.expected["runs"][run]["first_batch"];
     let loss = want["loss"].as_f64().expect("a number");
-    assert_near(&format!("{name} {run} loss"), metrics["loss"].as_f64().expect("a number"), loss, 5e-4);
+    assert_near(&format!("{name} {run} loss"), metrics["loss"].as_f64().expect("a number"), loss, tolerance.loss);
     for key in ["entropy", "logits/chosen", "logits/rejected", "mean_token_accuracy", "rewards/margins"] {
         let value = want["metrics"][key].as_f64().expect("a number");
         let got = metrics[key].as_f64().expect("a number");
-        assert_near(&format!("{name} {run} {key}"), got, value, 5e-3);
+        assert_near(&format!("{name} {run} {key}"), got, value, tolerance.figures);
     }
     let tensors: Vec<_> = gradients
         .tensors
@@ -243,7 +254,7 @@ fn check_first_batch(gpu: &Gpu, case: &Case, run: &str, init: &str) {
     let expected = case.tensors.keys().filter(|key| key.starts_with(&format!("{run}.grad."))).count();
     assert_eq!(tensors.len(), expected, "{name} {run}: every gradient");
     let distance = distance(tensors.into_iter());
-    assert!(distance <= 3e-4, "{name} {run}: gradients differ by {distance:.2e}");
+    assert!(distance <= tolerance.gradients, "{name} {run}: gradients differ by {distance:.2e}");
 }
 
 #[test]
@@ -307,9 +318,10 @@ fn each_variant_has_the_gradients_of(name: &'static str) {
             // Shown where the check fails.
             println!("{} {}", op.name, variant.name);
             gpu.force(op, Some(variant));
-            for (run, init, _) in RUNS {
-                check_first_batch(&gpu, &case, run, init);
-            }
+            let tolerance = if variant.precision == Precision::F32 { &EXACT } else { &ROUNDED };
+            // With an A and a B that are both at work.
+            let (run, init, _) = RUNS[1];
+            check_first_batch(&gpu, &case, run, init, tolerance);
         }
         gpu.force(op, None);
     }
