@@ -10,7 +10,8 @@ use std::path::{Path, PathBuf};
 use common::gpu;
 use pairtune::data::{TokenPair, Tokenizer, read_pairs, tokenize};
 use pairtune::files::{self, GgmlType, GgufArch, GgufValue, encode, parse, write_gguf};
-use pairtune::gpu::{Dtype, Gpu};
+use pairtune::gpu::{Dtype, Gpu, Precision};
+use pairtune::kernels;
 use pairtune::model::{Activations, Adapter, AdapterSettings, BatchSize, Model, Packed, fresh};
 use pairtune::platform::MemoryFolder;
 use pairtune::platform::native::DiskFolder;
@@ -275,27 +276,43 @@ fn check_first_batch(name: &'static str) {
         let mut case = Case::open(&gpu, name);
         case.config.gradient_checkpointing = checkpointing;
         for (run, init, _) in RUNS {
-            let mut trainer = case.trainer(&gpu, run, init);
-            let (metrics, gradients) = block_on(trainer.first_batch()).expect("the device works");
-            let want = &case.expected["runs"][run]["first_batch"];
-            let loss = want["loss"].as_f64().expect("a number");
-            assert_near(&format!("{name} {run} loss"), metrics["loss"].as_f64().expect("a number"), loss, 5e-4);
-            for key in ["entropy", "logits/chosen", "logits/rejected", "mean_token_accuracy", "rewards/margins"] {
-                let value = want["metrics"][key].as_f64().expect("a number");
-                let got = metrics[key].as_f64().expect("a number");
-                assert_near(&format!("{name} {run} {key}"), got, value, 5e-3);
-            }
-            let tensors: Vec<_> = gradients
-                .tensors
-                .iter()
-                .map(|(key, got)| (&got.data[..], &case.tensors[&format!("{run}.grad.{key}")].data[..]))
-                .collect();
-            let expected = case.tensors.keys().filter(|key| key.starts_with(&format!("{run}.grad."))).count();
-            assert_eq!(tensors.len(), expected, "{name} {run}: every gradient");
-            let distance = distance(tensors.into_iter());
-            assert!(distance <= 3e-4, "{name} {run}: gradients differ by {distance:.2e}");
+            check_gradients(&gpu, &case, run, init, &EXACT);
         }
     }
+}
+
+/// How far loss, figures and gradients (relative L2) may be from TRL's.
+struct Tolerance {
+    loss: f64,
+    figures: f64,
+    gradients: f64,
+}
+
+const EXACT: Tolerance = Tolerance { loss: 5e-4, figures: 5e-3, gradients: 3e-4 };
+/// Of a variant that rounds the operands of products to f16.
+const ROUNDED: Tolerance = Tolerance { loss: 5e-3, figures: 2e-2, gradients: 1e-2 };
+
+fn check_gradients(gpu: &Gpu, case: &Case, run: &str, init: &str, tolerance: &Tolerance) {
+    let name = case.name;
+    let mut trainer = case.trainer(gpu, run, init);
+    let (metrics, gradients) = block_on(trainer.first_batch()).expect("the device works");
+    let want = &case.expected["runs"][run]["first_batch"];
+    let loss = want["loss"].as_f64().expect("a number");
+    assert_near(&format!("{name} {run} loss"), metrics["loss"].as_f64().expect("a number"), loss, tolerance.loss);
+    for key in ["entropy", "logits/chosen", "logits/rejected", "mean_token_accuracy", "rewards/margins"] {
+        let value = want["metrics"][key].as_f64().expect("a number");
+        let got = metrics[key].as_f64().expect("a number");
+        assert_near(&format!("{name} {run} {key}"), got, value, tolerance.figures);
+    }
+    let tensors: Vec<_> = gradients
+        .tensors
+        .iter()
+        .map(|(key, got)| (&got.data[..], &case.tensors[&format!("{run}.grad.{key}")].data[..]))
+        .collect();
+    let expected = case.tensors.keys().filter(|key| key.starts_with(&format!("{run}.grad."))).count();
+    assert_eq!(tensors.len(), expected, "{name} {run}: every gradient");
+    let distance = distance(tensors.into_iter());
+    assert!(distance <= tolerance.gradients, "{name} {run}: gradients differ by {distance:.2e}");
 }
 
 fn check_runs(name: &'static str) {
@@ -344,6 +361,52 @@ fn check_run(gpu: &Gpu, case: &Case, run: &str, init: &str, last: &str) {
     let updates: Vec<_> = want.tensors.keys().map(|key| (update(&got, key), update(&want, key))).collect();
     let distance = distance(updates.iter().map(|(g, w)| (&g[..], &w[..])));
     assert!(distance <= 1e-2, "{} {run}: final update differs by {distance:.2e}", case.name);
+}
+
+/// Loss, figures and every gradient of a case with every variant of every operation in turn, the others by their usual
+/// ones.
+fn each_variant_has_the_gradients_of(name: &'static str) {
+    let gpu = common::gpu_as_it_is();
+    let case = Case::open(&gpu, name);
+    for &op in kernels::ops().iter().filter(|op| op.variants.len() > 1) {
+        for variant in gpu.variants(op) {
+            // Shown where the check fails.
+            println!("{} {}", op.name, variant.name);
+            gpu.force(op, Some(variant));
+            let tolerance = if variant.precision == Precision::F32 { &EXACT } else { &ROUNDED };
+            // With an A and a B that are both at work.
+            let (run, init, _) = RUNS[1];
+            check_gradients(&gpu, &case, run, init, tolerance);
+        }
+        gpu.force(op, None);
+    }
+}
+
+#[test]
+fn each_variant_has_the_gradients_of_sigmoid() {
+    each_variant_has_the_gradients_of("llama_sigmoid");
+}
+
+#[test]
+fn each_variant_has_the_gradients_of_llama3() {
+    each_variant_has_the_gradients_of("llama3_tied_ipo");
+}
+
+#[test]
+fn each_variant_has_the_gradients_of_bf16() {
+    each_variant_has_the_gradients_of("llama_bf16_rslora");
+}
+
+/// The variants for graphics processors, all together; `every_step_and_the_final_adapter` takes the last of each list.
+#[test]
+fn variants_for_graphics_processors_make_the_same_run() {
+    let gpu = common::gpu_as_it_is();
+    for op in kernels::ops() {
+        gpu.force(op, gpu.variants(op).first().copied());
+    }
+    let case = Case::open(&gpu, "llama_sigmoid");
+    let (run, init, last) = RUNS[1];
+    check_run(&gpu, &case, run, init, last);
 }
 
 #[test]

@@ -248,7 +248,8 @@ fn homes(shader: &Source, kernels: &[Source], reference: &[Source], checks: &Sou
     // A variant has the homes of the kernel it varies.
     let defines = |sources: &[Source], stem: &str| sources.iter().any(|source| public_functions(source).contains(stem));
     let whole = shader.stem();
-    let varied = ["_subgroup", "_wide", "_rows", "_staged", "_thin"].into_iter().find_map(|v| whole.strip_suffix(v));
+    let variants = ["_row_subgroup", "_rows_subgroup", "_subgroup", "_wide", "_rows", "_staged", "_thin"];
+    let varied = variants.into_iter().find_map(|v| whole.strip_suffix(v));
     let stem = varied.filter(|stem| defines(kernels, stem)).unwrap_or(whole);
     let defined = |sources: &[Source]| defines(sources, stem);
     let mut found = Vec::new();

@@ -34,12 +34,13 @@ MODELS = {
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
-    parser.add_argument("--models", default="SmolLM2-135M,Llama-3.2-1B")
+    parser.add_argument("--models", help="default: SmolLM2-135M, beside a GPU Llama-3.2-1B too")
     parser.add_argument("--precisions", default="fp32,tf32,bf16")
     parser.add_argument("--steps", type=int, default=5)
     args = parser.parse_args()
     tokens = 512 if args.device != "cpu" else 128
-    for name in args.models.split(","):
+    models = args.models or ("SmolLM2-135M" if args.device == "cpu" else "SmolLM2-135M,Llama-3.2-1B")
+    for name in models.split(","):
         for precision in args.precisions.split(","):
             if precision == "tf32" and args.device == "cpu":
                 continue

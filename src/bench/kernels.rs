@@ -19,6 +19,13 @@ pub struct Peaks {
     pub copy_gbytes: f64,
 }
 
+impl Peaks {
+    /// The larger of each.
+    pub(super) fn max(self, other: Self) -> Self {
+        Self { fma_gflops: self.fma_gflops.max(other.fma_gflops), copy_gbytes: self.copy_gbytes.max(other.copy_gbytes) }
+    }
+}
+
 /// One kernel at one shape.
 #[derive(Debug, Clone, Serialize)]
 pub struct KernelSpeed {
@@ -46,6 +53,9 @@ enum Work {
     Bytes(f64),
 }
 
+/// Units of rates.
+pub(super) const GFLOPS: &str = "GFLOP/s";
+const GBYTES: &str = "GB/s";
 /// Rank of LoRA's matrices.
 const RANK: u32 = 16;
 /// Seconds that a measurement lasts at least, where a kernel is short.
@@ -83,15 +93,15 @@ impl Bench<'_> {
         Ok(Peaks { fma_gflops: flops / peak / 1e9, copy_gbytes: 2.0 * f64::from(bytes) / copy / 1e9 })
     }
 
-    /// Every kernel that a training step runs often.
-    pub(super) async fn kernels(&self, model: &'static str, sizes: &Sizes, peaks: &Peaks) -> Result<Vec<KernelSpeed>> {
+    /// Every kernel that a training step runs often. Their shares are told later.
+    pub(super) async fn kernels(&self, model: &'static str, sizes: &Sizes) -> Result<Vec<KernelSpeed>> {
         let m = if self.gpu.report().is_software() { 64 } else { 1024 };
         let [hidden, inner, vocab] = [sizes.hidden, sizes.inner, sizes.vocab].map(|n| n as u32);
         let [heads, kv_heads, head_dim] = [sizes.heads, sizes.kv_heads, sizes.head_dim].map(|n| n as u32);
         let shape = AttentionShape::new(heads, kv_heads, head_dim);
         kernels::autotune(self.gpu, &Tuning { formats: vec![FORMAT], head_dim }, self.seconds).await?;
         let chunk = vocab.min(8192);
-        let mut shapes = Shapes { bench: self, model, peaks, m, speeds: Vec::new() };
+        let mut shapes = Shapes { bench: self, model, m, speeds: Vec::new() };
         for (what, n, k) in [
             ("q, k, v", shape.columns(), hidden),
             ("output", hidden, heads * head_dim),
@@ -115,7 +125,6 @@ const FORMAT: Dtype = Dtype::Bf16;
 struct Shapes<'a> {
     bench: &'a Bench<'a>,
     model: &'static str,
-    peaks: &'a Peaks,
     m: u32,
     speeds: Vec<KernelSpeed>,
 }
@@ -144,12 +153,12 @@ impl Shapes<'_> {
     ) -> Result<()> {
         let kernel = self.bench.gpu.kernel(call).name();
         let seconds = self.bench.time(record).await?;
-        let (rate, unit, peak) = match work {
-            Work::Flops(flops) => (flops / seconds / 1e9, "GFLOP/s", self.peaks.fma_gflops),
-            Work::Bytes(bytes) => (bytes / seconds / 1e9, "GB/s", self.peaks.copy_gbytes),
+        let (rate, unit) = match work {
+            Work::Flops(flops) => (flops / seconds / 1e9, GFLOPS),
+            Work::Bytes(bytes) => (bytes / seconds / 1e9, GBYTES),
         };
         let model = self.model;
-        self.speeds.push(KernelSpeed { model, kernel, shape, seconds, rate, unit, share: rate / peak });
+        self.speeds.push(KernelSpeed { model, kernel, shape, seconds, rate, unit, share: f64::NAN });
         Ok(())
     }
 

@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use crate::error::Result;
 use crate::files::GgmlType;
-use crate::gpu::{Dtype, Gpu, Recorder, Tensor};
+use crate::gpu::{Dtype, Gpu, Kernel, Precision, Recorder, Tensor};
 use crate::kernels::{self, Class, Epilogue, Partials, Sampling, Segments, Store};
 use crate::reference;
 
@@ -17,7 +17,7 @@ pub struct Check {
     pub name: String,
     /// Largest difference over all outputs, relative to the largest value of that output.
     pub error: f64,
-    /// What rounding in f32 explains at these sizes.
+    /// What rounding explains at these sizes: of f32, and of operands where the variant rounds them.
     pub tolerance: f64,
     /// `error <= tolerance`.
     pub ok: bool,
@@ -164,7 +164,8 @@ pub async fn matmul_forward(gpu: &Gpu, m: u32, n: u32, k: u32, dtype: Dtype) -> 
         lora: Some((&u.tensor, &b.tensor, &segments)),
         residual: Some(&residual.tensor),
     };
-    let mut compare = Compare::new(gpu, named(gpu, "matmul_forward", dtype), sum_tolerance((k + RANK) as usize));
+    let kernel = gpu.kernel(kernels::op("matmul_forward").with_weight(dtype));
+    let mut compare = Compare::new(gpu, kernel.name(), product_tolerance(&kernel, (k + RANK) as usize));
     for (scale, epilogue) in [(0.5, Epilogue::default()), (0.25, all)] {
         let y = gpu.zeros("y", m, ld, Dtype::F32);
         run(gpu, |rec| {
@@ -209,7 +210,8 @@ pub async fn matmul_backward_input(gpu: &Gpu, m: u32, n: u32, k: u32, dtype: Dty
     let product = reference::matmul_backward_input(&values, &w.values, m, n, k);
     let added = reference::matmul_backward_input(&du.values, &a.values, m, RANK as usize, k);
     let want: Vec<f64> = product.iter().zip(&added).map(|(p, a)| 1.5 * p + a).collect();
-    Compare::new(gpu, named(gpu, "matmul_backward_input", dtype), sum_tolerance(n)).with(&dx, &want).await
+    let kernel = gpu.kernel(kernels::op("matmul_backward_input").with_weight(dtype));
+    Compare::new(gpu, kernel.name(), product_tolerance(&kernel, n)).with(&dx, &want).await
 }
 
 /// du of three layers side by side, the second without an adapter.
@@ -1402,6 +1404,14 @@ fn gates(gpu: &Gpu, rows: u32, cols: u32) -> (Matrix, [Vec<f64>; 2]) {
 /// Rounding of a sum of n products of numbers below 1, relative to the largest sum.
 fn sum_tolerance(n: usize) -> f64 {
     1e-6 * (n as f64).sqrt().max(4.0)
+}
+
+/// The same for products of operands that the kernel may round: those that are f16 differ by 2^-11 of themselves each.
+fn product_tolerance(kernel: &Kernel, n: usize) -> f64 {
+    match kernel.variant.precision {
+        Precision::F32 => sum_tolerance(n),
+        Precision::F16 => 2e-3,
+    }
 }
 
 /// Rows of `cols` columns, each filled up to the next multiple of 4.

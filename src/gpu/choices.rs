@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::Dtype;
-use super::kernel::{Adapters, Format, Kernel, Needs, Op, Variant, joined};
+use super::kernel::{Adapters, Format, Kernel, Needs, Op, Precision, Variant, joined};
 
 /// An operation as it is called: with the form of its text and the class of its shape, which choose the variant.
 #[derive(Debug, Clone, Copy)]
@@ -70,6 +70,8 @@ pub type VariantSet = BTreeMap<String, String>;
 pub(super) struct Choices {
     /// True if the CPU does the adapter's work.
     software: bool,
+    /// The least that may be chosen from.
+    pub(super) precision: Precision,
     chosen: BTreeMap<(&'static str, &'static str, &'static str), (Call, &'static Variant)>,
     forced: BTreeMap<&'static str, &'static Variant>,
 }
@@ -95,6 +97,11 @@ impl Choices {
         let suits = |variant: &&Variant| variant.needs == Needs::NOTHING && variant.made_for.include(self.software);
         // Each kind of adapter has one: `tests/shaders.rs` sees to it.
         op.variants.iter().find(suits).unwrap_or(&op.variants[0])
+    }
+
+    /// True if the variant was made for this kind of adapter, and rounds no more than was asked for.
+    pub(super) fn may_try(&self, variant: &Variant) -> bool {
+        variant.made_for.include(self.software) && variant.precision >= self.precision
     }
 
     pub(super) fn choose(&mut self, call: Call, variant: &'static Variant) {
@@ -124,5 +131,27 @@ impl Adapters {
             Self::Software => software,
             Self::Hardware => !software,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn alone(shape: [u32; 3]) -> [u32; 3] {
+        shape
+    }
+
+    #[test]
+    fn what_rounds_is_tried_only_where_it_was_asked_for() {
+        let exact = Variant { made_for: Adapters::Hardware, ..Variant::only(&[], alone) };
+        let rounds = Variant { precision: Precision::F16, made_for: Adapters::Hardware, ..Variant::only(&[], alone) };
+        let mut choices = Choices::new(false);
+        assert!(choices.may_try(&exact) && !choices.may_try(&rounds), "f32 is the default");
+        choices.precision = Precision::F16;
+        assert!(choices.may_try(&exact) && choices.may_try(&rounds), "the faster of both may be taken");
+        let mut software = Choices::new(true);
+        software.precision = Precision::F16;
+        assert!(!software.may_try(&rounds), "it was made for graphics processors");
     }
 }

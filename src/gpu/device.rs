@@ -10,7 +10,7 @@ use bytemuck::Pod;
 
 use super::bind_groups::BindGroups;
 use super::choices::{Call, Choices, VariantSet};
-use super::kernel::{Kernel, KernelId, Op, Pipeline, Variant};
+use super::kernel::{Kernel, KernelId, Op, Pipeline, Precision, Variant};
 use super::profiler::{KernelTime, Profiler};
 use super::recorder::{MAX_DISPATCHES, Recorder};
 use super::tensor::{Allocation, Dtype, Tensor};
@@ -191,10 +191,20 @@ impl Gpu {
         op.variants.iter().filter(|variant| self.has(variant)).collect()
     }
 
-    /// Those of them that were made for this kind of adapter.
+    /// Those of them that were made for this kind of adapter, and round no more than was asked for.
     pub fn candidates(&self, op: &'static Op) -> Vec<&'static Variant> {
-        let made_for = |variant: &&Variant| variant.made_for.include(self.report.is_software());
-        self.variants(op).into_iter().filter(made_for).collect()
+        let choices = self.choices.borrow();
+        self.variants(op).into_iter().filter(|variant| choices.may_try(variant)).collect()
+    }
+
+    /// The least precision that variants may be chosen from; f32 at first. What was chosen or is forced stays.
+    pub fn allow(&self, precision: Precision) {
+        self.choices.borrow_mut().precision = precision;
+    }
+
+    /// See `allow`.
+    pub fn precision(&self) -> Precision {
+        self.choices.borrow().precision
     }
 
     /// True if the device has what a variant needs.

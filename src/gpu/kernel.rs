@@ -45,6 +45,18 @@ pub struct Variant {
     pub needs: Needs,
     /// The adapters that it was made for; autotune tries it on no other.
     pub made_for: Adapters,
+    /// How it rounds what it multiplies; autotune tries nothing below what was asked for.
+    pub precision: Precision,
+}
+
+/// How the operands of products are rounded. Sums are f32 always.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub enum Precision {
+    /// To 11 bits, and to nothing below 6e-8: numbers agree with f32's to three digits.
+    F16,
+    /// Not at all.
+    #[default]
+    F32,
 }
 
 /// What a variant needs beyond what WebGPU promises everywhere.
@@ -91,7 +103,7 @@ pub struct Format {
 impl Variant {
     /// The only way to compute an operation.
     pub const fn only(parts: &'static [&'static str], grid: fn(Shape) -> Grid) -> Self {
-        Self { name: "", parts, grid, needs: Needs::NOTHING, made_for: Adapters::All }
+        Self { name: "", parts, grid, needs: Needs::NOTHING, made_for: Adapters::All, precision: Precision::F32 }
     }
 }
 

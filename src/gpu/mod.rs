@@ -12,7 +12,7 @@ mod tensor;
 
 pub use choices::{Call, VariantSet};
 pub use device::{AdapterChoice, AdapterReport, Counters, Gpu};
-pub use kernel::{Adapters, Bind, Format, Kernel, Needs, Op, Shape, Variant};
+pub use kernel::{Adapters, Bind, Format, Kernel, Needs, Op, Precision, Shape, Variant};
 pub use profiler::KernelTime;
 pub use recorder::{Grid, Recorder, item_grid, row_grid};
 pub use tensor::{Dtype, Tensor};

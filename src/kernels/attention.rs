@@ -3,7 +3,7 @@
 use bytemuck::{Pod, Zeroable};
 
 use super::grids::{by_item, forms, wgsl};
-use crate::gpu::{Adapters, Bind, Call, Format, Grid, Needs, Op, Recorder, Shape, Tensor, Variant};
+use crate::gpu::{Adapters, Bind, Call, Format, Grid, Op, Recorder, Shape, Tensor, Variant};
 
 /// Which rows a packed row sees: `start <= k <= own row`, without `hole_start <= k < hole_end`; and its position.
 #[repr(C)]
@@ -203,24 +203,18 @@ macro_rules! variants {
         [
             Variant {
                 name: "staged_64",
-                parts: wgsl!("lib/attention_d64", "lib/attention_staged", "lib/attention_window", $($staged),+),
-                grid: grid::<64>,
-                needs: Needs::NOTHING,
                 made_for: Adapters::Hardware,
+                ..Variant::only(wgsl!("lib/attention_d64", "lib/attention_staged", "lib/attention_window", $($staged),+), grid::<64>)
             },
             Variant {
                 name: "staged_128",
-                parts: wgsl!("lib/attention_d128", "lib/attention_staged", "lib/attention_window", $($staged),+),
-                grid: grid::<128>,
-                needs: Needs::NOTHING,
                 made_for: Adapters::Hardware,
+                ..Variant::only(wgsl!("lib/attention_d128", "lib/attention_staged", "lib/attention_window", $($staged),+), grid::<128>)
             },
             Variant {
                 name: "tile",
-                parts: wgsl!("lib/attention", "lib/attention_window", $software),
-                grid: grid::<64>,
-                needs: Needs::NOTHING,
                 made_for: Adapters::Software,
+                ..Variant::only(wgsl!("lib/attention", "lib/attention_window", $software), grid::<64>)
             },
         ]
     };

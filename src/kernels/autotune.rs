@@ -7,7 +7,7 @@ use super::{
     matmul_backward_weight, matmul_forward, ops, pack_spans,
 };
 use crate::error::Result;
-use crate::gpu::{Call, Dtype, Gpu, Recorder, Tensor, VariantSet};
+use crate::gpu::{Call, Dtype, Gpu, Precision, Recorder, Tensor, VariantSet};
 
 /// What of a model decides which operations are tuned.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -162,6 +162,10 @@ pub fn tuning_key(gpu: &Gpu) -> String {
     let report = gpu.report();
     for part in [&report.name, &report.backend, &report.driver] {
         hash.update(part.as_bytes()).update(&[0]);
+    }
+    // Without a word for f32, whose sets were stored before there was another.
+    if gpu.precision() != Precision::F32 {
+        hash.update(format!("{:?}", gpu.precision()).as_bytes());
     }
     for kernel in super::all() {
         hash.update(kernel.source(false).as_bytes());

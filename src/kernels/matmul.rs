@@ -8,7 +8,7 @@ use bytemuck::{Pod, Zeroable};
 use super::grids::{by_item, wgsl};
 use super::weight::FORMATS;
 use crate::gpu::Adapters::{self, All, Hardware, Software};
-use crate::gpu::{Bind, Call, Dtype, Grid, Needs, Op, Recorder, Shape, Tensor, Variant, row_grid};
+use crate::gpu::{Bind, Call, Dtype, Grid, Needs, Op, Precision, Recorder, Shape, Tensor, Variant, row_grid};
 
 /// What a product works on; each class of shapes has a variant of its own choice.
 ///
@@ -282,7 +282,7 @@ pub(super) fn backward_input_call(dtype: Dtype) -> Call {
 
 /// False for a variant that was made for few rows where there are many, and the other way round.
 pub(super) fn suits(call: Call, variant: &Variant) -> bool {
-    let for_few = variant.name.starts_with("rows_");
+    let for_few = ["row_", "rows_"].iter().any(|begin| variant.name.starts_with(begin));
     match call.class_name() {
         "main" | "thin" => !for_few,
         "decode_1" => for_few,
@@ -316,12 +316,12 @@ fn tile_grid([rows, cols, _]: Shape) -> Grid {
     [cols.div_ceil(64), rows.div_ceil(64), 1]
 }
 
-/// Workgroups of 8 lanes with a 64x32 tile.
-fn subgroup_grid([rows, cols, _]: Shape) -> Grid {
-    [cols.div_ceil(32), rows.div_ceil(64), 1]
+/// Workgroups of 8 lanes with a tile of so many rows and 32 columns.
+fn subgroup_grid<const ROWS: u32>([rows, cols, _]: Shape) -> Grid {
+    [cols.div_ceil(32), rows.div_ceil(ROWS), 1]
 }
 
-/// The same with rows first.
+/// Likewise with 64 rows, rows first.
 fn subgroup_rows_grid([rows, cols, _]: Shape) -> Grid {
     [rows.div_ceil(64), cols.div_ceil(32), 1]
 }
@@ -449,27 +449,39 @@ const fn plain(
     parts: &'static [&'static str],
     grid: fn(Shape) -> Grid,
 ) -> Variant {
-    Variant { name, parts, grid, needs: Needs::NOTHING, made_for }
+    Variant { name, made_for, ..Variant::only(parts, grid) }
 }
 
-/// The parts of a staged product: with operands as f32, this tile and this way to read the right operand.
+/// A variant for graphics processors whose operands are staged as f16.
+const fn halves(name: &'static str, parts: &'static [&'static str], grid: fn(Shape) -> Grid) -> Variant {
+    let needs = Needs { f16: true, ..Needs::NOTHING };
+    Variant { needs, precision: Precision::F16, ..plain(name, Hardware, parts, grid) }
+}
+
+/// The parts of a staged product: operands as they are staged, the tile, and the way to read the right operand.
 macro_rules! staged {
-    ($tile:literal, $right:literal, $lib:literal, $main:literal) => {
-        wgsl!("lib/operand_f32", $tile, "lib/products", "lib/staged", $right, "lib/matmul", $lib, $main)
+    ($operand:literal, $tile:literal, $right:literal, $lib:literal, $main:literal) => {
+        wgsl!($operand, $tile, "lib/products", "lib/staged", $right, "lib/matmul", $lib, $main)
     };
 }
 
 /// Forward, with operands staged in workgroup memory.
 macro_rules! forward {
+    ($operand:literal, $tile:literal) => {
+        staged!($operand, $tile, "lib/right_rows", "lib/matmul_forward", "matmul_forward_staged")
+    };
     ($tile:literal) => {
-        staged!($tile, "lib/right_rows", "lib/matmul_forward", "matmul_forward_staged")
+        forward!("lib/operand_f32", $tile)
     };
 }
 
 /// Backward to the input likewise.
 macro_rules! backward_input {
+    ($operand:literal, $tile:literal) => {
+        staged!($operand, $tile, "lib/right_columns", "lib/matmul_backward_input", "matmul_backward_input_staged")
+    };
     ($tile:literal) => {
-        staged!($tile, "lib/right_columns", "lib/matmul_backward_input", "matmul_backward_input_staged")
+        backward_input!("lib/operand_f32", $tile)
     };
 }
 
@@ -484,6 +496,9 @@ pub(super) static FORWARD: Op = Op {
         plain("staged_64x64_tall", Hardware, forward!("lib/tile_64x64_tall"), staged_grid::<64, 64>),
         plain("staged_128x64", Hardware, forward!("lib/tile_128x64"), staged_grid::<128, 64>),
         plain("staged_32x32", Hardware, forward!("lib/tile_32x32"), staged_grid::<32, 32>),
+        // The same with operands as f16, which take half of the workgroup memory.
+        halves("staged_64x64_f16", forward!("lib/operand_f16", "lib/tile_64x64"), staged_grid::<64, 64>),
+        halves("staged_128x64_f16", forward!("lib/operand_f16", "lib/tile_128x64"), staged_grid::<128, 64>),
         // Few columns and long sums: LoRA's A.
         plain(
             "thin",
@@ -495,6 +510,31 @@ pub(super) static FORWARD: Op = Op {
         plain("rows_1", All, wgsl!("lib/matmul_forward", "lib/rows_1", "matmul_forward_rows"), rows_grid::<1>),
         plain("rows_4", All, wgsl!("lib/matmul_forward", "lib/rows_4", "matmul_forward_rows"), rows_grid::<4>),
         plain("rows_16", All, wgsl!("lib/matmul_forward", "lib/rows_16", "matmul_forward_rows"), rows_grid::<16>),
+        // The same with what is not the weight passed around in a subgroup.
+        Variant {
+            needs: SUBGROUPS,
+            ..plain(
+                "row_subgroup",
+                Software,
+                wgsl!("lib/products", "lib/matmul_forward", "matmul_forward_row_subgroup"),
+                rows_grid::<1>,
+            )
+        },
+        Variant {
+            needs: SUBGROUPS,
+            ..plain(
+                "rows_subgroup",
+                Software,
+                wgsl!(
+                    "lib/products",
+                    "lib/matmul",
+                    "lib/matmul_forward",
+                    "lib/subgroup",
+                    "matmul_forward_rows_subgroup"
+                ),
+                subgroup_grid::<16>,
+            )
+        },
         // An 8x8 tile per lane, no communication.
         plain("tile", Software, wgsl!("lib/matmul", "lib/matmul_forward", "matmul_forward"), tile_grid),
         // A 64x4 tile per lane, one operand passed around in a subgroup.
@@ -504,7 +544,7 @@ pub(super) static FORWARD: Op = Op {
                 "subgroup",
                 Software,
                 wgsl!("lib/matmul", "lib/matmul_forward", "lib/subgroup", "matmul_forward_subgroup"),
-                subgroup_grid,
+                subgroup_grid::<64>,
             )
         },
         // A 16x16 tile per lane, no communication.
@@ -527,6 +567,8 @@ pub(super) static BACKWARD_INPUT: Op = Op {
         plain("staged_64x64_tall", Hardware, backward_input!("lib/tile_64x64_tall"), staged_grid::<64, 64>),
         plain("staged_128x64", Hardware, backward_input!("lib/tile_128x64"), staged_grid::<128, 64>),
         plain("staged_32x32", Hardware, backward_input!("lib/tile_32x32"), staged_grid::<32, 32>),
+        halves("staged_64x64_f16", backward_input!("lib/operand_f16", "lib/tile_64x64"), staged_grid::<64, 64>),
+        halves("staged_128x64_f16", backward_input!("lib/operand_f16", "lib/tile_128x64"), staged_grid::<128, 64>),
         plain("tile", Software, wgsl!("lib/matmul", "lib/matmul_backward_input", "matmul_backward_input"), tile_grid),
         Variant {
             needs: SUBGROUPS,
@@ -561,7 +603,13 @@ pub(super) static LORA_BACKWARD: Op = Op {
         plain(
             "staged_64x64",
             Hardware,
-            staged!("lib/tile_64x64", "lib/right_columns", "lib/lora_backward", "lora_backward_staged"),
+            staged!(
+                "lib/operand_f32",
+                "lib/tile_64x64",
+                "lib/right_columns",
+                "lib/lora_backward",
+                "lora_backward_staged"
+            ),
             layers_grid::<64, 64>,
         ),
         plain("tile", Software, wgsl!("lib/matmul", "lib/lora_backward", "lora_backward"), column_grid),
