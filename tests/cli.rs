@@ -209,7 +209,7 @@ fn resumed_run_equals_uninterrupted_one() {
     run.check_error("The checkpoint belongs to another model, other pairs");
     assert!(!scratch.path("other").exists(), "and no folder is made for it");
     let run = scratch.train("other", &["--resume", "whole"]);
-    run.check_error("This is no checkpoint: it has no run.json");
+    run.check_error("This is no checkpoint: it has no progress.json");
     let run = scratch.train("other", &["--max-steps", "1"]);
     run.check(0);
     let before = scratch.bytes("other/adapter_model.safetensors");
@@ -248,15 +248,18 @@ fn a_run_of_an_earlier_version_is_resumed_with_the_split_that_it_was_made_with()
     let flags = ["--eval-pairs", "held_out.jsonl", "--max-steps", "3", "--save-steps", "2", "--warmup-steps", "0"];
     train("train.jsonl", "old", &flags).check(0);
     // As those versions wrote it.
-    let place = scratch.path("old/checkpoint-2/run.json");
+    let place = scratch.path("old/checkpoint-2/progress.json");
     let mut run = read_json(&place);
+    fs::remove_file(&place).expect("removable");
+    let place = scratch.path("old/checkpoint-2/run.json");
+    assert_eq!(run.as_object_mut().expect("an object").remove("format"), Some(json!(2)), "today's");
     run["config"]["eval_split"] = json!(0.25);
     assert_eq!(run.as_object_mut().expect("an object").remove("split"), Some(json!("similar")), "today's");
     fs::write(&place, run.to_string()).expect("writable");
     train("all.jsonl", "again", &["--resume", "old/checkpoint-2", "--save-steps", "1"]).check(0);
     let same = scratch.bytes("old/adapter_model.safetensors") == scratch.bytes("again/adapter_model.safetensors");
     assert!(same, "the same pairs, in the same order");
-    let saved = read_json(&scratch.path("again/checkpoint-3/run.json"));
+    let saved = read_json(&scratch.path("again/checkpoint-3/progress.json"));
     assert_eq!(saved["split"], "equal", "and its own checkpoints say so");
 }
 
@@ -350,7 +353,7 @@ fn ctrl_c_saves_a_checkpoint_and_exits_with_130() {
     assert!(stderr.contains("--resume out/checkpoint-"), "it says how to go on: {stderr}");
     let checkpoint = events.iter().find(|event| event["event"] == "checkpoint").expect("a checkpoint was saved");
     let step = checkpoint["step"].as_u64().expect("its step");
-    for file in ["run.json", "optimizer.safetensors", "adapter_model.safetensors", "trainer_state.json"] {
+    for file in ["progress.json", "optimizer.safetensors", "adapter_model.safetensors", "trainer_state.json"] {
         assert!(scratch.path(&format!("out/checkpoint-{step}/{file}")).exists(), "it has {file}");
     }
     assert_eq!(scratch.lines("out/metrics.jsonl").len() as u64, step, "a line per step");
@@ -555,7 +558,7 @@ fn bad_models_are_refused_before_any_gpu_is_asked() {
     check("gguf", "This is a GGUF file");
     fs::remove_file(scratch.path(&format!("{}/model.safetensors", model("gguf-folder")))).expect("removable");
     scratch.write("gguf-folder/model.gguf", b"GGUF");
-    check("gguf-folder", "This folder has GGUF weights only (model.gguf)");
+    check("gguf-folder", "The file is damaged or cut off");
 
     let edit = |name: &str, key: &str, value: Value| {
         let file = format!("{}/config.json", model(name));

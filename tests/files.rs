@@ -145,7 +145,7 @@ fn damaged_headers_are_refused() {
 #[test]
 fn other_formats_and_folders_are_recognised() {
     for (bytes, words) in [
-        (&b"GGUF\x03\0\0\0\0\0\0\0\0\0\0\0"[..], ["GGUF", "original"]),
+        (&b"GGUF\x03\0\0\0\0\0\0\0\0\0\0\0"[..], ["GGUF", "ending .gguf"]),
         (b"PK\x03\x04\0\0\0\0\0\0\0\0", ["pickle", "save_pretrained"]),
         (b"\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P", ["pickle", "save_pretrained"]),
         (b"version https://git-lfs.github.com/spec/v1\noid sha256:1", ["Git LFS pointer", "git lfs pull"]),
@@ -155,13 +155,15 @@ fn other_formats_and_folders_are_recognised() {
     }
     for (name, words) in [
         ("adapter_config.json", ["This is an adapter", "base model"]),
-        ("model-q4.gguf", ["GGUF weights only (model-q4.gguf)", "original"]),
+        ("model-q4.gguf", ["in a GGUF file (model-q4.gguf)", "original"]),
         ("pytorch_model.bin", ["pickle", "save_pretrained"]),
         ("weights.safetensors", ["only weights.safetensors", "whole"]),
         ("notes.txt", ["neither model.safetensors nor", "folder"]),
     ] {
         check_message(&open_error(&Memory::new(&[(name, b"")])), &words);
     }
+    let two = Memory::new(&[("a.gguf", b""), ("b.gguf", b"")]);
+    check_message(&open_error(&two), &["2 GGUF files (a.gguf and others)", "Name the file"]);
     check_message(&open_error(&disk("llama_sigmoid/adapter_init")), &["This is an adapter", "adapter_init"]);
 }
 

@@ -88,12 +88,21 @@ everywhere! {
                 assert_ok(check::matmul_backward_input(&gpu, m, n, k, dtype).await);
             }
         }
-        // How a variant reads a weight does not depend on the type: one stands for all.
+    }
+}
+
+/// How a variant reads a weight does not depend on the type: one stands for all. Natively alone, for a browser takes
+/// minutes to compile them.
+#[cfg(not(target_arch = "wasm32"))]
+#[test]
+fn every_variant_reads_blocks() {
+    pollster::block_on(async {
+        let gpu = gpu().await;
         let forward = async || check::matmul_forward(&gpu, 37, 70, 288, Dtype::Q8_0).await;
         assert_all_ok(each_variant(&gpu, "matmul_forward", forward).await);
         let backward = async || check::matmul_backward_input(&gpu, 37, 70, 288, Dtype::Q8_0).await;
         assert_all_ok(each_variant(&gpu, "matmul_backward_input", backward).await);
-    }
+    });
 }
 
 everywhere! {

@@ -33,7 +33,7 @@ pub(super) fn kind(names: &[String]) -> Drop {
     }
     match names.as_slice() {
         [] => Drop::Unknown(text::EMPTY_FOLDER.to_owned()),
-        _ if any(&[".gguf"]) => Drop::Unknown(text::NO_GGUF.to_owned()),
+        [name] if name.ends_with(".gguf") => Drop::Pick(Pick::ModelFiles),
         _ if any(&[".bin", ".pt", ".pth", ".ckpt"]) => Drop::Unknown(text::NO_PICKLE.to_owned()),
         _ if any(&[".xlsx", ".arrow"]) => Drop::Unknown(text::NO_TABLES.to_owned()),
         [name] if name.ends_with(".zip") || name.ends_with(".run") => Drop::Pick(Pick::Archive),
@@ -83,12 +83,13 @@ mod tests {
     fn names_tell_what_files_are_for() {
         let of = |names: &[&str]| kind(&names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>());
         assert_eq!(of(&["config.json", "model.safetensors"]), Drop::Pick(Pick::ModelFiles), "a model");
+        assert_eq!(of(&["m.Q4_K_M.gguf"]), Drop::Pick(Pick::ModelFiles), "a model in one file");
         assert_eq!(of(&["tone.JSONL"]), Drop::Pick(Pick::PairsFile), "pairs");
         assert_eq!(of(&["train-00000-of-00001.parquet"]), Drop::Pick(Pick::PairsFile), "pairs in a table");
         assert_eq!(of(&["tone.csv.gz"]), Drop::Pick(Pick::PairsFile), "packed pairs");
         assert_eq!(of(&["tone.run.zip"]), Drop::Pick(Pick::Archive), "an archive");
         assert_eq!(of(&["a settings.json"]), Drop::Pick(Pick::Settings), "settings");
-        for bad in ["m.gguf", "m.bin", "a.arrow", "a.png", "adapter_config.json"] {
+        for bad in ["m.bin", "a.arrow", "a.png", "adapter_config.json"] {
             assert!(matches!(of(&[bad]), Drop::Unknown(_)), "{bad} is not taken");
         }
         assert!(matches!(of(&[]), Drop::Unknown(_)), "nothing");

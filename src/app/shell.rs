@@ -892,8 +892,11 @@ impl App {
         };
         match pick {
             Pick::ModelFolder | Pick::ModelFiles => {
-                let (folder, path) = (first.folder(), first.place());
-                let name = if folder.is_empty() { first.name() } else { folder };
+                // A GGUF file is a model by itself, whatever lies beside it.
+                let is_alone = files.len() == 1 && first.name().to_lowercase().ends_with(".gguf");
+                let path = if is_alone { first.whole_path() } else { first.place() };
+                let folder = first.folder();
+                let name = if folder.is_empty() || is_alone { first.name() } else { folder };
                 let name = path.as_deref().and_then(hub_name).unwrap_or(name);
                 self.send(Command::OpenModel { source: ModelSource::Picked { name, path } }, files);
                 self.go(Step::Model);

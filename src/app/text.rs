@@ -266,9 +266,6 @@ pub(super) const SETTINGS_FILE: &str = "Choose a file that was saved on the Plan
 pub(super) const EMPTY_FOLDER: &str = "There are no files in this folder.";
 pub(super) const NO_ADAPTERS: &str =
     "This is an adapter. Open the base model that it belongs to instead; a run begins with a fresh adapter.";
-pub(super) const NO_GGUF: &str = "GGUF weights are compressed and cannot be trained. Open the original model: \
-    config.json, tokenizer.json and \
-     model.safetensors.";
 pub(super) const NO_PICKLE: &str =
     "These weights are in PyTorch's old format, which can run code. Open the same model as model.safetensors.";
 pub(super) const NO_TABLES: &str = "Such tables are not read. Save the rows as Parquet, as CSV, or as JSON Lines: one \

@@ -11,13 +11,15 @@ use crate::error::{Error, Result};
 use crate::files::{self, ModelCard, TrainerState, metrics_jsonl};
 use crate::platform::host::Store;
 use crate::platform::{Folder as _, MemoryFolder};
-use crate::train::Checkpoint;
+use crate::train::{Checkpoint, read_format, with_format};
 
 /// Where the browser's exports lie until they are downloaded.
 pub(super) const EXPORTS: &str = "exports";
 /// The folder of all runs.
 pub const RUNS: &str = "runs";
 const RECORD: &str = "run.json";
+/// Of a run's record; one without it is of the first.
+const FORMAT: u64 = 2;
 /// Beginnings of the folders' names; the step follows.
 const CHECKPOINT: &str = "checkpoint-";
 const BEST: &str = "best-";
@@ -154,6 +156,7 @@ impl<'a> RunFolder<'a> {
     pub async fn record(&self) -> Result<RunRecord> {
         let path = self.at(RECORD);
         let bytes = self.store.read(&path).await?;
+        read_format(&bytes, FORMAT, &path)?;
         serde_json::from_slice(&bytes)
             .map_err(|e| Error::input(format!("The run's record is damaged: {e}"), "Delete the run", path))
     }
@@ -275,7 +278,7 @@ fn best_name(step: usize) -> String {
 }
 
 fn record_bytes(record: &RunRecord) -> Vec<u8> {
-    serde_json::to_vec_pretty(record).unwrap_or_default()
+    with_format(record, FORMAT)
 }
 
 /// What does not change in a run: settings and pairs.
@@ -318,6 +321,7 @@ pub async fn check_archive(file: &str, mut contents: Files) -> Result<(RunRecord
     let Some(at) = contents.iter().position(|(name, _)| name == RECORD) else {
         return Err(damaged(format!("The archive has no {RECORD}")));
     };
+    read_format(&contents[at].1, FORMAT, file)?;
     let mut record: RunRecord =
         serde_json::from_slice(&contents[at].1).map_err(|e| damaged(format!("{RECORD} is damaged: {e}")))?;
     for name in std::iter::once(&record.run_id).chain(&record.checkpoint) {

@@ -366,6 +366,8 @@ pub fn files_at(what: Pick, typed: &str) -> Result<Vec<PickedFile>> {
             Err(Error::input("There is nothing at this path", "Check it, letter by letter", at))
         }
         Err(e) => Err(io_error(&path, "open", &e)),
+        // A whole model in one file.
+        Ok(meta) if what == Pick::ModelFolder && !meta.is_dir() && is_gguf(&path) => Ok(vec![PickedFile::at(path)]),
         Ok(meta) if wants_folder && !meta.is_dir() => {
             Err(Error::input("This is a file", "Name the folder that it is in", at))
         }
@@ -619,11 +621,18 @@ fn licence(readme: &Path) -> Option<String> {
 
 /// The files directly in a folder, links to files among them, by name.
 pub(super) fn files_in(folder: &Path) -> Result<Vec<PickedFile>> {
+    if is_gguf(folder) && folder.is_file() {
+        return Ok(vec![PickedFile::at(folder.to_owned())]);
+    }
     let name = last_name(folder);
     let mut paths = entries(folder)?;
     paths.retain(|path| path.is_file());
     paths.sort();
     Ok(paths.into_iter().map(|path| PickedFile::at(path).in_folder(name.as_str())).collect())
+}
+
+fn is_gguf(path: &Path) -> bool {
+    path.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("gguf"))
 }
 
 /// Paths of what is directly in a folder; none if there is no such folder.

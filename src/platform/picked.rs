@@ -26,7 +26,7 @@ impl Pick {
     pub fn endings(self) -> &'static [&'static str] {
         match self {
             Self::ModelFolder | Self::Destination => &[],
-            Self::ModelFiles => &["safetensors", "json", "jinja", "txt", "model"],
+            Self::ModelFiles => &["gguf", "safetensors", "json", "jinja", "txt", "model"],
             Self::PairsFile => &["jsonl", "json", "ndjson", "csv", "tsv", "parquet", "gz", "zst"],
             Self::Settings => &["json"],
             Self::Archive => &["run", "zip"],

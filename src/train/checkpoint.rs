@@ -54,7 +54,11 @@ pub struct Place {
 }
 
 const MOMENTS: &str = "optimizer.safetensors";
-const PLACE: &str = "run.json";
+const PLACE: &str = "progress.json";
+/// What it was called before version 0.2, as a run's record is.
+const OLD_PLACE: &str = "run.json";
+/// Of `progress.json`; a file without it is of the first.
+const FORMAT: u64 = 2;
 /// Names of the moments in the optimizer's file, as torch has them.
 const NAMES: [&str; 2] = ["exp_avg", "exp_avg_sq"];
 /// Names in versions before 0.2.
@@ -117,7 +121,7 @@ impl Checkpoint {
             }
         };
         let metadata = BTreeMap::from([("format".to_owned(), "pt".to_owned())]);
-        let place = serde_json::to_vec_pretty(&self.place).unwrap_or_default();
+        let place = with_format(&self.place, FORMAT);
         vec![(MOMENTS.to_owned(), serialize_f32(&tensors, &metadata)), (PLACE.to_owned(), place)]
     }
 
@@ -143,15 +147,43 @@ impl Checkpoint {
 
     /// Reads only where the run stands.
     pub async fn place(folder: &dyn crate::platform::Folder) -> Result<Place> {
-        if !folder.files().iter().any(|file| file == PLACE) {
+        let files = folder.files();
+        let Some(name) = [PLACE, OLD_PLACE].into_iter().find(|name| files.iter().any(|file| file == name)) else {
             return Err(Error::input(
                 format!("This is no checkpoint: it has no {PLACE}"),
                 "Name a folder checkpoint-<step> that pairtune wrote",
                 folder.name(),
             ));
-        }
-        let source = folder.open(PLACE)?;
-        serde_json::from_slice(&crate::platform::read_all(source.as_ref()).await?)
+        };
+        let source = folder.open(name)?;
+        let bytes = crate::platform::read_all(source.as_ref()).await?;
+        read_format(&bytes, FORMAT, source.name())?;
+        serde_json::from_slice(&bytes)
             .map_err(|e| Error::input(format!("The file is damaged: {e}"), "Use another checkpoint", source.name()))
+    }
+}
+
+/// An object as JSON, with the number of its format.
+pub fn with_format(value: &impl Serialize, format: u64) -> Vec<u8> {
+    let mut map = Map::from_iter([("format".to_owned(), format.into())]);
+    if let Ok(Value::Object(fields)) = serde_json::to_value(value) {
+        map.extend(fields);
+    }
+    serde_json::to_vec_pretty(&map).unwrap_or_default()
+}
+
+/// An error if a file's format is newer than the one that this version knows.
+pub fn read_format(bytes: &[u8], known: u64, at: &str) -> Result<()> {
+    #[derive(Deserialize)]
+    struct Format {
+        format: Option<u64>,
+    }
+    match serde_json::from_slice::<Format>(bytes) {
+        Ok(Format { format: Some(format) }) if format > known => Err(Error::input(
+            format!("The file has format {format}, but this version of pairtune knows formats up to {known}"),
+            "Use the newer version of pairtune that wrote it",
+            at,
+        )),
+        _ => Ok(()),
     }
 }

@@ -10,7 +10,7 @@ mod optimizer;
 mod plan;
 mod trainer;
 
-pub use checkpoint::{Checkpoint, Moments, Place};
+pub use checkpoint::{Checkpoint, Moments, Place, read_format, with_format};
 pub use config::{KEYS, Reference, Scheduler, TrainConfig};
 pub use loss::{LossType, eval_loss};
 pub use optimizer::Optimizer;

@@ -108,15 +108,18 @@ fn interrupted_runs_are_discarded_from_the_start_page() {
 
 #[test]
 fn hovering_files_say_what_they_will_do() {
-    let folder = Folder::new(&["tone.jsonl", "model.gguf"]);
+    let folder = Folder::new(&["tone.jsonl", "model.bin", "model.gguf"]);
     let mut stage = Stage::ready();
     stage.harness.input_mut().hovered_files = vec![hovered(&folder.0.join("tone.jsonl"))];
     stage.wait(0.5);
     stage.expect("Open as a pairs file");
     stage.harness.input_mut().hovered_files = vec![hovered(&folder.0.join("model.gguf"))];
     stage.wait(0.5);
+    stage.expect("Open as a model");
+    stage.harness.input_mut().hovered_files = vec![hovered(&folder.0.join("model.bin"))];
+    stage.wait(0.5);
     stage.expect("This cannot be opened");
-    stage.expect("GGUF weights are compressed");
+    stage.expect("PyTorch's old format");
     stage.harness.input_mut().hovered_files = vec![hovered(&folder.0.join("tone.jsonl"))];
     stage.harness.key_press(egui::Key::Escape);
     stage.wait(0.5);
