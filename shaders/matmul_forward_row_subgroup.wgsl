@@ -8,7 +8,7 @@
 //         residual (M,ldy)
 // Writes  y (M,ldy), columns first.. =; in the last vec4, columns beyond N repeat column N-1
 // Twin    reference::matmul_forward
-// With    lib/weight_{f32,f16,bf16}.wgsl, lib/products.wgsl, lib/matmul_forward.wgsl
+// With    lib/weight_*.wgsl, lib/products.wgsl, lib/matmul_forward.wgsl
 
 // Adds the products with the k-th vec4 of x, which is zero beyond the last.
 fn add(sum: vec4<f32>, rows: vec4<u32>, k: u32, x: vec4<f32>) -> vec4<f32> {

@@ -9,7 +9,7 @@
 //         residual (M,ldy)
 // Writes  y (M,ldy), columns first.. =; in the last vec4, columns beyond N repeat column N-1
 // Twin    reference::matmul_forward
-// With    lib/weight_{f32,f16,bf16}.wgsl, lib/products.wgsl, lib/matmul.wgsl, lib/matmul_forward.wgsl,
+// With    lib/weight_*.wgsl, lib/products.wgsl, lib/matmul.wgsl, lib/matmul_forward.wgsl,
 //         lib/subgroup.wgsl
 
 @compute @workgroup_size(8)

@@ -204,12 +204,18 @@ macro_rules! variants {
             Variant {
                 name: "staged_64",
                 made_for: Adapters::Hardware,
-                ..Variant::only(wgsl!("lib/attention_d64", "lib/attention_staged", "lib/attention_window", $($staged),+), grid::<64>)
+                ..Variant::only(
+                    wgsl!("lib/attention_d64", "lib/attention_staged", "lib/attention_window", $($staged),+),
+                    grid::<64>,
+                )
             },
             Variant {
                 name: "staged_128",
                 made_for: Adapters::Hardware,
-                ..Variant::only(wgsl!("lib/attention_d128", "lib/attention_staged", "lib/attention_window", $($staged),+), grid::<128>)
+                ..Variant::only(
+                    wgsl!("lib/attention_d128", "lib/attention_staged", "lib/attention_window", $($staged),+),
+                    grid::<128>,
+                )
             },
             Variant {
                 name: "tile",
