@@ -52,6 +52,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     var sum = 0.0;
     var mine = vec4<f32>();
     for (var first = text.x; first <= text.y; first += LANES) {
+        // Of the lanes, those with a key: early in a text they are few, and what follows need not look at others.
+        let n = min(LANES, text.y - first + 1u);
         let key = min(first + lane, text.y);
         let at = (key * 2u * params.kv_heads + kv_head) * d4;
         var products = vec4<f32>();
@@ -62,7 +64,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
         weights[lane] = select(MASKED, score(vec4<f32>(product)).x, first + lane <= text.y);
         workgroupBarrier();
         var top = largest;
-        for (var i = 0u; i < LANES; i++) {
+        for (var i = 0u; i < n; i++) {
             top = max(top, weights[i]);
         }
         let weight = exp(weights[lane] - top);
@@ -72,12 +74,12 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
         let factor = exp(largest - top);
         largest = top;
         sum *= factor;
-        for (var i = 0u; i < LANES; i++) {
+        for (var i = 0u; i < n; i++) {
             sum += weights[i];
         }
         mine *= factor;
         if share < n_shares {
-            for (var i = share; first + i <= text.y && i < LANES; i += n_shares) {
+            for (var i = share; i < n; i += n_shares) {
                 let value = ((first + i) * 2u * params.kv_heads + params.kv_heads + kv_head) * d4 + column;
                 mine = fma(vec4<f32>(weights[i]), cache[value], mine);
             }

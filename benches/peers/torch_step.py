@@ -5,7 +5,7 @@
 
 One DPO step as TRL takes it, the reference computed beforehand: 2 pairs of 512 tokens (128 on a CPU), half of each the
 prompt, LoRA of rank 16 on all linear layers, AdamW. Prints one JSON line for each model and precision, whose
-`tokens_per_second` stands beside that of the same step of `pairtune bench`. tf32 is left out on a CPU.
+`tokens_per_second` stands beside that of the same step of `pairtune bench`.
 """
 
 import argparse
@@ -35,15 +35,13 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--models", help="default: SmolLM2-135M, beside a GPU Llama-3.2-1B too")
-    parser.add_argument("--precisions", default="fp32,tf32,bf16")
+    parser.add_argument("--precisions", help="default: fp32, beside a GPU tf32 and bf16 too")
     parser.add_argument("--steps", type=int, default=5)
     args = parser.parse_args()
     tokens = 512 if args.device != "cpu" else 128
     models = args.models or ("SmolLM2-135M" if args.device == "cpu" else "SmolLM2-135M,Llama-3.2-1B")
     for name in models.split(","):
-        for precision in args.precisions.split(","):
-            if precision == "tf32" and args.device == "cpu":
-                continue
+        for precision in (args.precisions or ("fp32" if args.device == "cpu" else "fp32,tf32,bf16")).split(","):
             seconds = measure(MODELS[name], precision, args.device, tokens, args.steps)
             print(json.dumps({
                 "model": name, "precision": precision, "device": args.device, "pairs": PAIRS, "tokens": tokens,

@@ -178,12 +178,8 @@ impl Bench<'_> {
     pub(super) async fn growth(&self) -> Result<Vec<Growth>> {
         let tokens = if self.gpu.report().is_software() { 64 } else { 512 };
         let base = Sizes { vocab: 4096, hidden: 256, inner: 768, layers: 4, heads: 4, kv_heads: 2, head_dim: 64 };
-        let seconds = async |sizes: Sizes, tokens: usize| -> Result<f64> {
-            let model = self.load(sizes, tokens).await?;
-            let mut trainer = self.trainer(&model, 1, tokens).await?;
-            self.step_seconds(&mut trainer).await
-        };
-        let first = seconds(base, tokens).await?;
+        let small = self.load(base, tokens).await?;
+        let mut small = self.trainer(&small, 1, tokens).await?;
         let wide = Sizes { hidden: 512, inner: 1536, heads: 8, kv_heads: 4, ..base };
         let mut growth = Vec::new();
         for (size, values, sizes, tokens) in [
@@ -192,7 +188,11 @@ impl Bench<'_> {
             ("width", [256, 512], wide, tokens),
             ("vocabulary", [4096, 8192], Sizes { vocab: 8192, ..base }, tokens),
         ] {
-            let second = seconds(sizes, tokens).await?;
+            let large = self.load(sizes, tokens).await?;
+            let mut large = self.trainer(&large, 1, tokens).await?;
+            // Side by side, for what else a machine does changes.
+            let first = self.step_seconds(&mut small).await?;
+            let second = self.step_seconds(&mut large).await?;
             growth.push(Growth { size, values, seconds: [first, second], slope: (second / first).log2() });
         }
         Ok(growth)
