@@ -11,7 +11,7 @@ use crate::browser::{Browser, BrowserKind, BrowserOptions};
 use crate::process::{end_group, own_group, program, wait_for_line};
 
 /// Several times what the slower browser takes for all kernels.
-const ALL_KERNELS: Duration = Duration::from_secs(420);
+const ALL_KERNELS: Duration = Duration::from_secs(1200);
 
 #[test]
 fn kernels_in_chromium() {
