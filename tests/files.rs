@@ -431,7 +431,6 @@ fn keys_without_the_prefix_get_it() {
 fn unsupported_adapter_settings_are_refused_by_name() {
     for (key, value, words) in [
         ("peft_type", json!("LOHA"), ["peft_type is \"LOHA\"", "must be \"LORA\""]),
-        ("use_dora", json!(true), ["use_dora = true", "plain LoRA"]),
         ("bias", json!("all"), ["bias = \"all\"", "field bias"]),
         ("modules_to_save", json!(["lm_head"]), ["modules_to_save = [\"lm_head\"]", "not supported"]),
         ("rank_pattern", json!({"q_proj": -4}), ["rank_pattern", "whole numbers"]),
@@ -474,7 +473,7 @@ fn malformed_adapters_are_refused() {
         (vec![], ["no tensors", "PEFT"]),
         (vec![a.clone()], ["missing", "m.lora_B.weight"]),
         (vec![a.clone(), nan], ["the value NaN", "m.lora_B.weight"]),
-        (vec![a, other], ["not a LoRA matrix", "m.lora_magnitude_vector"]),
+        (vec![a, other], ["has no use_dora", "m.lora_magnitude_vector"]),
     ] {
         let mut folder = adapter_in_memory();
         folder.set("adapter_model.safetensors", &serialize_f32(&tensors, &BTreeMap::new()));

@@ -395,6 +395,55 @@ fn segments_are_scaled_each_by_its_number() {
     assert_eq!(reference::scale_segments(&[1.0, 2.0, 3.0, 4.0], 1, &[10.0, 0.5]), [10.0, 1.0, 30.0, 2.0]);
 }
 
+// DoRA.
+
+#[test]
+fn rows_have_the_lengths_of_the_adapted_weight() {
+    // Rows (3, 4) and (0, 2); the first gets 2 * 0.5 * (2, 4) added: (5, 8). The second layer has no adapter.
+    let segments = reference::Segments { ends: vec![1, 2], u_at: vec![Some(0), None] };
+    let norms = |lengths: &[f64], strength| {
+        reference::dora_norms(&[2.0, 4.0], &[3.0, 4.0, 0.0, 2.0], &[0.5, 9.0], lengths, &segments, &[2.0], strength)
+    };
+    let length = 89.0_f64.sqrt();
+    assert_close("norms", &norms(&[3.0 * length, 7.0], 1.0), &[3.0, 1.0, 1.0 / length, 0.0, length, 0.0], ROUNDING);
+    assert_close("half", &norms(&[3.0 * length, 7.0], 0.5)[..2], &[2.0, 1.0], ROUNDING);
+}
+
+#[test]
+fn dora_backward_lengths_is_the_derivative_of_forward() {
+    let (z, lengths, inverse, dy) = (random(5 * 3, 1), random(3, 2), random(3, 3), random(5 * 3, 4));
+    let none = vec![0.0; z.len()];
+    let loss = |lengths: &[f64]| {
+        let gain: Vec<f64> = lengths.iter().zip(&inverse).map(|(length, inverse)| length * inverse).collect();
+        dot(&dy, &reference::scale_columns(&z, &gain, 1.0, &none, &none))
+    };
+    let got = reference::dora_backward_lengths(&dy, &z, &inverse);
+    assert_close("dlengths", &got, &numeric_gradient(loss, &lengths), DERIVATIVE);
+}
+
+#[test]
+fn dropout_keeps_the_mean_and_the_share() {
+    let ones = vec![1.0; 100_000];
+    let dropped = reference::dropout(&ones, 0.2, 5);
+    let kept: Vec<f64> = dropped.iter().copied().filter(|v| *v != 0.0).collect();
+    assert!(kept.iter().all(|v| (v - 1.25).abs() < ROUNDING), "what is kept grows");
+    let share = kept.len() as f64 / ones.len() as f64;
+    assert!((share - 0.8).abs() < 0.005, "{share} are kept");
+    // Neighbours, and the same place under another seed, are independent.
+    let both = dropped.windows(2).filter(|pair| pair[0] != 0.0 && pair[1] != 0.0).count() as f64;
+    assert!((both / ones.len() as f64 - 0.64).abs() < 0.01, "neighbours");
+    let other = reference::dropout(&ones, 0.2, 6);
+    let both = dropped.iter().zip(&other).filter(|(a, b)| **a != 0.0 && **b != 0.0).count() as f64;
+    assert!((both / ones.len() as f64 - 0.64).abs() < 0.01, "seeds");
+    assert_eq!(reference::dropout(&ones, 0.0, 5), ones, "nothing at a rate of 0");
+}
+
+#[test]
+fn columns_are_scaled_before_anything_is_added() {
+    let got = reference::scale_columns(&[1.0, 2.0, 3.0, 4.0], &[10.0, 0.5], 2.0, &[1.0, 2.0], &[0.0, 0.0, 5.0, 0.0]);
+    assert_eq!(got, [21.0, 4.0, 66.0, 6.0]);
+}
+
 // Element-wise operations and row gathering.
 
 const ACTS: [Act; 4] = [Act::Silu, Act::Gelu, Act::GeluTanh, Act::Relu];

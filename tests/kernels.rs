@@ -145,6 +145,47 @@ everywhere! {
 }
 
 everywhere! {
+    async fn dora_norms() {
+        let gpu = gpu().await;
+        for dtype in DTYPES {
+            for (n, k) in [(12, 4), (72, 132), (600, 260)] {
+                assert_ok(check::dora_norms(&gpu, n, k, dtype).await);
+            }
+        }
+        for dtype in check::BLOCKS {
+            assert_ok(check::dora_norms(&gpu, 72, 256, dtype).await);
+        }
+    }
+}
+
+everywhere! {
+    async fn dropout() {
+        let gpu = gpu().await;
+        for (rows, cols, rate) in [(1, 4, 0.0), (37, 68, 0.25), (3000, 1024, 0.9)] {
+            assert_ok(check::dropout(&gpu, rows, cols, rate).await);
+        }
+    }
+}
+
+everywhere! {
+    async fn scale_columns() {
+        let gpu = gpu().await;
+        for (rows, cols) in [(1, 4), (37, 68), (3000, 1024)] {
+            assert_ok(check::scale_columns(&gpu, rows, cols).await);
+        }
+    }
+}
+
+everywhere! {
+    async fn dora_backward_lengths() {
+        let gpu = gpu().await;
+        for (rows, cols) in [(1, 4), (333, 68), (5000, 1028)] {
+            assert_ok(check::dora_backward_lengths(&gpu, rows, cols).await);
+        }
+    }
+}
+
+everywhere! {
     async fn rmsnorm_forward() {
         let gpu = gpu().await;
         // One vec4, a ragged last stride, a real width, more rows than one grid axis holds.

@@ -12,7 +12,7 @@ use pairtune::data::{TokenPair, Tokenizer, read_pairs, tokenize};
 use pairtune::files::{self, GgmlType, GgufArch, GgufValue, encode, parse, write_gguf};
 use pairtune::gpu::{Dtype, Gpu, Precision};
 use pairtune::kernels;
-use pairtune::model::{Activations, Adapter, AdapterSettings, BatchSize, Model, Packed, fresh};
+use pairtune::model::{Activations, Adapter, AdapterSettings, BatchSize, Model, Packed, Part, fresh};
 use pairtune::platform::MemoryFolder;
 use pairtune::platform::native::DiskFolder;
 use pairtune::train::{PairLogps, References, Scorer, TrainConfig, Trainer};
@@ -133,6 +133,7 @@ fn settings(spec: &Value) -> Map<String, Value> {
         "lora_alpha": lora["alpha"],
         "target_modules": lora["targets"],
         "use_rslora": lora["use_rslora"],
+        "use_dora": lora.get("use_dora").unwrap_or(&json!(false)),
     });
     settings.as_object().expect("an object").clone()
 }
@@ -212,6 +213,9 @@ cases!(
     lora_patterns,
     lora_regex,
     lora_layers_exclude,
+    lora_dora,
+    lora_dora_gpt2,
+    lora_dora_neox,
 );
 
 fn check_log_probabilities(name: &'static str) {
@@ -304,11 +308,13 @@ fn check_gradients(gpu: &Gpu, case: &Case, run: &str, init: &str, tolerance: &To
         let got = metrics[key].as_f64().expect("a number");
         assert_near(&format!("{name} {run} {key}"), got, value, tolerance.figures);
     }
-    let tensors: Vec<_> = gradients
-        .tensors
-        .iter()
-        .map(|(key, got)| (&got.data[..], &case.tensors[&format!("{run}.grad.{key}")].data[..]))
-        .collect();
+    // There parameters have the names that they have in PEFT's modules.
+    let named = |key: &str| match key.ends_with("lora_magnitude_vector") {
+        true => format!("{run}.grad.{key}.weight"),
+        false => format!("{run}.grad.{key}"),
+    };
+    let tensors: Vec<_> =
+        gradients.tensors.iter().map(|(key, got)| (&got.data[..], &case.tensors[&named(key)].data[..])).collect();
     let expected = case.tensors.keys().filter(|key| key.starts_with(&format!("{run}.grad."))).count();
     assert_eq!(tensors.len(), expected, "{name} {run}: every gradient");
     let distance = distance(tensors.into_iter());
@@ -703,12 +709,12 @@ fn moments_of_earlier_versions_are_read() {
     let mut old = Vec::new();
     for target in &settings.targets {
         let (input, output) = (target.linear(&model.config).input, target.linear(&model.config).output);
-        let matrix = |side: &str| &values[&target.key(&model.config, side)].data;
-        let mut a = matrix("A").clone();
+        let matrix = |part| &values[&target.key(&model.config, part)].data;
+        let mut a = matrix(Part::A).clone();
         a.resize((padded * input).next_multiple_of(64), 0.0);
         old.extend(a);
         let mut b = Vec::new();
-        for row in matrix("B").chunks_exact(r) {
+        for row in matrix(Part::B).chunks_exact(r) {
             b.extend(row);
             b.extend(vec![0.0; padded - r]);
         }
@@ -718,6 +724,95 @@ fn moments_of_earlier_versions_are_read() {
     let adapter = Adapter::new(&gpu, &model.config, settings);
     assert_eq!(adapter.from_old_layout(&model.config, &old), Some(values), "every matrix is found");
     assert_eq!(adapter.from_old_layout(&model.config, &old[1..]), None, "another model's are not taken");
+}
+
+/// A fresh DoRA adapter changes nothing, whatever the weights are.
+#[test]
+fn a_fresh_dora_adapter_has_the_scores_of_the_base_model() {
+    let gpu = gpu();
+    let case = Case::open(&gpu, "qwen2_hinge");
+    let pairs = case.pairs();
+    let config = TrainConfig { use_dora: true, r: 5, ..case.config.clone() };
+    let settings = AdapterSettings::new(config.adapter("base"), &case.model.config).expect("the targets exist");
+    let adapter = Adapter::new(&gpu, &case.model.config, settings.clone());
+    adapter.set(&gpu, &fresh(&settings, &case.model.config, 7), "fresh").expect("it fits");
+    case.model.measure(&gpu, &adapter);
+    let base = case.scores(&gpu, &pairs, None, 3);
+    assert_eq!(case.scores(&gpu, &pairs, Some(&adapter), 3), base, "bit for bit");
+    // Its file holds the lengths, and comes back the same.
+    let file = block_on(adapter.get(&gpu)).expect("the device works");
+    let lengths = file.tensors.iter().filter(|(key, _)| key.ends_with("lora_magnitude_vector"));
+    assert!(lengths.clone().count() > 0 && lengths.flat_map(|(_, t)| &t.data).all(|v| *v > 0.0), "lengths");
+    let again = Adapter::new(&gpu, &case.model.config, settings);
+    again.set(&gpu, &file, "file").expect("it fits");
+    assert_eq!(case.scores(&gpu, &pairs, Some(&again), 3), base, "bit for bit again");
+}
+
+/// At strength 0 an adapter is the base model, at 1 itself; between, it is neither.
+#[test]
+fn the_strength_of_an_adapter_goes_from_the_base_model_to_all_of_it() {
+    let gpu = gpu();
+    for name in ["llama_sigmoid", "lora_patterns", "lora_dora"] {
+        let case = Case::open(&gpu, name);
+        let (pairs, file) = (case.pairs(), case.adapter_file("adapter_final_b"));
+        let at = |strength| {
+            let mut settings = AdapterSettings::new(file.config.clone(), &case.model.config).expect("targets");
+            settings.strength = strength;
+            let adapter = Adapter::new(&gpu, &case.model.config, settings);
+            adapter.set(&gpu, &file, "file").expect("it fits");
+            case.scores(&gpu, &pairs, Some(&adapter), 3)
+        };
+        let (base, whole) = (case.scores(&gpu, &pairs, None, 3), at(1.0));
+        assert_eq!(at(0.0), base, "{name}: nothing of it");
+        let half = at(0.5);
+        let moved = |scores: &[PairLogps]| {
+            scores.iter().zip(&base).map(|(score, base)| f64::from(score[0] - base[0]).abs()).sum::<f64>()
+        };
+        assert!(moved(&half) > 0.1 * moved(&whole) && moved(&half) < 0.9 * moved(&whole), "{name}: half of it");
+    }
+}
+
+/// With the same things dropped the loss is a function of the parameters, whose derivative is the gradient.
+#[test]
+fn the_gradient_with_dropout_is_the_derivative_of_the_loss() {
+    let gpu = gpu();
+    for name in ["llama_sigmoid", "gpt2_apo_zero"] {
+        let mut case = Case::open(&gpu, name);
+        (case.config.lora_dropout, case.config.beta) = (0.3, 1.0);
+        let loss = |case: &Case, values: &files::Adapter| {
+            let pairs = case.pairs();
+            let settings = case.config.adapter_settings(values.config.clone(), &case.model.config).expect("targets");
+            let adapter = Adapter::new(&gpu, &case.model.config, settings);
+            adapter.set(&gpu, values, "values").expect("it fits");
+            let references = References::unknown(pairs.len());
+            let mut trainer =
+                Trainer::new(&gpu, &case.model, case.config.clone(), adapter, pairs, references).expect("the run fits");
+            let (metrics, gradients) = block_on(trainer.first_batch()).expect("the device works");
+            (metrics["loss"].as_f64().expect("a number"), gradients)
+        };
+        let start = case.adapter_file("adapter_init_b");
+        let (without, _) = loss(&case, &start);
+        case.config.disable_dropout = false;
+        let (with, gradients) = loss(&case, &start);
+        assert!((with - without).abs() > 1e-4, "{name}: something is dropped: {with}, {without}");
+        assert_eq!(loss(&case, &start).0, with, "{name}: the same again");
+        for checkpointing in [false, true] {
+            case.config.gradient_checkpointing = checkpointing;
+            let moved = |step: f64| {
+                let mut values = start.clone();
+                for (key, tensor) in &mut values.tensors {
+                    let along = &gradients.tensors[key].data;
+                    tensor.data.iter_mut().zip(along).for_each(|(v, g)| *v += (step * f64::from(*g)) as f32);
+                }
+                loss(&case, &values).0
+            };
+            let square: f64 = gradients.tensors.values().flat_map(|t| &t.data).map(|g| f64::from(*g).powi(2)).sum();
+            // So far that the loss moves by some thousandths.
+            let step = 2e-3 / square;
+            let slope = (moved(step) - moved(-step)) / (2.0 * step);
+            assert_near(&format!("{name}: slope"), slope / square, 1.0, 1e-2);
+        }
+    }
 }
 
 /// Layers with different targets share the room for parts of gradients.

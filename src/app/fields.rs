@@ -31,7 +31,7 @@ pub(super) const FIRST: [&str; 6] =
     ["beta", "num_train_epochs", "learning_rate", "r", "max_length", "per_device_train_batch_size"];
 
 /// Every setting, in the order of the README.
-pub(super) const ALL: [(&str, Kind); 27] = [
+pub(super) const ALL: [(&str, Kind); 30] = [
     ("beta", Kind::Positive),
     ("loss_type", Kind::Words),
     ("loss_weights", Kind::Numbers),
@@ -55,6 +55,9 @@ pub(super) const ALL: [(&str, Kind); 27] = [
     ("lora_alpha", Kind::Positive),
     ("target_modules", Kind::Words),
     ("use_rslora", Kind::Switch),
+    ("use_dora", Kind::Switch),
+    ("lora_dropout", Kind::Fraction),
+    ("disable_dropout", Kind::Switch),
     ("reference", Kind::Choice(&["base", "initial_adapter"])),
     ("eval_split", Kind::Fraction),
     ("gradient_checkpointing", Kind::Switch),

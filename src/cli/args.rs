@@ -222,6 +222,15 @@ pub(super) struct SettingsArgs {
     /// Scale by lora_alpha / sqrt(r)
     #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true")]
     use_rslora: Option<bool>,
+    /// DoRA: train the length of each row of an adapted weight too
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true")]
+    use_dora: Option<bool>,
+    /// Share of the adapter's inputs that training drops, with disable_dropout false
+    #[arg(long, value_name = "SHARE")]
+    lora_dropout: Option<f64>,
+    /// Train without dropout, as TRL does by default
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true")]
+    disable_dropout: Option<bool>,
     /// What the policy is measured against: base or initial_adapter
     #[arg(long, value_name = "NAME")]
     reference: Option<String>,

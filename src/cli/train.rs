@@ -94,6 +94,9 @@ pub(super) async fn train(args: &TrainArgs, out: &mut Output) -> Result<()> {
     // The run.
     let from = args.adapter.as_ref().or(args.resume.as_ref()).unwrap_or(&args.model).display().to_string();
     let adapter = upload_adapter(&gpu, &folder.config, start.settings.clone(), &start.values, &from)?;
+    if start.initial.is_none() && checkpoint.is_none() {
+        model.measure(&gpu, &adapter);
+    }
     // What a resumed run began with is gone: its history tells how it did, or nothing does.
     let before = match &checkpoint {
         Some(_) => None,
@@ -310,17 +313,18 @@ impl Start {
             None => None,
         };
         if let Some(checkpoint) = checkpoint {
-            let settings = AdapterSettings::new(checkpoint.adapter.config.clone(), &folder.config)?;
+            let settings = config.adapter_settings(checkpoint.adapter.config.clone(), &folder.config)?;
             let initial = initial.map(|((values, _), path)| (values, path));
             return Ok(Self { settings, values: checkpoint.adapter.clone(), initial });
         }
         let base = base_of(&args.model, &folder.folder).await;
         let Some(((values, mut settings), path)) = initial else {
-            let settings = AdapterSettings::new(config.adapter(&base), &folder.config)?;
+            let settings = config.adapter_settings(config.adapter(&base), &folder.config)?;
             let values = fresh(&settings, &folder.config, config.seed);
             return Ok(Self { settings, values, initial: None });
         };
         config.take_adapter(&values.config, given, &settings_origin(args))?;
+        settings.dropout = config.dropout() as f32;
         settings.config.base_model_name_or_path.get_or_insert(base);
         Ok(Self { settings, values: values.clone(), initial: Some((values, path)) })
     }

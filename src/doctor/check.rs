@@ -45,6 +45,14 @@ pub async fn check_all(gpu: &Gpu) -> Result<Vec<Check>> {
     checks.extend(each_variant(gpu, "matmul_backward_weight", weight).await?);
     checks.push(sum_partials(gpu, 333, 68).await?);
     checks.push(scale_segments(gpu, 37, 12).await?);
+    for dtype in [Dtype::F32, Dtype::F16, Dtype::Bf16] {
+        checks.push(dora_norms(gpu, 72, 132, dtype).await?);
+    }
+    for dtype in BLOCKS {
+        checks.push(dora_norms(gpu, 72, 256, dtype).await?);
+    }
+    checks.push(scale_columns(gpu, 37, 68).await?);
+    checks.push(dora_backward_lengths(gpu, 333, 68).await?);
     checks.push(rmsnorm_forward(gpu, 37, 260).await?);
     checks.push(rmsnorm_backward(gpu, 37, 260).await?);
     checks.push(layernorm_forward(gpu, 37, 260).await?);
@@ -72,6 +80,7 @@ pub async fn check_all(gpu: &Gpu) -> Result<Vec<Check>> {
     }
     checks.push(short_conv_append(gpu, 7, 20).await?);
     checks.push(softcap(gpu, 37, 68).await?);
+    checks.push(dropout(gpu, 37, 68, 0.25).await?);
     for act in kernels::Act::ALL {
         checks.push(glu_forward(gpu, 37, 68, act).await?);
         checks.push(glu_backward(gpu, 37, 68, act).await?);
@@ -272,6 +281,69 @@ pub async fn scale_segments(gpu: &Gpu, rows: u32, width: u32) -> Result<Check> {
     run(gpu, |rec| kernels::scale_segments(rec, &u.tensor, &[0.5, 2.0, -3.0]));
     let want = reference::scale_segments(&u.values, width as usize, &[0.5, 2.0, -3.0]);
     Compare::new(gpu, "scale_segments", 1e-6).with(&u.tensor, &want).await
+}
+
+/// Lengths of the rows of three layers side by side, the second without an adapter, the weight in two blocks of rows;
+/// some rows have the length that they are brought to.
+pub async fn dora_norms(gpu: &Gpu, n: u32, k: u32, dtype: Dtype) -> Result<Check> {
+    let (w, segments, scales) = (Weight::random(gpu, n, k, dtype, 1), segments_of(n, RANK), [0.5, 2.0]);
+    let (a, b) = (Matrix::random(gpu, ranks(&segments, RANK), k, 2), Matrix::random(gpu, n, RANK, 3));
+    let lengths = Matrix::new(gpu, 1, n, random(n, 4).iter().map(|v| 1.0 + v).collect());
+    let norms = gpu.zeros("norms", 3, n + 4, Dtype::F32);
+    run(gpu, |rec| {
+        for (first, block) in w.blocks(gpu) {
+            let (b, lengths) = (&b.tensor, &lengths.tensor);
+            kernels::dora_norms(rec, &a.tensor, &block, first, b, lengths, &segments, &scales, 0.75, &norms);
+        }
+    });
+    let (twin, scales) = (twin_segments(&segments), scales.map(f64::from));
+    let want = reference::dora_norms(&a.values, &w.values, &b.values, &lengths.values, &twin, &scales, 0.75);
+    Ok(Compare::new(gpu, named(gpu, "dora_norms", dtype), 1e-5).and_columns(&norms, &want, n as usize).await?.done())
+}
+
+/// Every column times its number, alone and with what may be added.
+pub async fn scale_columns(gpu: &Gpu, rows: u32, cols: u32) -> Result<Check> {
+    let [x, residual] = [1, 2].map(|seed| Matrix::random(gpu, rows, cols, seed));
+    let [gain, bias] = [3, 4].map(|seed| Matrix::random(gpu, 1, cols, seed));
+    let none = vec![0.0; x.values.len()];
+    let mut compare = Compare::new(gpu, "scale_columns", 1e-6);
+    for all in [false, true] {
+        let y = gpu.zeros("y", rows, cols, Dtype::F32);
+        let (added, rest) = (all.then_some(&bias.tensor), all.then_some(&residual.tensor));
+        run(gpu, |rec| kernels::scale_columns(rec, &x.tensor, &gain.tensor, 0.5, added, rest, &y));
+        let (bias, residual) = if all { (&bias.values, &residual.values) } else { (&none, &none) };
+        compare = compare.and(&y, &reference::scale_columns(&x.values, &gain.values, 0.5, bias, residual)).await?;
+    }
+    Ok(compare.done())
+}
+
+/// Some elements dropped, set and then added.
+pub async fn dropout(gpu: &Gpu, rows: u32, cols: u32, rate: f32) -> Result<Check> {
+    let (x, y) = (Matrix::random(gpu, rows, cols, 1), gpu.zeros("y", rows, cols, Dtype::F32));
+    run(gpu, |rec| {
+        kernels::dropout(rec, &x.tensor, rate, 7, Store::Set, &y);
+        kernels::dropout(rec, &x.tensor, rate, 8, Store::Add, &y);
+    });
+    let [set, added] = [7, 8].map(|seed| reference::dropout(&x.values, rate.into(), seed));
+    let want: Vec<f64> = set.iter().zip(added).map(|(set, added)| set + added).collect();
+    Compare::new(gpu, "dropout", 1e-6).with(&y, &want).await
+}
+
+/// The gradient of DoRA's lengths out of the parts of a batch, its other places untouched.
+pub async fn dora_backward_lengths(gpu: &Gpu, rows: u32, cols: u32) -> Result<Check> {
+    let rows_per_part = Partials::rows_per_part(rows, cols);
+    let (parts, at) = (rows.div_ceil(rows_per_part), 8);
+    let [dy, z] = [1, 2].map(|seed| Matrix::random(gpu, rows, cols, seed));
+    let inverse = Matrix::random(gpu, 1, cols, 3);
+    let tensor = gpu.zeros("partials", parts, cols + at, Dtype::F32);
+    let (partials, sums) = (Partials { tensor, rows_per_part }, gpu.zeros("sums", 1, cols + at, Dtype::F32));
+    run(gpu, |rec| {
+        kernels::dora_backward_lengths(rec, &dy.tensor, &z.tensor, &inverse.tensor, &partials, at);
+        kernels::sum_partials(rec, &partials, rows, &sums);
+    });
+    let mut want = vec![0.0; at as usize];
+    want.extend(reference::dora_backward_lengths(&dy.values, &z.values, &inverse.values));
+    Compare::new(gpu, "dora_backward_lengths", 1e-5).with(&sums, &want).await
 }
 
 /// Rank of LoRA's matrices in the checks of products.

@@ -207,11 +207,11 @@ const BATCH: usize = 4;
 
 /// An adapter on the device with its effect multiplied.
 pub(super) fn place(bench: &Bench, values: &files::Adapter, strength: f32) -> Result<Adapter> {
-    let settings = AdapterSettings::new(values.config.clone(), &bench.open.config)?;
+    let mut settings = AdapterSettings::new(values.config.clone(), &bench.open.config)?;
     settings.check(&bench.open.config, values, "the run's adapter")?;
-    let mut adapter = Adapter::new(&bench.gpu, &bench.open.config, settings);
+    settings.strength = strength;
+    let adapter = Adapter::new(&bench.gpu, &bench.open.config, settings);
     adapter.set(&bench.gpu, values, "the run's adapter")?;
-    adapter.settings.config.lora_alpha *= f64::from(strength);
     bench.gpu.check()?;
     Ok(adapter)
 }

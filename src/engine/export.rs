@@ -32,7 +32,9 @@ impl Session {
             self.open_run(&request.run_id).await?;
         }
         let mut values = self.adapter_of_run(request.which)?;
-        values.config.lora_alpha *= f64::from(request.strength);
+        if request.strength != 1.0 {
+            values.config = values.config.times(f64::from(request.strength))?;
+        }
         // The app's own storage in the browser, a folder of the person's natively.
         let store = match request.folder.as_str() {
             "" => self.store()?.clone(),

@@ -650,7 +650,7 @@ impl Session {
         self.adopt_kernels(gpu, open);
         let data = ReferenceKey::new(&model, open.tokenizer.fingerprint(), &split.train, None);
         let reference = References { known: self.known_reference(gpu, &data, split.train.len()).await, adapter: None };
-        let (adapter, _) = self.fresh_adapter(gpu, open, &config)?;
+        let (adapter, _) = self.fresh_adapter(gpu, open, &model, &config)?;
         let n_pairs = split.train.len() + split.held_out.len();
         let facts = Facts { n_truncated: split.n_truncated, n_pairs, ..facts(&config, split.held_out.len(), 0) };
         let mut trainer = Trainer::new(gpu, &model, config, adapter, split.train, reference)?;

@@ -6,7 +6,6 @@ use super::protocol::{Check, Fix, PlanInfo, Problem, Settings};
 use super::warnings::{FEW_HELD_OUT, MANY_TRUNCATED};
 use crate::data::steps_per_epoch;
 use crate::error::Result;
-use crate::model::AdapterSettings;
 use crate::train::{Memory, TrainConfig, batch_size, plan};
 
 /// Chosen is longer in so many pairs that a model could learn length alone.
@@ -14,7 +13,7 @@ const LENGTH_SHARE: f64 = 0.65;
 
 /// Memory of a run with these settings.
 pub(super) fn memory(config: &TrainConfig, model: &OpenModel, split: &Split) -> Result<Memory> {
-    let adapter = AdapterSettings::new(config.adapter(&model.base), &model.config)?;
+    let adapter = config.adapter_settings(config.adapter(&model.base), &model.config)?;
     let size = |pairs| batch_size(pairs, config.per_device_train_batch_size);
     let weights = model.weight_bytes;
     let mut memory = plan(&model.config, weights, &adapter, size(&split.train), config.gradient_checkpointing);

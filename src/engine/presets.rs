@@ -276,6 +276,27 @@ pub fn field_help(key: &str) -> Option<FieldHelp> {
             "Off: large adapters speak quietly and learn more slowly.",
             "On: the adapter is louder, so the learning rate may have to be lower.",
         ],
+        "use_dora" => [
+            "Train lengths too (DoRA)",
+            "Learns how far each row of a weight reaches apart from where it points to.",
+            "off; on where a small rank learns too little",
+            "Off: plain LoRA, which is faster.",
+            "On: often better at a small rank, but steps take longer, and not every program opens the adapter.",
+        ],
+        "lora_dropout" => [
+            "Dropout of the adapter",
+            "Share of what the adapter reads that each step leaves out by chance, against learning by heart.",
+            "0, or 0.05 with few pairs",
+            "Nothing is left out: few pairs are learned by heart sooner.",
+            "Steps are noisier. It has no effect while \"Without dropout\" is on.",
+        ],
+        "disable_dropout" => [
+            "Without dropout",
+            "Switches dropout off whatever the adapter's settings say, as TRL does for preferences.",
+            "on",
+            "Off: the adapter's dropout is used.",
+            "On: policy and reference are compared without chance.",
+        ],
         "reference" => [
             "Measured against",
             "What counts as \"no change\": the base model, or the adapter that the run starts from.",

@@ -17,7 +17,7 @@ use crate::data::{Part, Sampling, TokenPair, Tokenizer};
 use crate::error::{Error, Result};
 use crate::files::TargetModules;
 use crate::gpu::{AdapterChoice, AdapterReport, Gpu};
-use crate::model::AdapterSettings;
+use crate::model::{AdapterSettings, Model};
 use crate::platform::host::{self, PickedFile, Store};
 use crate::platform::{FileSet, Folder, NetworkEntry, read_all};
 use crate::train::{References, Scorer, TrainConfig, Trainer};
@@ -717,7 +717,7 @@ impl Session {
         let planned_bytes = planning::memory(&config, &model, &split)?.total();
         self.load_weights(&model).await?;
         let weights = model.load(&gpu, self.store().ok(), &mut |_| true).await?;
-        let (adapter, _) = self.fresh_adapter(&gpu, &model, &config)?;
+        let (adapter, _) = self.fresh_adapter(&gpu, &model, &weights, &config)?;
         // The longest pair, so that the time is not too good to be true, then some from the middle; all others too, so
         // that memory is taken as for the run. Their reference does not change the time.
         let mut pairs: Vec<TokenPair> = split.train;
@@ -754,12 +754,14 @@ impl Session {
         &self,
         gpu: &Gpu,
         model: &OpenModel,
+        weights: &Model,
         config: &TrainConfig,
     ) -> Result<(crate::model::Adapter, AdapterSettings)> {
-        let settings = AdapterSettings::new(config.adapter(&model.base), &model.config)?;
+        let settings = config.adapter_settings(config.adapter(&model.base), &model.config)?;
         let values = crate::model::fresh(&settings, &model.config, config.seed);
         let adapter = crate::model::Adapter::new(gpu, &model.config, settings.clone());
         adapter.set(gpu, &values, &model.name)?;
+        weights.measure(gpu, &adapter);
         gpu.check()?;
         Ok((adapter, settings))
     }

@@ -14,13 +14,17 @@ use crate::platform::{Folder, is_hub_name, read_all};
 const CONFIG: &str = "adapter_config.json";
 const WEIGHTS: &str = "adapter_model.safetensors";
 const PREFIX: &str = "base_model.model.";
+const A: &str = ".lora_A.weight";
+const B: &str = ".lora_B.weight";
+const MAGNITUDE: &str = ".lora_magnitude_vector";
 
-/// A LoRA adapter: settings, and the A and B matrices by their full PEFT key.
+/// A LoRA or DoRA adapter: settings, and its tensors by their full PEFT key.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Adapter {
     /// The settings.
     pub config: AdapterConfig,
-    /// `base_model.model.<module>.lora_A.weight` (r, in) and `.lora_B.weight` (out, r).
+    /// `base_model.model.<module>.lora_A.weight` (r, in) and `.lora_B.weight` (out, r); for DoRA also
+    /// `.lora_magnitude_vector` (out).
     pub tensors: BTreeMap<String, Tensor>,
 }
 
@@ -45,6 +49,8 @@ pub struct AdapterConfig {
     pub alpha_pattern: Vec<(String, f64)>,
     /// True for a scale of `lora_alpha / sqrt(r)`.
     pub use_rslora: bool,
+    /// True for DoRA (Liu et al. 2024): each row of `W + scale B A` is brought to a length that is trained.
+    pub use_dora: bool,
     /// True where base weights are stored (in, out), as GPT-2's are.
     pub fan_in_fan_out: bool,
     /// Name or path of the base model.
@@ -101,6 +107,22 @@ impl AdapterConfig {
         self.scale_of(self.r, self.lora_alpha)
     }
 
+    /// The same adapter with another effect: what its products are multiplied by, times `strength`.
+    ///
+    /// An error for DoRA, whose file has no such number.
+    pub fn times(&self, strength: f64) -> Result<Self> {
+        if self.use_dora {
+            return Err(Error::input(
+                format!("A DoRA adapter cannot be written at {:.0} % of its strength", 100.0 * strength),
+                "Set the strength to 100 %, or train plain LoRA",
+                "use_dora",
+            ));
+        }
+        let alpha_pattern = self.alpha_pattern.iter().map(|(pattern, alpha)| (pattern.clone(), alpha * strength));
+        let alpha_pattern = alpha_pattern.collect();
+        Ok(Self { lora_alpha: self.lora_alpha * strength, alpha_pattern, ..self.clone() })
+    }
+
     /// The same for a module of another rank or alpha.
     pub fn scale_of(&self, r: usize, alpha: f64) -> f64 {
         let r = r as f64;
@@ -150,8 +172,7 @@ impl Adapter {
         let config = AdapterConfig::from_bytes(&read_all(source.as_ref()).await?, source.name())?;
         let source = folder.open(WEIGHTS)?;
         let tensors = parse(source.name(), &read_all(source.as_ref()).await?)?;
-        let with_prefix = |key: String| if key.starts_with(PREFIX) { key } else { format!("{PREFIX}{key}") };
-        let tensors = tensors.into_iter().map(|(key, tensor)| (with_prefix(key), tensor)).collect();
+        let tensors = tensors.into_iter().map(|(key, tensor)| (full_key(&key), tensor)).collect();
         let adapter = Self { config, tensors };
         adapter.check(source.name())?;
         Ok(adapter)
@@ -173,7 +194,7 @@ impl Adapter {
     }
 
     /// Checks that the tensors are whole pairs of A (r, in) and B (out, r), r being that of the settings unless they
-    /// give some modules others.
+    /// give some modules others, each with a vector (out) if the adapter is DoRA.
     fn check(&self, file: &str) -> Result<()> {
         let wrong = |key: &str, what: String| {
             Error::input(what, "Save the adapter again with PEFT, as plain LoRA", format!("{file}, tensor {key}"))
@@ -182,25 +203,27 @@ impl Adapter {
         for (key, tensor) in &self.tensors {
             let r = self.config.r;
             let varied = !self.config.rank_pattern.is_empty();
-            let (module, rank) = match (key.strip_suffix(".lora_A.weight"), key.strip_suffix(".lora_B.weight")) {
-                (Some(module), _) => (module, tensor.shape.first()),
-                (_, Some(module)) => (module, tensor.shape.get(1)),
-                _ => return Err(wrong(key, "This tensor is not a LoRA matrix of a linear layer".to_owned())),
-            };
-            if tensor.shape.len() != 2 || !(varied || rank == Some(&r)) || tensor.shape.contains(&0) {
-                let what = format!("The shape {:?} does not fit the rank {r} of {CONFIG}", tensor.shape);
-                return Err(wrong(key, what));
-            }
             if let Some(value) = tensor.data.iter().find(|value| !value.is_finite()) {
                 return Err(wrong(key, format!("The tensor holds the value {value}")));
             }
+            let part = key.rsplit_once(".lora_").map(|(module, part)| (module, format!(".lora_{part}")));
+            let (module, fits) = match part.as_ref().map(|(module, part)| (*module, part.as_str())) {
+                Some((module, A)) => (module, tensor.shape.len() == 2 && (varied || tensor.shape[0] == r)),
+                Some((module, B)) => (module, tensor.shape.len() == 2 && (varied || tensor.shape[1] == r)),
+                Some((module, MAGNITUDE)) if self.config.use_dora => (module, tensor.shape.len() == 1),
+                Some((_, MAGNITUDE)) => return Err(wrong(key, format!("It is DoRA's, but {CONFIG} has no use_dora"))),
+                _ => return Err(wrong(key, "This tensor is not a LoRA matrix of a linear layer".to_owned())),
+            };
+            if !fits || tensor.shape.contains(&0) {
+                let what = format!("The shape {:?} does not fit the rank {r} of {CONFIG}", tensor.shape);
+                return Err(wrong(key, what));
+            }
             modules.insert(module);
         }
-        for module in &modules {
-            for key in [format!("{module}.lora_A.weight"), format!("{module}.lora_B.weight")] {
-                if !self.tensors.contains_key(&key) {
-                    return Err(wrong(&key, "One matrix of the pair is missing".to_owned()));
-                }
+        let parts = if self.config.use_dora { &[A, B, MAGNITUDE][..] } else { &[A, B] };
+        for key in modules.iter().flat_map(|module| parts.iter().map(move |part| format!("{module}{part}"))) {
+            if !self.tensors.contains_key(&key) {
+                return Err(wrong(&key, "The module has other tensors, but this one is missing".to_owned()));
             }
         }
         match modules.is_empty() {
@@ -211,8 +234,7 @@ impl Adapter {
 }
 
 /// Settings of PEFT that must be absent, null, false or empty, because we would compute something else.
-const REFUSED: [&str; 18] = [
-    "use_dora",
+const REFUSED: [&str; 17] = [
     "modules_to_save",
     "lora_bias",
     "layer_replication",
@@ -320,6 +342,7 @@ impl AdapterConfig {
                 .ok_or_else(|| wrong("rank_pattern", "an object of whole numbers below 65536"))?,
             alpha_pattern: alpha_pattern.ok_or_else(|| wrong("alpha_pattern", "an object of numbers"))?,
             use_rslora: flag("use_rslora")?,
+            use_dora: flag("use_dora")?,
             fan_in_fan_out: flag("fan_in_fan_out")?,
             base_model_name_or_path: get("base_model_name_or_path").and_then(Value::as_str).map(str::to_owned),
         })
@@ -371,13 +394,21 @@ impl AdapterConfig {
             "task_type": "CAUSAL_LM",
             "trainable_token_indices": null,
             "use_bdlora": null,
-            "use_dora": false,
+            "use_dora": self.use_dora,
             "use_qalora": false,
             "use_rslora": self.use_rslora,
             "velora_config": null,
         });
         format!("{config:#}\n").into_bytes()
     }
+}
+
+/// A tensor's key with the prefix that may be left out, and as PEFT names it today.
+fn full_key(key: &str) -> String {
+    let prefix = if key.starts_with(PREFIX) { "" } else { PREFIX };
+    // PEFT 0.9 to 0.11 wrote a weight.
+    let key = if key.ends_with(".lora_magnitude_vector.weight") { key.trim_end_matches(".weight") } else { key };
+    format!("{prefix}{key}")
 }
 
 /// One layer's number, or a list of them.

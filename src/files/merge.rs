@@ -1,4 +1,5 @@
-//! A LoRA adapter added to base weights: W += scale · B A, in the type W is stored in, shard by shard as it was.
+//! An adapter added to base weights: W += scale · B A, for DoRA then each row brought to its length, in the type W is
+//! stored in, shard by shard as it was.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -65,6 +66,15 @@ struct Update<'a> {
     b: Cow<'a, [f32]>,
     r: usize,
     scale: f32,
+    /// Of DoRA.
+    lengths: Option<Lengths<'a>>,
+}
+
+/// The lengths of the rows of a weight; of its columns where it is stored (in, out).
+#[derive(Clone, Copy)]
+struct Lengths<'a> {
+    of: &'a [f32],
+    columns: bool,
 }
 
 /// The stored weight of each adapted module, with what is added to it.
@@ -93,12 +103,17 @@ fn adapted<'a>(adapter: &'a Adapter, tensors: &TensorFiles, from: &str) -> Resul
             return Err(wrong(format!("B A has the shape {stored:?}, but the weight has {shape:?}")));
         };
         let (r, (_, scale)) = (a.shape[0], scales.of(path)?);
+        let lengths = adapter.tensors.get(&format!("{module}.lora_magnitude_vector"));
+        if let Some(lengths) = lengths.filter(|lengths| lengths.data.len() != product[0]) {
+            return Err(wrong(format!("There are {} lengths for {} rows", lengths.data.len(), product[0])));
+        }
+        let lengths = lengths.map(|lengths| Lengths { of: &lengths.data, columns: turned });
         let (a, b) = match turned {
             // Stored (in, out): what is added is Aᵀ Bᵀ.
             true => (Cow::Owned(transposed(&b.data, r)), Cow::Owned(transposed(&a.data, product[1]))),
             false => (Cow::Borrowed(&a.data[..]), Cow::Borrowed(&b.data[..])),
         };
-        modules.insert(name, Update { a, b, r, scale: scale as f32 });
+        modules.insert(name, Update { a, b, r, scale: scale as f32, lengths });
     }
     Ok(modules)
 }
@@ -115,17 +130,69 @@ async fn merge_tensor(
     update: &Update<'_>,
     to: &mut dyn FolderWriter,
 ) -> Result<()> {
-    let Update { a, b, r, scale } = update;
-    let row_bytes = (a.len() / r * info.dtype.size()) as u64;
-    let step = (SLICE_BYTES / row_bytes).max(1) as usize;
-    let mut at = info.begin;
-    for b in b.chunks(step * r) {
-        let len = (b.len() / r) as u64 * row_bytes;
-        let rows = source.read_at(at, len as usize).await?;
-        to.write(&merge_rows(info.dtype, &rows, a, b, *r, *scale)).await?;
-        at += len;
+    let cols = update.a.len() / update.r;
+    // DoRA's factor for a row or column needs the whole of it: a pass of its own.
+    let factors = match update.lengths {
+        None => None,
+        Some(lengths) => {
+            let mut squares = vec![0.0f64; lengths.of.len()];
+            for at in update.slices(info) {
+                let rows = added(info, &at.read(source).await?, update, &at);
+                for (i, value) in rows.iter().enumerate() {
+                    let place = if lengths.columns { i % cols } else { at.first + i / cols };
+                    squares[place] += f64::from(*value) * f64::from(*value);
+                }
+            }
+            let factor = |(length, square): (&f32, f64)| match square.sqrt() {
+                norm if norm > 0.0 => (f64::from(*length) / norm) as f32,
+                _ => 1.0,
+            };
+            Some(lengths.of.iter().zip(squares).map(factor).collect::<Vec<f32>>())
+        }
+    };
+    for at in update.slices(info) {
+        let mut rows = added(info, &at.read(source).await?, update, &at);
+        if let (Some(factors), Some(lengths)) = (&factors, update.lengths) {
+            for (i, value) in rows.iter_mut().enumerate() {
+                *value *= factors[if lengths.columns { i % cols } else { at.first + i / cols }];
+            }
+        }
+        to.write(&from_f32(info.dtype, &rows)).await?;
     }
     Ok(())
+}
+
+/// Whole rows of a weight in its file.
+struct Slice {
+    first: usize,
+    rows: usize,
+    begin: u64,
+    bytes: usize,
+}
+
+impl Slice {
+    async fn read(&self, source: &dyn ByteSource) -> Result<Vec<u8>> {
+        source.read_at(self.begin, self.bytes).await
+    }
+}
+
+impl Update<'_> {
+    /// The weight in slices.
+    fn slices(&self, info: &TensorInfo) -> impl Iterator<Item = Slice> {
+        let (begin, all) = (info.begin, self.b.len() / self.r);
+        let row_bytes = self.a.len() / self.r * info.dtype.size();
+        let step = (SLICE_BYTES as usize / row_bytes).max(1);
+        (0..all).step_by(step).map(move |first| {
+            let rows = step.min(all - first);
+            Slice { first, rows, begin: begin + (first * row_bytes) as u64, bytes: rows * row_bytes }
+        })
+    }
+}
+
+/// Rows of a weight with the update added.
+fn added(info: &TensorInfo, bytes: &[u8], update: &Update<'_>, at: &Slice) -> Vec<f32> {
+    let b = &update.b[at.first * update.r..][..at.rows * update.r];
+    add_to_rows(info.dtype, bytes, &update.a, b, update.r, update.scale)
 }
 
 /// Copies a range of a file in slices; `tell` is told the place.
@@ -151,11 +218,10 @@ fn belongs_to_a_model(name: &str) -> bool {
         && (endings.iter().any(|end| name.ends_with(end)) || beginnings.iter().any(|begin| name.starts_with(begin)))
 }
 
-/// Adds `scale · B A` to rows of a weight, given and returned as stored bytes.
+/// Adds `scale · B A` to rows of a weight, given as stored bytes.
 ///
-/// `rows` are n rows of W (n, in); `a` is A (r, in), and `b` the same n rows of B (n, r). Sums are in f32; the result
-/// is rounded to nearest, ties to even.
-pub fn merge_rows(dtype: Dtype, rows: &[u8], a: &[f32], b: &[f32], r: usize, scale: f32) -> Vec<u8> {
+/// `rows` are n rows of W (n, in); `a` is A (r, in), and `b` the same n rows of B (n, r). Sums are in f32.
+fn add_to_rows(dtype: Dtype, rows: &[u8], a: &[f32], b: &[f32], r: usize, scale: f32) -> Vec<f32> {
     let cols = a.len() / r;
     assert_eq!(rows.len(), b.len() / r * cols * dtype.size(), "B and W have the same rows");
     let mut values = to_f32(dtype, rows);
@@ -171,6 +237,11 @@ pub fn merge_rows(dtype: Dtype, rows: &[u8], a: &[f32], b: &[f32], r: usize, sca
             *w += scale * delta;
         }
     }
+    values
+}
+
+/// Values as they are stored, rounded to nearest, ties to even.
+fn from_f32(dtype: Dtype, values: &[f32]) -> Vec<u8> {
     match dtype {
         Dtype::F32 => values.iter().flat_map(|v| v.to_le_bytes()).collect(),
         Dtype::F16 => values.iter().flat_map(|v| half::f16::from_f32(*v).to_le_bytes()).collect(),
@@ -199,10 +270,12 @@ mod tests {
             values.iter().flat_map(byte).collect()
         };
         for dtype in [Dtype::F32, Dtype::F16, Dtype::BF16] {
-            let got = merge_rows(dtype, &bytes(dtype, &W), &A, &B, 2, 2.0);
+            let merged =
+                |rows: &[f32], b: &[f32]| from_f32(dtype, &add_to_rows(dtype, &bytes(dtype, rows), &A, b, 2, 2.0));
+            let got = merged(&W, &B);
             assert_eq!(got, bytes(dtype, &MERGED), "{dtype:?}");
             // The second row alone.
-            let row = merge_rows(dtype, &bytes(dtype, &W[3..]), &A, &B[2..], 2, 2.0);
+            let row = merged(&W[3..], &B[2..]);
             assert_eq!(row, bytes(dtype, &MERGED[3..]), "{dtype:?}, one row");
         }
     }
@@ -212,7 +285,7 @@ mod tests {
         // Beside 1 a bf16 has steps of 1/128: 1 + 1/256 is a tie and goes down, 1 + 3/256 is one and goes up.
         for (delta, want) in [(1.0 / 256.0, 1.0), (3.0 / 256.0, 1.0 + 2.0 / 128.0)] {
             let one = half::bf16::from_f32(1.0).to_le_bytes();
-            let got = merge_rows(Dtype::BF16, &one, &[delta], &[1.0], 1, 1.0);
+            let got = from_f32(Dtype::BF16, &add_to_rows(Dtype::BF16, &one, &[delta], &[1.0], 1, 1.0));
             assert_eq!(to_f32(Dtype::BF16, &got), [want], "1 + {delta}");
         }
     }

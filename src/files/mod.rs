@@ -37,7 +37,7 @@ pub use gguf_value::{Array, Strings, Value as GgufValue};
 pub use gguf_weights::GgufWeights;
 pub use gguf_write::{GgufLayout, encode, write_gguf};
 pub use hf_config::{licence, stated_name};
-pub use merge::{merge_model, merge_rows};
+pub use merge::merge_model;
 pub use model_files::{ModelFiles, Stored, StoredMatrix, gguf_in};
 pub use parquet::{Parquet, Row, RowGroup};
 pub use patterns::{Matcher, Scales};

@@ -58,7 +58,7 @@ pub struct Segments {
 }
 
 /// Layers that are computed as one at most.
-const MAX_SEGMENTS: usize = 4;
+pub(super) const MAX_SEGMENTS: usize = 4;
 /// The place of what is not there, in `u` and in the shaders.
 const NONE: u32 = u32::MAX;
 
@@ -68,7 +68,7 @@ impl Segments {
         Self { ends: vec![columns], u_at: vec![Some(0)] }
     }
 
-    fn check(&self, columns: u32) {
+    pub(super) fn check(&self, columns: u32) {
         assert!(self.ends.len() == self.u_at.len() && self.ends.len() <= MAX_SEGMENTS, "a place for each segment");
         assert!(self.ends.is_sorted() && self.ends.last() == Some(&columns), "the segments cover {columns} columns");
         let fours = self.ends.iter().chain(self.u_at.iter().flatten()).all(|n| n.is_multiple_of(4));
@@ -76,13 +76,18 @@ impl Segments {
     }
 
     /// Ends in columns; of segments that are not there beyond every column.
-    fn ends(&self) -> [u32; MAX_SEGMENTS] {
+    pub(super) fn ends(&self) -> [u32; MAX_SEGMENTS] {
         std::array::from_fn(|i| self.ends.get(i).copied().unwrap_or(NONE))
     }
 
-    /// Places in `u` in vec4.
+    /// Places in `u`.
+    pub(super) fn u_at(&self) -> [u32; MAX_SEGMENTS] {
+        std::array::from_fn(|i| self.u_at.get(i).copied().flatten().unwrap_or(NONE))
+    }
+
+    /// The same in vec4.
     fn u_at4(&self) -> [u32; MAX_SEGMENTS] {
-        std::array::from_fn(|i| self.u_at.get(i).copied().flatten().map_or(NONE, |at| at / 4))
+        self.u_at().map(|at| if at == NONE { NONE } else { at / 4 })
     }
 }
 

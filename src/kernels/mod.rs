@@ -8,6 +8,7 @@ mod adamw;
 mod attention;
 mod autotune;
 mod decode;
+mod dora;
 mod embedding;
 mod fma_peak;
 mod grids;
@@ -31,6 +32,7 @@ pub use attention::{
 };
 pub use autotune::{Tuning, adopt, autotune, tuning_key};
 pub use decode::{MAX_HEAD_DIM, Sampling, attention_decode, cache_append, sample};
+pub use dora::{dora_backward_lengths, dora_norms, scale_columns};
 pub use embedding::{add_positions, embedding};
 pub use fma_peak::{FMAS_PER_ROUND, fma_peak};
 pub use layernorm::{layernorm_backward, layernorm_forward};
@@ -40,7 +42,7 @@ pub use matmul::{
     matmul_forward, scale_segments, sum_partials,
 };
 pub use ops::{all, op, ops};
-pub use pointwise::{gather_rows, scaled_copy, scatter_rows, softcap};
+pub use pointwise::{dropout, gather_rows, scaled_copy, scatter_rows, softcap};
 pub use preference::{LossWeights, METRICS, PreferenceSettings, metric, preference, sequence_sum};
 pub use qk_norm::{QkParts, qk_norm_backward, qk_norm_forward};
 pub use rmsnorm::{rmsnorm_backward, rmsnorm_forward};

@@ -1,7 +1,7 @@
 //! The one list of operations.
 
 use super::{
-    activation, adamw, attention, decode, embedding, fma_peak, layernorm, logprob, matmul, pointwise, preference,
+    activation, adamw, attention, decode, dora, embedding, fma_peak, layernorm, logprob, matmul, pointwise, preference,
     qk_norm, rmsnorm, rope, short_conv,
 };
 use crate::gpu::{Kernel, Op};
@@ -22,6 +22,9 @@ pub fn ops() -> &'static [&'static Op] {
         &decode::CACHE_APPEND,
         &decode::ATTENTION_DECODE,
         &decode::SAMPLE,
+        &dora::NORMS,
+        &dora::COLUMNS,
+        &dora::LENGTHS,
         &embedding::ADD_POSITIONS,
         &embedding::EMBEDDING,
         &fma_peak::FMA_PEAK,
@@ -36,6 +39,7 @@ pub fn ops() -> &'static [&'static Op] {
         &matmul::LORA_BACKWARD,
         &matmul::SCALE_SEGMENTS,
         &matmul::SUM_PARTIALS,
+        &pointwise::DROPOUT,
         &pointwise::GATHER_ROWS,
         &pointwise::SCATTER_ROWS,
         &pointwise::SCALED_COPY,

@@ -1,9 +1,10 @@
-//! Elementwise and row-wise operations. Records `shaders/{gather_rows,scatter_rows,scaled_copy,softcap}.wgsl`;
+//! Elementwise and row-wise operations. Records `shaders/{gather_rows,scatter_rows,scaled_copy,softcap,dropout}.wgsl`;
 //! the CPU twin is `reference::pointwise`.
 
 use bytemuck::{Pod, Zeroable};
 
 use super::grids::{by_item, wgsl};
+use super::matmul::Store;
 use crate::gpu::{Bind, Op, Recorder, Tensor, Variant};
 
 /// `y[i,:] = x[rows[i],:]` with `x` (R,C) and `y` (N,C).
@@ -37,6 +38,24 @@ pub fn softcap(rec: &mut Recorder<'_>, x: &Tensor, softcap: f32) {
     assert_eq!(x.len() % 4, 0, "elements come in fours");
     let params = CopyParams { items: x.len() / 4, factor: softcap };
     rec.dispatch(&SOFTCAP, &params, &[x], [params.items, 1, 1]);
+}
+
+/// `y = keep * x / (1 - rate)`, or `+=` that, with a `keep` that is 0 with probability `rate` and follows from `seed`
+/// and the element's place; both of one shape, `rate` below 1.
+pub fn dropout(rec: &mut Recorder<'_>, x: &Tensor, rate: f32, seed: u32, store: Store, y: &Tensor) {
+    assert_eq!(x.dims(), y.dims(), "y needs the shape of x");
+    assert!(x.len().is_multiple_of(4) && rate < 1.0, "elements come in fours, of which some are kept");
+    let params = DropoutParams { items: x.len() / 4, seed, rate, accumulate: (store == Store::Add).into() };
+    rec.dispatch(&DROPOUT, &params, &[x, y], [params.items, 1, 1]);
+}
+
+#[repr(C)]
+#[derive(Clone, Copy, Pod, Zeroable)]
+struct DropoutParams {
+    items: u32,
+    seed: u32,
+    rate: f32,
+    accumulate: u32,
 }
 
 #[repr(C)]
@@ -82,6 +101,14 @@ pub(super) static SCALED_COPY: Op = Op {
     binds: &[Bind::Read, Bind::Write],
     formats: &[],
     variants: &[Variant::only(wgsl!("scaled_copy"), by_item)],
+};
+
+pub(super) static DROPOUT: Op = Op {
+    name: "dropout",
+    params_bytes: size_of::<DropoutParams>(),
+    binds: &[Bind::Read, Bind::Write],
+    formats: &[],
+    variants: &[Variant::only(wgsl!("dropout"), by_item)],
 };
 
 pub(super) static SOFTCAP: Op = Op {

@@ -127,6 +127,8 @@ pub struct Tensors<T> {
     pub(super) dout: T,       // as out
     pub(super) stats: T,      // (R, 2*heads)
     pub(super) du: T,         // (R, ranks)
+    pub(super) dropped: T,    // (R, in), where inputs of LoRA are dropped: one, or the gradient of one
+    pub(super) z: T,          // (R, out), of DoRA: a product before its columns are scaled, or the gradient of one
     pub(super) partials: T,   // (parts, floats of a layer's gradients)
     pub(super) picked: T,     // (N, H), rows that predict
     pub(super) dpicked: T,    // (N, H)
@@ -185,6 +187,8 @@ impl<T> Tensors<T> {
             dout: to(&self.dout),
             stats: to(&self.stats),
             du: to(&self.du),
+            dropped: to(&self.dropped),
+            z: to(&self.z),
             partials: to(&self.partials),
             picked: to(&self.picked),
             dpicked: to(&self.dpicked),
@@ -223,6 +227,8 @@ impl Tensors<Slot> {
             };
             config.most(sum) as u32
         };
+        let widest = Group::ALL.into_iter().map(|group| columns(group, true)).max().unwrap_or(0);
+        let widest_input = Group::ALL.into_iter().map(|group| columns(group, false)).max().unwrap_or(0);
         let layers = config.num_hidden_layers;
         let chunk = VOCAB_CHUNK.min((config.vocab_size as u32).next_multiple_of(128));
         let slot = |name, rows, cols, dtype| Slot { name, rows, cols, dtype };
@@ -268,6 +274,8 @@ impl Tensors<Slot> {
             dout: by_row("dout", columns(Group::MixerOut, false)),
             stats: by_row("stats", 2 * heads),
             du: by_row("du", ranks.into_iter().max().unwrap_or(0)),
+            dropped: by_row("dropped", only_if(adapter.is_some_and(|adapter| adapter.dropout > 0.0), widest_input)),
+            z: by_row("z", only_if(adapter.is_some_and(|adapter| adapter.config.use_dora), widest)),
             partials: slot("partials", Rows::Parts, adapter.map_or(0, |a| a.layer_len(config) as u32), Dtype::F32),
             picked: by_token("picked", hidden),
             dpicked: by_token("dpicked", hidden),
@@ -305,6 +313,16 @@ pub struct Activations {
     longest: usize,
     checkpointing: bool,
     rows_per_part: u32,
+    dropout: Option<Dropout>,
+}
+
+/// What is dropped of LoRA's inputs in a batch.
+#[derive(Debug, Clone, Copy)]
+pub struct Dropout {
+    /// The share.
+    pub rate: f32,
+    /// Of this batch.
+    pub seed: u32,
 }
 
 impl Deref for Activations {
@@ -339,7 +357,7 @@ impl Activations {
         }
         let tensors = slots.map(&mut |slot| gpu.zeros(slot.name, slot.rows_at(size), slot.cols, slot.dtype));
         let rows_per_part = Partials::rows_per_part(size.rows, slots.partials.cols);
-        Ok(Self { tensors, slots: Rc::new(slots), size, longest: 0, checkpointing, rows_per_part })
+        Ok(Self { tensors, slots: Rc::new(slots), size, longest: 0, checkpointing, rows_per_part, dropout: None })
     }
 
     /// The same tensors at the size of one batch, with its indices written to the device.
@@ -375,7 +393,20 @@ impl Activations {
         }
         write(&tensors.ranges, packed.ranges.as_flattened());
         let (slots, checkpointing, rows_per_part) = (self.slots.clone(), self.checkpointing, self.rows_per_part);
-        Self { tensors, slots, size, longest: packed.longest, checkpointing, rows_per_part }
+        Self { tensors, slots, size, longest: packed.longest, checkpointing, rows_per_part, dropout: None }
+    }
+
+    /// The same batch with some of LoRA's inputs dropped, if `dropout`.
+    #[must_use]
+    pub fn with_dropout(self, dropout: Option<Dropout>) -> Self {
+        Self { dropout, ..self }
+    }
+
+    /// What is dropped in a group of a layer.
+    pub(super) fn dropout(&self, layer: usize, group: Group) -> Option<Dropout> {
+        let place = (4 * layer + group as usize + 1) as u32;
+        // Far from the seeds of other batches and places.
+        self.dropout.map(|dropout| Dropout { seed: dropout.seed ^ place.wrapping_mul(0x9e37_79b9), ..dropout })
     }
 
     /// What layer `index` keeps; with checkpointing all layers share one.

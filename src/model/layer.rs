@@ -1,18 +1,19 @@
 //! One decoder layer: forward and, beneath it, backward, mirrored line for line.
 
-use super::activations::{Activations, Kept};
+use super::activations::{Activations, Dropout, Kept};
 use super::architecture::{Architecture, Group, Mixer, QkNorm};
-use super::lora::{Adapter, LoraGroup};
+use super::lora::{Adapter, LoraGroup, Magnitude};
 use super::rope_tables::RopeTables;
-use super::weights::{Layer, Norm};
+use super::weights::{Layer, Norm, Weight};
 use crate::gpu::{Recorder, Tensor};
 use crate::kernels::{
     AttentionShape, Class, Epilogue, Heads, Partials, QkParts, ShortConv, Store, activation_backward,
     activation_forward, attention_backward_delta, attention_backward_kv, attention_backward_q, attention_decode,
-    attention_forward, cache_append, glu_backward, glu_forward, layernorm_backward, layernorm_forward, lora_backward,
-    matmul_backward_input, matmul_backward_weight, matmul_forward, qk_norm_backward, qk_norm_forward, rmsnorm_backward,
-    rmsnorm_forward, rope, scale_segments, scaled_copy, short_conv_append, short_conv_backward, short_conv_decode,
-    short_conv_forward, sum_partials,
+    attention_forward, cache_append, dora_backward_lengths, dora_norms, dropout, glu_backward, glu_forward,
+    layernorm_backward, layernorm_forward, lora_backward, matmul_backward_input, matmul_backward_weight,
+    matmul_forward, qk_norm_backward, qk_norm_forward, rmsnorm_backward, rmsnorm_forward, rope, scale_columns,
+    scale_segments, scaled_copy, short_conv_append, short_conv_backward, short_conv_decode, short_conv_forward,
+    sum_partials,
 };
 
 /// What both passes of a layer need beside the activations.
@@ -54,23 +55,23 @@ impl Context<'_> {
         let class = class_of(cache);
 
         let input = self.normed(rec, layer.before_mixer.as_ref(), x, acts, &kept.before_mixer);
-        self.linear(rec, class, Group::MixerIn, input, kept, None, &kept.mixer_in);
+        self.linear(rec, class, Group::MixerIn, input, acts, kept, None, &kept.mixer_in);
         match self.mixer() {
             Mixer::Attention { .. } => self.attention(rec, acts, kept, cache),
             Mixer::ShortConv { .. } => self.short_conv(rec, acts, kept, cache),
         }
         let after = (layer.after_mixer.as_ref(), &kept.mixed, &kept.after_mixer);
-        self.add_branch(rec, class, Group::MixerOut, &kept.out, kept, after, x, &kept.x_mid);
+        self.add_branch(rec, class, Group::MixerOut, &kept.out, acts, kept, after, x, &kept.x_mid);
 
         let base = if self.config.parallel_residual { x } else { &kept.x_mid };
         let input = self.normed(rec, layer.before_mlp.as_ref(), base, acts, &kept.before_mlp);
-        self.linear(rec, class, Group::MlpIn, input, kept, None, &kept.mlp_in);
+        self.linear(rec, class, Group::MlpIn, input, acts, kept, None, &kept.mlp_in);
         match self.config.mlp.gated {
             true => glu_forward(rec, &kept.mlp_in, self.config.mlp.act, &acts.act),
             false => activation_forward(rec, &kept.mlp_in, self.config.mlp.act, &acts.act),
         }
         let after = (layer.after_mlp.as_ref(), &kept.mlp_out, &kept.after_mlp);
-        self.add_branch(rec, class, Group::MlpOut, &acts.act, kept, after, &kept.x_mid, y);
+        self.add_branch(rec, class, Group::MlpOut, &acts.act, acts, kept, after, &kept.x_mid, y);
     }
 
     /// `acts.dx` from the gradient of the layer's output to that of its input; adds to the adapter's gradients.
@@ -234,13 +235,14 @@ impl Context<'_> {
         class: Class,
         group: Group,
         x: &Tensor,
+        acts: &Activations,
         kept: &Kept<Tensor>,
         (norm, before, stats): After<'_>,
         base: &Tensor,
         y: &Tensor,
     ) {
-        let Some(norm) = norm else { return self.linear(rec, class, group, x, kept, Some(base), y) };
-        self.linear(rec, class, group, x, kept, None, before);
+        let Some(norm) = norm else { return self.linear(rec, class, group, x, acts, kept, Some(base), y) };
+        self.linear(rec, class, group, x, acts, kept, None, before);
         rmsnorm_forward(rec, before, &norm.gain, self.config.norm_eps as f32, Some(base), y, stats);
     }
 
@@ -277,7 +279,8 @@ impl Context<'_> {
     ) {
         match norm {
             _ if !need_dx => {
-                self.lora_input_backward(rec, group, dy, acts);
+                let dz = self.product_backward(rec, group, dy, acts);
+                self.lora_input_backward(rec, group, &dz, acts);
             }
             Some(_) => self.input_backward(rec, group, dy, acts, Store::Set, &acts.dh),
             None => self.input_backward(rec, group, dy, acts, Store::Add, &acts.dx),
@@ -289,13 +292,15 @@ impl Context<'_> {
         }
     }
 
-    /// `y = multiplier (x Wᵀ + u Bᵀ) (+ bias) (+ residual)` with `u = scale x Aᵀ`, which is kept.
+    /// `y = multiplier (x Wᵀ + u Bᵀ) (+ bias) (+ residual)` with `u = scale x Aᵀ`, which is kept; with DoRA the columns
+    /// of the product are scaled.
     fn linear(
         &self,
         rec: &mut Recorder<'_>,
         class: Class,
         group: Group,
         x: &Tensor,
+        acts: &Activations,
         kept: &Kept<Tensor>,
         residual: Option<&Tensor>,
         y: &Tensor,
@@ -303,19 +308,57 @@ impl Context<'_> {
         let linear = self.layer.linear(group);
         let lora = self.lora(group).map(|lora| {
             let u = exactly(&kept.u[group as usize], lora.a.rows());
+            let x = &self.dropped(rec, group, x, acts);
             matmul_forward(rec, thin(class), x, &lora.a, lora.one_scale(), 0, Epilogue::default(), &u);
             lora.scale_each(rec, &u);
             (u, lora)
         });
         let lora = lora.as_ref().map(|(u, lora)| (u, &lora.b, &lora.segments));
-        let epilogue = Epilogue { bias: linear.bias.as_ref(), lora, residual };
         let multiplier = match group {
             Group::MixerOut | Group::MlpOut => self.config.residual_multiplier as f32,
             Group::MixerIn | Group::MlpIn => 1.0,
         };
-        for (first, block) in &linear.weight.blocks {
+        let bias = linear.bias.as_ref();
+        if let Some(magnitude) = self.magnitude(group) {
+            let z = &exactly(&acts.z, y.cols());
+            self.product(rec, class, group, x, 1.0, Epilogue { lora, ..Epilogue::default() }, z);
+            scale_columns(rec, z, &magnitude.gain(), multiplier, bias, residual, y);
+        } else {
+            self.product(rec, class, group, x, multiplier, Epilogue { bias, lora, residual }, y);
+        }
+    }
+
+    /// What LoRA's A reads: in training some of the input may be dropped. The modules of a group share what is dropped.
+    fn dropped(&self, rec: &mut Recorder<'_>, group: Group, x: &Tensor, acts: &Activations) -> Tensor {
+        let Some(Dropout { rate, seed }) = acts.dropout(self.index, group) else { return x.clone() };
+        let kept = exactly(&acts.dropped, x.cols());
+        dropout(rec, x, rate, seed, Store::Set, &kept);
+        kept
+    }
+
+    /// `y = multiplier x Wᵀ` and what is added to it.
+    fn product(
+        &self,
+        rec: &mut Recorder<'_>,
+        class: Class,
+        group: Group,
+        x: &Tensor,
+        multiplier: f32,
+        epilogue: Epilogue<'_>,
+        y: &Tensor,
+    ) {
+        for (first, block) in &self.layer.linear(group).weight.blocks {
             matmul_forward(rec, class, x, block, multiplier, *first, epilogue, y);
         }
+    }
+
+    /// The gradient of a product whose columns DoRA scales, in `acts.z`, given that of the scaled one; otherwise they
+    /// are one.
+    fn product_backward(&self, rec: &mut Recorder<'_>, group: Group, dy: &Tensor, acts: &Activations) -> Tensor {
+        let Some(magnitude) = self.magnitude(group) else { return dy.clone() };
+        let dz = exactly(&acts.z, dy.cols());
+        scale_columns(rec, dy, &magnitude.gain(), 1.0, None, None, &dz);
+        dz
     }
 
     /// `dx = dy W (+ du A)`, set or added, with `du = scale dy B`, which stays in `acts.du`.
@@ -328,11 +371,19 @@ impl Context<'_> {
         mut store: Store,
         dx: &Tensor,
     ) {
+        let dy = &self.product_backward(rec, group, dy, acts);
         let du = self.lora_input_backward(rec, group, dy, acts);
         let mut lora = du.as_ref().map(|(du, lora)| (du, &lora.a));
+        let dropped = acts.dropout(self.index, group);
+        let through_dropout = lora.take_if(|_| dropped.is_some());
         for (first, block) in &self.layer.linear(group).weight.blocks {
             matmul_backward_input(rec, dy, block, 1.0, store, *first, lora.take(), dx);
             store = Store::Add;
+        }
+        if let (Some((du, a)), Some(Dropout { rate, seed })) = (through_dropout, dropped) {
+            let dkept = &exactly(&acts.dropped, dx.cols());
+            matmul_backward_input(rec, du, a, 1.0, Store::Set, 0, None, dkept);
+            dropout(rec, dkept, rate, seed, Store::Add, dx);
         }
     }
 
@@ -352,7 +403,7 @@ impl Context<'_> {
         })
     }
 
-    /// The parts of `dB = dyᵀ u` and `dA = duᵀ x`, after `input_backward`.
+    /// The parts of `dB = dyᵀ u` and `dA = duᵀ x`, after `input_backward`, and with DoRA those of its lengths.
     fn weight_backward(
         &self,
         rec: &mut Recorder<'_>,
@@ -366,14 +417,27 @@ impl Context<'_> {
         if let Some(lora) = self.lora(group) {
             let ranks = lora.a.rows();
             let (u, du) = (exactly(&kept.u[group as usize], ranks), exactly(&acts.du, ranks));
-            matmul_backward_weight(rec, dy, &u, Some(&lora.segments), partials, lora.b_at, lora.b.cols());
-            matmul_backward_weight(rec, &du, x, None, partials, lora.a_at, x.cols());
+            let z = &exactly(&acts.z, if lora.magnitude.is_some() { dy.cols() } else { 0 });
+            let dz = if lora.magnitude.is_some() { z } else { dy };
+            matmul_backward_weight(rec, dz, &u, Some(&lora.segments), partials, lora.b_at, lora.b.cols());
+            let kept_x = &self.dropped(rec, group, x, acts);
+            matmul_backward_weight(rec, &du, kept_x, None, partials, lora.a_at, x.cols());
+            if let Some(magnitude) = &lora.magnitude {
+                // The product is made again rather than kept.
+                let epilogue = Epilogue { lora: Some((&u, &lora.b, &lora.segments)), ..Epilogue::default() };
+                self.product(rec, Class::Main, group, x, 1.0, epilogue, z);
+                dora_backward_lengths(rec, dy, z, &magnitude.inverse(), partials, magnitude.at);
+            }
         }
     }
 
     /// A group's LoRA matrices.
     fn lora(&self, group: Group) -> Option<&LoraGroup> {
         self.adapter?.layer(self.index)?.group(group)
+    }
+
+    fn magnitude(&self, group: Group) -> Option<&Magnitude> {
+        self.lora(group)?.magnitude.as_ref()
     }
 
     fn mixer(&self) -> Mixer {
@@ -424,7 +488,37 @@ impl Context<'_> {
     }
 }
 
+impl Magnitude {
+    /// What the columns of the product are multiplied by.
+    fn gain(&self) -> Tensor {
+        self.norm(0)
+    }
+
+    /// One over the lengths of the rows of the adapted weights.
+    fn inverse(&self) -> Tensor {
+        self.norm(1)
+    }
+
+    fn norm(&self, row: u32) -> Tensor {
+        self.norms.row_range(row, 1).view(1, self.lengths.len())
+    }
+}
+
 impl LoraGroup {
+    /// Makes DoRA's norms out of the parameters; `fresh` then takes the lengths that the rows have for those that they
+    /// are brought to.
+    pub(super) fn measure(&self, rec: &mut Recorder<'_>, weight: &Weight, strength: f32, fresh: bool) {
+        let Some(magnitude) = &self.magnitude else { return };
+        let Magnitude { lengths, norms, .. } = magnitude;
+        for (first, block) in &weight.blocks {
+            let (segments, scales) = (&self.segments, &self.scales);
+            dora_norms(rec, &self.a, block, *first, &self.b, lengths, segments, scales, strength, norms);
+        }
+        if fresh {
+            scaled_copy(rec, &magnitude.norm(2), 1.0, lengths);
+        }
+    }
+
     /// What the products of all modules are multiplied by.
     fn one_scale(&self) -> f32 {
         if let [scale] = self.scales[..] { scale } else { 1.0 }

@@ -1,12 +1,13 @@
-//! LoRA: which modules have an adapter, its matrices on the device, its PEFT form.
+//! LoRA and DoRA: which modules have an adapter, its matrices on the device, its PEFT form.
 
+use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
 
 use rand::{Rng as _, SeedableRng as _};
 use rand_chacha::ChaCha8Rng;
 
 use super::architecture::{Architecture, Group, LinearSpec, Module, Stored};
-use super::targets::{Target, match_targets};
+use super::targets::{Part, Target, match_targets};
 use crate::error::{Error, Result};
 use crate::files::{self, AdapterConfig};
 use crate::gpu::{Dtype, Gpu, Tensor};
@@ -19,6 +20,10 @@ pub struct AdapterSettings {
     pub config: AdapterConfig,
     /// The linear layers that it targets in this model, in the order of the forward pass.
     pub targets: Vec<Target>,
+    /// What the adapter's effect is multiplied by: 1, but where a person compares strengths.
+    pub strength: f32,
+    /// Share of the inputs that training drops.
+    pub dropout: f32,
 }
 
 impl AdapterSettings {
@@ -26,18 +31,18 @@ impl AdapterSettings {
     pub fn new(mut config: AdapterConfig, model: &Architecture) -> Result<Self> {
         let targets = match_targets(&config, model)?;
         config.fan_in_fan_out = targets.iter().any(|target| target.linear(model).stored == Stored::InOut);
-        Ok(Self { config, targets })
+        Ok(Self { config, targets, strength: 1.0, dropout: 0.0 })
     }
 
     /// Checks that `source` has the matrices of the targets and no others, before anything grows with its rank.
     ///
     /// An error names the first that is missing, unknown or of another shape, and says that it came from `from`.
     pub fn check(&self, model: &Architecture, source: &files::Adapter, from: &str) -> Result<()> {
-        let shapes = self.targets.iter().flat_map(|target| {
-            let (linear, r) = (target.linear(model), target.rank);
-            [("A", vec![r, linear.input]), ("B", vec![linear.output, r])]
-                .map(|(side, shape)| (target.key(model, side), shape))
-        });
+        let parts = Part::of(self.config.use_dora);
+        let shapes = self
+            .targets
+            .iter()
+            .flat_map(|target| parts.iter().map(|&part| (target.key(model, part), target.shape(model, part))));
         check_matrices(shapes, &source.tensors, from)
     }
 
@@ -50,6 +55,15 @@ impl AdapterSettings {
     pub fn ranks(&self, group: Group) -> u32 {
         let of = |layer| self.adapted(layer, group).len() as u32 * self.padded_rank(layer, group);
         self.layers().into_iter().map(of).max().unwrap_or(0)
+    }
+
+    /// The floats of the tensors on the device that DoRA makes of the model's weights.
+    pub fn norms_len(&self, model: &Architecture) -> u64 {
+        let groups = |layer: usize| Group::ALL.into_iter().filter(move |group| !self.adapted(layer, *group).is_empty());
+        let of = |layer: usize| {
+            groups(layer).map(|group| NORMS * (model.dims(layer, group).1 as u64).next_multiple_of(64)).sum::<u64>()
+        };
+        if self.config.use_dora { self.layers().into_iter().map(of).sum() } else { 0 }
     }
 
     /// The most floats that a layer's matrices take on the device.
@@ -75,7 +89,7 @@ impl AdapterSettings {
     /// Where the matrices of each group of a layer begin, in floats, and the floats of all.
     ///
     /// A group has the As of its adapted modules one below the other, and one B with a row for each of its columns,
-    /// which is zero where a module has no adapter.
+    /// which is zero where a module has no adapter; of DoRA also a number for each column.
     fn layout(&self, model: &Architecture, layer: usize) -> (Vec<Place>, u64) {
         let mut len = 0;
         let mut places = Vec::new();
@@ -90,7 +104,9 @@ impl AdapterSettings {
             let a = len;
             let b = a + (targets.len() as u64 * u64::from(rank) * input as u64).next_multiple_of(64);
             len = b + (u64::from(rank) * output as u64).next_multiple_of(64);
-            places.push(Place { group, targets, rank, a, b });
+            let magnitude = self.config.use_dora.then_some(len);
+            len += if magnitude.is_some() { (output as u64).next_multiple_of(64) } else { 0 };
+            places.push(Place { group, targets, rank, a, b, magnitude, strength: self.strength });
         }
         (places, len)
     }
@@ -105,6 +121,8 @@ struct Place {
     rank: u32,
     a: u64,
     b: u64,
+    magnitude: Option<u64>,
+    strength: f32,
 }
 
 /// The matrices of the adapted modules of a group.
@@ -122,7 +140,23 @@ pub struct LoraGroup {
     pub a_at: u32,
     /// Floats before the gradient of B.
     pub b_at: u32,
+    /// Of DoRA.
+    pub magnitude: Option<Magnitude>,
 }
+
+/// The lengths of the rows of a group's adapted weights.
+#[derive(Debug, Clone)]
+pub struct Magnitude {
+    /// (out): what they are brought to; zero for a module without an adapter.
+    pub lengths: Tensor,
+    /// (3, out, and what fills a row up): what `dora_norms` makes of them.
+    pub norms: Tensor,
+    /// Floats before the gradient of `lengths`.
+    pub at: u32,
+}
+
+/// Rows of `Magnitude::norms`.
+const NORMS: u64 = 3;
 
 /// The matrices of a layer.
 #[derive(Debug, Clone)]
@@ -139,17 +173,17 @@ impl LoraLayer {
     }
 }
 
-/// A matrix of a module within the blocks of an adapter.
+/// A matrix of a module within the blocks of an adapter; DoRA's lengths are a column.
 #[derive(Debug, Clone)]
 struct Matrix {
-    side: &'static str,
+    part: Part,
     block: usize,
     at: u64,
     rows: usize,
     cols: usize,
     /// Rank in PEFT's form.
     rank: usize,
-    /// Rows of B in PEFT's form, in the order in which they lie here: begin and number of each run.
+    /// Rows of B or of a column in PEFT's form, in the order in which they lie here: begin and number of each run.
     runs: Vec<(usize, usize)>,
 }
 
@@ -167,6 +201,8 @@ pub struct Adapter {
     layers: BTreeMap<usize, LoraLayer>,
     /// True if the matrices of all layers lie alike.
     pub layers_alike: bool,
+    /// True if DoRA's norms are not those of the parameters.
+    pub(super) stale: Cell<bool>,
     /// By PEFT key.
     matrices: BTreeMap<String, Matrix>,
 }
@@ -196,7 +232,7 @@ impl Adapter {
             let mut groups = [const { None }; 4];
             for place in places {
                 matrices.extend(place.matrices(model, layer, block, first));
-                groups[place.group as usize] = Some(place.group_of(model, layer, &params[block], first));
+                groups[place.group as usize] = Some(place.group_of(gpu, model, layer, &params[block], first));
             }
             let grads = grads[block].slice(first, 1, len as u32);
             layers.insert(layer, LoraLayer { groups, grads });
@@ -207,7 +243,12 @@ impl Adapter {
             here.collect::<Vec<(Module, usize, LinearSpec)>>()
         };
         let layers_alike = settings.layers().iter().all(|&layer| groups(layer) == groups(settings.targets[0].layer));
-        Self { settings, params, grads, layers, layers_alike, matrices }
+        Self { settings, params, grads, layers, layers_alike, stale: Cell::new(true), matrices }
+    }
+
+    /// Must be told when the parameters on the device are others.
+    pub fn changed(&self) {
+        self.stale.set(true);
     }
 
     /// The matrices of a layer, if it has any.
@@ -257,6 +298,7 @@ impl Adapter {
 
     /// Puts matrices, which passed `check`, into blocks that are laid out as the parameters.
     pub fn write(&self, gpu: &Gpu, blocks: &[Tensor], matrices: &Matrices) {
+        self.changed();
         for (key, matrix) in &self.matrices {
             let padded = matrix.pad(&matrices[key].data);
             gpu.write_bytes(&blocks[matrix.block], 4 * matrix.at, bytemuck::cast_slice(&padded));
@@ -269,9 +311,9 @@ impl Adapter {
         let mut matrices = Matrices::new();
         for target in &self.settings.targets {
             let (linear, r) = (target.linear(model), target.rank.next_multiple_of(4));
-            for (side, rows, cols) in [("A", r, linear.input), ("B", linear.output, r)] {
+            for (part, rows, cols) in [(Part::A, r, linear.input), (Part::B, linear.output, r)] {
                 let (mine, others) = rest.split_at_checked((rows * cols).next_multiple_of(64))?;
-                let key = target.key(model, side);
+                let key = target.key(model, part);
                 let matrix = Matrix { rows, cols, ..self.matrices.get(&key)?.clone() };
                 let data = matrix.unpad(&mine[..rows * cols]);
                 matrices.insert(key, files::Tensor { shape: matrix.stored_shape(), data });
@@ -284,13 +326,17 @@ impl Adapter {
 
 impl Matrix {
     fn stored_shape(&self) -> Vec<usize> {
-        if self.side == "A" { vec![self.rank, self.cols] } else { vec![self.rows, self.rank] }
+        match self.part {
+            Part::A => vec![self.rank, self.cols],
+            Part::B => vec![self.rows, self.rank],
+            Part::Magnitude => vec![self.rows],
+        }
     }
 
     /// From PEFT's form to the padded rank: rows of A, columns of B.
     fn pad(&self, data: &[f32]) -> Vec<f32> {
         let mut padded = vec![0.0; self.rows * self.cols];
-        if self.side == "A" {
+        if self.part == Part::A {
             padded[..data.len()].copy_from_slice(data);
             return padded;
         }
@@ -302,7 +348,7 @@ impl Matrix {
     }
 
     fn unpad(&self, data: &[f32]) -> Vec<f32> {
-        if self.side == "A" {
+        if self.part == Part::A {
             return data[..self.rank * self.cols].to_vec();
         }
         let mut stored = vec![0.0; self.rows * self.rank];
@@ -319,22 +365,26 @@ impl Place {
     fn matrices(&self, model: &Architecture, layer: usize, block: usize, first: u64) -> Vec<(String, Matrix)> {
         let r = self.rank as usize;
         let (mut a, mut b) = (first + self.a, first + self.b);
+        let mut lengths = self.magnitude.map(|at| first + at);
         let mut matrices = Vec::new();
         for (at, linear) in model.linears(layer, self.group).iter().enumerate() {
             if let Some(target) = self.targets.iter().find(|target| target.module.at == at) {
                 let (rank, runs) = (target.rank, linear.runs());
-                let of_a = Matrix { side: "A", block, at: a, rows: r, cols: linear.input, rank, runs: Vec::new() };
-                let of_b = Matrix { side: "B", block, at: b, rows: linear.output, cols: r, rank, runs };
-                matrices.extend([of_a, of_b].map(|matrix| (target.key(model, matrix.side), matrix)));
+                let of_a = Matrix { part: Part::A, block, at: a, rows: r, cols: linear.input, rank, runs: Vec::new() };
+                let of_b = Matrix { part: Part::B, block, at: b, rows: linear.output, cols: r, rank, runs };
+                let column = |at| Matrix { part: Part::Magnitude, at, cols: 1, rank: 1, ..of_b.clone() };
+                let of_module = [Some(of_a), lengths.map(column), Some(of_b)].into_iter().flatten();
+                matrices.extend(of_module.map(|matrix| (target.key(model, matrix.part), matrix)));
                 a += (r * linear.input) as u64;
             }
             b += (r * linear.output) as u64;
+            lengths = lengths.map(|at| at + linear.output as u64);
         }
         matrices
     }
 
     /// The matrices of the group as they are used, for a layer that begins at float `first` of `params`.
-    fn group_of(&self, model: &Architecture, layer: usize, params: &Tensor, first: u64) -> LoraGroup {
+    fn group_of(&self, gpu: &Gpu, model: &Architecture, layer: usize, params: &Tensor, first: u64) -> LoraGroup {
         let (r, (input, output)) = (self.rank, model.dims(layer, self.group));
         let (mut end, mut ranks) = (0, 0);
         let mut segments = Segments { ends: Vec::new(), u_at: Vec::new() };
@@ -345,7 +395,7 @@ impl Place {
             segments.ends.push(end);
             segments.u_at.push(target.map(|_| ranks));
             if let Some(target) = target {
-                scales.push(target.scale as f32);
+                scales.push(target.scale as f32 * self.strength);
                 ranks += r;
             }
         }
@@ -359,21 +409,32 @@ impl Place {
             scales,
             a_at: self.a as u32,
             b_at: self.b as u32,
+            magnitude: self.magnitude.map(|at| Magnitude {
+                lengths: params.slice(first + at, 1, output as u32),
+                // Each row begins at a multiple of 256 bytes.
+                norms: gpu.zeros("row norms", NORMS as u32, (output as u32).next_multiple_of(64), Dtype::F32),
+                at: at as u32,
+            }),
         }
     }
 }
 
-/// A fresh adapter as PEFT initialises it: A uniform in ±1/sqrt(in) (Kaiming with a = sqrt 5), B zero.
+/// A fresh adapter as PEFT initialises it: A uniform in ±1/sqrt(in) (Kaiming with a = sqrt 5), B zero; DoRA's lengths,
+/// which follow from the weights, are zero too: `Model::fresh` knows them.
 pub fn fresh(settings: &AdapterSettings, model: &Architecture, seed: u64) -> files::Adapter {
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
     let mut tensors = BTreeMap::new();
     for target in &settings.targets {
-        let (LinearSpec { input, output, .. }, r) = (*target.linear(model), target.rank);
-        let bound = 1.0 / (input as f32).sqrt();
-        let a = (0..r * input).map(|_| rng.random_range(-bound..bound)).collect();
-        tensors.insert(target.key(model, "A"), files::Tensor { shape: vec![r, input], data: a });
-        let b = files::Tensor { shape: vec![output, r], data: vec![0.0; output * r] };
-        tensors.insert(target.key(model, "B"), b);
+        let bound = 1.0 / (target.linear(model).input as f32).sqrt();
+        for &part in Part::of(settings.config.use_dora) {
+            let shape = target.shape(model, part);
+            let len = shape.iter().product();
+            let data = match part {
+                Part::A => (0..len).map(|_| rng.random_range(-bound..bound)).collect(),
+                Part::B | Part::Magnitude => vec![0.0; len],
+            };
+            tensors.insert(target.key(model, part), files::Tensor { shape, data });
+        }
     }
     files::Adapter { config: settings.config.clone(), tensors }
 }

@@ -18,7 +18,7 @@ mod targets;
 mod transformer;
 mod weights;
 
-pub use activations::{Activations, BatchSize, Kept, Rows, Slot, Tensors};
+pub use activations::{Activations, BatchSize, Dropout, Kept, Rows, Slot, Tensors};
 pub use architecture::{
     Architecture, Attention, Group, LayerKind, LinearSpec, Mixer, Mlp, Module, Names, NormKind, Norms, QkNorm,
     QueryGrowth, Stored,
@@ -29,6 +29,6 @@ pub use generate::{Generator, MAX_STEPS, MAX_TEXTS, next_logits};
 pub use lora::{Adapter, AdapterSettings, LoraGroup, LoraLayer, Matrices, fresh};
 pub use packed::{Packed, PackedPair};
 pub use rope::{Rope, RopeScaling};
-pub use targets::{Target, match_targets};
+pub use targets::{Part, Target, match_targets};
 pub use transformer::Model;
 pub use weights::{Layer, Linear, Weight};

@@ -19,15 +19,48 @@ pub struct Target {
     pub scale: f64,
 }
 
+/// What an adapter has of a linear layer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Part {
+    /// (r, in)
+    A,
+    /// (out, r)
+    B,
+    /// (out), the length of each row of the adapted weight; DoRA alone has it.
+    Magnitude,
+}
+
+impl Part {
+    /// What an adapter has of each linear layer that it targets.
+    pub fn of(use_dora: bool) -> &'static [Self] {
+        if use_dora { &[Self::A, Self::B, Self::Magnitude] } else { &[Self::A, Self::B] }
+    }
+}
+
 impl Target {
     /// The linear layer.
     pub fn linear(self, model: &Architecture) -> &LinearSpec {
         model.linear(self.layer, self.module)
     }
 
-    /// PEFT's key of one of its matrices, A or B.
-    pub fn key(self, model: &Architecture, side: &str) -> String {
-        format!("base_model.model.{}.lora_{side}.weight", model.path(self.layer, self.module))
+    /// PEFT's key of one of its tensors.
+    pub fn key(self, model: &Architecture, part: Part) -> String {
+        let part = match part {
+            Part::A => "lora_A.weight",
+            Part::B => "lora_B.weight",
+            Part::Magnitude => "lora_magnitude_vector",
+        };
+        format!("base_model.model.{}.{part}", model.path(self.layer, self.module))
+    }
+
+    /// Shape of one of its tensors in PEFT's form.
+    pub fn shape(self, model: &Architecture, part: Part) -> Vec<usize> {
+        let linear = self.linear(model);
+        match part {
+            Part::A => vec![self.rank, linear.input],
+            Part::B => vec![linear.output, self.rank],
+            Part::Magnitude => vec![linear.output],
+        }
     }
 }
 

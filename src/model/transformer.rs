@@ -3,7 +3,7 @@
 use serde_json::Map;
 
 use super::activations::{Activations, TOKEN_BLOCK};
-use super::architecture::{Architecture, Mixer, NormKind, QkNorm};
+use super::architecture::{Architecture, Group, Mixer, NormKind, QkNorm};
 use super::layer::{Cache, Context, Stage};
 use super::lora::Adapter;
 use super::rope_tables::RopeTables;
@@ -150,6 +150,7 @@ impl Model {
 
     /// The layers' outputs of a batch into `acts.x`; `acts` comes from `Activations::load`.
     pub fn forward(&self, rec: &mut Recorder<'_>, acts: &Activations, adapter: Option<&Adapter>) {
+        self.refresh(rec, adapter);
         self.embed(rec, acts);
         for index in 0..self.layers.len() {
             self.context(index, adapter).forward(rec, acts, None);
@@ -239,9 +240,38 @@ impl Model {
         slots: &Tensor,
         stage: Stage,
     ) {
+        self.refresh(rec, adapter);
         self.embed(rec, acts);
         for (index, kept) in caches.iter().enumerate() {
             self.context(index, adapter).forward(rec, acts, Some(&Cache { kept, slots, stage }));
+        }
+    }
+
+    /// Gives a fresh DoRA adapter the lengths of the rows of the weights; of LoRA nothing changes.
+    ///
+    /// Its other matrices are on the device already, and add nothing.
+    pub fn measure(&self, gpu: &Gpu, adapter: &Adapter) {
+        let mut rec = gpu.recorder();
+        self.norms(&mut rec, adapter, true);
+        rec.submit();
+        adapter.changed();
+    }
+
+    /// Makes what DoRA reads of parameters and weights, if the parameters have changed since.
+    fn refresh(&self, rec: &mut Recorder<'_>, adapter: Option<&Adapter>) {
+        if let Some(adapter) = adapter.filter(|adapter| adapter.stale.take()) {
+            self.norms(rec, adapter, false);
+        }
+    }
+
+    fn norms(&self, rec: &mut Recorder<'_>, adapter: &Adapter, fresh: bool) {
+        let strength = adapter.settings.strength;
+        for (index, layer) in self.layers.iter().enumerate() {
+            for group in Group::ALL {
+                if let Some(lora) = adapter.layer(index).and_then(|lora| lora.group(group)) {
+                    lora.measure(rec, &layer.linear(group).weight, strength, fresh);
+                }
+            }
         }
     }
 

@@ -55,7 +55,7 @@ impl Segments {
     }
 
     /// The first column of `u` of the layer that a column belongs to.
-    fn u_of(&self, column: usize) -> Option<usize> {
+    pub(super) fn u_of(&self, column: usize) -> Option<usize> {
         self.ends.iter().zip(&self.u_at).find(|(end, _)| column < **end).and_then(|(_, at)| *at)
     }
 

@@ -16,6 +16,7 @@ mod activation;
 mod adamw;
 mod attention;
 mod decode;
+mod dora;
 mod embedding;
 mod fma_peak;
 mod layernorm;
@@ -35,6 +36,7 @@ pub use attention::{
     attention_forward,
 };
 pub use decode::{attention_decode, cache_append, sample};
+pub use dora::{dora_backward_lengths, dora_norms, scale_columns};
 pub use embedding::{add_positions, embedding};
 pub use fma_peak::fma_peak;
 pub use layernorm::{LayerNorm, layernorm_backward, layernorm_forward};
@@ -43,7 +45,7 @@ pub use matmul::{
     Segments, lora_backward, lora_backward_weight, lora_forward, matmul_backward_input, matmul_backward_weight,
     matmul_forward, scale_segments, sum_partials,
 };
-pub use pointwise::{gather_rows, scaled_copy, scatter_rows, softcap};
+pub use pointwise::{dropout, gather_rows, scaled_copy, scatter_rows, softcap};
 pub use preference::{LossWeights, Preference, PreferenceSettings, preference, sequence_sum};
 pub use qk_norm::{qk_norm_backward, qk_norm_forward};
 pub use rmsnorm::{RmsNorm, rmsnorm_backward, rmsnorm_forward};

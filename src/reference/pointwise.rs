@@ -31,3 +31,17 @@ pub fn scaled_copy(x: &[f64], factor: f64) -> Vec<f64> {
 pub fn softcap(x: &[f64], cap: f64) -> Vec<f64> {
     x.iter().map(|x| cap * (x / cap).tanh()).collect()
 }
+
+/// Dropout (Srivastava et al. 2014): each element is zero with probability `rate`, or else divided by `1 - rate`.
+///
+/// Which are kept follows from `seed` and the place: two steps of PCG (Jarzynski and Olano 2020).
+pub fn dropout(x: &[f64], rate: f64, seed: u32) -> Vec<f64> {
+    let chance = |i: usize| f64::from(pcg(pcg(i as u32) ^ seed) >> 8) / f64::from(1u32 << 24);
+    x.iter().enumerate().map(|(i, x)| if chance(i) >= rate { x / (1.0 - rate) } else { 0.0 }).collect()
+}
+
+fn pcg(v: u32) -> u32 {
+    let state = v.wrapping_mul(747_796_405).wrapping_add(2_891_336_453);
+    let word = ((state >> ((state >> 28) + 4)) ^ state).wrapping_mul(277_803_737);
+    (word >> 22) ^ word
+}

@@ -9,6 +9,7 @@ use crate::data::Sampling;
 use crate::error::{Error, Result};
 use crate::files::{AdapterConfig, TargetModules};
 use crate::kernels::{LossWeights, PreferenceSettings};
+use crate::model::{AdapterSettings, Architecture};
 
 /// Everything that decides a run, beside the model, the pairs and the initial adapter.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -27,7 +28,7 @@ pub struct TrainConfig {
     pub lr_scheduler_type: Scheduler,
     /// Steps of linear warm-up; below 1, a share of all steps.
     pub warmup_steps: f64,
-    /// Decoupled, on A and B alike.
+    /// Decoupled, on all parameters alike.
     pub weight_decay: f64,
     /// Decay of Adam's first moment.
     pub adam_beta1: f64,
@@ -61,6 +62,12 @@ pub struct TrainConfig {
     pub target_modules: TargetModules,
     /// Scale by `lora_alpha / sqrt(r)` instead of `lora_alpha / r`.
     pub use_rslora: bool,
+    /// Train the length of each row of an adapted weight too (DoRA).
+    pub use_dora: bool,
+    /// Share of the adapter's inputs that training drops, unless `disable_dropout`.
+    pub lora_dropout: f64,
+    /// Train without dropout, as TRL does for preferences.
+    pub disable_dropout: bool,
     /// What the policy is measured against.
     pub reference: Reference,
     /// Share of the pairs that is held out, whole prompts kept apart.
@@ -96,7 +103,7 @@ pub enum Reference {
 }
 
 /// Every setting's name, in the order of the README.
-pub const KEYS: [&str; 27] = [
+pub const KEYS: [&str; 30] = [
     "beta",
     "loss_type",
     "loss_weights",
@@ -120,6 +127,9 @@ pub const KEYS: [&str; 27] = [
     "lora_alpha",
     "target_modules",
     "use_rslora",
+    "use_dora",
+    "lora_dropout",
+    "disable_dropout",
     "reference",
     "eval_split",
     "gradient_checkpointing",
@@ -153,6 +163,9 @@ impl TrainConfig {
             lora_alpha: 32.0,
             target_modules: TargetModules::AllLinear,
             use_rslora: false,
+            use_dora: false,
+            lora_dropout: 0.0,
+            disable_dropout: true,
             reference: Reference::Base,
             eval_split: 0.0,
             gradient_checkpointing: false,
@@ -213,16 +226,23 @@ impl TrainConfig {
             lora_alpha: fields.get("lora_alpha", "a number", d.lora_alpha)?,
             target_modules: fields.targets(d.target_modules)?,
             use_rslora: fields.get("use_rslora", "true or false", d.use_rslora)?,
+            use_dora: fields.get("use_dora", "true or false", d.use_dora)?,
+            lora_dropout: fields.get("lora_dropout", "a number", d.lora_dropout)?,
+            disable_dropout: fields.get("disable_dropout", "true or false", d.disable_dropout)?,
             reference: fields.get("reference", "base or initial_adapter", d.reference)?,
             eval_split: fields.get("eval_split", "a number", d.eval_split)?,
             gradient_checkpointing: fields.get("gradient_checkpointing", "true or false", d.gradient_checkpointing)?,
             save_steps: fields.get("save_steps", "a whole number", d.save_steps)?,
         };
-        let problems = config.problems();
-        if problems.is_empty() {
-            return Ok(config);
+        config.check(at)?;
+        Ok(config)
+    }
+
+    fn check(&self, at: &str) -> Result<()> {
+        match self.problems() {
+            problems if problems.is_empty() => Ok(()),
+            problems => Err(Error::input(problems.join("; "), "Correct these settings", at)),
         }
-        Err(Error::input(problems.join("; "), "Correct these settings", at))
     }
 
     /// Every value that is out of range, as `name value: range`.
@@ -266,8 +286,20 @@ impl TrainConfig {
         check(positive(self.num_train_epochs), "num_train_epochs", &self.num_train_epochs, "above 0");
         check((1..=1024).contains(&self.r), "r", &self.r, "from 1 to 1024");
         check(positive(self.lora_alpha), "lora_alpha", &self.lora_alpha, "above 0");
+        check(fraction(self.lora_dropout), "lora_dropout", &self.lora_dropout, "from 0 to below 1");
+        check(
+            !self.use_dora || self.dropout() == 0.0,
+            "disable_dropout",
+            &"false",
+            "true with use_dora, or lora_dropout 0: DoRA trains without dropout",
+        );
         check(fraction(self.eval_split), "eval_split", &self.eval_split, "from 0 to below 1");
         problems
+    }
+
+    /// Share of the adapter's inputs that training drops.
+    pub fn dropout(&self) -> f64 {
+        if self.disable_dropout { 0.0 } else { self.lora_dropout }
     }
 
     /// Scalars of the loss kernel.
@@ -281,16 +313,22 @@ impl TrainConfig {
         AdapterConfig {
             r: self.r,
             lora_alpha: self.lora_alpha,
-            lora_dropout: 0.0,
+            lora_dropout: self.lora_dropout,
             target_modules: self.target_modules.clone(),
             exclude_modules: None,
             layers_to_transform: None,
             rank_pattern: Vec::new(),
             alpha_pattern: Vec::new(),
             use_rslora: self.use_rslora,
+            use_dora: self.use_dora,
             fan_in_fan_out: false,
             base_model_name_or_path: Some(base).filter(|base| !base.is_empty()).map(str::to_owned),
         }
+    }
+
+    /// An adapter of these settings for a model, and what training drops.
+    pub fn adapter_settings(&self, adapter: AdapterConfig, model: &Architecture) -> Result<AdapterSettings> {
+        Ok(AdapterSettings { dropout: self.dropout() as f32, ..AdapterSettings::new(adapter, model)? })
     }
 
     /// Takes over the settings of an adapter that the run starts from; an error names a key of `given`, the settings
@@ -308,6 +346,8 @@ impl TrainConfig {
             ("r", self.r != adapter.r),
             ("lora_alpha", self.lora_alpha != adapter.lora_alpha),
             ("use_rslora", self.use_rslora != adapter.use_rslora),
+            ("use_dora", self.use_dora != adapter.use_dora),
+            ("lora_dropout", self.lora_dropout != adapter.lora_dropout),
             ("target_modules", sorted(&self.target_modules) != sorted(&adapter.target_modules)),
         ];
         for (key, differs) in differs {
@@ -322,8 +362,10 @@ impl TrainConfig {
         self.r = adapter.r;
         self.lora_alpha = adapter.lora_alpha;
         self.use_rslora = adapter.use_rslora;
+        self.use_dora = adapter.use_dora;
+        self.lora_dropout = adapter.lora_dropout;
         self.target_modules = adapter.target_modules.clone();
-        Ok(())
+        self.check(at)
     }
 
     /// The settings as a flat object, as `--config` reads it.

@@ -27,6 +27,7 @@ impl Optimizer {
         for (block, param) in adapter.params.iter().enumerate() {
             kernels::adamw(rec, grads[block], metrics, settings, param, &self.m[block], &self.v[block]);
         }
+        adapter.changed();
         for grad in grads {
             rec.clear(grad);
         }

@@ -38,7 +38,8 @@ pub fn plan(
     let bytes = |slots: &[Slot]| sum(slots.iter().map(|slot| slot.bytes(size)));
     let (activations, logits) = (bytes(&others), bytes(&logits));
     let layers = adapter.layers().len() as u64;
-    let adapter = layers.saturating_mul(adapter.layer_len(config)).saturating_mul(16);
+    let parameters = layers.saturating_mul(adapter.layer_len(config)).saturating_mul(16);
+    let adapter = sum([parameters, adapter.norms_len(config).saturating_mul(4)]);
     Memory { weights: weight_bytes, adapter, activations, logits }
 }
 

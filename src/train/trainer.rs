@@ -8,7 +8,7 @@ use crate::data::{TokenPair, micro_batches, order, steps_per_epoch};
 use crate::error::{Error, Result};
 use crate::gpu::{Dtype, Gpu, Recorder, Tensor};
 use crate::kernels::{self, AdamW, METRICS, metric};
-use crate::model::{Activations, Adapter, AdapterSettings, BatchSize, Matrices, Model, Packed, PackedPair};
+use crate::model::{Activations, Adapter, AdapterSettings, BatchSize, Dropout, Matrices, Model, Packed, PackedPair};
 
 /// Summed log-probability of a pair's chosen and rejected completion, nats.
 pub type PairLogps = [f32; 2];
@@ -354,7 +354,7 @@ impl<'a> Trainer<'a> {
         let packed = pack(&pairs);
         // What is written to the device must not overtake what was recorded before.
         rec.submit();
-        let acts = self.acts.load(self.gpu, &packed);
+        let acts = self.acts.load(self.gpu, &packed).with_dropout(self.dropout(batch));
         let n = packed.ranges.len();
         let by_sequence = |t: &Tensor| t.view(n as u32, 4);
         let (sums, known) = (by_sequence(&self.tensors.sums), by_sequence(&self.tensors.known));
@@ -375,6 +375,18 @@ impl<'a> Trainer<'a> {
         kernels::preference(rec, &sums, &known, &self.config.preference(), share, &dlogp, metrics);
         self.model.backward(rec, &acts, &self.adapter, &dlogp);
         packed.n_tokens
+    }
+
+    /// What is dropped of a micro-batch. It follows from the seed, the step and the pairs, so that a run can be resumed.
+    fn dropout(&self, batch: &[usize]) -> Option<Dropout> {
+        let rate = self.adapter.settings.dropout;
+        let place = [self.config.seed, self.step as u64].into_iter().chain(batch.iter().map(|&i| i as u64));
+        let mut hash = blake3::Hasher::new();
+        place.for_each(|number| {
+            hash.update(&number.to_le_bytes());
+        });
+        let [a, b, c, d, ..] = *hash.finalize().as_bytes();
+        (rate > 0.0).then_some(Dropout { rate, seed: u32::from_le_bytes([a, b, c, d]) })
     }
 
     /// The epoch after the next step, and that step's micro-batches.
