@@ -14,8 +14,8 @@ use std::time::Duration;
 
 use micro::{PAIRS, micro_run, micro_settings};
 use pairtune::engine::protocol::{
-    Command, Drill, Event, ExportKind, ExportRequest, Failure, GenerateRequest, Metrics, ModelSource, Status, Subject,
-    Watch, WhichAdapter,
+    Chat, Command, Drill, Event, ExportKind, ExportRequest, Failure, GenerateRequest, Metrics, ModelSource, Status,
+    Subject, Watch, WhichAdapter,
 };
 use pairtune::engine::warnings::WarningKind;
 use pairtune::engine::{Message, Session, channel};
@@ -403,6 +403,49 @@ fn a_run_that_rests_gives_the_memory_of_the_weights_back() {
     engine.wait(|event| matches!(event, Event::Log { text, .. } if text.contains("is given back")));
     engine.send(Command::ScoreHeldOut { strength: 1.0 });
     engine.wait(|event| matches!(event, Event::HeldOut { .. }));
+}
+
+#[test]
+fn a_template_is_set_kept_with_the_run_and_exported() {
+    let mut engine = TestEngine::start("template");
+    engine.open_micro();
+    let template = "{% for m in messages %}[{{ m.role }}]{{ m.content }}{% endfor %}";
+    let chat = |template: &str| Chat { template: Some(template.to_owned()), ..Chat::default() };
+    engine.send(Command::SetChat(chat("{% if %}")));
+    let refused = engine.wait(|event| matches!(event, Event::Refused { .. }));
+    assert!(matches!(refused, Event::Refused { subject: Subject::Chat, .. }), "a template that does not compile");
+    engine.send(Command::SetChat(chat(template)));
+    let Event::ChatSet(info) = engine.wait(|event| matches!(event, Event::ChatSet(_))) else { unreachable!() };
+    assert_eq!(info.template.as_deref(), Some(template));
+    assert_ne!(info.own, info.template, "the model's own is another, if it has one");
+    engine.send(micro_run("template", 1, unwatched()));
+    let Event::Finished(summary) = engine.wait(is_finished) else { panic!("the run ends well") };
+    assert_eq!(summary.record.chat, chat(template), "kept with the run");
+    let run_id = summary.record.run_id.clone();
+    let out = engine.store.join("out");
+    let request = ExportRequest {
+        run_id: run_id.clone(),
+        which: WhichAdapter::Last,
+        strength: 1.0,
+        kinds: vec![ExportKind::Adapter, ExportKind::Merged],
+        folder: out.display().to_string(),
+        card: String::new(),
+    };
+    engine.send(Command::Export(Box::new(request)));
+    let exported = engine.wait(|event| matches!(event, Event::Exported { .. } | Event::Refused { .. }));
+    let Event::Exported { files, .. } = exported else { panic!("both are written: {exported:?}") };
+    for file in files {
+        let written = std::fs::read_to_string(std::path::Path::new(&file.path).join("chat_template.jinja"));
+        assert_eq!(written.expect(&file.path), template, "{}", file.path);
+    }
+    // Another engine opens the run with it.
+    let mut other = TestEngine::on(&engine.store.clone());
+    other.send(Command::OpenRun { run_id });
+    let Event::ChatSet(info) = other.wait(|event| matches!(event, Event::ChatSet(_) | Event::Refused { .. })) else {
+        panic!("it opens")
+    };
+    assert_eq!(info.template.as_deref(), Some(template), "the run's");
+    other.wait(|event| matches!(event, Event::RunOpened(_)));
 }
 
 #[test]

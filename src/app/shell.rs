@@ -1034,6 +1034,7 @@ impl App {
         match subject {
             Subject::Model => state.model_problem = None,
             Subject::Pairs => state.pairs.refused = None,
+            Subject::Chat => state.pairs.chat_refused = None,
             Subject::Plan => state.plan.problem = None,
             Subject::Run => {
                 state.run_problem = None;
@@ -1111,6 +1112,7 @@ fn waits_for_a_pause(command: &Command, run_id: &str) -> bool {
         | Command::OpenPairs { .. }
         | Command::SkipPairs { .. }
         | Command::SwapPairs
+        | Command::SetChat(_)
         | Command::Trial { .. }
         | Command::Bench
         | Command::Start(_)

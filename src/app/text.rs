@@ -1362,6 +1362,40 @@ pub(super) fn capitalized(text: &str) -> String {
 // ---- Charts. ----
 
 /// What a chart says to a screen reader.
+pub(super) mod template {
+    pub(in crate::app) const TAB: &str = "Chat template";
+    pub(in crate::app) const TEMPLATE: &str = "Text of the template";
+    pub(in crate::app) const NO_MODEL: &str = "Choose a model to see its chat template.";
+    pub(in crate::app) const REFUSED: &str = "This template cannot be used";
+    pub(in crate::app) const HINT: &str = "A Jinja template, as in chat_template.jinja";
+    pub(in crate::app) const USE: &str = "Use this template";
+    pub(in crate::app) const UNDO: &str = "Undo my changes";
+    pub(in crate::app) const OWN: &str = "Back to the model's own";
+    pub(in crate::app) const CHANGED: &str = "not the model's own";
+    pub(in crate::app) const THINKING: &str = "Thinking before the answer:";
+    pub(in crate::app) const AS_IT_IS: &str = "as the template has it";
+    pub(in crate::app) const ON: &str = "on";
+    pub(in crate::app) const OFF: &str = "off";
+
+    pub(in crate::app) fn thinking(choice: &str) -> String {
+        format!("Thinking {choice}")
+    }
+
+    pub(in crate::app) fn what(conversations: bool, there: bool) -> &'static str {
+        match (conversations, there) {
+            (true, true) => {
+                "Makes the text that the model reads out of a conversation. It is kept with the run and exported."
+            }
+            (true, false) => "The model has no template, but these pairs are conversations. Write one to use them.",
+            (false, true) => {
+                "These pairs are plain text and need no template. It makes the text of prompts in Compare, and is \
+                 kept with the run and exported."
+            }
+            (false, false) => "The model has no template, and these pairs are plain text: none is needed.",
+        }
+    }
+}
+
 pub(super) mod chart {
     pub(in crate::app) const STEP: &str = "step";
 

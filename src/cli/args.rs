@@ -102,6 +102,17 @@ impl GpuArgs {
     }
 }
 
+/// How conversations become text.
+#[derive(Debug, Default, Args)]
+pub(super) struct ChatArgs {
+    /// Chat template instead of the model's own, a Jinja file
+    #[arg(long, value_name = "FILE")]
+    pub(super) chat_template_path: Option<PathBuf>,
+    /// Variables of the chat template as a JSON object: {"enable_thinking": false}
+    #[arg(long, value_name = "JSON")]
+    pub(super) chat_template_kwargs: Option<String>,
+}
+
 /// `pairtune train`.
 #[derive(Debug, Args)]
 pub(super) struct TrainArgs {
@@ -141,6 +152,9 @@ pub(super) struct TrainArgs {
     /// Progress on stdout, one JSON object a line
     #[arg(long)]
     pub(super) json: bool,
+    /// How conversations become text.
+    #[command(flatten)]
+    pub(super) chat: ChatArgs,
     /// The GPU.
     #[command(flatten)]
     pub(super) gpu: GpuArgs,
@@ -288,6 +302,9 @@ pub(super) struct ScoreArgs {
     /// Pairs at a time
     #[arg(long, value_name = "PAIRS", default_value_t = 4)]
     pub(super) batch_size: usize,
+    /// How conversations become text.
+    #[command(flatten)]
+    pub(super) chat: ChatArgs,
     /// The GPU.
     #[command(flatten)]
     pub(super) gpu: GpuArgs,
@@ -326,6 +343,9 @@ pub(super) struct GenerateArgs {
     /// One JSON object at the end instead of text as it comes
     #[arg(long)]
     pub(super) json: bool,
+    /// How conversations become text.
+    #[command(flatten)]
+    pub(super) chat: ChatArgs,
     /// The GPU.
     #[command(flatten)]
     pub(super) gpu: GpuArgs,

@@ -28,5 +28,5 @@ pub use gguf_tokenizer::GgufTokenizer;
 pub use record::{LineError, Message, PairReader, Part, Record, read_pairs};
 pub use shapes::Shape;
 pub use split::{SplitBy, held_out, prompt_groups, split_by_prompt};
-pub use template::ChatTemplate;
+pub use template::{Chat, ChatTemplate, TEMPLATE_FILE};
 pub use tokenizer::Tokenizer;

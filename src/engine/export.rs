@@ -130,6 +130,7 @@ impl Session {
         let history = metrics_at(&run.history, step);
         let mut contents = values.files(&card(&run.record, &history).in_words(&request.card));
         contents.push(("trainer_state.json".to_owned(), state(&run.record, &history).to_bytes()));
+        contents.extend(self.model.as_ref().map(|open| chat_files(open)).unwrap_or_default());
         let name = &target.name;
         let base = values.config.base_model_name_or_path.as_deref().unwrap_or("MODEL");
         let bytes = write_files(request, target, &contents).await?;
@@ -171,16 +172,18 @@ impl Session {
         let open = self.opened()?;
         let (store, name) = (target.store, &target.name);
         let mut writer = StoreFolder { store, path: target.path.clone(), file: None, bytes: 0 };
+        let beside = chat_files(&open);
         let wire = &mut self.wire;
         wire.begin();
         let run_id = request.run_id.clone();
-        let merged = merge_model(open.folder.as_ref(), values, "the run's adapter", &mut writer, &mut |done, total| {
-            if let Some(progress) = wire.progress("writing the merged model", done, total) {
-                wire.send(Event::Phase { run_id: run_id.clone(), phase: Phase::Saving, progress });
-            }
-            !wire.inbox.cancelled()
-        })
-        .await;
+        let merged =
+            merge_model(open.folder.as_ref(), values, "the run's adapter", &beside, &mut writer, &mut |done, total| {
+                if let Some(progress) = wire.progress("writing the merged model", done, total) {
+                    wire.send(Event::Phase { run_id: run_id.clone(), phase: Phase::Saving, progress });
+                }
+                !wire.inbox.cancelled()
+            })
+            .await;
         let bytes = writer.bytes;
         drop(writer);
         merged?;
@@ -289,7 +292,7 @@ impl Session {
         let prompts = run_prompts.into_iter().chain(plain).take(CHECKED_PROMPTS);
         let mut largest = [0.0f32; 2];
         for prompt in prompts {
-            let mut ids = writing::prompt_ids(&prompt, true, &bench.open.tokenizer)?;
+            let mut ids = writing::prompt_ids(&prompt, true, &bench.open.tokenizer())?;
             ids.truncate(bench.open.positions());
             let a = next_logits(&bench.gpu, &bench.model, Some(live), &ids).await?;
             let b = next_logits(&bench.gpu, other, again, &ids).await?;
@@ -396,4 +399,10 @@ async fn read_files(
         again.push((file.clone(), store.read(&format!("{path}/{file}")).await?));
     }
     Ok(again)
+}
+
+/// The file with the chat template, if it is not the model's own.
+fn chat_files(open: &OpenModel) -> Vec<(String, Vec<u8>)> {
+    let tokenizer = open.tokenizer();
+    tokenizer.chat().files(tokenizer.own_template())
 }

@@ -16,12 +16,14 @@ const SLICE_BYTES: u64 = 32 << 20;
 
 /// Writes the merged model: same files, same tensors, same types. Returns the number of merged weights.
 ///
-/// `from` says in errors where the adapter came from; `progress` is told the bytes done and in all, and may stop by
+/// `beside` are small files that take the place of those of the base model. `from` says in errors where the adapter
+/// came from; `progress` is told the bytes done and in all, and may stop by
 /// returning false.
 pub async fn merge_model(
     base: &dyn Folder,
     adapter: &Adapter,
     from: &str,
+    beside: &[(String, Vec<u8>)],
     to: &mut dyn FolderWriter,
     progress: &mut dyn FnMut(u64, u64) -> bool,
 ) -> Result<usize> {
@@ -50,9 +52,15 @@ pub async fn merge_model(
         to.end().await?;
         done += source.len();
     }
-    for name in base.files().iter().filter(|name| belongs_to_a_model(name)) {
+    let replaced = |name: &&String| beside.iter().any(|(other, _)| other == *name);
+    for name in base.files().iter().filter(|name| belongs_to_a_model(name) && !replaced(name)) {
         to.begin(name).await?;
         to.write(&read_all(base.open(name)?.as_ref()).await?).await?;
+        to.end().await?;
+    }
+    for (name, bytes) in beside {
+        to.begin(name).await?;
+        to.write(bytes).await?;
         to.end().await?;
     }
     Ok(modules.len())

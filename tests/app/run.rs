@@ -141,6 +141,7 @@ fn record() -> RunRecord {
         model_bytes: 1_192_000_000,
         licence: None,
         pairs_name: "tone.jsonl".into(),
+        chat: Chat::default(),
         settings: map(json!({
             "beta": 0.1, "learning_rate": 5e-5, "num_train_epochs": 1.0, "max_steps": -1, "r": 16,
             "loss_type": ["sigmoid"], "per_device_train_batch_size": 4, "gradient_accumulation_steps": 1,
