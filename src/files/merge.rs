@@ -6,12 +6,12 @@ use std::ops::Range;
 
 use super::adapter::Adapter;
 use super::patterns::Scales;
-use super::safetensors::{Dtype, TensorFiles, TensorInfo, to_f32};
+use super::safetensors::{Dtype, Tensor, TensorFiles, TensorInfo, to_f32};
 use crate::error::{Error, Result};
 use crate::platform::{ByteSource, Folder, FolderWriter, read_all};
 
 /// Bytes of a tensor that are in memory at a time.
-const SLICE_BYTES: u64 = 32 << 20;
+pub(super) const SLICE_BYTES: u64 = 32 << 20;
 
 /// Writes the merged model: same files, same tensors, same types. Returns the number of merged weights.
 ///
@@ -25,7 +25,7 @@ pub async fn merge_model(
     progress: &mut dyn FnMut(u64, u64) -> bool,
 ) -> Result<usize> {
     let tensors = TensorFiles::open(base).await?;
-    let modules = adapted(adapter, &tensors, from)?;
+    let modules = updates(adapter, &tensors, from)?;
     let sources: Vec<_> = tensors.sources().collect();
     let total = sources.iter().map(|(source, _)| source.len()).sum();
     let mut done = 0;
@@ -58,53 +58,83 @@ pub async fn merge_model(
 }
 
 /// What is added to a stored weight: `scale · b a`, in the order in which it is stored.
-struct Update<'a> {
+pub(super) struct Update<'a> {
     /// (r, columns)
-    a: Cow<'a, [f32]>,
+    pub(super) a: Cow<'a, [f32]>,
     /// (rows, r)
-    b: Cow<'a, [f32]>,
-    r: usize,
-    scale: f32,
+    pub(super) b: Cow<'a, [f32]>,
+    pub(super) r: usize,
+    pub(super) scale: f32,
 }
 
-/// The stored weight of each adapted module, with what is added to it.
-fn adapted<'a>(adapter: &'a Adapter, tensors: &TensorFiles, from: &str) -> Result<BTreeMap<String, Update<'a>>> {
-    let mut modules = BTreeMap::new();
-    let scales = Scales::new(&adapter.config)?;
+/// An adapted module: its two matrices, and the weight that they belong to.
+pub(super) struct Adapted<'a> {
+    /// PEFT's key of A.
+    pub(super) key: &'a str,
+    /// Path of the module, as in `model.named_modules()`.
+    pub(super) path: &'a str,
+    /// The weight, in Hugging Face's words.
+    pub(super) weight: String,
+    /// (r, in)
+    pub(super) a: &'a Tensor,
+    /// (out, r)
+    pub(super) b: &'a Tensor,
+}
+
+/// The modules of an adapter with the weights that there are, of which `shape` knows the names.
+///
+/// An error says that it came from `from`: no weight for a module, or one of another shape than B A.
+pub(super) fn adapted<'a>(
+    adapter: &'a Adapter,
+    from: &str,
+    shape: impl Fn(&str) -> Result<Option<Vec<usize>>>,
+) -> Result<Vec<Adapted<'a>>> {
+    let mut modules = Vec::new();
     for (key, a) in &adapter.tensors {
         let Some(module) = key.strip_suffix(".lora_A.weight") else { continue };
         let path = module.strip_prefix("base_model.model.").unwrap_or(module);
         // A file may leave out the name of the base model that its tensors belong to.
         let short = path.split_once('.').map_or(path, |(_, rest)| rest);
-        let names = [format!("{path}.weight"), format!("{short}.weight")];
         let wrong = |what: String| {
             let fix = "Use the adapter with the base model it was made for";
             Error::input(what, fix, format!("{from}, tensor {key}"))
         };
-        let Some(name) = names.into_iter().find(|name| tensors.contains(name)) else {
-            return Err(wrong(format!("The model has no weight {path}.weight to merge this into")));
+        let (full, short) = (format!("{path}.weight"), format!("{short}.weight"));
+        let (weight, shape) = match (shape(&full)?, shape(&short)?) {
+            (Some(shape), _) => (full, shape),
+            (None, Some(shape)) => (short, shape),
+            (None, None) => return Err(wrong(format!("The model has no weight {full} to merge this into"))),
         };
-        let shape = tensors.info(&name)?.shape;
         let b = adapter.tensors.get(&format!("{module}.lora_B.weight"));
         let product = [b.and_then(|b| b.shape.first()), a.shape.get(1)].map(|n| n.copied().unwrap_or(0));
-        let turned = adapter.config.fan_in_fan_out;
-        let stored = if turned { [product[1], product[0]] } else { product };
+        let stored = if adapter.config.fan_in_fan_out { [product[1], product[0]] } else { product };
         let Some(b) = b.filter(|_| shape == stored) else {
             return Err(wrong(format!("B A has the shape {stored:?}, but the weight has {shape:?}")));
         };
-        let (r, (_, scale)) = (a.shape[0], scales.of(path)?);
-        let (a, b) = match turned {
-            // Stored (in, out): what is added is Aᵀ Bᵀ.
-            true => (Cow::Owned(transposed(&b.data, r)), Cow::Owned(transposed(&a.data, product[1]))),
-            false => (Cow::Borrowed(&a.data[..]), Cow::Borrowed(&b.data[..])),
-        };
-        modules.insert(name, Update { a, b, r, scale: scale as f32 });
+        modules.push(Adapted { key, path, weight, a, b });
     }
     Ok(modules)
 }
 
+/// The stored weight of each adapted module, with what is added to it.
+fn updates<'a>(adapter: &'a Adapter, tensors: &TensorFiles, from: &str) -> Result<BTreeMap<String, Update<'a>>> {
+    let scales = Scales::new(&adapter.config)?;
+    let shape = |name: &str| tensors.contains(name).then(|| tensors.info(name).map(|info| info.shape)).transpose();
+    let mut updates = BTreeMap::new();
+    for Adapted { path, weight, a, b, .. } in adapted(adapter, from, shape)? {
+        let (r, (_, scale)) = (a.shape[0], scales.of(path)?);
+        let (a, b) = match adapter.config.fan_in_fan_out {
+            // Stored (in, out): what is added is Aᵀ Bᵀ.
+            true => (Cow::Owned(transposed(&b.data, r)), Cow::Owned(transposed(&a.data, a.shape[1]))),
+            false => (Cow::Borrowed(&a.data[..]), Cow::Borrowed(&b.data[..])),
+        };
+        updates.insert(weight, Update { a, b, r, scale: scale as f32 });
+    }
+    Ok(updates)
+}
+
 /// A matrix of so many columns, turned.
-fn transposed(data: &[f32], cols: usize) -> Vec<f32> {
+pub(super) fn transposed(data: &[f32], cols: usize) -> Vec<f32> {
     (0..cols).flat_map(|col| data[col..].iter().step_by(cols).copied()).collect()
 }
 
@@ -159,8 +189,19 @@ pub fn merge_rows(dtype: Dtype, rows: &[u8], a: &[f32], b: &[f32], r: usize, sca
     let cols = a.len() / r;
     assert_eq!(rows.len(), b.len() / r * cols * dtype.size(), "B and W have the same rows");
     let mut values = to_f32(dtype, rows);
+    add_product(&mut values, a, b, r, scale);
+    match dtype {
+        Dtype::F32 => values.iter().flat_map(|v| v.to_le_bytes()).collect(),
+        Dtype::F16 => values.iter().flat_map(|v| half::f16::from_f32(*v).to_le_bytes()).collect(),
+        Dtype::BF16 => values.iter().flat_map(|v| half::bf16::from_f32(*v).to_le_bytes()).collect(),
+    }
+}
+
+/// Adds `scale · B A` to rows of a weight; `a` is A (r, columns), and `b` the same rows of B (rows, r).
+pub(super) fn add_product(rows: &mut [f32], a: &[f32], b: &[f32], r: usize, scale: f32) {
+    let cols = a.len() / r;
     let mut delta = vec![0.0f32; cols];
-    for (row, b) in values.chunks_exact_mut(cols).zip(b.chunks_exact(r)) {
+    for (row, b) in rows.chunks_exact_mut(cols).zip(b.chunks_exact(r)) {
         delta.fill(0.0);
         for (b, a) in b.iter().zip(a.chunks_exact(cols)) {
             for (delta, a) in delta.iter_mut().zip(a) {
@@ -170,11 +211,6 @@ pub fn merge_rows(dtype: Dtype, rows: &[u8], a: &[f32], b: &[f32], r: usize, sca
         for (w, delta) in row.iter_mut().zip(&delta) {
             *w += scale * delta;
         }
-    }
-    match dtype {
-        Dtype::F32 => values.iter().flat_map(|v| v.to_le_bytes()).collect(),
-        Dtype::F16 => values.iter().flat_map(|v| half::f16::from_f32(*v).to_le_bytes()).collect(),
-        Dtype::BF16 => values.iter().flat_map(|v| half::bf16::from_f32(*v).to_le_bytes()).collect(),
     }
 }
 
