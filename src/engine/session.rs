@@ -8,7 +8,7 @@ use super::models::{self, OpenModel, demo_model};
 use super::pairs::{Pairs, Split, preview};
 use super::planning;
 use super::protocol::{
-    BUILD, Command, Drill, Event, ExportKind, GpuInfo, Mapping, ModelSource, PairView, Problem, Progress, Ready,
+    BUILD, Command, Drill, Event, GpuInfo, Mapping, ModelSource, PairView, Problem, Progress, Ready,
     Settings, StorageInfo, StoredModel, Subject,
 };
 use super::runs::{self, EXPORTS, RunFolder};
@@ -237,7 +237,7 @@ impl Session {
             Command::Plan { settings, limit } => self.plan(settings, limit).await,
             // A merged model needs its weights a second time.
             Command::Export(request)
-                if self.is_current(&request.run_id) && !request.kinds.contains(&ExportKind::Merged) =>
+                if self.is_current(&request.run_id) && !request.kinds.iter().any(|kind| kind.is_model()) =>
             {
                 self.export(*request).await
             }

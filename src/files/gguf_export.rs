@@ -227,6 +227,36 @@ impl<'a> GgufModel<'a> {
         write_gguf(&metadata, &tensors)
     }
 
+    /// What `lora` wrote, as the adapter that it was: its settings, and the matrices of the file.
+    ///
+    /// Errors: a matrix that is missing or has another shape.
+    pub async fn read_lora(&self, file: &Gguf, adapter: &Adapter) -> Result<Adapter> {
+        let scales = Scales::new(&adapter.config)?;
+        let alpha = file.get("adapter.lora.alpha").and_then(Value::as_f64).unwrap_or(0.0);
+        let mut read = adapter.clone();
+        for Adapted { key, path, weight, a, b } in self.adapted(adapter, file.name())? {
+            let (tensor, change) = self.mapped(&weight).expect("adapted modules have a tensor");
+            let (rows, r) = (b.shape[0], a.shape[0]);
+            let [name_a, name_b] = ["a", "b"].map(|side| format!("{}.lora_{side}", tensor.name));
+            file.expect(&name_a, &a.shape)?;
+            file.expect(&name_b, &b.shape)?;
+            let stored = file.read_f32(&name_b).await?;
+            let factor = match scales.of(path)? {
+                (_, 0.0) => 1.0,
+                (_, scale) => alpha / r as f64 / scale,
+            };
+            let row = |row: usize| &stored[change.stored_row(row, rows) * r..][..r];
+            let b = (0..rows).flat_map(row).map(|x| (f64::from(*x) * factor) as f32).collect();
+            let a = file.read_f32(&name_a).await?;
+            for (key, data) in [(key.to_owned(), a), (key.replace(".lora_A.", ".lora_B."), b)] {
+                if let Some(tensor) = read.tensors.get_mut(&key) {
+                    tensor.data = data;
+                }
+            }
+        }
+        Ok(read)
+    }
+
     /// The tensor that Hugging Face calls `weight`, and what is done to its values.
     fn mapped(&self, weight: &str) -> Option<(&Planned, Change)> {
         let Mapped { names, change } = self.arch.map(weight, &self.config)?;
