@@ -13,7 +13,9 @@ use super::widgets::{
     Tone, card, fraction, heading, marked, mono, name_of, page_title, primary_button, problem_card, progress_bar,
     small, tabs, text_box, titled_card, tone_card, weak,
 };
-use crate::engine::protocol::{Command, ExportKind, ExportRequest, Exported, GgufForm, RunRecord, Subject, WhichAdapter};
+use crate::engine::protocol::{
+    Command, ExportKind, ExportRequest, Exported, GgufForm, RunRecord, Subject, WhichAdapter,
+};
 use crate::platform::{Pick, file_name};
 
 /// All kinds, the smallest first.
@@ -203,7 +205,9 @@ fn size(state: &State, run: &RunState, kind: ExportKind) -> Option<u64> {
     let saved = run.saved.map(|saved| saved.bytes);
     let model = || state.open_model().filter(|model| model.name == record.model_name);
     match kind {
-        ExportKind::Adapter | ExportKind::Gguf(GgufForm::Lora) => saved.map(|bytes| bytes / 3).or(stored.map(|bytes| bytes / adapters)),
+        ExportKind::Adapter | ExportKind::Gguf(GgufForm::Lora) => {
+            saved.map(|bytes| bytes / 3).or(stored.map(|bytes| bytes / adapters))
+        }
         ExportKind::Merged => model().map(|model| model.weight_bytes),
         ExportKind::Gguf(form) => model().map(|model| model.parameters * sixteenths(form) / 16),
         ExportKind::Metrics => Some(2_000 + 600 * run.history.len() as u64),

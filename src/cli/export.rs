@@ -21,8 +21,7 @@ pub(super) async fn export(args: &ExportArgs, out: &mut Output) -> Result<()> {
     make_folder(&folder)?;
     let (kind, stem) = (args.outtype.kind(), file.strip_suffix(".gguf").unwrap_or(&file));
     let modelfile = format!("{stem}.Modelfile");
-    let source =
-        GgufSource { folder: &model.folder, config: &model.config, tokenizer: &model.tokenizer, name: stem };
+    let source = GgufSource { folder: &model.folder, config: &model.config, tokenizer: &model.tokenizer, name: stem };
     out.begin_bytes("export", model.weight_bytes);
     let written = write_gguf(
         &source,

@@ -187,8 +187,7 @@ fn read_cuts(parts: &Parts) -> Option<Cuts<'_>> {
     if !nfc && !parts.normalizer.is_null() {
         return None;
     }
-    let mut cuts =
-        Cuts { splits: Vec::new(), digits: false, gpt2: false, nfc, whole_words: parts.model.ignore_merges };
+    let mut cuts = Cuts { splits: Vec::new(), digits: false, gpt2: false, nfc, whole_words: parts.model.ignore_merges };
     let steps = steps(&parts.pre_tokenizer, "pretokenizers");
     let (last, first) = steps.split_last()?;
     let flag = |step: &Json, key: &str| step.get(key).and_then(Json::as_bool);

@@ -110,7 +110,9 @@ impl Modelfile<'_> {
             _ = writeln!(text, "FROM ./{}", self.gguf);
         }
         match (self.tokenizer.chat_template().is_ok(), self.recognised()) {
-            (false, _) => text += "\n# The model has no chat template: what is asked is continued.\nTEMPLATE {{ .Prompt }}\n",
+            (false, _) => {
+                text += "\n# The model has no chat template: what is asked is continued.\nTEMPLATE {{ .Prompt }}\n";
+            }
             (true, Some((turns, system))) => {
                 _ = write!(text, "\n# {}\nTEMPLATE \"\"\"{}\"\"\"\n", turns.name, turns.in_go());
                 if let Some(system) = system {

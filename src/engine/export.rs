@@ -8,9 +8,7 @@ use super::runs::{EXPORTS, RunFolder, card, state};
 use super::session::Session;
 use super::writing;
 use crate::error::{Error, Result};
-use crate::files::{
-    self, GgmlType, Gguf, event_file, event_file_name, merge_model, metrics_csv, metrics_jsonl, pack,
-};
+use crate::files::{self, GgmlType, Gguf, event_file, event_file_name, merge_model, metrics_csv, metrics_jsonl, pack};
 use crate::model::{Adapter, Model, next_logits};
 use crate::platform::host::{Store, StoreWriter};
 use crate::platform::{Folder as _, FolderWriter, LocalFuture, MemoryFolder, file_name};
@@ -200,7 +198,8 @@ impl Session {
         let open = self.opened()?;
         let (store, name) = (target.store, &target.name);
         let file = format!("{name}.gguf");
-        let source = GgufSource { folder: open.folder.as_ref(), config: &open.config, tokenizer: &open.tokenizer, name };
+        let source =
+            GgufSource { folder: open.folder.as_ref(), config: &open.config, tokenizer: &open.tokenizer, name };
         let kind = gguf_form(form).1;
         let mut writer = StoreFolder { store, path: target.path.clone(), file: None, bytes: 0 };
         let wire = &mut self.wire;

@@ -122,10 +122,7 @@ async fn plan<'a>(source: &GgufSource<'_>, files: &'a ModelFiles, ends: &[u32]) 
     };
     let (mut metadata, factors) = metadata(source, arch)?;
     metadata.extend(source.tokenizer.gguf_metadata(config.vocab_size, ends)?);
-    let heads = [
-        ("num_attention_heads", config.attention.heads),
-        ("num_key_value_heads", config.attention.kv_heads),
-    ];
+    let heads = [("num_attention_heads", config.attention.heads), ("num_key_value_heads", config.attention.kv_heads)];
     let heads = heads.into_iter().map(|(key, n)| (key.to_owned(), n.into())).collect();
     let mut stored = Model::stored_tensors(config, files);
     if config.tie_word_embeddings {
@@ -246,9 +243,10 @@ fn windows(config: &Architecture, arch: GgufArch, keys: &mut Keys) {
 fn particulars(config: &Architecture, arch: GgufArch, keys: &mut Keys) {
     match arch {
         GgufArch::Gemma2 => {
-            for (key, cap) in
-                [("attn_logit_softcapping", config.attention.softcap), ("final_logit_softcapping", config.logits_softcap)]
-            {
+            for (key, cap) in [
+                ("attn_logit_softcapping", config.attention.softcap),
+                ("final_logit_softcapping", config.logits_softcap),
+            ] {
                 if let Some(cap) = cap {
                     keys.number(key, cap);
                 }

@@ -8,8 +8,8 @@ use super::models::{self, OpenModel, demo_model};
 use super::pairs::{Pairs, Split, preview};
 use super::planning;
 use super::protocol::{
-    BUILD, Command, Drill, Event, GpuInfo, Mapping, ModelSource, PairView, Problem, Progress, Ready,
-    Settings, StorageInfo, StoredModel, Subject,
+    BUILD, Command, Drill, Event, GpuInfo, Mapping, ModelSource, PairView, Problem, Progress, Ready, Settings,
+    StorageInfo, StoredModel, Subject,
 };
 use super::runs::{self, EXPORTS, RunFolder};
 use crate::bench::{Extent, bench};
