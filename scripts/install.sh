@@ -113,7 +113,8 @@ install_to_build_the_page() {
 # What the check against llama.cpp takes beside that.
 install_to_check_llama_cpp() {
     need 'torch, transformers, peft, gguf or xllamacpp' has_llama_cpp install_llama_cpp \
-        'Install them with pip, and let PAIRTUNE_PYTHON name the interpreter. On Debian: sudo apt-get install python3-venv'
+        'Install them with pip, and let PAIRTUNE_PYTHON name the interpreter. On Debian first:
+    sudo apt-get install python3-venv'
 }
 
 # What the pictures take beside that.

@@ -120,8 +120,8 @@ impl Modelfile<'_> {
                 }
             }
             (true, None) => {
-                text += "\n# No TEMPLATE: the model's is not among those that are known here. Ollama looks whether it knows\n\
-                         # it from the GGUF file; if answers are odd, write one here.\n";
+                text += "\n# No TEMPLATE: the model's is not among those that are known here. Ollama looks whether it\n\
+                         # knows the one in the GGUF file; if answers are odd, write one here.\n";
             }
         }
         text += "\n";

@@ -204,8 +204,8 @@ impl Tokenizer {
         ))
     }
 
-    /// The tokenizer and its template as metadata of a GGUF file, for a model whose embedding has so many rows and whose
-    /// answers end with one of these tokens.
+    /// The tokenizer and its template as metadata of a GGUF file, for a model whose embedding has so many rows and
+    /// whose answers end with one of these tokens.
     ///
     /// Errors name what llama.cpp has no word for: a kind of tokenizer, or a way to cut text.
     pub fn gguf_metadata(&self, rows: usize, ends: &[u32]) -> Result<Vec<(String, GgufValue)>> {

@@ -194,8 +194,9 @@ impl<'a> GgufModel<'a> {
 
     /// The adapter as a GGUF file of its own, for llama.cpp's `--lora`; `name` is what it calls itself.
     ///
-    /// llama.cpp scales each pair by alpha over its rank. So alpha is changed with rsLoRA, and where a module's scale is
-    /// another than that, its B is multiplied. An error, which says that it came `from`, if it does not fit the model.
+    /// llama.cpp scales each pair by alpha over its rank. So alpha is changed with rsLoRA, and where a module's scale
+    /// is another than that, its B is multiplied. An error, which says that it came `from`, if it does not fit the
+    /// model.
     pub fn lora(&self, adapter: &Adapter, from: &str, name: &str) -> Result<Vec<u8>> {
         let scales = Scales::new(&adapter.config)?;
         let rank = adapter.config.r as f64;
