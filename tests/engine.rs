@@ -14,8 +14,8 @@ use std::time::Duration;
 
 use micro::{PAIRS, micro_run, micro_settings};
 use pairtune::engine::protocol::{
-    Chat, Command, Drill, Event, ExportKind, ExportRequest, Failure, GenerateRequest, Metrics, ModelSource, Status,
-    Subject, Watch, WhichAdapter,
+    Chat, Command, Drill, Event, ExportKind, ExportRequest, Failure, GenerateRequest, GgufForm, Metrics, ModelSource,
+    Status, Subject, Watch, WhichAdapter,
 };
 use pairtune::engine::warnings::WarningKind;
 use pairtune::engine::{Message, Session, channel};
@@ -533,6 +533,9 @@ fn base_and_tuned_answer_with_the_same_seed() {
     assert!(!engine.said.iter().any(|event| matches!(event, Event::Text { id: 8, end: true, .. })), "it has no end");
 }
 
+/// What a GGUF file may hold.
+const FORMS: [GgufForm; 4] = [GgufForm::Lora, GgufForm::F16, GgufForm::Q8_0, GgufForm::Q4_0];
+
 #[test]
 fn everything_is_exported_and_read_again() {
     let (mut engine, summary) = TestEngine::finished_micro("journey");
@@ -541,14 +544,17 @@ fn everything_is_exported_and_read_again() {
         run_id: summary.record.run_id.clone(),
         which: WhichAdapter::Best,
         strength: 1.0,
-        kinds: vec![ExportKind::Adapter, ExportKind::Merged, ExportKind::Metrics, ExportKind::Archive],
+        kinds: [ExportKind::Adapter, ExportKind::Merged, ExportKind::Metrics, ExportKind::Archive]
+            .into_iter()
+            .chain(FORMS.map(ExportKind::Gguf))
+            .collect(),
         folder: folder.display().to_string(),
         card: "Tuned in a test.".to_owned(),
     };
     engine.send(Command::Export(Box::new(request.clone())));
     let exported = engine.wait(|event| matches!(event, Event::Exported { .. } | Event::Refused { .. }));
     let Event::Exported { files, .. } = exported else { panic!("everything is written: {exported:?}") };
-    assert_eq!(files.len(), 4, "one entry each");
+    assert_eq!(files.len(), 8, "one entry each");
     assert!(files.iter().all(|file| file.bytes > 0 && !file.check.is_empty()), "each was checked: {files:?}");
     let own = folder.join("journey-adapter/README.md");
     let readme = std::fs::read_to_string(&own).expect("there is a model card");
@@ -558,6 +564,12 @@ fn everything_is_exported_and_read_again() {
     assert!(!readme.contains("base_model:"), "the bundled model has no name on the Hub: {readme}");
     for file in ["journey-adapter/adapter_model.safetensors", "journey-merged/model.safetensors", "journey.run"] {
         assert!(folder.join(file).exists(), "{file} is there");
+    }
+    for form in ["adapter", "f16", "q8_0", "q4_0"] {
+        let place = folder.join(format!("journey-gguf-{form}"));
+        let modelfile = std::fs::read_to_string(place.join("Modelfile")).expect("a Modelfile");
+        assert!(modelfile.contains(&format!("./journey-gguf-{form}.gguf")), "{modelfile}");
+        assert!(place.join(format!("journey-gguf-{form}.gguf")).exists(), "{form} is there");
     }
 
     // What is there already stays: nothing is written over it.

@@ -77,6 +77,7 @@ async fn run(command: Command) -> (Output, Result<()>) {
         Command::Score(args) => super::score::score(&args, &mut out).await,
         Command::Generate(args) => super::generate::generate(&args, &mut out).await,
         Command::Merge(args) => super::merge::merge(&args, &mut out).await,
+        Command::Export(args) => super::export::export(&args, &mut out).await,
         Command::Doctor(args) => super::doctor::doctor(&args, &mut out).await,
         Command::Bench(args) => super::bench::bench(&args, &mut out).await,
         Command::App(_) => Ok(()),

@@ -9,10 +9,11 @@ use serde_json::{Map, Value};
 use tokenizers::AddedToken;
 
 use super::gguf_tokenizer::GgufTokenizer;
+use super::gguf_vocab::Vocabulary;
 use super::record::Message;
 use super::template::{Chat, ChatTemplate, TEMPLATE_FILE};
 use crate::error::{Error, Result};
-use crate::files::{Gguf, gguf_in};
+use crate::files::{Gguf, GgufValue, gguf_in};
 use crate::platform::{Folder, read_all};
 
 const TOKENIZER: &str = "tokenizer.json";
@@ -246,6 +247,17 @@ impl Tokenizer {
             "Use the tokenizer.json that came with this model",
             format!("{}/{TOKENIZER}", self.folder),
         ))
+    }
+
+    /// The tokenizer and its template as metadata of a GGUF file, for a model whose embedding has so many rows and
+    /// whose answers end with one of these tokens.
+    ///
+    /// Errors name what llama.cpp has no word for: a kind of tokenizer, or a way to cut text.
+    pub fn gguf_metadata(&self, rows: usize, ends: &[u32]) -> Result<Vec<(String, GgufValue)>> {
+        let (tokenizer, special_tokens) = (&self.inner, &self.special_tokens[..]);
+        let written = self.chat.written(self.own_template());
+        let chat_template = written.as_deref().or(self.own_template());
+        Vocabulary { tokenizer, special_tokens, chat_template, rows, ends, folder: &self.folder }.metadata()
     }
 
     /// BLAKE3 in hex of all that decides the tokens: `tokenizer.json`, special tokens, template, what was set.

@@ -257,10 +257,31 @@ pub enum ExportKind {
     Adapter,
     /// The base model with the adapter added to its weights.
     Merged,
+    /// A GGUF file for llama.cpp, with a `Modelfile` for Ollama.
+    Gguf(GgufForm),
     /// Settings and metrics: JSON, JSONL, CSV and a TensorBoard event file.
     Metrics,
     /// A `.run` archive, which opens in the other world and continues.
     Archive,
+}
+
+/// What is in a GGUF file: the adapter by itself, or the merged model in one of ggml's types.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[expect(missing_docs, reason = "each is named after its type")]
+pub enum GgufForm {
+    /// The adapter.
+    Lora,
+    F16,
+    Q8_0,
+    Q4_0,
+}
+
+impl ExportKind {
+    /// True if it is the whole model: its weights are needed once more to check what was written.
+    pub fn is_model(self) -> bool {
+        matches!(self, Self::Merged | Self::Gguf(GgufForm::F16 | GgufForm::Q8_0 | GgufForm::Q4_0))
+    }
 }
 
 /// A failure on purpose.

@@ -8,8 +8,8 @@ use super::models::{self, OpenModel, demo_model};
 use super::pairs::{Pairs, Split, preview};
 use super::planning;
 use super::protocol::{
-    BUILD, Command, Drill, Event, ExportKind, GpuInfo, Mapping, ModelSource, PairView, Problem, Progress, Ready,
-    Settings, StorageInfo, StoredModel, Subject,
+    BUILD, Command, Drill, Event, GpuInfo, Mapping, ModelSource, PairView, Problem, Progress, Ready, Settings,
+    StorageInfo, StoredModel, Subject,
 };
 use super::runs::{self, EXPORTS, RunFolder};
 use crate::bench::{Extent, bench};
@@ -238,7 +238,7 @@ impl Session {
             Command::Plan { settings, limit } => self.plan(settings, limit).await,
             // A merged model needs its weights a second time.
             Command::Export(request)
-                if self.is_current(&request.run_id) && !request.kinds.contains(&ExportKind::Merged) =>
+                if self.is_current(&request.run_id) && !request.kinds.iter().any(|kind| kind.is_model()) =>
             {
                 self.export(*request).await
             }
