@@ -8,7 +8,7 @@ use super::session::Session;
 use super::writing;
 use crate::error::{Error, Result};
 use crate::files::{self, event_file, event_file_name, merge_model, metrics_csv, metrics_jsonl, pack};
-use crate::model::{Adapter, Model, next_logits};
+use crate::model::{Adapter, LoadIn, Model, next_logits};
 use crate::platform::host::{Store, StoreWriter};
 use crate::platform::{FolderWriter, LocalFuture, MemoryFolder, file_name};
 
@@ -182,14 +182,15 @@ impl Session {
         let bytes = writer.bytes;
         drop(writer);
         merged?;
-        let bench = self.bench().await?;
         let source = ModelSource::Picked { name: name.clone(), path: None };
         let folder = store.folder(&target.path).await?;
         let again = OpenModel::open(name.clone(), source, Box::new(folder)).await?;
         let place = place_of(request, target);
-        let fits = self.limit_now().is_none_or(|limit| bench.gpu.live_bytes() + again.weight_bytes <= limit);
-        let check = if fits {
-            let merged = again.load(&bench.gpu, None, &mut |_| true).await?;
+        // The adapter was added to the weights as they are stored, however the run had them on the device.
+        let both = open.weight_bytes.stored + again.weight_bytes.stored;
+        let check = if self.limit_now().is_none_or(|limit| both <= limit) {
+            let bench = self.bench_in(LoadIn::Stored).await?;
+            let merged = again.load(&bench.gpu, None, LoadIn::Stored, &mut |_| true).await?;
             let live = compare::place(&bench, values, 1.0)?;
             let [difference, largest] = self.largest_difference(&bench, &live, &merged, None).await?;
             let dtype = again.config.dtype.as_deref();
