@@ -42,7 +42,8 @@ async fn run() -> Result<()> {
     let folder = RandomLlama::new(Sizes { vocab: 8192, hidden: 256, inner: 2048, layers: 6, heads: 8 });
     let config = Model::config(&folder).await?;
     let bytes = Model::weight_bytes(&folder, &config).await?.stored;
-    let model = Model::load(&gpu, &folder, config, LoadIn::Stored, TOKENS, gpu.max_tensor_bytes(), &mut |_| true).await?;
+    let model =
+        Model::load(&gpu, &folder, config, LoadIn::Stored, TOKENS, gpu.max_tensor_bytes(), &mut |_| true).await?;
     pairtune::kernels::autotune(&gpu, &model.tuning(), &|| start.elapsed().as_secs_f64()).await?;
     for (what, prompt_len) in [("half of each sequence is the prompt", TOKENS / 2), ("no shared prompt", 1)] {
         let pairs = random_pairs(prompt_len, model.config.vocab_size);

@@ -14,9 +14,11 @@ use pairtune::data::{TokenPair, Tokenizer, read_pairs, tokenize};
 use pairtune::files::{self, GgmlType, GgufArch, GgufValue, encode, parse, write_gguf};
 use pairtune::gpu::{Dtype, Gpu, Precision};
 use pairtune::kernels;
-use pairtune::model::{Activations, Adapter, AdapterSettings, BatchSize, LinearSpec, LoadIn, Model, Packed, Stored, fresh};
-use pairtune::platform::{Folder, MemoryFolder};
+use pairtune::model::{
+    Activations, Adapter, AdapterSettings, BatchSize, LinearSpec, LoadIn, Model, Packed, Stored, fresh,
+};
 use pairtune::platform::native::DiskFolder;
+use pairtune::platform::{Folder, MemoryFolder};
 use pairtune::reference;
 use pairtune::train::{PairLogps, References, Scorer, TrainConfig, Trainer, batch_size, plan};
 use pollster::block_on;

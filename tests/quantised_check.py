@@ -28,6 +28,7 @@ from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM
 
 FORMATS = ["int8", "int4", "nf4"]
+SIDES = ["chosen", "rejected"]
 NF4 = np.array([
     -1.0, -0.6961928009986877, -0.5250730514526367, -0.39491748809814453, -0.28444138169288635, -0.18477343022823334,
     -0.09105003625154495, 0.0, 0.07958029955625534, 0.16093020141124725, 0.24611230194568634, 0.33791524171829224,
@@ -160,9 +161,9 @@ def torch_gradients(folder, pairs, adapter):
     base = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
     tuned = PeftModel.from_pretrained(base, adapter, is_trainable=True)
     for pair in pairs:
-        policy = [token_logps(tuned, pair[f"{side}_ids"], pair["prompt_len"]).sum() for side in ["chosen", "rejected"]]
+        policy = [token_logps(tuned, pair[f"{side}_ids"], pair["prompt_len"]).sum() for side in SIDES]
         with torch.no_grad(), tuned.disable_adapter():
-            known = [token_logps(tuned, pair[f"{side}_ids"], pair["prompt_len"]).sum() for side in ["chosen", "rejected"]]
+            known = [token_logps(tuned, pair[f"{side}_ids"], pair["prompt_len"]).sum() for side in SIDES]
         margin = BETA * ((policy[0] - known[0]) - (policy[1] - known[1]))
         (-torch.nn.functional.logsigmoid(margin) / len(pairs)).backward()
     key = lambda name: name.replace(".default", "")
@@ -175,7 +176,7 @@ def agree(pairtune, model, pairs, out, name, adapter):
     worst = 0.0
     with torch.no_grad():
         for line in lines:
-            for side in ["chosen", "rejected"]:
+            for side in SIDES:
                 want = token_logps(plain, line[f"{side}_ids"], line["prompt_len"]).sum().item()
                 worst = max(worst, abs(want - line[f"{side}_logp"]))
     print(f"{name}: log-probabilities of {2 * len(lines)} sequences agree to {worst:.1e} (2e-2)", flush=True)
@@ -223,7 +224,8 @@ def short_run(pairtune, model, pairs, out, name, steps):
     history = json.loads((folder / "trainer_state.json").read_text())["log_history"]
     before, after = [entry for entry in history if "eval_loss" in entry]
     of = lambda entry, key: entry[f"eval_{key}"]
-    print(f"{name}: held-out accuracy {of(before, 'preference_accuracy'):.3f} to {of(after, 'preference_accuracy'):.3f}, "
+    accuracy = [of(entry, "preference_accuracy") for entry in (before, after)]
+    print(f"{name}: held-out accuracy {accuracy[0]:.3f} to {accuracy[1]:.3f}, "
           f"by reward {of(after, 'rewards/accuracies'):.3f}, margin {of(after, 'rewards/margins'):.4f}, loss "
           f"{of(after, 'loss'):.4f} after {steps} steps", flush=True)
 

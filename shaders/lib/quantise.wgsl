@@ -13,7 +13,8 @@ fn half_value(bits: u32) -> f32 {
     return select(bitcast<f32>((bits << 13u) + 0x38000000u), f32(bits) * 0x1p-24f, bits < 0x400u);
 }
 
-// The whole numbers from `low` to `high` that times `scale` are nearest to `x`, the lower one of two; 0 if the scale is.
+// The whole numbers from `low` to `high` that times `scale` are nearest to `x`, the lower one of two; 0 if the scale is
+// 0.
 fn nearest(x: vec4<f32>, scale: f32, low: f32, high: f32) -> vec4<f32> {
     if scale == 0.0 {
         return vec4<f32>();

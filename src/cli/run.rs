@@ -105,13 +105,7 @@ impl ModelFolder {
     }
 
     /// The weights on the device, quantised by `load_in`, with room for sequences of `positions` tokens.
-    pub(super) async fn load(
-        &self,
-        gpu: &Gpu,
-        load_in: LoadIn,
-        positions: usize,
-        out: &mut Output,
-    ) -> Result<Model> {
+    pub(super) async fn load(&self, gpu: &Gpu, load_in: LoadIn, positions: usize, out: &mut Output) -> Result<Model> {
         let made_for = self.config.max_position_embeddings;
         if positions > made_for {
             out.warn(format_args!(
@@ -120,7 +114,9 @@ impl ModelFolder {
             ));
         }
         if load_in != LoadIn::Stored && self.weight_bytes.on_device(load_in) == self.weight_bytes.stored {
-            out.warn("no weight is quantised: the file stores all linear layers in blocks, or no row is a multiple of 64");
+            out.warn(
+                "no weight is quantised: the linear layers are stored in blocks, or their rows are no multiple of 64",
+            );
         }
         let total = self.weight_bytes.stored;
         out.begin_bytes("load", total);

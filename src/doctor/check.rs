@@ -98,17 +98,8 @@ pub async fn check_all(gpu: &Gpu) -> Result<Vec<Check>> {
 
 /// Types whose elements are stored in blocks: as the variants differ in nothing that depends on it, the one in use is
 /// checked with each.
-pub const BLOCKS: [Dtype; 9] = [
-    Dtype::Q4_0,
-    Dtype::Q4_1,
-    Dtype::Q5_0,
-    Dtype::Q5_1,
-    Dtype::Q8_0,
-    Dtype::Q4K,
-    Dtype::Q5K,
-    Dtype::Q6K,
-    Dtype::Nf4,
-];
+pub const BLOCKS: [Dtype; 9] =
+    [Dtype::Q4_0, Dtype::Q4_1, Dtype::Q5_0, Dtype::Q5_1, Dtype::Q8_0, Dtype::Q4K, Dtype::Q5K, Dtype::Q6K, Dtype::Nf4];
 
 /// The kernels of attention, each variant of them.
 async fn check_attention(gpu: &Gpu, heads: Heads) -> Result<Vec<Check>> {
@@ -252,7 +243,8 @@ pub async fn quantise_q4_0(gpu: &Gpu, rows: u32, cols: u32, dtype: Dtype) -> Res
         let off = GgmlType::Q4_0.to_f32(bytes).into_iter().zip(&w.values).map(|(q, w)| (f64::from(q) - w).powi(2));
         off.collect::<Vec<f64>>().chunks_exact(32).map(|block| block.iter().sum()).collect()
     };
-    let excess = errors(&got).iter().zip(errors(&want)).map(|(got, want)| (got - want) / want.max(1e-30)).fold(0.0, f64::max);
+    let excess = errors(&got).iter().zip(errors(&want)).map(|(got, want)| (got - want) / want.max(1e-30));
+    let excess = excess.fold(0.0, f64::max);
     let tolerance = 1e-5;
     Ok(Check { name: named(gpu, "quantise_q4_0", dtype), error: excess, tolerance, ok: excess <= tolerance })
 }

@@ -149,7 +149,8 @@ pub fn base_of(source: &ModelSource, stated: Option<String>) -> String {
     found.or(stated).or(path).unwrap_or_default()
 }
 
-/// Bytes on the device that the model in a folder needs at least, in 4 bits, by its configuration and the headers of its weights.
+/// Bytes on the device that the model in a folder needs at least, in 4 bits, by its configuration and the headers of
+/// its weights.
 pub(super) async fn measure(folder: &dyn Folder) -> Result<u64> {
     let config = Model::config(folder).await?;
     let weight_bytes = Model::weight_bytes(folder, &config).await?;

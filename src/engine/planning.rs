@@ -196,6 +196,16 @@ fn checks(config: &TrainConfig, model: &OpenModel, pairs: &Pairs, split: &Split)
     if pairs.conversations() && model.tokenizer.chat_template().is_err() {
         check(false, "The pairs are conversations, but the model has no chat template".to_owned());
     }
+    let [stored, on_device] = [LoadIn::Stored, config.load_in].map(|load_in| model.weight_bytes.on_device(load_in));
+    if on_device != stored {
+        let (now, before) = (gigabytes(on_device), gigabytes(stored));
+        check(
+            true,
+            format!("Base in {}: {now} of weights instead of {before}; a merge takes them all", config.load_in.name()),
+        );
+    } else if config.load_in != LoadIn::Stored {
+        check(false, format!("Nothing is left to be made {}: the base stays as it is stored", config.load_in.name()));
+    }
     if config.learning_rate > 5e-4 && model.weight_bytes.stored > 100 << 20 {
         check(
             false,

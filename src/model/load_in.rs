@@ -53,7 +53,10 @@ impl FromStr for LoadIn {
     type Err = String;
 
     fn from_str(name: &str) -> Result<Self, String> {
-        Self::ALL.into_iter().find(|known| known.name() == name).ok_or_else(|| "give stored, int8, int4 or nf4".to_owned())
+        Self::ALL
+            .into_iter()
+            .find(|known| known.name() == name)
+            .ok_or_else(|| "give stored, int8, int4 or nf4".to_owned())
     }
 }
 

@@ -101,8 +101,17 @@ impl Model {
         check_tensors(&config, &files)?;
         let hash = blake3::Hasher::new();
         let last_hash = hash.finalize();
-        let mut loader =
-            Loader { gpu, config: &config, files: &files, load_in, max_block_bytes, hash, last_hash, progress, done: 0 };
+        let mut loader = Loader {
+            gpu,
+            config: &config,
+            files: &files,
+            load_in,
+            max_block_bytes,
+            hash,
+            last_hash,
+            progress,
+            done: 0,
+        };
         loader.hash.update(config.identity.as_bytes());
         // Nothing for weights as they are stored, whose hashes are older than the choice.
         if load_in != LoadIn::Stored {

@@ -185,7 +185,9 @@ impl Loader<'_> {
             if begin < end {
                 let rows = (begin - at) as usize * row_bytes..(end - at) as usize * row_bytes;
                 let step = slice_rows(row_bytes as u64);
-                for (slice, row) in turned[rows].chunks(step as usize * row_bytes).zip((begin - first..).step_by(step as usize)) {
+                for (slice, row) in
+                    turned[rows].chunks(step as usize * row_bytes).zip((begin - first..).step_by(step as usize))
+                {
                     self.put(dtype_of(stored), slice, row, block);
                     self.gpu.wait().await?;
                 }
@@ -288,9 +290,10 @@ impl Loader<'_> {
             matrices.push(self.files.expect(&self.stored(&format!("{name}.weight")), &linear.shape())?);
         }
         // Layers that are stored in different types stay so, one part each.
-        let parts = linears.iter().zip(&matrices).map(|(linear, matrix)| {
-            (linear.output as u32, self.load_in.of(dtype_of(matrix.stored), linear.input))
-        });
+        let parts = linears
+            .iter()
+            .zip(&matrices)
+            .map(|(linear, matrix)| (linear.output as u32, self.load_in.of(dtype_of(matrix.stored), linear.input)));
         let weight = self.room(&names[0], &parts.collect::<Vec<_>>(), input as u32);
         let (mut at, mut bias) = (0, Vec::new());
         for ((linear, name), matrix) in linears.iter().zip(&names).zip(&matrices) {
