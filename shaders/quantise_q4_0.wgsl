@@ -55,11 +55,11 @@ fn quotient(x: vec4<f32>, scale: u32) -> vec4<f32> {
     return nearest(select(x, -x, scale > 0x7fffu), half_value(scale & 0x7fffu), -8.0, 7.0);
 }
 
-// The scale of the block of 32 that begins at the `from`-th four.
-fn scale_bits(from: u32) -> u32 {
+// The scale of the block of 32 that begins at the `at`-th four.
+fn scale_bits(at: u32) -> u32 {
     var furthest = 0.0;
     for (var four = 0u; four < 8u; four++) {
-        let x = weight(from + four);
+        let x = weight(at + four);
         for (var j = 0u; j < 4u; j++) {
             furthest = select(furthest, x[j], abs(x[j]) > abs(furthest));
         }
@@ -69,11 +69,11 @@ fn scale_bits(from: u32) -> u32 {
     var least = 0.0;
     for (var k = 28u; k <= 42u; k++) {
         let scale = half_bits(abs(furthest) * (f32(k) * 0x1p-8f)) | sign;
-        let step = select(1.0, -1.0, furthest > 0.0) * half_value(scale & 0x7fffu);
+        let unit = select(1.0, -1.0, furthest > 0.0) * half_value(scale & 0x7fffu);
         var error = vec4<f32>();
-        for (var four = from; four < from + 8u; four++) {
+        for (var four = at; four < at + 8u; four++) {
             let x = weight(four);
-            let off = quotient(x, scale) * step - x;
+            let off = quotient(x, scale) * unit - x;
             error += off * off;
         }
         let sum = error.x + error.y + error.z + error.w;

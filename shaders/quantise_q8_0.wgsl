@@ -43,11 +43,11 @@ fn main(
     }
 }
 
-// The scale of the block of 32 that begins at the `from`-th four.
-fn scale_bits(from: u32) -> u32 {
+// The scale of the block of 32 that begins at the `at`-th four.
+fn scale_bits(at: u32) -> u32 {
     var largest = vec4<f32>();
     for (var four = 0u; four < 8u; four++) {
-        largest = max(largest, abs(weight(from + four)));
+        largest = max(largest, abs(weight(at + four)));
     }
     let two = max(largest.xy, largest.zw);
     return half_bits(max(two.x, two.y) * (1.0 / 127.0));

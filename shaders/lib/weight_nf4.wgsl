@@ -10,21 +10,24 @@ fn weight(i: u32) -> vec4<f32> {
 }
 
 // The entries of the code book at four places, of which the lowest four bits count. A table that is indexed would lie
-// in memory in some compilers.
+// in memory in some compilers, and a tree of choices would take dozens of registers.
 fn weight_code(place: vec4<u32>) -> vec4<f32> {
-    let odd = (place & vec4<u32>(1u)) != vec4<u32>(0u);
-    let second = (place & vec4<u32>(2u)) != vec4<u32>(0u);
-    let third = (place & vec4<u32>(4u)) != vec4<u32>(0u);
-    let upper = (place & vec4<u32>(8u)) != vec4<u32>(0u);
-    let a = select(vec4<f32>(-1.0), vec4<f32>(-0.6961928009986877), odd);
-    let b = select(vec4<f32>(-0.5250730514526367), vec4<f32>(-0.39491748809814453), odd);
-    let c = select(vec4<f32>(-0.28444138169288635), vec4<f32>(-0.18477343022823334), odd);
-    let d = select(vec4<f32>(-0.09105003625154495), vec4<f32>(0.0), odd);
-    let e = select(vec4<f32>(0.07958029955625534), vec4<f32>(0.16093020141124725), odd);
-    let f = select(vec4<f32>(0.24611230194568634), vec4<f32>(0.33791524171829224), odd);
-    let g = select(vec4<f32>(0.44070982933044434), vec4<f32>(0.5626170039176941), odd);
-    let h = select(vec4<f32>(0.7229568362236023), vec4<f32>(1.0), odd);
-    let low = select(select(a, b, second), select(c, d, second), third);
-    let high = select(select(e, f, second), select(g, h, second), third);
-    return select(low, high, upper);
+    let n = place & vec4<u32>(7u);
+    var low = vec4<f32>(-1.0);
+    var high = vec4<f32>(0.07958029955625534);
+    low = select(low, vec4<f32>(-0.6961928009986877), n >= vec4<u32>(1u));
+    high = select(high, vec4<f32>(0.16093020141124725), n >= vec4<u32>(1u));
+    low = select(low, vec4<f32>(-0.5250730514526367), n >= vec4<u32>(2u));
+    high = select(high, vec4<f32>(0.24611230194568634), n >= vec4<u32>(2u));
+    low = select(low, vec4<f32>(-0.39491748809814453), n >= vec4<u32>(3u));
+    high = select(high, vec4<f32>(0.33791524171829224), n >= vec4<u32>(3u));
+    low = select(low, vec4<f32>(-0.28444138169288635), n >= vec4<u32>(4u));
+    high = select(high, vec4<f32>(0.44070982933044434), n >= vec4<u32>(4u));
+    low = select(low, vec4<f32>(-0.18477343022823334), n >= vec4<u32>(5u));
+    high = select(high, vec4<f32>(0.5626170039176941), n >= vec4<u32>(5u));
+    low = select(low, vec4<f32>(-0.09105003625154495), n >= vec4<u32>(6u));
+    high = select(high, vec4<f32>(0.7229568362236023), n >= vec4<u32>(6u));
+    low = select(low, vec4<f32>(0.0), n >= vec4<u32>(7u));
+    high = select(high, vec4<f32>(1.0), n >= vec4<u32>(7u));
+    return select(low, high, (place & vec4<u32>(8u)) != vec4<u32>(0u));
 }

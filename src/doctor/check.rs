@@ -243,8 +243,8 @@ pub async fn quantise_q4_0(gpu: &Gpu, rows: u32, cols: u32, dtype: Dtype) -> Res
         let off = GgmlType::Q4_0.to_f32(bytes).into_iter().zip(&w.values).map(|(q, w)| (f64::from(q) - w).powi(2));
         off.collect::<Vec<f64>>().chunks_exact(32).map(|block| block.iter().sum()).collect()
     };
-    let excess = errors(&got).iter().zip(errors(&want)).map(|(got, want)| (got - want) / want.max(1e-30));
-    let excess = excess.fold(0.0, f64::max);
+    let pairs = errors(&got).into_iter().zip(errors(&want));
+    let excess = pairs.map(|(got, want)| (got - want) / want.max(1e-30)).fold(0.0, f64::max);
     let tolerance = 1e-5;
     Ok(Check { name: named(gpu, "quantise_q4_0", dtype), error: excess, tolerance, ok: excess <= tolerance })
 }
