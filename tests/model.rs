@@ -676,14 +676,14 @@ fn a_plan_counts_quantised_weights_as_they_lie_on_the_device() {
     let folder = RandomModel::new(sizes).expect("made up");
     let config = block_on(Model::config(&folder)).expect("a Llama");
     let weights = block_on(Model::weight_bytes(&folder, &config)).expect("headers alone");
+    let mut beside = Vec::new();
     for load_in in LoadIn::ALL {
         let before = gpu.live_bytes();
         let max = gpu.max_tensor_bytes();
         let model =
             block_on(async { Model::load(&gpu, &folder, config.clone(), load_in, 64, max, &mut |_| true).await })
                 .expect("the model loads");
-        let (got, planned) = ((gpu.live_bytes() - before) as f64, weights.on_device(load_in) as f64);
-        assert!((got / planned - 1.0).abs() < 0.02, "{load_in:?}: {got} bytes, {planned} planned");
+        beside.push(gpu.live_bytes() - before - weights.on_device(load_in));
         let settings = json!({
             "per_device_train_batch_size": 1, "gradient_accumulation_steps": 1, "max_steps": 2, "warmup_steps": 0,
             "learning_rate": 1e-3,
@@ -700,6 +700,8 @@ fn a_plan_counts_quantised_weights_as_they_lie_on_the_device() {
         assert!((losses[0] - std::f64::consts::LN_2).abs() < 1e-6, "{load_in:?}: the reference is the same base");
         assert!(losses[1] < losses[0], "{load_in:?}: it trains, {losses:?}");
     }
+    // Rotary tables, and norms in f32.
+    assert!(beside.iter().all(|bytes| *bytes == beside[0] && *bytes < 32 << 10), "beside what was planned: {beside:?}");
 }
 
 /// What version 0.1 called these models: its runs, and the scores that it kept, are still theirs.

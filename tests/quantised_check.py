@@ -25,7 +25,7 @@ import numpy as np
 import torch
 from peft import LoraConfig, PeftModel, get_peft_model
 from safetensors.torch import load_file, save_file
-from transformers import AutoModelForCausalLM
+from transformers import AutoModelForCausalLM, AutoTokenizer
 
 FORMATS = ["int8", "int4", "nf4"]
 SIDES = ["chosen", "rejected"]
@@ -57,7 +57,7 @@ def main():
         for name in FORMATS:
             agree(args.pairtune, args.model, few, out, name, adapter)
     if args.only in (None, "cost"):
-        cost(args.pairtune, args.model, few, out, adapter)
+        cost(args.model, few, out, adapter)
     if args.only in (None, "runs"):
         for name in ["stored", *FORMATS]:
             short_run(args.pairtune, args.model, args.pairs, out, name, args.steps)
@@ -199,8 +199,18 @@ def agree(pairtune, model, pairs, out, name, adapter):
         raise SystemExit("that is too much")
 
 
-def cost(pairtune, model, pairs, out, adapter):
-    lines = scored(pairtune, model, pairs, out / "stored.jsonl", "stored")
+def tokens_of(model, pairs):
+    """Pairs of strings as TRL reads them: prompt and answer by themselves, then the token that ends a text."""
+    tokenizer = AutoTokenizer.from_pretrained(model)
+    for line in pairs.read_text().splitlines():
+        pair = json.loads(line)
+        prompt = tokenizer(pair["prompt"]).input_ids
+        ids = {f"{side}_ids": prompt + tokenizer(pair[side]).input_ids + [tokenizer.eos_token_id] for side in SIDES}
+        yield {"prompt_len": len(prompt), **ids}
+
+
+def cost(model, pairs, out, adapter):
+    lines = list(tokens_of(model, pairs))
     full = gradients = None
     for name in ["stored", *FORMATS]:
         plain = AutoModelForCausalLM.from_pretrained(out / name, dtype=torch.float32)
