@@ -10,7 +10,7 @@ use pairtune::engine::writing::prompt_ids;
 use pairtune::error::Result;
 use pairtune::files;
 use pairtune::gpu::{AdapterChoice, Gpu};
-use pairtune::model::{Adapter, AdapterSettings, Model, next_logits};
+use pairtune::model::{Adapter, AdapterSettings, LoadIn, Model, next_logits};
 use pairtune::platform::native::DiskFolder;
 use serde_json::{Value, json};
 
@@ -19,7 +19,8 @@ async fn answer(model: &Path, adapter: Option<&Path>, n_tokens: usize, prompts: 
     let config = Model::config(&folder).await?;
     let tokenizer = Tokenizer::open(&folder).await?;
     let gpu = Gpu::new(&AdapterChoice { name: None }).await?;
-    let model = Model::load(&gpu, &folder, config.clone(), 512, gpu.max_tensor_bytes(), &mut |_| true).await?;
+    let model =
+        Model::load(&gpu, &folder, config.clone(), LoadIn::Stored, 512, gpu.max_tensor_bytes(), &mut |_| true).await?;
     let adapter = match adapter {
         Some(path) => {
             let values = files::Adapter::read(&DiskFolder::open(path)?).await?;

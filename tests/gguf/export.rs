@@ -93,7 +93,7 @@ fn merged_otherwise(case: &str, refusal: &str) -> Option<String> {
 
     let (merged, folder) = (scratch(), DiskFolder::open(&model).expect("a model"));
     let mut writer = DiskWriter::new(merged.path());
-    block_on(merge_model(&folder, &adapter, "adapter", &mut writer, &mut |_, _| true)).expect("it is merged");
+    block_on(merge_model(&folder, &adapter, "adapter", &[], &mut writer, &mut |_, _| true)).expect("it is merged");
     let merged = DiskFolder::open(merged.path()).expect("the merged model");
     let config = block_on(Model::config(&merged)).expect("a config");
     let files = block_on(ModelFiles::open(&merged)).expect("weights");
