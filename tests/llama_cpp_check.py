@@ -169,8 +169,9 @@ def compare(family, what, gguf, expected, vocab, adapter=None):
         differ += tokens != wanted[:len(tokens)]
     exact = what in ("f16", "f32", "lora")
     passed = prompts and steps_seen > 0 and largest <= TOLERANCE[what] and (differ == ties or not exact)
-    line(family, what, passed, f"prompts {'alike' if prompts else 'DIFFERENT'}, {same}/{of} tokens, {ties} ties, log-probabilities "
-                               f"of {steps_seen} differ by {largest:.1e} (at most {TOLERANCE[what]:.0e})")
+    line(family, what, passed, f"prompts {'alike' if prompts else 'DIFFERENT'}, {same}/{of} tokens, {ties} ties, "
+                               f"log-probabilities of {steps_seen} differ by {largest:.1e} "
+                               f"(at most {TOLERANCE[what]:.0e})")
     del llama
 
 
