@@ -60,7 +60,7 @@ FAMILIES = {
     "qwen2, yarn": ("qwen2", "qwen2_hinge", dict(SMALL, rope_parameters=YARN), {}),
     "phi3": ("phi3", "llama_sigmoid", dict(SMALL, sliding_window=None, original_max_position_embeddings=512), {}),
     "gpt2": ("gpt2", "llama_sigmoid", dict(n_embd=64, n_layer=3, n_head=4, n_positions=512), {}),
-    "gpt_neox": ("gpt_neox", "llama_sigmoid", dict(SMALL, rope_parameters=dict(
+    "gpt_neox": ("gpt_neox", "llama_sigmoid", dict(SMALL, num_key_value_heads=4, rope_parameters=dict(
         rope_type="default", rope_theta=1e4, partial_rotary_factor=0.5)), {}),
     "olmo2": ("olmo2", "llama_sigmoid", dict(SMALL, num_key_value_heads=4), {}),
     "olmo3": ("olmo3", "llama_sigmoid", dict(SMALL, num_hidden_layers=5, num_key_value_heads=4, sliding_window=16), {}),
@@ -72,7 +72,7 @@ FAMILIES = {
     "ministral3": ("ministral3", "llama_sigmoid", dict(SMALL, head_dim=16, rope_parameters=dict(
         YARN, beta_fast=32.0, beta_slow=1.0, mscale=1.0, mscale_all_dim=1.0, llama_4_scaling_beta=0.1)), {}),
     "exaone4": ("exaone4", "llama_sigmoid", dict(
-        SMALL, num_hidden_layers=5, sliding_window=16, sliding_window_pattern=4, rope_parameters=LLAMA3), {}),
+        SMALL, sliding_window=None, layer_types=["full_attention"] * 3, rope_parameters=LLAMA3), {}),
     "hunyuan": ("hunyuan_v1_dense", "llama_sigmoid", dict(SMALL, head_dim=16), {}),
 }
 CHATML = ("{% for message in messages %}{{ '<|im_start|>' + message['role'] + '\n' + message['content'] + '<|im_end|>'"
@@ -132,12 +132,16 @@ class LlamaCpp:
         """
         found = self.ask("/completion", prompt=ids, n_predict=ANSWER, temperature=0.0, n_probs=vocab, seed=1,
                          cache_prompt=False, return_tokens=True, samplers=["temperature"])
-        steps, at = {}, 0
-        for step in found["completion_probabilities"]:
-            at = found["tokens"].index(step["id"], at)
-            steps[at] = {top["id"]: top["logprob"] for top in step["top_logprobs"]}
-            at += 1
-        return found["tokens"], steps
+        tokens, known = found["tokens"], found.get("completion_probabilities", [])
+        # Which token a step is of is certain where its first possible place is also its last.
+        first, last = [], []
+        for step in known:
+            first.append(tokens.index(step["id"], first[-1] + 1 if first else 0))
+        for step in reversed(known):
+            end = last[-1] if last else len(tokens)
+            last.append(max(at for at in range(end) if tokens[at] == step["id"]))
+        return tokens, {at: {top["id"]: top["logprob"] for top in step["top_logprobs"]}
+                        for step, at, other in zip(known, first, reversed(last)) if at == other}
 
 
 def line(family, what, passed, text):
@@ -169,8 +173,9 @@ def compare(family, what, gguf, expected, vocab, adapter=None):
         differ += tokens != wanted[:len(tokens)]
     exact = what in ("f16", "f32", "lora")
     passed = prompts and steps_seen > 0 and largest <= TOLERANCE[what] and (differ == ties or not exact)
-    line(family, what, passed, f"prompts {'alike' if prompts else 'DIFFERENT'}, {same}/{of} tokens, {ties} ties, log-probabilities "
-                               f"of {steps_seen} differ by {largest:.1e} (at most {TOLERANCE[what]:.0e})")
+    line(family, what, passed, f"prompts {'alike' if prompts else 'DIFFERENT'}, {same}/{of} tokens, {ties} ties, "
+                               f"log-probabilities of {steps_seen} differ by {largest:.1e} "
+                               f"(at most {TOLERANCE[what]:.0e})")
     del llama
 
 

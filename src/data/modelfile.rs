@@ -146,16 +146,19 @@ impl Modelfile<'_> {
         let turns = turns.map(|(role, content)| turn(role, content));
         let rendered = |with_system: bool| {
             let messages: Vec<_> = with_system.then_some(&system).into_iter().chain(&turns).collect();
-            let text = self.tokenizer.render(&messages, true, None, None).ok()?;
-            // Ollama adds the BOS by itself.
-            let bos = self.tokenizer.special_token("bos_token").unwrap_or_default();
-            Some(text.strip_prefix(bos).unwrap_or(&text).to_owned())
+            self.tokenizer.render(&messages, true, None, None).ok()
         };
         let (without, with) = (rendered(false)?, rendered(true));
-        KNOWN.iter().find_map(|turns| {
-            let added = turns.added_system(&without)?;
-            // Some templates refuse system prompts.
-            with.as_ref().is_none_or(|with| *with == turns.write(Some("S"))).then_some((turns, added))
+        // A BOS at the front Ollama adds by itself; of some models it is the beginning of every turn, too.
+        let bos = self.tokenizer.special_token("bos_token").unwrap_or_default();
+        ["", bos].into_iter().find_map(|bos| {
+            let without = without.strip_prefix(bos)?;
+            KNOWN.iter().find_map(|turns| {
+                let added = turns.added_system(without)?;
+                // Some templates refuse system prompts.
+                let is_same = |with: &String| with.strip_prefix(bos) == Some(turns.write(Some("S")).as_str());
+                with.as_ref().is_none_or(is_same).then_some((turns, added))
+            })
         })
     }
 

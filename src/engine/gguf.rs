@@ -213,14 +213,15 @@ fn metadata(source: &GgufSource<'_>, arch: GgufArch) -> Result<(Vec<(String, Val
         keys.size("attention.key_length", config.attention.head_dim);
         keys.size("attention.value_length", config.attention.head_dim);
     }
-    windows(config, arch, &mut keys);
+    windows(source, arch, &mut keys)?;
     particulars(config, arch, &mut keys);
     let factors = rope(source, arch, &mut keys)?;
     Ok((keys.list, factors))
 }
 
 /// The window, and which layers have it where that differs.
-fn windows(config: &Architecture, arch: GgufArch, keys: &mut Keys) {
+fn windows(source: &GgufSource<'_>, arch: GgufArch, keys: &mut Keys) -> Result<()> {
+    let config = source.config;
     let window = |layer| match config.kind(layer).mixer {
         Mixer::Attention { window, .. } => window,
         Mixer::ShortConv { .. } => None,
@@ -231,12 +232,17 @@ fn windows(config: &Architecture, arch: GgufArch, keys: &mut Keys) {
         if arch == GgufArch::Phi3 {
             keys.size("attention.sliding_window", 0);
         }
-        return;
+        return Ok(());
     };
+    // Which layers slide llama.cpp knows by their number, which is that of the one published model.
+    if arch == GgufArch::Exaone4 && config.num_hidden_layers != 64 {
+        return Err(inexpressible(source, "windows in EXAONE 4 of other than 64 layers"));
+    }
     keys.size("attention.sliding_window", width);
     if matches!(arch, GgufArch::Olmo2 | GgufArch::Exaone4) {
         keys.put("attention.sliding_window_pattern", Value::Array(Array::Bool(slides)));
     }
+    Ok(())
 }
 
 /// What only some architectures have.
@@ -306,6 +312,13 @@ fn rope(source: &GgufSource<'_>, arch: GgufArch, keys: &mut Keys) -> Result<Rope
             if arch == GgufArch::Mistral3 {
                 keys.number("rope.scaling.yarn_log_multiplier", 1.0);
             }
+        }
+        // llama.cpp refuses a file with factors that the graph of its architecture does not take.
+        RopeScaling::Llama3 { .. } if !matches!(arch, GgufArch::Llama | GgufArch::Exaone4) => {
+            return Err(inexpressible(source, "the rope_type \"llama3\" in this family"));
+        }
+        RopeScaling::LongRope { .. } if arch != GgufArch::Phi3 => {
+            return Err(inexpressible(source, "the rope_type \"longrope\" in this family"));
         }
         RopeScaling::Llama3 { factor, low_freq_factor, high_freq_factor, original_max_position_embeddings } => {
             original(keys, *original_max_position_embeddings);
