@@ -3,13 +3,13 @@
 use std::cell::Cell;
 use std::collections::BTreeSet;
 
-use serde::Deserialize;
 use serde_json::{Map, Value};
 use tokenizers::AddedToken;
 
 use super::gguf_tokenizer::GgufTokenizer;
 use super::record::Message;
 use super::template::ChatTemplate;
+use super::tokenizer_parts::problem;
 use crate::error::{Error, Result};
 use crate::files::{Gguf, gguf_in};
 use crate::platform::{Folder, read_all};
@@ -60,8 +60,9 @@ impl Tokenizer {
         let malformed = |e: tokenizers::Error| {
             Error::input(format!("The tokenizer cannot be read: {e}"), "Download it again", source.name())
         };
-        // The crate panics on a malformed decoder or normalizer, so that they are checked first.
-        serde_json::from_slice::<Fragile>(&bytes).map_err(|e| malformed(e.into()))?;
+        if let Some(problem) = problem(&bytes) {
+            return Err(malformed(problem.into()));
+        }
         let mut inner = tokenizers::Tokenizer::from_bytes(&bytes).map_err(malformed)?;
         inner.with_padding(None);
         inner.with_truncation(None).map_err(malformed)?;
@@ -207,15 +208,6 @@ impl Tokenizer {
     pub fn fingerprint(&self) -> &str {
         &self.fingerprint
     }
-}
-
-/// The parts of `tokenizer.json` that must be JSON objects, lists or null before the crate may see them.
-#[derive(Deserialize)]
-struct Fragile {
-    #[serde(rename = "decoder")]
-    _decoder: Option<Value>,
-    #[serde(rename = "normalizer")]
-    _normalizer: Option<Value>,
 }
 
 fn fingerprint(tokenizer: &[u8], special_tokens: &[(String, String)], template: Option<&ChatTemplate>) -> String {
