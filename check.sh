@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # What must pass, fast to slow, with what it needs installed. From any folder:
 #   ./check.sh        what CI runs: everything native, and one short journey in the window and in each browser
-#   ./check.sh full   also every other test of the window and of the page, the docs, the page as it is released, and
+#   ./check.sh full   also llama.cpp, every other test of the window and of the page, the docs, the page as released, and
 #                     files that are damaged at random
 # docs/testing.md lists which test is where, what it proves, and how long it takes.
 set -euo pipefail
@@ -32,6 +32,11 @@ step() {
 check_scripts() {
     local script
     for script in ./*.sh scripts/* web/*.sh benches/*.sh .ci/run; do bash -n "$script" || return 1; done
+}
+
+# Files for llama.cpp, in the real llama.cpp.
+check_llama_cpp() {
+    cargo build "${app[@]}" --bin pairtune --example greedy && "$(llama_cpp_python)" tests/llama_cpp_check.py
 }
 
 # Every test binary; end_to_end is not among those that cargo builds by itself.
@@ -71,6 +76,8 @@ default)
     step 'short journeys, and kernels in the browsers' run_tests --test end_to_end -- short_ kernels_in_
     ;;
 full)
+    step 'install what it takes to ask llama.cpp' install_to_check_llama_cpp
+    step 'exports in llama.cpp' check_llama_cpp
     step 'end to end, window and page' run_tests --test end_to_end
     step 'clippy, the whole desktop' cargo clippy --locked --all-targets --test end_to_end -- -D warnings
     step 'clippy, browser' env CLIPPY_CONF_DIR=web \

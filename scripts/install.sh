@@ -76,6 +76,14 @@ install_tool() {
 install_trunk() { install_tool trunk 0.21.14 --debug; }
 install_wasm_bindgen() { install_tool wasm-bindgen-cli "$(wasm_bindgen_version)"; }
 install_fuzz() { install_tool cargo-fuzz 0.13.2 --debug; }
+# An interpreter with the packages of tests/llama_cpp_check.py: the one that PAIRTUNE_PYTHON names, or one of our own.
+llama_cpp_python() { printf '%s\n' "${PAIRTUNE_PYTHON:-${CARGO_TARGET_DIR:-target}/llama_cpp/bin/python}"; }
+has_llama_cpp() { "$(llama_cpp_python)" -c 'import gguf, peft, torch, transformers, xllamacpp' >/dev/null 2>&1; }
+install_llama_cpp() {
+    [[ -z "${PAIRTUNE_PYTHON:-}" ]] && has python3 || return 1
+    local folder=${CARGO_TARGET_DIR:-target}/llama_cpp
+    python3 -m venv "$folder" && "$folder/bin/pip" install --quiet torch transformers peft gguf xllamacpp
+}
 install_cc() { apt_install gcc libc6-dev; }
 install_cxx() { apt_install g++; }
 
@@ -111,6 +119,13 @@ install_to_fuzz() {
     PATH="${CARGO_HOME:-$HOME/.cargo}/bin:$PATH"
     need 'a C++ compiler' has_cxx install_cxx 'libFuzzer is built with it. On Debian: sudo apt-get install g++'
     need cargo-fuzz has_fuzz install_fuzz 'Run: cargo install --locked cargo-fuzz --version 0.13.2'
+}
+
+# What the check against llama.cpp takes beside that.
+install_to_check_llama_cpp() {
+    need 'torch, transformers, peft, gguf or xllamacpp' has_llama_cpp install_llama_cpp \
+        'Install them with pip, and let PAIRTUNE_PYTHON name the interpreter. On Debian first:
+    sudo apt-get install python3-venv'
 }
 
 # What the pictures take beside that.

@@ -23,7 +23,7 @@ const LLAMA: [&str; 3] = ["llama_sigmoid", "llama3_tied_ipo", "llama_bf16_rslora
 fn no_arguments_print_help() {
     let run = Scratch::new("help").run(&[]);
     run.check(0);
-    for command in ["train", "score", "generate", "merge", "doctor"] {
+    for command in ["train", "score", "generate", "merge", "export", "doctor"] {
         assert!(run.stdout.contains(command), "the help names {command}: {}", run.stdout);
     }
 }
@@ -424,6 +424,37 @@ fn merged_model_scores_as_the_model_with_the_adapter() {
     again.check_error("The output folder already holds a model");
     let onto = scratch.run(&["merge", "--model", "merged", "--adapter", &adapter, "--output", "merged"]);
     onto.check_error("The output folder is the base model's own");
+}
+
+#[test]
+fn an_exported_model_scores_as_the_model_with_the_adapter() {
+    let scratch = Scratch::new("export");
+    let (model, adapter) = (path("llama_sigmoid", "model"), path("llama_sigmoid", "adapter_final_b"));
+    let export = |more: &[&str]| {
+        let mut args = vec!["export", "--model", &model];
+        args.extend(more);
+        scratch.run(&args)
+    };
+    export(&["--adapter", &adapter, "--output", "tuned.gguf", "--outtype", "f32"]).check(0);
+    let exported = scratch.score("tuned.gguf", "llama_sigmoid", "128", &[]);
+    let with_adapter = scratch.score(&model, "llama_sigmoid", "128", &["--adapter", &adapter]);
+    for (a, b) in exported.iter().zip(&with_adapter) {
+        assert_eq!(a["chosen_ids"], b["chosen_ids"], "the tokenizer came along");
+        let (a, b) = (a["chosen_logp"].as_f64().expect("a number"), b["chosen_logp"].as_f64().expect("a number"));
+        assert!((a - b).abs() <= 5e-3, "exported {a}, with adapter {b}");
+    }
+    assert!(!exported.is_empty(), "there was something to compare");
+    let modelfile = String::from_utf8(scratch.bytes("tuned.Modelfile")).expect("text");
+    assert!(modelfile.contains("FROM ./tuned.gguf"), "{modelfile}");
+
+    export(&["--output", "tuned.gguf"]).check_error("The output file is there already");
+    export(&["--output", "tuned.bin"]).check_error("The output is not named as a GGUF file");
+    export(&["--output", "lora.gguf", "--outtype", "lora"]).check_error("There is no adapter to write");
+    let lora = export(&["--adapter", &adapter, "--output", "lora.gguf", "--outtype", "lora"]);
+    lora.check(0);
+    assert!(lora.stdout.contains("the adapter of"), "{}", lora.stdout);
+    let onto = scratch.run(&["export", "--model", "tuned.gguf", "--output", "tuned.gguf", "--overwrite"]);
+    onto.check_error("The output is the base model itself");
 }
 
 #[test]

@@ -14,8 +14,8 @@ use std::time::Duration;
 
 use micro::{PAIRS, micro_run, micro_settings};
 use pairtune::engine::protocol::{
-    Command, Drill, Event, ExportKind, ExportRequest, Failure, GenerateRequest, Metrics, ModelSource, Status, Subject,
-    Watch, WhichAdapter,
+    Chat, Command, Drill, Event, ExportKind, ExportRequest, Failure, GenerateRequest, GgufForm, Metrics, ModelSource,
+    Status, Subject, Watch, WhichAdapter,
 };
 use pairtune::engine::warnings::WarningKind;
 use pairtune::engine::{Message, Session, channel};
@@ -406,6 +406,49 @@ fn a_run_that_rests_gives_the_memory_of_the_weights_back() {
 }
 
 #[test]
+fn a_template_is_set_kept_with_the_run_and_exported() {
+    let mut engine = TestEngine::start("template");
+    engine.open_micro();
+    let template = "{% for m in messages %}[{{ m.role }}]{{ m.content }}{% endfor %}";
+    let chat = |template: &str| Chat { template: Some(template.to_owned()), ..Chat::default() };
+    engine.send(Command::SetChat(chat("{% if %}")));
+    let refused = engine.wait(|event| matches!(event, Event::Refused { .. }));
+    assert!(matches!(refused, Event::Refused { subject: Subject::Chat, .. }), "a template that does not compile");
+    engine.send(Command::SetChat(chat(template)));
+    let Event::ChatSet(info) = engine.wait(|event| matches!(event, Event::ChatSet(_))) else { unreachable!() };
+    assert_eq!(info.template.as_deref(), Some(template));
+    assert_ne!(info.own, info.template, "the model's own is another, if it has one");
+    engine.send(micro_run("template", 1, unwatched()));
+    let Event::Finished(summary) = engine.wait(is_finished) else { panic!("the run ends well") };
+    assert_eq!(summary.record.chat, chat(template), "kept with the run");
+    let run_id = summary.record.run_id.clone();
+    let out = engine.store.join("out");
+    let request = ExportRequest {
+        run_id: run_id.clone(),
+        which: WhichAdapter::Last,
+        strength: 1.0,
+        kinds: vec![ExportKind::Adapter, ExportKind::Merged],
+        folder: out.display().to_string(),
+        card: String::new(),
+    };
+    engine.send(Command::Export(Box::new(request)));
+    let exported = engine.wait(|event| matches!(event, Event::Exported { .. } | Event::Refused { .. }));
+    let Event::Exported { files, .. } = exported else { panic!("both are written: {exported:?}") };
+    for file in files {
+        let written = std::fs::read_to_string(std::path::Path::new(&file.path).join("chat_template.jinja"));
+        assert_eq!(written.expect(&file.path), template, "{}", file.path);
+    }
+    // Another engine opens the run with it.
+    let mut other = TestEngine::on(&engine.store.clone());
+    other.send(Command::OpenRun { run_id });
+    let Event::ChatSet(info) = other.wait(|event| matches!(event, Event::ChatSet(_) | Event::Refused { .. })) else {
+        panic!("it opens")
+    };
+    assert_eq!(info.template.as_deref(), Some(template), "the run's");
+    other.wait(|event| matches!(event, Event::RunOpened(_)));
+}
+
+#[test]
 fn the_demo_is_watched_and_learns() {
     let mut engine = TestEngine::start("journey");
     engine.open_demo();
@@ -490,6 +533,9 @@ fn base_and_tuned_answer_with_the_same_seed() {
     assert!(!engine.said.iter().any(|event| matches!(event, Event::Text { id: 8, end: true, .. })), "it has no end");
 }
 
+/// What a GGUF file may hold.
+const FORMS: [GgufForm; 4] = [GgufForm::Lora, GgufForm::F16, GgufForm::Q8_0, GgufForm::Q4_0];
+
 #[test]
 fn everything_is_exported_and_read_again() {
     let (mut engine, summary) = TestEngine::finished_micro("journey");
@@ -498,14 +544,17 @@ fn everything_is_exported_and_read_again() {
         run_id: summary.record.run_id.clone(),
         which: WhichAdapter::Best,
         strength: 1.0,
-        kinds: vec![ExportKind::Adapter, ExportKind::Merged, ExportKind::Metrics, ExportKind::Archive],
+        kinds: [ExportKind::Adapter, ExportKind::Merged, ExportKind::Metrics, ExportKind::Archive]
+            .into_iter()
+            .chain(FORMS.map(ExportKind::Gguf))
+            .collect(),
         folder: folder.display().to_string(),
         card: "Tuned in a test.".to_owned(),
     };
     engine.send(Command::Export(Box::new(request.clone())));
     let exported = engine.wait(|event| matches!(event, Event::Exported { .. } | Event::Refused { .. }));
     let Event::Exported { files, .. } = exported else { panic!("everything is written: {exported:?}") };
-    assert_eq!(files.len(), 4, "one entry each");
+    assert_eq!(files.len(), 8, "one entry each");
     assert!(files.iter().all(|file| file.bytes > 0 && !file.check.is_empty()), "each was checked: {files:?}");
     let own = folder.join("journey-adapter/README.md");
     let readme = std::fs::read_to_string(&own).expect("there is a model card");
@@ -515,6 +564,12 @@ fn everything_is_exported_and_read_again() {
     assert!(!readme.contains("base_model:"), "the bundled model has no name on the Hub: {readme}");
     for file in ["journey-adapter/adapter_model.safetensors", "journey-merged/model.safetensors", "journey.run"] {
         assert!(folder.join(file).exists(), "{file} is there");
+    }
+    for form in ["adapter", "f16", "q8_0", "q4_0"] {
+        let place = folder.join(format!("journey-gguf-{form}"));
+        let modelfile = std::fs::read_to_string(place.join("Modelfile")).expect("a Modelfile");
+        assert!(modelfile.contains(&format!("./journey-gguf-{form}.gguf")), "{modelfile}");
+        assert!(place.join(format!("journey-gguf-{form}.gguf")).exists(), "{form} is there");
     }
 
     // What is there already stays: nothing is written over it.

@@ -13,11 +13,22 @@ use super::widgets::{
     Tone, card, fraction, heading, marked, mono, name_of, page_title, primary_button, problem_card, progress_bar,
     small, tabs, text_box, titled_card, tone_card, weak,
 };
-use crate::engine::protocol::{Command, ExportKind, ExportRequest, Exported, RunRecord, Subject, WhichAdapter};
+use crate::engine::protocol::{
+    Command, ExportKind, ExportRequest, Exported, GgufForm, RunRecord, Subject, WhichAdapter,
+};
 use crate::platform::{Pick, file_name};
 
 /// All kinds, the smallest first.
-const KINDS: [ExportKind; 4] = [ExportKind::Adapter, ExportKind::Metrics, ExportKind::Archive, ExportKind::Merged];
+const KINDS: [ExportKind; 8] = [
+    ExportKind::Adapter,
+    ExportKind::Gguf(GgufForm::Lora),
+    ExportKind::Metrics,
+    ExportKind::Archive,
+    ExportKind::Gguf(GgufForm::Q4_0),
+    ExportKind::Gguf(GgufForm::Q8_0),
+    ExportKind::Gguf(GgufForm::F16),
+    ExportKind::Merged,
+];
 
 /// A narrower card shows what the kinds are for below them.
 const HELP_BESIDE: f32 = 800.0;
@@ -192,13 +203,25 @@ fn size(state: &State, run: &RunState, kind: ExportKind) -> Option<u64> {
     let adapters = if record.best_step.is_some() { 4 } else { 3 };
     let stored = (record.bytes > 0).then_some(record.bytes);
     let saved = run.saved.map(|saved| saved.bytes);
+    let model = || state.open_model().filter(|model| model.name == record.model_name);
     match kind {
-        ExportKind::Adapter => saved.map(|bytes| bytes / 3).or(stored.map(|bytes| bytes / adapters)),
-        ExportKind::Merged => {
-            state.open_model().filter(|model| model.name == record.model_name).map(|model| model.weight_bytes)
+        ExportKind::Adapter | ExportKind::Gguf(GgufForm::Lora) => {
+            saved.map(|bytes| bytes / 3).or(stored.map(|bytes| bytes / adapters))
         }
+        ExportKind::Merged => model().map(|model| model.weight_bytes),
+        ExportKind::Gguf(form) => model().map(|model| model.parameters * sixteenths(form) / 16),
         ExportKind::Metrics => Some(2_000 + 600 * run.history.len() as u64),
         ExportKind::Archive => stored.or(saved),
+    }
+}
+
+/// Sixteenths of a byte that a weight takes.
+fn sixteenths(form: GgufForm) -> u64 {
+    match form {
+        GgufForm::Lora => 64,
+        GgufForm::F16 => 32,
+        GgufForm::Q8_0 => 17,
+        GgufForm::Q4_0 => 9,
     }
 }
 
@@ -267,7 +290,7 @@ fn where_ui(ui: &mut Ui, state: &State, run: &RunState, view: &mut ExportView, a
             Some(words::CHOOSE)
         } else if !state.in_browser && view.folder.trim().is_empty() {
             Some(words::NAME_FOLDER)
-        } else if run.is_active() && view.kinds.contains(&ExportKind::Merged) {
+        } else if run.is_active() && view.kinds.iter().any(|kind| kind.is_model()) {
             Some(words::PAUSE_TO_MERGE)
         } else {
             None

@@ -23,6 +23,7 @@ mod runs_ui;
 mod shell;
 mod start_ui;
 mod state;
+mod template_ui;
 mod text;
 mod theme;
 mod widgets;

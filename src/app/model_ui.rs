@@ -138,7 +138,7 @@ fn open_ui(ui: &mut Ui, state: &State, info: &ModelInfo, actions: &mut Vec<Actio
                 &mut |ui| {
                     widgets::marked(ui, Tone::Good, &text::layers(info.layers));
                     widgets::marked(ui, Tone::Good, &text::tokenizer(info.vocab_size));
-                    let (tone, template) = text::chat_template(info.chat_template);
+                    let (tone, template) = text::chat_template(info.chat.template.is_some());
                     widgets::marked(ui, tone, template);
                     widgets::marked(ui, Tone::Good, &text::positions(info.max_positions));
                 },

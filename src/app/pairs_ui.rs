@@ -8,6 +8,7 @@ use egui_plot::{Bar, BarChart, Plot, VLine};
 use super::actions::{Action, Step};
 use super::start_ui::by_path_ui;
 use super::state::State;
+use super::template_ui::{TemplateView, template_ui};
 use super::text;
 use super::theme::{self, GRID};
 use super::widgets::{self, Tone};
@@ -31,6 +32,8 @@ enum Tab {
     Read,
     /// How long they are.
     Lengths,
+    /// How conversations become text.
+    Template,
     /// What cannot be used.
     Problems,
 }
@@ -55,6 +58,8 @@ pub(super) struct PairsView {
     by_path: bool,
     /// Only rows with this flag are in the table.
     flag: Option<String>,
+    /// Of the template.
+    template: TemplateView,
 }
 
 /// Draws the page.
@@ -178,6 +183,7 @@ fn file_ui(ui: &mut Ui, state: &State, info: &PairsInfo, view: &mut PairsView, a
             (Tab::Table, text::TAB_TABLE.to_owned()),
             (Tab::Read, text::TAB_READ.to_owned()),
             (Tab::Lengths, text::TAB_LENGTHS.to_owned()),
+            (Tab::Template, text::template::TAB.to_owned()),
             (Tab::Problems, text::tab_problems(info.problem_count)),
         ];
         widgets::tabs(ui, &mut view.tab, &all);
@@ -189,6 +195,7 @@ fn file_ui(ui: &mut Ui, state: &State, info: &PairsInfo, view: &mut PairsView, a
             }
             Tab::Read => read_ui(ui, state, view, actions),
             Tab::Lengths => lengths_ui(ui, state, actions),
+            Tab::Template => template_ui(ui, state, &mut view.template, actions),
             Tab::Problems => problems_ui(ui, state, info, view, actions),
         }
     });

@@ -440,7 +440,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::engine::protocol::Watch;
+    use crate::engine::protocol::{Chat, Watch};
 
     #[test]
     fn runs_are_sorted_by_a_column_both_ways() {
@@ -456,6 +456,7 @@ mod tests {
             model_bytes: 0,
             licence: None,
             pairs_name: String::new(),
+            chat: Chat::default(),
             settings: Settings::new(),
             watch: Watch { eval_steps: 0, keep_best: true, prompts: Vec::new(), save_seconds: 60.0 },
             step: 0,

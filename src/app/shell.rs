@@ -24,9 +24,7 @@ use super::{
     compare_ui, drops, export_ui, fields, help_ui, model_ui, pairs_ui, plan_ui, run_ui, runs_ui, start_ui, text, theme,
 };
 use crate::engine::presets::{self, Preset};
-use crate::engine::protocol::{
-    Command, Event, ExportKind, ModelSource, PairRow, Problem, RunRequest, Settings, Subject, Watch,
-};
+use crate::engine::protocol::{Command, Event, ModelSource, PairRow, Problem, RunRequest, Settings, Subject, Watch};
 use crate::error::{Error, Result};
 use crate::link::{Engine, Incoming};
 use crate::platform::host::{self, PickedFile};
@@ -1034,6 +1032,7 @@ impl App {
         match subject {
             Subject::Model => state.model_problem = None,
             Subject::Pairs => state.pairs.refused = None,
+            Subject::Chat => state.pairs.chat_refused = None,
             Subject::Plan => state.plan.problem = None,
             Subject::Run => {
                 state.run_problem = None;
@@ -1111,6 +1110,7 @@ fn waits_for_a_pause(command: &Command, run_id: &str) -> bool {
         | Command::OpenPairs { .. }
         | Command::SkipPairs { .. }
         | Command::SwapPairs
+        | Command::SetChat(_)
         | Command::Trial { .. }
         | Command::Bench
         | Command::Start(_)
@@ -1120,7 +1120,7 @@ fn waits_for_a_pause(command: &Command, run_id: &str) -> bool {
         | Command::InspectPair { .. }
         | Command::Import => true,
         // A merged model needs its weights a second time.
-        Command::Export(request) => request.run_id != run_id || request.kinds.contains(&ExportKind::Merged),
+        Command::Export(request) => request.run_id != run_id || request.kinds.iter().any(|kind| kind.is_model()),
         _ => false,
     }
 }

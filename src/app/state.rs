@@ -8,9 +8,9 @@ use super::fields;
 use super::text::{self, Unit};
 use crate::engine::presets::{self, Preset};
 use crate::engine::protocol::{
-    BUILD, Command, Event, Exported, Failure, GenerateRequest, GpuInfo, HeldOutPair, Inspection, Metrics, ModelInfo,
-    ModelSource, PairRow, PairView, PairsInfo, Phase, PlanInfo, Problem, Progress, Ready, RunInfo, RunRecord, Settings,
-    Status, StorageInfo, StoredModel, Subject, Summary, Watch,
+    BUILD, ChatInfo, Command, Event, Exported, Failure, GenerateRequest, GpuInfo, HeldOutPair, Inspection, Metrics,
+    ModelInfo, ModelSource, PairRow, PairView, PairsInfo, Phase, PlanInfo, Problem, Progress, Ready, RunInfo,
+    RunRecord, Settings, Status, StorageInfo, StoredModel, Subject, Summary, Watch,
 };
 use crate::engine::stats;
 use crate::engine::warnings::Warning;
@@ -188,6 +188,8 @@ pub(super) struct PairsState {
     pub(super) info: Option<PairsInfo>,
     /// They were not taken.
     pub(super) refused: Option<Problem>,
+    /// A template was not taken.
+    pub(super) chat_refused: Option<Problem>,
     /// Pairs as the model sees them, the latest last.
     views: Vec<PairView>,
     /// The person agreed to train on the usable rows.
@@ -726,6 +728,7 @@ impl State {
                 drop(self.pairs.rows.splice(first.min(known)..(first + rows.len()).min(known), rows));
             }
             Event::PairsOpened(info) => self.pairs_opened(*info),
+            Event::ChatSet(chat) => self.chat_set(*chat),
             Event::PairView(view) => self.pairs.viewed(*view),
             Event::Planned(info) => self.planned(*info),
             Event::Measuring(what) => self.bench = BenchState::Running(what),
@@ -923,9 +926,19 @@ impl State {
             Recent::add(&mut self.recent.models, &info.name, path);
         }
         self.model = ModelState::Open(info);
+        self.pairs.chat_refused = None;
         self.model_problem = None;
         self.model_before = None;
         self.plan.trial = Trial::None;
+        self.pairs.views.clear();
+        self.pairs.generation += 1;
+    }
+
+    fn chat_set(&mut self, chat: ChatInfo) {
+        if let ModelState::Open(info) = &mut self.model {
+            info.chat = chat;
+        }
+        self.pairs.chat_refused = None;
         self.pairs.views.clear();
         self.pairs.generation += 1;
     }
@@ -1048,6 +1061,7 @@ impl State {
                 self.pairs_back();
                 self.pairs.refused = Some(problem);
             }
+            Subject::Chat => self.pairs.chat_refused = Some(problem),
             Subject::Plan => {
                 self.pairs.loading = None;
                 self.plan.pending = false;
@@ -1099,6 +1113,8 @@ impl State {
                 self.pairs_back();
             }
             Subject::Pairs => self.pairs_back(),
+            // It is done at once.
+            Subject::Chat => {}
             Subject::Plan => {
                 self.pairs.loading = None;
                 self.plan.pending = false;

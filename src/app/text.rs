@@ -1362,6 +1362,40 @@ pub(super) fn capitalized(text: &str) -> String {
 // ---- Charts. ----
 
 /// What a chart says to a screen reader.
+pub(super) mod template {
+    pub(in crate::app) const TAB: &str = "Chat template";
+    pub(in crate::app) const TEMPLATE: &str = "Text of the template";
+    pub(in crate::app) const NO_MODEL: &str = "Choose a model to see its chat template.";
+    pub(in crate::app) const REFUSED: &str = "This template cannot be used";
+    pub(in crate::app) const HINT: &str = "A Jinja template, as in chat_template.jinja";
+    pub(in crate::app) const USE: &str = "Use this template";
+    pub(in crate::app) const UNDO: &str = "Undo my changes";
+    pub(in crate::app) const OWN: &str = "Back to the model's own";
+    pub(in crate::app) const CHANGED: &str = "not the model's own";
+    pub(in crate::app) const THINKING: &str = "Thinking before the answer:";
+    pub(in crate::app) const AS_IT_IS: &str = "as the template has it";
+    pub(in crate::app) const ON: &str = "on";
+    pub(in crate::app) const OFF: &str = "off";
+
+    pub(in crate::app) fn thinking(choice: &str) -> String {
+        format!("Thinking {choice}")
+    }
+
+    pub(in crate::app) fn what(conversations: bool, there: bool) -> &'static str {
+        match (conversations, there) {
+            (true, true) => {
+                "Makes the text that the model reads out of a conversation. It is kept with the run and exported."
+            }
+            (true, false) => "The model has no template, but these pairs are conversations. Write one to use them.",
+            (false, true) => {
+                "These pairs are plain text and need no template. It makes the text of prompts in Compare, and is \
+                 kept with the run and exported."
+            }
+            (false, false) => "The model has no template, and these pairs are plain text: none is needed.",
+        }
+    }
+}
+
 pub(super) mod chart {
     pub(in crate::app) const STEP: &str = "step";
 
@@ -1918,7 +1952,7 @@ pub(super) mod compare {
 /// Words of the page that exports.
 pub(super) mod export {
     use super::percent;
-    use crate::engine::protocol::{ExportKind, RunRecord};
+    use crate::engine::protocol::{ExportKind, GgufForm, RunRecord};
 
     pub(in crate::app) const SUBTITLE: &str = "Write the result to files; each is read again and checked.";
     pub(in crate::app) const EMPTY_TITLE: &str = "Nothing to export yet";
@@ -1952,7 +1986,7 @@ pub(super) mod export {
     pub(in crate::app) const DOWNLOAD: &str = "Download";
     pub(in crate::app) const DOWNLOAD_ALL: &str = "Download all";
     pub(in crate::app) const OLLAMA: &str =
-        "Ollama reads safetensors adapters only for Llama, Mistral and Gemma; for others write the whole model.";
+        "Ollama reads safetensors adapters only for Llama, Mistral and Gemma; GGUF it reads for all families.";
 
     pub(in crate::app) fn best(step: usize) -> String {
         format!("Best, step {step}")
@@ -1970,6 +2004,10 @@ pub(super) mod export {
         match kind {
             ExportKind::Adapter => "Adapter (PEFT)",
             ExportKind::Merged => "Whole model (safetensors)",
+            ExportKind::Gguf(GgufForm::Lora) => "Adapter (GGUF)",
+            ExportKind::Gguf(GgufForm::F16) => "Whole model (GGUF, F16)",
+            ExportKind::Gguf(GgufForm::Q8_0) => "Whole model (GGUF, Q8_0)",
+            ExportKind::Gguf(GgufForm::Q4_0) => "Whole model (GGUF, Q4_0)",
             ExportKind::Metrics => "Settings and metrics",
             ExportKind::Archive => "Run archive (.run)",
         }
@@ -1979,6 +2017,10 @@ pub(super) mod export {
         match kind {
             ExportKind::Adapter => "For transformers and PEFT, vLLM and others; small, needs the original model.",
             ExportKind::Merged => "The original model with the adapter in its weights; opens wherever the model does.",
+            ExportKind::Gguf(GgufForm::Lora) => "For llama.cpp and Ollama, beside the original model as GGUF.",
+            ExportKind::Gguf(GgufForm::F16) => "For llama.cpp, Ollama, LM Studio and Jan; the closest to the original.",
+            ExportKind::Gguf(GgufForm::Q8_0) => "The same in half the size; hardly told apart from it.",
+            ExportKind::Gguf(GgufForm::Q4_0) => "The same in a quarter of the size; answers may suffer.",
             ExportKind::Metrics => "JSON, JSONL, CSV and a TensorBoard file, with TRL's names.",
             ExportKind::Archive => "Everything of the run; opens and continues on the desktop and in the browser.",
         }

@@ -2,8 +2,10 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 use pairtune::data::Columns;
+use pairtune::engine::gguf::GgufKind;
+use pairtune::files::GgmlType;
 use pairtune::gpu::AdapterChoice;
 use serde::Serialize;
 use serde_json::{Map, Value};
@@ -22,6 +24,7 @@ Examples:
   pairtune train --model SmolLM2-135M --pairs pairs.jsonl --output tuned --eval-split 0.1
   pairtune generate --model SmolLM2-135M --adapter tuned --prompt \"How do I reset it?\"
   pairtune merge --model SmolLM2-135M --adapter tuned --output merged
+  pairtune export --model SmolLM2-135M --adapter tuned --outtype q8_0 --output tuned.gguf
 
 Exit codes: 0 done, 1 error, 2 wrong usage, 130 interrupted.";
 
@@ -39,6 +42,8 @@ pub(super) enum Command {
     Generate(GenerateArgs),
     /// Write the model with an adapter added to its weights
     Merge(MergeArgs),
+    /// Write a GGUF file for llama.cpp and Ollama: the model with an adapter added, or the adapter by itself
+    Export(ExportArgs),
     /// Check the GPU: every kernel against its CPU twin, and its speed
     Doctor(DoctorArgs),
     /// Measure the GPU: kernels at the shapes of real models, training steps, texts
@@ -102,6 +107,17 @@ impl GpuArgs {
     }
 }
 
+/// How conversations become text.
+#[derive(Debug, Default, Args)]
+pub(super) struct ChatArgs {
+    /// Chat template instead of the model's own, a Jinja file
+    #[arg(long, value_name = "FILE")]
+    pub(super) chat_template_path: Option<PathBuf>,
+    /// Variables of the chat template as a JSON object: {"enable_thinking": false}
+    #[arg(long, value_name = "JSON")]
+    pub(super) chat_template_kwargs: Option<String>,
+}
+
 /// `pairtune train`.
 #[derive(Debug, Args)]
 pub(super) struct TrainArgs {
@@ -141,6 +157,9 @@ pub(super) struct TrainArgs {
     /// Progress on stdout, one JSON object a line
     #[arg(long)]
     pub(super) json: bool,
+    /// How conversations become text.
+    #[command(flatten)]
+    pub(super) chat: ChatArgs,
     /// The GPU.
     #[command(flatten)]
     pub(super) gpu: GpuArgs,
@@ -288,6 +307,9 @@ pub(super) struct ScoreArgs {
     /// Pairs at a time
     #[arg(long, value_name = "PAIRS", default_value_t = 4)]
     pub(super) batch_size: usize,
+    /// How conversations become text.
+    #[command(flatten)]
+    pub(super) chat: ChatArgs,
     /// The GPU.
     #[command(flatten)]
     pub(super) gpu: GpuArgs,
@@ -326,6 +348,9 @@ pub(super) struct GenerateArgs {
     /// One JSON object at the end instead of text as it comes
     #[arg(long)]
     pub(super) json: bool,
+    /// How conversations become text.
+    #[command(flatten)]
+    pub(super) chat: ChatArgs,
     /// The GPU.
     #[command(flatten)]
     pub(super) gpu: GpuArgs,
@@ -346,6 +371,60 @@ pub(super) struct MergeArgs {
     /// Replace the model that the output folder holds
     #[arg(long)]
     pub(super) overwrite: bool,
+}
+
+/// `pairtune export`.
+#[derive(Debug, Args)]
+pub(super) struct ExportArgs {
+    /// Model folder, or a GGUF file
+    #[arg(long, value_name = "DIR")]
+    pub(super) model: PathBuf,
+    /// PEFT folder to add to it; without one the model is written as it is
+    #[arg(long, value_name = "DIR")]
+    pub(super) adapter: Option<PathBuf>,
+    /// GGUF file to write; Ollama's Modelfile comes beside it
+    #[arg(long, value_name = "FILE.gguf")]
+    pub(super) output: PathBuf,
+    /// Type of the weights; or lora: the adapter by itself
+    #[arg(long, value_name = "TYPE", default_value = "f16")]
+    pub(super) outtype: OutType,
+    /// Replace the file if it is there
+    #[arg(long)]
+    pub(super) overwrite: bool,
+}
+
+/// What `pairtune export` writes, in the words of llama.cpp's converter.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+#[value(rename_all = "snake_case")]
+pub(super) enum OutType {
+    /// 32 bits a weight
+    F32,
+    /// 16 bits a weight
+    F16,
+    /// 16 bits a weight, with the range of 32
+    Bf16,
+    /// 8.5 bits a weight
+    #[value(name = "q8_0")]
+    Q8,
+    /// 4.5 bits a weight
+    #[value(name = "q4_0")]
+    Q4,
+    /// The adapter by itself, for the base model in any type
+    Lora,
+}
+
+impl OutType {
+    /// What the engine calls it.
+    pub(super) fn kind(self) -> GgufKind {
+        match self {
+            Self::F32 => GgufKind::Model(GgmlType::F32),
+            Self::F16 => GgufKind::Model(GgmlType::F16),
+            Self::Bf16 => GgufKind::Model(GgmlType::BF16),
+            Self::Q8 => GgufKind::Model(GgmlType::Q8_0),
+            Self::Q4 => GgufKind::Model(GgmlType::Q4_0),
+            Self::Lora => GgufKind::Lora,
+        }
+    }
 }
 
 /// `pairtune doctor`.

@@ -19,7 +19,8 @@ pub(super) async fn generate(args: &GenerateArgs, out: &mut Output) -> Result<()
     if !(args.top_p > 0.0 && args.top_p <= 1.0) {
         return Err(Error::input(format!("top_p is {}", args.top_p), "Give more than 0, and 1 at most", ""));
     }
-    let folder = ModelFolder::open(&args.model).await?;
+    let mut folder = ModelFolder::open(&args.model).await?;
+    folder.set_chat(&args.chat, ModelFolder::chat_of(args.adapter.as_deref(), out).await?).await?;
     let prompt = writing::prompt_ids(&args.prompt, args.raw, &folder.tokenizer)?;
     let eos = writing::eos_ids(&folder.folder, &folder.config, &folder.tokenizer).await;
     let adapter = match &args.adapter {

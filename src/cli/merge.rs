@@ -9,6 +9,7 @@ use pairtune::{Error, Result};
 
 use super::args::MergeArgs;
 use super::output::Output;
+use super::run::ModelFolder;
 
 /// Writes the merged model: same files, same tensors, same types.
 pub(super) async fn merge(args: &MergeArgs, out: &mut Output) -> Result<()> {
@@ -21,8 +22,10 @@ pub(super) async fn merge(args: &MergeArgs, out: &mut Output) -> Result<()> {
 
     out.begin_bytes("merge", total);
     let from = args.adapter.display().to_string();
+    let chat = ModelFolder::chat_of(Some(&args.adapter), out).await?;
+    let beside = chat.files(None);
     let mut writer = DiskWriter::new(&args.output);
-    let merged = merge_model(&folder, &adapter, &from, &mut writer, &mut |done, total| {
+    let merged = merge_model(&folder, &adapter, &from, &beside, &mut writer, &mut |done, total| {
         out.advance(done, total, "");
         true
     })

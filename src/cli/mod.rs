@@ -5,6 +5,7 @@
 mod args;
 mod bench;
 mod doctor;
+mod export;
 mod generate;
 mod merge;
 mod output;

@@ -90,6 +90,7 @@ impl Output {
     /// How far the phase is, and what it says of itself.
     pub(super) fn advance(&mut self, done: u64, total: u64, text: &str) {
         self.bar.set_message(text.to_owned());
+        self.bar.set_length(total);
         self.bar.set_position(done);
         let due = done >= self.lines_at + LINE_STEPS || self.last_line.elapsed() >= LINE_TIME || done == total;
         if self.bar.is_hidden() && due && !text.is_empty() {

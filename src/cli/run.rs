@@ -6,18 +6,18 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use clap::{CommandFactory as _, Parser as _};
-use pairtune::data::{Columns, LineError, PairsFile, Record, Tokenized, Tokenizer, other_purpose};
+use pairtune::data::{Chat, Columns, LineError, PairsFile, Record, TEMPLATE_FILE, Tokenized, Tokenizer, other_purpose};
 use pairtune::engine::run;
 use pairtune::files;
 use pairtune::gpu::{AdapterChoice, Gpu};
 use pairtune::kernels;
 use pairtune::model::{Adapter, AdapterSettings, Architecture, Model};
-use pairtune::platform::ByteSource as _;
 use pairtune::platform::native::{DiskFolder, FileSource};
+use pairtune::platform::{ByteSource as _, Folder as _, read_all};
 use pairtune::{Error, Result};
 use serde_json::json;
 
-use super::args::{AppArgs, Cli, Command, Window};
+use super::args::{AppArgs, ChatArgs, Cli, Command, Window};
 use super::output::Output;
 use super::reference::{cache_file, keep};
 
@@ -77,6 +77,7 @@ async fn run(command: Command) -> (Output, Result<()>) {
         Command::Score(args) => super::score::score(&args, &mut out).await,
         Command::Generate(args) => super::generate::generate(&args, &mut out).await,
         Command::Merge(args) => super::merge::merge(&args, &mut out).await,
+        Command::Export(args) => super::export::export(&args, &mut out).await,
         Command::Doctor(args) => super::doctor::doctor(&args, &mut out).await,
         Command::Bench(args) => super::bench::bench(&args, &mut out).await,
         Command::App(_) => Ok(()),
@@ -102,6 +103,34 @@ impl ModelFolder {
         tokenizer.check_vocab(config.vocab_size)?;
         let weight_bytes = Model::weight_bytes(&folder, &config).await?;
         Ok(Self { folder, config, tokenizer, weight_bytes })
+    }
+
+    /// Sets how conversations become text: by the flags, or else as `otherwise`.
+    pub(super) async fn set_chat(&mut self, args: &ChatArgs, mut otherwise: Chat) -> Result<()> {
+        if let Some(path) = &args.chat_template_path {
+            let bytes = read_all(&FileSource::open(path)?).await?;
+            otherwise.template = Some(String::from_utf8_lossy(&bytes).into_owned());
+        }
+        if let Some(kwargs) = &args.chat_template_kwargs {
+            otherwise.kwargs = serde_json::from_str(kwargs).map_err(|e| {
+                let fix = "Give an object, such as {\"enable_thinking\": false}";
+                Error::input(format!("This is not a JSON object: {e}"), fix, "--chat-template-kwargs")
+            })?;
+        }
+        self.tokenizer = self.tokenizer.with_chat(otherwise)?;
+        Ok(())
+    }
+
+    /// What an adapter's folder says of conversations, as transformers reads it.
+    pub(super) async fn chat_of(adapter: Option<&Path>, out: &Output) -> Result<Chat> {
+        let Some(path) = adapter else { return Ok(Chat::default()) };
+        let folder = DiskFolder::open(path)?;
+        if !folder.files().iter().any(|file| file == TEMPLATE_FILE) {
+            return Ok(Chat::default());
+        }
+        out.note(format_args!("Chat template: {TEMPLATE_FILE} of {}", path.display()));
+        let bytes = read_all(folder.open(TEMPLATE_FILE)?.as_ref()).await?;
+        Ok(Chat { template: Some(String::from_utf8_lossy(&bytes).into_owned()), ..Chat::default() })
     }
 
     /// The weights on the device, with room for sequences of `positions` tokens.

@@ -19,6 +19,8 @@ pub(super) struct RunFolder {
     metrics: File,
     settings: Metrics,
     licence: Option<String>,
+    /// The file with the chat template, if it is not the model's own.
+    chat: Vec<(String, Vec<u8>)>,
     /// Every step's metrics, and the evaluations between them.
     history: Vec<Metrics>,
 }
@@ -48,6 +50,7 @@ impl RunFolder {
         checkpoint: Option<&Path>,
         settings: Metrics,
         licence: Option<String>,
+        chat: Vec<(String, Vec<u8>)>,
     ) -> Result<Self> {
         make_folder(path)?;
         let (lines, history) = match checkpoint {
@@ -61,7 +64,7 @@ impl RunFolder {
         let file = path.join(METRICS);
         write_atomic(&file, &lines)?;
         let metrics = OpenOptions::new().append(true).open(&file).map_err(|e| io_error(&file, "write", &e))?;
-        Ok(Self { path: path.to_owned(), metrics, settings, licence, history })
+        Ok(Self { path: path.to_owned(), metrics, settings, licence, chat, history })
     }
 
     /// Adds a step: a line of `metrics.jsonl`, at once, and an entry of the history.
@@ -102,6 +105,7 @@ impl RunFolder {
         files.extend(checkpoint.adapter.files(&self.card(&checkpoint.adapter)));
         files.push((STATE.to_owned(), self.state(state).to_bytes()));
         files.push((METRICS.to_owned(), read(&self.path.join(METRICS))?));
+        files.extend(self.chat.clone());
         for (name, bytes) in files {
             write_atomic(&temporary.join(name), &bytes)?;
         }
@@ -112,6 +116,7 @@ impl RunFolder {
     /// Writes the adapter and the trainer's state.
     pub(super) fn finish(&self, adapter: &files::Adapter, state: Counters) -> Result<()> {
         let mut files = adapter.files(&self.card(adapter));
+        files.extend(self.chat.clone());
         files.push((STATE.to_owned(), self.state(state).to_bytes()));
         for (name, bytes) in files {
             write_atomic(&self.path.join(name), &bytes)?;

@@ -19,7 +19,8 @@ pub(super) async fn score(args: &ScoreArgs, out: &mut Output) -> Result<()> {
             "",
         ));
     }
-    let model = ModelFolder::open(&args.model).await?;
+    let mut model = ModelFolder::open(&args.model).await?;
+    model.set_chat(&args.chat, ModelFolder::chat_of(args.adapter.as_deref(), out).await?).await?;
     let Pairs { records, errors, n_errors } = read_pairs(&args.pairs, args.columns.as_ref(), out).await?;
     let tokenized = tokenize(&records, &model.tokenizer, args.max_length)?;
     drop(records);

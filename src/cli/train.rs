@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use pairtune::data::{Record, SplitBy, TokenPair, split_by_prompt, tokenize};
+use pairtune::data::{Chat, Record, SplitBy, TokenPair, split_by_prompt, tokenize};
 use pairtune::engine::models;
 use pairtune::engine::protocol::ModelSource;
 use pairtune::engine::run::{self, Host, Next, evaluation, number};
@@ -48,7 +48,12 @@ pub(super) async fn train(args: &TrainArgs, out: &mut Output) -> Result<()> {
     if !its_own && !args.overwrite {
         RunFolder::check_free(&args.output)?;
     }
-    let folder = ModelFolder::open(&args.model).await?;
+    let mut folder = ModelFolder::open(&args.model).await?;
+    let chat = match &checkpoint {
+        Some(checkpoint) => checkpoint.place.chat.clone(),
+        None => ModelFolder::chat_of(args.adapter.as_deref(), out).await?,
+    };
+    folder.set_chat(&args.chat, chat).await?;
     let start = Start::read(args, checkpoint.as_ref(), &given, &mut config, &folder).await?;
     let split = checkpoint.as_ref().map_or(SplitBy::Similar, |checkpoint| checkpoint.place.split);
     let (train_pairs, eval_pairs) = tokenized_pairs(args, &config, split, &folder, out).await?;
@@ -80,7 +85,7 @@ pub(super) async fn train(args: &TrainArgs, out: &mut Output) -> Result<()> {
         _ => None,
     };
     let key = |pairs: &[TokenPair]| {
-        ReferenceKey::new(&model, folder.tokenizer.fingerprint(), pairs, initial_bytes.as_deref())
+        ReferenceKey::new(&model, &folder.tokenizer.fingerprint(), pairs, initial_bytes.as_deref())
     };
     let data = key(&train_pairs);
     let cache = ReferenceCache { gpu: &gpu, model: &model, batch, cached: !args.no_cache };
@@ -108,7 +113,9 @@ pub(super) async fn train(args: &TrainArgs, out: &mut Output) -> Result<()> {
         out.note(format_args!("Resuming after step {} of {}", trainer.step, trainer.n_steps));
     }
     let licence = files::licence(&folder.folder).await;
-    let mut run = RunFolder::create(&args.output, args.resume.as_deref(), config.to_map(), licence)?;
+    let tokenizer = &folder.tokenizer;
+    let chat = tokenizer.chat().files(tokenizer.own_template());
+    let mut run = RunFolder::create(&args.output, args.resume.as_deref(), config.to_map(), licence, chat)?;
     if let Some(before) = before {
         run.add_evaluation(before);
     }
@@ -116,6 +123,7 @@ pub(super) async fn train(args: &TrainArgs, out: &mut Output) -> Result<()> {
     let saver = Saver {
         gpu: &gpu,
         data: &data,
+        chat: tokenizer.chat(),
         cache: &cache,
         initial: start.initial.as_ref().map(|(_, path)| path.as_path()),
         split,
@@ -222,6 +230,7 @@ impl Host for Terminal<'_> {
 struct Saver<'a> {
     gpu: &'a Gpu,
     data: &'a ReferenceKey,
+    chat: &'a Chat,
     cache: &'a ReferenceCache<'a>,
     initial: Option<&'a Path>,
     split: SplitBy,
@@ -232,7 +241,7 @@ impl Saver<'_> {
         // The path must still hold when the run is resumed from elsewhere.
         let initial = self.initial.map(|path| std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned()));
         let initial = initial.map(|path| path.display().to_string());
-        let mut checkpoint = Checkpoint::take(self.gpu, trainer, &self.data.0, initial.as_deref()).await?;
+        let mut checkpoint = Checkpoint::take(self.gpu, trainer, &self.data.0, self.chat, initial.as_deref()).await?;
         checkpoint.place.split = self.split;
         let path = run.save_checkpoint(&checkpoint, Counters::of(trainer, run.epoch()))?;
         out.event(&json!({"event": "checkpoint", "step": trainer.step, "path": path.display().to_string()}));

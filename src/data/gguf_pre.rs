@@ -55,11 +55,12 @@ const DEEPSEEK3_PATTERN: &str = concat!(
     r"| ?[\p{P}\p{S}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
 );
 
+/// Names and what they mean; the first of several is the one that is written.
 const KNOWN: &[(&[&str], Pre)] = &[
     (
         &[
-            "default",
             "gpt-2",
+            "default",
             "phi-2",
             "jina-es",
             "jina-de",
@@ -79,16 +80,16 @@ const KNOWN: &[(&[&str], Pre)] = &[
         ],
         GPT2,
     ),
-    (&["mpt", "olmo"], Pre { nfc: true, ..GPT2 }),
-    (&["starcoder", "refact", "smollm", "codeshell", "exaone", "minerva-7b", "mellum2"], DIGITS),
+    (&["olmo", "mpt"], Pre { nfc: true, ..GPT2 }),
+    (&["smollm", "starcoder", "refact", "codeshell", "exaone", "minerva-7b", "mellum2"], DIGITS),
     (&["command-r"], Pre { nfc: true, ..DIGITS }),
     (
-        &["llama3", "llama-v3", "llama-bpe", "falcon3", "falcon-h1", "pixtral", "midm-2.0", "lfm2", "jina-v5-nano"],
+        &["llama-bpe", "llama3", "llama-v3", "falcon3", "falcon-h1", "pixtral", "midm-2.0", "lfm2", "jina-v5-nano"],
         Pre { whole_words: true, adds_bos: true, ..LLAMA3 },
     ),
     (&["dbrx", "smaug-bpe", "glm4", "chatglm-bpe"], LLAMA3),
     (&["qwen2"], Pre { nfc: true, ..QWEN2 }),
-    (&["deepseek-r1-qwen", "kormo", "f2llmv2", "megrez", "stablelm2", "hunyuan", "solar-open", "grok-2"], QWEN2),
+    (&["stablelm2", "deepseek-r1-qwen", "kormo", "f2llmv2", "megrez", "hunyuan", "solar-open", "grok-2"], QWEN2),
     (&["qwen35"], Pre { splits: &[QWEN35_PATTERN], nfc: true, ..LLAMA3 }),
     (&["tekken"], Pre { splits: &[TEKKEN_PATTERN], whole_words: true, adds_bos: true, ..LLAMA3 }),
     (&["gpt-4o", "llama4", "kanana2", "talkie", "minimax-m2"], Pre { splits: &[GPT4O_PATTERN], ..LLAMA3 }),
@@ -106,6 +107,26 @@ const KNOWN: &[(&[&str], Pre)] = &[
 /// What llama.cpp calls `name`; `default` is GPT-2's, as in transformers.
 pub(super) fn pre(name: &str) -> Option<Pre> {
     KNOWN.iter().find(|(names, _)| names.contains(&name)).map(|(_, pre)| *pre)
+}
+
+/// How the tokenizer of a model cuts text, in the words of `Pre`.
+pub(super) struct Cuts<'a> {
+    pub(super) splits: Vec<&'a str>,
+    pub(super) digits: bool,
+    pub(super) gpt2: bool,
+    pub(super) nfc: bool,
+    pub(super) whole_words: bool,
+}
+
+/// What llama.cpp calls a way to cut text. It never brings text to form C, so that this decides only between names.
+pub(super) fn name_of(cuts: &Cuts<'_>) -> Option<&'static str> {
+    let alike = |pre: &Pre| {
+        (pre.splits, pre.digits, pre.gpt2) == (&cuts.splits[..], cuts.digits, cuts.gpt2)
+            && pre.whole_words == cuts.whole_words
+    };
+    let found = || KNOWN.iter().filter(|(_, pre)| alike(pre));
+    let same = found().find(|(_, pre)| pre.nfc == cuts.nfc).or_else(|| found().next());
+    same.and_then(|(names, _)| names.first()).copied()
 }
 
 /// All names, for messages.

@@ -28,17 +28,21 @@ use crate::error::{Error, Result};
 use crate::files::{Gguf, GgufValue as Value, Strings};
 
 /// What SentencePiece writes for a space.
-const SPACE: &str = "\u{2581}";
+pub(super) const SPACE: &str = "\u{2581}";
 /// No token of a real vocabulary is as long; merges are not looked for in longer ones.
 const LONGEST: usize = 1024;
 
-const UNKNOWN: i64 = 2;
-const CONTROL: i64 = 3;
-const USER_DEFINED: i64 = 4;
+// The types of tokens.
+pub(super) const NORMAL: i64 = 1;
+pub(super) const UNKNOWN: i64 = 2;
+pub(super) const CONTROL: i64 = 3;
+pub(super) const USER_DEFINED: i64 = 4;
+pub(super) const UNUSED: i64 = 5;
+pub(super) const BYTE: i64 = 6;
 
 /// The special tokens that have a name, in the order of transformers, with llama.cpp's key and, for SentencePiece, the
 /// id that is meant where the file has none.
-const NAMED: [(&str, &str, Option<u32>); 7] = [
+pub(super) const NAMED: [(&str, &str, Option<u32>); 7] = [
     ("bos_token", "bos_token_id", Some(1)),
     ("eos_token", "eos_token_id", Some(2)),
     ("unk_token", "unknown_token_id", Some(0)),

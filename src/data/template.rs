@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use minijinja::syntax::SyntaxConfig;
 use minijinja::value::{Kwargs, ValueKind};
 use minijinja::{Environment, ErrorKind, State};
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::record::Message;
@@ -19,6 +20,53 @@ pub struct ChatTemplate {
     file: String,
     /// What `strftime_now` takes for now, seconds since 1970.
     now: Arc<AtomicI64>,
+}
+
+/// What a person has set for the conversations of a model.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Chat {
+    /// A template instead of the model's own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub template: Option<String>,
+    /// Variables of every conversation, such as `enable_thinking`; those of a row's `chat_template_kwargs` go first.
+    #[serde(default, skip_serializing_if = "Map::is_empty")]
+    pub kwargs: Map<String, Value>,
+}
+
+impl Chat {
+    /// The template that renders as this, for a model with a template of its `own`; none if that is the own one.
+    ///
+    /// Variables are set in it where they are not given, for no file of Hugging Face's has a place for them.
+    pub fn written(&self, own: Option<&str>) -> Option<String> {
+        let template = self.template.as_deref().or(own.filter(|_| !self.kwargs.is_empty()))?;
+        let set = |(name, value): (&String, &Value)| {
+            format!("{{%- if {name} is not defined %}}{{%- set {name} = {} %}}{{%- endif %}}", literal(value))
+        };
+        let variables: String = self.kwargs.iter().map(set).collect();
+        Some(variables + template)
+    }
+
+    /// The files that say so in an adapter's or a model's folder.
+    pub fn files(&self, own: Option<&str>) -> Vec<(String, Vec<u8>)> {
+        self.written(own).map(|text| (TEMPLATE_FILE.to_owned(), text.into_bytes())).into_iter().collect()
+    }
+}
+
+/// The file with a template in a folder.
+pub const TEMPLATE_FILE: &str = "chat_template.jinja";
+
+/// A value as Jinja writes it.
+fn literal(value: &Value) -> String {
+    let list = |items: Vec<String>| items.join(", ");
+    match value {
+        Value::Null => "none".to_owned(),
+        Value::Array(items) => format!("[{}]", list(items.iter().map(literal).collect())),
+        Value::Object(map) => {
+            let entry = |(key, value): (&String, &Value)| format!("{}: {}", Value::from(key.as_str()), literal(value));
+            format!("{{{}}}", list(map.iter().map(entry).collect()))
+        }
+        other => other.to_string(),
+    }
 }
 
 /// The name of the one template in its environment.

@@ -2,32 +2,38 @@
 
 use std::cell::Cell;
 use std::collections::BTreeSet;
+use std::rc::Rc;
 
 use serde_json::{Map, Value};
 use tokenizers::AddedToken;
 
 use super::gguf_tokenizer::GgufTokenizer;
+use super::gguf_vocab::Vocabulary;
 use super::record::Message;
-use super::template::ChatTemplate;
+use super::template::{Chat, ChatTemplate, TEMPLATE_FILE};
 use super::tokenizer_parts::problem;
 use crate::error::{Error, Result};
-use crate::files::{Gguf, gguf_in};
+use crate::files::{Gguf, GgufValue, gguf_in};
 use crate::platform::{Folder, read_all};
 
 const TOKENIZER: &str = "tokenizer.json";
 const CONFIG: &str = "tokenizer_config.json";
 const SPECIAL: &str = "special_tokens_map.json";
-const TEMPLATE: &str = "chat_template.jinja";
 
 /// The special tokens that have a name, in `tokenizer_config.json` and in templates.
 const NAMES: [&str; 7] = ["bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token"];
 
 /// Text to token ids and back, as transformers' `PreTrainedTokenizerFast` does it with the same files.
+#[derive(Clone)]
 pub struct Tokenizer {
-    inner: tokenizers::Tokenizer,
+    inner: Rc<tokenizers::Tokenizer>,
     /// Name (`bos_token`, ...) and text of the special tokens that are set.
     special_tokens: Vec<(String, String)>,
-    template: Option<ChatTemplate>,
+    /// The model's own.
+    template: Option<Rc<ChatTemplate>>,
+    chat: Chat,
+    /// The template of `chat`, compiled.
+    other_template: Option<Rc<ChatTemplate>>,
     vocab_size: usize,
     /// Rows of the model's embedding, once `check_vocab` was told.
     model_rows: Cell<usize>,
@@ -88,8 +94,8 @@ impl Tokenizer {
         // transformers' `split_special_tokens`: special tokens in a text are text like any other.
         inner.set_encode_special_tokens(config.get("split_special_tokens") == Some(&Value::Bool(true)));
 
-        let template = if has(TEMPLATE) {
-            let source = folder.open(TEMPLATE)?;
+        let template = if has(TEMPLATE_FILE) {
+            let source = folder.open(TEMPLATE_FILE)?;
             let text = String::from_utf8_lossy(&read_all(source.as_ref()).await?).into_owned();
             Some(ChatTemplate::new(&text, source.name())?)
         } else {
@@ -98,8 +104,46 @@ impl Tokenizer {
         };
         let vocab_size = inner.get_vocab(true).into_values().max().map_or(0, |id| (id as usize).saturating_add(1));
         let fingerprint = fingerprint(&bytes, &special_tokens, template.as_ref());
-        let (model_rows, folder) = (Cell::new(usize::MAX), folder.name().to_owned());
-        Ok(Self { inner, special_tokens, template, vocab_size, model_rows, fingerprint, folder })
+        Ok(Self::of(inner, special_tokens, template, vocab_size, fingerprint, folder))
+    }
+
+    fn of(
+        inner: tokenizers::Tokenizer,
+        special_tokens: Vec<(String, String)>,
+        template: Option<ChatTemplate>,
+        vocab_size: usize,
+        fingerprint: String,
+        folder: &dyn Folder,
+    ) -> Self {
+        Self {
+            inner: Rc::new(inner),
+            special_tokens,
+            template: template.map(Rc::new),
+            chat: Chat::default(),
+            other_template: None,
+            vocab_size,
+            model_rows: Cell::new(usize::MAX),
+            fingerprint,
+            folder: folder.name().to_owned(),
+        }
+    }
+
+    /// The same tokenizer with what a person has set for conversations; an error has the line of a template that does
+    /// not compile.
+    pub fn with_chat(&self, chat: Chat) -> Result<Self> {
+        let compile = |text: &String| ChatTemplate::new(text, "the chat template that was set").map(Rc::new);
+        let other_template = chat.template.as_ref().map(compile).transpose()?;
+        Ok(Self { chat, other_template, ..self.clone() })
+    }
+
+    /// What a person has set for conversations.
+    pub fn chat(&self) -> &Chat {
+        &self.chat
+    }
+
+    /// The text of the model's own template, if it has one.
+    pub fn own_template(&self) -> Option<&str> {
+        self.template.as_ref().map(|template| template.source())
     }
 
     /// The tokenizer and the template in a GGUF file's metadata.
@@ -112,8 +156,7 @@ impl Tokenizer {
         })?;
         let vocab_size = inner.get_vocab_size(true);
         let fingerprint = fingerprint(text.as_bytes(), &special_tokens, template.as_ref());
-        let (model_rows, folder) = (Cell::new(usize::MAX), folder.name().to_owned());
-        Ok(Self { inner, special_tokens, template, vocab_size, model_rows, fingerprint, folder })
+        Ok(Self::of(inner, special_tokens, template, vocab_size, fingerprint, folder))
     }
 
     /// Token ids of a text; `add_special_tokens` lets the tokenizer add its own, such as a BOS at the front.
@@ -153,15 +196,18 @@ impl Tokenizer {
         tools: Option<&Value>,
         kwargs: Option<&Map<String, Value>>,
     ) -> Result<String> {
+        let mut all = self.chat.kwargs.clone();
+        all.extend(kwargs.into_iter().flatten().map(|(name, value)| (name.clone(), value.clone())));
+        let kwargs = Some(&all).filter(|all| !all.is_empty());
         self.chat_template()?.render(messages, add_generation_prompt, &self.special_tokens, tools, kwargs)
     }
 
     /// The chat template; an error says what to do if the model has none.
     pub fn chat_template(&self) -> Result<&ChatTemplate> {
-        self.template.as_ref().ok_or_else(|| {
+        self.other_template.as_deref().or(self.template.as_deref()).ok_or_else(|| {
             Error::input(
                 "The pairs are conversations, but the model has no chat template",
-                format!("Use an instruct model, put a {TEMPLATE} into its folder, or give the pairs as plain text"),
+                format!("Use an instruct model, put a {TEMPLATE_FILE} into its folder, set one, or give plain text"),
                 self.folder.clone(),
             )
         })
@@ -204,9 +250,24 @@ impl Tokenizer {
         ))
     }
 
-    /// BLAKE3 in hex of all that decides the tokens: `tokenizer.json`, special tokens, template.
-    pub fn fingerprint(&self) -> &str {
-        &self.fingerprint
+    /// The tokenizer and its template as metadata of a GGUF file, for a model whose embedding has so many rows and
+    /// whose answers end with one of these tokens.
+    ///
+    /// Errors name what llama.cpp has no word for: a kind of tokenizer, or a way to cut text.
+    pub fn gguf_metadata(&self, rows: usize, ends: &[u32]) -> Result<Vec<(String, GgufValue)>> {
+        let (tokenizer, special_tokens) = (&self.inner, &self.special_tokens[..]);
+        let written = self.chat.written(self.own_template());
+        let chat_template = written.as_deref().or(self.own_template());
+        Vocabulary { tokenizer, special_tokens, chat_template, rows, ends, folder: &self.folder }.metadata()
+    }
+
+    /// BLAKE3 in hex of all that decides the tokens: `tokenizer.json`, special tokens, template, what was set.
+    pub fn fingerprint(&self) -> String {
+        if self.chat == Chat::default() {
+            return self.fingerprint.clone();
+        }
+        let chat = serde_json::to_vec(&self.chat).unwrap_or_default();
+        blake3::Hasher::new().update(self.fingerprint.as_bytes()).update(&chat).finalize().to_hex().to_string()
     }
 }
 
@@ -272,7 +333,7 @@ fn template_in<'a>(config: &'a Map<String, Value>, file: &str) -> Result<Option<
         Some(text) => Ok(Some(text)),
         None => Err(Error::input(
             "The chat_template is neither a string nor a list with a template called \"default\"",
-            format!("Put the template that you want into the model folder, as {TEMPLATE}"),
+            format!("Put the template that you want into the model folder, as {TEMPLATE_FILE}"),
             file,
         )),
     }

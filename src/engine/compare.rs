@@ -62,7 +62,7 @@ impl Session {
         }
         let bench = self.bench().await?;
         let raw = self.pairs.as_ref().is_some_and(|pairs| !pairs.conversations());
-        let ids = writing::prompt_ids(&request.prompt, raw, &bench.open.tokenizer)?;
+        let ids = writing::prompt_ids(&request.prompt, raw, &bench.open.tokenizer())?;
         if ids.len() >= bench.open.positions() {
             let what = format!("The prompt has {} tokens, but the model takes {}", ids.len(), bench.open.positions());
             return Err(Error::input(what, "Shorten the prompt: the answer needs room too", "prompt"));
@@ -77,7 +77,7 @@ impl Session {
             let written = writing::write(
                 &bench.gpu,
                 &bench.model,
-                &bench.open.tokenizer,
+                &bench.open.tokenizer(),
                 adapter.as_ref(),
                 &prompts,
                 &bench.open.eos,
@@ -141,7 +141,7 @@ impl Session {
         if pairs.is_empty() {
             return Err(Error::input("No pairs are held out", "Set eval_split above 0 in the plan", "eval_split"));
         }
-        let key = ReferenceKey::new(&bench.model, bench.open.tokenizer.fingerprint(), &pairs, None);
+        let key = ReferenceKey::new(&bench.model, &bench.open.tokenizer().fingerprint(), &pairs, None);
         let base = self.reference(&bench.gpu, &bench.model, &pairs, &key, BATCH).await?;
         if let Some(run) = &mut self.run {
             run.held_out = Some((pairs.clone(), base.clone()));
@@ -163,7 +163,7 @@ impl Session {
         let Some(pairs) = &self.pairs else {
             return Err(Error::input("No pairs are open", "Choose a pairs file first", ""));
         };
-        let tokenizer = &bench.open.tokenizer;
+        let tokenizer = &bench.open.tokenizer();
         let record = pairs.record(index)?;
         let pair = crate::data::tokenize_record(record, tokenizer, config.max_length)?.map_err(|dropped| {
             let at = format!("line {}", dropped.line);

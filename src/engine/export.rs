@@ -1,16 +1,17 @@
 //! Files from a run, each read again after writing and compared with the live model.
 
 use super::compare::{self, Bench, metrics_at};
+use super::gguf::{GgufKind, GgufSource, read_lora, write_gguf};
 use super::models::OpenModel;
-use super::protocol::{Event, ExportKind, ExportRequest, Exported, ModelSource, Phase, WhichAdapter};
+use super::protocol::{Event, ExportKind, ExportRequest, Exported, GgufForm, ModelSource, Phase, WhichAdapter};
 use super::runs::{EXPORTS, RunFolder, card, state};
 use super::session::Session;
 use super::writing;
 use crate::error::{Error, Result};
-use crate::files::{self, event_file, event_file_name, merge_model, metrics_csv, metrics_jsonl, pack};
+use crate::files::{self, GgmlType, Gguf, event_file, event_file_name, merge_model, metrics_csv, metrics_jsonl, pack};
 use crate::model::{Adapter, Model, next_logits};
 use crate::platform::host::{Store, StoreWriter};
-use crate::platform::{FolderWriter, LocalFuture, MemoryFolder, file_name};
+use crate::platform::{Folder as _, FolderWriter, LocalFuture, MemoryFolder, file_name};
 
 /// Prompts whose logits are compared.
 const CHECKED_PROMPTS: usize = 3;
@@ -70,6 +71,7 @@ impl Session {
         let exported = match kind {
             ExportKind::Adapter => self.export_adapter(request, values, &target).await,
             ExportKind::Merged => self.export_merged(request, values, &target).await,
+            ExportKind::Gguf(form) => self.export_gguf(request, values, &target, form).await,
             ExportKind::Metrics => self.export_metrics(request, &target).await,
             ExportKind::Archive => self.export_archive(request, &target).await,
         };
@@ -93,6 +95,7 @@ impl Session {
         let what = match kind {
             ExportKind::Adapter => "-adapter",
             ExportKind::Merged => "-merged",
+            ExportKind::Gguf(form) => gguf_form(form).0,
             ExportKind::Metrics => "-metrics",
             ExportKind::Archive => "",
         };
@@ -130,16 +133,14 @@ impl Session {
         let history = metrics_at(&run.history, step);
         let mut contents = values.files(&card(&run.record, &history).in_words(&request.card));
         contents.push(("trainer_state.json".to_owned(), state(&run.record, &history).to_bytes()));
+        contents.extend(self.model.as_ref().map(|open| chat_files(open)).unwrap_or_default());
         let name = &target.name;
         let base = values.config.base_model_name_or_path.as_deref().unwrap_or("MODEL");
         let bytes = write_files(request, target, &contents).await?;
         let again = read_files(request, target, &contents).await?;
         let read = files::Adapter::read(&MemoryFolder { name: name.clone(), files: again }).await?;
-        let bench = self.bench().await?;
-        let live = compare::place(&bench, values, 1.0)?;
-        let again = compare::place(&bench, &read, 1.0)?;
-        let [difference, _] = self.largest_difference(&bench, &live, &bench.model, Some(&again)).await?;
-        let place = place_of(request, target);
+        let path = place_of(request, target);
+        let check = self.check_adapter(values, &read, &path).await?;
         let snippets = vec![
             format!("pairtune generate --model MODEL --adapter {name} --prompt \"Hello\""),
             format!(
@@ -151,15 +152,7 @@ impl Session {
                 "# Ollama: safetensors adapters of the Llama, Mistral and Gemma families\nFROM base\nADAPTER ./{name}"
             ),
         ];
-        let check = same_logits(difference);
-        if difference > 1e-4 {
-            return Err(Error::input(
-                format!("The adapter that was written computes something else (logits differ by {difference})"),
-                "Export it again to another place",
-                place,
-            ));
-        }
-        Ok(Exported { kind: ExportKind::Adapter, path: place, bytes, check, snippets })
+        Ok(Exported { kind: ExportKind::Adapter, path, bytes, check, snippets })
     }
 
     async fn export_merged(
@@ -171,41 +164,22 @@ impl Session {
         let open = self.opened()?;
         let (store, name) = (target.store, &target.name);
         let mut writer = StoreFolder { store, path: target.path.clone(), file: None, bytes: 0 };
+        let beside = chat_files(&open);
         let wire = &mut self.wire;
         wire.begin();
         let run_id = request.run_id.clone();
-        let merged = merge_model(open.folder.as_ref(), values, "the run's adapter", &mut writer, &mut |done, total| {
-            if let Some(progress) = wire.progress("writing the merged model", done, total) {
-                wire.send(Event::Phase { run_id: run_id.clone(), phase: Phase::Saving, progress });
-            }
-            !wire.inbox.cancelled()
-        })
-        .await;
+        let merged =
+            merge_model(open.folder.as_ref(), values, "the run's adapter", &beside, &mut writer, &mut |done, total| {
+                if let Some(progress) = wire.progress("writing the merged model", done, total) {
+                    wire.send(Event::Phase { run_id: run_id.clone(), phase: Phase::Saving, progress });
+                }
+                !wire.inbox.cancelled()
+            })
+            .await;
         let bytes = writer.bytes;
         drop(writer);
         merged?;
-        let bench = self.bench().await?;
-        let source = ModelSource::Picked { name: name.clone(), path: None };
-        let folder = store.folder(&target.path).await?;
-        let again = OpenModel::open(name.clone(), source, Box::new(folder)).await?;
-        let place = place_of(request, target);
-        let fits = self.limit_now().is_none_or(|limit| bench.gpu.live_bytes() + again.weight_bytes <= limit);
-        let check = if fits {
-            let merged = again.load(&bench.gpu, None, &mut |_| true).await?;
-            let live = compare::place(&bench, values, 1.0)?;
-            let [difference, largest] = self.largest_difference(&bench, &live, &merged, None).await?;
-            let dtype = again.config.dtype.as_deref();
-            if difference > rounding(dtype) * largest {
-                return Err(Error::input(
-                    format!("The merged model computes something else (logits differ by {difference:.2})"),
-                    "Export it again to another place",
-                    place,
-                ));
-            }
-            format!("{} (weights are rounded to {})", same_logits(difference), dtype.unwrap_or("their type"))
-        } else {
-            "Read again: every tensor has its shape; a second copy of the weights does not fit for more".to_owned()
-        };
+        let check = self.check_model(values, target, None).await?;
         let snippets = vec![
             format!("pairtune generate --model {name} --prompt \"Hello\""),
             format!(
@@ -214,7 +188,101 @@ impl Session {
             ),
             format!("echo \"FROM ./{name}\" > Modelfile && ollama create {name} -f Modelfile"),
         ];
-        Ok(Exported { kind: ExportKind::Merged, path: place, bytes, check, snippets })
+        let path = place_of(request, target);
+        Ok(Exported { kind: ExportKind::Merged, path, bytes, check, snippets })
+    }
+
+    /// A folder with the GGUF file and Ollama's file for it.
+    async fn export_gguf(
+        &mut self,
+        request: &ExportRequest,
+        values: &files::Adapter,
+        target: &Target<'_>,
+        form: GgufForm,
+    ) -> Result<Exported> {
+        let open = self.opened()?;
+        let (store, name) = (target.store, &target.name);
+        let file = format!("{name}.gguf");
+        let tokenizer = &open.tokenizer();
+        let source = GgufSource { folder: open.folder.as_ref(), config: &open.config, tokenizer, name };
+        let kind = gguf_form(form).1;
+        let mut writer = StoreFolder { store, path: target.path.clone(), file: None, bytes: 0 };
+        let wire = &mut self.wire;
+        wire.begin();
+        let run_id = request.run_id.clone();
+        let adapter = Some((values, "the run's adapter"));
+        let names = [file.as_str(), "Modelfile"];
+        let written = write_gguf(&source, adapter, kind, &mut writer, names, &mut |done, total| {
+            if let Some(progress) = wire.progress("writing the GGUF file", done, total) {
+                wire.send(Event::Phase { run_id: run_id.clone(), phase: Phase::Saving, progress });
+            }
+            !wire.inbox.cancelled()
+        })
+        .await;
+        let bytes = writer.bytes;
+        drop(writer);
+        written?;
+        let (check, snippet) = match kind {
+            GgufKind::Lora => {
+                let folder = store.folder(&target.path).await?;
+                let read = read_lora(&source, &Gguf::open(folder.open(&file)?).await?, values).await?;
+                let check = self.check_adapter(values, &read, &place_of(request, target)).await?;
+                (check, format!("llama-cli -m BASE.gguf --lora {file} -p \"Hello\""))
+            }
+            GgufKind::Model(ggml_type) => {
+                (self.check_model(values, target, Some(ggml_type)).await?, format!("llama-cli -m {file} -p \"Hello\""))
+            }
+        };
+        let snippets = vec![snippet, format!("ollama create {name} -f Modelfile && ollama run {name}")];
+        let path = place_of(request, target);
+        Ok(Exported { kind: ExportKind::Gguf(form), path, bytes, check, snippets })
+    }
+
+    /// Compares an adapter that was read again with the live one; the error says that it was written to `place`.
+    async fn check_adapter(&mut self, values: &files::Adapter, read: &files::Adapter, place: &str) -> Result<String> {
+        let bench = self.bench().await?;
+        let live = compare::place(&bench, values, 1.0)?;
+        let again = compare::place(&bench, read, 1.0)?;
+        let [difference, _] = self.largest_difference(&bench, &live, &bench.model, Some(&again)).await?;
+        if difference > 1e-4 {
+            return Err(Error::input(
+                format!("The adapter that was written computes something else (logits differ by {difference})"),
+                "Export it again to another place",
+                place,
+            ));
+        }
+        Ok(same_logits(difference))
+    }
+
+    /// Opens a whole model that was written, weights in `ggml_type` if it is a GGUF file, and compares it with the live
+    /// one, unless there is no room for a second model.
+    async fn check_model(
+        &mut self,
+        values: &files::Adapter,
+        target: &Target<'_>,
+        ggml_type: Option<GgmlType>,
+    ) -> Result<String> {
+        let bench = self.bench().await?;
+        let source = ModelSource::Picked { name: target.name.clone(), path: None };
+        let folder = target.store.folder(&target.path).await?;
+        let again = OpenModel::open(target.name.clone(), source, Box::new(folder)).await?;
+        let fits = self.limit_now().is_none_or(|limit| bench.gpu.live_bytes() + again.weight_bytes <= limit);
+        if !fits {
+            let read = "Read again: every tensor has its shape; a second copy of the weights does not fit for more";
+            return Ok(read.to_owned());
+        }
+        let merged = again.load(&bench.gpu, None, &mut |_| true).await?;
+        let live = compare::place(&bench, values, 1.0)?;
+        let [difference, largest] = self.largest_difference(&bench, &live, &merged, None).await?;
+        let dtype = ggml_type.map(GgmlType::name).or(again.config.dtype.as_deref());
+        if difference > rounding(dtype) * largest {
+            return Err(Error::input(
+                format!("The merged model computes something else (logits differ by {difference:.2})"),
+                "Export it again to another place",
+                target.path.clone(),
+            ));
+        }
+        Ok(format!("{} (weights are rounded to {})", same_logits(difference), dtype.unwrap_or("their type")))
     }
 
     async fn export_metrics(&mut self, request: &ExportRequest, target: &Target<'_>) -> Result<Exported> {
@@ -289,7 +357,7 @@ impl Session {
         let prompts = run_prompts.into_iter().chain(plain).take(CHECKED_PROMPTS);
         let mut largest = [0.0f32; 2];
         for prompt in prompts {
-            let mut ids = writing::prompt_ids(&prompt, true, &bench.open.tokenizer)?;
+            let mut ids = writing::prompt_ids(&prompt, true, &bench.open.tokenizer())?;
             ids.truncate(bench.open.positions());
             let a = next_logits(&bench.gpu, &bench.model, Some(live), &ids).await?;
             let b = next_logits(&bench.gpu, other, again, &ids).await?;
@@ -300,6 +368,16 @@ impl Session {
             }
         }
         Ok(largest)
+    }
+}
+
+/// What the name of the folder of a GGUF file ends in, and what is in it.
+fn gguf_form(form: GgufForm) -> (&'static str, GgufKind) {
+    match form {
+        GgufForm::Lora => ("-gguf-adapter", GgufKind::Lora),
+        GgufForm::F16 => ("-gguf-f16", GgufKind::Model(GgmlType::F16)),
+        GgufForm::Q8_0 => ("-gguf-q8_0", GgufKind::Model(GgmlType::Q8_0)),
+        GgufForm::Q4_0 => ("-gguf-q4_0", GgufKind::Model(GgmlType::Q4_0)),
     }
 }
 
@@ -324,7 +402,10 @@ fn same_logits(difference: f32) -> String {
 fn rounding(dtype: Option<&str>) -> f32 {
     match dtype {
         Some("float32") => 1e-4,
-        Some("float16") => 1e-2,
+        Some("float16" | "F16") => 1e-2,
+        Some("Q8_0") => 1e-1,
+        // Four bits may change anything; what is infinite or no number is wrong all the same.
+        Some("Q4_0") => f32::MAX,
         _ => 5e-2,
     }
 }
@@ -396,4 +477,10 @@ async fn read_files(
         again.push((file.clone(), store.read(&format!("{path}/{file}")).await?));
     }
     Ok(again)
+}
+
+/// The file with the chat template, if it is not the model's own.
+fn chat_files(open: &OpenModel) -> Vec<(String, Vec<u8>)> {
+    let tokenizer = open.tokenizer();
+    tokenizer.chat().files(tokenizer.own_template())
 }

@@ -278,6 +278,7 @@ impl Session {
             model_bytes: model.weight_bytes,
             licence: model.licence.clone(),
             pairs_name: pairs.name.clone(),
+            chat: model.tokenizer().chat().clone(),
             settings: config.to_map(),
             watch: Watch { prompts: prompts.clone(), ..request.watch },
             step: 0,
@@ -382,6 +383,10 @@ impl Session {
         let mut record = stored.record;
         let mut pairs = Pairs::from_parts(&record.pairs_name, &train, &held_out)?;
         self.open_model_of(&record, stored.checkpoint.as_ref(), &mut pairs).await?;
+        if let Some(open) = &self.model {
+            open.set_chat(record.chat.clone())?;
+            self.wire.send(Event::ChatSet(Box::new(open.chat())));
+        }
         // Where it can be opened again, which need not be where it was.
         if let Some(source) = self.model.as_ref().map(|open| &open.source)
             && !matches!(source, ModelSource::Picked { path: None, .. })
@@ -458,9 +463,10 @@ impl Session {
         };
         let config = TrainConfig::from_map(&record.settings, "settings")?;
         let model = self.bench().await?.model;
-        match split(&mut self.wire, pairs, &open.tokenizer, &config).await {
+        let tokenizer = open.tokenizer().with_chat(record.chat.clone())?;
+        match split(&mut self.wire, pairs, &tokenizer, &config).await {
             Ok(split) => {
-                let data = ReferenceKey::new(&model, open.tokenizer.fingerprint(), &split.train, None);
+                let data = ReferenceKey::new(&model, &tokenizer.fingerprint(), &split.train, None);
                 Ok(data.0 == checkpoint.place.data)
             }
             Err(Error::Cancelled) => Err(Error::Cancelled),
@@ -648,7 +654,7 @@ impl Session {
         };
         let model = open.load(gpu, store, &mut read).await?;
         self.adopt_kernels(gpu, open);
-        let data = ReferenceKey::new(&model, open.tokenizer.fingerprint(), &split.train, None);
+        let data = ReferenceKey::new(&model, &open.tokenizer().fingerprint(), &split.train, None);
         let reference = References { known: self.known_reference(gpu, &data, split.train.len()).await, adapter: None };
         let (adapter, _) = self.fresh_adapter(gpu, open, &model, &config)?;
         let n_pairs = split.train.len() + split.held_out.len();
@@ -935,7 +941,7 @@ impl Live<'_> {
     /// The held-out pairs with the base model's log-probabilities; none if no pair is held out.
     async fn held_out(&mut self, trainer: &Trainer<'_>) -> Result<Option<(Vec<TokenPair>, Vec<PairLogps>)>> {
         if self.run().held_out.is_none() && !self.held_out.is_empty() {
-            let key = ReferenceKey::new(self.model, self.open.tokenizer.fingerprint(), &self.held_out, None);
+            let key = ReferenceKey::new(self.model, &self.open.tokenizer().fingerprint(), &self.held_out, None);
             let batch = trainer.config.per_device_train_batch_size;
             let reference = self.session.reference(self.gpu, self.model, &self.held_out, &key, batch).await?;
             let lengths: Vec<_> = self.held_out.iter().map(TokenPair::scored_lengths).collect();
@@ -1025,13 +1031,14 @@ impl Live<'_> {
             return Ok(());
         }
         let raw = self.session.pairs.as_ref().is_some_and(|pairs| !pairs.conversations());
-        let prompts = prompts.iter().map(|prompt| writing::prompt_ids(prompt, raw, &self.open.tokenizer));
+        let tokenizer = &self.open.tokenizer();
+        let prompts = prompts.iter().map(|prompt| writing::prompt_ids(prompt, raw, tokenizer));
         let prompts: Vec<Vec<u32>> = prompts.collect::<Result<_>>()?;
         let mut texts = vec![String::new(); prompts.len()];
         // A fresh adapter is the base model: writing without it is faster.
         let adapter = if step == 0 { None } else { Some(&trainer.adapter) };
         let style = Style { sampling: WATCHED, max_new_tokens: self.session.watched_tokens };
-        let (gpu, model, tokenizer, eos) = (self.gpu, self.model, &self.open.tokenizer, &self.open.eos);
+        let (gpu, model, eos) = (self.gpu, self.model, &self.open.eos);
         let total = (prompts.len() * style.max_new_tokens) as u64;
         let (wire, mut said) = (&mut self.session.wire, 0);
         wire.begin();
@@ -1054,7 +1061,8 @@ impl Live<'_> {
     /// Saves the run as it is.
     async fn save(&mut self, trainer: &Trainer<'_>) -> Result<()> {
         self.count_time();
-        self.run().checkpoint = Some(Checkpoint::take(self.gpu, trainer, &self.data.0, None).await?);
+        self.run().checkpoint =
+            Some(Checkpoint::take(self.gpu, trainer, &self.data.0, self.open.tokenizer().chat(), None).await?);
         let n_known = trainer.reference().iter().flatten().count();
         if n_known > self.n_known {
             self.session.keep_reference(self.gpu, self.data, trainer.reference()).await;

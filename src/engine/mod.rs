@@ -4,6 +4,7 @@
 //! state machine behind it; the command line uses the same [`run`] and [`writing`] without the protocol.
 
 pub mod export;
+pub mod gguf;
 pub mod models;
 pub mod pairs;
 pub mod presets;

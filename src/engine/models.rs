@@ -3,9 +3,9 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 
-use super::protocol::{ModelInfo, ModelSource};
+use super::protocol::{ChatInfo, ModelInfo, ModelSource, THINKING};
 use super::{run, writing};
-use crate::data::Tokenizer;
+use crate::data::{Chat, Tokenizer};
 use crate::error::Result;
 use crate::files::{TargetModules, licence, stated_name};
 use crate::gpu::{Gpu, VariantSet};
@@ -25,8 +25,8 @@ pub struct OpenModel {
     pub folder: Box<dyn Folder>,
     /// Its `config.json`.
     pub config: Architecture,
-    /// Its tokenizer.
-    pub tokenizer: Tokenizer,
+    /// With what was set for conversations.
+    tokenizer: RefCell<Rc<Tokenizer>>,
     /// Bytes of its weights as stored.
     pub weight_bytes: u64,
     /// Tokens that end an answer.
@@ -53,6 +53,7 @@ impl OpenModel {
         let licence = licence(folder.as_ref()).await;
         let base = base_of(&source, stated_name(folder.as_ref()).await);
         let (loaded, tuned) = (RefCell::default(), RefCell::default());
+        let tokenizer = RefCell::new(Rc::new(tokenizer));
         Ok(Self { name, source, folder, config, tokenizer, weight_bytes, eos, licence, base, loaded, tuned })
     }
 
@@ -86,6 +87,27 @@ impl OpenModel {
         let model = Rc::new(model);
         *self.loaded.borrow_mut() = Some(model.clone());
         Ok(model)
+    }
+
+    /// Its tokenizer, with what was set for conversations.
+    pub fn tokenizer(&self) -> Rc<Tokenizer> {
+        self.tokenizer.borrow().clone()
+    }
+
+    /// Sets template and variables for conversations; an error has the line of a template that does not compile.
+    pub fn set_chat(&self, chat: Chat) -> Result<()> {
+        let tokenizer = self.tokenizer().with_chat(chat)?;
+        *self.tokenizer.borrow_mut() = Rc::new(tokenizer);
+        Ok(())
+    }
+
+    /// How conversations become text.
+    pub fn chat(&self) -> ChatInfo {
+        let tokenizer = self.tokenizer();
+        let template = tokenizer.chat_template().ok().map(|template| template.source().to_owned());
+        let thinks = template.as_ref().is_some_and(|text| text.contains(THINKING));
+        let (own, kwargs) = (tokenizer.own_template().map(str::to_owned), tokenizer.chat().kwargs.clone());
+        ChatInfo { template, own, kwargs, thinks }
     }
 
     /// The kernels that were chosen when it was loaded last.
@@ -123,7 +145,7 @@ impl OpenModel {
             layers: self.config.num_hidden_layers,
             max_positions: self.config.max_position_embeddings,
             vocab_size: self.config.vocab_size,
-            chat_template: self.tokenizer.chat_template().is_ok(),
+            chat: self.chat(),
             licence: self.licence.clone(),
             least_bytes: least_bytes(&self.config, self.weight_bytes),
         }

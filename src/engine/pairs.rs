@@ -333,7 +333,7 @@ impl Pairs {
                 }
             }
         }
-        self.tokens = Some(Tokens { tokenizer: fingerprint.to_owned(), max_length, rows });
+        self.tokens = Some(Tokens { tokenizer: fingerprint, max_length, rows });
         done
     }
 

@@ -186,7 +186,7 @@ fn checks(config: &TrainConfig, model: &OpenModel, pairs: &Pairs, split: &Split)
         let (which, share) = if longer > 0.5 { ("longer", longer) } else { ("shorter", 1.0 - longer) };
         check(false, format!("Chosen is {which} in {:.0} % of pairs: the model may learn length alone", 100.0 * share));
     }
-    if pairs.conversations() && model.tokenizer.chat_template().is_err() {
+    if pairs.conversations() && model.tokenizer().chat_template().is_err() {
         check(false, "The pairs are conversations, but the model has no chat template".to_owned());
     }
     if config.learning_rate > 5e-4 && model.weight_bytes > 100 << 20 {

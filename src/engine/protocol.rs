@@ -7,7 +7,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-pub use crate::data::Columns as Mapping;
+pub use crate::data::{Chat, Columns as Mapping};
 use crate::error::Error;
 
 /// A step's or an evaluation's values under TRL's names.
@@ -67,6 +67,8 @@ pub enum Command {
     },
     /// Exchange chosen and rejected in all rows.
     SwapPairs,
+    /// Set how the open model's conversations become text.
+    SetChat(Chat),
     /// Show a pair as the model sees it.
     ReadPair {
         /// Its index among the usable rows.
@@ -255,10 +257,31 @@ pub enum ExportKind {
     Adapter,
     /// The base model with the adapter added to its weights.
     Merged,
+    /// A GGUF file for llama.cpp, with a `Modelfile` for Ollama.
+    Gguf(GgufForm),
     /// Settings and metrics: JSON, JSONL, CSV and a TensorBoard event file.
     Metrics,
     /// A `.run` archive, which opens in the other world and continues.
     Archive,
+}
+
+/// What is in a GGUF file: the adapter by itself, or the merged model in one of ggml's types.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[expect(missing_docs, reason = "each is named after its type")]
+pub enum GgufForm {
+    /// The adapter.
+    Lora,
+    F16,
+    Q8_0,
+    Q4_0,
+}
+
+impl ExportKind {
+    /// True if it is the whole model: its weights are needed once more to check what was written.
+    pub fn is_model(self) -> bool {
+        matches!(self, Self::Merged | Self::Gguf(GgufForm::F16 | GgufForm::Q8_0 | GgufForm::Q4_0))
+    }
 }
 
 /// A failure on purpose.
@@ -317,6 +340,8 @@ pub enum Event {
     },
     /// All pairs are read.
     PairsOpened(Box<PairsInfo>),
+    /// Conversations of the open model become text in another way from now on.
+    ChatSet(Box<ChatInfo>),
     /// A pair as the model sees it.
     PairView(Box<PairView>),
     /// What a run would take.
@@ -595,6 +620,8 @@ pub enum Subject {
     Model,
     /// Opening pairs, or reading one.
     Pairs,
+    /// How conversations become text.
+    Chat,
     /// Settings.
     Plan,
     /// A run.
@@ -663,12 +690,28 @@ pub struct ModelInfo {
     pub max_positions: usize,
     /// Entries of the vocabulary.
     pub vocab_size: usize,
-    /// True if it has a chat template.
-    pub chat_template: bool,
+    /// How conversations become text.
+    pub chat: ChatInfo,
     /// The licence that its README names.
     pub licence: Option<String>,
     /// Bytes that the smallest sensible run would take.
     pub least_bytes: u64,
+}
+
+/// The variable of templates that says whether an answer begins with thoughts.
+pub const THINKING: &str = "enable_thinking";
+
+/// How conversations of a model become text.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct ChatInfo {
+    /// The template in use; none if there is none.
+    pub template: Option<String>,
+    /// The model's own.
+    pub own: Option<String>,
+    /// Variables of every conversation.
+    pub kwargs: Map<String, Value>,
+    /// True if the template reads [`THINKING`].
+    pub thinks: bool,
 }
 
 /// A pair in a table.
@@ -897,6 +940,9 @@ pub struct RunRecord {
     pub licence: Option<String>,
     /// What its pairs file is called.
     pub pairs_name: String,
+    /// What was set for conversations.
+    #[serde(default)]
+    pub chat: Chat,
     /// All settings.
     pub settings: Settings,
     /// How it is watched.

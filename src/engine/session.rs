@@ -8,12 +8,12 @@ use super::models::{self, OpenModel, demo_model};
 use super::pairs::{Pairs, Split, preview};
 use super::planning;
 use super::protocol::{
-    BUILD, Command, Drill, Event, ExportKind, GpuInfo, Mapping, ModelSource, PairView, Problem, Progress, Ready,
-    Settings, StorageInfo, StoredModel, Subject,
+    BUILD, Command, Drill, Event, GpuInfo, Mapping, ModelSource, PairView, Problem, Progress, Ready, Settings,
+    StorageInfo, StoredModel, Subject,
 };
 use super::runs::{self, EXPORTS, RunFolder};
 use crate::bench::{Extent, bench};
-use crate::data::{Part, Sampling, TokenPair, Tokenizer};
+use crate::data::{Chat, Part, Sampling, TokenPair, Tokenizer, tokenize_record};
 use crate::error::{Error, Result};
 use crate::files::TargetModules;
 use crate::gpu::{AdapterChoice, AdapterReport, Gpu};
@@ -161,6 +161,7 @@ impl Session {
             Command::OpenPairs { mapping } => self.open_pairs(mapping, files).await,
             Command::SkipPairs { rows, skip } => self.skip_pairs(&rows, skip),
             Command::SwapPairs => self.swap_pairs(),
+            Command::SetChat(chat) => self.set_chat(chat),
             Command::ReadPair { index, max_length } => self.read_pair(index, max_length),
             Command::Plan { settings, limit } => self.plan(settings, limit).await,
             Command::Trial { settings } => self.trial(settings).await,
@@ -237,7 +238,7 @@ impl Session {
             Command::Plan { settings, limit } => self.plan(settings, limit).await,
             // A merged model needs its weights a second time.
             Command::Export(request)
-                if self.is_current(&request.run_id) && !request.kinds.contains(&ExportKind::Merged) =>
+                if self.is_current(&request.run_id) && !request.kinds.iter().any(|kind| kind.is_model()) =>
             {
                 self.export(*request).await
             }
@@ -623,6 +624,23 @@ impl Session {
         Ok(())
     }
 
+    /// Sets the template and its variables for the open model, if the first pair still becomes text.
+    fn set_chat(&mut self, chat: Chat) -> Result<()> {
+        self.may_close_run()?;
+        let model = self.opened()?;
+        let tokenizer = model.tokenizer().with_chat(chat.clone())?;
+        if let Some(record) = self.pairs.as_ref().and_then(|pairs| pairs.records.first()) {
+            tokenize_record(record, &tokenizer, usize::MAX)?.ok();
+        }
+        model.set_chat(chat)?;
+        // It was trained on other texts.
+        self.close_run();
+        self.step_seconds = None;
+        self.wire.send(Event::ChatSet(Box::new(model.chat())));
+        self.tell_pairs();
+        Ok(())
+    }
+
     fn pairs_to_change(&mut self) -> Result<&mut Pairs> {
         self.may_close_run()?;
         self.pairs.as_mut().ok_or_else(|| Error::input("No pairs are open", "Choose a pairs file first", ""))
@@ -635,7 +653,7 @@ impl Session {
         let record = pairs.record(index)?;
         let texts = [&record.prompt, &record.chosen, &record.rejected].map(Part::text);
         let seen = match &self.model {
-            Some(model) => pairs.seen(index, &model.tokenizer, max_length),
+            Some(model) => pairs.seen(index, &model.tokenizer(), max_length),
             None => Err(Problem {
                 what: "No model is open".to_owned(),
                 fix: "Choose a model to see the tokens".to_owned(),
@@ -688,7 +706,7 @@ impl Session {
         let Some(pairs) = &mut self.pairs else {
             return Err(Error::input("No pairs are open", "Choose a pairs file", ""));
         };
-        split(&mut self.wire, pairs, &model.tokenizer, config).await
+        split(&mut self.wire, pairs, &model.tokenizer(), config).await
     }
 
     /// How fast the GPU is, in what every device has room for.
@@ -916,6 +934,7 @@ fn subject_of(command: &Command) -> Subject {
         Command::OpenPairs { .. } | Command::SkipPairs { .. } | Command::SwapPairs | Command::ReadPair { .. } => {
             Subject::Pairs
         }
+        Command::SetChat(_) => Subject::Chat,
         Command::Plan { .. } | Command::Trial { .. } => Subject::Plan,
         Command::Bench => Subject::Bench,
         Command::Start(_)

@@ -193,6 +193,16 @@ impl GgufArch {
         (Self::HunyuanDense, "hunyuan-dense", "hunyuan_v1_dense"),
     ];
 
+    /// The `model_type`s that llama.cpp takes for one of the above.
+    const ALIASES: &[(Self, &'static str)] = &[(Self::Llama, "mistral"), (Self::Olmo2, "olmo3")];
+
+    /// The architecture of the models of a `model_type`, if it is one of these.
+    pub fn of_model_type(model_type: &str) -> Option<Self> {
+        let types = Self::ALL.iter().map(|(arch, _, known)| (arch, known));
+        let mut types = types.chain(Self::ALIASES.iter().map(|(arch, known)| (arch, known)));
+        types.find(|(_, known)| **known == model_type).map(|(arch, _)| *arch)
+    }
+
     /// The architecture that `general.architecture` names, if it is one of these.
     pub fn of(name: &str) -> Option<Self> {
         Self::ALL.iter().find(|(_, known, _)| *known == name).map(|(arch, ..)| *arch)
@@ -313,12 +323,30 @@ impl Change {
         }
     }
 
+    /// Hugging Face's rows in the order in which the file holds them; the other way round than `stored_row`.
+    pub fn hf_rows(self, rows: usize) -> Vec<usize> {
+        let mut order = vec![0; rows];
+        for row in 0..rows {
+            order[self.stored_row(row, rows)] = row;
+        }
+        order
+    }
+
     /// True if this could have been done to a tensor of so many rows.
     pub fn fits(self, rows: usize) -> bool {
         match self {
             Self::PairRows { heads } => heads > 0 && rows.is_multiple_of(2 * heads),
             Self::SplitHeads { heads } => heads > 0 && rows.is_multiple_of(3 * heads),
             Self::None | Self::PlusOne | Self::Transposed | Self::Squeezed => true,
+        }
+    }
+
+    /// The shape that the file's tensor has, from that of Hugging Face's.
+    pub fn stored_shape(self, hf: &[usize]) -> Vec<usize> {
+        match (self, hf) {
+            (Self::Transposed, [rows, columns]) => vec![*columns, *rows],
+            (Self::Squeezed, [channels, 1, taps]) => vec![*channels, *taps],
+            _ => hf.to_vec(),
         }
     }
 

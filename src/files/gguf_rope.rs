@@ -1,7 +1,7 @@
 //! Factors that a GGUF file keeps in tensors of its own, by which the frequencies of rotary embeddings are divided.
 //!
 //! transformers computes those of Llama 3 from four numbers of the config. The file has only the result, from which
-//! the numbers are found again; where that fails, the factors themselves are given.
+//! the numbers are found again; where that fails, the factors themselves are given. Both directions are here.
 
 use serde_json::{Map, Value as Json, json};
 
@@ -44,6 +44,20 @@ impl RopeFactors {
             return Ok(Self::Always(factors(gguf, FREQUENCIES, pairs).await?));
         }
         Ok(Self::None)
+    }
+
+    /// Those of Llama 3's scaling, for so many pairs of dimensions.
+    pub fn llama3(scaling: &Llama3Scaling, theta: f64, pairs: usize) -> Self {
+        Self::Always((0..pairs).map(|i| scaling.divisor(i, pairs, theta) as f32).collect())
+    }
+
+    /// The tensors in which a file keeps them.
+    pub fn tensors(self) -> Vec<(&'static str, Vec<f32>)> {
+        match self {
+            Self::None => Vec::new(),
+            Self::Always(factors) => vec![(FREQUENCIES, factors)],
+            Self::ByLength { long, short } => vec![(LONG, long), (SHORT, short)],
+        }
     }
 
     /// Enters the factors into a `rope_scaling`, of which the rest is there already.
@@ -93,30 +107,46 @@ fn numbers(list: &[f32]) -> Json {
     list.iter().map(|x| Json::from(x.to_string().parse::<f64>().unwrap_or_else(|_| f64::from(*x)))).collect()
 }
 
+/// The numbers from which transformers computes Llama 3's factors.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Llama3Scaling {
+    /// Divisor of the low frequencies.
+    pub factor: f64,
+    /// Wavelengths above `original / low` are low frequencies.
+    pub low: f64,
+    /// Wavelengths below `original / high` are high frequencies.
+    pub high: f64,
+    /// Context length before stretching, in tokens.
+    pub original: f64,
+}
+
+impl Llama3Scaling {
+    /// What the `i`-th of so many frequencies is divided by.
+    fn divisor(&self, i: usize, pairs: usize, theta: f64) -> f64 {
+        let wavelength = std::f64::consts::TAU * theta.powf(i as f64 / pairs as f64);
+        if wavelength < self.original / self.high {
+            1.0
+        } else if wavelength > self.original / self.low {
+            self.factor
+        } else {
+            let smooth = (self.original / wavelength - self.low) / (self.high - self.low);
+            1.0 / ((1.0 - smooth) / self.factor + smooth)
+        }
+    }
+}
+
 /// The config of Llama 3's scaling that yields these factors, if there is one with its usual thresholds.
 fn llama3(factors: &[f32], theta: f64, original: u64) -> Option<Json> {
-    const LOW: f64 = 1.0;
-    const HIGH: f64 = 4.0;
-    let divisor = f64::from(factors.iter().copied().fold(1.0, f32::max));
-    let context = original as f64;
-    let expected = |i: usize| {
-        let wavelength = std::f64::consts::TAU * theta.powf(i as f64 / factors.len() as f64);
-        if wavelength < context / HIGH {
-            1.0
-        } else if wavelength > context / LOW {
-            divisor
-        } else {
-            let smooth = (context / wavelength - LOW) / (HIGH - LOW);
-            1.0 / ((1.0 - smooth) / divisor + smooth)
-        }
-    };
+    let factor = f64::from(factors.iter().copied().fold(1.0, f32::max));
+    let scaling = Llama3Scaling { factor, low: 1.0, high: 4.0, original: original as f64 };
+    let expected = |i: usize| scaling.divisor(i, factors.len(), theta);
     let alike = |(i, factor): (usize, &f32)| (f64::from(*factor) / expected(i) - 1.0).abs() < 1e-3;
     factors.iter().enumerate().all(alike).then(|| {
         json!({
             "rope_type": "llama3",
-            "factor": divisor,
-            "low_freq_factor": LOW,
-            "high_freq_factor": HIGH,
+            "factor": factor,
+            "low_freq_factor": scaling.low,
+            "high_freq_factor": scaling.high,
             "original_max_position_embeddings": original,
         })
     })

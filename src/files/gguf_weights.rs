@@ -34,6 +34,11 @@ impl GgufWeights {
         &self.gguf
     }
 
+    /// Its architecture.
+    pub fn arch(&self) -> GgufArch {
+        self.arch
+    }
+
     /// What `gguf_config` made of it.
     pub fn config(&self) -> &Map<String, Json> {
         &self.config
@@ -115,26 +120,34 @@ impl GgufWeights {
         })
     }
 
-    /// Reads rows that were moved, in as few pieces as their places allow.
+    /// Reads rows that were moved.
     async fn gather(&self, info: &GgufTensor, change: Change, rows: Range<usize>) -> Result<Vec<u8>> {
         assert!(rows.start <= rows.end && rows.end <= info.rows(), "rows {rows:?} of {} leave the tensor", info.name);
-        let bytes = info.row_bytes();
         let stored: Vec<usize> = rows.map(|row| change.stored_row(row, info.rows())).collect();
-        let mut all = Vec::with_capacity(stored.len() * bytes);
-        let (Some(first), Some(last)) = (stored.iter().min().copied(), stored.iter().max().copied()) else {
-            return Ok(all);
-        };
-        // Rows of one head take turns with as many others; rows of query, key and value lie far apart, each in a run.
-        if last - first < 3 * stored.len() {
-            let span = self.gguf.read_rows(&info.name, first..last + 1).await?;
-            for row in stored {
-                all.extend_from_slice(&span[(row - first) * bytes..][..bytes]);
-            }
-        } else {
-            for run in stored.chunk_by(|row, next| *next == row + 1) {
-                all.extend(self.gguf.read_rows(&info.name, run[0]..run[0] + run.len()).await?);
-            }
-        }
-        Ok(all)
+        gather_rows(&stored, info.row_bytes(), async |rows| self.gguf.read_rows(&info.name, rows).await).await
     }
+}
+
+/// The bytes of rows in any order, in as few pieces as their places allow; `read` reads rows that follow each other.
+pub(super) async fn gather_rows(
+    order: &[usize],
+    row_bytes: usize,
+    read: impl AsyncFn(Range<usize>) -> Result<Vec<u8>>,
+) -> Result<Vec<u8>> {
+    let mut all = Vec::with_capacity(order.len() * row_bytes);
+    let (Some(first), Some(last)) = (order.iter().min().copied(), order.iter().max().copied()) else {
+        return Ok(all);
+    };
+    // Rows of one head take turns with as many others; rows of query, key and value lie far apart, each in a run.
+    if last - first < 3 * order.len() {
+        let span = read(first..last + 1).await?;
+        for row in order {
+            all.extend_from_slice(&span[(row - first) * row_bytes..][..row_bytes]);
+        }
+    } else {
+        for run in order.chunk_by(|row, next| *next == row + 1) {
+            all.extend(read(run[0]..run[0] + run.len()).await?);
+        }
+    }
+    Ok(all)
 }

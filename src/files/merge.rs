@@ -7,26 +7,27 @@ use std::ops::Range;
 
 use super::adapter::Adapter;
 use super::patterns::Scales;
-use super::safetensors::{Dtype, TensorFiles, TensorInfo, to_f32};
+use super::safetensors::{Dtype, Tensor, TensorFiles, TensorInfo, to_f32};
 use crate::error::{Error, Result};
 use crate::platform::{ByteSource, Folder, FolderWriter, read_all};
 
 /// Bytes of a tensor that are in memory at a time.
-const SLICE_BYTES: u64 = 32 << 20;
+pub(super) const SLICE_BYTES: u64 = 32 << 20;
 
 /// Writes the merged model: same files, same tensors, same types. Returns the number of merged weights.
 ///
-/// `from` says in errors where the adapter came from; `progress` is told the bytes done and in all, and may stop by
-/// returning false.
+/// `beside` are small files that take the place of those of the base model. `from` says in errors where the adapter
+/// came from; `progress` is told the bytes done and in all, and may stop by returning false.
 pub async fn merge_model(
     base: &dyn Folder,
     adapter: &Adapter,
     from: &str,
+    beside: &[(String, Vec<u8>)],
     to: &mut dyn FolderWriter,
     progress: &mut dyn FnMut(u64, u64) -> bool,
 ) -> Result<usize> {
     let tensors = TensorFiles::open(base).await?;
-    let modules = adapted(adapter, &tensors, from)?;
+    let modules = updates(adapter, &tensors, from)?;
     let sources: Vec<_> = tensors.sources().collect();
     let total = sources.iter().map(|(source, _)| source.len()).sum();
     let mut done = 0;
@@ -50,76 +51,116 @@ pub async fn merge_model(
         to.end().await?;
         done += source.len();
     }
-    for name in base.files().iter().filter(|name| belongs_to_a_model(name)) {
+    let replaced = |name: &&String| beside.iter().any(|(other, _)| other == *name);
+    for name in base.files().iter().filter(|name| belongs_to_a_model(name) && !replaced(name)) {
         to.begin(name).await?;
         to.write(&read_all(base.open(name)?.as_ref()).await?).await?;
+        to.end().await?;
+    }
+    for (name, bytes) in beside {
+        to.begin(name).await?;
+        to.write(bytes).await?;
         to.end().await?;
     }
     Ok(modules.len())
 }
 
 /// What is added to a stored weight: `scale · b a`, in the order in which it is stored.
-struct Update<'a> {
+pub(super) struct Update<'a> {
     /// (r, columns)
-    a: Cow<'a, [f32]>,
+    pub(super) a: Cow<'a, [f32]>,
     /// (rows, r)
-    b: Cow<'a, [f32]>,
-    r: usize,
-    scale: f32,
+    pub(super) b: Cow<'a, [f32]>,
+    pub(super) r: usize,
+    pub(super) scale: f32,
     /// Of DoRA.
-    lengths: Option<Lengths<'a>>,
+    pub(super) lengths: Option<Lengths<'a>>,
 }
 
-/// The lengths of the rows of a weight; of its columns where it is stored (in, out).
-#[derive(Clone, Copy)]
-struct Lengths<'a> {
-    of: &'a [f32],
-    columns: bool,
+/// The lengths of the rows of a weight, or of its columns where it is stored (in, out).
+pub(super) enum Lengths<'a> {
+    Rows(Cow<'a, [f32]>),
+    Columns(&'a [f32]),
 }
 
-/// The stored weight of each adapted module, with what is added to it.
-fn adapted<'a>(adapter: &'a Adapter, tensors: &TensorFiles, from: &str) -> Result<BTreeMap<String, Update<'a>>> {
-    let mut modules = BTreeMap::new();
-    let scales = Scales::new(&adapter.config)?;
+/// An adapted module: its two matrices, and the weight that they belong to.
+pub(super) struct Adapted<'a> {
+    /// PEFT's key of A.
+    pub(super) key: &'a str,
+    /// Path of the module, as in `model.named_modules()`.
+    pub(super) path: &'a str,
+    /// The weight, in Hugging Face's words.
+    pub(super) weight: String,
+    /// (r, in)
+    pub(super) a: &'a Tensor,
+    /// (out, r)
+    pub(super) b: &'a Tensor,
+    /// (out), of DoRA.
+    pub(super) lengths: Option<&'a Tensor>,
+}
+
+/// The modules of an adapter with the weights that there are, of which `shape` knows the names.
+///
+/// An error says that it came from `from`: no weight for a module, or one of another shape than B A.
+pub(super) fn adapted<'a>(
+    adapter: &'a Adapter,
+    from: &str,
+    shape: impl Fn(&str) -> Result<Option<Vec<usize>>>,
+) -> Result<Vec<Adapted<'a>>> {
+    let mut modules = Vec::new();
     for (key, a) in &adapter.tensors {
         let Some(module) = key.strip_suffix(".lora_A.weight") else { continue };
         let path = module.strip_prefix("base_model.model.").unwrap_or(module);
         // A file may leave out the name of the base model that its tensors belong to.
         let short = path.split_once('.').map_or(path, |(_, rest)| rest);
-        let names = [format!("{path}.weight"), format!("{short}.weight")];
         let wrong = |what: String| {
             let fix = "Use the adapter with the base model it was made for";
             Error::input(what, fix, format!("{from}, tensor {key}"))
         };
-        let Some(name) = names.into_iter().find(|name| tensors.contains(name)) else {
-            return Err(wrong(format!("The model has no weight {path}.weight to merge this into")));
+        let (full, short) = (format!("{path}.weight"), format!("{short}.weight"));
+        let (weight, shape) = match (shape(&full)?, shape(&short)?) {
+            (Some(shape), _) => (full, shape),
+            (None, Some(shape)) => (short, shape),
+            (None, None) => return Err(wrong(format!("The model has no weight {full} to merge this into"))),
         };
-        let shape = tensors.info(&name)?.shape;
         let b = adapter.tensors.get(&format!("{module}.lora_B.weight"));
         let product = [b.and_then(|b| b.shape.first()), a.shape.get(1)].map(|n| n.copied().unwrap_or(0));
-        let turned = adapter.config.fan_in_fan_out;
-        let stored = if turned { [product[1], product[0]] } else { product };
+        let stored = if adapter.config.fan_in_fan_out { [product[1], product[0]] } else { product };
         let Some(b) = b.filter(|_| shape == stored) else {
             return Err(wrong(format!("B A has the shape {stored:?}, but the weight has {shape:?}")));
         };
-        let (r, (_, scale)) = (a.shape[0], scales.of(path)?);
         let lengths = adapter.tensors.get(&format!("{module}.lora_magnitude_vector"));
         if let Some(lengths) = lengths.filter(|lengths| lengths.data.len() != product[0]) {
             return Err(wrong(format!("There are {} lengths for {} rows", lengths.data.len(), product[0])));
         }
-        let lengths = lengths.map(|lengths| Lengths { of: &lengths.data, columns: turned });
-        let (a, b) = match turned {
-            // Stored (in, out): what is added is Aᵀ Bᵀ.
-            true => (Cow::Owned(transposed(&b.data, r)), Cow::Owned(transposed(&a.data, product[1]))),
-            false => (Cow::Borrowed(&a.data[..]), Cow::Borrowed(&b.data[..])),
-        };
-        modules.insert(name, Update { a, b, r, scale: scale as f32, lengths });
+        modules.push(Adapted { key, path, weight, a, b, lengths });
     }
     Ok(modules)
 }
 
+/// The stored weight of each adapted module, with what is added to it.
+fn updates<'a>(adapter: &'a Adapter, tensors: &TensorFiles, from: &str) -> Result<BTreeMap<String, Update<'a>>> {
+    let scales = Scales::new(&adapter.config)?;
+    let shape = |name: &str| tensors.contains(name).then(|| tensors.info(name).map(|info| info.shape)).transpose();
+    let mut updates = BTreeMap::new();
+    for Adapted { path, weight, a, b, lengths, .. } in adapted(adapter, from, shape)? {
+        let (r, (_, scale)) = (a.shape[0], scales.of(path)?);
+        let (a, b) = match adapter.config.fan_in_fan_out {
+            // Stored (in, out): what is added is Aᵀ Bᵀ.
+            true => (Cow::Owned(transposed(&b.data, r)), Cow::Owned(transposed(&a.data, a.shape[1]))),
+            false => (Cow::Borrowed(&a.data[..]), Cow::Borrowed(&b.data[..])),
+        };
+        let lengths = lengths.map(|lengths| match adapter.config.fan_in_fan_out {
+            true => Lengths::Columns(&lengths.data),
+            false => Lengths::Rows(Cow::Borrowed(&lengths.data)),
+        });
+        updates.insert(weight, Update { a, b, r, scale: scale as f32, lengths });
+    }
+    Ok(updates)
+}
+
 /// A matrix of so many columns, turned.
-fn transposed(data: &[f32], cols: usize) -> Vec<f32> {
+pub(super) fn transposed(data: &[f32], cols: usize) -> Vec<f32> {
     (0..cols).flat_map(|col| data[col..].iter().step_by(cols).copied()).collect()
 }
 
@@ -131,35 +172,39 @@ async fn merge_tensor(
     to: &mut dyn FolderWriter,
 ) -> Result<()> {
     let cols = update.a.len() / update.r;
-    // DoRA's factor for a row or column needs the whole of it: a pass of its own.
-    let factors = match update.lengths {
-        None => None,
-        Some(lengths) => {
-            let mut squares = vec![0.0f64; lengths.of.len()];
-            for at in update.slices(info) {
-                let rows = added(info, &at.read(source).await?, update, &at);
-                for (i, value) in rows.iter().enumerate() {
-                    let place = if lengths.columns { i % cols } else { at.first + i / cols };
-                    squares[place] += f64::from(*value) * f64::from(*value);
-                }
-            }
-            let factor = |(length, square): (&f32, f64)| match square.sqrt() {
-                norm if norm > 0.0 => (f64::from(*length) / norm) as f32,
-                _ => 1.0,
-            };
-            Some(lengths.of.iter().zip(squares).map(factor).collect::<Vec<f32>>())
+    let mut factors = Vec::new();
+    if let Some(Lengths::Columns(lengths)) = update.lengths {
+        // That of a column needs the whole of it: a pass of its own.
+        let mut squares = vec![0.0; cols];
+        for at in update.slices(info) {
+            let rows = added(info, &at.read(source).await?, update, &at);
+            rows.iter().enumerate().for_each(|(i, value)| squares[i % cols] += f64::from(*value).powi(2));
         }
-    };
+        factors.extend(lengths.iter().zip(squares).map(|(length, square)| factor(*length, square)));
+    }
     for at in update.slices(info) {
         let mut rows = added(info, &at.read(source).await?, update, &at);
-        if let (Some(factors), Some(lengths)) = (&factors, update.lengths) {
-            for (i, value) in rows.iter_mut().enumerate() {
-                *value *= factors[if lengths.columns { i % cols } else { at.first + i / cols }];
-            }
+        match &update.lengths {
+            None => {}
+            Some(Lengths::Rows(lengths)) => scale_rows(&mut rows, cols, &lengths[at.first..]),
+            Some(Lengths::Columns(_)) => rows.iter_mut().enumerate().for_each(|(i, value)| *value *= factors[i % cols]),
         }
         to.write(&from_f32(info.dtype, &rows)).await?;
     }
     Ok(())
+}
+
+/// Brings each row of an adapted weight to its length, as DoRA does.
+pub(super) fn scale_rows(rows: &mut [f32], cols: usize, lengths: &[f32]) {
+    for (row, length) in rows.chunks_exact_mut(cols).zip(lengths) {
+        let factor = factor(*length, row.iter().map(|value| f64::from(*value).powi(2)).sum());
+        row.iter_mut().for_each(|value| *value *= factor);
+    }
+}
+
+/// What brings something of this squared length to another length.
+fn factor(length: f32, square: f64) -> f32 {
+    if square > 0.0 { (f64::from(length) / square.sqrt()) as f32 } else { 1.0 }
 }
 
 /// Whole rows of a weight in its file.
@@ -225,8 +270,15 @@ fn add_to_rows(dtype: Dtype, rows: &[u8], a: &[f32], b: &[f32], r: usize, scale:
     let cols = a.len() / r;
     assert_eq!(rows.len(), b.len() / r * cols * dtype.size(), "B and W have the same rows");
     let mut values = to_f32(dtype, rows);
+    add_product(&mut values, a, b, r, scale);
+    values
+}
+
+/// Adds `scale · B A` to rows of a weight; `a` is A (r, columns), and `b` the same rows of B (rows, r).
+pub(super) fn add_product(rows: &mut [f32], a: &[f32], b: &[f32], r: usize, scale: f32) {
+    let cols = a.len() / r;
     let mut delta = vec![0.0f32; cols];
-    for (row, b) in values.chunks_exact_mut(cols).zip(b.chunks_exact(r)) {
+    for (row, b) in rows.chunks_exact_mut(cols).zip(b.chunks_exact(r)) {
         delta.fill(0.0);
         for (b, a) in b.iter().zip(a.chunks_exact(cols)) {
             for (delta, a) in delta.iter_mut().zip(a) {
@@ -237,7 +289,6 @@ fn add_to_rows(dtype: Dtype, rows: &[u8], a: &[f32], b: &[f32], r: usize, scale:
             *w += scale * delta;
         }
     }
-    values
 }
 
 /// Values as they are stored, rounded to nearest, ties to even.

@@ -8,9 +8,9 @@ use super::matmul::{MAX_SEGMENTS, Partials, Segments};
 use super::weight::FORMATS;
 use crate::gpu::{Bind, Grid, Op, Recorder, Shape, Tensor, Variant};
 
-/// The lengths c of the rows of `w + scales[s] b a`, and what brings them to `lengths`: `1 + strength (lengths / c - 1)`,
-/// `1 / c` and `c`, or 1, 0, 0 for a layer without an adapter, into the columns of `norms` from `first` on, three rows
-/// of at least L.
+/// The lengths c of the rows of `w + scales[s] b a`, and what brings them to `lengths`:
+/// `1 + strength (lengths / c - 1)`, `1 / c` and `c`, or 1, 0, 0 for a layer without an adapter, into the columns of
+/// `norms` from `first` on, three rows of at least L.
 ///
 /// `a` is (ranks,K), `w` (N,K) a block of rows of the layers side by side, `b` (L,r), `lengths` (L). `scales` has one
 /// number for each layer with an adapter, or one for all.

@@ -9,7 +9,7 @@ use super::lora::Adapter;
 use super::rope_tables::RopeTables;
 use super::weights::{Layer, Loader, Norm, Weight, stored_name};
 use crate::error::{Error, Result};
-use crate::files::{ModelFiles, gguf_in};
+use crate::files::{HfTensor, ModelFiles, gguf_in};
 use crate::gpu::{Dtype, Gpu, Recorder, Tensor};
 use crate::kernels::{
     Class, Epilogue, Logits, Store, Tuning, add_positions, embedding, gather_rows, logprob_backward, logprob_finish,
@@ -73,6 +73,12 @@ impl Model {
             outside.push((format!("{head}.weight"), vec![vocab, hidden]));
         }
         outside.into_iter().chain((0..config.num_hidden_layers).flat_map(|layer| layer_tensors(config, layer)))
+    }
+
+    /// The same of a model in files: name, name in the file, and shape.
+    pub fn stored_tensors(config: &Architecture, files: &ModelFiles) -> Vec<HfTensor> {
+        let tensors = Self::tensors(config, head_name(config, files));
+        tensors.map(|(name, shape)| (name.clone(), stored_name(config, files, &name), shape)).collect()
     }
 
     /// Bytes of the weights as they are stored, from the headers alone; checks every name and shape.

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::trainer::Trainer;
-use crate::data::SplitBy;
+use crate::data::{Chat, SplitBy};
 use crate::error::{Error, Result};
 use crate::files::{self, serialize_f32};
 use crate::gpu::{Gpu, VariantSet};
@@ -51,6 +51,9 @@ pub struct Place {
     /// How a share of the pairs was held out, if one was; versions before 0.2 took equal prompts alone for the same.
     #[serde(default)]
     pub split: SplitBy,
+    /// What was set for conversations.
+    #[serde(default)]
+    pub chat: Chat,
 }
 
 const MOMENTS: &str = "optimizer.safetensors";
@@ -65,8 +68,14 @@ const NAMES: [&str; 2] = ["exp_avg", "exp_avg_sq"];
 const OLD_NAMES: [&str; 2] = ["m", "v"];
 
 impl Checkpoint {
-    /// Reads a run's state from the device.
-    pub async fn take(gpu: &Gpu, trainer: &Trainer<'_>, data: &str, initial_adapter: Option<&str>) -> Result<Self> {
+    /// Reads a run's state from the device. `data` is the hash of what it is trained on, `chat` what was set for it.
+    pub async fn take(
+        gpu: &Gpu,
+        trainer: &Trainer<'_>,
+        data: &str,
+        chat: &Chat,
+        initial_adapter: Option<&str>,
+    ) -> Result<Self> {
         let place = Place {
             step: trainer.step,
             n_tokens: trainer.n_tokens,
@@ -75,6 +84,7 @@ impl Checkpoint {
             initial_adapter: initial_adapter.map(str::to_owned),
             variants: gpu.variant_set(),
             split: SplitBy::Similar,
+            chat: chat.clone(),
         };
         let moments = Moments::Named(trainer.optimizer.read(gpu, &trainer.adapter).await?);
         Ok(Self { adapter: trainer.adapter.get(gpu).await?, moments, place })

@@ -377,7 +377,7 @@ impl<'a> Trainer<'a> {
         packed.n_tokens
     }
 
-    /// What is dropped of a micro-batch. It follows from the seed, the step and the pairs, so that a run can be resumed.
+    /// What is dropped of a micro-batch. It follows from the seed, the step and the pairs: a run can be resumed.
     fn dropout(&self, batch: &[usize]) -> Option<Dropout> {
         let rate = self.adapter.settings.dropout;
         let place = [self.config.seed, self.step as u64].into_iter().chain(batch.iter().map(|&i| i as u64));

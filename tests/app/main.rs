@@ -13,7 +13,7 @@ use pairtune::Error;
 use pairtune::engine::protocol::*;
 use pairtune::platform::FoundModel;
 use script::{Stage, problem, progress};
-use serde_json::json;
+use serde_json::{Map, json};
 
 #[test]
 fn an_empty_app_begins_with_the_demo() {
@@ -455,6 +455,33 @@ fn rows_are_skipped_and_sides_exchanged() {
     stage.expect("chosen and rejected exchanged");
     stage.wait(1.0);
     assert!(matches!(stage.sent()[..], [Command::Plan { .. }]), "the plan is worked out anew");
+}
+
+#[test]
+fn the_chat_template_is_shown_and_changed() {
+    let mut stage = Stage::planned();
+    stage.go("2  Pairs");
+    stage.sent();
+    stage.click("Chat template");
+    stage.click("Thinking off");
+    let off = Map::from_iter([("enable_thinking".to_owned(), json!(false))]);
+    assert_eq!(stage.sent(), [Command::SetChat(Chat { template: None, kwargs: off.clone() })], "its own template");
+    stage.say(Event::ChatSet(Box::new(ChatInfo { kwargs: off.clone(), ..script::chat() })));
+    stage.type_into("Text of the template", "{{ x");
+    stage.click("Use this template");
+    let [Command::SetChat(Chat { template: Some(template), kwargs })] = &stage.sent()[..] else {
+        panic!("the edited template is set")
+    };
+    assert!(template.contains("{{ x") && *kwargs == off, "what was typed, and thinking as it was: {template}");
+    let refused = problem("The chat template failed: unexpected end", "Correct it");
+    stage.say(Event::Refused { subject: Subject::Chat, problem: refused });
+    stage.expect("This template cannot be used");
+    let changed = ChatInfo { template: Some("other".into()), kwargs: off.clone(), ..script::chat() };
+    stage.say(Event::ChatSet(Box::new(changed)));
+    assert!(stage.harness.query_by_label("This template cannot be used").is_none(), "the next one can");
+    stage.expect("not the model's own");
+    stage.click("Back to the model's own");
+    assert_eq!(stage.sent(), [Command::SetChat(Chat { template: None, kwargs: off })], "its own again");
 }
 
 #[test]

@@ -141,6 +141,7 @@ fn record() -> RunRecord {
         model_bytes: 1_192_000_000,
         licence: None,
         pairs_name: "tone.jsonl".into(),
+        chat: Chat::default(),
         settings: map(json!({
             "beta": 0.1, "learning_rate": 5e-5, "num_train_epochs": 1.0, "max_steps": -1, "r": 16,
             "loss_type": ["sigmoid"], "per_device_train_batch_size": 4, "gradient_accumulation_steps": 1,
@@ -1084,6 +1085,11 @@ fn a_run_is_exported_while_it_goes_on() {
     let [Command::Export(request)] = sent.as_slice() else { panic!("no export, but {sent:?}") };
     assert_eq!(request.which, WhichAdapter::Last, "what was chosen stays chosen at the next step");
     test.say(Event::Exported { run_id: RUN.into(), files: Vec::new() });
+    test.click("Adapter (GGUF)");
+    assert!(!test.has("Pause the run to write a merged model"), "an adapter does not need the weights");
+    test.click("Whole model (GGUF, Q8_0)");
+    test.sees("Pause the run to write a merged model");
+    test.click("Whole model (GGUF, Q8_0)");
     test.click("Whole model (safetensors)");
     test.sees("Pause the run to write a merged model");
     test.shot("export-running");

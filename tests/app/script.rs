@@ -13,7 +13,7 @@ use pairtune::engine::protocol::*;
 use pairtune::link::{Engine, Incoming};
 use pairtune::platform::host::PickedFile;
 use pairtune::platform::{Environment, FoundModel};
-use serde_json::json;
+use serde_json::{Map, json};
 
 /// What went in and what comes out, shared with the engine inside of the app.
 #[derive(Clone, Default)]
@@ -325,6 +325,13 @@ pub(crate) fn progress(what: &str, done: u64, total: u64) -> Progress {
     Progress { what: what.into(), done, total, seconds: 4.0 }
 }
 
+/// A template that asks whether to think.
+pub(crate) fn chat() -> ChatInfo {
+    let own =
+        "{% for m in messages %}<|{{ m.role }}|>{{ m.content }}{% endfor %}{% if enable_thinking %}<think>{% endif %}";
+    ChatInfo { template: Some(own.into()), own: Some(own.into()), kwargs: Map::new(), thinks: true }
+}
+
 pub(crate) fn model() -> ModelInfo {
     ModelInfo {
         name: "Qwen3-0.6B".into(),
@@ -335,7 +342,7 @@ pub(crate) fn model() -> ModelInfo {
         layers: 28,
         max_positions: 40_960,
         vocab_size: 151_936,
-        chat_template: true,
+        chat: chat(),
         licence: Some("apache-2.0".into()),
         least_bytes: 1_700_000_000,
     }
@@ -479,6 +486,7 @@ pub(crate) fn record(run_id: &str, name: &str, status: Status) -> RunRecord {
         model_bytes: 1_192_000_000,
         licence: None,
         pairs_name: "tone.jsonl".into(),
+        chat: Chat::default(),
         settings: full_settings(),
         watch: Watch { eval_steps: 10, keep_best: true, prompts: Vec::new(), save_seconds: 60.0 },
         step: 120,

@@ -10,7 +10,7 @@ use std::path::Path;
 
 use pairtune::Error;
 use pairtune::data::{
-    ChatTemplate, Columns, DropReason, Message, PairReader, Part, Sampling, SplitBy, TokenPair, Tokenizer,
+    Chat, ChatTemplate, Columns, DropReason, Message, PairReader, Part, Sampling, SplitBy, TokenPair, Tokenizer,
     first_columns, micro_batches, order, other_purpose, read_pairs, split_by_prompt, steps_per_epoch, tokenize,
 };
 use pairtune::engine::writing::pieces;
@@ -569,6 +569,58 @@ fn templates_render_as_in_transformers() {
     check_message(&render("a\n{% if %}").expect_err("syntax"), &["t.jinja, line 2", "chat template"]);
     check_message(&render("a\n\n{{ raise_exception('no way') }}").expect_err("raised"), &["no way", "line 3"]);
     check_message(&render("{{ missing.field }}").expect_err("undefined"), &["t.jinja, line 1"]);
+}
+
+#[test]
+fn conversations_of_several_turns_become_the_tokens_of_trl() {
+    let file = |name: &str| std::fs::read(fixture("conversations").join(name)).expect("the fixture is there");
+    let template = String::from_utf8(file("chat_template.jinja")).expect("UTF-8");
+    let chat = Chat { template: Some(template), ..Chat::default() };
+    let tokenizer = tokenizer("qwen3_chat_sigmoid").with_chat(chat).expect("it compiles");
+    let (records, errors) = read_pairs(&file("pairs.jsonl"), "pairs.jsonl").expect("the pairs can be read");
+    assert!(errors.is_empty(), "{errors:?}");
+    let got = tokenize(&records, &tokenizer, 512).expect("all are kept").pairs;
+    let want: Vec<Value> = serde_json::from_slice(&file("expected.json")).expect("JSON");
+    assert_eq!(got.iter().map(pair_json).collect::<Vec<_>>(), want, "turns, tools and variables");
+}
+
+#[test]
+fn what_a_person_sets_for_conversations_goes_before_the_models_own() {
+    let own = tokenizer("qwen3_chat_sigmoid");
+    let message: Message = serde_json::from_value(json!({"role": "user", "content": "Hi"})).expect("a message");
+    let render = |tokenizer: &Tokenizer, kwargs: Value| {
+        tokenizer.render(&[&message], false, None, kwargs.as_object()).expect("it renders")
+    };
+    let text = "{% for m in messages %}{{ m.content }}{% endfor %}{% if enable_thinking is defined %}\
+                {{ enable_thinking }}{{ style }}{% endif %}";
+    let chat = |template: Option<&str>, kwargs: Value| Chat {
+        template: template.map(str::to_owned),
+        kwargs: kwargs.as_object().expect("an object").clone(),
+    };
+    let with = |chat: Chat| own.with_chat(chat).expect("it compiles");
+    let none = Value::Null;
+    assert_eq!(render(&with(chat(Some(text), json!({}))), none.clone()), "Hi", "another template");
+    let set = chat(Some(text), json!({"enable_thinking": false, "style": ["a", null, {"b": "c"}]}));
+    let wanted = "HiFalse['a', None, {'b': 'c'}]";
+    assert_eq!(render(&with(set.clone()), none.clone()), wanted, "with its variables");
+    assert_eq!(
+        render(&with(set.clone()), json!({"enable_thinking": true, "style": 1})),
+        "HiTrue1",
+        "a row's own first"
+    );
+    // A file has no place for variables: they are set in the template.
+    let written = set.written(own.own_template()).expect("it differs");
+    assert_eq!(render(&with(chat(Some(&written), json!({}))), none.clone()), wanted, "{written}");
+    assert_eq!(render(&with(chat(Some(&written), json!({}))), json!({"style": 2, "enable_thinking": 3})), "Hi32");
+    assert_eq!(chat(None, json!({})).written(own.own_template()), None, "nothing to write");
+    let variables = chat(None, json!({"enable_thinking": false})).written(own.own_template()).expect("variables");
+    assert!(variables.ends_with(own.own_template().expect("it has one")), "the own template with variables");
+
+    let fingerprints = [&own, &with(set.clone()), &with(chat(Some(text), json!({})))].map(Tokenizer::fingerprint);
+    assert_eq!(fingerprints.iter().collect::<std::collections::BTreeSet<_>>().len(), 3, "other tokens, other marks");
+    assert_eq!(with(set).with_chat(Chat::default()).expect("the own").fingerprint(), own.fingerprint(), "as before");
+    let bad = own.with_chat(chat(Some("a\n{% if %}"), json!({}))).map(|_| ()).expect_err("it does not compile");
+    check_message(&bad, &["line 2", "the chat template that was set"]);
 }
 
 #[test]

@@ -3,6 +3,7 @@
 mod blocks;
 mod common;
 mod config;
+mod export;
 mod file;
 mod tokenizer;
 mod write;
