@@ -9,7 +9,7 @@ use std::time::Instant;
 use pairtune::data::TokenPair;
 use pairtune::error::Result;
 use pairtune::gpu::{AdapterChoice, Gpu};
-use pairtune::model::{Adapter, AdapterSettings, Architecture, Model, fresh};
+use pairtune::model::{Adapter, AdapterSettings, Architecture, LoadIn, Model, fresh};
 use pairtune::train::{References, TrainConfig, Trainer, plan};
 use rand::{Rng as _, SeedableRng as _};
 use rand_chacha::ChaCha8Rng;
@@ -41,8 +41,9 @@ async fn run() -> Result<()> {
     }
     let folder = RandomLlama::new(Sizes { vocab: 8192, hidden: 256, inner: 2048, layers: 6, heads: 8 });
     let config = Model::config(&folder).await?;
-    let bytes = Model::weight_bytes(&folder, &config).await?;
-    let model = Model::load(&gpu, &folder, config, TOKENS, gpu.max_tensor_bytes(), &mut |_| true).await?;
+    let bytes = Model::weight_bytes(&folder, &config).await?.stored;
+    let model =
+        Model::load(&gpu, &folder, config, LoadIn::Stored, TOKENS, gpu.max_tensor_bytes(), &mut |_| true).await?;
     pairtune::kernels::autotune(&gpu, &model.tuning(), &|| start.elapsed().as_secs_f64()).await?;
     for (what, prompt_len) in [("half of each sequence is the prompt", TOKENS / 2), ("no shared prompt", 1)] {
         let pairs = random_pairs(prompt_len, model.config.vocab_size);

@@ -223,6 +223,37 @@ fn resumed_run_equals_uninterrupted_one() {
 }
 
 #[test]
+fn a_quantised_base_is_scored_trained_and_resumed_as_such() {
+    let scratch = Scratch::new("load-in");
+    let (model, pairs) = (path("llama_sigmoid", "model"), path("llama_sigmoid", "pairs.jsonl"));
+    let mut scores = BTreeSet::new();
+    for load_in in ["stored", "nf4"] {
+        let output = format!("{load_in}.jsonl");
+        let flags = ["score", "--model", &model, "--pairs", &pairs, "--load-in", load_in, "--output", &output];
+        scratch.run(&flags).check(0);
+        scores.insert(scratch.lines(&output)[0]["chosen_logp"].to_string());
+    }
+    assert_eq!(scores.len(), 2, "each has numbers of its own: {scores:?}");
+    let run = scratch.run(&["score", "--model", &model, "--pairs", &pairs, "--load-in", "int3", "--output", "o"]);
+    run.check(2);
+    assert!(run.stderr.contains("give stored, int8, int4 or nf4"), "the formats are named: {}", run.stderr);
+
+    // One after the other with one cache: the scores of a reference are those of its own base.
+    for load_in in ["stored", "nf4"] {
+        let flags = ["--max-steps", "4", "--save-steps", "2", "--learning-rate", "1e-3", "--load-in", load_in];
+        scratch.train(load_in, &flags).check(0);
+        let first = scratch.lines(&format!("{load_in}/metrics.jsonl"))[0]["loss"].as_f64().expect("a number");
+        assert!((first - 2f64.ln()).abs() < 1e-6, "{load_in}: policy and reference are equal at first: {first}");
+    }
+    scratch.train("rest", &["--resume", "nf4/checkpoint-2"]).check(0);
+    for file in ["adapter_model.safetensors", "metrics.jsonl"] {
+        assert!(scratch.bytes(&format!("nf4/{file}")) == scratch.bytes(&format!("rest/{file}")), "{file} differs");
+    }
+    let run = scratch.train("other", &["--resume", "nf4/checkpoint-2", "--load-in", "int8"]);
+    run.check_error("these differ: load_in");
+}
+
+#[test]
 fn a_run_of_an_earlier_version_is_resumed_with_the_split_that_it_was_made_with() {
     let scratch = Scratch::new("resume-split");
     // Each question twice, in other words to those versions.

@@ -15,7 +15,7 @@ use std::time::Duration;
 use micro::{PAIRS, micro_run, micro_settings};
 use pairtune::engine::protocol::{
     Chat, Command, Drill, Event, ExportKind, ExportRequest, Failure, GenerateRequest, GgufForm, Metrics, ModelSource,
-    Status, Subject, Watch, WhichAdapter,
+    Settings, Status, Subject, Watch, WhichAdapter,
 };
 use pairtune::engine::warnings::WarningKind;
 use pairtune::engine::{Message, Session, channel};
@@ -586,6 +586,47 @@ fn everything_is_exported_and_read_again() {
     names.sort();
     let best = format!("best-{}", summary.record.best_step.expect("there is one"));
     assert_eq!(names, [&best, "checkpoint-2", "held_out.jsonl", "pairs.jsonl", "run.json", "settings.json"]);
+}
+
+/// Planned with less memory, trained, paused and scored in 4 bits; merged into the full weights, which the check of the
+/// export compares with the adapter on those.
+#[test]
+fn a_quantised_base_is_planned_trained_and_merged_as_it_is_stored() {
+    let mut engine = TestEngine::micro("load-in");
+    let quantised = |load_in: &str, steps: usize| {
+        let mut settings = micro_settings(steps);
+        settings.insert("load_in".to_owned(), json!(load_in));
+        settings
+    };
+    let mut planned = |load_in: &str| {
+        engine.send(Command::Plan { settings: quantised(load_in, 4), limit: None });
+        expect_event!(engine, Event::Planned(plan) => plan.memory[0])
+    };
+    let weights = ["stored", "int8", "nf4"].map(&mut planned);
+    assert!(weights[0] > weights[1] && weights[1] > weights[2], "fewer bits, fewer bytes: {weights:?}");
+
+    engine.send(start_run("quantised", quantised("nf4", STEPS), unwatched()));
+    engine.wait(is_step(2));
+    engine.send(Command::Pause);
+    let run_id = expect_event!(engine, Event::Paused { run_id, .. } => run_id);
+    // What is planned next is not what the run has.
+    engine.send(Command::Plan { settings: quantised("stored", 4), limit: None });
+    engine.wait(|event| matches!(event, Event::Planned(_)));
+    engine.send(Command::Resume { run_id: run_id.clone(), settings: Settings::new() });
+    assert!(matches!(engine.wait(is_finished), Event::Finished(_)), "it goes on with the base that it began with");
+    engine.send(Command::ScoreHeldOut { strength: 1.0 });
+    engine.wait(|event| matches!(event, Event::HeldOut { .. }));
+    let request = ExportRequest {
+        run_id,
+        which: WhichAdapter::Last,
+        strength: 1.0,
+        kinds: vec![ExportKind::Merged],
+        folder: engine.store.join("out").display().to_string(),
+        card: String::new(),
+    };
+    engine.send(Command::Export(Box::new(request)));
+    let exported = engine.wait(|event| matches!(event, Event::Exported { .. } | Event::Refused { .. }));
+    assert!(matches!(exported, Event::Exported { .. }), "merged and checked: {exported:?}");
 }
 
 #[test]

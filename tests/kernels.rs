@@ -91,6 +91,39 @@ everywhere! {
     }
 }
 
+everywhere! {
+    async fn quantise_q8_0() {
+        let gpu = gpu().await;
+        for dtype in DTYPES {
+            for (rows, cols) in [(1, 64), (37, 192), (300, 576)] {
+                assert_ok(check::quantise_q8_0(&gpu, rows, cols, dtype).await);
+            }
+        }
+    }
+}
+
+everywhere! {
+    async fn quantise_q4_0() {
+        let gpu = gpu().await;
+        for dtype in DTYPES {
+            for (rows, cols) in [(1, 64), (37, 192), (300, 576)] {
+                assert_ok(check::quantise_q4_0(&gpu, rows, cols, dtype).await);
+            }
+        }
+    }
+}
+
+everywhere! {
+    async fn quantise_nf4() {
+        let gpu = gpu().await;
+        for dtype in DTYPES {
+            for (rows, cols) in [(1, 64), (37, 192), (300, 576)] {
+                assert_ok(check::quantise_nf4(&gpu, rows, cols, dtype).await);
+            }
+        }
+    }
+}
+
 /// How a variant reads a weight does not depend on the type: one stands for all. Natively alone, for a browser takes
 /// minutes to compile them.
 #[cfg(not(target_arch = "wasm32"))]

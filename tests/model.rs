@@ -5,17 +5,22 @@ mod common;
 #[path = "common/random_llama.rs"]
 mod random_llama;
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use common::gpu;
+use pairtune::bench::{self, RandomModel};
 use pairtune::data::{TokenPair, Tokenizer, read_pairs, tokenize};
 use pairtune::files::{self, GgmlType, GgufArch, GgufValue, encode, parse, write_gguf};
 use pairtune::gpu::{Dtype, Gpu, Precision};
 use pairtune::kernels;
-use pairtune::model::{Activations, Adapter, AdapterSettings, BatchSize, Model, Packed, Part, fresh};
-use pairtune::platform::MemoryFolder;
+use pairtune::model::{
+    Activations, Adapter, AdapterSettings, BatchSize, LinearSpec, LoadIn, Model, Packed, Part, Stored, fresh,
+};
 use pairtune::platform::native::DiskFolder;
-use pairtune::train::{PairLogps, References, Scorer, TrainConfig, Trainer};
+use pairtune::platform::{Folder, MemoryFolder};
+use pairtune::reference;
+use pairtune::train::{PairLogps, References, Scorer, TrainConfig, Trainer, batch_size, plan};
 use pollster::block_on;
 use random_llama::{RandomLlama, Sizes};
 use serde_json::{Map, Value, json};
@@ -29,7 +34,7 @@ struct Case {
     dir: PathBuf,
     spec: Value,
     expected: Value,
-    tensors: std::collections::BTreeMap<String, files::Tensor>,
+    tensors: BTreeMap<String, files::Tensor>,
     model: Model,
     tokenizer: Tokenizer,
     config: TrainConfig,
@@ -41,7 +46,7 @@ impl Case {
     }
 
     fn open_with_blocks(gpu: &Gpu, name: &'static str, max_block_bytes: u64) -> Self {
-        let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(name);
+        let dir = case_folder(name);
         let json = |file: &str| -> Value {
             let bytes = std::fs::read(dir.join(file)).expect("the fixture is there");
             serde_json::from_slice(&bytes).expect("the fixture is JSON")
@@ -53,7 +58,7 @@ impl Case {
         let model = block_on(async {
             let config = Model::config(&folder).await?;
             let room = longest(&expected);
-            Model::load(gpu, &folder, config, room, max_block_bytes, &mut |_| true).await
+            Model::load(gpu, &folder, config, LoadIn::Stored, room, max_block_bytes, &mut |_| true).await
         })
         .expect("the model loads");
         let tokenizer = block_on(Tokenizer::open(&folder)).expect("the tokenizer loads");
@@ -99,6 +104,11 @@ impl Case {
         let adapter = self.adapter(gpu, init);
         Trainer::new(gpu, &self.model, self.config.clone(), adapter, pairs, reference).expect("the run fits")
     }
+}
+
+/// The folder of a case.
+fn case_folder(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(name)
 }
 
 /// Tokens of the longest sequence of a case.
@@ -493,7 +503,7 @@ fn a_gguf_file_has_the_numbers_of_its_weights() {
     let load = |folder: &MemoryFolder| {
         block_on(async {
             let config = Model::config(folder).await?;
-            Model::load(&gpu, folder, config, 512, gpu.max_tensor_bytes(), &mut |_| true).await
+            Model::load(&gpu, folder, config, LoadIn::Stored, 512, gpu.max_tensor_bytes(), &mut |_| true).await
         })
         .expect("the file is a model")
     };
@@ -526,7 +536,7 @@ fn a_gguf_file_has_the_numbers_of_its_weights() {
         })
         .collect();
     let tensors: Vec<_> = tensors.iter().map(|(name, shape, data)| (name.clone(), shape.clone(), &data[..])).collect();
-    let bytes = files::serialize_f32(&tensors, &std::collections::BTreeMap::new());
+    let bytes = files::serialize_f32(&tensors, &BTreeMap::new());
     let config = std::fs::read(case.dir.join("model/config.json")).expect("there");
     let files = vec![("config.json".to_owned(), config), ("model.safetensors".to_owned(), bytes)];
     case.model = load(&MemoryFolder { name: "written out".to_owned(), files });
@@ -539,6 +549,165 @@ fn a_gguf_file_has_the_numbers_of_its_weights() {
     let both = stored_gradients.iter().map(|(key, stored)| (&stored.data[..], &written[key].data[..]));
     let distance = distance(both);
     assert!(distance <= 1e-3, "gradients differ by {distance:.2e}");
+}
+
+/// The weights of a case's linear layers as `load_in` leaves them, written out by the twins.
+fn dequantised(case: &Case, load_in: LoadIn) -> MemoryFolder {
+    let dir = case.dir.join("model");
+    let files = block_on(files::ModelFiles::open(&DiskFolder::open(&dir).expect("there"))).expect("sound");
+    let config = &case.model.config;
+    let linears: BTreeMap<String, LinearSpec> = (0..config.num_hidden_layers)
+        .flat_map(|layer| config.modules(layer).map(move |module| (layer, module)))
+        .map(|(layer, module)| (format!("{}.weight", config.path(layer, module)), *config.linear(layer, module)))
+        .collect();
+    let head = (!config.tie_word_embeddings).then_some(config.names.heads[0]);
+    let mut quantised = 0;
+    let tensors: Vec<(String, Vec<usize>, Vec<f32>)> = Model::tensors(config, head)
+        .map(|(name, shape)| {
+            let short = name.strip_prefix(config.names.base).map_or("", |rest| rest.trim_start_matches('.'));
+            let stored = if files.contains(&name) { &name } else { short };
+            let mut data = block_on(files.read_f32(stored)).expect("the tensor is there");
+            if let Some(linear) = linears.get(&name).filter(|linear| linear.input.is_multiple_of(64)) {
+                quantised += 1;
+                let is_turned = linear.stored == Stored::InOut;
+                let rows = if is_turned { transposed(&data, linear.input) } else { data };
+                let rows = as_quantised(load_in, &rows);
+                data = if is_turned { transposed(&rows, linear.output) } else { rows };
+            }
+            (name, shape, data)
+        })
+        .collect();
+    assert!(quantised > 2, "{}: something is quantised", case.name);
+    let views: Vec<_> = tensors.iter().map(|(name, shape, data)| (name.clone(), shape.clone(), &data[..])).collect();
+    let weights = files::serialize_f32(&views, &BTreeMap::new());
+    let config = std::fs::read(dir.join("config.json")).expect("there");
+    let files = vec![("config.json".to_owned(), config), ("model.safetensors".to_owned(), weights)];
+    MemoryFolder { name: "written out".to_owned(), files }
+}
+
+/// A matrix of `rows` rows with its columns as rows.
+fn transposed(data: &[f32], rows: usize) -> Vec<f32> {
+    let cols = data.len() / rows;
+    (0..cols).flat_map(|col| (0..rows).map(move |row| data[row * cols + col])).collect()
+}
+
+/// What is left of weights.
+fn as_quantised(load_in: LoadIn, weights: &[f32]) -> Vec<f32> {
+    let wide: Vec<f64> = weights.iter().map(|w| f64::from(*w)).collect();
+    let times = |(scale, numbers): (u16, Vec<i32>)| {
+        let scale = half::f16::from_bits(scale).to_f32();
+        numbers.into_iter().map(move |q| q as f32 * scale)
+    };
+    let places = |(scale, places): (f32, Vec<u8>)| {
+        places.into_iter().map(move |place| reference::NF4[usize::from(place)] * scale)
+    };
+    match load_in {
+        LoadIn::Stored => weights.to_vec(),
+        LoadIn::Int8 => reference::quantise_q8_0(&wide).into_iter().flat_map(times).collect(),
+        LoadIn::Int4 => reference::quantise_q4_0(&wide).into_iter().flat_map(times).collect(),
+        LoadIn::Nf4 => reference::quantise_nf4(&wide).into_iter().flat_map(places).collect(),
+    }
+}
+
+/// A model that is quantised as it is loaded has the numbers of the same weights written out: matrices of f32 and bf16,
+/// stored (out, in), (in, out) and head by head, and rows that are no whole blocks.
+#[test]
+fn a_model_quantised_at_load_has_the_numbers_of_its_weights() {
+    let gpu = gpu();
+    for (name, formats) in [
+        ("llama_sigmoid", &[LoadIn::Int8, LoadIn::Int4, LoadIn::Nf4][..]),
+        ("llama_bf16_rslora", &[LoadIn::Nf4]),
+        ("gpt2_apo_zero", &[LoadIn::Int4]),
+        ("gpt_neox_sigmoid_sft", &[LoadIn::Int8]),
+    ] {
+        let mut case = Case::open(&gpu, name);
+        let (pairs, room) = (case.pairs(), longest(&case.expected));
+        let stored = (case.model.hash.clone(), case.scores(&gpu, &pairs, None, 4));
+        let mut hashes = vec![stored.0];
+        for &load_in in formats {
+            let what = format!("{name}, {}", load_in.name());
+            let numbers = |case: &mut Case, folder: &dyn Folder, load_in: LoadIn| {
+                case.model = block_on(async {
+                    let config = Model::config(folder).await?;
+                    Model::load(&gpu, folder, config, load_in, room, gpu.max_tensor_bytes(), &mut |_| true).await
+                })
+                .expect("the model loads");
+                let mut trainer = case.trainer(&gpu, "b_rand", "adapter_init_b");
+                let gradients = block_on(trainer.first_batch()).expect("the device works").1.tensors;
+                drop(trainer);
+                (case.scores(&gpu, &pairs, None, 4), gradients, case.model.hash.clone())
+            };
+            let folder = DiskFolder::open(&case_folder(name).join("model")).expect("the fixture is there");
+            let (got, gradients, hash) = numbers(&mut case, &folder, load_in);
+            hashes.push(hash);
+            let written = dequantised(&case, load_in);
+            let (want, wanted, _) = numbers(&mut case, &written, LoadIn::Stored);
+            assert_ne!(got, stored.1, "{what}: it costs something");
+            for (got, want) in got.iter().flatten().zip(want.iter().flatten()) {
+                assert_near(&format!("{what}: log-probability"), f64::from(*got), f64::from(*want), 1e-3);
+            }
+            let distance = distance(gradients.iter().map(|(key, got)| (&got.data[..], &wanted[key].data[..])));
+            assert!(distance <= 1e-3, "{what}: gradients differ by {distance:.2e}");
+        }
+        hashes.sort();
+        hashes.dedup();
+        assert_eq!(hashes.len(), 1 + formats.len(), "{name}: runs and scores of one base are not taken for another's");
+    }
+}
+
+/// A Llama-3.2-1B in 4 bits is planned on a pair of 512 tokens, with rank 8, in less than 1.5 GB.
+#[test]
+fn a_model_of_a_billion_weights_in_4_bits_needs_less_than_one_and_a_half_gigabytes() {
+    let folder = RandomModel::new(bench::Sizes::LLAMA_3_2_1B).expect("made up");
+    let config = block_on(Model::config(&folder)).expect("a Llama");
+    let weights = block_on(Model::weight_bytes(&folder, &config)).expect("headers alone");
+    let settings = TrainConfig { r: 8, ..TrainConfig::defaults() };
+    let adapter = AdapterSettings::new(settings.adapter("base"), &config).expect("all layers");
+    let ids: Vec<u32> = (0..512).collect();
+    let rejected: Vec<u32> = ids.iter().map(|id| id + 256 * (id / 256)).collect();
+    let pair = TokenPair { row: 0, prompt_len: 256, untruncated: [512; 2], chosen: ids, rejected };
+    let size = batch_size(&[pair], 1);
+    let total = |load_in| plan(&config, weights.on_device(load_in), &adapter, size, true).total();
+    for load_in in [LoadIn::Int4, LoadIn::Nf4] {
+        assert!(total(load_in) < 1_500_000_000, "{load_in:?}: {}", total(load_in));
+    }
+    assert!(total(LoadIn::Int8) < total(LoadIn::Stored) && total(LoadIn::Stored) > 2_400_000_000, "and as stored more");
+}
+
+/// What is planned for a model in 4 bits is what a step takes.
+#[test]
+fn a_plan_counts_quantised_weights_as_they_lie_on_the_device() {
+    let gpu = gpu();
+    let sizes = bench::Sizes { vocab: 256, hidden: 256, inner: 512, layers: 2, heads: 4, kv_heads: 2, head_dim: 64 };
+    let folder = RandomModel::new(sizes).expect("made up");
+    let config = block_on(Model::config(&folder)).expect("a Llama");
+    let weights = block_on(Model::weight_bytes(&folder, &config)).expect("headers alone");
+    let mut beside = Vec::new();
+    for load_in in LoadIn::ALL {
+        let before = gpu.live_bytes();
+        let max = gpu.max_tensor_bytes();
+        let model =
+            block_on(async { Model::load(&gpu, &folder, config.clone(), load_in, 64, max, &mut |_| true).await })
+                .expect("the model loads");
+        beside.push(gpu.live_bytes() - before - weights.on_device(load_in));
+        let settings = json!({
+            "per_device_train_batch_size": 1, "gradient_accumulation_steps": 1, "max_steps": 2, "warmup_steps": 0,
+            "learning_rate": 1e-3,
+        });
+        let settings = TrainConfig::from_map(settings.as_object().expect("an object"), "test").expect("known");
+        let lora = AdapterSettings::new(settings.adapter("base"), &model.config).expect("all layers");
+        let adapter = Adapter::new(&gpu, &model.config, lora.clone());
+        adapter.set(&gpu, &fresh(&lora, &model.config, 1), "fresh").expect("it fits");
+        let [chosen, rejected] = [[5, 6, 7, 8], [5, 6, 9, 10]].map(Vec::from);
+        let pair = TokenPair { row: 0, prompt_len: 2, untruncated: [4; 2], chosen, rejected };
+        let mut trainer =
+            Trainer::new(&gpu, &model, settings, adapter, vec![pair], References::unknown(1)).expect("the run fits");
+        let losses = [0, 1].map(|_| block_on(trainer.step()).expect("a step")["loss"].as_f64().expect("a loss"));
+        assert!((losses[0] - std::f64::consts::LN_2).abs() < 1e-6, "{load_in:?}: the reference is the same base");
+        assert!(losses[1] < losses[0], "{load_in:?}: it trains, {losses:?}");
+    }
+    // Rotary tables, and norms in f32.
+    assert!(beside.iter().all(|bytes| *bytes == beside[0] && *bytes < 32 << 10), "beside what was planned: {beside:?}");
 }
 
 /// What version 0.1 called these models: its runs, and the scores that it kept, are still theirs.
@@ -561,7 +730,7 @@ fn a_large_vocabulary_is_scored_in_chunks() {
     let folder = RandomLlama::new(Sizes { vocab: 151_936, hidden: 64, inner: 64, layers: 1, heads: 1 });
     let model = block_on(async {
         let config = Model::config(&folder).await?;
-        Model::load(&gpu, &folder, config, 1025, 16 << 20, &mut |_| true).await
+        Model::load(&gpu, &folder, config, LoadIn::Stored, 1025, 16 << 20, &mut |_| true).await
     })
     .expect("the model loads");
     let ids: Vec<u32> = (0..1025).map(|i| (i * 7919) % 151_936).collect();
@@ -596,7 +765,7 @@ fn a_large_vocabulary_is_scored_in_chunks() {
 fn load(gpu: &Gpu, folder: &RandomLlama) -> Model {
     block_on(async {
         let config = Model::config(folder).await?;
-        Model::load(gpu, folder, config, 64, gpu.max_tensor_bytes(), &mut |_| true).await
+        Model::load(gpu, folder, config, LoadIn::Stored, 64, gpu.max_tensor_bytes(), &mut |_| true).await
     })
     .expect("the model loads")
 }

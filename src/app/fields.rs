@@ -31,7 +31,7 @@ pub(super) const FIRST: [&str; 6] =
     ["beta", "num_train_epochs", "learning_rate", "r", "max_length", "per_device_train_batch_size"];
 
 /// Every setting, in the order of the README.
-pub(super) const ALL: [(&str, Kind); 30] = [
+pub(super) const ALL: [(&str, Kind); 31] = [
     ("beta", Kind::Positive),
     ("loss_type", Kind::Words),
     ("loss_weights", Kind::Numbers),
@@ -60,6 +60,7 @@ pub(super) const ALL: [(&str, Kind); 30] = [
     ("disable_dropout", Kind::Switch),
     ("reference", Kind::Choice(&["base", "initial_adapter"])),
     ("eval_split", Kind::Fraction),
+    ("load_in", Kind::Choice(&["stored", "int8", "int4", "nf4"])),
     ("gradient_checkpointing", Kind::Switch),
     ("save_steps", Kind::Whole(0, 1 << 40)),
 ];

@@ -11,7 +11,7 @@ use crate::data::TokenPair;
 use crate::error::Result;
 use crate::gpu::{Counters, KernelTime};
 use crate::kernels::{self, Sampling};
-use crate::model::{Adapter, AdapterSettings, Generator, Model, fresh};
+use crate::model::{Adapter, AdapterSettings, Generator, LoadIn, Model, fresh};
 use crate::train::{References, TrainConfig, Trainer};
 
 /// A training step.
@@ -84,7 +84,7 @@ impl Bench<'_> {
         let folder = RandomModel::new(sizes)?;
         let config = Model::config(&folder).await?;
         let max = self.gpu.max_tensor_bytes();
-        let model = Model::load(self.gpu, &folder, config, positions, max, &mut |_| true).await?;
+        let model = Model::load(self.gpu, &folder, config, LoadIn::Stored, positions, max, &mut |_| true).await?;
         kernels::autotune(self.gpu, &model.tuning(), self.seconds).await?;
         Ok(model)
     }

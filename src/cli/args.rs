@@ -7,6 +7,7 @@ use pairtune::data::Columns;
 use pairtune::engine::gguf::GgufKind;
 use pairtune::files::GgmlType;
 use pairtune::gpu::AdapterChoice;
+use pairtune::model::LoadIn;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
@@ -40,7 +41,7 @@ pub(super) enum Command {
     Score(ScoreArgs),
     /// Let the model answer a prompt
     Generate(GenerateArgs),
-    /// Write the model with an adapter added to its weights
+    /// Write the model with an adapter added to its weights, as they are stored
     Merge(MergeArgs),
     /// Write a GGUF file for llama.cpp and Ollama: the model with an adapter added, or the adapter by itself
     Export(ExportArgs),
@@ -256,6 +257,9 @@ pub(super) struct SettingsArgs {
     /// Share of the pairs that is held out, whole prompts kept apart
     #[arg(long, value_name = "SHARE")]
     eval_split: Option<f64>,
+    /// The base's linear layers on the GPU: stored, int8, int4 or nf4, quantised as they are loaded
+    #[arg(long, value_name = "FORMAT")]
+    load_in: Option<String>,
     /// Less memory for more time: run layers forward again in the backward pass
     #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true")]
     gradient_checkpointing: Option<bool>,
@@ -298,6 +302,9 @@ pub(super) struct ScoreArgs {
     /// PEFT folder to score with
     #[arg(long, value_name = "DIR")]
     pub(super) adapter: Option<PathBuf>,
+    /// The model's linear layers on the GPU: stored, int8, int4 or nf4, quantised as they are loaded
+    #[arg(long, value_name = "FORMAT", default_value = "stored")]
+    pub(super) load_in: LoadIn,
     /// Longest sequence in tokens; longer ones lose their end
     #[arg(long, value_name = "TOKENS", default_value_t = 1024)]
     pub(super) max_length: usize,
@@ -324,6 +331,9 @@ pub(super) struct GenerateArgs {
     /// PEFT folder to generate with
     #[arg(long, value_name = "DIR")]
     pub(super) adapter: Option<PathBuf>,
+    /// The model's linear layers on the GPU: stored, int8, int4 or nf4, quantised as they are loaded
+    #[arg(long, value_name = "FORMAT", default_value = "stored")]
+    pub(super) load_in: LoadIn,
     /// What to answer or, without a chat template, what to continue
     #[arg(long, value_name = "TEXT")]
     pub(super) prompt: String,

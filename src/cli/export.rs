@@ -23,7 +23,7 @@ pub(super) async fn export(args: &ExportArgs, out: &mut Output) -> Result<()> {
     let (kind, stem) = (args.outtype.kind(), file.strip_suffix(".gguf").unwrap_or(&file));
     let modelfile = format!("{stem}.Modelfile");
     let source = GgufSource { folder: &model.folder, config: &model.config, tokenizer: &model.tokenizer, name: stem };
-    out.begin_bytes("export", model.weight_bytes);
+    out.begin_bytes("export", model.weight_bytes.stored);
     let written = write_gguf(
         &source,
         adapter.as_ref().map(|(values, from)| (values, from.as_str())),

@@ -30,7 +30,7 @@ pub(super) async fn generate(args: &GenerateArgs, out: &mut Output) -> Result<()
 
     let gpu = open_gpu(&args.gpu.choice(), out).await?;
     let capacity = prompt.len() + args.max_new_tokens;
-    let model = folder.load(&gpu, capacity, out).await?;
+    let model = folder.load(&gpu, args.load_in, capacity, out).await?;
     let adapter = match adapter {
         Some(((values, settings), from)) => Some(upload_adapter(&gpu, &folder.config, settings, &values, &from)?),
         None => None,

@@ -15,7 +15,7 @@ use super::run::ModelFolder;
 pub(super) async fn merge(args: &MergeArgs, out: &mut Output) -> Result<()> {
     let folder = DiskFolder::open(&args.model)?;
     let config = Model::config(&folder).await?;
-    let total = Model::weight_bytes(&folder, &config).await?;
+    let total = Model::weight_bytes(&folder, &config).await?.stored;
     let (adapter, _) = super::run::read_adapter(&args.adapter, &config).await?;
     check_output(args)?;
     make_folder(&args.output)?;

@@ -11,7 +11,7 @@ use pairtune::engine::run;
 use pairtune::files;
 use pairtune::gpu::{AdapterChoice, Gpu};
 use pairtune::kernels;
-use pairtune::model::{Adapter, AdapterSettings, Architecture, Model};
+use pairtune::model::{Adapter, AdapterSettings, Architecture, LoadIn, Model, WeightBytes};
 use pairtune::platform::native::{DiskFolder, FileSource};
 use pairtune::platform::{ByteSource as _, Folder as _, read_all};
 use pairtune::{Error, Result};
@@ -91,8 +91,8 @@ pub(super) struct ModelFolder {
     pub(super) folder: DiskFolder,
     pub(super) config: Architecture,
     pub(super) tokenizer: Tokenizer,
-    /// Bytes of the weights as they are stored.
-    pub(super) weight_bytes: u64,
+    /// Bytes of the weights.
+    pub(super) weight_bytes: WeightBytes,
 }
 
 impl ModelFolder {
@@ -133,8 +133,8 @@ impl ModelFolder {
         Ok(Chat { template: Some(String::from_utf8_lossy(&bytes).into_owned()), ..Chat::default() })
     }
 
-    /// The weights on the device, with room for sequences of `positions` tokens.
-    pub(super) async fn load(&self, gpu: &Gpu, positions: usize, out: &mut Output) -> Result<Model> {
+    /// The weights on the device, quantised by `load_in`, with room for sequences of `positions` tokens.
+    pub(super) async fn load(&self, gpu: &Gpu, load_in: LoadIn, positions: usize, out: &mut Output) -> Result<Model> {
         let made_for = self.config.max_position_embeddings;
         if positions > made_for {
             out.warn(format_args!(
@@ -142,10 +142,15 @@ impl ModelFolder {
                  what it says beyond them may be of no use"
             ));
         }
-        let total = self.weight_bytes;
+        if load_in != LoadIn::Stored && self.weight_bytes.on_device(load_in) == self.weight_bytes.stored {
+            out.warn(
+                "no weight is quantised: the linear layers are stored in blocks, or their rows are no multiple of 64",
+            );
+        }
+        let total = self.weight_bytes.stored;
         out.begin_bytes("load", total);
         let config = self.config.clone();
-        let model = Model::load(gpu, &self.folder, config, positions, gpu.max_tensor_bytes(), &mut |done| {
+        let model = Model::load(gpu, &self.folder, config, load_in, positions, gpu.max_tensor_bytes(), &mut |done| {
             out.advance(done, total, "");
             true
         })

@@ -31,7 +31,7 @@ pub(super) async fn score(args: &ScoreArgs, out: &mut Output) -> Result<()> {
     };
 
     let gpu = open_gpu(&args.gpu.choice(), out).await?;
-    let weights = model.load(&gpu, batch_positions(&tokenized.pairs), out).await?;
+    let weights = model.load(&gpu, args.load_in, batch_positions(&tokenized.pairs), out).await?;
     let adapter = match adapter {
         Some(((values, settings), from)) => Some(upload_adapter(&gpu, &model.config, settings, &values, &from)?),
         None => None,

@@ -62,12 +62,13 @@ pub(super) async fn train(args: &TrainArgs, out: &mut Output) -> Result<()> {
     let gpu = open_gpu(&args.gpu.choice(), out).await?;
     let batch = config.per_device_train_batch_size;
     let size = batch_size(&train_pairs, batch);
-    let memory = plan(&folder.config, folder.weight_bytes, &start.settings, size, config.gradient_checkpointing);
+    let weights = folder.weight_bytes.on_device(config.load_in);
+    let memory = plan(&folder.config, weights, &start.settings, size, config.gradient_checkpointing);
     check_fits(&memory, memory_limit(args.memory_limit, &gpu)?)?;
     let mib = |bytes: u64| bytes.div_ceil(1 << 20);
     out.note(format_args!("Memory on the device: about {} MiB", mib(memory.total())));
     let longest = batch_positions(&train_pairs).max(batch_positions(&eval_pairs));
-    let model = folder.load(&gpu, longest, out).await?;
+    let model = folder.load(&gpu, config.load_in, longest, out).await?;
     if let Some(warning) = checkpoint.as_ref().and_then(|checkpoint| run::adopt(&gpu, &checkpoint.place.variants)) {
         out.warn(format_args!("{warning}"));
     }

@@ -34,6 +34,11 @@ pub async fn check_all(gpu: &Gpu) -> Result<Vec<Check>> {
         let backward = async || matmul_backward_input(gpu, 37, 70, 132, dtype).await;
         checks.extend(each_variant(gpu, "matmul_backward_input", backward).await?);
     }
+    for dtype in [Dtype::F32, Dtype::F16, Dtype::Bf16] {
+        checks.push(quantise_q8_0(gpu, 37, 192, dtype).await?);
+        checks.push(quantise_q4_0(gpu, 37, 192, dtype).await?);
+        checks.push(quantise_nf4(gpu, 37, 192, dtype).await?);
+    }
     for dtype in BLOCKS {
         checks.push(embedding(gpu, 37, 50, 256, dtype).await?);
         checks.push(matmul_forward(gpu, 37, 70, 256, dtype).await?);
@@ -102,8 +107,8 @@ pub async fn check_all(gpu: &Gpu) -> Result<Vec<Check>> {
 
 /// Types whose elements are stored in blocks: as the variants differ in nothing that depends on it, the one in use is
 /// checked with each.
-pub const BLOCKS: [Dtype; 8] =
-    [Dtype::Q4_0, Dtype::Q4_1, Dtype::Q5_0, Dtype::Q5_1, Dtype::Q8_0, Dtype::Q4K, Dtype::Q5K, Dtype::Q6K];
+pub const BLOCKS: [Dtype; 9] =
+    [Dtype::Q4_0, Dtype::Q4_1, Dtype::Q5_0, Dtype::Q5_1, Dtype::Q8_0, Dtype::Q4K, Dtype::Q5K, Dtype::Q6K, Dtype::Nf4];
 
 /// The kernels of attention, each variant of them.
 async fn check_attention(gpu: &Gpu, heads: Heads) -> Result<Vec<Check>> {
@@ -221,6 +226,76 @@ pub async fn matmul_backward_input(gpu: &Gpu, m: u32, n: u32, k: u32, dtype: Dty
     let want: Vec<f64> = product.iter().zip(&added).map(|(p, a)| 1.5 * p + a).collect();
     let kernel = gpu.kernel(kernels::op("matmul_backward_input").with_weight(dtype));
     Compare::new(gpu, kernel.name(), product_tolerance(&kernel, n)).with(&dx, &want).await
+}
+
+/// Weights stored as `dtype` to Q8_0, bit for bit.
+pub async fn quantise_q8_0(gpu: &Gpu, rows: u32, cols: u32, dtype: Dtype) -> Result<Check> {
+    let (w, got) = quantised(gpu, rows, cols, dtype, Dtype::Q8_0).await?;
+    let mut want = Vec::new();
+    for (scale, numbers) in reference::quantise_q8_0(&w.values) {
+        want.extend(scale.to_le_bytes());
+        want.extend(numbers.iter().map(|q| *q as u8));
+    }
+    Ok(same_bytes(named(gpu, "quantise_q8_0", dtype), &got, &want))
+}
+
+/// Weights stored as `dtype` to Q4_0: the errors of each block beside the least that there can be. Of two scales that
+/// err as much either may be taken.
+pub async fn quantise_q4_0(gpu: &Gpu, rows: u32, cols: u32, dtype: Dtype) -> Result<Check> {
+    let (w, got) = quantised(gpu, rows, cols, dtype, Dtype::Q4_0).await?;
+    let mut want = Vec::new();
+    for (scale, numbers) in reference::quantise_q4_0(&w.values) {
+        want.extend(scale.to_le_bytes());
+        want.extend((0..16).map(|j| (numbers[j] + 8) as u8 | (((numbers[j + 16] + 8) as u8) << 4)));
+    }
+    let errors = |bytes: &[u8]| -> Vec<f64> {
+        let off = GgmlType::Q4_0.to_f32(bytes).into_iter().zip(&w.values).map(|(q, w)| (f64::from(q) - w).powi(2));
+        off.collect::<Vec<f64>>().chunks_exact(32).map(|block| block.iter().sum()).collect()
+    };
+    let pairs = errors(&got).into_iter().zip(errors(&want));
+    let excess = pairs.map(|(got, want)| (got - want) / want.max(1e-30)).fold(0.0, f64::max);
+    let tolerance = 1e-5;
+    Ok(Check { name: named(gpu, "quantise_q4_0", dtype), error: excess, tolerance, ok: excess <= tolerance })
+}
+
+/// Weights stored as `dtype` to NF4, bit for bit.
+pub async fn quantise_nf4(gpu: &Gpu, rows: u32, cols: u32, dtype: Dtype) -> Result<Check> {
+    let (w, got) = quantised(gpu, rows, cols, dtype, Dtype::Nf4).await?;
+    let mut want = Vec::new();
+    for (scale, places) in reference::quantise_nf4(&w.values) {
+        want.extend(scale.to_le_bytes());
+        want.extend(places.as_chunks::<2>().0.iter().map(|[low, high]| low | (high << 4)));
+    }
+    Ok(same_bytes(named(gpu, "quantise_nf4", dtype), &got, &want))
+}
+
+/// A weight, and the bytes of its blocks; made of two parts of its rows, the second first. One block is of zeros, one
+/// of numbers whose scale is next to nothing.
+async fn quantised(gpu: &Gpu, rows: u32, cols: u32, dtype: Dtype, to: Dtype) -> Result<(Weight, Vec<u8>)> {
+    let mut values = random(rows * cols, 1);
+    let second = values.len().min(cols as usize);
+    values[second..].iter_mut().take(64).for_each(|w| *w = 1e-3 * w.signum() * (0.5 + 0.5 * w.abs()));
+    values[..64].fill(0.0);
+    let w = Weight::stored(rows, cols, dtype, values);
+    let blocks = gpu.zeros("blocks", rows, cols, to);
+    let words = gpu.zeros("words", 1, (blocks.bytes() / 4) as u32, Dtype::U32);
+    let half = rows / 2;
+    let parts = [(half, w.block(gpu, half, rows)), (0, w.block(gpu, 0, half.max(1)))];
+    run(gpu, |rec| {
+        for (first, part) in &parts {
+            kernels::quantise(rec, part, &blocks, *first);
+        }
+        rec.copy(&blocks, &words);
+    });
+    let words = gpu.read_indices(&words).await?;
+    Ok((w, words.iter().flat_map(|word| word.to_le_bytes()).collect()))
+}
+
+/// The share of bytes that differ, of which none may.
+fn same_bytes(name: String, got: &[u8], want: &[u8]) -> Check {
+    assert_eq!(got.len(), want.len(), "{name}: number of bytes");
+    let differ = got.iter().zip(want).filter(|(got, want)| got != want).count();
+    Check { name, error: differ as f64 / want.len() as f64, tolerance: 0.0, ok: differ == 0 }
 }
 
 /// du of three layers side by side, the second without an adapter.
@@ -1176,9 +1251,18 @@ impl Weight {
             let values = ggml.to_f32(&bytes).into_iter().map(f64::from).collect();
             return Self { rows, cols, dtype, values, bytes };
         }
-        let random = random(rows * cols, seed);
+        if dtype == Dtype::Nf4 {
+            let bytes = random_nf4(rows * cols, seed);
+            let values = reference::nf4_values(&bytes).into_iter().map(f64::from).collect();
+            return Self { rows, cols, dtype, values, bytes };
+        }
+        Self::stored(rows, cols, dtype, random(rows * cols, seed))
+    }
+
+    /// Numbers, rounded to a type that is no block.
+    fn stored(rows: u32, cols: u32, dtype: Dtype, numbers: Vec<f64>) -> Self {
         let (mut values, mut bytes) = (Vec::new(), Vec::new());
-        for v in random {
+        for v in numbers {
             match dtype {
                 Dtype::F16 => {
                     let half = half::f16::from_f64(v);
@@ -1244,6 +1328,17 @@ fn random_blocks(elements: u32, ggml: GgmlType, seed: u64) -> Vec<u8> {
             let half = half::f16::from_f32(scale * rng.random_range(0.5..1.0));
             block[at..at + 2].copy_from_slice(&half.to_le_bytes());
         }
+    }
+    bytes
+}
+
+/// Blocks of NF4 of so many elements in all.
+fn random_nf4(elements: u32, seed: u64) -> Vec<u8> {
+    let mut rng = ChaCha8Rng::seed_from_u64(seed);
+    let mut bytes = vec![0; elements as usize / 64 * 36];
+    for block in bytes.chunks_exact_mut(36) {
+        block.iter_mut().for_each(|byte| *byte = rng.random());
+        block[..4].copy_from_slice(&rng.random_range(0.5f32..1.0).to_le_bytes());
     }
     bytes
 }

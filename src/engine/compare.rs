@@ -12,7 +12,7 @@ use crate::error::{Error, Result};
 use crate::files;
 use crate::gpu::Gpu;
 use crate::kernels::Sampling;
-use crate::model::{Adapter, AdapterSettings, Model};
+use crate::model::{Adapter, AdapterSettings, LoadIn, Model};
 use crate::train::{PairLogps, ReferenceKey, Scorer, TrainConfig};
 
 /// What comparing needs, on the device.
@@ -23,12 +23,22 @@ pub(super) struct Bench {
 }
 
 impl Session {
-    /// The open model on the device.
+    /// The open model on the device, quantised as for the open run, or else as it was planned last.
     pub(super) async fn bench(&mut self) -> Result<Bench> {
+        self.bench_in(self.load_in()).await
+    }
+
+    /// The open model on the device, quantised by `load_in`.
+    pub(super) async fn bench_in(&mut self, load_in: LoadIn) -> Result<Bench> {
         let (gpu, open) = (self.need_gpu().await?, self.opened()?);
-        self.load_weights(&open).await?;
-        let model = open.load(&gpu, self.store().ok(), &mut |_| true).await?;
+        self.load_weights(&open, load_in).await?;
+        let model = open.load(&gpu, self.store().ok(), load_in, &mut |_| true).await?;
         Ok(Bench { gpu, open, model })
+    }
+
+    /// How the open run has its base; without a run, what was planned last.
+    fn load_in(&self) -> LoadIn {
+        self.config_of_run().map_or(self.planned_load_in, |config| config.load_in)
     }
 
     /// An adapter of the open run; an error if it has none yet.

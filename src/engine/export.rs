@@ -9,7 +9,7 @@ use super::session::Session;
 use super::writing;
 use crate::error::{Error, Result};
 use crate::files::{self, GgmlType, Gguf, event_file, event_file_name, merge_model, metrics_csv, metrics_jsonl, pack};
-use crate::model::{Adapter, Model, next_logits};
+use crate::model::{Adapter, LoadIn, Model, next_logits};
 use crate::platform::host::{Store, StoreWriter};
 use crate::platform::{Folder as _, FolderWriter, LocalFuture, MemoryFolder, file_name};
 
@@ -262,16 +262,18 @@ impl Session {
         target: &Target<'_>,
         ggml_type: Option<GgmlType>,
     ) -> Result<String> {
-        let bench = self.bench().await?;
+        let open = self.opened()?;
         let source = ModelSource::Picked { name: target.name.clone(), path: None };
         let folder = target.store.folder(&target.path).await?;
         let again = OpenModel::open(target.name.clone(), source, Box::new(folder)).await?;
-        let fits = self.limit_now().is_none_or(|limit| bench.gpu.live_bytes() + again.weight_bytes <= limit);
-        if !fits {
+        // The adapter was added to the weights as they are stored, however the run had them on the device.
+        let both = open.weight_bytes.stored + again.weight_bytes.stored;
+        if self.limit_now().is_some_and(|limit| both > limit) {
             let read = "Read again: every tensor has its shape; a second copy of the weights does not fit for more";
             return Ok(read.to_owned());
         }
-        let merged = again.load(&bench.gpu, None, &mut |_| true).await?;
+        let bench = self.bench_in(LoadIn::Stored).await?;
+        let merged = again.load(&bench.gpu, None, LoadIn::Stored, &mut |_| true).await?;
         let live = compare::place(&bench, values, 1.0)?;
         let [difference, largest] = self.largest_difference(&bench, &live, &merged, None).await?;
         let dtype = ggml_type.map(GgmlType::name).or(again.config.dtype.as_deref());

@@ -275,7 +275,7 @@ impl Session {
             seconds: 0.0,
             model: model.source.clone(),
             model_name: model.name.clone(),
-            model_bytes: model.weight_bytes,
+            model_bytes: model.weight_bytes.stored,
             licence: model.licence.clone(),
             pairs_name: pairs.name.clone(),
             chat: model.tokenizer().chat().clone(),
@@ -382,6 +382,9 @@ impl Session {
         let [train, held_out] = folder.pairs().await?;
         let mut record = stored.record;
         let mut pairs = Pairs::from_parts(&record.pairs_name, &train, &held_out)?;
+        if let Ok(config) = TrainConfig::from_map(&record.settings, "settings") {
+            self.planned_load_in = config.load_in;
+        }
         self.open_model_of(&record, stored.checkpoint.as_ref(), &mut pairs).await?;
         if let Some(open) = &self.model {
             open.set_chat(record.chat.clone())?;
@@ -462,7 +465,7 @@ impl Session {
             return Ok(open.source == record.model || open.name == record.model_name);
         };
         let config = TrainConfig::from_map(&record.settings, "settings")?;
-        let model = self.bench().await?.model;
+        let model = self.bench_in(config.load_in).await?.model;
         let tokenizer = open.tokenizer().with_chat(record.chat.clone())?;
         match split(&mut self.wire, pairs, &tokenizer, &config).await {
             Ok(split) => {
@@ -613,9 +616,9 @@ impl Session {
             Ok(memory) => planning::fixes(&config, &model, &split, &memory),
             Err(_) => Vec::new(),
         };
-        // A state that is half trained has its rank and its tokens.
+        // A state that is half trained has its rank, its tokens and its base.
         if self.run.as_ref().is_some_and(|run| run.checkpoint.is_some()) {
-            fixes.retain(|fix| !fix.settings.keys().any(|key| ["r", "max_length"].contains(&key.as_str())));
+            fixes.retain(|fix| !fix.settings.keys().any(|key| ["r", "max_length", "load_in"].contains(&key.as_str())));
         }
         fixes
     }
@@ -649,10 +652,10 @@ impl Session {
         let (wire, store) = (&mut self.wire, self.store.as_ref().ok());
         wire.begin();
         let mut read = |done| {
-            tell(wire, &run_id, Phase::Loading, done, open.weight_bytes);
+            tell(wire, &run_id, Phase::Loading, done, open.weight_bytes.stored);
             !wire.inbox.wants_the_run_to_end(&run_id)
         };
-        let model = open.load(gpu, store, &mut read).await?;
+        let model = open.load(gpu, store, config.load_in, &mut read).await?;
         self.adopt_kernels(gpu, open);
         let data = ReferenceKey::new(&model, &open.tokenizer().fingerprint(), &split.train, None);
         let reference = References { known: self.known_reference(gpu, &data, split.train.len()).await, adapter: None };

@@ -10,7 +10,7 @@ use crate::error::Result;
 use crate::files::{TargetModules, licence, stated_name};
 use crate::gpu::{Gpu, VariantSet};
 use crate::kernels;
-use crate::model::{AdapterSettings, Architecture, BatchSize, Model};
+use crate::model::{AdapterSettings, Architecture, BatchSize, LoadIn, Model, WeightBytes};
 use crate::platform::host::Store;
 use crate::platform::{Folder, MemoryFolder, hub_name};
 use crate::train::{TrainConfig, plan};
@@ -27,15 +27,15 @@ pub struct OpenModel {
     pub config: Architecture,
     /// With what was set for conversations.
     tokenizer: RefCell<Rc<Tokenizer>>,
-    /// Bytes of its weights as stored.
-    pub weight_bytes: u64,
+    /// Bytes of its weights.
+    pub weight_bytes: WeightBytes,
     /// Tokens that end an answer.
     pub eos: Vec<u32>,
     /// The licence that it states.
     pub licence: Option<String>,
     /// What its adapters say they belong to: its name on the Hub or its path, as PEFT has it; empty if it has neither.
     pub base: String,
-    loaded: RefCell<Option<Rc<Model>>>,
+    loaded: RefCell<Option<(LoadIn, Rc<Model>)>>,
     tuned: RefCell<VariantSet>,
 }
 
@@ -57,21 +57,23 @@ impl OpenModel {
         Ok(Self { name, source, folder, config, tokenizer, weight_bytes, eos, licence, base, loaded, tuned })
     }
 
-    /// The weights on the device, read now unless they are there; `progress` is told the bytes and may stop.
+    /// The weights on the device, quantised by `load_in`, read now unless they are there; `progress` is told the bytes
+    /// and may stop. Weights that lie there otherwise make way.
     ///
     /// The fastest kernels for it are chosen, or taken from the `store` if they were chosen on this device before.
     pub async fn load(
         &self,
         gpu: &Gpu,
         store: Option<&Store>,
+        load_in: LoadIn,
         progress: &mut dyn FnMut(u64) -> bool,
     ) -> Result<Rc<Model>> {
-        if let Some(model) = self.loaded.borrow().as_ref() {
+        if let Some((_, model)) = self.loaded.borrow().as_ref().filter(|(so, _)| *so == load_in) {
             return Ok(model.clone());
         }
-        let max = gpu.max_tensor_bytes();
-        let model =
-            Model::load(gpu, self.folder.as_ref(), self.config.clone(), self.positions(), max, progress).await?;
+        self.unload();
+        let (config, positions, max) = (self.config.clone(), self.positions(), gpu.max_tensor_bytes());
+        let model = Model::load(gpu, self.folder.as_ref(), config, load_in, positions, max, progress).await?;
         let path = format!("variants/{}.json", kernels::tuning_key(gpu));
         let stored = match store {
             Some(store) => store.read(&path).await.ok(),
@@ -85,7 +87,7 @@ impl OpenModel {
         }
         *self.tuned.borrow_mut() = set;
         let model = Rc::new(model);
-        *self.loaded.borrow_mut() = Some(model.clone());
+        *self.loaded.borrow_mut() = Some((load_in, model.clone()));
         Ok(model)
     }
 
@@ -130,6 +132,11 @@ impl OpenModel {
         self.config.max_position_embeddings.min(MAX_POSITIONS)
     }
 
+    /// Bytes on the device of the smallest sensible run.
+    pub fn least_bytes(&self, load_in: LoadIn) -> u64 {
+        least_bytes(&self.config, self.weight_bytes.on_device(load_in))
+    }
+
     /// What people want to know of it.
     pub fn info(&self) -> ModelInfo {
         let bytes_each = match self.config.dtype.as_deref() {
@@ -140,14 +147,14 @@ impl OpenModel {
             name: self.name.clone(),
             source: self.source.clone(),
             model_type: self.config.model_type.clone(),
-            parameters: self.weight_bytes / bytes_each,
-            weight_bytes: self.weight_bytes,
+            parameters: self.weight_bytes.stored / bytes_each,
+            weight_bytes: self.weight_bytes.stored,
             layers: self.config.num_hidden_layers,
             max_positions: self.config.max_position_embeddings,
             vocab_size: self.config.vocab_size,
             chat: self.chat(),
             licence: self.licence.clone(),
-            least_bytes: least_bytes(&self.config, self.weight_bytes),
+            least_bytes: self.least_bytes(LoadIn::Int4),
         }
     }
 }
@@ -164,11 +171,12 @@ pub fn base_of(source: &ModelSource, stated: Option<String>) -> String {
     found.or(stated).or(path).unwrap_or_default()
 }
 
-/// Bytes on the device that the model in a folder needs at least, by its configuration and the headers of its weights.
+/// Bytes on the device that the model in a folder needs at least, in 4 bits, by its configuration and the headers of
+/// its weights.
 pub(super) async fn measure(folder: &dyn Folder) -> Result<u64> {
     let config = Model::config(folder).await?;
     let weight_bytes = Model::weight_bytes(folder, &config).await?;
-    Ok(least_bytes(&config, weight_bytes))
+    Ok(least_bytes(&config, weight_bytes.on_device(LoadIn::Int4)))
 }
 
 /// Bytes on the device of the smallest sensible run: rank 8, one pair of 256 tokens at a time, recomputing layers.

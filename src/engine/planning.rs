@@ -6,6 +6,7 @@ use super::protocol::{Check, Fix, PlanInfo, Problem, Settings};
 use super::warnings::{FEW_HELD_OUT, MANY_TRUNCATED};
 use crate::data::steps_per_epoch;
 use crate::error::Result;
+use crate::model::LoadIn;
 use crate::train::{Memory, TrainConfig, batch_size, plan};
 
 /// Chosen is longer in so many pairs that a model could learn length alone.
@@ -15,7 +16,7 @@ const LENGTH_SHARE: f64 = 0.65;
 pub(super) fn memory(config: &TrainConfig, model: &OpenModel, split: &Split) -> Result<Memory> {
     let adapter = config.adapter_settings(config.adapter(&model.base), &model.config)?;
     let size = |pairs| batch_size(pairs, config.per_device_train_batch_size);
-    let weights = model.weight_bytes;
+    let weights = model.weight_bytes.on_device(config.load_in);
     let mut memory = plan(&model.config, weights, &adapter, size(&split.train), config.gradient_checkpointing);
     if !split.held_out.is_empty() {
         // They are scored while the trainer keeps what it has.
@@ -122,6 +123,12 @@ pub(super) fn fixes(config: &TrainConfig, model: &OpenModel, split: &Split, now:
         candidates.push(("Compute activations again (slower, same result)".to_owned(), again));
     }
     let longest = split.lengths.iter().copied().max().unwrap_or(0).min(config.max_length as u32) as usize;
+    for (load_in, label) in [(LoadIn::Int8, "Base model in 8 bits"), (LoadIn::Int4, "Base model in 4 bits")] {
+        let bytes = |load_in| model.weight_bytes.on_device(load_in);
+        if bytes(load_in) < bytes(config.load_in) {
+            candidates.push((format!("{label} (a little off)"), TrainConfig { load_in, ..config.clone() }));
+        }
+    }
     for part in [3, 2] {
         let max_length = (longest * part / 4).next_multiple_of(8);
         if max_length >= 32 && max_length < longest {
@@ -189,7 +196,17 @@ fn checks(config: &TrainConfig, model: &OpenModel, pairs: &Pairs, split: &Split)
     if pairs.conversations() && model.tokenizer().chat_template().is_err() {
         check(false, "The pairs are conversations, but the model has no chat template".to_owned());
     }
-    if config.learning_rate > 5e-4 && model.weight_bytes > 100 << 20 {
+    let [stored, on_device] = [LoadIn::Stored, config.load_in].map(|load_in| model.weight_bytes.on_device(load_in));
+    if on_device != stored {
+        let (now, before) = (gigabytes(on_device), gigabytes(stored));
+        check(
+            true,
+            format!("Base in {}: {now} of weights instead of {before}; a merge takes them all", config.load_in.name()),
+        );
+    } else if config.load_in != LoadIn::Stored {
+        check(false, format!("Nothing is left to be made {}: the base stays as it is stored", config.load_in.name()));
+    }
+    if config.learning_rate > 5e-4 && model.weight_bytes.stored > 100 << 20 {
         check(
             false,
             format!("A learning rate of {:.0e} is high for LoRA on a model of this size", config.learning_rate),

@@ -17,7 +17,7 @@ use crate::data::{Chat, Part, Sampling, TokenPair, Tokenizer, tokenize_record};
 use crate::error::{Error, Result};
 use crate::files::TargetModules;
 use crate::gpu::{AdapterChoice, AdapterReport, Gpu};
-use crate::model::{AdapterSettings, Model};
+use crate::model::{AdapterSettings, LoadIn, Model};
 use crate::platform::host::{self, PickedFile, Store};
 use crate::platform::{FileSet, Folder, NetworkEntry, read_all};
 use crate::train::{References, Scorer, TrainConfig, Trainer};
@@ -31,6 +31,8 @@ pub struct Session {
     /// Dispatches of one submission, on the next device too; none for as many as there may be.
     max_dispatches: Option<usize>,
     pub(super) limit: Option<u64>,
+    /// How the base was to lie on the device when a plan was made last.
+    pub(super) planned_load_in: LoadIn,
     pub(super) model: Option<Rc<OpenModel>>,
     pub(super) pairs: Option<Pairs>,
     pub(super) run: Option<Run>,
@@ -97,6 +99,7 @@ impl Session {
             choice: AdapterChoice { name: adapter },
             max_dispatches: None,
             limit: None,
+            planned_load_in: LoadIn::Stored,
             model: None,
             pairs: None,
             run: None,
@@ -344,27 +347,25 @@ impl Session {
         OpenModel::open(name, source, folder).await
     }
 
-    /// Makes a model the open one, with its weights on the device. One that does not fit, or is cancelled, leaves the
-    /// open model and its run as they were.
+    /// Makes a model the open one, with its weights on the device: as they were planned last or, where they do not fit
+    /// so, quantised. One that does not fit, or is cancelled, leaves the open model and its run as they were.
     pub(super) async fn take_model(&mut self, model: OpenModel) -> Result<()> {
         let model = Rc::new(model);
-        if self.gpu.is_some() {
-            let needs = model.info().least_bytes;
-            let limit = self.limit_now();
-            if let Some(limit) = limit.filter(|limit| needs > *limit) {
-                let what = format!(
-                    "The model needs about {}, but this device has {}",
-                    planning::gigabytes(needs),
-                    planning::gigabytes(limit)
-                );
-                return Err(Error::input(what, "Choose a smaller model, or close other programs", model.name.clone()));
-            }
-        }
+        let limit = self.limit_now();
+        let fits = |load_in: &LoadIn| limit.is_none_or(|limit| model.least_bytes(*load_in) <= limit);
+        let Some(load_in) = [self.planned_load_in, LoadIn::Int8, LoadIn::Int4].into_iter().find(fits) else {
+            let what = format!(
+                "The model needs about {}, but this device has {}",
+                planning::gigabytes(model.least_bytes(LoadIn::Int4)),
+                planning::gigabytes(limit.unwrap_or(0))
+            );
+            return Err(Error::input(what, "Choose a smaller model, or close other programs", model.name.clone()));
+        };
         // There may be no room for both; weights that make way are read again when they are needed.
         if let Some(open) = &self.model {
             open.unload();
         }
-        self.load_weights(&model).await?;
+        self.load_weights(&model, load_in).await?;
         self.close_model();
         self.step_seconds = None;
         self.wire.send(Event::ModelOpened(Box::new(model.info())));
@@ -373,13 +374,13 @@ impl Session {
     }
 
     /// The weights on the device, if there is a device.
-    pub(super) async fn load_weights(&mut self, model: &OpenModel) -> Result<()> {
+    pub(super) async fn load_weights(&mut self, model: &OpenModel, load_in: LoadIn) -> Result<()> {
         let Some(gpu) = self.gpu.clone() else { return Ok(()) };
-        let total = model.weight_bytes;
+        let total = model.weight_bytes.stored;
         let (wire, store) = (&mut self.wire, self.store.as_ref().ok());
         wire.begin();
         model
-            .load(&gpu, store, &mut |done| {
+            .load(&gpu, store, load_in, &mut |done| {
                 if let Some(progress) = wire.progress("reading the weights", done, total) {
                     wire.send(Event::ModelProgress(progress));
                 }
@@ -668,6 +669,9 @@ impl Session {
 
     async fn plan(&mut self, settings: Settings, limit: Option<u64>) -> Result<()> {
         self.limit = limit;
+        if let Ok(config) = TrainConfig::from_map(&settings, "settings") {
+            self.planned_load_in = config.load_in;
+        }
         let info = match self.try_plan(&settings).await {
             Ok(info) => info,
             Err(Error::Cancelled) => return Err(Error::Cancelled),
@@ -733,8 +737,8 @@ impl Session {
         let (gpu, model) = (self.need_gpu().await?, self.opened()?);
         let split = self.split(&config).await?;
         let planned_bytes = planning::memory(&config, &model, &split)?.total();
-        self.load_weights(&model).await?;
-        let weights = model.load(&gpu, self.store().ok(), &mut |_| true).await?;
+        self.load_weights(&model, config.load_in).await?;
+        let weights = model.load(&gpu, self.store().ok(), config.load_in, &mut |_| true).await?;
         let (adapter, _) = self.fresh_adapter(&gpu, &model, &weights, &config)?;
         // The longest pair, so that the time is not too good to be true, then some from the middle; all others too, so
         // that memory is taken as for the run. Their reference does not change the time.
@@ -918,9 +922,10 @@ pub(super) async fn split(
 }
 
 /// What the time of a step depends on.
-fn step_of(config: &TrainConfig) -> ([usize; 4], &TargetModules, bool) {
+fn step_of(config: &TrainConfig) -> ([usize; 4], &TargetModules, (bool, LoadIn)) {
     let (pairs, parts) = (config.per_device_train_batch_size, config.gradient_accumulation_steps);
-    ([pairs, parts, config.max_length, config.r], &config.target_modules, config.gradient_checkpointing)
+    let how = (config.gradient_checkpointing, config.load_in);
+    ([pairs, parts, config.max_length, config.r], &config.target_modules, how)
 }
 
 fn subject_of(command: &Command) -> Subject {

@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 use super::gguf_blocks::GgmlType;
 use super::gguf_names::Change;
 use super::gguf_weights::GgufWeights;
-use super::safetensors::{Dtype, TensorFiles, to_f32};
+use super::safetensors::{Dtype, TensorFiles};
 use crate::error::{Error, Result};
 use crate::platform::Folder;
 
@@ -46,14 +46,6 @@ impl Stored {
             GgmlType::F16 => Self::Plain(Dtype::F16),
             GgmlType::BF16 => Self::Plain(Dtype::BF16),
             blocks => Self::Blocks(blocks),
-        }
-    }
-
-    /// Stored bytes as f32.
-    pub fn to_f32(self, bytes: &[u8]) -> Vec<f32> {
-        match self {
-            Self::Plain(dtype) => to_f32(dtype, bytes),
-            Self::Blocks(ggml) => ggml.to_f32(bytes),
         }
     }
 }

@@ -33,6 +33,8 @@ pub enum Dtype {
     Q5K,
     /// ggml's blocks of 256 in sixteen groups, 6 bits an element.
     Q6K,
+    /// bitsandbytes' NF4: blocks of 64 with one scale, a place in a code book of 16 for each element.
+    Nf4,
 }
 
 impl Dtype {
@@ -49,6 +51,7 @@ impl Dtype {
             Self::Q4K => (256, 144),
             Self::Q5K => (256, 176),
             Self::Q6K => (256, 210),
+            Self::Nf4 => (64, 36),
         }
     }
 

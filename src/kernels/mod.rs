@@ -19,6 +19,7 @@ mod ops;
 mod pointwise;
 mod preference;
 mod qk_norm;
+mod quantise;
 mod rmsnorm;
 mod rope;
 mod short_conv;
@@ -45,6 +46,7 @@ pub use ops::{all, op, ops};
 pub use pointwise::{dropout, gather_rows, scaled_copy, scatter_rows, softcap};
 pub use preference::{LossWeights, METRICS, PreferenceSettings, metric, preference, sequence_sum};
 pub use qk_norm::{QkParts, qk_norm_backward, qk_norm_forward};
+pub use quantise::{QUANTISED_TOGETHER, quantise, quantise_nf4, quantise_q4_0, quantise_q8_0};
 pub use rmsnorm::{rmsnorm_backward, rmsnorm_forward};
 pub use rope::{Heads, rope};
 pub use short_conv::{

@@ -2,7 +2,7 @@
 
 use super::{
     activation, adamw, attention, decode, dora, embedding, fma_peak, layernorm, logprob, matmul, pointwise, preference,
-    qk_norm, rmsnorm, rope, short_conv,
+    qk_norm, quantise, rmsnorm, rope, short_conv,
 };
 use crate::gpu::{Kernel, Op};
 
@@ -48,6 +48,9 @@ pub fn ops() -> &'static [&'static Op] {
         &preference::SEQUENCE_SUM,
         &qk_norm::FORWARD,
         &qk_norm::BACKWARD,
+        &quantise::QUANTISE_Q8_0,
+        &quantise::QUANTISE_Q4_0,
+        &quantise::QUANTISE_NF4,
         &rmsnorm::FORWARD,
         &rmsnorm::BACKWARD,
         &rope::ROPE,

@@ -10,6 +10,7 @@ mod family;
 mod fields;
 mod generate;
 mod layer;
+mod load_in;
 mod lora;
 mod packed;
 mod rope;
@@ -26,6 +27,7 @@ pub use architecture::{
 pub use family::{FAMILIES, Family};
 pub use fields::Fields;
 pub use generate::{Generator, MAX_STEPS, MAX_TEXTS, next_logits};
+pub use load_in::{LoadIn, WeightBytes};
 pub use lora::{Adapter, AdapterSettings, LoraGroup, LoraLayer, Matrices, fresh};
 pub use packed::{Packed, PackedPair};
 pub use rope::{Rope, RopeScaling};

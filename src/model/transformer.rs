@@ -5,9 +5,10 @@ use serde_json::Map;
 use super::activations::{Activations, TOKEN_BLOCK};
 use super::architecture::{Architecture, Group, Mixer, NormKind, QkNorm};
 use super::layer::{Cache, Context, Stage};
+use super::load_in::{LoadIn, WeightBytes};
 use super::lora::Adapter;
 use super::rope_tables::RopeTables;
-use super::weights::{Layer, Loader, Norm, Weight, stored_name};
+use super::weights::{Layer, Loader, Norm, Weight, dtype_of, stored_name};
 use crate::error::{Error, Result};
 use crate::files::{HfTensor, ModelFiles, gguf_in};
 use crate::gpu::{Dtype, Gpu, Recorder, Tensor};
@@ -21,7 +22,7 @@ use crate::platform::{Folder, read_all};
 pub struct Model {
     /// What `config.json` says.
     pub config: Architecture,
-    /// Hash of every weight that was read and of the config.
+    /// Hash of every weight that was read, of the config, and of how the weights were quantised if they were.
     pub hash: String,
     embedding: Weight,         // (V, H)
     positions: Option<Tensor>, // (positions, H), where they are learned
@@ -81,14 +82,15 @@ impl Model {
         tensors.map(|(name, shape)| (name.clone(), stored_name(config, files, &name), shape)).collect()
     }
 
-    /// Bytes of the weights as they are stored, from the headers alone; checks every name and shape.
+    /// Bytes of the weights, stored and on the device, from the headers alone; checks every name and shape.
     ///
     /// Nothing may grow with a size of a config that did not pass here: a file can claim any.
-    pub async fn weight_bytes(folder: &dyn Folder, config: &Architecture) -> Result<u64> {
+    pub async fn weight_bytes(folder: &dyn Folder, config: &Architecture) -> Result<WeightBytes> {
         check_tensors(config, &ModelFiles::open(folder).await?)
     }
 
-    /// Reads a model folder onto the device, `positions` rows of the rotary table included.
+    /// Reads a model folder onto the device, its linear layers quantised by `load_in` on the way, `positions` rows of
+    /// the rotary table included.
     ///
     /// No weight is ever whole in host memory; `progress` is told the bytes read so far and may stop
     /// by returning false.
@@ -96,6 +98,7 @@ impl Model {
         gpu: &Gpu,
         folder: &dyn Folder,
         config: Architecture,
+        load_in: LoadIn,
         positions: usize,
         max_block_bytes: u64,
         progress: &mut dyn FnMut(u64) -> bool,
@@ -104,9 +107,22 @@ impl Model {
         check_tensors(&config, &files)?;
         let hash = blake3::Hasher::new();
         let last_hash = hash.finalize();
-        let mut loader =
-            Loader { gpu, config: &config, files: &files, max_block_bytes, hash, last_hash, progress, done: 0 };
+        let mut loader = Loader {
+            gpu,
+            config: &config,
+            files: &files,
+            load_in,
+            max_block_bytes,
+            hash,
+            last_hash,
+            progress,
+            done: 0,
+        };
         loader.hash.update(config.identity.as_bytes());
+        // Nothing for weights as they are stored, whose hashes are older than the choice.
+        if load_in != LoadIn::Stored {
+            loader.hash.update(load_in.name().as_bytes());
+        }
         let (vocab, hidden, names) = (config.vocab_size, config.hidden_size, &config.names);
         let at = |name: &str| format!("{}.{name}", names.base);
         let embedding = loader.weight(&format!("{}.weight", at(names.embedding)), vocab, hidden).await?;
@@ -326,7 +342,7 @@ fn head_name(config: &Architecture, files: &ModelFiles) -> Option<&'static str> 
 }
 
 /// Bytes of all tensors of a model, each of which is in the headers with the config's shape.
-fn check_tensors(config: &Architecture, files: &ModelFiles) -> Result<u64> {
+fn check_tensors(config: &Architecture, files: &ModelFiles) -> Result<WeightBytes> {
     let (layers, tensors) = (config.num_hidden_layers, files.n_tensors());
     if layers > tensors {
         return Err(Error::input(
@@ -335,9 +351,19 @@ fn check_tensors(config: &Architecture, files: &ModelFiles) -> Result<u64> {
             files.name(),
         ));
     }
-    let mut bytes = 0;
+    let mut bytes = WeightBytes { stored: 0, linear: 0, elements: 0 };
     for (name, shape) in Model::tensors(config, head_name(config, files)) {
-        bytes += files.expect(&stored_name(config, files, &name), &shape)?.bytes;
+        bytes.stored += files.expect(&stored_name(config, files, &name), &shape)?.bytes;
+    }
+    for layer in 0..layers {
+        for module in config.modules(layer) {
+            let (linear, name) = (config.linear(layer, module), format!("{}.weight", config.path(layer, module)));
+            let matrix = files.expect(&stored_name(config, files, &name), &linear.shape())?;
+            if LoadIn::Int8.of(dtype_of(matrix.stored), linear.input) == Dtype::Q8_0 {
+                bytes.linear += matrix.bytes;
+                bytes.elements += (linear.input * linear.output) as u64;
+            }
+        }
     }
     Ok(bytes)
 }

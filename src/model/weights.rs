@@ -1,9 +1,11 @@
-//! Frozen weights on the device, in the type they are stored in, read from the file in slices.
+//! Frozen weights on the device, in the type they are stored in or quantised on the way, read from the file in slices.
 
 use super::architecture::{Architecture, Group, LinearSpec, Mixer, NormKind, QkNorm, Stored};
+use super::load_in::LoadIn;
 use crate::error::{Error, Result};
 use crate::files::{self, GgmlType, ModelFiles, Stored as StoredAs};
 use crate::gpu::{Dtype, Gpu, Tensor};
+use crate::kernels::quantise;
 
 /// Bytes of a weight that are in host memory at a time.
 const SLICE_BYTES: u64 = 32 << 20;
@@ -87,6 +89,7 @@ pub(super) struct Loader<'a> {
     pub(super) gpu: &'a Gpu,
     pub(super) config: &'a Architecture,
     pub(super) files: &'a ModelFiles,
+    pub(super) load_in: LoadIn,
     pub(super) max_block_bytes: u64,
     pub(super) hash: blake3::Hasher,
     /// Of the bytes of the last matrix.
@@ -131,9 +134,7 @@ impl Loader<'_> {
         at: u32,
     ) -> Result<()> {
         let name = self.stored(name);
-        let row_bytes = dtype_of(stored).bytes_of(u64::from(weight.cols));
-        // An even number of rows begins at a multiple of 4 bytes, however a row is stored.
-        let step = (u32::try_from(SLICE_BYTES / row_bytes).unwrap_or(u32::MAX) / 2 * 2).max(2);
+        let step = slice_rows(dtype_of(stored).bytes_of(u64::from(weight.cols)));
         let mut hash = blake3::Hasher::new();
         let mut to = at;
         for &(from, n) in runs {
@@ -145,7 +146,7 @@ impl Loader<'_> {
                     let bytes = self.files.rows(&name, n_rows, source..source + n).await?;
                     hash.update(&bytes);
                     self.take(bytes.len())?;
-                    self.put(stored, &bytes, row - first, block);
+                    self.put(dtype_of(stored), &bytes, row - first, block);
                     // Writes are staged in host memory until the device has taken them: one slice at a time.
                     self.gpu.wait().await?;
                 }
@@ -183,19 +184,28 @@ impl Loader<'_> {
             let (begin, end) = (at.max(*first), (at + output as u32).min(first + block.rows()));
             if begin < end {
                 let rows = (begin - at) as usize * row_bytes..(end - at) as usize * row_bytes;
-                self.put(stored, &turned[rows], begin - first, block);
+                let step = slice_rows(row_bytes as u64);
+                for (slice, row) in
+                    turned[rows].chunks(step as usize * row_bytes).zip((begin - first..).step_by(step as usize))
+                {
+                    self.put(dtype_of(stored), slice, row, block);
+                    self.gpu.wait().await?;
+                }
             }
         }
-        self.gpu.wait().await
+        Ok(())
     }
 
-    /// Writes stored rows to a block of a weight from its row `row` on.
-    fn put(&self, stored: StoredAs, bytes: &[u8], row: u32, block: &Tensor) {
-        let offset = block.dtype().bytes_of(u64::from(row) * u64::from(block.cols()));
-        match block.dtype() == dtype_of(stored) {
-            true => self.gpu.write_bytes(block, offset, bytes),
-            false => self.gpu.write_bytes(block, offset, bytemuck::cast_slice(&stored.to_f32(bytes))),
+    /// Puts rows that are stored as `stored` into a block of a weight, from its row `row` on.
+    fn put(&self, stored: Dtype, bytes: &[u8], row: u32, block: &Tensor) {
+        let row_bytes = |dtype: Dtype| dtype.bytes_of(u64::from(block.cols()));
+        if block.dtype() == stored {
+            self.gpu.write_bytes(block, u64::from(row) * row_bytes(stored), bytes);
+            return;
         }
+        let rows = (bytes.len() as u64 / row_bytes(stored)) as u32;
+        let slice = self.gpu.upload("slice of a weight", rows, block.cols(), stored, bytes);
+        quantise(&mut self.gpu.recorder(), &slice, block, row);
     }
 
     /// The vector `name`, expanded to f32.
@@ -280,7 +290,10 @@ impl Loader<'_> {
             matrices.push(self.files.expect(&self.stored(&format!("{name}.weight")), &linear.shape())?);
         }
         // Layers that are stored in different types stay so, one part each.
-        let parts = linears.iter().zip(&matrices).map(|(linear, m)| (linear.output as u32, dtype_of(m.stored)));
+        let parts = linears
+            .iter()
+            .zip(&matrices)
+            .map(|(linear, matrix)| (linear.output as u32, self.load_in.of(dtype_of(matrix.stored), linear.input)));
         let weight = self.room(&names[0], &parts.collect::<Vec<_>>(), input as u32);
         let (mut at, mut bias) = (0, Vec::new());
         for ((linear, name), matrix) in linears.iter().zip(&names).zip(&matrices) {
@@ -362,8 +375,8 @@ pub(super) fn stored_name(config: &Architecture, files: &ModelFiles, name: &str)
     }
 }
 
-/// How the device stores what a file stores so.
-fn dtype_of(stored: StoredAs) -> Dtype {
+/// How the device stores what a file stores so, unless it is quantised.
+pub(super) fn dtype_of(stored: StoredAs) -> Dtype {
     match stored {
         StoredAs::Plain(files::Dtype::F32) => Dtype::F32,
         StoredAs::Plain(files::Dtype::F16) => Dtype::F16,
@@ -382,6 +395,11 @@ fn dtype_of(stored: StoredAs) -> Dtype {
             GgmlType::Q6K => Dtype::Q6K,
         },
     }
+}
+
+/// Rows of a slice: an even number, which begins at a multiple of 4 bytes however a row is stored.
+fn slice_rows(row_bytes: u64) -> u32 {
+    (u32::try_from(SLICE_BYTES / row_bytes).unwrap_or(u32::MAX) / 2 * 2).max(2)
 }
 
 /// Rows of a block of at most `max_bytes`.

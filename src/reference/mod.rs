@@ -25,6 +25,7 @@ mod matmul;
 mod pointwise;
 mod preference;
 mod qk_norm;
+mod quantise;
 mod rmsnorm;
 mod rope;
 mod short_conv;
@@ -48,6 +49,7 @@ pub use matmul::{
 pub use pointwise::{dropout, gather_rows, scaled_copy, scatter_rows, softcap};
 pub use preference::{LossWeights, Preference, PreferenceSettings, preference, sequence_sum};
 pub use qk_norm::{qk_norm_backward, qk_norm_forward};
+pub use quantise::{NF4, nf4_values, quantise_nf4, quantise_q4_0, quantise_q8_0};
 pub use rmsnorm::{RmsNorm, rmsnorm_backward, rmsnorm_forward};
 pub use rope::rope;
 pub use short_conv::{ShortConv, short_conv_append, short_conv_backward, short_conv_decode, short_conv_forward};

@@ -9,7 +9,7 @@ use crate::data::Sampling;
 use crate::error::{Error, Result};
 use crate::files::{AdapterConfig, TargetModules};
 use crate::kernels::{LossWeights, PreferenceSettings};
-use crate::model::{AdapterSettings, Architecture};
+use crate::model::{AdapterSettings, Architecture, LoadIn};
 
 /// Everything that decides a run, beside the model, the pairs and the initial adapter.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -72,6 +72,8 @@ pub struct TrainConfig {
     pub reference: Reference,
     /// Share of the pairs that is held out, whole prompts kept apart.
     pub eval_split: f64,
+    /// How the base's linear layers lie on the device; a run goes on with the same.
+    pub load_in: LoadIn,
     /// Keep one layer's activations and run layers forward again in the backward pass.
     pub gradient_checkpointing: bool,
     /// Optimiser steps between checkpoints; 0 for none, but Ctrl-C always leaves one.
@@ -103,7 +105,7 @@ pub enum Reference {
 }
 
 /// Every setting's name, in the order of the README.
-pub const KEYS: [&str; 30] = [
+pub const KEYS: [&str; 31] = [
     "beta",
     "loss_type",
     "loss_weights",
@@ -132,6 +134,7 @@ pub const KEYS: [&str; 30] = [
     "disable_dropout",
     "reference",
     "eval_split",
+    "load_in",
     "gradient_checkpointing",
     "save_steps",
 ];
@@ -168,6 +171,7 @@ impl TrainConfig {
             disable_dropout: true,
             reference: Reference::Base,
             eval_split: 0.0,
+            load_in: LoadIn::Stored,
             gradient_checkpointing: false,
             save_steps: 0,
         }
@@ -231,6 +235,7 @@ impl TrainConfig {
             disable_dropout: fields.get("disable_dropout", "true or false", d.disable_dropout)?,
             reference: fields.get("reference", "base or initial_adapter", d.reference)?,
             eval_split: fields.get("eval_split", "a number", d.eval_split)?,
+            load_in: fields.get("load_in", "one of stored, int8, int4, nf4", d.load_in)?,
             gradient_checkpointing: fields.get("gradient_checkpointing", "true or false", d.gradient_checkpointing)?,
             save_steps: fields.get("save_steps", "a whole number", d.save_steps)?,
         };

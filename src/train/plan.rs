@@ -8,7 +8,7 @@ use crate::model::{AdapterSettings, Architecture, BatchSize, Slot, Tensors};
 /// Bytes on the device.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct Memory {
-    /// The base model, as stored.
+    /// The base model, as it lies on the device.
     pub weights: u64,
     /// Parameters, gradients and both moments.
     pub adapter: u64,

@@ -428,7 +428,8 @@ pub(crate) fn full_settings() -> Settings {
         "adam_beta2": 0.999, "adam_epsilon": 1e-8, "max_grad_norm": 1.0, "per_device_train_batch_size": 4,
         "gradient_accumulation_steps": 4, "max_length": 1024, "max_steps": -1, "num_train_epochs": 1.0, "seed": 42,
         "train_sampling_strategy": "random", "r": 16, "lora_alpha": 32.0, "target_modules": "all-linear",
-        "use_rslora": false, "reference": "base", "eval_split": 0.1, "gradient_checkpointing": false, "save_steps": 0,
+        "use_rslora": false, "reference": "base", "eval_split": 0.1, "load_in": "stored",
+        "gradient_checkpointing": false, "save_steps": 0,
     }))
 }
 
