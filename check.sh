@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # What must pass, fast to slow, with what it needs installed. From any folder:
 #   ./check.sh        what CI runs: everything native, and one short journey in the window and in each browser
-#   ./check.sh full   also llama.cpp, every other test of the window and of the page, the docs, the page as released
+#   ./check.sh full   also llama.cpp, every other test of the window and of the page, the docs, the page as released, and
+#                     files that are damaged at random
 # docs/testing.md lists which test is where, what it proves, and how long it takes.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
@@ -65,6 +66,7 @@ step 'install what it takes to run' install_to_run
 step 'install what it takes to check' install_to_check
 step 'scripts parse' check_scripts
 step 'format' cargo fmt --check
+step 'format of the fuzz targets' cargo fmt --check --manifest-path fuzz/Cargo.toml
 step 'clippy' cargo clippy "${app[@]}" --all-targets --test end_to_end -- -D warnings
 step 'build the tests' build_tests
 step 'tests' run_tests
@@ -82,6 +84,7 @@ full)
         cargo clippy --locked --lib --bins --target wasm32-unknown-unknown -- -D warnings
     step 'docs' env RUSTDOCFLAGS='-D warnings' cargo doc "${app[@]}" --no-deps --lib
     step 'examples in the docs' cargo test "${app[@]}" --doc
+    step 'damaged files' scripts/fuzz.sh 20000
     ;;
 esac
 printf '%s\n' "${took[@]}" "$(printf '%5s s  in all' "$SECONDS")"

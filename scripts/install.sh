@@ -1,5 +1,5 @@
-# Sourced by check.sh, demo.sh and screenshots.sh: installs what a fresh machine lacks, through apt where root and
-# Debian; elsewhere it says what to install and stops.
+# Sourced by check.sh, demo.sh, screenshots.sh and fuzz.sh: installs what a fresh machine lacks, through apt where root
+# and Debian; elsewhere it says what to install and stops.
 
 # need WHAT TEST INSTALL HOW  leaves if TEST succeeds, else tries INSTALL; if that did not help says HOW to get it.
 need() {
@@ -14,6 +14,8 @@ need() {
 has() { command -v "$1" >/dev/null 2>&1; }
 has_cargo() { has cargo; }
 has_cc() { has cc; }
+has_cxx() { has c++; }
+has_fuzz() { cargo fuzz --version >/dev/null 2>&1; }
 has_lints() { cargo fmt --version >/dev/null 2>&1 && cargo clippy --version >/dev/null 2>&1; }
 has_wasm() { [[ -d "$(rustc --print target-libdir --target wasm32-unknown-unknown 2>/dev/null)" ]]; }
 
@@ -73,6 +75,7 @@ install_tool() {
 # Without optimisation: trunk only calls others.
 install_trunk() { install_tool trunk 0.21.14 --debug; }
 install_wasm_bindgen() { install_tool wasm-bindgen-cli "$(wasm_bindgen_version)"; }
+install_fuzz() { install_tool cargo-fuzz 0.13.2 --debug; }
 # An interpreter with the packages of tests/llama_cpp_check.py: the one that PAIRTUNE_PYTHON names, or one of our own.
 llama_cpp_python() { printf '%s\n' "${PAIRTUNE_PYTHON:-${CARGO_TARGET_DIR:-target}/llama_cpp/bin/python}"; }
 has_llama_cpp() { "$(llama_cpp_python)" -c 'import gguf, peft, torch, transformers, xllamacpp' >/dev/null 2>&1; }
@@ -82,6 +85,7 @@ install_llama_cpp() {
     python3 -m venv "$folder" && "$folder/bin/pip" install --quiet torch transformers peft gguf xllamacpp
 }
 install_cc() { apt_install gcc libc6-dev; }
+install_cxx() { apt_install g++; }
 
 # What building and running take.
 install_to_run() {
@@ -108,6 +112,13 @@ install_to_build_the_page() {
     need wasm-bindgen has_wasm_bindgen install_wasm_bindgen \
         "Run: cargo install wasm-bindgen-cli --version $(wasm_bindgen_version)"
     need trunk has_trunk install_trunk 'Run: cargo install --locked trunk --version 0.21.14'
+}
+
+# What fuzzing takes beside what running does.
+install_to_fuzz() {
+    PATH="${CARGO_HOME:-$HOME/.cargo}/bin:$PATH"
+    need 'a C++ compiler' has_cxx install_cxx 'libFuzzer is built with it. On Debian: sudo apt-get install g++'
+    need cargo-fuzz has_fuzz install_fuzz 'Run: cargo install --locked cargo-fuzz --version 0.13.2'
 }
 
 # What the check against llama.cpp takes beside that.

@@ -11,7 +11,7 @@ use tokenizers::decoders::byte_fallback::ByteFallback;
 use tokenizers::decoders::fuse::Fuse;
 use tokenizers::decoders::sequence::Sequence as Decoders;
 use tokenizers::decoders::strip::Strip;
-use tokenizers::models::bpe::{BPE, Merges, Vocab};
+use tokenizers::models::bpe::{BPE, BpeBuilder, Merges, Vocab};
 use tokenizers::normalizers::unicode::NFC;
 use tokenizers::normalizers::{NormalizerWrapper, Prepend, Replace, Sequence as Normalizers};
 use tokenizers::pre_tokenizers::PreTokenizerWrapper;
@@ -168,14 +168,24 @@ impl<'a> Source<'a> {
                 (token, id as u32)
             })
             .collect();
-        let builder = BPE::builder().vocab_and_merges(vocab, self.merges()?).ignore_merges(pre.whole_words);
-        let mut tokenizer = Tokenizer::new(builder.build().map_err(|e| self.failed(&e))?);
+        let builder = BPE::builder().ignore_merges(pre.whole_words);
+        let mut tokenizer = self.byte_pairs(builder, vocab, self.merges()?)?;
         if pre.nfc {
             tokenizer.with_normalizer(Some(NFC)).map_err(|e| self.failed(&e))?;
         }
         tokenizer.with_pre_tokenizer(Some(self.cuts(pre)?));
         tokenizer.with_decoder(Some(ByteLevel::default()));
         Ok((tokenizer, pre.adds_bos))
+    }
+
+    /// A tokenizer of a vocabulary and its merges. The crate joins tokens in a buffer with room for the longest one.
+    fn byte_pairs(&self, builder: BpeBuilder, vocab: Vocab, merges: Merges) -> Result<Tokenizer> {
+        let longest = vocab.keys().map(String::len).max().unwrap_or_default();
+        if let Some((first, second)) = merges.iter().find(|(first, second)| first.len() + second.len() > longest) {
+            let what = format!("The merge of \"{first}\" and \"{second}\" makes no token of the vocabulary");
+            return Err(self.wrong("merges", &what));
+        }
+        builder.vocab_and_merges(vocab, merges).build().map(Tokenizer::new).map_err(|e| self.failed(&e))
     }
 
     /// The steps that cut text into words, and then spell these in bytes.
@@ -243,8 +253,7 @@ impl<'a> Source<'a> {
             builder = builder.unk_token(token.clone());
         }
         let vocab: Vocab = tokens.into_iter().zip(0..).collect();
-        let model = builder.vocab_and_merges(vocab, merges).build().map_err(|e| self.failed(&e))?;
-        let mut tokenizer = Tokenizer::new(model);
+        let mut tokenizer = self.byte_pairs(builder, vocab, merges)?;
         self.spaces(&mut tokenizer, architecture, is_gemma).map_err(|e| self.failed(&e))?;
         Ok(tokenizer)
     }

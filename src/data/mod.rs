@@ -18,6 +18,7 @@ mod split;
 mod table;
 mod template;
 mod tokenizer;
+mod tokenizer_parts;
 
 pub use batch::{
     DropReason, Dropped, Sampling, TokenPair, Tokenized, micro_batches, none_left, order, steps_per_epoch, tokenize,

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 
 use minijinja::syntax::SyntaxConfig;
 use minijinja::value::{Kwargs, ValueKind};
-use minijinja::{Environment, ErrorKind};
+use minijinja::{Environment, ErrorKind, State};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
@@ -72,8 +72,12 @@ fn literal(value: &Value) -> String {
 /// The name of the one template in its environment.
 const NAME: &str = "chat_template";
 
-/// Instructions that one rendering may take: some hundred times a long conversation's, a second or two of work.
-const FUEL: u64 = 20_000_000;
+/// Instructions that one rendering may take, or 64 bytes of memory for each: some hundred times a long conversation's,
+/// a second of work, and 320 MB.
+const FUEL: u64 = 5_000_000;
+
+/// Lists and maps within each other that are written as JSON; no reader of JSON takes more.
+const MOST_NESTED: usize = 128;
 
 /// 26 July 2024, the date that Llama 3's own template falls back to.
 const DEFAULT_NOW: i64 = 1_721_952_000;
@@ -223,7 +227,11 @@ fn raise_exception(message: String) -> std::result::Result<minijinja::Value, min
 }
 
 /// `json.dumps` with `ensure_ascii=False`: the filter that transformers puts in place of Jinja's.
-fn tojson(value: &minijinja::Value, kwargs: Kwargs) -> std::result::Result<String, minijinja::Error> {
+fn tojson(
+    state: &State<'_, '_>,
+    value: &minijinja::Value,
+    kwargs: Kwargs,
+) -> std::result::Result<String, minijinja::Error> {
     let indent: Option<usize> = kwargs.get("indent")?;
     let sort_keys = kwargs.get::<Option<bool>>("sort_keys")?.unwrap_or(false);
     let ascii = kwargs.get::<Option<bool>>("ensure_ascii")?.unwrap_or(false);
@@ -234,12 +242,14 @@ fn tojson(value: &minijinja::Value, kwargs: Kwargs) -> std::result::Result<Strin
         _ => (if indent.is_some() { "," } else { ", " }.to_owned(), ": ".to_owned()),
     };
     let mut text = String::new();
-    JsonStyle { indent, item, key, sort_keys, ascii }.write(value, 0, &mut text)?;
+    JsonStyle { state, indent, item, key, sort_keys, ascii }.write(value, 0, &mut text)?;
     Ok(text)
 }
 
 /// The options of Python's `json.dumps`.
-struct JsonStyle {
+struct JsonStyle<'a> {
+    /// What pays for the text: values that lie in several places make more of it than they hold.
+    state: &'a State<'a, 'a>,
     indent: Option<usize>,
     item: String,
     key: String,
@@ -247,18 +257,23 @@ struct JsonStyle {
     ascii: bool,
 }
 
-impl JsonStyle {
+impl JsonStyle<'_> {
     fn write(
         &self,
         value: &minijinja::Value,
         depth: usize,
         text: &mut String,
     ) -> std::result::Result<(), minijinja::Error> {
+        if depth > MOST_NESTED {
+            let what = format!("more than {MOST_NESTED} lists and maps within each other cannot be written as JSON");
+            return Err(minijinja::Error::new(ErrorKind::BadSerialization, what));
+        }
+        self.pay(0)?;
         match value.kind() {
             ValueKind::None => text.push_str("null"),
             ValueKind::Bool => text.push_str(if value.is_true() { "true" } else { "false" }),
             ValueKind::Number => text.push_str(&value.to_string()),
-            ValueKind::String => self.write_string(value.as_str().unwrap_or_default(), text),
+            ValueKind::String => self.write_string(value.as_str().unwrap_or_default(), text)?,
             ValueKind::Seq | ValueKind::Iterable => {
                 let items: Vec<_> = value.try_iter()?.collect();
                 self.write_items('[', ']', &items, depth, text, |item, text| self.write(item, depth + 1, text))?;
@@ -269,7 +284,8 @@ impl JsonStyle {
                     keys.sort();
                 }
                 self.write_items('{', '}', &keys, depth, text, |key, text| {
-                    self.write_string(&key.to_string(), text);
+                    self.write_string(&key.to_string(), text)?;
+                    self.pay(self.key.len())?;
                     text.push_str(&self.key);
                     self.write(&value.get_item(key)?, depth + 1, text)
                 })?;
@@ -291,30 +307,40 @@ impl JsonStyle {
         text: &mut String,
         write: impl Fn(&minijinja::Value, &mut String) -> std::result::Result<(), minijinja::Error>,
     ) -> std::result::Result<(), minijinja::Error> {
-        let new_line = |depth: usize, text: &mut String| {
+        let new_line = |depth: usize, text: &mut String| -> std::result::Result<(), minijinja::Error> {
             if let (Some(indent), false) = (self.indent, items.is_empty()) {
+                let width = indent.saturating_mul(depth);
+                self.pay(width)?;
                 text.push('\n');
-                text.push_str(&" ".repeat(indent * depth));
+                text.extend(std::iter::repeat_n(' ', width));
             }
+            Ok(())
         };
         text.push(open);
         for (i, item) in items.iter().enumerate() {
             if i > 0 {
+                self.pay(self.item.len())?;
                 text.push_str(&self.item);
             }
-            new_line(depth + 1, text);
+            new_line(depth + 1, text)?;
             write(item, text)?;
         }
-        new_line(depth, text);
+        new_line(depth, text)?;
         text.push(close);
         Ok(())
     }
 
-    fn write_string(&self, string: &str, text: &mut String) {
+    /// Takes the fuel for bytes that will be written, which the engine sees only when all are.
+    fn pay(&self, bytes: usize) -> std::result::Result<(), minijinja::Error> {
+        self.state.consume_fuel(1 + bytes as u64 / 64)
+    }
+
+    fn write_string(&self, string: &str, text: &mut String) -> std::result::Result<(), minijinja::Error> {
+        self.pay(string.len())?;
         let quoted = Value::from(string).to_string();
         if !self.ascii {
             text.push_str(&quoted);
-            return;
+            return Ok(());
         }
         for c in quoted.chars() {
             if c.is_ascii() {
@@ -323,6 +349,7 @@ impl JsonStyle {
                 text.extend(c.encode_utf16(&mut [0; 2]).iter().map(|unit| format!("\\u{unit:04x}")));
             }
         }
+        Ok(())
     }
 }
 

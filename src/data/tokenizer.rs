@@ -4,7 +4,6 @@ use std::cell::Cell;
 use std::collections::BTreeSet;
 use std::rc::Rc;
 
-use serde::Deserialize;
 use serde_json::{Map, Value};
 use tokenizers::AddedToken;
 
@@ -12,6 +11,7 @@ use super::gguf_tokenizer::GgufTokenizer;
 use super::gguf_vocab::Vocabulary;
 use super::record::Message;
 use super::template::{Chat, ChatTemplate, TEMPLATE_FILE};
+use super::tokenizer_parts::problem;
 use crate::error::{Error, Result};
 use crate::files::{Gguf, GgufValue, gguf_in};
 use crate::platform::{Folder, read_all};
@@ -66,8 +66,9 @@ impl Tokenizer {
         let malformed = |e: tokenizers::Error| {
             Error::input(format!("The tokenizer cannot be read: {e}"), "Download it again", source.name())
         };
-        // The crate panics on a malformed decoder or normalizer, so that they are checked first.
-        serde_json::from_slice::<Fragile>(&bytes).map_err(|e| malformed(e.into()))?;
+        if let Some(problem) = problem(&bytes) {
+            return Err(malformed(problem.into()));
+        }
         let mut inner = tokenizers::Tokenizer::from_bytes(&bytes).map_err(malformed)?;
         inner.with_padding(None);
         inner.with_truncation(None).map_err(malformed)?;
@@ -268,15 +269,6 @@ impl Tokenizer {
         let chat = serde_json::to_vec(&self.chat).unwrap_or_default();
         blake3::Hasher::new().update(self.fingerprint.as_bytes()).update(&chat).finalize().to_hex().to_string()
     }
-}
-
-/// The parts of `tokenizer.json` that must be JSON objects, lists or null before the crate may see them.
-#[derive(Deserialize)]
-struct Fragile {
-    #[serde(rename = "decoder")]
-    _decoder: Option<Value>,
-    #[serde(rename = "normalizer")]
-    _normalizer: Option<Value>,
 }
 
 fn fingerprint(tokenizer: &[u8], special_tokens: &[(String, String)], template: Option<&ChatTemplate>) -> String {

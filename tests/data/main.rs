@@ -4,6 +4,7 @@ mod packed;
 mod parquet;
 mod shapes;
 mod split;
+mod tokenizer_parts;
 
 use std::path::Path;
 
@@ -226,6 +227,31 @@ fn a_template_without_an_end_is_stopped() {
     let template = ChatTemplate::new(source, "chat_template.jinja").expect("it compiles");
     let error = template.render(&[], false, &[], None, None).expect_err("it takes too long");
     check_message(&error, &["does not come to an end", "chat_template.jinja", "another template"]);
+}
+
+#[test]
+fn a_template_that_writes_without_measure_is_stopped() {
+    let stopped = |source: &str| {
+        let template = ChatTemplate::new(source, "chat_template.jinja").expect("it compiles");
+        template.render(&[], false, &[], None, None).expect_err("it writes too much")
+    };
+    // An indentation beyond memory, or beyond what a length can be.
+    for indent in [100_000_000_000_u64, 1 << 63] {
+        let error = stopped(&format!("{{{{ [[1]] | tojson(indent={indent}) }}}}"));
+        check_message(&error, &["does not come to an end", "chat_template.jinja", "another template"]);
+    }
+    // The same list in two places of each, and separators as long as a book between its items.
+    let twice = "{% set ns = namespace(x=1) %}{% for i in range(100) %}{% set ns.x = [ns.x, ns.x] %}{% endfor %}";
+    for source in [
+        format!("{twice}{{{{ ns.x | tojson }}}}"),
+        "{{ range(90000) | list | tojson(separators=['-' * 9999999, ':']) }}".to_owned(),
+        "{% for i in range(9999) %}{{ '-' * 9999999 }}{% endfor %}".to_owned(),
+    ] {
+        check_message(&stopped(&source), &["does not come to an end", "chat_template.jinja"]);
+    }
+    let deep = "{% set ns = namespace(x=1) %}{% for i in range(9999) %}{% set ns.x = [ns.x] %}{% endfor %}";
+    let error = stopped(&format!("{deep}{{{{ ns.x | tojson }}}}"));
+    check_message(&error, &["more than 128 lists and maps within each other", "chat_template.jinja, line 1"]);
 }
 
 #[test]

@@ -177,6 +177,10 @@ fn what_cannot_be_built_is_refused_by_key() {
         (with(bytes.clone(), "tokens", Array::Strings(broken)), "The token of id 1 is not UTF-8"),
         (with(bytes.clone(), "merges", strings(&["h e", "l"])), "The merge of number 1 is not two tokens"),
         (with(bytes.clone(), "merges", strings(&["h q", "é é"])), "cannot be built"),
+        (
+            with(bytes.clone(), "merges", strings(&["h e", "<|bos|> hello"])),
+            "The merge of \"<|bos|>\" and \"hello\" makes no token of the vocabulary",
+        ),
         (without(pieces.clone(), "scores"), "There are 0 scores for"),
         (with(pieces, "scores", Array::F32(vec![0.0; 3])), "There are 3 scores for"),
     ] {
