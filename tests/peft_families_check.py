@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Check that adapters of every model family load back in PEFT.  Run by hand, or by `./check.sh full`:
+"""Check that adapters of every model family load back in PEFT.  Run by hand:
 
     python tests/peft_families_check.py --pairtune target/release/pairtune [--cases lfm2,gpt2_apo_zero]
 
