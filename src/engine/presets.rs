@@ -316,7 +316,7 @@ pub fn field_help(key: &str) -> Option<FieldHelp> {
             "How the frozen weights lie in the GPU's memory: as they are stored, or rounded to 8 or 4 bits as they are \
              loaded. The adapter keeps its full precision, and a merged model is made of the full weights.",
             "stored; int8 or int4 if the model does not fit, nf4 to train on what QLoRA trains on",
-            "4 bits (int4, nf4): least memory, but the model that is trained differs a little from the stored one.",
+            "Few bits (int4, nf4): least memory, but the model that is trained differs a little from the stored one.",
             "As stored: exact, and the most memory.",
         ],
         "gradient_checkpointing" => [
