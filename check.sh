@@ -84,7 +84,6 @@ full)
         cargo clippy --locked --lib --bins --target wasm32-unknown-unknown -- -D warnings
     step 'docs' env RUSTDOCFLAGS='-D warnings' cargo doc "${app[@]}" --no-deps --lib
     step 'examples in the docs' cargo test "${app[@]}" --doc
-    step 'damaged files' scripts/fuzz.sh 20000
     ;;
 esac
 printf '%s\n' "${took[@]}" "$(printf '%5s s  in all' "$SECONDS")"
