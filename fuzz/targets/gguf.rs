@@ -27,7 +27,7 @@ async fn read(bytes: &[u8]) -> Result<()> {
     let files = ModelFiles::open(&folder).await?;
     for (name, shape) in Model::tensors(&config, Some("lm_head")).take(100) {
         let Ok(found) = files.expect(&name, &shape) else { continue };
-        assert_eq!(files.read_f32(&name).await?.len(), shape.iter().product(), "all of {name}");
+        assert_eq!(files.read_f32(&name).await?.len(), shape.iter().product::<usize>(), "all of {name}");
         if let [rows, columns] = shape[..] {
             let n = if found.turned { columns } else { rows };
             drop(files.rows(&name, n, 0..n).await);
