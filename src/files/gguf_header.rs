@@ -225,10 +225,12 @@ fn tensor(cursor: &mut Cursor<'_>) -> Parsed<RawTensor> {
     }
     let too_large = || Stop::Bad(format!("The tensor's dimensions {dims:?} are too large"));
     let elements = dims.iter().try_fold(1u64, |n, dim| n.checked_mul(*dim)).ok_or_else(too_large)?;
+    // A tensor without dimensions is one number.
+    let row = dims.first().copied().unwrap_or(1);
     let bytes = match known_type(type_id).and_then(|known| Some((known.name, known.block?))) {
         None => None,
-        Some((name, (block, _))) if !dims.first().unwrap_or(&1).is_multiple_of(block) => {
-            let what = format!("The tensor's rows of {} are not whole {name} blocks of {block}", dims[0]);
+        Some((name, (block, _))) if !row.is_multiple_of(block) => {
+            let what = format!("The tensor's rows of {row} are not whole {name} blocks of {block}");
             return Err(Stop::Bad(what));
         }
         Some((_, (block, bytes))) => Some((elements / block).checked_mul(bytes).ok_or_else(too_large)?),

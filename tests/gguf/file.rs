@@ -218,6 +218,7 @@ fn tensors_lie_in_the_file_and_apart() {
         |dims: &[u64], type_id: u32, offset: u64| front(3, 1, 0, &[&described("t", dims, type_id, offset), &zeros]);
     for (bytes, part) in [
         (one(&[1; 5], 0, 0), "claims 5 dimensions"),
+        (one(&[], 8, 0), "rows of 1 are not whole Q8_0 blocks"),
         (one(&[4, 0], 0, 0), "of which one is 0"),
         (one(&[1 << 40, 1 << 40], 0, 0), "are too large"),
         (one(&[48], 2, 0), "rows of 48 are not whole Q4_0 blocks of 32"),
