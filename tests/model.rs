@@ -17,7 +17,7 @@ use pairtune::kernels;
 use pairtune::model::{
     Activations, Adapter, AdapterSettings, BatchSize, LinearSpec, LoadIn, Model, Packed, Part, Stored, fresh,
 };
-use pairtune::platform::native::DiskFolder;
+use pairtune::platform::native::{DiskFolder, DiskWriter};
 use pairtune::platform::{Folder, MemoryFolder};
 use pairtune::reference;
 use pairtune::train::{PairLogps, References, Scorer, TrainConfig, Trainer, batch_size, plan};
@@ -915,6 +915,30 @@ fn a_fresh_dora_adapter_has_the_scores_of_the_base_model() {
     let again = Adapter::new(&gpu, &case.model.config, settings);
     again.set(&gpu, &file, "file").expect("it fits");
     assert_eq!(case.scores(&gpu, &pairs, Some(&again), 3), base, "bit for bit again");
+}
+
+/// DoRA merged into weights that are stored (out, in) and (in, out).
+#[test]
+fn a_merged_dora_adapter_has_the_scores_of_the_adapter() {
+    let gpu = gpu();
+    for name in ["lora_dora", "lora_dora_gpt2", "lora_dora_neox"] {
+        let case = Case::open(&gpu, name);
+        let (pairs, adapter) = (case.pairs(), case.adapter(&gpu, "adapter_final_b"));
+        let want = case.scores(&gpu, &pairs, Some(&adapter), 3);
+        let base = DiskFolder::open(&case.dir.join("model")).expect("the fixture is there");
+        let to = tempfile::tempdir().expect("a folder");
+        let mut writer = DiskWriter::new(to.path());
+        let values = case.adapter_file("adapter_final_b");
+        block_on(files::merge_model(&base, &values, "adapter", &[], &mut writer, &mut |_, _| true)).expect("merged");
+        let merged = DiskFolder::open(to.path()).expect("the merged model");
+        let (config, room) = (case.model.config.clone(), longest(&case.expected));
+        let max = gpu.max_tensor_bytes();
+        let model = block_on(Model::load(&gpu, &merged, config, LoadIn::Stored, room, max, &mut |_| true));
+        let case = Case { model: model.expect("the model loads"), ..case };
+        for (got, want) in case.scores(&gpu, &pairs, None, 3).iter().flatten().zip(want.iter().flatten()) {
+            assert_near(name, f64::from(*got), f64::from(*want), 5e-3);
+        }
+    }
 }
 
 /// At strength 0 an adapter is the base model, at 1 itself; between, it is neither.

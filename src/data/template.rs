@@ -42,7 +42,12 @@ impl Chat {
         let set = |(name, value): (&String, &Value)| {
             format!("{{%- if {name} is not defined %}}{{%- set {name} = {} %}}{{%- endif %}}", literal(value))
         };
-        let variables: String = self.kwargs.iter().map(set).collect();
+        // What is no name no template can read.
+        let is_name = |name: &str| {
+            !name.starts_with(|c: char| c.is_ascii_digit())
+                && name.chars().all(|c| c == '_' || c.is_ascii_alphanumeric())
+        };
+        let variables: String = self.kwargs.iter().filter(|(name, _)| is_name(name)).map(set).collect();
         Some(variables + template)
     }
 

@@ -109,7 +109,13 @@ async fn generation_config(folder: &dyn Folder) -> Map<String, Json> {
 /// The tensors of a model and its metadata, if it has an architecture in GGUF.
 async fn plan<'a>(source: &GgufSource<'_>, files: &'a ModelFiles, ends: &[u32]) -> Result<GgufModel<'a>> {
     let tensors = match files {
-        ModelFiles::Gguf(weights) => return GgufModel::of_gguf(weights),
+        ModelFiles::Gguf(weights) => {
+            let mut model = GgufModel::of_gguf(weights)?;
+            if let Some(template) = source.tokenizer.chat().written(source.tokenizer.own_template()) {
+                model.set("tokenizer.chat_template", Value::String(template));
+            }
+            return Ok(model);
+        }
         ModelFiles::Safetensors(tensors) => tensors,
     };
     let config = source.config;

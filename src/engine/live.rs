@@ -387,7 +387,7 @@ impl Session {
         }
         self.open_model_of(&record, stored.checkpoint.as_ref(), &mut pairs).await?;
         if let Some(open) = &self.model {
-            open.set_chat(record.chat.clone())?;
+            open.set_tokenizer(open.tokenizer().with_chat(record.chat.clone())?);
             self.wire.send(Event::ChatSet(Box::new(open.chat())));
         }
         // Where it can be opened again, which need not be where it was.

@@ -5,7 +5,7 @@ use std::rc::Rc;
 
 use super::protocol::{ChatInfo, ModelInfo, ModelSource, THINKING};
 use super::{run, writing};
-use crate::data::{Chat, Tokenizer};
+use crate::data::Tokenizer;
 use crate::error::Result;
 use crate::files::{TargetModules, licence, stated_name};
 use crate::gpu::{Gpu, VariantSet};
@@ -96,11 +96,9 @@ impl OpenModel {
         self.tokenizer.borrow().clone()
     }
 
-    /// Sets template and variables for conversations; an error has the line of a template that does not compile.
-    pub fn set_chat(&self, chat: Chat) -> Result<()> {
-        let tokenizer = self.tokenizer().with_chat(chat)?;
+    /// Takes its tokenizer with something else set for conversations.
+    pub fn set_tokenizer(&self, tokenizer: Tokenizer) {
         *self.tokenizer.borrow_mut() = Rc::new(tokenizer);
-        Ok(())
     }
 
     /// How conversations become text.

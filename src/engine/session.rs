@@ -629,11 +629,11 @@ impl Session {
     fn set_chat(&mut self, chat: Chat) -> Result<()> {
         self.may_close_run()?;
         let model = self.opened()?;
-        let tokenizer = model.tokenizer().with_chat(chat.clone())?;
+        let tokenizer = model.tokenizer().with_chat(chat)?;
         if let Some(record) = self.pairs.as_ref().and_then(|pairs| pairs.records.first()) {
-            tokenize_record(record, &tokenizer, usize::MAX)?.ok();
+            drop(tokenize_record(record, &tokenizer, usize::MAX)?);
         }
-        model.set_chat(chat)?;
+        model.set_tokenizer(tokenizer);
         // It was trained on other texts.
         self.close_run();
         self.step_seconds = None;

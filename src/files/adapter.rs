@@ -13,10 +13,14 @@ use crate::platform::{Folder, is_hub_name, read_all};
 
 const CONFIG: &str = "adapter_config.json";
 const WEIGHTS: &str = "adapter_model.safetensors";
-const PREFIX: &str = "base_model.model.";
-const A: &str = ".lora_A.weight";
-const B: &str = ".lora_B.weight";
-const MAGNITUDE: &str = ".lora_magnitude_vector";
+/// What PEFT's keys of tensors begin with; then comes the path of the module.
+pub const PEFT_PREFIX: &str = "base_model.model.";
+/// What the key of A ends in, after the path.
+pub const LORA_A: &str = ".lora_A.weight";
+/// That of B.
+pub const LORA_B: &str = ".lora_B.weight";
+/// That of DoRA's lengths.
+pub const LORA_MAGNITUDE: &str = ".lora_magnitude_vector";
 
 /// A LoRA or DoRA adapter: settings, and its tensors by their full PEFT key.
 #[derive(Debug, Clone, PartialEq)]
@@ -208,10 +212,12 @@ impl Adapter {
             }
             let part = key.rsplit_once(".lora_").map(|(module, part)| (module, format!(".lora_{part}")));
             let (module, fits) = match part.as_ref().map(|(module, part)| (*module, part.as_str())) {
-                Some((module, A)) => (module, tensor.shape.len() == 2 && (varied || tensor.shape[0] == r)),
-                Some((module, B)) => (module, tensor.shape.len() == 2 && (varied || tensor.shape[1] == r)),
-                Some((module, MAGNITUDE)) if self.config.use_dora => (module, tensor.shape.len() == 1),
-                Some((_, MAGNITUDE)) => return Err(wrong(key, format!("It is DoRA's, but {CONFIG} has no use_dora"))),
+                Some((module, LORA_A)) => (module, tensor.shape.len() == 2 && (varied || tensor.shape[0] == r)),
+                Some((module, LORA_B)) => (module, tensor.shape.len() == 2 && (varied || tensor.shape[1] == r)),
+                Some((module, LORA_MAGNITUDE)) if self.config.use_dora => (module, tensor.shape.len() == 1),
+                Some((_, LORA_MAGNITUDE)) => {
+                    return Err(wrong(key, format!("It is DoRA's, but {CONFIG} has no use_dora")));
+                }
                 _ => return Err(wrong(key, "This tensor is not a LoRA matrix of a linear layer".to_owned())),
             };
             if !fits || tensor.shape.contains(&0) {
@@ -220,7 +226,7 @@ impl Adapter {
             }
             modules.insert(module);
         }
-        let parts = if self.config.use_dora { &[A, B, MAGNITUDE][..] } else { &[A, B] };
+        let parts = if self.config.use_dora { &[LORA_A, LORA_B, LORA_MAGNITUDE][..] } else { &[LORA_A, LORA_B] };
         for key in modules.iter().flat_map(|module| parts.iter().map(move |part| format!("{module}{part}"))) {
             if !self.tensors.contains_key(&key) {
                 return Err(wrong(&key, "The module has other tensors, but this one is missing".to_owned()));
@@ -405,7 +411,7 @@ impl AdapterConfig {
 
 /// A tensor's key with the prefix that may be left out, and as PEFT names it today.
 fn full_key(key: &str) -> String {
-    let prefix = if key.starts_with(PREFIX) { "" } else { PREFIX };
+    let prefix = if key.starts_with(PEFT_PREFIX) { "" } else { PEFT_PREFIX };
     // PEFT 0.9 to 0.11 wrote a weight.
     let key = if key.ends_with(".lora_magnitude_vector.weight") { key.trim_end_matches(".weight") } else { key };
     format!("{prefix}{key}")

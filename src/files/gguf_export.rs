@@ -127,6 +127,12 @@ impl<'a> GgufModel<'a> {
         Ok(Self { source: Source::Gguf(gguf), arch, config: weights.config().clone(), metadata, tensors })
     }
 
+    /// Says something else of the model than the file that it is read from.
+    pub fn set(&mut self, key: &str, value: Value) {
+        self.metadata.retain(|(known, _)| known != key);
+        self.metadata.push((key.to_owned(), value));
+    }
+
     /// Bytes of the file with weights of a type; errors as of `write`.
     pub fn bytes(&self, ggml_type: GgmlType) -> Result<u64> {
         Ok(self.layout(ggml_type)?.0.total_bytes())

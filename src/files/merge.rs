@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::ops::Range;
 
-use super::adapter::Adapter;
+use super::adapter::{Adapter, LORA_A, LORA_B, LORA_MAGNITUDE, PEFT_PREFIX};
 use super::patterns::Scales;
 use super::safetensors::{Dtype, Tensor, TensorFiles, TensorInfo, to_f32};
 use crate::error::{Error, Result};
@@ -109,8 +109,8 @@ pub(super) fn adapted<'a>(
 ) -> Result<Vec<Adapted<'a>>> {
     let mut modules = Vec::new();
     for (key, a) in &adapter.tensors {
-        let Some(module) = key.strip_suffix(".lora_A.weight") else { continue };
-        let path = module.strip_prefix("base_model.model.").unwrap_or(module);
+        let Some(module) = key.strip_suffix(LORA_A) else { continue };
+        let path = module.strip_prefix(PEFT_PREFIX).unwrap_or(module);
         // A file may leave out the name of the base model that its tensors belong to.
         let short = path.split_once('.').map_or(path, |(_, rest)| rest);
         let wrong = |what: String| {
@@ -123,13 +123,13 @@ pub(super) fn adapted<'a>(
             (None, Some(shape)) => (short, shape),
             (None, None) => return Err(wrong(format!("The model has no weight {full} to merge this into"))),
         };
-        let b = adapter.tensors.get(&format!("{module}.lora_B.weight"));
+        let b = adapter.tensors.get(&format!("{module}{LORA_B}"));
         let product = [b.and_then(|b| b.shape.first()), a.shape.get(1)].map(|n| n.copied().unwrap_or(0));
         let stored = if adapter.config.fan_in_fan_out { [product[1], product[0]] } else { product };
         let Some(b) = b.filter(|_| shape == stored) else {
             return Err(wrong(format!("B A has the shape {stored:?}, but the weight has {shape:?}")));
         };
-        let lengths = adapter.tensors.get(&format!("{module}.lora_magnitude_vector"));
+        let lengths = adapter.tensors.get(&format!("{module}{LORA_MAGNITUDE}"));
         if let Some(lengths) = lengths.filter(|lengths| lengths.data.len() != product[0]) {
             return Err(wrong(format!("There are {} lengths for {} rows", lengths.data.len(), product[0])));
         }

@@ -417,13 +417,14 @@ impl Context<'_> {
         if let Some(lora) = self.lora(group) {
             let ranks = lora.a.rows();
             let (u, du) = (exactly(&kept.u[group as usize], ranks), exactly(&acts.du, ranks));
-            let z = &exactly(&acts.z, if lora.magnitude.is_some() { dy.cols() } else { 0 });
-            let dz = if lora.magnitude.is_some() { z } else { dy };
+            // `input_backward` left the gradient of the product there.
+            let scaled = lora.magnitude.as_ref().map(|magnitude| (magnitude, exactly(&acts.z, dy.cols())));
+            let dz = scaled.as_ref().map_or(dy, |(_, dz)| dz);
             matmul_backward_weight(rec, dz, &u, Some(&lora.segments), partials, lora.b_at, lora.b.cols());
             let kept_x = &self.dropped(rec, group, x, acts);
             matmul_backward_weight(rec, &du, kept_x, None, partials, lora.a_at, x.cols());
-            if let Some(magnitude) = &lora.magnitude {
-                // The product is made again rather than kept.
+            if let Some((magnitude, z)) = &scaled {
+                // The product is made again, in the same place, rather than kept.
                 let epilogue = Epilogue { lora: Some((&u, &lora.b, &lora.segments)), ..Epilogue::default() };
                 self.product(rec, Class::Main, group, x, 1.0, epilogue, z);
                 dora_backward_lengths(rec, dy, z, &magnitude.inverse(), partials, magnitude.at);

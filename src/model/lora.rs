@@ -420,7 +420,7 @@ impl Place {
 }
 
 /// A fresh adapter as PEFT initialises it: A uniform in ±1/sqrt(in) (Kaiming with a = sqrt 5), B zero; DoRA's lengths,
-/// which follow from the weights, are zero too: `Model::fresh` knows them.
+/// which follow from the weights, are zero too: `Model::measure` sets them.
 pub fn fresh(settings: &AdapterSettings, model: &Architecture, seed: u64) -> files::Adapter {
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
     let mut tensors = BTreeMap::new();

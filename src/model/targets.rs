@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::architecture::{Architecture, LinearSpec, Module};
 use crate::error::{Error, Result};
-use crate::files::{AdapterConfig, Matcher, Scales};
+use crate::files::{AdapterConfig, LORA_A, LORA_B, LORA_MAGNITUDE, Matcher, PEFT_PREFIX, Scales};
 
 /// A linear layer that has an adapter.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -46,11 +46,11 @@ impl Target {
     /// PEFT's key of one of its tensors.
     pub fn key(self, model: &Architecture, part: Part) -> String {
         let part = match part {
-            Part::A => "lora_A.weight",
-            Part::B => "lora_B.weight",
-            Part::Magnitude => "lora_magnitude_vector",
+            Part::A => LORA_A,
+            Part::B => LORA_B,
+            Part::Magnitude => LORA_MAGNITUDE,
         };
-        format!("base_model.model.{}.{part}", model.path(self.layer, self.module))
+        format!("{PEFT_PREFIX}{}{part}", model.path(self.layer, self.module))
     }
 
     /// Shape of one of its tensors in PEFT's form.

@@ -380,13 +380,16 @@ impl<'a> Trainer<'a> {
     /// What is dropped of a micro-batch. It follows from the seed, the step and the pairs: a run can be resumed.
     fn dropout(&self, batch: &[usize]) -> Option<Dropout> {
         let rate = self.adapter.settings.dropout;
+        if rate == 0.0 {
+            return None;
+        }
         let place = [self.config.seed, self.step as u64].into_iter().chain(batch.iter().map(|&i| i as u64));
         let mut hash = blake3::Hasher::new();
         place.for_each(|number| {
             hash.update(&number.to_le_bytes());
         });
         let [a, b, c, d, ..] = *hash.finalize().as_bytes();
-        (rate > 0.0).then_some(Dropout { rate, seed: u32::from_le_bytes([a, b, c, d]) })
+        Some(Dropout { rate, seed: u32::from_le_bytes([a, b, c, d]) })
     }
 
     /// The epoch after the next step, and that step's micro-batches.

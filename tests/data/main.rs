@@ -616,6 +616,9 @@ fn what_a_person_sets_for_conversations_goes_before_the_models_own() {
     let variables = chat(None, json!({"enable_thinking": false})).written(own.own_template()).expect("variables");
     assert!(variables.ends_with(own.own_template().expect("it has one")), "the own template with variables");
 
+    let unreadable = chat(Some(text), json!({"not a name": 1, "2": 3})).written(None).expect("another template");
+    assert_eq!(unreadable, text, "what no template can read is left out");
+
     let fingerprints = [&own, &with(set.clone()), &with(chat(Some(text), json!({})))].map(Tokenizer::fingerprint);
     assert_eq!(fingerprints.iter().collect::<std::collections::BTreeSet<_>>().len(), 3, "other tokens, other marks");
     assert_eq!(with(set).with_chat(Chat::default()).expect("the own").fingerprint(), own.fingerprint(), "as before");

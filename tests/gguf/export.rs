@@ -3,10 +3,10 @@
 
 use std::path::{Path, PathBuf};
 
-use pairtune::data::Tokenizer;
+use pairtune::data::{Chat, Tokenizer};
 use pairtune::engine::gguf::{GgufKind, GgufSource, Written, read_lora, write_gguf};
 use pairtune::error::Result;
-use pairtune::files::{Adapter, GgmlType, Gguf, GgufValue, GgufWeights, ModelFiles, merge_model};
+use pairtune::files::{Adapter, GgmlType, Gguf, GgufValue, GgufWeights, LORA_A, ModelFiles, merge_model};
 use pairtune::model::Model;
 use pairtune::platform::native::{DiskFolder, DiskWriter, FileSource};
 use pollster::block_on;
@@ -41,6 +41,8 @@ const CASES: [(&str, &str); 24] = [
     ("hunyuan_bias", ""),
     ("exaone4_hybrid", "it does not know windows in EXAONE 4"),
 ];
+/// DoRA, of which llama.cpp knows nothing: only the merged model is written.
+const DORA: [(&str, &str); 3] = [("lora_dora", ""), ("lora_dora_gpt2", ""), ("lora_dora_neox", "")];
 
 fn fixture(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(path)
@@ -48,10 +50,15 @@ fn fixture(path: &str) -> PathBuf {
 
 /// Exports a model, a folder or a GGUF file, into `to` as `out.gguf`.
 fn export(model: &Path, adapter: Option<&Adapter>, kind: GgufKind, to: &Path) -> Result<Written> {
+    export_with(model, Chat::default(), adapter, kind, to)
+}
+
+/// The same with what a person has set for conversations.
+fn export_with(model: &Path, chat: Chat, adapter: Option<&Adapter>, kind: GgufKind, to: &Path) -> Result<Written> {
     block_on(async {
         let folder = DiskFolder::open(model)?;
         let config = Model::config(&folder).await?;
-        let tokenizer = Tokenizer::open(&folder).await?;
+        let tokenizer = Tokenizer::open(&folder).await?.with_chat(chat)?;
         let source = GgufSource { folder: &folder, config: &config, tokenizer: &tokenizer, name: "tuned" };
         let adapter = adapter.map(|adapter| (adapter, "adapter"));
         write_gguf(&source, adapter, kind, &mut DiskWriter::new(to), ["out.gguf", "Modelfile"], &mut |_, _| true).await
@@ -74,7 +81,8 @@ fn scratch() -> TempDir {
 
 #[test]
 fn every_family_is_merged_as_into_safetensors_or_refused_by_name() {
-    let wrong: Vec<String> = CASES.iter().filter_map(|(case, refusal)| merged_otherwise(case, refusal)).collect();
+    let cases = CASES.iter().chain(&DORA);
+    let wrong: Vec<String> = cases.filter_map(|(case, refusal)| merged_otherwise(case, refusal)).collect();
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
@@ -89,7 +97,8 @@ fn merged_otherwise(case: &str, refusal: &str) -> Option<String> {
         other => return Some(format!("{case}: {other:?}")),
     };
     let size = std::fs::metadata(&file).expect("a file").len();
-    assert_eq!((written.bytes, written.adapted), (size, adapter.tensors.len() / 2), "{case}: bytes and weights");
+    let modules = adapter.tensors.keys().filter(|key| key.ends_with(LORA_A)).count();
+    assert_eq!((written.bytes, written.adapted), (size, modules), "{case}: bytes and weights");
 
     let (merged, folder) = (scratch(), DiskFolder::open(&model).expect("a model"));
     let mut writer = DiskWriter::new(merged.path());
@@ -190,6 +199,23 @@ fn a_gguf_file_is_exported_again() {
 }
 
 #[test]
+fn a_template_that_was_set_is_written_whatever_the_base_is_stored_in() {
+    let (first, second) = (scratch(), scratch());
+    let template = "{% for m in messages %}[{{ m.role }}]{{ m.content }}{% endfor %}";
+    let chat = || Chat { template: Some(template.to_owned()), ..Chat::default() };
+    let model = fixture("qwen3_chat_sigmoid/model");
+    export_with(&model, chat(), None, GgufKind::Model(GgmlType::F32), first.path()).expect("it is written");
+    export(&model, None, GgufKind::Model(GgmlType::F32), second.path()).expect("it is written");
+    let base = second.path().join("out.gguf");
+    let again = scratch();
+    export_with(&base, chat(), None, GgufKind::Model(GgmlType::F32), again.path()).expect("it is written");
+    for to in [&first, &again] {
+        let written = open(to).get("tokenizer.chat_template").and_then(GgufValue::as_str).map(str::to_owned);
+        assert_eq!(written.as_deref(), Some(template));
+    }
+}
+
+#[test]
 fn a_modelfile_has_the_template_and_the_ends() {
     let modelfile = |model: &Path, kind: GgufKind, adapter: Option<&Adapter>| {
         let to = scratch();
@@ -217,6 +243,8 @@ fn what_does_not_fit_is_refused() {
     assert!(refused(None, GgufKind::Lora).contains("There is no adapter to write"));
     let other = adapter_of("gpt2_apo_zero");
     assert!(refused(Some(&other), GgufKind::Lora).contains("The model has no weight transformer.h.0"));
+    let dora = export(&fixture("lora_dora/model"), Some(&adapter_of("lora_dora")), GgufKind::Lora, to.path());
+    assert!(message(dora).contains("llama.cpp knows no DoRA adapters"));
     let mut large = adapter_of("llama_sigmoid");
     large.tensors.values_mut().for_each(|tensor| tensor.data.fill(1e4));
     assert!(refused(Some(&large), GgufKind::Model(GgmlType::F16)).contains("which F16 cannot"));
