@@ -63,6 +63,10 @@ impl Sample {
 const CONTINUED: &str = "CONTINUE_FINAL_MESSAGE_TAG ";
 
 impl Encoder<'_> {
+    pub(super) fn without_tools(self) -> Self {
+        Self { tools: None, ..self }
+    }
+
     /// Tokens of a prompt alone: text with the tokenizer's special tokens, a conversation with the beginning of the
     /// assistant's answer.
     pub(super) fn prompt(&self, prompt: Option<&Part>) -> std::result::Result<Vec<u32>, Stop> {

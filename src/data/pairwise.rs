@@ -42,7 +42,7 @@ pub fn reward_example(
 }
 
 /// Tokenises pairs for ORPO and CPO, as TRL's experimental trainers do: the texts without the tokenizer's own special
-/// tokens, then a BOS and an EOS token where there is none. Answers are cut to what their prompt leaves of
+/// tokens, then a BOS and an EOS token where there is none, and conversations without tools. Answers are cut to what their prompt leaves of
 /// `max_length`; pairs of which nothing would be left are in `dropped`, for TRL's loss is not a number there.
 pub fn tokenize_orpo(records: &[Record], tokenizer: &Tokenizer, max_length: usize) -> Result<Examples> {
     each(records, max_length, |record| orpo_example(record, tokenizer, max_length))
@@ -58,7 +58,8 @@ pub fn orpo_example(
 }
 
 fn old_style(record: &Record, tokenizer: &Tokenizer, max_length: usize) -> std::result::Result<Example, Stop> {
-    let [prompt, chosen, rejected] = old_texts(record, &record.encoder(tokenizer))?;
+    // These trainers give the template a row's variables, but not its tools.
+    let [prompt, chosen, rejected] = old_texts(record, &record.encoder(tokenizer).without_tools())?;
     let alone = tokenizer.encode(&prompt, false)?;
     let mut sides = Vec::with_capacity(2);
     for answer in [chosen, rejected] {

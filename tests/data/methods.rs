@@ -1,8 +1,11 @@
 //! The tokens of every method against those of TRL (`tests/fixtures/oracle2`), rows left out among them.
 
+use std::collections::BTreeSet;
+
 use pairtune::data::{
-    DropReason, Example, Examples, Fields, Kind, KtoRules, Method, Record, Sample, SampleReader, SftRules, Tokenizer,
-    read_pairs, tokenize, tokenize_kto, tokenize_orpo, tokenize_prompts, tokenize_reward, tokenize_sft,
+    Chat, DropReason, Example, Examples, Fields, Kind, KtoRules, Method, Record, Sample, SampleReader, SftRules,
+    Tokenizer, first_columns, read_pairs, tokenize, tokenize_kto, tokenize_orpo, tokenize_prompts, tokenize_reward,
+    tokenize_sft,
 };
 use serde_json::{Value, json};
 
@@ -39,7 +42,7 @@ fn samples(bytes: &[u8], kind: Option<Kind>) -> Vec<Sample> {
 }
 
 fn all_samples(name: &str, bytes: &[u8], kind: Option<Kind>) -> (Vec<Sample>, Vec<pairtune::data::LineError>) {
-    let fields = Fields::guess(&pairtune::data::first_columns(name, bytes));
+    let fields = Fields::guess(&first_columns(name, bytes));
     let kind = kind.or(fields.kind()).expect("a kind");
     let mut reader = SampleReader::new(name, kind, &fields);
     reader.push(bytes).expect("text");
@@ -70,23 +73,28 @@ fn both_sides(example: &Example, _: &Value) -> Value {
 fn fine_tuning_has_the_tokens_and_labels_of_trl() {
     for case in ["sft_prompt_completion", "sft_chat"] {
         let tokens = |file: &str, config: &Value| {
-            let rules = SftRules {
-                completion_only_loss: config["completion_only_loss"].as_bool(),
-                assistant_only_loss: config["assistant_only_loss"] == true,
-                max_length: size(&config["max_length"]),
-            };
             let samples = samples(&read(&format!("{CASES}/{case}"), file), None);
-            tokenize_sft(&samples, &model(case), &rules).expect("tokens")
+            tokenize_sft(&samples, &model(case), &sft_rules(config)).expect("tokens")
         };
-        each_run(case, tokens, |example, _| {
-            let n = example.sequences[0].len();
-            let labels = example.labels.clone().unwrap_or_else(|| vec![true; n]);
-            assert!(example.sequences.len() == 1 && example.starts == [0], "one sequence");
-            assert!(example.untruncated[0] >= n && labels.len() == n, "one label for each token");
-            let mask: Vec<u8> = labels.into_iter().map(u8::from).collect();
-            json!({"row": example.row, "input_ids": example.sequences[0], "loss_mask": mask})
-        });
+        each_run(case, tokens, labelled);
     }
+}
+
+fn sft_rules(config: &Value) -> SftRules {
+    SftRules {
+        completion_only_loss: config["completion_only_loss"].as_bool(),
+        assistant_only_loss: config["assistant_only_loss"] == true,
+        max_length: size(&config["max_length"]),
+    }
+}
+
+fn labelled(example: &Example, _: &Value) -> Value {
+    let n = example.sequences[0].len();
+    let labels = example.labels.clone().unwrap_or_else(|| vec![true; n]);
+    assert!(example.sequences.len() == 1 && example.starts == [0], "one sequence");
+    assert!(example.untruncated[0] >= n && labels.len() == n, "one label for each token");
+    let mask: Vec<u8> = labels.into_iter().map(u8::from).collect();
+    json!({"row": example.row, "input_ids": example.sequences[0], "loss_mask": mask})
 }
 
 #[test]
@@ -118,11 +126,13 @@ fn reward_models_have_the_tokens_of_trl_and_their_margins() {
             assert!(got.dropped.iter().all(|row| row.reason == DropReason::TooLong), "{:?}", got.dropped);
             got
         };
-        each_run(case, tokens, |example, _| {
-            let ids = |at: usize| json!({"input_ids": example.sequences[at]});
-            json!({"row": example.row, "chosen": ids(0), "rejected": ids(1)})
-        });
+        each_run(case, tokens, without_masks);
     }
+}
+
+fn without_masks(example: &Example, _: &Value) -> Value {
+    let ids = |at: usize| json!({"input_ids": example.sequences[at]});
+    json!({"row": example.row, "chosen": ids(0), "rejected": ids(1)})
 }
 
 #[test]
@@ -139,17 +149,73 @@ fn thumbs_have_the_tokens_of_trl_with_another_rows_answer() {
         };
         tokenize_kto(&samples, &model("kto"), &rules).expect("tokens")
     };
-    each_run("kto", tokens, |example, wanted| {
-        let mut shown = side(example, 0);
-        shown["row"] = json!(example.row);
-        shown["label"] = json!(example.value == 1.0);
-        if example.sequences.len() > 1 {
-            shown["kl"] = side(example, 1);
+    each_run("kto", tokens, judged);
+}
+
+fn judged(example: &Example, wanted: &Value) -> Value {
+    let label = example.value == 1.0;
+    if let (Some(n), [own, other]) = (wanted.get("n"), &example.sequences[..]) {
+        assert!(n.is_number(), "only the order is told");
+        return json!({"row": example.row, "label": label, "n": own.len(), "n_kl": other.len()});
+    }
+    let mut shown = side(example, 0);
+    (shown["row"], shown["label"]) = (json!(example.row), json!(label));
+    if example.sequences.len() > 1 {
+        shown["kl"] = side(example, 1);
+    }
+    shown
+}
+
+#[test]
+fn rows_that_are_hard_to_tokenise_have_the_tokens_of_trl_too() {
+    // Made by TRL's trainers themselves: `tests/fixtures/methods/make.py`.
+    let runs = read("methods", "expected.jsonl");
+    let runs = serde_json::Deserializer::from_slice(&runs).into_iter::<Value>();
+    let mut methods = BTreeSet::new();
+    for run in runs.map(|run| run.expect("JSON")) {
+        let word = |key: &str| run[key].as_str().unwrap_or_default();
+        let (method, file) = (word("method"), format!("{}.jsonl", word("rows")));
+        let what = format!("{method}, {file}, {}", word("template"));
+        let own = tokenizer(word("model"));
+        let template = |name: &str| String::from_utf8(read(".", name)).expect("UTF-8");
+        let template = run["template"].as_str().map(template);
+        let tokenizer = own.with_chat(Chat { template, ..Chat::default() }).expect("it compiles");
+        let (rows, max_length) = (read("methods", &file), size(&run["max_length"]));
+        let pairs = || read_pairs(&rows, &file).expect("pairs").0;
+        let shown: fn(&Example, &Value) -> Value;
+        let got = match method {
+            "sft" => {
+                shown = labelled;
+                tokenize_sft(&samples(&rows, None), &tokenizer, &sft_rules(&run))
+            }
+            "reward" => {
+                shown = without_masks;
+                tokenize_reward(&pairs(), &tokenizer, max_length)
+            }
+            "kto" => {
+                shown = judged;
+                let mismatched = run["loss_type"] != "apo_zero_unpaired";
+                let rules = KtoRules { max_length, batch_size: size(&run["batch"]), mismatched };
+                let is_pairs = Kind::of(&first_columns(&file, &rows)) == Some(Kind::Pairs);
+                let samples = if is_pairs { Sample::apart(&pairs()) } else { samples(&rows, None) };
+                tokenize_kto(&samples, &tokenizer, &rules)
+            }
+            _ => {
+                shown = both_sides;
+                tokenize_orpo(&pairs(), &tokenizer, max_length)
+            }
+        };
+        let got = got.expect(&what);
+        let wanted = run["tokens"].as_array().expect("tokens");
+        assert_eq!(got.examples.len(), wanted.len(), "{what}: rows; left out: {:?}", got.dropped);
+        for (example, tokens) in got.examples.iter().zip(wanted) {
+            assert_eq!(shown(example, tokens), *tokens, "{what}: row {}", example.row);
         }
-        // What the file of rows says of them, in the order of their keys.
-        assert_eq!(wanted.get("kl").is_some(), example.sequences.len() == 2, "with another answer");
-        shown
-    });
+        let dropped: BTreeSet<usize> = got.dropped.iter().map(|row| row.row).collect();
+        assert_eq!(json!(dropped), run["dropped_rows"], "{what}: dropped rows");
+        methods.insert(method.to_owned());
+    }
+    assert_eq!(methods.into_iter().collect::<Vec<_>>(), ["cpo", "kto", "orpo", "reward", "sft"]);
 }
 
 #[test]
