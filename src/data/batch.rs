@@ -83,7 +83,7 @@ impl std::fmt::Display for DropReason {
         match self {
             Self::PromptTooLong => write!(f, "its prompt alone fills max_length"),
             Self::Template(message) => write!(f, "the chat template refuses it ({message})"),
-            Self::Empty => write!(f, "one of its answers has no tokens"),
+            Self::Empty => write!(f, "one of its texts has no tokens"),
             Self::TooLong => write!(f, "it is longer than max_length"),
             Self::NoLabels => write!(f, "nothing of it within max_length is learnt"),
             Self::Unwanted => write!(f, "its answer is not wanted"),

@@ -259,6 +259,19 @@ impl Tokenizer {
         Ok(Self { other_template, ..self.clone() })
     }
 
+    /// True if the template marks the token that ends the assistant's turn, too: without it a model that learns what is
+    /// marked does not learn to stop.
+    pub fn learns_the_end(&self) -> bool {
+        let message =
+            |role: &str| Map::from_iter([("role", role), ("content", "dummy")].map(|(k, v)| (k.into(), v.into())));
+        let turns = ["user", "assistant", "user"].map(message);
+        let marked = self.render_marked(&turns.each_ref(), None, None);
+        let Ok((ids, marks)) = marked.and_then(|(text, spans)| self.encode_marked(&text, &spans)) else { return false };
+        let learnt = ids.into_iter().zip(marks).rev().filter(|(_, is_marked)| *is_marked).map(|(id, _)| id);
+        let mut visible = learnt.filter(|&id| self.decode(&[id], false).is_ok_and(|text| !text.trim().is_empty()));
+        visible.next().is_some_and(|id| self.inner.get_added_tokens_decoder().contains_key(&id))
+    }
+
     /// The chat template; an error says what to do if the model has none.
     pub fn chat_template(&self) -> Result<&ChatTemplate> {
         self.other_template.as_deref().or(self.template.as_deref()).ok_or_else(|| {

@@ -3,12 +3,12 @@
 use std::collections::BTreeSet;
 
 use pairtune::data::{
-    Chat, DropReason, Example, Examples, Fields, Kind, KtoRules, Method, Record, Sample, SampleReader, SftRules,
-    Tokenizer, first_columns, read_pairs, tokenize, tokenize_kto, tokenize_orpo, tokenize_prompts, tokenize_reward,
-    tokenize_sft,
+    Chat, DropReason, Example, Examples, Kind, KtoRules, Record, Sample, SftRules, Tokenizer, first_columns,
+    read_pairs, tokenize, tokenize_kto, tokenize_orpo, tokenize_prompts, tokenize_reward, tokenize_sft,
 };
 use serde_json::{Value, json};
 
+use super::kinds::samples;
 use super::{check_message, read, read_json, size, tokenizer};
 
 const CASES: &str = "oracle2";
@@ -32,22 +32,6 @@ fn each_run(case: &str, check: impl Fn(&str, &Value) -> Examples, shown: fn(&Exa
         dropped.dedup();
         assert_eq!(json!(dropped), wanted["dropped_rows"], "{case}, {name}: dropped rows");
     }
-}
-
-/// The rows of a file as the kind that its columns say, or that is asked for.
-fn samples(bytes: &[u8], kind: Option<Kind>) -> Vec<Sample> {
-    let (samples, errors) = all_samples("x.jsonl", bytes, kind);
-    assert!(errors.is_empty(), "{errors:?}");
-    samples
-}
-
-fn all_samples(name: &str, bytes: &[u8], kind: Option<Kind>) -> (Vec<Sample>, Vec<pairtune::data::LineError>) {
-    let fields = Fields::guess(&first_columns(name, bytes));
-    let kind = kind.or(fields.kind()).expect("a kind");
-    let mut reader = SampleReader::new(name, kind, &fields);
-    reader.push(bytes).expect("text");
-    reader.end().expect("an end");
-    reader.into_rows()
 }
 
 fn pairs(case: &str, file: &str) -> Vec<Record> {
@@ -253,134 +237,57 @@ fn prompts_have_the_tokens_that_answers_were_written_to() {
 }
 
 #[test]
-fn each_column_tells_what_a_file_is_and_what_it_serves() {
-    let strings = |columns: &[&str]| columns.iter().map(|&column| column.to_owned()).collect::<Vec<String>>();
-    for (columns, kind) in [
-        (&["prompt", "chosen", "rejected", "margin"][..], Some(Kind::Pairs)),
-        (&["question", "output", "rejected"], Some(Kind::Pairs)),
-        (&["prompt", "completion"], Some(Kind::Completions)),
-        (&["prompt", "prompt_id", "messages"], Some(Kind::Completions)),
-        (&["conversations", "id"], Some(Kind::Completions)),
-        (&["instruction", "input", "output"], Some(Kind::Completions)),
-        (&["text"], Some(Kind::Completions)),
-        (&["text", "label"], Some(Kind::Completions)),
-        (&["prompt", "completion", "label"], Some(Kind::Labelled)),
-        (&["messages", "label"], Some(Kind::Labelled)),
-        (&["prompt"], Some(Kind::Prompts)),
-        (&["question", "level"], Some(Kind::Prompts)),
-        (&["a", "b"], None),
-    ] {
-        assert_eq!(Kind::of(&strings(columns)), kind, "{columns:?}");
+fn pairs_serve_other_methods() {
+    let records = pairs("kto", "pairs.jsonl");
+    let samples: Vec<Sample> = records.iter().map(Sample::chosen_of).collect();
+    let rules = SftRules { completion_only_loss: None, assistant_only_loss: false, max_length: 512 };
+    let tokenizer = model("kto");
+    let learnt = tokenize_sft(&samples, &tokenizer, &rules).expect("tokens");
+    let pairs = tokenize(&records, &tokenizer, 512).expect("tokens").pairs;
+    for (example, pair) in learnt.examples.iter().zip(&pairs) {
+        assert_eq!((example.row, &example.sequences[0]), (pair.row, &pair.chosen), "the preferred answer");
     }
-    let check = |columns: &[&str], method: Method| Kind::for_method(&strings(columns), method, "rows.jsonl");
-    let thumbs = ["prompt", "completion", "label"];
-    let error = check(&thumbs, Method::Dpo).expect_err("no pairs");
-    let words = ["has prompt, completion and label: thumbs", "--method kto", "takes preference pairs", "\"rejected\""];
-    check_message(&error, &words);
-    check_message(&error, &["rows.jsonl"]);
-    let error = check(&["prompt", "level"], Method::Sft).expect_err("no answers");
-    check_message(&error, &["has prompt: prompts", "grpo, rloo or ppo", "examples or thumbs", "\"completion\""]);
-    let error = check(&["text"], Method::Grpo).expect_err("no prompts");
-    check_message(&error, &["has text: examples, for --method sft;", "prompts"]);
-    for (columns, method, kind) in [
-        (&thumbs[..], Method::Sft, Kind::Labelled),
-        (&thumbs, Method::Ppo, Kind::Labelled),
-        (&["chosen", "rejected"], Method::Kto, Kind::Pairs),
-        (&["messages"], Method::Rloo, Kind::Completions),
-    ] {
-        assert_eq!(check(columns, method).expect("it serves"), Some(kind), "{columns:?}");
-    }
-    assert_eq!(check(&["a"], Method::Dpo).expect("nothing is known"), None, "the rows will tell");
-    for method in Method::ALL {
-        assert_eq!(method.name().parse(), Ok(method), "its name");
-        assert!(method.kind().methods().contains(&method), "{method} takes what it is made for");
-    }
-    check_message(&pairtune::Error::input("dpi".parse::<Method>().expect_err("none"), "", ""), &["dpi", "or ppo"]);
+    let prompts: Vec<Sample> = records.iter().map(Sample::prompt_of).collect();
+    let prompts = tokenize_prompts(&prompts, &tokenizer).expect("tokens").examples;
+    assert!(prompts.iter().all(|prompt| prompt.labels.is_none() && prompt.sequences.len() == 1), "one each");
+    assert_eq!((learnt.examples.len(), prompts.len()), (records.len(), records.len()), "all of them");
+
+    let thumbs = Sample::apart(&records[..3]);
+    let learnt = tokenize_sft(&thumbs, &tokenizer, &rules).expect("tokens");
+    assert_eq!(learnt.examples.iter().map(|row| row.row).collect::<Vec<_>>(), [0, 1, 2], "those that are wanted");
+    assert!(learnt.dropped.iter().all(|row| row.reason == DropReason::Unwanted), "{:?}", learnt.dropped);
 }
 
 #[test]
-fn rows_of_every_kind_are_read_as_others_name_them() {
-    let one = |row: Value, kind: Kind| {
-        let read = samples(row.to_string().as_bytes(), Some(kind));
-        let [sample] = &read[..] else { panic!("one row: {read:?}") };
-        sample.clone()
-    };
-    let message = |role: &str, content: &str| json!({"role": role, "content": content});
-    let (ask, tell) = (message("user", "Tea?"), message("assistant", "Yes."));
+fn what_a_method_cannot_use_is_told() {
+    let tokenizer = model("simpo");
+    let record = |text: Value| read_pairs(text.to_string().as_bytes(), "x").expect("a pair").0;
+    // "ir" and "s" are one token each, "irst" is one: TRL finds no boundary between them.
+    let merged = record(json!({"prompt": "irs", "chosen": "t", "rejected": "!"}));
+    let error = tokenize_orpo(&merged, &tokenizer, 64).expect_err("no boundary");
+    check_message(&error, &["None of the 1 pairs", "tokens change where an answer follows"]);
+    let long = record(json!({"prompt": "a b c d e f g h", "chosen": "i", "rejected": "j"}));
+    check_message(&tokenize_orpo(&long, &tokenizer, 4).expect_err("too long"), &["max_length (4)", "Raise max_length"]);
+    check_message(&tokenize_reward(&long, &tokenizer, 4).expect_err("too long"), &["1 are too long", "max_length (4)"]);
 
-    let shared = one(
-        json!({"conversations": [{"from": "human", "value": "Tea?"}, {"from": "gpt", "value": "Yes."}],
-        "tools": "[{\"name\": \"a\"}]", "chat_template_kwargs": {"x": 1}}),
-        Kind::Completions,
+    let lines =
+        "{\"chosen\": \"a\", \"rejected\": \"b\", \"margin\": \"0.5\"}\n{\"chosen\": \"c\", \"rejected\": \"d\"}";
+    let (some, _) = read_pairs(lines.as_bytes(), "x").expect("pairs");
+    assert_eq!((some[0].margin, some[1].margin), (Some(0.5), None), "a number as text is one");
+    assert_eq!(some[0].to_json()["margin"], json!(0.5), "and is kept");
+    check_message(&tokenize_reward(&some, &tokenizer, 64).expect_err("one has none"), &["a margin", "line 2"]);
+
+    let rules = SftRules { completion_only_loss: None, assistant_only_loss: false, max_length: 4 };
+    let alone = samples(b"{\"prompt\": \"a\"}", None);
+    check_message(&tokenize_sft(&alone, &tokenizer, &rules).expect_err("no answer"), &["\"completion\"", "line 1"]);
+    let answers = samples(b"{\"prompt\": \"a b c d e f g\", \"completion\": \"h\"}", None);
+    check_message(&tokenize_sft(&answers, &tokenizer, &rules).expect_err("too long"), &["None of the 1 examples"]);
+    let kto = KtoRules { max_length: 64, batch_size: 2, mismatched: true };
+    check_message(&tokenize_kto(&answers, &tokenizer, &kto).expect_err("no verdict"), &["no verdict", "\"label\""]);
+
+    let text = samples(b"{\"text\": \"a\"}", None);
+    check_message(
+        &tokenize_prompts(&text, &tokenizer).map(|_| ()).err().unwrap_or(pairtune::Error::Cancelled),
+        &["None of the 1 prompts"],
     );
-    assert_eq!(
-        shared.to_json(),
-        json!({"messages": [ask, tell], "tools": [{"name": "a"}], "chat_template_kwargs": {"x": 1}})
-    );
-    let alpaca = one(json!({"instruction": "Sum", "input": "1 2", "output": "3"}), Kind::Completions);
-    assert_eq!(alpaca.to_json(), json!({"prompt": "Sum\n1 2", "completion": "3"}));
-    assert_eq!(one(json!({"text": "All."}), Kind::Completions).to_json(), json!({"text": "All."}));
-    let system = one(json!({"system": "Be kind.", "question": "Why?", "answer": "So."}), Kind::Completions);
-    assert_eq!(system.to_json(), json!({"prompt": "Be kind.\nWhy?", "completion": "So."}));
-
-    for (label, is_good) in [(json!(true), true), (json!(0), false), (json!("True"), true), (json!(" 0"), false)] {
-        let thumb = one(json!({"prompt": "a", "completion": "b", "label": label}), Kind::Labelled);
-        assert_eq!(thumb.label, Some(is_good), "{label}");
-    }
-    let thumb = one(json!({"messages": [ask, tell], "label": false}), Kind::Labelled);
-    assert_eq!(thumb.to_json(), json!({"prompt": [ask], "completion": [tell], "label": false}));
-
-    let prompt = one(json!({"prompt": "2+2?", "answer": "4", "level": 1}), Kind::Prompts);
-    assert_eq!(prompt.to_json(), json!({"answer": "4", "level": 1, "prompt": "2+2?"}), "with its other columns");
-    let prompt = one(json!({"question": "2+2?", "answer": "4", "input": null}), Kind::Prompts);
-    assert_eq!((prompt.to_json(), prompt.columns.len()), (json!({"answer": "4", "prompt": "2+2?"}), 1), "renamed");
-    let prompt = one(json!({"messages": [ask, tell], "id": 7}), Kind::Prompts);
-    assert_eq!(prompt.to_json(), json!({"prompt": [ask], "id": 7}), "up to the answer");
-
-    let table = b"prompt,completion,label\na,b,true\nc,d,0\n";
-    let (rows, errors) = all_samples("x.csv", table, None);
-    assert_eq!(rows.iter().map(|row| row.label).collect::<Vec<_>>(), [Some(true), Some(false)], "{errors:?}");
-    let fields = "prompt=frage,completion=antwort,label=gut";
-    assert_eq!(fields.parse::<Fields>().expect("columns").to_string(), fields);
-    for wrong in ["", "label=a", "completion=b", "rejected=c"] {
-        wrong.parse::<Fields>().expect_err(wrong);
-    }
-}
-
-#[test]
-fn rows_that_cannot_be_used_are_reported_and_the_rest_is_read() {
-    let rows = [
-        (json!({"prompt": "a", "completion": "b", "label": true}), ""),
-        (json!({"prompt": "a", "completion": "b", "label": 2}), "\"label\" is 2"),
-        (json!({"prompt": "a", "completion": "b", "label": null}), "\"label\" is missing"),
-        (json!({"prompt": "a", "label": true}), "are missing"),
-        (json!({"prompt": [{"role": "user", "content": "a"}], "completion": "b", "label": true}), "mixed"),
-        (json!({"prompt": [{"role": "user", "content": "a"}], "completion": [], "label": true}), "no messages"),
-        (json!({"prompt": 5, "completion": "b", "label": true}), "a number"),
-        (json!({"prompt": "a", "completion": "b", "label": "yes"}), "true or false"),
-        (json!([1]), "not an object"),
-        (json!({"prompt": "a", "completion": "b", "label": false}), ""),
-    ];
-    let text: String = rows.iter().map(|(row, _)| format!("{row}\n")).collect();
-    let (kept, errors) = all_samples("x.jsonl", text.as_bytes(), Some(Kind::Labelled));
-    assert_eq!(kept.iter().map(|row| (row.row, row.line)).collect::<Vec<_>>(), [(0, 1), (9, 10)]);
-    let wrong: Vec<&str> = rows.iter().map(|(_, word)| *word).filter(|word| !word.is_empty()).collect();
-    assert_eq!(errors.len(), wrong.len(), "{errors:?}");
-    for (error, word) in errors.iter().zip(wrong) {
-        assert!(error.to_string().contains(word), "{word:?} is not in {error}");
-    }
-    let fields = Fields::guess(&["messages".to_owned()]);
-    for (row, kind, word) in [
-        (json!({"messages": [{"role": "user", "content": "a"}]}), Kind::Labelled, "does not end with an answer"),
-        (json!({"messages": [{"role": "assistant", "content": "a"}]}), Kind::Prompts, "asks nothing"),
-        (json!({"messages": "a"}), Kind::Completions, "a string"),
-        (json!({"messages": [5]}), Kind::Completions, "Message 0"),
-        (json!({"messages": []}), Kind::Completions, "no messages"),
-    ] {
-        let mut reader = SampleReader::new("x", kind, &fields);
-        reader.push(row.to_string().as_bytes()).expect("text");
-        check_message(&reader.finish().expect_err(word), &["None of the 1 rows", word]);
-    }
-    let empty = SampleReader::new("x", Kind::Prompts, &fields).finish().expect_err("nothing is in it");
-    check_message(&empty, &["The file has no prompts", "\"prompt\""]);
 }
