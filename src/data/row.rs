@@ -119,10 +119,11 @@ pub(super) fn part(map: &mut Map<String, Value>, key: &str) -> Result<Option<Par
     }
 }
 
-/// Takes what a row gives to the chat template: tools, and further variables.
-pub(super) fn template_columns(
-    map: &mut Map<String, Value>,
-) -> Result<(Option<Value>, Option<Map<String, Value>>), Problem> {
+/// What a row gives to the chat template: tools, and further variables.
+type TemplateColumns = (Option<Value>, Option<Map<String, Value>>);
+
+/// Takes what a row gives to the chat template.
+pub(super) fn template_columns(map: &mut Map<String, Value>) -> Result<TemplateColumns, Problem> {
     let tools = match map.remove("tools") {
         None | Some(Value::Null) => None,
         Some(Value::String(text)) if text.trim().is_empty() => None,
