@@ -11,8 +11,8 @@ use crate::error::{Error, Result};
 pub struct Example {
     /// The row of the file (TRL's row number).
     pub row: usize,
-    /// Tokens. Of pairs (dpo, reward, orpo, cpo): chosen, rejected. Of thumbs (kto): the prompt with its own answer, and
-    /// with another row's, if the loss asks for that. Else (sft, prompts) one.
+    /// Tokens. Of pairs (dpo, reward, orpo, cpo): chosen, rejected. Of thumbs (kto): the prompt with its own answer,
+    /// and with another row's, if the loss asks for that. Else (sft, prompts) one.
     pub sequences: Vec<Vec<u32>>,
     /// The first token of each sequence's answer; 0 where all counts (sft, reward), the length for a prompt alone.
     pub starts: Vec<usize>,

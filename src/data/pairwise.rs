@@ -42,8 +42,9 @@ pub fn reward_example(
 }
 
 /// Tokenises pairs for ORPO and CPO, as TRL's experimental trainers do: the texts without the tokenizer's own special
-/// tokens, then a BOS and an EOS token where there is none, and conversations without tools. Answers are cut to what their prompt leaves of
-/// `max_length`; pairs of which nothing would be left are in `dropped`, for TRL's loss is not a number there.
+/// tokens, then a BOS and an EOS token where there is none, and conversations without tools. Answers are cut to what
+/// their prompt leaves of `max_length`; pairs of which nothing would be left are in `dropped`, for TRL's loss is not a
+/// number there.
 pub fn tokenize_orpo(records: &[Record], tokenizer: &Tokenizer, max_length: usize) -> Result<Examples> {
     each(records, max_length, |record| orpo_example(record, tokenizer, max_length))
 }

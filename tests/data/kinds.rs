@@ -173,7 +173,10 @@ fn tables_and_packed_files_hold_other_kinds_too() {
     let (kind, rows, errors) = open("thumbs.parquet", read("methods", "thumbs.parquet"), None);
     assert_eq!(kind, Kind::Labelled, "by its columns");
     let message = |role: &str, content: &str| json!([{"role": role, "content": content}]);
-    let row = |ask: &str, tell: &str, label: bool| json!({"prompt": message("user", ask), "completion": message("assistant", tell), "label": label});
+    let row = |ask: &str, tell: &str, label: bool| {
+        let (prompt, completion) = (message("user", ask), message("assistant", tell));
+        json!({"prompt": prompt, "completion": completion, "label": label})
+    };
     assert_eq!(rows, [row("Tea?", "Yes.", true), row("Why?", "So.", false)]);
     assert!(errors.len() == 1 && errors[0].line == 3, "one has no answer: {errors:?}");
 
