@@ -4,7 +4,7 @@ use std::alloc::{GlobalAlloc, Layout, System};
 use std::ptr::null_mut;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use pairtune::data::{Columns, Message, PairsFile, Tokenizer};
+use pairtune::data::{Columns, Fields, Kind, Message, PairsFile, Tokenizer};
 use pairtune::platform::{MemoryFolder, MemorySource};
 use pollster::block_on;
 use serde_json::{Value, json};
@@ -51,7 +51,7 @@ pub fn source(name: &str, bytes: &[u8]) -> MemorySource {
     MemorySource { name: name.to_owned(), bytes: bytes.to_vec() }
 }
 
-/// Reads a pairs file as the app and the command line do.
+/// Reads a file as the app and the command line do: as pairs, and as each other kind of rows.
 pub fn read_pairs_file(name: &str, bytes: &[u8]) {
     let source = source(name, bytes);
     let Ok(file) = block_on(PairsFile::open(&source)) else { return };
@@ -59,6 +59,14 @@ pub fn read_pairs_file(name: &str, bytes: &[u8]) {
     if let Ok(reader) = block_on(file.read(&columns, u64::MAX, &mut |_, _| true)) {
         for record in reader.into_rows().0 {
             record.to_json();
+        }
+    }
+    let fields = Fields::guess(file.columns());
+    for kind in [Kind::Completions, Kind::Labelled, Kind::Prompts] {
+        if let Ok(reader) = block_on(file.read_samples(kind, &fields, u64::MAX, &mut |_, _| true)) {
+            for sample in reader.into_rows().0 {
+                sample.to_json();
+            }
         }
     }
 }

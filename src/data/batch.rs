@@ -4,7 +4,9 @@ use rand::SeedableRng as _;
 use rand::seq::SliceRandom as _;
 use rand_chacha::ChaCha8Rng;
 
-use super::record::{Part, Record};
+use super::encode::{Stop, common_prefix, settle};
+use super::example::none_left_of;
+use super::record::Record;
 use super::tokenizer::Tokenizer;
 use crate::error::{Error, Result};
 
@@ -44,28 +46,36 @@ pub struct Tokenized {
     pub dropped: Vec<Dropped>,
 }
 
-/// A pair that is left out, and why.
+/// A row that is left out, and why.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Dropped {
-    /// The record's row.
+    /// The row's number.
     pub row: usize,
-    /// The record's line.
+    /// The row's line.
     pub line: usize,
-    /// Tokens of the prompt; 0 if there are none because the template failed.
+    /// Tokens of the prompt; 0 if they are not known, for example because the template failed.
     pub prompt_len: usize,
     /// Why.
     pub reason: DropReason,
 }
 
-/// Why a pair is left out.
+/// Why a row is left out.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum DropReason {
     /// The prompt alone reaches the maximum length, so that nothing of the answers would be left.
     PromptTooLong,
     /// The chat template refuses the conversation; the message says where and why.
     Template(String),
-    /// One of the two sequences has no tokens at all.
+    /// One of its sequences has no tokens at all.
     Empty,
+    /// A sequence is longer than the maximum length, and the method does not cut (reward).
+    TooLong,
+    /// Nothing within the maximum length is learnt (sft).
+    NoLabels,
+    /// The answer is not wanted, and the method learns to write what it is given (sft).
+    Unwanted,
+    /// The tokens of the prompt change where an answer follows it, so that TRL finds no boundary (orpo, cpo).
+    Boundary,
 }
 
 impl std::fmt::Display for DropReason {
@@ -73,7 +83,11 @@ impl std::fmt::Display for DropReason {
         match self {
             Self::PromptTooLong => write!(f, "its prompt alone fills max_length"),
             Self::Template(message) => write!(f, "the chat template refuses it ({message})"),
-            Self::Empty => write!(f, "one of its answers has no tokens"),
+            Self::Empty => write!(f, "one of its texts has no tokens"),
+            Self::TooLong => write!(f, "it is longer than max_length"),
+            Self::NoLabels => write!(f, "nothing of it within max_length is learnt"),
+            Self::Unwanted => write!(f, "its answer is not wanted"),
+            Self::Boundary => write!(f, "its prompt's tokens change where an answer follows"),
         }
     }
 }
@@ -102,96 +116,30 @@ pub fn tokenize_record(
     tokenizer: &Tokenizer,
     max_length: usize,
 ) -> Result<std::result::Result<TokenPair, Dropped>> {
-    let (row, line) = (record.row, record.line);
-    let tokens = tokens_of(record, tokenizer, max_length)?;
-    Ok(tokens.map_err(|(prompt_len, reason)| Dropped { row, line, prompt_len, reason }))
+    settle(tokens_of(record, tokenizer, max_length), record.row, record.line)
 }
 
-fn tokens_of(
-    record: &Record,
-    tokenizer: &Tokenizer,
-    max_length: usize,
-) -> Result<std::result::Result<TokenPair, (usize, DropReason)>> {
-    let [prompt, mut chosen, mut rejected] = match (&record.prompt, &record.chosen, &record.rejected) {
-        (Part::Text(prompt), Part::Text(chosen), Part::Text(rejected)) => {
-            let eos = tokenizer.special_token("eos_token").ok_or_else(|| {
-                Error::input(
-                    "The tokenizer has no EOS token, with which a plain text answer must end",
-                    "Set eos_token in tokenizer_config.json",
-                    "tokenizer_config.json, field eos_token",
-                )
-            })?;
-            let joined = |answer: &str| {
-                let end = if answer.ends_with(eos) { "" } else { eos };
-                tokenizer.encode(&format!("{prompt}{answer}{end}"), true)
-            };
-            [tokenizer.encode(prompt, true)?, joined(chosen)?, joined(rejected)?]
-        }
-        (Part::Messages(prompt), Part::Messages(chosen), Part::Messages(rejected)) => {
-            tokenizer.chat_template()?;
-            let rendered = |answer: &[_], add_generation_prompt: bool| {
-                let messages: Vec<_> = prompt.iter().chain(answer).collect();
-                let (tools, kwargs) = (record.tools.as_ref(), record.chat_template_kwargs.as_ref());
-                tokenizer.render(&messages, add_generation_prompt, tools, kwargs)
-            };
-            let texts = (rendered(&[], true), rendered(chosen, false), rendered(rejected, false));
-            let (prompt, chosen, rejected) = match texts {
-                (Ok(prompt), Ok(chosen), Ok(rejected)) => (prompt, chosen, rejected),
-                (Err(e), _, _) | (_, Err(e), _) | (_, _, Err(e)) => {
-                    return Ok(Err((0, DropReason::Template(e.to_string()))));
-                }
-            };
-            let encode = |text: &str| tokenizer.encode(text, false);
-            [encode(&prompt)?, encode(&chosen)?, encode(&rejected)?]
-        }
-        _ => {
-            return Err(Error::input(
-                "A pair mixes plain text and messages",
-                "Give prompt, chosen and rejected in the same form",
-                format!("line {}", record.line),
-            ));
-        }
-    };
+fn tokens_of(record: &Record, tokenizer: &Tokenizer, max_length: usize) -> std::result::Result<TokenPair, Stop> {
+    let encoder = record.encoder(tokenizer);
+    let prompt = encoder.prompt(Some(&record.prompt))?;
+    let mut chosen = encoder.whole(Some(&record.prompt), &record.chosen)?;
+    let mut rejected = encoder.whole(Some(&record.prompt), &record.rejected)?;
     let prompt_len = common_prefix(&prompt, &chosen).min(common_prefix(&prompt, &rejected));
     if prompt_len >= max_length {
-        return Ok(Err((prompt_len, DropReason::PromptTooLong)));
+        return Err(Stop::Drop(prompt_len, DropReason::PromptTooLong));
     }
     if chosen.is_empty() || rejected.is_empty() {
-        return Ok(Err((prompt_len, DropReason::Empty)));
+        return Err(Stop::Drop(prompt_len, DropReason::Empty));
     }
     let untruncated = [chosen.len(), rejected.len()];
     chosen.truncate(max_length);
     rejected.truncate(max_length);
-    Ok(Ok(TokenPair { row: record.row, prompt_len, untruncated, chosen, rejected }))
-}
-
-fn common_prefix(a: &[u32], b: &[u32]) -> usize {
-    a.iter().zip(b).take_while(|(a, b)| a == b).count()
+    Ok(TokenPair { row: record.row, prompt_len, untruncated, chosen, rejected })
 }
 
 /// The error of pairs of which none can be trained on, with counts.
 pub fn none_left(dropped: &[Dropped], max_length: usize) -> Error {
-    let failed = dropped.iter().find_map(|pair| match &pair.reason {
-        DropReason::Template(message) => Some((pair.line, message)),
-        DropReason::PromptTooLong | DropReason::Empty => None,
-    });
-    let too_long = dropped.iter().filter(|pair| pair.reason == DropReason::PromptTooLong).count();
-    let what = format!("None of the {} pairs can be trained on", dropped.len());
-    if too_long > 0 {
-        let shortest =
-            dropped.iter().filter(|pair| pair.reason == DropReason::PromptTooLong).map(|pair| pair.prompt_len);
-        let shortest = shortest.min().unwrap_or_default();
-        let lengths = format!("the prompts of {too_long} have max_length ({max_length}) tokens or more, the shortest");
-        return Error::input(format!("{what}: {lengths} {shortest}"), "Raise max_length, or shorten the prompts", "");
-    }
-    match failed {
-        Some((line, message)) => Error::input(
-            format!("{what}: the chat template refuses them; the first: {message}"),
-            "Correct the conversations, or use another template",
-            format!("line {line}"),
-        ),
-        None => Error::input(format!("{what}: they have no tokens"), "Give the pairs some text", ""),
-    }
+    none_left_of("pairs", dropped, max_length)
 }
 
 /// In which order the pairs of an epoch are taken.

@@ -23,13 +23,14 @@ pub struct Columns {
 }
 
 /// Names by which TRL, LLaMA-Factory, H2O, Orca and Argilla know each column, the likeliest first.
-const PROMPTS: &[&str] = &["prompt", "instruction", "question", "conversations", "input", "query", "context"];
+pub(super) const PROMPTS: &[&str] =
+    &["prompt", "instruction", "question", "conversations", "input", "query", "context"];
 const CHOSEN: &[&str] =
     &["chosen", "accepted", "preferred", "response_j", "chosen_response", "answer", "output", "response"];
 const REJECTED: &[&str] = &["rejected", "rejected_answer", "rejected_response", "dispreferred", "response_k"];
 const SYSTEMS: &[&str] = &["system", "input"];
 /// Columns beside those that are chosen, which rows are read with.
-const BESIDE: &[&str] = &["tools", "chat_template_kwargs", "history", "input"];
+pub(super) const BESIDE: &[&str] = &["tools", "chat_template_kwargs", "history", "input", "margin"];
 /// Names of what others gave the two answers.
 const SCORES: &[[&str; 2]] = &[
     ["score_chosen", "score_rejected"],
@@ -145,11 +146,15 @@ fn dialogue(history: Value, question: &str) -> Value {
 
 /// What others gave the two answers of a row, if it says so of both.
 pub(super) fn scores(row: &Map<String, Value>) -> Option<[f64; 2]> {
-    let number = |name: &str| match row.get(name)? {
+    SCORES.iter().find_map(|[chosen, rejected]| Some([number(row, chosen)?, number(row, rejected)?]))
+}
+
+/// The number in a column, which tables have as text.
+pub(super) fn number(row: &Map<String, Value>, name: &str) -> Option<f64> {
+    match row.get(name)? {
         Value::String(text) => text.trim().parse().ok().filter(|number: &f64| number.is_finite()),
         value => value.as_f64(),
-    };
-    SCORES.iter().find_map(|[chosen, rejected]| Some([number(chosen)?, number(rejected)?]))
+    }
 }
 
 impl fmt::Display for Columns {

@@ -1,9 +1,11 @@
-//! A pairs file as others made it: text, packed text, or Parquet. What it is, which columns it has, and its rows.
+//! A file of rows as others made it: text, packed text, or Parquet. What it is, which columns it has, and its rows.
 
 use serde_json::Map;
 
 use super::columns::{Columns, first_row};
-use super::record::{MAX_ROW, PairReader};
+use super::fields::Fields;
+use super::kind::Kind;
+use super::reader::{MAX_ROW, PairReader, RowReader, SampleReader};
 use super::shapes::Shape;
 use crate::error::{Error, Result};
 use crate::files::{Packing, Parquet, RowGroup, Unpacker};
@@ -15,7 +17,7 @@ const PACKED_CHUNK: usize = 128 << 10;
 /// Rows of a table that is no text between two reports.
 const ROWS: u64 = 256;
 
-/// A pairs file whose beginning was read.
+/// A file of pairs, or of other rows, whose beginning was read.
 pub struct PairsFile<'a> {
     source: &'a dyn ByteSource,
     /// The name of the text, without the ending of its packing.
@@ -70,7 +72,12 @@ impl<'a> PairsFile<'a> {
         self.shape
     }
 
-    /// Reads all rows with these columns, and keeps usable ones up to `room` bytes. `progress` gets the bytes and the
+    /// What its rows are; none if its columns do not tell.
+    pub fn kind(&self) -> Option<Kind> {
+        Kind::of(&self.columns)
+    }
+
+    /// Reads all pairs with these columns, and keeps usable ones up to `room` bytes. `progress` gets the bytes and the
     /// reader so far, and may stop by returning false. Rows after damage that cannot be read are reported, and those
     /// before it stay usable.
     pub async fn read(
@@ -79,12 +86,33 @@ impl<'a> PairsFile<'a> {
         room: u64,
         progress: &mut dyn FnMut(u64, &PairReader) -> bool,
     ) -> Result<PairReader> {
-        let mut reader = PairReader::new(&self.name).with_room(room).with_columns(columns);
+        let reader = PairReader::new(&self.name).with_room(room).with_columns(columns);
+        self.read_rows(reader, &|name| columns.needs(name), progress).await
+    }
+
+    /// Reads all rows as this kind, as [`PairsFile::read`] does pairs.
+    pub async fn read_samples(
+        &self,
+        kind: Kind,
+        fields: &Fields,
+        room: u64,
+        progress: &mut dyn FnMut(u64, &SampleReader) -> bool,
+    ) -> Result<SampleReader> {
+        let reader = SampleReader::new(&self.name, kind, fields).with_room(room);
+        self.read_rows(reader, &|name| fields.need(name, kind), progress).await
+    }
+
+    async fn read_rows<R>(
+        &self,
+        mut reader: RowReader<R>,
+        needs: &dyn Fn(&str) -> bool,
+        progress: &mut dyn FnMut(u64, &RowReader<R>) -> bool,
+    ) -> Result<RowReader<R>> {
         match &self.form {
             Form::Text => self.read_text(&mut reader, progress).await?,
             Form::Packed(packing) => self.read_packed(*packing, &mut reader, progress).await?,
             Form::Parquet(parquet) => {
-                self.read_parquet(parquet, columns, &mut reader, progress).await?;
+                self.read_parquet(parquet, needs, &mut reader, progress).await?;
                 return Ok(reader);
             }
         }
@@ -92,10 +120,10 @@ impl<'a> PairsFile<'a> {
         Ok(reader)
     }
 
-    async fn read_text(
+    async fn read_text<R>(
         &self,
-        reader: &mut PairReader,
-        progress: &mut dyn FnMut(u64, &PairReader) -> bool,
+        reader: &mut RowReader<R>,
+        progress: &mut dyn FnMut(u64, &RowReader<R>) -> bool,
     ) -> Result<()> {
         for offset in (0..self.source.len()).step_by(CHUNK as usize) {
             let len = CHUNK.min(self.source.len() - offset);
@@ -105,16 +133,16 @@ impl<'a> PairsFile<'a> {
         Ok(())
     }
 
-    async fn read_packed(
+    async fn read_packed<R>(
         &self,
         packing: Packing,
-        reader: &mut PairReader,
-        progress: &mut dyn FnMut(u64, &PairReader) -> bool,
+        reader: &mut RowReader<R>,
+        progress: &mut dyn FnMut(u64, &RowReader<R>) -> bool,
     ) -> Result<()> {
         let mut unpacker = Unpacker::new(packing, self.source.name());
         // What the text is refused for is no damage of its packing.
         let mut refused = None;
-        let mut take = |reader: &mut PairReader, bytes: &[u8]| {
+        let mut take = |reader: &mut RowReader<R>, bytes: &[u8]| {
             reader.push(bytes).inspect_err(|error| refused = Some(error.clone()))
         };
         let mut outcome = Ok(());
@@ -142,19 +170,19 @@ impl<'a> PairsFile<'a> {
         }
     }
 
-    async fn read_parquet(
+    async fn read_parquet<R>(
         &self,
         parquet: &Parquet,
-        columns: &Columns,
-        reader: &mut PairReader,
-        progress: &mut dyn FnMut(u64, &PairReader) -> bool,
+        needs: &dyn Fn(&str) -> bool,
+        reader: &mut RowReader<R>,
+        progress: &mut dyn FnMut(u64, &RowReader<R>) -> bool,
     ) -> Result<()> {
         let groups = parquet.group_rows();
         let n_rows = groups.iter().fold(0_u64, |sum, n| sum.saturating_add(*n)).max(1);
         let share = self.source.len() as f64 / n_rows as f64;
-        let report = &mut |reader: &PairReader| go_on(progress((reader.rows() as f64 * share) as u64, reader));
+        let report = &mut |reader: &RowReader<R>| go_on(progress((reader.rows() as f64 * share) as u64, reader));
         for (index, n) in groups.into_iter().enumerate() {
-            match parquet.group(index, &|name| columns.needs(name), MAX_ROW) {
+            match parquet.group(index, needs, MAX_ROW) {
                 Ok(mut group) => self.read_group(&mut group, reader, report).await?,
                 // What holds of the first row group holds of the file.
                 Err(error) if index == 0 => return Err(error),
@@ -165,11 +193,11 @@ impl<'a> PairsFile<'a> {
         Ok(())
     }
 
-    async fn read_group(
+    async fn read_group<R>(
         &self,
         group: &mut RowGroup<'_>,
-        reader: &mut PairReader,
-        report: &mut dyn FnMut(&PairReader) -> Result<()>,
+        reader: &mut RowReader<R>,
+        report: &mut dyn FnMut(&RowReader<R>) -> Result<()>,
     ) -> Result<()> {
         loop {
             let left = group.left();

@@ -1,16 +1,11 @@
-//! Preference pairs from JSONL, a JSON array or CSV, read in chunks; a malformed row is reported and the rest stays
-//! usable.
+//! Preference pairs, the parts that they and other rows are made of, and rows that cannot be used.
 
 use std::fmt;
-use std::mem::take;
 
 use serde_json::{Map, Value};
 
-use super::columns::Columns;
-use super::row::{Problem, excerpt, excerpt_of, parse_object, parse_row, too_long};
-use super::table::{Table, TableRow, is_table};
-use crate::error::{Error, Result};
-use crate::files::Packing;
+use super::reader::PairReader;
+use crate::error::Result;
 
 /// One preference pair; `prompt`, `chosen` and `rejected` are either all text or all messages.
 #[derive(Debug, Clone, PartialEq)]
@@ -31,6 +26,8 @@ pub struct Record {
     pub chat_template_kwargs: Option<Map<String, Value>>,
     /// What others gave the chosen and the rejected answer, where the file says; training does not ask.
     pub scores: Option<[f64; 2]>,
+    /// By how much a reward model should prefer the chosen answer at least, where the file says.
+    pub margin: Option<f64>,
 }
 
 /// A prompt or an answer.
@@ -48,13 +45,9 @@ pub type Message = Map<String, Value>;
 impl Record {
     /// The pair as a row of a file, with an explicit prompt.
     pub fn to_json(&self) -> Value {
-        let part = |part: &Part| match part {
-            Part::Text(text) => Value::from(text.as_str()),
-            Part::Messages(list) => list.iter().cloned().map(Value::Object).collect(),
-        };
         let mut map = Map::new();
         for (key, value) in [("prompt", &self.prompt), ("chosen", &self.chosen), ("rejected", &self.rejected)] {
-            map.insert(key.to_owned(), part(value));
+            map.insert(key.to_owned(), value.to_json());
         }
         if let Some(tools) = &self.tools {
             map.insert("tools".to_owned(), tools.clone());
@@ -65,11 +58,21 @@ impl Record {
         for (name, score) in ["score_chosen", "score_rejected"].into_iter().zip(self.scores.into_iter().flatten()) {
             map.insert(name.to_owned(), Value::from(score));
         }
+        if let Some(margin) = self.margin {
+            map.insert("margin".to_owned(), Value::from(margin));
+        }
         Value::Object(map)
     }
 }
 
 impl Part {
+    pub(super) fn to_json(&self) -> Value {
+        match self {
+            Self::Text(text) => Value::from(text.as_str()),
+            Self::Messages(list) => list.iter().cloned().map(Value::Object).collect(),
+        }
+    }
+
     /// The text, or the contents of the messages.
     pub fn text(&self) -> String {
         match self {
@@ -113,360 +116,4 @@ pub fn read_pairs(bytes: &[u8], file: &str) -> Result<(Vec<Record>, Vec<LineErro
     let mut reader = PairReader::new(file);
     reader.push(bytes)?;
     reader.finish()
-}
-
-/// Reads pairs from a file that comes in chunks; only the current row's bytes are kept.
-pub struct PairReader {
-    file: String,
-    stage: Stage,
-    table: Table,
-    /// Bytes of the row that is not complete yet (in the first stage: of the file's beginning).
-    row_bytes: Vec<u8>,
-    /// The row has more bytes than are kept of it.
-    too_long: bool,
-    /// Line of the next byte, from 1.
-    line: usize,
-    /// Line on which `row_bytes` begins.
-    row_line: usize,
-    rows: usize,
-    records: Vec<Record>,
-    errors: Vec<LineError>,
-    /// Errors in all, of which `errors` are the first.
-    n_errors: usize,
-    /// The columns to read; none to take them as they are named.
-    columns: Option<Columns>,
-    /// Bytes of rows that may be kept, and that are.
-    room: u64,
-    kept: u64,
-    beyond: usize,
-}
-
-/// Errors that are kept one by one; more are only counted.
-const MAX_ERRORS: usize = 10_000;
-/// Bytes of a row at most: what has no end would take the rest of the file.
-pub(super) const MAX_ROW: usize = 16 << 20;
-
-/// Where in a file the reader is.
-#[derive(Clone, Copy)]
-enum Stage {
-    /// In the first four bytes, which tell other formats apart.
-    Magic,
-    /// In the blanks before the first row.
-    Start,
-    /// In JSONL: one row a line.
-    Lines,
-    /// In a JSON array: rows at depth 0 of it, apart by commas.
-    Array { depth: usize, in_string: bool, escaped: bool },
-    /// In a table, which has its own lines.
-    Table,
-    /// After the end of the array.
-    Done,
-}
-
-impl PairReader {
-    /// A reader at the beginning of a file; `file` is what messages call it.
-    pub fn new(file: &str) -> Self {
-        Self {
-            file: file.to_owned(),
-            stage: Stage::Magic,
-            table: Table::new(1),
-            row_bytes: Vec::new(),
-            too_long: false,
-            line: 1,
-            row_line: 1,
-            rows: 0,
-            records: Vec::new(),
-            errors: Vec::new(),
-            n_errors: 0,
-            columns: None,
-            room: u64::MAX,
-            kept: 0,
-            beyond: 0,
-        }
-    }
-
-    /// Reads these columns; those that TRL knows, or none, are read as they are named.
-    pub fn with_columns(mut self, columns: &Columns) -> Self {
-        self.columns = Some(columns.clone()).filter(Columns::are_renamed);
-        self
-    }
-
-    /// Keeps usable rows up to so many bytes of the file; later ones are checked and counted, but not kept.
-    pub fn with_room(mut self, bytes: u64) -> Self {
-        self.room = bytes;
-        self
-    }
-
-    /// The usable rows so far.
-    pub fn records(&self) -> &[Record] {
-        &self.records
-    }
-
-    /// Rows so far, blank ones not counted.
-    pub fn rows(&self) -> usize {
-        self.rows
-    }
-
-    /// Errors so far: rows that cannot be used, and an array without an end.
-    pub fn n_errors(&self) -> usize {
-        self.n_errors
-    }
-
-    /// Usable rows so far for which there was no room.
-    pub fn beyond(&self) -> usize {
-        self.beyond
-    }
-
-    /// Takes the next bytes of the file, in chunks of any size; an error says that it is in another format.
-    pub fn push(&mut self, mut bytes: &[u8]) -> Result<()> {
-        if matches!(self.stage, Stage::Magic) {
-            let (head, rest) = bytes.split_at(bytes.len().min(4 - self.row_bytes.len()));
-            self.row_bytes.extend(head);
-            bytes = rest;
-            if self.row_bytes.len() < 4 {
-                return Ok(());
-            }
-            self.leave_magic()?;
-        }
-        self.feed(bytes);
-        Ok(())
-    }
-
-    /// Ends the file and returns its pairs and the rows that cannot be used; an error if there is no usable row.
-    pub fn finish(mut self) -> Result<(Vec<Record>, Vec<LineError>)> {
-        self.end()?;
-        if !self.records.is_empty() {
-            return Ok(self.into_rows());
-        }
-        Err(match self.errors.first() {
-            None => Error::input(
-                "The file has no pairs",
-                "Give it one JSON object a line, with \"prompt\", \"chosen\" and \"rejected\"",
-                self.file,
-            ),
-            Some(first) => Error::input(
-                format!("None of the {} rows can be used; the first: {}", self.rows, first.what),
-                first.fix.clone(),
-                format!("{}, line {}", self.file, first.line),
-            ),
-        })
-    }
-
-    /// The pairs so far, of which there may be none, and the rows that cannot be used.
-    pub fn into_rows(self) -> (Vec<Record>, Vec<LineError>) {
-        (self.records, self.errors)
-    }
-
-    /// Takes in that nothing more comes; the last row may have no line's end.
-    pub fn end(&mut self) -> Result<()> {
-        if matches!(self.stage, Stage::Magic) {
-            self.leave_magic()?;
-        }
-        if matches!(self.stage, Stage::Table) {
-            if let Some(row) = self.table.end() {
-                self.take_table_row(row);
-            }
-        } else if !matches!(self.stage, Stage::Done) {
-            self.end_row();
-        }
-        if matches!(self.stage, Stage::Array { .. }) {
-            let cut = Problem::new("The array has no end", "The file was probably cut off: fetch it again");
-            self.report(self.line, cut, String::new());
-        }
-        self.stage = Stage::Done;
-        Ok(())
-    }
-
-    /// Refuses other formats by their first bytes, and takes a byte order mark away.
-    fn leave_magic(&mut self) -> Result<()> {
-        let head = take(&mut self.row_bytes);
-        let packed = [&b"PK\x03\x04"[..], b"BZh", b"\xfd7zX", b"7z\xbc\xaf"];
-        let other = if head.starts_with(b"PAR1") {
-            Some("a Parquet file")
-        } else if Packing::of(&head).is_some() || packed.iter().any(|magic| head.starts_with(magic)) {
-            Some("a compressed file")
-        } else if head.starts_with(b"ARRO") {
-            Some("an Arrow file")
-        } else if head.starts_with(&[0xff, 0xfe]) || head.starts_with(&[0xfe, 0xff]) {
-            Some("text in UTF-16")
-        } else {
-            None
-        };
-        if let Some(other) = other {
-            return Err(Error::input(
-                format!("This is {other}"),
-                "Save the pairs as JSON Lines in UTF-8, for example with `dataset.to_json`; gzip or zstd may pack it",
-                self.file.clone(),
-            ));
-        }
-        self.stage = Stage::Start;
-        self.feed(head.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&head));
-        Ok(())
-    }
-
-    fn feed(&mut self, mut bytes: &[u8]) {
-        while let Some((&byte, rest)) = bytes.split_first() {
-            bytes = match self.stage {
-                Stage::Lines => self.feed_line(bytes),
-                Stage::Table => self.feed_table(bytes),
-                Stage::Start if byte == b'[' => {
-                    self.stage = Stage::Array { depth: 0, in_string: false, escaped: false };
-                    rest
-                }
-                Stage::Start if is_table(&self.file, byte) => {
-                    self.table = Table::new(self.line);
-                    self.stage = Stage::Table;
-                    bytes
-                }
-                Stage::Start if !byte.is_ascii_whitespace() => {
-                    self.stage = Stage::Lines;
-                    self.row_line = self.line;
-                    bytes
-                }
-                Stage::Array { depth, in_string, escaped } => {
-                    self.stage = self.feed_array(byte, depth, in_string, escaped);
-                    rest
-                }
-                Stage::Done if !byte.is_ascii_whitespace() => {
-                    let fix = "Keep one array, or use one object a line without an array";
-                    self.report(
-                        self.line,
-                        Problem::new("There is text after the end of the array", fix),
-                        excerpt(bytes),
-                    );
-                    return;
-                }
-                Stage::Magic | Stage::Start | Stage::Done => rest,
-            };
-            if byte == b'\n' && !matches!(self.stage, Stage::Lines | Stage::Table) {
-                self.line += 1;
-            }
-        }
-    }
-
-    /// Takes the rest of a line and returns the bytes after it.
-    fn feed_line<'a>(&mut self, bytes: &'a [u8]) -> &'a [u8] {
-        let Some(end) = bytes.iter().position(|&byte| byte == b'\n') else {
-            self.keep(bytes);
-            return &[];
-        };
-        let (row, rest) = bytes.split_at(end);
-        self.keep(row);
-        self.end_row();
-        self.line += 1;
-        self.row_line = self.line;
-        rest.strip_prefix(b"\n").unwrap_or(rest)
-    }
-
-    /// Takes a row of a table, or what there is of it, and returns the bytes after it.
-    fn feed_table<'a>(&mut self, bytes: &'a [u8]) -> &'a [u8] {
-        let (rest, row) = self.table.read(bytes);
-        if let Some(row) = row {
-            self.take_table_row(row);
-        }
-        rest
-    }
-
-    /// Takes one byte of an array and returns the next stage.
-    fn feed_array(&mut self, byte: u8, mut depth: usize, mut in_string: bool, mut escaped: bool) -> Stage {
-        if in_string {
-            in_string = escaped || byte != b'"';
-            escaped = !escaped && byte == b'\\';
-        } else {
-            match byte {
-                b']' if depth == 0 => {
-                    self.end_row();
-                    return Stage::Done;
-                }
-                b',' if depth == 0 => {
-                    self.end_row();
-                    return Stage::Array { depth, in_string, escaped };
-                }
-                b'"' => in_string = true,
-                b'{' | b'[' => depth += 1,
-                b'}' | b']' => depth = depth.saturating_sub(1),
-                _ => {}
-            }
-        }
-        if self.row_bytes.is_empty() {
-            self.row_line = self.line;
-        }
-        if !self.row_bytes.is_empty() || !byte.is_ascii_whitespace() {
-            self.keep(&[byte]);
-        }
-        Stage::Array { depth, in_string, escaped }
-    }
-
-    /// Adds bytes to the row at hand, up to the most that one may have.
-    fn keep(&mut self, bytes: &[u8]) {
-        let room = MAX_ROW - self.row_bytes.len();
-        self.too_long |= bytes.len() > room;
-        self.row_bytes.extend(bytes.iter().take(room));
-    }
-
-    /// Parses the bytes of a complete row; a blank one is no row.
-    fn end_row(&mut self) {
-        let (bytes, is_cut) = (take(&mut self.row_bytes), take(&mut self.too_long));
-        let bytes = bytes.trim_ascii();
-        if bytes.is_empty() {
-            return;
-        }
-        let object = if is_cut { too_long() } else { parse_object(bytes) };
-        self.take_row(bytes, self.row_line, object);
-    }
-
-    fn take_table_row(&mut self, row: TableRow) {
-        self.take_row(&row.text, row.line, row.cells);
-    }
-
-    /// Takes a row that was read as an object from these bytes.
-    fn take_row(&mut self, bytes: &[u8], line: usize, object: std::result::Result<Map<String, Value>, Problem>) {
-        let row = self.rows;
-        self.rows += 1;
-        match object.and_then(|object| parse_row(object, row, line, self.columns.as_ref())) {
-            Ok(record) => self.keep_record(record, bytes.len()),
-            Err(problem) => self.report(line, problem, excerpt(bytes)),
-        }
-    }
-
-    /// Takes a row of a table that is no text, whose line is its number from 1; `bytes` is what it takes. None stands
-    /// for one that is too long.
-    pub fn push_row(&mut self, object: Option<Map<String, Value>>, bytes: usize) {
-        let (row, line) = (self.rows, self.rows + 1);
-        self.rows += 1;
-        let shown = object.as_ref().map(excerpt_of).unwrap_or_default();
-        let object = object.map_or_else(too_long, Ok);
-        match object.and_then(|object| parse_row(object, row, line, self.columns.as_ref())) {
-            Ok(record) => self.keep_record(record, bytes),
-            Err(problem) => self.report(line, problem, shown),
-        }
-    }
-
-    /// Takes in that the file is damaged here, and that the next `rows` rows, if they are known, cannot be read.
-    pub fn damaged(&mut self, error: &Error, rows: usize) {
-        let problem = match error {
-            Error::Input(error) => Problem::new(error.what.clone(), error.fix.clone()),
-            other => Problem::new(other.to_string(), "Try it again"),
-        };
-        let line = if rows > 0 { self.rows + 1 } else { self.line };
-        self.report(line, problem, String::new());
-        self.rows = self.rows.saturating_add(rows);
-    }
-
-    fn keep_record(&mut self, record: Record, bytes: usize) {
-        if self.kept.saturating_add(bytes as u64) > self.room {
-            self.beyond += 1;
-            return;
-        }
-        self.kept += bytes as u64;
-        self.records.push(record);
-    }
-
-    /// Counts an error, and keeps it if there is room.
-    fn report(&mut self, line: usize, Problem { what, fix }: Problem, excerpt: String) {
-        self.n_errors += 1;
-        if self.errors.len() < MAX_ERRORS {
-            self.errors.push(LineError { line, what, fix, excerpt });
-        }
-    }
 }

@@ -1,9 +1,10 @@
-//! One row of a pairs file: from JSON to prompt, chosen and rejected, or what is wrong with it.
+//! One row of a file: from JSON to prompt, chosen and rejected, or what is wrong with it.
 
 use serde_json::{Map, Value};
 
-use super::columns::{Columns, scores};
-use super::record::{MAX_ROW, Message, Part, Record};
+use super::columns::{Columns, number, scores};
+use super::reader::MAX_ROW;
+use super::record::{Message, Part, Record};
 
 /// Why a row cannot be used, before its line is known.
 pub(super) struct Problem {
@@ -25,20 +26,22 @@ pub(super) fn problem<T>(what: impl Into<String>, fix: impl Into<String>) -> Res
 pub(super) fn too_long() -> Result<Map<String, Value>, Problem> {
     problem(
         format!("The row is longer than {} MiB", MAX_ROW >> 20),
-        "Put each pair on a line of its own, or all of them in one array",
+        "Put each row on a line of its own, or all of them in one array",
     )
 }
 
-/// What each row is told to be.
-const KEYS: &str = "Give it \"prompt\", \"chosen\" and \"rejected\", or \"chosen\" and \"rejected\" with the prompt";
+/// What each row of pairs is told to be.
+pub(super) const KEYS: &str =
+    "Give it \"prompt\", \"chosen\" and \"rejected\", or \"chosen\" and \"rejected\" with the prompt";
 
-pub(super) fn parse_object(bytes: &[u8]) -> Result<Map<String, Value>, Problem> {
+/// A row's bytes as an object; `keys` says what to give a row that is something else.
+pub(super) fn parse_object(bytes: &[u8], keys: &'static str) -> Result<Map<String, Value>, Problem> {
     let Ok(text) = str::from_utf8(bytes) else {
         return problem("The row is not valid UTF-8", "Save the file as UTF-8");
     };
     match serde_json::from_str(text) {
         Ok(Value::Object(map)) => Ok(map),
-        Ok(other) => problem(format!("The row is {}, not an object", kind(&other)), KEYS),
+        Ok(other) => problem(format!("The row is {}, not an object", kind(&other)), keys),
         Err(e) => {
             let fix = if text == "{" || text == "}" || text.starts_with('"') {
                 "Put each object on one line, or all of them in one array"
@@ -62,13 +65,8 @@ pub(super) fn parse_row(
     if let Some(columns) = columns {
         columns.rename(&mut map);
     }
-    let mut part = |key: &str| match map.remove(key) {
-        None | Some(Value::Null) => Ok(None),
-        Some(Value::String(text)) => Ok(Some(Part::Text(text))),
-        Some(Value::Array(list)) => messages(list, key).map(|list| Some(Part::Messages(list))),
-        Some(other) => problem(format!("\"{key}\" is {}", kind(&other)), "It must be a string or a list of messages"),
-    };
-    let (prompt, chosen, rejected) = (part("prompt")?, part("chosen")?, part("rejected")?);
+    let [prompt, chosen, rejected] = ["prompt", "chosen", "rejected"].map(|key| part(&mut map, key));
+    let (prompt, chosen, rejected) = (prompt?, chosen?, rejected?);
     let (Some(chosen), Some(rejected)) = (chosen, rejected) else {
         return problem(format!("\"chosen\" or \"rejected\" is missing; the keys are: {keys}"), KEYS);
     };
@@ -106,6 +104,26 @@ pub(super) fn parse_row(
             return problem(format!("\"{key}\" has no messages"), "Give it the assistant's answer");
         }
     }
+    let (tools, chat_template_kwargs) = template_columns(&mut map)?;
+    let margin = number(&map, "margin");
+    Ok(Record { row, line, prompt, chosen, rejected, tools, chat_template_kwargs, scores, margin })
+}
+
+/// Takes a prompt or an answer out of a row; none if the row has none, or null.
+pub(super) fn part(map: &mut Map<String, Value>, key: &str) -> Result<Option<Part>, Problem> {
+    match map.remove(key) {
+        None | Some(Value::Null) => Ok(None),
+        Some(Value::String(text)) => Ok(Some(Part::Text(text))),
+        Some(Value::Array(list)) => messages(list, key).map(|list| Some(Part::Messages(list))),
+        Some(other) => problem(format!("\"{key}\" is {}", kind(&other)), "It must be a string or a list of messages"),
+    }
+}
+
+/// What a row gives to the chat template: tools, and further variables.
+type TemplateColumns = (Option<Value>, Option<Map<String, Value>>);
+
+/// Takes what a row gives to the chat template.
+pub(super) fn template_columns(map: &mut Map<String, Value>) -> Result<TemplateColumns, Problem> {
     let tools = match map.remove("tools") {
         None | Some(Value::Null) => None,
         Some(Value::String(text)) if text.trim().is_empty() => None,
@@ -122,11 +140,11 @@ pub(super) fn parse_row(
             return problem(format!("\"chat_template_kwargs\" is {}", kind(&other)), "It must be an object");
         }
     };
-    Ok(Record { row, line, prompt, chosen, rejected, tools, chat_template_kwargs, scores })
+    Ok((tools, chat_template_kwargs))
 }
 
 /// Checks that each item is a message: an object with a role, and with content or tool calls.
-fn messages(list: Vec<Value>, key: &str) -> Result<Vec<Message>, Problem> {
+pub(super) fn messages(list: Vec<Value>, key: &str) -> Result<Vec<Message>, Problem> {
     const FIX: &str = "A message is {\"role\": \"user\", \"content\": \"...\"}";
     let mut messages = Vec::with_capacity(list.len());
     for (i, item) in list.into_iter().enumerate() {
@@ -168,7 +186,7 @@ fn split_messages(mut chosen: Vec<Message>, mut rejected: Vec<Message>) -> [Vec<
     [chosen, chosen_rest, rejected.split_off(at)]
 }
 
-fn kind(value: &Value) -> &'static str {
+pub(super) fn kind(value: &Value) -> &'static str {
     match value {
         Value::Null => "null",
         Value::Bool(_) => "true or false",

@@ -1,5 +1,6 @@
 //! Which pairs are held out: whole prompts, and what is nearly the same prompt, lie on one side.
 
+use std::borrow::Cow;
 use std::collections::{BTreeSet, HashMap};
 
 use rand::SeedableRng as _;
@@ -9,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::record::{Part, Record};
+use super::sample::Sample;
 use crate::error::{Error, Result};
 
 /// Which prompts are taken for the same.
@@ -36,16 +38,41 @@ const COMMON: usize = 8;
 /// Counters of pieces: 4 MiB, however many prompts there are.
 const COUNTERS: usize = 1 << 20;
 
-/// Splits records into training and evaluation, both in file order, so that no prompt is in both.
+/// A row that has something which is answered.
+pub trait Prompted {
+    /// What is answered; of a whole conversation what its last answer follows, of a whole text all.
+    fn prompted(&self) -> Cow<'_, Part>;
+}
+
+impl Prompted for Record {
+    fn prompted(&self) -> Cow<'_, Part> {
+        Cow::Borrowed(&self.prompt)
+    }
+}
+
+impl Prompted for Sample {
+    fn prompted(&self) -> Cow<'_, Part> {
+        match (&self.prompt, &self.completion) {
+            (Some(prompt), _) => Cow::Borrowed(prompt),
+            (None, Some(Part::Messages(list))) if list.len() > 1 => {
+                Cow::Owned(Part::Messages(list[..list.len() - 1].to_vec()))
+            }
+            (None, Some(completion)) => Cow::Borrowed(completion),
+            (None, None) => Cow::Owned(Part::Text(String::new())),
+        }
+    }
+}
+
+/// Splits rows into training and evaluation, both in file order, so that no prompt is in both.
 ///
 /// About `eval_split` (0 or more, below 1) of the records are for evaluation, chosen by `seed`; at least one prompt if
 /// it is above 0 and there are two, and never all.
-pub fn split_by_prompt(
-    records: Vec<Record>,
+pub fn split_by_prompt<R: Prompted>(
+    records: Vec<R>,
     by: SplitBy,
     eval_split: f64,
     seed: u64,
-) -> Result<(Vec<Record>, Vec<Record>)> {
+) -> Result<(Vec<R>, Vec<R>)> {
     let for_eval = held_out(&prompt_groups(&records, by), eval_split, seed)?;
     let (mut train, mut eval) = (Vec::new(), Vec::new());
     for (i, record) in records.into_iter().enumerate() {
@@ -86,15 +113,15 @@ pub fn held_out(group_of: &[usize], eval_split: f64, seed: u64) -> Result<BTreeS
 }
 
 /// A number for each record, which those with the same prompt share. It takes time in proportion to the text.
-pub fn prompt_groups(records: &[Record], by: SplitBy) -> Vec<usize> {
+pub fn prompt_groups<R: Prompted>(records: &[R], by: SplitBy) -> Vec<usize> {
     let mut texts: Vec<String> = Vec::new();
     let mut known: HashMap<String, usize> = HashMap::new();
     let text_of: Vec<usize> = records
         .iter()
         .map(|record| {
             let key = match by {
-                SplitBy::Equal => exact(&record.prompt),
-                SplitBy::Similar => folded(&record.prompt),
+                SplitBy::Equal => exact(&record.prompted()),
+                SplitBy::Similar => folded(&record.prompted()),
             };
             *known.entry(key).or_insert_with_key(|key| {
                 texts.push(key.clone());

@@ -3,7 +3,7 @@
 use csv_core::{ReadRecordResult, Reader, ReaderBuilder};
 use serde_json::{Map, Value};
 
-use super::record::MAX_ROW;
+use super::reader::MAX_ROW;
 use super::row::{Problem, problem};
 
 /// What stands between cells: the one of these that the first line has most of.

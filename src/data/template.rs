@@ -1,16 +1,19 @@
 //! Chat templates: Jinja as transformers sets it up, so that conversations become the same text as there.
 
 use std::borrow::Cow;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::io::Write;
+use std::mem::take;
+use std::ops::Range;
+use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use minijinja::syntax::SyntaxConfig;
-use minijinja::value::{Kwargs, ValueKind};
-use minijinja::{Environment, ErrorKind, State};
+use minijinja::{Environment, ErrorKind};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::record::Message;
+use super::template_parts::{is_iterable, raise_exception, strftime, tojson};
 use crate::error::{Error, Result};
 
 /// A compiled chat template.
@@ -20,6 +23,9 @@ pub struct ChatTemplate {
     file: String,
     /// What `strftime_now` takes for now, seconds since 1970.
     now: Arc<AtomicI64>,
+    /// Has blocks that mark what the assistant writes.
+    is_marked: bool,
+    marks: Arc<Marks>,
 }
 
 /// What a person has set for the conversations of a model.
@@ -81,9 +87,6 @@ const NAME: &str = "chat_template";
 /// a second of work, and 320 MB.
 const FUEL: u64 = 5_000_000;
 
-/// Lists and maps within each other that are written as JSON; no reader of JSON takes more.
-const MOST_NESTED: usize = 128;
-
 /// 26 July 2024, the date that Llama 3's own template falls back to.
 const DEFAULT_NOW: i64 = 1_721_952_000;
 
@@ -106,13 +109,22 @@ impl ChatTemplate {
         let clock = Arc::clone(&now);
         environment
             .add_function("strftime_now", move |format: String| strftime(&format, clock.load(Ordering::Relaxed)));
-        environment.add_template_owned(NAME, without_generation_tags(&source)).map_err(|e| failure(file, &e))?;
-        Ok(Self { environment, source, file: file.to_owned(), now })
+        let marks = Arc::new(Marks::default());
+        let noting = Arc::clone(&marks);
+        environment.add_filter("generation", move |block: minijinja::Value| noting.note(block));
+        let (text, is_marked) = with_generation_filters(&source);
+        environment.add_template_owned(NAME, text).map_err(|e| failure(file, &e))?;
+        Ok(Self { environment, source, file: file.to_owned(), now, is_marked, marks })
     }
 
     /// The template's text.
     pub fn source(&self) -> &str {
         &self.source
+    }
+
+    /// True if the template marks what the assistant writes, by `{% generation %}`.
+    pub fn is_marked(&self) -> bool {
+        self.is_marked
     }
 
     /// Sets what the template's `strftime_now` takes for now, in seconds since 1970, local time.
@@ -134,6 +146,18 @@ impl ChatTemplate {
         tools: Option<&Value>,
         kwargs: Option<&Map<String, Value>>,
     ) -> Result<String> {
+        Ok(self.render_marked(messages, add_generation_prompt, special_tokens, tools, kwargs)?.0)
+    }
+
+    /// The same, and which bytes of the text the template marks as the assistant's.
+    pub fn render_marked(
+        &self,
+        messages: &[&Message],
+        add_generation_prompt: bool,
+        special_tokens: &[(String, String)],
+        tools: Option<&Value>,
+        kwargs: Option<&Map<String, Value>>,
+    ) -> Result<(String, Vec<Range<usize>>)> {
         let mut context: Vec<(&str, minijinja::Value)> =
             special_tokens.iter().map(|(name, token)| (name.as_str(), token.into())).collect();
         context.push(("messages", messages.iter().map(|message| with_reasoning(message)).collect()));
@@ -141,10 +165,15 @@ impl ChatTemplate {
         context.push(("documents", ().into()));
         context.push(("add_generation_prompt", add_generation_prompt.into()));
         context.extend(kwargs.into_iter().flatten().map(|(name, value)| (name.as_str(), to_jinja(value))));
+        self.marks.reset();
+        let mut text = Counted { bytes: Vec::new(), marks: &self.marks };
         self.environment
             .get_template(NAME)
-            .and_then(|template| template.render(minijinja::Value::from_pairs(context)))
-            .map_err(|e| failure(&self.file, &e))
+            .and_then(|template| {
+                template.render_captured_to(minijinja::Value::from_pairs(context), &mut text).map(|_| ())
+            })
+            .map_err(|e| failure(&self.file, &e))?;
+        Ok((String::from_utf8_lossy(&text.bytes).into_owned(), self.marks.reset()))
     }
 }
 
@@ -196,18 +225,22 @@ fn with_reasoning(message: &Message) -> minijinja::Value {
     object_to_jinja(&message)
 }
 
-/// Replaces `{% generation %}` blocks, which mark what is trained on elsewhere, by blocks that are always rendered.
+/// Replaces `{% generation %}` blocks, which mark what the assistant writes, by filter blocks that note where their
+/// text lies; also says whether there is one.
 ///
 /// The tags stay tags, so that whitespace around them is trimmed as before.
-fn without_generation_tags(source: &str) -> String {
-    let mut text = String::with_capacity(source.len());
+fn with_generation_filters(source: &str) -> (String, bool) {
+    let (mut text, mut found) = (String::with_capacity(source.len()), false);
     let mut rest = source;
     while let Some((before, tag)) = rest.split_once("{%") {
         let Some((inside, after)) = tag.split_once("%}") else { break };
         let word = inside.trim_matches(['-', '+']).trim();
         let inside: Cow<'_, str> = match word {
-            "generation" => inside.replace(word, "if true").into(),
-            "endgeneration" => inside.replace(word, "endif").into(),
+            "generation" => {
+                found = true;
+                inside.replace(word, "filter generation").into()
+            }
+            "endgeneration" => inside.replace(word, "endfilter").into(),
             _ => {
                 // Only this tag's opening is behind us: its text may hold the next one, as a comment or a string may.
                 text.push_str(before);
@@ -219,217 +252,45 @@ fn without_generation_tags(source: &str) -> String {
         text.extend([before, "{%", &inside, "%}"]);
         rest = after;
     }
-    text + rest
+    (text + rest, found)
 }
 
-/// Python's notion, in which null is not iterable; templates ask it of `tools`.
-fn is_iterable(value: &minijinja::Value) -> bool {
-    !matches!(value.kind(), ValueKind::None | ValueKind::Bool | ValueKind::Number)
+/// What one rendering has written, and which spans of it are the assistant's.
+#[derive(Default)]
+struct Marks {
+    written: AtomicUsize,
+    spans: Mutex<Vec<Range<usize>>>,
 }
 
-fn raise_exception(message: String) -> std::result::Result<minijinja::Value, minijinja::Error> {
-    Err(minijinja::Error::new(ErrorKind::InvalidOperation, message))
+impl Marks {
+    fn reset(&self) -> Vec<Range<usize>> {
+        self.written.store(0, Ordering::Relaxed);
+        take(&mut self.spans.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Notes a block's text, which will be written next, and lets it through.
+    fn note(&self, block: minijinja::Value) -> minijinja::Value {
+        let start = self.written.load(Ordering::Relaxed);
+        let end = start + block.as_str().map_or(0, str::len);
+        self.spans.lock().unwrap_or_else(PoisonError::into_inner).push(start..end);
+        block
+    }
 }
 
-/// `json.dumps` with `ensure_ascii=False`: the filter that transformers puts in place of Jinja's.
-fn tojson(
-    state: &State<'_, '_>,
-    value: &minijinja::Value,
-    kwargs: Kwargs,
-) -> std::result::Result<String, minijinja::Error> {
-    let indent: Option<usize> = kwargs.get("indent")?;
-    let sort_keys = kwargs.get::<Option<bool>>("sort_keys")?.unwrap_or(false);
-    let ascii = kwargs.get::<Option<bool>>("ensure_ascii")?.unwrap_or(false);
-    let separators: Option<Vec<String>> = kwargs.get("separators")?;
-    kwargs.assert_all_used()?;
-    let (item, key) = match separators.as_deref() {
-        Some([item, key]) => (item.clone(), key.clone()),
-        _ => (if indent.is_some() { "," } else { ", " }.to_owned(), ": ".to_owned()),
-    };
-    let mut text = String::new();
-    JsonStyle { state, indent, item, key, sort_keys, ascii }.write(value, 0, &mut text)?;
-    Ok(text)
+/// Text that is written piece by piece, and counted.
+struct Counted<'a> {
+    bytes: Vec<u8>,
+    marks: &'a Marks,
 }
 
-/// The options of Python's `json.dumps`.
-struct JsonStyle<'a> {
-    /// What pays for the text: values that lie in several places make more of it than they hold.
-    state: &'a State<'a, 'a>,
-    indent: Option<usize>,
-    item: String,
-    key: String,
-    sort_keys: bool,
-    ascii: bool,
-}
+impl Write for Counted<'_> {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.bytes.extend(bytes);
+        self.marks.written.store(self.bytes.len(), Ordering::Relaxed);
+        Ok(bytes.len())
+    }
 
-impl JsonStyle<'_> {
-    fn write(
-        &self,
-        value: &minijinja::Value,
-        depth: usize,
-        text: &mut String,
-    ) -> std::result::Result<(), minijinja::Error> {
-        if depth > MOST_NESTED {
-            let what = format!("more than {MOST_NESTED} lists and maps within each other cannot be written as JSON");
-            return Err(minijinja::Error::new(ErrorKind::BadSerialization, what));
-        }
-        self.pay(0)?;
-        match value.kind() {
-            ValueKind::None => text.push_str("null"),
-            ValueKind::Bool => text.push_str(if value.is_true() { "true" } else { "false" }),
-            ValueKind::Number => text.push_str(&value.to_string()),
-            ValueKind::String => self.write_string(value.as_str().unwrap_or_default(), text)?,
-            ValueKind::Seq | ValueKind::Iterable => {
-                let items: Vec<_> = value.try_iter()?.collect();
-                self.write_items('[', ']', &items, depth, text, |item, text| self.write(item, depth + 1, text))?;
-            }
-            ValueKind::Map => {
-                let mut keys: Vec<_> = value.try_iter()?.collect();
-                if self.sort_keys {
-                    keys.sort();
-                }
-                self.write_items('{', '}', &keys, depth, text, |key, text| {
-                    self.write_string(&key.to_string(), text)?;
-                    self.pay(self.key.len())?;
-                    text.push_str(&self.key);
-                    self.write(&value.get_item(key)?, depth + 1, text)
-                })?;
-            }
-            kind => {
-                let what = format!("{kind} cannot be written as JSON");
-                return Err(minijinja::Error::new(ErrorKind::BadSerialization, what));
-            }
-        }
+    fn flush(&mut self) -> std::io::Result<()> {
         Ok(())
     }
-
-    fn write_items(
-        &self,
-        open: char,
-        close: char,
-        items: &[minijinja::Value],
-        depth: usize,
-        text: &mut String,
-        write: impl Fn(&minijinja::Value, &mut String) -> std::result::Result<(), minijinja::Error>,
-    ) -> std::result::Result<(), minijinja::Error> {
-        let new_line = |depth: usize, text: &mut String| -> std::result::Result<(), minijinja::Error> {
-            if let (Some(indent), false) = (self.indent, items.is_empty()) {
-                let width = indent.saturating_mul(depth);
-                self.pay(width)?;
-                text.push('\n');
-                text.extend(std::iter::repeat_n(' ', width));
-            }
-            Ok(())
-        };
-        text.push(open);
-        for (i, item) in items.iter().enumerate() {
-            if i > 0 {
-                self.pay(self.item.len())?;
-                text.push_str(&self.item);
-            }
-            new_line(depth + 1, text)?;
-            write(item, text)?;
-        }
-        new_line(depth, text)?;
-        text.push(close);
-        Ok(())
-    }
-
-    /// Takes the fuel for bytes that will be written, which the engine sees only when all are.
-    fn pay(&self, bytes: usize) -> std::result::Result<(), minijinja::Error> {
-        self.state.consume_fuel(1 + bytes as u64 / 64)
-    }
-
-    fn write_string(&self, string: &str, text: &mut String) -> std::result::Result<(), minijinja::Error> {
-        self.pay(string.len())?;
-        let quoted = Value::from(string).to_string();
-        if !self.ascii {
-            text.push_str(&quoted);
-            return Ok(());
-        }
-        for c in quoted.chars() {
-            if c.is_ascii() {
-                text.push(c);
-            } else {
-                text.extend(c.encode_utf16(&mut [0; 2]).iter().map(|unit| format!("\\u{unit:04x}")));
-            }
-        }
-        Ok(())
-    }
-}
-
-/// Python's `strftime` in UTC, for the directives that templates use; an error names one that is not known.
-fn strftime(format: &str, unix_secs: i64) -> std::result::Result<String, minijinja::Error> {
-    const MONTHS: [&str; 12] = [
-        "January",
-        "February",
-        "March",
-        "April",
-        "May",
-        "June",
-        "July",
-        "August",
-        "September",
-        "October",
-        "November",
-        "December",
-    ];
-    const DAYS: [&str; 7] = ["Thursday", "Friday", "Saturday", "Sunday", "Monday", "Tuesday", "Wednesday"];
-    let (days, secs) = (unix_secs.div_euclid(86_400), unix_secs.rem_euclid(86_400));
-    let (year, month, day) = civil_date(days);
-    let month_name = MONTHS.get(month as usize - 1).copied().unwrap_or_default();
-    let day_name = DAYS.get(days.rem_euclid(7) as usize).copied().unwrap_or_default();
-    let short = |name: &str| name.chars().take(3).collect::<String>();
-    let (hour, minute, second) = (secs / 3600, secs / 60 % 60, secs % 60);
-    let hour_12 = (hour + 11) % 12 + 1;
-    let mut text = String::new();
-    let mut directives = format.chars();
-    while let Some(c) = directives.next() {
-        if c != '%' {
-            text.push(c);
-            continue;
-        }
-        let mut directive = directives.next();
-        let padded = directive != Some('-');
-        if !padded {
-            directive = directives.next();
-        }
-        let number = |n: i64| if padded { format!("{n:02}") } else { n.to_string() };
-        text += &match directive {
-            Some('Y') => year.to_string(),
-            Some('y') => number(year.rem_euclid(100)),
-            Some('m') => number(month),
-            Some('d') => number(day),
-            Some('B') => month_name.to_owned(),
-            Some('b') => short(month_name),
-            Some('A') => day_name.to_owned(),
-            Some('a') => short(day_name),
-            Some('H') => number(hour),
-            Some('I') => number(hour_12),
-            Some('M') => number(minute),
-            Some('S') => number(second),
-            Some('p') => if hour < 12 { "AM" } else { "PM" }.to_owned(),
-            Some('F') => format!("{year}-{month:02}-{day:02}"),
-            Some('T') => format!("{hour:02}:{minute:02}:{second:02}"),
-            Some('%') => "%".to_owned(),
-            other => {
-                let what = format!("strftime_now does not know %{}", other.unwrap_or(' '));
-                return Err(minijinja::Error::new(ErrorKind::InvalidOperation, what));
-            }
-        };
-    }
-    Ok(text)
-}
-
-/// Year, month (1-12) and day (1-31) of a day counted from 1 January 1970 (Howard Hinnant's `civil_from_days`).
-fn civil_date(days: i64) -> (i64, i64, i64) {
-    let shifted = days + 719_468;
-    let era = shifted.div_euclid(146_097);
-    let day_of_era = shifted.rem_euclid(146_097);
-    let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let month_from_march = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * month_from_march + 2) / 5 + 1;
-    let month = if month_from_march < 10 { month_from_march + 3 } else { month_from_march - 9 };
-    (year_of_era + era * 400 + i64::from(month <= 2), month, day)
 }

@@ -2,6 +2,7 @@
 
 use std::cell::Cell;
 use std::collections::BTreeSet;
+use std::ops::Range;
 use std::rc::Rc;
 
 use serde_json::{Map, Value};
@@ -12,6 +13,7 @@ use super::gguf_vocab::Vocabulary;
 use super::record::Message;
 use super::template::{Chat, ChatTemplate, TEMPLATE_FILE};
 use super::tokenizer_parts::problem;
+use super::training_templates::training_template;
 use crate::error::{Error, Result};
 use crate::files::{Gguf, GgufValue, gguf_in};
 use crate::platform::{Folder, read_all};
@@ -161,9 +163,29 @@ impl Tokenizer {
 
     /// Token ids of a text; `add_special_tokens` lets the tokenizer add its own, such as a BOS at the front.
     pub fn encode(&self, text: &str, add_special_tokens: bool) -> Result<Vec<u32>> {
-        let encoding = self.inner.encode_fast(text, add_special_tokens).map_err(|e| {
-            Error::input(format!("The tokenizer failed: {e}"), "Use another tokenizer.json", self.folder.clone())
-        })?;
+        self.ids(&self.inner.encode_fast(text, add_special_tokens).map_err(|e| self.failed(&e))?)
+    }
+
+    /// Token ids of a text without the tokenizer's own special tokens, and for each whether it lies in one of the
+    /// spans of bytes, at least in part.
+    pub(super) fn encode_marked(&self, text: &str, spans: &[Range<usize>]) -> Result<(Vec<u32>, Vec<bool>)> {
+        let encoding = self.inner.encode(text, false).map_err(|e| self.failed(&e))?;
+        // transformers goes through tokens and spans in one pass: both are in order.
+        let mut spans = spans.iter().peekable();
+        let is_marked = |&(start, end): &(usize, usize)| {
+            while spans.next_if(|span| start >= span.end).is_some() {}
+            spans.peek().is_some_and(|span| end > span.start)
+        };
+        let marks = encoding.get_offsets().iter().map(is_marked).collect();
+        Ok((self.ids(&encoding)?, marks))
+    }
+
+    fn failed(&self, e: &tokenizers::Error) -> Error {
+        Error::input(format!("The tokenizer failed: {e}"), "Use another tokenizer.json", self.folder.clone())
+    }
+
+    /// The ids of an encoded text, if the model has rows for all of them.
+    fn ids(&self, encoding: &tokenizers::Encoding) -> Result<Vec<u32>> {
         let ids = encoding.get_ids();
         match ids.iter().find(|&&id| id as usize >= self.model_rows.get()) {
             None => Ok(ids.to_vec()),
@@ -181,9 +203,7 @@ impl Tokenizer {
 
     /// The text of token ids, without special tokens if `skip_special`.
     pub fn decode(&self, ids: &[u32], skip_special: bool) -> Result<String> {
-        self.inner.decode(ids, skip_special).map_err(|e| {
-            Error::input(format!("The tokenizer failed: {e}"), "Use another tokenizer.json", self.folder.clone())
-        })
+        self.inner.decode(ids, skip_special).map_err(|e| self.failed(&e))
     }
 
     /// The text of a conversation by the chat template, with or without the beginning of the assistant's answer.
@@ -196,10 +216,60 @@ impl Tokenizer {
         tools: Option<&Value>,
         kwargs: Option<&Map<String, Value>>,
     ) -> Result<String> {
+        let all = self.all_kwargs(kwargs);
+        self.chat_template()?.render(messages, add_generation_prompt, &self.special_tokens, tools, Some(&all))
+    }
+
+    /// The text of a conversation with all its answers, and which bytes of it the template marks as the assistant's.
+    pub(super) fn render_marked(
+        &self,
+        messages: &[&Message],
+        tools: Option<&Value>,
+        kwargs: Option<&Map<String, Value>>,
+    ) -> Result<(String, Vec<Range<usize>>)> {
+        let all = self.all_kwargs(kwargs);
+        self.chat_template()?.render_marked(messages, false, &self.special_tokens, tools, Some(&all))
+    }
+
+    /// The variables of a conversation: a row's own go before those of all.
+    fn all_kwargs(&self, kwargs: Option<&Map<String, Value>>) -> Map<String, Value> {
         let mut all = self.chat.kwargs.clone();
         all.extend(kwargs.into_iter().flatten().map(|(name, value)| (name.clone(), value.clone())));
-        let kwargs = Some(&all).filter(|all| !all.is_empty());
-        self.chat_template()?.render(messages, add_generation_prompt, &self.special_tokens, tools, kwargs)
+        all
+    }
+
+    /// The same tokenizer with a template that marks what the assistant writes: its own, or the one by which TRL
+    /// replaces it if it knows it. An error says what to do about others.
+    pub fn for_assistant_loss(&self) -> Result<Self> {
+        let template = self.chat_template()?;
+        if template.is_marked() {
+            return Ok(self.clone());
+        }
+        let Some(text) = training_template(template.source()) else {
+            return Err(Error::input(
+                "The chat template does not mark what the assistant writes, which assistant_only_loss learns",
+                format!(
+                    "Put {{% generation %}} and {{% endgeneration %}} around it in a {TEMPLATE_FILE}, or train without \
+                     assistant_only_loss"
+                ),
+                self.folder.clone(),
+            ));
+        };
+        let other_template = Some(Rc::new(ChatTemplate::new(text, "TRL's template for training")?));
+        Ok(Self { other_template, ..self.clone() })
+    }
+
+    /// True if the template marks the token that ends the assistant's turn, too: without it a model that learns what is
+    /// marked does not learn to stop.
+    pub fn learns_the_end(&self) -> bool {
+        let message =
+            |role: &str| Map::from_iter([("role", role), ("content", "dummy")].map(|(k, v)| (k.into(), v.into())));
+        let turns = ["user", "assistant", "user"].map(message);
+        let marked = self.render_marked(&turns.each_ref(), None, None);
+        let Ok((ids, marks)) = marked.and_then(|(text, spans)| self.encode_marked(&text, &spans)) else { return false };
+        let learnt = ids.into_iter().zip(marks).rev().filter(|(_, is_marked)| *is_marked).map(|(id, _)| id);
+        let mut visible = learnt.filter(|&id| self.decode(&[id], false).is_ok_and(|text| !text.trim().is_empty()));
+        visible.next().is_some_and(|id| self.inner.get_added_tokens_decoder().contains_key(&id))
     }
 
     /// The chat template; an error says what to do if the model has none.
@@ -216,6 +286,11 @@ impl Tokenizer {
     /// Text of a special token by its name, such as `eos_token`.
     pub fn special_token(&self, name: &str) -> Option<&str> {
         self.special_tokens.iter().find(|(other, _)| other == name).map(|(_, text)| text.as_str())
+    }
+
+    /// Id of the token that begins a text, if any.
+    pub fn bos_id(&self) -> Option<u32> {
+        self.inner.token_to_id(self.special_token("bos_token")?)
     }
 
     /// Id of the token that ends a text, if any.

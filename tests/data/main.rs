@@ -1,5 +1,8 @@
 //! The data layer against the tokens that TRL made (`tests/fixtures/<case>/expected.json`), and against bad input.
 
+mod assistant;
+mod kinds;
+mod methods;
 mod packed;
 mod parquet;
 mod shapes;

@@ -1,0 +1,200 @@
+//! What the rows of a file are, and which methods they serve.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+use super::columns::{Columns, other_purpose};
+use super::fields::Fields;
+use super::reader::Wanted;
+use crate::error::{Error, Result};
+
+/// What the rows of a file are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Kind {
+    /// Two answers to a prompt, of which one is preferred.
+    Pairs,
+    /// One answer to a prompt, a whole conversation, or a whole text.
+    Completions,
+    /// One answer to a prompt, and whether it is wanted.
+    Labelled,
+    /// A prompt, perhaps with columns that a rule for rewards looks at.
+    Prompts,
+}
+
+/// A way to train, by TRL's name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Method {
+    /// Supervised fine-tuning: the model learns to write what is there.
+    Sft,
+    /// Direct preference optimisation.
+    Dpo,
+    /// A reward model.
+    Reward,
+    /// Kahneman-Tversky optimisation, with a verdict on single answers.
+    Kto,
+    /// Odds ratio preference optimisation, without a reference.
+    Orpo,
+    /// Contrastive preference optimisation, SimPO among it, without a reference.
+    Cpo,
+    /// Group relative policy optimisation: rewards of several answers to a prompt are compared.
+    Grpo,
+    /// REINFORCE with the other answers' rewards as the baseline.
+    Rloo,
+    /// Proximal policy optimisation, with a value model.
+    Ppo,
+}
+
+impl Kind {
+    /// What several such rows are called.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Pairs => "preference pairs",
+            Self::Completions => "examples",
+            Self::Labelled => "thumbs",
+            Self::Prompts => "prompts",
+        }
+    }
+
+    /// What the rows of a file with these columns are; none if that cannot be told.
+    pub fn of(columns: &[String]) -> Option<Self> {
+        let pairs = Columns::guess(columns);
+        let has_both = !pairs.chosen.is_empty() && !pairs.rejected.is_empty();
+        if has_both { Some(Self::Pairs) } else { Fields::guess(columns).kind() }
+    }
+
+    /// The methods that such rows serve, the likeliest first.
+    pub fn methods(self) -> &'static [Method] {
+        use Method::{Cpo, Dpo, Grpo, Kto, Orpo, Ppo, Reward, Rloo, Sft};
+        match self {
+            Self::Pairs => &[Dpo, Reward, Orpo, Cpo, Kto, Sft, Grpo, Rloo, Ppo],
+            Self::Completions => &[Sft, Grpo, Rloo, Ppo],
+            Self::Labelled => &[Kto, Sft, Grpo, Rloo, Ppo],
+            Self::Prompts => &[Grpo, Rloo, Ppo],
+        }
+    }
+
+    /// As what a file of this kind is read for a method that it serves: prompts are taken out of all but pairs, which
+    /// are read as pairs.
+    pub fn read_for(self, method: Method) -> Self {
+        if method.is_online() && self != Self::Pairs { Self::Prompts } else { self }
+    }
+
+    /// What the rows of a file are, for a method that is to train on them; none if its columns do not tell. The error
+    /// says what the file is and what it can be used for.
+    pub fn for_method(columns: &[String], method: Method, file: &str) -> Result<Option<Self>> {
+        let Some(kind) = Self::of(columns) else { return Ok(None) };
+        let fields = Fields::guess(columns);
+        let serves = |method: &Method| kind == Self::Pairs || !method.is_online() || fields.have_prompts();
+        let methods: Vec<Method> = kind.methods().iter().copied().filter(serves).collect();
+        if methods.contains(&method) {
+            return Ok(Some(kind));
+        }
+        let uses = listed(methods.iter().map(|method| method.name()), "or");
+        let what = format!(
+            "This file has {}: {}, for --method {uses}; --method {method} takes {}",
+            listed(fields.names().into_iter(), "and"),
+            kind.word(),
+            method.takes()
+        );
+        let fix = match other_purpose(columns) {
+            Some([_, fix]) if method.kind() == Self::Pairs => fix.to_owned(),
+            _ => format!("Give it rows with {}", method.kind().wanted().columns),
+        };
+        Err(Error::input(what, format!("Train with another method, or change the file. {fix}"), file))
+    }
+
+    /// What messages say of such rows.
+    pub(super) fn wanted(self) -> Wanted {
+        match self {
+            Self::Pairs => Wanted {
+                noun: "pairs",
+                columns: "\"prompt\", \"chosen\" and \"rejected\"",
+                keys: "Give it \"prompt\", \"chosen\" and \"rejected\"",
+            },
+            Self::Completions => Wanted {
+                noun: "examples",
+                columns: "\"prompt\" and \"completion\", or \"messages\", or \"text\"",
+                keys: "Give it \"prompt\" and \"completion\", or \"messages\", or \"text\"",
+            },
+            Self::Labelled => Wanted {
+                noun: "thumbs",
+                columns: "\"prompt\", \"completion\" and \"label\"",
+                keys: "Give it \"prompt\", \"completion\" and \"label\" (true or false)",
+            },
+            Self::Prompts => {
+                Wanted { noun: "prompts", columns: "\"prompt\"", keys: "Give it \"prompt\", a string or messages" }
+            }
+        }
+    }
+}
+
+impl Method {
+    /// All of them.
+    pub const ALL: [Self; 9] =
+        [Self::Dpo, Self::Sft, Self::Reward, Self::Kto, Self::Orpo, Self::Cpo, Self::Grpo, Self::Rloo, Self::Ppo];
+
+    /// Its name on the command line and in files.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Sft => "sft",
+            Self::Dpo => "dpo",
+            Self::Reward => "reward",
+            Self::Kto => "kto",
+            Self::Orpo => "orpo",
+            Self::Cpo => "cpo",
+            Self::Grpo => "grpo",
+            Self::Rloo => "rloo",
+            Self::Ppo => "ppo",
+        }
+    }
+
+    /// The kind of rows that it is made for.
+    pub fn kind(self) -> Kind {
+        match self {
+            Self::Sft => Kind::Completions,
+            Self::Kto => Kind::Labelled,
+            Self::Dpo | Self::Reward | Self::Orpo | Self::Cpo => Kind::Pairs,
+            Self::Grpo | Self::Rloo | Self::Ppo => Kind::Prompts,
+        }
+    }
+
+    /// True for those that train on answers which the model itself writes.
+    pub fn is_online(self) -> bool {
+        self.kind() == Kind::Prompts
+    }
+
+    /// What it can be given.
+    fn takes(self) -> String {
+        let kinds = [Kind::Pairs, Kind::Completions, Kind::Labelled, Kind::Prompts];
+        listed(kinds.into_iter().filter(|kind| kind.methods().contains(&self)).map(Kind::word), "or")
+    }
+}
+
+impl fmt::Display for Method {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl FromStr for Method {
+    type Err = String;
+
+    fn from_str(text: &str) -> std::result::Result<Self, String> {
+        let found = Self::ALL.into_iter().find(|method| method.name() == text);
+        found.ok_or_else(|| format!("\"{text}\" is not {}", listed(Self::ALL.into_iter().map(Self::name), "or")))
+    }
+}
+
+/// `a, b and c`.
+fn listed<'a>(words: impl Iterator<Item = &'a str>, last: &str) -> String {
+    let words: Vec<&str> = words.collect();
+    match words.split_last() {
+        Some((end, [])) => (*end).to_owned(),
+        Some((end, rest)) => format!("{} {last} {end}", rest.join(", ")),
+        None => String::new(),
+    }
+}
