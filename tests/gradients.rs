@@ -579,6 +579,8 @@ fn check_logprob(hidden_rows: &[f64], chunk: usize, kind: [f64; 2]) {
         assert_close("lse", &got.lse[r..=r], &[lse], ROUNDING);
         assert_close("mean_logit", &got.mean_logit[r..=r], &[row.iter().sum::<f64>() / VOCAB as f64], ROUNDING);
         assert_close("entropy", &got.entropy[r..=r], &[entropy], ROUNDING * max.abs().max(1.0));
+        let collision = p.iter().map(|p| p * p).sum::<f64>().ln();
+        assert_close("log_collision", &got.log_collision[r..=r], &[collision], ROUNDING * max.abs().max(1.0));
         assert_eq!(got.correct[r] == 1.0, row[label] == max, "correct of row {r}");
         assert_close("pull", &pull[r * HIDDEN..][..HIDDEN], &want_pull, ROUNDING * max.abs().max(1.0));
     }

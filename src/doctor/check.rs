@@ -977,6 +977,11 @@ pub async fn logprob_forward(gpu: &Gpu, rows: u32, vocab: u32, hidden: u32, kind
         );
         compare = compare.and(&logits, &widen(&weights, cols as usize, |_| 0.0)).await?;
     }
+    let got = gpu.read(&case.state).await?;
+    let columns = [&state.max, &state.sum, &state.sum_logits, &state.sum_p_logits, &state.label_logit, &state.sum_squares];
+    for (at, want) in [0, 1, 2, 3, 5, 6].into_iter().zip(columns) {
+        compare.take(&got.iter().skip(at).step_by(8).copied().collect::<Vec<f32>>(), want);
+    }
     compare.with(&case.pull.tensor, &pull).await
 }
 

@@ -30,6 +30,8 @@ impl Logits {
 /// They come scaled, and are capped here. They become weights relative to the running maximum, times the cap's slope.
 /// With `pull` (R,H) its rows are rescaled to that maximum, and the caller adds weights times the chunk's rows of the
 /// head. `first_chunk` starts the state anew.
+///
+/// Of a finished state, column 6 over the square of column 1 is the sum of the squares of the probabilities.
 pub fn logprob_forward(
     rec: &mut Recorder<'_>,
     labels: &Tensor,

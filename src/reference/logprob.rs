@@ -23,6 +23,8 @@ pub struct LogProbState {
     pub sum_logits: Vec<f64>,
     /// `Σ_v exp(logit[v] - max) logit[v]`.
     pub sum_p_logits: Vec<f64>,
+    /// `Σ_v exp(logit[v] - max)^2`; over `sum^2` it is `Σ_v p[v]^2`.
+    pub sum_squares: Vec<f64>,
     /// Logit of the argmax.
     pub best: Vec<f64>,
     /// Argmax: the column of the largest logit, the first of equals.
@@ -39,6 +41,7 @@ impl LogProbState {
             sum: vec![0.0; rows],
             sum_logits: vec![0.0; rows],
             sum_p_logits: vec![0.0; rows],
+            sum_squares: vec![0.0; rows],
             best: vec![f64::MIN; rows],
             best_index: vec![0; rows],
             label_logit: vec![0.0; rows],
@@ -57,6 +60,8 @@ pub struct LogProb {
     pub mean_logit: Vec<f64>,
     /// Entropy of the distribution, nats: `lse - Σ_v p[v] logit[v]`.
     pub entropy: Vec<f64>,
+    /// `log Σ_v p[v]^2`, the log of the probability that two draws are equal.
+    pub log_collision: Vec<f64>,
     /// 1 if the argmax is the label, 0 if not.
     pub correct: Vec<f64>,
 }
@@ -85,6 +90,7 @@ pub fn logprob_forward(
         state.max[r] = max;
         state.sum[r] *= rescale;
         state.sum_p_logits[r] *= rescale;
+        state.sum_squares[r] *= rescale * rescale;
         for pull in &mut pull[r * hidden..][..hidden] {
             *pull *= rescale;
         }
@@ -94,6 +100,7 @@ pub fn logprob_forward(
             state.sum[r] += weight;
             state.sum_logits[r] += logit;
             state.sum_p_logits[r] += weight * logit;
+            state.sum_squares[r] += weight * weight;
             if logit > state.best[r] {
                 state.best[r] = logit;
                 state.best_index[r] = column;
@@ -132,6 +139,7 @@ pub fn logprob_finish(
         logp: rows.clone().map(|r| state.label_logit[r] - lse[r]).collect(),
         mean_logit: rows.clone().map(|r| state.sum_logits[r] / vocab as f64).collect(),
         entropy: rows.clone().map(|r| lse[r] - state.sum_p_logits[r] / state.sum[r]).collect(),
+        log_collision: rows.clone().map(|r| state.sum_squares[r].ln() - 2.0 * state.sum[r].ln()).collect(),
         correct: rows.map(|r| if state.best_index[r] == labels[r] as usize { 1.0 } else { 0.0 }).collect(),
         lse,
     }
