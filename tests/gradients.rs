@@ -6,6 +6,9 @@ use pairtune::reference::{
     self, Act, AdamW, AttentionShape, LogProb, LogProbState, LossWeights, Preference, PreferenceSettings, Span,
 };
 
+#[path = "gradients/objectives.rs"]
+mod objectives;
+
 const EPS: f64 = 1e-6;
 
 /// Central differences at the step used lose about ten digits to rounding and truncation together.

@@ -566,6 +566,55 @@ everywhere! {
 }
 
 everywhere! {
+    async fn value_forward() {
+        let gpu = gpu().await;
+        for (rows, hidden) in [(1, 4), (37, 68), (333, 900)] {
+            assert_ok(check::value_forward(&gpu, rows, hidden).await);
+        }
+    }
+}
+
+everywhere! {
+    async fn value_backward() {
+        let gpu = gpu().await;
+        for (rows, hidden) in [(1, 4), (37, 68), (333, 900)] {
+            assert_ok(check::value_backward(&gpu, rows, hidden).await);
+        }
+    }
+}
+
+everywhere! {
+    async fn value_backward_weight() {
+        let gpu = gpu().await;
+        for (rows, hidden) in [(1, 4), (37, 68), (2000, 900)] {
+            assert_ok(check::value_backward_weight(&gpu, rows, hidden).await);
+        }
+    }
+}
+
+everywhere! {
+    async fn reward() {
+        let gpu = gpu().await;
+        for centre in [0.0, 0.01] {
+            for pairs in [1, 2, 7] {
+                assert_ok(check::reward(&gpu, pairs, centre).await);
+            }
+        }
+    }
+}
+
+everywhere! {
+    async fn kto() {
+        let gpu = gpu().await;
+        for labels in check::KTO_LABELS {
+            for mismatched in [false, true] {
+                assert_ok(check::kto(&gpu, labels, mismatched).await);
+            }
+        }
+    }
+}
+
+everywhere! {
     async fn grad_norm() {
         let gpu = gpu().await;
         for lengths in [&[1][..], &[1000, 70_000], &[3, 64, 4097]] {

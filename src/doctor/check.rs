@@ -4,6 +4,7 @@ use rand::{Rng as _, SeedableRng as _};
 use rand_chacha::ChaCha8Rng;
 use serde::Serialize;
 
+pub use super::objectives::*;
 use crate::error::Result;
 use crate::files::GgmlType;
 use crate::gpu::{Dtype, Gpu, Kernel, Precision, Recorder, Tensor};
@@ -99,6 +100,7 @@ pub async fn check_all(gpu: &Gpu) -> Result<Vec<Check>> {
     checks.push(logprob_backward(gpu, 37, 68).await?);
     checks.push(sequence_sum(gpu, 6, 50).await?);
     checks.push(preference(gpu, 5, [1.0, 0.5, 0.25, 2.0, 0.75, 0.5]).await?);
+    checks.extend(check_objectives(gpu).await?);
     checks.push(grad_norm(gpu, &[1000, 70_000]).await?);
     checks.push(adamw(gpu, 1001, 3).await?);
     checks.push(fma_peak(gpu, 3).await?);
@@ -978,7 +980,8 @@ pub async fn logprob_forward(gpu: &Gpu, rows: u32, vocab: u32, hidden: u32, kind
         compare = compare.and(&logits, &widen(&weights, cols as usize, |_| 0.0)).await?;
     }
     let got = gpu.read(&case.state).await?;
-    let columns = [&state.max, &state.sum, &state.sum_logits, &state.sum_p_logits, &state.label_logit, &state.sum_squares];
+    let columns =
+        [&state.max, &state.sum, &state.sum_logits, &state.sum_p_logits, &state.label_logit, &state.sum_squares];
     for (at, want) in [0, 1, 2, 3, 5, 6].into_iter().zip(columns) {
         compare.take(&got.iter().skip(at).step_by(8).copied().collect::<Vec<f32>>(), want);
     }
@@ -1173,25 +1176,25 @@ pub async fn fma_peak(gpu: &Gpu, rounds: u32) -> Result<Check> {
 const EPS: f32 = 1e-6;
 
 /// Collects the largest relative difference over the outputs of one kernel.
-struct Compare<'a> {
-    gpu: &'a Gpu,
+pub(super) struct Compare<'a> {
+    pub(super) gpu: &'a Gpu,
     name: String,
     tolerance: f64,
     error: f64,
 }
 
 impl<'a> Compare<'a> {
-    fn new(gpu: &'a Gpu, name: impl Into<String>, tolerance: f64) -> Self {
+    pub(super) fn new(gpu: &'a Gpu, name: impl Into<String>, tolerance: f64) -> Self {
         Self { gpu, name: name.into(), tolerance, error: 0.0 }
     }
 
-    async fn and(mut self, got: &Tensor, want: &[f64]) -> Result<Self> {
+    pub(super) async fn and(mut self, got: &Tensor, want: &[f64]) -> Result<Self> {
         let got = self.gpu.read(got).await?;
         self.take(&got, want);
         Ok(self)
     }
 
-    fn take(&mut self, got: &[f32], want: &[f64]) {
+    pub(super) fn take(&mut self, got: &[f32], want: &[f64]) {
         assert_eq!(got.len(), want.len(), "{}: number of values", self.name);
         let largest = want.iter().fold(1e-30, |max: f64, v| max.max(v.abs()));
         for (&g, &w) in got.iter().zip(want) {
@@ -1210,30 +1213,30 @@ impl<'a> Compare<'a> {
         Ok(self)
     }
 
-    async fn with(self, got: &Tensor, want: &[f64]) -> Result<Check> {
+    pub(super) async fn with(self, got: &Tensor, want: &[f64]) -> Result<Check> {
         Ok(self.and(got, want).await?.done())
     }
 
-    fn done(self) -> Check {
+    pub(super) fn done(self) -> Check {
         let ok = self.error <= self.tolerance;
         Check { name: self.name, error: self.error, tolerance: self.tolerance, ok }
     }
 }
 
 /// A matrix on the device, and the values that f32 made of it.
-struct Matrix {
-    tensor: Tensor,
-    values: Vec<f64>,
+pub(super) struct Matrix {
+    pub(super) tensor: Tensor,
+    pub(super) values: Vec<f64>,
 }
 
 impl Matrix {
-    fn new(gpu: &Gpu, rows: u32, cols: u32, values: Vec<f64>) -> Self {
+    pub(super) fn new(gpu: &Gpu, rows: u32, cols: u32, values: Vec<f64>) -> Self {
         let floats: Vec<f32> = values.iter().map(|&v| v as f32).collect();
         let tensor = gpu.upload("check", rows, cols, Dtype::F32, &floats);
         Self { tensor, values: floats.iter().map(|&v| f64::from(v)).collect() }
     }
 
-    fn random(gpu: &Gpu, rows: u32, cols: u32, seed: u64) -> Self {
+    pub(super) fn random(gpu: &Gpu, rows: u32, cols: u32, seed: u64) -> Self {
         Self::new(gpu, rows, cols, random(rows * cols, seed))
     }
 }
@@ -1534,7 +1537,7 @@ impl LogProbCase {
     }
 }
 
-fn run(gpu: &Gpu, record: impl FnOnce(&mut Recorder<'_>)) {
+pub(super) fn run(gpu: &Gpu, record: impl FnOnce(&mut Recorder<'_>)) {
     let mut rec = gpu.recorder();
     record(&mut rec);
 }
@@ -1555,7 +1558,7 @@ fn named_form(gpu: &Gpu, op: &str, form: &str) -> String {
 }
 
 /// Normal-ish numbers that f32 holds exactly enough: uniform in [-1, 1).
-fn random(len: u32, seed: u64) -> Vec<f64> {
+pub(super) fn random(len: u32, seed: u64) -> Vec<f64> {
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
     (0..len).map(|_| f64::from(rng.random_range(-1.0f32..1.0))).collect()
 }
@@ -1574,7 +1577,7 @@ fn gates(gpu: &Gpu, rows: u32, cols: u32) -> (Matrix, [Vec<f64>; 2]) {
 }
 
 /// Rounding of a sum of n products of numbers below 1, relative to the largest sum.
-fn sum_tolerance(n: usize) -> f64 {
+pub(super) fn sum_tolerance(n: usize) -> f64 {
     1e-6 * (n as f64).sqrt().max(4.0)
 }
 

@@ -1,8 +1,8 @@
 //! The one list of operations.
 
 use super::{
-    activation, adamw, attention, decode, dora, embedding, fma_peak, layernorm, logprob, matmul, pointwise, preference,
-    qk_norm, quantise, rmsnorm, rope, short_conv,
+    activation, adamw, attention, decode, dora, embedding, fma_peak, kto, layernorm, logprob, matmul, pointwise,
+    preference, qk_norm, quantise, reward, rmsnorm, rope, short_conv, value,
 };
 use crate::gpu::{Kernel, Op};
 
@@ -28,6 +28,7 @@ pub fn ops() -> &'static [&'static Op] {
         &embedding::ADD_POSITIONS,
         &embedding::EMBEDDING,
         &fma_peak::FMA_PEAK,
+        &kto::KTO,
         &layernorm::FORWARD,
         &layernorm::BACKWARD,
         &logprob::FORWARD,
@@ -51,6 +52,7 @@ pub fn ops() -> &'static [&'static Op] {
         &quantise::QUANTISE_Q8_0,
         &quantise::QUANTISE_Q4_0,
         &quantise::QUANTISE_NF4,
+        &reward::REWARD,
         &rmsnorm::FORWARD,
         &rmsnorm::BACKWARD,
         &rope::ROPE,
@@ -58,6 +60,9 @@ pub fn ops() -> &'static [&'static Op] {
         &short_conv::BACKWARD,
         &short_conv::APPEND,
         &short_conv::DECODE,
+        &value::FORWARD,
+        &value::BACKWARD,
+        &value::BACKWARD_WEIGHT,
     ];
     OPS
 }
