@@ -22,6 +22,8 @@ struct Params {
     first_chunk: u32,
     want_pull: u32,
     softcap: f32,
+    ceiling: f32,
+    inv_temperature: f32,
 }
 
 @group(0) @binding(0) var<uniform> params: Params;

@@ -534,6 +534,17 @@ everywhere! {
 }
 
 everywhere! {
+    async fn entropy_backward() {
+        let gpu = gpu().await;
+        for kind in check::LOGITS {
+            for (rows, vocab) in [(1, 5), (9, 97), (37, 1001), (3, 5000)] {
+                assert_ok(check::entropy_backward(&gpu, rows, vocab, kind).await);
+            }
+        }
+    }
+}
+
+everywhere! {
     async fn logprob_backward() {
         let gpu = gpu().await;
         for (rows, hidden) in [(3, 4), (37, 68), (300, 260)] {

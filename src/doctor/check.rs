@@ -96,6 +96,7 @@ pub async fn check_all(gpu: &Gpu) -> Result<Vec<Check>> {
     for kind in LOGITS {
         checks.push(logprob_forward(gpu, 37, 300, 68, kind).await?);
         checks.push(logprob_finish(gpu, 37, 300, 68, kind).await?);
+        checks.push(entropy_backward(gpu, 37, 300, kind).await?);
     }
     checks.push(logprob_backward(gpu, 37, 68).await?);
     checks.push(sequence_sum(gpu, 6, 50).await?);
@@ -948,16 +949,22 @@ pub async fn activation_backward(gpu: &Gpu, rows: u32, cols: u32, act: kernels::
 }
 
 /// Kinds of logits that a device is checked with.
-pub const LOGITS: [kernels::Logits; 3] = [
+pub const LOGITS: [kernels::Logits; 5] = [
     kernels::Logits::PLAIN,
-    kernels::Logits { scale: 0.25, softcap: 0.0 },
-    kernels::Logits { scale: 1.5, softcap: 20.0 },
+    kernels::Logits { scale: 0.25, softcap: 0.0, temperature: 1.0 },
+    kernels::Logits { scale: 0.25, softcap: 0.0, temperature: 0.7 },
+    kernels::Logits { scale: 1.5, softcap: 20.0, temperature: 1.0 },
+    kernels::Logits { scale: 1.5, softcap: 20.0, temperature: 0.7 },
 ];
+
+fn twin_cap(kind: kernels::Logits) -> reference::Cap {
+    reference::Cap { softcap: kind.softcap.into(), temperature: kind.temperature.into() }
+}
 
 /// Two chunks of logits of unequal width: weights, rescaled pull, state.
 pub async fn logprob_forward(gpu: &Gpu, rows: u32, vocab: u32, hidden: u32, kind: kernels::Logits) -> Result<Check> {
     let case = LogProbCase::new(gpu, rows, vocab, hidden);
-    let cap = f64::from(kind.softcap);
+    let cap = twin_cap(kind);
     let mut compare = Compare::new(gpu, named_form(gpu, "logprob_forward", kind.form()), 2e-5);
     let mut state = reference::LogProbState::new(rows as usize);
     let mut pull = vec![0.0; case.pull.values.len()];
@@ -990,7 +997,7 @@ pub async fn logprob_forward(gpu: &Gpu, rows: u32, vocab: u32, hidden: u32, kind
 
 /// Token statistics and the derivative of the log-probability, after two chunks.
 pub async fn logprob_finish(gpu: &Gpu, rows: u32, vocab: u32, hidden: u32, kind: kernels::Logits) -> Result<Check> {
-    let (scale, cap) = (f64::from(kind.scale), f64::from(kind.softcap));
+    let (scale, cap) = (f64::from(kind.product_scale()), twin_cap(kind));
     let case = LogProbCase::new(gpu, rows, vocab, hidden);
     let label_rows = Matrix::random(gpu, rows, hidden, 5);
     let stats = gpu.zeros("stats", rows, 4, Dtype::F32);
@@ -1016,6 +1023,31 @@ pub async fn logprob_finish(gpu: &Gpu, rows: u32, vocab: u32, hidden: u32, kind:
         (0..rows as usize).flat_map(|r| [want.logp[r], want.mean_logit[r], want.entropy[r], want.correct[r]]).collect();
     let compare = Compare::new(gpu, named_form(gpu, "logprob_finish", kind.form()), 2e-5);
     compare.and(&stats, &want_stats).await?.with(&case.pull.tensor, &pull).await
+}
+
+/// Both chunks of logits once more, when the state is whole.
+pub async fn entropy_backward(gpu: &Gpu, rows: u32, vocab: u32, kind: kernels::Logits) -> Result<Check> {
+    let (case, cap) = (LogProbCase::new(gpu, rows, vocab, 4), twin_cap(kind));
+    let dentropy = Matrix::random(gpu, 1, rows, 6);
+    case.run_chunk(gpu, 0, kind);
+    case.run_chunk(gpu, 1, kind);
+    let mut state = reference::LogProbState::new(rows as usize);
+    let values = case.columns(0, vocab);
+    reference::logprob_forward(&values, 0, &case.labels, &mut state, &mut case.pull.values.clone(), 4, cap);
+    let mut compare = Compare::new(gpu, named_form(gpu, "entropy_backward", kind.form()), 2e-5);
+    for chunk in 0..2 {
+        let (first, cols) = case.chunk(chunk);
+        let values = case.columns(first, cols);
+        let logits = case.upload(gpu, &values, cols);
+        run(gpu, |rec| kernels::entropy_backward(rec, &logits, &case.state, &dentropy.tensor, cols, kind));
+        let want = reference::entropy_backward(&values, &state, &dentropy.values, cap);
+        // Where one logit stands alone the gradient is next to nothing: the error is beside 1.
+        let (mut got, mut want) = (gpu.read(&logits).await?, widen(&want, cols as usize, |_| 0.0));
+        got.push(1.0);
+        want.push(1.0);
+        compare.take(&got, &want);
+    }
+    Ok(compare.done())
 }
 
 /// pull scaled by its sequence's derivative.
@@ -1524,11 +1556,15 @@ impl LogProbCase {
         rows.flat_map(|row| row[first as usize..(first + cols) as usize].iter().copied()).collect()
     }
 
+    /// A chunk on the device. Stale numbers beyond it must not count.
+    fn upload(&self, gpu: &Gpu, values: &[f64], cols: u32) -> Tensor {
+        let values = widen(values, cols as usize, |_| 99.0);
+        Matrix::new(gpu, self.rows, cols.next_multiple_of(4), values).tensor
+    }
+
     fn run_chunk(&self, gpu: &Gpu, chunk: u32, kind: kernels::Logits) -> (u32, u32, Tensor) {
         let (first, cols) = self.chunk(chunk);
-        // Stale numbers beyond the chunk must not count.
-        let values = widen(&self.columns(first, cols), cols as usize, |_| 99.0);
-        let logits = Matrix::new(gpu, self.rows, cols.next_multiple_of(4), values).tensor;
+        let logits = self.upload(gpu, &self.columns(first, cols), cols);
         run(gpu, |rec| {
             let (labels, state, pull) = (&self.gpu_labels, &self.state, &self.pull.tensor);
             kernels::logprob_forward(rec, labels, &logits, first, cols, chunk == 0, true, kind, state, pull);

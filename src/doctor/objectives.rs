@@ -1,4 +1,4 @@
-//! Checks of the kernels of rewards, values and policies; `check` has the others.
+//! Checks of the kernels of rewards, of values and of KTO.
 
 use super::check::{Check, Compare, Matrix, random, run, sum_tolerance};
 use crate::error::Result;
@@ -116,10 +116,10 @@ pub async fn kto(gpu: &Gpu, labels: &[bool], mismatched: bool) -> Result<Check> 
 }
 
 /// What a loss added to the metrics when it was recorded twice.
-struct Metrics(Tensor);
+pub(super) struct Metrics(Tensor);
 
 impl Metrics {
-    fn twice(gpu: &Gpu, record: impl Fn(&mut crate::gpu::Recorder<'_>, &Tensor)) -> Self {
+    pub(super) fn twice(gpu: &Gpu, record: impl Fn(&mut crate::gpu::Recorder<'_>, &Tensor)) -> Self {
         let metrics = gpu.zeros("metrics", 1, METRICS, Dtype::F32);
         run(gpu, |rec| {
             record(rec, &metrics);
@@ -129,7 +129,7 @@ impl Metrics {
     }
 
     /// Each against what it should be, relative to itself; every other one is 0.
-    async fn compare(self, mut compare: Compare<'_>, slots: &[(usize, f64)]) -> Result<Check> {
+    pub(super) async fn compare(self, mut compare: Compare<'_>, slots: &[(usize, f64)]) -> Result<Check> {
         let got = compare.gpu.read(&self.0).await?;
         let mut want = vec![0.0; got.len()];
         slots.iter().for_each(|(slot, value)| want[*slot] = *value);

@@ -41,7 +41,7 @@ pub use embedding::{add_positions, embedding};
 pub use fma_peak::{FMAS_PER_ROUND, fma_peak};
 pub use kto::{KtoSettings, kto, kto_metric};
 pub use layernorm::{layernorm_backward, layernorm_forward};
-pub use logprob::{Logits, logprob_backward, logprob_finish, logprob_forward};
+pub use logprob::{Logits, entropy_backward, logprob_backward, logprob_finish, logprob_forward};
 pub use matmul::{
     Class, Epilogue, Partials, Segments, Store, lora_backward, matmul_backward_input, matmul_backward_weight,
     matmul_forward, scale_segments, sum_partials,

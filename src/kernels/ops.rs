@@ -34,6 +34,7 @@ pub fn ops() -> &'static [&'static Op] {
         &logprob::FORWARD,
         &logprob::FINISH,
         &logprob::BACKWARD,
+        &logprob::ENTROPY,
         &matmul::FORWARD,
         &matmul::BACKWARD_INPUT,
         &matmul::BACKWARD_WEIGHT,

@@ -7,10 +7,34 @@
 //! flash attention; the backward pass only scales it.
 //!
 //! Logits may be scaled (Granite) and capped, `logit = c tanh(scale w·h / c)` (Gemma 2): each row `w[v]` in the
-//! gradient then has the factor `scale (1 - (logit[v] / c)^2)`.
+//! gradient then has the factor `scale (1 - (logit[v] / c)^2)`. A temperature divides what is left after the cap.
 //!
 //! A caller goes through the chunks of the head matrix: logits of the chunk, [`logprob_forward`], then adds the
 //! returned weights times the chunk to `pull`. After the last chunk, [`logprob_finish`].
+
+/// What becomes of logits.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Cap {
+    /// Their cap; 0 for none.
+    pub softcap: f64,
+    /// What capped logits are divided by; others come divided.
+    pub temperature: f64,
+}
+
+impl Cap {
+    /// Logits as they are.
+    pub const NONE: Self = Self { softcap: 0.0, temperature: 1.0 };
+
+    fn capped(self, logit: f64) -> f64 {
+        if self.softcap > 0.0 { self.softcap * (logit / self.softcap).tanh() / self.temperature } else { logit }
+    }
+
+    /// The derivative of `capped`, from what it returned.
+    fn slope(self, capped: f64) -> f64 {
+        let reached = if self.softcap > 0.0 { capped * self.temperature / self.softcap } else { return 1.0 };
+        (1.0 - reached * reached) / self.temperature
+    }
+}
 
 /// Running values of each row, (R) each, over the part of the vocabulary seen so far.
 #[derive(Debug, Clone, PartialEq)]
@@ -68,10 +92,10 @@ pub struct LogProb {
 
 /// Takes one chunk of `logits` (R,C), whose first column is column `first_column` of the vocabulary, into `state`.
 ///
-/// `labels` (R), at least one row. The logits are capped first. Returns the weights (R,C), `exp(logit - max)` with the
-/// maximum so far, times the cap's slope; the rows of
-/// `pull` (R,H) and the state's sums, which were taken with the old maximum, are scaled to the new one. The caller
-/// then adds weights times the chunk's head matrix (C,H) to `pull`.
+/// `labels` (R), at least one row. The logits are capped first, as `cap` says. Returns the weights (R,C),
+/// `exp(logit - max)` with the maximum so far, times the cap's slope; the rows of `pull` (R,H) and the state's sums,
+/// which were taken with the old maximum, are scaled to the new one. The caller then adds weights times the chunk's
+/// head matrix (C,H) to `pull`.
 pub fn logprob_forward(
     logits: &[f64],
     first_column: usize,
@@ -79,12 +103,12 @@ pub fn logprob_forward(
     state: &mut LogProbState,
     pull: &mut [f64],
     hidden: usize,
-    softcap: f64,
+    cap: Cap,
 ) -> Vec<f64> {
     let cols = logits.len() / labels.len();
     let mut weights = Vec::with_capacity(logits.len());
     for (r, &label) in labels.iter().enumerate() {
-        let row = logits[r * cols..][..cols].iter().map(|logit| capped(*logit, softcap)).collect::<Vec<f64>>();
+        let row = logits[r * cols..][..cols].iter().map(|logit| cap.capped(*logit)).collect::<Vec<f64>>();
         let max = row.iter().copied().fold(state.max[r], f64::max);
         let rescale = (state.max[r] - max).exp();
         state.max[r] = max;
@@ -108,7 +132,7 @@ pub fn logprob_forward(
             if column == label as usize {
                 state.label_logit[r] = logit;
             }
-            weights.push(weight * slope(logit, softcap));
+            weights.push(weight * cap.slope(logit));
         }
     }
     weights
@@ -124,13 +148,13 @@ pub fn logprob_finish(
     labels: &[u32],
     vocab: usize,
     scale: f64,
-    softcap: f64,
+    cap: Cap,
     pull: &mut [f64],
 ) -> LogProb {
     let hidden = label_rows.len() / labels.len();
     for (i, (pull, label_row)) in pull.iter_mut().zip(label_rows).enumerate() {
         let r = i / hidden;
-        *pull = scale * slope(state.label_logit[r], softcap) * label_row - *pull / state.sum[r];
+        *pull = scale * cap.slope(state.label_logit[r]) * label_row - *pull / state.sum[r];
     }
 
     let rows = 0..labels.len();
@@ -155,10 +179,17 @@ pub fn logprob_backward(dlogp: &[f64], pull: &[f64], hidden: usize) -> Vec<f64> 
     dh
 }
 
-fn capped(logit: f64, softcap: f64) -> f64 {
-    if softcap > 0.0 { softcap * (logit / softcap).tanh() } else { logit }
-}
-
-fn slope(logit: f64, softcap: f64) -> f64 {
-    if softcap > 0.0 { 1.0 - (logit / softcap).powi(2) } else { 1.0 }
+/// The derivative of the loss with respect to the logits (R,C) of a chunk before their cap, from that with respect to
+/// the rows' entropies, `dentropy` (R), and the state after the last chunk. Returns (R,C).
+///
+/// `dH/dlogit[v] = -p[v] (log p[v] + H)`.
+pub fn entropy_backward(logits: &[f64], state: &LogProbState, dentropy: &[f64], cap: Cap) -> Vec<f64> {
+    let cols = logits.len() / dentropy.len();
+    let gradient = logits.iter().enumerate().map(|(i, logit)| {
+        let (r, logit) = (i / cols, cap.capped(*logit));
+        let lse = state.max[r] + state.sum[r].ln();
+        let (logp, entropy) = (logit - lse, lse - state.sum_p_logits[r] / state.sum[r]);
+        -dentropy[r] * logp.exp() * (logp + entropy) * cap.slope(logit)
+    });
+    gradient.collect()
 }

@@ -45,7 +45,7 @@ pub use embedding::{add_positions, embedding};
 pub use fma_peak::fma_peak;
 pub use kto::{Kto, KtoMeans, KtoSettings, kto};
 pub use layernorm::{LayerNorm, layernorm_backward, layernorm_forward};
-pub use logprob::{LogProb, LogProbState, logprob_backward, logprob_finish, logprob_forward};
+pub use logprob::{Cap, LogProb, LogProbState, entropy_backward, logprob_backward, logprob_finish, logprob_forward};
 pub use matmul::{
     Segments, lora_backward, lora_backward_weight, lora_forward, matmul_backward_input, matmul_backward_weight,
     matmul_forward, scale_segments, sum_partials,

@@ -1,11 +1,8 @@
-//! The twins of rewards, values and policies: against central differences, and against TRL's numbers.
+//! The twins of rewards, of values and of KTO: against central differences, and against TRL's numbers.
 
 use pairtune::reference::{self, KtoSettings};
 
-use super::{DERIVATIVE, ROUNDING, assert_close, dot, numeric_gradient, random};
-
-/// TRL's formulas in float64, printed with six decimals: half of the last is the tolerance.
-const PRINTED: f64 = 5.1e-7;
+use super::{DERIVATIVE, PRINTED, ROUNDING, assert_close, dot, numeric_gradient, random};
 
 // Values.
 
