@@ -8,6 +8,8 @@ use pairtune::reference::{
 
 #[path = "gradients/objectives.rs"]
 mod objectives;
+#[path = "gradients/policies.rs"]
+mod policies;
 
 const EPS: f64 = 1e-6;
 

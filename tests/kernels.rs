@@ -626,6 +626,44 @@ everywhere! {
 }
 
 everywhere! {
+    async fn policy() {
+        let gpu = gpu().await;
+        for settings in check::policies() {
+            for lengths in check::LENGTHS {
+                assert_ok(check::policy(&gpu, lengths, &settings).await);
+            }
+        }
+    }
+}
+
+everywhere! {
+    async fn rloo() {
+        let gpu = gpu().await;
+        for lengths in check::LENGTHS {
+            assert_ok(check::rloo(&gpu, lengths).await);
+        }
+    }
+}
+
+everywhere! {
+    async fn ppo_policy() {
+        let gpu = gpu().await;
+        for tokens in [1, 64, 333, 5000] {
+            assert_ok(check::ppo_policy(&gpu, tokens).await);
+        }
+    }
+}
+
+everywhere! {
+    async fn ppo_value() {
+        let gpu = gpu().await;
+        for positions in [1, 64, 333, 5000] {
+            assert_ok(check::ppo_value(&gpu, positions).await);
+        }
+    }
+}
+
+everywhere! {
     async fn grad_norm() {
         let gpu = gpu().await;
         for lengths in [&[1][..], &[1000, 70_000], &[3, 64, 4097]] {

@@ -5,6 +5,7 @@ use rand_chacha::ChaCha8Rng;
 use serde::Serialize;
 
 pub use super::objectives::*;
+pub use super::policies::*;
 use crate::error::Result;
 use crate::files::GgmlType;
 use crate::gpu::{Dtype, Gpu, Kernel, Precision, Recorder, Tensor};
@@ -102,6 +103,7 @@ pub async fn check_all(gpu: &Gpu) -> Result<Vec<Check>> {
     checks.push(sequence_sum(gpu, 6, 50).await?);
     checks.push(preference(gpu, 5, [1.0, 0.5, 0.25, 2.0, 0.75, 0.5]).await?);
     checks.extend(check_objectives(gpu).await?);
+    checks.extend(check_policies(gpu).await?);
     checks.push(grad_norm(gpu, &[1000, 70_000]).await?);
     checks.push(adamw(gpu, 1001, 3).await?);
     checks.push(fma_peak(gpu, 3).await?);

@@ -5,6 +5,7 @@
 
 pub mod check;
 mod objectives;
+mod policies;
 mod shaders;
 mod speed;
 

@@ -18,10 +18,13 @@ mod logprob;
 mod matmul;
 mod ops;
 mod pointwise;
+mod policy;
+mod ppo;
 mod preference;
 mod qk_norm;
 mod quantise;
 mod reward;
+mod rloo;
 mod rmsnorm;
 mod rope;
 mod short_conv;
@@ -48,10 +51,13 @@ pub use matmul::{
 };
 pub use ops::{all, op, ops};
 pub use pointwise::{dropout, gather_rows, scaled_copy, scatter_rows, softcap};
+pub use policy::{PolicyLoss, PolicySettings, policy, policy_metric};
+pub use ppo::{ppo_metric, ppo_policy, ppo_value};
 pub use preference::{LossWeights, METRICS, PreferenceSettings, metric, preference, sequence_sum};
 pub use qk_norm::{QkParts, qk_norm_backward, qk_norm_forward};
 pub use quantise::{QUANTISED_TOGETHER, quantise, quantise_nf4, quantise_q4_0, quantise_q8_0};
 pub use reward::{reward, reward_metric};
+pub use rloo::rloo;
 pub use rmsnorm::{rmsnorm_backward, rmsnorm_forward};
 pub use rope::{Heads, rope};
 pub use short_conv::{

@@ -2,7 +2,7 @@
 
 use super::{
     activation, adamw, attention, decode, dora, embedding, fma_peak, kto, layernorm, logprob, matmul, pointwise,
-    preference, qk_norm, quantise, reward, rmsnorm, rope, short_conv, value,
+    policy, ppo, preference, qk_norm, quantise, reward, rloo, rmsnorm, rope, short_conv, value,
 };
 use crate::gpu::{Kernel, Op};
 
@@ -46,6 +46,9 @@ pub fn ops() -> &'static [&'static Op] {
         &pointwise::SCATTER_ROWS,
         &pointwise::SCALED_COPY,
         &pointwise::SOFTCAP,
+        &policy::POLICY,
+        &ppo::POLICY,
+        &ppo::VALUE,
         &preference::PREFERENCE,
         &preference::SEQUENCE_SUM,
         &qk_norm::FORWARD,
@@ -54,6 +57,7 @@ pub fn ops() -> &'static [&'static Op] {
         &quantise::QUANTISE_Q4_0,
         &quantise::QUANTISE_NF4,
         &reward::REWARD,
+        &rloo::RLOO,
         &rmsnorm::FORWARD,
         &rmsnorm::BACKWARD,
         &rope::ROPE,

@@ -24,10 +24,13 @@ mod layernorm;
 mod logprob;
 mod matmul;
 mod pointwise;
+mod policy;
+mod ppo;
 mod preference;
 mod qk_norm;
 mod quantise;
 mod reward;
+mod rloo;
 mod rmsnorm;
 mod rope;
 mod short_conv;
@@ -51,10 +54,13 @@ pub use matmul::{
     matmul_forward, scale_segments, sum_partials,
 };
 pub use pointwise::{dropout, gather_rows, scaled_copy, scatter_rows, softcap};
+pub use policy::{Policy, PolicyLoss, PolicySettings, policy};
+pub use ppo::{PpoPolicy, PpoValue, ppo_policy, ppo_value};
 pub use preference::{LossWeights, Preference, PreferenceSettings, preference, sequence_sum};
 pub use qk_norm::{qk_norm_backward, qk_norm_forward};
 pub use quantise::{NF4, nf4_values, quantise_nf4, quantise_q4_0, quantise_q8_0};
 pub use reward::{Reward, reward};
+pub use rloo::{Rloo, rloo};
 pub use rmsnorm::{RmsNorm, rmsnorm_backward, rmsnorm_forward};
 pub use rope::rope;
 pub use short_conv::{ShortConv, short_conv_append, short_conv_backward, short_conv_decode, short_conv_forward};
