@@ -640,7 +640,9 @@ everywhere! {
     async fn rloo() {
         let gpu = gpu().await;
         for lengths in check::LENGTHS {
-            assert_ok(check::rloo(&gpu, lengths).await);
+            for far in [0.0, 200.0] {
+                assert_ok(check::rloo(&gpu, lengths, far).await);
+            }
         }
     }
 }

@@ -13,7 +13,7 @@ pub async fn check_policies(gpu: &Gpu) -> Result<Vec<Check>> {
     for settings in policies() {
         checks.push(policy(gpu, LENGTHS[1], &settings).await?);
     }
-    checks.push(rloo(gpu, LENGTHS[1]).await?);
+    checks.push(rloo(gpu, LENGTHS[1], 0.0).await?);
     checks.push(ppo_policy(gpu, 333).await?);
     checks.push(ppo_value(gpu, 333).await?);
     Ok(checks)
@@ -44,6 +44,8 @@ pub fn policies() -> Vec<PolicySettings> {
         PolicySettings { loss_type: Sapo, use_bias_correction_kl: false, ..shared },
         PolicySettings { on_policy: true, entropy_coef: 0.01, ..base },
         PolicySettings { loss_type: Grpo, delta: Some(1.5), beta: 0.0, ..base },
+        PolicySettings { loss_type: Sapo, beta: 0.0, ..base },
+        PolicySettings { loss_type: Vespo, beta: 0.0, ..base },
         PolicySettings {
             loss_type: Bnpo,
             top_entropy_quantile: 0.35,
@@ -56,7 +58,8 @@ pub fn policies() -> Vec<PolicySettings> {
     all
 }
 
-/// Completions with ratios on both sides of 1, the third of which does not count.
+/// Completions with ratios on both sides of 1, the third of which does not count. The first token of each has moved so
+/// many nats more as its advantage asks for.
 struct Case {
     stats: Matrix,
     ranges: Vec<[u32; 2]>,
@@ -66,7 +69,7 @@ struct Case {
 }
 
 impl Case {
-    fn new(gpu: &Gpu, lengths: &[u32]) -> Self {
+    fn new(gpu: &Gpu, lengths: &[u32], far: f64) -> Self {
         let mut end = 0;
         let ranges = lengths.iter().map(|length| {
             end += length;
@@ -77,8 +80,12 @@ impl Case {
         let draw = random(4 * end, 7);
         let draws = || draw.chunks_exact(4);
         let stats = draws().flat_map(|d| [2.0 * d[0] - 2.5, 9.0, 1.5 + 1.5 * d[1], 1.0]).collect();
-        let tokens = draws().flat_map(|d| [2.0 * d[0] - 2.5 + 0.6 * d[2], 2.0 * d[0] - 2.5 + d[3], 9.0, 9.0]).collect();
         let advantages = [1.2, -0.7, 0.9, -1.5, 0.3, 0.0, 0.8];
+        let mut tokens: Vec<f64> =
+            draws().flat_map(|d| [2.0 * d[0] - 2.5 + 0.6 * d[2], 2.0 * d[0] - 2.5 + d[3], 9.0, 9.0]).collect();
+        for (s, [first, _]) in ranges.iter().enumerate().filter(|(_, range)| range[0] < range[1]) {
+            tokens[4 * *first as usize] -= if advantages[s % 7] < 0.0 { -far } else { far };
+        }
         let facts = (0..lengths.len()).flat_map(|s| [advantages[s % 7], if s == 2 { 0.0 } else { 1.0 }, 9.0, 9.0]);
         Self {
             stats: Matrix::new(gpu, rows, 4, stats),
@@ -94,9 +101,9 @@ impl Case {
     }
 }
 
-/// A loss of GRPO's family; taken twice with share ½.
+/// A loss of GRPO's family; taken twice with share ½. Without a reference some tokens have moved far.
 pub async fn policy(gpu: &Gpu, lengths: &[u32], settings: &PolicySettings) -> Result<Check> {
-    let case = Case::new(gpu, lengths);
+    let case = Case::new(gpu, lengths, if settings.beta == 0.0 { 200.0 } else { 0.0 });
     let [dlogp, dentropy] = ["dlogp", "dentropy"].map(|name| gpu.zeros(name, 1, case.rows(), Dtype::F32));
     let metrics = Metrics::twice(gpu, |rec, metrics| {
         let (stats, ranges) = (&case.stats.tensor, &case.gpu_ranges);
@@ -106,7 +113,8 @@ pub async fn policy(gpu: &Gpu, lengths: &[u32], settings: &PolicySettings) -> Re
     let twin = twin_settings(settings, 0.5);
     let (stats, tokens) = (case.stats.values.as_chunks().0, case.tokens.values.as_chunks().0);
     let want = reference::policy(stats, &case.ranges, tokens, case.sequences.values.as_chunks().0, &twin);
-    let compare = Compare::new(gpu, "policy", 1e-5);
+    // Ratios have the error of the sums that they are exponentials of.
+    let compare = Compare::new(gpu, "policy", if settings.beta == 0.0 { 5e-5 } else { 1e-5 });
     let compare = compare.and(&dlogp, &want.dlogp).await?.and(&dentropy, &want.dentropy).await?;
     let is_over_the_step = [PolicyLoss::Dapo, PolicyLoss::Cispo, PolicyLoss::Vespo].contains(&settings.loss_type);
     let mut slots = vec![
@@ -167,9 +175,9 @@ fn twin_settings(settings: &PolicySettings, share: f64) -> reference::PolicySett
     }
 }
 
-/// RLOO's loss; taken twice with share ½.
-pub async fn rloo(gpu: &Gpu, lengths: &[u32]) -> Result<Check> {
-    let (case, epsilon) = (Case::new(gpu, lengths), [0.2, 0.28]);
+/// RLOO's loss, the first tokens so many nats away; taken twice with share ½.
+pub async fn rloo(gpu: &Gpu, lengths: &[u32], far: f64) -> Result<Check> {
+    let (case, epsilon) = (Case::new(gpu, lengths, far), [0.2, 0.28]);
     let dlogp = gpu.zeros("dlogp", 1, case.rows(), Dtype::F32);
     let metrics = Metrics::twice(gpu, |rec, metrics| {
         let (stats, ranges) = (&case.stats.tensor, &case.gpu_ranges);
