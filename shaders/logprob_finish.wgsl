@@ -17,6 +17,8 @@ struct Params {
     want_pull: u32,
     scale: f32,
     softcap: f32,
+    ceiling: f32,
+    inv_temperature: f32,
 }
 
 @group(0) @binding(0) var<uniform> params: Params;

@@ -1,6 +1,7 @@
 // Log-softmax-gather over one chunk of the vocabulary, streamed (online softmax, Milakov & Gimelshein 2018).
 //
-//   state[r] takes in the chunk's logits: maximum, sum of exp, of logits, of exp * logit, argmax, label's logit.
+//   state[r] takes in the chunk's logits: maximum, sum of exp, of logits, of exp * logit, argmax, label's logit, sum of
+//   exp^2.
 //   The logits, which are capped first, are replaced by weights exp(logit - maximum) times the cap's slope; the caller
 //   adds weights . W_chunk to pull, so that after the last chunk pull = sum_v p_v w[v] without a second pass over the
 //   vocabulary.
@@ -21,6 +22,8 @@ struct Params {
     first_chunk: u32,
     want_pull: u32,
     softcap: f32,
+    ceiling: f32,
+    inv_temperature: f32,
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
@@ -71,6 +74,7 @@ fn main(
 
     var sum = 0.0;
     var sum_p_logits = 0.0;
+    var sum_squares = 0.0;
     for (var c = lane; c < params.ld4 * 4u; c += WG) {
         var weight = 0.0;
         if c < params.cols {
@@ -78,12 +82,14 @@ fn main(
             weight = exp(logit - best.value);
             sum += weight;
             sum_p_logits += weight * logit;
+            sum_squares += weight * weight;
             weight *= cap_slope(logit);
         }
         logits[start + c] = weight;
     }
     sum = workgroup_sum(lane, sum);
     sum_p_logits = workgroup_sum(lane, sum_p_logits);
+    sum_squares = workgroup_sum(lane, sum_squares);
 
     let factor = exp(old.value - best.value);
     if params.first_chunk == 0u && params.want_pull != 0u {
@@ -96,6 +102,7 @@ fn main(
             sum += state[at + 1u] * factor;
             sum_logits += state[at + 2u];
             sum_p_logits += state[at + 3u] * factor;
+            sum_squares += state[at + 6u] * factor * factor;
             if !in_chunk {
                 label_logit = state[at + 5u];
             }
@@ -106,5 +113,6 @@ fn main(
         state[at + 3u] = sum_p_logits;
         state[at + 4u] = bitcast<f32>(best.index);
         state[at + 5u] = label_logit;
+        state[at + 6u] = sum_squares;
     }
 }

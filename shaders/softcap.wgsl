@@ -10,6 +10,8 @@
 struct Params {
     items: u32,
     softcap: f32,
+    ceiling: f32,
+    inv_temperature: f32,
 }
 
 @group(0) @binding(0) var<uniform> params: Params;

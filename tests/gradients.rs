@@ -3,11 +3,18 @@
 //! Everything is f64 and no GPU is needed; `tests/kernels.rs` compares the kernels with the twins proved here.
 
 use pairtune::reference::{
-    self, Act, AdamW, AttentionShape, LogProb, LogProbState, LossWeights, Preference, PreferenceSettings, Span,
+    self, Act, AdamW, AttentionShape, Cap, LogProb, LogProbState, LossWeights, Preference, PreferenceSettings, Span,
 };
+
+#[path = "gradients/objectives.rs"]
+mod objectives;
+#[path = "gradients/policies.rs"]
+mod policies;
 
 const EPS: f64 = 1e-6;
 
+/// TRL's formulas in float64, printed with six decimals: half of the last is the tolerance.
+const PRINTED: f64 = 5.1e-7;
 /// Central differences at the step used lose about ten digits to rounding and truncation together.
 const DERIVATIVE: f64 = 1e-8;
 /// Two ways of computing the same thing in f64.
@@ -532,8 +539,8 @@ const HIDDEN: usize = 5;
 /// A label in the first and in the last column, one that is repeated, and one in between.
 const LABELS: [u32; 5] = [0, 16, 7, 7, 11];
 
-/// Scale and cap of logits.
-const KINDS: [[f64; 2]; 3] = [[1.0, 0.0], [0.25, 0.0], [1.5, 0.8]];
+/// Scale, cap and temperature of logits.
+const KINDS: [[f64; 3]; 4] = [[1.0, 0.0, 1.0], [0.25, 0.0, 1.0], [1.5, 0.8, 1.0], [1.5, 0.8, 0.6]];
 
 #[test]
 fn logprob_matches_the_direct_formulas() {
@@ -554,16 +561,17 @@ fn logprob_survives_large_logits() {
 
 /// Compares every result of the chunked pass with softmax written out over the whole vocabulary.
 #[track_caller]
-fn check_logprob(hidden_rows: &[f64], chunk: usize, kind: [f64; 2]) {
-    let [scale, cap] = kind;
+fn check_logprob(hidden_rows: &[f64], chunk: usize, kind: [f64; 3]) {
+    let [scale, cap, temperature] = kind;
     let head = random(VOCAB * HIDDEN, 24);
     let (got, pull) = logprob_in_chunks(hidden_rows, &head, chunk, kind);
     let products = reference::matmul_forward(hidden_rows, &head, LABELS.len(), VOCAB, HIDDEN);
     let mut logits = reference::scaled_copy(&products, scale);
     if cap > 0.0 {
-        logits = reference::softcap(&logits, cap);
+        logits = reference::scaled_copy(&reference::softcap(&logits, cap), 1.0 / temperature);
     }
-    let slope = |logit: f64| if cap > 0.0 { scale * (1.0 - (logit / cap).powi(2)) } else { scale };
+    let bent = |logit: f64| (1.0 - (logit * temperature / cap).powi(2)) / temperature;
+    let slope = |logit: f64| if cap > 0.0 { scale * bent(logit) } else { scale };
     for (r, row) in logits.chunks_exact(VOCAB).enumerate() {
         let label = LABELS[r] as usize;
         let max = row.iter().copied().fold(f64::NEG_INFINITY, f64::max);
@@ -579,6 +587,8 @@ fn check_logprob(hidden_rows: &[f64], chunk: usize, kind: [f64; 2]) {
         assert_close("lse", &got.lse[r..=r], &[lse], ROUNDING);
         assert_close("mean_logit", &got.mean_logit[r..=r], &[row.iter().sum::<f64>() / VOCAB as f64], ROUNDING);
         assert_close("entropy", &got.entropy[r..=r], &[entropy], ROUNDING * max.abs().max(1.0));
+        let collision = p.iter().map(|p| p * p).sum::<f64>().ln();
+        assert_close("log_collision", &got.log_collision[r..=r], &[collision], ROUNDING * max.abs().max(1.0));
         assert_eq!(got.correct[r] == 1.0, row[label] == max, "correct of row {r}");
         assert_close("pull", &pull[r * HIDDEN..][..HIDDEN], &want_pull, ROUNDING * max.abs().max(1.0));
     }
@@ -599,6 +609,32 @@ fn logprob_backward_is_the_derivative_of_forward() {
 }
 
 #[test]
+fn entropy_backward_is_the_derivative_of_the_entropy() {
+    let (hidden_rows, head) = (random(LABELS.len() * HIDDEN, 25), random(VOCAB * HIDDEN, 26));
+    let dentropy = random(LABELS.len(), 27);
+    for chunk in [3, VOCAB] {
+        for kind in KINDS {
+            let [scale, softcap, temperature] = kind;
+            let (_, _, state) = logprob_with_state(&hidden_rows, &head, chunk, kind);
+            let mut dh = vec![0.0; hidden_rows.len()];
+            for head in head.chunks(chunk * HIDDEN) {
+                let (rows, cols) = (LABELS.len(), head.len() / HIDDEN);
+                let products = reference::matmul_forward(&hidden_rows, head, rows, cols, HIDDEN);
+                let logits = reference::scaled_copy(&products, scale);
+                let cap = Cap { softcap, temperature };
+                let dlogits = reference::entropy_backward(&logits, &state, &dentropy, cap);
+                let dproducts = reference::scaled_copy(&dlogits, scale);
+                let added = reference::matmul_backward_input(&dproducts, head, rows, cols, HIDDEN);
+                dh.iter_mut().zip(&added).for_each(|(dh, added)| *dh += added);
+            }
+            let loss =
+                |hidden_rows: &[f64]| dot(&dentropy, &logprob_in_chunks(hidden_rows, &head, chunk, kind).0.entropy);
+            assert_close("dh", &dh, &numeric_gradient(loss, &hidden_rows), DERIVATIVE);
+        }
+    }
+}
+
+#[test]
 fn logprob_argmax_is_the_first_of_equals() {
     // Columns 1 and 3 are equal and largest: the label in column 1 is right, the one in column 3 is not.
     let row = [-3.0, -1.0, -2.0, -1.0, -5.0];
@@ -607,18 +643,36 @@ fn logprob_argmax_is_the_first_of_equals() {
         let mut pull = [0.0; 2];
         for first in (0..row.len()).step_by(chunk) {
             let columns = &row[first..(first + chunk).min(row.len())];
-            reference::logprob_forward(&[columns, columns].concat(), first, &[1, 3], &mut state, &mut pull, 1, 0.0);
+            reference::logprob_forward(
+                &[columns, columns].concat(),
+                first,
+                &[1, 3],
+                &mut state,
+                &mut pull,
+                1,
+                Cap::NONE,
+            );
         }
         assert_eq!(state.best_index, [1, 1]);
         assert_eq!((&state.best[..], &state.label_logit[..]), (&[-1.0; 2][..], &[-1.0; 2][..]));
-        let got = reference::logprob_finish(&state, &[0.0; 2], &[1, 3], row.len(), 1.0, 0.0, &mut pull);
+        let got = reference::logprob_finish(&state, &[0.0; 2], &[1, 3], row.len(), 1.0, Cap::NONE, &mut pull);
         assert_eq!(got.correct, [1.0, 0.0]);
     }
 }
 
 /// The whole pass with chunks of `chunk` columns: the results, and the finished pull (R,H).
-fn logprob_in_chunks(hidden_rows: &[f64], head: &[f64], chunk: usize, [scale, cap]: [f64; 2]) -> (LogProb, Vec<f64>) {
-    let rows = LABELS.len();
+fn logprob_in_chunks(hidden_rows: &[f64], head: &[f64], chunk: usize, kind: [f64; 3]) -> (LogProb, Vec<f64>) {
+    let (result, pull, _) = logprob_with_state(hidden_rows, head, chunk, kind);
+    (result, pull)
+}
+
+fn logprob_with_state(
+    hidden_rows: &[f64],
+    head: &[f64],
+    chunk: usize,
+    [scale, softcap, temperature]: [f64; 3],
+) -> (LogProb, Vec<f64>, LogProbState) {
+    let (rows, cap) = (LABELS.len(), Cap { softcap, temperature });
     let mut state = LogProbState::new(rows);
     let mut pull = vec![0.0; rows * HIDDEN];
     for (i, head) in head.chunks(chunk * HIDDEN).enumerate() {
@@ -632,7 +686,7 @@ fn logprob_in_chunks(hidden_rows: &[f64], head: &[f64], chunk: usize, [scale, ca
     }
     let label_rows = reference::embedding(head, &LABELS, HIDDEN);
     let result = reference::logprob_finish(&state, &label_rows, &LABELS, VOCAB, scale, cap, &mut pull);
-    (result, pull)
+    (result, pull, state)
 }
 
 // Preference losses.

@@ -534,6 +534,17 @@ everywhere! {
 }
 
 everywhere! {
+    async fn entropy_backward() {
+        let gpu = gpu().await;
+        for kind in check::LOGITS {
+            for (rows, vocab) in [(1, 5), (9, 97), (37, 1001), (3, 5000)] {
+                assert_ok(check::entropy_backward(&gpu, rows, vocab, kind).await);
+            }
+        }
+    }
+}
+
+everywhere! {
     async fn logprob_backward() {
         let gpu = gpu().await;
         for (rows, hidden) in [(3, 4), (37, 68), (300, 260)] {
@@ -562,6 +573,95 @@ everywhere! {
             }
         }
         assert_ok(check::preference(&gpu, 5, [1.0, 0.5, 0.25, 2.0, 0.75, 0.5]).await);
+    }
+}
+
+everywhere! {
+    async fn value_forward() {
+        let gpu = gpu().await;
+        for (rows, hidden) in [(1, 4), (37, 68), (333, 900)] {
+            assert_ok(check::value_forward(&gpu, rows, hidden).await);
+        }
+    }
+}
+
+everywhere! {
+    async fn value_backward() {
+        let gpu = gpu().await;
+        for (rows, hidden) in [(1, 4), (37, 68), (333, 900)] {
+            assert_ok(check::value_backward(&gpu, rows, hidden).await);
+        }
+    }
+}
+
+everywhere! {
+    async fn value_backward_weight() {
+        let gpu = gpu().await;
+        for (rows, hidden) in [(1, 4), (37, 68), (2000, 900)] {
+            assert_ok(check::value_backward_weight(&gpu, rows, hidden).await);
+        }
+    }
+}
+
+everywhere! {
+    async fn reward() {
+        let gpu = gpu().await;
+        for centre in [0.0, 0.01] {
+            for pairs in [1, 2, 7] {
+                assert_ok(check::reward(&gpu, pairs, centre).await);
+            }
+        }
+    }
+}
+
+everywhere! {
+    async fn kto() {
+        let gpu = gpu().await;
+        for labels in check::KTO_LABELS {
+            for mismatched in [false, true] {
+                assert_ok(check::kto(&gpu, labels, mismatched).await);
+            }
+        }
+    }
+}
+
+everywhere! {
+    async fn policy() {
+        let gpu = gpu().await;
+        for settings in check::policies() {
+            for lengths in check::LENGTHS {
+                assert_ok(check::policy(&gpu, lengths, &settings).await);
+            }
+        }
+    }
+}
+
+everywhere! {
+    async fn rloo() {
+        let gpu = gpu().await;
+        for lengths in check::LENGTHS {
+            for far in [0.0, 200.0] {
+                assert_ok(check::rloo(&gpu, lengths, far).await);
+            }
+        }
+    }
+}
+
+everywhere! {
+    async fn ppo_policy() {
+        let gpu = gpu().await;
+        for tokens in [1, 64, 333, 5000] {
+            assert_ok(check::ppo_policy(&gpu, tokens).await);
+        }
+    }
+}
+
+everywhere! {
+    async fn ppo_value() {
+        let gpu = gpu().await;
+        for positions in [1, 64, 333, 5000] {
+            assert_ok(check::ppo_value(&gpu, positions).await);
+        }
     }
 }
 

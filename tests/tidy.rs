@@ -106,7 +106,7 @@ fn what_the_browser_lacks_stays_in_the_platform() {
 fn one_name_has_four_homes() {
     let kernels = sources("src/kernels", "rs");
     let reference = sources("src/reference", "rs");
-    let (checks, tests) = (read("src/doctor/check.rs"), read("tests/kernels.rs"));
+    let (checks, tests) = (sources("src/doctor", "rs"), read("tests/kernels.rs"));
     let shaders: Vec<Source> = sources("shaders", "wgsl").into_iter().filter(|s| !s.is_in("shaders/lib/")).collect();
     assert!(!shaders.is_empty(), "there are shaders");
     let mut found: Vec<String> =
@@ -244,7 +244,7 @@ fn native_paths(source: &Source) -> Vec<String> {
 }
 
 /// The homes of a shader's name: a kernel, its CPU twin, a check in the doctor that is called, and a test.
-fn homes(shader: &Source, kernels: &[Source], reference: &[Source], checks: &Source, tests: &Source) -> Vec<String> {
+fn homes(shader: &Source, kernels: &[Source], reference: &[Source], checks: &[Source], tests: &Source) -> Vec<String> {
     // A variant has the homes of the kernel it varies.
     let defines = |sources: &[Source], stem: &str| sources.iter().any(|source| public_functions(source).contains(stem));
     let whole = shader.stem();
@@ -259,10 +259,10 @@ fn homes(shader: &Source, kernels: &[Source], reference: &[Source], checks: &Sou
     if !defined(reference) {
         found.push(shader.finding(1, format!("src/reference has no `pub fn {stem}`, the f64 twin")));
     }
-    if !public_functions(checks).contains(stem) {
-        found.push(shader.finding(1, format!("{} has no `pub async fn {stem}`", checks.path)));
-    } else if !called(checks, stem) {
-        found.push(shader.finding(1, format!("{} never calls `{stem}`: add it to check_all", checks.path)));
+    if !defined(checks) {
+        found.push(shader.finding(1, format!("src/doctor has no `pub async fn {stem}`")));
+    } else if !checks.iter().any(|source| called(source, stem)) {
+        found.push(shader.finding(1, format!("src/doctor never calls `{stem}`: add it to check_all")));
     }
     let test = tests.words(stem).into_iter().any(|(_, at)| {
         let before = tests.code[..at].trim_end().strip_suffix("fn").map_or("", str::trim_end);
@@ -730,20 +730,20 @@ fn a_missing_home_is_found() {
     let of = |path: &str, text: &str| [Source::new(path, text)];
     let kernels = of("src/kernels/a.rs", "/// `pub fn sub`\npub fn add(rec: &mut Recorder<'_>) {}");
     let reference = of("src/reference/a.rs", "pub fn add<T>(a: &[T]) {}");
-    let [checks] = of("src/doctor/check.rs", "fn all() { add(gpu) }\npub async fn add(gpu: &Gpu) {}");
+    let checks = of("src/doctor/check.rs", "fn all() { add(gpu) }\npub async fn add(gpu: &Gpu) {}");
     let [tests] = of("tests/kernels.rs", "everywhere! {\n    async fn add() {}\n}");
     let found = homes(&shader, &kernels, &reference, &checks, &tests);
     assert_found(&found, &[]);
     let none = of("none.rs", "pub fn added() {}\nfn add() {}\n// pub fn add");
     assert_found(&homes(&shader, &none, &reference, &checks, &tests), &["src/kernels has no `pub fn add`"]);
     assert_found(&homes(&shader, &kernels, &none, &checks, &tests), &["src/reference has no `pub fn add`"]);
-    assert_found(&homes(&shader, &kernels, &reference, &none[0], &tests), &["none.rs has no `pub async fn add`"]);
+    assert_found(&homes(&shader, &kernels, &reference, &none, &tests), &["src/doctor has no `pub async fn add`"]);
     assert_found(
         &homes(&shader, &kernels, &reference, &checks, &none[0]),
         &["none.rs has no `everywhere! { async fn add() }`"],
     );
-    let [uncalled] = of("check.rs", "pub async fn add(gpu: &Gpu) { kernels::add(rec); }");
-    assert_found(&homes(&shader, &kernels, &reference, &uncalled, &tests), &["check.rs never calls `add`"]);
+    let uncalled = of("check.rs", "pub async fn add(gpu: &Gpu) { kernels::add(rec); }");
+    assert_found(&homes(&shader, &kernels, &reference, &uncalled, &tests), &["src/doctor never calls `add`"]);
 }
 
 #[test]

@@ -1,4 +1,4 @@
-// lib/logit_plain.wgsl: logits as they are.
+// lib/logit_plain.wgsl: logits as they are; a temperature is in their scale.
 
 fn capped(logit: f32) -> f32 {
     return logit;

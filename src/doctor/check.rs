@@ -4,6 +4,8 @@ use rand::{Rng as _, SeedableRng as _};
 use rand_chacha::ChaCha8Rng;
 use serde::Serialize;
 
+pub use super::objectives::*;
+pub use super::policies::*;
 use crate::error::Result;
 use crate::files::GgmlType;
 use crate::gpu::{Dtype, Gpu, Kernel, Precision, Recorder, Tensor};
@@ -95,10 +97,13 @@ pub async fn check_all(gpu: &Gpu) -> Result<Vec<Check>> {
     for kind in LOGITS {
         checks.push(logprob_forward(gpu, 37, 300, 68, kind).await?);
         checks.push(logprob_finish(gpu, 37, 300, 68, kind).await?);
+        checks.push(entropy_backward(gpu, 37, 300, kind).await?);
     }
     checks.push(logprob_backward(gpu, 37, 68).await?);
     checks.push(sequence_sum(gpu, 6, 50).await?);
     checks.push(preference(gpu, 5, [1.0, 0.5, 0.25, 2.0, 0.75, 0.5]).await?);
+    checks.extend(check_objectives(gpu).await?);
+    checks.extend(check_policies(gpu).await?);
     checks.push(grad_norm(gpu, &[1000, 70_000]).await?);
     checks.push(adamw(gpu, 1001, 3).await?);
     checks.push(fma_peak(gpu, 3).await?);
@@ -946,16 +951,22 @@ pub async fn activation_backward(gpu: &Gpu, rows: u32, cols: u32, act: kernels::
 }
 
 /// Kinds of logits that a device is checked with.
-pub const LOGITS: [kernels::Logits; 3] = [
+pub const LOGITS: [kernels::Logits; 5] = [
     kernels::Logits::PLAIN,
-    kernels::Logits { scale: 0.25, softcap: 0.0 },
-    kernels::Logits { scale: 1.5, softcap: 20.0 },
+    kernels::Logits { scale: 0.25, softcap: 0.0, temperature: 1.0 },
+    kernels::Logits { scale: 0.25, softcap: 0.0, temperature: 0.7 },
+    kernels::Logits { scale: 1.5, softcap: 20.0, temperature: 1.0 },
+    kernels::Logits { scale: 1.5, softcap: 20.0, temperature: 0.7 },
 ];
+
+fn twin_cap(kind: kernels::Logits) -> reference::Cap {
+    reference::Cap { softcap: kind.softcap.into(), temperature: kind.temperature.into() }
+}
 
 /// Two chunks of logits of unequal width: weights, rescaled pull, state.
 pub async fn logprob_forward(gpu: &Gpu, rows: u32, vocab: u32, hidden: u32, kind: kernels::Logits) -> Result<Check> {
     let case = LogProbCase::new(gpu, rows, vocab, hidden);
-    let cap = f64::from(kind.softcap);
+    let cap = twin_cap(kind);
     let mut compare = Compare::new(gpu, named_form(gpu, "logprob_forward", kind.form()), 2e-5);
     let mut state = reference::LogProbState::new(rows as usize);
     let mut pull = vec![0.0; case.pull.values.len()];
@@ -977,12 +988,18 @@ pub async fn logprob_forward(gpu: &Gpu, rows: u32, vocab: u32, hidden: u32, kind
         );
         compare = compare.and(&logits, &widen(&weights, cols as usize, |_| 0.0)).await?;
     }
+    let got = gpu.read(&case.state).await?;
+    let columns =
+        [&state.max, &state.sum, &state.sum_logits, &state.sum_p_logits, &state.label_logit, &state.sum_squares];
+    for (at, want) in [0, 1, 2, 3, 5, 6].into_iter().zip(columns) {
+        compare.take(&got.iter().skip(at).step_by(8).copied().collect::<Vec<f32>>(), want);
+    }
     compare.with(&case.pull.tensor, &pull).await
 }
 
 /// Token statistics and the derivative of the log-probability, after two chunks.
 pub async fn logprob_finish(gpu: &Gpu, rows: u32, vocab: u32, hidden: u32, kind: kernels::Logits) -> Result<Check> {
-    let (scale, cap) = (f64::from(kind.scale), f64::from(kind.softcap));
+    let (scale, cap) = (f64::from(kind.product_scale()), twin_cap(kind));
     let case = LogProbCase::new(gpu, rows, vocab, hidden);
     let label_rows = Matrix::random(gpu, rows, hidden, 5);
     let stats = gpu.zeros("stats", rows, 4, Dtype::F32);
@@ -1008,6 +1025,31 @@ pub async fn logprob_finish(gpu: &Gpu, rows: u32, vocab: u32, hidden: u32, kind:
         (0..rows as usize).flat_map(|r| [want.logp[r], want.mean_logit[r], want.entropy[r], want.correct[r]]).collect();
     let compare = Compare::new(gpu, named_form(gpu, "logprob_finish", kind.form()), 2e-5);
     compare.and(&stats, &want_stats).await?.with(&case.pull.tensor, &pull).await
+}
+
+/// Both chunks of logits once more, when the state is whole.
+pub async fn entropy_backward(gpu: &Gpu, rows: u32, vocab: u32, kind: kernels::Logits) -> Result<Check> {
+    let (case, cap) = (LogProbCase::new(gpu, rows, vocab, 4), twin_cap(kind));
+    let dentropy = Matrix::random(gpu, 1, rows, 6);
+    case.run_chunk(gpu, 0, kind);
+    case.run_chunk(gpu, 1, kind);
+    let mut state = reference::LogProbState::new(rows as usize);
+    let values = case.columns(0, vocab);
+    reference::logprob_forward(&values, 0, &case.labels, &mut state, &mut case.pull.values.clone(), 4, cap);
+    let mut compare = Compare::new(gpu, named_form(gpu, "entropy_backward", kind.form()), 2e-5);
+    for chunk in 0..2 {
+        let (first, cols) = case.chunk(chunk);
+        let values = case.columns(first, cols);
+        let logits = case.upload(gpu, &values, cols);
+        run(gpu, |rec| kernels::entropy_backward(rec, &logits, &case.state, &dentropy.tensor, cols, kind));
+        let want = reference::entropy_backward(&values, &state, &dentropy.values, cap);
+        // Where one logit stands alone the gradient is next to nothing: the error is beside 1.
+        let (mut got, mut want) = (gpu.read(&logits).await?, widen(&want, cols as usize, |_| 0.0));
+        got.push(1.0);
+        want.push(1.0);
+        compare.take(&got, &want);
+    }
+    Ok(compare.done())
 }
 
 /// pull scaled by its sequence's derivative.
@@ -1168,25 +1210,25 @@ pub async fn fma_peak(gpu: &Gpu, rounds: u32) -> Result<Check> {
 const EPS: f32 = 1e-6;
 
 /// Collects the largest relative difference over the outputs of one kernel.
-struct Compare<'a> {
-    gpu: &'a Gpu,
+pub(super) struct Compare<'a> {
+    pub(super) gpu: &'a Gpu,
     name: String,
     tolerance: f64,
     error: f64,
 }
 
 impl<'a> Compare<'a> {
-    fn new(gpu: &'a Gpu, name: impl Into<String>, tolerance: f64) -> Self {
+    pub(super) fn new(gpu: &'a Gpu, name: impl Into<String>, tolerance: f64) -> Self {
         Self { gpu, name: name.into(), tolerance, error: 0.0 }
     }
 
-    async fn and(mut self, got: &Tensor, want: &[f64]) -> Result<Self> {
+    pub(super) async fn and(mut self, got: &Tensor, want: &[f64]) -> Result<Self> {
         let got = self.gpu.read(got).await?;
         self.take(&got, want);
         Ok(self)
     }
 
-    fn take(&mut self, got: &[f32], want: &[f64]) {
+    pub(super) fn take(&mut self, got: &[f32], want: &[f64]) {
         assert_eq!(got.len(), want.len(), "{}: number of values", self.name);
         let largest = want.iter().fold(1e-30, |max: f64, v| max.max(v.abs()));
         for (&g, &w) in got.iter().zip(want) {
@@ -1205,30 +1247,30 @@ impl<'a> Compare<'a> {
         Ok(self)
     }
 
-    async fn with(self, got: &Tensor, want: &[f64]) -> Result<Check> {
+    pub(super) async fn with(self, got: &Tensor, want: &[f64]) -> Result<Check> {
         Ok(self.and(got, want).await?.done())
     }
 
-    fn done(self) -> Check {
+    pub(super) fn done(self) -> Check {
         let ok = self.error <= self.tolerance;
         Check { name: self.name, error: self.error, tolerance: self.tolerance, ok }
     }
 }
 
 /// A matrix on the device, and the values that f32 made of it.
-struct Matrix {
-    tensor: Tensor,
-    values: Vec<f64>,
+pub(super) struct Matrix {
+    pub(super) tensor: Tensor,
+    pub(super) values: Vec<f64>,
 }
 
 impl Matrix {
-    fn new(gpu: &Gpu, rows: u32, cols: u32, values: Vec<f64>) -> Self {
+    pub(super) fn new(gpu: &Gpu, rows: u32, cols: u32, values: Vec<f64>) -> Self {
         let floats: Vec<f32> = values.iter().map(|&v| v as f32).collect();
         let tensor = gpu.upload("check", rows, cols, Dtype::F32, &floats);
         Self { tensor, values: floats.iter().map(|&v| f64::from(v)).collect() }
     }
 
-    fn random(gpu: &Gpu, rows: u32, cols: u32, seed: u64) -> Self {
+    pub(super) fn random(gpu: &Gpu, rows: u32, cols: u32, seed: u64) -> Self {
         Self::new(gpu, rows, cols, random(rows * cols, seed))
     }
 }
@@ -1516,11 +1558,15 @@ impl LogProbCase {
         rows.flat_map(|row| row[first as usize..(first + cols) as usize].iter().copied()).collect()
     }
 
+    /// A chunk on the device. Stale numbers beyond it must not count.
+    fn upload(&self, gpu: &Gpu, values: &[f64], cols: u32) -> Tensor {
+        let values = widen(values, cols as usize, |_| 99.0);
+        Matrix::new(gpu, self.rows, cols.next_multiple_of(4), values).tensor
+    }
+
     fn run_chunk(&self, gpu: &Gpu, chunk: u32, kind: kernels::Logits) -> (u32, u32, Tensor) {
         let (first, cols) = self.chunk(chunk);
-        // Stale numbers beyond the chunk must not count.
-        let values = widen(&self.columns(first, cols), cols as usize, |_| 99.0);
-        let logits = Matrix::new(gpu, self.rows, cols.next_multiple_of(4), values).tensor;
+        let logits = self.upload(gpu, &self.columns(first, cols), cols);
         run(gpu, |rec| {
             let (labels, state, pull) = (&self.gpu_labels, &self.state, &self.pull.tensor);
             kernels::logprob_forward(rec, labels, &logits, first, cols, chunk == 0, true, kind, state, pull);
@@ -1529,7 +1575,7 @@ impl LogProbCase {
     }
 }
 
-fn run(gpu: &Gpu, record: impl FnOnce(&mut Recorder<'_>)) {
+pub(super) fn run(gpu: &Gpu, record: impl FnOnce(&mut Recorder<'_>)) {
     let mut rec = gpu.recorder();
     record(&mut rec);
 }
@@ -1550,7 +1596,7 @@ fn named_form(gpu: &Gpu, op: &str, form: &str) -> String {
 }
 
 /// Normal-ish numbers that f32 holds exactly enough: uniform in [-1, 1).
-fn random(len: u32, seed: u64) -> Vec<f64> {
+pub(super) fn random(len: u32, seed: u64) -> Vec<f64> {
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
     (0..len).map(|_| f64::from(rng.random_range(-1.0f32..1.0))).collect()
 }
@@ -1569,7 +1615,7 @@ fn gates(gpu: &Gpu, rows: u32, cols: u32) -> (Matrix, [Vec<f64>; 2]) {
 }
 
 /// Rounding of a sum of n products of numbers below 1, relative to the largest sum.
-fn sum_tolerance(n: usize) -> f64 {
+pub(super) fn sum_tolerance(n: usize) -> f64 {
     1e-6 * (n as f64).sqrt().max(4.0)
 }
 

@@ -1,5 +1,5 @@
-//! Log-softmax-gather over chunks of the vocabulary. Records `shaders/logprob_*.wgsl`; the CPU twin is
-//! `reference::logprob`.
+//! Log-softmax-gather over chunks of the vocabulary. Records `shaders/logprob_*.wgsl` and
+//! `shaders/entropy_backward.wgsl`; the CPU twin is `reference::logprob`.
 
 use bytemuck::{Pod, Zeroable};
 
@@ -13,23 +13,38 @@ pub struct Logits {
     pub scale: f32,
     /// Their cap, `softcap * tanh(logit / softcap)`; 0 for none.
     pub softcap: f32,
+    /// What they are divided by after that; 1 for none.
+    pub temperature: f32,
 }
 
 impl Logits {
     /// Products as they are.
-    pub const PLAIN: Self = Self { scale: 1.0, softcap: 0.0 };
+    pub const PLAIN: Self = Self { scale: 1.0, softcap: 0.0, temperature: 1.0 };
 
     /// The form of an operation on them.
     pub fn form(self) -> &'static str {
         if self.softcap > 0.0 { "capped" } else { "" }
     }
+
+    /// What the products are multiplied by before they come to `logprob_forward` and `entropy_backward`, and the rows
+    /// of the head behind them: without a cap the temperature is in it.
+    pub fn product_scale(self) -> f32 {
+        if self.softcap > 0.0 { self.scale } else { self.scale / self.temperature }
+    }
+
+    /// Cap, cap over temperature, 1 over temperature, as `shaders/lib/logit_capped.wgsl` reads them.
+    fn cap(self) -> [f32; 3] {
+        [self.softcap, self.softcap / self.temperature, 1.0 / self.temperature]
+    }
 }
 
 /// Takes one chunk of logits (R,L), vocabulary entries `first_col..first_col + cols`, into `state` (R,8).
 ///
-/// They come scaled, and are capped here. They become weights relative to the running maximum, times the cap's slope.
-/// With `pull` (R,H) its rows are rescaled to that maximum, and the caller adds weights times the chunk's rows of the
-/// head. `first_chunk` starts the state anew.
+/// They come scaled, by `Logits::product_scale`, and are capped here. They become weights relative to the running
+/// maximum, times the cap's slope. With `pull` (R,H) its rows are rescaled to that maximum, and the caller adds weights
+/// times the chunk's rows of the head. `first_chunk` starts the state anew.
+///
+/// Of a finished state, column 6 over the square of column 1 is the sum of the squares of the probabilities.
 pub fn logprob_forward(
     rec: &mut Recorder<'_>,
     labels: &Tensor,
@@ -54,7 +69,7 @@ pub fn logprob_forward(
         hidden4: pull.cols() / 4,
         first_chunk: u32::from(first_chunk),
         want_pull: u32::from(want_pull),
-        softcap: kind.softcap,
+        cap: kind.cap(),
     };
     rec.dispatch(FORWARD.with_format(kind.form()), &params, &[labels, logits, state, pull], [rows, 1, 1]);
 }
@@ -76,7 +91,7 @@ pub fn logprob_finish(
     assert_eq!(stats.cols(), 4, "stats has four columns");
     assert!(!want_pull || pull.dims() == label_rows.dims(), "pull needs the shape of label_rows");
     let (hidden4, want_pull) = (pull.cols() / 4, u32::from(want_pull));
-    let params = FinishParams { rows, hidden4, vocab, want_pull, scale: kind.scale, softcap: kind.softcap };
+    let params = FinishParams { rows, hidden4, vocab, want_pull, scale: kind.product_scale(), cap: kind.cap() };
     rec.dispatch(FINISH.with_format(kind.form()), &params, &[labels, state, label_rows, stats, pull], [rows, 1, 1]);
 }
 
@@ -86,6 +101,25 @@ pub fn logprob_backward(rec: &mut Recorder<'_>, dlogp: &Tensor, sequence: &Tenso
     assert!(sequence.len() >= rows, "sequence needs one entry per row of pull");
     let params = BackwardParams { rows, hidden4: hidden / 4 };
     rec.dispatch(&BACKWARD, &params, &[dlogp, sequence, pull], [rows * hidden / 4, 1, 1]);
+}
+
+/// Turns a chunk of logits (R,L), which come as they came to `logprob_forward`, into the derivative of the loss with
+/// respect to them, given `dentropy` (R), that with respect to each row's entropy, and the finished `state` (R,8).
+///
+/// The caller adds it, times the chunk's rows of the head and `Logits::product_scale`, to the hidden rows' gradient.
+pub fn entropy_backward(
+    rec: &mut Recorder<'_>,
+    logits: &Tensor,
+    state: &Tensor,
+    dentropy: &Tensor,
+    cols: u32,
+    kind: Logits,
+) {
+    let [rows, ld] = logits.dims();
+    assert!(ld % 4 == 0 && cols <= ld, "{cols} columns in logits of width {ld}");
+    assert!(state.len() >= 8 * rows && dentropy.len() >= rows, "state and dentropy need one row per row of logits");
+    let params = EntropyParams { rows, cols, ld4: ld / 4, cap: kind.cap() };
+    rec.dispatch(ENTROPY.with_format(kind.form()), &params, &[logits, state, dentropy], [rows * ld / 4, 1, 1]);
 }
 
 #[repr(C)]
@@ -98,7 +132,7 @@ struct ForwardParams {
     hidden4: u32,
     first_chunk: u32,
     want_pull: u32,
-    softcap: f32,
+    cap: [f32; 3],
 }
 
 #[repr(C)]
@@ -109,7 +143,7 @@ struct FinishParams {
     vocab: u32,
     want_pull: u32,
     scale: f32,
-    softcap: f32,
+    cap: [f32; 3],
 }
 
 const LOGITS: &[Format] = forms!("": "lib/logit_plain", "capped": "lib/logit_capped");
@@ -119,6 +153,15 @@ const LOGITS: &[Format] = forms!("": "lib/logit_plain", "capped": "lib/logit_cap
 struct BackwardParams {
     rows: u32,
     hidden4: u32,
+}
+
+#[repr(C)]
+#[derive(Clone, Copy, Pod, Zeroable)]
+struct EntropyParams {
+    rows: u32,
+    cols: u32,
+    ld4: u32,
+    cap: [f32; 3],
 }
 
 pub(super) static FORWARD: Op = Op {
@@ -143,4 +186,12 @@ pub(super) static BACKWARD: Op = Op {
     binds: &[Bind::Read, Bind::Read, Bind::Write],
     formats: &[],
     variants: &[Variant::only(wgsl!("logprob_backward"), by_item)],
+};
+
+pub(super) static ENTROPY: Op = Op {
+    name: "entropy_backward",
+    params_bytes: size_of::<EntropyParams>(),
+    binds: &[Bind::Write, Bind::Read, Bind::Read],
+    formats: LOGITS,
+    variants: &[Variant::only(wgsl!("entropy_backward"), by_item)],
 };

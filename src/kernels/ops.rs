@@ -1,8 +1,8 @@
 //! The one list of operations.
 
 use super::{
-    activation, adamw, attention, decode, dora, embedding, fma_peak, layernorm, logprob, matmul, pointwise, preference,
-    qk_norm, quantise, rmsnorm, rope, short_conv,
+    activation, adamw, attention, decode, dora, embedding, fma_peak, kto, layernorm, logprob, matmul, pointwise,
+    policy, ppo, preference, qk_norm, quantise, reward, rloo, rmsnorm, rope, short_conv, value,
 };
 use crate::gpu::{Kernel, Op};
 
@@ -28,11 +28,13 @@ pub fn ops() -> &'static [&'static Op] {
         &embedding::ADD_POSITIONS,
         &embedding::EMBEDDING,
         &fma_peak::FMA_PEAK,
+        &kto::KTO,
         &layernorm::FORWARD,
         &layernorm::BACKWARD,
         &logprob::FORWARD,
         &logprob::FINISH,
         &logprob::BACKWARD,
+        &logprob::ENTROPY,
         &matmul::FORWARD,
         &matmul::BACKWARD_INPUT,
         &matmul::BACKWARD_WEIGHT,
@@ -44,6 +46,9 @@ pub fn ops() -> &'static [&'static Op] {
         &pointwise::SCATTER_ROWS,
         &pointwise::SCALED_COPY,
         &pointwise::SOFTCAP,
+        &policy::POLICY,
+        &ppo::POLICY,
+        &ppo::VALUE,
         &preference::PREFERENCE,
         &preference::SEQUENCE_SUM,
         &qk_norm::FORWARD,
@@ -51,6 +56,8 @@ pub fn ops() -> &'static [&'static Op] {
         &quantise::QUANTISE_Q8_0,
         &quantise::QUANTISE_Q4_0,
         &quantise::QUANTISE_NF4,
+        &reward::REWARD,
+        &rloo::RLOO,
         &rmsnorm::FORWARD,
         &rmsnorm::BACKWARD,
         &rope::ROPE,
@@ -58,6 +65,9 @@ pub fn ops() -> &'static [&'static Op] {
         &short_conv::BACKWARD,
         &short_conv::APPEND,
         &short_conv::DECODE,
+        &value::FORWARD,
+        &value::BACKWARD,
+        &value::BACKWARD_WEIGHT,
     ];
     OPS
 }

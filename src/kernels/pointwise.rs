@@ -36,7 +36,7 @@ pub fn scaled_copy(rec: &mut Recorder<'_>, x: &Tensor, factor: f32, y: &Tensor) 
 /// `x = softcap * tanh(x / softcap)`, in place.
 pub fn softcap(rec: &mut Recorder<'_>, x: &Tensor, softcap: f32) {
     assert_eq!(x.len() % 4, 0, "elements come in fours");
-    let params = CopyParams { items: x.len() / 4, factor: softcap };
+    let params = SoftcapParams { items: x.len() / 4, softcap, ceiling: softcap, inv_temperature: 1.0 };
     rec.dispatch(&SOFTCAP, &params, &[x], [params.items, 1, 1]);
 }
 
@@ -47,6 +47,15 @@ pub fn dropout(rec: &mut Recorder<'_>, x: &Tensor, rate: f32, seed: u32, store: 
     assert!(x.len().is_multiple_of(4) && rate < 1.0, "elements come in fours, of which some are kept");
     let params = DropoutParams { items: x.len() / 4, seed, rate, accumulate: (store == Store::Add).into() };
     rec.dispatch(&DROPOUT, &params, &[x, y], [params.items, 1, 1]);
+}
+
+#[repr(C)]
+#[derive(Clone, Copy, Pod, Zeroable)]
+struct SoftcapParams {
+    items: u32,
+    softcap: f32,
+    ceiling: f32,
+    inv_temperature: f32,
 }
 
 #[repr(C)]
@@ -113,7 +122,7 @@ pub(super) static DROPOUT: Op = Op {
 
 pub(super) static SOFTCAP: Op = Op {
     name: "softcap",
-    params_bytes: size_of::<CopyParams>(),
+    params_bytes: size_of::<SoftcapParams>(),
     binds: &[Bind::Write],
     formats: &[],
     variants: &[Variant::only(wgsl!("lib/logit_capped", "softcap"), by_item)],

@@ -312,7 +312,7 @@ impl Model {
 
     fn logits_kind(&self) -> Logits {
         let softcap = self.config.logits_softcap.unwrap_or(0.0) as f32;
-        Logits { scale: self.config.logits_multiplier as f32, softcap }
+        Logits { scale: self.config.logits_multiplier as f32, softcap, temperature: 1.0 }
     }
 
     fn context<'a>(&'a self, index: usize, adapter: Option<&'a Adapter>) -> Context<'a> {

@@ -96,3 +96,8 @@ pub(super) fn sigmoid(x: f64) -> f64 {
     let e = (-x.abs()).exp();
     if x >= 0.0 { 1.0 / (1.0 + e) } else { e / (1.0 + e) }
 }
+
+/// `log(1 / (1 + exp(-x)))`, written so that a large |x| overflows nowhere and loses nothing.
+pub(super) fn log_sigmoid(x: f64) -> f64 {
+    x.min(0.0) - (-x.abs()).exp().ln_1p()
+}

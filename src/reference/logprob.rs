@@ -7,10 +7,34 @@
 //! flash attention; the backward pass only scales it.
 //!
 //! Logits may be scaled (Granite) and capped, `logit = c tanh(scale w·h / c)` (Gemma 2): each row `w[v]` in the
-//! gradient then has the factor `scale (1 - (logit[v] / c)^2)`.
+//! gradient then has the factor `scale (1 - (logit[v] / c)^2)`. A temperature divides what is left after the cap.
 //!
 //! A caller goes through the chunks of the head matrix: logits of the chunk, [`logprob_forward`], then adds the
 //! returned weights times the chunk to `pull`. After the last chunk, [`logprob_finish`].
+
+/// What becomes of logits.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Cap {
+    /// Their cap; 0 for none.
+    pub softcap: f64,
+    /// What capped logits are divided by; others come divided.
+    pub temperature: f64,
+}
+
+impl Cap {
+    /// Logits as they are.
+    pub const NONE: Self = Self { softcap: 0.0, temperature: 1.0 };
+
+    fn capped(self, logit: f64) -> f64 {
+        if self.softcap > 0.0 { self.softcap * (logit / self.softcap).tanh() / self.temperature } else { logit }
+    }
+
+    /// The derivative of `capped`, from what it returned.
+    fn slope(self, capped: f64) -> f64 {
+        let reached = if self.softcap > 0.0 { capped * self.temperature / self.softcap } else { return 1.0 };
+        (1.0 - reached * reached) / self.temperature
+    }
+}
 
 /// Running values of each row, (R) each, over the part of the vocabulary seen so far.
 #[derive(Debug, Clone, PartialEq)]
@@ -23,6 +47,8 @@ pub struct LogProbState {
     pub sum_logits: Vec<f64>,
     /// `Σ_v exp(logit[v] - max) logit[v]`.
     pub sum_p_logits: Vec<f64>,
+    /// `Σ_v exp(logit[v] - max)^2`; over `sum^2` it is `Σ_v p[v]^2`.
+    pub sum_squares: Vec<f64>,
     /// Logit of the argmax.
     pub best: Vec<f64>,
     /// Argmax: the column of the largest logit, the first of equals.
@@ -39,6 +65,7 @@ impl LogProbState {
             sum: vec![0.0; rows],
             sum_logits: vec![0.0; rows],
             sum_p_logits: vec![0.0; rows],
+            sum_squares: vec![0.0; rows],
             best: vec![f64::MIN; rows],
             best_index: vec![0; rows],
             label_logit: vec![0.0; rows],
@@ -57,16 +84,18 @@ pub struct LogProb {
     pub mean_logit: Vec<f64>,
     /// Entropy of the distribution, nats: `lse - Σ_v p[v] logit[v]`.
     pub entropy: Vec<f64>,
+    /// `log Σ_v p[v]^2`, the log of the probability that two draws are equal.
+    pub log_collision: Vec<f64>,
     /// 1 if the argmax is the label, 0 if not.
     pub correct: Vec<f64>,
 }
 
 /// Takes one chunk of `logits` (R,C), whose first column is column `first_column` of the vocabulary, into `state`.
 ///
-/// `labels` (R), at least one row. The logits are capped first. Returns the weights (R,C), `exp(logit - max)` with the
-/// maximum so far, times the cap's slope; the rows of
-/// `pull` (R,H) and the state's sums, which were taken with the old maximum, are scaled to the new one. The caller
-/// then adds weights times the chunk's head matrix (C,H) to `pull`.
+/// `labels` (R), at least one row. The logits are capped first, as `cap` says. Returns the weights (R,C),
+/// `exp(logit - max)` with the maximum so far, times the cap's slope; the rows of `pull` (R,H) and the state's sums,
+/// which were taken with the old maximum, are scaled to the new one. The caller then adds weights times the chunk's
+/// head matrix (C,H) to `pull`.
 pub fn logprob_forward(
     logits: &[f64],
     first_column: usize,
@@ -74,17 +103,18 @@ pub fn logprob_forward(
     state: &mut LogProbState,
     pull: &mut [f64],
     hidden: usize,
-    softcap: f64,
+    cap: Cap,
 ) -> Vec<f64> {
     let cols = logits.len() / labels.len();
     let mut weights = Vec::with_capacity(logits.len());
     for (r, &label) in labels.iter().enumerate() {
-        let row = logits[r * cols..][..cols].iter().map(|logit| capped(*logit, softcap)).collect::<Vec<f64>>();
+        let row = logits[r * cols..][..cols].iter().map(|logit| cap.capped(*logit)).collect::<Vec<f64>>();
         let max = row.iter().copied().fold(state.max[r], f64::max);
         let rescale = (state.max[r] - max).exp();
         state.max[r] = max;
         state.sum[r] *= rescale;
         state.sum_p_logits[r] *= rescale;
+        state.sum_squares[r] *= rescale * rescale;
         for pull in &mut pull[r * hidden..][..hidden] {
             *pull *= rescale;
         }
@@ -94,6 +124,7 @@ pub fn logprob_forward(
             state.sum[r] += weight;
             state.sum_logits[r] += logit;
             state.sum_p_logits[r] += weight * logit;
+            state.sum_squares[r] += weight * weight;
             if logit > state.best[r] {
                 state.best[r] = logit;
                 state.best_index[r] = column;
@@ -101,7 +132,7 @@ pub fn logprob_forward(
             if column == label as usize {
                 state.label_logit[r] = logit;
             }
-            weights.push(weight * slope(logit, softcap));
+            weights.push(weight * cap.slope(logit));
         }
     }
     weights
@@ -117,13 +148,13 @@ pub fn logprob_finish(
     labels: &[u32],
     vocab: usize,
     scale: f64,
-    softcap: f64,
+    cap: Cap,
     pull: &mut [f64],
 ) -> LogProb {
     let hidden = label_rows.len() / labels.len();
     for (i, (pull, label_row)) in pull.iter_mut().zip(label_rows).enumerate() {
         let r = i / hidden;
-        *pull = scale * slope(state.label_logit[r], softcap) * label_row - *pull / state.sum[r];
+        *pull = scale * cap.slope(state.label_logit[r]) * label_row - *pull / state.sum[r];
     }
 
     let rows = 0..labels.len();
@@ -132,6 +163,7 @@ pub fn logprob_finish(
         logp: rows.clone().map(|r| state.label_logit[r] - lse[r]).collect(),
         mean_logit: rows.clone().map(|r| state.sum_logits[r] / vocab as f64).collect(),
         entropy: rows.clone().map(|r| lse[r] - state.sum_p_logits[r] / state.sum[r]).collect(),
+        log_collision: rows.clone().map(|r| state.sum_squares[r].ln() - 2.0 * state.sum[r].ln()).collect(),
         correct: rows.map(|r| if state.best_index[r] == labels[r] as usize { 1.0 } else { 0.0 }).collect(),
         lse,
     }
@@ -147,10 +179,17 @@ pub fn logprob_backward(dlogp: &[f64], pull: &[f64], hidden: usize) -> Vec<f64> 
     dh
 }
 
-fn capped(logit: f64, softcap: f64) -> f64 {
-    if softcap > 0.0 { softcap * (logit / softcap).tanh() } else { logit }
-}
-
-fn slope(logit: f64, softcap: f64) -> f64 {
-    if softcap > 0.0 { 1.0 - (logit / softcap).powi(2) } else { 1.0 }
+/// The derivative of the loss with respect to the logits (R,C) of a chunk before their cap, from that with respect to
+/// the rows' entropies, `dentropy` (R), and the state after the last chunk. Returns (R,C).
+///
+/// `dH/dlogit[v] = -p[v] (log p[v] + H)`.
+pub fn entropy_backward(logits: &[f64], state: &LogProbState, dentropy: &[f64], cap: Cap) -> Vec<f64> {
+    let cols = logits.len() / dentropy.len();
+    let gradient = logits.iter().enumerate().map(|(i, logit)| {
+        let (r, logit) = (i / cols, cap.capped(*logit));
+        let lse = state.max[r] + state.sum[r].ln();
+        let (logp, entropy) = (logit - lse, lse - state.sum_p_logits[r] / state.sum[r]);
+        -dentropy[r] * logp.exp() * (logp + entropy) * cap.slope(logit)
+    });
+    gradient.collect()
 }
