@@ -6,7 +6,7 @@
 //   p = p - lr / (1-b1^t) * m / (sqrt(v) / sqrt(1-b2^t) + eps)
 //
 // Grid    One invocation per vec4 of parameters.
-// Reads   grad (N), metrics: loss at 0, norm at 11; if one of them is not finite nothing is changed
+// Reads   grad (N), metrics: loss at 0, norm at 1; if one of them is not finite nothing is changed
 // Writes  param, m, v (N) in place
 // Twin    reference::adamw
 
@@ -41,12 +41,12 @@ fn main(
     @builtin(local_invocation_index) lane: u32,
 ) {
     let i = (group.y * grid.x + group.x) * 64u + lane;
-    if i >= params.len4 || !finite(metrics[0]) || !finite(metrics[11]) {
+    if i >= params.len4 || !finite(metrics[0]) || !finite(metrics[1]) {
         return;
     }
     var g = grad[i];
     if params.max_norm > 0.0 {
-        g *= min(1.0, params.max_norm / (metrics[11] + 1e-6));
+        g *= min(1.0, params.max_norm / (metrics[1] + 1e-6));
     }
     let new_m = m[i] + params.one_minus_beta1 * (g - m[i]);
     let new_v = params.beta2 * v[i] + params.one_minus_beta2 * g * g;

@@ -1,7 +1,7 @@
 // Global gradient norm, in two rounds.
 //
 //   round 1  partials[at + g] = sum of squares of the gradients that workgroup g strides over
-//   round 2  metrics[11] = sqrt(sum of the partials)
+//   round 2  metrics[1] = sqrt(sum of the partials)
 //
 // Grid    Round 1: `groups` workgroups; round 2: one.
 // Reads   grads (N): gradients in round 1, the partials in round 2

@@ -1,9 +1,9 @@
 // Log-softmax-gather, backward.
 //
-//   dh[r,:] = dlogp[sequence[r]] * pull[r,:]
+//   dh[r,:] = dlogp[r] * pull[r,:]
 //
 // Grid    One invocation per row r and vec4 of the hidden size.
-// Reads   dlogp (sequences), sequence (R): the sequence that token r belongs to
+// Reads   dlogp (R)
 // Writes  pull (R,H) in place: it becomes dh
 // Twin    reference::logprob_backward
 
@@ -14,8 +14,7 @@ struct Params {
 
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> dlogp: array<f32>;
-@group(0) @binding(2) var<storage, read> sequence: array<u32>;
-@group(0) @binding(3) var<storage, read_write> pull: array<vec4<f32>>;
+@group(0) @binding(2) var<storage, read_write> pull: array<vec4<f32>>;
 
 @compute @workgroup_size(64)
 fn main(
@@ -25,6 +24,6 @@ fn main(
 ) {
     let i = (group.y * grid.x + group.x) * 64u + lane;
     if i < params.rows * params.hidden4 {
-        pull[i] *= dlogp[sequence[i / params.hidden4]];
+        pull[i] *= dlogp[i / params.hidden4];
     }
 }

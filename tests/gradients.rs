@@ -3,7 +3,8 @@
 //! Everything is f64 and no GPU is needed; `tests/kernels.rs` compares the kernels with the twins proved here.
 
 use pairtune::reference::{
-    self, Act, AdamW, AttentionShape, Cap, LogProb, LogProbState, LossWeights, Preference, PreferenceSettings, Span,
+    self, Act, AdamW, AttentionShape, Cap, Divergence, LogProb, LogProbState, PairLoss, PairMetrics, Pairs,
+    PreferenceSettings, Span,
 };
 
 #[path = "gradients/objectives.rs"]
@@ -689,114 +690,207 @@ fn logprob_with_state(
     (result, pull, state)
 }
 
-// Preference losses.
+// Losses of pairs.
 
-const ABSENT: LossWeights = LossWeights { sigmoid: 0.0, ipo: 0.0, hinge: 0.0, robust: 0.0, apo_zero: 0.0, sft: 0.0 };
-const SIGMOID: LossWeights = LossWeights { sigmoid: 1.0, ..ABSENT };
-const IPO: LossWeights = LossWeights { ipo: 1.0, ..ABSENT };
-const HINGE: LossWeights = LossWeights { hinge: 1.0, ..ABSENT };
-const ROBUST: LossWeights = LossWeights { robust: 1.0, ..ABSENT };
-const APO_ZERO: LossWeights = LossWeights { apo_zero: 1.0, ..ABSENT };
-const SFT: LossWeights = LossWeights { sft: 1.0, ..ABSENT };
-const MIXED: LossWeights = LossWeights { sigmoid: 0.8, ipo: 0.03, hinge: 0.4, robust: 1.5, apo_zero: 0.6, sft: 0.5 };
+const LOSSES: [PairLoss; 16] = [
+    PairLoss::Sigmoid,
+    PairLoss::SigmoidNorm,
+    PairLoss::Ipo,
+    PairLoss::Hinge,
+    PairLoss::Robust,
+    PairLoss::ExoPair,
+    PairLoss::NcaPair,
+    PairLoss::BcoPair,
+    PairLoss::SppoHard,
+    PairLoss::Aot,
+    PairLoss::AotUnpaired,
+    PairLoss::ApoZero,
+    PairLoss::ApoDown,
+    PairLoss::Discopop,
+    PairLoss::Smoothed,
+    PairLoss::OddsRatio,
+];
 
 /// Three pairs whose losses were computed from TRL's formulas in plain Python, to six digits, at beta 0.1.
 const LOGPS: [f64; 6] = [-12.0, -30.5, -8.25, -15.0, -28.0, -9.75];
 const REFERENCE: [f64; 6] = [-13.0, -29.0, -8.0, -14.0, -27.5, -11.0];
-const LENGTHS: [u32; 6] = [5, 10, 3, 6, 8, 4];
+const LENGTHS: [f64; 6] = [5.0, 10.0, 3.0, 6.0, 8.0, 4.0];
 /// The second chosen sequence has no token before its completion, so that one token is not scored.
-const SCORED: [u32; 6] = [5, 9, 3, 6, 7, 4];
+const SCORED: [f64; 6] = [5.0, 9.0, 3.0, 6.0, 7.0, 4.0];
+
+/// Beta 0.1 and nothing else.
+const PLAIN: PreferenceSettings = PreferenceSettings {
+    beta: 0.1,
+    label_smoothing: 0.1,
+    divergence: Divergence::ReverseKl,
+    by_token: false,
+    discopop_tau: 0.05,
+    gamma: 0.0,
+};
 
 #[test]
 fn preference_losses_match_trl() {
-    for (name, weights, want) in [
-        ("sigmoid", SIGMOID, 0.704498),
-        ("hinge", HINGE, 1.016667),
-        ("ipo", IPO, 25.488484),
-        ("robust", ROBUST, 0.706581),
-        ("apo_zero", APO_ZERO, 1.004144),
-        ("sft", SFT, (12.0 + 30.5 + 8.25) / 17.0),
-    ] {
+    let smoothed = |label_smoothing: f64| PreferenceSettings { label_smoothing, ..PLAIN };
+    let cases = [
+        (PairLoss::Sigmoid, PLAIN, 0.704498),
+        (PairLoss::SigmoidNorm, PLAIN, 0.695216),
+        (PairLoss::Hinge, PLAIN, 1.016667),
+        (PairLoss::Ipo, PLAIN, 25.488484),
+        (PairLoss::Robust, PLAIN, 0.706581),
+        (PairLoss::ExoPair, smoothed(0.01), 1.636734),
+        (PairLoss::NcaPair, PLAIN, 1.393115),
+        (PairLoss::BcoPair, PLAIN, 1.397178),
+        (PairLoss::SppoHard, PLAIN, 53.708333),
+        (PairLoss::Aot, PLAIN, 0.700334),
+        (PairLoss::AotUnpaired, PLAIN, 0.699970),
+        (PairLoss::ApoZero, PLAIN, 1.004144),
+        (PairLoss::ApoDown, PLAIN, 0.997958),
+        (PairLoss::Discopop, PLAIN, 0.797220),
+    ];
+    for (loss, settings, want) in cases {
         // The values were printed with six decimals, so half of the last is the tolerance.
-        let loss = preference(&LOGPS, 0.1, weights).loss;
-        assert!((loss - want).abs() <= 5.1e-7, "{name}: got {loss}, want {want}");
+        let got = preference(loss, &LOGPS, &settings).0;
+        assert!((got - want).abs() <= 5.1e-7, "{loss:?}: got {got}, want {want}");
     }
 }
 
 #[test]
-fn preference_metrics_match_trl() {
-    let got = preference(&LOGPS, 0.1, SIGMOID);
-    assert_close("chosen_reward", &[got.chosen_reward], &[-0.025], ROUNDING);
-    assert_close("rejected_reward", &[got.rejected_reward], &[-0.025 / 3.0], ROUNDING);
-    assert_close("margin", &[got.margin], &[-0.05 / 3.0], ROUNDING);
-    assert_close("accuracy", &[got.accuracy], &[1.0 / 3.0], ROUNDING);
-    // The metrics do not depend on the loss.
-    assert_eq!(preference(&LOGPS, 0.1, SFT).margin, got.margin);
-}
-
-#[test]
-fn preference_of_the_reference_itself_has_no_winner() {
-    let got = preference(&REFERENCE, 0.1, SIGMOID);
-    assert_eq!((got.accuracy, got.margin), (0.0, 0.0));
-    assert_close("loss", &[got.loss], &[2_f64.ln()], ROUNDING);
-}
-
-#[test]
-fn preference_dlogp_is_the_derivative_of_loss() {
-    let all = [SIGMOID, IPO, HINGE, ROBUST, APO_ZERO, SFT, MIXED];
-    for (name, weights) in ["sigmoid", "ipo", "hinge", "robust", "apo_zero", "sft", "mixed"].into_iter().zip(all) {
-        // With beta 0.7 the first pair, d = 2, is beyond the kink of the hinge and the others are before it.
-        for beta in [0.1, 0.7] {
-            let got = preference(&LOGPS, beta, weights).dlogp;
-            let want = numeric_gradient(|logps| preference(logps, beta, weights).loss, &LOGPS);
-            assert_close(name, &got, &want, DERIVATIVE);
-            assert!(got.iter().any(|d| *d != 0.0), "{name} must pull somewhere");
+fn preference_losses_under_other_divergences_match_trl() {
+    let cases = [
+        (Divergence::ForwardKl, [0.723859, 25.529842, 0.695401, 1.676811, 0.807523, 1.049336]),
+        (Divergence::JensenShannon, [0.698944, 25.156621, 0.693855, 1.626790, 0.824235, 1.010045]),
+        (Divergence::Alpha(0.5), [0.709660, 25.421651, 0.694923, 1.647863, 0.796073, 1.025911]),
+    ];
+    for (divergence, want) in cases {
+        let losses = [
+            (PairLoss::Sigmoid, 0.0),
+            (PairLoss::Ipo, 0.0),
+            (PairLoss::SigmoidNorm, 0.0),
+            (PairLoss::ExoPair, 0.01),
+            (PairLoss::Discopop, 0.0),
+            (PairLoss::Hinge, 0.0),
+        ];
+        for ((loss, label_smoothing), want) in losses.into_iter().zip(want) {
+            let got = preference(loss, &LOGPS, &PreferenceSettings { divergence, label_smoothing, ..PLAIN }).0;
+            assert!((got - want).abs() <= 5.1e-7, "{loss:?} with {divergence:?}: got {got}, want {want}");
         }
     }
 }
 
 #[test]
-fn preference_loss_is_the_weighted_sum() {
-    let parts = [(0.8, SIGMOID), (0.03, IPO), (0.4, HINGE), (1.5, ROBUST), (0.6, APO_ZERO), (0.5, SFT)];
-    let mut loss = 0.0;
-    let mut dlogp = vec![0.0; LOGPS.len()];
-    for (weight, weights) in parts {
-        let part = preference(&LOGPS, 0.3, weights);
-        loss += weight * part.loss;
-        dlogp.iter_mut().zip(part.dlogp).for_each(|(sum, d)| *sum += weight * d);
+fn losses_without_a_reference_match_trl() {
+    let logps = [-1.2, -0.9, -1.5, -0.7];
+    let pairs =
+        Pairs { logps: &logps, reference: &[0.0; 4], lengths: &[1.0; 4], scored: &[1.0; 4], weights: &[1.0; 4] };
+    let simpo = PreferenceSettings { beta: 2.0, label_smoothing: 0.0, by_token: true, gamma: 1.0, ..PLAIN };
+    let alpha_po = PreferenceSettings { gamma: 0.3, divergence: Divergence::AlphaPo(0.25), ..simpo };
+    let cases = [
+        (PairLoss::OddsRatio, PreferenceSettings { by_token: true, ..PLAIN }, 0.070128),
+        (PairLoss::Smoothed, simpo, 1.266716),
+        (PairLoss::Smoothed, PreferenceSettings { label_smoothing: 0.1, ..simpo }, 1.176716),
+        (PairLoss::Smoothed, alpha_po, 0.811015),
+    ];
+    for (loss, settings, want) in cases {
+        let got = reference::preference(loss, &pairs, &settings).0;
+        assert!((got - want).abs() <= 5.1e-7, "{loss:?}: got {got}, want {want}");
     }
-    let got = preference(&LOGPS, 0.3, MIXED);
-    assert_close("loss", &[got.loss], &[loss], ROUNDING);
-    assert_close("dlogp", &got.dlogp, &dlogp, ROUNDING);
+}
+
+#[test]
+fn pair_metrics_match_trl() {
+    let got = metrics(&LOGPS, &PLAIN);
+    assert_close("chosen_reward", &[got.chosen_reward], &[-0.025], ROUNDING);
+    assert_close("rejected_reward", &[got.rejected_reward], &[-0.025 / 3.0], ROUNDING);
+    assert_close("margin", &[got.margin], &[-0.05 / 3.0], ROUNDING);
+    assert_close("accuracy", &[got.accuracy], &[1.0 / 3.0], ROUNDING);
+    let none = metrics(&REFERENCE, &PLAIN);
+    assert_eq!((none.accuracy, none.margin), (0.0, 0.0), "the reference itself has no winner");
+}
+
+#[test]
+fn preference_dlogp_is_the_derivative_of_loss() {
+    let divergences = [
+        Divergence::ReverseKl,
+        Divergence::ForwardKl,
+        Divergence::JensenShannon,
+        Divergence::Alpha(0.5),
+        Divergence::AlphaPo(0.25),
+    ];
+    for loss in LOSSES {
+        for divergence in divergences {
+            // The others have no divergence in TRL.
+            let takes_it = matches!(
+                loss,
+                PairLoss::Sigmoid
+                    | PairLoss::SigmoidNorm
+                    | PairLoss::Ipo
+                    | PairLoss::Hinge
+                    | PairLoss::Robust
+                    | PairLoss::ExoPair
+                    | PairLoss::Discopop
+                    | PairLoss::Smoothed
+            );
+            if divergence != Divergence::ReverseKl && !takes_it {
+                continue;
+            }
+            // With beta 0.7 the first pair, d = 2, is beyond the kink of the hinge and the others are before it.
+            for beta in [0.1, 0.7] {
+                let by_token = loss == PairLoss::OddsRatio;
+                let settings = PreferenceSettings { beta, divergence, by_token, gamma: 0.2, ..PLAIN };
+                // The odds are of probabilities, so that no reference takes part.
+                let reference = if by_token { [0.0; 6] } else { REFERENCE };
+                let of = |logps: &[f64]| {
+                    // Of sorted margins no pair has its own: TRL takes no weights with them.
+                    let sorts = matches!(loss, PairLoss::Aot | PairLoss::AotUnpaired);
+                    let weights = if sorts { [1.0; 6] } else { [0.5, 0.8, 0.3, 0.9, 1.0, 0.6] };
+                    let pairs =
+                        Pairs { logps, reference: &reference, lengths: &LENGTHS, scored: &SCORED, weights: &weights };
+                    reference::preference(loss, &pairs, &settings)
+                };
+                let got = of(&LOGPS).1;
+                let want = numeric_gradient(|logps| of(logps).0, &LOGPS);
+                assert_close(&format!("{loss:?} {divergence:?}"), &got, &want, DERIVATIVE);
+                assert!(got.iter().any(|d| *d != 0.0), "{loss:?} must pull somewhere");
+            }
+        }
+    }
 }
 
 #[test]
 fn preference_hinge_has_no_slope_at_its_kink() {
     // d = 2 in the first pair and beta 0.5: 1 - beta d is exactly 0. The other two pairs pull with beta / 3.
-    let got = preference(&LOGPS, 0.5, HINGE);
+    let got = preference(PairLoss::Hinge, &LOGPS, &PreferenceSettings { beta: 0.5, ..PLAIN }).1;
     let pull = 0.5 / 3.0;
-    assert_close("dlogp", &got.dlogp, &[0.0, -pull, -pull, 0.0, pull, pull], ROUNDING);
+    assert_close("dlogp", &got, &[0.0, -pull, -pull, 0.0, pull, pull], ROUNDING);
 }
 
 #[test]
 fn preference_survives_large_margins() {
     let logps = [-1e6, -10.0, -8.0, -10.0, -1e6, -11.0];
-    for weights in [SIGMOID, IPO, HINGE, ROBUST, APO_ZERO, MIXED] {
-        let got = preference(&logps, 1.0, weights);
-        assert!(got.loss.is_finite() && got.dlogp.iter().all(|d| d.is_finite()), "{weights:?} gives {got:?}");
+    let one = PreferenceSettings { beta: 1.0, ..PLAIN };
+    for loss in
+        [PairLoss::Sigmoid, PairLoss::Ipo, PairLoss::Hinge, PairLoss::Robust, PairLoss::ApoZero, PairLoss::BcoPair]
+    {
+        let (value, slopes) = preference(loss, &logps, &one);
+        assert!(value.is_finite() && slopes.iter().all(|d| d.is_finite()), "{loss:?} gives {value}, {slopes:?}");
     }
     // The first pair is wrong by c - r = -999991, the second is right by as much, the third has d = 0.
-    let got = preference(&logps, 1.0, SIGMOID);
-    assert_close("loss", &[got.loss], &[(999_991.0 + 2_f64.ln()) / 3.0], ROUNDING);
-    assert_close("dlogp", &got.dlogp, &[-1.0 / 3.0, 0.0, -0.5 / 3.0, 1.0 / 3.0, 0.0, 0.5 / 3.0], ROUNDING);
+    let (value, slopes) = preference(PairLoss::Sigmoid, &logps, &one);
+    assert_close("loss", &[value], &[(999_991.0 + 2_f64.ln()) / 3.0], ROUNDING);
+    assert_close("dlogp", &slopes, &[-1.0 / 3.0, 0.0, -0.5 / 3.0, 1.0 / 3.0, 0.0, 0.5 / 3.0], ROUNDING);
 }
 
 #[test]
-fn preference_counts_an_empty_completion_as_one_token() {
-    let settings = PreferenceSettings { beta: 0.5, label_smoothing: 0.0, weights: LossWeights { sft: 1.0, ..IPO } };
-    let got = reference::preference(&[3.0, 1.0], &[0.0, 0.0], &[0, 0], &[0, 0], &settings);
-    // ipo: (3 - 1 - 1)^2 = 1 with slope 2; sft: -3 / 1 with slope -1.
-    assert_eq!((got.loss, got.dlogp), (-2.0, vec![1.0, -2.0]));
+fn token_nll_is_minus_the_scaled_sum() {
+    let (loss, slopes) = reference::token_nll(&[-1.0, -2.5], 0.25);
+    assert_eq!((loss, slopes), (0.875, vec![-0.25, -0.25]));
+}
+
+#[test]
+fn token_gradient_gives_each_token_its_share() {
+    let weights = [[1.0, 0.0], [0.5, 2.0], [1.0, 1.0]];
+    let got = reference::token_gradient(&[[3.0, 7.0], [1.0, 10.0]], &weights, &[0.5, 0.25, 1.0], &[0, 0, 1]);
+    assert_eq!(got, [3.0, 1.5 + 3.5, 11.0]);
 }
 
 #[test]
@@ -805,10 +899,17 @@ fn sequence_sum_adds_the_tokens_of_each_sequence() {
     assert_eq!(got, [10.0, 0.0, 5.0, 16.0, 0.0]);
 }
 
-/// The three pairs with the given policy; label smoothing 0.1, which only `robust` may read.
-fn preference(logps: &[f64], beta: f64, weights: LossWeights) -> Preference {
-    let settings = PreferenceSettings { beta, label_smoothing: 0.1, weights };
-    reference::preference(logps, &REFERENCE, &LENGTHS, &SCORED, &settings)
+/// The three pairs with the given policy.
+fn preference(loss: PairLoss, logps: &[f64], settings: &PreferenceSettings) -> (f64, Vec<f64>) {
+    reference::preference(loss, &pairs(logps), settings)
+}
+
+fn metrics(logps: &[f64], settings: &PreferenceSettings) -> PairMetrics {
+    reference::pair_metrics(&pairs(logps), settings)
+}
+
+fn pairs(logps: &[f64]) -> Pairs<'_> {
+    Pairs { logps, reference: &REFERENCE, lengths: &LENGTHS, scored: &SCORED, weights: &[1.0; 6] }
 }
 
 // Optimiser.

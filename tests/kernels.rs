@@ -4,7 +4,7 @@
 use pairtune::doctor::Check;
 use pairtune::doctor::check::{self, Heads, each_variant};
 use pairtune::gpu::{AdapterChoice, Dtype, Gpu};
-use pairtune::kernels::Act;
+use pairtune::kernels::{Act, Divergence, PairLoss};
 
 /// One test in both worlds.
 macro_rules! everywhere {
@@ -459,6 +459,15 @@ everywhere! {
 }
 
 everywhere! {
+    async fn resize_heads() {
+        let gpu = gpu().await;
+        for (rows, heads, from, to) in [(1, 1, 2, 4), (37, 8, 14, 16), (37, 8, 16, 14)] {
+            assert_ok(check::resize_heads(&gpu, rows, heads, from, to).await);
+        }
+    }
+}
+
+everywhere! {
     async fn softcap() {
         let gpu = gpu().await;
         for (rows, cols) in [(1, 4), (37, 68)] {
@@ -563,16 +572,47 @@ everywhere! {
 }
 
 everywhere! {
+    async fn token_gradient() {
+        let gpu = gpu().await;
+        for (sequences, longest) in [(2, 1), (6, 50), (19, 1024)] {
+            assert_ok(check::token_gradient(&gpu, sequences, longest).await);
+        }
+    }
+}
+
+everywhere! {
     async fn preference() {
         let gpu = gpu().await;
-        for kind in 0..6 {
-            let mut weights = [0.0; 6];
-            weights[kind] = 1.0;
+        for loss in PairLoss::ALL {
             for pairs in [1, 2, 7] {
-                assert_ok(check::preference(&gpu, pairs, weights).await);
+                assert_ok(check::preference(&gpu, pairs, loss, Divergence::ReverseKl, pairs == 2).await);
             }
         }
-        assert_ok(check::preference(&gpu, 5, [1.0, 0.5, 0.25, 2.0, 0.75, 0.5]).await);
+        let alphas = [Divergence::Alpha(0.5), Divergence::AlphaPo(0.25)];
+        let divergences = [Divergence::ForwardKl, Divergence::JensenShannon].into_iter().chain(alphas);
+        for divergence in divergences {
+            for loss in [PairLoss::Sigmoid, PairLoss::SigmoidNorm, PairLoss::Ipo] {
+                assert_ok(check::preference(&gpu, 5, loss, divergence, false).await);
+            }
+        }
+    }
+}
+
+everywhere! {
+    async fn pair_metrics() {
+        let gpu = gpu().await;
+        for (pairs, by_token) in [(1, false), (2, true), (7, false)] {
+            assert_ok(check::pair_metrics(&gpu, pairs, by_token).await);
+        }
+    }
+}
+
+everywhere! {
+    async fn token_nll() {
+        let gpu = gpu().await;
+        for sequences in [1, 2, 7] {
+            assert_ok(check::token_nll(&gpu, sequences).await);
+        }
     }
 }
 

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 use common::gpu;
 use pairtune::bench::{self, RandomModel};
-use pairtune::data::{TokenPair, Tokenizer, read_pairs, tokenize};
+use pairtune::data::{Example, TokenPair, Tokenizer, read_pairs, tokenize};
 use pairtune::files::{self, GgmlType, GgufArch, GgufValue, encode, parse, write_gguf};
 use pairtune::gpu::{Dtype, Gpu, Precision};
 use pairtune::kernels;
@@ -20,7 +20,7 @@ use pairtune::model::{
 use pairtune::platform::native::{DiskFolder, DiskWriter};
 use pairtune::platform::{Folder, MemoryFolder};
 use pairtune::reference;
-use pairtune::train::{PairLogps, References, Scorer, TrainConfig, Trainer, batch_size, plan};
+use pairtune::train::{PairLogps, PairSums, References, Scorer, TrainConfig, Trainer, batch_size, evaluation, plan};
 use pollster::block_on;
 use random_llama::{RandomLlama, Sizes};
 use serde_json::{Map, Value, json};
@@ -741,7 +741,7 @@ fn a_large_vocabulary_is_scored_in_chunks() {
     let acts = acts.load(&gpu, &packed);
     let mut rec = gpu.recorder();
     model.forward(&mut rec, &acts, None);
-    model.score(&mut rec, &acts, true);
+    model.score(&mut rec, &acts, 1.0, true);
     rec.submit();
     let stats = block_on(gpu.read(&acts.token_stats)).expect("the device works");
 
@@ -832,6 +832,71 @@ fn uneven_pairs(n: usize) -> Vec<TokenPair> {
 }
 
 /// A dispatch costs 24 to 71 µs in a browser, and a bind group more than that.
+/// Each batch counts by its pairs, the last one being smaller, and its loss is the twin's.
+#[test]
+fn an_evaluation_is_the_loss_of_each_batch_by_its_pairs() {
+    const BATCH: usize = 3;
+    let gpu = gpu();
+    let twins = [
+        (json!({"loss_type": "sigmoid"}), vec![(reference::PairLoss::Sigmoid, 1.0)]),
+        (json!({"loss_type": "ipo"}), vec![(reference::PairLoss::Ipo, 1.0)]),
+        (
+            json!({"loss_type": ["hinge", "apo_zero"], "loss_weights": [0.5, 2.0]}),
+            vec![(reference::PairLoss::Hinge, 0.5), (reference::PairLoss::ApoZero, 2.0)],
+        ),
+    ];
+    // Nothing precedes the first token of every other pair, which then has no log-probability.
+    let pair = |i: usize| TokenPair {
+        row: i,
+        prompt_len: 2 * (i % 2),
+        untruncated: [0, 0],
+        chosen: vec![1; 4 + i],
+        rejected: vec![1; 9 - i],
+    };
+    let examples: Vec<Example> = (0..7).map(pair).map(Example::from).collect();
+    let logps = |seed: usize| -> Vec<[f32; 2]> {
+        let value = |k: usize| -0.5 - ((k * 37 + seed * 11) % 23) as f32;
+        (0..examples.len()).map(|i| [value(2 * i), value(2 * i + 1)]).collect()
+    };
+    let (policy, base) = (logps(1), logps(2));
+    let sums: Vec<PairSums> =
+        policy.iter().map(|logps| logps.map(|logp| [logp, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0])).collect();
+    for (mut settings, losses) in twins {
+        settings["beta"] = json!(0.5);
+        settings["per_device_train_batch_size"] = json!(BATCH);
+        let config = TrainConfig::from_map(settings.as_object().expect("an object"), "test").expect("settings");
+        let twin = reference::PreferenceSettings {
+            beta: 0.5,
+            label_smoothing: 0.0,
+            divergence: reference::Divergence::ReverseKl,
+            by_token: false,
+            discopop_tau: 0.05,
+            gamma: 0.0,
+        };
+        let mut want = 0.0;
+        for rows in (0..examples.len()).collect::<Vec<_>>().chunks(BATCH) {
+            let both = |of: &dyn Fn(usize, usize) -> f64| -> Vec<f64> {
+                [0, 1].iter().flat_map(|&side| rows.iter().map(move |&i| of(i, side))).collect()
+            };
+            let length = |i: usize, side: usize| examples[i].sequences[side].len() - examples[i].starts[side];
+            let pairs = reference::Pairs {
+                logps: &both(&|i, side| policy[i][side].into()),
+                reference: &both(&|i, side| base[i][side].into()),
+                lengths: &both(&|i, side| length(i, side) as f64),
+                scored: &both(&|i, side| (length(i, side) - usize::from(examples[i].starts[side] == 0)) as f64),
+                weights: &vec![1.0; 2 * rows.len()],
+            };
+            let loss: f64 =
+                losses.iter().map(|(loss, weight)| weight * reference::preference(*loss, &pairs, &twin).0).sum();
+            want += loss * rows.len() as f64 / examples.len() as f64;
+        }
+        let metrics = block_on(evaluation(&gpu, &config, &examples, &sums, &base)).expect("the device works");
+        assert_near("eval_loss", metrics["eval_loss"].as_f64().expect("a number"), want, 1e-5 * want.abs().max(1.0));
+        let won = policy.iter().filter(|logps| logps[0] > logps[1]).count() as f64 / examples.len() as f64;
+        assert_near("won", metrics["eval_preference_accuracy"].as_f64().expect("a number"), won, 1e-9);
+    }
+}
+
 #[test]
 fn a_layer_takes_few_dispatches_and_a_run_few_bind_groups() {
     let gpu = gpu();

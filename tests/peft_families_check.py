@@ -42,6 +42,11 @@ def load(folder):
     return AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32, attn_implementation="eager").eval()
 
 
+def dtype_of(folder):
+    config = json.loads((folder / "config.json").read_text())
+    return config.get("dtype") or config.get("torch_dtype")
+
+
 def log_prob(model, ids, mask):
     with torch.no_grad():
         logits = model(input_ids=torch.tensor([ids]), use_cache=False).logits[0].double()
@@ -72,8 +77,8 @@ def check(pairtune, case, kind, tmp):
     found = worst(tuned.eval(), rows)
     call(pairtune, "merge", "--model", model, "--adapter", adapter, "--output", merged)
     of_merged = worst(load(merged), rows)
-    # bf16 weights are rounded once more when they are merged.
-    rounded = 0.2 if "bf16" in case.name else SUM_LOGP
+    # bf16 weights are rounded once more when they are merged: 8 bits, over some tens of tokens.
+    rounded = 0.5 if dtype_of(model) == "bfloat16" else SUM_LOGP
     ok = not missing and not result.unexpected_keys and found <= SUM_LOGP and of_merged <= rounded and of_base > 10 * SUM_LOGP
     print(f"{case.name:24} {kind}: tensors missing {len(missing)}, unexpected {len(result.unexpected_keys)}; log-probabilities "
           f"differ by {found:.1e} in PEFT, {of_merged:.1e} merged, {of_base:.2f} without  {'ok' if ok else 'FAILED'}", flush=True)

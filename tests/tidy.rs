@@ -40,6 +40,7 @@ const CONFINED: &[(&str, &[&str], &str)] = &[
     ("flate2", &["src/files/"], "packed bytes come through files::{Unpacker, Parquet}"),
     ("ruzstd", &["src/files/"], "packed bytes come through files::{Unpacker, Parquet}"),
     ("snap", &["src/files/"], "packed bytes come through files::{Unpacker, Parquet}"),
+    ("plotters", &["src/cli/plot.rs"], "figures come from cli::plot"),
     ("safetensors", &["src/files/"], "the rest of the code sees files::{TensorFiles, parse, serialize_f32}"),
 ];
 

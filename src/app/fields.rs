@@ -10,6 +10,8 @@ use crate::engine::protocol::Settings;
 pub(super) enum Kind {
     /// A number between these, both included.
     Number(f64, f64),
+    /// A number between these, or nothing.
+    Optional(f64, f64),
     /// A number above 0.
     Positive,
     /// A number from 0 to below 1.
@@ -31,7 +33,7 @@ pub(super) const FIRST: [&str; 6] =
     ["beta", "num_train_epochs", "learning_rate", "r", "max_length", "per_device_train_batch_size"];
 
 /// Every setting, in the order of the README.
-pub(super) const ALL: [(&str, Kind); 31] = [
+pub(super) const ALL: [(&str, Kind); 37] = [
     ("beta", Kind::Positive),
     ("loss_type", Kind::Words),
     ("loss_weights", Kind::Numbers),
@@ -63,6 +65,12 @@ pub(super) const ALL: [(&str, Kind); 31] = [
     ("load_in", Kind::Choice(&["stored", "int8", "int4", "nf4"])),
     ("gradient_checkpointing", Kind::Switch),
     ("save_steps", Kind::Whole(0, 1 << 40)),
+    ("f_divergence_type", Kind::Choice(&["reverse_kl", "forward_kl", "js_divergence", "alpha_divergence"])),
+    ("f_alpha_divergence_coef", Kind::Number(-10.0, 10.0)),
+    ("ld_alpha", Kind::Optional(0.0, 1.0)),
+    ("use_weighting", Kind::Switch),
+    ("discopop_tau", Kind::Positive),
+    ("precompute_ref_log_probs", Kind::Switch),
 ];
 
 /// Leaves only settings that a run has; the names of the others come back.
@@ -96,7 +104,8 @@ pub(super) fn parsed(kind: Kind, typed: &str) -> Result<Value, String> {
         _ => Err(text::wants(range)),
     };
     match kind {
-        Kind::Number(from, to) => number(from, to, &text::between(from, to)),
+        Kind::Optional(..) if typed.is_empty() => Ok(Value::Null),
+        Kind::Number(from, to) | Kind::Optional(from, to) => number(from, to, &text::between(from, to)),
         Kind::Positive => number(f64::MIN_POSITIVE, f64::MAX, text::ABOVE_0),
         Kind::Fraction => number(0.0, 1.0 - f64::EPSILON, text::FRACTION),
         Kind::Whole(from, to) => match typed.parse::<i64>() {

@@ -1,15 +1,15 @@
-//! What can be typed: commands, their flags, and one flag per training setting.
+//! What can be typed: commands and their flags; those of training settings are in `settings`.
 
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use pairtune::data::Columns;
+use pairtune::data::{Columns, Method};
 use pairtune::engine::gguf::GgufKind;
 use pairtune::files::GgmlType;
 use pairtune::gpu::AdapterChoice;
 use pairtune::model::LoadIn;
-use serde::Serialize;
-use serde_json::{Map, Value};
+
+use super::settings::SettingsArgs;
 
 /// The whole command line.
 #[derive(Debug, Parser)]
@@ -35,8 +35,10 @@ const COLUMNS: &str = "prompt=NAME,chosen=NAME,rejected=NAME,system=NAME";
 /// The commands.
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
-    /// Train a LoRA adapter on preference pairs
+    /// Train a LoRA adapter: by DPO on preference pairs, or by another method on what that takes
     Train(Box<TrainArgs>),
+    /// Set DPO beside RLHF on the same model, pairs and held-out prompts
+    Race(Box<RaceArgs>),
     /// Write the log-probabilities of pairs
     Score(ScoreArgs),
     /// Let the model answer a prompt
@@ -125,9 +127,31 @@ pub(super) struct TrainArgs {
     /// Model folder: config.json, tokenizer.json, model.safetensors
     #[arg(long, value_name = "DIR")]
     pub(super) model: PathBuf,
-    /// Preference pairs: JSON Lines, a JSON array, CSV, TSV or Parquet; gzip or zstd may pack the text
+    /// What to do with the data: dpo, sft, reward, kto, orpo, cpo, grpo, rloo or ppo; dpo if the config names none
+    #[arg(long, value_name = "NAME")]
+    pub(super) method: Option<Method>,
+    /// Preference pairs, or examples, thumbs or prompts, as the method takes them: JSON Lines, a JSON array, CSV, TSV
+    /// or Parquet; gzip or zstd may pack the text
+    #[arg(long, visible_alias = "pairs", value_name = "FILE", required_unless_present = "rollouts")]
+    pub(super) data: Option<PathBuf>,
+    /// Answers with rewards that were sampled before, one JSON object a line: nothing is sampled, they are replayed
+    #[arg(long, value_name = "FILE", conflicts_with = "data")]
+    pub(super) rollouts: Option<PathBuf>,
+    /// PEFT folder of a reward model that scores the policy's answers; may be given more than once
+    #[arg(long, value_name = "DIR")]
+    pub(super) reward_model: Vec<PathBuf>,
+    /// A rule that scores them: length:TOKENS, regex:PATTERN, contains:TEXT, json, equals or equals:COLUMN
+    #[arg(long, value_name = "RULE")]
+    pub(super) reward: Vec<String>,
+    /// PEFT folder of the value model to start from (ppo); a fresh one if absent
+    #[arg(long, value_name = "DIR")]
+    pub(super) value_adapter: Option<PathBuf>,
+    /// Write the tokens that reach the model, one JSON object a line
     #[arg(long, value_name = "FILE")]
-    pub(super) pairs: PathBuf,
+    pub(super) write_tokens: Option<PathBuf>,
+    /// Write the gradients of the first optimiser step, before clipping
+    #[arg(long, value_name = "FILE")]
+    pub(super) write_first_gradients: Option<PathBuf>,
     /// The columns to read, instead of a guess
     #[arg(long, value_name = COLUMNS)]
     pub(super) columns: Option<Columns>,
@@ -169,122 +193,42 @@ pub(super) struct TrainArgs {
     pub(super) settings: SettingsArgs,
 }
 
-/// One flag per key of `train::KEYS`, all optional; names and meaning are those of TRL and PEFT.
-#[derive(Debug, Args, Serialize)]
-#[command(next_help_heading = "Settings (as in TRL and PEFT)")]
-pub(super) struct SettingsArgs {
-    /// How hard the loss pushes away from the reference
-    #[arg(long)]
-    beta: Option<f64>,
-    /// One loss or several: sigmoid,sft
-    #[arg(long, value_delimiter = ',')]
-    loss_type: Option<Vec<String>>,
-    /// One weight per loss type: 1.0,0.5
-    #[arg(long, value_delimiter = ',', allow_negative_numbers = true)]
-    loss_weights: Option<Vec<f64>>,
-    /// Share of labels taken to be wrong (loss type robust)
-    #[arg(long)]
-    label_smoothing: Option<f64>,
-    /// Peak learning rate
-    #[arg(long)]
-    learning_rate: Option<f64>,
-    /// linear, cosine, constant or constant_with_warmup
-    #[arg(long, value_name = "NAME")]
-    lr_scheduler_type: Option<String>,
-    /// Steps of linear warm-up; below 1, a share of all steps
-    #[arg(long)]
-    warmup_steps: Option<f64>,
-    /// Decoupled weight decay
-    #[arg(long)]
-    weight_decay: Option<f64>,
-    /// Decay of Adam's first moment
-    #[arg(long = "adam-beta1", value_name = "ADAM_BETA1")]
-    adam_beta1: Option<f64>,
-    /// Decay of Adam's second moment
-    #[arg(long = "adam-beta2", value_name = "ADAM_BETA2")]
-    adam_beta2: Option<f64>,
-    /// Added to the root of Adam's second moment
-    #[arg(long)]
-    adam_epsilon: Option<f64>,
-    /// Largest gradient norm; 0 switches clipping off
-    #[arg(long)]
-    max_grad_norm: Option<f64>,
-    /// Pairs of a micro-batch
-    #[arg(long, value_name = "PAIRS")]
-    per_device_train_batch_size: Option<usize>,
-    /// Micro-batches of an optimiser step
-    #[arg(long, value_name = "BATCHES")]
-    gradient_accumulation_steps: Option<usize>,
-    /// Longest sequence in tokens; longer ones lose their end
-    #[arg(long, value_name = "TOKENS")]
-    max_length: Option<usize>,
-    /// Optimiser steps of the run; -1 for --num-train-epochs
-    #[arg(long, value_name = "STEPS", allow_negative_numbers = true)]
-    max_steps: Option<i64>,
-    /// Passes over the pairs
-    #[arg(long, value_name = "EPOCHS")]
-    num_train_epochs: Option<f64>,
-    /// Seeds the order of the pairs, the split and a fresh adapter
-    #[arg(long)]
-    seed: Option<u64>,
-    /// Order of the pairs: random or sequential
-    #[arg(long, value_name = "NAME")]
-    train_sampling_strategy: Option<String>,
-    /// Rank of the adapter
-    #[arg(long)]
-    r: Option<usize>,
-    /// Numerator of the adapter's scale
-    #[arg(long)]
-    lora_alpha: Option<f64>,
-    /// Modules that get an adapter: q_proj,v_proj or all-linear
+/// `pairtune race`.
+#[derive(Debug, Args)]
+pub(super) struct RaceArgs {
+    /// Model folder: config.json, tokenizer.json, model.safetensors
+    #[arg(long, value_name = "DIR")]
+    pub(super) model: PathBuf,
+    /// Preference pairs
+    #[arg(long, visible_alias = "pairs", value_name = "FILE")]
+    pub(super) data: PathBuf,
+    /// The columns to read, instead of a guess
+    #[arg(long, value_name = COLUMNS)]
+    pub(super) columns: Option<Columns>,
+    /// Folder for the table, the figure, the records and the adapters
+    #[arg(long, value_name = "DIR")]
+    pub(super) output: PathBuf,
+    /// What DPO is set beside, after fine-tuning and a reward model: ppo, rloo or grpo, or several: ppo,rloo
     #[arg(long, value_name = "NAMES", value_delimiter = ',')]
-    target_modules: Option<Vec<String>>,
-    /// Scale by lora_alpha / sqrt(r)
-    #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true")]
-    use_rslora: Option<bool>,
-    /// DoRA: train the length of each row of an adapted weight too
-    #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true")]
-    use_dora: Option<bool>,
-    /// Share of the adapter's inputs that training drops, with disable_dropout false
-    #[arg(long, value_name = "SHARE")]
-    lora_dropout: Option<f64>,
-    /// Train without dropout, as TRL does by default
-    #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true")]
-    disable_dropout: Option<bool>,
-    /// What the policy is measured against: base or initial_adapter
-    #[arg(long, value_name = "NAME")]
-    reference: Option<String>,
-    /// Share of the pairs that is held out, whole prompts kept apart
-    #[arg(long, value_name = "SHARE")]
-    eval_split: Option<f64>,
-    /// The base's linear layers on the GPU: stored, int8, int4 or nf4, quantised as they are loaded
-    #[arg(long, value_name = "FORMAT")]
-    load_in: Option<String>,
-    /// Less memory for more time: run layers forward again in the backward pass
-    #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true")]
-    gradient_checkpointing: Option<bool>,
-    /// Steps between checkpoints; 0 for none
-    #[arg(long, value_name = "STEPS")]
-    save_steps: Option<usize>,
-}
-
-impl SettingsArgs {
-    /// The flags that were given, as a config file would have them.
-    pub(super) fn to_map(&self) -> Map<String, Value> {
-        let mut map = match serde_json::to_value(self) {
-            Ok(Value::Object(map)) => map,
-            other => unreachable!("settings are an object: {other:?}"),
-        };
-        map.retain(|_, value| !value.is_null());
-        // A list of one name may also be the word "all-linear".
-        if let Some(Value::Array(names)) = map.get("target_modules")
-            && let [name] = names.as_slice()
-        {
-            let name = name.clone();
-            map.insert("target_modules".to_owned(), name);
-        }
-        map
-    }
+    pub(super) against: Vec<Method>,
+    /// Settings of all stages as a JSON object, and of one under its name: {"r": 8, "ppo": {"kl_coef": 0.1}}
+    #[arg(long, value_name = "FILE")]
+    pub(super) config: Option<PathBuf>,
+    /// Held-out pairs, instead of a share of the others
+    #[arg(long, value_name = "FILE", conflicts_with = "eval_split")]
+    pub(super) eval_pairs: Option<PathBuf>,
+    /// Progress on stdout, one JSON object a line
+    #[arg(long)]
+    pub(super) json: bool,
+    /// How conversations become text.
+    #[command(flatten)]
+    pub(super) chat: ChatArgs,
+    /// The GPU.
+    #[command(flatten)]
+    pub(super) gpu: GpuArgs,
+    /// The settings that were given as flags.
+    #[command(flatten)]
+    pub(super) settings: SettingsArgs,
 }
 
 /// `pairtune score`.
@@ -468,8 +412,8 @@ pub(super) struct BenchArgs {
 #[cfg(test)]
 mod tests {
     use clap::{CommandFactory as _, Parser as _};
-    use pairtune::train::{KEYS, TrainConfig};
-    use serde_json::json;
+    use pairtune::train::{TrainConfig, all_settings};
+    use serde_json::{Map, Value, json};
 
     use super::*;
 
@@ -487,7 +431,8 @@ mod tests {
         cli.build();
         let train = cli.find_subcommand("train").expect("there is a train command");
         let flags: Vec<&str> = train.get_arguments().filter_map(|arg| arg.get_long()).collect();
-        for key in KEYS {
+        for setting in all_settings() {
+            let key = setting.key;
             assert!(flags.contains(&key.replace('_', "-").as_str()), "{key} has no flag");
         }
     }

@@ -4,15 +4,20 @@
 
 mod args;
 mod bench;
+mod data;
 mod doctor;
 mod export;
 mod generate;
 mod merge;
 mod output;
+mod plot;
+mod race;
 mod reference;
+mod rewards;
 mod run;
 mod run_folder;
 mod score;
+mod settings;
 mod train;
 
 pub(crate) use args::Window;

@@ -4,12 +4,12 @@
 use std::path::{Path, PathBuf};
 
 use pairtune::Result;
-use pairtune::data::TokenPair;
+use pairtune::data::Example;
 use pairtune::engine::run;
 use pairtune::gpu::Gpu;
 use pairtune::model::{Adapter, Model};
 use pairtune::platform::native::{make_folder, write_atomic};
-use pairtune::train::{PairLogps, ReferenceKey};
+use pairtune::train::{PairLogps, ReferenceKey, TrainConfig};
 
 use super::output::Output;
 
@@ -19,8 +19,8 @@ pub(super) struct ReferenceCache<'a> {
     pub(super) gpu: &'a Gpu,
     /// The base model.
     pub(super) model: &'a Model,
-    /// Pairs at a time.
-    pub(super) batch: usize,
+    /// The settings of the run.
+    pub(super) config: &'a TrainConfig,
     /// False to neither read nor write the cache.
     pub(super) cached: bool,
 }
@@ -44,25 +44,25 @@ impl ReferenceCache<'_> {
         }
     }
 
-    /// The log-probabilities of all of `pairs`, by the base model or by the adapter that the run begins with.
+    /// The log-probabilities of all of `examples`, by the base model or by the adapter that the run begins with.
     ///
     /// An error if one is not finite: the model itself is then of no use. `stop` is asked now and then.
     pub(super) async fn logps(
         &self,
         adapter: Option<&Adapter>,
-        pairs: &[TokenPair],
+        examples: &[Example],
         key: &ReferenceKey,
         stop: &dyn Fn() -> bool,
         out: &mut Output,
     ) -> Result<Vec<PairLogps>> {
-        let mut known = self.known(key, pairs.len(), out);
-        let (total, n_known) = (pairs.len() as u64, known.iter().flatten().count());
-        if n_known == pairs.len() {
+        let mut known = self.known(key, examples.len(), out);
+        let (total, n_known) = (examples.len() as u64, known.iter().flatten().count());
+        if n_known == examples.len() {
             return Ok(known.into_iter().flatten().collect());
         }
         out.begin_steps("reference", total);
-        let logps = run::reference(self.gpu, self.model, adapter, pairs, &mut known, self.batch, &mut |done| {
-            out.advance(done as u64, total, "pairs");
+        let logps = run::reference(self.gpu, self.model, self.config, adapter, examples, &mut known, &mut |done| {
+            out.advance(done as u64, total, "rows");
             !stop()
         })
         .await?;

@@ -6,7 +6,9 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use clap::{CommandFactory as _, Parser as _};
-use pairtune::data::{Chat, Columns, LineError, PairsFile, Record, TEMPLATE_FILE, Tokenized, Tokenizer, other_purpose};
+use pairtune::data::{
+    Chat, Columns, DropReason, Dropped, LineError, PairsFile, Record, TEMPLATE_FILE, Tokenizer, other_purpose,
+};
 use pairtune::engine::run;
 use pairtune::files;
 use pairtune::gpu::{AdapterChoice, Gpu};
@@ -70,10 +72,12 @@ fn has_display() -> bool {
 async fn run(command: Command) -> (Output, Result<()>) {
     let mut out = Output::new(match &command {
         Command::Train(args) => args.json,
+        Command::Race(args) => args.json,
         _ => false,
     });
     let result = match command {
         Command::Train(args) => super::train::train(&args, &mut out).await,
+        Command::Race(args) => super::race::race(&args, &mut out).await,
         Command::Score(args) => super::score::score(&args, &mut out).await,
         Command::Generate(args) => super::generate::generate(&args, &mut out).await,
         Command::Merge(args) => super::merge::merge(&args, &mut out).await,
@@ -178,6 +182,19 @@ pub(super) async fn open_gpu(choice: &AdapterChoice, out: &Output) -> Result<Gpu
 
 /// An adapter folder's adapter, which fits this model, with the modules that it targets.
 pub(super) async fn read_adapter(path: &Path, config: &Architecture) -> Result<(files::Adapter, AdapterSettings)> {
+    let (adapter, settings) = read_any_adapter(path, config).await?;
+    match adapter.config.task {
+        files::Task::CausalLm => Ok((adapter, settings)),
+        files::Task::SeqCls => Err(Error::input(
+            "This adapter scores texts (task_type SEQ_CLS) and writes none",
+            "Name the adapter of a model that writes; pairtune score and --reward-model take this one",
+            path.display().to_string(),
+        )),
+    }
+}
+
+/// The same of an adapter that writes or scores.
+pub(super) async fn read_any_adapter(path: &Path, config: &Architecture) -> Result<(files::Adapter, AdapterSettings)> {
     let adapter = files::Adapter::read(&DiskFolder::open(path)?).await?;
     let settings = AdapterSettings::new(adapter.config.clone(), config)?;
     settings.check(config, &adapter, &path.display().to_string())?;
@@ -237,22 +254,25 @@ pub(super) async fn read_pairs(path: &Path, columns: Option<&Columns>, out: &Out
     Ok(Pairs { records, errors, n_errors })
 }
 
-/// Says which pairs were dropped in tokenisation, and why.
-pub(super) fn warn_dropped(tokenized: &Tokenized, max_length: usize, out: &Output) {
-    use pairtune::data::DropReason;
-    let rows = |wanted: fn(&DropReason) -> bool| -> Vec<usize> {
-        tokenized.dropped.iter().filter(|pair| wanted(&pair.reason)).map(|pair| pair.row).collect()
+/// Says which rows were dropped in tokenisation, and why.
+pub(super) fn warn_dropped(dropped: &[Dropped], max_length: usize, out: &Output) {
+    // The reasons that name no row, each once, in the order in which they came.
+    let mut whys: Vec<String> = Vec::new();
+    let why = |row: &Dropped| match &row.reason {
+        DropReason::PromptTooLong => format!("the prompt alone reaches max_length ({max_length})"),
+        DropReason::Template(_) => "the chat template refuses them".to_owned(),
+        DropReason::Empty => "they have no tokens".to_owned(),
+        other => other.to_string(),
     };
-    let too_long = rows(|reason| matches!(reason, DropReason::PromptTooLong));
-    let template = rows(|reason| matches!(reason, DropReason::Template(_)));
-    let empty = rows(|reason| matches!(reason, DropReason::Empty));
-    let why = format!("the prompt alone reaches max_length ({max_length})");
-    for (rows, why) in
-        [(too_long, why.as_str()), (template, "the chat template refuses them"), (empty, "they have no tokens")]
-    {
-        if !rows.is_empty() {
-            out.warn(format_args!("pairs dropped: {} (rows {}); {why}", rows.len(), listed(&rows)));
+    for row in dropped {
+        let why = why(row);
+        if !whys.contains(&why) {
+            whys.push(why);
         }
+    }
+    for reason in whys {
+        let rows: Vec<usize> = dropped.iter().filter(|row| why(row) == reason).map(|row| row.row).collect();
+        out.warn(format_args!("rows dropped: {} (rows {}); {reason}", rows.len(), listed(&rows)));
     }
 }
 

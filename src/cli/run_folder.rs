@@ -76,6 +76,24 @@ impl RunFolder {
         Ok(())
     }
 
+    /// Adds answers that the policy wrote, a line of `rollouts.jsonl` each.
+    pub(super) fn add_rollouts(&self, lines: &[Value]) -> Result<()> {
+        let path = self.path.join("rollouts.jsonl");
+        let text: String = lines.iter().map(|line| format!("{line}\n")).collect();
+        let file = OpenOptions::new().append(true).create(true).open(&path);
+        file.and_then(|mut file| file.write_all(text.as_bytes())).map_err(|e| io_error(&path, "write", &e))
+    }
+
+    /// Writes the value model's adapter beside the policy's.
+    pub(super) fn write_value(&self, value: &files::Adapter) -> Result<()> {
+        let folder = self.path.join("value");
+        make_folder(&folder)?;
+        for (name, bytes) in value.files(&self.card(value)) {
+            write_atomic(&folder.join(name), &bytes)?;
+        }
+        Ok(())
+    }
+
     /// Adds an evaluation to the history.
     pub(super) fn add_evaluation(&mut self, metrics: Metrics) {
         self.history.push(metrics);

@@ -1,14 +1,16 @@
 //! `pairtune score`: the log-probabilities of pairs, one JSON object a line.
 
-use pairtune::data::{TokenPair, tokenize};
+use pairtune::data::{Method, Record, TokenPair, tokenize};
+use pairtune::files::{self, Task};
+use pairtune::model::AdapterSettings;
 use pairtune::platform::native::AtomicFile;
-use pairtune::train::{PairLogps, Scorer, batch_size};
+use pairtune::train::{PairLogps, Rows, Scorer, TrainConfig, batch_size};
 use pairtune::{Error, Result};
 use serde_json::{Value, json};
 
 use super::args::ScoreArgs;
 use super::output::Output;
-use super::run::{ModelFolder, Pairs, listed, open_gpu, read_adapter, read_pairs, upload_adapter, warn_dropped};
+use super::run::{ModelFolder, Pairs, listed, open_gpu, read_any_adapter, read_pairs, upload_adapter, warn_dropped};
 
 /// Scores the pairs of a file and writes what was found.
 pub(super) async fn score(args: &ScoreArgs, out: &mut Output) -> Result<()> {
@@ -22,13 +24,18 @@ pub(super) async fn score(args: &ScoreArgs, out: &mut Output) -> Result<()> {
     let mut model = ModelFolder::open(&args.model).await?;
     model.set_chat(&args.chat, ModelFolder::chat_of(args.adapter.as_deref(), out).await?).await?;
     let Pairs { records, errors, n_errors } = read_pairs(&args.pairs, args.columns.as_ref(), out).await?;
-    let tokenized = tokenize(&records, &model.tokenizer, args.max_length)?;
-    drop(records);
-    warn_dropped(&tokenized, args.max_length, out);
     let adapter = match &args.adapter {
-        Some(path) => Some((read_adapter(path, &model.config).await?, path.display().to_string())),
+        Some(path) => Some((read_any_adapter(path, &model.config).await?, path.display().to_string())),
         None => None,
     };
+    if let Some(((values, settings), from)) =
+        adapter.as_ref().filter(|((values, _), _)| values.config.task == Task::SeqCls)
+    {
+        return reward(args, &records, &model, values, settings, from, out).await;
+    }
+    let tokenized = tokenize(&records, &model.tokenizer, args.max_length)?;
+    drop(records);
+    warn_dropped(&tokenized.dropped, args.max_length, out);
 
     let gpu = open_gpu(&args.gpu.choice(), out).await?;
     let weights = model.load(&gpu, args.load_in, batch_positions(&tokenized.pairs), out).await?;
@@ -65,6 +72,52 @@ pub(super) async fn score(args: &ScoreArgs, out: &mut Output) -> Result<()> {
         summary += &format!("; malformed: {n_errors} (lines {})", listed(&lines));
     }
     out.result(summary);
+    Ok(())
+}
+
+/// Scores the two texts of each pair with a reward model.
+async fn reward(
+    args: &ScoreArgs,
+    records: &[Record],
+    model: &ModelFolder,
+    values: &files::Adapter,
+    settings: &AdapterSettings,
+    from: &str,
+    out: &mut Output,
+) -> Result<()> {
+    let defaults = TrainConfig::defaults_of(Method::Reward);
+    let config = TrainConfig { max_length: args.max_length, per_device_train_batch_size: args.batch_size, ..defaults };
+    let tokens = Rows::Pairs(records.to_vec()).tokenize(&model.tokenizer, &config)?;
+    warn_dropped(&tokens.dropped, args.max_length, out);
+    let examples = tokens.examples;
+    let longest = examples.iter().flat_map(|example| &example.sequences).map(Vec::len).max().unwrap_or(1);
+    let gpu = open_gpu(&args.gpu.choice(), out).await?;
+    let weights = model.load(&gpu, args.load_in, longest, out).await?;
+    let adapter = upload_adapter(&gpu, &model.config, settings.clone(), values, from)?;
+    let scorer = Scorer::for_run(&gpu, &weights, &config, Some(&adapter.settings), &examples)?;
+    let total = examples.len() as u64;
+    out.begin_steps("score", total);
+    let sums = scorer
+        .sums(&examples, Some(&adapter), &mut |done| {
+            out.advance(done as u64, total, "pairs");
+            true
+        })
+        .await?;
+    out.end();
+    let mut file = AtomicFile::create(&args.output)?;
+    for (example, sums) in examples.iter().zip(&sums) {
+        let line = json!({
+            "row": example.row,
+            "chosen_ids": example.sequences[0],
+            "rejected_ids": example.sequences[1],
+            "chosen_score": sums[0][0],
+            "rejected_score": sums[1][0],
+        });
+        file.write(format!("{line}\n").as_bytes())?;
+    }
+    file.commit()?;
+    let won = sums.iter().filter(|sums| sums[0][0] > sums[1][0]).count();
+    out.result(format!("pairs scored: {total}; the chosen text scores higher in {won}"));
     Ok(())
 }
 

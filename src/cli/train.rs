@@ -5,28 +5,32 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use pairtune::data::{Chat, Record, SplitBy, TokenPair, split_by_prompt, tokenize};
+use pairtune::data::{Chat, Example, Method, SplitBy, Tokenizer};
 use pairtune::engine::models;
 use pairtune::engine::protocol::ModelSource;
-use pairtune::engine::run::{self, Host, Next, evaluation, number};
-use pairtune::files;
+use pairtune::engine::run::{self, Host, Next, number};
+use pairtune::engine::writing::eos_ids;
+use pairtune::files::{self, AdapterConfig, SCORE, Task};
 use pairtune::gpu::Gpu;
-use pairtune::model::{Adapter, AdapterSettings, Model, fresh};
-use pairtune::platform::native::{DiskFolder, FileSource, available_memory, seconds};
+use pairtune::model::{Adapter, AdapterSettings, BatchSize, Model, fresh};
+use pairtune::platform::native::{DiskFolder, FileSource, available_memory, seconds, write_atomic};
 use pairtune::platform::{Folder as _, LocalFuture, read_all};
 use pairtune::train::{
-    Checkpoint, Metrics, PairLogps, Place, Reference as ReferenceKind, ReferenceKey, References, Scorer, TrainConfig,
-    Trainer, batch_size, check_fits, plan,
+    Checkpoint, Judged, METHOD, Metrics, OnlineRun, PairLogps, Place, Reference as ReferenceKind, ReferenceKey,
+    References, Replay, RolloutSource, Rows, Scorer, TrainConfig, Trainer, answers_size, batch_size_of, check_fits,
+    evaluation, plan,
 };
 use pairtune::{Error, Result};
 use serde_json::{Map, Value, json};
 
 use super::args::TrainArgs;
+use super::data::{Data, read_rows};
 use super::output::Output;
 use super::reference::ReferenceCache;
-use super::run::{INTERRUPTED, ModelFolder, open_gpu, read_adapter, read_pairs, upload_adapter, warn_dropped};
+use super::rewards::{Rewards, writer, writing};
+use super::run::{INTERRUPTED, ModelFolder, open_gpu, read_any_adapter, upload_adapter};
 use super::run_folder::{Counters, RunFolder};
-use super::score::batch_positions;
+use super::settings::SettingsArgs;
 
 /// Trains, from the beginning or from a checkpoint.
 pub(super) async fn train(args: &TrainArgs, out: &mut Output) -> Result<()> {
@@ -34,14 +38,17 @@ pub(super) async fn train(args: &TrainArgs, out: &mut Output) -> Result<()> {
     let stop = || asked_to_stop.load(Ordering::SeqCst);
 
     // Settings, and everything that can be wrong without a GPU.
-    let given = given_settings(args).await?;
+    let mut given = given_settings(args.config.as_deref(), &args.settings).await?;
+    if let Some(method) = args.method {
+        given.insert(METHOD.to_owned(), method.name().into());
+    }
     let checkpoint = match &args.resume {
         Some(path) => Some(Checkpoint::read(&DiskFolder::open(path)?).await?),
         None => None,
     };
     let mut config = match &checkpoint {
         Some(checkpoint) => resumed_config(&checkpoint.place, &given)?,
-        None => TrainConfig::from_map(&given, &settings_origin(args))?,
+        None => TrainConfig::from_map(&given, &settings_origin(args.config.as_deref()))?,
     };
     // A run may grow in its own folder.
     let its_own = args.resume.as_ref().is_some_and(|path| same_folder(&path.join(".."), &args.output));
@@ -56,19 +63,24 @@ pub(super) async fn train(args: &TrainArgs, out: &mut Output) -> Result<()> {
     folder.set_chat(&args.chat, chat).await?;
     let start = Start::read(args, checkpoint.as_ref(), &given, &mut config, &folder).await?;
     let split = checkpoint.as_ref().map_or(SplitBy::Similar, |checkpoint| checkpoint.place.split);
-    let (train_pairs, eval_pairs) = tokenized_pairs(args, &config, split, &folder, out).await?;
+    let recorded = checkpoint.as_ref().map(|checkpoint| checkpoint.place.rewards.clone()).unwrap_or_default();
+    let rewards = Rewards::of(args, &recorded)?;
+    let input = Input::read(args, &config, split, &folder, rewards.clone(), out).await?;
+
+    let recorded =
+        checkpoint.as_ref().and_then(|checkpoint| checkpoint.place.value_adapter.as_ref()).map(PathBuf::from);
+    let value_path = args.value_adapter.clone().or(recorded);
 
     // The device, and whether the run fits it, before any weight is read.
     let gpu = open_gpu(&args.gpu.choice(), out).await?;
-    let batch = config.per_device_train_batch_size;
-    let size = batch_size(&train_pairs, batch);
+    let longest = input.longest_answer(&config, &folder.tokenizer)?;
+    let size = input.batch_size(&config, longest);
     let weights = folder.weight_bytes.on_device(config.load_in);
     let memory = plan(&folder.config, weights, &start.settings, size, config.gradient_checkpointing);
     check_fits(&memory, memory_limit(args.memory_limit, &gpu)?)?;
     let mib = |bytes: u64| bytes.div_ceil(1 << 20);
     out.note(format_args!("Memory on the device: about {} MiB", mib(memory.total())));
-    let longest = batch_positions(&train_pairs).max(batch_positions(&eval_pairs));
-    let model = folder.load(&gpu, config.load_in, longest, out).await?;
+    let model = folder.load(&gpu, config.load_in, input.positions(longest), out).await?;
     if let Some(warning) = checkpoint.as_ref().and_then(|checkpoint| run::adopt(&gpu, &checkpoint.place.variants)) {
         out.warn(format_args!("{warning}"));
     }
@@ -85,17 +97,18 @@ pub(super) async fn train(args: &TrainArgs, out: &mut Output) -> Result<()> {
         (Some(_), Some((_, path))) => Some(adapter_bytes(path).await?),
         _ => None,
     };
-    let key = |pairs: &[TokenPair]| {
-        ReferenceKey::new(&model, &folder.tokenizer.fingerprint(), pairs, initial_bytes.as_deref())
+    let key = |examples: &[Example]| {
+        ReferenceKey::new(&model, &folder.tokenizer.fingerprint(), &config, examples, initial_bytes.as_deref())
     };
-    let data = key(&train_pairs);
-    let cache = ReferenceCache { gpu: &gpu, model: &model, batch, cached: !args.no_cache };
-    let eval_reference = match eval_pairs.is_empty() {
+    let (train, held_out) = input.examples();
+    let data = key(train);
+    let cache = ReferenceCache { gpu: &gpu, model: &model, config: &config, cached: !args.no_cache };
+    let eval_reference = match held_out.is_empty() || !config.has_reference() {
         true => Vec::new(),
-        false => cache.logps(initial.as_ref(), &eval_pairs, &key(&eval_pairs), &stop, out).await?,
+        false => cache.logps(initial.as_ref(), held_out, &key(held_out), &stop, out).await?,
     };
-    let reference = References { known: cache.known(&data, train_pairs.len(), out), adapter: initial };
-    let held_out = HeldOut { gpu: &gpu, model: &model, pairs: &eval_pairs, reference: &eval_reference, batch };
+    let held_out = held_out.to_vec();
+    let held_out = HeldOut { gpu: &gpu, model: &model, examples: &held_out, reference: &eval_reference };
 
     // The run.
     let from = args.adapter.as_ref().or(args.resume.as_ref()).unwrap_or(&args.model).display().to_string();
@@ -108,7 +121,35 @@ pub(super) async fn train(args: &TrainArgs, out: &mut Output) -> Result<()> {
         Some(_) => None,
         None => held_out.evaluate(&adapter, &config, 0, 0.0, out).await?,
     };
-    let mut trainer = Trainer::new(&gpu, &model, config.clone(), adapter, train_pairs, reference)?;
+    let mut trainer = match input {
+        Input::Examples(Data { train, .. }) => {
+            let known = match config.has_reference() {
+                true => cache.known(&data, train.len(), out),
+                false => vec![None; train.len()],
+            };
+            let reference = References { known, adapter: initial };
+            Trainer::new(&gpu, &model, config.clone(), adapter, train, reference)?
+        }
+        Input::Answers(_) | Input::Prompts(..) => {
+            let source: Box<dyn RolloutSource + '_> = match input {
+                Input::Prompts(rows, rewards) => {
+                    let models = rewards.models(&gpu, &folder).await?;
+                    Box::new(writer(rows, &config, &folder, rewards.rules, models).await?)
+                }
+                Input::Answers(replay) => Box::new(replay),
+                Input::Examples(_) => unreachable!("examples are not answers"),
+            };
+            let value = value_model(value_path.as_deref(), args, &config, &gpu, &folder).await?;
+            let eos = folder.tokenizer.eos_id();
+            let mut ends = eos_ids(&folder.folder, &folder.config, &folder.tokenizer).await;
+            ends.extend(folder.tokenizer.pad_id());
+            let online = OnlineRun { source, reference: initial, value, ends, eos };
+            Trainer::online(&gpu, &model, config.clone(), adapter, online)?
+        }
+    };
+    if args.write_first_gradients.is_some() {
+        trainer.keep_gradients();
+    }
     if let (Some(checkpoint), Some(path)) = (&checkpoint, &args.resume) {
         checkpoint.restore(&gpu, &mut trainer, &data.0, &path.display().to_string())?;
         out.note(format_args!("Resuming after step {} of {}", trainer.step, trainer.n_steps));
@@ -122,6 +163,9 @@ pub(super) async fn train(args: &TrainArgs, out: &mut Output) -> Result<()> {
     }
     let began = seconds();
     let saver = Saver {
+        tokenizer,
+        rewards: &rewards,
+        value: value_path.as_deref(),
         gpu: &gpu,
         data: &data,
         chat: tokenizer.chat(),
@@ -129,26 +173,173 @@ pub(super) async fn train(args: &TrainArgs, out: &mut Output) -> Result<()> {
         initial: start.initial.as_ref().map(|(_, path)| path.as_path()),
         split,
     };
-    steps(&mut trainer, &mut run, &saver, &stop, args, out).await?;
+    let ended = steps(&mut trainer, &mut run, &saver, &stop, args, out).await;
+    if let Some(path) = &args.write_first_gradients {
+        write_gradients(path, &trainer.kept_gradients())?;
+    }
+    ended?;
 
     // The end: the adapter alone is kept on the device for the last evaluation.
     let (step, n_tokens) = (trainer.step, trainer.n_tokens);
+    let value = match trainer.value() {
+        Some(value) => Some(value.get(&gpu).await?),
+        None => None,
+    };
     let counters = Counters::of(&trainer, run.epoch());
     let adapter = only_adapter(trainer);
-    let share = |metrics: &Metrics| format!("{:.1} %", 100.0 * number(metrics, "eval_preference_accuracy"));
-    let mut shares: Vec<String> = run.first_evaluation().map(share).into_iter().collect();
+    let mut told: Vec<String> = run.first_evaluation().map(headline).into_iter().collect();
     if let Some(after) = held_out.evaluate(&adapter, &config, step, run.epoch(), out).await? {
-        shares.push(share(&after));
+        told.push(headline(&after));
+        let (what, noun) = match after.contains_key(PREFERENCE_ACCURACY) {
+            true => ("preference accuracy", "pairs"),
+            false => ("loss", "rows"),
+        };
         run.add_evaluation(after);
-        let (shares, n) = (shares.join(" -> "), eval_pairs.len());
-        out.result(format_args!("held-out preference accuracy {shares} ({n} pairs)"));
+        let (told, n) = (told.join(" -> "), held_out.examples.len());
+        out.result(format_args!("held-out {what} {told} ({n} {noun})"));
     }
     run.finish(&adapter.get(&gpu).await?, counters)?;
+    if let Some(value) = value {
+        run.write_value(&value)?;
+    }
     let output = args.output.display().to_string();
     let seconds = seconds() - began;
     out.result(format_args!("{step} steps in {seconds:.1} s; the adapter is in {output}"));
     out.event(&json!({"event": "done", "output": output, "step": step, "num_tokens": n_tokens, "seconds": seconds}));
     Ok(())
+}
+
+/// What a run trains on.
+enum Input {
+    /// Rows of a file.
+    Examples(Data),
+    /// Answers of the policy that were written before.
+    Answers(Replay),
+    /// Prompts that it is to answer, and what it is given for that.
+    Prompts(Rows, Rewards),
+}
+
+impl Input {
+    async fn read(
+        args: &TrainArgs,
+        config: &TrainConfig,
+        split: SplitBy,
+        folder: &ModelFolder,
+        rewards: Rewards,
+        out: &Output,
+    ) -> Result<Self> {
+        match (&args.data, &args.rollouts, config.method().is_online()) {
+            (_, Some(path), true) => {
+                let file = path.display().to_string();
+                Ok(Self::Answers(Replay::read(&read_all(&FileSource::open(path)?).await?, &file)?))
+            }
+            (Some(file), None, false) => {
+                let data = Data::read(args, file, config, split, folder, out).await?;
+                if let Some(path) = &args.write_tokens {
+                    data.write_tokens(config.method(), path)?;
+                }
+                Ok(Self::Examples(data))
+            }
+            (Some(file), None, true) => {
+                let rows = read_rows(args.columns.as_ref(), file, config.method(), out).await?;
+                let (rows, _) = rows.split(split, config.eval_split, config.seed)?;
+                Ok(Self::Prompts(rows, rewards))
+            }
+            _ => Err(Error::input(
+                format!("{} takes no answers that were sampled before", config.method()),
+                "Give --data, or use grpo, rloo or ppo",
+                "command line, --rollouts",
+            )),
+        }
+    }
+
+    /// Examples to train on and those held out; none where answers are written.
+    fn examples(&self) -> (&[Example], &[Example]) {
+        match self {
+            Self::Examples(data) => (&data.train, &data.held_out),
+            Self::Answers(_) | Self::Prompts(..) => (&[], &[]),
+        }
+    }
+
+    /// Tokens of the longest prompt, and of the longest answer.
+    fn longest_answer(&self, config: &TrainConfig, tokenizer: &Tokenizer) -> Result<[usize; 2]> {
+        match self {
+            Self::Examples(_) => Ok([0, 0]),
+            Self::Answers(replay) => Ok(replay.longest()),
+            Self::Prompts(rows, _) => {
+                let prompts = rows.tokenize(tokenizer, config)?.examples;
+                let longest = prompts.iter().flat_map(|prompt| &prompt.sequences).map(Vec::len).max();
+                Ok([longest.unwrap_or(0), writing(config).max_new_tokens])
+            }
+        }
+    }
+
+    /// The largest micro-batch.
+    fn batch_size(&self, config: &TrainConfig, longest: [usize; 2]) -> BatchSize {
+        let batch = config.per_device_train_batch_size;
+        match self {
+            Self::Examples(data) => batch_size_of(config, &data.train, batch),
+            Self::Answers(_) | Self::Prompts(..) => answers_size(config, longest),
+        }
+    }
+
+    /// Tokens of the longest sequence.
+    fn positions(&self, longest: [usize; 2]) -> usize {
+        match self {
+            Self::Examples(data) => data.longest(),
+            // A template may close an answer with more than its end.
+            Self::Answers(_) | Self::Prompts(..) => longest.iter().sum::<usize>() + 16,
+        }
+    }
+}
+
+/// PPO's value model: from its folder, or with a fresh adapter like the policy's and a fresh head.
+async fn value_model(
+    path: Option<&Path>,
+    args: &TrainArgs,
+    config: &TrainConfig,
+    gpu: &Gpu,
+    folder: &ModelFolder,
+) -> Result<Option<Adapter>> {
+    if config.method() != Method::Ppo {
+        return Ok(None);
+    }
+    let (values, settings, from) = match path {
+        Some(path) => {
+            let (values, settings) = read_any_adapter(path, &folder.config).await?;
+            if values.config.task != Task::SeqCls {
+                return Err(Error::input(
+                    "This adapter writes texts, but a value model scores them (task_type SEQ_CLS)",
+                    "Name the adapter of a reward or value model",
+                    path.display().to_string(),
+                ));
+            }
+            (values, settings, path.display().to_string())
+        }
+        None => {
+            let base = base_of(&args.model, &folder.folder).await;
+            let adapter = AdapterConfig { task: Task::SeqCls, ..config.adapter(&base) };
+            let settings = config.adapter_settings(adapter, &folder.config)?;
+            (fresh(&settings, &folder.config, config.seed.wrapping_add(1)), settings, "a fresh value model".to_owned())
+        }
+    };
+    Ok(Some(upload_adapter(gpu, &folder.config, settings, &values, &from)?))
+}
+
+/// Writes gradients under the names of their tensors; of two adapters, policy and value model, with which they are of.
+fn write_gradients(path: &Path, gradients: &[files::Adapter]) -> Result<()> {
+    match gradients {
+        [] => Ok(()),
+        [policy] => write_atomic(path, &policy.tensor_file()),
+        [policy, value, ..] => {
+            let named = |name: &str, adapter: &files::Adapter| {
+                let tensors = adapter.tensors.iter();
+                tensors.map(|(key, tensor)| (format!("{name}.{key}"), tensor.clone())).collect::<Vec<_>>()
+            };
+            let tensors = named("policy", policy).into_iter().chain(named("value", value)).collect();
+            write_atomic(path, &files::Adapter { config: policy.config.clone(), tensors }.tensor_file())
+        }
+    }
 }
 
 /// Takes the steps that are left, and saves on the way.
@@ -163,7 +354,8 @@ async fn steps(
     out.begin_steps("train", trainer.n_steps as u64);
     out.skip_to(trainer.step as u64);
     let (began, tokens_before) = (seconds(), trainer.n_tokens);
-    let mut terminal = Terminal { run, saver, stop, args, out, began, tokens_before };
+    let method = trainer.config.method();
+    let mut terminal = Terminal { run, saver, stop, args, out, began, tokens_before, method };
     let ended = run::steps(trainer, &mut terminal).await;
     saver.cache.keep(saver.data, trainer.reference(), out);
     if let Err(Error::Diverged { .. }) = ended {
@@ -187,9 +379,27 @@ struct Terminal<'a> {
     out: &'a mut Output,
     began: f64,
     tokens_before: u64,
+    method: Method,
 }
 
 impl Host for Terminal<'_> {
+    fn answers(&mut self, answers: Vec<Judged>, rewards: &[String]) -> Result<()> {
+        let per_token = self.method == Method::Ppo;
+        let lines: Vec<Value> = answers.iter().map(|answer| answer.to_json(rewards, per_token)).collect();
+        for (answer, line) in answers.iter().zip(&lines) {
+            let text = |ids: &[u32]| self.saver.tokenizer.decode(ids, true);
+            self.out.event(&json!({
+                "event": "rollout",
+                "prompt": text(&answer.rollout.prompt)?,
+                "completion": text(&answer.rollout.completion)?,
+                "rewards": rewards.iter().cloned().zip(answer.rollout.rewards.iter().map(|reward| json!(reward)))
+                    .collect::<Map<String, Value>>(),
+                "advantages": line["advantages"],
+            }));
+        }
+        self.run.add_rollouts(&lines)
+    }
+
     fn after_step<'a>(
         &'a mut self,
         trainer: &'a Trainer<'_>,
@@ -229,6 +439,9 @@ impl Host for Terminal<'_> {
 
 /// What a checkpoint needs beside the trainer.
 struct Saver<'a> {
+    tokenizer: &'a Tokenizer,
+    rewards: &'a Rewards,
+    value: Option<&'a Path>,
     gpu: &'a Gpu,
     data: &'a ReferenceKey,
     chat: &'a Chat,
@@ -240,27 +453,32 @@ struct Saver<'a> {
 impl Saver<'_> {
     async fn save(&self, trainer: &Trainer<'_>, run: &RunFolder, out: &Output) -> Result<PathBuf> {
         // The path must still hold when the run is resumed from elsewhere.
-        let initial = self.initial.map(|path| std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned()));
-        let initial = initial.map(|path| path.display().to_string());
+        let initial = self.initial.map(whole_path);
         let mut checkpoint = Checkpoint::take(self.gpu, trainer, &self.data.0, self.chat, initial.as_deref()).await?;
         checkpoint.place.split = self.split;
+        checkpoint.place.rewards = self.rewards.recorded();
+        checkpoint.place.value_adapter = self.value.map(whole_path);
         let path = run.save_checkpoint(&checkpoint, Counters::of(trainer, run.epoch()))?;
         out.event(&json!({"event": "checkpoint", "step": trainer.step, "path": path.display().to_string()}));
         Ok(path)
     }
 }
 
-/// Held-out pairs, scored before the first step and after the last.
+/// A path from the root, if there is such a place.
+fn whole_path(path: &Path) -> String {
+    std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned()).display().to_string()
+}
+
+/// Held-out examples, scored before the first step and after the last.
 struct HeldOut<'a> {
     gpu: &'a Gpu,
     model: &'a Model,
-    pairs: &'a [TokenPair],
+    examples: &'a [Example],
     reference: &'a [PairLogps],
-    batch: usize,
 }
 
 impl HeldOut<'_> {
-    /// The metrics of an adapter; none if no pairs are held out.
+    /// The metrics of an adapter; none if nothing is held out.
     async fn evaluate(
         &self,
         adapter: &Adapter,
@@ -269,33 +487,50 @@ impl HeldOut<'_> {
         epoch: f64,
         out: &mut Output,
     ) -> Result<Option<Metrics>> {
-        if self.pairs.is_empty() {
+        if self.examples.is_empty() {
             return Ok(None);
         }
-        let scorer = Scorer::new(self.gpu, self.model, Some(&adapter.settings), self.pairs, self.batch)?;
-        let total = self.pairs.len() as u64;
+        let scorer = Scorer::for_run(self.gpu, self.model, config, Some(&adapter.settings), self.examples)?;
+        let total = self.examples.len() as u64;
         out.begin_steps("evaluate", total);
-        let policy = scorer
-            .score(self.pairs, Some(adapter), &mut |done| {
-                out.advance(done as u64, total, "pairs");
+        let sums = scorer
+            .sums(self.examples, Some(adapter), &mut |done| {
+                out.advance(done as u64, total, "rows");
                 true
             })
             .await?;
         out.end();
         let mut metrics = Metrics::from_iter([("step".to_owned(), json!(step)), ("epoch".to_owned(), json!(epoch))]);
-        metrics.extend(evaluation(config, self.pairs, &policy, self.reference));
+        metrics.extend(evaluation(self.gpu, config, self.examples, &sums, self.reference).await?);
         let mut event = Map::from_iter([("event".to_owned(), json!("eval"))]);
         event.extend(metrics.clone());
         out.event(&Value::Object(event));
-        out.note(format_args!(
-            "evaluation at step {step}: preference accuracy {:.3}, reward accuracy {:.3}, reward margin {:.4}",
-            number(&metrics, "eval_preference_accuracy"),
-            number(&metrics, "eval_rewards/accuracies"),
-            number(&metrics, "eval_rewards/margins")
-        ));
+        let told = TOLD.iter().filter(|(name, _)| metrics.contains_key(*name));
+        let told: Vec<String> = told.map(|(name, what)| format!("{what} {:.4}", number(&metrics, name))).collect();
+        out.note(format_args!("evaluation at step {step}: {}", told.join(", ")));
         Ok(Some(metrics))
     }
 }
+
+const PREFERENCE_ACCURACY: &str = "eval_preference_accuracy";
+
+/// An evaluation in one figure: the share of pairs won, or the loss of other rows.
+fn headline(metrics: &Metrics) -> String {
+    match metrics.contains_key(PREFERENCE_ACCURACY) {
+        true => format!("{:.1} %", 100.0 * number(metrics, PREFERENCE_ACCURACY)),
+        false => format!("{:.4}", number(metrics, "eval_loss")),
+    }
+}
+
+/// What is said of an evaluation, if there is such a value.
+const TOLD: [(&str, &str); 6] = [
+    ("eval_loss", "loss"),
+    ("eval_preference_accuracy", "preference accuracy"),
+    ("eval_rewards/accuracies", "reward accuracy"),
+    ("eval_rewards/margins", "reward margin"),
+    ("eval_mean_token_accuracy", "token accuracy"),
+    ("eval_margin", "margin"),
+];
 
 /// The adapter that a run begins or goes on with.
 struct Start {
@@ -306,6 +541,31 @@ struct Start {
 }
 
 impl Start {
+    /// The adapter in a folder; what scores needs a head, which a writing adapter gets.
+    async fn adapter_at(
+        path: &Path,
+        config: &TrainConfig,
+        folder: &ModelFolder,
+    ) -> Result<(files::Adapter, AdapterSettings)> {
+        let (mut values, settings) = read_any_adapter(path, &folder.config).await?;
+        let wanted = config.adapter("").task;
+        if values.config.task == wanted {
+            return Ok((values, settings));
+        }
+        if wanted == Task::CausalLm {
+            return Err(Error::input(
+                "This adapter scores texts (task_type SEQ_CLS), but the method trains a model that writes",
+                "Name another adapter, or train with --method reward",
+                path.display().to_string(),
+            ));
+        }
+        values.config.task = wanted;
+        let settings = AdapterSettings::new(values.config.clone(), &folder.config)?;
+        let mut head = fresh(&settings, &folder.config, config.seed).tensors;
+        values.tensors.extend(head.remove_entry(SCORE));
+        Ok((values, settings))
+    }
+
     /// From the adapter folder, else a fresh one; after a checkpoint, from there.
     async fn read(
         args: &TrainArgs,
@@ -319,7 +579,7 @@ impl Start {
         // A resumed run needs its first adapter only as the reference.
         let path = path.filter(|_| checkpoint.is_none() || config.reference == ReferenceKind::InitialAdapter);
         let initial = match path {
-            Some(path) => Some((read_adapter(&path, &folder.config).await?, path)),
+            Some(path) => Some((Self::adapter_at(&path, config, folder).await?, path)),
             None => None,
         };
         if let Some(checkpoint) = checkpoint {
@@ -333,7 +593,7 @@ impl Start {
             let values = fresh(&settings, &folder.config, config.seed);
             return Ok(Self { settings, values, initial: None });
         };
-        config.take_adapter(&values.config, given, &settings_origin(args))?;
+        config.take_adapter(&values.config, given, &settings_origin(args.config.as_deref()))?;
         settings.dropout = config.dropout() as f32;
         settings.config.base_model_name_or_path.get_or_insert(base);
         Ok(Self { settings, values: values.clone(), initial: Some((values, path)) })
@@ -348,21 +608,21 @@ async fn base_of(model: &Path, folder: &DiskFolder) -> String {
 }
 
 /// The config file's settings, overridden by flags.
-async fn given_settings(args: &TrainArgs) -> Result<Map<String, Value>> {
-    let mut given = match &args.config {
+pub(super) async fn given_settings(config: Option<&Path>, flags: &SettingsArgs) -> Result<Map<String, Value>> {
+    let mut given = match config {
         None => Map::new(),
         Some(path) => serde_json::from_slice(&read_all(&FileSource::open(path)?).await?).map_err(|e| {
             let fix = "Write the settings as one flat JSON object, such as {\"beta\": 0.1}";
             Error::input(format!("This is not a JSON object: {e}"), fix, path.display().to_string())
         })?,
     };
-    given.extend(args.settings.to_map());
+    given.extend(flags.to_map());
     Ok(given)
 }
 
 /// What messages call the place that settings came from.
-fn settings_origin(args: &TrainArgs) -> String {
-    args.config.as_ref().map_or_else(|| "command line".to_owned(), |path| path.display().to_string())
+pub(super) fn settings_origin(config: Option<&Path>) -> String {
+    config.map_or_else(|| "command line".to_owned(), |path| path.display().to_string())
 }
 
 /// A checkpoint's settings; an error names those that were given again and differ. When to save may change.
@@ -383,38 +643,6 @@ fn resumed_config(place: &Place, given: &Map<String, Value>) -> Result<TrainConf
         map.insert(FREE.to_owned(), value.clone());
     }
     TrainConfig::from_map(&map, "run.json")
-}
-
-/// Pairs to train on and pairs held out.
-async fn tokenized_pairs(
-    args: &TrainArgs,
-    config: &TrainConfig,
-    split: SplitBy,
-    folder: &ModelFolder,
-    out: &Output,
-) -> Result<(Vec<TokenPair>, Vec<TokenPair>)> {
-    let columns = args.columns.as_ref();
-    let records = read_pairs(&args.pairs, columns, out).await?.records;
-    let (train, held_out) = match &args.eval_pairs {
-        Some(path) => (records, read_pairs(path, columns, out).await?.records),
-        None => split_by_prompt(records, split, config.eval_split, config.seed)?,
-    };
-    let tokens = |records: &[Record]| -> Result<Vec<TokenPair>> {
-        let tokenized = tokenize(records, &folder.tokenizer, config.max_length)?;
-        warn_dropped(&tokenized, config.max_length, out);
-        Ok(tokenized.pairs)
-    };
-    let train = tokens(&train)?;
-    let held_out = if held_out.is_empty() { Vec::new() } else { tokens(&held_out)? };
-    let cut = train.iter().filter(|pair| pair.untruncated.iter().any(|&len| len > config.max_length)).count();
-    if cut > 0 {
-        out.warn(format_args!(
-            "pairs that are longer than max_length ({}) and lose their end: {cut}",
-            config.max_length
-        ));
-    }
-    out.note(format_args!("Pairs: {} to train on, {} held out", train.len(), held_out.len()));
-    Ok((train, held_out))
 }
 
 /// Bytes that a run may take: the limit that was given, or what is free if the "GPU" is the CPU.
@@ -452,7 +680,7 @@ fn resume_command(args: &TrainArgs, checkpoint: &Path) -> String {
     let mut words = vec!["pairtune train".to_owned()];
     let paths = [
         ("--model", Some(args.model.as_path())),
-        ("--pairs", Some(args.pairs.as_path())),
+        ("--data", args.data.as_deref()),
         ("--eval-pairs", args.eval_pairs.as_deref()),
         ("--output", Some(args.output.as_path())),
         ("--resume", Some(checkpoint)),

@@ -14,7 +14,8 @@ pub struct Example {
     /// Tokens. Of pairs (dpo, reward, orpo, cpo): chosen, rejected. Of thumbs (kto): the prompt with its own answer,
     /// and with another row's, if the loss asks for that. Else (sft, prompts) one.
     pub sequences: Vec<Vec<u32>>,
-    /// The first token of each sequence's answer; 0 where all counts (sft, reward), the length for a prompt alone.
+    /// The first token of each sequence's answer; 0 where all counts (sft), the length for a prompt alone; of reward
+    /// the token at which the score is read.
     pub starts: Vec<usize>,
     /// Tokens of each sequence before it was cut.
     pub untruncated: Vec<usize>,

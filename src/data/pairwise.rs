@@ -36,7 +36,11 @@ pub fn reward_example(
         if sequences.iter().any(|ids| ids.len() > max_length) {
             return Err(Stop::Drop(0, DropReason::TooLong));
         }
-        pair(record, sequences, vec![0; 2], record.margin.unwrap_or(0.0))
+        // A score is read at the last token that does not pad: where EOS pads, that is one before it.
+        let pad = tokenizer.pad_id();
+        let read = |ids: &Vec<u32>| ids.iter().rposition(|id| Some(*id) != pad).unwrap_or(0);
+        let starts = sequences.iter().map(read).collect();
+        pair(record, sequences, starts, record.margin.unwrap_or(0.0))
     };
     settle(scored(), record.row, record.line)
 }

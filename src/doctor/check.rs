@@ -87,6 +87,7 @@ pub async fn check_all(gpu: &Gpu) -> Result<Vec<Check>> {
     }
     checks.push(short_conv_append(gpu, 7, 20).await?);
     checks.push(softcap(gpu, 37, 68).await?);
+    checks.push(resize_heads(gpu, 37, 3, 14, 16).await?);
     checks.push(dropout(gpu, 37, 68, 0.25).await?);
     for act in kernels::Act::ALL {
         checks.push(glu_forward(gpu, 37, 68, act).await?);
@@ -101,7 +102,12 @@ pub async fn check_all(gpu: &Gpu) -> Result<Vec<Check>> {
     }
     checks.push(logprob_backward(gpu, 37, 68).await?);
     checks.push(sequence_sum(gpu, 6, 50).await?);
-    checks.push(preference(gpu, 5, [1.0, 0.5, 0.25, 2.0, 0.75, 0.5]).await?);
+    checks.push(token_gradient(gpu, 6, 50).await?);
+    for loss in kernels::PairLoss::ALL {
+        checks.push(preference(gpu, 5, loss, kernels::Divergence::ReverseKl, false).await?);
+    }
+    checks.push(pair_metrics(gpu, 5, false).await?);
+    checks.push(token_nll(gpu, 5).await?);
     checks.extend(check_objectives(gpu).await?);
     checks.extend(check_policies(gpu).await?);
     checks.push(grad_norm(gpu, &[1000, 70_000]).await?);
@@ -906,6 +912,15 @@ pub async fn softcap(gpu: &Gpu, rows: u32, cols: u32) -> Result<Check> {
     Compare::new(gpu, "softcap", 1e-5).with(&x.tensor, &reference::softcap(&x.values, 2.0)).await
 }
 
+/// Heads made wider and narrower.
+pub async fn resize_heads(gpu: &Gpu, rows: u32, heads: u32, from: u32, to: u32) -> Result<Check> {
+    let x = Matrix::random(gpu, rows, heads * from, 1);
+    let y = gpu.zeros("y", rows, heads * to, Dtype::F32);
+    run(gpu, |rec| kernels::resize_heads(rec, &x.tensor, from, to, &y));
+    let want = reference::resize_heads(&x.values, from as usize, to as usize);
+    Compare::new(gpu, "resize_heads", 0.0).with(&y, &want).await
+}
+
 /// y, large gates of both signs included.
 pub async fn glu_forward(gpu: &Gpu, rows: u32, cols: u32, act: kernels::Act) -> Result<Check> {
     let (gate_up, [gate, up]) = gates(gpu, rows, cols);
@@ -1052,99 +1067,269 @@ pub async fn entropy_backward(gpu: &Gpu, rows: u32, vocab: u32, kind: kernels::L
     Ok(compare.done())
 }
 
-/// pull scaled by its sequence's derivative.
+/// pull scaled by each row's derivative.
 pub async fn logprob_backward(gpu: &Gpu, rows: u32, hidden: u32) -> Result<Check> {
     let pull = Matrix::random(gpu, rows, hidden, 1);
-    let dlogp = Matrix::random(gpu, 1, 3, 2);
-    let sequence: Vec<u32> = (0..rows).map(|r| (r * 3) / rows).collect();
-    let gpu_sequence = gpu.upload("sequence", 1, rows, Dtype::U32, &sequence);
-    run(gpu, |rec| kernels::logprob_backward(rec, &dlogp.tensor, &gpu_sequence, &pull.tensor));
-    let per_token: Vec<f64> = sequence.iter().map(|&s| dlogp.values[s as usize]).collect();
-    let want = reference::logprob_backward(&per_token, &pull.values, hidden as usize);
+    let dlogp = Matrix::random(gpu, 1, rows, 2);
+    run(gpu, |rec| kernels::logprob_backward(rec, &dlogp.tensor, &pull.tensor));
+    let want = reference::logprob_backward(&dlogp.values, &pull.values, hidden as usize);
     Compare::new(gpu, "logprob_backward", 1e-6).with(&pull.tensor, &want).await
 }
 
-/// Sequences of 0, 1, .. tokens, `longest` at most.
-pub async fn sequence_sum(gpu: &Gpu, sequences: u32, longest: u32) -> Result<Check> {
-    let lengths: Vec<u32> = (0..sequences).map(|s| s * longest / (sequences - 1).max(1)).collect();
-    let owner: Vec<u32> = (0..sequences).flat_map(|s| vec![s; lengths[s as usize] as usize]).collect();
+/// The first token and the end of sequences of these lengths, and the sequence of each token.
+fn sequences_of(lengths: &[u32]) -> (Vec<u32>, Vec<u32>) {
+    let owner = (0..lengths.len()).flat_map(|s| vec![s as u32; lengths[s] as usize]).collect();
     let mut end = 0;
-    let ranges: Vec<u32> = lengths
-        .iter()
-        .flat_map(|n| {
-            end += n;
-            [end - n, end]
-        })
-        .collect();
-    let stats = Matrix::random(gpu, end.max(1), 4, 1);
-    let gpu_ranges = gpu.upload("ranges", sequences, 2, Dtype::U32, &ranges);
-    let sums = gpu.zeros("sums", sequences, 4, Dtype::F32);
-    run(gpu, |rec| kernels::sequence_sum(rec, &stats.tensor, &gpu_ranges, &sums));
-    let columns: Vec<Vec<f64>> = (0..4)
-        .map(|c| {
-            let column: Vec<f64> = stats.values.iter().skip(c).step_by(4).take(end as usize).copied().collect();
-            reference::sequence_sum(&column, &owner, sequences as usize)
-        })
-        .collect();
-    let want: Vec<f64> = (0..sequences as usize).flat_map(|s| [0, 1, 2, 3].map(|c| columns[c][s])).collect();
-    Compare::new(gpu, "sequence_sum", 1e-6).with(&sums, &want).await
+    let ranges = lengths.iter().flat_map(|n| {
+        end += n;
+        [end - n, end]
+    });
+    (ranges.collect(), owner)
 }
 
-/// Loss, derivative and metrics for weights of (sigmoid, ipo, hinge, robust, apo_zero, sft), added twice with share ½.
-pub async fn preference(gpu: &Gpu, pairs: u32, weights: [f32; 6]) -> Result<Check> {
-    let n = 2 * pairs as usize;
-    let draw = random(6 * pairs * 2, 1);
-    let lengths: Vec<u32> = (0..n as u32).map(|i| 3 + i % 5).collect();
-    let scored: Vec<u32> = lengths.iter().map(|l| l - 1).collect();
-    let sums: Vec<f64> =
-        (0..n).flat_map(|i| [20.0 * draw[i] - 60.0, draw[n + i], 3.0 + draw[2 * n + i], 2.0]).collect();
-    let known: Vec<f64> = (0..n)
-        .flat_map(|i| [20.0 * draw[3 * n + i] - 60.0, f64::from(lengths[i]), f64::from(scored[i]), 0.0])
-        .collect();
-    let (sums, known) = (Matrix::new(gpu, n as u32, 4, sums), Matrix::new(gpu, n as u32, 4, known));
-    let [sigmoid, ipo, hinge, robust, apo_zero, sft] = weights;
-    let settings = kernels::PreferenceSettings {
-        beta: 0.2,
-        label_smoothing: 0.1,
-        weights: kernels::LossWeights { sigmoid, ipo, hinge, robust, apo_zero, sft },
-    };
-    let dlogp = gpu.zeros("dlogp", 1, n as u32, Dtype::F32);
+/// Sequences of 0, 1, .. tokens, `longest` at most, as they are and by the tokens' chances.
+pub async fn sequence_sum(gpu: &Gpu, sequences: u32, longest: u32) -> Result<Check> {
+    let lengths: Vec<u32> = (0..sequences).map(|s| s * longest / (sequences - 1).max(1)).collect();
+    let (ranges, owner) = sequences_of(&lengths);
+    let tokens = owner.len() as u32;
+    let stats = Matrix::random(gpu, tokens.max(1), 4, 1);
+    let weights = Matrix::random(gpu, tokens.max(1), 4, 2);
+    let state = random(tokens.max(1) * 8, 3).into_iter().map(|value| 1.5 + value).collect();
+    let state = Matrix::new(gpu, tokens.max(1), 8, state);
+    let gpu_ranges = gpu.upload("ranges", sequences, 2, Dtype::U32, &ranges);
+    let mut compare = Compare::new(gpu, "sequence_sum", 1e-6);
+    for by_chance in [false, true] {
+        let sums = gpu.zeros("sums", sequences, 8, Dtype::F32);
+        run(gpu, |rec| {
+            let (stats, state, weights) = (&stats.tensor, &state.tensor, &weights.tensor);
+            kernels::sequence_sum(rec, stats, state, weights, &gpu_ranges, by_chance, &sums);
+        });
+        let chance = |logp: f64| if by_chance { logp.exp() } else { 1.0 };
+        let column = |of: fn(&[f64], &[f64], &[f64], f64) -> f64| {
+            let tokens = stats.values.chunks_exact(4).zip(weights.values.chunks_exact(4));
+            let tokens = tokens.zip(state.values.chunks_exact(8)).take(owner.len());
+            let values: Vec<f64> =
+                tokens.map(|((stats, weights), state)| of(stats, weights, state, chance(stats[0]))).collect();
+            reference::sequence_sum(&values, &owner, sequences as usize)
+        };
+        let columns = [
+            column(|t, w, _, _| w[0] * t[0]),
+            column(|t, w, _, chance| w[1] * t[0] * chance),
+            column(|t, w, _, _| w[2] * t[1]),
+            column(|t, w, _, _| w[2] * t[2]),
+            column(|t, w, _, _| w[2] * t[3]),
+            column(|t, _, state, _| t[0] - (state[6].ln() - 2.0 * state[1].ln())),
+            vec![0.0; sequences as usize],
+            vec![0.0; sequences as usize],
+        ];
+        let want: Vec<f64> = (0..sequences as usize).flat_map(|s| columns.each_ref().map(|c| c[s])).collect();
+        compare = compare.and(&sums, &want).await?;
+    }
+    Ok(compare.done())
+}
+
+/// Derivatives of sequences of 0, 1, .. tokens, `longest` at most, for each token.
+pub async fn token_gradient(gpu: &Gpu, sequences: u32, longest: u32) -> Result<Check> {
+    let lengths: Vec<u32> = (0..sequences).map(|s| s * longest / (sequences - 1).max(1)).collect();
+    let (_, owner) = sequences_of(&lengths);
+    let tokens = owner.len() as u32;
+    let (stats, weights) = (Matrix::random(gpu, tokens, 4, 1), Matrix::random(gpu, tokens, 4, 2));
+    let dsums = Matrix::random(gpu, sequences, 2, 3);
+    let sequence = gpu.upload("sequence", 1, tokens, Dtype::U32, &owner);
+    let mut compare = Compare::new(gpu, "token_gradient", 1e-6);
+    for by_chance in [false, true] {
+        let dlogp = gpu.zeros("dlogp", 1, tokens, Dtype::F32);
+        run(gpu, |rec| {
+            let (dsums, stats, weights) = (&dsums.tensor, &stats.tensor, &weights.tensor);
+            kernels::token_gradient(rec, dsums, stats, weights, &sequence, by_chance, &dlogp);
+        });
+        let chance = |stats: &[f64]| if by_chance { stats[0].exp() } else { 1.0 };
+        let chances: Vec<f64> = stats.values.chunks_exact(4).map(chance).collect();
+        let two = |values: &[f64], width: usize| -> Vec<[f64; 2]> {
+            values.chunks_exact(width).map(|row| [row[0], row[1]]).collect()
+        };
+        let want = reference::token_gradient(&two(&dsums.values, 2), &two(&weights.values, 4), &chances, &owner);
+        compare = compare.and(&dlogp, &want).await?;
+    }
+    Ok(compare.done())
+}
+
+/// Pairs for the losses: sums, what is known of them, and settings for each side.
+struct PairCase {
+    sums: Matrix,
+    known: Matrix,
+    settings: kernels::PreferenceSettings,
+    twin: reference::PreferenceSettings,
+}
+
+impl PairCase {
+    fn new(gpu: &Gpu, pairs: u32, divergence: kernels::Divergence, by_token: bool, weighted: bool) -> Self {
+        let n = 2 * pairs as usize;
+        let draw = random(7 * pairs * 2, 1);
+        let lengths: Vec<f64> = (0..n).map(|i| (3 + i % 5) as f64).collect();
+        let row = |i: usize| {
+            let scored = lengths[i] - 1.0;
+            // Of ORPO a mean log-probability, which is below 0.
+            let reference = if by_token { 0.0 } else { 3.0 * draw[3 * n + i] - 30.0 };
+            let logp = if by_token { scored * (draw[i] - 1.5) } else { 3.0 * draw[i] - 30.0 };
+            let sums = [logp, draw[4 * n + i], draw[n + i], 3.0 + draw[2 * n + i], 2.0, scored * draw[5 * n + i]];
+            (sums, [reference, lengths[i], scored, 0.0])
+        };
+        let sums = (0..n).flat_map(|i| row(i).0.into_iter().chain([0.0; 2])).collect();
+        let known = (0..n).flat_map(|i| row(i).1).collect();
+        let (beta, label_smoothing, discopop_tau, gamma) = (0.2_f32, 0.1_f32, 0.05_f32, 0.3_f32);
+        let twin_divergence = match divergence {
+            kernels::Divergence::ReverseKl => reference::Divergence::ReverseKl,
+            kernels::Divergence::ForwardKl => reference::Divergence::ForwardKl,
+            kernels::Divergence::JensenShannon => reference::Divergence::JensenShannon,
+            kernels::Divergence::Alpha(alpha) => reference::Divergence::Alpha(alpha.into()),
+            kernels::Divergence::AlphaPo(alpha) => reference::Divergence::AlphaPo(alpha.into()),
+        };
+        Self {
+            sums: Matrix::new(gpu, n as u32, 8, sums),
+            known: Matrix::new(gpu, n as u32, 4, known),
+            settings: kernels::PreferenceSettings {
+                beta,
+                label_smoothing,
+                divergence,
+                by_token,
+                weighted,
+                discopop_tau,
+                gamma,
+            },
+            twin: reference::PreferenceSettings {
+                beta: beta.into(),
+                label_smoothing: label_smoothing.into(),
+                divergence: twin_divergence,
+                by_token,
+                discopop_tau: discopop_tau.into(),
+                gamma: gamma.into(),
+            },
+        }
+    }
+
+    fn column(&self, c: usize) -> Vec<f64> {
+        self.sums.values.iter().skip(c).step_by(8).copied().collect()
+    }
+
+    fn known_column(&self, c: usize) -> Vec<f64> {
+        self.known.values.iter().skip(c).step_by(4).copied().collect()
+    }
+
+    fn with_pairs<T>(&self, of: impl FnOnce(&reference::Pairs<'_>) -> T) -> T {
+        let (logps, likelihood, scored) = (self.column(0), self.column(5), self.known_column(2));
+        let weight = |(sum, tokens): (&f64, &f64)| if self.settings.weighted { (sum / tokens).exp() } else { 1.0 };
+        of(&reference::Pairs {
+            logps: &logps,
+            reference: &self.known_column(0),
+            lengths: &self.known_column(1),
+            scored: &scored,
+            weights: &likelihood.iter().zip(&scored).map(weight).collect::<Vec<_>>(),
+        })
+    }
+}
+
+/// A loss and its derivative, added twice with scale ½.
+pub async fn preference(
+    gpu: &Gpu,
+    pairs: u32,
+    loss: kernels::PairLoss,
+    divergence: kernels::Divergence,
+    weighted: bool,
+) -> Result<Check> {
+    use kernels::PairLoss as L;
+    let odds = loss == L::OddsRatio;
+    let case = PairCase::new(gpu, pairs, divergence, odds, weighted);
+    let dsums = gpu.zeros("dsums", 2 * pairs, 2, Dtype::F32);
     let metrics = gpu.zeros("metrics", 1, kernels::METRICS, Dtype::F32);
     run(gpu, |rec| {
         for _ in 0..2 {
-            kernels::preference(rec, &sums.tensor, &known.tensor, &settings, 0.5, &dlogp, &metrics);
+            let (sums, known) = (&case.sums.tensor, &case.known.tensor);
+            kernels::preference(rec, loss, sums, known, &case.settings, 0.5, &dsums, &metrics);
         }
     });
-    let [w0, w1, w2, w3, w4, w5] = weights.map(f64::from);
-    let twin = reference::PreferenceSettings {
-        beta: f64::from(0.2f32),
-        label_smoothing: f64::from(0.1f32),
-        weights: reference::LossWeights { sigmoid: w0, ipo: w1, hinge: w2, robust: w3, apo_zero: w4, sft: w5 },
-    };
-    let column = |matrix: &Matrix, c: usize| matrix.values.iter().skip(c).step_by(4).copied().collect::<Vec<f64>>();
-    let (logps, reference_logps) = (column(&sums, 0), column(&known, 0));
-    let want = reference::preference(&logps, &reference_logps, &lengths, &scored, &twin);
-    let half: Vec<f64> = want.dlogp.iter().map(|d| 0.5 * d).collect();
-    let mean = |values: &[f64]| values.iter().sum::<f64>() / f64::from(pairs);
-    let (logits, entropy, correct) = (column(&sums, 1), column(&sums, 2), column(&sums, 3));
-    let tokens = |range: std::ops::Range<usize>| scored[range].iter().sum::<u32>() as f64;
-    let p = pairs as usize;
-    let mut want_metrics = vec![
-        want.loss,
-        want.chosen_reward,
-        want.rejected_reward,
-        want.accuracy,
-        want.margin,
-        mean(&logps[..p]),
-        mean(&logps[p..]),
-        logits[..p].iter().sum::<f64>() / tokens(0..p),
-        logits[p..].iter().sum::<f64>() / tokens(p..n),
-        entropy.iter().sum::<f64>() / tokens(0..n),
-        correct[..p].iter().sum::<f64>() / tokens(0..p),
+    let twins = [
+        (L::Sigmoid, reference::PairLoss::Sigmoid),
+        (L::SigmoidNorm, reference::PairLoss::SigmoidNorm),
+        (L::Ipo, reference::PairLoss::Ipo),
+        (L::Hinge, reference::PairLoss::Hinge),
+        (L::Robust, reference::PairLoss::Robust),
+        (L::ExoPair, reference::PairLoss::ExoPair),
+        (L::NcaPair, reference::PairLoss::NcaPair),
+        (L::BcoPair, reference::PairLoss::BcoPair),
+        (L::SppoHard, reference::PairLoss::SppoHard),
+        (L::Aot, reference::PairLoss::Aot),
+        (L::AotUnpaired, reference::PairLoss::AotUnpaired),
+        (L::ApoZero, reference::PairLoss::ApoZero),
+        (L::ApoDown, reference::PairLoss::ApoDown),
+        (L::Discopop, reference::PairLoss::Discopop),
+        (L::Smoothed, reference::PairLoss::Smoothed),
+        (L::OddsRatio, reference::PairLoss::OddsRatio),
     ];
-    want_metrics.resize(kernels::METRICS as usize, 0.0);
-    let compare = Compare::new(gpu, "preference", 2e-6);
-    compare.and(&dlogp, &half).await?.with(&metrics, &want_metrics).await
+    let twin = twins.into_iter().find(|(of, _)| *of == loss).map_or(reference::PairLoss::Sigmoid, |(_, twin)| twin);
+    let (value, slopes) = case.with_pairs(|pairs| reference::preference(twin, pairs, &case.twin));
+    let mut want_metrics = vec![0.0; kernels::METRICS as usize];
+    want_metrics[kernels::metric::LOSS] = value;
+    if odds {
+        let n = pairs as usize;
+        let means: Vec<f64> = case.column(0).iter().zip(case.known_column(2)).map(|(sum, n)| sum / n).collect();
+        let odds = |x: f64| x - (-x.exp_m1()).ln();
+        for i in 0..n {
+            let x = odds(means[i]) - odds(means[n + i]);
+            want_metrics[kernels::metric::LOG_ODDS_RATIO] -= (-x).exp().ln_1p() / n as f64;
+            want_metrics[kernels::metric::LOG_ODDS_CHOSEN] += x / n as f64;
+        }
+    }
+    let want: Vec<f64> = slopes.into_iter().flat_map(|slope| [slope, 0.0]).collect();
+    let compare = Compare::new(gpu, named_form(gpu, "preference", loss.form()), 1e-5);
+    compare.and(&dsums, &want).await?.with(&metrics, &want_metrics).await
+}
+
+/// What is logged of pairs, added twice with scale ½.
+pub async fn pair_metrics(gpu: &Gpu, pairs: u32, by_token: bool) -> Result<Check> {
+    let case = PairCase::new(gpu, pairs, kernels::Divergence::AlphaPo(0.25), by_token, false);
+    let metrics = gpu.zeros("metrics", 1, kernels::METRICS, Dtype::F32);
+    run(gpu, |rec| {
+        for _ in 0..2 {
+            let (sums, known) = (&case.sums.tensor, &case.known.tensor);
+            kernels::pair_metrics(rec, sums, known, &case.settings, 0.5, &metrics);
+        }
+    });
+    let got = case.with_pairs(|pairs| reference::pair_metrics(pairs, &case.twin));
+    let (n, scored) = (pairs as usize, case.known_column(2));
+    let [logits, entropy, correct] = [2, 3, 4].map(|c| case.column(c));
+    let by_tokens = |values: &[f64], range: std::ops::Range<usize>| {
+        values[range.clone()].iter().sum::<f64>() / scored[range].iter().sum::<f64>()
+    };
+    let mut want = vec![0.0; 2];
+    want.extend([got.chosen_reward, got.rejected_reward, got.accuracy, got.margin, got.logps[0], got.logps[1]]);
+    want.extend([by_tokens(&logits, 0..n), by_tokens(&logits, n..2 * n)]);
+    want.extend([by_tokens(&entropy, 0..2 * n), by_tokens(&correct, 0..n)]);
+    want.resize(kernels::METRICS as usize, 0.0);
+    Compare::new(gpu, "pair_metrics", 1e-5).with(&metrics, &want).await
+}
+
+/// Cross entropy of some of the sequences, added twice.
+pub async fn token_nll(gpu: &Gpu, sequences: u32) -> Result<Check> {
+    let sums = Matrix::random(gpu, sequences + 1, 8, 1);
+    let dsums = gpu.zeros("dsums", sequences + 1, 2, Dtype::F32);
+    let metrics = gpu.zeros("metrics", 1, kernels::METRICS, Dtype::F32);
+    run(gpu, |rec| {
+        for _ in 0..2 {
+            kernels::token_nll(rec, &sums.tensor, sequences, 0.25, 0.125, &dsums, &metrics);
+        }
+    });
+    let column =
+        |c: usize| -> Vec<f64> { sums.values.iter().skip(c).step_by(8).take(sequences as usize).copied().collect() };
+    let (loss, slopes) = reference::token_nll(&column(1), 0.5);
+    let want: Vec<f64> = slopes.into_iter().chain([0.0]).flat_map(|slope| [0.0, slope]).collect();
+    let mut want_metrics = vec![0.0; kernels::METRICS as usize];
+    want_metrics[kernels::metric::LOSS] = loss;
+    want_metrics[kernels::metric::NLL] = 0.5 * loss;
+    want_metrics[kernels::metric::NLL_ENTROPY] = 0.25 * column(3).iter().sum::<f64>();
+    want_metrics[kernels::metric::NLL_ACCURACY] = 0.25 * column(4).iter().sum::<f64>();
+    let compare = Compare::new(gpu, "token_nll", 1e-6);
+    compare.and(&dsums, &want).await?.with(&metrics, &want_metrics).await
 }
 
 /// The norm over several blocks.

@@ -2,6 +2,7 @@
 
 use std::rc::Rc;
 
+use super::live::examples_of;
 use super::live::tell;
 use super::models::OpenModel;
 use super::protocol::{Event, GenerateRequest, HeldOutPair, Inspection, Metrics, Phase, TokenChange, WhichAdapter};
@@ -13,7 +14,7 @@ use crate::files;
 use crate::gpu::Gpu;
 use crate::kernels::Sampling;
 use crate::model::{Adapter, AdapterSettings, LoadIn, Model};
-use crate::train::{PairLogps, ReferenceKey, Scorer, TrainConfig};
+use crate::train::{PairLogps, Scorer, TrainConfig, logps};
 
 /// What comparing needs, on the device.
 pub(super) struct Bench {
@@ -115,7 +116,9 @@ impl Session {
         let tuned = match &adapter {
             None => base.clone(),
             Some(adapter) => {
-                let scorer = Scorer::new(&bench.gpu, &bench.model, Some(&adapter.settings), &pairs, BATCH)?;
+                let config = TrainConfig { per_device_train_batch_size: BATCH, ..self.config_of_run()? };
+                let (settings, examples) = (Some(&adapter.settings), examples_of(&pairs));
+                let scorer = Scorer::for_run(&bench.gpu, &bench.model, &config, settings, &examples)?;
                 let run_id = self.run.as_ref().map(|run| run.record.run_id.clone()).unwrap_or_default();
                 let (wire, total) = (&mut self.wire, pairs.len() as u64);
                 wire.begin();
@@ -123,7 +126,7 @@ impl Session {
                     tell(wire, &run_id, Phase::Evaluating, done as u64, total);
                     !wire.inbox.cancelled()
                 };
-                scorer.score(&pairs, Some(adapter), &mut scored).await?
+                scorer.sums(&examples, Some(adapter), &mut scored).await?.iter().map(logps).collect()
             }
         };
         check_finite(base.iter().chain(&tuned).flatten(), strength)?;
@@ -151,8 +154,8 @@ impl Session {
         if pairs.is_empty() {
             return Err(Error::input("No pairs are held out", "Set eval_split above 0 in the plan", "eval_split"));
         }
-        let key = ReferenceKey::new(&bench.model, &bench.open.tokenizer().fingerprint(), &pairs, None);
-        let base = self.reference(&bench.gpu, &bench.model, &pairs, &key, BATCH).await?;
+        let config = TrainConfig { per_device_train_batch_size: BATCH, ..config };
+        let base = self.reference(&bench.gpu, &bench.model, &config, &examples_of(&pairs)).await?;
         if let Some(run) = &mut self.run {
             run.held_out = Some((pairs.clone(), base.clone()));
         }

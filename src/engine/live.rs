@@ -14,13 +14,13 @@ use super::protocol::{
     Command, Drill, Event, Failure, Metrics, ModelSource, Phase, Problem, RUN_MODEL, RunInfo, RunRecord, RunRequest,
     Settings, Share, Status, Summary, Watch,
 };
-use super::run::{self, Host, Next, evaluation, number};
+use super::run::{self, Host, Next, number};
 use super::runs::{self, RunFolder, Samples};
 use super::session::{Session, Wire, split};
 use super::stats::{likelier_wins, sparkline, wilson_interval};
 use super::warnings::{Action, Facts, Warning, WarningKind, Watcher, exchanged};
 use super::writing::{self, Style};
-use crate::data::{TokenPair, steps_per_epoch};
+use crate::data::{Example, TokenPair, steps_per_epoch};
 use crate::error::{Error, Result};
 use crate::files;
 use crate::gpu::Gpu;
@@ -30,7 +30,8 @@ use crate::platform::LocalFuture;
 use crate::platform::host::{self, Store, yield_now};
 use crate::platform::is_storage_full;
 use crate::train::{
-    Checkpoint, LossType, PairLogps, ReferenceKey, References, Scorer, TrainConfig, Trainer, check_fits,
+    Checkpoint, LossType, PairLogps, PairSums, ReferenceKey, References, Scorer, TrainConfig, Trainer, check_fits,
+    evaluation,
 };
 
 /// The run that is open: being trained, waiting, or over.
@@ -252,7 +253,7 @@ impl Session {
     /// Begins a run with the open model and pairs.
     pub(super) async fn start(&mut self, request: RunRequest) -> Result<()> {
         self.may_close_run()?;
-        let config = TrainConfig::from_map(&request.settings, "settings")?;
+        let config = run::dpo_alone(TrainConfig::from_map(&request.settings, "settings")?)?;
         let model = self.opened()?;
         self.need_gpu().await?;
         let split = self.split(&config).await?;
@@ -469,7 +470,8 @@ impl Session {
         let tokenizer = open.tokenizer().with_chat(record.chat.clone())?;
         match split(&mut self.wire, pairs, &tokenizer, &config).await {
             Ok(split) => {
-                let data = ReferenceKey::new(&model, &tokenizer.fingerprint(), &split.train, None);
+                let data =
+                    ReferenceKey::new(&model, &tokenizer.fingerprint(), &config, &examples_of(&split.train), None);
                 Ok(data.0 == checkpoint.place.data)
             }
             Err(Error::Cancelled) => Err(Error::Cancelled),
@@ -657,12 +659,13 @@ impl Session {
         };
         let model = open.load(gpu, store, config.load_in, &mut read).await?;
         self.adopt_kernels(gpu, open);
-        let data = ReferenceKey::new(&model, &open.tokenizer().fingerprint(), &split.train, None);
+        let examples = examples_of(&split.train);
+        let data = ReferenceKey::new(&model, &open.tokenizer().fingerprint(), &config, &examples, None);
         let reference = References { known: self.known_reference(gpu, &data, split.train.len()).await, adapter: None };
         let (adapter, _) = self.fresh_adapter(gpu, open, &model, &config)?;
         let n_pairs = split.train.len() + split.held_out.len();
         let facts = Facts { n_truncated: split.n_truncated, n_pairs, ..facts(&config, split.held_out.len(), 0) };
-        let mut trainer = Trainer::new(gpu, &model, config, adapter, split.train, reference)?;
+        let mut trainer = Trainer::new(gpu, &model, config, adapter, examples, reference)?;
         let Some(run) = &mut self.run else { return Ok(Stop::Discarded) };
         run.held_out = None;
         run.planned_bytes = memory.total();
@@ -758,25 +761,36 @@ impl Session {
         &mut self,
         gpu: &Gpu,
         model: &Model,
-        pairs: &[TokenPair],
-        key: &ReferenceKey,
-        batch: usize,
+        config: &TrainConfig,
+        examples: &[Example],
     ) -> Result<Vec<PairLogps>> {
-        let mut known = self.known_reference(gpu, key, pairs.len()).await;
+        let tokenizer = self.opened()?.tokenizer().fingerprint();
+        let key = &ReferenceKey::new(model, &tokenizer, config, examples, None);
+        let mut known = self.known_reference(gpu, key, examples.len()).await;
         let run_id = self.run.as_ref().map(|run| run.record.run_id.clone()).unwrap_or_default();
-        let (total, n_known) = (pairs.len() as u64, known.iter().flatten().count());
+        let (total, n_known) = (examples.len() as u64, known.iter().flatten().count());
         let wire = &mut self.wire;
         wire.begin();
-        let logps = run::reference(gpu, model, None, pairs, &mut known, batch, &mut |done| {
+        let logps = run::reference(gpu, model, config, None, examples, &mut known, &mut |done| {
             tell(wire, &run_id, Phase::Reference, done as u64, total);
             !wire.inbox.wants_the_run_to_end(&run_id)
         })
         .await?;
-        if n_known < pairs.len() {
+        if n_known < examples.len() {
             self.keep_reference(gpu, key, &known).await;
         }
         Ok(logps)
     }
+}
+
+/// Pairs as what trainers take.
+pub(super) fn examples_of(pairs: &[TokenPair]) -> Vec<Example> {
+    pairs.iter().cloned().map(Example::from).collect()
+}
+
+/// The sums of an answer of which the log-probability alone is known.
+fn sums_of(logp: f32) -> [f32; 8] {
+    [logp, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0]
 }
 
 fn reference_path(gpu: &Gpu, key: &ReferenceKey) -> String {
@@ -944,9 +958,8 @@ impl Live<'_> {
     /// The held-out pairs with the base model's log-probabilities; none if no pair is held out.
     async fn held_out(&mut self, trainer: &Trainer<'_>) -> Result<Option<(Vec<TokenPair>, Vec<PairLogps>)>> {
         if self.run().held_out.is_none() && !self.held_out.is_empty() {
-            let key = ReferenceKey::new(self.model, &self.open.tokenizer().fingerprint(), &self.held_out, None);
-            let batch = trainer.config.per_device_train_batch_size;
-            let reference = self.session.reference(self.gpu, self.model, &self.held_out, &key, batch).await?;
+            let examples = examples_of(&self.held_out);
+            let reference = self.session.reference(self.gpu, self.model, &trainer.config, &examples).await?;
             let lengths: Vec<_> = self.held_out.iter().map(TokenPair::scored_lengths).collect();
             let (pairs, likelier) = (self.held_out.clone(), likelier_wins(&reference, &lengths));
             let run = self.run();
@@ -960,7 +973,8 @@ impl Live<'_> {
     /// The evaluation at step 0: of the base model, for which a fresh adapter stands.
     async fn evaluate_base(&mut self, trainer: &Trainer<'_>) -> Result<()> {
         if let Some((pairs, reference)) = self.held_out(trainer).await? {
-            self.evaluated(trainer, 0, json!(0.0), &pairs, &reference, &reference);
+            let policy: Vec<PairSums> = reference.iter().map(|logps| logps.map(sums_of)).collect();
+            self.evaluated(trainer, 0, json!(0.0), &pairs, &policy, &reference).await?;
         }
         Ok(())
     }
@@ -973,7 +987,8 @@ impl Live<'_> {
         let Some((pairs, reference)) = self.held_out(trainer).await? else { return Ok(()) };
         let policy = self.score(trainer, &pairs).await?;
         let epoch = self.run().history.iter().rev().find_map(|entry| entry.get("epoch").cloned());
-        let best = self.evaluated(trainer, trainer.step, epoch.unwrap_or(json!(0.0)), &pairs, &policy, &reference);
+        let epoch = epoch.unwrap_or(json!(0.0));
+        let best = self.evaluated(trainer, trainer.step, epoch, &pairs, &policy, &reference).await?;
         if best && self.run().record.watch.keep_best {
             let adapter = trainer.adapter.get(self.gpu).await?;
             let run = self.run();
@@ -984,18 +999,18 @@ impl Live<'_> {
     }
 
     /// Records an evaluation and tells it; true if it is the best of an adapter that was trained.
-    fn evaluated(
+    async fn evaluated(
         &mut self,
         trainer: &Trainer<'_>,
         step: usize,
         epoch: Value,
         pairs: &[TokenPair],
-        policy: &[PairLogps],
+        policy: &[PairSums],
         reference: &[PairLogps],
-    ) -> bool {
+    ) -> Result<bool> {
         let run_id = self.run().record.run_id.clone();
         let mut metrics = Metrics::from_iter([("step".to_owned(), json!(step)), ("epoch".to_owned(), epoch)]);
-        metrics.extend(evaluation(&trainer.config, pairs, policy, reference));
+        metrics.extend(evaluation(self.gpu, &trainer.config, &examples_of(pairs), policy, reference).await?);
         let run = self.run();
         let best = step > 0 && run.record.best.as_ref().is_none_or(|best| rank(&metrics) > rank(best));
         // In the order of the steps, though the base model is measured after the first of them.
@@ -1008,14 +1023,14 @@ impl Live<'_> {
         let warnings = run.watcher.as_mut().map(|watcher| watcher.evaluation(&metrics)).unwrap_or_default();
         self.warn(warnings);
         self.session.wire.send(Event::Evaluated { run_id, metrics, best });
-        best
+        Ok(best)
     }
 
-    /// Log-probabilities of pairs as the adapter is now.
-    async fn score(&mut self, trainer: &Trainer<'_>, pairs: &[TokenPair]) -> Result<Vec<PairLogps>> {
+    /// What the loss is made of, of pairs as the adapter is now.
+    async fn score(&mut self, trainer: &Trainer<'_>, pairs: &[TokenPair]) -> Result<Vec<PairSums>> {
         let run_id = self.run().record.run_id.clone();
-        let batch = trainer.config.per_device_train_batch_size;
-        let scorer = Scorer::new(self.gpu, self.model, Some(&trainer.adapter.settings), pairs, batch)?;
+        let (settings, examples) = (Some(&trainer.adapter.settings), examples_of(pairs));
+        let scorer = Scorer::for_run(self.gpu, self.model, &trainer.config, settings, &examples)?;
         self.measure();
         let (wire, total) = (&mut self.session.wire, pairs.len() as u64);
         wire.begin();
@@ -1023,7 +1038,7 @@ impl Live<'_> {
             tell(wire, &run_id, Phase::Evaluating, done as u64, total);
             !wire.inbox.wants_the_run_to_end(&run_id)
         };
-        scorer.score(pairs, Some(&trainer.adapter), &mut scored).await
+        scorer.sums(&examples, Some(&trainer.adapter), &mut scored).await
     }
 
     /// Answers the watched prompts, unless that was done at this step; at step 0 by the base model.

@@ -3,12 +3,15 @@
 //! Sees everything below and nothing of windows, threads or workers. [`protocol`] is plain data; [`Session`] is the
 //! state machine behind it; the command line uses the same [`run`] and [`writing`] without the protocol.
 
+pub mod answers;
 pub mod export;
 pub mod gguf;
 pub mod models;
 pub mod pairs;
 pub mod presets;
 pub mod protocol;
+pub mod race;
+pub mod rewards;
 pub mod run;
 pub mod runs;
 pub mod stats;

@@ -1,15 +1,13 @@
 //! The parts of a run that the session and the command line share: reference, evaluation, steps.
 
-use serde_json::json;
-
-use crate::data::TokenPair;
-use crate::error::Result;
+use crate::data::{Example, Method};
+use crate::error::{Error, Result};
 use crate::gpu::{Gpu, VariantSet};
 use crate::kernels;
 use crate::model::{Adapter, Model};
 use crate::platform::LocalFuture;
 use crate::platform::host::seconds;
-use crate::train::{Metrics, PairLogps, Scorer, TrainConfig, Trainer, check_reference, eval_loss};
+use crate::train::{Judged, Metrics, PairLogps, Scorer, TrainConfig, Trainer, check_reference, logps};
 
 /// What happens after a step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,6 +20,11 @@ pub enum Next {
 
 /// Whoever watches over a run's steps: reports them, saves, evaluates, listens to people.
 pub trait Host {
+    /// Told of answers that the policy wrote for a step, and the names of their rewards, before the step itself.
+    fn answers(&mut self, _answers: Vec<Judged>, _rewards: &[String]) -> Result<()> {
+        Ok(())
+    }
+
     /// Told of every step that was taken, and how many seconds it took.
     fn after_step<'a>(
         &'a mut self,
@@ -38,11 +41,27 @@ pub async fn steps(trainer: &mut Trainer<'_>, host: &mut dyn Host) -> Result<Nex
     while !trainer.done() {
         let began = seconds();
         let metrics = trainer.step().await?;
+        let (answers, rewards) = trainer.take_judged();
+        if !answers.is_empty() {
+            host.answers(answers, &rewards)?;
+        }
         if host.after_step(trainer, &metrics, seconds() - began).await? == Next::End {
             return Ok(Next::End);
         }
     }
     Ok(Next::GoOn)
+}
+
+/// The settings, if they are DPO's: the session trains by no other method yet.
+pub fn dpo_alone(config: TrainConfig) -> Result<TrainConfig> {
+    match config.method() {
+        Method::Dpo => Ok(config),
+        method => Err(Error::input(
+            format!("The window and the page train by dpo, not by {method}"),
+            format!("Use the command line: pairtune train --method {method}"),
+            "settings, field method",
+        )),
+    }
 }
 
 /// Takes the kernels that a `stored` set names, and the fastest where it names none. Returns the set, and what is to be
@@ -72,55 +91,33 @@ pub fn known_reference(stored: Option<&[u8]>, n_pairs: usize) -> Vec<Option<Pair
     known.filter(|known| known.len() == n_pairs).unwrap_or_else(|| vec![None; n_pairs])
 }
 
-/// Log-probabilities of pairs before any training: by the base model, or by the adapter that the run begins with. Those
-/// that are `known` stay.
+/// Log-probabilities of examples before any training: by the base model, or by the adapter that the run begins with.
+/// Those that are `known` stay.
 ///
 /// An error if one is not finite. `progress` is told the pairs that are known and may stop.
 pub async fn reference(
     gpu: &Gpu,
     model: &Model,
+    config: &TrainConfig,
     adapter: Option<&Adapter>,
-    pairs: &[TokenPair],
+    examples: &[Example],
     known: &mut Vec<Option<PairLogps>>,
-    batch: usize,
     progress: &mut dyn FnMut(usize) -> bool,
 ) -> Result<Vec<PairLogps>> {
-    known.resize(pairs.len(), None);
-    let missing: Vec<usize> = (0..pairs.len()).filter(|&i| known[i].is_none()).collect();
+    known.resize(examples.len(), None);
+    let missing: Vec<usize> = (0..examples.len()).filter(|&i| known[i].is_none()).collect();
     if !missing.is_empty() {
-        let unknown: Vec<TokenPair> = missing.iter().map(|&i| pairs[i].clone()).collect();
-        let before = pairs.len() - missing.len();
-        let scorer = Scorer::new(gpu, model, adapter.map(|adapter| &adapter.settings), &unknown, batch)?;
-        let logps = scorer.score(&unknown, adapter, &mut |done| progress(before + done)).await?;
-        for (i, logps) in missing.into_iter().zip(logps) {
-            check_reference(&pairs[i], logps)?;
-            known[i] = Some(logps);
+        let unknown: Vec<Example> = missing.iter().map(|&i| examples[i].clone()).collect();
+        let before = examples.len() - missing.len();
+        let settings = adapter.map(|adapter| &adapter.settings);
+        let scorer = Scorer::for_run(gpu, model, config, settings, &unknown)?;
+        let sums = scorer.sums(&unknown, adapter, &mut |done| progress(before + done)).await?;
+        for (i, sums) in missing.into_iter().zip(&sums) {
+            check_reference(examples[i].row, logps(sums))?;
+            known[i] = Some(logps(sums));
         }
     }
     Ok(known.iter().flatten().copied().collect())
-}
-
-/// TRL's evaluation metrics, and the share of pairs whose chosen answer is the likelier one.
-pub fn evaluation(config: &TrainConfig, pairs: &[TokenPair], policy: &[PairLogps], reference: &[PairLogps]) -> Metrics {
-    let (beta, n) = (config.beta, policy.len() as f64);
-    let mean = |value: &dyn Fn([f64; 2], [f64; 2]) -> f64| {
-        let pairs = policy.iter().zip(reference);
-        pairs.map(|(p, r)| value(p.map(f64::from), r.map(f64::from))).sum::<f64>() / n
-    };
-    let reward = |side: usize| move |p: [f64; 2], r: [f64; 2]| beta * (p[side] - r[side]);
-    let (chosen, rejected) = (reward(0), reward(1));
-    let share = |yes: bool| f64::from(u8::from(yes));
-    let entries = [
-        ("eval_loss", eval_loss(config, pairs, policy, reference)),
-        ("eval_rewards/chosen", mean(&chosen)),
-        ("eval_rewards/rejected", mean(&rejected)),
-        ("eval_rewards/accuracies", mean(&|p, r| share(chosen(p, r) > rejected(p, r)))),
-        ("eval_rewards/margins", mean(&|p, r| chosen(p, r) - rejected(p, r))),
-        ("eval_logps/chosen", mean(&|p, _| p[0])),
-        ("eval_logps/rejected", mean(&|p, _| p[1])),
-        ("eval_preference_accuracy", mean(&|p, _| share(p[0] > p[1]))),
-    ];
-    entries.into_iter().map(|(name, value)| (name.to_owned(), json!(value))).collect()
 }
 
 /// A number among metrics; NaN if it is not there.

@@ -682,7 +682,7 @@ impl Session {
     }
 
     async fn try_plan(&mut self, settings: &Settings) -> Result<super::protocol::PlanInfo> {
-        let config = TrainConfig::from_map(settings, "settings")?;
+        let config = super::run::dpo_alone(TrainConfig::from_map(settings, "settings")?)?;
         let model = self.opened()?;
         let split = self.split(&config).await?;
         let Some(pairs) = &self.pairs else {

@@ -19,6 +19,8 @@ pub const PEFT_PREFIX: &str = "base_model.model.";
 pub const LORA_A: &str = ".lora_A.weight";
 /// That of B.
 pub const LORA_B: &str = ".lora_B.weight";
+/// The key of the head that scores, of a reward or value model (1, hidden).
+pub const SCORE: &str = "base_model.model.score.weight";
 /// That of DoRA's lengths.
 pub const LORA_MAGNITUDE: &str = ".lora_magnitude_vector";
 
@@ -59,6 +61,27 @@ pub struct AdapterConfig {
     pub fan_in_fan_out: bool,
     /// Name or path of the base model.
     pub base_model_name_or_path: Option<String>,
+    /// What the model with the adapter is.
+    pub task: Task,
+}
+
+/// PEFT's `task_type`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Task {
+    /// `CAUSAL_LM`: it writes.
+    #[default]
+    CausalLm,
+    /// `SEQ_CLS`: it scores, by a head that is in the adapter.
+    SeqCls,
+}
+
+impl Task {
+    fn name(self) -> &'static str {
+        match self {
+            Self::CausalLm => "CAUSAL_LM",
+            Self::SeqCls => "SEQ_CLS",
+        }
+    }
 }
 
 /// PEFT's `target_modules`.
@@ -182,16 +205,20 @@ impl Adapter {
         Ok(adapter)
     }
 
-    /// The files of a PEFT 0.21 folder, name and content: weights (f32), config and README.
-    pub fn files(&self, card: &ModelCard) -> Vec<(String, Vec<u8>)> {
+    /// The tensors alone, as a safetensors file.
+    pub fn tensor_file(&self) -> Vec<u8> {
         let tensors: Vec<_> = self
             .tensors
             .iter()
             .map(|(key, tensor)| (key.clone(), tensor.shape.clone(), tensor.data.as_slice()))
             .collect();
-        let metadata = BTreeMap::from([("format".to_owned(), "pt".to_owned())]);
+        serialize_f32(&tensors, &BTreeMap::from([("format".to_owned(), "pt".to_owned())]))
+    }
+
+    /// The files of a PEFT 0.21 folder, name and content: weights (f32), config and README.
+    pub fn files(&self, card: &ModelCard) -> Vec<(String, Vec<u8>)> {
         vec![
-            (WEIGHTS.to_owned(), serialize_f32(&tensors, &metadata)),
+            (WEIGHTS.to_owned(), self.tensor_file()),
             (CONFIG.to_owned(), self.config.to_bytes()),
             ("README.md".to_owned(), card.to_markdown(&self.config).into_bytes()),
         ]
@@ -209,6 +236,13 @@ impl Adapter {
             let varied = !self.config.rank_pattern.is_empty();
             if let Some(value) = tensor.data.iter().find(|value| !value.is_finite()) {
                 return Err(wrong(key, format!("The tensor holds the value {value}")));
+            }
+            if key == SCORE && self.config.task == Task::SeqCls {
+                let fits = matches!(tensor.shape.as_slice(), [1, hidden] if *hidden > 0);
+                if !fits {
+                    return Err(wrong(key, format!("The head that scores has the shape {:?}", tensor.shape)));
+                }
+                continue;
             }
             let part = key.rsplit_once(".lora_").map(|(module, part)| (module, format!(".lora_{part}")));
             let (module, fits) = match part.as_ref().map(|(module, part)| (*module, part.as_str())) {
@@ -231,6 +265,9 @@ impl Adapter {
             if !self.tensors.contains_key(&key) {
                 return Err(wrong(&key, "The module has other tensors, but this one is missing".to_owned()));
             }
+        }
+        if self.config.task == Task::SeqCls && !self.tensors.contains_key(SCORE) {
+            return Err(wrong(SCORE, "The adapter is that of a model that scores, but has no head".to_owned()));
         }
         match modules.is_empty() {
             true => Err(wrong("*.lora_A.weight", "The adapter has no tensors".to_owned())),
@@ -284,7 +321,17 @@ impl AdapterConfig {
         if get("peft_type").and_then(Value::as_str) != Some("LORA") {
             return Err(wrong("peft_type", "\"LORA\""));
         }
+        let task = match get("task_type").and_then(Value::as_str) {
+            Some("SEQ_CLS") => Task::SeqCls,
+            _ => Task::CausalLm,
+        };
+        // PEFT names the head that scores among the modules to save, by two names of which a model has one.
+        let is_head = |name: &Value| matches!(name.as_str(), Some("score" | "classifier"));
+        let heads = |value: &Value| value.as_array().is_some_and(|list| list.iter().all(is_head));
         for (key, value) in REFUSED.iter().filter_map(|key| get(key).map(|value| (key, value))) {
+            if *key == "modules_to_save" && task == Task::SeqCls && heads(value) {
+                continue;
+            }
             let empty = match value {
                 Value::Bool(flag) => !flag,
                 Value::Array(list) => list.is_empty(),
@@ -351,6 +398,7 @@ impl AdapterConfig {
             use_dora: flag("use_dora")?,
             fan_in_fan_out: flag("fan_in_fan_out")?,
             base_model_name_or_path: get("base_model_name_or_path").and_then(Value::as_str).map(str::to_owned),
+            task,
         })
     }
 
@@ -387,7 +435,7 @@ impl AdapterConfig {
             "lora_ga_config": null,
             "megatron_config": null,
             "megatron_core": "megatron.core",
-            "modules_to_save": null,
+            "modules_to_save": (self.task == Task::SeqCls).then_some(["classifier", "score"]),
             "monteclora_config": null,
             "peft_type": "LORA",
             "peft_version": "0.21.2",
@@ -397,7 +445,7 @@ impl AdapterConfig {
             "revision": null,
             "target_modules": self.target_modules.to_json(),
             "target_parameters": null,
-            "task_type": "CAUSAL_LM",
+            "task_type": self.task.name(),
             "trainable_token_indices": null,
             "use_bdlora": null,
             "use_dora": self.use_dora,

@@ -27,7 +27,9 @@ mod trainer_state;
 mod unpack;
 
 pub use self::safetensors::{Dtype, Tensor, TensorFiles, TensorInfo, parse, serialize_f32, to_f32};
-pub use adapter::{Adapter, AdapterConfig, LORA_A, LORA_B, LORA_MAGNITUDE, ModelCard, PEFT_PREFIX, TargetModules};
+pub use adapter::{
+    Adapter, AdapterConfig, LORA_A, LORA_B, LORA_MAGNITUDE, ModelCard, PEFT_PREFIX, SCORE, TargetModules, Task,
+};
 pub use archive::{MAX_ARCHIVE_BYTES, check_archive_size, pack, unpack};
 pub use gguf::{Gguf, GgufTensor};
 pub use gguf_blocks::GgmlType;

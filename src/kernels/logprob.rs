@@ -21,6 +21,12 @@ impl Logits {
     /// Products as they are.
     pub const PLAIN: Self = Self { scale: 1.0, softcap: 0.0, temperature: 1.0 };
 
+    /// The same divided by a temperature.
+    #[must_use]
+    pub fn at(self, temperature: f32) -> Self {
+        Self { temperature, ..self }
+    }
+
     /// The form of an operation on them.
     pub fn form(self) -> &'static str {
         if self.softcap > 0.0 { "capped" } else { "" }
@@ -95,12 +101,12 @@ pub fn logprob_finish(
     rec.dispatch(FINISH.with_format(kind.form()), &params, &[labels, state, label_rows, stats, pull], [rows, 1, 1]);
 }
 
-/// Scales row r of `pull` (R,H) by `dlogp[sequence[r]]`: it becomes the gradient of the hidden row.
-pub fn logprob_backward(rec: &mut Recorder<'_>, dlogp: &Tensor, sequence: &Tensor, pull: &Tensor) {
+/// Scales row r of `pull` (R,H) by `dlogp[r]`: it becomes the gradient of the hidden row.
+pub fn logprob_backward(rec: &mut Recorder<'_>, dlogp: &Tensor, pull: &Tensor) {
     let [rows, hidden] = pull.dims();
-    assert!(sequence.len() >= rows, "sequence needs one entry per row of pull");
+    assert!(dlogp.len() >= rows, "dlogp needs one entry per row of pull");
     let params = BackwardParams { rows, hidden4: hidden / 4 };
-    rec.dispatch(&BACKWARD, &params, &[dlogp, sequence, pull], [rows * hidden / 4, 1, 1]);
+    rec.dispatch(&BACKWARD, &params, &[dlogp, pull], [rows * hidden / 4, 1, 1]);
 }
 
 /// Turns a chunk of logits (R,L), which come as they came to `logprob_forward`, into the derivative of the loss with
@@ -183,7 +189,7 @@ pub(super) static FINISH: Op = Op {
 pub(super) static BACKWARD: Op = Op {
     name: "logprob_backward",
     params_bytes: size_of::<BackwardParams>(),
-    binds: &[Bind::Read, Bind::Read, Bind::Write],
+    binds: &[Bind::Read, Bind::Write],
     formats: &[],
     variants: &[Variant::only(wgsl!("logprob_backward"), by_item)],
 };

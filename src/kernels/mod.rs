@@ -50,10 +50,13 @@ pub use matmul::{
     matmul_forward, scale_segments, sum_partials,
 };
 pub use ops::{all, op, ops};
-pub use pointwise::{dropout, gather_rows, scaled_copy, scatter_rows, softcap};
+pub use pointwise::{dropout, gather_rows, resize_heads, scaled_copy, scatter_rows, softcap};
 pub use policy::{PolicyLoss, PolicySettings, policy, policy_metric};
 pub use ppo::{ppo_metric, ppo_policy, ppo_value};
-pub use preference::{LossWeights, METRICS, PreferenceSettings, metric, preference, sequence_sum};
+pub use preference::{
+    Divergence, METRICS, PairLoss, PreferenceSettings, metric, pair_metrics, preference, sequence_sum, token_gradient,
+    token_nll,
+};
 pub use qk_norm::{QkParts, qk_norm_backward, qk_norm_forward};
 pub use quantise::{QUANTISED_TOGETHER, quantise, quantise_nf4, quantise_q4_0, quantise_q8_0};
 pub use reward::{reward, reward_metric};

@@ -40,6 +40,14 @@ pub fn softcap(rec: &mut Recorder<'_>, x: &Tensor, softcap: f32) {
     rec.dispatch(&SOFTCAP, &params, &[x], [params.items, 1, 1]);
 }
 
+/// `y` (R, heads of `to` columns) = `x` (R, heads of `from` columns), with zeros where the heads of `x` have no column.
+pub fn resize_heads(rec: &mut Recorder<'_>, x: &Tensor, from: u32, to: u32, y: &Tensor) {
+    let heads = x.cols() / from;
+    assert_eq!([x.rows(), x.cols(), heads * to], [y.rows(), heads * from, y.cols()], "x and y have the same heads");
+    let params = ResizeParams { items: y.len(), from_cols: from, to_cols: to };
+    rec.dispatch(&RESIZE_HEADS, &params, &[x, y], [params.items, 1, 1]);
+}
+
 /// `y = keep * x / (1 - rate)`, or `+=` that, with a `keep` that is 0 with probability `rate` and follows from `seed`
 /// and the element's place; both of one shape, `rate` below 1.
 pub fn dropout(rec: &mut Recorder<'_>, x: &Tensor, rate: f32, seed: u32, store: Store, y: &Tensor) {
@@ -118,6 +126,22 @@ pub(super) static DROPOUT: Op = Op {
     binds: &[Bind::Read, Bind::Write],
     formats: &[],
     variants: &[Variant::only(wgsl!("dropout"), by_item)],
+};
+
+#[repr(C)]
+#[derive(Clone, Copy, Pod, Zeroable)]
+struct ResizeParams {
+    items: u32,
+    from_cols: u32,
+    to_cols: u32,
+}
+
+pub(super) static RESIZE_HEADS: Op = Op {
+    name: "resize_heads",
+    params_bytes: size_of::<ResizeParams>(),
+    binds: &[Bind::Read, Bind::Write],
+    formats: &[],
+    variants: &[Variant::only(wgsl!("resize_heads"), by_item)],
 };
 
 pub(super) static SOFTCAP: Op = Op {

@@ -1,136 +1,343 @@
-//! Sums per sequence and the preference losses. Records `shaders/{sequence_sum,preference}.wgsl`; the CPU twin is
-//! `reference::preference`.
+//! Sums per sequence and the losses of pairs. Records `shaders/{sequence_sum,token_gradient}.wgsl` and
+//! `shaders/{preference,pair_metrics,token_nll}.wgsl`; the CPU twin is `reference::preference`.
 
 use bytemuck::{Pod, Zeroable};
 
-use super::grids::{as_is, wgsl};
-use crate::gpu::{Bind, Op, Recorder, Tensor, Variant};
+use super::grids::{as_is, by_item, forms, wgsl};
+use crate::gpu::{Bind, Format, Op, Recorder, Tensor, Variant};
 
-/// How much of each loss type there is; 0 leaves it out. The names are TRL's `loss_type`.
-#[repr(C)]
-#[derive(Debug, Clone, Copy, Default, PartialEq, Pod, Zeroable)]
-pub struct LossWeights {
-    /// DPO (Rafailov et al. 2023).
-    pub sigmoid: f32,
-    /// IPO (Azar et al. 2023), on log-ratios per token.
-    pub ipo: f32,
-    /// SLiC's hinge (Zhao et al. 2023) on DPO's margin.
-    pub hinge: f32,
-    /// Robust DPO (Chowdhury et al. 2024).
-    pub robust: f32,
-    /// APO-zero (D'Oosterlinck et al. 2024).
-    pub apo_zero: f32,
-    /// Cross entropy of the chosen completions.
-    pub sft: f32,
+/// A loss of pairs; TRL's `loss_type` but for the last two. `shaders/lib/loss_*.wgsl` say what each is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the shaders say what each is")]
+pub enum PairLoss {
+    Sigmoid,
+    SigmoidNorm,
+    Ipo,
+    Hinge,
+    Robust,
+    ExoPair,
+    NcaPair,
+    BcoPair,
+    SppoHard,
+    Aot,
+    AotUnpaired,
+    ApoZero,
+    ApoDown,
+    Discopop,
+    /// CPO's, and SimPO's with a margin.
+    Smoothed,
+    /// ORPO's.
+    OddsRatio,
 }
 
-/// Scalars of the loss.
+impl PairLoss {
+    /// Every loss.
+    pub const ALL: [Self; 16] = [
+        Self::Sigmoid,
+        Self::SigmoidNorm,
+        Self::Ipo,
+        Self::Hinge,
+        Self::Robust,
+        Self::ExoPair,
+        Self::NcaPair,
+        Self::BcoPair,
+        Self::SppoHard,
+        Self::Aot,
+        Self::AotUnpaired,
+        Self::ApoZero,
+        Self::ApoDown,
+        Self::Discopop,
+        Self::Smoothed,
+        Self::OddsRatio,
+    ];
+
+    /// The form of the kernel that computes it.
+    pub fn form(self) -> &'static str {
+        LOSSES[self as usize].name
+    }
+}
+
+/// How far a policy is from its reference, of the ratio of their probabilities; TRL's `f_divergence_type`.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Divergence {
+    /// The log-ratio itself.
+    ReverseKl,
+    /// `1 - exp(-x)`.
+    ForwardKl,
+    /// `log 2 + log sigmoid(x)`.
+    JensenShannon,
+    /// `(exp((a-1) x) - 1) / (a-1)`.
+    Alpha(f32),
+    /// `AlphaPO`'s `(1 - exp(-a x)) / a`, of log-probabilities without a reference.
+    AlphaPo(f32),
+}
+
+/// Scalars of a loss of pairs.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct PreferenceSettings {
-    /// TRL's `beta`.
+    /// Factor from score to reward.
     pub beta: f32,
-    /// TRL's `label_smoothing`; only `robust` reads it.
+    /// Share of labels taken to be wrong: `robust`, `exo_pair`, `aot`, `aot_unpaired`, `smoothed` read it.
     pub label_smoothing: f32,
-    /// Weights of the loss types.
-    pub weights: LossWeights,
+    /// From log-ratio to score.
+    pub divergence: Divergence,
+    /// Log-ratios by their scored tokens instead of summed.
+    pub by_token: bool,
+    /// Each pair's loss times WPO's weights of its answers.
+    pub weighted: bool,
+    /// Temperature of `discopop`'s mixture.
+    pub discopop_tau: f32,
+    /// What `smoothed` subtracts from beta times the difference.
+    pub gamma: f32,
 }
 
-/// Entries of the metrics tensor, the first 11 written here, the last by `grad_norm`.
-pub const METRICS: u32 = 16;
+/// Entries of the metrics tensor; each objective names the places that it adds to.
+pub const METRICS: u32 = 32;
 
 /// Places in the metrics tensor.
 pub mod metric {
-    /// Loss.
+    /// Loss, of every objective.
     pub const LOSS: usize = 0;
+    /// TRL's `grad_norm`, of every objective; `grad_norm` writes it.
+    pub const GRAD_NORM: usize = 1;
     /// TRL's `rewards/chosen`.
-    pub const REWARDS_CHOSEN: usize = 1;
+    pub const REWARDS_CHOSEN: usize = 2;
     /// TRL's `rewards/rejected`.
-    pub const REWARDS_REJECTED: usize = 2;
+    pub const REWARDS_REJECTED: usize = 3;
     /// TRL's `rewards/accuracies`.
-    pub const REWARDS_ACCURACIES: usize = 3;
+    pub const REWARDS_ACCURACIES: usize = 4;
     /// TRL's `rewards/margins`.
-    pub const REWARDS_MARGINS: usize = 4;
+    pub const REWARDS_MARGINS: usize = 5;
     /// TRL's `logps/chosen`.
-    pub const LOGPS_CHOSEN: usize = 5;
+    pub const LOGPS_CHOSEN: usize = 6;
     /// TRL's `logps/rejected`.
-    pub const LOGPS_REJECTED: usize = 6;
+    pub const LOGPS_REJECTED: usize = 7;
     /// TRL's `logits/chosen`.
-    pub const LOGITS_CHOSEN: usize = 7;
+    pub const LOGITS_CHOSEN: usize = 8;
     /// TRL's `logits/rejected`.
-    pub const LOGITS_REJECTED: usize = 8;
-    /// TRL's `entropy`.
-    pub const ENTROPY: usize = 9;
-    /// TRL's `mean_token_accuracy`.
-    pub const MEAN_TOKEN_ACCURACY: usize = 10;
-    /// TRL's `grad_norm`.
-    pub const GRAD_NORM: usize = 11;
+    pub const LOGITS_REJECTED: usize = 9;
+    /// TRL's `entropy` of pairs.
+    pub const ENTROPY: usize = 10;
+    /// TRL's `mean_token_accuracy` of chosen answers.
+    pub const MEAN_TOKEN_ACCURACY: usize = 11;
+    /// TRL's `nll_loss`.
+    pub const NLL: usize = 12;
+    /// Entropy of the tokens of `NLL`.
+    pub const NLL_ENTROPY: usize = 13;
+    /// Share of them that are the likeliest.
+    pub const NLL_ACCURACY: usize = 14;
+    /// TRL's `log_odds_ratio`.
+    pub const LOG_ODDS_RATIO: usize = 15;
+    /// TRL's `log_odds_chosen`.
+    pub const LOG_ODDS_CHOSEN: usize = 16;
 }
 
-/// Sums the rows of `stats` (T,4) over each sequence's range of tokens, row s of `ranges` (S,2), into `sums` (S,4).
-pub fn sequence_sum(rec: &mut Recorder<'_>, stats: &Tensor, ranges: &Tensor, sums: &Tensor) {
+/// Sums statistics of tokens over each sequence's range, row s of `ranges` (S,2), into `sums` (S,8).
+///
+/// Of a token with the weights (w, v, u, 0), row t of `weights` (T,4), and the log-probability lp: w lp, v lp, u times
+/// mean logit, entropy and hit, and lp minus the log of the sum of squared probabilities. `stats` (T,4) and `state`
+/// (T,8) are those of the log-probability kernels. With `by_chance` v lp is times the token's probability (DFT).
+pub fn sequence_sum(
+    rec: &mut Recorder<'_>,
+    stats: &Tensor,
+    state: &Tensor,
+    weights: &Tensor,
+    ranges: &Tensor,
+    by_chance: bool,
+    sums: &Tensor,
+) {
     let sequences = sums.rows();
+    assert_eq!(sums.cols(), 8, "sums has eight columns");
     assert!(ranges.len() >= 2 * sequences, "ranges needs two entries per sequence");
-    let params = SumParams { sequences };
-    rec.dispatch(&SEQUENCE_SUM, &params, &[stats, ranges, sums], [sequences.div_ceil(8), 1, 1]);
+    let params = SumParams { sequences, by_chance: u32::from(by_chance) };
+    rec.dispatch(&SEQUENCE_SUM, &params, &[stats, state, weights, ranges, sums], [sequences.div_ceil(8), 1, 1]);
 }
 
-/// Losses of n pairs from `sums` (2n,4), chosen first, and `known` (2n,4): reference log-probability, completion
+/// `dlogp` (T): the derivative with respect to each token's log-probability, from `dsums` (S,2), that with respect to
+/// the first two sums of its sequence, row t of `sequence` (T).
+pub fn token_gradient(
+    rec: &mut Recorder<'_>,
+    dsums: &Tensor,
+    stats: &Tensor,
+    weights: &Tensor,
+    sequence: &Tensor,
+    by_chance: bool,
+    dlogp: &Tensor,
+) {
+    let tokens = dlogp.len();
+    assert!(sequence.len() >= tokens && weights.len() >= 4 * tokens, "every token has a sequence and weights");
+    let params = TokenParams { tokens, by_chance: u32::from(by_chance) };
+    rec.dispatch(&TOKEN_GRADIENT, &params, &[dsums, stats, weights, sequence, dlogp], [tokens, 1, 1]);
+}
+
+/// A loss of n pairs from `sums` (2n,8), chosen first, and `known` (2n,4): reference log-probability, completion
 /// tokens, scored tokens, 0.
 ///
-/// Writes `dlogp` (2n) = `share` times the derivative of the loss, and adds `share` times each metric to `metrics`;
-/// `share` is 1 over the number of micro-batches of the step.
+/// Adds `scale` times the derivative to `dsums` (2n,2), and `scale` times the loss to the metrics; `scale` is the
+/// loss's weight over the number of micro-batches of the step.
 pub fn preference(
+    rec: &mut Recorder<'_>,
+    loss: PairLoss,
+    sums: &Tensor,
+    known: &Tensor,
+    settings: &PreferenceSettings,
+    scale: f32,
+    dsums: &Tensor,
+    metrics: &Tensor,
+) {
+    let params = pair_params(sums, known, settings, scale);
+    assert!(dsums.len() >= 2 * sums.rows() && metrics.len() >= METRICS, "dsums and metrics are too small");
+    let kernel = PREFERENCE.with_format(loss.form());
+    rec.dispatch(kernel, &params, &[sums, known, dsums, metrics], [1, 1, 1]);
+}
+
+/// Adds `scale` times what TRL logs of n pairs to `metrics`; `sums` and `known` as for [`preference`].
+pub fn pair_metrics(
     rec: &mut Recorder<'_>,
     sums: &Tensor,
     known: &Tensor,
     settings: &PreferenceSettings,
-    share: f32,
-    dlogp: &Tensor,
+    scale: f32,
     metrics: &Tensor,
 ) {
+    assert!(metrics.len() >= METRICS, "metrics is too small");
+    rec.dispatch(&PAIR_METRICS, &pair_params(sums, known, settings, scale), &[sums, known, metrics], [1, 1, 1]);
+}
+
+/// Cross entropy of the first `sequences` of `sums` (S,8): adds minus `scale` to the second column of their `dsums`
+/// (S,2), the loss to `metrics`, and `each_token` times the same sums as means.
+pub fn token_nll(
+    rec: &mut Recorder<'_>,
+    sums: &Tensor,
+    sequences: u32,
+    scale: f32,
+    each_token: f32,
+    dsums: &Tensor,
+    metrics: &Tensor,
+) {
+    assert!(sequences <= sums.rows() && metrics.len() >= METRICS, "sums and metrics are too small");
+    let params = NllParams { sequences, scale, each_token };
+    rec.dispatch(&TOKEN_NLL, &params, &[sums, dsums, metrics], [1, 1, 1]);
+}
+
+fn pair_params(sums: &Tensor, known: &Tensor, settings: &PreferenceSettings, scale: f32) -> PairParams {
     let sequences = sums.rows();
     assert!(sequences.is_multiple_of(2) && sequences > 0, "two sequences make a pair");
-    assert_eq!(known.dims(), sums.dims(), "known needs the shape of sums");
-    assert!(dlogp.len() >= sequences && metrics.len() >= METRICS, "dlogp and metrics are too small");
-    let params = PreferenceParams {
-        pairs: sequences / 2,
-        beta: settings.beta,
-        // Only robust reads it, and it divides by 1 - 2e.
-        label_smoothing: if settings.weights.robust == 0.0 { 0.0 } else { settings.label_smoothing },
-        share,
-        weights: settings.weights,
+    assert_eq!([sums.cols(), known.cols(), known.rows()], [8, 4, sequences], "sums and known fit");
+    let (divergence, alpha) = match settings.divergence {
+        Divergence::ReverseKl => (0, 0.0),
+        Divergence::ForwardKl => (1, 0.0),
+        Divergence::JensenShannon => (2, 0.0),
+        Divergence::Alpha(alpha) => (3, alpha),
+        Divergence::AlphaPo(alpha) => (4, alpha),
     };
-    rec.dispatch(&PREFERENCE, &params, &[sums, known, dlogp, metrics], [1, 1, 1]);
+    PairParams {
+        pairs: sequences / 2,
+        divergence,
+        by_token: u32::from(settings.by_token),
+        weighted: u32::from(settings.weighted),
+        beta: settings.beta,
+        label_smoothing: settings.label_smoothing,
+        alpha,
+        tau: settings.discopop_tau,
+        gamma: settings.gamma,
+        scale,
+    }
 }
 
 #[repr(C)]
 #[derive(Clone, Copy, Pod, Zeroable)]
 struct SumParams {
     sequences: u32,
+    by_chance: u32,
 }
 
 #[repr(C)]
 #[derive(Clone, Copy, Pod, Zeroable)]
-struct PreferenceParams {
+struct TokenParams {
+    tokens: u32,
+    by_chance: u32,
+}
+
+#[repr(C)]
+#[derive(Clone, Copy, Pod, Zeroable)]
+struct PairParams {
     pairs: u32,
+    divergence: u32,
+    by_token: u32,
+    weighted: u32,
     beta: f32,
     label_smoothing: f32,
-    share: f32,
-    weights: LossWeights,
+    alpha: f32,
+    tau: f32,
+    gamma: f32,
+    scale: f32,
+}
+
+#[repr(C)]
+#[derive(Clone, Copy, Pod, Zeroable)]
+struct NllParams {
+    sequences: u32,
+    scale: f32,
+    each_token: f32,
 }
 
 pub(super) static SEQUENCE_SUM: Op = Op {
     name: "sequence_sum",
     params_bytes: size_of::<SumParams>(),
-    binds: &[Bind::Read, Bind::Read, Bind::Write],
+    binds: &[Bind::Read, Bind::Read, Bind::Read, Bind::Read, Bind::Write],
     formats: &[],
     variants: &[Variant::only(wgsl!("sequence_sum"), as_is)],
 };
 
+pub(super) static TOKEN_GRADIENT: Op = Op {
+    name: "token_gradient",
+    params_bytes: size_of::<TokenParams>(),
+    binds: &[Bind::Read, Bind::Read, Bind::Read, Bind::Read, Bind::Write],
+    formats: &[],
+    variants: &[Variant::only(wgsl!("token_gradient"), by_item)],
+};
+
+/// In the order of `PairLoss`.
+const LOSSES: &[Format] = forms!(
+    "sigmoid": "lib/loss_sigmoid",
+    "sigmoid_norm": "lib/loss_sigmoid_norm",
+    "ipo": "lib/loss_ipo",
+    "hinge": "lib/loss_hinge",
+    "robust": "lib/loss_robust",
+    "exo_pair": "lib/loss_exo_pair",
+    "nca_pair": "lib/loss_nca_pair",
+    "bco_pair": "lib/loss_bco_pair",
+    "sppo_hard": "lib/loss_sppo_hard",
+    "aot": "lib/loss_aot",
+    "aot_unpaired": "lib/loss_aot_unpaired",
+    "apo_zero": "lib/loss_apo_zero",
+    "apo_down": "lib/loss_apo_down",
+    "discopop": "lib/loss_discopop",
+    "smoothed": "lib/loss_smoothed",
+    "odds_ratio": "lib/loss_odds_ratio"
+);
+
 pub(super) static PREFERENCE: Op = Op {
     name: "preference",
-    params_bytes: size_of::<PreferenceParams>(),
+    params_bytes: size_of::<PairParams>(),
     binds: &[Bind::Read, Bind::Read, Bind::Write, Bind::Write],
+    formats: LOSSES,
+    variants: &[Variant::only(wgsl!("lib/loss", "lib/pair", "preference"), as_is)],
+};
+
+pub(super) static PAIR_METRICS: Op = Op {
+    name: "pair_metrics",
+    params_bytes: size_of::<PairParams>(),
+    binds: &[Bind::Read, Bind::Read, Bind::Write],
     formats: &[],
-    variants: &[Variant::only(wgsl!("preference"), as_is)],
+    variants: &[Variant::only(wgsl!("lib/loss", "lib/pair", "pair_metrics"), as_is)],
+};
+
+pub(super) static TOKEN_NLL: Op = Op {
+    name: "token_nll",
+    params_bytes: size_of::<NllParams>(),
+    binds: &[Bind::Read, Bind::Write, Bind::Write],
+    formats: &[],
+    variants: &[Variant::only(wgsl!("token_nll"), as_is)],
 };

@@ -123,6 +123,10 @@ pub struct Tensors<T> {
     pub(super) dbranch: T,    // (R, H), gradient of what attention or MLP add, where it is not dx
     pub(super) act: T,        // (R, I)
     pub(super) turned: T,     // (R, (heads + 2 kv_heads) D), normed and rotated, where heads are normed
+    pub(super) wide_qkv: T,   // (R, (heads + 2 kv_heads) of more columns), where heads are widened
+    pub(super) wide_dqkv: T,  // as wide_qkv
+    pub(super) wide_out: T,   // (R, heads of more columns)
+    pub(super) wide_dout: T,  // as wide_out
     pub(super) dmixer_in: T,  // as mixer_in
     pub(super) dout: T,       // as out
     pub(super) stats: T,      // (R, 2*heads)
@@ -137,7 +141,8 @@ pub struct Tensors<T> {
     pub(super) label_rows: T, // (N, H)
     pub(super) pull: T,       // (N, H)
     pub(super) logits: T,     // (block, chunk)
-    pub(super) state: T,      // (N, 8)
+    /// What `logprob_forward` keeps of each scored token (N,8).
+    pub state: T,
     /// Log-probability, mean logit, entropy and hit of each scored token (N,4).
     pub token_stats: T,
     pub(super) ids: T,    // (R)
@@ -183,6 +188,10 @@ impl<T> Tensors<T> {
             dbranch: to(&self.dbranch),
             act: to(&self.act),
             turned: to(&self.turned),
+            wide_qkv: to(&self.wide_qkv),
+            wide_dqkv: to(&self.wide_dqkv),
+            wide_out: to(&self.wide_out),
+            wide_dout: to(&self.wide_dout),
             dmixer_in: to(&self.dmixer_in),
             dout: to(&self.dout),
             stats: to(&self.stats),
@@ -260,6 +269,8 @@ impl Tensors<Slot> {
         });
         let (queries, keys) = config.head_columns();
         let turned = only_if(config.norms_qk(), (queries + 2 * keys) as u32);
+        let wide = only_if(config.has_attention() && config.widens_heads(), config.wide_head_dim() as u32);
+        let (wide_qkv, wide_out) = ((heads + 2 * config.attention.kv_heads as u32) * wide, heads * wide);
         let branches = norms.after_mixer.is_some() || config.parallel_residual || config.residual_multiplier != 1.0;
         Self {
             x: vec![by_row("x", hidden); layers + 1],
@@ -270,6 +281,10 @@ impl Tensors<Slot> {
             dbranch: by_row("dbranch", only_if(branches, hidden)),
             act: by_row("act", inner),
             turned: by_row("turned", turned),
+            wide_qkv: by_row("wide_qkv", wide_qkv),
+            wide_dqkv: by_row("wide_dqkv", wide_qkv),
+            wide_out: by_row("wide_out", wide_out),
+            wide_dout: by_row("wide_dout", wide_out),
             dmixer_in: by_row("dmixer_in", columns(Group::MixerIn, true)),
             dout: by_row("dout", columns(Group::MixerOut, false)),
             stats: by_row("stats", 2 * heads),

@@ -387,6 +387,16 @@ impl Architecture {
         (heads * head_dim, kv_heads * head_dim)
     }
 
+    /// Columns of a head as attention reads them, in fours.
+    pub fn wide_head_dim(&self) -> usize {
+        self.attention.head_dim.next_multiple_of(4)
+    }
+
+    /// True if heads are widened for attention.
+    pub fn widens_heads(&self) -> bool {
+        self.wide_head_dim() != self.attention.head_dim
+    }
+
     /// True if some layers are attention.
     pub fn has_attention(&self) -> bool {
         self.kinds.iter().any(|kind| matches!(kind.mixer, Mixer::Attention { .. }))
@@ -412,10 +422,12 @@ impl Architecture {
             let what = format!("{kv_heads} does not divide the {heads} of num_attention_heads");
             return Err(fields.wrong("num_key_value_heads", what));
         }
-        for (key, size) in
-            [("hidden_size", self.hidden_size), ("intermediate_size", self.mlp.inner), ("head_dim", head_dim)]
-        {
+        for (key, size) in [("hidden_size", self.hidden_size), ("intermediate_size", self.mlp.inner)] {
             fields.multiple_of_4(key, size)?;
+        }
+        // Attention widens heads of other sizes; what comes before and after it does not.
+        if self.norms_qk() || !head_dim.is_multiple_of(2) || !(heads * head_dim).is_multiple_of(4) {
+            fields.multiple_of_4("head_dim", head_dim)?;
         }
         if let Some(rope) = self.ropes.iter().find(|rope| rope.dim == 0 || rope.dim > head_dim || rope.dim % 2 == 1) {
             let what = format!("{} of the {head_dim} columns of a head would turn", rope.dim);

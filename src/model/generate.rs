@@ -3,7 +3,7 @@
 use super::activations::{Activations, BatchSize};
 use super::layer::Stage;
 use super::lora::Adapter;
-use super::packed::Packed;
+use super::packed::{Packed, PackedSequence};
 use super::transformer::Model;
 use crate::error::{Error, Result};
 use crate::gpu::{Dtype, Gpu, Tensor};
@@ -195,18 +195,11 @@ fn batch_of(
     texts: &[Vec<u32>],
     longest: usize,
 ) -> Result<Activations> {
-    let mut packed = Packed { longest, ..Packed::default() };
-    for text in texts {
-        let start = packed.ids.len() as u32;
-        packed.ids.extend(text);
-        let rows = start..packed.ids.len() as u32;
-        let span = |row| Span { start, hole_start: row, hole_end: row, position: row - start };
-        packed.spans.extend(rows.map(span));
-        packed.rows.push(packed.ids.len() as u32 - 1);
-    }
-    packed.labels = vec![0; texts.len()];
-    packed.sequence = vec![0; texts.len()];
-    let size = BatchSize { sequences: texts.len() as u32, ..BatchSize::of(&packed) };
-    let acts = Activations::new(gpu, &model.config, adapter.map(|adapter| &adapter.settings), size, true)?;
+    let groups: Vec<_> =
+        texts.iter().map(|ids| vec![PackedSequence { ids, scored: ids.len()..ids.len() + 1 }]).collect();
+    let mut packed = Packed::groups(&groups);
+    packed.longest = longest;
+    let settings = adapter.map(|adapter| &adapter.settings);
+    let acts = Activations::new(gpu, &model.config, settings, BatchSize::of(&packed), true)?;
     Ok(acts.load(gpu, &packed))
 }

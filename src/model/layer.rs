@@ -11,9 +11,9 @@ use crate::kernels::{
     activation_forward, attention_backward_delta, attention_backward_kv, attention_backward_q, attention_decode,
     attention_forward, cache_append, dora_backward_lengths, dora_norms, dropout, glu_backward, glu_forward,
     layernorm_backward, layernorm_forward, lora_backward, matmul_backward_input, matmul_backward_weight,
-    matmul_forward, qk_norm_backward, qk_norm_forward, rmsnorm_backward, rmsnorm_forward, rope, scale_columns,
-    scale_segments, scaled_copy, short_conv_append, short_conv_backward, short_conv_decode, short_conv_forward,
-    sum_partials,
+    matmul_forward, qk_norm_backward, qk_norm_forward, resize_heads, rmsnorm_backward, rmsnorm_forward, rope,
+    scale_columns, scale_segments, scaled_copy, short_conv_append, short_conv_backward, short_conv_decode,
+    short_conv_forward, sum_partials,
 };
 
 /// What both passes of a layer need beside the activations.
@@ -122,17 +122,36 @@ impl Context<'_> {
 
     /// From `kept.mixer_in` to `kept.out`.
     fn attention(&self, rec: &mut Recorder<'_>, acts: &Activations, kept: &Kept<Tensor>, cache: Option<&Cache<'_>>) {
-        let shape = self.shape();
+        let shape = self.wide_shape();
         self.turn_first(rec, acts, kept);
-        let qkv = self.normed_heads(rec, acts, kept);
+        let heads = self.normed_heads(rec, acts, kept);
+        let qkv = self.wide(rec, heads, &acts.wide_qkv);
+        let out = if self.config.widens_heads() { &acts.wide_out } else { &kept.out };
         if let Some(cache) = cache {
             cache_append(rec, qkv, cache.slots, shape, cache.kept);
         }
         match cache {
             Some(cache) if cache.stage == Stage::Rows => {
-                attention_decode(rec, qkv, cache.kept, &acts.spans, shape, &kept.out);
+                attention_decode(rec, qkv, cache.kept, &acts.spans, shape, out);
             }
-            _ => attention_forward(rec, qkv, &acts.spans, shape, &kept.out, &kept.lse),
+            _ => attention_forward(rec, qkv, &acts.spans, shape, out, &kept.lse),
+        }
+        self.narrow(rec, out, &kept.out);
+    }
+
+    /// Heads as attention reads them: in `wide` with zeros at their ends, if their columns do not come in fours.
+    fn wide<'b>(&self, rec: &mut Recorder<'_>, heads: &'b Tensor, wide: &'b Tensor) -> &'b Tensor {
+        if !self.config.widens_heads() {
+            return heads;
+        }
+        resize_heads(rec, heads, self.config.attention.head_dim as u32, self.config.wide_head_dim() as u32, wide);
+        wide
+    }
+
+    /// The way back from `wide`.
+    fn narrow(&self, rec: &mut Recorder<'_>, wide: &Tensor, heads: &Tensor) {
+        if self.config.widens_heads() {
+            resize_heads(rec, wide, self.config.wide_head_dim() as u32, self.config.attention.head_dim as u32, heads);
         }
     }
 
@@ -145,11 +164,15 @@ impl Context<'_> {
         dout: &Tensor,
         dqkv: &Tensor,
     ) {
-        let (shape, eps) = (self.shape(), self.config.norm_eps as f32);
-        let qkv = self.normed_heads(rec, acts, kept);
-        attention_backward_delta(rec, dout, &kept.out, &kept.lse, shape.head_dim, &acts.stats);
-        attention_backward_q(rec, dout, qkv, &acts.stats, &acts.spans, shape, dqkv);
-        attention_backward_kv(rec, dout, qkv, &acts.stats, &acts.spans, shape, dqkv);
+        let (shape, eps) = (self.wide_shape(), self.config.norm_eps as f32);
+        let heads = self.normed_heads(rec, acts, kept);
+        let qkv = self.wide(rec, heads, &acts.wide_qkv);
+        let (out, dout) = (self.wide(rec, &kept.out, &acts.wide_out), self.wide(rec, dout, &acts.wide_dout));
+        let wide_dqkv = if self.config.widens_heads() { &acts.wide_dqkv } else { dqkv };
+        attention_backward_delta(rec, dout, out, &kept.lse, shape.head_dim, &acts.stats);
+        attention_backward_q(rec, dout, qkv, &acts.stats, &acts.spans, shape, wide_dqkv);
+        attention_backward_kv(rec, dout, qkv, &acts.stats, &acts.spans, shape, wide_dqkv);
+        self.narrow(rec, wide_dqkv, dqkv);
         if let (Some(gain), true) = (&self.layer.qk_gain, self.norms_before_turning()) {
             self.turn(rec, acts, -1.0, dqkv);
             qk_norm_backward(rec, &kept.mixer_in, gain, self.qk_parts(), eps, dqkv);
@@ -469,6 +492,11 @@ impl Context<'_> {
             }
             _ => QkParts { queries: heads, query_cols: head_dim, keys: kv_heads, key_cols: head_dim },
         }
+    }
+
+    /// The shape of attention itself.
+    fn wide_shape(&self) -> AttentionShape {
+        AttentionShape { head_dim: self.config.wide_head_dim() as u32, ..self.shape() }
     }
 
     fn shape(&self) -> AttentionShape {

@@ -9,7 +9,7 @@ use rand_chacha::ChaCha8Rng;
 use super::architecture::{Architecture, Group, LinearSpec, Module, Stored};
 use super::targets::{Part, Target, match_targets};
 use crate::error::{Error, Result};
-use crate::files::{self, AdapterConfig};
+use crate::files::{self, AdapterConfig, SCORE, Task};
 use crate::gpu::{Dtype, Gpu, Tensor};
 use crate::kernels::Segments;
 
@@ -43,7 +43,13 @@ impl AdapterSettings {
             .targets
             .iter()
             .flat_map(|target| parts.iter().map(|&part| (target.key(model, part), target.shape(model, part))));
-        check_matrices(shapes, &source.tensors, from)
+        let head = self.scores().then(|| (SCORE.to_owned(), vec![1, model.hidden_size]));
+        check_matrices(shapes.chain(head), &source.tensors, from)
+    }
+
+    /// True if the adapter has a head that scores.
+    pub fn scores(&self) -> bool {
+        self.config.task == Task::SeqCls
     }
 
     /// The layers of the model that have an adapter.
@@ -201,6 +207,8 @@ pub struct Adapter {
     layers: BTreeMap<usize, LoraLayer>,
     /// True if the matrices of all layers lie alike.
     pub layers_alike: bool,
+    /// The head that scores (1, hidden), if it has one, and its gradient.
+    pub(super) score: Option<[Tensor; 2]>,
     /// True if DoRA's norms are not those of the parameters.
     pub(super) stale: Cell<bool>,
     /// By PEFT key.
@@ -225,6 +233,11 @@ impl Adapter {
             layouts.push((layer, places, block, lens[block], len));
             lens[block] += len;
         }
+        // The head that scores is a block of its own.
+        let hidden = model.hidden_size;
+        if settings.scores() {
+            lens.push(hidden as u64);
+        }
         let zeros = |name: &str| lens.iter().map(|&len| gpu.zeros(name, 1, len as u32, Dtype::F32)).collect();
         let (params, grads): (Vec<Tensor>, Vec<Tensor>) = (zeros("lora"), zeros("lora gradients"));
         let (mut layers, mut matrices) = (BTreeMap::new(), BTreeMap::new());
@@ -243,7 +256,19 @@ impl Adapter {
             here.collect::<Vec<(Module, usize, LinearSpec)>>()
         };
         let layers_alike = settings.layers().iter().all(|&layer| groups(layer) == groups(settings.targets[0].layer));
-        Self { settings, params, grads, layers, layers_alike, stale: Cell::new(true), matrices }
+        let score = settings.scores().then(|| {
+            let block = params.len() - 1;
+            let runs = vec![(0, 1)];
+            let matrix = Matrix { part: Part::B, block, at: 0, rows: 1, cols: hidden, rank: hidden, runs };
+            matrices.insert(SCORE.to_owned(), matrix);
+            [&params, &grads].map(|blocks| blocks[block].view(1, hidden as u32))
+        });
+        Self { settings, params, grads, layers, layers_alike, score, stale: Cell::new(true), matrices }
+    }
+
+    /// True if it has a head that scores.
+    pub fn has_score(&self) -> bool {
+        self.score.is_some()
     }
 
     /// Must be told when the parameters on the device are others.
@@ -420,7 +445,8 @@ impl Place {
 }
 
 /// A fresh adapter as PEFT initialises it: A uniform in ±1/sqrt(in) (Kaiming with a = sqrt 5), B zero; DoRA's lengths,
-/// which follow from the weights, are zero too: `Model::measure` sets them.
+/// which follow from the weights, are zero too: `Model::measure` sets them. A head that scores is drawn as transformers
+/// does it by default, normal with a deviation of 0.02.
 pub fn fresh(settings: &AdapterSettings, model: &Architecture, seed: u64) -> files::Adapter {
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
     let mut tensors = BTreeMap::new();
@@ -435,6 +461,14 @@ pub fn fresh(settings: &AdapterSettings, model: &Architecture, seed: u64) -> fil
             };
             tensors.insert(target.key(model, part), files::Tensor { shape, data });
         }
+    }
+    if settings.scores() {
+        let mut normal = || {
+            let (u, v): (f32, f32) = (rng.random_range(f32::EPSILON..1.0), rng.random_range(0.0..1.0));
+            (-2.0 * u.ln()).sqrt() * (2.0 * std::f32::consts::PI * v).cos() * 0.02
+        };
+        let data = (0..model.hidden_size).map(|_| normal()).collect();
+        tensors.insert(SCORE.to_owned(), files::Tensor { shape: vec![1, model.hidden_size], data });
     }
     files::Adapter { config: settings.config.clone(), tensors }
 }

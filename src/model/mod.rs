@@ -29,7 +29,7 @@ pub use fields::Fields;
 pub use generate::{Generator, MAX_STEPS, MAX_TEXTS, next_logits};
 pub use load_in::{LoadIn, WeightBytes};
 pub use lora::{Adapter, AdapterSettings, LoraGroup, LoraLayer, Matrices, fresh};
-pub use packed::{Packed, PackedPair};
+pub use packed::{Packed, PackedSequence};
 pub use rope::{Rope, RopeScaling};
 pub use targets::{Part, Target, match_targets};
 pub use transformer::Model;

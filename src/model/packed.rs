@@ -1,65 +1,73 @@
-//! Pairs as one packed batch: no padding, and every prompt once.
+//! Sequences as one packed batch: no padding, and what two sequences begin with once.
 //!
-//! A pair's rows are what both sequences begin with (the prompt, and the words that both answers begin with), the rest
-//! of the chosen one, the rest of the rejected one. Chosen and rejected see the common rows and themselves, not each
-//! other, and both count their positions on from there: the same numbers as two padded sequences, for fewer rows, and
-//! equal answers get equal numbers. The last token of a sequence has no row: nothing is predicted from it and nothing
-//! attends to it.
+//! The rows of a group, one sequence or two, are what both begin with (the prompt, and the words that both answers
+//! begin with), the rest of the first, the rest of the second. Both see the common rows and themselves, not each other,
+//! and both count their positions on from there: the same numbers as padded sequences, for fewer rows, and equal
+//! answers get equal numbers. A token has a row only if it takes part in a prediction: the last one of a sequence has
+//! none, unless its own hidden state is asked for.
+
+use std::ops::Range;
 
 use crate::kernels::{Span, pack_spans};
 
-/// One pair: `chosen` and `rejected` are whole sequences whose first `prompt_len` tokens agree.
-#[derive(Debug, Clone, Copy)]
-pub struct PackedPair<'a> {
-    /// Tokens that both sequences begin with.
-    pub prompt_len: usize,
-    /// Prompt and preferred answer.
-    pub chosen: &'a [u32],
-    /// Prompt and other answer.
-    pub rejected: &'a [u32],
+/// A whole sequence, and which of its tokens are scored.
+#[derive(Debug, Clone)]
+pub struct PackedSequence<'a> {
+    /// Its tokens.
+    pub ids: &'a [u32],
+    /// The tokens whose log-probabilities are asked for, each from the row before it; nothing comes before token 0. The
+    /// token behind the last stands for the hidden state of the last.
+    pub scored: Range<usize>,
 }
 
-/// A batch of n pairs as R rows, N of which predict a scored token.
+impl PackedSequence<'_> {
+    /// Rows that its predictions need.
+    fn rows(&self) -> usize {
+        if self.scored.is_empty() { self.ids.len().saturating_sub(1) } else { self.scored.end - 1 }
+    }
+
+    /// The scored tokens that have something before them.
+    pub fn predicted(&self) -> Range<usize> {
+        self.scored.start.max(1)..self.scored.end
+    }
+}
+
+/// A batch of S sequences as R rows, of which N predictions are asked for.
 #[derive(Debug, Clone, Default)]
 pub struct Packed {
     /// Token of each row (R).
     pub ids: Vec<u32>,
     /// What each row sees (R).
     pub spans: Vec<Span>,
-    /// The row that predicts each scored token (N); all chosen sequences' tokens first, then all rejected ones'.
+    /// The row that predicts each scored token (N): those of the groups' first sequences, then those of the second.
     pub rows: Vec<u32>,
     /// The scored tokens (N).
     pub labels: Vec<u32>,
-    /// The sequence of each scored token (N): 0..n chosen, n..2n rejected.
+    /// The sequence of each scored token (N): the groups' first sequences, then the second.
     pub sequence: Vec<u32>,
-    /// First scored token and end of each sequence (2n).
+    /// First scored token and end of each sequence (S).
     pub ranges: Vec<[u32; 2]>,
-    /// Completion tokens of each sequence (2n), scored or not.
-    pub lengths: Vec<u32>,
-    /// Tokens of all 2n sequences, prompts counted twice, as TRL's `num_tokens` counts them.
-    pub n_tokens: usize,
     /// Tokens of the longest sequence.
     pub longest: usize,
 }
 
 impl Packed {
-    /// Packs pairs in order.
-    pub fn pairs(pairs: &[PackedPair<'_>]) -> Self {
+    /// Packs groups of one or two sequences in order. The sequences are numbered with the first of every group before
+    /// the second ones.
+    pub fn groups(groups: &[Vec<PackedSequence<'_>>]) -> Self {
         let mut packed = Self::default();
-        // Where each pair's rows begin, and those of its two rests.
-        let mut starts = Vec::with_capacity(pairs.len());
-        for pair in pairs {
-            starts.push(packed.push_rows(pair));
-        }
+        // Where each group's rows begin, how many are common, and where those of the rests begin.
+        let starts: Vec<_> = groups.iter().map(|group| packed.push_rows(group)).collect();
         if packed.ids.is_empty() {
             // Lone first tokens, which nothing predicts: a row that nobody reads, so that there is a batch at all.
             packed.ids.push(0);
             packed.spans.push(Span { start: 0, hole_start: 0, hole_end: 0, position: 0 });
         }
         for side in 0..2 {
-            for (pair, &(start, common, rests)) in pairs.iter().zip(&starts) {
-                let ids = if side == 0 { pair.chosen } else { pair.rejected };
-                packed.push_labels(ids, pair.prompt_len, start, common, rests[side]);
+            for (group, &(start, common, rests)) in groups.iter().zip(&starts) {
+                if let Some(sequence) = group.get(side) {
+                    packed.push_labels(sequence, start, common, rests[side]);
+                }
             }
         }
         packed
@@ -72,7 +80,7 @@ impl Packed {
         packed.ids = ids.to_vec();
         packed.spans = rows.map(|row| Span { start: 0, hole_start: row, hole_end: row, position: row }).collect();
         packed.longest = ids.len();
-        packed.push_labels(ids, 1, 0, 1, 1);
+        packed.push_labels(&PackedSequence { ids, scored: 1..ids.len() }, 0, ids.len(), 0);
         packed
     }
 
@@ -103,45 +111,49 @@ impl Packed {
         sources
     }
 
-    /// Adds a pair's rows; returns its first row, how many are common, and the first rows of the two rests.
-    fn push_rows(&mut self, pair: &PackedPair<'_>) -> (u32, usize, [u32; 2]) {
-        let (chosen, rejected) = (pair.chosen, pair.rejected);
+    /// Adds a group's rows; returns its first row, how many are common, and the first rows of the two rests.
+    fn push_rows(&mut self, group: &[PackedSequence<'_>]) -> (u32, usize, [u32; 2]) {
         let start = self.ids.len() as u32;
-        let alike = chosen.iter().zip(rejected).take_while(|(a, b)| a == b).count();
+        let (first, second) = match group {
+            [first] => (first, None),
+            [first, second] => (first, Some(second)),
+            other => unreachable!("a group is one sequence or two, not {}", other.len()),
+        };
+        let alike = match second {
+            Some(second) => first.ids.iter().zip(second.ids).take_while(|(a, b)| a == b).count(),
+            None => first.ids.len(),
+        };
         // The last token of the longer one predicts nothing.
-        let common = alike.min(chosen.len().max(rejected.len()).saturating_sub(1)).max(pair.prompt_len);
-        let rest = |ids: &[u32]| ids.len().saturating_sub(common + 1);
-        let first = start + common as u32;
-        let middle = first + rest(chosen) as u32;
-        let end = middle + rest(rejected) as u32;
+        let common = alike.min(group.iter().map(PackedSequence::rows).max().unwrap_or(0));
+        let rest = |sequence: &PackedSequence<'_>| sequence.rows().saturating_sub(common);
+        let middle = start + common as u32 + rest(first) as u32;
         // The last common row predicts the first token of both rests; the rows before it are seen by all.
-        self.ids.extend(&chosen[..common + rest(chosen)]);
-        self.ids.extend(&rejected[common..common + rest(rejected)]);
+        self.ids.extend(&first.ids[..common + rest(first)]);
         for row in start..middle {
             self.spans.push(Span { start, hole_start: row, hole_end: row, position: row - start });
         }
-        for row in middle..end {
-            let position = common as u32 + row - middle;
-            self.spans.push(Span { start, hole_start: first, hole_end: middle, position });
+        if let Some(second) = second {
+            self.ids.extend(&second.ids[common..common + rest(second)]);
+            for row in middle..middle + rest(second) as u32 {
+                let position = common as u32 + row - middle;
+                self.spans.push(Span { start, hole_start: start + common as u32, hole_end: middle, position });
+            }
         }
-        self.n_tokens += chosen.len() + rejected.len();
-        self.longest = self.longest.max(chosen.len()).max(rejected.len());
-        (start, common, [first, middle])
+        self.longest = group.iter().map(|sequence| sequence.ids.len()).fold(self.longest, usize::max);
+        (start, common, [start + common as u32, middle])
     }
 
     /// Adds the scored tokens of a sequence of which `common` rows begin at row `start`, the others at `rest`.
-    fn push_labels(&mut self, ids: &[u32], prompt_len: usize, start: u32, common: usize, rest: u32) {
-        let (first, sequence) = (self.labels.len() as u32, self.ranges.len() as u32);
-        // The very first token has nothing before it and is not scored.
-        for (token, &label) in ids.iter().enumerate().skip(prompt_len.max(1)) {
+    fn push_labels(&mut self, sequence: &PackedSequence<'_>, start: u32, common: usize, rest: u32) {
+        let (first, number) = (self.labels.len() as u32, self.ranges.len() as u32);
+        for token in sequence.predicted() {
             let before = token - 1;
             let row = if before < common { start + before as u32 } else { rest + (before - common) as u32 };
             self.rows.push(row);
-            self.labels.push(label);
-            self.sequence.push(sequence);
+            self.labels.push(sequence.ids.get(token).copied().unwrap_or(0));
+            self.sequence.push(number);
         }
         self.ranges.push([first, self.labels.len() as u32]);
-        self.lengths.push(ids.len().saturating_sub(prompt_len) as u32);
     }
 }
 
@@ -149,10 +161,14 @@ impl Packed {
 mod tests {
     use super::*;
 
+    /// A pair whose answers begin at a token.
+    fn pair(prompt: usize, sides: [&'static [u32]; 2]) -> Packed {
+        Packed::groups(&[sides.map(|ids| PackedSequence { ids, scored: prompt..ids.len() }).to_vec()])
+    }
+
     #[test]
     fn a_pair_shares_its_prompt() {
-        let pair = PackedPair { prompt_len: 2, chosen: &[1, 2, 3, 4, 5], rejected: &[1, 2, 6, 7] };
-        let packed = Packed::pairs(&[pair]);
+        let packed = pair(2, [&[1, 2, 3, 4, 5], &[1, 2, 6, 7]]);
         assert_eq!(packed.ids, [1, 2, 3, 4, 6], "the last tokens have no row");
         assert_eq!(packed.labels, [3, 4, 5, 6, 7], "every completion token is scored");
         assert_eq!(packed.rows, [1, 2, 3, 1, 4], "each from the row before it");
@@ -160,35 +176,50 @@ mod tests {
         let hole = packed.spans[4];
         assert_eq!((hole.hole_start, hole.hole_end, hole.position), (2, 4, 2), "rejected does not see chosen");
         assert_eq!(packed.sources()[1], [0, 3], "the prompt's last row predicts both first tokens");
-        assert_eq!(packed.n_tokens, 9, "tokens are counted as TRL counts them");
     }
 
     #[test]
     fn answers_share_the_words_they_begin_with() {
-        let pair = PackedPair { prompt_len: 1, chosen: &[1, 2, 3, 4, 5], rejected: &[1, 2, 3, 6] };
-        let packed = Packed::pairs(&[pair]);
+        let packed = pair(1, [&[1, 2, 3, 4, 5], &[1, 2, 3, 6]]);
         assert_eq!(packed.ids, [1, 2, 3, 4], "the rest of the rejected answer is a last token");
         assert_eq!((packed.labels, packed.rows), (vec![2, 3, 4, 5, 2, 3, 6], vec![0, 1, 2, 3, 0, 1, 2]));
-        assert_eq!(packed.lengths, [4, 3], "both answers count from the prompt");
         // One that goes on where the other ends, and two that are the same.
-        let longer = Packed::pairs(&[PackedPair { prompt_len: 1, chosen: &[1, 2], rejected: &[1, 2, 3] }]);
+        let longer = pair(1, [&[1, 2], &[1, 2, 3]]);
         assert_eq!((longer.ids, longer.rows), (vec![1, 2], vec![0, 0, 1]));
-        let same = Packed::pairs(&[PackedPair { prompt_len: 1, chosen: &[1, 2, 3], rejected: &[1, 2, 3] }]);
+        let same = pair(1, [&[1, 2, 3], &[1, 2, 3]]);
         assert_eq!((same.ids, same.rows), (vec![1, 2], vec![0, 1, 0, 1]), "the same rows, so the same numbers");
     }
 
     #[test]
     fn lone_tokens_still_make_a_batch() {
-        let packed = Packed::pairs(&[PackedPair { prompt_len: 0, chosen: &[1], rejected: &[2] }]);
+        let packed = pair(0, [&[1], &[2]]);
         assert_eq!((packed.n_rows(), packed.n_scored()), (1, 0), "one row, which predicts nothing");
-        assert_eq!((packed.n_tokens, packed.ranges.len()), (2, 2), "both tokens are counted");
+        assert_eq!(packed.ranges.len(), 2, "both are sequences");
     }
 
     #[test]
     fn an_empty_prompt_leaves_the_first_token_unscored() {
-        let packed = Packed::pairs(&[PackedPair { prompt_len: 0, chosen: &[1, 2, 3], rejected: &[4] }]);
+        let packed = pair(0, [&[1, 2, 3], &[4]]);
         assert_eq!(packed.labels, [2, 3], "the first tokens have nothing before them");
-        assert_eq!(packed.lengths, [3, 1], "but they count in the length");
         assert_eq!(packed.ids, [1, 2], "one token has no row at all");
+    }
+
+    #[test]
+    fn a_sequence_may_stand_alone() {
+        let packed = Packed::groups(&[
+            vec![PackedSequence { ids: &[1, 2, 3, 4], scored: 2..3 }],
+            vec![PackedSequence { ids: &[5, 6, 7], scored: 1..3 }],
+        ]);
+        assert_eq!(packed.ids, [1, 2, 5, 6], "rows end with the last prediction");
+        assert_eq!((packed.labels, packed.rows), (vec![3, 6, 7], vec![1, 2, 3]));
+        assert_eq!((packed.sequence, packed.ranges), (vec![0, 1, 1], vec![[0, 1], [1, 3]]));
+    }
+
+    #[test]
+    fn the_last_token_has_a_row_where_its_hidden_state_is_asked_for() {
+        let sides: [&[u32]; 2] = [&[1, 2, 3], &[1, 2]];
+        let packed =
+            Packed::groups(&[sides.map(|ids| PackedSequence { ids, scored: ids.len()..ids.len() + 1 }).to_vec()]);
+        assert_eq!((packed.ids, packed.rows), (vec![1, 2, 3], vec![2, 1]), "the shorter one ends within the longer");
     }
 }

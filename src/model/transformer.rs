@@ -13,8 +13,9 @@ use crate::error::{Error, Result};
 use crate::files::{HfTensor, ModelFiles, gguf_in};
 use crate::gpu::{Dtype, Gpu, Recorder, Tensor};
 use crate::kernels::{
-    Class, Epilogue, Logits, Store, Tuning, add_positions, embedding, gather_rows, logprob_backward, logprob_finish,
-    logprob_forward, matmul_backward_input, matmul_forward, scatter_rows, softcap,
+    Class, Epilogue, Logits, Store, Tuning, add_positions, embedding, entropy_backward, gather_rows, logprob_backward,
+    logprob_finish, logprob_forward, matmul_backward_input, matmul_forward, scatter_rows, softcap, value_backward,
+    value_backward_weight, value_forward,
 };
 use crate::platform::{Folder, read_all};
 
@@ -162,7 +163,7 @@ impl Model {
         let mut formats: Vec<Dtype> = weights.flat_map(Weight::dtypes).collect();
         formats.sort();
         formats.dedup();
-        Tuning { formats, head_dim: self.config.attention.head_dim as u32 }
+        Tuning { formats, head_dim: self.config.wide_head_dim() as u32 }
     }
 
     /// Positions that there are: no sequence may be longer.
@@ -179,18 +180,18 @@ impl Model {
         }
     }
 
-    /// Log-probability, mean logit, entropy and hit of every scored token into `acts.token_stats`.
+    /// Log-probability, mean logit, entropy and hit of every scored token into `acts.token_stats`, of logits divided
+    /// by a `temperature`.
     ///
     /// The vocabulary is taken in chunks, the tokens in blocks, so that a batch's logits never exist at once. With
     /// `want_pull` the derivative of each log-probability with respect to its hidden row is made on the way.
-    pub fn score(&self, rec: &mut Recorder<'_>, acts: &Activations, want_pull: bool) {
-        let (last, head) = (&acts.x[self.layers.len()], self.head());
-        gather_rows(rec, last, &acts.rows, &acts.picked);
-        self.norm.forward(rec, &self.config, &acts.picked, &acts.normed, &acts.rstd);
+    pub fn score(&self, rec: &mut Recorder<'_>, acts: &Activations, temperature: f32, want_pull: bool) {
+        let head = self.head();
+        self.pick(rec, acts);
         for (first, block) in &head.blocks {
             embedding(rec, &acts.labels, block, *first, 1.0, &acts.label_rows);
         }
-        let (n, kind) = (acts.picked.rows(), self.logits_kind());
+        let (n, kind) = (acts.picked.rows(), self.logits_kind().at(temperature));
         for first in (0..n).step_by(TOKEN_BLOCK as usize) {
             let rows = TOKEN_BLOCK.min(n - first);
             let part = |t: &Tensor| t.row_range(first, rows);
@@ -198,11 +199,20 @@ impl Model {
             let (normed, state, pull) = (part(&acts.normed), part(&acts.state), part(&acts.pull));
             for (i, (column, chunk)) in chunks(head, acts.logits.cols()).into_iter().enumerate() {
                 let logits = acts.logits.view(rows, chunk.rows().next_multiple_of(4));
-                matmul_forward(rec, Class::Main, &normed, &chunk, kind.scale, 0, Epilogue::default(), &logits);
+                matmul_forward(
+                    rec,
+                    Class::Main,
+                    &normed,
+                    &chunk,
+                    kind.product_scale(),
+                    0,
+                    Epilogue::default(),
+                    &logits,
+                );
                 logprob_forward(rec, &labels, &logits, column, chunk.rows(), i == 0, want_pull, kind, &state, &pull);
                 if want_pull {
                     let store = if i == 0 { Store::Set } else { Store::Add };
-                    matmul_backward_input(rec, &logits, &chunk, kind.scale, store, 0, None, &pull);
+                    matmul_backward_input(rec, &logits, &chunk, kind.product_scale(), store, 0, None, &pull);
                 }
             }
             let (label_rows, stats) = (part(&acts.label_rows), part(&acts.token_stats));
@@ -210,10 +220,75 @@ impl Model {
         }
     }
 
-    /// Adds to the adapter's gradients, given `dlogp` (sequences): the derivative of the loss with respect to the
-    /// log-probability of every token of each sequence. Follows `forward` and `score` with `want_pull`.
+    /// The score of every scored token's row into `values` (N,1), by the adapter's head.
+    pub fn values(&self, rec: &mut Recorder<'_>, acts: &Activations, adapter: &Adapter, values: &Tensor) {
+        self.pick(rec, acts);
+        if let Some([head, _]) = &adapter.score {
+            value_forward(rec, &acts.normed, head, values);
+        }
+    }
+
+    /// Adds to the gradients of the adapter and its head, given `dvalues` (N,1): the derivative of the loss with
+    /// respect to every score. Follows `forward` and `values`.
+    pub fn backward_values(&self, rec: &mut Recorder<'_>, acts: &Activations, adapter: &Adapter, dvalues: &Tensor) {
+        if let Some([head, gradient]) = &adapter.score {
+            value_backward_weight(rec, dvalues, &acts.normed, gradient);
+            value_backward(rec, dvalues, head, &acts.pull);
+        }
+        self.backward_of_normed(rec, acts, adapter);
+    }
+
+    /// The rows that predict, normed.
+    fn pick(&self, rec: &mut Recorder<'_>, acts: &Activations) {
+        gather_rows(rec, &acts.x[self.layers.len()], &acts.rows, &acts.picked);
+        self.norm.forward(rec, &self.config, &acts.picked, &acts.normed, &acts.rstd);
+    }
+
+    /// Adds to the adapter's gradients, given `dlogp` (N): the derivative of the loss with respect to the
+    /// log-probability of every scored token. Follows `forward` and `score` with `want_pull`.
     pub fn backward(&self, rec: &mut Recorder<'_>, acts: &Activations, adapter: &Adapter, dlogp: &Tensor) {
-        logprob_backward(rec, dlogp, &acts.sequence, &acts.pull);
+        logprob_backward(rec, dlogp, &acts.pull);
+        self.backward_of_normed(rec, acts, adapter);
+    }
+
+    /// As `backward`, of log-probabilities at a `temperature`; with `dentropy` (N), the derivative of the loss with
+    /// respect to every scored token's entropy, its part comes by one more pass over the vocabulary.
+    pub fn backward_with_entropy(
+        &self,
+        rec: &mut Recorder<'_>,
+        acts: &Activations,
+        adapter: &Adapter,
+        dlogp: &Tensor,
+        dentropy: Option<&Tensor>,
+        temperature: f32,
+    ) {
+        logprob_backward(rec, dlogp, &acts.pull);
+        if let Some(dentropy) = dentropy {
+            self.entropy(rec, acts, dentropy, temperature);
+        }
+        self.backward_of_normed(rec, acts, adapter);
+    }
+
+    /// Adds the entropies' part to the gradient of the hidden rows.
+    fn entropy(&self, rec: &mut Recorder<'_>, acts: &Activations, dentropy: &Tensor, temperature: f32) {
+        let (head, n, kind) = (self.head(), acts.picked.rows(), self.logits_kind().at(temperature));
+        for first in (0..n).step_by(TOKEN_BLOCK as usize) {
+            let rows = TOKEN_BLOCK.min(n - first);
+            let part = |t: &Tensor| t.row_range(first, rows);
+            let (normed, state, pull) = (part(&acts.normed), part(&acts.state), part(&acts.pull));
+            let dentropy = dentropy.slice(u64::from(first), 1, rows);
+            for (_, chunk) in chunks(head, acts.logits.cols()) {
+                let logits = acts.logits.view(rows, chunk.rows().next_multiple_of(4));
+                let scale = kind.product_scale();
+                matmul_forward(rec, Class::Main, &normed, &chunk, scale, 0, Epilogue::default(), &logits);
+                entropy_backward(rec, &logits, &state, &dentropy, chunk.rows(), kind);
+                matmul_backward_input(rec, &logits, &chunk, scale, Store::Add, 0, None, &pull);
+            }
+        }
+    }
+
+    /// The same, given in `acts.pull` (N,H) the derivative with respect to the final norm's output.
+    fn backward_of_normed(&self, rec: &mut Recorder<'_>, acts: &Activations, adapter: &Adapter) {
         self.norm.backward(rec, &acts.pull, &acts.picked, &acts.rstd, Store::Set, &acts.dpicked);
         scatter_rows(rec, &acts.dpicked, &acts.sources, &acts.dx);
         let lowest = adapter.settings.targets.iter().map(|target| target.layer).min().unwrap_or(0);
@@ -247,7 +322,7 @@ impl Model {
     /// Columns of what layer `index` keeps of each token of a text that is generated.
     pub(super) fn cache_columns(&self, index: usize) -> usize {
         match self.config.kind(index).mixer {
-            Mixer::Attention { .. } => 2 * self.config.head_columns().1,
+            Mixer::Attention { .. } => 2 * self.config.attention.kv_heads * self.config.wide_head_dim(),
             Mixer::ShortConv { .. } => self.config.hidden_size,
         }
     }

@@ -53,10 +53,13 @@ pub use matmul::{
     Segments, lora_backward, lora_backward_weight, lora_forward, matmul_backward_input, matmul_backward_weight,
     matmul_forward, scale_segments, sum_partials,
 };
-pub use pointwise::{dropout, gather_rows, scaled_copy, scatter_rows, softcap};
+pub use pointwise::{dropout, gather_rows, resize_heads, scaled_copy, scatter_rows, softcap};
 pub use policy::{Policy, PolicyLoss, PolicySettings, policy};
 pub use ppo::{PpoPolicy, PpoValue, ppo_policy, ppo_value};
-pub use preference::{LossWeights, Preference, PreferenceSettings, preference, sequence_sum};
+pub use preference::{
+    Divergence, PairLoss, PairMetrics, Pairs, PreferenceSettings, pair_metrics, preference, sequence_sum,
+    token_gradient, token_nll,
+};
 pub use qk_norm::{qk_norm_backward, qk_norm_forward};
 pub use quantise::{NF4, nf4_values, quantise_nf4, quantise_q4_0, quantise_q8_0};
 pub use reward::{Reward, reward};

@@ -27,6 +27,12 @@ pub fn scaled_copy(x: &[f64], factor: f64) -> Vec<f64> {
     x.iter().map(|x| factor * x).collect()
 }
 
+/// Heads of `from` columns as heads of `to`: zeros are added at their ends, or columns left out.
+pub fn resize_heads(x: &[f64], from: usize, to: usize) -> Vec<f64> {
+    let head = |head: &[f64]| (0..to).map(|c| head.get(c).copied().unwrap_or(0.0)).collect::<Vec<f64>>();
+    x.chunks_exact(from).flat_map(head).collect()
+}
+
 /// `y = cap tanh(x / cap)`.
 pub fn softcap(x: &[f64], cap: f64) -> Vec<f64> {
     x.iter().map(|x| cap * (x / cap).tanh()).collect()

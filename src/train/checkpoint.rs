@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use super::rollouts::AnswersState;
 use super::trainer::Trainer;
 use crate::data::{Chat, SplitBy};
 use crate::error::{Error, Result};
@@ -21,6 +22,10 @@ pub struct Checkpoint {
     pub moments: Moments,
     /// Where the run stands.
     pub place: Place,
+    /// Of a run that trains on answers: where it stands with them.
+    pub answers: Option<AnswersState>,
+    /// Of PPO: the value model's matrices and their moments.
+    pub value: Option<[Matrices; 3]>,
 }
 
 /// Adam's first and second moments as a file holds them.
@@ -54,6 +59,12 @@ pub struct Place {
     /// What was set for conversations.
     #[serde(default)]
     pub chat: Chat,
+    /// What answers are given, where a run writes them: rules, and the folders of reward models.
+    #[serde(default)]
+    pub rewards: Vec<String>,
+    /// The folder of the value model that PPO began with, if it had one.
+    #[serde(default)]
+    pub value_adapter: Option<String>,
 }
 
 const MOMENTS: &str = "optimizer.safetensors";
@@ -62,6 +73,12 @@ const PLACE: &str = "progress.json";
 const OLD_PLACE: &str = "run.json";
 /// Of `progress.json`; a file without it is of the first.
 const FORMAT: u64 = 2;
+/// Answers that are not used up, and how many came before.
+const ANSWERS: &str = "answers.json";
+/// PPO's value model.
+const VALUE: &str = "value.safetensors";
+/// What it holds.
+const VALUE_NAMES: [&str; 3] = ["adapter", "exp_avg", "exp_avg_sq"];
 /// Names of the moments in the optimizer's file, as torch has them.
 const NAMES: [&str; 2] = ["exp_avg", "exp_avg_sq"];
 /// Names in versions before 0.2.
@@ -85,9 +102,19 @@ impl Checkpoint {
             variants: gpu.variant_set(),
             split: SplitBy::Similar,
             chat: chat.clone(),
+            rewards: Vec::new(),
+            value_adapter: None,
         };
+        let value = match trainer.value_and_moments() {
+            Some((value, optimizer)) => {
+                let [m, v] = optimizer.read(gpu, value).await?;
+                Some([value.get(gpu).await?.tensors, m, v])
+            }
+            None => None,
+        };
+        let answers = trainer.answers_state();
         let moments = Moments::Named(trainer.optimizer.read(gpu, &trainer.adapter).await?);
-        Ok(Self { adapter: trainer.adapter.get(gpu).await?, moments, place })
+        Ok(Self { adapter: trainer.adapter.get(gpu).await?, moments, place, answers, value })
     }
 
     /// Puts the state into a run that was made with the same settings and pairs.
@@ -111,6 +138,14 @@ impl Checkpoint {
         };
         trainer.adapter.set(gpu, &self.adapter, from)?;
         trainer.optimizer.write(gpu, &trainer.adapter, &moments, from)?;
+        if let Some(state) = &self.answers {
+            trainer.restore_answers(state);
+        }
+        if let (Some([matrices, m, v]), Some((value, optimizer))) = (&self.value, trainer.value_and_moments()) {
+            value.check(matrices, from)?;
+            value.write(gpu, &value.params, matrices);
+            optimizer.write(gpu, value, &[m.clone(), v.clone()], from)?;
+        }
         trainer.step = self.place.step;
         trainer.n_tokens = self.place.n_tokens;
         Ok(())
@@ -132,7 +167,17 @@ impl Checkpoint {
         };
         let metadata = BTreeMap::from([("format".to_owned(), "pt".to_owned())]);
         let place = with_format(&self.place, FORMAT);
-        vec![(MOMENTS.to_owned(), serialize_f32(&tensors, &metadata)), (PLACE.to_owned(), place)]
+        let mut files = vec![(MOMENTS.to_owned(), serialize_f32(&tensors, &metadata)), (PLACE.to_owned(), place)];
+        if let Some(state) = &self.answers {
+            files.push((ANSWERS.to_owned(), serde_json::to_vec(state).unwrap_or_default()));
+        }
+        if let Some(value) = &self.value {
+            let named = value.iter().zip(VALUE_NAMES).flat_map(|(matrices, name)| {
+                matrices.iter().map(move |(key, t)| (format!("{name}.{key}"), t.shape.clone(), t.data.as_slice()))
+            });
+            files.push((VALUE.to_owned(), serialize_f32(&named.collect::<Vec<_>>(), &metadata)));
+        }
+        files
     }
 
     /// Reads a checkpoint folder; an error says which file is missing or damaged.
@@ -144,15 +189,26 @@ impl Checkpoint {
         let old = OLD_NAMES.map(|name| tensors.remove(name).map(|tensor| tensor.data));
         let moments = match old {
             [Some(m), Some(v)] => Moments::Old([m, v]),
-            _ => Moments::Named(NAMES.map(|name| {
-                let named = tensors.iter().filter_map(|(key, tensor)| {
-                    let key = key.strip_prefix(name)?.strip_prefix('.')?;
-                    Some((key.to_owned(), tensor.clone()))
-                });
-                named.collect()
-            })),
+            _ => Moments::Named(NAMES.map(|name| named(&tensors, name))),
         };
-        Ok(Self { adapter, moments, place })
+        let has = |name: &str| folder.files().iter().any(|file| file == name);
+        let answers = match has(ANSWERS) {
+            true => {
+                let source = folder.open(ANSWERS)?;
+                let bytes = crate::platform::read_all(source.as_ref()).await?;
+                Some(serde_json::from_slice(&bytes).map_err(|e| damaged(&e, source.name()))?)
+            }
+            false => None,
+        };
+        let value = match has(VALUE) {
+            true => {
+                let source = folder.open(VALUE)?;
+                let tensors = files::parse(source.name(), &crate::platform::read_all(source.as_ref()).await?)?;
+                Some(VALUE_NAMES.map(|name| named(&tensors, name)))
+            }
+            false => None,
+        };
+        Ok(Self { adapter, moments, place, answers, value })
     }
 
     /// Reads only where the run stands.
@@ -168,9 +224,21 @@ impl Checkpoint {
         let source = folder.open(name)?;
         let bytes = crate::platform::read_all(source.as_ref()).await?;
         read_format(&bytes, FORMAT, source.name())?;
-        serde_json::from_slice(&bytes)
-            .map_err(|e| Error::input(format!("The file is damaged: {e}"), "Use another checkpoint", source.name()))
+        serde_json::from_slice(&bytes).map_err(|e| damaged(&e, source.name()))
     }
+}
+
+fn damaged(e: &serde_json::Error, file: &str) -> Error {
+    Error::input(format!("The file is damaged: {e}"), "Use another checkpoint", file)
+}
+
+/// The tensors whose key begins with a name and a point, by the rest of it.
+fn named(tensors: &BTreeMap<String, files::Tensor>, name: &str) -> Matrices {
+    let named = tensors.iter().filter_map(|(key, tensor)| {
+        let key = key.strip_prefix(name)?.strip_prefix('.')?;
+        Some((key.to_owned(), tensor.clone()))
+    });
+    named.collect()
 }
 
 /// An object as JSON, with the number of its format.

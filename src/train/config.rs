@@ -1,14 +1,15 @@
-//! `TrainConfig`: a flat set of settings under the names of TRL's `DPOConfig` and PEFT's `LoraConfig`.
+//! `TrainConfig`: a flat set of settings under the names of TRL's configs and PEFT's `LoraConfig`.
 
-use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::loss::{self, LossType};
-use crate::data::Sampling;
+use super::fields::Fields;
+use super::loss::LossType;
+use super::method::Options;
+use super::settings::{Setting, common, methods_with, settings};
+use crate::data::{Method, Sampling};
 use crate::error::{Error, Result};
-use crate::files::{AdapterConfig, TargetModules};
-use crate::kernels::{LossWeights, PreferenceSettings};
+use crate::files::{AdapterConfig, TargetModules, Task};
 use crate::model::{AdapterSettings, Architecture, LoadIn};
 
 /// Everything that decides a run, beside the model, the pairs and the initial adapter.
@@ -78,6 +79,9 @@ pub struct TrainConfig {
     pub gradient_checkpointing: bool,
     /// Optimiser steps between checkpoints; 0 for none, but Ctrl-C always leaves one.
     pub save_steps: usize,
+    /// The method, and what only it has.
+    #[serde(skip)]
+    pub options: Options,
 }
 
 /// Shape of the learning rate over the run, as transformers names it.
@@ -104,50 +108,27 @@ pub enum Reference {
     InitialAdapter,
 }
 
-/// Every setting's name, in the order of the README.
-pub const KEYS: [&str; 31] = [
-    "beta",
-    "loss_type",
-    "loss_weights",
-    "label_smoothing",
-    "learning_rate",
-    "lr_scheduler_type",
-    "warmup_steps",
-    "weight_decay",
-    "adam_beta1",
-    "adam_beta2",
-    "adam_epsilon",
-    "max_grad_norm",
-    "per_device_train_batch_size",
-    "gradient_accumulation_steps",
-    "max_length",
-    "max_steps",
-    "num_train_epochs",
-    "seed",
-    "train_sampling_strategy",
-    "r",
-    "lora_alpha",
-    "target_modules",
-    "use_rslora",
-    "use_dora",
-    "lora_dropout",
-    "disable_dropout",
-    "reference",
-    "eval_split",
-    "load_in",
-    "gradient_checkpointing",
-    "save_steps",
-];
-
 impl TrainConfig {
     /// Settings that work for LoRA DPO on small models.
     pub fn defaults() -> Self {
+        Self::defaults_of(Method::Dpo)
+    }
+
+    /// Settings that work for a method with LoRA on small models.
+    pub fn defaults_of(method: Method) -> Self {
         Self {
-            beta: 0.1,
+            beta: match method {
+                Method::Grpo => 0.04,
+                Method::Rloo => 0.05,
+                _ => 0.1,
+            },
             loss_type: vec![LossType::Sigmoid],
             loss_weights: None,
             label_smoothing: 0.0,
-            learning_rate: 2e-5,
+            learning_rate: match method {
+                Method::Sft | Method::Reward => 2e-4,
+                _ => 2e-5,
+            },
             lr_scheduler_type: Scheduler::Cosine,
             warmup_steps: 0.1,
             weight_decay: 0.0,
@@ -161,42 +142,59 @@ impl TrainConfig {
             max_steps: -1,
             num_train_epochs: 1.0,
             seed: 42,
-            train_sampling_strategy: Sampling::Random,
+            // KTO's batches are part of what it computes, and TRL takes its rows in order.
+            train_sampling_strategy: if method == Method::Kto { Sampling::Sequential } else { Sampling::Random },
             r: 16,
             lora_alpha: 32.0,
             target_modules: TargetModules::AllLinear,
             use_rslora: false,
             use_dora: false,
             lora_dropout: 0.0,
-            disable_dropout: true,
+            disable_dropout: !matches!(method, Method::Sft | Method::Grpo),
             reference: Reference::Base,
             eval_split: 0.0,
             load_in: LoadIn::Stored,
             gradient_checkpointing: false,
             save_steps: 0,
+            options: Options::defaults(method),
         }
     }
 
-    /// Defaults overridden by a flat object; `at` says where it came from.
-    ///
-    /// An error names an unknown key and the nearest known one, a value of the wrong type, or every value out of range.
-    pub fn from_map(map: &Map<String, Value>, at: &str) -> Result<Self> {
-        for key in map.keys() {
-            if !KEYS.contains(&key.as_str()) {
-                let nearest =
-                    KEYS.iter().max_by(|a, b| strsim::jaro_winkler(a, key).total_cmp(&strsim::jaro_winkler(b, key)));
-                return Err(Error::input(
-                    format!("There is no setting \"{key}\""),
-                    format!("Did you mean \"{}\"", nearest.unwrap_or(&"")),
-                    format!("{at}, field {key}"),
-                ));
-            }
+    /// The method that they are for.
+    pub fn method(&self) -> Method {
+        self.options.method()
+    }
+
+    /// True if the method is measured against a reference.
+    pub fn has_reference(&self) -> bool {
+        match self.method() {
+            Method::Dpo | Method::Kto | Method::Ppo => true,
+            Method::Grpo | Method::Rloo => self.beta != 0.0,
+            Method::Sft | Method::Reward | Method::Orpo | Method::Cpo => false,
         }
-        let d = Self::defaults();
+    }
+
+    /// Defaults overridden by a flat object; `at` says where it came from. Its `method` is DPO if it names none.
+    ///
+    /// An error names an unknown key and the nearest known one, a key that the method does not have, a value of the
+    /// wrong type, or every value out of range.
+    pub fn from_map(map: &Map<String, Value>, at: &str) -> Result<Self> {
+        let method = match map.get(METHOD) {
+            None | Some(Value::Null) => Method::Dpo,
+            Some(other) => other.as_str().unwrap_or_default().parse().map_err(|_| {
+                let names = Method::ALL.map(Method::name).join(", ");
+                let what = format!("There is no method {other}");
+                Error::input(what, format!("Give one of {names}"), format!("{at}, field {METHOD}"))
+            })?,
+        };
+        for key in map.keys().filter(|key| key.as_str() != METHOD) {
+            check_key(key, method, at)?;
+        }
+        let d = Self::defaults_of(method);
         let fields = Fields { map, at };
         let config = Self {
             beta: fields.get("beta", "a number", d.beta)?,
-            loss_type: fields.loss_types(d.loss_type)?,
+            loss_type: if method == Method::Dpo { fields.loss_types(d.loss_type)? } else { d.loss_type },
             loss_weights: fields.get("loss_weights", "a list of numbers", d.loss_weights)?,
             label_smoothing: fields.get("label_smoothing", "a number", d.label_smoothing)?,
             learning_rate: fields.get("learning_rate", "a number", d.learning_rate)?,
@@ -238,6 +236,7 @@ impl TrainConfig {
             load_in: fields.get("load_in", "one of stored, int8, int4, nf4", d.load_in)?,
             gradient_checkpointing: fields.get("gradient_checkpointing", "true or false", d.gradient_checkpointing)?,
             save_steps: fields.get("save_steps", "a whole number", d.save_steps)?,
+            options: Options::read(method, &fields)?,
         };
         config.check(at)?;
         Ok(config)
@@ -250,67 +249,9 @@ impl TrainConfig {
         }
     }
 
-    /// Every value that is out of range, as `name value: range`.
-    pub fn problems(&self) -> Vec<String> {
-        let mut problems = Vec::new();
-        let mut check = |ok: bool, name: &str, value: &dyn std::fmt::Display, range: &str| {
-            if !ok {
-                problems.push(format!("{name} is {value}, but must be {range}"));
-            }
-        };
-        let positive = |v: f64| v.is_finite() && v > 0.0;
-        let not_negative = |v: f64| v.is_finite() && v >= 0.0;
-        let fraction = |v: f64| (0.0..1.0).contains(&v);
-        let robust = self.loss_type.contains(&LossType::Robust);
-        check(positive(self.beta), "beta", &self.beta, "above 0");
-        check(!self.loss_type.is_empty(), "loss_type", &"empty", "one loss type or several");
-        if let Some(weights) = &self.loss_weights {
-            let (n, types) = (weights.len(), self.loss_type.len());
-            check(n == types, "loss_weights", &format!("{n} long"), &format!("as long as loss_type, {types}"));
-            check(weights.iter().all(|w| w.is_finite()), "loss_weights", &"not finite", "finite numbers");
-        }
-        check(
-            not_negative(self.label_smoothing) && self.label_smoothing < if robust { 0.5 } else { 1.0 },
-            "label_smoothing",
-            &self.label_smoothing,
-            if robust { "from 0 to below 0.5" } else { "from 0 to below 1" },
-        );
-        check(not_negative(self.learning_rate), "learning_rate", &self.learning_rate, "0 or more");
-        check(not_negative(self.warmup_steps), "warmup_steps", &self.warmup_steps, "0 or more");
-        check(not_negative(self.weight_decay), "weight_decay", &self.weight_decay, "0 or more");
-        check(fraction(self.adam_beta1), "adam_beta1", &self.adam_beta1, "from 0 to below 1");
-        check(fraction(self.adam_beta2), "adam_beta2", &self.adam_beta2, "from 0 to below 1");
-        check(not_negative(self.adam_epsilon), "adam_epsilon", &self.adam_epsilon, "0 or more");
-        check(not_negative(self.max_grad_norm), "max_grad_norm", &self.max_grad_norm, "0 or more");
-        let batch = self.per_device_train_batch_size;
-        check(batch > 0, "per_device_train_batch_size", &batch, "1 or more");
-        let accumulation = self.gradient_accumulation_steps;
-        check(accumulation > 0, "gradient_accumulation_steps", &accumulation, "1 or more");
-        check(self.max_length >= 2, "max_length", &self.max_length, "2 or more");
-        check(self.max_steps > 0 || self.max_steps == -1, "max_steps", &self.max_steps, "1 or more, or -1");
-        check(positive(self.num_train_epochs), "num_train_epochs", &self.num_train_epochs, "above 0");
-        check((1..=1024).contains(&self.r), "r", &self.r, "from 1 to 1024");
-        check(positive(self.lora_alpha), "lora_alpha", &self.lora_alpha, "above 0");
-        check(fraction(self.lora_dropout), "lora_dropout", &self.lora_dropout, "from 0 to below 1");
-        check(
-            !self.use_dora || self.dropout() == 0.0,
-            "disable_dropout",
-            &"false",
-            "true with use_dora, or lora_dropout 0: DoRA trains without dropout",
-        );
-        check(fraction(self.eval_split), "eval_split", &self.eval_split, "from 0 to below 1");
-        problems
-    }
-
     /// Share of the adapter's inputs that training drops.
     pub fn dropout(&self) -> f64 {
         if self.disable_dropout { 0.0 } else { self.lora_dropout }
-    }
-
-    /// Scalars of the loss kernel.
-    pub fn preference(&self) -> PreferenceSettings {
-        let weights: LossWeights = loss::weights(&self.loss_type, self.loss_weights.as_deref());
-        PreferenceSettings { beta: self.beta as f32, label_smoothing: self.label_smoothing as f32, weights }
     }
 
     /// The settings of a fresh adapter for the model of this name on the Hub, or at this path; empty if it has neither.
@@ -328,6 +269,7 @@ impl TrainConfig {
             use_dora: self.use_dora,
             fan_in_fan_out: false,
             base_model_name_or_path: Some(base).filter(|base| !base.is_empty()).map(str::to_owned),
+            task: if self.method() == Method::Reward { Task::SeqCls } else { Task::CausalLm },
         }
     }
 
@@ -373,12 +315,19 @@ impl TrainConfig {
         self.check(at)
     }
 
-    /// The settings as a flat object, as `--config` reads it.
+    /// The settings as a flat object, as `--config` reads it; DPO is not named.
     pub fn to_map(&self) -> Map<String, Value> {
-        match serde_json::to_value(self) {
+        let mut map = match serde_json::to_value(self) {
             Ok(Value::Object(map)) => map,
             other => unreachable!("settings are an object: {other:?}"),
+        };
+        let method = self.method();
+        map.retain(|key, _| common(method, key));
+        map.extend(self.options.to_map());
+        if method != Method::Dpo {
+            map.insert(METHOD.to_owned(), method.name().into());
         }
+        map
     }
 
     /// Optimiser steps of the run.
@@ -406,52 +355,31 @@ impl TrainConfig {
     }
 }
 
-/// One flat object, read with checks.
-struct Fields<'a> {
-    map: &'a Map<String, Value>,
-    at: &'a str,
-}
+/// The key that names the method.
+pub const METHOD: &str = "method";
 
-impl Fields<'_> {
-    fn get<T: DeserializeOwned>(&self, key: &str, wanted: &str, default: T) -> Result<T> {
-        match self.map.get(key) {
-            None => Ok(default),
-            Some(value) => serde_json::from_value(value.clone()).map_err(|_| self.wrong(key, value, wanted)),
-        }
+/// An error if a method has no such setting.
+fn check_key(key: &str, method: Method, at: &str) -> Result<()> {
+    if settings(method).any(|setting| setting.key == key) {
+        return Ok(());
     }
-
-    fn loss_types(&self, default: Vec<LossType>) -> Result<Vec<LossType>> {
-        let wanted = format!("one of {}, or a list of them", loss::NAMES);
-        match self.map.get("loss_type") {
-            Some(value @ Value::String(_)) => Ok(vec![self.get("loss_type", &wanted, LossType::Sigmoid)?])
-                .map_err(|_: Error| self.wrong("loss_type", value, &wanted)),
-            _ => self.get("loss_type", &wanted, default),
-        }
+    let at = format!("{at}, field {key}");
+    let others = methods_with(key);
+    if !others.is_empty() {
+        let others = others.into_iter().map(Method::name).collect::<Vec<_>>().join(", ");
+        return Err(Error::input(
+            format!("The method {} has no setting \"{key}\"", method.name()),
+            format!("Leave it out, or use a method that has it ({others})"),
+            at,
+        ));
     }
-
-    fn sampling(&self, default: Sampling) -> Result<Sampling> {
-        match self.map.get("train_sampling_strategy") {
-            None => Ok(default),
-            Some(Value::String(name)) if name == "random" => Ok(Sampling::Random),
-            Some(Value::String(name)) if name == "sequential" => Ok(Sampling::Sequential),
-            Some(value) => Err(self.wrong("train_sampling_strategy", value, "random or sequential")),
-        }
-    }
-
-    fn targets(&self, default: TargetModules) -> Result<TargetModules> {
-        let wanted = "\"all-linear\", a module name, a regular expression, or a list of module names";
-        let Some(value) = self.map.get("target_modules") else { return Ok(default) };
-        match TargetModules::from_json(value) {
-            // A lone name is a list of one: as a pattern it would have to be a whole path.
-            Some(TargetModules::Pattern(name)) if is_name(&name) => Ok(TargetModules::Names(vec![name])),
-            Some(targets) => Ok(targets),
-            None => Err(self.wrong("target_modules", value, wanted)),
-        }
-    }
-
-    fn wrong(&self, key: &str, value: &Value, wanted: &str) -> Error {
-        Error::input(format!("{key} is {value}"), format!("Give {wanted}"), format!("{}, field {key}", self.at))
-    }
+    let likeness = |setting: &&Setting| strsim::jaro_winkler(setting.key, key);
+    let nearest = settings(method).max_by(|a, b| likeness(a).total_cmp(&likeness(b)));
+    Err(Error::input(
+        format!("There is no setting \"{key}\""),
+        format!("Did you mean \"{}\"", nearest.map_or("", |setting| setting.key)),
+        at,
+    ))
 }
 
 fn sampling_name<S: serde::Serializer>(sampling: &Sampling, s: S) -> std::result::Result<S::Ok, S::Error> {
@@ -467,9 +395,4 @@ fn target_names<S: serde::Serializer>(targets: &TargetModules, s: S) -> std::res
         TargetModules::Pattern(pattern) => s.serialize_str(pattern),
         TargetModules::Names(names) => names.serialize(s),
     }
-}
-
-/// True for a module's name or path, which has none of the signs of a pattern but the dot.
-fn is_name(text: &str) -> bool {
-    text.chars().all(|c| c.is_alphanumeric() || "._-".contains(c))
 }

@@ -1,77 +1,171 @@
-//! TRL's loss types, by name.
+//! TRL's loss types of DPO, by name, and what a run of pairs computes of its settings.
 
 use serde::{Deserialize, Serialize};
 
 use super::config::TrainConfig;
-use super::trainer::PairLogps;
-use crate::data::TokenPair;
-use crate::kernels::LossWeights;
+use super::method::{CpoLoss, DivergenceType, DpoOptions, Options};
+use crate::kernels::{Divergence, PairLoss, PreferenceSettings};
 
-/// A value of `loss_type`.
+/// A value of DPO's `loss_type`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-#[expect(missing_docs, reason = "kernels::LossWeights says what each is")]
+#[expect(missing_docs, reason = "the shaders of the losses say what each is")]
 pub enum LossType {
     Sigmoid,
-    Ipo,
     Hinge,
+    Ipo,
+    ExoPair,
+    NcaPair,
     Robust,
+    BcoPair,
+    SppoHard,
+    Aot,
+    AotUnpaired,
     ApoZero,
+    ApoDown,
+    Discopop,
     Sft,
+    SigmoidNorm,
 }
 
-/// Every name that `loss_type` takes.
-pub(super) const NAMES: &str = "sigmoid, ipo, hinge, robust, apo_zero, sft";
+/// Every name that DPO's `loss_type` takes.
+pub(super) const NAMES: &str = "sigmoid, hinge, ipo, exo_pair, nca_pair, robust, bco_pair, sppo_hard, aot, \
+                                aot_unpaired, apo_zero, apo_down, discopop, sft, sigmoid_norm";
 
-/// How much of each loss there is: `loss_weights`, or 1 each.
-pub(super) fn weights(types: &[LossType], weights: Option<&[f64]>) -> LossWeights {
-    let mut sum = LossWeights::default();
-    for (i, kind) in types.iter().enumerate() {
-        let weight = weights.and_then(|w| w.get(i)).copied().unwrap_or(1.0) as f32;
-        *match kind {
-            LossType::Sigmoid => &mut sum.sigmoid,
-            LossType::Ipo => &mut sum.ipo,
-            LossType::Hinge => &mut sum.hinge,
-            LossType::Robust => &mut sum.robust,
-            LossType::ApoZero => &mut sum.apo_zero,
-            LossType::Sft => &mut sum.sft,
-        } += weight;
+impl LossType {
+    /// The loss of pairs that it is; none for `sft`, which is one of tokens.
+    pub(super) fn of_pairs(self) -> Option<PairLoss> {
+        Some(match self {
+            Self::Sigmoid => PairLoss::Sigmoid,
+            Self::Hinge => PairLoss::Hinge,
+            Self::Ipo => PairLoss::Ipo,
+            Self::ExoPair => PairLoss::ExoPair,
+            Self::NcaPair => PairLoss::NcaPair,
+            Self::Robust => PairLoss::Robust,
+            Self::BcoPair => PairLoss::BcoPair,
+            Self::SppoHard => PairLoss::SppoHard,
+            Self::Aot => PairLoss::Aot,
+            Self::AotUnpaired => PairLoss::AotUnpaired,
+            Self::ApoZero => PairLoss::ApoZero,
+            Self::ApoDown => PairLoss::ApoDown,
+            Self::Discopop => PairLoss::Discopop,
+            Self::SigmoidNorm => PairLoss::SigmoidNorm,
+            Self::Sft => return None,
+        })
     }
-    sum
+
+    /// True if it is a loss of the divergence's scores.
+    pub(super) fn takes_divergence(self) -> bool {
+        !matches!(
+            self,
+            Self::NcaPair
+                | Self::BcoPair
+                | Self::SppoHard
+                | Self::Aot
+                | Self::AotUnpaired
+                | Self::ApoZero
+                | Self::ApoDown
+        )
+    }
+
+    /// Its name.
+    pub(super) fn name(self) -> &'static str {
+        self.of_pairs().map_or("sft", PairLoss::form)
+    }
 }
 
-/// TRL's `eval_loss` of pairs with these log-probabilities `[chosen, rejected]`: the loss of a batch at a time, each
-/// batch counting by its pairs. The batches matter to `sft` only, which is a mean over a batch's tokens.
-pub fn eval_loss(config: &TrainConfig, pairs: &[TokenPair], policy: &[PairLogps], reference: &[PairLogps]) -> f64 {
-    let weights = config.preference().weights;
-    let batch = config.per_device_train_batch_size;
-    let batches = pairs.chunks(batch).zip(policy.chunks(batch)).zip(reference.chunks(batch));
-    let sums = batches.map(|((pairs, policy), reference)| {
-        let of_pairs = pairs.iter().zip(policy).zip(reference).map(|((pair, policy), reference)| {
-            let ratio = |side: usize| f64::from(policy[side]) - f64::from(reference[side]);
-            let lengths = pair.completion_lengths().map(|length| length.max(1) as f64);
-            pair_loss(config, &weights, [ratio(0), ratio(1)], lengths)
-        });
-        let scored: usize = pairs.iter().map(|pair| pair.scored_lengths()[0]).sum();
-        let chosen: f64 = policy.iter().map(|logps| f64::from(logps[0])).sum();
-        let sft = -chosen / scored.max(1) as f64;
-        of_pairs.sum::<f64>() + f64::from(weights.sft) * sft * pairs.len() as f64
-    });
-    sums.sum::<f64>() / pairs.len() as f64
+/// What a method that trains on pairs computes of each micro-batch.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct PairObjective {
+    /// Losses of pairs, and how much of each.
+    pub(super) losses: Vec<(PairLoss, f32)>,
+    /// How much of the chosen answers' cross entropy there is.
+    pub(super) nll: f32,
+    /// Its mean is over whole chosen sequences, prompt included.
+    pub(super) whole: bool,
+    /// Scalars of the losses.
+    pub(super) settings: PreferenceSettings,
+    /// What an answer's tokens beyond the length of the shorter one count.
+    pub(super) ld_alpha: f32,
+    /// True if log-probabilities are those relative to a reference.
+    pub(super) has_reference: bool,
+    /// True if lengths are those of completions: the losses divide by them.
+    pub(super) by_length: bool,
 }
 
-/// The losses of one pair but `sft`, from its log-ratios and completion tokens; `shaders/preference.wgsl` has them too.
-fn pair_loss(config: &TrainConfig, weights: &LossWeights, [c, r]: [f64; 2], [n_c, n_r]: [f64; 2]) -> f64 {
-    let (beta, e) = (config.beta, config.label_smoothing);
-    let x = beta * (c - r);
-    let sigmoid = |x: f64| 1.0 / (1.0 + (-x).exp());
-    let log_sigmoid = |x: f64| x.min(0.0) - (-x.abs()).exp().ln_1p();
-    let losses = [
-        (weights.sigmoid, -log_sigmoid(x)),
-        (weights.ipo, (c / n_c - r / n_r - 0.5 / beta).powi(2)),
-        (weights.hinge, (1.0 - x).max(0.0)),
-        (weights.robust, ((e - 1.0) * log_sigmoid(x) + e * log_sigmoid(-x)) / (1.0 - 2.0 * e)),
-        (weights.apo_zero, sigmoid(-beta * c) + sigmoid(beta * r)),
-    ];
-    losses.into_iter().filter(|(weight, _)| *weight != 0.0).map(|(weight, loss)| f64::from(weight) * loss).sum()
+impl PairObjective {
+    /// What the settings say; none of a method that does not train on pairs.
+    pub(super) fn of(config: &TrainConfig) -> Option<Self> {
+        let settings = PreferenceSettings {
+            beta: config.beta as f32,
+            label_smoothing: config.label_smoothing as f32,
+            divergence: Divergence::ReverseKl,
+            by_token: false,
+            weighted: false,
+            discopop_tau: 1.0,
+            gamma: 0.0,
+        };
+        let plain = Self {
+            losses: Vec::new(),
+            nll: 0.0,
+            whole: false,
+            settings,
+            ld_alpha: 1.0,
+            has_reference: false,
+            by_length: false,
+        };
+        match &config.options {
+            Options::Dpo(options) => Some(Self::dpo(config, options, plain)),
+            Options::Orpo => {
+                let losses = vec![(PairLoss::OddsRatio, 1.0)];
+                let settings = PreferenceSettings { by_token: true, ..settings };
+                Some(Self { losses, nll: 1.0, whole: true, settings, ..plain })
+            }
+            Options::Cpo(loss, options) => {
+                let (kind, by_token) = match loss {
+                    CpoLoss::Sigmoid => (PairLoss::Smoothed, false),
+                    CpoLoss::Simpo | CpoLoss::Alphapo => (PairLoss::Smoothed, true),
+                    CpoLoss::Hinge => (PairLoss::Hinge, false),
+                    CpoLoss::Ipo => (PairLoss::Ipo, true),
+                };
+                let gamma = if kind == PairLoss::Smoothed && by_token { options.simpo_gamma as f32 } else { 0.0 };
+                let divergence = match options.alpha as f32 {
+                    0.0 => Divergence::ReverseKl,
+                    alpha => Divergence::AlphaPo(alpha),
+                };
+                let nll = if *loss == CpoLoss::Alphapo { 0.0 } else { options.cpo_alpha as f32 };
+                let settings = PreferenceSettings { by_token, gamma, divergence, ..settings };
+                Some(Self { losses: vec![(kind, 1.0)], nll, settings, ..plain })
+            }
+            Options::Sft(..)
+            | Options::Reward(_)
+            | Options::Kto(..)
+            | Options::Grpo(..)
+            | Options::Rloo(..)
+            | Options::Ppo(_) => None,
+        }
+    }
+
+    fn dpo(config: &TrainConfig, options: &DpoOptions, plain: Self) -> Self {
+        let weight = |i: usize| config.loss_weights.as_ref().and_then(|w| w.get(i)).map_or(1.0, |w| *w as f32);
+        let types = || config.loss_type.iter().enumerate();
+        let losses = types().filter_map(|(i, kind)| Some((kind.of_pairs()?, weight(i))));
+        let nll = types().filter(|(_, kind)| **kind == LossType::Sft).map(|(i, _)| weight(i)).sum();
+        let coefficient = options.f_alpha_divergence_coef as f32;
+        let divergence = match options.f_divergence_type {
+            DivergenceType::ReverseKl => Divergence::ReverseKl,
+            DivergenceType::ForwardKl => Divergence::ForwardKl,
+            DivergenceType::JsDivergence => Divergence::JensenShannon,
+            DivergenceType::AlphaDivergence if (coefficient - 1.0).abs() < 1e-6 => Divergence::ReverseKl,
+            DivergenceType::AlphaDivergence => Divergence::Alpha(coefficient),
+        };
+        let settings = PreferenceSettings {
+            divergence,
+            weighted: options.use_weighting,
+            discopop_tau: options.discopop_tau as f32,
+            ..plain.settings
+        };
+        let ld_alpha = options.ld_alpha.map_or(1.0, |alpha| alpha as f32);
+        Self { losses: losses.collect(), nll, settings, ld_alpha, has_reference: true, by_length: true, ..plain }
+    }
 }

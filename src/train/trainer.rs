@@ -1,202 +1,30 @@
-//! The loop, one optimiser step at a time, and the scoring of pairs that comes before it.
+//! A run, one optimiser step at a time, whatever the method.
 
 use serde_json::{Map, Value};
 
 use super::config::TrainConfig;
+use super::offline::Offline;
+use super::online::Online;
 use super::optimizer::Optimizer;
-use crate::data::{TokenPair, micro_batches, order, steps_per_epoch};
+use super::ppo::{AsyncEachStep, Ppo, batch_size};
+use super::rollouts::{AnswersState, Judged, RolloutSource};
+use super::scorer::{PairLogps, References};
+use crate::data::{Example, Method};
 use crate::error::{Error, Result};
-use crate::gpu::{Dtype, Gpu, Recorder, Tensor};
-use crate::kernels::{self, AdamW, METRICS, metric};
-use crate::model::{Activations, Adapter, AdapterSettings, BatchSize, Dropout, Matrices, Model, Packed, PackedPair};
-
-/// Summed log-probability of a pair's chosen and rejected completion, nats.
-pub type PairLogps = [f32; 2];
+use crate::files;
+use crate::gpu::{Gpu, Tensor};
+use crate::kernels::{AdamW, metric};
+use crate::model::{Adapter, Matrices, Model};
+use crate::platform::LocalFuture;
 
 /// A step's values under TRL's names, in TRL's order.
 pub type Metrics = Map<String, Value>;
 
-/// What reference log-probabilities depend on beside the kernels.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ReferenceKey(pub String);
+/// A value that is logged: its name, its place among the metrics, and the place of the number of micro-batches that
+/// had it, if it is not the mean over all of them.
+pub(super) type Logged = (&'static str, usize, Option<usize>);
 
-impl ReferenceKey {
-    /// A hash of the model, the tokenizer's settings, the tokens of all pairs, and the adapter if it is the reference.
-    pub fn new(model: &Model, tokenizer: &str, pairs: &[TokenPair], adapter: Option<&[u8]>) -> Self {
-        let mut hash = blake3::Hasher::new();
-        let mut put = |bytes: &[u8]| {
-            hash.update(&(bytes.len() as u64).to_le_bytes());
-            hash.update(bytes);
-        };
-        put(b"reference log-probabilities 1");
-        put(model.hash.as_bytes());
-        put(tokenizer.as_bytes());
-        for pair in pairs {
-            put(&(pair.prompt_len as u64).to_le_bytes());
-            put(bytemuck::cast_slice(&pair.chosen));
-            put(bytemuck::cast_slice(&pair.rejected));
-        }
-        put(adapter.unwrap_or_default());
-        Self(hash.finalize().to_hex().to_string())
-    }
-}
-
-impl ReferenceKey {
-    /// What the values themselves are kept under: other kernels may add in another order.
-    pub fn scores(&self, gpu: &Gpu) -> String {
-        let set = serde_json::to_vec(&gpu.variant_set()).unwrap_or_default();
-        blake3::Hasher::new().update(self.0.as_bytes()).update(&set).finalize().to_hex().to_string()
-    }
-}
-
-/// Tensors between the token statistics and the loss.
-struct LossTensors {
-    sums: Tensor,    // (2n, 4)
-    known: Tensor,   // (2n, 4)
-    dlogp: Tensor,   // (2n)
-    metrics: Tensor, // (METRICS)
-}
-
-impl LossTensors {
-    fn new(gpu: &Gpu, size: BatchSize) -> Self {
-        let zeros = |name, rows, cols| gpu.zeros(name, rows, cols, Dtype::F32);
-        Self {
-            sums: zeros("sums", size.sequences, 4),
-            known: zeros("known", size.sequences, 4),
-            dlogp: zeros("dlogp", 1, size.sequences),
-            metrics: zeros("metrics", 1, METRICS),
-        }
-    }
-}
-
-/// The largest batch among micro-batches of `batch` pairs, whichever pairs come together.
-pub fn batch_size(pairs: &[TokenPair], batch: usize) -> BatchSize {
-    let mut sizes: Vec<BatchSize> = pairs.iter().map(|pair| BatchSize::of(&pack(&[pair]))).collect();
-    let mut largest = |of: fn(&BatchSize) -> u32| {
-        sizes.sort_by_key(|size| std::cmp::Reverse(of(size)));
-        sizes.iter().take(batch).map(of).sum::<u32>()
-    };
-    BatchSize {
-        rows: largest(|size| size.rows).max(1),
-        scored: largest(|size| size.scored).max(1),
-        sequences: 2 * batch.min(pairs.len()) as u32,
-    }
-}
-
-fn pack(pairs: &[&TokenPair]) -> Packed {
-    let views: Vec<PackedPair<'_>> = pairs
-        .iter()
-        .map(|pair| PackedPair { prompt_len: pair.prompt_len, chosen: &pair.chosen, rejected: &pair.rejected })
-        .collect();
-    Packed::pairs(&views)
-}
-
-/// Scores pairs without training: the reference, an evaluation, `pairtune score`.
-pub struct Scorer<'a> {
-    gpu: &'a Gpu,
-    model: &'a Model,
-    acts: Activations,
-    tensors: LossTensors,
-    batch: usize,
-}
-
-impl<'a> Scorer<'a> {
-    /// Room for `batch` pairs at a time, with the adapter's tensors if one will be used.
-    pub fn new(
-        gpu: &'a Gpu,
-        model: &'a Model,
-        adapter: Option<&AdapterSettings>,
-        pairs: &[TokenPair],
-        batch: usize,
-    ) -> Result<Self> {
-        let size = batch_size(pairs, batch);
-        let acts = Activations::new(gpu, &model.config, adapter, size, true)?;
-        gpu.check()?;
-        Ok(Self { gpu, model, acts, tensors: LossTensors::new(gpu, size), batch })
-    }
-
-    /// Log-probabilities of each pair, in order. `progress` is told the pairs done and may stop by returning false.
-    pub async fn score(
-        &self,
-        pairs: &[TokenPair],
-        adapter: Option<&Adapter>,
-        progress: &mut dyn FnMut(usize) -> bool,
-    ) -> Result<Vec<PairLogps>> {
-        let mut scores = Vec::with_capacity(pairs.len());
-        for batch in pairs.chunks(self.batch) {
-            let packed = pack(&batch.iter().collect::<Vec<_>>());
-            scores.extend(score_batch(self.gpu, self.model, &self.acts, &self.tensors, &packed, adapter).await?);
-            if !progress(scores.len()) {
-                return Err(Error::Cancelled);
-            }
-        }
-        Ok(scores)
-    }
-}
-
-impl Scorer<'_> {
-    /// Log-probabilities of the scored tokens of one pair's chosen and rejected completion, nats.
-    pub async fn tokens(&self, pair: &TokenPair, adapter: Option<&Adapter>) -> Result<[Vec<f32>; 2]> {
-        let packed = pack(&[pair]);
-        score_batch(self.gpu, self.model, &self.acts, &self.tensors, &packed, adapter).await?;
-        let acts = self.acts.load(self.gpu, &packed);
-        let stats = self.gpu.read(&acts.token_stats).await?;
-        let side = |s: usize| {
-            let [first, end] = packed.ranges[s].map(|at| at as usize);
-            (first..end).map(|token| stats[4 * token]).collect()
-        };
-        Ok([side(0), side(1)])
-    }
-}
-
-async fn score_batch(
-    gpu: &Gpu,
-    model: &Model,
-    acts: &Activations,
-    tensors: &LossTensors,
-    packed: &Packed,
-    adapter: Option<&Adapter>,
-) -> Result<Vec<PairLogps>> {
-    let acts = acts.load(gpu, packed);
-    let sums = tensors.sums.view(packed.ranges.len() as u32, 4);
-    let mut rec = gpu.recorder();
-    model.forward(&mut rec, &acts, adapter);
-    model.score(&mut rec, &acts, false);
-    kernels::sequence_sum(&mut rec, &acts.token_stats, &acts.ranges, &sums);
-    rec.submit();
-    let sums = gpu.read(&sums).await?;
-    let n = packed.ranges.len() / 2;
-    Ok((0..n).map(|i| [sums[4 * i], sums[4 * (n + i)]]).collect())
-}
-
-/// What a run is measured against: the base model, or the adapter that it begins with.
-pub struct References {
-    /// Log-probabilities of the run's pairs, in order, as far as they are known.
-    pub known: Vec<Option<PairLogps>>,
-    /// The adapter; none for the base model.
-    pub adapter: Option<Adapter>,
-}
-
-impl References {
-    /// The base model, with nothing known of `n_pairs` pairs.
-    pub fn unknown(n_pairs: usize) -> Self {
-        Self { known: vec![None; n_pairs], adapter: None }
-    }
-}
-
-/// An error if a log-probability is not finite before any training: the model itself is then of no use.
-pub fn check_reference(pair: &TokenPair, logps: PairLogps) -> Result<()> {
-    match logps.iter().all(|p| p.is_finite()) {
-        true => Ok(()),
-        false => Err(Error::input(
-            "The model gives a log-probability that is not finite, before any training",
-            "Its weights are damaged (NaN or infinite): download the model again",
-            format!("row {}", pair.row),
-        )),
-    }
-}
-
-/// A run: an adapter, its optimiser, the pairs, and where the run stands.
+/// A run: an adapter, its optimiser, what it trains on, and where it stands.
 pub struct Trainer<'a> {
     gpu: &'a Gpu,
     model: &'a Model,
@@ -206,50 +34,114 @@ pub struct Trainer<'a> {
     pub adapter: Adapter,
     /// Its moments.
     pub optimizer: Optimizer,
-    pairs: Vec<TokenPair>,
-    reference: References,
-    acts: Activations,
-    tensors: LossTensors,
-    /// Optimiser steps done.
+    work: Work<'a>,
+    /// Steps done: of the optimiser, or of PPO updates.
     pub step: usize,
-    /// Optimiser steps of the run.
+    /// Steps of the run.
     pub n_steps: usize,
     /// Tokens trained on so far, TRL's `num_tokens`.
     pub n_tokens: u64,
+    /// What the next step keeps of its gradients.
+    kept: KeptGradients,
+}
+
+/// What a run trains on.
+enum Work<'a> {
+    Offline(Box<Offline>),
+    Online(Box<Online<'a>>),
+    Ppo(Box<Ppo<'a>>),
+}
+
+/// What the parts of a run see of it.
+#[derive(Clone, Copy)]
+pub(super) struct View<'a> {
+    pub(super) gpu: &'a Gpu,
+    pub(super) model: &'a Model,
+    pub(super) config: &'a TrainConfig,
+    pub(super) adapter: &'a Adapter,
+    pub(super) step: usize,
+}
+
+/// Gradients of a step, if they are asked for: of the adapter, and of PPO's value model.
+enum KeptGradients {
+    No,
+    Asked,
+    Kept(Vec<files::Adapter>),
+}
+
+/// What a run that writes answers takes beside its adapter.
+pub struct OnlineRun<'a> {
+    /// Where answers come from.
+    pub source: Box<dyn RolloutSource + 'a>,
+    /// The adapter that is the reference; none for the base model.
+    pub reference: Option<Adapter>,
+    /// PPO's value model.
+    pub value: Option<Adapter>,
+    /// Tokens with which an answer ends: EOS, and the padding.
+    pub ends: Vec<u32>,
+    /// EOS.
+    pub eos: Option<u32>,
 }
 
 impl<'a> Trainer<'a> {
-    /// A run at its beginning; `reference` has a place for each pair.
+    /// A run at its beginning on the examples of an offline method; `reference` has a place for each.
     pub fn new(
         gpu: &'a Gpu,
         model: &'a Model,
         config: TrainConfig,
         adapter: Adapter,
-        pairs: Vec<TokenPair>,
+        examples: impl IntoIterator<Item = impl Into<Example>>,
         reference: References,
     ) -> Result<Self> {
-        assert_eq!(pairs.len(), reference.known.len(), "every pair has its place");
-        let size = batch_size(&pairs, config.per_device_train_batch_size);
-        let acts = Activations::new(gpu, &model.config, Some(&adapter.settings), size, config.gradient_checkpointing)?;
-        let (tensors, optimizer) = (LossTensors::new(gpu, size), Optimizer::new(gpu, &adapter));
+        let view = View { gpu, model, config: &config, adapter: &adapter, step: 0 };
+        let offline = Offline::new(&view, examples.into_iter().map(Into::into).collect(), reference)?;
+        let n_steps = config.n_steps(offline.steps_per_epoch(&view));
+        Self::of(gpu, model, config, adapter, Work::Offline(Box::new(offline)), n_steps)
+    }
+
+    /// A run at its beginning of a method that trains on answers of the policy.
+    pub fn online(
+        gpu: &'a Gpu,
+        model: &'a Model,
+        config: TrainConfig,
+        adapter: Adapter,
+        online: OnlineRun<'a>,
+    ) -> Result<Self> {
+        let view = View { gpu, model, config: &config, adapter: &adapter, step: 0 };
+        let OnlineRun { source, reference, value, ends, eos } = online;
+        let answers = source.answers();
+        let accumulation = config.gradient_accumulation_steps;
+        let (work, n_steps) = match (config.method(), value) {
+            (Method::Ppo, Some(value)) => {
+                let ppo = Ppo::new(&view, source, reference, value, eos)?;
+                let n_steps = ppo.n_updates(&config, answers);
+                (Work::Ppo(Box::new(ppo)), n_steps)
+            }
+            (Method::Grpo | Method::Rloo, _) => {
+                let options = super::online::online_of(&config);
+                let batches = options.steps_per_generation.unwrap_or(accumulation);
+                let generations = answers / (config.per_device_train_batch_size * batches);
+                let per_epoch = (generations * batches * options.num_iterations).div_ceil(accumulation).max(1);
+                let online = Online::new(&view, source, reference, ends)?;
+                (Work::Online(Box::new(online)), config.n_steps(per_epoch))
+            }
+            (method, _) => unreachable!("{method} trains on no answers, or has no value model"),
+        };
+        Self::of(gpu, model, config, adapter, work, n_steps)
+    }
+
+    fn of(
+        gpu: &'a Gpu,
+        model: &'a Model,
+        config: TrainConfig,
+        adapter: Adapter,
+        work: Work<'a>,
+        n_steps: usize,
+    ) -> Result<Self> {
+        let optimizer = Optimizer::new(gpu, &adapter);
         gpu.check()?;
-        let per_epoch =
-            steps_per_epoch(pairs.len(), config.per_device_train_batch_size, config.gradient_accumulation_steps);
-        let n_steps = config.n_steps(per_epoch);
-        Ok(Self {
-            gpu,
-            model,
-            config,
-            adapter,
-            optimizer,
-            pairs,
-            reference,
-            acts,
-            tensors,
-            step: 0,
-            n_steps,
-            n_tokens: 0,
-        })
+        let (step, n_tokens, kept) = (0, 0, KeptGradients::No);
+        Ok(Self { gpu, model, config, adapter, optimizer, work, step, n_steps, n_tokens, kept })
     }
 
     /// True if no step is left.
@@ -257,24 +149,46 @@ impl<'a> Trainer<'a> {
         self.step >= self.n_steps
     }
 
-    /// Takes one optimiser step and says how it went; everything but the learning rate is measured before the update.
+    /// Takes one step and says how it went; everything but the learning rate is measured before the update.
     ///
-    /// The reference of its pairs is computed first where it is not known.
+    /// The reference is computed first where it is not known, and answers are written where the method takes them.
     ///
     /// `Error::Diverged` if the loss or the gradient was not finite; the adapter is then as it was before the step.
     pub async fn step(&mut self) -> Result<Metrics> {
-        let (epoch, batches) = self.next_batches();
-        for batch in &batches {
-            self.know(batch).await?;
-        }
-        let share = 1.0 / batches.len() as f32;
-        let mut rec = self.gpu.recorder();
-        rec.clear(&self.tensors.metrics);
-        let mut n_tokens = 0;
-        for batch in &batches {
-            n_tokens += self.micro_batch(&mut rec, batch, share) as u64;
-        }
         let learning_rate = self.config.learning_rate(self.step, self.n_steps);
+        let Self { gpu, model, config, adapter, work, step, .. } = self;
+        let view = View { gpu, model, config, adapter, step: *step };
+        let mut rec = gpu.recorder();
+        let (metrics, epoch, n_tokens, names, more): (Tensor, f64, u64, Vec<Logged>, Vec<(String, f64)>) = match work {
+            Work::Offline(offline) => {
+                let (epoch, batches) = offline.next_batches(&view);
+                for batch in &batches {
+                    offline.know(&view, batch).await?;
+                }
+                rec.clear(&offline.tensors.metrics);
+                let n_tokens = offline.record(&view, &mut rec, &batches);
+                (offline.tensors.metrics.clone(), epoch, n_tokens, offline.objective.logged(), Vec::new())
+            }
+            Work::Online(online) => {
+                rec.clear(&online.tensors.metrics);
+                let recorded = online.record(&view, &mut rec).await?;
+                let epoch = (view.step + 1) as f64 / self.n_steps as f64 * config.num_train_epochs;
+                let names = Online::logged(config);
+                let mut more = recorded.metrics;
+                if let Some(coefficient) = super::online::entropy_coef(config) {
+                    more.push(("entropy_coef".to_owned(), coefficient));
+                }
+                (online.tensors.metrics.clone(), epoch, recorded.n_tokens, names, more)
+            }
+            Work::Ppo(_) => {
+                drop(rec);
+                return self.update(learning_rate).await;
+            }
+        };
+        if matches!(self.kept, KeptGradients::Asked) {
+            rec.submit();
+            self.kept = KeptGradients::Kept(vec![self.adapter.gradients(self.gpu).await?]);
+        }
         let settings = AdamW {
             learning_rate,
             beta1: self.config.adam_beta1,
@@ -284,17 +198,95 @@ impl<'a> Trainer<'a> {
             max_grad_norm: self.config.max_grad_norm,
             step: self.step as u32 + 1,
         };
-        self.optimizer.step(&mut rec, &self.adapter, &settings, &self.tensors.metrics);
+        self.optimizer.step(&mut rec, &self.adapter, &settings, &metrics);
         rec.submit();
-        let values = self.gpu.read(&self.tensors.metrics).await?;
-        let (loss, norm) = (values[metric::LOSS], values[metric::GRAD_NORM]);
-        if !loss.is_finite() || !norm.is_finite() {
-            let what = format!("loss {loss}, grad_norm {norm}");
-            return Err(Error::Diverged { step: self.step + 1, what });
-        }
+        let values = self.gpu.read(&metrics).await?;
+        check_finite(&values, self.step + 1)?;
         self.step += 1;
         self.n_tokens += n_tokens;
-        Ok(self.named(epoch, learning_rate, &values))
+        Ok(self.named(epoch, learning_rate, &names, &values, more))
+    }
+
+    /// PPO's step: a batch of answers, and several passes over it.
+    async fn update(&mut self, learning_rate: f64) -> Result<Metrics> {
+        let Self { gpu, model, config, adapter, work, step, optimizer, kept, .. } = self;
+        let Work::Ppo(ppo) = work else { unreachable!("PPO alone has updates") };
+        let view = View { gpu, model, config, adapter, step: *step };
+        let mut keeper = Keeper { gpu, kept };
+        let updated = ppo.update(&view, optimizer, learning_rate, &mut keeper).await?;
+        let lost = |(name, value): &&(&str, f64)| name.starts_with("loss/") && !value.is_finite();
+        if let Some((name, value)) = updated.metrics.iter().find(lost) {
+            return Err(Error::Diverged { step: self.step + 1, what: format!("{name} {value}") });
+        }
+        self.step += 1;
+        self.n_tokens += updated.n_tokens;
+        let mut metrics = Metrics::from_iter([
+            ("step".to_owned(), Value::from(self.step)),
+            ("epoch".to_owned(), Value::from(self.step as f64 / self.n_steps as f64)),
+        ]);
+        metrics.extend(updated.metrics.into_iter().map(|(name, value)| (name.to_owned(), Value::from(value))));
+        metrics.insert("lr".to_owned(), learning_rate.into());
+        metrics.insert("episode".to_owned(), (self.step * batch_size(&self.config)).into());
+        Ok(metrics)
+    }
+
+    /// Has the next step keep its gradients as they are before clipping.
+    pub fn keep_gradients(&mut self) {
+        self.kept = KeptGradients::Asked;
+    }
+
+    /// The gradients that a step kept: of the adapter, and of PPO's value model.
+    pub fn kept_gradients(&mut self) -> Vec<files::Adapter> {
+        match std::mem::replace(&mut self.kept, KeptGradients::No) {
+            KeptGradients::Kept(gradients) => gradients,
+            KeptGradients::No | KeptGradients::Asked => Vec::new(),
+        }
+    }
+
+    /// What was computed of answers since this was asked, and the names of their rewards.
+    pub fn take_judged(&mut self) -> (Vec<Judged>, Vec<String>) {
+        match &mut self.work {
+            Work::Offline(_) => (Vec::new(), Vec::new()),
+            Work::Online(online) => (std::mem::take(&mut online.judged), online.source.rewards().to_vec()),
+            Work::Ppo(ppo) => (std::mem::take(&mut ppo.judged), ppo.source.rewards().to_vec()),
+        }
+    }
+
+    /// Where a run that trains on answers stands, beside its adapters; none of other runs.
+    pub fn answers_state(&self) -> Option<AnswersState> {
+        match &self.work {
+            Work::Offline(_) => None,
+            Work::Online(online) => Some(online.state()),
+            Work::Ppo(ppo) => {
+                let (generation, optimizer_steps) = (ppo.generation, ppo.optimizer_steps);
+                Some(AnswersState { generation, optimizer_steps, ..AnswersState::default() })
+            }
+        }
+    }
+
+    /// Puts back what `answers_state` gave.
+    pub fn restore_answers(&mut self, state: &AnswersState) {
+        match &mut self.work {
+            Work::Offline(_) => {}
+            Work::Online(online) => online.restore(state),
+            Work::Ppo(ppo) => (ppo.generation, ppo.optimizer_steps) = (state.generation, state.optimizer_steps),
+        }
+    }
+
+    /// PPO's value model and its moments.
+    pub fn value_and_moments(&self) -> Option<(&Adapter, &Optimizer)> {
+        match &self.work {
+            Work::Ppo(ppo) => Some((&ppo.value, &ppo.value_optimizer)),
+            Work::Offline(_) | Work::Online(_) => None,
+        }
+    }
+
+    /// PPO's value model.
+    pub fn value(&self) -> Option<&Adapter> {
+        match &self.work {
+            Work::Ppo(ppo) => Some(&ppo.value),
+            Work::Offline(_) | Work::Online(_) => None,
+        }
     }
 
     /// Matrices of this run's adapter out of values in the order of versions before 0.2.
@@ -302,129 +294,110 @@ impl<'a> Trainer<'a> {
         self.adapter.from_old_layout(&self.model.config, values)
     }
 
-    /// Rows of the pairs of the next step.
-    pub fn next_rows(&self) -> Vec<usize> {
-        self.next_batches().1.into_iter().flatten().map(|i| self.pairs[i].row).collect()
+    fn view(&self) -> View<'_> {
+        View { gpu: self.gpu, model: self.model, config: &self.config, adapter: &self.adapter, step: self.step }
     }
 
-    /// Loss, gradient norm and metrics of the first micro-batch alone, and its gradients; nothing is updated.
-    pub async fn first_batch(&mut self) -> Result<(Metrics, crate::files::Adapter)> {
-        let (_, batches) = self.next_batches();
-        self.know(&batches[0]).await?;
-        let mut rec = self.gpu.recorder();
-        rec.clear(&self.tensors.metrics);
-        self.micro_batch(&mut rec, &batches[0], 1.0);
+    /// Rows of the examples of the next step; none where answers are written for it.
+    pub fn next_rows(&self) -> Vec<usize> {
+        match &self.work {
+            Work::Offline(offline) => {
+                let batches = offline.next_batches(&self.view()).1;
+                batches.into_iter().flatten().map(|i| offline.examples[i].row).collect()
+            }
+            Work::Online(_) | Work::Ppo(_) => Vec::new(),
+        }
+    }
+
+    /// Loss, gradient norm and metrics of the first micro-batch of examples alone, and its gradients; nothing is
+    /// updated.
+    pub async fn first_batch(&mut self) -> Result<(Metrics, files::Adapter)> {
+        let Self { gpu, model, config, adapter, work, step, .. } = self;
+        let view = View { gpu, model, config, adapter, step: *step };
+        let Work::Offline(offline) = work else { unreachable!("there are examples") };
+        let (_, batches) = offline.next_batches(&view);
+        offline.know(&view, &batches[0]).await?;
+        let mut rec = gpu.recorder();
+        rec.clear(&offline.tensors.metrics);
+        offline.record(&view, &mut rec, &batches[..1]);
         rec.submit();
-        let values = self.gpu.read(&self.tensors.metrics).await?;
+        let values = gpu.read(&offline.tensors.metrics).await?;
+        let names = offline.objective.logged();
         let gradients = self.adapter.gradients(self.gpu).await?;
         let mut rec = self.gpu.recorder();
         for grad in &self.adapter.grads {
             rec.clear(grad);
         }
         rec.submit();
-        Ok((self.named(0.0, 0.0, &values), gradients))
+        Ok((self.named(0.0, 0.0, &names, &values, Vec::new()), gradients))
     }
 
-    /// Reference log-probabilities as far as they are known, in the order of the pairs.
+    /// Reference log-probabilities as far as they are known, in the order of the examples.
     pub fn reference(&self) -> &[Option<PairLogps>] {
-        &self.reference.known
-    }
-
-    /// Computes the reference of those of some pairs for which it is not known: one more forward pass.
-    async fn know(&mut self, batch: &[usize]) -> Result<()> {
-        let known = &self.reference.known;
-        let missing: Vec<usize> = batch.iter().copied().filter(|&i| known[i].is_none()).collect();
-        if missing.is_empty() {
-            return Ok(());
+        match &self.work {
+            Work::Offline(offline) => &offline.reference.known,
+            Work::Online(_) | Work::Ppo(_) => &[],
         }
-        let pairs: Vec<&TokenPair> = missing.iter().map(|&i| &self.pairs[i]).collect();
-        let adapter = self.reference.adapter.as_ref();
-        let packed = pack(&pairs);
-        let logps = score_batch(self.gpu, self.model, &self.acts, &self.tensors, &packed, adapter).await?;
-        for (i, logps) in missing.into_iter().zip(logps) {
-            check_reference(&self.pairs[i], logps)?;
-            self.reference.known[i] = Some(logps);
-        }
-        Ok(())
     }
 
-    /// Records forward, loss and backward of some pairs; returns their tokens.
-    fn micro_batch(&self, rec: &mut Recorder<'_>, batch: &[usize], share: f32) -> usize {
-        let pairs: Vec<&TokenPair> = batch.iter().map(|&i| &self.pairs[i]).collect();
-        let packed = pack(&pairs);
-        // What is written to the device must not overtake what was recorded before.
-        rec.submit();
-        let acts = self.acts.load(self.gpu, &packed).with_dropout(self.dropout(batch));
-        let n = packed.ranges.len();
-        let by_sequence = |t: &Tensor| t.view(n as u32, 4);
-        let (sums, known) = (by_sequence(&self.tensors.sums), by_sequence(&self.tensors.known));
-        let (dlogp, metrics) = (self.tensors.dlogp.view(1, n as u32), &self.tensors.metrics);
-        let facts: Vec<[f32; 4]> = (0..n)
-            .map(|s| {
-                let reference = self.reference.known[batch[s % batch.len()]];
-                let reference = reference.map_or(f32::NAN, |logps| logps[s / batch.len()]);
-                let scored = packed.ranges[s][1] - packed.ranges[s][0];
-                [reference, packed.lengths[s].max(1) as f32, scored as f32, 0.0]
-            })
-            .collect();
-        self.gpu.write(&known, facts.as_flattened());
-
-        self.model.forward(rec, &acts, Some(&self.adapter));
-        self.model.score(rec, &acts, true);
-        kernels::sequence_sum(rec, &acts.token_stats, &acts.ranges, &sums);
-        kernels::preference(rec, &sums, &known, &self.config.preference(), share, &dlogp, metrics);
-        self.model.backward(rec, &acts, &self.adapter, &dlogp);
-        packed.n_tokens
-    }
-
-    /// What is dropped of a micro-batch. It follows from the seed, the step and the pairs: a run can be resumed.
-    fn dropout(&self, batch: &[usize]) -> Option<Dropout> {
-        let rate = self.adapter.settings.dropout;
-        if rate == 0.0 {
-            return None;
-        }
-        let place = [self.config.seed, self.step as u64].into_iter().chain(batch.iter().map(|&i| i as u64));
-        let mut hash = blake3::Hasher::new();
-        place.for_each(|number| {
-            hash.update(&number.to_le_bytes());
-        });
-        let [a, b, c, d, ..] = *hash.finalize().as_bytes();
-        Some(Dropout { rate, seed: u32::from_le_bytes([a, b, c, d]) })
-    }
-
-    /// The epoch after the next step, and that step's micro-batches.
-    fn next_batches(&self) -> (f64, Vec<Vec<usize>>) {
-        let (batch, accumulation) = (self.config.per_device_train_batch_size, self.config.gradient_accumulation_steps);
-        let per_epoch = steps_per_epoch(self.pairs.len(), batch, accumulation);
-        let (epoch, within) = (self.step / per_epoch, self.step % per_epoch);
-        let sampling = self.config.train_sampling_strategy;
-        let order = order(self.pairs.len(), sampling, self.config.seed, epoch as u64);
-        let mut steps = micro_batches(&order, batch, accumulation);
-        let batches = steps.swap_remove(within);
-        let done = within * accumulation + batches.len();
-        (epoch as f64 + done as f64 / self.pairs.len().div_ceil(batch) as f64, batches)
-    }
-
-    fn named(&self, epoch: f64, learning_rate: f64, values: &[f32]) -> Metrics {
+    fn named(
+        &self,
+        epoch: f64,
+        learning_rate: f64,
+        names: &[Logged],
+        values: &[f32],
+        more: Vec<(String, f64)>,
+    ) -> Metrics {
         let value = |at: usize| Value::from(f64::from(values[at]));
-        let entries = [
-            ("step", Value::from(self.step)),
-            ("epoch", Value::from(epoch)),
-            ("loss", value(metric::LOSS)),
-            ("grad_norm", value(metric::GRAD_NORM)),
-            ("learning_rate", Value::from(learning_rate)),
-            ("rewards/chosen", value(metric::REWARDS_CHOSEN)),
-            ("rewards/rejected", value(metric::REWARDS_REJECTED)),
-            ("rewards/accuracies", value(metric::REWARDS_ACCURACIES)),
-            ("rewards/margins", value(metric::REWARDS_MARGINS)),
-            ("logps/chosen", value(metric::LOGPS_CHOSEN)),
-            ("logps/rejected", value(metric::LOGPS_REJECTED)),
-            ("logits/chosen", value(metric::LOGITS_CHOSEN)),
-            ("logits/rejected", value(metric::LOGITS_REJECTED)),
-            ("entropy", value(metric::ENTROPY)),
-            ("mean_token_accuracy", value(metric::MEAN_TOKEN_ACCURACY)),
-            ("num_tokens", Value::from(self.n_tokens as f64)),
-        ];
-        entries.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
+        let mut metrics = Metrics::from_iter([
+            ("step".to_owned(), Value::from(self.step)),
+            ("epoch".to_owned(), Value::from(epoch)),
+            ("loss".to_owned(), value(metric::LOSS)),
+            ("grad_norm".to_owned(), value(metric::GRAD_NORM)),
+            ("learning_rate".to_owned(), Value::from(learning_rate)),
+        ]);
+        metrics.extend(logged(names, values).map(|(name, value)| (name.to_owned(), Value::from(value))));
+        metrics.extend(more.into_iter().map(|(name, value)| (name, Value::from(value))));
+        metrics.insert("num_tokens".to_owned(), Value::from(self.n_tokens as f64));
+        metrics
     }
+}
+
+/// Keeps the gradients of PPO's first optimiser step.
+struct Keeper<'a> {
+    gpu: &'a Gpu,
+    kept: &'a mut KeptGradients,
+}
+
+impl AsyncEachStep for Keeper<'_> {
+    fn before<'a>(&'a mut self, policy: &'a Adapter, value: &'a Adapter) -> LocalFuture<'a, Result<()>> {
+        Box::pin(async move {
+            if matches!(self.kept, KeptGradients::Asked) {
+                let gradients = vec![policy.gradients(self.gpu).await?, value.gradients(self.gpu).await?];
+                *self.kept = KeptGradients::Kept(gradients);
+            }
+            Ok(())
+        })
+    }
+}
+
+fn check_finite(values: &[f32], step: usize) -> Result<()> {
+    let (loss, norm) = (values[metric::LOSS], values[metric::GRAD_NORM]);
+    match loss.is_finite() && norm.is_finite() {
+        true => Ok(()),
+        false => Err(Error::Diverged { step, what: format!("loss {loss}, grad_norm {norm}") }),
+    }
+}
+
+/// What is logged, out of the metrics tensor: what some micro-batches lack is the mean over those that have it, and
+/// absent if none has.
+pub(super) fn logged<'a>(names: &'a [Logged], values: &'a [f32]) -> impl Iterator<Item = (&'static str, f64)> + 'a {
+    names.iter().filter_map(|&(name, at, count)| {
+        let value = f64::from(values[at]);
+        match count.map(|count| f64::from(values[count])) {
+            None => Some((name, value)),
+            Some(0.0) => None,
+            Some(count) => Some((name, value / count)),
+        }
+    })
 }

@@ -3,7 +3,6 @@
 
 mod archive;
 mod flags;
-mod loss;
 mod presets;
 mod stats;
 mod tensorboard;

@@ -2,8 +2,9 @@
 
 use std::collections::HashSet;
 
+use pairtune::data::Method;
 use pairtune::engine::presets::{FieldHelp, Preset, epochs_for, field_help, nearest, overrides};
-use pairtune::train::{KEYS, TrainConfig};
+use pairtune::train::{TrainConfig, settings};
 use serde_json::Map;
 
 #[test]
@@ -56,7 +57,7 @@ fn few_pairs_are_gone_through_more_often() {
 #[test]
 fn every_setting_has_its_help_in_whole_sentences() {
     let mut labels = HashSet::new();
-    for key in KEYS {
+    for key in settings(Method::Dpo).map(|setting| setting.key) {
         let FieldHelp { label, what, range, too_low, too_high } = field_help(key).expect(key);
         assert!(labels.insert(label), "{key} has a label of its own");
         assert!(!label.ends_with('.') && label.chars().count() <= 32, "{key}: a short label, {label}");

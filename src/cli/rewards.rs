@@ -1,0 +1,121 @@
+//! What answers are given in a run that writes them: the rules and reward models that the arguments name, or those that
+//! the checkpoint does.
+
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+
+use pairtune::data::Sample;
+use pairtune::engine::answers::{Writer, Writing};
+use pairtune::engine::rewards::{RewardModel, Rule};
+use pairtune::engine::writing::eos_ids;
+use pairtune::files::Task;
+use pairtune::gpu::Gpu;
+use pairtune::kernels::Sampling;
+use pairtune::train::{Options, Rows, TrainConfig};
+use pairtune::{Error, Result};
+
+use super::args::TrainArgs;
+use super::run::{ModelFolder, read_any_adapter, upload_adapter};
+
+/// What a reward model is called in a checkpoint.
+const MODEL: &str = "model:";
+
+/// Rules, and the folders of reward models.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Rewards {
+    pub(super) rules: Vec<Rule>,
+    pub(super) models: Vec<PathBuf>,
+}
+
+impl Rewards {
+    /// Those of the arguments, or, if there are none, of the checkpoint.
+    pub(super) fn of(args: &TrainArgs, recorded: &[String]) -> Result<Self> {
+        let given: Vec<String> = args.reward.clone();
+        if !given.is_empty() || !args.reward_model.is_empty() {
+            return Self::parse(&given, args.reward_model.clone());
+        }
+        let (models, rules): (Vec<&String>, Vec<&String>) = recorded.iter().partition(|name| name.starts_with(MODEL));
+        let models = models.iter().filter_map(|name| name.strip_prefix(MODEL)).map(PathBuf::from).collect();
+        Self::parse(&rules.into_iter().cloned().collect::<Vec<_>>(), models)
+    }
+
+    fn parse(rules: &[String], models: Vec<PathBuf>) -> Result<Self> {
+        let rules = rules.iter().map(|rule| {
+            rule.parse().map_err(|what: String| Error::input(what, "Correct the rule", "command line, --reward"))
+        });
+        Ok(Self { rules: rules.collect::<Result<_>>()?, models })
+    }
+
+    /// As a checkpoint keeps them; paths must hold when a run is resumed from elsewhere.
+    pub(super) fn recorded(&self) -> Vec<String> {
+        let whole = |path: &PathBuf| std::fs::canonicalize(path).unwrap_or_else(|_| path.clone());
+        let models = self.models.iter().map(|path| format!("{MODEL}{}", whole(path).display()));
+        self.rules.iter().map(Rule::to_string).chain(models).collect()
+    }
+
+    /// The reward models on the device.
+    pub(super) async fn models(&self, gpu: &Gpu, folder: &ModelFolder) -> Result<Vec<Rc<RewardModel>>> {
+        let mut models = Vec::new();
+        for path in &self.models {
+            models.push(Rc::new(reward_model(gpu, folder, path).await?));
+        }
+        Ok(models)
+    }
+}
+
+/// A reward model on the device.
+pub(super) async fn reward_model(gpu: &Gpu, folder: &ModelFolder, path: &Path) -> Result<RewardModel> {
+    let (values, settings) = read_any_adapter(path, &folder.config).await?;
+    let from = path.display().to_string();
+    if values.config.task != Task::SeqCls {
+        return Err(Error::input(
+            "This adapter writes texts, but a reward model scores them (task_type SEQ_CLS)",
+            "Train one with --method reward",
+            from,
+        ));
+    }
+    let adapter = upload_adapter(gpu, &folder.config, settings, &values, &from)?;
+    let name = path.file_name().map_or_else(|| "reward".to_owned(), |name| name.to_string_lossy().into_owned());
+    Ok(RewardModel { name, adapter })
+}
+
+/// A source of answers to the prompts of some rows.
+pub(super) async fn writer<'a>(
+    rows: Rows,
+    config: &TrainConfig,
+    folder: &'a ModelFolder,
+    rules: Vec<Rule>,
+    models: Vec<Rc<RewardModel>>,
+) -> Result<Writer<'a>> {
+    let samples = match rows {
+        Rows::Pairs(pairs) => pairs.iter().map(Sample::prompt_of).collect(),
+        Rows::Samples(samples) => samples,
+    };
+    let eos = eos_ids(&folder.folder, &folder.config, &folder.tokenizer).await;
+    Writer::new(samples, &folder.tokenizer, eos, writing(config), rules, models)
+}
+
+/// How a run's answers are written.
+pub(super) fn writing(config: &TrainConfig) -> Writing {
+    let sampling = |temperature: f64, top_k: usize, top_p: f64| Sampling {
+        temperature: temperature as f32,
+        top_k: top_k as u32,
+        top_p: top_p as f32,
+        seed: config.seed,
+    };
+    match &config.options {
+        Options::Grpo(_, online, _) | Options::Rloo(online, _) => Writing {
+            per_prompt: online.num_generations,
+            max_new_tokens: online.max_completion_length,
+            sampling: sampling(online.temperature, online.top_k, online.top_p),
+            shuffle: online.shuffle_dataset,
+        },
+        Options::Ppo(ppo) => Writing {
+            per_prompt: 1,
+            max_new_tokens: ppo.response_length,
+            sampling: sampling(ppo.temperature, 0, 1.0),
+            shuffle: true,
+        },
+        other => unreachable!("{} writes no answers", other.method()),
+    }
+}
