@@ -49,7 +49,7 @@ impl Axis {
     }
 
     /// Equal steps for equal ratios; values that are not above 0 are left out.
-    #[allow(dead_code, reason = "sweeps will draw with it")]
+    #[cfg_attr(not(test), expect(dead_code, reason = "sweeps will draw with it"))]
     pub(super) fn log(self) -> Self {
         Self { log: true, ..self }
     }
@@ -85,7 +85,7 @@ impl Line {
     }
 
     /// Points by themselves.
-    #[allow(dead_code, reason = "sweeps will draw with it")]
+    #[cfg_attr(not(test), expect(dead_code, reason = "sweeps will draw with it"))]
     pub(super) fn points(name: impl Into<String>, points: Vec<[f64; 2]>) -> Self {
         Self { joined: false, ..Self::new(name, points) }
     }
