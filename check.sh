@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # What must pass, fast to slow, with what it needs installed. From any folder:
 #   ./check.sh        what CI runs: everything native, and one short journey in the window and in each browser
-#   ./check.sh full   also llama.cpp, every other test of the window and of the page, the docs, and the page as it is
-#                     released
+#   ./check.sh full   also llama.cpp and TRL, every other test of the window and of the page, the docs, and the page as
+#                     it is released
 # docs/testing.md lists which test is where, what it proves, and how long it takes.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
@@ -38,6 +38,9 @@ check_scripts() {
 check_llama_cpp() {
     cargo build "${app[@]}" --bin pairtune --example greedy && "$(llama_cpp_python)" tests/llama_cpp_check.py
 }
+
+# Folders for TRL, in the real TRL, on one process and on two.
+check_trl() { cargo build "${app[@]}" --bin pairtune && "$(trl_python)" tests/trl_export_check.py; }
 
 # Every test binary; end_to_end is not among those that cargo builds by itself.
 build_tests() { cargo test "${app[@]}" --no-run --lib --bins --tests --test end_to_end; }
@@ -78,6 +81,8 @@ default)
 full)
     step 'install what it takes to ask llama.cpp' install_to_check_llama_cpp
     step 'exports in llama.cpp' check_llama_cpp
+    step 'install what it takes to ask TRL' install_to_check_trl
+    step 'exports in TRL' check_trl
     step 'end to end, window and page' run_tests --test end_to_end
     step 'clippy, the whole desktop' cargo clippy --locked --all-targets --test end_to_end -- -D warnings
     step 'clippy, browser' env CLIPPY_CONF_DIR=web \

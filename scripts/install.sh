@@ -84,6 +84,20 @@ install_llama_cpp() {
     local folder=${CARGO_TARGET_DIR:-target}/llama_cpp
     python3 -m venv "$folder" && "$folder/bin/pip" install --quiet torch transformers peft gguf xllamacpp
 }
+# The same for tests/trl_export_check.py, with the versions that an exported folder asks for.
+trl_python() { printf '%s\n' "${PAIRTUNE_TRL_PYTHON:-${CARGO_TARGET_DIR:-target}/trl/bin/python}"; }
+has_trl() {
+    "$(trl_python)" - <<'EOF' >/dev/null 2>&1
+from importlib.metadata import version
+lines = open("assets/trl/requirements.txt").read().split()
+assert all(version(name) == wanted or not wanted for name, _, wanted in (line.partition("==") for line in lines))
+EOF
+}
+install_trl() {
+    [[ -z "${PAIRTUNE_TRL_PYTHON:-}" ]] && has python3 || return 1
+    local folder=${CARGO_TARGET_DIR:-target}/trl
+    python3 -m venv "$folder" && "$folder/bin/pip" install --quiet -r assets/trl/requirements.txt
+}
 install_cc() { apt_install gcc libc6-dev; }
 install_cxx() { apt_install g++; }
 
@@ -125,6 +139,13 @@ install_to_fuzz() {
 install_to_check_llama_cpp() {
     need 'torch, transformers, peft, gguf or xllamacpp' has_llama_cpp install_llama_cpp \
         'Install them with pip, and let PAIRTUNE_PYTHON name the interpreter. On Debian first:
+    sudo apt-get install python3-venv'
+}
+
+# What the check against TRL takes beside that.
+install_to_check_trl() {
+    need 'TRL, or what it needs, in the versions of assets/trl/requirements.txt' has_trl install_trl \
+        'Install them with pip, and let PAIRTUNE_TRL_PYTHON name the interpreter. On Debian first:
     sudo apt-get install python3-venv'
 }
 

@@ -402,6 +402,158 @@ fn diverged_run_keeps_the_last_good_adapter() {
     assert!(tensors.values().flat_map(|t| &t.data).all(|v| v.is_finite()), "the adapter is finite");
 }
 
+#[test]
+fn pairs_that_are_seen_too_often_are_warned_of_before_the_run() {
+    let scratch = Scratch::new("passes");
+    scratch.write("few.jsonl", first_pairs(4));
+    let model = path("llama_sigmoid", "model");
+    let train = |output: &str, steps: &str| {
+        let run = scratch.run(&[
+            "train",
+            "--model",
+            &model,
+            "--pairs",
+            "few.jsonl",
+            "--output",
+            output,
+            "--max-length",
+            "128",
+            "--gradient-accumulation-steps",
+            "1",
+            "--max-steps",
+            steps,
+        ]);
+        run.check(0);
+        run.stderr
+    };
+    let warned = train("many", "9");
+    let (warning, step) = (warned.find("warning: Each of the 4 pairs is seen 9 times"), warned.find("train ..."));
+    assert!(warning.is_some() && warning < step, "before the first step: {warned}");
+    assert!(!train("some", "8").contains("times"), "eight passes are usual");
+}
+
+// Sweep.
+
+#[test]
+fn a_sweep_is_the_runs_that_train_does() {
+    let scratch = Scratch::new("sweep");
+    let run = scratch.sweep("out", &["--beta", "0.05,0.5", "--learning-rate", "5e-3", "--max-steps", "4", "--json"]);
+    run.check(0);
+    let events: Vec<Value> = run.stdout.lines().map(|line| serde_json::from_str(line).expect("an object")).collect();
+    let of = |name: &str| events.iter().filter(|event| event["event"] == name).collect::<Vec<_>>();
+    let first: Vec<f64> =
+        of("step").iter().filter(|step| step["step"] == 1).filter_map(|step| step["loss"].as_f64()).collect();
+    assert_eq!(first.len(), 2, "two runs: {}", run.stdout);
+    assert!(first.iter().all(|loss| (loss - 2f64.ln()).abs() < 1e-6), "with the same reference: {first:?}");
+    assert_eq!(of("measure").len(), 10, "each at its start and at four steps");
+    assert_eq!(of("value").len(), 2, "and its end");
+
+    let record = read_json(&scratch.path("out/sweep.json"));
+    assert_eq!(of("sweep")[0]["runs"], record["runs"], "the last event has it all");
+    assert_eq!([&record["over"], &record["values"]], [&json!("beta"), &json!([0.05, 0.5])], "what was swept");
+    assert!(record["device"]["name"].is_string() && record["version"].is_string(), "where: {record}");
+    assert_eq!(record["settings"]["max_steps"], 4, "with which settings");
+    let (runs, stderr) = (record["runs"].as_array().expect("a list"), &run.stderr);
+    let starts: Vec<&Value> = runs.iter().map(|run| &run["points"][0]).collect();
+    assert_eq!(starts[0], starts[1], "from the same start");
+    for run in runs {
+        let last = run["points"].as_array().and_then(|points| points.last()).expect("points");
+        assert_eq!((&last["step"], &run["ended"]["how"]), (&json!(4), &json!("done")), "{run}");
+        assert!(last["kl"].as_f64().is_some_and(|kl| kl > 0.0), "it went somewhere: {run}");
+        for key in ["pairs_won", "reward_accuracy", "chosen_change", "loss"] {
+            assert!(last[key].is_number(), "{key}: {run}");
+        }
+        let why = run["why"].as_str().expect("a sentence");
+        assert!(stderr.lines().any(|line| line == why), "{why} is said: {stderr}");
+    }
+    let command = record["command"].as_str().expect("a command");
+    let words: Vec<&str> = command.split_whitespace().skip(1).collect();
+    let value = record["advice"]["value"].as_f64().expect("a value");
+    let same = scratch.run(&words);
+    same.check(0);
+    let steps = scratch.lines("out/tuned/metrics.jsonl");
+    let swept = runs.iter().find(|run| run["value"] == value).expect("it was run");
+    assert_eq!(steps[3]["loss"], swept["points"][4]["loss"], "train takes the same steps");
+    let state = read_json(&scratch.path("out/tuned/trainer_state.json"));
+    let history = state["log_history"].as_array().expect("a list");
+    let evaluated = history.iter().rev().find_map(|entry| entry.get("eval_preference_accuracy")).expect("evaluated");
+    assert_eq!(*evaluated, swept["points"][4]["pairs_won"], "and wins the same held-out pairs");
+
+    let svg = String::from_utf8(scratch.bytes("out/sweep.svg")).expect("text");
+    let document = roxmltree::Document::parse(&svg).expect("well-formed");
+    let texts: Vec<&str> = document.descendants().filter(|n| n.is_text()).filter_map(|n| n.text()).collect();
+    for word in ["β 0.05", "β 0.5", "Drift", "Chosen answers"] {
+        assert!(texts.iter().any(|text| text.trim() == word), "{word} is not in the figure: {texts:?}");
+    }
+    scratch.sweep("out", &["--beta", "0.05,0.5"]).check_error("The output folder already holds a sweep (sweep.json)");
+}
+
+#[test]
+fn a_learning_rate_that_breaks_the_model_is_too_high() {
+    let scratch = Scratch::new("sweep-rate");
+    let flags = ["--learning-rate", "1e-3,1e30", "--lr-scheduler-type", "constant", "--max-steps", "4"];
+    let run = scratch.sweep("out", &[flags.as_slice(), &["--method", "orpo"]].concat());
+    run.check(0);
+    assert!(run.stdout.contains("learning_rate 1e30 is too high: its run broke down"), "{}", run.stdout);
+    let header = run.stdout.lines().next().unwrap_or_default();
+    let names: Vec<&str> = header.split("  ").map(str::trim).filter(|name| !name.is_empty()).collect();
+    let wanted = ["learning_rate", "pairs won", "reward accuracy", "KL per token", "chosen", "loss", "seconds"];
+    assert_eq!(names, wanted, "the table: {}", run.stdout);
+    assert!(run.stdout.lines().any(|line| line.starts_with("0.001 ")), "a row for each value: {}", run.stdout);
+}
+
+#[test]
+fn wrong_sweeps_are_refused_before_any_gpu_is_asked() {
+    let scratch = Scratch::new("sweep-wrong");
+    let refused = |flags: &[&str], message: &str| {
+        let run = scratch.sweep("out", flags);
+        run.check_error(message);
+        assert!(!run.stderr.contains("GPU:"), "no GPU was opened: {}", run.stderr);
+    };
+    refused(&[], "Nothing differs from run to run");
+    refused(&["--beta", "0.1"], "Nothing differs from run to run");
+    refused(&["--beta", "0.1,0.2", "--learning-rate", "1e-5,1e-4"], "cannot both be swept");
+    refused(&["--over", "learning_rate", "--beta", "0.1,0.2"], "cannot both be swept");
+    refused(&["--beta", "0.1,0.2,0.10"], "beta 0.1 is given twice");
+    refused(&["--beta", "0.1,-1"], "beta is -1, but must be above 0");
+    refused(&["--beta", "1,2,3,4,5,6,7,8,9,10,11,12,13"], "The sweep has 13 values");
+    refused(&["--over", "beta", "--method", "sft"], "which sft does not train on");
+    refused(&["--over", "beta", "--eval-split", "0"], "No pairs are held out");
+    scratch.sweep("out", &["--over", "gamma"]).check(2);
+    scratch.sweep("out", &["--beta", "0.1,much"]).check(2);
+    assert!(!scratch.path("out").exists(), "nothing was written");
+}
+
+#[cfg(unix)]
+#[test]
+fn ctrl_c_leaves_what_a_sweep_has_measured() {
+    let scratch = Scratch::new("sweep-ctrl-c");
+    let flags = ["--over", "beta", "--max-steps", "8", "--json"];
+    let mut child = scratch
+        .sweep_command("out", &flags)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the program starts");
+    let lines = BufReader::new(child.stdout.take().expect("stdout is piped")).lines();
+    for line in lines {
+        let event: Value = serde_json::from_str(&line.expect("text")).expect("one JSON object a line");
+        if event["event"] == "measure" && event["step"] == 2 {
+            Command::new("kill").args(["-INT", &child.id().to_string()]).status().expect("kill works");
+        }
+    }
+    let output = child.wait_with_output().expect("the program ends");
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(130), "{stderr}");
+    let record = read_json(&scratch.path("out/sweep.json"));
+    let runs = record["runs"].as_array().expect("a list");
+    assert_eq!(runs.len(), 1, "one had begun: {record}");
+    assert_eq!((&runs[0]["value"], &runs[0]["ended"]["how"]), (&json!(0.1), &json!("interrupted")), "the usual one");
+    assert!(runs[0]["points"].as_array().is_some_and(|points| points.len() >= 2), "what was measured: {record}");
+    assert_eq!(record["not_run"], json!([0.01, 0.05, 0.3, 1.0]), "and what was not");
+    assert!(scratch.path("out/sweep.svg").exists(), "with a figure");
+}
+
 // Score, merge, generate, doctor.
 
 #[test]
@@ -486,6 +638,44 @@ fn an_exported_model_scores_as_the_model_with_the_adapter() {
     assert!(lora.stdout.contains("the adapter of"), "{}", lora.stdout);
     let onto = scratch.run(&["export", "--model", "tuned.gguf", "--output", "tuned.gguf", "--overwrite"]);
     onto.check_error("The output is the base model itself");
+}
+
+#[test]
+fn a_run_is_exported_to_trl() {
+    let scratch = Scratch::new("export-trl");
+    scratch.train("out", &["--max-steps", "1", "--beta", "0.3"]).check(0);
+    let (model, pairs) = (path("llama_sigmoid", "model"), path("llama_sigmoid", "pairs.jsonl"));
+    let export = |output: &str, more: &[&str]| {
+        let mut args = vec!["export", "--to", "trl", "--model", &model, "--output", output];
+        args.extend(more);
+        scratch.run(&args)
+    };
+    scratch.write("more.json", r#"{"max_steps": 7, "eval_split": 0.2}"#);
+    export("trl", &["out", "--data", &pairs, "--config", "more.json"]).check(0);
+    let settings = read_json(&scratch.path("trl/settings.json"));
+    assert_eq!(settings["trl"]["beta"], json!(0.3), "the run's");
+    assert_eq!(settings["trl"]["max_steps"], json!(7), "the file's beats it");
+    assert_eq!(settings["lora"]["task_type"], "CAUSAL_LM");
+    let rows = [scratch.lines("trl/train.jsonl"), scratch.lines("trl/eval.jsonl")];
+    assert!(rows.iter().all(|rows| !rows.is_empty()), "some are held out: {}", rows[1].len());
+    assert_eq!(tensors(&scratch.path("trl/adapter")), tensors(&scratch.path("out")), "the run's adapter");
+    for file in ["train.py", "requirements.txt", "README.md", "accelerate/zero3.yaml", "adapter/adapter_config.json"] {
+        assert!(scratch.path("trl").join(file).is_file(), "{file} is written");
+    }
+
+    export("trl", &["out", "--data", &pairs]).check_error("The output folder is not empty");
+    export("a", &["--data", &pairs]).check_error("There are no settings to export");
+    export("a", &["out"]).check_error("There are no rows to export");
+    export("a", &["out", "--data", &pairs, "--method", "ppo"]).check_error("TRL has had no PPO since 1.13");
+    export("a", &["cache", "--data", &pairs]).check_error("The folder does not say which settings its run had");
+    let gguf = scratch.run(&["export", "out", "--model", &model, "--output", "a.gguf"]);
+    gguf.check_error("are not for a GGUF file");
+
+    // Another method takes the adapter alone; a file of settings begins without a run.
+    export("sft", &["out", "--data", &pairs, "--method", "sft"]).check(0);
+    assert_eq!(scratch.lines("sft/train.jsonl")[0].as_object().map(|row| row.contains_key("completion")), Some(true));
+    export("fresh", &["--data", &pairs, "--config", "more.json"]).check(0);
+    assert!(!scratch.path("fresh/adapter").exists(), "PEFT makes the adapter");
 }
 
 #[test]
@@ -902,6 +1092,19 @@ impl Scratch {
         }
         args.extend(more);
         self.run(&args)
+    }
+
+    /// A short sweep on it.
+    fn sweep_command(&self, output: &str, more: &[&str]) -> Command {
+        let (model, pairs) = (path("llama_sigmoid", "model"), path("llama_sigmoid", "pairs.jsonl"));
+        let mut args = vec!["sweep", "--model", &model, "--data", &pairs, "--output", output, "--max-length", "128"];
+        args.extend(["--gradient-accumulation-steps", "1", "--warmup-steps", "0"]);
+        args.extend(more);
+        self.command(&args)
+    }
+
+    fn sweep(&self, output: &str, more: &[&str]) -> Run {
+        Run::of(&mut self.sweep_command(output, more))
     }
 
     #[track_caller]

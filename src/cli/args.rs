@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use pairtune::data::{Columns, Method};
 use pairtune::engine::gguf::GgufKind;
+use pairtune::engine::sweep::Over;
 use pairtune::files::GgmlType;
 use pairtune::gpu::AdapterChoice;
 use pairtune::model::LoadIn;
@@ -26,6 +27,7 @@ Examples:
   pairtune generate --model SmolLM2-135M --adapter tuned --prompt \"How do I reset it?\"
   pairtune merge --model SmolLM2-135M --adapter tuned --output merged
   pairtune export --model SmolLM2-135M --adapter tuned --outtype q8_0 --output tuned.gguf
+  pairtune export --to trl tuned --model SmolLM2-135M --data pairs.jsonl --output in-trl
 
 Exit codes: 0 done, 1 error, 2 wrong usage, 130 interrupted.";
 
@@ -39,14 +41,17 @@ pub(super) enum Command {
     Train(Box<TrainArgs>),
     /// Set DPO beside RLHF on the same model, pairs and held-out prompts
     Race(Box<RaceArgs>),
+    /// Train with several values of beta or of the learning rate, and say which are too low and too high
+    Sweep(Box<SweepArgs>),
     /// Write the log-probabilities of pairs
     Score(ScoreArgs),
     /// Let the model answer a prompt
     Generate(GenerateArgs),
     /// Write the model with an adapter added to its weights, as they are stored
     Merge(MergeArgs),
-    /// Write a GGUF file for llama.cpp and Ollama: the model with an adapter added, or the adapter by itself
-    Export(ExportArgs),
+    /// Write a GGUF file for llama.cpp and Ollama, the model with an adapter added or the adapter by itself; or a
+    /// folder that trains on in TRL
+    Export(Box<ExportArgs>),
     /// Check the GPU: every kernel against its CPU twin, and its speed
     Doctor(DoctorArgs),
     /// Measure the GPU: kernels at the shapes of real models, training steps, texts
@@ -122,7 +127,7 @@ pub(super) struct ChatArgs {
 }
 
 /// `pairtune train`.
-#[derive(Debug, Args)]
+#[derive(Debug, Default, Args)]
 pub(super) struct TrainArgs {
     /// Model folder: config.json, tokenizer.json, model.safetensors
     #[arg(long, value_name = "DIR")]
@@ -231,6 +236,60 @@ pub(super) struct RaceArgs {
     pub(super) settings: SettingsArgs,
 }
 
+/// `pairtune sweep`.
+#[derive(Debug, Args)]
+pub(super) struct SweepArgs {
+    /// Model folder: config.json, tokenizer.json, model.safetensors
+    #[arg(long, value_name = "DIR")]
+    pub(super) model: PathBuf,
+    /// What to do with the pairs: dpo, orpo, cpo or kto; dpo if the config names none
+    #[arg(long, value_name = "NAME")]
+    pub(super) method: Option<Method>,
+    /// Preference pairs: JSON Lines, a JSON array, CSV, TSV or Parquet; gzip or zstd may pack the text
+    #[arg(long, visible_alias = "pairs", value_name = "FILE")]
+    pub(super) data: PathBuf,
+    /// The columns to read, instead of a guess
+    #[arg(long, value_name = COLUMNS)]
+    pub(super) columns: Option<Columns>,
+    /// Folder for the measurements and the figure
+    #[arg(long, value_name = "DIR")]
+    pub(super) output: PathBuf,
+    /// The setting that differs from run to run, with values around the usual one: beta or learning_rate; or give
+    /// several values to --beta or --learning-rate
+    #[arg(long, value_name = "NAME")]
+    pub(super) over: Option<Over>,
+    /// PEFT folder to start from; a fresh adapter if absent
+    #[arg(long, value_name = "DIR")]
+    pub(super) adapter: Option<PathBuf>,
+    /// Settings as a flat JSON object; a flag beats the file
+    #[arg(long, value_name = "FILE")]
+    pub(super) config: Option<PathBuf>,
+    /// Held-out pairs, instead of --eval-split, which is 0.2 if it is not given
+    #[arg(long, value_name = "FILE", conflicts_with = "eval_split")]
+    pub(super) eval_pairs: Option<PathBuf>,
+    /// Replace the sweep that the output folder holds
+    #[arg(long)]
+    pub(super) overwrite: bool,
+    /// Compute the reference log-probabilities even if they are cached
+    #[arg(long)]
+    pub(super) no_cache: bool,
+    /// Refuse to train if it needs more memory than this
+    #[arg(long, value_name = "GIB")]
+    pub(super) memory_limit: Option<f64>,
+    /// Progress on stdout, one JSON object a line
+    #[arg(long)]
+    pub(super) json: bool,
+    /// How conversations become text.
+    #[command(flatten)]
+    pub(super) chat: ChatArgs,
+    /// The GPU.
+    #[command(flatten)]
+    pub(super) gpu: GpuArgs,
+    /// The settings that were given as flags.
+    #[command(flatten)]
+    pub(super) settings: SettingsArgs<true>,
+}
+
 /// `pairtune score`.
 #[derive(Debug, Args)]
 pub(super) struct ScoreArgs {
@@ -330,21 +389,83 @@ pub(super) struct MergeArgs {
 /// `pairtune export`.
 #[derive(Debug, Args)]
 pub(super) struct ExportArgs {
+    /// For what: gguf, a file for llama.cpp and Ollama; or trl, a folder that trains on in TRL on many GPUs
+    #[arg(long, value_name = "WHAT", default_value = "gguf")]
+    pub(super) to: ExportTo,
     /// Model folder, or a GGUF file
     #[arg(long, value_name = "DIR")]
     pub(super) model: PathBuf,
-    /// PEFT folder to add to it; without one the model is written as it is
+    /// PEFT folder to add to it, without one the model is written as it is; for trl the adapter to start from
     #[arg(long, value_name = "DIR")]
     pub(super) adapter: Option<PathBuf>,
-    /// GGUF file to write; Ollama's Modelfile comes beside it
+    /// GGUF file to write, Ollama's Modelfile comes beside it; for trl a folder
     #[arg(long, value_name = "FILE.gguf")]
     pub(super) output: PathBuf,
     /// Type of the weights; or lora: the adapter by itself
     #[arg(long, value_name = "TYPE", default_value = "f16")]
     pub(super) outtype: OutType,
-    /// Replace the file if it is there
+    /// Replace the file, or what is in the folder, if it is there
     #[arg(long)]
     pub(super) overwrite: bool,
+    /// How conversations become text.
+    #[command(flatten)]
+    pub(super) chat: ChatArgs,
+    /// For TRL.
+    #[command(flatten)]
+    pub(super) trl: TrlArgs,
+}
+
+/// What `pairtune export` is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum ExportTo {
+    /// llama.cpp and Ollama
+    Gguf,
+    /// TRL on accelerate: one GPU, several, DeepSpeed or FSDP
+    Trl,
+}
+
+/// What `pairtune export --to trl` takes beside model, adapter and output.
+#[derive(Debug, Default, Args)]
+#[command(next_help_heading = "With --to trl")]
+pub(super) struct TrlArgs {
+    /// Output folder of pairtune train, or a checkpoint: its settings, adapter and chat template
+    #[arg(value_name = "RUN")]
+    pub(super) run: Option<PathBuf>,
+    /// Settings as a flat JSON object; they beat those of RUN
+    #[arg(long, value_name = "FILE")]
+    pub(super) config: Option<PathBuf>,
+    /// What to do with the data; that of the settings if absent. Another than RUN's takes its adapter alone
+    #[arg(long, value_name = "NAME")]
+    pub(super) method: Option<Method>,
+    /// Rows to train on, as pairtune train takes them
+    #[arg(long, visible_alias = "pairs", value_name = "FILE")]
+    pub(super) data: Option<PathBuf>,
+    /// Held-out rows, instead of a share of the data
+    #[arg(long, visible_alias = "eval-pairs", value_name = "FILE", requires = "data")]
+    pub(super) eval_data: Option<PathBuf>,
+    /// The columns to read, instead of a guess
+    #[arg(long, value_name = COLUMNS)]
+    pub(super) columns: Option<Columns>,
+    /// Answers with rewards that were recorded, to be replayed (grpo, rloo)
+    #[arg(long, value_name = "FILE", conflicts_with = "data")]
+    pub(super) rollouts: Option<PathBuf>,
+    /// Reward of answers by a rule (grpo, rloo), perhaps several: length:TOKENS, regex:PATTERN, contains:TEXT, json,
+    /// equals or equals:COLUMN
+    #[arg(long, value_name = "RULE")]
+    pub(super) reward: Vec<String>,
+    /// Folder of a reward model (grpo, rloo): an adapter with a head on the same base, or a whole model; perhaps
+    /// several
+    #[arg(long, value_name = "DIR")]
+    pub(super) reward_model: Vec<PathBuf>,
+}
+
+impl TrlArgs {
+    /// True if nothing was given.
+    pub(super) fn is_empty(&self) -> bool {
+        let files = [&self.run, &self.config, &self.data, &self.eval_data, &self.rollouts];
+        let none = files.into_iter().all(Option::is_none) && self.method.is_none() && self.columns.is_none();
+        none && self.reward.is_empty() && self.reward_model.is_empty()
+    }
 }
 
 /// What `pairtune export` writes, in the words of llama.cpp's converter.
@@ -435,6 +556,17 @@ mod tests {
             let key = setting.key;
             assert!(flags.contains(&key.replace('_', "-").as_str()), "{key} has no flag");
         }
+    }
+
+    #[test]
+    fn a_sweep_takes_several_values_of_what_it_can_be_over() {
+        let line = ["pairtune", "sweep", "--model", "m", "--data", "p", "--output", "o", "--over", "learning-rate"];
+        let flags = ["--beta", "0.1,0.3", "--learning-rate", "1e-4", "--adam-beta1", "0.8"];
+        let command = Cli::try_parse_from(line.iter().chain(&flags)).expect("the flags are right").command;
+        let Some(Command::Sweep(args)) = command else { panic!("another command: {command:?}") };
+        let want = json!({"beta": [0.1, 0.3], "learning_rate": [1e-4], "adam_beta1": 0.8});
+        assert_eq!(Value::Object(args.settings.to_map()), want, "the settings");
+        assert_eq!(args.over, Some(Over::LearningRate), "by its flag's name, too");
     }
 
     #[test]

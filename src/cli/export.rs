@@ -1,4 +1,5 @@
-//! `pairtune export`: a GGUF file of the model with an adapter added, or of the adapter, and Ollama's `Modelfile`.
+//! `pairtune export`: a GGUF file of the model with an adapter added, or of the adapter, and Ollama's `Modelfile`; for
+//! TRL see `export_trl`.
 
 use std::path::{Path, PathBuf};
 
@@ -6,15 +7,29 @@ use pairtune::engine::gguf::{GgufKind, GgufSource, write_gguf};
 use pairtune::platform::native::{DiskWriter, io_error, make_folder};
 use pairtune::{Error, Result};
 
-use super::args::{ChatArgs, ExportArgs};
+use super::args::{ExportArgs, ExportTo};
+use super::export_trl::export_trl;
 use super::output::Output;
 use super::run::{ModelFolder, read_adapter};
 
-/// Writes the file, and beside it one of the same name for Ollama.
+/// Writes what it is asked for.
 pub(super) async fn export(args: &ExportArgs, out: &mut Output) -> Result<()> {
+    match args.to {
+        ExportTo::Trl => export_trl(args, out).await,
+        ExportTo::Gguf if args.trl.is_empty() => export_gguf(args, out).await,
+        ExportTo::Gguf => Err(Error::input(
+            "A run, settings, rows or rewards are not for a GGUF file",
+            "Leave them out, or export with --to trl",
+            "command line",
+        )),
+    }
+}
+
+/// Writes the file, and beside it one of the same name for Ollama.
+async fn export_gguf(args: &ExportArgs, out: &mut Output) -> Result<()> {
     let (folder, file) = check_output(args)?;
     let mut model = ModelFolder::open(&args.model).await?;
-    model.set_chat(&ChatArgs::default(), ModelFolder::chat_of(args.adapter.as_deref(), out).await?).await?;
+    model.set_chat(&args.chat, ModelFolder::chat_of(args.adapter.as_deref(), out).await?).await?;
     let adapter = match &args.adapter {
         Some(path) => Some((read_adapter(path, &model.config).await?.0, path.display().to_string())),
         None => None,

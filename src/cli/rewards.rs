@@ -14,7 +14,6 @@ use pairtune::kernels::Sampling;
 use pairtune::train::{Options, Rows, TrainConfig};
 use pairtune::{Error, Result};
 
-use super::args::TrainArgs;
 use super::run::{ModelFolder, read_any_adapter, upload_adapter};
 
 /// What a reward model is called in a checkpoint.
@@ -29,10 +28,9 @@ pub(super) struct Rewards {
 
 impl Rewards {
     /// Those of the arguments, or, if there are none, of the checkpoint.
-    pub(super) fn of(args: &TrainArgs, recorded: &[String]) -> Result<Self> {
-        let given: Vec<String> = args.reward.clone();
-        if !given.is_empty() || !args.reward_model.is_empty() {
-            return Self::parse(&given, args.reward_model.clone());
+    pub(super) fn of(rules: &[String], models: &[PathBuf], recorded: &[String]) -> Result<Self> {
+        if !rules.is_empty() || !models.is_empty() {
+            return Self::parse(rules, models.to_vec());
         }
         let (models, rules): (Vec<&String>, Vec<&String>) = recorded.iter().partition(|name| name.starts_with(MODEL));
         let models = models.iter().filter_map(|name| name.strip_prefix(MODEL)).map(PathBuf::from).collect();

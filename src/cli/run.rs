@@ -73,11 +73,13 @@ async fn run(command: Command) -> (Output, Result<()>) {
     let mut out = Output::new(match &command {
         Command::Train(args) => args.json,
         Command::Race(args) => args.json,
+        Command::Sweep(args) => args.json,
         _ => false,
     });
     let result = match command {
         Command::Train(args) => super::train::train(&args, &mut out).await,
         Command::Race(args) => super::race::race(&args, &mut out).await,
+        Command::Sweep(args) => super::sweep::sweep(&args, &mut out).await,
         Command::Score(args) => super::score::score(&args, &mut out).await,
         Command::Generate(args) => super::generate::generate(&args, &mut out).await,
         Command::Merge(args) => super::merge::merge(&args, &mut out).await,

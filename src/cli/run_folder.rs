@@ -12,6 +12,8 @@ use serde_json::Value;
 
 const METRICS: &str = "metrics.jsonl";
 const STATE: &str = "trainer_state.json";
+/// A run's settings with its method, as `--config` reads them.
+pub(super) const SETTINGS: &str = "pairtune_settings.json";
 
 /// An output folder, with the log of its run.
 pub(super) struct RunFolder {
@@ -136,6 +138,7 @@ impl RunFolder {
         let mut files = adapter.files(&self.card(adapter));
         files.extend(self.chat.clone());
         files.push((STATE.to_owned(), self.state(state).to_bytes()));
+        files.push((SETTINGS.to_owned(), serde_json::to_vec_pretty(&self.settings).unwrap_or_default()));
         for (name, bytes) in files {
             write_atomic(&self.path.join(name), &bytes)?;
         }

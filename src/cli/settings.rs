@@ -1,24 +1,41 @@
 //! One flag for each setting of any method, made from the one list of settings.
 
 use clap::{Arg, ArgMatches, Args, FromArgMatches, value_parser};
+use pairtune::engine::sweep::Over;
 use pairtune::train::{Setting, SettingKind, all_settings};
 use serde_json::{Map, Value};
 
-/// The settings that were given as flags, as a config file would have them.
+/// The settings that were given as flags, as a config file would have them. Those of a `SWEEP` may be lists where a
+/// sweep can be over them.
 #[derive(Debug, Clone, Default)]
-pub(super) struct SettingsArgs(Map<String, Value>);
+pub(super) struct SettingsArgs<const SWEEP: bool = false>(Map<String, Value>);
 
 impl SettingsArgs {
+    /// These settings.
+    pub(super) fn of(settings: Map<String, Value>) -> Self {
+        Self(settings)
+    }
+}
+
+impl<const SWEEP: bool> SettingsArgs<SWEEP> {
     /// The settings that were given.
     pub(super) fn to_map(&self) -> Map<String, Value> {
         self.0.clone()
     }
+
+    /// A setting as its flag takes it.
+    fn taken(setting: &Setting) -> Setting {
+        match SWEEP && Over::ALL.iter().any(|over| over.key() == setting.key) {
+            true => Setting { kind: SettingKind::Numbers, value: "VALUES", ..*setting },
+            false => *setting,
+        }
+    }
 }
 
-impl Args for SettingsArgs {
+impl<const SWEEP: bool> Args for SettingsArgs<SWEEP> {
     fn augment_args(command: clap::Command) -> clap::Command {
         let command = command.next_help_heading("Settings (as in TRL and PEFT)");
-        all_settings().into_iter().fold(command, |command, setting| command.arg(flag(setting)))
+        all_settings().into_iter().fold(command, |command, setting| command.arg(flag(&Self::taken(setting))))
     }
 
     fn augment_args_for_update(command: clap::Command) -> clap::Command {
@@ -26,7 +43,7 @@ impl Args for SettingsArgs {
     }
 }
 
-impl FromArgMatches for SettingsArgs {
+impl<const SWEEP: bool> FromArgMatches for SettingsArgs<SWEEP> {
     fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
         let mut settings = Self::default();
         settings.update_from_arg_matches(matches)?;
@@ -35,7 +52,7 @@ impl FromArgMatches for SettingsArgs {
 
     fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
         for setting in all_settings() {
-            if let Some(value) = given(setting, matches) {
+            if let Some(value) = given(&Self::taken(setting), matches) {
                 self.0.insert(setting.key.to_owned(), value);
             }
         }

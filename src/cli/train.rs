@@ -5,10 +5,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use pairtune::data::{Chat, Example, Method, SplitBy, Tokenizer};
+use pairtune::data::{Chat, Example, Method, SplitBy, Tokenizer, steps_per_epoch};
 use pairtune::engine::models;
 use pairtune::engine::protocol::ModelSource;
 use pairtune::engine::run::{self, Host, Next, number};
+use pairtune::engine::warnings::many_passes;
 use pairtune::engine::writing::eos_ids;
 use pairtune::files::{self, AdapterConfig, SCORE, Task};
 use pairtune::gpu::Gpu;
@@ -64,7 +65,7 @@ pub(super) async fn train(args: &TrainArgs, out: &mut Output) -> Result<()> {
     let start = Start::read(args, checkpoint.as_ref(), &given, &mut config, &folder).await?;
     let split = checkpoint.as_ref().map_or(SplitBy::Similar, |checkpoint| checkpoint.place.split);
     let recorded = checkpoint.as_ref().map(|checkpoint| checkpoint.place.rewards.clone()).unwrap_or_default();
-    let rewards = Rewards::of(args, &recorded)?;
+    let rewards = Rewards::of(&args.reward, &args.reward_model, &recorded)?;
     let input = Input::read(args, &config, split, &folder, rewards.clone(), out).await?;
 
     let recorded =
@@ -238,6 +239,7 @@ impl Input {
                 if let Some(path) = &args.write_tokens {
                     data.write_tokens(config.method(), path)?;
                 }
+                warn_passes(config, data.train.len(), out);
                 Ok(Self::Examples(data))
             }
             (Some(file), None, true) => {
@@ -533,11 +535,11 @@ const TOLD: [(&str, &str); 6] = [
 ];
 
 /// The adapter that a run begins or goes on with.
-struct Start {
-    settings: AdapterSettings,
-    values: files::Adapter,
+pub(super) struct Start {
+    pub(super) settings: AdapterSettings,
+    pub(super) values: files::Adapter,
     /// The adapter folder that the run began with, if it did.
-    initial: Option<(files::Adapter, PathBuf)>,
+    pub(super) initial: Option<(files::Adapter, PathBuf)>,
 }
 
 impl Start {
@@ -567,7 +569,7 @@ impl Start {
     }
 
     /// From the adapter folder, else a fresh one; after a checkpoint, from there.
-    async fn read(
+    pub(super) async fn read(
         args: &TrainArgs,
         checkpoint: Option<&Checkpoint>,
         given: &Map<String, Value>,
@@ -601,7 +603,7 @@ impl Start {
 }
 
 /// What the adapter says it belongs to: the model's name on the Hub, or else its whole path, as PEFT has it.
-async fn base_of(model: &Path, folder: &DiskFolder) -> String {
+pub(super) async fn base_of(model: &Path, folder: &DiskFolder) -> String {
     let path = std::path::absolute(model).unwrap_or_else(|_| model.to_owned()).display().to_string();
     let source = ModelSource::Picked { name: String::new(), path: Some(path) };
     models::base_of(&source, files::stated_name(folder).await)
@@ -645,8 +647,18 @@ fn resumed_config(place: &Place, given: &Map<String, Value>) -> Result<TrainConf
     TrainConfig::from_map(&map, "run.json")
 }
 
+/// Warns of pairs that are seen so often that they are learnt by heart.
+pub(super) fn warn_passes(config: &TrainConfig, n_pairs: usize, out: &Output) {
+    let (batch, accumulation) = (config.per_device_train_batch_size, config.gradient_accumulation_steps);
+    let per_epoch = steps_per_epoch(n_pairs, batch, accumulation);
+    let passes = config.n_steps(per_epoch) as f64 / per_epoch.max(1) as f64;
+    if let Some(warning) = many_passes(n_pairs, passes) {
+        out.warn(warning.text);
+    }
+}
+
 /// Bytes that a run may take: the limit that was given, or what is free if the "GPU" is the CPU.
-fn memory_limit(gib: Option<f64>, gpu: &Gpu) -> Result<Option<u64>> {
+pub(super) fn memory_limit(gib: Option<f64>, gpu: &Gpu) -> Result<Option<u64>> {
     match gib {
         Some(gib) if gib.is_finite() && gib > 0.0 => Ok(Some((gib * f64::from(1 << 30)) as u64)),
         Some(gib) => Err(Error::input(format!("The memory limit is {gib} GiB"), "Give a number above 0", "")),
@@ -656,7 +668,7 @@ fn memory_limit(gib: Option<f64>, gpu: &Gpu) -> Result<Option<u64>> {
 }
 
 /// Everything that decides what an adapter computes, for the hash of the reference.
-async fn adapter_bytes(path: &Path) -> Result<Vec<u8>> {
+pub(super) async fn adapter_bytes(path: &Path) -> Result<Vec<u8>> {
     let folder = DiskFolder::open(path)?;
     let mut bytes = Vec::new();
     for file in ["adapter_config.json", "adapter_model.safetensors"] {
@@ -697,13 +709,13 @@ fn resume_command(args: &TrainArgs, checkpoint: &Path) -> String {
 }
 
 /// A word as a POSIX shell reads it.
-fn quoted(word: &str) -> String {
+pub(super) fn quoted(word: &str) -> String {
     let plain = |c: char| c.is_alphanumeric() || "/._-+:@%=,".contains(c);
     if word.chars().all(plain) { word.to_owned() } else { format!("'{}'", word.replace('\'', "'\\''")) }
 }
 
 /// The first Ctrl-C asks the run to stop after its step; the second ends the program.
-fn watch_ctrl_c() -> Result<Arc<AtomicBool>> {
+pub(super) fn watch_ctrl_c() -> Result<Arc<AtomicBool>> {
     let asked = Arc::new(AtomicBool::new(false));
     let flag = asked.clone();
     let watching = ctrlc::set_handler(move || {

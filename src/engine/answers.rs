@@ -89,30 +89,7 @@ impl<'a> Writer<'a> {
         prompts: &[Vec<u32>],
     ) -> Result<Vec<Vec<u32>>> {
         let sampling = Sampling { seed, ..self.writing.sampling };
-        let max = self.writing.max_new_tokens;
-        let mut answers = Vec::with_capacity(prompts.len());
-        for (at, texts) in prompts.chunks(MAX_TEXTS).enumerate() {
-            let first = at * MAX_TEXTS;
-            let mut generator = Generator::new(gpu, model, adapter, texts, max, sampling, first).await?;
-            gpu.check()?;
-            let mut written: Vec<Vec<u32>> = vec![Vec::new(); texts.len()];
-            let ended = |answer: &[u32]| answer.last().is_some_and(|last| self.eos.contains(last));
-            let mut drawn = 0;
-            while drawn < max && !written.iter().all(|answer| ended(answer)) {
-                let tokens = generator.next(MAX_STEPS).await?;
-                drawn += tokens.first().map_or(0, Vec::len);
-                for (answer, tokens) in written.iter_mut().zip(tokens) {
-                    for token in tokens {
-                        if ended(answer) {
-                            break;
-                        }
-                        answer.push(token);
-                    }
-                }
-            }
-            answers.extend(written);
-        }
-        Ok(answers)
+        write_answers(gpu, model, adapter, prompts, &self.eos, self.writing.max_new_tokens, sampling).await
     }
 
     /// Answers to some of the prompts, by the base model or an adapter, and what they are given.
@@ -196,6 +173,40 @@ impl RolloutSource for Writer<'_> {
     fn answers(&self) -> usize {
         self.prompts.len() * self.writing.per_prompt
     }
+}
+
+/// Answers to prompts, several together, each up to the first token of `eos`, which it keeps, or to `max` tokens.
+pub async fn write_answers(
+    gpu: &Gpu,
+    model: &Model,
+    adapter: Option<&Adapter>,
+    prompts: &[Vec<u32>],
+    eos: &[u32],
+    max: usize,
+    sampling: Sampling,
+) -> Result<Vec<Vec<u32>>> {
+    let mut answers = Vec::with_capacity(prompts.len());
+    let ended = |answer: &[u32]| answer.last().is_some_and(|last| eos.contains(last));
+    for (at, texts) in prompts.chunks(MAX_TEXTS).enumerate() {
+        let mut generator = Generator::new(gpu, model, adapter, texts, max, sampling, at * MAX_TEXTS).await?;
+        gpu.check()?;
+        let mut written: Vec<Vec<u32>> = vec![Vec::new(); texts.len()];
+        let mut drawn = 0;
+        while drawn < max && !written.iter().all(|answer| ended(answer)) {
+            let tokens = generator.next(MAX_STEPS).await?;
+            drawn += tokens.first().map_or(0, Vec::len);
+            for (answer, tokens) in written.iter_mut().zip(tokens) {
+                for token in tokens {
+                    if ended(answer) {
+                        break;
+                    }
+                    answer.push(token);
+                }
+            }
+        }
+        answers.extend(written);
+    }
+    Ok(answers)
 }
 
 /// The seed of a batch of answers.

@@ -665,6 +665,8 @@ impl Session {
         let (adapter, _) = self.fresh_adapter(gpu, open, &model, &config)?;
         let n_pairs = split.train.len() + split.held_out.len();
         let facts = Facts { n_truncated: split.n_truncated, n_pairs, ..facts(&config, split.held_out.len(), 0) };
+        let per_epoch =
+            steps_per_epoch(examples.len(), config.per_device_train_batch_size, config.gradient_accumulation_steps);
         let mut trainer = Trainer::new(gpu, &model, config, adapter, examples, reference)?;
         let Some(run) = &mut self.run else { return Ok(Stop::Discarded) };
         run.held_out = None;
@@ -675,7 +677,8 @@ impl Session {
         run.record.step = trainer.step;
         run.record.n_steps = trainer.n_steps;
         // What was told before is not told again.
-        let (watcher, said) = run.replay(Facts { n_steps: trainer.n_steps, ..facts });
+        let passes = trainer.n_steps as f64 / per_epoch.max(1) as f64;
+        let (watcher, said) = run.replay(Facts { n_steps: trainer.n_steps, passes, ..facts });
         run.watcher = Some(watcher);
         run.warn(&self.wire, said);
 
@@ -1122,7 +1125,7 @@ fn rank(metrics: &Metrics) -> [f64; 2] {
 fn facts(config: &TrainConfig, n_held_out: usize, n_steps: usize) -> Facts {
     let plain = config.loss_type == [LossType::Sigmoid] && config.loss_weights.is_none();
     let expected_first_loss = plain.then_some(std::f64::consts::LN_2);
-    Facts { n_held_out, n_truncated: 0, n_pairs: 0, n_steps, beta: config.beta, expected_first_loss }
+    Facts { n_held_out, n_truncated: 0, n_pairs: 0, n_steps, passes: 0.0, beta: config.beta, expected_first_loss }
 }
 
 /// The first prompts of the held-out pairs, each once; of the training pairs if none are held out.

@@ -15,6 +15,8 @@ pub mod rewards;
 pub mod run;
 pub mod runs;
 pub mod stats;
+pub mod sweep;
+pub mod trl;
 pub mod warnings;
 pub mod writing;
 

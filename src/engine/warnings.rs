@@ -32,6 +32,8 @@ pub enum WarningKind {
     FewHeldOut,
     /// More than [`MANY_TRUNCATED`] of the pairs lose their end.
     ManyTruncated,
+    /// Each pair is seen more than [`MANY_PASSES`] times.
+    ManyPasses,
     /// The original model prefers the rejected answers.
     Exchanged,
     /// Loss or gradient is not a finite number.
@@ -108,6 +110,8 @@ pub struct Facts {
     pub n_pairs: usize,
     /// Optimiser steps of the run.
     pub n_steps: usize,
+    /// Times that the run sees each pair that it trains on.
+    pub passes: f64,
     /// The run's beta, which turns rewards into nats.
     pub beta: f64,
     /// Loss of an adapter that changes nothing yet: `ln 2` for `sigmoid`; none where it is not known, or where the run
@@ -119,6 +123,8 @@ pub struct Facts {
 pub const FEW_HELD_OUT: usize = 20;
 /// Share of truncated pairs above which it is said.
 pub const MANY_TRUNCATED: f64 = 0.05;
+/// Times that a pair may be seen, above which the run is taken to learn by heart: no preset suggests more.
+pub const MANY_PASSES: f64 = 8.0;
 /// Share of pairs whose chosen answer the original model prefers, below which chosen and rejected look exchanged.
 pub const EXCHANGED: f64 = 0.15;
 /// Fewer pairs than this do not tell.
@@ -179,6 +185,41 @@ pub fn exchanged(likelier_wins: Option<f64>, n_pairs: usize) -> Option<Warning> 
     Some(Warning { kind: WarningKind::Exchanged, step: 0, text, action: Action::InspectPairs })
 }
 
+/// A warning before the start.
+fn before(kind: WarningKind, text: String, action: Action) -> Warning {
+    Warning { kind, step: 0, text, action }
+}
+
+/// What is to be said of so few held-out pairs.
+pub fn few_held_out(n_held_out: usize) -> Option<Warning> {
+    let text = match n_held_out {
+        0 => "No pairs are held out, so nothing will tell learning from learning by heart.".to_owned(),
+        1..FEW_HELD_OUT => {
+            let [low, high] = wilson_interval(n_held_out as u64 / 2, n_held_out as u64);
+            let points = 50.0 * (high - low);
+            let pairs = if n_held_out == 1 { "pair is" } else { "pairs are" };
+            format!(
+                "Only {n_held_out} {pairs} held out, so the share of them that is won is known to ±{points:.0} \
+                 points: take it as a hint."
+            )
+        }
+        _ => return None,
+    };
+    Some(before(WarningKind::FewHeldOut, text, Action::HoldOutMore))
+}
+
+/// What is to be said of a run that sees each of `n_pairs` pairs so often.
+pub fn many_passes(n_pairs: usize, passes: f64) -> Option<Warning> {
+    (passes > MANY_PASSES && n_pairs > 0).then(|| {
+        let pairs = if n_pairs == 1 { "The one pair is".to_owned() } else { format!("Each of the {n_pairs} pairs is") };
+        let text = format!(
+            "{pairs} seen {passes:.0} times: the model learns them by heart rather than what they have in common. \
+             Fewer steps (num_train_epochs, max_steps) or more pairs help."
+        );
+        before(WarningKind::ManyPasses, text, Action::None)
+    })
+}
+
 /// Follows a run and speaks up.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Watcher {
@@ -236,29 +277,16 @@ impl Watcher {
     /// What is to be said before the run starts.
     pub fn start(&self) -> Vec<Warning> {
         let Facts { n_held_out, n_truncated, n_pairs, .. } = self.facts;
-        let mut warnings = Vec::new();
-        let mut warn = |kind, text, action| warnings.push(Warning { kind, step: 0, text, action });
-        if n_held_out == 0 {
-            let text = "No pairs are held out, so nothing will tell learning from learning by heart.".to_owned();
-            warn(WarningKind::FewHeldOut, text, Action::HoldOutMore);
-        } else if n_held_out < FEW_HELD_OUT {
-            let [low, high] = wilson_interval(n_held_out as u64 / 2, n_held_out as u64);
-            let points = 50.0 * (high - low);
-            let pairs = if n_held_out == 1 { "pair is" } else { "pairs are" };
-            let text = format!(
-                "Only {n_held_out} {pairs} held out, so the share of them that is won is known to ±{points:.0} points: \
-                 take it as a hint."
-            );
-            warn(WarningKind::FewHeldOut, text, Action::HoldOutMore);
-        }
+        let mut warnings: Vec<Warning> = few_held_out(n_held_out).into_iter().collect();
         let share = n_truncated as f64 / n_pairs.max(1) as f64;
         if share > MANY_TRUNCATED {
             let text = format!(
                 "{n_truncated} of {n_pairs} pairs ({:.0} %) are longer than the limit and lose their end.",
                 100.0 * share
             );
-            warn(WarningKind::ManyTruncated, text, Action::RaiseMaxLength);
+            warnings.push(before(WarningKind::ManyTruncated, text, Action::RaiseMaxLength));
         }
+        warnings.extend(many_passes(n_pairs.saturating_sub(n_held_out), self.facts.passes));
         warnings
     }
 

@@ -103,6 +103,11 @@ impl Replay {
             false => Ok(replay),
         }
     }
+
+    /// The tokens of each answer's prompt.
+    pub fn prompts(&self) -> impl Iterator<Item = &[u32]> {
+        self.rollouts.iter().map(|rollout| rollout.prompt.as_slice())
+    }
 }
 
 impl RolloutSource for Replay {

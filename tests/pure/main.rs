@@ -5,5 +5,6 @@ mod archive;
 mod flags;
 mod presets;
 mod stats;
+mod sweep;
 mod tensorboard;
 mod warnings;

@@ -1,6 +1,7 @@
 //! The early warnings: each rule on a run that breaks it, and all of them silent on runs that go well.
 
-use pairtune::engine::warnings::{Action, CLEAR_STEPS, Facts, Warning, WarningKind, Watcher, exchanged};
+use pairtune::engine::presets::{Preset, epochs_for};
+use pairtune::engine::warnings::{Action, CLEAR_STEPS, Facts, Warning, WarningKind, Watcher, exchanged, many_passes};
 use serde_json::{Map, Value, json};
 
 const LN_2: f64 = std::f64::consts::LN_2;
@@ -26,6 +27,22 @@ fn truncated_pairs_are_counted_if_they_are_many() {
     assert_eq!((many.kind, many.action), (WarningKind::ManyTruncated, Action::RaiseMaxLength));
     assert!(many.text.contains("11 of 200 pairs (6 %)"), "{}", many.text);
     assert_eq!(Watcher::new(Facts { n_truncated: 0, n_pairs: 0, ..facts() }).start(), []);
+}
+
+#[test]
+fn pairs_that_are_seen_again_and_again_are_learnt_by_heart() {
+    let warnings = |passes| Watcher::new(Facts { passes, ..facts() }).start();
+    assert_eq!(warnings(8.0), [], "the strongest preset's");
+    let many = only(warnings(9.5));
+    assert_eq!((many.kind, many.step, many.action), (WarningKind::ManyPasses, 0, Action::None));
+    assert!(many.text.contains("Each of the 160 pairs is seen 10 times"), "those that are trained on: {}", many.text);
+    assert!(many_passes(1, 40.0).is_some_and(|one| one.text.starts_with("The one pair is seen 40 times")));
+    assert_eq!(many_passes(0, 40.0), None, "no pairs");
+    for preset in Preset::ALL {
+        for n_pairs in [1, 10, 100, 1000] {
+            assert_eq!(many_passes(n_pairs, epochs_for(preset, n_pairs, 16)), None, "{preset:?} suggests it");
+        }
+    }
 }
 
 #[test]
@@ -466,7 +483,15 @@ fn only(mut warnings: Vec<Warning>) -> Warning {
 }
 
 fn facts() -> Facts {
-    Facts { n_held_out: 40, n_truncated: 0, n_pairs: 200, n_steps: 200, beta: 0.1, expected_first_loss: Some(LN_2) }
+    Facts {
+        n_held_out: 40,
+        n_truncated: 0,
+        n_pairs: 200,
+        n_steps: 200,
+        passes: 2.0,
+        beta: 0.1,
+        expected_first_loss: Some(LN_2),
+    }
 }
 
 /// Metrics of step `step` of a run that goes well, with noise.

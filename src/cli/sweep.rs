@@ -1,0 +1,428 @@
+//! `pairtune sweep`: the same training with several values of beta or of the learning rate, on one copy of the weights.
+
+use std::path::Path;
+use std::sync::atomic::Ordering;
+
+use pairtune::data::{Example, Method, SplitBy, TokenPair, tokenize};
+use pairtune::engine::run::{self, Host, Next, number};
+use pairtune::engine::sweep::{Ended, Over, Point, Run, beaten, measured_steps, short};
+use pairtune::engine::warnings::few_held_out;
+use pairtune::engine::writing::eos_ids;
+use pairtune::gpu::Gpu;
+use pairtune::model::{Adapter, Model};
+use pairtune::platform::LocalFuture;
+use pairtune::platform::native::make_folder;
+use pairtune::train::{
+    METHOD, Metrics, PairLogps, Reference, ReferenceKey, References, Rows, TrainConfig, Trainer, batch_size_of,
+    check_fits, plan,
+};
+use pairtune::{Error, Result};
+use serde_json::{Map, Value, json};
+
+use super::args::{SweepArgs, TrainArgs};
+use super::data::read_rows;
+use super::meter::{ANSWER_TOKENS, Meter};
+use super::output::Output;
+use super::reference::ReferenceCache;
+use super::run::{ModelFolder, open_gpu, upload_adapter, warn_dropped};
+use super::settings::SettingsArgs;
+use super::sweep_report::{FILE, Report};
+use super::train::{Start, adapter_bytes, given_settings, memory_limit, settings_origin, warn_passes, watch_ctrl_c};
+
+/// The share of the pairs that is held out, unless the settings say another.
+const HELD_OUT: f64 = 0.2;
+/// Values at the most.
+const MOST: usize = 12;
+
+/// What is swept, and the settings of all runs.
+struct Setup {
+    over: Over,
+    /// In rising order.
+    values: Vec<f64>,
+    /// What was given, without what is swept.
+    given: Map<String, Value>,
+    /// With the value that a run without the sweep would have.
+    config: TrainConfig,
+}
+
+/// Runs the sweep and writes what it found.
+pub(super) async fn sweep(args: &SweepArgs, out: &mut Output) -> Result<()> {
+    let asked_to_stop = watch_ctrl_c()?;
+    let stop = || asked_to_stop.load(Ordering::SeqCst);
+    let mut setup = Setup::read(args).await?;
+    check_free(&args.output, args.overwrite)?;
+    let mut folder = ModelFolder::open(&args.model).await?;
+    folder.set_chat(&args.chat, ModelFolder::chat_of(args.adapter.as_deref(), out).await?).await?;
+    let as_train = TrainArgs {
+        model: args.model.clone(),
+        adapter: args.adapter.clone(),
+        config: args.config.clone(),
+        ..TrainArgs::default()
+    };
+    let start = Start::read(&as_train, None, &setup.given, &mut setup.config, &folder).await?;
+    let pairs = Pairs::read(args, &setup.config, &folder, out).await?;
+
+    let gpu = open_gpu(&args.gpu.choice(), out).await?;
+    let model = load(args, &setup.config, &pairs, &start, &gpu, &mut folder, out).await?;
+    let from = args.adapter.as_ref().unwrap_or(&args.model).display().to_string();
+    let first = match &start.initial {
+        Some((values, _)) => Some(upload_adapter(&gpu, &folder.config, start.settings.clone(), values, &from)?),
+        None => None,
+    };
+    let reference = reference(args, &setup.config, &pairs.train, &gpu, &model, &folder, first.as_ref(), &stop, out);
+    let reference = reference.await?;
+    let eos = eos_ids(&folder.folder, &folder.config, &folder.tokenizer).await;
+    let config = &setup.config;
+    let meter = Meter::new(&gpu, &model, config, &pairs.held_out, first.as_ref(), eos, &stop).await?;
+    let sweep =
+        Sweep { gpu: &gpu, model: &model, folder: &folder, start: &start, from, pairs: &pairs, reference, meter };
+
+    make_folder(&args.output)?;
+    let mut report =
+        Report::new(args, setup.over, &setup.values, config, &gpu, [pairs.train.len(), pairs.held_out.len()]);
+    for value in setup.order() {
+        let run = sweep.run(&plan, value, report.runs(), &stop, out).await?;
+        report.add(run, out)?;
+        if stop() && report.runs().len() < setup.values.len() {
+            report.tell(out);
+            return Err(Error::Cancelled);
+        }
+    }
+    report.tell(out);
+    Ok(())
+}
+
+/// Refuses a folder that already holds a sweep.
+fn check_free(output: &Path, overwrite: bool) -> Result<()> {
+    match output.join(FILE).exists() && !overwrite {
+        false => Ok(()),
+        true => Err(Error::input(
+            format!("The output folder already holds a sweep ({FILE})"),
+            "Name another folder, or replace the sweep with --overwrite",
+            output.display().to_string(),
+        )),
+    }
+}
+
+impl Setup {
+    async fn read(args: &SweepArgs) -> Result<Self> {
+        let mut flags = args.settings.to_map();
+        let mut lists: Vec<(Over, Vec<f64>)> = Vec::new();
+        for over in Over::ALL {
+            let Some(Value::Array(values)) = flags.remove(over.key()) else { continue };
+            match values.as_slice() {
+                [value] => drop(flags.insert(over.key().to_owned(), value.clone())),
+                values => lists.push((over, values.iter().filter_map(Value::as_f64).collect())),
+            }
+        }
+        let mut given = given_settings(args.config.as_deref(), &SettingsArgs::of(flags)).await?;
+        if let Some(method) = args.method {
+            given.insert(METHOD.to_owned(), method.name().into());
+        }
+        if args.eval_pairs.is_none() {
+            given.entry("eval_split").or_insert(json!(HELD_OUT));
+        }
+        let at = settings_origin(args.config.as_deref());
+        let config = TrainConfig::from_map(&given, &at)?;
+        check_method(config.method())?;
+        let (over, mut values) = match (lists.as_slice(), args.over) {
+            ([(over, values)], named) if named.is_none_or(|named| named == *over) => (*over, values.clone()),
+            ([], Some(over)) => (over, over.around(value_of(&config, over))),
+            ([], None) => {
+                let fix = "Give --beta 0.05,0.1,0.3 or --learning-rate 5e-6,2e-5,1e-4, or let --over beta choose";
+                return Err(Error::input("Nothing differs from run to run", fix, "command line"));
+            }
+            _ => {
+                let fix = "Give several values of one setting, and name no other with --over";
+                return Err(Error::input("beta and learning_rate cannot both be swept", fix, "command line"));
+            }
+        };
+        values.sort_by(f64::total_cmp);
+        check_values(over, &values)?;
+        // A config file's own value of what is swept counts no more.
+        given.remove(over.key());
+        for value in &values {
+            let mut given = given.clone();
+            given.insert(over.key().to_owned(), json!(value));
+            TrainConfig::from_map(&given, &at)?;
+        }
+        Ok(Self { over, values, given, config })
+    }
+
+    /// The values as they are run: the one that is nearest to the settings' own first, against which the others can be
+    /// given up.
+    fn order(&self) -> Vec<f64> {
+        let own = value_of(&self.config, self.over);
+        let mut values = self.values.clone();
+        values.sort_by(|a, b| (a / own).ln().abs().total_cmp(&(b / own).ln().abs()));
+        values
+    }
+
+    /// The settings of the run with a value.
+    fn config_of(&self, value: f64) -> TrainConfig {
+        match self.over {
+            Over::Beta => TrainConfig { beta: value, ..self.config.clone() },
+            Over::LearningRate => TrainConfig { learning_rate: value, ..self.config.clone() },
+        }
+    }
+}
+
+fn value_of(config: &TrainConfig, over: Over) -> f64 {
+    match over {
+        Over::Beta => config.beta,
+        Over::LearningRate => config.learning_rate,
+    }
+}
+
+fn check_method(method: Method) -> Result<()> {
+    match method {
+        Method::Dpo | Method::Orpo | Method::Cpo | Method::Kto => Ok(()),
+        _ => Err(Error::input(
+            format!("A sweep compares models by pairs, which {method} does not train on"),
+            "Use dpo, orpo, cpo or kto",
+            "command line, --method",
+        )),
+    }
+}
+
+fn check_values(over: Over, values: &[f64]) -> Result<()> {
+    let at = || format!("command line, --{}", over.key().replace('_', "-"));
+    if let Some(two) = values.windows(2).find(|two| two[0] == two[1]) {
+        return Err(Error::input(format!("{over} {} is given twice", short(two[0])), "Give each value once", at()));
+    }
+    if !(2..=MOST).contains(&values.len()) {
+        let what = format!("The sweep has {} values", values.len());
+        return Err(Error::input(what, format!("Give 2 to {MOST} values; 3 to 5 are usual"), at()));
+    }
+    Ok(())
+}
+
+/// The pairs of all runs.
+struct Pairs {
+    /// As the method trains on them.
+    train: Vec<Example>,
+    /// As all methods are measured on them.
+    held_out: Vec<TokenPair>,
+}
+
+impl Pairs {
+    async fn read(args: &SweepArgs, config: &TrainConfig, folder: &ModelFolder, out: &Output) -> Result<Self> {
+        let columns = args.columns.as_ref();
+        let rows = read_rows(columns, &args.data, Method::Dpo, out).await?;
+        let (train, held_out) = match &args.eval_pairs {
+            Some(path) => (rows, read_rows(columns, path, Method::Dpo, out).await?),
+            None => rows.split(SplitBy::Similar, config.eval_split, config.seed)?,
+        };
+        let Rows::Pairs(held_out) = held_out else { unreachable!("DPO reads pairs") };
+        if held_out.is_empty() {
+            let fix = "Give more pairs, a larger --eval-split, or --eval-pairs";
+            return Err(Error::input(
+                "No pairs are held out to compare the values by",
+                fix,
+                args.data.display().to_string(),
+            ));
+        }
+        let train = train.tokenize(&folder.tokenizer, config)?;
+        let held_out = tokenize(&held_out, &folder.tokenizer, config.max_length)?;
+        warn_dropped(&train.dropped, config.max_length, out);
+        warn_dropped(&held_out.dropped, config.max_length, out);
+        let pairs = Self { train: train.examples, held_out: held_out.pairs };
+        out.note(format_args!("Pairs: {} to train on, {} held out", pairs.train.len(), pairs.held_out.len()));
+        if let Some(warning) = few_held_out(pairs.held_out.len()) {
+            out.warn(warning.text);
+        }
+        warn_passes(config, pairs.train.len(), out);
+        Ok(pairs)
+    }
+
+    /// Tokens of the longest sequence that may come.
+    fn longest(&self) -> usize {
+        let train = self.train.iter().flat_map(|example| &example.sequences).map(Vec::len);
+        let held_out = self
+            .held_out
+            .iter()
+            .flat_map(|pair| [pair.chosen.len(), pair.rejected.len(), pair.prompt_len + ANSWER_TOKENS]);
+        train.chain(held_out).max().unwrap_or(1)
+    }
+}
+
+/// The weights on the device, if a run fits beside them.
+async fn load(
+    args: &SweepArgs,
+    config: &TrainConfig,
+    pairs: &Pairs,
+    start: &Start,
+    gpu: &Gpu,
+    folder: &mut ModelFolder,
+    out: &mut Output,
+) -> Result<Model> {
+    let size = batch_size_of(config, &pairs.train, config.per_device_train_batch_size);
+    let weights = folder.weight_bytes.on_device(config.load_in);
+    let memory = plan(&folder.config, weights, &start.settings, size, config.gradient_checkpointing);
+    check_fits(&memory, memory_limit(args.memory_limit, gpu)?)?;
+    out.note(format_args!("Memory on the device: about {} MiB", memory.total().div_ceil(1 << 20)));
+    folder.load(gpu, config.load_in, pairs.longest(), out).await
+}
+
+/// Log-probabilities of the reference, which all runs share; nothing is known where the method has none.
+async fn reference(
+    args: &SweepArgs,
+    config: &TrainConfig,
+    train: &[Example],
+    gpu: &Gpu,
+    model: &Model,
+    folder: &ModelFolder,
+    first: Option<&Adapter>,
+    stop: &dyn Fn() -> bool,
+    out: &mut Output,
+) -> Result<Vec<Option<PairLogps>>> {
+    if !config.has_reference() {
+        return Ok(vec![None; train.len()]);
+    }
+    let adapter = first.filter(|_| config.reference == Reference::InitialAdapter);
+    let bytes = match (&adapter, &args.adapter) {
+        (Some(_), Some(path)) => Some(adapter_bytes(path).await?),
+        _ => None,
+    };
+    let key = ReferenceKey::new(model, &folder.tokenizer.fingerprint(), config, train, bytes.as_deref());
+    let cache = ReferenceCache { gpu, model, config, cached: !args.no_cache };
+    let logps = cache.logps(adapter, train, &key, stop, out).await?;
+    Ok(logps.into_iter().map(Some).collect())
+}
+
+/// What all runs share.
+struct Sweep<'a> {
+    gpu: &'a Gpu,
+    model: &'a Model,
+    folder: &'a ModelFolder,
+    start: &'a Start,
+    /// Where the start came from, for errors.
+    from: String,
+    pairs: &'a Pairs,
+    reference: Vec<Option<PairLogps>>,
+    meter: Meter<'a>,
+}
+
+impl Sweep<'_> {
+    /// Trains with a value, measures on the way, and says how it ended.
+    async fn run(
+        &self,
+        setup: &Setup,
+        value: f64,
+        before: &[Run],
+        stop: &dyn Fn() -> bool,
+        out: &mut Output,
+    ) -> Result<Run> {
+        let config = setup.config_of(value);
+        let settings = self.start.settings.clone();
+        let adapter = upload_adapter(self.gpu, &self.folder.config, settings, &self.start.values, &self.from)?;
+        if self.start.initial.is_none() {
+            self.model.measure(self.gpu, &adapter);
+        }
+        // All of it is known, so that no adapter has to compute it.
+        let reference = References { known: self.reference.clone(), adapter: None };
+        let examples = self.pairs.train.clone();
+        let mut trainer = Trainer::new(self.gpu, self.model, config, adapter, examples, reference)?;
+        let n_steps = trainer.n_steps;
+        out.begin_steps(&format!("{} {}", setup.over, short(value)), n_steps as u64);
+        let mut watch = Watch {
+            meter: &self.meter,
+            over: setup.over,
+            value,
+            before,
+            stop,
+            out,
+            due: measured_steps(n_steps),
+            points: vec![self.meter.start()],
+            seconds: 0.0,
+            ended: Ended::Done,
+        };
+        watch.told();
+        let ended = run::steps(&mut trainer, &mut watch).await;
+        let Watch { points, seconds, ended: how, .. } = watch;
+        out.end();
+        let ended = match ended {
+            Ok(_) => how,
+            Err(Error::Diverged { step, what }) => Ended::Diverged { what: format!("step {step}: {what}") },
+            Err(Error::Cancelled) => Ended::Interrupted,
+            Err(error) => return Err(error),
+        };
+        Ok(Run { value, ended, n_steps, seconds, points })
+    }
+}
+
+/// Watches a run: shows its steps, measures it now and then, and gives it up.
+struct Watch<'a> {
+    meter: &'a Meter<'a>,
+    over: Over,
+    value: f64,
+    before: &'a [Run],
+    stop: &'a dyn Fn() -> bool,
+    out: &'a mut Output,
+    /// Steps after which it is measured.
+    due: Vec<usize>,
+    points: Vec<Point>,
+    seconds: f64,
+    ended: Ended,
+}
+
+impl Watch<'_> {
+    fn event(&self, name: &str, more: Map<String, Value>) {
+        let mut event =
+            Map::from_iter([("event".to_owned(), json!(name)), (self.over.key().to_owned(), json!(self.value))]);
+        event.extend(more);
+        self.out.event(&Value::Object(event));
+    }
+
+    /// Tells the last measurement.
+    fn told(&self) {
+        if let Some(Ok(Value::Object(point))) = self.points.last().map(serde_json::to_value) {
+            self.event("measure", point);
+        }
+    }
+
+    fn end(&mut self, how: Ended) -> Next {
+        self.ended = how;
+        Next::End
+    }
+}
+
+impl Host for Watch<'_> {
+    fn after_step<'a>(
+        &'a mut self,
+        trainer: &'a Trainer<'_>,
+        metrics: &'a Metrics,
+        seconds_of_step: f64,
+    ) -> LocalFuture<'a, Result<Next>> {
+        Box::pin(async move {
+            self.seconds += seconds_of_step;
+            let (step, loss) = (trainer.step, number(metrics, "loss"));
+            self.out.advance(step as u64, trainer.n_steps as u64, &format!("loss {loss:.4}"));
+            // The learning rate of a step is not the peak that is swept.
+            let mut more = metrics.clone();
+            if self.over == Over::LearningRate
+                && let Some(rate) = more.remove("learning_rate")
+            {
+                more.insert("learning_rate_of_step".to_owned(), rate);
+            }
+            more.insert("n_steps".to_owned(), json!(trainer.n_steps));
+            self.event("step", more);
+            if self.due.contains(&step) {
+                let point = self.meter.measure(&trainer.adapter, step, loss, self.stop).await?;
+                let finite = point.is_finite();
+                self.points.push(point);
+                self.told();
+                if !finite {
+                    return Ok(self.end(Ended::Diverged { what: "what was measured is not a number".to_owned() }));
+                }
+                if let Some(by) = beaten(&self.points, trainer.n_steps, self.before) {
+                    return Ok(self.end(Ended::Beaten { by }));
+                }
+            }
+            match (self.stop)() && !trainer.done() {
+                true => Ok(self.end(Ended::Interrupted)),
+                false => Ok(Next::GoOn),
+            }
+        })
+    }
+}
