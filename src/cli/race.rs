@@ -25,7 +25,7 @@ use super::args::RaceArgs;
 use super::data::read_rows;
 use super::output::Output;
 use super::plot::{Axis, Figure, Line, Panel};
-use super::rewards::{writer, writing};
+use super::rewards::writer;
 use super::run::{ModelFolder, open_gpu, upload_adapter};
 use super::train::{given_settings, settings_origin};
 
@@ -150,7 +150,7 @@ fn longest(
             let config = stage_config(given, *method, at)?;
             let prompts = rows.tokenize(&folder.tokenizer, &config)?.examples;
             let lengths = prompts.iter().flat_map(|prompt| &prompt.sequences).map(Vec::len);
-            longest = longest.max(lengths.max().unwrap_or(0) + writing(&config).max_new_tokens + 16);
+            longest = longest.max(lengths.max().unwrap_or(0) + config.answers().map_or(0, |[_, longest]| longest) + 16);
         }
     }
     Ok(longest)

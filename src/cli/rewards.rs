@@ -10,8 +10,7 @@ use pairtune::engine::rewards::{RewardModel, Rule};
 use pairtune::engine::writing::eos_ids;
 use pairtune::files::Task;
 use pairtune::gpu::Gpu;
-use pairtune::kernels::Sampling;
-use pairtune::train::{Options, Rows, TrainConfig};
+use pairtune::train::{Rows, TrainConfig};
 use pairtune::{Error, Result};
 
 use super::run::{ModelFolder, read_any_adapter, upload_adapter};
@@ -90,30 +89,5 @@ pub(super) async fn writer<'a>(
         Rows::Samples(samples) => samples,
     };
     let eos = eos_ids(&folder.folder, &folder.config, &folder.tokenizer).await;
-    Writer::new(samples, &folder.tokenizer, eos, writing(config), rules, models)
-}
-
-/// How a run's answers are written.
-pub(super) fn writing(config: &TrainConfig) -> Writing {
-    let sampling = |temperature: f64, top_k: usize, top_p: f64| Sampling {
-        temperature: temperature as f32,
-        top_k: top_k as u32,
-        top_p: top_p as f32,
-        seed: config.seed,
-    };
-    match &config.options {
-        Options::Grpo(_, online, _) | Options::Rloo(online, _) => Writing {
-            per_prompt: online.num_generations,
-            max_new_tokens: online.max_completion_length,
-            sampling: sampling(online.temperature, online.top_k, online.top_p),
-            shuffle: online.shuffle_dataset,
-        },
-        Options::Ppo(ppo) => Writing {
-            per_prompt: 1,
-            max_new_tokens: ppo.response_length,
-            sampling: sampling(ppo.temperature, 0, 1.0),
-            shuffle: true,
-        },
-        other => unreachable!("{} writes no answers", other.method()),
-    }
+    Writer::new(samples, &folder.tokenizer, eos, Writing::of(config), rules, models)
 }

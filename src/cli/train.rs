@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use pairtune::data::{Chat, Example, Method, SplitBy, Tokenizer, steps_per_epoch};
+use pairtune::data::{Chat, Example, Method, SplitBy, Tokenizer};
 use pairtune::engine::models;
 use pairtune::engine::protocol::ModelSource;
 use pairtune::engine::run::{self, Host, Next, number};
@@ -19,7 +19,7 @@ use pairtune::platform::{Folder as _, LocalFuture, read_all};
 use pairtune::train::{
     Checkpoint, Judged, METHOD, Metrics, OnlineRun, PairLogps, Place, Reference as ReferenceKind, ReferenceKey,
     References, Replay, RolloutSource, Rows, Scorer, TrainConfig, Trainer, answers_size, batch_size_of, check_fits,
-    evaluation, plan,
+    evaluation, plan_run,
 };
 use pairtune::{Error, Result};
 use serde_json::{Map, Value, json};
@@ -28,7 +28,7 @@ use super::args::TrainArgs;
 use super::data::{Data, read_rows};
 use super::output::Output;
 use super::reference::ReferenceCache;
-use super::rewards::{Rewards, writer, writing};
+use super::rewards::{Rewards, writer};
 use super::run::{INTERRUPTED, ModelFolder, open_gpu, read_any_adapter, upload_adapter};
 use super::run_folder::{Counters, RunFolder};
 use super::settings::SettingsArgs;
@@ -77,10 +77,12 @@ pub(super) async fn train(args: &TrainArgs, out: &mut Output) -> Result<()> {
     let longest = input.longest_answer(&config, &folder.tokenizer)?;
     let size = input.batch_size(&config, longest);
     let weights = folder.weight_bytes.on_device(config.load_in);
-    let memory = plan(&folder.config, weights, &start.settings, size, config.gradient_checkpointing);
+    let memory = plan_run(&config, &folder.config, weights, &start.settings, size);
     check_fits(&memory, memory_limit(args.memory_limit, &gpu)?)?;
     let mib = |bytes: u64| bytes.div_ceil(1 << 20);
-    out.note(format_args!("Memory on the device: about {} MiB", mib(memory.total())));
+    let models: Vec<String> =
+        memory.models(&config).into_iter().map(|(name, bytes)| format!("{name} {}", mib(bytes))).collect();
+    out.note(format_args!("Memory on the device: about {} MiB ({})", mib(memory.total()), models.join(", ")));
     let model = folder.load(&gpu, config.load_in, input.positions(longest), out).await?;
     if let Some(warning) = checkpoint.as_ref().and_then(|checkpoint| run::adopt(&gpu, &checkpoint.place.variants)) {
         out.warn(format_args!("{warning}"));
@@ -271,7 +273,7 @@ impl Input {
             Self::Prompts(rows, _) => {
                 let prompts = rows.tokenize(tokenizer, config)?.examples;
                 let longest = prompts.iter().flat_map(|prompt| &prompt.sequences).map(Vec::len).max();
-                Ok([longest.unwrap_or(0), writing(config).max_new_tokens])
+                Ok([longest.unwrap_or(0), config.answers().map_or(0, |[_, longest]| longest)])
             }
         }
     }
@@ -649,10 +651,7 @@ fn resumed_config(place: &Place, given: &Map<String, Value>) -> Result<TrainConf
 
 /// Warns of pairs that are seen so often that they are learnt by heart.
 pub(super) fn warn_passes(config: &TrainConfig, n_pairs: usize, out: &Output) {
-    let (batch, accumulation) = (config.per_device_train_batch_size, config.gradient_accumulation_steps);
-    let per_epoch = steps_per_epoch(n_pairs, batch, accumulation);
-    let passes = config.n_steps(per_epoch) as f64 / per_epoch.max(1) as f64;
-    if let Some(warning) = many_passes(n_pairs, passes) {
+    if let Some(warning) = many_passes(n_pairs, config.passes(n_pairs)) {
         out.warn(warning.text);
     }
 }

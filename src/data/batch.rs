@@ -105,7 +105,7 @@ pub fn tokenize(records: &[Record], tokenizer: &Tokenizer, max_length: usize) ->
         }
     }
     if tokenized.pairs.is_empty() {
-        return Err(none_left(&tokenized.dropped, max_length));
+        return Err(none_left_of("pairs", &tokenized.dropped, max_length));
     }
     Ok(tokenized)
 }
@@ -135,11 +135,6 @@ fn tokens_of(record: &Record, tokenizer: &Tokenizer, max_length: usize) -> std::
     chosen.truncate(max_length);
     rejected.truncate(max_length);
     Ok(TokenPair { row: record.row, prompt_len, untruncated, chosen, rejected })
-}
-
-/// The error of pairs of which none can be trained on, with counts.
-pub fn none_left(dropped: &[Dropped], max_length: usize) -> Error {
-    none_left_of("pairs", dropped, max_length)
 }
 
 /// In which order the pairs of an epoch are taken.

@@ -39,6 +39,23 @@ impl From<TokenPair> for Example {
 }
 
 impl Example {
+    /// Tokens of each sequence that are scored: an answer's, but for the very first token of a sequence.
+    pub fn scored_lengths(&self) -> [usize; 2] {
+        [0, 1].map(|side| {
+            let start = self.starts.get(side).copied().unwrap_or(0).max(1);
+            self.sequences.get(side).map_or(0, |ids| ids.len().saturating_sub(start))
+        })
+    }
+
+    /// Cuts each sequence as a smaller `max_length` would; what is then no answer any more counts as one token of it.
+    pub fn shorten(&mut self, max_length: usize) {
+        self.cut(max_length);
+        self.starts.iter_mut().for_each(|start| *start = (*start).min(max_length.saturating_sub(1)));
+        if let Some(labels) = &mut self.labels {
+            labels.truncate(max_length);
+        }
+    }
+
     /// Cuts each sequence to its first tokens, so many at most.
     pub(super) fn cut(&mut self, max_length: usize) {
         for sequence in &mut self.sequences {

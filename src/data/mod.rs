@@ -32,7 +32,7 @@ mod tokenizer_parts;
 mod training_templates;
 
 pub use batch::{
-    DropReason, Dropped, Sampling, TokenPair, Tokenized, micro_batches, none_left, order, steps_per_epoch, tokenize,
+    DropReason, Dropped, Sampling, TokenPair, Tokenized, micro_batches, order, steps_per_epoch, tokenize,
     tokenize_record,
 };
 pub use columns::{Columns, first_columns, other_purpose};
@@ -44,10 +44,10 @@ pub use gguf_tokenizer::GgufTokenizer;
 pub use kind::{Kind, Method};
 pub use kto::{KtoRules, kto_example, mismatch, tokenize_kto};
 pub use modelfile::Modelfile;
-pub use pairwise::{orpo_example, reward_example, tokenize_orpo, tokenize_reward};
+pub use pairwise::{check_margins, orpo_example, reward_example, tokenize_orpo, tokenize_reward};
 pub use reader::{PairReader, RowReader, SampleReader};
 pub use record::{LineError, Message, Part, Record, read_pairs};
-pub use sample::Sample;
+pub use sample::{APART, Sample};
 pub use sft::{SftRules, sft_example, tokenize_sft};
 pub use shapes::Shape;
 pub use split::{Prompted, SplitBy, held_out, prompt_groups, split_by_prompt};

@@ -10,6 +10,12 @@ use crate::error::{Error, Result};
 /// Tokenises pairs for a reward model: whole texts, without a boundary. Pairs with a side longer than `max_length` are
 /// in `dropped`, never cut.
 pub fn tokenize_reward(records: &[Record], tokenizer: &Tokenizer, max_length: usize) -> Result<Examples> {
+    check_margins(records)?;
+    each(records, max_length, |record| reward_example(record, tokenizer, max_length))
+}
+
+/// An error if some pairs have a margin and others have none.
+pub fn check_margins(records: &[Record]) -> Result<()> {
     if records.iter().any(|record| record.margin.is_some())
         && let Some(record) = records.iter().find(|record| record.margin.is_none())
     {
@@ -19,7 +25,7 @@ pub fn tokenize_reward(records: &[Record], tokenizer: &Tokenizer, max_length: us
             format!("line {}", record.line),
         ));
     }
-    each(records, max_length, |record| reward_example(record, tokenizer, max_length))
+    Ok(())
 }
 
 /// Tokenises one pair, as [`tokenize_reward`] does; the inner error says why it is left out.

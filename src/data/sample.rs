@@ -29,8 +29,8 @@ pub struct Sample {
     pub columns: Map<String, Value>,
 }
 
-/// Rows that TRL takes pairs apart in: all chosen ones of a block, then all rejected ones.
-const BLOCK: usize = 1000;
+/// Pairs that TRL takes apart together: all chosen answers of so many, then all rejected ones.
+pub const APART: usize = 1000;
 
 impl Sample {
     fn of(record: &Record, completion: Option<&Part>, label: Option<bool>) -> Self {
@@ -56,6 +56,27 @@ impl Sample {
         Self::of(record, None, None)
     }
 
+    /// What is asked in it, for answers that a model will write. Rules for rewards find its own answer in the columns
+    /// `answer` and `completion`.
+    pub fn asked(&self) -> Self {
+        let (prompt, answer) = match (&self.prompt, &self.completion) {
+            (None, Some(Part::Messages(list))) => {
+                let asked = list.iter().rposition(|message| role(message) != "assistant").map_or(0, |last| last + 1);
+                let answer = list.get(asked..).filter(|answer| !answer.is_empty()).map(<[Message]>::to_vec);
+                (Some(Part::Messages(list[..asked].to_vec())), answer.map(Part::Messages))
+            }
+            (prompt, completion) => (prompt.clone(), completion.clone().filter(|_| prompt.is_some())),
+        };
+        let mut columns = self.columns.clone();
+        if let Some(answer) = answer {
+            for name in ["answer", "completion"] {
+                columns.entry(name).or_insert_with(|| answer.text().into());
+            }
+        }
+        let prompt = prompt.filter(|prompt| !matches!(prompt, Part::Messages(list) if list.is_empty()));
+        Self { prompt, completion: None, label: None, columns, ..self.clone() }
+    }
+
     /// Pairs as answers with verdicts, in TRL's order: of each thousand pairs all preferred answers, then all others.
     pub fn apart(records: &[Record]) -> Vec<Self> {
         let block = |block: &[Record]| -> Vec<Self> {
@@ -63,7 +84,7 @@ impl Sample {
             let rejected = block.iter().map(|record| Self::of(record, Some(&record.rejected), Some(false)));
             chosen.chain(rejected).collect()
         };
-        records.chunks(BLOCK).flat_map(block).collect()
+        records.chunks(APART).flat_map(block).collect()
     }
 
     /// The sample as a row of a file, with TRL's columns.

@@ -9,7 +9,7 @@ use crate::gpu::Gpu;
 use crate::kernels::Sampling;
 use crate::model::{Adapter, Generator, MAX_STEPS, MAX_TEXTS, Model};
 use crate::platform::LocalFuture;
-use crate::train::{Rollout, RolloutSource, Wanted};
+use crate::train::{Options, Rollout, RolloutSource, TrainConfig, Wanted};
 
 /// How answers are written.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -22,6 +22,27 @@ pub struct Writing {
     pub sampling: Sampling,
     /// Whether prompts are shuffled for every pass over them.
     pub shuffle: bool,
+}
+
+impl Writing {
+    /// How a run with these settings writes them.
+    pub fn of(config: &TrainConfig) -> Self {
+        let sampling = |temperature: f64, top_k: usize, top_p: f64| Sampling {
+            temperature: temperature as f32,
+            top_k: top_k as u32,
+            top_p: top_p as f32,
+            seed: config.seed,
+        };
+        let [per_prompt, max_new_tokens] = config.answers().expect("the method writes answers");
+        let (sampling, shuffle) = match &config.options {
+            Options::Grpo(_, online, _) | Options::Rloo(online, _) => {
+                (sampling(online.temperature, online.top_k, online.top_p), online.shuffle_dataset)
+            }
+            Options::Ppo(ppo) => (sampling(ppo.temperature, 0, 1.0), true),
+            other => unreachable!("{} writes no answers", other.method()),
+        };
+        Self { per_prompt, max_new_tokens, sampling, shuffle }
+    }
 }
 
 /// A source of answers: prompts, the policy, and what the answers are given.
@@ -113,6 +134,11 @@ impl<'a> Writer<'a> {
                 rewards,
             })
             .collect())
+    }
+
+    /// Names of the rewards.
+    pub fn names(&self) -> &[String] {
+        &self.names
     }
 
     /// Number of prompts.

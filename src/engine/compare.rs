@@ -2,15 +2,14 @@
 
 use std::rc::Rc;
 
-use super::live::examples_of;
 use super::live::tell;
 use super::models::OpenModel;
 use super::protocol::{Event, GenerateRequest, HeldOutPair, Inspection, Metrics, Phase, TokenChange, WhichAdapter};
 use super::session::Session;
 use super::writing::{self, Style};
-use crate::data::TokenPair;
+use crate::data::{Example, Kind, Method};
 use crate::error::{Error, Result};
-use crate::files;
+use crate::files::{self, Task};
 use crate::gpu::Gpu;
 use crate::kernels::Sampling;
 use crate::model::{Adapter, AdapterSettings, LoadIn, Model};
@@ -63,6 +62,13 @@ impl Session {
             return Err(Error::input(format!("The adapter strength is {strength}"), "Give 0 to 4", ""));
         }
         let values = self.adapter_of_run(WhichAdapter::Best)?;
+        if values.config.task == Task::SeqCls {
+            return Err(Error::input(
+                "The run trained a reward model, which scores texts and does not write them",
+                "Open another run to compare texts",
+                "",
+            ));
+        }
         place(bench, &values, strength).map(Some)
     }
 
@@ -116,9 +122,9 @@ impl Session {
         let tuned = match &adapter {
             None => base.clone(),
             Some(adapter) => {
-                let config = TrainConfig { per_device_train_batch_size: BATCH, ..self.config_of_run()? };
-                let (settings, examples) = (Some(&adapter.settings), examples_of(&pairs));
-                let scorer = Scorer::for_run(&bench.gpu, &bench.model, &config, settings, &examples)?;
+                let config = TrainConfig { per_device_train_batch_size: BATCH, ..self.pairs_config()? };
+                let settings = Some(&adapter.settings);
+                let scorer = Scorer::for_run(&bench.gpu, &bench.model, &config, settings, &pairs)?;
                 let run_id = self.run.as_ref().map(|run| run.record.run_id.clone()).unwrap_or_default();
                 let (wire, total) = (&mut self.wire, pairs.len() as u64);
                 wire.begin();
@@ -126,7 +132,7 @@ impl Session {
                     tell(wire, &run_id, Phase::Evaluating, done as u64, total);
                     !wire.inbox.cancelled()
                 };
-                scorer.sums(&examples, Some(adapter), &mut scored).await?.iter().map(logps).collect()
+                scorer.sums(&pairs, Some(adapter), &mut scored).await?.iter().map(logps).collect()
             }
         };
         check_finite(base.iter().chain(&tuned).flatten(), strength)?;
@@ -145,17 +151,17 @@ impl Session {
     }
 
     /// The held-out pairs of the open run, with the base model's log-probabilities.
-    async fn held_out(&mut self, bench: &Bench) -> Result<(Vec<TokenPair>, Vec<PairLogps>)> {
+    async fn held_out(&mut self, bench: &Bench) -> Result<(Vec<Example>, Vec<PairLogps>)> {
         if let Some(known) = self.run.as_ref().and_then(|run| run.held_out.clone()) {
             return Ok(known);
         }
-        let config = self.config_of_run()?;
+        let config = self.pairs_config()?;
         let pairs = self.split(&config).await?.held_out;
         if pairs.is_empty() {
             return Err(Error::input("No pairs are held out", "Set eval_split above 0 in the plan", "eval_split"));
         }
         let config = TrainConfig { per_device_train_batch_size: BATCH, ..config };
-        let base = self.reference(&bench.gpu, &bench.model, &config, &examples_of(&pairs)).await?;
+        let base = self.reference(&bench.gpu, &bench.model, &config, &pairs, None).await?;
         if let Some(run) = &mut self.run {
             run.held_out = Some((pairs.clone(), base.clone()));
         }
@@ -169,10 +175,30 @@ impl Session {
         }
     }
 
+    /// The settings by which the open run's pairs are scored, as DPO does it whatever method it was trained by.
+    fn pairs_config(&self) -> Result<TrainConfig> {
+        let config = self.config_of_run()?;
+        match &self.pairs {
+            Some(pairs) if pairs.kind != Kind::Pairs => Err(Error::input(
+                format!("The run's rows are {}: there are no two answers to compare", pairs.kind.word()),
+                "Compare texts instead",
+                pairs.name.clone(),
+            )),
+            _ if config.method() == Method::Dpo => Ok(config),
+            _ => Ok(TrainConfig {
+                max_length: config.max_length,
+                eval_split: config.eval_split,
+                seed: config.seed,
+                load_in: config.load_in,
+                ..TrainConfig::defaults()
+            }),
+        }
+    }
+
     /// Every scored token of a pair, before and after.
     pub(super) async fn inspect_pair(&mut self, index: usize, strength: f32) -> Result<()> {
         let bench = self.bench().await?;
-        let config = self.config_of_run()?;
+        let config = self.pairs_config()?;
         let Some(pairs) = &self.pairs else {
             return Err(Error::input("No pairs are open", "Choose a pairs file first", ""));
         };

@@ -7,12 +7,14 @@ use std::rc::Rc;
 
 use serde_json::{Value, json};
 
+use super::answers::Writer;
+use super::inputs::{self, is_evaluation, judged, rank};
 use super::models::OpenModel;
 use super::pairs::{Pairs, Split};
 use super::planning;
 use super::protocol::{
-    Command, Drill, Event, Failure, Metrics, ModelSource, Phase, Problem, RUN_MODEL, RunInfo, RunRecord, RunRequest,
-    Settings, Share, Status, Summary, Watch,
+    Answered, Command, Drill, Event, Failure, Inputs, Metrics, ModelSource, Phase, Problem, RUN_MODEL, RunInfo,
+    RunRecord, RunRequest, Settings, Share, Status, Summary, Watch,
 };
 use super::run::{self, Host, Next, number};
 use super::runs::{self, RunFolder, Samples};
@@ -20,18 +22,18 @@ use super::session::{Session, Wire, split};
 use super::stats::{likelier_wins, sparkline, wilson_interval};
 use super::warnings::{Action, Facts, Warning, WarningKind, Watcher, exchanged};
 use super::writing::{self, Style};
-use crate::data::{Example, TokenPair, steps_per_epoch};
+use crate::data::{Example, Method};
 use crate::error::{Error, Result};
 use crate::files;
 use crate::gpu::Gpu;
 use crate::kernels::{self, Sampling};
-use crate::model::Model;
+use crate::model::{Adapter, MAX_TEXTS, Model};
 use crate::platform::LocalFuture;
 use crate::platform::host::{self, Store, yield_now};
 use crate::platform::is_storage_full;
 use crate::train::{
-    Checkpoint, LossType, PairLogps, PairSums, ReferenceKey, References, Scorer, TrainConfig, Trainer, check_fits,
-    evaluation,
+    Checkpoint, Judged, LossType, OnlineRun, Options, PairLogps, PairSums, Reference, ReferenceKey, References, Scorer, TrainConfig,
+    Trainer, check_fits, evaluation,
 };
 
 /// The run that is open: being trained, waiting, or over.
@@ -45,7 +47,7 @@ pub(super) struct Run {
     /// The adapter of the best evaluation.
     pub(super) best: Option<files::Adapter>,
     /// Held-out pairs and the base model's log-probabilities of them, once they are known.
-    pub(super) held_out: Option<(Vec<TokenPair>, Vec<PairLogps>)>,
+    pub(super) held_out: Option<(Vec<Example>, Vec<PairLogps>)>,
     /// Something of it could not be written: it is only here.
     pub(super) unsaved: bool,
     /// Its pairs, to train on and held out, until they are written.
@@ -148,7 +150,7 @@ impl Run {
     }
 
     fn evaluations(&self) -> impl DoubleEndedIterator<Item = &Metrics> {
-        self.history.iter().filter(|entry| entry.contains_key("eval_preference_accuracy"))
+        self.history.iter().filter(|entry| is_evaluation(entry))
     }
 
     /// The evaluation at a step.
@@ -161,7 +163,8 @@ impl Run {
         let mut evaluations = self.evaluations();
         let first = evaluations.next()?;
         let last = evaluations.next_back().unwrap_or(first);
-        Some([first, last].map(|entry| number(entry, "eval_preference_accuracy")))
+        let won = [first, last].map(|entry| number(entry, "eval_preference_accuracy"));
+        won.iter().all(|won| won.is_finite()).then_some(won)
     }
 
     /// Follows what was measured again: a watcher that knows it, and everything that it has to say of it.
@@ -174,7 +177,7 @@ impl Run {
             while let Some((step, texts)) = samples.next_if(|(step, _)| *step < step_of(entry)) {
                 said.extend(watcher.samples(*step, texts));
             }
-            said.extend(match entry.contains_key("eval_preference_accuracy") {
+            said.extend(match is_evaluation(entry) {
                 true => watcher.evaluation(entry),
                 false => watcher.step(entry, usual),
             });
@@ -201,8 +204,7 @@ impl Run {
         record.created = now;
         record.settings = config.to_map();
         record.checkpoint = None;
-        let (pairs_each, parts) = (config.per_device_train_batch_size, config.gradient_accumulation_steps);
-        record.n_steps = config.n_steps(steps_per_epoch(split.train.len(), pairs_each, parts));
+        record.n_steps = config.steps_on(split.train.len());
         if let Some(checkpoint) = &mut self.checkpoint {
             checkpoint.place.config = config.to_map();
         }
@@ -253,15 +255,20 @@ impl Session {
     /// Begins a run with the open model and pairs.
     pub(super) async fn start(&mut self, request: RunRequest) -> Result<()> {
         self.may_close_run()?;
-        let config = run::dpo_alone(TrainConfig::from_map(&request.settings, "settings")?)?;
+        let mut config = TrainConfig::from_map(&request.settings, "settings")?;
+        inputs::check(&config, &request.inputs)?;
         let model = self.opened()?;
+        if let Some(first) = self.first_adapter(&request.inputs, &config, &model).await? {
+            // Its shape is its own, whatever the settings say.
+            config.take_adapter(&first.config, &Settings::new(), "settings")?;
+        }
         self.need_gpu().await?;
         let split = self.split(&config).await?;
         let Some(pairs) = &self.pairs else { return Err(Error::input("No pairs are open", "Choose a pairs file", "")) };
         let now = host::unix_seconds();
-        let per_epoch =
-            steps_per_epoch(split.train.len(), config.per_device_train_batch_size, config.gradient_accumulation_steps);
         let prompts = match request.watch.prompts.is_empty() {
+            // A reward model writes nothing.
+            _ if config.method() == Method::Reward => Vec::new(),
             false => request.watch.prompts.clone(),
             true => watched_prompts(pairs, &split),
         };
@@ -282,8 +289,9 @@ impl Session {
             chat: model.tokenizer().chat().clone(),
             settings: config.to_map(),
             watch: Watch { prompts: prompts.clone(), ..request.watch },
+            inputs: request.inputs,
             step: 0,
-            n_steps: config.n_steps(per_epoch),
+            n_steps: config.steps_on(split.train.len()),
             checkpoint: None,
             best_step: None,
             best: None,
@@ -382,7 +390,7 @@ impl Session {
         let stored = folder.read().await?;
         let [train, held_out] = folder.pairs().await?;
         let mut record = stored.record;
-        let mut pairs = Pairs::from_parts(&record.pairs_name, &train, &held_out)?;
+        let mut pairs = Pairs::from_parts(&record.pairs_name, &train, &held_out).await?;
         if let Ok(config) = TrainConfig::from_map(&record.settings, "settings") {
             self.planned_load_in = config.load_in;
         }
@@ -470,8 +478,12 @@ impl Session {
         let tokenizer = open.tokenizer().with_chat(record.chat.clone())?;
         match split(&mut self.wire, pairs, &tokenizer, &config).await {
             Ok(split) => {
-                let data =
-                    ReferenceKey::new(&model, &tokenizer.fingerprint(), &config, &examples_of(&split.train), None);
+                let first = match config.reference {
+                    Reference::InitialAdapter => self.first_adapter(&record.inputs, &config, &open).await?,
+                    Reference::Base => None,
+                };
+                let initial = first.map(|first| first.tensor_file());
+                let data = data_of(&model, &tokenizer.fingerprint(), &config, &split.train, initial.as_deref());
                 Ok(data.0 == checkpoint.place.data)
             }
             Err(Error::Cancelled) => Err(Error::Cancelled),
@@ -659,15 +671,44 @@ impl Session {
         };
         let model = open.load(gpu, store, config.load_in, &mut read).await?;
         self.adopt_kernels(gpu, open);
-        let examples = examples_of(&split.train);
-        let data = ReferenceKey::new(&model, &open.tokenizer().fingerprint(), &config, &examples, None);
-        let reference = References { known: self.known_reference(gpu, &data, split.train.len()).await, adapter: None };
-        let (adapter, _) = self.fresh_adapter(gpu, open, &model, &config)?;
-        let n_pairs = split.train.len() + split.held_out.len();
-        let facts = Facts { n_truncated: split.n_truncated, n_pairs, ..facts(&config, split.held_out.len(), 0) };
-        let per_epoch =
-            steps_per_epoch(examples.len(), config.per_device_train_batch_size, config.gradient_accumulation_steps);
-        let mut trainer = Trainer::new(gpu, &model, config, adapter, examples, reference)?;
+        let inputs = self.run.as_ref().map(|run| run.record.inputs.clone()).unwrap_or_default();
+        let first = self.beginning(&inputs, &config, open).await?;
+        let first_reference = Self::reference_adapter(gpu, open, &model, &config, first.as_ref())?;
+        let initial = first_reference.as_ref().map(|(_, bytes)| bytes.as_slice());
+        let tokenizer = &open.tokenizer();
+        let data = data_of(&model, &tokenizer.fingerprint(), &config, &split.train, initial);
+        let adapter = Self::upload(gpu, open, &model, &config, first.as_ref())?;
+        let n_rows = split.train.len() + split.held_out.len();
+        let passes = config.passes(split.train.len());
+        let facts = Facts {
+            n_truncated: split.n_truncated,
+            n_pairs: n_rows,
+            passes,
+            ..facts(&config, split.held_out.len(), config.steps_on(split.train.len()))
+        };
+        let fresh = first.is_none() && config.method() != Method::Reward;
+        let reference = first_reference.map(|(adapter, _)| adapter);
+        let (mut trainer, judge) = match config.answers() {
+            None => {
+                let known = match config.has_reference() {
+                    true => self.known_reference(gpu, &data, split.train.len()).await,
+                    false => vec![None; split.train.len()],
+                };
+                let reference = References { known, adapter: reference };
+                (Trainer::new(gpu, &model, config, adapter, split.train, reference)?, None)
+            }
+            Some(_) => {
+                let rewards = self.rewards(gpu, open, &inputs).await?;
+                let Some(pairs) = &self.pairs else { return Ok(Stop::Discarded) };
+                let writer = |rows: &[Example]| rewards.writer(pairs, rows, &config, tokenizer, &open.eos);
+                let judge = if split.held_out.is_empty() { None } else { Some(writer(&split.held_out)?) };
+                let (source, value) = (Box::new(writer(&split.train)?), Self::value_model(gpu, open, &config)?);
+                let mut ends = open.eos.clone();
+                ends.extend(tokenizer.pad_id());
+                let online = OnlineRun { source, reference, value, ends, eos: tokenizer.eos_id() };
+                (Trainer::online(gpu, &model, config, adapter, online)?, judge)
+            }
+        };
         let Some(run) = &mut self.run else { return Ok(Stop::Discarded) };
         run.held_out = None;
         run.planned_bytes = memory.total();
@@ -677,16 +718,20 @@ impl Session {
         run.record.step = trainer.step;
         run.record.n_steps = trainer.n_steps;
         // What was told before is not told again.
-        let passes = trainer.n_steps as f64 / per_epoch.max(1) as f64;
-        let (watcher, said) = run.replay(Facts { n_steps: trainer.n_steps, passes, ..facts });
+        let (watcher, said) = run.replay(facts);
         run.watcher = Some(watcher);
         run.warn(&self.wire, said);
 
         let (data, saved_at, stop) = (&data, host::seconds(), None);
         let n_known = trainer.reference().iter().flatten().count();
         let held_out = split.held_out;
+        let model = &*model;
         let mut live =
-            Live { session: self, gpu, model: &model, open, data, held_out, counted, saved_at, n_known, stop };
+            Live { session: self, gpu, model, open, data, held_out, judge, fresh, counted, saved_at, n_known, stop };
+        // What does not begin as the base model is looked at before it changes.
+        if trainer.step == 0 && !fresh {
+            live.look(&trainer).await?;
+        }
         // A click may have ended what was due at this step. What the base model does is looked at after a few steps:
         // people see first that it trains.
         if trainer.step > 0 && live.look_due(&trainer) {
@@ -715,6 +760,21 @@ impl Session {
             live.save(&trainer).await?;
         }
         Ok(stop)
+    }
+
+    /// The adapter that the open run begins with, if it is no fresh one: once there is a state, that says what it is
+    /// like, and the first is needed as the reference alone.
+    async fn beginning(
+        &self,
+        inputs: &Inputs,
+        config: &TrainConfig,
+        open: &OpenModel,
+    ) -> Result<Option<files::Adapter>> {
+        let checkpoint = self.run.as_ref().and_then(|run| run.checkpoint.as_ref());
+        match checkpoint.filter(|_| inputs.start_from.is_some() && config.reference == Reference::Base) {
+            Some(checkpoint) => Ok(Some(checkpoint.adapter.clone())),
+            None => self.first_adapter(inputs, config, open).await,
+        }
     }
 
     /// The kernels that the run began with, else those that are the fastest here.
@@ -759,22 +819,26 @@ impl Session {
         }
     }
 
-    /// The base model's log-probabilities, from the store if they were computed before.
+    /// Log-probabilities by the base model, or by the adapter that a run with this key begins with; from the store if
+    /// they were computed before.
     pub(super) async fn reference(
         &mut self,
         gpu: &Gpu,
         model: &Model,
         config: &TrainConfig,
         examples: &[Example],
+        first: Option<(&Adapter, &ReferenceKey)>,
     ) -> Result<Vec<PairLogps>> {
         let tokenizer = self.opened()?.tokenizer().fingerprint();
-        let key = &ReferenceKey::new(model, &tokenizer, config, examples, None);
+        let initial = first.map(|(_, key)| key.0.as_bytes());
+        let key = &ReferenceKey::new(model, &tokenizer, config, examples, initial);
         let mut known = self.known_reference(gpu, key, examples.len()).await;
         let run_id = self.run.as_ref().map(|run| run.record.run_id.clone()).unwrap_or_default();
         let (total, n_known) = (examples.len() as u64, known.iter().flatten().count());
         let wire = &mut self.wire;
         wire.begin();
-        let logps = run::reference(gpu, model, config, None, examples, &mut known, &mut |done| {
+        let adapter = first.map(|(adapter, _)| adapter);
+        let logps = run::reference(gpu, model, config, adapter, examples, &mut known, &mut |done| {
             tell(wire, &run_id, Phase::Reference, done as u64, total);
             !wire.inbox.wants_the_run_to_end(&run_id)
         })
@@ -786,9 +850,16 @@ impl Session {
     }
 }
 
-/// Pairs as what trainers take.
-pub(super) fn examples_of(pairs: &[TokenPair]) -> Vec<Example> {
-    pairs.iter().cloned().map(Example::from).collect()
+/// A hash of what a run is trained on and measured against; of answers that are written there is none.
+fn data_of(
+    model: &Model,
+    tokenizer: &str,
+    config: &TrainConfig,
+    train: &[Example],
+    initial: Option<&[u8]>,
+) -> ReferenceKey {
+    let train = if config.answers().is_some() { &[] } else { train };
+    ReferenceKey::new(model, tokenizer, config, train, initial)
 }
 
 /// The sums of an answer of which the log-probability alone is known.
@@ -810,7 +881,11 @@ struct Live<'a> {
     model: &'a Model,
     open: &'a OpenModel,
     data: &'a ReferenceKey,
-    held_out: Vec<TokenPair>,
+    held_out: Vec<Example>,
+    /// Of a run that writes answers: those to held-out prompts.
+    judge: Option<Writer<'a>>,
+    /// The run begins as the base model does.
+    fresh: bool,
     /// Up to when the run's seconds are counted.
     counted: f64,
     saved_at: f64,
@@ -819,10 +894,31 @@ struct Live<'a> {
     stop: Option<Stop>,
 }
 
+/// Answers of an evaluation at most.
+const MOST_JUDGED: usize = 4 * MAX_TEXTS;
 /// Steps after which the base model is looked at, its held-out pairs and its answers, unless a look is due before.
 const FIRST_STEPS: usize = 3;
 
 impl Host for Live<'_> {
+    fn answers(&mut self, answers: Vec<Judged>, rewards: &[String]) -> Result<()> {
+        let (run_id, step) = (self.run().record.run_id.clone(), self.run().record.step + 1);
+        let tokenizer = self.open.tokenizer();
+        let mut told = Vec::with_capacity(answers.len());
+        for Judged { rollout, advantages, .. } in answers {
+            told.push(Answered {
+                row: rollout.prompt_row,
+                prompt: tokenizer.decode(&rollout.prompt, true)?,
+                text: tokenizer.decode(&rollout.completion, true)?,
+                tokens: rollout.completion.len(),
+                rewards: rollout.rewards,
+                // PPO has one for each token.
+                advantage: advantages.iter().sum::<f64>() / advantages.len().max(1) as f64,
+            });
+        }
+        self.session.wire.send(Event::Rollouts { run_id, step, rewards: rewards.to_vec(), answers: told });
+        Ok(())
+    }
+
     fn after_step<'a>(
         &'a mut self,
         trainer: &'a Trainer<'_>,
@@ -942,8 +1038,11 @@ impl Live<'_> {
         }
     }
 
-    /// Scores the held-out pairs with the base model and lets it answer, unless that was done before.
+    /// Looks at what the run begins as, unless that was done before.
     async fn look_at_the_base(&mut self, trainer: &Trainer<'_>) -> Result<()> {
+        if !self.fresh {
+            return Ok(());
+        }
         let looked = async {
             if self.run().evaluation_at(0).is_none() {
                 self.evaluate_base(trainer).await?;
@@ -958,40 +1057,62 @@ impl Live<'_> {
         }
     }
 
-    /// The held-out pairs with the base model's log-probabilities; none if no pair is held out.
-    async fn held_out(&mut self, trainer: &Trainer<'_>) -> Result<Option<(Vec<TokenPair>, Vec<PairLogps>)>> {
-        if self.run().held_out.is_none() && !self.held_out.is_empty() {
-            let examples = examples_of(&self.held_out);
-            let reference = self.session.reference(self.gpu, self.model, &trainer.config, &examples).await?;
-            let lengths: Vec<_> = self.held_out.iter().map(TokenPair::scored_lengths).collect();
-            let (pairs, likelier) = (self.held_out.clone(), likelier_wins(&reference, &lengths));
+    /// The reference's log-probabilities of the held-out rows; none for methods without one.
+    async fn reference(&mut self, trainer: &Trainer<'_>) -> Result<Vec<PairLogps>> {
+        if !trainer.config.has_reference() {
+            return Ok(Vec::new());
+        }
+        if let Some((_, reference)) = &self.run().held_out {
+            return Ok(reference.clone());
+        }
+        let first = trainer.reference_adapter().map(|adapter| (adapter, self.data));
+        let held_out = std::mem::take(&mut self.held_out);
+        let scored = self.session.reference(self.gpu, self.model, &trainer.config, &held_out, first).await;
+        self.held_out = held_out;
+        let reference = scored?;
+        if trainer.config.method() == Method::Dpo && first.is_none() {
+            let lengths: Vec<_> = self.held_out.iter().map(Example::scored_lengths).collect();
+            let likelier = likelier_wins(&reference, &lengths);
+            let held_out = (self.held_out.clone(), reference.clone());
             let run = self.run();
-            run.held_out = Some((pairs, reference));
-            run.record.likelier_wins = likelier;
+            (run.held_out, run.record.likelier_wins) = (Some(held_out), likelier);
             self.warn(exchanged(likelier, lengths.len()).into_iter().collect());
         }
-        Ok(self.run().held_out.clone())
+        Ok(reference)
     }
 
     /// The evaluation at step 0: of the base model, for which a fresh adapter stands.
     async fn evaluate_base(&mut self, trainer: &Trainer<'_>) -> Result<()> {
-        if let Some((pairs, reference)) = self.held_out(trainer).await? {
-            let policy: Vec<PairSums> = reference.iter().map(|logps| logps.map(sums_of)).collect();
-            self.evaluated(trainer, 0, json!(0.0), &pairs, &policy, &reference).await?;
+        if self.judge.is_some() {
+            return self.judge(trainer, 0, json!(0.0), None).await.map(drop);
         }
+        if self.held_out.is_empty() {
+            return Ok(());
+        }
+        let reference = self.reference(trainer).await?;
+        let policy: Vec<PairSums> = match trainer.config.has_reference() {
+            true => reference.iter().map(|logps| logps.map(sums_of)).collect(),
+            false => self.score(trainer, None).await?,
+        };
+        self.evaluated(trainer, 0, json!(0.0), &policy, &reference).await?;
         Ok(())
     }
 
-    /// Scores the held-out pairs unless they were at this step, and keeps the adapter if no evaluation was better.
+    /// Scores the held-out rows unless they were at this step, and keeps the adapter if no evaluation was better.
     async fn evaluate(&mut self, trainer: &Trainer<'_>) -> Result<()> {
-        if self.run().evaluation_at(trainer.step).is_some() {
+        if self.run().evaluation_at(trainer.step).is_some() || self.held_out.is_empty() {
             return Ok(());
         }
-        let Some((pairs, reference)) = self.held_out(trainer).await? else { return Ok(()) };
-        let policy = self.score(trainer, &pairs).await?;
         let epoch = self.run().history.iter().rev().find_map(|entry| entry.get("epoch").cloned());
         let epoch = epoch.unwrap_or(json!(0.0));
-        let best = self.evaluated(trainer, trainer.step, epoch, &pairs, &policy, &reference).await?;
+        let best = match self.judge.is_some() {
+            true => self.judge(trainer, trainer.step, epoch, Some(&trainer.adapter)).await?,
+            false => {
+                let reference = self.reference(trainer).await?;
+                let policy = self.score(trainer, Some(&trainer.adapter)).await?;
+                self.evaluated(trainer, trainer.step, epoch, &policy, &reference).await?
+            }
+        };
         if best && self.run().record.watch.keep_best {
             let adapter = trainer.adapter.get(self.gpu).await?;
             let run = self.run();
@@ -1001,19 +1122,59 @@ impl Live<'_> {
         Ok(())
     }
 
-    /// Records an evaluation and tells it; true if it is the best of an adapter that was trained.
+    /// Has answers to held-out prompts written and judged; true if they are the best of an adapter that was trained.
+    async fn judge(
+        &mut self,
+        trainer: &Trainer<'_>,
+        step: usize,
+        epoch: Value,
+        adapter: Option<&Adapter>,
+    ) -> Result<bool> {
+        let Some(writer) = self.judge.take() else { return Ok(false) };
+        let run_id = self.run().record.run_id.clone();
+        let prompts: Vec<usize> = (0..writer.n_prompts().min(MOST_JUDGED)).collect();
+        let mut answers = Vec::with_capacity(prompts.len());
+        self.session.wire.begin();
+        let mut written = Ok(());
+        for some in prompts.chunks(MAX_TEXTS) {
+            tell(&mut self.session.wire, &run_id, Phase::Evaluating, answers.len() as u64, prompts.len() as u64);
+            yield_now().await;
+            if self.session.wire.inbox.wants_the_run_to_end(&run_id) {
+                written = Err(Error::Cancelled);
+                break;
+            }
+            // The same seed each time, so that what differs is the model.
+            match writer.answer(self.gpu, self.model, adapter, some, trainer.config.seed).await {
+                Ok(some) => answers.extend(some),
+                Err(error) => {
+                    written = Err(error);
+                    break;
+                }
+            }
+        }
+        let metrics = judged(&answers, writer.names(), reward_weights(&trainer.config));
+        self.judge = Some(writer);
+        written?;
+        self.record_evaluation(step, epoch, metrics)
+    }
+
+    /// Computes an evaluation, records it and tells it; true if it is the best of an adapter that was trained.
     async fn evaluated(
         &mut self,
         trainer: &Trainer<'_>,
         step: usize,
         epoch: Value,
-        pairs: &[TokenPair],
         policy: &[PairSums],
         reference: &[PairLogps],
     ) -> Result<bool> {
+        let metrics = evaluation(self.gpu, &trainer.config, &self.held_out, policy, reference).await?;
+        self.record_evaluation(step, epoch, metrics)
+    }
+
+    fn record_evaluation(&mut self, step: usize, epoch: Value, values: Metrics) -> Result<bool> {
         let run_id = self.run().record.run_id.clone();
         let mut metrics = Metrics::from_iter([("step".to_owned(), json!(step)), ("epoch".to_owned(), epoch)]);
-        metrics.extend(evaluation(self.gpu, &trainer.config, &examples_of(pairs), policy, reference).await?);
+        metrics.extend(values);
         let run = self.run();
         let best = step > 0 && run.record.best.as_ref().is_none_or(|best| rank(&metrics) > rank(best));
         // In the order of the steps, though the base model is measured after the first of them.
@@ -1029,19 +1190,19 @@ impl Live<'_> {
         Ok(best)
     }
 
-    /// What the loss is made of, of pairs as the adapter is now.
-    async fn score(&mut self, trainer: &Trainer<'_>, pairs: &[TokenPair]) -> Result<Vec<PairSums>> {
+    /// What the loss is made of, of the held-out rows by an adapter or the base model.
+    async fn score(&mut self, trainer: &Trainer<'_>, adapter: Option<&Adapter>) -> Result<Vec<PairSums>> {
         let run_id = self.run().record.run_id.clone();
-        let (settings, examples) = (Some(&trainer.adapter.settings), examples_of(pairs));
-        let scorer = Scorer::for_run(self.gpu, self.model, &trainer.config, settings, &examples)?;
+        let settings = Some(&trainer.adapter.settings);
+        let scorer = Scorer::for_run(self.gpu, self.model, &trainer.config, settings, &self.held_out)?;
         self.measure();
-        let (wire, total) = (&mut self.session.wire, pairs.len() as u64);
+        let (wire, total) = (&mut self.session.wire, self.held_out.len() as u64);
         wire.begin();
         let mut scored = |done: usize| {
             tell(wire, &run_id, Phase::Evaluating, done as u64, total);
             !wire.inbox.wants_the_run_to_end(&run_id)
         };
-        scorer.sums(&examples, Some(&trainer.adapter), &mut scored).await
+        scorer.sums(&self.held_out, adapter, &mut scored).await
     }
 
     /// Answers the watched prompts, unless that was done at this step; at step 0 by the base model.
@@ -1057,7 +1218,7 @@ impl Live<'_> {
         let prompts: Vec<Vec<u32>> = prompts.collect::<Result<_>>()?;
         let mut texts = vec![String::new(); prompts.len()];
         // A fresh adapter is the base model: writing without it is faster.
-        let adapter = if step == 0 { None } else { Some(&trainer.adapter) };
+        let adapter = if step == 0 && self.fresh { None } else { Some(&trainer.adapter) };
         let style = Style { sampling: WATCHED, max_new_tokens: self.session.watched_tokens };
         let (gpu, model, eos) = (self.gpu, self.model, &self.open.eos);
         let total = (prompts.len() * style.max_new_tokens) as u64;
@@ -1082,8 +1243,10 @@ impl Live<'_> {
     /// Saves the run as it is.
     async fn save(&mut self, trainer: &Trainer<'_>) -> Result<()> {
         self.count_time();
-        self.run().checkpoint =
-            Some(Checkpoint::take(self.gpu, trainer, &self.data.0, self.open.tokenizer().chat(), None).await?);
+        let mut checkpoint =
+            Checkpoint::take(self.gpu, trainer, &self.data.0, self.open.tokenizer().chat(), None).await?;
+        checkpoint.place.rewards.clone_from(&self.run().record.inputs.rewards);
+        self.run().checkpoint = Some(checkpoint);
         let n_known = trainer.reference().iter().flatten().count();
         if n_known > self.n_known {
             self.session.keep_reference(self.gpu, self.data, trainer.reference()).await;
@@ -1115,17 +1278,22 @@ fn step_of(metrics: &Metrics) -> usize {
     metrics.get("step").and_then(Value::as_u64).unwrap_or(0) as usize
 }
 
-/// How good an evaluation is: pairs won, then how far apart the answers are, in nats: beta does not matter.
-fn rank(metrics: &Metrics) -> [f64; 2] {
-    let apart = number(metrics, "eval_logps/chosen") - number(metrics, "eval_logps/rejected");
-    [number(metrics, "eval_preference_accuracy"), apart]
+/// What the warnings' rules need to know of a run whose rows were not looked at.
+fn facts(config: &TrainConfig, n_held_out: usize, n_steps: usize) -> Facts {
+    let method = config.method();
+    let plain = method == Method::Dpo && config.loss_type == [LossType::Sigmoid] && config.loss_weights.is_none();
+    let weighted = matches!(&config.options, Options::Dpo(options) if options.use_weighting);
+    let expected_first_loss = (plain && !weighted).then_some(std::f64::consts::LN_2);
+    let (n_truncated, n_pairs, passes, beta) = (0, 0, 0.0, config.beta);
+    Facts { method, n_held_out, n_truncated, n_pairs, n_steps, passes, beta, expected_first_loss }
 }
 
-/// What the warnings' rules need to know of a run whose pairs were not looked at.
-fn facts(config: &TrainConfig, n_held_out: usize, n_steps: usize) -> Facts {
-    let plain = config.loss_type == [LossType::Sigmoid] && config.loss_weights.is_none();
-    let expected_first_loss = plain.then_some(std::f64::consts::LN_2);
-    Facts { n_held_out, n_truncated: 0, n_pairs: 0, n_steps, passes: 0.0, beta: config.beta, expected_first_loss }
+/// What each reward counts, if that was set.
+fn reward_weights(config: &TrainConfig) -> Option<&[f64]> {
+    match &config.options {
+        Options::Grpo(_, online, _) | Options::Rloo(online, _) => online.reward_weights.as_deref(),
+        _ => None,
+    }
 }
 
 /// The first prompts of the held-out pairs, each once; of the training pairs if none are held out.
@@ -1147,16 +1315,17 @@ fn watched_prompts(pairs: &Pairs, split: &Split) -> Vec<String> {
 fn summary(run: &Run) -> Summary {
     let n = run.record.n_held_out as u64;
     let share = |metrics: &Metrics| {
-        let wins = (number(metrics, "eval_preference_accuracy") * n as f64).round() as u64;
-        Share { wins, n, interval: wilson_interval(wins, n) }
+        let won = number(metrics, "eval_preference_accuracy");
+        let wins = (won * n as f64).round() as u64;
+        won.is_finite().then(|| Share { wins, n, interval: wilson_interval(wins, n) })
     };
-    let before = run.evaluations().next().map(share);
+    let before = run.evaluations().next().and_then(share);
     // Of the adapter that is kept; an older evaluation says nothing of it.
     let after = match run.record.best_step {
         Some(_) => run.record.best.as_ref(),
         None => run.evaluation_at(run.record.step),
     };
-    let after = after.map(share);
+    let after = after.and_then(share);
     let improved = matches!((before, after), (Some(before), Some(after)) if after.wins > before.wins);
     let (device_bytes, planned_bytes) = (run.device_bytes, run.planned_bytes);
     Summary { record: run.record.clone(), improved, before, after, device_bytes, planned_bytes }

@@ -23,6 +23,7 @@ pub mod writing;
 mod compare;
 mod fetch;
 mod inbox;
+mod inputs;
 mod live;
 mod planning;
 mod session;

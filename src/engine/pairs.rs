@@ -1,24 +1,27 @@
-//! Pairs as the session holds them: what was read, what was left out, and their tokens for a model.
+//! Rows as the session holds them, pairs or others: what was read, what was left out, and their tokens for a model.
 
 use std::collections::{BTreeSet, HashMap};
 
 use serde_json::Value;
 
-use super::protocol::{LineProblem, Mapping, PairRow, PairsInfo, Problem, ProblemKind, SeenSequence};
+use super::protocol::{LineProblem, Mapping, PairRow, PairView, PairsInfo, Problem, ProblemKind, SeenSequence};
 use super::{stats, writing};
 use crate::data::{
-    AuditRow, Dropped, LineError, PairReader, PairsFile, Part, Record, Shape, SplitBy, TokenPair, Tokenizer, audit,
-    held_out, none_left, other_purpose, prompt_groups, read_pairs, tokenize_record,
+    AuditRow, Example, Fields, Kind, LineError, Method, PairsFile, Part, Record, Sample, Shape, SplitBy, Tokenizer,
+    audit, held_out, other_purpose, prompt_example, tokenize_record,
 };
 use crate::error::{Error, Result};
-use crate::platform::ByteSource;
+use crate::platform::{ByteSource, MemorySource};
+use crate::train::{Options, RowTokenizer, RowTokens, Rows, TrainConfig};
 
-/// Usable pairs in memory.
+/// Usable rows in memory.
 pub struct Pairs {
     /// The file's name.
     pub name: String,
     /// The usable rows; `row` of each is its index here.
-    pub records: Vec<Record>,
+    pub rows: Rows,
+    /// What they are.
+    pub kind: Kind,
     /// Rows from here on are held out; none to split them by `eval_split`.
     pub held_out_from: Option<usize>,
     bytes: u64,
@@ -38,26 +41,39 @@ pub struct Pairs {
     tokens: Option<Tokens>,
 }
 
-/// Tokens of rows, for one tokenizer and length.
+/// Tokens of rows, made in one way.
 struct Tokens {
-    tokenizer: String,
-    max_length: usize,
+    way: Way,
     /// One entry for each row; none where it was always skipped.
-    rows: Vec<Option<std::result::Result<TokenPair, Dropped>>>,
+    rows: Vec<Option<RowTokens>>,
 }
 
-/// The pairs of a run.
+/// What the tokens of a row depend on: tokenizer, method, length, and what fine-tuning learns of a row.
+#[derive(PartialEq)]
+struct Way(String, Method, usize, Option<(Option<bool>, bool)>);
+
+impl Way {
+    fn of(tokenizer: &Tokenizer, config: &TrainConfig) -> Self {
+        let learnt = match &config.options {
+            Options::Sft(_, options) => Some((options.completion_only_loss, options.assistant_only_loss)),
+            _ => None,
+        };
+        Self(tokenizer.fingerprint(), config.method(), config.max_length, learnt)
+    }
+}
+
+/// The rows of a run.
 #[derive(Debug, Clone, Default)]
 pub struct Split {
     /// To train on.
-    pub train: Vec<TokenPair>,
+    pub train: Vec<Example>,
     /// To evaluate with.
-    pub held_out: Vec<TokenPair>,
-    /// Pairs that lose their end.
+    pub held_out: Vec<Example>,
+    /// Rows that lose their end.
     pub n_truncated: usize,
-    /// Pairs that are left out.
+    /// Rows that are left out.
     pub n_dropped: usize,
-    /// Tokens of the longer side of every pair, before cutting.
+    /// Tokens of the longest sequence of every row, before cutting.
     pub lengths: Vec<u32>,
 }
 
@@ -74,21 +90,44 @@ const SHOWN_CHARS: usize = 120;
 const TOKENIZE_ROWS: usize = 64;
 
 impl Pairs {
-    /// Reads a file in chunks; `progress` gets the bytes and the reader so far, and may stop by returning false.
+    /// Reads a file in chunks; `progress` gets the bytes, the first rows, and the usable and unusable rows so far, and
+    /// may stop by returning false. The rows are what the columns say; those that are named are those of pairs.
     pub async fn read(
         source: &dyn ByteSource,
         mapping: Option<Mapping>,
-        progress: &mut dyn FnMut(u64, &PairReader) -> bool,
+        progress: &mut dyn FnMut(u64, &[Record], [usize; 2]) -> bool,
     ) -> Result<Self> {
         let file = PairsFile::open(source).await?;
         let columns = file.columns().to_vec();
+        let kind = if mapping.is_some() { Kind::Pairs } else { Kind::of(&columns).unwrap_or(Kind::Pairs) };
         let mapping = mapping.unwrap_or_else(|| Mapping::guess(&columns));
-        let reader = file.read(&mapping, ROOM, progress).await?;
-        let (lines, beyond, problem_count) = (reader.rows(), reader.beyond(), reader.n_errors());
-        // Rows with other columns than were guessed are shown, so that a person can say which they are.
-        let (records, errors) = if columns.is_empty() { reader.finish()? } else { reader.into_rows() };
-        let mut pairs = Self::of(file_name(source.name()), records, None);
-        (pairs.bytes, pairs.lines, pairs.beyond, pairs.problem_count) = (source.len(), lines, beyond, problem_count);
+        let (rows, errors, counts) = match kind {
+            Kind::Pairs => {
+                let reader = file
+                    .read(&mapping, ROOM, &mut |done, reader| {
+                        progress(done, reader.records(), [reader.records().len() + reader.beyond(), reader.n_errors()])
+                    })
+                    .await?;
+                let counts = [reader.rows(), reader.beyond(), reader.n_errors()];
+                // Rows with other columns than were guessed are shown, so that a person can say which they are.
+                let (rows, errors) = if columns.is_empty() { reader.finish()? } else { reader.into_rows() };
+                (Rows::Pairs(rows), errors, counts)
+            }
+            _ => {
+                let fields = Fields::guess(&columns);
+                let reader = file
+                    .read_samples(kind, &fields, ROOM, &mut |done, reader| {
+                        progress(done, &[], [reader.records().len() + reader.beyond(), reader.n_errors()])
+                    })
+                    .await?;
+                let counts = [reader.rows(), reader.beyond(), reader.n_errors()];
+                let (rows, errors) = reader.into_rows();
+                (Rows::Samples(rows), errors, counts)
+            }
+        };
+        let mut pairs = Self::of(file_name(source.name()), rows, kind, None);
+        pairs.bytes = source.len();
+        [pairs.lines, pairs.beyond, pairs.problem_count] = counts;
         pairs.problem_kinds = kinds_of(&errors);
         pairs.problems = errors.into_iter().take(SHOWN_PROBLEMS).map(line_problem).collect();
         pairs.mapping = mapping;
@@ -97,40 +136,44 @@ impl Pairs {
         Ok(pairs)
     }
 
-    /// Pairs that are in memory as two files, the second one's held out: the demo's, or those kept with a run.
-    pub fn from_parts(name: &str, train: &[u8], held_out: &[u8]) -> Result<Self> {
-        let (mut records, _) = read_pairs(train, name)?;
-        let held_out_from = records.len();
+    /// Rows that are in memory as two files, the second one's held out: the demo's, or those kept with a run.
+    pub async fn from_parts(name: &str, train: &[u8], held_out: &[u8]) -> Result<Self> {
+        // Whatever the rows were read from, they were written as JSONL.
+        let source = |bytes: &[u8]| MemorySource { name: "pairs.jsonl".to_owned(), bytes: bytes.into() };
+        let always = &mut |_: u64, _: &[Record], _: [usize; 2]| true;
+        let mut pairs = Self::read(&source(train), None, always).await?;
+        pairs.held_out_from = Some(pairs.rows.len());
         if !held_out.trim_ascii().is_empty() {
-            records.extend(read_pairs(held_out, name)?.0);
+            let others = Self::read(&source(held_out), None, always).await?;
+            match (&mut pairs.rows, others.rows) {
+                (Rows::Pairs(rows), Rows::Pairs(others)) => rows.extend(others),
+                (Rows::Samples(rows), Rows::Samples(others)) if pairs.kind == others.kind => rows.extend(others),
+                _ => {
+                    let what = format!("The rows to train on are {}, those held out are not", pairs.kind.word());
+                    return Err(Error::input(what, "Delete the run", name));
+                }
+            }
         }
-        let mut pairs = Self::of(name.to_owned(), records, Some(held_out_from));
+        pairs.number_rows();
+        pairs.look_for_oddities();
+        pairs.name = name.to_owned();
         pairs.bytes = (train.len() + held_out.len()) as u64;
-        pairs.lines = pairs.records.len();
+        pairs.lines = pairs.rows.len();
         Ok(pairs)
     }
 
     /// The bundled pairs.
-    pub fn demo() -> Result<Self> {
+    pub async fn demo() -> Result<Self> {
         let train = include_bytes!("../../assets/demo/pairs.jsonl");
         let held_out = include_bytes!("../../assets/demo/held_out.jsonl");
-        Self::from_parts("demo pairs", train, held_out)
+        Self::from_parts("demo pairs", train, held_out).await
     }
 
-    fn of(name: String, mut records: Vec<Record>, held_out_from: Option<usize>) -> Self {
-        for (row, record) in records.iter_mut().enumerate() {
-            record.row = row;
-        }
-        let mapping = Mapping {
-            prompt: "prompt".to_owned(),
-            chosen: "chosen".to_owned(),
-            rejected: "rejected".to_owned(),
-            system: String::new(),
-        };
-        let columns = vec![mapping.prompt.clone(), mapping.chosen.clone(), mapping.rejected.clone()];
+    fn of(name: String, rows: Rows, kind: Kind, held_out_from: Option<usize>) -> Self {
         let mut pairs = Self {
             name,
-            records,
+            rows,
+            kind,
             held_out_from,
             bytes: 0,
             lines: 0,
@@ -138,8 +181,8 @@ impl Pairs {
             problems: Vec::new(),
             problem_count: 0,
             problem_kinds: Vec::new(),
-            mapping,
-            columns,
+            mapping: Mapping::default(),
+            columns: Vec::new(),
             flags: Vec::new(),
             skipped: BTreeSet::new(),
             swapped: false,
@@ -147,24 +190,36 @@ impl Pairs {
             groups: Vec::new(),
             tokens: None,
         };
+        pairs.number_rows();
         pairs.look_for_oddities();
         pairs
     }
 
+    fn number_rows(&mut self) {
+        match &mut self.rows {
+            Rows::Pairs(rows) => rows.iter_mut().enumerate().for_each(|(at, row)| row.row = at),
+            Rows::Samples(rows) => rows.iter_mut().enumerate().for_each(|(at, row)| row.row = at),
+        }
+    }
+
     fn look_for_oddities(&mut self) {
-        let texts: Vec<[String; 3]> = self
-            .records
-            .iter()
-            .map(|record| [&record.prompt, &record.chosen, &record.rejected].map(Part::text))
-            .collect();
-        let rows: Vec<AuditRow<'_>> =
-            texts.iter().map(|[prompt, chosen, rejected]| AuditRow { prompt, chosen, rejected }).collect();
-        self.flags = audit(&rows).iter().map(|flags| flags.words()).collect();
+        self.flags = match &self.rows {
+            Rows::Pairs(rows) => {
+                let texts: Vec<[String; 3]> = rows.iter().map(texts_of).collect();
+                let rows: Vec<AuditRow<'_>> =
+                    texts.iter().map(|[prompt, chosen, rejected]| AuditRow { prompt, chosen, rejected }).collect();
+                audit(&rows).iter().map(|flags| flags.words()).collect()
+            }
+            Rows::Samples(rows) => {
+                let word = |label: bool| if label { "liked" } else { "disliked" };
+                rows.iter().map(|row| row.label.map(|label| word(label).to_owned()).into_iter().collect()).collect()
+            }
+        };
     }
 
     /// Leaves rows out, or takes them back in.
     pub fn skip(&mut self, rows: &[usize], skip: bool) {
-        for &row in rows.iter().filter(|&&row| row < self.records.len()) {
+        for &row in rows.iter().filter(|&&row| row < self.rows.len()) {
             if skip {
                 self.skipped.insert(row);
             } else {
@@ -175,7 +230,8 @@ impl Pairs {
 
     /// Exchanges chosen and rejected.
     pub fn swap(&mut self) {
-        for record in &mut self.records {
+        let Rows::Pairs(rows) = &mut self.rows else { return };
+        for record in rows {
             std::mem::swap(&mut record.chosen, &mut record.rejected);
             record.scores = record.scores.map(|[chosen, rejected]| [rejected, chosen]);
         }
@@ -185,13 +241,16 @@ impl Pairs {
     }
 
     /// What a table shows of some rows.
-    pub fn rows(&self, range: std::ops::Range<usize>) -> Vec<PairRow> {
-        range.filter_map(|i| Some((i, self.records.get(i)?))).map(|(i, record)| self.row(i, record)).collect()
-    }
-
-    fn row(&self, i: usize, record: &Record) -> PairRow {
-        let skipped = self.skipped.contains(&i);
-        PairRow { flags: self.flags.get(i).cloned().unwrap_or_default(), skipped, ..preview(record) }
+    pub fn shown(&self, range: std::ops::Range<usize>) -> Vec<PairRow> {
+        let row = |at: usize| {
+            let row = match &self.rows {
+                Rows::Pairs(rows) => preview(rows.get(at)?),
+                Rows::Samples(rows) => preview_of(rows.get(at)?),
+            };
+            let flags = self.flags.get(at).cloned().unwrap_or_default();
+            Some(PairRow { flags, skipped: self.skipped.contains(&at), ..row })
+        };
+        range.filter_map(row).collect()
     }
 
     /// What is known of the file.
@@ -207,47 +266,57 @@ impl Pairs {
             name: self.name.clone(),
             bytes: self.bytes,
             lines: self.lines,
-            usable: self.records.len(),
+            usable: self.rows.len(),
             beyond: self.beyond,
             skipped: self.skipped.len(),
             problems: self.problems.clone(),
             problem_count: self.problem_count,
             problem_kinds: self.problem_kinds.clone(),
             purpose: self.purpose(),
+            kind: self.kind,
             shape: self.shape.map(|shape| shape.what().to_owned()),
             mapping: self.mapping.clone(),
             columns: self.columns.clone(),
             swapped: self.swapped,
             flags,
-            longer_wins: self.longer_wins(0..self.records.len()),
+            longer_wins: self.longer_wins(0..self.rows.len()),
             conversations: self.conversations(),
         }
     }
 
     /// What the file is instead of pairs, if that can be told.
     fn purpose(&self) -> Option<Problem> {
-        let [what, fix] = other_purpose(&self.columns).filter(|_| self.records.is_empty())?;
+        let [what, fix] = other_purpose(&self.columns).filter(|_| self.rows.is_empty())?;
         Some(Problem { what: what.to_owned(), fix: fix.to_owned(), at: self.name.clone() })
     }
 
     /// True if the rows are conversations.
     pub fn conversations(&self) -> bool {
-        self.records.first().is_some_and(|record| matches!(record.prompt, Part::Messages(_)))
+        let is = |part: &Option<Part>| matches!(part, Some(Part::Messages(_)));
+        match &self.rows {
+            Rows::Pairs(rows) => rows.first().is_some_and(|row| matches!(row.prompt, Part::Messages(_))),
+            Rows::Samples(rows) => rows.first().is_some_and(|row| is(&row.prompt) || is(&row.completion)),
+        }
     }
 
-    /// Share of some rows whose preferred answer is longer; ties count half.
+    /// Share of some rows whose preferred answer is longer; ties count half, and so does all that is no pair.
     pub fn longer_wins(&self, rows: impl Iterator<Item = usize>) -> f64 {
+        let Rows::Pairs(records) = &self.rows else { return 0.5 };
         let chars = |part: &Part| part.text().chars().count();
         let lengths: Vec<[usize; 2]> = rows
-            .filter_map(|row| self.records.get(row))
+            .filter_map(|row| records.get(row))
             .map(|record| [chars(&record.chosen), chars(&record.rejected)])
             .collect();
         stats::longer_wins(&lengths).unwrap_or(0.5)
     }
 
-    /// A pair's prompt as text.
+    /// A row's prompt as text; empty if it has none.
     pub fn prompt(&self, index: usize) -> String {
-        match self.records.get(index).map(|record| &record.prompt) {
+        let prompt = match &self.rows {
+            Rows::Pairs(rows) => rows.get(index).map(|row| row.prompt.clone()),
+            Rows::Samples(rows) => rows.get(index).and_then(|row| row.asked().prompt),
+        };
+        match prompt {
             Some(Part::Messages(list)) => {
                 list.last().and_then(|message| message.get("content")).and_then(Value::as_str).unwrap_or("").to_owned()
             }
@@ -256,64 +325,83 @@ impl Pairs {
         }
     }
 
-    /// The tokens of all pairs that are used, split in two. `progress` may stop by returning false.
+    /// The prompts of some rows, for answers that a model will write.
+    pub fn prompts(&self, rows: impl Iterator<Item = usize>) -> Vec<Sample> {
+        let sample = |at: usize| match &self.rows {
+            Rows::Pairs(rows) => rows.get(at).map(Sample::prompt_of),
+            Rows::Samples(rows) => rows.get(at).map(Sample::asked),
+        };
+        rows.filter_map(sample).collect()
+    }
+
+    /// An error if the first row does not become text by the template of a tokenizer.
+    pub fn check_chat(&self, tokenizer: &Tokenizer) -> Result<()> {
+        match &self.rows {
+            Rows::Pairs(rows) => rows.first().map_or(Ok(()), |row| tokenize_record(row, tokenizer, usize::MAX).map(drop)),
+            Rows::Samples(rows) => {
+                rows.first().map_or(Ok(()), |row| prompt_example(&row.asked(), tokenizer).map(drop))
+            }
+        }
+    }
+
+    /// The tokens of all rows that are used, as a run with these settings takes them, split in two. `progress` may stop
+    /// by returning false.
     pub async fn split(
         &mut self,
         tokenizer: &Tokenizer,
-        max_length: usize,
-        eval_split: f64,
-        seed: u64,
+        config: &TrainConfig,
         progress: &mut dyn FnMut(usize) -> bool,
     ) -> Result<Split> {
-        self.tokenize(tokenizer, max_length, progress).await?;
-        let used: Vec<usize> = (0..self.records.len()).filter(|row| !self.skipped.contains(row)).collect();
+        self.check_serves(config.method())?;
+        let row_tokenizer = RowTokenizer::new(&self.rows, tokenizer, config)?;
+        self.tokenize(&row_tokenizer, Way::of(tokenizer, config), progress).await?;
+        let used: Vec<usize> = (0..self.rows.len()).filter(|row| !self.skipped.contains(row)).collect();
         let held_out_rows: BTreeSet<usize> = match self.held_out_from {
             Some(from) => used.iter().copied().filter(|&row| row >= from).collect(),
             None => {
-                if self.groups.len() != self.records.len() {
-                    self.groups = prompt_groups(&self.records, SplitBy::Similar);
+                if self.groups.len() != self.rows.len() {
+                    self.groups = self.rows.prompt_groups(SplitBy::Similar);
                 }
                 let groups: Vec<usize> = used.iter().map(|&row| self.groups[row]).collect();
-                held_out(&groups, eval_split, seed)?.into_iter().map(|place| used[place]).collect()
+                held_out(&groups, config.eval_split, config.seed)?.into_iter().map(|place| used[place]).collect()
             }
         };
         let Some(tokens) = &self.tokens else { return Ok(Split::default()) };
-        let (mut split, mut dropped) = (Split::default(), Vec::new());
-        for result in used.iter().filter_map(|&row| tokens.rows[row].as_ref()) {
-            let pair = match result {
-                Ok(pair) => pair,
-                Err(reason) => {
-                    dropped.push(reason.clone());
-                    continue;
-                }
-            };
-            let longest = pair.untruncated[0].max(pair.untruncated[1]);
-            split.lengths.push(longest as u32);
-            split.n_truncated += usize::from(longest > max_length);
-            if held_out_rows.contains(&pair.row) {
-                split.held_out.push(pair.clone());
-            } else {
-                split.train.push(pair.clone());
-            }
-        }
-        split.n_dropped = dropped.len();
-        match split.train.is_empty() {
-            true => Err(none_left(&dropped, max_length)),
-            false => Ok(split),
+        let part = |held_out: bool| {
+            let rows = used.iter().filter(|row| held_out_rows.contains(row) == held_out);
+            let rows: Vec<&RowTokens> = rows.filter_map(|&row| tokens.rows[row].as_ref()).collect();
+            row_tokenizer.examples(&rows)
+        };
+        let (train, held_out) = (part(false), part(true));
+        let longest = |example: &Example| example.untruncated.iter().copied().max().unwrap_or(0);
+        let lengths: Vec<u32> = train.examples.iter().chain(&held_out.examples).map(|e| longest(e) as u32).collect();
+        let is_cut = |len: &&u32| !config.method().is_online() && **len as usize > config.max_length;
+        Ok(Split {
+            n_truncated: lengths.iter().filter(is_cut).count(),
+            n_dropped: train.dropped.len() + held_out.dropped.len(),
+            lengths,
+            held_out: held_out.examples,
+            train: row_tokenizer.some(train)?.examples,
+        })
+    }
+
+    /// An error that says what the rows are and what they serve, if a method cannot train on them.
+    fn check_serves(&self, method: Method) -> Result<()> {
+        match self.kind {
+            Kind::Pairs => Ok(()),
+            _ => Kind::for_method(&self.columns, method, &self.name).map(drop),
         }
     }
 
     async fn tokenize(
         &mut self,
-        tokenizer: &Tokenizer,
-        max_length: usize,
+        row_tokenizer: &RowTokenizer<'_>,
+        way: Way,
         progress: &mut dyn FnMut(usize) -> bool,
     ) -> Result<()> {
-        let fingerprint = tokenizer.fingerprint();
-        let known = |tokens: &Tokens| tokens.tokenizer == fingerprint && tokens.max_length == max_length;
-        let mut rows = match self.tokens.take().filter(known) {
+        let mut rows = match self.tokens.take().filter(|tokens| tokens.way == way) {
             Some(tokens) => tokens.rows,
-            None => vec![None; self.records.len()],
+            None => vec![None; self.rows.len()],
         };
         let mut done = Ok(());
         let missing = |row: &usize| rows[*row].is_none() && !self.skipped.contains(row);
@@ -325,7 +413,7 @@ impl Pairs {
                     break;
                 }
             }
-            match tokenize_record(&self.records[row], tokenizer, max_length) {
+            match row_tokenizer.row(&self.rows, row) {
                 Ok(tokens) => rows[row] = Some(tokens),
                 Err(error) => {
                     done = Err(error);
@@ -333,67 +421,109 @@ impl Pairs {
                 }
             }
         }
-        self.tokens = Some(Tokens { tokenizer: fingerprint, max_length, rows });
+        self.tokens = Some(Tokens { way, rows });
         done
     }
 
-    /// A pair as the model sees it.
-    pub fn seen(
+    /// A row in full.
+    pub fn view(&self, index: usize, tokenizer: Option<&Tokenizer>, max_length: usize) -> Result<PairView> {
+        let none = || Error::input("There is no such row", "Choose another", "");
+        let (line, texts) = match &self.rows {
+            Rows::Pairs(rows) => rows.get(index).map(|row| (row.line, texts_of(row))),
+            Rows::Samples(rows) => rows.get(index).map(|row| (row.line, sample_texts(row))),
+        }
+        .ok_or_else(none)?;
+        let seen = match tokenizer {
+            Some(tokenizer) => self.seen(index, tokenizer, max_length),
+            None => Err(Problem {
+                what: "No model is open".to_owned(),
+                fix: "Choose a model to see the tokens".to_owned(),
+                at: String::new(),
+            }),
+        };
+        Ok(PairView { index, line, texts, seen })
+    }
+
+    /// A row as the model sees it, by the method that such rows are made for.
+    fn seen(
         &self,
         index: usize,
         tokenizer: &Tokenizer,
         max_length: usize,
-    ) -> std::result::Result<[SeenSequence; 2], Problem> {
-        let record = self.record(index).map_err(|e| Problem::from(&e))?;
+    ) -> std::result::Result<Vec<SeenSequence>, Problem> {
+        let problem = |e: Error| Problem::from(&e);
         // Nothing is cut here, so that what would be cut can be shown.
-        let pair = match tokenize_record(record, tokenizer, usize::MAX).map_err(|e| Problem::from(&e))? {
-            Ok(pair) => pair,
-            Err(dropped) => {
-                return Err(Problem {
-                    what: format!("This pair is left out: {}", dropped.reason),
-                    fix: "Correct the row, or skip it".to_owned(),
-                    at: format!("line {}", record.line),
+        let config = TrainConfig { max_length: usize::MAX, ..TrainConfig::defaults_of(self.kind.methods()[0]) };
+        let row_tokenizer = RowTokenizer::new(&self.rows, tokenizer, &config).map_err(problem)?;
+        let mut sequences = Vec::new();
+        // Of thumbs the answer that they are about, without the one that the loss compares it with.
+        for outcome in row_tokenizer.row(&self.rows, index).map_err(problem)? {
+            let example = outcome.map_err(|dropped| Problem {
+                what: format!("This row is left out: {}", dropped.reason),
+                fix: "Correct the row, or skip it".to_owned(),
+                at: format!("line {}", dropped.line),
+            })?;
+            let learnt = example.labels.as_ref().and_then(|labels| labels.iter().position(|learnt| *learnt));
+            for (ids, start) in example.sequences.iter().zip(&example.starts) {
+                sequences.push(SeenSequence {
+                    tokens: writing::pieces(ids, tokenizer).map_err(problem)?,
+                    prompt_len: learnt.unwrap_or(*start),
+                    cut: ids.len().saturating_sub(max_length),
                 });
             }
-        };
-        let side = |ids: &[u32]| -> Result<SeenSequence> {
-            Ok(SeenSequence {
-                tokens: writing::pieces(ids, tokenizer)?,
-                prompt_len: pair.prompt_len,
-                cut: ids.len().saturating_sub(max_length),
-            })
-        };
-        match (side(&pair.chosen), side(&pair.rejected)) {
-            (Ok(chosen), Ok(rejected)) => Ok([chosen, rejected]),
-            (Err(e), _) | (_, Err(e)) => Err(Problem::from(&e)),
         }
+        Ok(sequences)
     }
 
-    /// A row; an error if there is none.
+    /// A pair; an error if there is none.
     pub fn record(&self, index: usize) -> Result<&Record> {
-        self.records.get(index).ok_or_else(|| Error::input("There is no such pair", "Choose another", ""))
+        match &self.rows {
+            Rows::Pairs(rows) => rows.get(index),
+            Rows::Samples(_) => None,
+        }
+        .ok_or_else(|| Error::input("There is no such pair", "Choose another", ""))
     }
 
-    /// The two files of a run's pairs: to train on, and held out.
+    /// The two files of a run's rows: to train on, and held out.
     pub fn to_files(&self, split: &Split) -> [Vec<u8>; 2] {
-        [&split.train, &split.held_out].map(|pairs| {
+        [&split.train, &split.held_out].map(|examples| {
             let mut bytes = Vec::new();
-            for record in pairs.iter().filter_map(|pair| self.records.get(pair.row)) {
-                bytes.extend(record.to_json().to_string().into_bytes());
-                bytes.push(b'\n');
+            let rows: BTreeSet<usize> = examples.iter().map(|example| example.row).collect();
+            for row in rows {
+                let row = match &self.rows {
+                    Rows::Pairs(rows) => rows.get(row).map(Record::to_json),
+                    Rows::Samples(rows) => rows.get(row).map(Sample::to_json),
+                };
+                bytes.extend(row.map(|row| format!("{row}\n")).unwrap_or_default().into_bytes());
             }
             bytes
         })
     }
 }
 
-/// What a table shows of a row, before all rows are known.
-pub fn preview(record: &Record) -> PairRow {
-    let texts = [&record.prompt, &record.chosen, &record.rejected].map(Part::text);
+fn texts_of(record: &Record) -> [String; 3] {
+    [&record.prompt, &record.chosen, &record.rejected].map(Part::text)
+}
+
+/// The prompt and the answer of a row that is no pair.
+fn sample_texts(sample: &Sample) -> [String; 3] {
+    let text = |part: &Option<Part>| part.as_ref().map(Part::text).unwrap_or_default();
+    [text(&sample.prompt), text(&sample.completion), String::new()]
+}
+
+fn shown_row(line: usize, texts: [String; 3]) -> PairRow {
     let chars = texts.each_ref().map(|text| text.chars().count());
     let [prompt, chosen, rejected] = texts.map(|text| text.chars().take(SHOWN_CHARS).collect());
-    let (line, scores) = (record.line, record.scores);
-    PairRow { line, prompt, chosen, rejected, chars, flags: Vec::new(), skipped: false, scores }
+    PairRow { line, prompt, chosen, rejected, chars, flags: Vec::new(), skipped: false, scores: None }
+}
+
+/// What a table shows of a pair, before all rows are known.
+pub fn preview(record: &Record) -> PairRow {
+    PairRow { scores: record.scores, ..shown_row(record.line, texts_of(record)) }
+}
+
+fn preview_of(sample: &Sample) -> PairRow {
+    shown_row(sample.line, sample_texts(sample))
 }
 
 fn line_problem(error: LineError) -> LineProblem {

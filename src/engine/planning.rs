@@ -1,13 +1,15 @@
 //! What a run would take: steps, memory by component, what is in the way and what would make it fit.
 
+use std::collections::BTreeSet;
+
 use super::models::OpenModel;
 use super::pairs::{Pairs, Split};
 use super::protocol::{Check, Fix, PlanInfo, Problem, Settings};
 use super::warnings::{FEW_HELD_OUT, MANY_TRUNCATED};
-use crate::data::steps_per_epoch;
+use crate::data::{Example, Kind};
 use crate::error::Result;
 use crate::model::LoadIn;
-use crate::train::{Memory, TrainConfig, batch_size, plan};
+use crate::train::{Memory, TrainConfig, answers_size, batch_size_of, plan, plan_run};
 
 /// Chosen is longer in so many pairs that a model could learn length alone.
 const LENGTH_SHARE: f64 = 0.65;
@@ -15,10 +17,13 @@ const LENGTH_SHARE: f64 = 0.65;
 /// Memory of a run with these settings.
 pub(super) fn memory(config: &TrainConfig, model: &OpenModel, split: &Split) -> Result<Memory> {
     let adapter = config.adapter_settings(config.adapter(&model.base), &model.config)?;
-    let size = |pairs| batch_size(pairs, config.per_device_train_batch_size);
     let weights = model.weight_bytes.on_device(config.load_in);
-    let mut memory = plan(&model.config, weights, &adapter, size(&split.train), config.gradient_checkpointing);
-    if !split.held_out.is_empty() {
+    let size = |examples: &[Example]| match config.answers() {
+        Some([_, answer]) => answers_size(config, [longest(examples), answer]),
+        None => batch_size_of(config, examples, config.per_device_train_batch_size),
+    };
+    let mut memory = plan_run(config, &model.config, weights, &adapter, size(&split.train));
+    if !split.held_out.is_empty() && !config.method().is_online() {
         // They are scored while the trainer keeps what it has.
         let scoring = plan(&model.config, weights, &adapter, size(&split.held_out), true);
         memory.activations += scoring.activations;
@@ -47,6 +52,7 @@ pub(super) fn blocked(settings: Settings, problem: Problem) -> PlanInfo {
         n_steps: 0,
         lengths: Vec::new(),
         memory: [0; 4],
+        models: Vec::new(),
         limit: None,
         fixes: Vec::new(),
         step_seconds: None,
@@ -66,20 +72,19 @@ pub(super) fn plan_info(
     step_seconds: Option<f64>,
 ) -> Result<PlanInfo> {
     let memory = memory(config, model, split)?;
-    let per_epoch =
-        steps_per_epoch(split.train.len(), config.per_device_train_batch_size, config.gradient_accumulation_steps);
     let mut info = PlanInfo {
         n_train: split.train.len(),
         held_out: held_out_rows(split),
         n_truncated: split.n_truncated,
         n_dropped: split.n_dropped,
-        n_steps: config.n_steps(per_epoch),
+        n_steps: config.steps_on(split.train.len()),
         lengths: split.lengths.clone(),
-        memory: [memory.weights, memory.adapter, memory.activations, memory.logits],
+        memory: [memory.weights, memory.adapter.saturating_add(memory.value_model), memory.activations, memory.logits],
+        models: memory.models(config).into_iter().map(|(name, bytes)| (name.to_owned(), bytes)).collect(),
         limit,
         step_seconds,
-        // Adapter in f32 and two moments; the plan counts four copies, with the gradients.
-        checkpoint_bytes: memory.adapter / 4 * 3,
+        // Adapters in f32 and two moments; the plan counts four copies, with the gradients.
+        checkpoint_bytes: memory.adapter.saturating_add(memory.value_model) / 4 * 3,
         checks: checks(config, model, pairs, split),
         ..blocked(settings, Problem { what: String::new(), fix: String::new(), at: String::new() })
     };
@@ -103,10 +108,14 @@ pub(super) fn plan_info(
     Ok(info)
 }
 
+/// Tokens of the longest sequence.
+fn longest(examples: &[Example]) -> usize {
+    examples.iter().flat_map(|example| &example.sequences).map(Vec::len).max().unwrap_or(0)
+}
+
 fn held_out_rows(split: &Split) -> Vec<usize> {
-    let mut rows: Vec<usize> = split.held_out.iter().map(|pair| pair.row).collect();
-    rows.sort_unstable();
-    rows
+    let rows: BTreeSet<usize> = split.held_out.iter().map(|example| example.row).collect();
+    rows.into_iter().collect()
 }
 
 /// Changes that save memory, the one that saves most first.
@@ -146,10 +155,8 @@ pub(super) fn fixes(config: &TrainConfig, model: &OpenModel, split: &Split, now:
         .into_iter()
         .filter_map(|(label, changed)| {
             let mut cut = split.clone();
-            for pair in cut.train.iter_mut().chain(&mut cut.held_out) {
-                pair.chosen.truncate(changed.max_length);
-                pair.rejected.truncate(changed.max_length);
-                pair.prompt_len = pair.prompt_len.min(changed.max_length - 1);
+            if !config.method().is_online() {
+                cut.train.iter_mut().chain(&mut cut.held_out).for_each(|example| example.shorten(changed.max_length));
             }
             let saves = now.total().saturating_sub(memory(&changed, model, &cut).ok()?.total());
             let settings = changed.to_map().into_iter().filter(|(key, value)| before.get(key) != Some(value)).collect();
@@ -163,9 +170,10 @@ pub(super) fn fixes(config: &TrainConfig, model: &OpenModel, split: &Split, now:
 fn checks(config: &TrainConfig, model: &OpenModel, pairs: &Pairs, split: &Split) -> Vec<Check> {
     let mut checks = Vec::new();
     let mut check = |good: bool, text: String| checks.push(Check { good, text });
-    check(true, format!("{} pairs to train on, {} held out", split.train.len(), split.held_out.len()));
+    let noun = if pairs.kind == Kind::Pairs { "pairs" } else { pairs.kind.word() };
+    check(true, format!("{} {noun} to train on, {} held out", split.train.len(), split.held_out.len()));
     let n = split.train.len() + split.held_out.len();
-    if split.held_out.len() < FEW_HELD_OUT {
+    if pairs.kind == Kind::Pairs && split.held_out.len() < FEW_HELD_OUT {
         check(false, format!("Only {} pairs are held out: take the accuracy as a hint", split.held_out.len()));
     }
     if split.n_truncated > 0 {

@@ -7,13 +7,14 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-pub use crate::data::{Chat, Columns as Mapping};
+pub use crate::data::{Chat, Columns as Mapping, Kind};
 use crate::error::Error;
 
 /// A step's or an evaluation's values under TRL's names.
 pub type Metrics = Map<String, Value>;
 
-/// Settings of a run under the names of TRL's `DPOConfig` and PEFT's `LoraConfig`; absent ones have their default.
+/// Settings of a run under the names of TRL's configs and PEFT's `LoraConfig`, with `method`; absent ones have their
+/// default.
 pub type Settings = Map<String, Value>;
 
 /// Identifies this build; a page and a worker of different builds must not talk to each other.
@@ -190,6 +191,21 @@ pub struct RunRequest {
     pub settings: Settings,
     /// How it is watched.
     pub watch: Watch,
+    /// What it has beside them.
+    #[serde(default)]
+    pub inputs: Inputs,
+}
+
+/// What a run has beside settings and rows.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Inputs {
+    /// What answers are given, where the method writes them: rules as on the command line, or `run:` and the identifier
+    /// of the run of a reward model.
+    #[serde(default)]
+    pub rewards: Vec<String>,
+    /// The run whose adapter it starts from; none for a fresh adapter.
+    #[serde(default)]
+    pub start_from: Option<String>,
 }
 
 /// What happens beside the steps of a run.
@@ -390,6 +406,17 @@ pub enum Event {
         metrics: Metrics,
         /// Seconds that it took.
         seconds: f64,
+    },
+    /// Answers were written for a step, and judged.
+    Rollouts {
+        /// The run.
+        run_id: String,
+        /// The step that they are for.
+        step: usize,
+        /// Names of the rewards.
+        rewards: Vec<String>,
+        /// The answers, those to one prompt in a row.
+        answers: Vec<Answered>,
     },
     /// The held-out pairs were scored.
     Evaluated {
@@ -756,6 +783,8 @@ pub struct PairsInfo {
     pub problem_count: usize,
     /// The same by what is wrong, the most frequent first; of very many kinds only those.
     pub problem_kinds: Vec<ProblemKind>,
+    /// What its rows are.
+    pub kind: Kind,
     /// What the file is instead, if no row can be used and its columns tell.
     pub purpose: Option<Problem>,
     /// What others call a file of such rows, and how they are read; none if they have no name.
@@ -807,8 +836,8 @@ pub struct PairView {
     pub line: usize,
     /// Prompt, chosen and rejected as in the file.
     pub texts: [String; 3],
-    /// Chosen and rejected as the model sees them, or why not.
-    pub seen: Result<[SeenSequence; 2], Problem>,
+    /// What the model sees of it, of a pair chosen and rejected; or why nothing.
+    pub seen: Result<Vec<SeenSequence>, Problem>,
 }
 
 /// A sequence as the model sees it.
@@ -843,8 +872,10 @@ pub struct PlanInfo {
     pub n_steps: usize,
     /// Tokens of the longer side of every pair, for a histogram.
     pub lengths: Vec<u32>,
-    /// Bytes on the device: weights, adapter and optimiser, activations, logits.
+    /// Bytes on the device: weights, adapters and optimisers, activations, logits.
     pub memory: [u64; 4],
+    /// The models in it, by name: one base, and the adapters on it.
+    pub models: Vec<(String, u64)>,
     /// Bytes that the device has, if known.
     pub limit: Option<u64>,
     /// What would make it fit, best first.
@@ -947,6 +978,9 @@ pub struct RunRecord {
     pub settings: Settings,
     /// How it is watched.
     pub watch: Watch,
+    /// What it has beside settings and rows.
+    #[serde(default)]
+    pub inputs: Inputs,
     /// Steps done.
     pub step: usize,
     /// Steps in all.
@@ -1016,6 +1050,23 @@ pub struct Summary {
     pub device_bytes: u64,
     /// Bytes that the plan had said.
     pub planned_bytes: u64,
+}
+
+/// An answer that the model wrote while it was trained.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Answered {
+    /// Index of the prompt's row among the usable rows.
+    pub row: usize,
+    /// The prompt as the model sees it, without special tokens.
+    pub prompt: String,
+    /// The answer.
+    pub text: String,
+    /// Its tokens.
+    pub tokens: usize,
+    /// What each reward gave; none where it does not apply.
+    pub rewards: Vec<Option<f64>>,
+    /// How much better it is than was to be expected: of PPO the mean over its tokens.
+    pub advantage: f64,
 }
 
 /// A share with its uncertainty.

@@ -1,6 +1,6 @@
 //! The parts of a run that the session and the command line share: reference, evaluation, steps.
 
-use crate::data::{Example, Method};
+use crate::data::Example;
 use crate::error::{Error, Result};
 use crate::gpu::{Gpu, VariantSet};
 use crate::kernels;
@@ -50,18 +50,6 @@ pub async fn steps(trainer: &mut Trainer<'_>, host: &mut dyn Host) -> Result<Nex
         }
     }
     Ok(Next::GoOn)
-}
-
-/// The settings, if they are DPO's: the session trains by no other method yet.
-pub fn dpo_alone(config: TrainConfig) -> Result<TrainConfig> {
-    match config.method() {
-        Method::Dpo => Ok(config),
-        method => Err(Error::input(
-            format!("The window and the page train by dpo, not by {method}"),
-            format!("Use the command line: pairtune train --method {method}"),
-            "settings, field method",
-        )),
-    }
 }
 
 /// Takes the kernels that a `stored` set names, and the fastest where it names none. Returns the set, and what is to be

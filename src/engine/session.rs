@@ -5,22 +5,23 @@ use std::rc::Rc;
 use super::inbox::{Inbox, Message, Outbox};
 use super::live::{Retry, Run};
 use super::models::{self, OpenModel, demo_model};
+use super::inputs::Rewards;
 use super::pairs::{Pairs, Split, preview};
 use super::planning;
 use super::protocol::{
-    BUILD, Command, Drill, Event, GpuInfo, Mapping, ModelSource, PairView, Problem, Progress, Ready, Settings,
-    StorageInfo, StoredModel, Subject,
+    BUILD, Command, Drill, Event, GpuInfo, Mapping, ModelSource, Problem, Progress, Ready, Settings, StorageInfo,
+    StoredModel, Subject,
 };
 use super::runs::{self, EXPORTS, RunFolder};
 use crate::bench::{Extent, bench};
-use crate::data::{Chat, Part, Sampling, TokenPair, Tokenizer, tokenize_record};
+use crate::data::{Chat, Example, Method, Sampling, Tokenizer};
 use crate::error::{Error, Result};
 use crate::files::TargetModules;
 use crate::gpu::{AdapterChoice, AdapterReport, Gpu};
-use crate::model::{AdapterSettings, LoadIn, Model};
+use crate::model::LoadIn;
 use crate::platform::host::{self, PickedFile, Store};
 use crate::platform::{FileSet, Folder, NetworkEntry, read_all};
-use crate::train::{References, Scorer, TrainConfig, Trainer};
+use crate::train::{OnlineRun, References, Scorer, TrainConfig, Trainer};
 
 /// One model, one set of pairs and one run at a time, on one device.
 pub struct Session {
@@ -327,7 +328,7 @@ impl Session {
 
     async fn open_demo(&mut self) -> Result<()> {
         self.open_model(ModelSource::Demo, Vec::new()).await?;
-        let pairs = Pairs::demo()?;
+        let pairs = Pairs::demo().await?;
         self.set_pairs(pairs);
         let settings = serde_json::from_slice(include_bytes!("../../assets/demo/config.json")).unwrap_or_default();
         self.plan(settings, self.limit).await
@@ -569,15 +570,14 @@ impl Session {
         let wire = &mut self.wire;
         wire.begin();
         let mut shown = 0;
-        let pairs = Pairs::read(source.as_ref(), mapping, &mut |done, reader| {
+        let pairs = Pairs::read(source.as_ref(), mapping, &mut |done, first, [rows, problems]| {
             // The first rows are shown at once, the others when all are read.
-            if shown == 0 && !reader.records().is_empty() {
-                let rows: Vec<_> = reader.records().iter().take(FIRST_ROWS).map(preview).collect();
+            if shown == 0 && !first.is_empty() {
+                let rows: Vec<_> = first.iter().take(FIRST_ROWS).map(preview).collect();
                 shown = rows.len();
                 wire.send(Event::PairRows { first: 0, rows });
             }
             if let Some(progress) = wire.progress("reading pairs", done, total) {
-                let (rows, problems) = (reader.records().len() + reader.beyond(), reader.n_errors());
                 wire.send(Event::PairsProgress { progress, rows, problems });
             }
             !wire.inbox.cancelled()
@@ -596,8 +596,8 @@ impl Session {
 
     pub(super) fn show_pairs(&self) {
         let Some(pairs) = &self.pairs else { return };
-        for first in (0..pairs.records.len()).step_by(SHOW_ROWS) {
-            let rows = pairs.rows(first..first + SHOW_ROWS);
+        for first in (0..pairs.rows.len()).step_by(SHOW_ROWS) {
+            let rows = pairs.shown(first..first + SHOW_ROWS);
             self.wire.send(Event::PairRows { first, rows });
         }
         self.tell_pairs();
@@ -630,8 +630,8 @@ impl Session {
         self.may_close_run()?;
         let model = self.opened()?;
         let tokenizer = model.tokenizer().with_chat(chat)?;
-        if let Some(record) = self.pairs.as_ref().and_then(|pairs| pairs.records.first()) {
-            drop(tokenize_record(record, &tokenizer, usize::MAX)?);
+        if let Some(pairs) = &self.pairs {
+            pairs.check_chat(&tokenizer)?;
         }
         model.set_tokenizer(tokenizer);
         // It was trained on other texts.
@@ -651,17 +651,9 @@ impl Session {
         let Some(pairs) = &self.pairs else {
             return Err(Error::input("No pairs are open", "Choose a pairs file first", ""));
         };
-        let record = pairs.record(index)?;
-        let texts = [&record.prompt, &record.chosen, &record.rejected].map(Part::text);
-        let seen = match &self.model {
-            Some(model) => pairs.seen(index, &model.tokenizer(), max_length),
-            None => Err(Problem {
-                what: "No model is open".to_owned(),
-                fix: "Choose a model to see the tokens".to_owned(),
-                at: String::new(),
-            }),
-        };
-        self.wire.send(Event::PairView(Box::new(PairView { index, line: record.line, texts, seen })));
+        let tokenizer = self.model.as_ref().map(|model| model.tokenizer());
+        let view = pairs.view(index, tokenizer.as_deref(), max_length)?;
+        self.wire.send(Event::PairView(Box::new(view)));
         Ok(())
     }
 
@@ -682,7 +674,7 @@ impl Session {
     }
 
     async fn try_plan(&mut self, settings: &Settings) -> Result<super::protocol::PlanInfo> {
-        let config = super::run::dpo_alone(TrainConfig::from_map(settings, "settings")?)?;
+        let config = TrainConfig::from_map(settings, "settings")?;
         let model = self.opened()?;
         let split = self.split(&config).await?;
         let Some(pairs) = &self.pairs else {
@@ -729,63 +721,49 @@ impl Session {
 
     /// Two steps that are thrown away.
     async fn trial(&mut self, settings: Settings) -> Result<()> {
-        let config = TrainConfig {
-            max_steps: 2,
-            train_sampling_strategy: Sampling::Sequential,
-            ..TrainConfig::from_map(&settings, "settings")?
-        };
+        let mut config = TrainConfig::from_map(&settings, "settings")?;
+        (config.max_steps, config.train_sampling_strategy) = (2, Sampling::Sequential);
         let (gpu, model) = (self.need_gpu().await?, self.opened()?);
         let split = self.split(&config).await?;
         let planned_bytes = planning::memory(&config, &model, &split)?.total();
         self.load_weights(&model, config.load_in).await?;
         let weights = model.load(&gpu, self.store().ok(), config.load_in, &mut |_| true).await?;
-        let (adapter, _) = self.fresh_adapter(&gpu, &model, &weights, &config)?;
-        // The longest pair, so that the time is not too good to be true, then some from the middle; all others too, so
-        // that memory is taken as for the run. Their reference does not change the time.
-        let mut pairs: Vec<TokenPair> = split.train;
-        pairs.sort_by_key(|pair| std::cmp::Reverse(pair.chosen.len() + pair.rejected.len()));
-        let wanted = config.per_device_train_batch_size * config.gradient_accumulation_steps;
-        if let Some((_, others)) = pairs.split_first_mut() {
-            others.rotate_left((others.len() / 2).saturating_sub(wanted));
-        }
-        let reference = References { known: vec![Some([0.0; 2]); pairs.len()], adapter: None };
-        let mut trainer = Trainer::new(&gpu, &weights, config, adapter, pairs, reference)?;
+        let adapter = Self::upload(&gpu, &model, &weights, &config, None)?;
+        let tokenizer = model.tokenizer();
+        let Some(pairs) = &self.pairs else { return Err(Error::Cancelled) };
+        let mut trainer = match config.answers() {
+            None => {
+                let examples = hardest_first(split.train, &config);
+                let reference = References { known: vec![Some([0.0; 2]); examples.len()], adapter: None };
+                Trainer::new(&gpu, &weights, config.clone(), adapter, examples, reference)?
+            }
+            Some(_) => {
+                let writer = Rewards::stand_in().writer(pairs, &split.train, &config, &tokenizer, &model.eos)?;
+                let value = Self::value_model(&gpu, &model, &config)?;
+                let (source, ends, eos) = (Box::new(writer), model.eos.clone(), tokenizer.eos_id());
+                let online = OnlineRun { source, reference: None, value, ends, eos };
+                Trainer::online(&gpu, &weights, config.clone(), adapter, online)?
+            }
+        };
         self.wire.inbox.unless_cancelled(trainer.step()).await?;
-        // The same pairs again, now that every kernel is compiled.
+        // The same rows again, now that every kernel is compiled.
         trainer.step = 0;
         let began = host::seconds();
         self.wire.inbox.unless_cancelled(trainer.step()).await?;
         let step_seconds = host::seconds() - began;
-        // Held-out pairs are scored beside the trainer.
-        let scorer = match split.held_out.is_empty() {
+        // Held-out rows are scored beside the trainer.
+        let scorer = match split.held_out.is_empty() || config.answers().is_some() {
             true => None,
             false => {
-                let (batch, adapter) = (trainer.config.per_device_train_batch_size, &trainer.adapter.settings);
-                Some(Scorer::new(&gpu, &weights, Some(adapter), &split.held_out, batch)?)
+                let settings = Some(&trainer.adapter.settings);
+                Some(Scorer::for_run(&gpu, &weights, &config, settings, &split.held_out)?)
             }
         };
         let device_bytes = gpu.live_bytes();
-        self.step_seconds = Some((trainer.config.clone(), step_seconds));
-        self.wire.send(Event::Tried { step_seconds, device_bytes, planned_bytes });
         drop((scorer, trainer));
+        self.step_seconds = Some((config, step_seconds));
+        self.wire.send(Event::Tried { step_seconds, device_bytes, planned_bytes });
         self.plan(settings, self.limit).await
-    }
-
-    /// A fresh adapter on the device, and its settings.
-    pub(super) fn fresh_adapter(
-        &self,
-        gpu: &Gpu,
-        model: &OpenModel,
-        weights: &Model,
-        config: &TrainConfig,
-    ) -> Result<(crate::model::Adapter, AdapterSettings)> {
-        let settings = config.adapter_settings(config.adapter(&model.base), &model.config)?;
-        let values = crate::model::fresh(&settings, &model.config, config.seed);
-        let adapter = crate::model::Adapter::new(gpu, &model.config, settings.clone());
-        adapter.set(gpu, &values, &model.name)?;
-        weights.measure(gpu, &adapter);
-        gpu.check()?;
-        Ok((adapter, settings))
     }
 
     // Stored runs.
@@ -908,12 +886,11 @@ pub(super) async fn split(
     tokenizer: &Tokenizer,
     config: &TrainConfig,
 ) -> Result<Split> {
-    let total = pairs.records.len() as u64;
+    let total = pairs.rows.len() as u64;
     wire.begin();
-    let (max_length, eval_split, seed) = (config.max_length, config.eval_split, config.seed);
     pairs
-        .split(tokenizer, max_length, eval_split, seed, &mut |row| {
-            if let Some(progress) = wire.progress("reading pairs as tokens", row as u64, total) {
+        .split(tokenizer, config, &mut |row| {
+            if let Some(progress) = wire.progress("reading rows as tokens", row as u64, total) {
                 wire.send(Event::PairsProgress { progress, rows: row, problems: 0 });
             }
             !wire.inbox.cancelled()
@@ -921,11 +898,23 @@ pub(super) async fn split(
         .await
 }
 
+/// The longest row first, so that the time of a step is not too good to be true, then some from the middle; all others
+/// too, so that memory is taken as for the run. Their reference does not change the time.
+fn hardest_first(mut rows: Vec<Example>, config: &TrainConfig) -> Vec<Example> {
+    rows.sort_by_key(|row| std::cmp::Reverse(row.sequences.iter().map(Vec::len).sum::<usize>()));
+    let wanted = config.per_device_train_batch_size * config.gradient_accumulation_steps;
+    if let Some((_, others)) = rows.split_first_mut() {
+        others.rotate_left((others.len() / 2).saturating_sub(wanted));
+    }
+    rows
+}
+
 /// What the time of a step depends on.
-fn step_of(config: &TrainConfig) -> ([usize; 4], &TargetModules, (bool, LoadIn)) {
+fn step_of(config: &TrainConfig) -> ([usize; 6], &TargetModules, (bool, LoadIn, Method)) {
     let (pairs, parts) = (config.per_device_train_batch_size, config.gradient_accumulation_steps);
-    let how = (config.gradient_checkpointing, config.load_in);
-    ([pairs, parts, config.max_length, config.r], &config.target_modules, how)
+    let how = (config.gradient_checkpointing, config.load_in, config.method());
+    let [answers, longest] = config.answers().unwrap_or_default();
+    ([pairs, parts, config.max_length, config.r, answers, longest], &config.target_modules, how)
 }
 
 fn subject_of(command: &Command) -> Subject {

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::stats::{median, wilson_interval};
+use crate::data::{Kind, Method};
 
 /// One warning, for a chip on the chart at its step.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -102,6 +103,8 @@ impl Action {
 /// What the rules need to know of a run before it starts.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Facts {
+    /// How the run trains.
+    pub method: Method,
     /// Pairs held out.
     pub n_held_out: usize,
     /// Pairs, of all `n_pairs`, that are longer than the limit.
@@ -277,7 +280,8 @@ impl Watcher {
     /// What is to be said before the run starts.
     pub fn start(&self) -> Vec<Warning> {
         let Facts { n_held_out, n_truncated, n_pairs, .. } = self.facts;
-        let mut warnings: Vec<Warning> = few_held_out(n_held_out).into_iter().collect();
+        let pairs = self.facts.method.kind() == Kind::Pairs;
+        let mut warnings: Vec<Warning> = few_held_out(n_held_out).filter(|_| pairs).into_iter().collect();
         let share = n_truncated as f64 / n_pairs.max(1) as f64;
         if share > MANY_TRUNCATED {
             let text = format!(
@@ -294,14 +298,16 @@ impl Watcher {
     pub fn step(&mut self, metrics: &Map<String, Value>, seconds: f64) -> Vec<Warning> {
         self.step = step_of(metrics).unwrap_or(self.step + 1);
         let get = |name: &str| number(metrics, name);
-        self.loss.push(get("loss"));
+        // A policy's loss says nothing by itself: it is about 0 whatever happens.
+        self.loss.push(get("loss").filter(|_| !self.facts.method.is_online()));
         self.gradient.push(get("grad_norm"));
         self.accuracy.push(get("rewards/accuracies"));
         self.margin.push(get("rewards/margins"));
         self.entropy.push(get("entropy"));
         self.seconds.push(Some(seconds).filter(|seconds| *seconds > 0.0));
-        self.chosen
-            .push(get("rewards/chosen").filter(|_| self.facts.beta > 0.0).map(|reward| reward / self.facts.beta));
+        // Without a reference a reward is no change.
+        let changes = self.facts.beta > 0.0 && matches!(self.facts.method, Method::Dpo | Method::Kto);
+        self.chosen.push(get("rewards/chosen").filter(|_| changes).map(|reward| reward / self.facts.beta));
         if let Some(margin) = get("rewards/margins") {
             self.since = (self.since.0 + margin, self.since.1 + 1);
         }

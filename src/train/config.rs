@@ -7,7 +7,7 @@ use super::fields::Fields;
 use super::loss::LossType;
 use super::method::Options;
 use super::settings::{Setting, common, methods_with, settings};
-use crate::data::{Method, Sampling};
+use crate::data::{Method, Sampling, steps_per_epoch};
 use crate::error::{Error, Result};
 use crate::files::{AdapterConfig, TargetModules, Task};
 use crate::model::{AdapterSettings, Architecture, LoadIn};
@@ -330,12 +330,48 @@ impl TrainConfig {
         map
     }
 
-    /// Optimiser steps of the run.
-    pub fn n_steps(&self, steps_per_epoch: usize) -> usize {
+    /// Steps of a run on so many examples; of one that trains on answers, so many as a pass over its prompts gives. Of
+    /// PPO they are updates.
+    pub fn n_steps(&self, examples: usize) -> usize {
+        let (batch, accumulation) = (self.per_device_train_batch_size, self.gradient_accumulation_steps);
+        let per_epoch = match &self.options {
+            Options::Ppo(options) => {
+                let of_epochs = (options.num_train_epochs * examples as f64).ceil() as usize;
+                return options.total_episodes.unwrap_or(of_epochs).div_ceil(batch * accumulation).max(1);
+            }
+            Options::Grpo(_, options, _) | Options::Rloo(options, _) => {
+                let batches = options.steps_per_generation.unwrap_or(accumulation);
+                let generations = examples / (batch * batches);
+                (generations * batches * options.num_iterations).div_ceil(accumulation).max(1)
+            }
+            _ => steps_per_epoch(examples, batch, accumulation),
+        };
         match self.max_steps {
             steps if steps > 0 => steps as usize,
-            _ => (self.num_train_epochs * steps_per_epoch as f64).ceil() as usize,
+            _ => (self.num_train_epochs * per_epoch as f64).ceil() as usize,
         }
+    }
+
+    /// How often a run sees each of so many rows; 0 of one that trains on answers, which are new each time.
+    pub fn passes(&self, rows: usize) -> f64 {
+        let per_epoch = steps_per_epoch(rows, self.per_device_train_batch_size, self.gradient_accumulation_steps);
+        if self.answers().is_some() { 0.0 } else { self.n_steps(rows) as f64 / per_epoch.max(1) as f64 }
+    }
+
+    /// Answers to each prompt, and the longest of them in tokens; none where a method writes no answers.
+    pub fn answers(&self) -> Option<[usize; 2]> {
+        match &self.options {
+            Options::Grpo(_, online, _) | Options::Rloo(online, _) => {
+                Some([online.num_generations, online.max_completion_length])
+            }
+            Options::Ppo(ppo) => Some([1, ppo.response_length]),
+            _ => None,
+        }
+    }
+
+    /// Steps of a run on so many rows of a file: examples, or prompts.
+    pub fn steps_on(&self, rows: usize) -> usize {
+        self.n_steps(rows * self.answers().map_or(1, |[per_prompt, _]| per_prompt))
     }
 
     /// Learning rate of step `step` (from 0) of `n_steps`; transformers' `get_scheduler`.

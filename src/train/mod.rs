@@ -28,7 +28,7 @@ pub use config::{METHOD, Reference, Scheduler, TrainConfig};
 pub use loss::LossType;
 pub use method::Options;
 pub use optimizer::Optimizer;
-pub use plan::{Memory, check_fits, plan};
+pub use plan::{Memory, check_fits, plan, plan_run};
 pub use policy::{answer_logps, answers_size};
 pub use rollouts::{AnswersState, Judged, Replay, Rollout, RolloutSource, Wanted};
 pub use scorer::{
@@ -36,5 +36,5 @@ pub use scorer::{
     logps,
 };
 pub use settings::{Kind as SettingKind, Setting, all_settings, settings};
-pub use tokenize::Rows;
+pub use tokenize::{RowTokenizer, RowTokens, Rows};
 pub use trainer::{Metrics, OnlineRun, Trainer};

@@ -2,6 +2,8 @@
 
 use serde::Serialize;
 
+use super::config::{Reference, TrainConfig};
+use crate::data::Method;
 use crate::error::{Error, Result};
 use crate::model::{AdapterSettings, Architecture, BatchSize, Slot, Tensors};
 
@@ -10,8 +12,10 @@ use crate::model::{AdapterSettings, Architecture, BatchSize, Slot, Tensors};
 pub struct Memory {
     /// The base model, as it lies on the device.
     pub weights: u64,
-    /// Parameters, gradients and both moments.
+    /// Parameters, gradients and both moments of the adapter in training.
     pub adapter: u64,
+    /// The same of the value model's adapter (PPO).
+    pub value_model: u64,
     /// What a batch needs beside its logits.
     pub activations: u64,
     /// The logits that exist at a time.
@@ -21,8 +25,40 @@ pub struct Memory {
 impl Memory {
     /// All of it; as every sum here `u64::MAX` if that is less.
     pub fn total(&self) -> u64 {
-        sum([self.weights, self.adapter, self.activations, self.logits])
+        sum([self.weights, self.adapter, self.value_model, self.activations, self.logits])
     }
+
+    /// The models of a run with these settings, by name: one base and the adapters on it.
+    pub fn models(&self, config: &TrainConfig) -> Vec<(&'static str, u64)> {
+        let trained = match config.method() {
+            Method::Reward => "reward model",
+            method if method.is_online() => "policy",
+            _ => "tuned model",
+        };
+        let mut models = vec![("base model", self.weights), (trained, self.adapter)];
+        if config.method() == Method::Ppo {
+            models.push(("value model", self.value_model));
+        }
+        if config.has_reference() {
+            let size = if config.reference == Reference::Base { 0 } else { self.adapter / 4 };
+            models.push(("reference", size));
+        }
+        models
+    }
+}
+
+/// Memory of a run with these settings: of PPO the value model is an adapter like the policy's, and one room serves
+/// both.
+pub fn plan_run(
+    config: &TrainConfig,
+    model: &Architecture,
+    weight_bytes: u64,
+    adapter: &AdapterSettings,
+    size: BatchSize,
+) -> Memory {
+    let memory = plan(model, weight_bytes, adapter, size, config.gradient_checkpointing);
+    let value_model = if config.method() == Method::Ppo { memory.adapter } else { 0 };
+    Memory { value_model, ..memory }
 }
 
 /// Memory of training with this adapter at this batch size.
@@ -40,7 +76,7 @@ pub fn plan(
     let layers = adapter.layers().len() as u64;
     let parameters = layers.saturating_mul(adapter.layer_len(config)).saturating_mul(16);
     let adapter = sum([parameters, adapter.norms_len(config).saturating_mul(4)]);
-    Memory { weights: weight_bytes, adapter, activations, logits }
+    Memory { weights: weight_bytes, adapter, value_model: 0, activations, logits }
 }
 
 fn sum(bytes: impl IntoIterator<Item = u64>) -> u64 {
@@ -66,7 +102,7 @@ pub fn check_fits(memory: &Memory, limit: Option<u64>) -> Result<()> {
             mib(memory.total()),
             mib(limit),
             mib(memory.weights),
-            mib(memory.adapter),
+            mib(memory.adapter.saturating_add(memory.value_model)),
             mib(memory.activations),
             mib(memory.logits)
         ),

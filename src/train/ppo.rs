@@ -80,13 +80,6 @@ impl<'a> Ppo<'a> {
         })
     }
 
-    /// Updates of a run whose prompts are gone through once in an epoch.
-    pub(super) fn n_updates(&self, config: &TrainConfig, prompts: usize) -> usize {
-        let options = ppo_of(config);
-        let of_epochs = (options.num_train_epochs * prompts as f64).ceil() as usize;
-        options.total_episodes.unwrap_or(of_epochs).div_ceil(batch_size(config)).max(1)
-    }
-
     /// Writes answers, judges them, and takes the optimiser steps of an update; `each_step` is told before each of
     /// them, when the gradients are there.
     pub(super) async fn update(

@@ -1,10 +1,11 @@
 //! From rows of a file to what a method trains on.
 
 use super::config::TrainConfig;
-use super::method::{KtoLoss, Options};
+use super::method::{KtoLoss, Options, SftOptions};
 use crate::data::{
-    Example, Examples, KtoRules, Record, Sample, SftRules, SplitBy, Tokenizer, split_by_prompt, tokenize, tokenize_kto,
-    tokenize_orpo, tokenize_prompts, tokenize_reward, tokenize_sft,
+    APART, Dropped, Example, Examples, KtoRules, Method, Record, Sample, SftRules, SplitBy, Tokenizer, check_margins,
+    kto_example, mismatch, orpo_example, prompt_example, prompt_groups, reward_example, sft_example, split_by_prompt,
+    tokenize, tokenize_kto, tokenize_orpo, tokenize_prompts, tokenize_record, tokenize_reward, tokenize_sft,
 };
 use crate::error::Result;
 
@@ -57,6 +58,14 @@ impl Rows {
         })
     }
 
+    /// A number for each row, which those with the same prompt share.
+    pub fn prompt_groups(&self, by: SplitBy) -> Vec<usize> {
+        match self {
+            Self::Pairs(rows) => prompt_groups(rows, by),
+            Self::Samples(rows) => prompt_groups(rows, by),
+        }
+    }
+
     /// The tokens that a method with these settings trains on, as TRL's trainer makes them; an error says why no row
     /// can be used.
     pub fn tokenize(&self, tokenizer: &Tokenizer, config: &TrainConfig) -> Result<Examples> {
@@ -78,21 +87,116 @@ impl Rows {
                     Self::Pairs(rows) => Sample::apart(rows),
                     Self::Samples(rows) => rows.clone(),
                 };
-                let (batch_size, mismatched) = (config.per_device_train_batch_size, *loss == KtoLoss::Kto);
-                tokenize_kto(&samples, tokenizer, &KtoRules { max_length, batch_size, mismatched })
+                tokenize_kto(&samples, tokenizer, &kto_rules(config, *loss))
             }
             (Options::Sft(_, options), _) => {
-                let (completion_only_loss, assistant_only_loss) =
-                    (options.completion_only_loss, options.assistant_only_loss);
-                let rules = SftRules { max_length, completion_only_loss, assistant_only_loss };
-                tokenize_sft(&samples(Sample::chosen_of), tokenizer, &rules)
+                tokenize_sft(&samples(Sample::chosen_of), tokenizer, &sft_rules(config, options))
             }
             (Options::Grpo(..) | Options::Rloo(..) | Options::Ppo(_), _) => {
-                tokenize_prompts(&samples(Sample::prompt_of), tokenizer)
+                let prompts: Vec<Sample> = samples(Sample::prompt_of).iter().map(Sample::asked).collect();
+                tokenize_prompts(&prompts, tokenizer)
             }
             (Options::Dpo(_) | Options::Reward(_) | Options::Orpo | Options::Cpo(..), Self::Samples(_)) => {
                 unreachable!("files of other kinds are refused when they are read")
             }
         }
+    }
+}
+
+fn kto_rules(config: &TrainConfig, loss: KtoLoss) -> KtoRules {
+    KtoRules {
+        max_length: config.max_length,
+        batch_size: config.per_device_train_batch_size,
+        mismatched: loss == KtoLoss::Kto,
+    }
+}
+
+fn sft_rules(config: &TrainConfig, options: &SftOptions) -> SftRules {
+    SftRules {
+        max_length: config.max_length,
+        completion_only_loss: options.completion_only_loss,
+        assistant_only_loss: options.assistant_only_loss,
+    }
+}
+
+/// The tokens of one row, or why it is left out; of a pair that is taken apart (kto) two, the preferred answer first.
+pub type RowTokens = Vec<std::result::Result<Example, Dropped>>;
+
+/// Tokenises rows one at a time, so that a person can watch and stop it; the outcome is that of [`Rows::tokenize`].
+pub struct RowTokenizer<'a> {
+    tokenizer: Tokenizer,
+    config: &'a TrainConfig,
+}
+
+impl<'a> RowTokenizer<'a> {
+    /// For rows that the method takes; an error if the tokenizer or the rows lack what the settings ask for.
+    pub fn new(rows: &Rows, tokenizer: &Tokenizer, config: &'a TrainConfig) -> Result<Self> {
+        let tokenizer = match (&config.options, rows) {
+            (Options::Sft(_, options), _) if options.assistant_only_loss => tokenizer.for_assistant_loss()?,
+            (Options::Reward(_), Rows::Pairs(rows)) => {
+                check_margins(rows)?;
+                tokenizer.clone()
+            }
+            _ => tokenizer.clone(),
+        };
+        Ok(Self { tokenizer, config })
+    }
+
+    /// The tokens of a row.
+    pub fn row(&self, rows: &Rows, at: usize) -> Result<RowTokens> {
+        let (tokenizer, max_length) = (&self.tokenizer, self.config.max_length);
+        let sample = |of_pair: fn(&Record) -> Sample| match rows {
+            Rows::Pairs(rows) => of_pair(&rows[at]),
+            Rows::Samples(rows) => rows[at].clone(),
+        };
+        let one = match (&self.config.options, rows) {
+            (Options::Dpo(_), Rows::Pairs(rows)) => {
+                tokenize_record(&rows[at], tokenizer, max_length)?.map(Example::from)
+            }
+            (Options::Reward(_), Rows::Pairs(rows)) => reward_example(&rows[at], tokenizer, max_length)?,
+            (Options::Orpo | Options::Cpo(..), Rows::Pairs(rows)) => orpo_example(&rows[at], tokenizer, max_length)?,
+            (Options::Kto(..), Rows::Pairs(rows)) => {
+                let sides = Sample::apart(std::slice::from_ref(&rows[at]));
+                return sides.iter().map(|side| kto_example(side, tokenizer, max_length)).collect();
+            }
+            (Options::Kto(..), Rows::Samples(rows)) => kto_example(&rows[at], tokenizer, max_length)?,
+            (Options::Sft(_, options), _) => {
+                sft_example(&sample(Sample::chosen_of), tokenizer, &sft_rules(self.config, options))?
+            }
+            (Options::Grpo(..) | Options::Rloo(..) | Options::Ppo(_), _) => {
+                prompt_example(&sample(Sample::prompt_of).asked(), tokenizer)?
+            }
+            (Options::Dpo(_) | Options::Reward(_) | Options::Orpo | Options::Cpo(..), Rows::Samples(_)) => {
+                unreachable!("rows of other kinds are refused before")
+            }
+        };
+        Ok(vec![one])
+    }
+
+    /// What is trained on, of the tokens of rows in their order.
+    pub fn examples(&self, rows: &[&RowTokens]) -> Examples {
+        let mut examples = Examples::default();
+        // Pairs that are taken apart come by blocks, all preferred answers of one first.
+        for block in rows.chunks(APART) {
+            let sides = block.iter().map(|row| row.len()).max().unwrap_or(0);
+            for side in 0..sides {
+                block.iter().filter_map(|row| row.get(side)).for_each(|row| examples.push(row.clone()));
+            }
+        }
+        if let Options::Kto(loss, _) = &self.config.options {
+            examples.examples = mismatch(examples.examples, &kto_rules(self.config, *loss));
+        }
+        examples
+    }
+
+    /// These examples, or an error with counts if none is left.
+    pub fn some(&self, examples: Examples) -> Result<Examples> {
+        let (noun, max_length) = match self.config.method() {
+            Method::Sft => ("examples", self.config.max_length),
+            Method::Kto => ("thumbs", self.config.max_length),
+            Method::Dpo | Method::Reward | Method::Orpo | Method::Cpo => ("pairs", self.config.max_length),
+            Method::Grpo | Method::Rloo | Method::Ppo => ("prompts", usize::MAX),
+        };
+        examples.some(noun, max_length)
     }
 }

@@ -95,7 +95,7 @@ impl<'a> Trainer<'a> {
     ) -> Result<Self> {
         let view = View { gpu, model, config: &config, adapter: &adapter, step: 0 };
         let offline = Offline::new(&view, examples.into_iter().map(Into::into).collect(), reference)?;
-        let n_steps = config.n_steps(offline.steps_per_epoch(&view));
+        let n_steps = config.n_steps(offline.examples.len());
         Self::of(gpu, model, config, adapter, Work::Offline(Box::new(offline)), n_steps)
     }
 
@@ -109,22 +109,10 @@ impl<'a> Trainer<'a> {
     ) -> Result<Self> {
         let view = View { gpu, model, config: &config, adapter: &adapter, step: 0 };
         let OnlineRun { source, reference, value, ends, eos } = online;
-        let answers = source.answers();
-        let accumulation = config.gradient_accumulation_steps;
-        let (work, n_steps) = match (config.method(), value) {
-            (Method::Ppo, Some(value)) => {
-                let ppo = Ppo::new(&view, source, reference, value, eos)?;
-                let n_steps = ppo.n_updates(&config, answers);
-                (Work::Ppo(Box::new(ppo)), n_steps)
-            }
-            (Method::Grpo | Method::Rloo, _) => {
-                let options = super::online::online_of(&config);
-                let batches = options.steps_per_generation.unwrap_or(accumulation);
-                let generations = answers / (config.per_device_train_batch_size * batches);
-                let per_epoch = (generations * batches * options.num_iterations).div_ceil(accumulation).max(1);
-                let online = Online::new(&view, source, reference, ends)?;
-                (Work::Online(Box::new(online)), config.n_steps(per_epoch))
-            }
+        let n_steps = config.n_steps(source.answers());
+        let work = match (config.method(), value) {
+            (Method::Ppo, Some(value)) => Work::Ppo(Box::new(Ppo::new(&view, source, reference, value, eos)?)),
+            (Method::Grpo | Method::Rloo, _) => Work::Online(Box::new(Online::new(&view, source, reference, ends)?)),
             (method, _) => unreachable!("{method} trains on no answers, or has no value model"),
         };
         Self::of(gpu, model, config, adapter, work, n_steps)
@@ -337,6 +325,14 @@ impl<'a> Trainer<'a> {
         match &self.work {
             Work::Offline(offline) => &offline.reference.known,
             Work::Online(_) | Work::Ppo(_) => &[],
+        }
+    }
+
+    /// The adapter that is the reference of a run on examples; none where the base model is.
+    pub fn reference_adapter(&self) -> Option<&Adapter> {
+        match &self.work {
+            Work::Offline(offline) => offline.reference.adapter.as_ref(),
+            Work::Online(_) | Work::Ppo(_) => None,
         }
     }
 

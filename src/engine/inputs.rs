@@ -1,0 +1,226 @@
+//! What a run has beside settings and rows: the adapter that it starts from, what answers are given, PPO's value model.
+
+use std::rc::Rc;
+
+use super::answers::{Writer, Writing};
+use super::models::OpenModel;
+use super::pairs::Pairs;
+use super::protocol::{Inputs, Metrics};
+use super::rewards::{RULES, RewardModel, Rule};
+use super::run::number;
+use super::runs::RunFolder;
+use super::session::Session;
+use crate::data::{Example, Method, Tokenizer};
+use crate::error::{Error, Result};
+use crate::files::{self, AdapterConfig, SCORE, Task};
+use crate::gpu::Gpu;
+use crate::model::{Adapter, AdapterSettings, Model, fresh};
+use crate::train::{Reference, Rollout, TrainConfig};
+
+/// What the run of a reward model is called among the rewards.
+const RUN: &str = "run:";
+
+/// Rewards on the device.
+#[derive(Clone)]
+pub(super) struct Rewards {
+    rules: Vec<Rule>,
+    models: Vec<Rc<RewardModel>>,
+}
+
+impl Rewards {
+    /// Something that judges every answer alike, where only the time matters.
+    pub(super) fn stand_in() -> Self {
+        Self { rules: vec![Rule::Length(1)], models: Vec::new() }
+    }
+
+    /// What writes and judges answers to the prompts of some rows.
+    pub(super) fn writer<'a>(
+        &self,
+        pairs: &Pairs,
+        examples: &[Example],
+        config: &TrainConfig,
+        tokenizer: &'a Tokenizer,
+        eos: &[u32],
+    ) -> Result<Writer<'a>> {
+        let prompts = pairs.prompts(examples.iter().map(|example| example.row));
+        let (rules, models) = (self.rules.clone(), self.models.clone());
+        Writer::new(prompts, tokenizer, eos.to_vec(), Writing::of(config), rules, models)
+    }
+}
+
+/// An error if a method that writes answers has nothing that judges them, or a reward is not one.
+pub(super) fn check(config: &TrainConfig, inputs: &Inputs) -> Result<()> {
+    for reward in inputs.rewards.iter().filter(|reward| !reward.starts_with(RUN)) {
+        rule(reward)?;
+    }
+    match config.method().is_online() && inputs.rewards.is_empty() {
+        false => Ok(()),
+        true => Err(Error::input(
+            "Nothing says what an answer is worth",
+            format!("Choose a reward model's run, or a rule: {RULES}"),
+            "rewards",
+        )),
+    }
+}
+
+fn rule(reward: &str) -> Result<Rule> {
+    reward.parse().map_err(|what: String| Error::input(what, "Correct the rule", "rewards"))
+}
+
+impl Session {
+    /// The adapter of a stored run: that of its best evaluation, else its last.
+    async fn adapter_of_stored(&self, run_id: &str) -> Result<(String, files::Adapter)> {
+        let stored = RunFolder::new(self.store()?, run_id).read().await?;
+        let adapter = stored.best.or(stored.checkpoint.map(|checkpoint| checkpoint.adapter));
+        let name = stored.record.name;
+        match adapter {
+            Some(adapter) => Ok((name, adapter)),
+            None => Err(Error::input("The run has no tuned model yet", "Choose another, or continue it", name)),
+        }
+    }
+
+    /// The adapter of the run that another starts from, if it does: what scores gets a head.
+    pub(super) async fn first_adapter(
+        &self,
+        inputs: &Inputs,
+        config: &TrainConfig,
+        open: &OpenModel,
+    ) -> Result<Option<files::Adapter>> {
+        let Some(run_id) = &inputs.start_from else { return Ok(None) };
+        let (name, mut adapter) = self.adapter_of_stored(run_id).await?;
+        let wanted = config.adapter("").task;
+        match (adapter.config.task, wanted) {
+            (Task::SeqCls, Task::CausalLm) => Err(Error::input(
+                "The run to start from trained a reward model, which scores texts and does not write them",
+                "Start from another run, or from the base model",
+                name,
+            )),
+            (Task::CausalLm, Task::SeqCls) => {
+                adapter.config.task = wanted;
+                let settings = AdapterSettings::new(adapter.config.clone(), &open.config)?;
+                adapter.tensors.extend(fresh(&settings, &open.config, config.seed).tensors.remove_entry(SCORE));
+                Ok(Some(adapter))
+            }
+            _ => Ok(Some(adapter)),
+        }
+    }
+
+    /// An adapter on the device: these values, or a fresh one.
+    pub(super) fn upload(
+        gpu: &Gpu,
+        open: &OpenModel,
+        weights: &Model,
+        config: &TrainConfig,
+        values: Option<&files::Adapter>,
+    ) -> Result<Adapter> {
+        let Some(values) = values else {
+            let settings = config.adapter_settings(config.adapter(&open.base), &open.config)?;
+            let values = fresh(&settings, &open.config, config.seed);
+            let adapter = Adapter::new(gpu, &open.config, settings);
+            adapter.set(gpu, &values, &open.name)?;
+            weights.measure(gpu, &adapter);
+            gpu.check()?;
+            return Ok(adapter);
+        };
+        let from = "the run that it starts from";
+        let settings = config.adapter_settings(values.config.clone(), &open.config)?;
+        settings.check(&open.config, values, from)?;
+        let adapter = Adapter::new(gpu, &open.config, settings);
+        adapter.set(gpu, values, from)?;
+        gpu.check()?;
+        Ok(adapter)
+    }
+
+    /// The reference, if it is the adapter that the run starts from; and its content for the hash.
+    pub(super) fn reference_adapter(
+        gpu: &Gpu,
+        open: &OpenModel,
+        weights: &Model,
+        config: &TrainConfig,
+        first: Option<&files::Adapter>,
+    ) -> Result<Option<(Adapter, Vec<u8>)>> {
+        match first.filter(|_| config.reference == Reference::InitialAdapter) {
+            Some(values) => {
+                Ok(Some((Self::upload(gpu, open, weights, config, Some(values))?, values.tensor_file())))
+            }
+            None => Ok(None),
+        }
+    }
+
+    /// PPO's value model: a fresh adapter like the policy's, with a head.
+    pub(super) fn value_model(gpu: &Gpu, open: &OpenModel, config: &TrainConfig) -> Result<Option<Adapter>> {
+        if config.method() != Method::Ppo {
+            return Ok(None);
+        }
+        let adapter = AdapterConfig { task: Task::SeqCls, ..config.adapter(&open.base) };
+        let settings = config.adapter_settings(adapter, &open.config)?;
+        let values = fresh(&settings, &open.config, config.seed.wrapping_add(1));
+        let adapter = Adapter::new(gpu, &open.config, settings);
+        adapter.set(gpu, &values, "a fresh value model")?;
+        gpu.check()?;
+        Ok(Some(adapter))
+    }
+
+    /// The rewards on the device.
+    pub(super) async fn rewards(&self, gpu: &Gpu, open: &OpenModel, inputs: &Inputs) -> Result<Rewards> {
+        let mut rewards = Rewards { rules: Vec::new(), models: Vec::new() };
+        for reward in &inputs.rewards {
+            let Some(run_id) = reward.strip_prefix(RUN) else {
+                rewards.rules.push(rule(reward)?);
+                continue;
+            };
+            let (name, values) = self.adapter_of_stored(run_id).await?;
+            if values.config.task != Task::SeqCls {
+                return Err(Error::input("This run trained no reward model", "Choose one of method reward", name));
+            }
+            let settings = AdapterSettings::new(values.config.clone(), &open.config)?;
+            settings.check(&open.config, &values, &name)?;
+            let adapter = Adapter::new(gpu, &open.config, settings);
+            adapter.set(gpu, &values, &name)?;
+            rewards.models.push(Rc::new(RewardModel { name, adapter }));
+        }
+        gpu.check()?;
+        Ok(rewards)
+    }
+}
+
+/// An evaluation by answers to held-out prompts, under TRL's names.
+pub(super) fn judged(answers: &[Rollout], names: &[String], weights: Option<&[f64]>) -> Metrics {
+    let mean = |values: &mut dyn Iterator<Item = f64>| {
+        let (mut sum, mut n) = (0.0, 0);
+        for value in values {
+            (sum, n) = (sum + value, n + 1);
+        }
+        sum / f64::from(n.max(1))
+    };
+    let weight = |at: usize| weights.and_then(|weights| weights.get(at)).copied().unwrap_or(1.0);
+    let total = |answer: &Rollout| -> f64 {
+        answer.rewards.iter().enumerate().map(|(at, reward)| weight(at) * reward.unwrap_or(0.0)).sum()
+    };
+    let mut metrics = Metrics::from_iter([("eval_reward".to_owned(), mean(&mut answers.iter().map(total)).into())]);
+    for (at, name) in names.iter().enumerate() {
+        let given = &mut answers.iter().filter_map(|answer| answer.rewards.get(at).copied().flatten());
+        metrics.insert(format!("eval_rewards/{name}/mean"), mean(given).into());
+    }
+    let length = mean(&mut answers.iter().map(|answer| answer.completion.len() as f64));
+    metrics.insert("eval_completions/mean_length".to_owned(), length.into());
+    metrics
+}
+
+/// True for the metrics of an evaluation.
+pub(super) fn is_evaluation(metrics: &Metrics) -> bool {
+    metrics.keys().any(|key| key.starts_with("eval_"))
+}
+
+/// How good an evaluation is: pairs won, then how far apart the answers are, in nats, for beta does not matter; else the
+/// reward; else the loss.
+pub(super) fn rank(metrics: &Metrics) -> [f64; 2] {
+    let or = |value: f64, other: f64| if value.is_finite() { value } else { other };
+    let won = number(metrics, "eval_preference_accuracy");
+    if won.is_finite() {
+        let apart = number(metrics, "eval_logps/chosen") - number(metrics, "eval_logps/rejected");
+        return [won, or(or(apart, number(metrics, "eval_margin")), 0.0)];
+    }
+    let reward = number(metrics, "eval_reward");
+    [or(reward, or(-number(metrics, "eval_loss"), f64::NEG_INFINITY)), 0.0]
+}
