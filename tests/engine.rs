@@ -14,8 +14,8 @@ use std::time::Duration;
 
 use micro::{PAIRS, micro_run, micro_settings};
 use pairtune::engine::protocol::{
-    Chat, Command, Drill, Event, ExportKind, ExportRequest, Failure, GenerateRequest, GgufForm, Metrics, ModelSource,
-    Settings, Status, Subject, Watch, WhichAdapter,
+    Chat, Command, Drill, Event, ExportKind, ExportRequest, Failure, GenerateRequest, GgufForm, Kind, Metrics,
+    ModelSource, Settings, Status, Subject, Watch, WhichAdapter,
 };
 use pairtune::engine::warnings::WarningKind;
 use pairtune::engine::{Message, Session, channel};
@@ -458,8 +458,7 @@ fn the_demo_is_watched_and_learns() {
     let watch = Watch { eval_steps: 5, keep_best: true, prompts: Vec::new(), save_seconds: 0.0 };
     let mut settings = demo_settings(10);
     settings.insert("per_device_train_batch_size".to_owned(), json!(8));
-    let request = pairtune::engine::protocol::RunRequest { name: "journey".to_owned(), settings, watch };
-    engine.send(Command::Start(Box::new(request)));
+    engine.send(start_run("journey", settings, watch));
     let Event::Finished(summary) = engine.wait(is_finished) else { panic!("the run ends well") };
     let (before, after) = (summary.before.expect("evaluated before"), summary.after.expect("and after"));
     assert_eq!((before.n, summary.record.n_held_out), (96, 96), "the demo's own held-out pairs");
@@ -846,16 +845,16 @@ fn what_cannot_be_opened_is_refused_with_a_reason() {
     let problem = expect_event!(engine, Event::Refused { subject: Subject::Pairs, problem } => problem);
     assert!(problem.at.contains("line 1"), "what has no columns is refused, with the line: {problem}");
 
-    // A file for something else is told from broken rows, which are counted by what is wrong with them.
+    // A file of thumbs is one for KTO, and its broken rows are counted by what is wrong with them.
     let kto = |i: usize| format!("{{\"prompt\": \"{i}\", \"completion\": \"b\", \"label\": true}}\n");
     std::fs::write(&pairs, (0..30).map(kto).collect::<String>() + "{\n{\"a\": 1,}\n{\"abc\": 12,}\n").expect("a file");
     engine.send_files(Command::OpenPairs { mapping: None }, std::slice::from_ref(&pairs));
     let Event::PairsOpened(info) = engine.wait(|e| matches!(e, Event::PairsOpened(_))) else {
         unreachable!("it was waited for")
     };
-    assert!(info.purpose.as_ref().is_some_and(|purpose| purpose.what.contains("KTO")), "{:?}", info.purpose);
+    assert_eq!((info.usable, info.kind, &info.purpose), (30, Kind::Labelled, &None), "thumbs");
     let kinds: Vec<_> = info.problem_kinds.iter().map(|kind| (kind.count, &kind.lines[..])).collect();
-    assert_eq!(kinds, [(30, &[1, 2, 3, 4, 5, 6, 7, 8][..]), (2, &[32, 33]), (1, &[31])], "{:?}", info.problem_kinds);
+    assert_eq!(kinds, [(2, &[32, 33][..]), (1, &[31])], "{:?}", info.problem_kinds);
 
     // A table's columns are its first row.
     let table = engine.store.join("pairs.csv");

@@ -460,14 +460,13 @@ fn raw_ui(ui: &mut Ui, pair: &PairView) {
     }
 }
 
-fn seen_ui(ui: &mut Ui, seen: &[SeenSequence; 2]) {
+fn seen_ui(ui: &mut Ui, seen: &[SeenSequence]) {
     widgets::small(ui, text::TOKENS_LEGEND);
-    let (left, right) = (&seen[0], &seen[1]);
-    widgets::columns(
-        ui,
-        380.0,
-        &mut [&mut |ui| sequence_ui(ui, text::SIDES[1], left), &mut |ui| sequence_ui(ui, text::SIDES[2], right)],
-    );
+    let [chosen, rejected] = seen else {
+        return seen.iter().for_each(|sequence| sequence_ui(ui, text::SEQUENCE, sequence));
+    };
+    let side = |side: usize, sequence| move |ui: &mut Ui| sequence_ui(ui, text::SIDES[side], sequence);
+    widgets::columns(ui, 380.0, &mut [&mut side(1, chosen), &mut side(2, rejected)]);
 }
 
 /// A sequence, token by token.

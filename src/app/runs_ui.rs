@@ -440,7 +440,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::engine::protocol::{Chat, Watch};
+    use crate::engine::protocol::{Chat, Inputs, Watch};
 
     #[test]
     fn runs_are_sorted_by_a_column_both_ways() {
@@ -458,6 +458,7 @@ mod tests {
             pairs_name: String::new(),
             chat: Chat::default(),
             settings: Settings::new(),
+            inputs: Inputs::default(),
             watch: Watch { eval_steps: 0, keep_best: true, prompts: Vec::new(), save_seconds: 60.0 },
             step: 0,
             n_steps: 0,

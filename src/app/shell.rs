@@ -846,7 +846,7 @@ impl App {
         let plan = &self.state.plan;
         let name = if plan.name.trim().is_empty() { text::UNNAMED.to_owned() } else { plan.name.trim().to_owned() };
         let watch = Watch { prompts: non_empty(&plan.watch.prompts), ..plan.watch.clone() };
-        let request = RunRequest { name, settings: plan.settings.clone(), watch };
+        let request = RunRequest { name, settings: plan.settings.clone(), watch, inputs: plan.inputs.clone() };
         self.send(Command::Start(Box::new(request)), Vec::new());
         self.step = Step::Run;
     }

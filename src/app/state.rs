@@ -8,8 +8,8 @@ use super::fields;
 use super::text::{self, Unit};
 use crate::engine::presets::{self, Preset};
 use crate::engine::protocol::{
-    BUILD, ChatInfo, Command, Event, Exported, Failure, GenerateRequest, GpuInfo, HeldOutPair, Inspection, Metrics,
-    ModelInfo, ModelSource, PairRow, PairView, PairsInfo, Phase, PlanInfo, Problem, Progress, Ready, RunInfo,
+    BUILD, ChatInfo, Command, Event, Exported, Failure, GenerateRequest, GpuInfo, HeldOutPair, Inputs, Inspection,
+    Metrics, ModelInfo, ModelSource, PairRow, PairView, PairsInfo, Phase, PlanInfo, Problem, Progress, Ready, RunInfo,
     RunRecord, Settings, Status, StorageInfo, StoredModel, Subject, Summary, Watch,
 };
 use crate::engine::stats;
@@ -222,6 +222,8 @@ pub(super) struct PlanState {
     pub(super) proposed_epochs: Option<f64>,
     /// What a setting is that was not edited.
     defaults: Settings,
+    /// What the next run starts from, and what judges the answers that it writes.
+    pub(super) inputs: Inputs,
     /// How the next run is watched.
     pub(super) watch: Watch,
     /// The person chose how often to evaluate; otherwise it follows the number of steps.
@@ -1327,6 +1329,7 @@ impl Default for PlanState {
             preset: Some(Preset::Standard),
             proposed_epochs: None,
             defaults: presets::defaults(),
+            inputs: Inputs::default(),
             watch: Self::default_watch(),
             watch_edited: false,
             name: String::new(),

@@ -693,6 +693,7 @@ pub(super) const PAIR: &str = "Pair";
 pub(super) const AS_SEEN: &str = "As the model sees it";
 pub(super) const AS_FILED: &str = "As in the file";
 pub(super) const READING_PAIR: &str = "Reading this pair";
+pub(super) const SEQUENCE: &str = "Tokens";
 pub(super) const SIDES: [&str; 3] = ["Prompt", "Chosen", "Rejected"];
 pub(super) const TOKENS_LEGEND: &str = "Tinted tokens are scored. Grey ones are the prompt, which is not; struck ones \
     are cut off. \"…\" is a token within the character that follows.";

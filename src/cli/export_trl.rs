@@ -7,7 +7,7 @@ use pairtune::engine::trl::{TrlExport, check_method, replay_rows, trl_files, trl
 use pairtune::files::{Adapter, gguf_in};
 use pairtune::platform::native::{DiskFolder, FileSource, make_folder, write_atomic};
 use pairtune::platform::{Folder as _, read_all};
-use pairtune::train::{Checkpoint, METHOD, Options, Replay, RolloutSource as _, Rows, TrainConfig};
+use pairtune::train::{Checkpoint, METHOD, Options, Replay, Rows, TrainConfig};
 use pairtune::{Error, Result};
 use serde_json::{Map, Value};
 

@@ -49,7 +49,6 @@ impl Axis {
     }
 
     /// Equal steps for equal ratios; values that are not above 0 are left out.
-    #[cfg_attr(not(test), expect(dead_code, reason = "sweeps will draw with it"))]
     pub(super) fn log(self) -> Self {
         Self { log: true, ..self }
     }
@@ -85,7 +84,6 @@ impl Line {
     }
 
     /// Points by themselves.
-    #[cfg_attr(not(test), expect(dead_code, reason = "sweeps will draw with it"))]
     pub(super) fn points(name: impl Into<String>, points: Vec<[f64; 2]>) -> Self {
         Self { joined: false, ..Self::new(name, points) }
     }

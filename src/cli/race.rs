@@ -168,7 +168,7 @@ impl<'a> Race<'a> {
             per_prompt: 1,
             sampling: Sampling { temperature: 0.7, top_k: 0, top_p: 1.0, seed: 1 },
             shuffle: false,
-            ..writing(policy)
+            ..Writing::of(policy)
         };
         Writer::new(samples, &self.folder.tokenizer, eos, writing, Vec::new(), vec![scorer])
     }

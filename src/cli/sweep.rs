@@ -14,7 +14,7 @@ use pairtune::platform::LocalFuture;
 use pairtune::platform::native::make_folder;
 use pairtune::train::{
     METHOD, Metrics, PairLogps, Reference, ReferenceKey, References, Rows, TrainConfig, Trainer, batch_size_of,
-    check_fits, plan,
+    check_fits, plan_run,
 };
 use pairtune::{Error, Result};
 use serde_json::{Map, Value, json};
@@ -81,7 +81,7 @@ pub(super) async fn sweep(args: &SweepArgs, out: &mut Output) -> Result<()> {
     let mut report =
         Report::new(args, setup.over, &setup.values, config, &gpu, [pairs.train.len(), pairs.held_out.len()]);
     for value in setup.order() {
-        let run = sweep.run(&plan, value, report.runs(), &stop, out).await?;
+        let run = sweep.run(&setup, value, report.runs(), &stop, out).await?;
         report.add(run, out)?;
         if stop() && report.runs().len() < setup.values.len() {
             report.tell(out);
@@ -258,7 +258,7 @@ async fn load(
 ) -> Result<Model> {
     let size = batch_size_of(config, &pairs.train, config.per_device_train_batch_size);
     let weights = folder.weight_bytes.on_device(config.load_in);
-    let memory = plan(&folder.config, weights, &start.settings, size, config.gradient_checkpointing);
+    let memory = plan_run(config, &folder.config, weights, &start.settings, size);
     check_fits(&memory, memory_limit(args.memory_limit, gpu)?)?;
     out.note(format_args!("Memory on the device: about {} MiB", memory.total().div_ceil(1 << 20)));
     folder.load(gpu, config.load_in, pairs.longest(), out).await

@@ -8,7 +8,7 @@ use super::encode::{Stop, common_prefix, settle};
 use super::example::none_left_of;
 use super::record::Record;
 use super::tokenizer::Tokenizer;
-use crate::error::{Error, Result};
+use crate::error::Result;
 
 /// A pair as token ids; those before `prompt_len` are the prompt (mask 0), the others the completion (mask 1).
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -140,9 +140,7 @@ impl Session {
         first: Option<&files::Adapter>,
     ) -> Result<Option<(Adapter, Vec<u8>)>> {
         match first.filter(|_| config.reference == Reference::InitialAdapter) {
-            Some(values) => {
-                Ok(Some((Self::upload(gpu, open, weights, config, Some(values))?, values.tensor_file())))
-            }
+            Some(values) => Ok(Some((Self::upload(gpu, open, weights, config, Some(values))?, values.tensor_file()))),
             None => Ok(None),
         }
     }

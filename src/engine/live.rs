@@ -32,8 +32,8 @@ use crate::platform::LocalFuture;
 use crate::platform::host::{self, Store, yield_now};
 use crate::platform::is_storage_full;
 use crate::train::{
-    Checkpoint, Judged, LossType, OnlineRun, Options, PairLogps, PairSums, Reference, ReferenceKey, References, Scorer, TrainConfig,
-    Trainer, check_fits, evaluation,
+    Checkpoint, Judged, LossType, OnlineRun, Options, PairLogps, PairSums, Reference, ReferenceKey, References, Scorer,
+    TrainConfig, Trainer, check_fits, evaluation,
 };
 
 /// The run that is open: being trained, waiting, or over.

@@ -89,14 +89,13 @@ const SHOWN_CHARS: usize = 120;
 /// Rows between two looks at the inbox while tokenising.
 const TOKENIZE_ROWS: usize = 64;
 
+/// Bytes that are read, the first rows, and the usable and unusable rows so far; false stops reading.
+type Reported<'a> = dyn FnMut(u64, &[Record], [usize; 2]) -> bool + 'a;
+
 impl Pairs {
     /// Reads a file in chunks; `progress` gets the bytes, the first rows, and the usable and unusable rows so far, and
     /// may stop by returning false. The rows are what the columns say; those that are named are those of pairs.
-    pub async fn read(
-        source: &dyn ByteSource,
-        mapping: Option<Mapping>,
-        progress: &mut dyn FnMut(u64, &[Record], [usize; 2]) -> bool,
-    ) -> Result<Self> {
+    pub async fn read(source: &dyn ByteSource, mapping: Option<Mapping>, progress: &mut Reported<'_>) -> Result<Self> {
         let file = PairsFile::open(source).await?;
         let columns = file.columns().to_vec();
         let kind = if mapping.is_some() { Kind::Pairs } else { Kind::of(&columns).unwrap_or(Kind::Pairs) };
@@ -145,9 +144,10 @@ impl Pairs {
         pairs.held_out_from = Some(pairs.rows.len());
         if !held_out.trim_ascii().is_empty() {
             let others = Self::read(&source(held_out), None, always).await?;
+            let same = pairs.kind == others.kind;
             match (&mut pairs.rows, others.rows) {
                 (Rows::Pairs(rows), Rows::Pairs(others)) => rows.extend(others),
-                (Rows::Samples(rows), Rows::Samples(others)) if pairs.kind == others.kind => rows.extend(others),
+                (Rows::Samples(rows), Rows::Samples(others)) if same => rows.extend(others),
                 _ => {
                     let what = format!("The rows to train on are {}, those held out are not", pairs.kind.word());
                     return Err(Error::input(what, "Delete the run", name));
@@ -337,10 +337,10 @@ impl Pairs {
     /// An error if the first row does not become text by the template of a tokenizer.
     pub fn check_chat(&self, tokenizer: &Tokenizer) -> Result<()> {
         match &self.rows {
-            Rows::Pairs(rows) => rows.first().map_or(Ok(()), |row| tokenize_record(row, tokenizer, usize::MAX).map(drop)),
-            Rows::Samples(rows) => {
-                rows.first().map_or(Ok(()), |row| prompt_example(&row.asked(), tokenizer).map(drop))
+            Rows::Pairs(rows) => {
+                rows.first().map_or(Ok(()), |row| tokenize_record(row, tokenizer, usize::MAX).map(drop))
             }
+            Rows::Samples(rows) => rows.first().map_or(Ok(()), |row| prompt_example(&row.asked(), tokenizer).map(drop)),
         }
     }
 

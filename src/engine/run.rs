@@ -1,7 +1,7 @@
 //! The parts of a run that the session and the command line share: reference, evaluation, steps.
 
 use crate::data::Example;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::gpu::{Gpu, VariantSet};
 use crate::kernels;
 use crate::model::{Adapter, Model};

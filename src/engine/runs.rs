@@ -343,7 +343,7 @@ pub async fn check_archive(file: &str, mut contents: Files) -> Result<(RunRecord
     let (Some((_, train)), Some((_, held_out))) = (train, held_out) else {
         return Err(damaged("The archive has no pairs".to_owned()));
     };
-    Pairs::from_parts(file, train, held_out)?;
+    Pairs::from_parts(file, train, held_out).await?;
     Ok((record, contents))
 }
 

@@ -3,9 +3,9 @@
 use std::rc::Rc;
 
 use super::inbox::{Inbox, Message, Outbox};
+use super::inputs::Rewards;
 use super::live::{Retry, Run};
 use super::models::{self, OpenModel, demo_model};
-use super::inputs::Rewards;
 use super::pairs::{Pairs, Split, preview};
 use super::planning;
 use super::protocol::{

@@ -775,7 +775,7 @@ fn a_pair_is_read_as_the_model_sees_it() {
         cut: 1,
     };
     let texts = ["Refund?", "Of course.", "No."].map(str::to_owned);
-    let view = PairView { index: 0, line: 1, texts, seen: Ok([sequence.clone(), sequence]) };
+    let view = PairView { index: 0, line: 1, texts, seen: Ok(vec![sequence.clone(), sequence]) };
     stage.say(Event::PairView(Box::new(view)));
     stage.expect("<|im_start|>");
     assert_eq!(stage.harness.query_all_by_label_contains("8 tokens, 2 scored, 1 cut off").count(), 2, "both sides");
@@ -1264,7 +1264,7 @@ fn pages_are_drawn_for_people_to_look_at() {
         tokens.extend((0..60).map(|i| format!(" word{i}")));
         let seen = SeenSequence { tokens, prompt_len: 9, cut: 6 };
         let texts = ["How do I reset my password?", "Sure. Open Settings.", "No."].map(str::to_owned);
-        let view = PairView { index: 0, line: 1, texts, seen: Ok([seen.clone(), seen]) };
+        let view = PairView { index: 0, line: 1, texts, seen: Ok(vec![seen.clone(), seen]) };
         stage.say(Event::PairView(Box::new(view)));
         shoot(&mut stage, "pairs-read");
         stage.say(Event::PairsOpened(Box::new(script::pairs_with_problems(24))));

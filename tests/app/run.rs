@@ -146,6 +146,7 @@ fn record() -> RunRecord {
             "beta": 0.1, "learning_rate": 5e-5, "num_train_epochs": 1.0, "max_steps": -1, "r": 16,
             "loss_type": ["sigmoid"], "per_device_train_batch_size": 4, "gradient_accumulation_steps": 1,
         })),
+        inputs: Inputs::default(),
         watch: Watch { eval_steps: 12, keep_best: true, prompts: prompts(), save_seconds: 60.0 },
         step: 0,
         n_steps: 278,

@@ -388,6 +388,7 @@ pub(crate) fn pairs(n: usize) -> PairsInfo {
         problem_count: 0,
         problem_kinds: Vec::new(),
         purpose: None,
+        kind: Kind::Pairs,
         shape: None,
         mapping: Mapping {
             prompt: "instruction".into(),
@@ -445,6 +446,7 @@ pub(crate) fn plan() -> PlanInfo {
         n_steps: 278,
         lengths: (0..297).map(|i| 40 + (i * i * 7) % 400 + if i % 40 == 0 { 500 } else { 0 }).collect(),
         memory: [1_200_000_000, 100_000_000, 900_000_000, 600_000_000],
+        models: Vec::new(),
         limit: Some(6_000_000_000),
         fixes: Vec::new(),
         step_seconds: None,
@@ -489,6 +491,7 @@ pub(crate) fn record(run_id: &str, name: &str, status: Status) -> RunRecord {
         pairs_name: "tone.jsonl".into(),
         chat: Chat::default(),
         settings: full_settings(),
+        inputs: Inputs::default(),
         watch: Watch { eval_steps: 10, keep_best: true, prompts: Vec::new(), save_seconds: 60.0 },
         step: 120,
         n_steps: 300,

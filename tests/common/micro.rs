@@ -3,12 +3,12 @@
 
 use std::path::Path;
 
-use pairtune::engine::protocol::{Command, Event, ModelSource, RunRequest, Settings, Summary, Watch};
+use pairtune::engine::protocol::{Command, Event, ModelSource, Settings, Summary, Watch};
 use pairtune::platform::{Folder as _, read_all};
 use serde_json::json;
 
 use crate::random_llama::{RandomLlama, Sizes};
-use crate::session::{TestEngine, demo_settings, unwatched};
+use crate::session::{TestEngine, demo_settings, start_run, unwatched};
 
 /// Pairs that are opened with it: 32 to train on, 8 held out.
 pub(crate) const PAIRS: usize = 40;
@@ -47,7 +47,7 @@ impl TestEngine {
 
 /// A short run of the micro model.
 pub(crate) fn micro_run(name: &str, steps: usize, watch: Watch) -> Command {
-    Command::Start(Box::new(RunRequest { name: name.to_owned(), settings: micro_settings(steps), watch }))
+    start_run(name, micro_settings(steps), watch)
 }
 
 /// The demo's settings with a fifth of the pairs held out, for so many steps.

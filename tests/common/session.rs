@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use pairtune::engine::Session;
 use pairtune::engine::protocol::{
-    Command, Event, ExportKind, ExportRequest, Ready, RunRequest, Settings, Watch, WhichAdapter,
+    Command, Event, ExportKind, ExportRequest, Inputs, Ready, RunRequest, Settings, Watch, WhichAdapter,
 };
 use pairtune::link::{Engine, Incoming, connect_with};
 use pairtune::platform::host::PickedFile;
@@ -138,7 +138,8 @@ pub(crate) fn new_store(test: &str) -> PathBuf {
 
 /// Starts a run of what is open.
 pub(crate) fn start_run(name: &str, settings: Settings, watch: Watch) -> Command {
-    Command::Start(Box::new(RunRequest { name: name.to_owned(), settings, watch }))
+    let (name, inputs) = (name.to_owned(), Inputs::default());
+    Command::Start(Box::new(RunRequest { name, settings, watch, inputs }))
 }
 
 /// The demo's settings, for so many steps.

@@ -1,5 +1,6 @@
 //! The early warnings: each rule on a run that breaks it, and all of them silent on runs that go well.
 
+use pairtune::data::Method;
 use pairtune::engine::presets::{Preset, epochs_for};
 use pairtune::engine::warnings::{Action, CLEAR_STEPS, Facts, Warning, WarningKind, Watcher, exchanged, many_passes};
 use serde_json::{Map, Value, json};
@@ -484,6 +485,7 @@ fn only(mut warnings: Vec<Warning>) -> Warning {
 
 fn facts() -> Facts {
     Facts {
+        method: Method::Dpo,
         n_held_out: 40,
         n_truncated: 0,
         n_pairs: 200,
