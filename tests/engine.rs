@@ -834,12 +834,12 @@ fn what_cannot_be_opened_is_refused_with_a_reason() {
     assert!(why.what.contains("adapter"), "a list says the same: {why}");
 
     let pairs = engine.store.join("pairs.jsonl");
-    std::fs::write(&pairs, "{\"prompt\": \"a\", \"chosen\": \"b\"}\n").expect("a file");
+    std::fs::write(&pairs, "{\"q\": \"a\", \"better\": \"b\"}\n").expect("a file");
     engine.send_files(Command::OpenPairs { mapping: None }, std::slice::from_ref(&pairs));
     // Rows of other columns are shown, so that a person can say which is which.
     let info = expect_event!(engine, Event::PairsOpened(info) => info);
-    assert_eq!((info.usable, info.problem_count, &info.columns[..]), (0, 1, &["prompt".into(), "chosen".into()][..]));
-    assert!(info.problems[0].line == 1 && info.problems[0].what.contains("rejected"), "{:?}", info.problems);
+    assert_eq!((info.usable, info.problem_count, &info.columns[..]), (0, 1, &["q".into(), "better".into()][..]));
+    assert!(info.problems[0].line == 1 && info.problems[0].what.contains("chosen"), "{:?}", info.problems);
     std::fs::write(&pairs, "[1, 2]").expect("a file");
     engine.send_files(Command::OpenPairs { mapping: None }, std::slice::from_ref(&pairs));
     let problem = expect_event!(engine, Event::Refused { subject: Subject::Pairs, problem } => problem);

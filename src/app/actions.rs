@@ -1,7 +1,8 @@
 //! What a panel asks the shell to do. Panels only draw and push actions; the shell carries them out after drawing.
 
+use crate::data::Method;
 use crate::engine::presets::Preset;
-use crate::engine::protocol::{Command, Settings, Watch};
+use crate::engine::protocol::{Command, Inputs, Settings, Watch};
 use crate::platform::Pick;
 
 /// A page, in the order of the rail.
@@ -61,6 +62,10 @@ pub(super) enum Action {
     UsePreset(Preset),
     /// Replace the edited settings by a preset's and nothing else.
     ResetSettings(Preset),
+    /// Train by another method, with settings that suit it.
+    ChooseMethod(Method),
+    /// Replace what the next run starts from and what judges its answers.
+    EditInputs(Inputs),
     /// Replace how a run is watched.
     EditWatch(Watch),
     /// Name the next run.
@@ -83,6 +88,8 @@ pub(super) enum Action {
     UseSettings {
         /// Its settings.
         settings: Settings,
+        /// What it started from, and what judged its answers.
+        inputs: Inputs,
         /// How it was watched.
         watch: Watch,
         /// What to call the next run.

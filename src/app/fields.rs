@@ -2,8 +2,11 @@
 
 use serde_json::{Value, json};
 
+use super::methods::method_of;
 use super::text;
+use crate::data::Method;
 use crate::engine::protocol::Settings;
+use crate::train::{METHOD, Setting, SettingKind, settings};
 
 /// What a setting takes.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -18,7 +21,11 @@ pub(super) enum Kind {
     Fraction,
     /// A whole number between these.
     Whole(i64, i64),
-    /// One of these words.
+    /// A whole number between these, or nothing.
+    OptionalWhole(i64, i64),
+    /// On, off, or as the rest has it.
+    Maybe,
+    /// One of these words; an empty one stands for nothing.
     Choice(&'static [&'static str]),
     /// On or off.
     Switch,
@@ -28,55 +35,77 @@ pub(super) enum Kind {
     Numbers,
 }
 
-/// Settings that are always in sight.
-pub(super) const FIRST: [&str; 6] =
-    ["beta", "num_train_epochs", "learning_rate", "r", "max_length", "per_device_train_batch_size"];
+/// The settings of a method as fields, in the order of the docs.
+pub(super) fn of(method: Method) -> impl Iterator<Item = (&'static str, Kind)> {
+    settings(method).map(move |setting| (setting.key, kind_of(method, setting)))
+}
 
-/// Every setting, in the order of the README.
-pub(super) const ALL: [(&str, Kind); 37] = [
-    ("beta", Kind::Positive),
-    ("loss_type", Kind::Words),
-    ("loss_weights", Kind::Numbers),
-    ("label_smoothing", Kind::Fraction),
-    ("learning_rate", Kind::Number(0.0, 1.0)),
-    ("lr_scheduler_type", Kind::Choice(&["linear", "cosine", "constant", "constant_with_warmup"])),
-    ("warmup_steps", Kind::Number(0.0, 1e9)),
-    ("weight_decay", Kind::Number(0.0, 10.0)),
-    ("adam_beta1", Kind::Fraction),
-    ("adam_beta2", Kind::Fraction),
-    ("adam_epsilon", Kind::Number(0.0, 1.0)),
-    ("max_grad_norm", Kind::Number(0.0, 1e9)),
-    ("per_device_train_batch_size", Kind::Whole(1, 1024)),
-    ("gradient_accumulation_steps", Kind::Whole(1, 4096)),
-    ("max_length", Kind::Whole(2, 1 << 20)),
-    ("max_steps", Kind::Whole(-1, 1 << 40)),
-    ("num_train_epochs", Kind::Positive),
-    ("seed", Kind::Whole(0, 1 << 53)),
-    ("train_sampling_strategy", Kind::Choice(&["random", "sequential"])),
-    ("r", Kind::Whole(1, 1024)),
-    ("lora_alpha", Kind::Positive),
-    ("target_modules", Kind::Words),
-    ("use_rslora", Kind::Switch),
-    ("use_dora", Kind::Switch),
-    ("lora_dropout", Kind::Fraction),
-    ("disable_dropout", Kind::Switch),
-    ("reference", Kind::Choice(&["base", "initial_adapter"])),
-    ("eval_split", Kind::Fraction),
-    ("load_in", Kind::Choice(&["stored", "int8", "int4", "nf4"])),
-    ("gradient_checkpointing", Kind::Switch),
-    ("save_steps", Kind::Whole(0, 1 << 40)),
-    ("f_divergence_type", Kind::Choice(&["reverse_kl", "forward_kl", "js_divergence", "alpha_divergence"])),
-    ("f_alpha_divergence_coef", Kind::Number(-10.0, 10.0)),
-    ("ld_alpha", Kind::Optional(0.0, 1.0)),
-    ("use_weighting", Kind::Switch),
-    ("discopop_tau", Kind::Positive),
-    ("precompute_ref_log_probs", Kind::Switch),
-];
+/// The field of one setting of a method; none if the method does not have it.
+pub(super) fn one(method: Method, key: &str) -> Option<(&'static str, Kind)> {
+    of(method).find(|(other, _)| *other == key)
+}
 
-/// Leaves only settings that a run has; the names of the others come back.
+/// What a setting takes, closer than its type where that is known.
+fn kind_of(method: Method, setting: &Setting) -> Kind {
+    let choice = |choices: &'static [&'static str]| Kind::Choice(choices);
+    match (setting.key, method) {
+        ("beta", Method::Grpo | Method::Rloo) => Kind::Number(0.0, 1e9),
+        ("beta" | "lora_alpha" | "num_train_epochs" | "temperature" | "discopop_tau", _) => Kind::Positive,
+        ("loss_type", Method::Dpo) => Kind::Words,
+        ("loss_type", Method::Sft) => choice(&["nll", "dft"]),
+        ("loss_type", Method::Kto) => choice(&["kto", "apo_zero_unpaired"]),
+        ("loss_type", Method::Cpo) => choice(&["sigmoid", "hinge", "ipo", "simpo", "alphapo"]),
+        ("loss_type", _) => choice(&["grpo", "bnpo", "dr_grpo", "dapo", "luspo", "cispo", "sapo", "vespo"]),
+        ("label_smoothing" | "adam_beta1" | "adam_beta2" | "lora_dropout" | "eval_split", _) => Kind::Fraction,
+        ("learning_rate" | "adam_epsilon" | "gamma" | "lam" | "top_p" | "top_entropy_quantile", _) => {
+            Kind::Number(0.0, 1.0)
+        }
+        ("lr_scheduler_type", _) => choice(&["linear", "cosine", "constant", "constant_with_warmup"]),
+        ("weight_decay", _) => Kind::Number(0.0, 10.0),
+        ("per_device_train_batch_size" | "r", _) => Kind::Whole(1, 1024),
+        ("gradient_accumulation_steps", _) => Kind::Whole(1, 4096),
+        ("max_length", _) => Kind::Whole(2, 1 << 20),
+        ("num_generations", _) => Kind::Whole(2, 1024),
+        ("max_completion_length" | "response_length", _) => Kind::Whole(1, 1 << 20),
+        ("num_iterations" | "num_ppo_epochs" | "num_mini_batches", _) => Kind::Whole(1, 1 << 20),
+        ("seed", _) => Kind::Whole(0, 1 << 53),
+        ("steps_per_generation" | "total_episodes", _) => Kind::OptionalWhole(1, 1 << 40),
+        ("train_sampling_strategy", _) => choice(&["random", "sequential"]),
+        ("reference", _) => choice(&["base", "initial_adapter"]),
+        ("load_in", _) => choice(&["stored", "int8", "int4", "nf4"]),
+        ("f_divergence_type", _) => choice(&["reverse_kl", "forward_kl", "js_divergence", "alpha_divergence"]),
+        ("f_alpha_divergence_coef" | "simpo_gamma" | "alpha" | "entropy_coef", _) => Kind::Number(-1e3, 1e3),
+        ("ld_alpha", _) => Kind::Optional(0.0, 1.0),
+        (
+            "center_rewards_coefficient"
+            | "epsilon_high"
+            | "delta"
+            | "off_policy_mask_threshold"
+            | "missing_eos_penalty",
+            _,
+        ) => Kind::Optional(0.0, 1e9),
+        ("completion_only_loss", _) => Kind::Maybe,
+        ("scale_rewards", _) => choice(&["group", "batch", "none"]),
+        ("importance_sampling_level", _) => choice(&["token", "sequence"]),
+        ("multi_objective_aggregation", _) => choice(&["sum_then_normalize", "normalize_then_sum"]),
+        ("kl_estimator", _) => choice(&["k1", "k3"]),
+        ("stop_token", _) => choice(&["", "eos"]),
+        _ => match setting.kind {
+            SettingKind::Number => Kind::Number(0.0, 1e9),
+            SettingKind::Whole => Kind::Whole(0, 1 << 40),
+            SettingKind::Steps => Kind::Whole(-1, 1 << 40),
+            SettingKind::Flag => Kind::Switch,
+            SettingKind::Word | SettingKind::Words => Kind::Words,
+            SettingKind::Numbers => Kind::Numbers,
+        },
+    }
+}
+
+/// Leaves only settings that a run of their method has; the names of the others come back.
 pub(super) fn keep_known(settings: &mut Settings) -> Vec<String> {
+    let method = method_of(settings);
     let (known, unknown): (Settings, Settings) =
-        std::mem::take(settings).into_iter().partition(|(key, _)| ALL.iter().any(|(name, _)| name == key));
+        std::mem::take(settings).into_iter().partition(|(key, _)| key == METHOD || one(method, key).is_some());
     *settings = known;
     unknown.into_iter().map(|(key, _)| key).collect()
 }
@@ -104,16 +133,18 @@ pub(super) fn parsed(kind: Kind, typed: &str) -> Result<Value, String> {
         _ => Err(text::wants(range)),
     };
     match kind {
-        Kind::Optional(..) if typed.is_empty() => Ok(Value::Null),
+        Kind::Optional(..) | Kind::OptionalWhole(..) | Kind::Choice(_) | Kind::Maybe if typed.is_empty() => {
+            Ok(Value::Null)
+        }
         Kind::Number(from, to) | Kind::Optional(from, to) => number(from, to, &text::between(from, to)),
         Kind::Positive => number(f64::MIN_POSITIVE, f64::MAX, text::ABOVE_0),
         Kind::Fraction => number(0.0, 1.0 - f64::EPSILON, text::FRACTION),
-        Kind::Whole(from, to) => match typed.parse::<i64>() {
+        Kind::Whole(from, to) | Kind::OptionalWhole(from, to) => match typed.parse::<i64>() {
             Ok(value) if (from..=to).contains(&value) => Ok(json!(value)),
             _ => Err(text::wants(&text::whole_between(from, to))),
         },
         Kind::Choice(_) => Ok(json!(typed)),
-        Kind::Switch => Ok(json!(typed == "true")),
+        Kind::Switch | Kind::Maybe => Ok(json!(typed == "true")),
         Kind::Words => {
             let words: Vec<&str> = typed.split(',').map(str::trim).filter(|word| !word.is_empty()).collect();
             match words.as_slice() {
@@ -147,6 +178,21 @@ mod tests {
             (Kind::Switch, json!(true)),
         ] {
             assert_eq!(parsed(kind, &shown(Some(&value))), Ok(value.clone()), "{value}");
+        }
+    }
+
+    #[test]
+    fn defaults_are_values_of_their_fields() {
+        for method in Method::ALL {
+            let defaults = crate::engine::presets::defaults_of(method);
+            for (key, kind) in of(method) {
+                let value = defaults.get(key).cloned().unwrap_or_default();
+                let back = parsed(kind, &shown(Some(&value))).map(|back| shown(Some(&back)));
+                assert_eq!(back, Ok(shown(Some(&value))), "{method}: {key}");
+                if let Kind::Choice(choices) = kind {
+                    assert!(choices.contains(&shown(Some(&value)).as_str()), "{method}: {key} is one of {choices:?}");
+                }
+            }
         }
     }
 

@@ -12,7 +12,9 @@ use super::template_ui::{TemplateView, template_ui};
 use super::text;
 use super::theme::{self, GRID};
 use super::widgets::{self, Tone};
-use crate::engine::protocol::{Command, Mapping, PairView, PairsInfo, PlanInfo, ProblemKind, SeenSequence, Subject};
+use crate::engine::protocol::{
+    Command, Kind, Mapping, PairView, PairsInfo, PlanInfo, ProblemKind, SeenSequence, Subject,
+};
 use crate::platform::Pick;
 
 /// Bars of the histogram at the most.
@@ -145,7 +147,9 @@ fn file_ui(ui: &mut Ui, state: &State, info: &PairsInfo, view: &mut PairsView, a
             if !info.flags.is_empty() {
                 ui.horizontal_wrapped(|ui| flags_ui(ui, state, info, view));
             }
-            widgets::small(ui, text::longer_wins(info.longer_wins));
+            if info.kind == Kind::Pairs {
+                widgets::small(ui, text::longer_wins(info.longer_wins));
+            }
             held_out_ui(ui, state, actions);
         }
         if info.beyond > 0 {
@@ -167,7 +171,10 @@ fn file_ui(ui: &mut Ui, state: &State, info: &PairsInfo, view: &mut PairsView, a
             if info.usable > 0 && !state.in_browser && widgets::link_button(ui, text::BY_PATH).clicked() {
                 view.by_path = !view.by_path;
             }
-            if info.usable > 0 && ui.button(text::SWAP).on_hover_text(text::SWAP_HELP).clicked() {
+            if info.usable > 0
+                && info.kind == Kind::Pairs
+                && ui.button(text::SWAP).on_hover_text(text::SWAP_HELP).clicked()
+            {
                 actions.push(Action::Send(Command::SwapPairs));
             }
         });
@@ -241,8 +248,12 @@ fn flagged_ui(ui: &mut Ui, state: &State, view: &mut PairsView, actions: &mut Ve
 fn mapping_ui(ui: &mut Ui, state: &State, info: &PairsInfo, view: &mut PairsView, actions: &mut Vec<Action>) {
     let Some(mut mapping) = view.mapping.clone() else {
         ui.horizontal_wrapped(|ui| {
-            widgets::weak(ui, text::COLUMNS);
-            widgets::mono(ui, text::mapping(&info.mapping));
+            if info.kind == Kind::Pairs {
+                widgets::weak(ui, text::COLUMNS);
+                widgets::mono(ui, text::mapping(&info.mapping));
+            } else {
+                widgets::small(ui, text::read_as(info.kind, &info.columns));
+            }
             if !state.pairs.files.is_empty() && widgets::link_button(ui, text::EDIT_COLUMNS).clicked() {
                 view.mapping = Some(info.mapping.clone());
             }
@@ -322,6 +333,10 @@ fn table_ui(ui: &mut Ui, state: &State, only: Option<&[usize]>, view: &mut Pairs
     let palette = theme::palette(ui);
     let width = ui.available_width();
     let rest = (width - 64.0 - 150.0 - 70.0 - 60.0).max(360.0);
+    let names = text::row_columns(state.kind());
+    let shares = [0.28, 0.36, 0.36];
+    let in_use: f32 = (1..4).filter(|i| !names[*i].is_empty()).map(|i| shares[i - 1]).sum();
+    let of_texts = |i: usize| if names[i + 1].is_empty() { 0.0 } else { rest * shares[i] / in_use };
     // With its tabs and its header in sight, all of it is.
     let height = (ui.clip_rect().height() - 120.0).max(240.0);
     egui::ScrollArea::horizontal().id_salt("pairs").show(ui, |ui| {
@@ -333,11 +348,11 @@ fn table_ui(ui: &mut Ui, state: &State, only: Option<&[usize]>, view: &mut Pairs
             .max_scroll_height(height)
             .auto_shrink([false, true])
             .cell_layout(egui::Layout::left_to_right(egui::Align::Center));
-        for width in [64.0, rest * 0.28, rest * 0.36, rest * 0.36, 150.0, 70.0] {
+        for width in [64.0, of_texts(0), of_texts(1), of_texts(2), 150.0, 70.0] {
             table = table.column(Column::exact(width.floor()).clip(true));
         }
         let table = table.header(24.0, |mut header| {
-            for (i, name) in text::PAIR_COLUMNS.into_iter().enumerate() {
+            for (i, name) in names.into_iter().enumerate() {
                 header.col(|ui| match i {
                     // Over the numbers of the lines.
                     0 => {
@@ -440,20 +455,21 @@ fn read_ui(ui: &mut Ui, state: &State, view: &mut PairsView, actions: &mut Vec<A
         None => {
             widgets::weak(ui, text::READING_PAIR);
         }
-        Some(pair) if view.raw => raw_ui(ui, pair),
+        Some(pair) if view.raw => raw_ui(ui, state.kind(), pair),
         Some(pair) => match &pair.seen {
             Ok(seen) => seen_ui(ui, seen),
             Err(problem) => {
                 widgets::tone_card(ui, Tone::Warn, |ui| widgets::problem_text(ui, problem));
-                raw_ui(ui, pair);
+                raw_ui(ui, state.kind(), pair);
             }
         },
     }
 }
 
-fn raw_ui(ui: &mut Ui, pair: &PairView) {
-    for (name, content) in text::SIDES.iter().zip(&pair.texts) {
-        widgets::weak(ui, *name);
+fn raw_ui(ui: &mut Ui, kind: Kind, pair: &PairView) {
+    let shown = text::sides(kind).into_iter().zip(&pair.texts).filter(|(name, _)| !name.is_empty());
+    for (name, content) in shown {
+        widgets::weak(ui, name);
         widgets::text_box(ui, |ui| {
             ui.add(egui::Label::new(content).wrap());
         });

@@ -7,10 +7,13 @@ use serde_json::Value;
 
 use super::actions::{Action, Step};
 use super::fields::{self, Kind};
+use super::method_ui::{MethodView, method_ui, rewards_ui};
+use super::methods;
 use super::state::{Blocked, State, Trial};
 use super::text;
 use super::theme::{self, GRID};
 use super::widgets::{self, Icon, Tone};
+use crate::data::Method;
 use crate::engine::presets::{Preset, field_help};
 use crate::engine::protocol::{Command, Fix, PlanInfo, Problem, Settings, Subject};
 use crate::platform::Pick;
@@ -21,6 +24,8 @@ use crate::platform::host;
 pub(super) struct PlanView {
     /// What is typed and not a value yet, by setting.
     typed: BTreeMap<&'static str, String>,
+    /// Of the method and the rewards.
+    method: MethodView,
     /// The other settings are in sight.
     more: bool,
     /// A field to scroll to and mark.
@@ -30,9 +35,9 @@ pub(super) struct PlanView {
 }
 
 impl PlanView {
-    /// Brings a setting into sight when the page is next drawn.
-    pub(super) fn show_field(&mut self, key: &'static str) {
-        self.more |= !fields::FIRST.contains(&key);
+    /// Brings a setting of a method into sight when the page is next drawn.
+    pub(super) fn show_field(&mut self, method: Method, key: &'static str) {
+        self.more |= !methods::row(method).first.contains(&key);
         self.show = Some(key);
     }
 
@@ -42,13 +47,13 @@ impl PlanView {
     }
 
     /// A field that holds something that is no value.
-    fn wrong(&self) -> Option<Problem> {
+    fn wrong(&self, method: Method) -> Option<Problem> {
         self.typed.iter().find_map(|(key, typed)| {
-            let (key, kind) = fields::ALL.iter().find(|(other, _)| other == key)?;
-            let what = fields::parsed(*kind, typed).err()?;
-            let name = field_help(key).map_or(*key, |help| help.label);
+            let (key, kind) = fields::one(method, key)?;
+            let what = fields::parsed(kind, typed).err()?;
+            let name = field_help(key).map_or(key, |help| help.label);
             let what = format!("{name}: {what}");
-            Some(Problem { what, fix: text::CORRECT_FIELD.to_owned(), at: (*key).to_owned() })
+            Some(Problem { what, fix: text::CORRECT_FIELD.to_owned(), at: key.to_owned() })
         })
     }
 }
@@ -71,6 +76,8 @@ pub(super) fn plan_ui(ui: &mut Ui, state: &State, view: &mut PlanView, actions: 
             }
         });
     }
+    method_ui(ui, state, actions);
+    rewards_ui(ui, state, &mut view.method, actions);
     settings_ui(ui, state, view, actions);
     take_ui(ui, state, view, actions);
     watch_ui(ui, state, actions);
@@ -79,46 +86,37 @@ pub(super) fn plan_ui(ui: &mut Ui, state: &State, view: &mut PlanView, actions: 
 fn settings_ui(ui: &mut Ui, state: &State, view: &mut PlanView, actions: &mut Vec<Action>) {
     let changes = state.plan.changes();
     widgets::card(ui, |ui| {
-        ui.horizontal_wrapped(|ui| {
-            widgets::heading(ui, text::PRESET);
-            for preset in Preset::ALL {
-                let chosen = state.plan.preset == Some(preset) && changes.is_empty();
-                let response = ui.selectable_label(chosen, preset.label()).on_hover_text(preset.purpose());
-                if response.clicked() {
-                    view.typed.clear();
-                    actions.push(Action::UsePreset(preset));
-                }
-            }
-            match state.plan.preset {
-                None => _ = widgets::weak(ui, text::DEMO_SETTINGS),
-                Some(preset) if changes.is_empty() => _ = widgets::weak(ui, preset.purpose()),
-                Some(preset) => {
-                    widgets::chip(ui, Tone::Accent, &text::changed_preset(preset.label(), changes.len()));
-                    let reset = widgets::link_button(ui, text::RESET);
-                    widgets::name_of(ui, &reset, &text::reset_to(preset.label()));
-                    if reset.clicked() {
-                        actions.push(Action::ResetSettings(preset));
+        ui.horizontal_wrapped(|ui| match state.plan.method() {
+            Method::Dpo => presets_ui(ui, state, view, &changes, actions),
+            method => {
+                widgets::heading(ui, text::SETTINGS);
+                match changes.as_slice() {
+                    _ if state.plan.preset.is_none() => _ = widgets::weak(ui, text::DEMO_SETTINGS),
+                    [] => _ = widgets::weak(ui, text::METHOD_SETTINGS),
+                    changes => {
+                        widgets::chip(ui, Tone::Accent, &text::changed_settings(changes.len()));
+                        if widgets::link_button(ui, text::RESET).clicked() {
+                            actions.push(Action::ChooseMethod(method));
+                        }
                     }
                 }
             }
         });
         ui.add_space(GRID);
         let mut edited = None;
-        let first = fields::FIRST.iter().filter_map(|key| fields::ALL.iter().find(|(other, _)| other == key));
-        grid_ui(ui, state, view, &changes, first, &mut edited);
+        let (method, first) = (state.plan.method(), methods::row(state.plan.method()).first);
+        let in_sight = first.iter().filter_map(|key| fields::one(method, key));
+        grid_ui(ui, state, view, &changes, in_sight, &mut edited);
         ui.add_space(GRID);
+        let rest = || fields::of(method).filter(|(key, _)| !first.contains(key));
         let more = egui::CollapsingHeader::new(text::MORE).id_salt("more").open(view.show.map(|_| view.more));
-        let shown = more.show(ui, |ui| {
-            let rest = fields::ALL.iter().filter(|(key, _)| !fields::FIRST.contains(key));
-            grid_ui(ui, state, view, &changes, rest, &mut edited);
-        });
+        let shown = more.show(ui, |ui| grid_ui(ui, state, view, &changes, rest(), &mut edited));
         if shown.fully_closed() {
             // In sight all the same.
             // What was typed and is no value counts as changed, too.
-            let is_apart = |key: &&str| changes.contains(key) || view.typed.contains_key(key);
-            let apart: Vec<&str> = fields::ALL.iter().map(|(key, _)| *key).filter(is_apart).collect();
-            let apart = fields::ALL.iter().filter(|(key, _)| !fields::FIRST.contains(key) && apart.contains(key));
-            grid_ui(ui, state, view, &changes, apart, &mut edited);
+            let is_apart = |(key, _): &(&str, Kind)| changes.contains(key) || view.typed.contains_key(key);
+            let apart: Vec<_> = rest().filter(is_apart).collect();
+            grid_ui(ui, state, view, &changes, apart.into_iter(), &mut edited);
         }
         if let Some(settings) = edited {
             actions.push(Action::EditSettings(settings));
@@ -128,13 +126,38 @@ fn settings_ui(ui: &mut Ui, state: &State, view: &mut PlanView, actions: &mut Ve
     });
 }
 
+/// The presets, and what was changed in the chosen one.
+fn presets_ui(ui: &mut Ui, state: &State, view: &mut PlanView, changes: &[&str], actions: &mut Vec<Action>) {
+    widgets::heading(ui, text::PRESET);
+    for preset in Preset::ALL {
+        let chosen = state.plan.preset == Some(preset) && changes.is_empty();
+        let response = ui.selectable_label(chosen, preset.label()).on_hover_text(preset.purpose());
+        if response.clicked() {
+            view.typed.clear();
+            actions.push(Action::UsePreset(preset));
+        }
+    }
+    match state.plan.preset {
+        None => _ = widgets::weak(ui, text::DEMO_SETTINGS),
+        Some(preset) if changes.is_empty() => _ = widgets::weak(ui, preset.purpose()),
+        Some(preset) => {
+            widgets::chip(ui, Tone::Accent, &text::changed_preset(preset.label(), changes.len()));
+            let reset = widgets::link_button(ui, text::RESET);
+            widgets::name_of(ui, &reset, &text::reset_to(preset.label()));
+            if reset.clicked() {
+                actions.push(Action::ResetSettings(preset));
+            }
+        }
+    }
+}
+
 /// Fields beside each other, as many as there is room for.
-fn grid_ui<'a>(
+fn grid_ui(
     ui: &mut Ui,
     state: &State,
     view: &mut PlanView,
     changes: &[&str],
-    all: impl Iterator<Item = &'a (&'static str, Kind)>,
+    all: impl Iterator<Item = (&'static str, Kind)>,
     edited: &mut Option<Settings>,
 ) {
     let all: Vec<_> = all.collect();
@@ -144,8 +167,8 @@ fn grid_ui<'a>(
     let n = ((ui.available_width() / 215.0).floor() as usize).clamp(1, 3).min(all.len());
     for row in all.chunks(n) {
         ui.columns(n, |columns| {
-            for (ui, (key, kind)) in columns.iter_mut().zip(row) {
-                ui.vertical(|ui| field_ui(ui, state, view, key, *kind, changes.contains(key), edited));
+            for (ui, &(key, kind)) in columns.iter_mut().zip(row) {
+                ui.vertical(|ui| field_ui(ui, state, view, key, kind, changes.contains(&key), edited));
             }
         });
     }
@@ -173,6 +196,8 @@ fn field_ui(
             widgets::small(ui, key);
             if let Some(help) = help {
                 ui.label(help.what);
+            }
+            if let Some(help) = help.filter(|help| !help.range.is_empty()) {
                 widgets::weak(ui, text::help_range(help.range));
                 widgets::weak(ui, text::help_low(help.too_low));
                 widgets::weak(ui, text::help_high(help.too_high));
@@ -223,12 +248,18 @@ fn value_ui(
 ) -> (egui::Response, Option<Value>) {
     let now = fields::shown(value);
     let mut new = None;
+    let choices = match kind {
+        Kind::Choice(choices) => choices,
+        Kind::Maybe => &["", "true", "false"],
+        _ => &[],
+    };
     let response = match kind {
-        Kind::Choice(choices) => {
+        Kind::Choice(_) | Kind::Maybe => {
             let combo = egui::ComboBox::from_id_salt(key).width(184.0).selected_text(now.clone()).show_ui(ui, |ui| {
                 for choice in choices {
-                    if ui.selectable_label(now == *choice, *choice).clicked() {
-                        new = Some(Value::from(*choice));
+                    let name = if choice.is_empty() { text::NOTHING } else { choice };
+                    if ui.selectable_label(now == *choice, name).clicked() {
+                        new = fields::parsed(kind, choice).ok();
                     }
                 }
             });
@@ -520,7 +551,7 @@ fn prompts_ui(ui: &mut Ui, prompts: &mut Vec<String>) {
 
 /// The button that begins the run, or says why not and leads there.
 fn start_ui(ui: &mut Ui, state: &State, view: &PlanView, actions: &mut Vec<Action>) {
-    let blocked = view.wrong().map(Blocked::Settings).or_else(|| state.start_blocked());
+    let blocked = view.wrong(state.plan.method()).map(Blocked::Settings).or_else(|| state.start_blocked());
     ui.horizontal_wrapped(|ui| {
         let palette = theme::palette(ui);
         let (label, fill, color) = match &blocked {
@@ -529,7 +560,7 @@ fn start_ui(ui: &mut Ui, state: &State, view: &PlanView, actions: &mut Vec<Actio
         };
         let icon = if blocked.is_some() { Icon::Warning } else { Icon::Play };
         if widgets::big_button(ui, icon, &label, fill, color, egui::vec2(180.0, 42.0)).clicked() {
-            actions.push(leads_to(blocked.as_ref()));
+            actions.push(leads_to(state, blocked.as_ref()));
         }
         if let Some(Blocked::Settings(problem)) = &blocked {
             widgets::weak(ui, &problem.fix);
@@ -539,23 +570,26 @@ fn start_ui(ui: &mut Ui, state: &State, view: &PlanView, actions: &mut Vec<Actio
 }
 
 /// What the button does.
-fn leads_to(blocked: Option<&Blocked>) -> Action {
+fn leads_to(state: &State, blocked: Option<&Blocked>) -> Action {
     match blocked {
         None => Action::Start,
         Some(Blocked::Engine | Blocked::NoGpu | Blocked::OtherTab) => Action::Go(Step::Start),
         Some(Blocked::Running) => Action::Go(Step::Run),
         Some(Blocked::Model) => Action::Go(Step::Model),
         Some(Blocked::Pairs | Blocked::NoUsablePairs | Blocked::PairProblems(_)) => Action::Go(Step::Pairs),
-        Some(Blocked::Settings(problem)) => Action::GoToField(field_of(&problem.at, &problem.what)),
+        Some(Blocked::Rewards) => Action::Toast(text::REWARDS_FIRST.to_owned()),
+        Some(Blocked::Settings(problem)) => {
+            Action::GoToField(field_of(state.plan.method(), &problem.at, &problem.what))
+        }
         Some(Blocked::Planning) => Action::Toast(text::PLANNING.to_owned()),
         Some(Blocked::NotPlanned) => Action::Plan,
     }
 }
 
 /// The setting that a problem is about, by its place or its words.
-fn field_of(at: &str, what: &str) -> &'static str {
+fn field_of(method: Method, at: &str, what: &str) -> &'static str {
     let names = |text: &str, key: &str| text.split(|c: char| !c.is_alphanumeric() && c != '_').any(|word| word == key);
-    let found =
-        fields::ALL.iter().map(|(key, _)| *key).find(|key| names(at, key) || (key.len() > 1 && names(what, key)));
-    found.unwrap_or("max_length")
+    let is_it = |key: &&str| names(at, key) || (key.len() > 1 && names(what, key));
+    let usual = if method.is_online() { "per_device_train_batch_size" } else { "max_length" };
+    fields::of(method).map(|(key, _)| key).find(is_it).unwrap_or(usual)
 }

@@ -6,6 +6,8 @@ use serde_json::{Value, json};
 use super::actions::{Action, Step};
 use super::charts::{Chart, Hue, Mark, Series, Unit, tight};
 use super::diff::{self, Piece};
+use super::methods::{self, Figure, method_of};
+use super::rollouts_ui::rollouts_ui;
 use super::state::{Connection, ModelState, RunPhase, RunState, State, Unsaved, accuracy_of, step_of};
 use super::text::{self, run as words};
 use super::theme::{self, GRID};
@@ -40,6 +42,8 @@ pub(super) struct RunView {
     run_id: String,
     /// Index of the samples that are shown; none follows the latest.
     sample: Option<usize>,
+    /// The step whose answers are shown; none follows the latest.
+    rollouts: Option<usize>,
     /// Discarding was asked for.
     confirm_discard: bool,
     /// All warnings are shown.
@@ -142,6 +146,11 @@ pub(super) fn beta(record: &RunRecord) -> f64 {
     setting(record, "beta").unwrap_or(0.1)
 }
 
+/// True if the method of a run has a setting.
+fn has_setting(record: &RunRecord, name: &str) -> bool {
+    crate::train::settings(method_of(&record.settings)).any(|setting| setting.key == name)
+}
+
 /// Draws the page.
 pub(super) fn run_ui(ui: &mut Ui, state: &State, view: &mut RunView, actions: &mut Vec<Action>) {
     let Some(run) = &state.run else { return empty_ui(ui, state, actions) };
@@ -168,6 +177,7 @@ pub(super) fn run_ui(ui: &mut Ui, state: &State, view: &mut RunView, actions: &m
         return;
     }
     figures_ui(ui, run, view);
+    rollouts_ui(ui, run, &mut view.rollouts);
     samples_ui(ui, run, view);
     curves_ui(ui, run, view);
     footer_ui(ui, run);
@@ -486,10 +496,12 @@ fn branch_ui(ui: &mut Ui, run: &RunState, view: &mut RunView, actions: &mut Vec<
             weak(ui, words::BRANCH_MORE);
         }
         ui.horizontal_wrapped(|ui| {
-            let label = ui.label(words::BETA).id;
-            let field = DragValue::new(&mut branch.beta).range(0.001..=5.0).speed(0.005).max_decimals(4);
-            ui.add(field).labelled_by(label);
-            ui.add_space(GRID);
+            if has_setting(record, "beta") {
+                let label = ui.label(words::BETA).id;
+                let field = DragValue::new(&mut branch.beta).range(0.001..=5.0).speed(0.005).max_decimals(4);
+                ui.add(field).labelled_by(label);
+                ui.add_space(GRID);
+            }
             let label = ui.label(words::RATE).id;
             let field = DragValue::new(&mut branch.learning_rate).range(1e-9..=1e-1).speed(1e-7);
             ui.add(field.custom_formatter(|value, _| format!("{value:.1e}"))).labelled_by(label);
@@ -568,7 +580,8 @@ fn train_more(record: &RunRecord, actions: &mut Vec<Action>) {
     }
     let mut settings = record.settings.clone();
     settings.extend(more);
-    actions.push(Action::UseSettings { settings, watch: record.watch.clone(), name: record.name.clone() });
+    let RunRecord { inputs, watch, name, .. } = record.clone();
+    actions.push(Action::UseSettings { settings, inputs, watch, name });
     actions.push(Action::Go(Step::Plan));
 }
 
@@ -626,8 +639,8 @@ fn failed_ui(
                         resume(actions, run, Settings::new());
                     }
                     if ui.button(words::PLAN_ANEW).clicked() {
-                        let RunRecord { settings, watch, name, .. } = run.info.record.clone();
-                        actions.push(Action::UseSettings { settings, watch, name });
+                        let RunRecord { settings, inputs, watch, name, .. } = run.info.record.clone();
+                        actions.push(Action::UseSettings { settings, inputs, watch, name });
                     }
                 });
             });
@@ -861,49 +874,48 @@ fn with_sft(record: &RunRecord) -> Settings {
 /// The three figures that decide.
 fn figures_ui(ui: &mut Ui, run: &RunState, view: &mut RunView) {
     let smoothing = view.smoothing.unwrap_or(SMOOTHING);
-    let beta = beta(&run.info.record);
-    let over_beta = |points: &[[f64; 2]]| -> Vec<[f64; 2]> { points.iter().map(|[x, y]| [*x, y / beta]).collect() };
-    let (margin, eval_margin) = (run.series("rewards/margins"), run.eval_series("eval_rewards/margins"));
-    let chosen = over_beta(run.series("rewards/chosen"));
-    let rejected = over_beta(run.series("rewards/rejected"));
-    let end = end(run);
-    columns(
-        ui,
-        300.0,
-        &mut [
-            &mut |ui| {
-                card(ui, |ui| {
-                    let bottom = ui.cursor().top() + FIGURE_HEIGHT;
-                    ui.set_min_height(FIGURE_HEIGHT);
-                    won_ui(ui, run, end, bottom);
-                });
-            },
-            &mut |ui| {
-                card(ui, |ui| {
-                    let bottom = ui.cursor().top() + FIGURE_HEIGHT;
-                    Chart::new(words::MARGIN, words::MARGIN_HELP)
-                        .line(Series::new(words::TRAIN, margin, Hue::First).smoothed(smoothing))
-                        .line(Series::new(words::HELD_OUT, &eval_margin, Hue::Third).dashed())
-                        .marks(marks(run))
-                        .until(end)
-                        .down_to(bottom)
-                        .show(ui);
-                });
-            },
-            &mut |ui| {
-                card(ui, |ui| {
-                    let bottom = ui.cursor().top() + FIGURE_HEIGHT;
-                    Chart::new(words::CHANGE, words::CHANGE_HELP)
-                        .line(Series::new(words::CHOSEN, &chosen, Hue::First).smoothed(smoothing))
-                        .line(Series::new(words::REJECTED, &rejected, Hue::Second).smoothed(smoothing))
-                        .marks(marks(run))
-                        .until(end)
-                        .down_to(bottom)
-                        .show(ui);
-                });
-            },
-        ],
-    );
+    let figures = &methods::row(method_of(&run.info.record.settings)).figures;
+    let figure = |figure: &'static Figure| {
+        move |ui: &mut Ui| {
+            card(ui, |ui| {
+                let bottom = ui.cursor().top() + FIGURE_HEIGHT;
+                ui.set_min_height(FIGURE_HEIGHT);
+                figure_ui(ui, run, figure, smoothing, bottom);
+            });
+        }
+    };
+    let [mut first, mut second, mut third] = figures.each_ref().map(figure);
+    columns(ui, 300.0, &mut [&mut first, &mut second, &mut third]);
+}
+
+fn figure_ui(ui: &mut Ui, run: &RunState, figure: &Figure, smoothing: f64, bottom: f32) {
+    let hues = [Hue::First, Hue::Second, Hue::Third];
+    match figure {
+        Figure::Won => won_ui(ui, run, end(run), bottom),
+        Figure::Change => {
+            let beta = beta(&run.info.record);
+            let over_beta = |name| -> Vec<[f64; 2]> { run.series(name).iter().map(|[x, y]| [*x, y / beta]).collect() };
+            let (chosen, rejected) = (over_beta("rewards/chosen"), over_beta("rewards/rejected"));
+            Chart::new(words::CHANGE, words::CHANGE_HELP)
+                .line(Series::new(words::CHOSEN, &chosen, Hue::First).smoothed(smoothing))
+                .line(Series::new(words::REJECTED, &rejected, Hue::Second).smoothed(smoothing))
+                .marks(marks(run))
+                .until(end(run))
+                .down_to(bottom)
+                .show(ui);
+        }
+        Figure::Lines { title, help, lines } => {
+            let evaluations: Vec<_> = lines.iter().map(|(_, metric)| run.eval_series(metric)).collect();
+            let mut chart = Chart::new(title, help).marks(marks(run)).until(end(run)).down_to(bottom);
+            for (((name, metric), held_out), hue) in lines.iter().zip(&evaluations).zip(hues) {
+                chart = match held_out.as_slice() {
+                    [] => chart.line(Series::new(*name, run.series(metric), hue).smoothed(smoothing)),
+                    points => chart.line(Series::new(*name, points, Hue::Third).dashed()),
+                };
+            }
+            chart.show(ui);
+        }
+    }
 }
 
 /// Where charts end: at the last step, unless the run is over and ended before.

@@ -310,6 +310,7 @@ fn details_ui(ui: &mut Ui, state: &State, runs: &[RunRecord], view: &mut RunsVie
             if ui.button(words::DUPLICATE).on_hover_text(words::DUPLICATE_HELP).clicked() {
                 actions.push(Action::UseSettings {
                     settings: run.settings.clone(),
+                    inputs: run.inputs.clone(),
                     watch: run.watch.clone(),
                     name: run.name.clone(),
                 });

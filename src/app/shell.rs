@@ -12,6 +12,7 @@ use super::actions::{Action, Step};
 use super::compare_ui::CompareView;
 use super::export_ui::ExportView;
 use super::frame_ui::{self, FrameView, PathQuestion, PlannedAbout, Toast};
+use super::methods::{self, method_of};
 use super::mirror::Mirror;
 use super::model_ui::ModelView;
 use super::pairs_ui::PairsView;
@@ -23,12 +24,14 @@ use super::state::{BenchState, Blocked, Connection, EVAL_SPLIT, Recent, State, s
 use super::{
     compare_ui, drops, export_ui, fields, help_ui, model_ui, pairs_ui, plan_ui, run_ui, runs_ui, start_ui, text, theme,
 };
+use crate::data::Method;
 use crate::engine::presets::{self, Preset};
 use crate::engine::protocol::{Command, Event, ModelSource, PairRow, Problem, RunRequest, Settings, Subject, Watch};
 use crate::error::{Error, Result};
 use crate::link::{Engine, Incoming};
 use crate::platform::host::{self, PickedFile};
 use crate::platform::{Environment, FoundModel, LocalFuture, Pick, hub_name, read_all};
+use crate::train::METHOD;
 
 /// Seconds that edits rest before the plan is asked for.
 const PLAN_DELAY: f64 = 0.3;
@@ -42,6 +45,18 @@ const STORAGE_KEY: &str = "pairtune";
 const NETWORK_SECONDS: f64 = 2.0;
 /// Bytes of a file with settings at the most.
 const MAX_SETTINGS: u64 = 1 << 20;
+/// Settings that suit model and machine, and so stay when another method is chosen.
+const OF_THE_MACHINE: [&str; 9] = [
+    "r",
+    "lora_alpha",
+    "target_modules",
+    "max_length",
+    "per_device_train_batch_size",
+    "gradient_accumulation_steps",
+    "gradient_checkpointing",
+    "load_in",
+    "seed",
+];
 /// Watched prompts that are proposed.
 const PROPOSED_PROMPTS: usize = 3;
 
@@ -485,6 +500,7 @@ impl App {
             self.views.frame.planned_about = about;
             self.propose_prompts();
             // The demo's pairs come with settings of their own.
+            self.suit_rows(ctx);
             if let Some(preset) = self.state.plan.preset.filter(|_| !self.adopting) {
                 let mut settings = std::mem::take(&mut self.state.plan.settings);
                 self.propose_epochs(preset, &mut settings);
@@ -499,6 +515,9 @@ impl App {
     /// Passes over the open pairs that suit the preset, as long as nobody has chosen another number.
     fn propose_epochs(&mut self, preset: Preset, settings: &mut Settings) {
         let Some(pairs) = &self.state.pairs.info else { return };
+        if method_of(settings) != Method::Dpo {
+            return;
+        }
         let own = presets::overrides(preset).get(presets::EPOCHS).and_then(Value::as_f64);
         let defaults = self.state.plan.info.as_ref().map(|info| &info.full_settings);
         let number = |key: &str| settings.get(key).or_else(|| defaults?.get(key)).and_then(Value::as_f64);
@@ -512,6 +531,38 @@ impl App {
         let epochs = presets::epochs_for(preset, trained as usize, per_step as usize);
         *proposed = Some(epochs);
         settings.insert(presets::EPOCHS.to_owned(), epochs.into());
+    }
+
+    /// Rows that the chosen method cannot be given are trained on by the usual method for such rows.
+    fn suit_rows(&mut self, ctx: &egui::Context) {
+        let serving = self.state.pairs.info.as_ref().map(|pairs| methods::serving(Some(pairs.kind)));
+        if let Some(serving) = serving.filter(|serving| !serving.contains(&self.state.plan.method())) {
+            self.choose_method(ctx, serving[0]);
+        }
+    }
+
+    /// Settings for a method: the demo's, or its defaults with what was chosen for model and machine.
+    fn choose_method(&mut self, ctx: &egui::Context, method: Method) {
+        let mut settings = Settings::from_iter([(METHOD.to_owned(), method.name().into())]);
+        let (preset, before) = (self.state.plan.preset, self.before_demo.clone());
+        if self.state.is_demo() {
+            settings.extend(presets::demo_of(method));
+        } else {
+            if method == Method::Dpo {
+                settings = default_settings();
+            }
+            settings.insert("eval_split".to_owned(), EVAL_SPLIT.into());
+            if method != self.state.plan.method() {
+                let kept = self.state.plan.settings.iter().filter(|(key, _)| OF_THE_MACHINE.contains(&key.as_str()));
+                settings.extend(kept.map(|(key, value)| (key.clone(), value.clone())));
+            }
+        }
+        fields::keep_known(&mut settings);
+        self.views.plan.forget_typed();
+        self.state.plan.proposed_epochs = None;
+        self.edit_settings(ctx, settings);
+        self.state.plan.preset = if self.state.is_demo() { None } else { preset.or(Some(Preset::Standard)) };
+        self.before_demo = before;
     }
 
     /// The demo's settings are the demo's: with another model, a person's own come back.
@@ -685,7 +736,7 @@ impl App {
             }
             Action::Go(step) => self.go(step),
             Action::GoToField(key) => {
-                self.views.plan.show_field(key);
+                self.views.plan.show_field(self.state.plan.method(), key);
                 self.go(Step::Plan);
             }
             Action::Copy(content) => {
@@ -693,6 +744,8 @@ impl App {
                 self.toast(ctx, text::COPIED.to_owned());
             }
             Action::EditSettings(settings) => self.edit_settings(ctx, settings),
+            Action::ChooseMethod(method) => self.choose_method(ctx, method),
+            Action::EditInputs(inputs) => self.state.plan.inputs = inputs,
             Action::UsePreset(preset) => {
                 let mut settings = self.state.plan.settings.clone();
                 settings.extend(presets::overrides(preset));
@@ -731,7 +784,8 @@ impl App {
                 self.demo_starting = self.adopting;
             }
             Action::Start => self.start(),
-            Action::UseSettings { settings, watch, name } => {
+            Action::UseSettings { settings, inputs, watch, name } => {
+                self.state.plan.inputs = inputs;
                 self.state.plan.watch = watch;
                 self.state.plan.watch_edited = true;
                 self.views.frame.name_stem = unnumbered(&name, &self.state).to_owned();
@@ -829,7 +883,9 @@ impl App {
 
     fn edit_settings(&mut self, ctx: &egui::Context, settings: Settings) {
         let plan = &mut self.state.plan;
-        plan.preset = presets::of(&settings).or(plan.preset);
+        if method_of(&settings) == Method::Dpo {
+            plan.preset = presets::of(&settings).or(plan.preset);
+        }
         // A person's own settings are not replaced by the demo's, which may still be on their way.
         self.adopting = false;
         self.before_demo = None;

@@ -1,16 +1,19 @@
 //! What the screen needs, folded from what the engine says. There is no egui in it, and nothing here asks for anything.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::LazyLock;
 
 use serde::{Deserialize, Serialize};
 
 use super::fields;
+use super::methods;
 use super::text::{self, Unit};
+use crate::data::Method;
 use crate::engine::presets::{self, Preset};
 use crate::engine::protocol::{
-    BUILD, ChatInfo, Command, Event, Exported, Failure, GenerateRequest, GpuInfo, HeldOutPair, Inputs, Inspection,
-    Metrics, ModelInfo, ModelSource, PairRow, PairView, PairsInfo, Phase, PlanInfo, Problem, Progress, Ready, RunInfo,
-    RunRecord, Settings, Status, StorageInfo, StoredModel, Subject, Summary, Watch,
+    Answered, BUILD, ChatInfo, Command, Event, Exported, Failure, GenerateRequest, GpuInfo, HeldOutPair, Inputs,
+    Inspection, Kind, Metrics, ModelInfo, ModelSource, PairRow, PairView, PairsInfo, Phase, PlanInfo, Problem,
+    Progress, Ready, RunInfo, RunRecord, Settings, Status, StorageInfo, StoredModel, Subject, Summary, Watch,
 };
 use crate::engine::stats;
 use crate::engine::warnings::Warning;
@@ -26,6 +29,8 @@ const RECENT_STEPS: usize = 20;
 const HELD_OUT_STRENGTHS: usize = 24;
 /// Texts that are kept.
 const GENERATIONS: usize = 24;
+/// Steps of which the answers are kept.
+const ROLLOUTS: usize = 50;
 /// Pairs that are kept in full.
 const PAIR_VIEWS: usize = 16;
 /// Share of the pairs that is held out unless somebody says otherwise.
@@ -220,8 +225,6 @@ pub(super) struct PlanState {
     pub(super) preset: Option<Preset>,
     /// The passes over the pairs that were proposed in place of the preset's own.
     pub(super) proposed_epochs: Option<f64>,
-    /// What a setting is that was not edited.
-    defaults: Settings,
     /// What the next run starts from, and what judges the answers that it writes.
     pub(super) inputs: Inputs,
     /// How the next run is watched.
@@ -296,6 +299,8 @@ pub(super) struct RunState {
     pub(super) evaluations: Vec<Metrics>,
     /// Answers to the watched prompts: step and texts.
     pub(super) samples: Vec<(usize, Vec<String>)>,
+    /// Answers that it wrote for its steps, the latest last.
+    pub(super) rollouts: VecDeque<Rollouts>,
     /// What looked wrong.
     pub(super) warnings: Vec<RunWarning>,
     /// The latest save.
@@ -345,6 +350,17 @@ pub(super) enum RunPhase {
     },
     /// A stored run, open for comparing and exporting; it is not running.
     Opened,
+}
+
+/// Answers that a run wrote for a step.
+#[derive(Debug)]
+pub(super) struct Rollouts {
+    /// The step.
+    pub(super) step: usize,
+    /// Names of the rewards.
+    pub(super) rewards: Vec<String>,
+    /// The answers, those to one prompt in a row.
+    pub(super) answers: Vec<Answered>,
 }
 
 /// Something that looked wrong.
@@ -632,6 +648,22 @@ impl State {
         self.plan_info().filter(|info| info.n_train > 0)
     }
 
+    /// What the open rows are; pairs where there are none yet.
+    pub(super) fn kind(&self) -> Kind {
+        self.pairs.info.as_ref().map_or(Kind::Pairs, |pairs| pairs.kind)
+    }
+
+    /// Stored runs of the open model that have an adapter: of reward models, or of models that write.
+    pub(super) fn tuned_runs(&self, reward_models: bool) -> impl Iterator<Item = &RunRecord> {
+        let model = self.open_model().map(|model| model.name.as_str());
+        self.runs.iter().flatten().filter(move |run| {
+            let scores = methods::method_of(&run.settings) == Method::Reward;
+            scores == reward_models
+                && Some(run.model_name.as_str()) == model
+                && (run.checkpoint.is_some() || run.best_step.is_some())
+        })
+    }
+
     /// True for a row that is kept to be scored, and not trained on.
     pub(super) fn holds_out(&self, row: usize) -> bool {
         self.figures().is_some_and(|plan| plan.held_out.binary_search(&row).is_ok())
@@ -683,6 +715,9 @@ impl State {
         }
         if let Some(problem) = &self.plan.problem {
             return Some(Blocked::Settings(problem.clone()));
+        }
+        if self.plan.method().is_online() && self.plan.inputs.rewards.is_empty() {
+            return Some(Blocked::Rewards);
         }
         match &self.plan.info {
             Some(plan) => plan.blocked.clone().map(Blocked::Settings),
@@ -887,6 +922,16 @@ impl State {
             Event::Step { run_id, metrics, seconds } => {
                 if let Some(run) = self.run_named(&run_id) {
                     run.step_taken(metrics, seconds, now);
+                }
+            }
+            Event::Rollouts { run_id, step, rewards, answers } => {
+                if let Some(run) = self.run_named(&run_id) {
+                    // After a failure, steps are taken again.
+                    run.rollouts.retain(|before| before.step < step);
+                    run.rollouts.push_back(Rollouts { step, rewards, answers });
+                    if run.rollouts.len() > ROLLOUTS {
+                        run.rollouts.pop_front();
+                    }
                 }
             }
             Event::Evaluated { run_id, metrics, best } => {
@@ -1225,6 +1270,8 @@ pub(super) enum Blocked {
     PairProblems(usize),
     /// Something is wrong with the settings, or it would not fit.
     Settings(Problem),
+    /// Nothing says what an answer is worth.
+    Rewards,
     /// The plan is being worked out.
     Planning,
     /// Working out the plan was cancelled.
@@ -1257,15 +1304,31 @@ impl PlanState {
         Watch { eval_steps: 10, keep_best: true, prompts: Vec::new(), save_seconds: 60.0 }
     }
 
-    /// The value of a setting: as edited, or its default.
-    pub(super) fn value(&self, key: &str) -> Option<&serde_json::Value> {
-        self.settings.get(key).or_else(|| self.defaults.get(key))
+    /// How the next run trains.
+    pub(super) fn method(&self) -> Method {
+        methods::method_of(&self.settings)
     }
 
-    /// What the settings are if nothing is changed in their preset.
+    /// What a setting is that was not edited.
+    fn defaults(&self) -> &'static Settings {
+        static DEFAULTS: LazyLock<Vec<(Method, Settings)>> =
+            LazyLock::new(|| Method::ALL.map(|method| (method, presets::defaults_of(method))).to_vec());
+        let method = self.method();
+        &DEFAULTS.iter().find(|(other, _)| *other == method).unwrap_or(&DEFAULTS[0]).1
+    }
+
+    /// The value of a setting: as edited, or its default.
+    pub(super) fn value(&self, key: &str) -> Option<&serde_json::Value> {
+        self.settings.get(key).or_else(|| self.defaults().get(key))
+    }
+
+    /// What the settings are if nothing is changed in their preset; presets are DPO's.
     pub(super) fn unchanged(&self) -> Settings {
-        let mut settings = self.defaults.clone();
+        let mut settings = self.defaults().clone();
         settings.insert("eval_split".to_owned(), EVAL_SPLIT.into());
+        if self.method() != Method::Dpo {
+            return settings;
+        }
         settings.extend(self.preset.map(presets::overrides).unwrap_or_default());
         if let Some(epochs) = self.proposed_epochs {
             settings.insert(presets::EPOCHS.to_owned(), epochs.into());
@@ -1278,13 +1341,13 @@ impl PlanState {
         let unchanged = self.unchanged();
         let shown = |value: Option<&serde_json::Value>| fields::shown(value);
         let changed = |key: &&str| shown(self.value(key)) != shown(unchanged.get(*key));
-        let keys = fields::ALL.iter().map(|(key, _)| *key);
+        let keys = fields::of(self.method()).map(|(key, _)| key);
         keys.filter(changed).filter(|_| self.preset.is_some()).collect()
     }
 
     /// True for what a run has for this setting if nobody says anything.
     pub(super) fn is_default(&self, key: &str, value: &serde_json::Value) -> bool {
-        fields::shown(self.defaults.get(key)) == fields::shown(Some(value))
+        fields::shown(self.defaults().get(key)) == fields::shown(Some(value))
     }
 
     /// The longest sequence, tokens.
@@ -1328,7 +1391,6 @@ impl Default for PlanState {
             settings: Settings::new(),
             preset: Some(Preset::Standard),
             proposed_epochs: None,
-            defaults: presets::defaults(),
             inputs: Inputs::default(),
             watch: Self::default_watch(),
             watch_edited: false,
@@ -1361,6 +1423,7 @@ impl RunState {
             curves,
             step_seconds: Vec::new(),
             evaluations,
+            rollouts: VecDeque::new(),
             warnings,
             saved: None,
             unsaved: None,
@@ -1377,6 +1440,7 @@ impl RunState {
         self.step_seconds = std::mem::take(&mut before.step_seconds);
         self.step_seconds.retain(|[step, _]| *step <= self.info.record.step as f64);
         self.rounds = std::mem::take(&mut before.rounds);
+        self.rollouts = std::mem::take(&mut before.rollouts);
         self.saved = before.saved;
         self.unsaved = before.unsaved.take();
         let dismissed = |warning: &Warning| {

@@ -4,8 +4,8 @@ use super::actions::Step;
 use super::state::{Blocked, Connection, RunParts, RunPhase, RunState, State};
 use super::widgets::Tone;
 use crate::engine::protocol::{
-    Failure, GpuInfo, Mapping, ModelSource, PairsInfo, Phase, PlanInfo, Problem, ProblemKind, Progress, RunRecord,
-    Settings, Status, StorageInfo, Summary,
+    Failure, GpuInfo, Inputs, Kind, Mapping, ModelSource, PairsInfo, Phase, PlanInfo, Problem, ProblemKind, Progress,
+    RunRecord, Settings, Status, StorageInfo, Summary,
 };
 use crate::platform::{Environment, NetworkEntry, Pick, file_name};
 
@@ -112,6 +112,28 @@ pub(super) fn about(name: &str) -> String {
     format!("About: {name}")
 }
 
+pub(super) const NOTHING: &str = "(by itself)";
+pub(super) const REWARDS_FIRST: &str = "Choose a reward model or a rule under \"What answers are worth\"";
+pub(super) const SETTINGS: &str = "Settings";
+pub(super) const METHOD: &str = "Method";
+pub(super) const METHOD_SETTINGS: &str = "This method's defaults.";
+pub(super) const START_FROM: &str = "Start from";
+pub(super) const BASE_MODEL: &str = "the base model";
+pub(super) const REWARDS: &str = "What answers are worth";
+pub(super) const REWARDS_NOTE: &str = "The model writes answers, and these judge them. Several are added up.";
+pub(super) const NO_REWARD_MODELS: &str = "No reward model of this model yet: train one by the method Reward model.";
+pub(super) const REWARD_RULE: &str = "Rule";
+pub(super) const ADD_RULE: &str = "Add";
+
+/// How many settings of a method are not its defaults.
+pub(super) fn changed_settings(n: usize) -> String {
+    format!("{} changed", counted(n, "setting"))
+}
+
+pub(super) fn remove_rule(rule: &str) -> String {
+    format!("Remove {rule}")
+}
+
 /// What the Start button says instead of "Start".
 pub(super) fn blocked(blocked: &Blocked) -> String {
     match blocked {
@@ -125,6 +147,7 @@ pub(super) fn blocked(blocked: &Blocked) -> String {
         Blocked::PairProblems(1) => "1 row cannot be used: look at it".to_owned(),
         Blocked::PairProblems(n) => format!("{} rows cannot be used: look at them", count(*n)),
         Blocked::Settings(problem) => problem.what.clone(),
+        Blocked::Rewards => "Say what answers are worth".to_owned(),
         Blocked::Planning => PLANNING.to_owned(),
         Blocked::NotPlanned => "Work out the plan".to_owned(),
     }
@@ -715,6 +738,7 @@ pub(super) fn rows_so_far(rows: usize, problems: usize) -> String {
 
 pub(super) fn pairs_summary(info: &PairsInfo) -> String {
     let rows = counted(info.lines, "row");
+    let rows = if info.kind == Kind::Pairs { rows } else { format!("{rows} of {}", info.kind.word()) };
     match (info.usable, info.skipped) {
         (0, _) => format!("{rows}, none of which can be used"),
         (usable, 0) => format!("{rows} → {} usable", count(usable)),
@@ -745,6 +769,35 @@ pub(super) fn mapping(mapping: &Mapping) -> String {
         parts.push(from("system", &mapping.system));
     }
     parts.join("   ")
+}
+
+/// The columns that rows which are no pairs are read from.
+pub(super) fn read_as(kind: Kind, columns: &[String]) -> String {
+    let what = match kind {
+        Kind::Pairs => "Pairs: two answers to a prompt, of which one is preferred.",
+        Kind::Completions => "Examples: answers to imitate.",
+        Kind::Labelled => "Thumbs: single answers, liked or disliked.",
+        Kind::Prompts => "Prompts: the model writes the answers, and rewards judge them.",
+    };
+    format!("{what} Columns: {}.", columns.join(", "))
+}
+
+/// The columns of the table; an empty one is left out.
+pub(super) fn row_columns(kind: Kind) -> [&'static str; 6] {
+    match kind {
+        Kind::Pairs => PAIR_COLUMNS,
+        Kind::Completions => ["Line", "Prompt", "Answer", "", "Flags", "Skip"],
+        Kind::Labelled => ["Line", "Prompt", "Answer", "", "Thumb", "Skip"],
+        Kind::Prompts => ["Line", "Prompt", "", "", "Flags", "Skip"],
+    }
+}
+
+/// What the three texts of a row are, if they are there.
+pub(super) fn sides(kind: Kind) -> [&'static str; 3] {
+    match kind {
+        Kind::Pairs => SIDES,
+        _ => ["Prompt", "Answer", ""],
+    }
 }
 
 pub(super) fn longer_wins(share: f64) -> String {
@@ -1146,6 +1199,20 @@ pub(super) fn command_line(state: &State) -> String {
             out.push_str(&format!(" --columns {}", quoted(&columns.to_string())));
         }
     }
+    let folder_of = |run_id: &str| {
+        let run = state.runs.iter().flatten().find(|run| run.run_id == run_id);
+        let checkpoint = run.and_then(|run| run.checkpoint.as_deref()).unwrap_or("CHECKPOINT");
+        quoted(&format!("{}/runs/{run_id}/{checkpoint}", home.unwrap_or("STORE")))
+    };
+    for reward in state.plan.inputs.rewards.iter().filter(|_| state.plan.method().is_online()) {
+        match Inputs::run_of(reward) {
+            Some(run_id) => out.push_str(&format!(" --reward-model {}", folder_of(run_id))),
+            None => out.push_str(&format!(" --reward {}", quoted(reward))),
+        }
+    }
+    if let Some(run_id) = &state.plan.inputs.start_from {
+        out.push_str(&format!(" --adapter {}", folder_of(run_id)));
+    }
     for (key, value) in state.plan.settings.iter().filter(|(key, value)| !state.plan.is_default(key, value)) {
         let value = super::fields::shown(Some(value)).replace(", ", ",");
         out.push_str(&format!(" --{} {}", key.replace('_', "-"), quoted(&value)));
@@ -1518,6 +1585,11 @@ pub(super) mod run {
     pub(in crate::app) const USED: &str = "Memory used at the most";
     pub(in crate::app) const PROMPTS: &str = "Watch prompts";
     pub(in crate::app) const PROMPTS_HELP: &str = "The same prompts with the same seed, before and during the run.";
+    pub(in crate::app) const ROLLOUTS: &str = "Answers in training";
+    pub(in crate::app) const ROLLOUTS_HELP: &str = "What the model wrote for a step, what it was given, and its \
+        advantage: what it learns to write more often, above 0, or less often, below.";
+    pub(in crate::app) const ROLLOUTS_STEP: &str = "Of step";
+    pub(in crate::app) const BEST_ANSWER: &str = "best";
     pub(in crate::app) const SAMPLE_STEP: &str = "Answers of step";
     pub(in crate::app) const LATEST: &str = "Follow";
     pub(in crate::app) const SMOOTHING: &str = "Smoothing";
@@ -1563,6 +1635,8 @@ pub(super) mod run {
     pub(in crate::app) const NOT_IMPROVED_TEXT: &str = "The held-out pairs are not won more often than before, or not \
         by more than chance. Try more or cleaner \
          pairs, a lower β or another learning rate, and look at the worst pairs in Compare.";
+    pub(in crate::app) const NOT_BETTER_TEXT: &str =
+        "The held-out rows came out no better than before. Try more rows, more steps, or another learning rate.";
     pub(in crate::app) const TIME: &str = "Time";
     pub(in crate::app) const BEST_STEP: &str = "Best step";
     pub(in crate::app) const MEMORY: &str = "Memory";
@@ -1616,8 +1690,20 @@ pub(super) mod run {
             _ if summary.improved => (Tone::Good, IMPROVED, ""),
             (_, Some(_)) => (Tone::Warn, NOT_IMPROVED, NOT_IMPROVED_TEXT),
             (_, None) if summary.record.n_held_out == 0 => (Tone::Accent, FINISHED, NO_HELD_OUT),
+            (None, None) if summary.record.best.is_some() => (Tone::Warn, NOT_IMPROVED, NOT_BETTER_TEXT),
             (_, None) => (Tone::Accent, FINISHED, NOT_SCORED_NOW),
         }
+    }
+
+    pub(in crate::app) fn reward(name: &str, reward: Option<f64>) -> String {
+        match reward {
+            Some(reward) => format!("{name} {}", super::number(reward)),
+            None => format!("{name} –"),
+        }
+    }
+
+    pub(in crate::app) fn advantage(advantage: f64) -> String {
+        format!("advantage {advantage:+.2}")
     }
 
     pub(in crate::app) fn epoch(epoch: f64) -> String {

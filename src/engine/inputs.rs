@@ -17,9 +17,6 @@ use crate::gpu::Gpu;
 use crate::model::{Adapter, AdapterSettings, Model, fresh};
 use crate::train::{Reference, Rollout, TrainConfig};
 
-/// What the run of a reward model is called among the rewards.
-const RUN: &str = "run:";
-
 /// Rewards on the device.
 #[derive(Clone)]
 pub(super) struct Rewards {
@@ -50,7 +47,7 @@ impl Rewards {
 
 /// An error if a method that writes answers has nothing that judges them, or a reward is not one.
 pub(super) fn check(config: &TrainConfig, inputs: &Inputs) -> Result<()> {
-    for reward in inputs.rewards.iter().filter(|reward| !reward.starts_with(RUN)) {
+    for reward in inputs.rewards.iter().filter(|reward| !Inputs::is_run(reward)) {
         rule(reward)?;
     }
     match config.method().is_online() && inputs.rewards.is_empty() {
@@ -163,7 +160,7 @@ impl Session {
     pub(super) async fn rewards(&self, gpu: &Gpu, open: &OpenModel, inputs: &Inputs) -> Result<Rewards> {
         let mut rewards = Rewards { rules: Vec::new(), models: Vec::new() };
         for reward in &inputs.rewards {
-            let Some(run_id) = reward.strip_prefix(RUN) else {
+            let Some(run_id) = Inputs::run_of(reward) else {
                 rewards.rules.push(rule(reward)?);
                 continue;
             };
@@ -210,8 +207,8 @@ pub(super) fn is_evaluation(metrics: &Metrics) -> bool {
     metrics.keys().any(|key| key.starts_with("eval_"))
 }
 
-/// How good an evaluation is: pairs won, then how far apart the answers are, in nats, for beta does not matter; else the
-/// reward; else the loss.
+/// How good an evaluation is: pairs won, then how far apart the answers are, in nats, for beta does not matter; else
+/// the reward; else the loss.
 pub(super) fn rank(metrics: &Metrics) -> [f64; 2] {
     let or = |value: f64, other: f64| if value.is_finite() { value } else { other };
     let won = number(metrics, "eval_preference_accuracy");

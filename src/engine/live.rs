@@ -1325,8 +1325,13 @@ fn summary(run: &Run) -> Summary {
         Some(_) => run.record.best.as_ref(),
         None => run.evaluation_at(run.record.step),
     };
+    let first = run.evaluations().next();
+    let better = matches!((first, after), (Some(first), Some(after)) if rank(after) > rank(first));
     let after = after.and_then(share);
-    let improved = matches!((before, after), (Some(before), Some(after)) if after.wins > before.wins);
+    let improved = match (before, after) {
+        (Some(before), Some(after)) => after.wins > before.wins,
+        _ => better,
+    };
     let (device_bytes, planned_bytes) = (run.device_bytes, run.planned_bytes);
     Summary { record: run.record.clone(), improved, before, after, device_bytes, planned_bytes }
 }

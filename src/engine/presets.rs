@@ -3,7 +3,9 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
-use crate::train::TrainConfig;
+use super::race::stage_config;
+use crate::data::Method;
+use crate::train::{METHOD, TrainConfig, all_settings};
 
 /// Settings for a purpose. Each sets the same keys, so that changing one's mind leaves nothing behind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -43,9 +45,23 @@ impl Preset {
 /// The setting that [`epochs_for`] suggests.
 pub const EPOCHS: &str = "num_train_epochs";
 
-/// Every setting as it is unless somebody says otherwise.
-pub fn defaults() -> Map<String, Value> {
-    TrainConfig::defaults().to_map()
+/// Every setting of a method as it is unless somebody says otherwise.
+pub fn defaults_of(method: Method) -> Map<String, Value> {
+    TrainConfig::defaults_of(method).to_map()
+}
+
+/// The settings of a method with which the demo is over in minutes: those of its race, as far as they are no defaults.
+pub fn demo_of(method: Method) -> Map<String, Value> {
+    let read = |bytes: &[u8]| serde_json::from_slice::<Map<String, Value>>(bytes).unwrap_or_default();
+    if method == Method::Dpo {
+        return read(include_bytes!("../../assets/demo/config.json"));
+    }
+    let given = read(include_bytes!("../../assets/demo/race.json"));
+    let mut settings =
+        stage_config(&given, method, "the demo's settings").map(|config| config.to_map()).unwrap_or_default();
+    let defaults = defaults_of(method);
+    settings.retain(|key, value| key == METHOD || defaults.get(key) != Some(value));
+    settings
 }
 
 /// A preset's values, by setting, to lay over the defaults.
@@ -109,11 +125,12 @@ pub struct FieldHelp {
     pub too_high: &'static str,
 }
 
-/// The help of a setting, by its name in `TrainConfig`; none for a name that is no setting.
+/// The help of a setting, by its name in TRL or PEFT; none for a name that is no setting. Where nothing is to be said of
+/// values, the last three are empty.
 pub fn field_help(key: &str) -> Option<FieldHelp> {
     let [label, what, range, too_low, too_high] = match key {
         "beta" => [
-            "Strength of the leash (β)",
+            "Beta (β)",
             "Holds the tuned model to the original one: the higher, the less it may drift for the sake of your pairs.",
             "0.05 to 0.5; 0.1 is usual",
             "The model drifts far, and may repeat itself or forget what it knew.",
@@ -128,14 +145,14 @@ pub fn field_help(key: &str) -> Option<FieldHelp> {
             "With several, each pulls its own way, and the curves are harder to read.",
         ],
         "loss_weights" => [
-            "Weights of the losses",
+            "Loss weights",
             "How much each loss counts, if there are several.",
             "one number per loss; 1 each if left empty",
             "The loss hardly counts.",
             "The loss drowns the others.",
         ],
         "label_smoothing" => [
-            "Share of wrong labels",
+            "Label smoothing",
             "The share of pairs that you think are the wrong way round. Only the \"robust\" loss reads it.",
             "0 to 0.3, and below 0.5",
             "Wrong labels are learned like right ones.",
@@ -149,14 +166,14 @@ pub fn field_help(key: &str) -> Option<FieldHelp> {
             "The loss jumps, answers repeat themselves or turn to nonsense.",
         ],
         "lr_scheduler_type" => [
-            "Learning rate over time",
+            "Learning-rate schedule",
             "How the learning rate falls during the run: along a curve (cosine), in a straight line, or not at all.",
             "cosine, linear, constant or constant_with_warmup",
             "Falling to nothing lets the run settle, but a run stopped early has not settled yet.",
             "Constant keeps correcting to the end, so that the last steps are still noisy.",
         ],
         "warmup_steps" => [
-            "Warm-up",
+            "Warm-up steps",
             "Steps at the start over which the learning rate rises from nothing. Below 1, it is a share of the run.",
             "0 to 0.2 of the run; 0.1 is usual",
             "The first steps are large while little is known of the pairs, and may upset the model.",
@@ -170,64 +187,64 @@ pub fn field_help(key: &str) -> Option<FieldHelp> {
             "The adapter is held back and learns less.",
         ],
         "adam_beta1" => [
-            "Momentum (Adam β₁)",
+            "Adam β₁",
             "How much of the direction of earlier steps is kept. Leave it unless you know why.",
             "0.8 to 0.95; 0.9 is usual",
             "Every step follows its own few pairs, and the path is jittery.",
             "Steps react slowly and may overshoot.",
         ],
         "adam_beta2" => [
-            "Memory of sizes (Adam β₂)",
+            "Adam β₂",
             "How long the size of past corrections is remembered to scale new ones. Leave it unless you know why.",
             "0.95 to 0.999; 0.999 is usual",
             "One unusual batch changes the scale, and steps become uneven.",
             "The scale adapts slowly when the pairs change.",
         ],
         "adam_epsilon" => [
-            "Smallest scale (Adam ε)",
+            "Adam ε",
             "Keeps steps finite where corrections are close to nothing. Leave it unless you know why.",
             "1e-8; up to 1e-6",
             "At 0, corrections that are hardly there are blown up to full steps.",
             "Small corrections are ignored, and the run learns less.",
         ],
         "max_grad_norm" => [
-            "Gradient limit",
+            "Gradient clipping (max norm)",
             "Shortens a correction that is larger than this, so that one odd batch cannot spoil the model.",
             "0.3 to 2; 1 is usual, 0 switches it off",
             "Corrections are cut short most of the time. At 0, none is, and one odd batch can do harm.",
             "The limit is never reached and protects from nothing.",
         ],
         "per_device_train_batch_size" => [
-            "Pairs at once",
-            "Pairs that the GPU works on at the same time. Changes memory and speed; what is learned depends on it \
-             times the next setting.",
+            "Batch size",
+            "Rows that the GPU works on at the same time. Changes memory and speed; what is learned depends on it times \
+             the gradient accumulation.",
             "1 to 16, as memory allows",
             "Slower than the GPU could be.",
             "Does not fit into the GPU's memory.",
         ],
         "gradient_accumulation_steps" => [
-            "Batches per step",
-            "Batches that are put together into one correction. Pairs at once times this is the pairs per step.",
+            "Gradient accumulation",
+            "Batches that are put together into one correction. Batch size times this is the rows of a step.",
             "enough for 16 to 64 pairs per step",
             "Each correction rests on few pairs and is noisy.",
             "Few corrections in all, so that a small file of pairs changes nothing.",
         ],
         "max_length" => [
-            "Longest text in tokens",
+            "Max length (tokens)",
             "Prompt and answer together; what is longer loses its end. A token is some three quarters of a word.",
             "256 to 2048; the check of the pairs says how many are cut",
             "Answers are cut off, and the model does not learn how they end.",
             "More memory and time, if there are texts that long.",
         ],
         "max_steps" => [
-            "Number of steps",
+            "Max steps",
             "Stops after so many corrections, however many pairs are left. -1 goes by passes instead.",
             "-1, or 20 to 1000",
             "The model hardly changes.",
             "The same pairs come again and again until they are learned by heart.",
         ],
         "num_train_epochs" => [
-            "Passes over the pairs",
+            "Epochs",
             "How often every pair is seen. Not used if there is a number of steps.",
             "1 to 3; more only for fewer than a few hundred pairs",
             "Few pairs leave hardly a trace.",
@@ -242,119 +259,119 @@ pub fn field_help(key: &str) -> Option<FieldHelp> {
             "No number is better than another; try a second to see how much is chance.",
         ],
         "train_sampling_strategy" => [
-            "Order of the pairs",
+            "Order of the data",
             "Whether pairs are shuffled for every pass or taken as they stand in the file.",
             "random or sequential",
             "In file order, pairs that belong together come together, and the last ones count most.",
             "Shuffled, it is harder to follow a single pair; that is the only price.",
         ],
         "r" => [
-            "Size of the adapter (rank)",
+            "LoRA rank (r)",
             "How much room the adapter has for what is new.",
             "8 to 64; 16 is usual",
             "Too little room for a large change.",
             "A larger file, more memory, and more room to learn the pairs by heart.",
         ],
         "lora_alpha" => [
-            "Volume of the adapter (alpha)",
+            "LoRA alpha",
             "How loudly the adapter speaks: it is scaled by this over the rank.",
             "once or twice the rank",
             "The same learning rate does less.",
             "The same learning rate does more, up to broken text.",
         ],
         "target_modules" => [
-            "Where the adapter sits",
+            "Target modules",
             "The parts of the model that get an adapter.",
             "all-linear, or names such as q_proj, v_proj",
             "Few parts: smaller and faster, but it learns less.",
             "All parts: a larger file, and what works best for most.",
         ],
         "use_rslora" => [
-            "Scale by root of rank (rsLoRA)",
+            "rsLoRA",
             "Divides by the square root of the rank instead of the rank, so that large adapters are not too quiet.",
             "off; on for a rank of 64 and more",
             "Off: large adapters speak quietly and learn more slowly.",
             "On: the adapter is louder, so the learning rate may have to be lower.",
         ],
         "use_dora" => [
-            "Train lengths too (DoRA)",
+            "DoRA",
             "Learns how far each row of a weight reaches apart from where it points to.",
             "off; on where a small rank learns too little",
             "Off: plain LoRA, which is faster.",
             "On: often better at a small rank, but steps take longer, and not every program opens the adapter.",
         ],
         "lora_dropout" => [
-            "Dropout of the adapter",
+            "LoRA dropout",
             "Share of what the adapter reads that each step leaves out by chance, against learning by heart.",
             "0, or 0.05 with few pairs",
             "Nothing is left out: few pairs are learned by heart sooner.",
-            "Steps are noisier. It has no effect while \"Without dropout\" is on.",
+            "Steps are noisier. It has no effect while \"Disable dropout\" is on.",
         ],
         "disable_dropout" => [
-            "Without dropout",
+            "Disable dropout",
             "Switches dropout off whatever the adapter's settings say, as TRL does for preferences.",
             "on",
             "Off: the adapter's dropout is used.",
             "On: policy and reference are compared without chance.",
         ],
         "reference" => [
-            "Measured against",
+            "Reference",
             "What counts as \"no change\": the base model, or the adapter that the run starts from.",
             "base; initial_adapter if you go on from a tuned adapter",
             "With base, a run that goes on from an adapter is also pulled back to before that adapter.",
             "With initial_adapter, each further run may drift a bit more from the base model.",
         ],
         "f_divergence_type" => [
-            "Divergence",
+            "f-divergence",
             "How far the tuned model is from the original one, of the ratio of their probabilities (f-DPO).",
             "reverse_kl; forward_kl, js_divergence or alpha_divergence",
             "DPO as it was published (reverse_kl), which is fine for most runs.",
             "Other divergences keep more variety in what is said, and learn the pairs less firmly.",
         ],
         "f_alpha_divergence_coef" => [
-            "Alpha of the divergence",
+            "f-divergence alpha",
             "The shape of alpha_divergence; no other divergence reads it.",
             "0 to 1; 0.5 is usual",
             "Near 0 it is like forward_kl.",
             "Near 1 it is like reverse_kl.",
         ],
         "ld_alpha" => [
-            "Weight of extra length (LD-DPO)",
+            "LD-DPO alpha",
             "What the tokens of the longer answer count beyond the length of the shorter one.",
             "empty for all; 0 to 1",
             "At 0 only as many tokens count as the shorter answer has: length itself is not learned.",
             "At 1 all tokens count, as in plain DPO, and longer answers may win for their length.",
         ],
         "use_weighting" => [
-            "Weigh by likelihood (WPO)",
+            "WPO weighting",
             "Pairs count more the likelier the model itself would say their answers.",
             "off; on for pairs that another model wrote",
             "Off: every pair counts the same.",
             "On: pairs that are unlike anything the model says hardly count.",
         ],
         "discopop_tau" => [
-            "Temperature of DiscoPOP",
+            "DiscoPOP tau",
             "How sharply the discopop loss goes over from one of its parts to the other; no other loss reads it.",
             "0.05 is what was found",
             "The two parts are cut apart sharply.",
             "The two parts are mixed, and the loss is closer to their mean.",
         ],
         "precompute_ref_log_probs" => [
-            "Reference first",
+            "Precompute reference",
             "TRL's switch for scoring all pairs with the original model first. Here every pair is scored once anyway.",
             "off or on; no difference",
             "Off: a pair is scored when a step first needs it.",
             "On: the same, since nothing is scored twice in any case.",
         ],
         "eval_split" => [
-            "Held-out share",
+            "Held out (share)",
             "Pairs kept aside to see whether the model learns what you mean or only these pairs by heart.",
             "0.1 to 0.2, and at least 20 pairs",
             "Nothing, or only chance, tells learning from learning by heart.",
             "Fewer pairs are left to learn from.",
         ],
         "load_in" => [
-            "Base model in memory",
+            "Load base in",
             "How the frozen weights lie in the GPU's memory: as they are stored, or rounded to 8 or 4 bits as they are \
              loaded. The adapter keeps its full precision, and a merged model is made of the full weights.",
             "stored; int8 or int4 if the model does not fit, nf4 to train on what QLoRA trains on",
@@ -362,20 +379,187 @@ pub fn field_help(key: &str) -> Option<FieldHelp> {
             "As stored: exact, and the most memory.",
         ],
         "gradient_checkpointing" => [
-            "Save memory",
+            "Gradient checkpointing",
             "Forgets intermediate results and works them out again: a third more work for much less memory.",
             "on or off",
             "Off: faster, but long texts and large batches may not fit.",
             "On: fits more, but every step takes about a third longer. The result is the same.",
         ],
         "save_steps" => [
-            "Steps between checkpoints",
+            "Save every … steps",
             "How often the run is saved along the way, to go back to or to go on from after a crash.",
             "20 to 200; 0 saves none along the way",
             "Saving often takes disk space and a little time.",
             "A crash loses more steps. At 0, the app still saves every minute; the command line only at the end.",
         ],
-        _ => return None,
+        "num_generations" => [
+            "Answers per prompt",
+            "Answers that are sampled to each prompt; each is judged against the others.",
+            "4 to 16; it divides the answers of a batch",
+            "The comparison rests on few answers and is noisy.",
+            "Steps take longer: most of the time goes into writing.",
+        ],
+        "max_completion_length" => [
+            "Max answer length (tokens)",
+            "The longest answer that is sampled.",
+            "as long as a good answer is; 64 to 512",
+            "Answers are cut off, and what is judged is half an answer.",
+            "More time and memory, above all before the model has learned to stop.",
+        ],
+        "response_length" => [
+            "Max answer length (tokens)",
+            "The longest answer that is sampled.",
+            "as long as a good answer is; 53 is TRL's",
+            "Answers are cut off, and what is judged is half an answer.",
+            "More time and memory, above all before the model has learned to stop.",
+        ],
+        "temperature" => [
+            "Temperature",
+            "How freely answers are sampled; probabilities are taken at the same temperature.",
+            "0.7 to 1",
+            "Answers are alike, so that there is little to compare.",
+            "Answers are wild, and good ones become rare.",
+        ],
+        "epsilon" => [
+            "Clip range (ε)",
+            "How far a step may move from the model that wrote the answers.",
+            "0.2 is usual",
+            "The model hardly changes within a batch of answers.",
+            "Single answers may pull the model far.",
+        ],
+        "cliprange" => [
+            "Clip range",
+            "How far a step may move from the model that wrote the answers.",
+            "0.2 is usual",
+            "The model hardly changes within a batch of answers.",
+            "Single answers may pull the model far.",
+        ],
+        "kl_coef" => [
+            "KL coefficient",
+            "What it costs to move away from the original model, per nat.",
+            "0.02 to 0.2; 0.05 is usual",
+            "The model finds answers that please the reward and nobody else.",
+            "The model hardly changes, whatever the reward says.",
+        ],
+        "num_ppo_epochs" => [
+            "Passes over each batch",
+            "How often PPO goes over a batch of answers before it samples new ones.",
+            "1 to 4",
+            "Every answer is used once: safe, and slow to learn.",
+            "The model fits old answers, and the clip range holds more of them back.",
+        ],
+        "num_iterations" => [
+            "Passes over each batch",
+            "How often a batch of answers is used before new ones are sampled.",
+            "1; up to 4 where writing takes most of the time",
+            "Every answer is used once, as GRPO was published.",
+            "The model fits old answers, and the clip range holds more of them back.",
+        ],
+        "total_episodes" => [
+            "Answers in all",
+            "Answers that the whole run samples; if it is empty, epochs times the prompts.",
+            "a few hundred and more",
+            "The model hardly changes.",
+            "The run takes long, and drifts further from the original model.",
+        ],
+        "missing_eos_penalty" => [
+            "Penalty without an end",
+            "What an answer loses that was cut off before it ended.",
+            "1, or empty for none",
+            "Nothing teaches the model to stop.",
+            "The end of an answer matters more than what it says.",
+        ],
+        "completion_only_loss" => [
+            "Completion only",
+            "Whether only the answers are learned, or the prompts too. By itself: only the answers where there are prompts.",
+            "empty, for what suits the file",
+            "Off: the model also learns to write prompts.",
+            "On: only answers are learned.",
+        ],
+        "assistant_only_loss" => [
+            "Assistant turns only",
+            "Whether only the assistant's turns of a conversation are learned; the chat template has to mark them.",
+            "on for conversations of several turns",
+            "Off: all that comes after the prompt is learned.",
+            "On: what the user says in later turns is read, not learned.",
+        ],
+        "center_rewards_coefficient" => [
+            "Centre rewards",
+            "Pulls the scores of a pair to a mean of 0, so that scores of different prompts can be compared.",
+            "empty for none; 0.01 is usual",
+            "At 0 only differences within a pair mean something.",
+            "Centring weighs more than telling good from bad.",
+        ],
+        "desirable_weight" => [
+            "Weight of liked answers",
+            "What a liked answer counts. With few of them, raise it.",
+            "so that liked and disliked answers count alike, up to a third more",
+            "Liked answers hardly count.",
+            "Disliked answers hardly count.",
+        ],
+        "undesirable_weight" => [
+            "Weight of disliked answers",
+            "What a disliked answer counts. With few of them, raise it.",
+            "so that liked and disliked answers count alike, up to a third more",
+            "Disliked answers hardly count.",
+            "Liked answers hardly count.",
+        ],
+        "cpo_alpha" => [
+            "Weight of imitation",
+            "What imitating the chosen answers counts beside preferring them.",
+            "1; 0 for SimPO as it was published",
+            "Only the preference is learned, and answers may become unlikely as a whole.",
+            "Chosen answers are imitated, and the preference counts for little.",
+        ],
+        "simpo_gamma" => [
+            "SimPO margin (γ)",
+            "How far the chosen answer's reward is to be above the other's (loss simpo).",
+            "0.5 to 1.5",
+            "Any difference is enough.",
+            "The model is pushed on where it has long learned the pair.",
+        ],
+        key => return labelled(key),
     };
     Some(FieldHelp { label, what, range, too_low, too_high })
+}
+
+/// The help of a setting that few people touch: its usual name, and the line of the command line's help.
+fn labelled(key: &str) -> Option<FieldHelp> {
+    let label = match key {
+        "steps_per_generation" => "Micro-batches per sampling",
+        "top_p" => "Top p",
+        "top_k" => "Top k",
+        "epsilon_high" => "Clip range upwards",
+        "reward_weights" => "Reward weights",
+        "mask_truncated_completions" => "Leave out cut answers",
+        "shuffle_dataset" => "Shuffle prompts",
+        "delta" => "Two-sided clip (δ)",
+        "scale_rewards" => "Scale rewards by",
+        "importance_sampling_level" => "Ratio of each",
+        "multi_objective_aggregation" => "Several rewards",
+        "use_bias_correction_kl" => "Bias-corrected KL",
+        "top_entropy_quantile" => "Top entropy share",
+        "entropy_coef" => "Entropy coefficient",
+        "off_policy_mask_threshold" => "Off-policy limit (nats)",
+        "sapo_temperature_pos" => "SAPO temperature, good",
+        "sapo_temperature_neg" => "SAPO temperature, bad",
+        "vespo_k_pos" => "VESPO power, good",
+        "vespo_lambda_pos" => "VESPO rate, good",
+        "vespo_k_neg" => "VESPO power, bad",
+        "vespo_lambda_neg" => "VESPO rate, bad",
+        "normalize_advantages" => "Normalise advantages",
+        "reward_clip_range" => "Reward range",
+        "alpha" => "AlphaPO alpha",
+        "num_mini_batches" => "Mini-batches",
+        "stop_token" => "Stop token",
+        "kl_estimator" => "KL estimator",
+        "whiten_rewards" => "Whiten rewards",
+        "gamma" => "Discount (γ)",
+        "lam" => "GAE lambda (λ)",
+        "cliprange_value" => "Clip range of values",
+        "vf_coef" => "Value coefficient",
+        _ => return None,
+    };
+    let setting = all_settings().into_iter().find(|setting| setting.key == key)?;
+    Some(FieldHelp { label, what: setting.help, range: "", too_low: "", too_high: "" })
 }

@@ -208,6 +208,26 @@ pub struct Inputs {
     pub start_from: Option<String>,
 }
 
+impl Inputs {
+    /// What the run of a reward model is called among the rewards.
+    const RUN: &str = "run:";
+
+    /// A run's reward model as a reward.
+    pub fn run_reward(run_id: &str) -> String {
+        format!("{}{run_id}", Self::RUN)
+    }
+
+    /// The run whose reward model a reward is; none for a rule.
+    pub fn run_of(reward: &str) -> Option<&str> {
+        reward.strip_prefix(Self::RUN)
+    }
+
+    /// True for a reward that is a run's reward model, and no rule.
+    pub fn is_run(reward: &str) -> bool {
+        Self::run_of(reward).is_some()
+    }
+}
+
 /// What happens beside the steps of a run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Watch {

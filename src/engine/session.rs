@@ -8,6 +8,7 @@ use super::live::{Retry, Run};
 use super::models::{self, OpenModel, demo_model};
 use super::pairs::{Pairs, Split, preview};
 use super::planning;
+use super::presets;
 use super::protocol::{
     BUILD, Command, Drill, Event, GpuInfo, Mapping, ModelSource, Problem, Progress, Ready, Settings, StorageInfo,
     StoredModel, Subject,
@@ -330,8 +331,7 @@ impl Session {
         self.open_model(ModelSource::Demo, Vec::new()).await?;
         let pairs = Pairs::demo().await?;
         self.set_pairs(pairs);
-        let settings = serde_json::from_slice(include_bytes!("../../assets/demo/config.json")).unwrap_or_default();
-        self.plan(settings, self.limit).await
+        self.plan(presets::demo_of(Method::Dpo), self.limit).await
     }
 
     pub(super) async fn open_model(&mut self, source: ModelSource, files: Vec<PickedFile>) -> Result<()> {

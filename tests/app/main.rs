@@ -741,22 +741,22 @@ fn a_preset_tells_what_was_changed_and_takes_it_back() {
     assert!(!stage.shows("change"), "nothing was changed");
     stage.click("More settings");
     stage.wait(1.0);
-    stage.type_into("Number of steps", "3");
-    stage.type_into("Longest text in tokens", "256");
+    stage.type_into("Max steps", "3");
+    stage.type_into("Max length (tokens)", "256");
     stage.expect("Standard + 2 changes");
     assert!(!stage.shows("a good first run"), "it is not the preset any more");
     let mut stage = Stage::again(stage.remembered());
     stage.say(script::ready());
     stage.go("3  Plan");
     stage.expect("Standard + 2 changes");
-    assert_eq!(stage.harness.query_all_by_label("Number of steps").count(), 1, "what was changed is in sight");
+    assert_eq!(stage.harness.query_all_by_label("Max steps").count(), 1, "what was changed is in sight");
     assert_eq!(stage.harness.query_all_by_label("Warm-up").count(), 0, "the others are folded away");
-    stage.click("Reset Longest text in tokens to 1024");
+    stage.click("Reset Max length (tokens) to 1024");
     stage.expect("Standard + 1 change");
-    stage.type_into("Strength of the leash (β)", "0.3");
+    stage.type_into("Beta (β)", "0.3");
     stage.click("Reset to Standard");
     stage.expect("a good first run");
-    assert_eq!(stage.harness.query_all_by_label("Number of steps").count(), 0, "nothing is changed");
+    assert_eq!(stage.harness.query_all_by_label("Max steps").count(), 0, "nothing is changed");
     stage.click("Strong");
     stage.expect("For a clear change");
     assert!(!stage.shows(" + "), "a preset's own values are no changes");
@@ -802,7 +802,7 @@ fn the_start_button_says_what_is_missing_and_leads_there() {
     stage.say(Event::Planned(Box::new(PlanInfo { blocked, ..script::plan() })));
     stage.click("max_length must be 2 or more");
     stage.expect("What the run will do");
-    assert!(stage.harness.get_by_label("Longest text in tokens").is_focused(), "the field is ready to be changed");
+    assert!(stage.harness.get_by_label("Max length (tokens)").is_focused(), "the field is ready to be changed");
 }
 
 #[test]
@@ -897,7 +897,7 @@ fn help_opens_at_a_click_and_is_told_to_screen_readers() {
     let mut stage = Stage::planned();
     stage.go("3  Plan");
     assert!(!stage.shows("Usual: "), "nothing is explained yet");
-    stage.click("About: Longest text in tokens");
+    stage.click("About: Max length (tokens)");
     stage.expect("Usual: ");
 }
 
@@ -930,14 +930,14 @@ fn a_field_takes_what_is_typed_and_refuses_what_is_wrong() {
     let mut stage = Stage::planned();
     stage.go("3  Plan");
     stage.sent();
-    let field = stage.harness.get_by_label("Longest text in tokens");
+    let field = stage.harness.get_by_label("Max length (tokens)");
     field.focus();
     field.set_text_value_accesskit("512");
     stage.run();
     stage.wait(1.0);
     let sent = stage.sent();
     assert!(matches!(&sent[..], [Command::Plan { settings, .. }] if settings["max_length"] == json!(512)), "{sent:?}");
-    stage.harness.get_by_label("Longest text in tokens").set_text_value_accesskit("none");
+    stage.harness.get_by_label("Max length (tokens)").set_text_value_accesskit("none");
     stage.run();
     stage.expect("Needs a whole number, 2 or more");
     stage.wait(1.0);
@@ -1283,7 +1283,7 @@ fn pages_are_drawn_for_people_to_look_at() {
         stage.go("3  Plan");
         stage.click("More settings");
         stage.wait(1.0);
-        stage.type_into("Number of steps", "3");
+        stage.type_into("Max steps", "3");
         stage.type_into("Seed", "7");
         shoot(&mut stage, "plan-changed-open");
         let mut stage = Stage::again(stage.remembered());

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use pairtune::data::Method;
-use pairtune::engine::presets::{FieldHelp, Preset, epochs_for, field_help, nearest, overrides};
+use pairtune::engine::presets::{FieldHelp, Preset, demo_of, epochs_for, field_help, nearest, overrides};
 use pairtune::train::{TrainConfig, settings};
 use serde_json::Map;
 
@@ -68,4 +68,17 @@ fn every_setting_has_its_help_in_whole_sentences() {
         }
     }
     assert_eq!(field_help("batch_size"), None);
+    for setting in Method::ALL.into_iter().flat_map(settings) {
+        let help = field_help(setting.key).expect(setting.key);
+        assert!(!help.label.ends_with('.') && help.label.chars().count() <= 32, "{}: {}", setting.key, help.label);
+    }
+}
+
+#[test]
+fn the_demo_has_settings_for_every_method() {
+    for method in Method::ALL {
+        let config = TrainConfig::from_map(&demo_of(method), method.name()).expect("a config");
+        assert_eq!((config.method(), config.problems()), (method, Vec::new()));
+        assert!(demo_of(method).len() < 20, "only what is no default: {:?}", demo_of(method));
+    }
 }

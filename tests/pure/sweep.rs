@@ -115,7 +115,7 @@ fn a_run_that_broke_down_went_too_far() {
 
 #[test]
 fn what_lies_between_or_beyond_is_recommended_where_no_value_will_do() {
-    let (far, weak) = (|value| run(value, 0.9, -30.0, 30), |value| run(value, 0.001, 0.0, 21));
+    let (far, weak) = (|value| run(value, 0.9, -30.0, 24), |value| run(value, 0.001, 0.0, 21));
     let advice = |runs: &[Run]| judged(Over::Beta, Method::Dpo, runs).1;
     assert_eq!(advice(&[far(0.01), far(0.1)]).value, Some(0.3), "higher than all");
     let between = advice(&[far(0.01), weak(1.0)]);

@@ -1,0 +1,242 @@
+//! The methods as a person meets them: what each is called and for, which settings come first, which figures decide.
+//! There is no egui in it.
+
+use super::text::run::{self as words, HELD_OUT, TRAIN};
+use crate::data::{Kind, Method};
+use crate::engine::protocol::Settings;
+
+/// What the app knows of a method.
+#[derive(Debug)]
+pub(super) struct Row {
+    /// Its usual name.
+    pub(super) label: &'static str,
+    /// What it does with what it is given, in one sentence.
+    pub(super) purpose: &'static str,
+    /// The settings that are always in sight.
+    pub(super) first: [&'static str; 6],
+    /// What decides, beside each other.
+    pub(super) figures: [Figure; 3],
+}
+
+/// A chart of the run page.
+#[derive(Debug)]
+pub(super) enum Figure {
+    /// The share of held-out pairs that are won, with its interval and what it is to be compared with.
+    Won,
+    /// Rewards over beta: how far the log-probabilities moved.
+    Change,
+    /// Metrics of the steps and of the evaluations.
+    Lines {
+        /// Its title.
+        title: &'static str,
+        /// What it shows, and what is good.
+        help: &'static str,
+        /// Names in the legend, with metrics by TRL's names.
+        lines: &'static [(&'static str, &'static str)],
+    },
+}
+
+/// The method among settings.
+pub(super) fn method_of(settings: &Settings) -> Method {
+    let named = settings.get(crate::train::METHOD).and_then(serde_json::Value::as_str);
+    named.and_then(|name| name.parse().ok()).unwrap_or(Method::Dpo)
+}
+
+/// The methods that rows of a kind serve, the usual one first; all where there are no rows yet.
+pub(super) fn serving(kind: Option<Kind>) -> &'static [Method] {
+    kind.map_or(&Method::ALL, Kind::methods)
+}
+
+const MARGIN: Figure = Figure::Lines {
+    title: words::MARGIN,
+    help: words::MARGIN_HELP,
+    lines: &[(TRAIN, "rewards/margins"), (HELD_OUT, "eval_rewards/margins")],
+};
+
+const LOSS: Figure =
+    Figure::Lines { title: words::LOSS, help: words::LOSS_HELP, lines: &[(TRAIN, "loss"), (HELD_OUT, "eval_loss")] };
+
+const REWARD: Figure = Figure::Lines {
+    title: "Reward",
+    help: "What the answers are given: in training, and to held-out prompts. It should rise.",
+    lines: &[(TRAIN, "reward"), (HELD_OUT, "eval_reward")],
+};
+
+const KL: Figure = Figure::Lines {
+    title: "KL to the reference",
+    help: "How far the model has moved from the original one, in nats. A reward that rises while this runs away is \
+           often one that was tricked.",
+    lines: &[(TRAIN, "kl")],
+};
+
+const LENGTH: Figure = Figure::Lines {
+    title: "Answer length",
+    help: "Tokens of the answers. One that only grows shows that length is rewarded.",
+    lines: &[(TRAIN, "completions/mean_length"), (HELD_OUT, "eval_completions/mean_length")],
+};
+
+/// What the app knows of a method.
+pub(super) fn row(method: Method) -> &'static Row {
+    match method {
+        Method::Dpo => &Row {
+            label: "DPO",
+            purpose: "Prefer these answers: the chosen one becomes likelier than the rejected one.",
+            first: ["beta", "num_train_epochs", "learning_rate", "r", "max_length", "per_device_train_batch_size"],
+            figures: [Figure::Won, MARGIN, Figure::Change],
+        },
+        Method::Sft => &Row {
+            label: "SFT",
+            purpose: "Imitate these: the model learns to write the answers; of a pair, the chosen one.",
+            first: [
+                "num_train_epochs",
+                "learning_rate",
+                "r",
+                "max_length",
+                "per_device_train_batch_size",
+                "gradient_accumulation_steps",
+            ],
+            figures: [
+                LOSS,
+                Figure::Lines {
+                    title: "Token accuracy",
+                    help: "Share of the answers' tokens that the model itself would have chosen.",
+                    lines: &[(TRAIN, "mean_token_accuracy"), (HELD_OUT, "eval_mean_token_accuracy")],
+                },
+                Figure::Lines {
+                    title: "Entropy",
+                    help: "How undecided the model is before a token, in nats. Close to 0, answers are learned by heart.",
+                    lines: &[(TRAIN, "entropy"), (HELD_OUT, "eval_entropy")],
+                },
+            ],
+        },
+        Method::Reward => &Row {
+            label: "Reward model",
+            purpose: "Score answers: a judge learns from the pairs what you prefer, for GRPO, RLOO and PPO.",
+            first: [
+                "num_train_epochs",
+                "learning_rate",
+                "r",
+                "max_length",
+                "per_device_train_batch_size",
+                "center_rewards_coefficient",
+            ],
+            figures: [
+                Figure::Won,
+                Figure::Lines {
+                    title: "Score margin",
+                    help: "How far the chosen answer's score is above the rejected one's.",
+                    lines: &[(TRAIN, "margin"), (HELD_OUT, "eval_margin")],
+                },
+                LOSS,
+            ],
+        },
+        Method::Kto => &Row {
+            label: "KTO",
+            purpose: "Prefer what was liked: single answers with a thumb up or down.",
+            first: [
+                "beta",
+                "num_train_epochs",
+                "learning_rate",
+                "desirable_weight",
+                "undesirable_weight",
+                "max_length",
+            ],
+            figures: [MARGIN, LOSS, Figure::Change],
+        },
+        Method::Orpo => &Row {
+            label: "ORPO",
+            purpose: "Prefer and imitate at once, without a reference model.",
+            first: ["beta", "num_train_epochs", "learning_rate", "r", "max_length", "per_device_train_batch_size"],
+            figures: [Figure::Won, MARGIN, LOSS],
+        },
+        Method::Cpo => &Row {
+            label: "CPO / SimPO",
+            purpose: "Prefer without a reference model: half the scoring, and less to hold the model back.",
+            first: ["beta", "loss_type", "simpo_gamma", "cpo_alpha", "learning_rate", "num_train_epochs"],
+            figures: [Figure::Won, MARGIN, LOSS],
+        },
+        Method::Grpo => &Row {
+            label: "GRPO",
+            purpose: "Let it try and be scored: several answers to a prompt are compared by their rewards.",
+            first: [
+                "beta",
+                "num_generations",
+                "max_completion_length",
+                "learning_rate",
+                "temperature",
+                "per_device_train_batch_size",
+            ],
+            figures: [REWARD, KL, LENGTH],
+        },
+        Method::Rloo => &Row {
+            label: "RLOO",
+            purpose: "Let it try and be scored: each answer against the mean of the others, with a price on KL.",
+            first: [
+                "beta",
+                "num_generations",
+                "max_completion_length",
+                "learning_rate",
+                "temperature",
+                "per_device_train_batch_size",
+            ],
+            figures: [REWARD, KL, LENGTH],
+        },
+        Method::Ppo => &Row {
+            label: "PPO",
+            purpose: "Let it try and be scored, with a value model: the classic RLHF.",
+            first: [
+                "kl_coef",
+                "total_episodes",
+                "response_length",
+                "learning_rate",
+                "num_ppo_epochs",
+                "per_device_train_batch_size",
+            ],
+            figures: [
+                Figure::Lines {
+                    title: "Reward",
+                    help: "What the answers are given, without and with the price of KL, and to held-out prompts.",
+                    lines: &[
+                        (TRAIN, "objective/scores"),
+                        ("with KL", "objective/rlhf_reward"),
+                        (HELD_OUT, "eval_reward"),
+                    ],
+                },
+                Figure::Lines {
+                    title: "KL to the reference",
+                    help: "How far the model has moved from the original one, in nats an answer. A reward that rises \
+                           while this runs away is often one that was tricked.",
+                    lines: &[(TRAIN, "objective/kl")],
+                },
+                Figure::Lines {
+                    title: "Value loss",
+                    help: "How well the value model foresees the reward. It should fall early.",
+                    lines: &[(TRAIN, "loss/value_avg")],
+                },
+            ],
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::train::settings;
+
+    #[test]
+    fn what_comes_first_are_settings_of_the_method() {
+        for method in Method::ALL {
+            for key in row(method).first {
+                assert!(settings(method).any(|setting| setting.key == key), "{method} has {key}");
+            }
+            assert!(row(method).purpose.ends_with('.'), "{method}: a sentence");
+        }
+    }
+
+    #[test]
+    fn a_kind_of_rows_has_its_usual_method_first() {
+        assert_eq!(serving(Some(Kind::Pairs))[0], Method::Dpo);
+        assert_eq!(serving(Some(Kind::Completions))[0], Method::Sft);
+        assert_eq!(serving(None).len(), Method::ALL.len());
+    }
+}
