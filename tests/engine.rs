@@ -7,6 +7,8 @@ mod random_llama;
 #[macro_use]
 #[path = "common/session.rs"]
 mod session;
+#[path = "engine/methods.rs"]
+mod methods;
 #[path = "common/micro.rs"]
 mod micro;
 

@@ -1,8 +1,7 @@
 //! What a panel asks the shell to do. Panels only draw and push actions; the shell carries them out after drawing.
 
-use crate::data::Method;
 use crate::engine::presets::Preset;
-use crate::engine::protocol::{Command, Inputs, Settings, Watch};
+use crate::engine::protocol::{Command, Inputs, Method, Settings, Watch};
 use crate::platform::Pick;
 
 /// A page, in the order of the rail.

@@ -4,9 +4,7 @@ use serde_json::{Value, json};
 
 use super::methods::method_of;
 use super::text;
-use crate::data::Method;
-use crate::engine::protocol::Settings;
-use crate::train::{METHOD, Setting, SettingKind, settings};
+use crate::engine::protocol::{METHOD, Method, Setting, SettingKind, Settings, settings};
 
 /// What a setting takes.
 #[derive(Debug, Clone, Copy, PartialEq)]

@@ -12,11 +12,12 @@ use super::state::{Connection, LogLine, ModelState, RunPhase, State};
 use super::text;
 use super::theme::{self, GRID};
 use super::widgets::{self, Icon, Tone};
-use crate::engine::protocol::{BUILD, Command, Problem};
+use crate::engine::protocol::{BUILD, Command, Kind, Problem};
 use crate::platform::Pick;
 
-/// Names of the open model, and of the open pairs with how many of them are usable, skipped, and exchanged.
-pub(super) type PlannedAbout = (String, Option<(String, usize, usize, bool)>);
+/// Names of the open model and of the open rows, how many of these are usable and skipped, what they are, and whether
+/// they are exchanged.
+pub(super) type PlannedAbout = (String, Option<(String, [usize; 2], Kind, bool)>);
 
 /// What the frame remembers.
 #[derive(Debug, Default)]

@@ -8,9 +8,7 @@ use super::state::State;
 use super::text;
 use super::theme::GRID;
 use super::widgets::{self, Tone};
-use crate::data::Method;
-use crate::engine::protocol::{Inputs, RunRecord};
-use crate::engine::rewards::{RULES, Rule};
+use crate::engine::protocol::{Inputs, Method, RULES, Rule, RunRecord};
 
 /// What these cards remember.
 #[derive(Debug, Default)]

@@ -2,8 +2,7 @@
 //! There is no egui in it.
 
 use super::text::run::{self as words, HELD_OUT, TRAIN};
-use crate::data::{Kind, Method};
-use crate::engine::protocol::Settings;
+use crate::engine::protocol::{Kind, METHOD, Method, Settings};
 
 /// What the app knows of a method.
 #[derive(Debug)]
@@ -38,7 +37,7 @@ pub(super) enum Figure {
 
 /// The method among settings.
 pub(super) fn method_of(settings: &Settings) -> Method {
-    let named = settings.get(crate::train::METHOD).and_then(serde_json::Value::as_str);
+    let named = settings.get(METHOD).and_then(serde_json::Value::as_str);
     named.and_then(|name| name.parse().ok()).unwrap_or(Method::Dpo)
 }
 
@@ -104,7 +103,7 @@ pub(super) fn row(method: Method) -> &'static Row {
                 },
                 Figure::Lines {
                     title: "Entropy",
-                    help: "How undecided the model is before a token, in nats. Close to 0, answers are learned by heart.",
+                    help: "How undecided the model is before a token, in nats. Near 0, it knows them by heart.",
                     lines: &[(TRAIN, "entropy"), (HELD_OUT, "eval_entropy")],
                 },
             ],
@@ -221,7 +220,7 @@ pub(super) fn row(method: Method) -> &'static Row {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::train::settings;
+    use crate::engine::protocol::settings;
 
     #[test]
     fn what_comes_first_are_settings_of_the_method() {

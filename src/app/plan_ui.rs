@@ -13,9 +13,8 @@ use super::state::{Blocked, State, Trial};
 use super::text;
 use super::theme::{self, GRID};
 use super::widgets::{self, Icon, Tone};
-use crate::data::Method;
 use crate::engine::presets::{Preset, field_help};
-use crate::engine::protocol::{Command, Fix, PlanInfo, Problem, Settings, Subject};
+use crate::engine::protocol::{Command, Fix, Method, PlanInfo, Problem, Settings, Subject};
 use crate::platform::Pick;
 use crate::platform::host;
 

@@ -17,7 +17,9 @@ use super::widgets::{
     slider, small, text_box, titled_card, tone_card, weak,
 };
 use crate::engine::presets::EPOCHS;
-use crate::engine::protocol::{Command, Failure, Fix, Problem, RunRecord, Settings, Status, Subject, Summary};
+use crate::engine::protocol::{
+    Command, Failure, Fix, Problem, RunRecord, Settings, Status, Subject, Summary, settings,
+};
 use crate::engine::stats;
 use crate::engine::warnings::{Action as Offer, FEW_HELD_OUT, Warning};
 use crate::platform::{Pick, host};
@@ -148,7 +150,7 @@ pub(super) fn beta(record: &RunRecord) -> f64 {
 
 /// True if the method of a run has a setting.
 fn has_setting(record: &RunRecord, name: &str) -> bool {
-    crate::train::settings(method_of(&record.settings)).any(|setting| setting.key == name)
+    settings(method_of(&record.settings)).any(|setting| setting.key == name)
 }
 
 /// Draws the page.

@@ -24,14 +24,14 @@ use super::state::{BenchState, Blocked, Connection, EVAL_SPLIT, Recent, State, s
 use super::{
     compare_ui, drops, export_ui, fields, help_ui, model_ui, pairs_ui, plan_ui, run_ui, runs_ui, start_ui, text, theme,
 };
-use crate::data::Method;
 use crate::engine::presets::{self, Preset};
-use crate::engine::protocol::{Command, Event, ModelSource, PairRow, Problem, RunRequest, Settings, Subject, Watch};
+use crate::engine::protocol::{
+    Command, Event, METHOD, Method, ModelSource, PairRow, Problem, RunRequest, Settings, Subject, Watch,
+};
 use crate::error::{Error, Result};
 use crate::link::{Engine, Incoming};
 use crate::platform::host::{self, PickedFile};
 use crate::platform::{Environment, FoundModel, LocalFuture, Pick, hub_name, read_all};
-use crate::train::METHOD;
 
 /// Seconds that edits rest before the plan is asked for.
 const PLAN_DELAY: f64 = 0.3;
@@ -485,7 +485,8 @@ impl App {
         self.leave_demo(ctx);
         let opened = self.state.open_model().map(|model| model.name.clone()).unwrap_or_default();
         let pairs = self.state.pairs.info.as_ref();
-        let about = (opened, pairs.map(|pairs| (pairs.name.clone(), pairs.usable, pairs.skipped, pairs.swapped)));
+        let about =
+            (opened, pairs.map(|pairs| (pairs.name.clone(), [pairs.usable, pairs.skipped], pairs.kind, pairs.swapped)));
         let file = |about: &PlannedAbout| about.1.as_ref().map(|(name, ..)| name.clone());
         if let Some(name) = file(&about).filter(|_| file(&about) != file(&self.views.frame.planned_about)) {
             self.views.frame.name_stem = name.split('.').next().unwrap_or(&name).to_owned();

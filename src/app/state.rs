@@ -8,11 +8,10 @@ use serde::{Deserialize, Serialize};
 use super::fields;
 use super::methods;
 use super::text::{self, Unit};
-use crate::data::Method;
 use crate::engine::presets::{self, Preset};
 use crate::engine::protocol::{
     Answered, BUILD, ChatInfo, Command, Event, Exported, Failure, GenerateRequest, GpuInfo, HeldOutPair, Inputs,
-    Inspection, Kind, Metrics, ModelInfo, ModelSource, PairRow, PairView, PairsInfo, Phase, PlanInfo, Problem,
+    Inspection, Kind, Method, Metrics, ModelInfo, ModelSource, PairRow, PairView, PairsInfo, Phase, PlanInfo, Problem,
     Progress, Ready, RunInfo, RunRecord, Settings, Status, StorageInfo, StoredModel, Subject, Summary, Watch,
 };
 use crate::engine::stats;

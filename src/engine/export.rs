@@ -8,7 +8,9 @@ use super::runs::{EXPORTS, RunFolder, card, state};
 use super::session::Session;
 use super::writing;
 use crate::error::{Error, Result};
-use crate::files::{self, GgmlType, Gguf, event_file, event_file_name, merge_model, metrics_csv, metrics_jsonl, pack};
+use crate::files::{
+    self, GgmlType, Gguf, Task, event_file, event_file_name, merge_model, metrics_csv, metrics_jsonl, pack,
+};
 use crate::model::{Adapter, LoadIn, Model, next_logits};
 use crate::platform::host::{Store, StoreWriter};
 use crate::platform::{Folder as _, FolderWriter, LocalFuture, MemoryFolder, file_name};
@@ -67,6 +69,10 @@ impl Session {
         kind: ExportKind,
     ) -> Result<Exported> {
         self.unless_cancelled()?;
+        if values.config.task == Task::SeqCls && (kind.is_model() || matches!(kind, ExportKind::Gguf(_))) {
+            let what = "The run trained a reward model: it scores texts, and has no form that writes them";
+            return Err(Error::input(what, "Export its adapter", request.run_id.clone()));
+        }
         let target = self.target(request, store, kind).await?;
         let exported = match kind {
             ExportKind::Adapter => self.export_adapter(request, values, &target).await,
@@ -140,6 +146,18 @@ impl Session {
         let again = read_files(request, target, &contents).await?;
         let read = files::Adapter::read(&MemoryFolder { name: name.clone(), files: again }).await?;
         let path = place_of(request, target);
+        if values.config.task == Task::SeqCls {
+            let check = same_values(values, &read, &path)?;
+            let snippets = vec![
+                format!("pairtune score --model MODEL --adapter {name} --pairs PAIRS"),
+                format!(
+                    "from peft import PeftModel\nfrom transformers import AutoModelForSequenceClassification\n\
+                     model = AutoModelForSequenceClassification.from_pretrained(\"{base}\", num_labels=1)\n\
+                     model = PeftModel.from_pretrained(model, \"{name}\")"
+                ),
+            ];
+            return Ok(Exported { kind: ExportKind::Adapter, path, bytes, check, snippets });
+        }
         let check = self.check_adapter(values, &read, &path).await?;
         let snippets = vec![
             format!("pairtune generate --model MODEL --adapter {name} --prompt \"Hello\""),
@@ -479,6 +497,15 @@ async fn read_files(
         again.push((file.clone(), store.read(&format!("{path}/{file}")).await?));
     }
     Ok(again)
+}
+
+/// Compares a reward model's adapter that was read again with the live one; the error says that it is at `place`.
+fn same_values(values: &files::Adapter, read: &files::Adapter, place: &str) -> Result<String> {
+    if read.tensors != values.tensors {
+        let what = "The adapter that was written has other values";
+        return Err(Error::input(what, "Export it again to another place", place));
+    }
+    Ok(format!("Read again: {} tensors, all as they were", read.tensors.len()))
 }
 
 /// The file with the chat template, if it is not the model's own.

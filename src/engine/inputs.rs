@@ -156,20 +156,30 @@ impl Session {
         Ok(Some(adapter))
     }
 
-    /// The rewards on the device.
-    pub(super) async fn rewards(&self, gpu: &Gpu, open: &OpenModel, inputs: &Inputs) -> Result<Rewards> {
-        let mut rewards = Rewards { rules: Vec::new(), models: Vec::new() };
-        for reward in &inputs.rewards {
-            let Some(run_id) = Inputs::run_of(reward) else {
-                rewards.rules.push(rule(reward)?);
-                continue;
-            };
+    /// The reward models among the rewards, with the names of their runs; an error if one is none, or of another model.
+    pub(super) async fn reward_models(
+        &self,
+        open: &OpenModel,
+        inputs: &Inputs,
+    ) -> Result<Vec<(String, AdapterSettings, files::Adapter)>> {
+        let mut models = Vec::new();
+        for run_id in inputs.rewards.iter().filter_map(|reward| Inputs::run_of(reward)) {
             let (name, values) = self.adapter_of_stored(run_id).await?;
             if values.config.task != Task::SeqCls {
                 return Err(Error::input("This run trained no reward model", "Choose one of method reward", name));
             }
             let settings = AdapterSettings::new(values.config.clone(), &open.config)?;
             settings.check(&open.config, &values, &name)?;
+            models.push((name, settings, values));
+        }
+        Ok(models)
+    }
+
+    /// The rewards on the device.
+    pub(super) async fn rewards(&self, gpu: &Gpu, open: &OpenModel, inputs: &Inputs) -> Result<Rewards> {
+        let rules = inputs.rewards.iter().filter(|reward| !Inputs::is_run(reward)).map(|reward| rule(reward));
+        let mut rewards = Rewards { rules: rules.collect::<Result<_>>()?, models: Vec::new() };
+        for (name, settings, values) in self.reward_models(open, inputs).await? {
             let adapter = Adapter::new(gpu, &open.config, settings);
             adapter.set(gpu, &values, &name)?;
             rewards.models.push(Rc::new(RewardModel { name, adapter }));

@@ -83,6 +83,8 @@ enum Stop {
 
 /// Watched prompts that are taken from the held-out pairs if none are given.
 const WATCHED_PROMPTS: usize = 3;
+/// Beginnings of metrics of an evaluation that log-probabilities alone do not give.
+const OF_TOKENS: [&str; 3] = ["eval_entropy", "eval_logits/", "eval_mean_token_accuracy"];
 /// Points of a run's sparkline.
 const SPARKLINE: usize = 32;
 
@@ -258,6 +260,7 @@ impl Session {
         let mut config = TrainConfig::from_map(&request.settings, "settings")?;
         inputs::check(&config, &request.inputs)?;
         let model = self.opened()?;
+        self.reward_models(&model, &request.inputs).await?;
         if let Some(first) = self.first_adapter(&request.inputs, &config, &model).await? {
             // Its shape is its own, whatever the settings say.
             config.take_adapter(&first.config, &Settings::new(), "settings")?;
@@ -1090,12 +1093,15 @@ impl Live<'_> {
             return Ok(());
         }
         let reference = self.reference(trainer).await?;
-        let policy: Vec<PairSums> = match trainer.config.has_reference() {
+        let known = trainer.config.has_reference();
+        let policy: Vec<PairSums> = match known {
             true => reference.iter().map(|logps| logps.map(sums_of)).collect(),
             false => self.score(trainer, None).await?,
         };
-        self.evaluated(trainer, 0, json!(0.0), &policy, &reference).await?;
-        Ok(())
+        let mut metrics = evaluation(self.gpu, &trainer.config, &self.held_out, &policy, &reference).await?;
+        // Of a reference, log-probabilities are all that is known.
+        metrics.retain(|name, _| !known || !OF_TOKENS.iter().any(|of_tokens| name.starts_with(of_tokens)));
+        self.record_evaluation(0, json!(0.0), metrics).map(drop)
     }
 
     /// Scores the held-out rows unless they were at this step, and keeps the adapter if no evaluation was better.

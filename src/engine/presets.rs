@@ -125,8 +125,8 @@ pub struct FieldHelp {
     pub too_high: &'static str,
 }
 
-/// The help of a setting, by its name in TRL or PEFT; none for a name that is no setting. Where nothing is to be said of
-/// values, the last three are empty.
+/// The help of a setting, by its name in TRL or PEFT; none for a name that is no setting. Where nothing is to be said
+/// of values, the last three are empty.
 pub fn field_help(key: &str) -> Option<FieldHelp> {
     let [label, what, range, too_low, too_high] = match key {
         "beta" => [
@@ -216,8 +216,8 @@ pub fn field_help(key: &str) -> Option<FieldHelp> {
         ],
         "per_device_train_batch_size" => [
             "Batch size",
-            "Rows that the GPU works on at the same time. Changes memory and speed; what is learned depends on it times \
-             the gradient accumulation.",
+            "Rows that the GPU works on at the same time. Changes memory and speed; what is learned depends on it \
+             times the gradient accumulation.",
             "1 to 16, as memory allows",
             "Slower than the GPU could be.",
             "Does not fit into the GPU's memory.",
@@ -471,7 +471,8 @@ pub fn field_help(key: &str) -> Option<FieldHelp> {
         ],
         "completion_only_loss" => [
             "Completion only",
-            "Whether only the answers are learned, or the prompts too. By itself: only the answers where there are prompts.",
+            "Whether only the answers are learned, or the prompts too. By itself: only the answers, where there are \
+             prompts.",
             "empty, for what suits the file",
             "Off: the model also learns to write prompts.",
             "On: only answers are learned.",

@@ -7,8 +7,10 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-pub use crate::data::{Chat, Columns as Mapping, Kind};
+pub use super::rewards::{RULES, Rule};
+pub use crate::data::{Chat, Columns as Mapping, Kind, Method};
 use crate::error::Error;
+pub use crate::train::{METHOD, Setting, SettingKind, settings};
 
 /// A step's or an evaluation's values under TRL's names.
 pub type Metrics = Map<String, Value>;

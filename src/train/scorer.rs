@@ -255,6 +255,13 @@ pub async fn evaluation(
     for (name, value) in logged(&objective.logged(), &values) {
         metrics.insert(format!("eval_{name}"), value.into());
     }
+    if matches!(objective, Objective::Kto(_)) {
+        // Of all rows: chosen and rejected need not meet in a batch.
+        let reward = |side: &str| metrics.get(&format!("eval_rewards/{side}")).and_then(serde_json::Value::as_f64);
+        if let (Some(chosen), Some(rejected)) = (reward("chosen"), reward("rejected")) {
+            metrics.insert("eval_rewards/margins".to_owned(), (chosen - rejected).into());
+        }
+    }
     if matches!(objective, Objective::Pairs(_) | Objective::Reward { .. }) {
         let won = policy.iter().filter(|sums| sums[0][0] > sums[1][0]).count();
         metrics.insert("eval_preference_accuracy".to_owned(), (won as f64 / policy.len() as f64).into());

@@ -1,5 +1,6 @@
 //! The window without an engine: what each page shows in each state, and which commands a click sends.
 
+mod methods;
 mod run;
 mod script;
 

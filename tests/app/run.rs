@@ -584,7 +584,7 @@ fn out_of_memory_offers_what_would_fit() {
     let failure = Failure::OutOfMemory { problem: problem(what, "Make the run smaller"), fixes: Vec::new() };
     test.say(Event::Failed { run_id: RUN.into(), failure, safe_step: Some(40) });
     test.click("Plan it anew");
-    test.sees("Strength");
+    test.sees("Beta (β)");
     test.page(Key::Num4);
     test.sent();
     test.click("Restart from the checkpoint");

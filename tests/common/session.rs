@@ -100,8 +100,8 @@ impl TestEngine {
             }
             assert!(
                 began.elapsed() < PATIENCE,
-                "nothing like it was said; the last: {:?}",
-                self.said.iter().rev().take(3)
+                "nothing like it was said; the last: {:.2000}",
+                format!("{:?}", self.said.iter().rev().take(3).collect::<Vec<_>>())
             );
         }
     }
