@@ -54,12 +54,19 @@ pub struct InputError {
     pub fix: String,
     /// Where: a path, with line, tensor or field; empty if there is no place.
     pub at: String,
+    /// A name is none of those that there are; the command line ends as it does for an unknown flag.
+    pub is_unknown: bool,
 }
 
 impl Error {
     /// Bad input: `what` was found, `fix` would work, `at` says where.
     pub fn input(what: impl Into<String>, fix: impl Into<String>, at: impl Into<String>) -> Self {
-        Self::Input(Box::new(InputError { what: what.into(), fix: fix.into(), at: at.into() }))
+        Self::Input(Box::new(InputError { what: what.into(), fix: fix.into(), at: at.into(), is_unknown: false }))
+    }
+
+    /// Bad input: the name that `what` tells of is none of those that there are.
+    pub fn unknown(what: impl Into<String>, fix: impl Into<String>, at: impl Into<String>) -> Self {
+        Self::Input(Box::new(InputError { what: what.into(), fix: fix.into(), at: at.into(), is_unknown: true }))
     }
 
     /// Trouble with the device: `what` happened, `fix` may help.

@@ -357,7 +357,7 @@ fn take_ui(ui: &mut Ui, state: &State, view: &mut PlanView, actions: &mut Vec<Ac
         if plan.n_steps > 0 {
             memory_ui(ui, state, plan, view, actions);
             ui.add_space(GRID);
-            ui.label(text::steps(plan));
+            ui.label(text::steps(plan, state.kind()));
             time_ui(ui, state, plan, actions);
             ui.label(text::disk(plan.checkpoint_bytes));
             ui.add_space(GRID);

@@ -1070,11 +1070,11 @@ pub(super) fn fix(label: &str, saves: u64) -> String {
     if saves == 0 { label.to_owned() } else { format!("{label}: −{}", bytes(saves)) }
 }
 
-pub(super) fn steps(plan: &PlanInfo) -> String {
+pub(super) fn steps(plan: &PlanInfo, kind: Kind) -> String {
     let mut out = format!(
         "Steps: {}, on {} with {} held out",
         count(plan.n_steps),
-        counted(plan.n_train, "pair"),
+        counted(plan.n_train, if kind == Kind::Pairs { "pair" } else { "row" }),
         count(plan.held_out.len())
     );
     if plan.n_truncated > 0 {

@@ -26,6 +26,9 @@ use super::reference::{cache_file, keep};
 /// Exit code of a run that was interrupted, as shells count it: 128 + SIGINT.
 pub(super) const INTERRUPTED: u8 = 130;
 
+/// Exit code for a setting that is not there, as clap has it for a flag.
+const USAGE: u8 = 2;
+
 /// Opens the app.
 type OpenWindow = fn(Window) -> Result<()>;
 
@@ -58,7 +61,10 @@ pub(crate) fn main(open_window: OpenWindow) -> ExitCode {
         }
         error => {
             out.note(format_args!("error: {error}"));
-            ExitCode::FAILURE
+            match error {
+                Error::Input(error) if error.is_unknown => ExitCode::from(USAGE),
+                _ => ExitCode::FAILURE,
+            }
         }
     }
 }

@@ -63,7 +63,7 @@ pub fn check_given(given: &Map<String, Value>, sides: &[Side], at: &str) -> Resu
     };
     match given.keys().find(|key| !known(key)) {
         None => Ok(()),
-        Some(key) => Err(Error::input(
+        Some(key) => Err(Error::unknown(
             format!("No stage of the race has a setting \"{key}\""),
             "Leave it out, or correct its name",
             format!("{at}, field {key}"),

@@ -184,7 +184,7 @@ impl TrainConfig {
             Some(other) => other.as_str().unwrap_or_default().parse().map_err(|_| {
                 let names = Method::ALL.map(Method::name).join(", ");
                 let what = format!("There is no method {other}");
-                Error::input(what, format!("Give one of {names}"), format!("{at}, field {METHOD}"))
+                Error::unknown(what, format!("Give one of {names}"), format!("{at}, field {METHOD}"))
             })?,
         };
         for key in map.keys().filter(|key| key.as_str() != METHOD) {
@@ -403,7 +403,7 @@ fn check_key(key: &str, method: Method, at: &str) -> Result<()> {
     let others = methods_with(key);
     if !others.is_empty() {
         let others = others.into_iter().map(Method::name).collect::<Vec<_>>().join(", ");
-        return Err(Error::input(
+        return Err(Error::unknown(
             format!("The method {} has no setting \"{key}\"", method.name()),
             format!("Leave it out, or use a method that has it ({others})"),
             at,
@@ -411,7 +411,7 @@ fn check_key(key: &str, method: Method, at: &str) -> Result<()> {
     }
     let likeness = |setting: &&Setting| strsim::jaro_winkler(setting.key, key);
     let nearest = settings(method).max_by(|a, b| likeness(a).total_cmp(&likeness(b)));
-    Err(Error::input(
+    Err(Error::unknown(
         format!("There is no setting \"{key}\""),
         format!("Did you mean \"{}\"", nearest.map_or("", |setting| setting.key)),
         at,

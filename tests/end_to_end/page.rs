@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use pairtune::engine::protocol::{Metrics, Settings};
@@ -109,6 +110,13 @@ pub(crate) fn short_settings(steps: usize) -> Settings {
 
 /// Opens the page with the demo's model, `few_pairs` and `short_settings` for so many steps, and starts the run.
 pub(crate) fn open_with_few_pairs(server: &StaticServer, options: &BrowserOptions, steps: usize) -> Browser {
+    let browser = open_demo_with_few_pairs(server, options);
+    start_with_settings(&browser, steps);
+    browser
+}
+
+/// Opens the page with the demo's model and `few_pairs`.
+pub(crate) fn open_demo_with_few_pairs(server: &StaticServer, options: &BrowserOptions) -> Browser {
     let browser = open(server, options);
     browser.click("1  Model");
     browser.click("Demo");
@@ -119,17 +127,27 @@ pub(crate) fn open_with_few_pairs(server: &StaticServer, options: &BrowserOption
     browser.click_starting("Open a pairs file");
     choose(&browser, "pick-pairs", &[&few_pairs()]);
     browser.wait_for_starting(FEW_PAIRS, LONG);
-    start_with_settings(&browser, steps);
     browser
 }
 
 /// Starts a run with `short_settings`, which come from a file.
 pub(crate) fn start_with_settings(browser: &Browser, steps: usize) {
-    let path = std::env::temp_dir().join(format!("pairtune-settings-{}-{steps}.json", std::process::id()));
-    std::fs::write(&path, serde_json::json!(short_settings(steps)).to_string()).expect("a file");
+    start_with(browser, &short_settings(steps), steps, None);
+}
+
+/// Starts a run of so many steps with settings, which come from a file, and a rule that says what answers are worth.
+pub(crate) fn start_with(browser: &Browser, settings: &Settings, steps: usize, rule: Option<&str>) {
+    static WRITTEN: AtomicUsize = AtomicUsize::new(0);
+    let number = WRITTEN.fetch_add(1, Ordering::Relaxed);
+    let path = std::env::temp_dir().join(format!("pairtune-settings-{}-{number}.json", std::process::id()));
+    std::fs::write(&path, serde_json::json!(settings).to_string()).expect("a file");
     browser.click("3  Plan");
     browser.click("Load file…");
     choose(browser, "pick-settings", &[&path]);
+    if let Some(rule) = rule {
+        browser.fill("Rule", rule);
+        browser.click("Add");
+    }
     wait_for_text(browser, &format!("Steps: {steps},"));
     picture(browser, "browser-plan");
     reach(browser, "Start training");

@@ -2,15 +2,17 @@
 
 use std::path::PathBuf;
 
-use pairtune::engine::protocol::{Command, Event, Metrics};
-use pairtune::files::{TargetModules, parse};
+use pairtune::data::Method;
+use pairtune::engine::presets::demo_of;
+use pairtune::engine::protocol::{Command, Event, Inputs, Metrics, RunRequest, Settings};
+use pairtune::files::parse;
 use pairtune::model::{AdapterSettings, Architecture, fresh};
 use pairtune::train::TrainConfig;
 
 use crate::browser::{Browser, BrowserKind, BrowserOptions};
 use crate::page::{
-    FEW_PAIRS, LONG, choose, few_pairs, losses, open_with_few_pairs, reach, read_archive, serve, short_settings,
-    wait_for_step, write_files,
+    FEW_PAIRS, LONG, choose, few_pairs, losses, open_demo_with_few_pairs, open_with_few_pairs, reach, read_archive,
+    serve, short_settings, start_with, wait_for_step, write_files,
 };
 use crate::session::{TestEngine, start_run, unwatched};
 use crate::ui::{PATIENCE, Ui as _};
@@ -35,6 +37,92 @@ fn a_short_run_is_the_same_in_both_worlds() {
     browser.wait_that("the end", LONG, || browser.find("button", "Train more"));
     let web = read_archive(&download_archive(&browser, &format!("{FEW_PAIRS}.run")));
     assert_same_run(&native, &web, A_FEW_STEPS);
+}
+
+#[test]
+fn short_runs_of_a_judge_and_by_it_are_the_same_in_both_worlds() {
+    methods_are_the_same(BrowserKind::Chromium, &[Method::Reward, Method::Grpo]);
+}
+
+#[test]
+fn every_method_is_the_same_in_both_worlds_in_chromium() {
+    let others = [Method::Sft, Method::Kto, Method::Orpo, Method::Cpo, Method::Rloo, Method::Ppo];
+    methods_are_the_same(BrowserKind::Chromium, &others);
+}
+
+#[test]
+fn every_method_is_the_same_in_both_worlds_in_firefox() {
+    let methods = Method::ALL.into_iter().filter(|method| *method != Method::Dpo);
+    methods_are_the_same(BrowserKind::Firefox, &methods.collect::<Vec<_>>());
+}
+
+/// What answers are given in these tests.
+const RULE: &str = "length:3";
+
+/// The demo's settings of a method, for so few and short steps.
+fn method_settings(method: Method) -> Settings {
+    let mut settings = demo_of(method);
+    let mut set = |key: &str, value: serde_json::Value| drop(settings.insert(key.to_owned(), value));
+    set("per_device_train_batch_size", 2.into());
+    match method {
+        Method::Ppo => {
+            set("total_episodes", (2 * A_FEW_STEPS).into());
+            set("response_length", 4.into());
+        }
+        _ => set("max_steps", A_FEW_STEPS.into()),
+    }
+    if matches!(method, Method::Grpo | Method::Rloo) {
+        set("num_generations", 2.into());
+        set("max_completion_length", 4.into());
+    }
+    settings
+}
+
+fn methods_are_the_same(kind: BrowserKind, methods: &[Method]) {
+    let mut engine = engine_with_few_pairs(&format!("parity-methods-{kind:?}-{}", methods.len()));
+    let server = serve();
+    let browser = open_demo_with_few_pairs(&server, &BrowserOptions::new(kind));
+    for (at, &method) in methods.iter().enumerate() {
+        let settings = method_settings(method);
+        let rewards = if method.is_online() { vec![RULE.to_owned()] } else { Vec::new() };
+        let inputs = Inputs { rewards, start_from: None };
+        let request = RunRequest { name: "native".to_owned(), settings: settings.clone(), watch: unwatched(), inputs };
+        engine.send(Command::Start(Box::new(request)));
+        let run_id = finished(&mut engine);
+        let native = read_archive(&engine.archive(&run_id));
+
+        // The rules stay from one run to the next.
+        let rule = method.is_online() && !methods[..at].iter().any(|method| method.is_online());
+        start_with(&browser, &settings, A_FEW_STEPS, rule.then_some(RULE));
+        browser.wait_that("the end", LONG, || browser.find("button", "Train more"));
+        let number = if at == 0 { String::new() } else { format!("-{}", at + 1) };
+        let web = read_archive(&download_archive(&browser, &format!("{FEW_PAIRS}{number}.run")));
+        println!("{method}:");
+        assert_same_metrics(&metrics(&native), &metrics(&web));
+        let difference = relative_difference(&native, &web, &settings, A_FEW_STEPS);
+        println!("adapters differ by {difference:.1e} of the update");
+        assert!(difference <= UPDATE, "{method}: adapters differ by {difference:.1e} of the update");
+    }
+}
+
+/// What was measured of each step.
+fn metrics(contents: &Contents) -> Vec<Metrics> {
+    let (_, log) = contents.iter().find(|(name, _)| name.ends_with("metrics.jsonl")).expect("there is a log");
+    let lines = log.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
+    lines.map(|line| serde_json::from_slice(line).expect("a line is an object")).collect()
+}
+
+/// Every number of every step is the same but for rounding.
+#[track_caller]
+fn assert_same_metrics(expected: &[Metrics], found: &[Metrics]) {
+    assert_eq!((expected.len(), found.len()), (A_FEW_STEPS, A_FEW_STEPS), "every step");
+    for (expected, found) in expected.iter().zip(found) {
+        assert!(expected.keys().eq(found.keys()), "the same names: {expected:?} and {found:?}");
+        for (name, value) in expected {
+            let [a, b] = [value, &found[name]].map(|value| value.as_f64().expect("a number"));
+            assert!((a - b).abs() <= LOSS * a.abs().max(1.0), "{name}: {a} and {b}, in {expected:?}");
+        }
+    }
 }
 
 #[test]
@@ -129,7 +217,7 @@ fn assert_same_run(expected: &Contents, found: &Contents, steps: usize) {
     let (expected_losses, found_losses) = (losses(expected), losses(found));
     assert_eq!(found_losses.len(), steps, "every step");
     assert_same(&expected_losses, &found_losses);
-    let difference = relative_difference(expected, found, steps);
+    let difference = relative_difference(expected, found, &short_settings(steps), steps);
     println!("adapters differ by {difference:.1e} of the update");
     assert!(difference <= UPDATE, "adapters differ by {difference:.1e} of the update");
 }
@@ -144,11 +232,10 @@ fn assert_same(expected: &[(u64, f64)], found: &[(u64, f64)]) {
 }
 
 /// The L2 norm of the difference of two runs' final adapters, relative to the first one's update.
-fn relative_difference(a: &Contents, b: &Contents, steps: usize) -> f64 {
+fn relative_difference(a: &Contents, b: &Contents, settings: &Settings, steps: usize) -> f64 {
     let config = include_bytes!("../../assets/demo/model/config.json");
     let model = Architecture::from_bytes(config, "config.json").expect("the demo's model");
-    let settings = TrainConfig::from_map(&short_settings(steps), "settings").expect("the demo's settings");
-    assert_ne!(settings.target_modules, TargetModules::AllLinear, "they are named");
+    let settings = TrainConfig::from_map(settings, "settings").expect("the demo's settings");
     let adapter = AdapterSettings::new(settings.adapter("demo"), &model).expect("targets of the model");
     let start = fresh(&adapter, &model, settings.seed);
     let tensors = |contents: &Contents| {

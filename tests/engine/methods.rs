@@ -99,7 +99,7 @@ fn goes_on_with_the_same_numbers(method: Method, of_steps: &[&str], of_evaluatio
 
     let from = engine.said.len();
     engine.send(request(method, "paused", rules(method)));
-    expect_event!(engine, Event::Step { metrics, .. } if metrics["step"].as_u64() >= Some(3) => {});
+    engine.wait(|event| matches!(event, Event::Step { metrics, .. } if metrics["step"].as_u64() >= Some(3)));
     engine.send(Command::Pause);
     let (run_id, step) = expect_event!(engine, Event::Paused { run_id, step } => (run_id, step));
     assert!(step < steps.len(), "{method}: it is paused on its way, at {step}");
@@ -208,7 +208,7 @@ fn a_stage_starts_from_the_one_before_and_is_judged_by_a_reward_model() {
     // Nothing at all is none either, nor is what is no rule.
     for rewards in [Vec::new(), vec!["niceness".to_owned()]] {
         engine.send(request(Method::Grpo, "wrong", Inputs { rewards, start_from: None }));
-        expect_event!(engine, Event::Refused { subject: Subject::Run, .. } => {});
+        engine.wait(|event| matches!(event, Event::Refused { subject: Subject::Run, .. }));
     }
 }
 
