@@ -18,7 +18,7 @@ use super::rewards::Rewards;
 use super::run::{ModelFolder, read_adapter, warn_dropped};
 use super::run_folder::SETTINGS;
 use super::settings::SettingsArgs;
-use super::train::{base_of, given_settings};
+use super::train_start::{base_of, given_settings};
 
 /// Writes the folder.
 pub(super) async fn export_trl(args: &ExportArgs, out: &Output) -> Result<()> {

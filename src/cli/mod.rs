@@ -23,6 +23,8 @@ mod settings;
 mod sweep;
 mod sweep_report;
 mod train;
+mod train_start;
+mod train_watch;
 
 pub(crate) use args::Window;
 pub(crate) use run::main;

@@ -27,7 +27,7 @@ use super::output::Output;
 use super::plot::{Axis, Figure, Line, Panel};
 use super::rewards::writer;
 use super::run::{ModelFolder, open_gpu, upload_adapter};
-use super::train::{given_settings, settings_origin};
+use super::train_start::{given_settings, settings_origin};
 
 /// Held-out prompts that are answered for a measurement.
 const ANSWERED: usize = 32;

@@ -1,7 +1,7 @@
 //! The folder that a run writes: metrics line by line, checkpoints, and at the end the adapter.
 
 use std::fs::{File, OpenOptions};
-use std::io::Write as _;
+use std::io::{BufRead as _, BufReader, BufWriter, Write as _};
 use std::path::{Path, PathBuf};
 
 use pairtune::files::{self, ModelCard, TrainerState};
@@ -12,6 +12,9 @@ use serde_json::Value;
 
 const METRICS: &str = "metrics.jsonl";
 const STATE: &str = "trainer_state.json";
+const ROLLOUTS: &str = "rollouts.jsonl";
+/// The step that an answer in there was written for.
+const STEP: &str = "step";
 /// A run's settings with its method, as `--config` reads them.
 pub(super) const SETTINGS: &str = "pairtune_settings.json";
 
@@ -65,6 +68,7 @@ impl RunFolder {
         };
         let file = path.join(METRICS);
         write_atomic(&file, &lines)?;
+        keep_rollouts(&path.join(ROLLOUTS), history.iter().filter_map(step_of).max().unwrap_or(0))?;
         let metrics = OpenOptions::new().append(true).open(&file).map_err(|e| io_error(&file, "write", &e))?;
         Ok(Self { path: path.to_owned(), metrics, settings, licence, chat, history })
     }
@@ -78,10 +82,14 @@ impl RunFolder {
         Ok(())
     }
 
-    /// Adds answers that the policy wrote, a line of `rollouts.jsonl` each.
-    pub(super) fn add_rollouts(&self, lines: &[Value]) -> Result<()> {
-        let path = self.path.join("rollouts.jsonl");
-        let text: String = lines.iter().map(|line| format!("{line}\n")).collect();
+    /// Adds answers that the policy wrote for a step, a line of `rollouts.jsonl` each.
+    pub(super) fn add_rollouts(&self, step: usize, lines: Vec<Value>) -> Result<()> {
+        let path = self.path.join(ROLLOUTS);
+        let mut text = String::new();
+        for mut line in lines {
+            line[STEP] = step.into();
+            text += &format!("{line}\n");
+        }
         let file = OpenOptions::new().append(true).create(true).open(&path);
         file.and_then(|mut file| file.write_all(text.as_bytes())).map_err(|e| io_error(&path, "write", &e))
     }
@@ -179,4 +187,27 @@ impl Counters {
 
 fn read(path: &Path) -> Result<Vec<u8>> {
     std::fs::read(path).map_err(|e| io_error(path, "read", &e))
+}
+
+/// Leaves only the answers for steps until this one: a run that begins, or goes on from before, writes the others anew.
+fn keep_rollouts(path: &Path, step: usize) -> Result<()> {
+    if !path.exists() {
+        return Ok(());
+    }
+    let failed = |e: std::io::Error| io_error(path, "read", &e);
+    let temporary = path.with_extension("tmp");
+    let mut kept = BufWriter::new(File::create(&temporary).map_err(|e| io_error(&temporary, "write", &e))?);
+    for line in BufReader::new(File::open(path).map_err(failed)?).lines() {
+        let line = line.map_err(failed)?;
+        let answer: Value = serde_json::from_str(&line).unwrap_or_default();
+        if answer.get(STEP).and_then(Value::as_u64).is_some_and(|of| of <= step as u64) {
+            writeln!(kept, "{line}").map_err(|e| io_error(&temporary, "write", &e))?;
+        }
+    }
+    kept.flush().map_err(|e| io_error(&temporary, "write", &e))?;
+    std::fs::rename(&temporary, path).map_err(|e| io_error(path, "replace", &e))
+}
+
+fn step_of(entry: &Metrics) -> Option<usize> {
+    entry.get("step")?.as_u64().map(|step| step as usize)
 }

@@ -27,7 +27,8 @@ use super::reference::ReferenceCache;
 use super::run::{ModelFolder, open_gpu, upload_adapter, warn_dropped};
 use super::settings::SettingsArgs;
 use super::sweep_report::{FILE, Report};
-use super::train::{Start, adapter_bytes, given_settings, memory_limit, settings_origin, warn_passes, watch_ctrl_c};
+use super::train_start::{Start, adapter_bytes, given_settings, memory_limit, settings_origin, warn_passes};
+use super::train_watch::watch_ctrl_c;
 
 /// The share of the pairs that is held out, unless the settings say another.
 const HELD_OUT: f64 = 0.2;

@@ -14,7 +14,7 @@ use serde_json::{Map, Value, json};
 use super::args::SweepArgs;
 use super::output::Output;
 use super::plot::{Axis, Figure, Line, Panel};
-use super::train::quoted;
+use super::train_watch::quoted;
 
 /// The file of everything that was measured.
 pub(super) const FILE: &str = "sweep.json";

@@ -1,37 +1,35 @@
 //! `pairtune train`: from a model, pairs and settings to an adapter folder.
 
-use std::io::{Write as _, stderr};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 
-use pairtune::data::{Chat, Example, Method, SplitBy, Tokenizer};
-use pairtune::engine::models;
-use pairtune::engine::protocol::ModelSource;
-use pairtune::engine::run::{self, Host, Next, number};
-use pairtune::engine::warnings::many_passes;
+use pairtune::data::{Example, Method, SplitBy, Tokenizer};
+use pairtune::engine::run;
 use pairtune::engine::writing::eos_ids;
-use pairtune::files::{self, AdapterConfig, SCORE, Task};
+use pairtune::files::{self, AdapterConfig, Task};
 use pairtune::gpu::Gpu;
-use pairtune::model::{Adapter, AdapterSettings, BatchSize, Model, fresh};
-use pairtune::platform::native::{DiskFolder, FileSource, available_memory, seconds, write_atomic};
-use pairtune::platform::{Folder as _, LocalFuture, read_all};
+use pairtune::model::{Adapter, BatchSize, fresh};
+use pairtune::platform::native::{DiskFolder, FileSource, seconds, write_atomic};
+use pairtune::platform::read_all;
 use pairtune::train::{
-    Checkpoint, Judged, METHOD, Metrics, OnlineRun, PairLogps, Place, Reference as ReferenceKind, ReferenceKey,
-    References, Replay, RolloutSource, Rows, Scorer, TrainConfig, Trainer, answers_size, batch_size_of, check_fits,
-    evaluation, plan_run,
+    Checkpoint, METHOD, OnlineRun, Reference as ReferenceKind, ReferenceKey, References, Replay, RolloutSource, Rows,
+    TrainConfig, Trainer, answers_size, batch_size_of, check_fits, plan_run,
 };
 use pairtune::{Error, Result};
-use serde_json::{Map, Value, json};
+use serde_json::json;
 
 use super::args::TrainArgs;
 use super::data::{Data, read_rows};
 use super::output::Output;
 use super::reference::ReferenceCache;
 use super::rewards::{Rewards, writer};
-use super::run::{INTERRUPTED, ModelFolder, open_gpu, read_any_adapter, upload_adapter};
+use super::run::{ModelFolder, open_gpu, read_any_adapter, upload_adapter};
 use super::run_folder::{Counters, RunFolder};
-use super::settings::SettingsArgs;
+use super::train_start::{
+    Start, adapter_bytes, base_of, given_settings, memory_limit, resumed_config, same_folder, settings_origin,
+    warn_passes,
+};
+use super::train_watch::{HeldOut, PREFERENCE_ACCURACY, Saver, headline, steps, watch_ctrl_c};
 
 /// Trains, from the beginning or from a checkpoint.
 pub(super) async fn train(args: &TrainArgs, out: &mut Output) -> Result<()> {
@@ -346,383 +344,7 @@ fn write_gradients(path: &Path, gradients: &[files::Adapter]) -> Result<()> {
     }
 }
 
-/// Takes the steps that are left, and saves on the way.
-async fn steps(
-    trainer: &mut Trainer<'_>,
-    run: &mut RunFolder,
-    saver: &Saver<'_>,
-    stop: &dyn Fn() -> bool,
-    args: &TrainArgs,
-    out: &mut Output,
-) -> Result<()> {
-    out.begin_steps("train", trainer.n_steps as u64);
-    out.skip_to(trainer.step as u64);
-    let (began, tokens_before) = (seconds(), trainer.n_tokens);
-    let method = trainer.config.method();
-    let mut terminal = Terminal { run, saver, stop, args, out, began, tokens_before, method };
-    let ended = run::steps(trainer, &mut terminal).await;
-    saver.cache.keep(saver.data, trainer.reference(), out);
-    if let Err(Error::Diverged { .. }) = ended {
-        // The adapter is as it was after the last good step.
-        let adapter = trainer.adapter.get(saver.gpu).await?;
-        run.finish(&adapter, Counters::of(trainer, run.epoch()))?;
-    }
-    if ended? == Next::End {
-        return Err(Error::Cancelled);
-    }
-    out.end();
-    Ok(())
-}
-
-/// A run that is watched from a terminal.
-struct Terminal<'a> {
-    run: &'a mut RunFolder,
-    saver: &'a Saver<'a>,
-    stop: &'a dyn Fn() -> bool,
-    args: &'a TrainArgs,
-    out: &'a mut Output,
-    began: f64,
-    tokens_before: u64,
-    method: Method,
-}
-
-impl Host for Terminal<'_> {
-    fn answers(&mut self, answers: Vec<Judged>, rewards: &[String]) -> Result<()> {
-        let per_token = self.method == Method::Ppo;
-        let lines: Vec<Value> = answers.iter().map(|answer| answer.to_json(rewards, per_token)).collect();
-        for (answer, line) in answers.iter().zip(&lines) {
-            let text = |ids: &[u32]| self.saver.tokenizer.decode(ids, true);
-            self.out.event(&json!({
-                "event": "rollout",
-                "prompt": text(&answer.rollout.prompt)?,
-                "completion": text(&answer.rollout.completion)?,
-                "rewards": rewards.iter().cloned().zip(answer.rollout.rewards.iter().map(|reward| json!(reward)))
-                    .collect::<Map<String, Value>>(),
-                "advantages": line["advantages"],
-            }));
-        }
-        self.run.add_rollouts(&lines)
-    }
-
-    fn after_step<'a>(
-        &'a mut self,
-        trainer: &'a Trainer<'_>,
-        metrics: &'a Metrics,
-        _seconds: f64,
-    ) -> LocalFuture<'a, Result<Next>> {
-        Box::pin(async move {
-            let total = trainer.n_steps as u64;
-            self.run.add_step(metrics)?;
-            let tokens_per_sec = (trainer.n_tokens - self.tokens_before) as f64 / (seconds() - self.began);
-            let text = format!(
-                "loss {:.4} accuracy {:.2} {tokens_per_sec:.0} tokens/s",
-                number(metrics, "loss"),
-                number(metrics, "rewards/accuracies")
-            );
-            self.out.advance(trainer.step as u64, total, &text);
-            let mut event = Map::from_iter([("event".to_owned(), json!("step"))]);
-            event.extend(metrics.clone());
-            event.insert("n_steps".to_owned(), json!(total));
-            event.insert("tokens_per_sec".to_owned(), json!(tokens_per_sec));
-            self.out.event(&Value::Object(event));
-
-            let save_steps = trainer.config.save_steps;
-            let interrupted = (self.stop)() && !trainer.done();
-            if interrupted || (save_steps > 0 && trainer.step.is_multiple_of(save_steps)) {
-                let path = self.saver.save(trainer, self.run, self.out).await?;
-                if interrupted {
-                    self.out.note(format_args!("Step {} of {total} is saved. Continue with:", trainer.step));
-                    self.out.note(format_args!("  {}", resume_command(self.args, &path)));
-                    return Ok(Next::End);
-                }
-            }
-            Ok(Next::GoOn)
-        })
-    }
-}
-
-/// What a checkpoint needs beside the trainer.
-struct Saver<'a> {
-    tokenizer: &'a Tokenizer,
-    rewards: &'a Rewards,
-    value: Option<&'a Path>,
-    gpu: &'a Gpu,
-    data: &'a ReferenceKey,
-    chat: &'a Chat,
-    cache: &'a ReferenceCache<'a>,
-    initial: Option<&'a Path>,
-    split: SplitBy,
-}
-
-impl Saver<'_> {
-    async fn save(&self, trainer: &Trainer<'_>, run: &RunFolder, out: &Output) -> Result<PathBuf> {
-        // The path must still hold when the run is resumed from elsewhere.
-        let initial = self.initial.map(whole_path);
-        let mut checkpoint = Checkpoint::take(self.gpu, trainer, &self.data.0, self.chat, initial.as_deref()).await?;
-        checkpoint.place.split = self.split;
-        checkpoint.place.rewards = self.rewards.recorded();
-        checkpoint.place.value_adapter = self.value.map(whole_path);
-        let path = run.save_checkpoint(&checkpoint, Counters::of(trainer, run.epoch()))?;
-        out.event(&json!({"event": "checkpoint", "step": trainer.step, "path": path.display().to_string()}));
-        Ok(path)
-    }
-}
-
-/// A path from the root, if there is such a place.
-fn whole_path(path: &Path) -> String {
-    std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned()).display().to_string()
-}
-
-/// Held-out examples, scored before the first step and after the last.
-struct HeldOut<'a> {
-    gpu: &'a Gpu,
-    model: &'a Model,
-    examples: &'a [Example],
-    reference: &'a [PairLogps],
-}
-
-impl HeldOut<'_> {
-    /// The metrics of an adapter; none if nothing is held out.
-    async fn evaluate(
-        &self,
-        adapter: &Adapter,
-        config: &TrainConfig,
-        step: usize,
-        epoch: f64,
-        out: &mut Output,
-    ) -> Result<Option<Metrics>> {
-        if self.examples.is_empty() {
-            return Ok(None);
-        }
-        let scorer = Scorer::for_run(self.gpu, self.model, config, Some(&adapter.settings), self.examples)?;
-        let total = self.examples.len() as u64;
-        out.begin_steps("evaluate", total);
-        let sums = scorer
-            .sums(self.examples, Some(adapter), &mut |done| {
-                out.advance(done as u64, total, "rows");
-                true
-            })
-            .await?;
-        out.end();
-        let mut metrics = Metrics::from_iter([("step".to_owned(), json!(step)), ("epoch".to_owned(), json!(epoch))]);
-        metrics.extend(evaluation(self.gpu, config, self.examples, &sums, self.reference).await?);
-        let mut event = Map::from_iter([("event".to_owned(), json!("eval"))]);
-        event.extend(metrics.clone());
-        out.event(&Value::Object(event));
-        let told = TOLD.iter().filter(|(name, _)| metrics.contains_key(*name));
-        let told: Vec<String> = told.map(|(name, what)| format!("{what} {:.4}", number(&metrics, name))).collect();
-        out.note(format_args!("evaluation at step {step}: {}", told.join(", ")));
-        Ok(Some(metrics))
-    }
-}
-
-const PREFERENCE_ACCURACY: &str = "eval_preference_accuracy";
-
-/// An evaluation in one figure: the share of pairs won, or the loss of other rows.
-fn headline(metrics: &Metrics) -> String {
-    match metrics.contains_key(PREFERENCE_ACCURACY) {
-        true => format!("{:.1} %", 100.0 * number(metrics, PREFERENCE_ACCURACY)),
-        false => format!("{:.4}", number(metrics, "eval_loss")),
-    }
-}
-
-/// What is said of an evaluation, if there is such a value.
-const TOLD: [(&str, &str); 6] = [
-    ("eval_loss", "loss"),
-    ("eval_preference_accuracy", "preference accuracy"),
-    ("eval_rewards/accuracies", "reward accuracy"),
-    ("eval_rewards/margins", "reward margin"),
-    ("eval_mean_token_accuracy", "token accuracy"),
-    ("eval_margin", "margin"),
-];
-
-/// The adapter that a run begins or goes on with.
-pub(super) struct Start {
-    pub(super) settings: AdapterSettings,
-    pub(super) values: files::Adapter,
-    /// The adapter folder that the run began with, if it did.
-    pub(super) initial: Option<(files::Adapter, PathBuf)>,
-}
-
-impl Start {
-    /// The adapter in a folder; what scores needs a head, which a writing adapter gets.
-    async fn adapter_at(
-        path: &Path,
-        config: &TrainConfig,
-        folder: &ModelFolder,
-    ) -> Result<(files::Adapter, AdapterSettings)> {
-        let (mut values, settings) = read_any_adapter(path, &folder.config).await?;
-        let wanted = config.adapter("").task;
-        if values.config.task == wanted {
-            return Ok((values, settings));
-        }
-        if wanted == Task::CausalLm {
-            return Err(Error::input(
-                "This adapter scores texts (task_type SEQ_CLS), but the method trains a model that writes",
-                "Name another adapter, or train with --method reward",
-                path.display().to_string(),
-            ));
-        }
-        values.config.task = wanted;
-        let settings = AdapterSettings::new(values.config.clone(), &folder.config)?;
-        let mut head = fresh(&settings, &folder.config, config.seed).tensors;
-        values.tensors.extend(head.remove_entry(SCORE));
-        Ok((values, settings))
-    }
-
-    /// From the adapter folder, else a fresh one; after a checkpoint, from there.
-    pub(super) async fn read(
-        args: &TrainArgs,
-        checkpoint: Option<&Checkpoint>,
-        given: &Map<String, Value>,
-        config: &mut TrainConfig,
-        folder: &ModelFolder,
-    ) -> Result<Self> {
-        let recorded = checkpoint.and_then(|checkpoint| checkpoint.place.initial_adapter.as_ref()).map(PathBuf::from);
-        let path = args.adapter.clone().or(recorded);
-        // A resumed run needs its first adapter only as the reference.
-        let path = path.filter(|_| checkpoint.is_none() || config.reference == ReferenceKind::InitialAdapter);
-        let initial = match path {
-            Some(path) => Some((Self::adapter_at(&path, config, folder).await?, path)),
-            None => None,
-        };
-        if let Some(checkpoint) = checkpoint {
-            let settings = config.adapter_settings(checkpoint.adapter.config.clone(), &folder.config)?;
-            let initial = initial.map(|((values, _), path)| (values, path));
-            return Ok(Self { settings, values: checkpoint.adapter.clone(), initial });
-        }
-        let base = base_of(&args.model, &folder.folder).await;
-        let Some(((values, mut settings), path)) = initial else {
-            let settings = config.adapter_settings(config.adapter(&base), &folder.config)?;
-            let values = fresh(&settings, &folder.config, config.seed);
-            return Ok(Self { settings, values, initial: None });
-        };
-        config.take_adapter(&values.config, given, &settings_origin(args.config.as_deref()))?;
-        settings.dropout = config.dropout() as f32;
-        settings.config.base_model_name_or_path.get_or_insert(base);
-        Ok(Self { settings, values: values.clone(), initial: Some((values, path)) })
-    }
-}
-
-/// What the adapter says it belongs to: the model's name on the Hub, or else its whole path, as PEFT has it.
-pub(super) async fn base_of(model: &Path, folder: &DiskFolder) -> String {
-    let path = std::path::absolute(model).unwrap_or_else(|_| model.to_owned()).display().to_string();
-    let source = ModelSource::Picked { name: String::new(), path: Some(path) };
-    models::base_of(&source, files::stated_name(folder).await)
-}
-
-/// The config file's settings, overridden by flags.
-pub(super) async fn given_settings(config: Option<&Path>, flags: &SettingsArgs) -> Result<Map<String, Value>> {
-    let mut given = match config {
-        None => Map::new(),
-        Some(path) => serde_json::from_slice(&read_all(&FileSource::open(path)?).await?).map_err(|e| {
-            let fix = "Write the settings as one flat JSON object, such as {\"beta\": 0.1}";
-            Error::input(format!("This is not a JSON object: {e}"), fix, path.display().to_string())
-        })?,
-    };
-    given.extend(flags.to_map());
-    Ok(given)
-}
-
-/// What messages call the place that settings came from.
-pub(super) fn settings_origin(config: Option<&Path>) -> String {
-    config.map_or_else(|| "command line".to_owned(), |path| path.display().to_string())
-}
-
-/// A checkpoint's settings; an error names those that were given again and differ. When to save may change.
-fn resumed_config(place: &Place, given: &Map<String, Value>) -> Result<TrainConfig> {
-    const FREE: &str = "save_steps";
-    let asked = TrainConfig::from_map(given, "command line")?.to_map();
-    let mut map = place.config.clone();
-    let differing: Vec<&str> =
-        given.keys().map(String::as_str).filter(|key| *key != FREE && asked.get(*key) != map.get(*key)).collect();
-    if !differing.is_empty() {
-        return Err(Error::input(
-            format!("A resumed run keeps its settings, but these differ: {}", differing.join(", ")),
-            "Leave them out, or start a new run with --adapter",
-            "command line",
-        ));
-    }
-    if let Some(value) = given.get(FREE) {
-        map.insert(FREE.to_owned(), value.clone());
-    }
-    TrainConfig::from_map(&map, "run.json")
-}
-
-/// Warns of pairs that are seen so often that they are learnt by heart.
-pub(super) fn warn_passes(config: &TrainConfig, n_pairs: usize, out: &Output) {
-    if let Some(warning) = many_passes(n_pairs, config.passes(n_pairs)) {
-        out.warn(warning.text);
-    }
-}
-
-/// Bytes that a run may take: the limit that was given, or what is free if the "GPU" is the CPU.
-pub(super) fn memory_limit(gib: Option<f64>, gpu: &Gpu) -> Result<Option<u64>> {
-    match gib {
-        Some(gib) if gib.is_finite() && gib > 0.0 => Ok(Some((gib * f64::from(1 << 30)) as u64)),
-        Some(gib) => Err(Error::input(format!("The memory limit is {gib} GiB"), "Give a number above 0", "")),
-        None if gpu.report().is_software() => Ok(available_memory()),
-        None => Ok(None),
-    }
-}
-
-/// Everything that decides what an adapter computes, for the hash of the reference.
-pub(super) async fn adapter_bytes(path: &Path) -> Result<Vec<u8>> {
-    let folder = DiskFolder::open(path)?;
-    let mut bytes = Vec::new();
-    for file in ["adapter_config.json", "adapter_model.safetensors"] {
-        bytes.extend(read_all(folder.open(file)?.as_ref()).await?);
-    }
-    Ok(bytes)
-}
-
-/// True if both are there, and the same.
-fn same_folder(a: &Path, b: &Path) -> bool {
-    a.canonicalize().is_ok_and(|a| b.canonicalize().is_ok_and(|b| a == b))
-}
-
 /// Gives the memory of everything but the adapter back.
 fn only_adapter(trainer: Trainer<'_>) -> Adapter {
     trainer.adapter
-}
-
-/// The command that continues an interrupted run.
-fn resume_command(args: &TrainArgs, checkpoint: &Path) -> String {
-    let mut words = vec!["pairtune train".to_owned()];
-    let paths = [
-        ("--model", Some(args.model.as_path())),
-        ("--data", args.data.as_deref()),
-        ("--eval-pairs", args.eval_pairs.as_deref()),
-        ("--output", Some(args.output.as_path())),
-        ("--resume", Some(checkpoint)),
-    ];
-    for (flag, path) in paths {
-        if let Some(path) = path {
-            words.push(format!("{flag} {}", quoted(&path.display().to_string())));
-        }
-    }
-    if let Some(columns) = &args.columns {
-        words.push(format!("--columns {}", quoted(&columns.to_string())));
-    }
-    words.join(" ")
-}
-
-/// A word as a POSIX shell reads it.
-pub(super) fn quoted(word: &str) -> String {
-    let plain = |c: char| c.is_alphanumeric() || "/._-+:@%=,".contains(c);
-    if word.chars().all(plain) { word.to_owned() } else { format!("'{}'", word.replace('\'', "'\\''")) }
-}
-
-/// The first Ctrl-C asks the run to stop after its step; the second ends the program.
-pub(super) fn watch_ctrl_c() -> Result<Arc<AtomicBool>> {
-    let asked = Arc::new(AtomicBool::new(false));
-    let flag = asked.clone();
-    let watching = ctrlc::set_handler(move || {
-        if flag.swap(true, Ordering::SeqCst) {
-            std::process::exit(INTERRUPTED.into());
-        }
-        drop(writeln!(stderr(), "Stopping after this step (Ctrl-C again stops at once)"));
-    });
-    watching.map_err(|e| Error::device(format!("Ctrl-C cannot be watched: {e}"), "Start pairtune from a terminal"))?;
-    Ok(asked)
 }

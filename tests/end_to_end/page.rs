@@ -142,7 +142,7 @@ pub(crate) fn start_with(browser: &Browser, settings: &Settings, steps: usize, r
     let path = std::env::temp_dir().join(format!("pairtune-settings-{}-{number}.json", std::process::id()));
     std::fs::write(&path, serde_json::json!(settings).to_string()).expect("a file");
     browser.click("3  Plan");
-    browser.click("Load file…");
+    reach(browser, "Load file…");
     choose(browser, "pick-settings", &[&path]);
     if let Some(rule) = rule {
         browser.fill("Rule", rule);
