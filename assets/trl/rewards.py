@@ -63,8 +63,9 @@ def rule(text, ends):
 
 def reward_model(path, base, tokenizer):
     """A reward model as a function, which scores a prompt with its answer as pairtune does: an adapter on `base`, or a
-    whole model."""
-    if (Path(path) / "adapter_config.json").exists():
+    whole model, in a folder beside this file or anywhere."""
+    path = HERE / path
+    if (path / "adapter_config.json").exists():
         base = base or PeftConfig.from_pretrained(path).base_model_name_or_path
         model = AutoModelForSequenceClassification.from_pretrained(base, num_labels=1)
         model = PeftModel.from_pretrained(model, path).merge_and_unload()
@@ -89,7 +90,7 @@ def reward_model(path, base, tokenizer):
                 scores.append(model(input_ids=ids, attention_mask=torch.ones_like(ids)).logits[0, 0].item())
         return scores
 
-    reward.__name__ = Path(path).name
+    reward.__name__ = path.name
     return reward
 
 

@@ -11,8 +11,7 @@ import torch
 from datasets import Dataset
 from peft import LoraConfig, PeftConfig, PeftModel, set_peft_model_state_dict
 from safetensors.torch import load_file
-from transformers import AutoModelForCausalLM as Model
-from transformers import AutoTokenizer, BitsAndBytesConfig, set_seed
+from transformers import AutoModelForCausalLM as Model, AutoTokenizer, BitsAndBytesConfig, set_seed
 from trl import DPOConfig as Config, DPOTrainer as Trainer
 
 HERE = Path(__file__).resolve().parent
@@ -24,8 +23,7 @@ def shared(args, world):
     parts = math.gcd(world, args["gradient_accumulation_steps"], each)
     batch, rest = divmod(args["per_device_train_batch_size"], world // parts)
     if rest or not batch:
-        raise SystemExit(f"The rows of a step cannot be shared by {world} processes: change the batch size or "
-                         "gradient_accumulation_steps in settings.json, under trl")
+        raise SystemExit(f"{world} processes cannot share the rows of a step: change the batch size in settings.json")
     return {**args, "per_device_train_batch_size": batch, **({"steps_per_generation": each // parts} if each else {}),
             "per_device_eval_batch_size": args.get("num_generations", batch),
             "gradient_accumulation_steps": args["gradient_accumulation_steps"] // parts}

@@ -6,7 +6,8 @@ use eframe::egui::{self, RichText, TextEdit, Ui};
 
 use super::actions::{Action, Step};
 use super::compare_ui::{comparable_ui, strength_ui};
-use super::run_ui::{beta, row_button, setting, starting_ui};
+use super::methods::{self, method_of};
+use super::run_ui::{beta, has_setting, row_button, setting, starting_ui};
 use super::state::{RunPhase, RunState, State};
 use super::text::{self, export as words, run as run_words};
 use super::widgets::{
@@ -19,10 +20,11 @@ use crate::engine::protocol::{
 use crate::platform::{Pick, file_name};
 
 /// All kinds, the smallest first.
-const KINDS: [ExportKind; 8] = [
+const KINDS: [ExportKind; 9] = [
     ExportKind::Adapter,
     ExportKind::Gguf(GgufForm::Lora),
     ExportKind::Metrics,
+    ExportKind::Trl,
     ExportKind::Archive,
     ExportKind::Gguf(GgufForm::Q4_0),
     ExportKind::Gguf(GgufForm::Q8_0),
@@ -73,7 +75,9 @@ impl ExportView {
     fn follow(&mut self, state: &State, run: &RunState) {
         let record = &run.info.record;
         let rank = setting(record, "r").unwrap_or(16.0);
-        let (card, new) = (words::model_card(record, beta(record), rank), self.run_id != record.run_id);
+        let label = methods::row(method_of(&record.settings)).label;
+        let beta = has_setting(record, "beta").then(|| beta(record));
+        let (card, new) = (words::model_card(record, label, beta, rank), self.run_id != record.run_id);
         if card != self.proposed {
             // It went on since it was shown: figures that nobody has edited follow.
             if new || self.card == self.proposed {
@@ -210,6 +214,7 @@ fn size(state: &State, run: &RunState, kind: ExportKind) -> Option<u64> {
         }
         ExportKind::Merged => model().map(|model| model.weight_bytes),
         ExportKind::Gguf(form) => model().map(|model| model.parameters * sixteenths(form) / 16),
+        ExportKind::Trl => state.pairs.info.as_ref().map(|pairs| pairs.bytes + 20_000),
         ExportKind::Metrics => Some(2_000 + 600 * run.history.len() as u64),
         ExportKind::Archive => stored.or(saved),
     }

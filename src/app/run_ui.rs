@@ -149,7 +149,7 @@ pub(super) fn beta(record: &RunRecord) -> f64 {
 }
 
 /// True if the method of a run has a setting.
-fn has_setting(record: &RunRecord, name: &str) -> bool {
+pub(super) fn has_setting(record: &RunRecord, name: &str) -> bool {
     settings(method_of(&record.settings)).any(|setting| setting.key == name)
 }
 

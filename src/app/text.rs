@@ -2095,6 +2095,7 @@ pub(super) mod export {
             ExportKind::Gguf(GgufForm::F16) => "Whole model (GGUF, F16)",
             ExportKind::Gguf(GgufForm::Q8_0) => "Whole model (GGUF, Q8_0)",
             ExportKind::Gguf(GgufForm::Q4_0) => "Whole model (GGUF, Q4_0)",
+            ExportKind::Trl => "Folder for TRL",
             ExportKind::Metrics => "Settings and metrics",
             ExportKind::Archive => "Run archive (.run)",
         }
@@ -2108,17 +2109,19 @@ pub(super) mod export {
             ExportKind::Gguf(GgufForm::F16) => "For llama.cpp, Ollama, LM Studio and Jan; the closest to the original.",
             ExportKind::Gguf(GgufForm::Q8_0) => "The same in half the size; hardly told apart from it.",
             ExportKind::Gguf(GgufForm::Q4_0) => "The same in a quarter of the size; answers may suffer.",
+            ExportKind::Trl => "Goes on with the run in TRL on accelerate: one GPU or several, DeepSpeed, FSDP.",
             ExportKind::Metrics => "JSON, JSONL, CSV and a TensorBoard file, with TRL's names.",
             ExportKind::Archive => "Everything of the run; opens and continues on the desktop and in the browser.",
         }
     }
 
     /// The text of the card that is proposed.
-    pub(in crate::app) fn model_card(record: &RunRecord, beta: f64, rank: f64) -> String {
+    pub(in crate::app) fn model_card(record: &RunRecord, method: &str, beta: Option<f64>, rank: f64) -> String {
         let RunRecord { name, model_name, pairs_name, step, n_held_out, .. } = record;
+        let beta = beta.map_or_else(String::new, |beta| format!("beta {beta}, "));
         let mut card = format!(
-            "# {name}\n\nA LoRA adapter for {model_name}, tuned by DPO on {pairs_name} with pairtune.\n\n\
-             ## Training\n\n- beta {beta}, rank {rank}\n- {step} steps\n"
+            "# {name}\n\nA LoRA adapter for {model_name}, tuned by {method} on {pairs_name} with pairtune.\n\n\
+             ## Training\n\n- {beta}rank {rank}\n- {step} steps\n"
         );
         if let Some([before, now]) = record.won.map(|won| won.map(percent)) {
             let longer = percent(record.longer_wins);

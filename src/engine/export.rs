@@ -3,9 +3,13 @@
 use super::compare::{self, Bench, metrics_at};
 use super::gguf::{GgufKind, GgufSource, read_lora, write_gguf};
 use super::models::OpenModel;
-use super::protocol::{Event, ExportKind, ExportRequest, Exported, GgufForm, ModelSource, Phase, WhichAdapter};
+use super::pairs::Pairs;
+use super::protocol::{
+    Event, ExportKind, ExportRequest, Exported, GgufForm, Inputs, ModelSource, Phase, WhichAdapter,
+};
 use super::runs::{EXPORTS, RunFolder, card, state};
 use super::session::Session;
+use super::trl::{TrlExport, trl_files, trl_rows};
 use super::writing;
 use crate::error::{Error, Result};
 use crate::files::{
@@ -14,6 +18,7 @@ use crate::files::{
 use crate::model::{Adapter, LoadIn, Model, next_logits};
 use crate::platform::host::{Store, StoreWriter};
 use crate::platform::{Folder as _, FolderWriter, LocalFuture, MemoryFolder, file_name};
+use crate::train::TrainConfig;
 
 /// Prompts whose logits are compared.
 const CHECKED_PROMPTS: usize = 3;
@@ -78,6 +83,7 @@ impl Session {
             ExportKind::Adapter => self.export_adapter(request, values, &target).await,
             ExportKind::Merged => self.export_merged(request, values, &target).await,
             ExportKind::Gguf(form) => self.export_gguf(request, values, &target, form).await,
+            ExportKind::Trl => self.export_trl(request, values, &target).await,
             ExportKind::Metrics => self.export_metrics(request, &target).await,
             ExportKind::Archive => self.export_archive(request, &target).await,
         };
@@ -102,12 +108,13 @@ impl Session {
             ExportKind::Adapter => "-adapter",
             ExportKind::Merged => "-merged",
             ExportKind::Gguf(form) => gguf_form(form).0,
+            ExportKind::Trl => "-trl",
             ExportKind::Metrics => "-metrics",
             ExportKind::Archive => "",
         };
         let ending = match kind {
             ExportKind::Archive => ".run",
-            ExportKind::Adapter | ExportKind::Metrics if request.folder.is_empty() => ".zip",
+            ExportKind::Adapter | ExportKind::Trl | ExportKind::Metrics if request.folder.is_empty() => ".zip",
             _ => "",
         };
         let name = format!("{run_name}{what}");
@@ -324,6 +331,59 @@ impl Session {
         Ok(Exported { kind: ExportKind::Metrics, path: place, bytes, check, snippets })
     }
 
+    /// A folder for TRL, with the run's own rows, and the reward models beside them.
+    async fn export_trl(
+        &mut self,
+        request: &ExportRequest,
+        values: &files::Adapter,
+        target: &Target<'_>,
+    ) -> Result<Exported> {
+        let (open, name) = (self.opened()?, &target.name);
+        if open.folder.files().iter().any(|file| file.ends_with(".gguf")) {
+            return Err(Error::input(
+                "TRL trains no model that is a GGUF file",
+                "Open the folder of the model that it was made from (safetensors), and train there",
+                open.name.clone(),
+            ));
+        }
+        let Some(run) = &self.run else { return Err(Error::input("No run is open", "Open one", "")) };
+        let config = TrainConfig::from_map(&run.record.settings, "the run's settings")?;
+        let (inputs, pairs_name) = (run.record.inputs.clone(), run.record.pairs_name.clone());
+        let [train, held_out] = self.pairs_of_run().await?;
+        let mut pairs = Pairs::from_parts(&pairs_name, &train, &held_out).await?;
+        let split = pairs.split(&open.tokenizer(), &config, &mut |_| true).await?;
+        let judges = self.reward_models(&open, &inputs).await?;
+        let judges: Vec<(String, files::Adapter)> =
+            judges.into_iter().map(|(name, _, values)| (format!("judges/{}", file_name(&name)), values)).collect();
+        let export = TrlExport {
+            config: &config,
+            model: &open.base,
+            adapter: Some(values),
+            chat: chat_files(&open),
+            train: trl_rows(pairs.rows(), config.method(), &split.train)?,
+            held_out: trl_rows(pairs.rows(), config.method(), &split.held_out)?,
+            rewards: inputs.rewards.iter().filter(|reward| !Inputs::is_run(reward)).cloned().collect(),
+            reward_models: judges.iter().map(|(folder, _)| folder.clone()).collect(),
+            rollouts: None,
+        };
+        let mut contents = trl_files(&export)?;
+        for (folder, judge) in &judges {
+            let card = files::ModelCard::of_run("a reward model", None, &serde_json::Map::new(), &[]);
+            contents.extend(judge.files(&card).into_iter().map(|(file, bytes)| (format!("{folder}/{file}"), bytes)));
+        }
+        let bytes = write_files(request, target, &contents).await?;
+        let path = place_of(request, target);
+        if read_files(request, target, &contents).await? != contents {
+            return Err(Error::input("The files that were written say something else", "Export them again", path));
+        }
+        let check = format!("Read again: {} files, all as they were", contents.len());
+        let snippets = vec![format!(
+            "cd {name} && pip install -r requirements.txt && \\\n\
+             accelerate launch --config_file accelerate/one.yaml train.py"
+        )];
+        Ok(Exported { kind: ExportKind::Trl, path, bytes, check, snippets })
+    }
+
     async fn export_archive(&mut self, request: &ExportRequest, target: &Target<'_>) -> Result<Exported> {
         if self.run.as_ref().is_some_and(|run| run.unsaved) {
             self.store_run().await;
@@ -489,7 +549,8 @@ async fn read_files(
 ) -> Result<Vec<(String, Vec<u8>)>> {
     let Target { store, path, .. } = target;
     if request.folder.is_empty() {
-        let strip = |(file, bytes): (String, Vec<u8>)| (file.rsplit('/').next().unwrap_or("").to_owned(), bytes);
+        let inside = |file: &str| file.split_once('/').map_or("", |(_, inside)| inside).to_owned();
+        let strip = |(file, bytes): (String, Vec<u8>)| (inside(&file), bytes);
         return Ok(files::unpack(path, &store.read(path).await?)?.into_iter().map(strip).collect());
     }
     let mut again = Vec::with_capacity(contents.len());

@@ -217,6 +217,11 @@ impl Pairs {
         };
     }
 
+    /// All rows.
+    pub fn rows(&self) -> &Rows {
+        &self.rows
+    }
+
     /// Leaves rows out, or takes them back in.
     pub fn skip(&mut self, rows: &[usize], skip: bool) {
         for &row in rows.iter().filter(|&&row| row < self.rows.len()) {

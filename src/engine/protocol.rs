@@ -297,6 +297,8 @@ pub enum ExportKind {
     Merged,
     /// A GGUF file for llama.cpp, with a `Modelfile` for Ollama.
     Gguf(GgufForm),
+    /// A folder that goes on with the run in TRL: script, settings, rows, adapter.
+    Trl,
     /// Settings and metrics: JSON, JSONL, CSV and a TensorBoard event file.
     Metrics,
     /// A `.run` archive, which opens in the other world and continues.

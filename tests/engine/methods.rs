@@ -233,6 +233,13 @@ fn a_reward_model_is_exported_as_an_adapter_alone() {
     let config = folder.join(&files[0].path).join("adapter_config.json");
     let config = std::fs::read_to_string(config).expect("it is there");
     assert!(config.contains("SEQ_CLS") && config.contains("score"), "as TRL writes it: {config}");
+    engine.send(export(ExportKind::Trl));
+    let files = expect_event!(engine, Event::Exported { files, .. } => files);
+    let read = |name: &str| std::fs::read_to_string(folder.join(&files[0].path).join(name)).expect(name);
+    assert!(read("train.py").contains("RewardTrainer"), "TRL's own trainer");
+    assert_eq!((read("train.jsonl").lines().count(), read("eval.jsonl").lines().count()), (32, 8), "the run's rows");
+    assert!(read("accelerate/zero3.yaml").contains("DEEPSPEED"), "for several machines, too");
+    assert!(read("adapter/adapter_config.json").contains("SEQ_CLS"), "it starts from what was trained");
     engine.send(export(ExportKind::Merged));
     let problem = expect_event!(engine, Event::Refused { subject: Subject::Export, problem } => problem);
     assert!(problem.what.contains("reward model"), "{problem}");
