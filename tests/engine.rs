@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use micro::{PAIRS, micro_run, micro_settings};
 use pairtune::engine::protocol::{
-    Chat, Command, Drill, Event, ExportKind, ExportRequest, Failure, GenerateRequest, GgufForm, Kind, Metrics,
+    Chat, Command, Drill, Event, ExportKind, ExportRequest, Failure, GenerateRequest, GgufForm, Inputs, Kind, Metrics,
     ModelSource, Settings, Status, Subject, Watch, WhichAdapter,
 };
 use pairtune::engine::warnings::WarningKind;
@@ -274,7 +274,7 @@ fn a_step_that_is_not_finite_stops_the_run_at_the_last_good_one() {
 fn too_little_memory_is_told_with_what_would_help() {
     let mut engine = TestEngine::start("memory");
     engine.open_demo();
-    engine.send(Command::Plan { settings: demo_settings(4), limit: Some(3 << 20) });
+    engine.send(Command::Plan { settings: demo_settings(4), limit: Some(3 << 20), inputs: Inputs::default() });
     let plan = expect_event!(engine, Event::Planned(plan) => plan);
     let blocked = plan.blocked.expect("it does not fit");
     assert!(blocked.what.contains("needs"), "it says how much: {}", blocked.what);
@@ -282,7 +282,7 @@ fn too_little_memory_is_told_with_what_would_help() {
     let needs: u64 = plan.memory.iter().sum();
     let mut settings = demo_settings(4);
     settings.extend(plan.fixes[0].settings.clone());
-    engine.send(Command::Plan { settings, limit: Some(1 << 40) });
+    engine.send(Command::Plan { settings, limit: Some(1 << 40), inputs: Inputs::default() });
     let fixed = expect_event!(engine, Event::Planned(plan) => plan);
     assert_eq!(fixed.memory.iter().sum::<u64>() + plan.fixes[0].saves, needs, "the fix saves what it says");
 }
@@ -331,7 +331,7 @@ fn of_settings_that_cannot_be_read_the_others_are() {
     let mut engine = TestEngine::micro("unreadable");
     let mut wrong = micro_settings(4);
     wrong.insert("beta".to_owned(), json!(-1));
-    engine.send(Command::Plan { settings: wrong, limit: None });
+    engine.send(Command::Plan { settings: wrong, limit: None, inputs: Inputs::default() });
     let plan = expect_event!(engine, Event::Planned(plan) => plan);
     assert!(plan.blocked.is_some() && plan.n_train == 0, "there are no figures: {plan:?}");
     assert_eq!((&plan.full_settings["max_steps"], &plan.full_settings["beta"]), (&json!(4), &json!(0.1)));
@@ -600,7 +600,7 @@ fn a_quantised_base_is_planned_trained_and_merged_as_it_is_stored() {
         settings
     };
     let mut planned = |load_in: &str| {
-        engine.send(Command::Plan { settings: quantised(load_in, 4), limit: None });
+        engine.send(Command::Plan { settings: quantised(load_in, 4), limit: None, inputs: Inputs::default() });
         expect_event!(engine, Event::Planned(plan) => plan.memory[0])
     };
     let weights = ["stored", "int8", "nf4"].map(&mut planned);
@@ -611,7 +611,7 @@ fn a_quantised_base_is_planned_trained_and_merged_as_it_is_stored() {
     engine.send(Command::Pause);
     let run_id = expect_event!(engine, Event::Paused { run_id, .. } => run_id);
     // What is planned next is not what the run has.
-    engine.send(Command::Plan { settings: quantised("stored", 4), limit: None });
+    engine.send(Command::Plan { settings: quantised("stored", 4), limit: None, inputs: Inputs::default() });
     engine.wait(|event| matches!(event, Event::Planned(_)));
     engine.send(Command::Resume { run_id: run_id.clone(), settings: Settings::new() });
     assert!(matches!(engine.wait(is_finished), Event::Finished(_)), "it goes on with the base that it began with");
@@ -652,7 +652,7 @@ fn an_archive_opens_elsewhere_and_continues() {
     let info = expect_event!(other, Event::PairsOpened(info) => info);
     assert_eq!((info.skipped, other.said.len()), (1, known + 1), "the rows are known");
     let plan = |engine: &mut TestEngine| {
-        engine.send(Command::Plan { settings: micro_settings(4), limit: None });
+        engine.send(Command::Plan { settings: micro_settings(4), limit: None, inputs: Inputs::default() });
         expect_event!(engine, Event::Planned(plan) => plan.n_train + plan.held_out.len())
     };
     assert_eq!(plan(&mut other), PAIRS - 1, "one is left out");
@@ -806,9 +806,9 @@ fn a_model_that_is_refused_leaves_the_open_one_with_its_run() {
     });
     // All is well with the next one, but there is no room for it.
     let settings = micro_settings(1);
-    engine.send(Command::Plan { settings: settings.clone(), limit: Some(1000) });
+    engine.send(Command::Plan { settings: settings.clone(), limit: Some(1000), inputs: Inputs::default() });
     refused(&mut engine, &|_| {});
-    engine.send(Command::Plan { settings, limit: None });
+    engine.send(Command::Plan { settings, limit: None, inputs: Inputs::default() });
     let closed = |event: &Event| matches!(event, Event::ModelClosed | Event::RunClosed { .. });
     assert!(!engine.said.iter().any(closed), "nothing is closed: {:?}", engine.said);
     engine.send(Command::ScoreHeldOut { strength: 1.0 });

@@ -404,6 +404,9 @@ fn memory_ui(ui: &mut Ui, state: &State, plan: &PlanInfo, view: &mut PlanView, a
             widgets::small(ui, format!("{name} {}", text::bytes(bytes)));
         }
     });
+    if plan.models.len() > 1 {
+        widgets::small(ui, text::models(&plan.models));
+    }
     ui.horizontal_wrapped(|ui| {
         let (icon, tone) = match limit {
             None if !measured => (Icon::Dot, Tone::Neutral),

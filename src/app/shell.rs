@@ -619,7 +619,8 @@ impl App {
         self.plan_dirty = None;
         if self.state.open_model().is_some() && self.state.pairs.info.is_some() {
             let plan = &self.state.plan;
-            self.send(Command::Plan { settings: plan.settings.clone(), limit: plan.limit }, Vec::new());
+            let (settings, limit, inputs) = (plan.settings.clone(), plan.limit, plan.inputs.clone());
+            self.send(Command::Plan { settings, limit, inputs }, Vec::new());
         }
     }
 
@@ -746,7 +747,10 @@ impl App {
             }
             Action::EditSettings(settings) => self.edit_settings(ctx, settings),
             Action::ChooseMethod(method) => self.choose_method(ctx, method),
-            Action::EditInputs(inputs) => self.state.plan.inputs = inputs,
+            Action::EditInputs(inputs) => {
+                self.state.plan.inputs = inputs;
+                self.plan_dirty = Some(ctx.input(|input| input.time));
+            }
             Action::UsePreset(preset) => {
                 let mut settings = self.state.plan.settings.clone();
                 settings.extend(presets::overrides(preset));

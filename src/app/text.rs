@@ -432,7 +432,7 @@ pub(super) const WORKS_WITHOUT_GPU: [&str; 3] = [
 ];
 pub(super) const COPY_REPORT: &str = "Copy report";
 pub(super) const DESKTOP_APP: &str = "Copy the command of the desktop app";
-pub(super) const SOFTWARE_TITLE: &str = "The processor stands in for a GPU";
+pub(super) const SOFTWARE_TITLE: &str = "No GPU: running on the CPU";
 /// How the desktop app is run from the source.
 pub(super) const RUN_DESKTOP: &str = "cargo run --release";
 
@@ -501,7 +501,7 @@ pub(super) fn storage_details(place: &str, storage: &StorageInfo, in_browser: bo
 
 pub(super) fn software(name: &str) -> String {
     format!(
-        "{name} computes on the processor, some hundred times slower than a GPU. The demo works; for more, turn on \
+        "{name} computes on the processor, about 100 times slower than a GPU. The demo works; for more, turn on \
          hardware acceleration in the settings of the browser or system, or install the driver of your GPU."
     )
 }
@@ -570,7 +570,7 @@ pub(super) const MODEL_TITLE: &str = "Model";
 pub(super) const MODEL_SUBTITLE: &str = "A language model in the Hugging Face format. It is read, never changed: the \
     run \
                                          writes a small adapter beside it.";
-pub(super) const MODEL_REFUSED: &str = "This model was not taken";
+pub(super) const MODEL_REFUSED: &str = "This model can't be used";
 pub(super) const MODEL_LOADING: &str = "Opening the model";
 pub(super) const PICK_OTHER: &str = "Pick another folder…";
 pub(super) const DISMISS: &str = "Dismiss";
@@ -583,7 +583,7 @@ pub(super) const CANCEL_NOTE: &str = "Frees the memory again. A download continu
 pub(super) const ARCHITECTURE: &str = "Architecture";
 pub(super) const PARAMETERS: &str = "Parameters";
 pub(super) const WEIGHTS: &str = "Weights";
-pub(super) const LEAST_MEMORY: &str = "Least memory of a run (in 4 bits)";
+pub(super) const LEAST_MEMORY: &str = "Minimum memory (in 4 bits)";
 pub(super) const LICENCE: &str = "Licence";
 pub(super) const LICENCE_UNKNOWN: &str = "not stated";
 pub(super) const KEEPING: &str = "Keeping a copy…";
@@ -595,10 +595,10 @@ pub(super) const MODEL_COLUMNS: [&str; 6] = ["Name", "Size", "Memory", "State", 
 pub(super) const MODEL_FILES: &str = "A folder with config.json, tokenizer.json and model.safetensors (or its shards).";
 pub(super) const ON_DISK: &str = "on disk";
 pub(super) const USE: &str = "Use";
-pub(super) const FORGET: &str = "Forget…";
+pub(super) const FORGET: &str = "Remove…";
 pub(super) const FORGET_TEXT: &str = "It is taken out of the app's storage, and has to be opened or fetched anew to be \
     used again. Runs that were made with it stay.";
-pub(super) const FORGET_YES: &str = "Forget it";
+pub(super) const FORGET_YES: &str = "Remove it";
 pub(super) const FORGET_NO: &str = "Keep it";
 pub(super) const NONE_FOUND: &str = "The Hugging Face cache of this computer holds no whole model.";
 pub(super) const REPOSITORY: &str = "Repository";
@@ -623,7 +623,7 @@ pub(super) fn still_open(name: &str) -> String {
 }
 
 pub(super) fn source_kept(n: usize) -> String {
-    format!("Kept here ({n})")
+    format!("Saved models ({n})")
 }
 
 pub(super) fn layers(n: usize) -> String {
@@ -642,7 +642,7 @@ pub(super) fn chat_template(there: bool) -> (Tone, &'static str) {
 }
 
 pub(super) fn positions(n: usize) -> String {
-    format!("Made for up to {} tokens", count(n))
+    format!("Context length {}", count(n))
 }
 
 pub(super) fn keep(bytes: u64, storage: &StorageInfo) -> String {
@@ -669,18 +669,18 @@ pub(super) fn fetch_rest(name: &str) -> String {
 }
 
 pub(super) fn forget(name: &str) -> String {
-    format!("Forget {name}")
+    format!("Remove {name}")
 }
 
 pub(super) fn forget_title(name: &str) -> String {
-    format!("Forget {name}?")
+    format!("Remove {name}?")
 }
 
 // ---- The page of the pairs. ----
 
 pub(super) const PAIRS_TITLE: &str = "Pairs";
 pub(super) const PAIRS_SUBTITLE: &str = "Each pair is a prompt with two answers: the one you prefer and the other.";
-pub(super) const PAIRS_REFUSED: &str = "This file was not taken";
+pub(super) const PAIRS_REFUSED: &str = "This file can't be used";
 pub(super) const PICK_OTHER_FILE: &str = "Pick another file…";
 pub(super) const PAIRS_LOADING: &str = "Reading pairs";
 pub(super) const PAIRS_FORMAT: &str = "JSON Lines, or a JSON array, of objects like this:";
@@ -700,26 +700,26 @@ pub(super) const COLUMN_REJECTED: &str = "Rejected from";
 pub(super) const COLUMN_SYSTEM: &str = "System from";
 pub(super) const NO_COLUMN: &str = "(none)";
 pub(super) const APPLY_COLUMNS: &str = "Read again";
-pub(super) const KEEP_COLUMNS: &str = "Keep as it was";
+pub(super) const KEEP_COLUMNS: &str = "Cancel the change";
 pub(super) const CHANGE: &str = "change";
 pub(super) const OPEN_OTHER_PAIRS: &str = "Open another file…";
-pub(super) const SWAP: &str = "Exchange chosen and rejected";
+pub(super) const SWAP: &str = "Swap chosen and rejected";
 pub(super) const SWAP_HELP: &str = "For files in which the worse answer stands under \"chosen\". Click again to undo.";
 pub(super) const TAB_TABLE: &str = "Table";
-pub(super) const TAB_READ: &str = "Read one";
+pub(super) const TAB_READ: &str = "Inspect";
 pub(super) const TAB_LENGTHS: &str = "Lengths";
 pub(super) const PAIR_COLUMNS: [&str; 6] = ["Line", "Prompt", "Chosen", "Rejected", "Flags", "Skip"];
 pub(super) const NO_ROWS: &str = "There is no pair to read.";
 pub(super) const PREVIOUS: &str = "Previous";
-pub(super) const NEXT: &str = "Following";
+pub(super) const NEXT: &str = "Next";
 pub(super) const PAIR: &str = "Pair";
 pub(super) const AS_SEEN: &str = "As the model sees it";
-pub(super) const AS_FILED: &str = "As in the file";
+pub(super) const AS_FILED: &str = "Raw";
 pub(super) const READING_PAIR: &str = "Reading this pair";
 pub(super) const SEQUENCE: &str = "Tokens";
 pub(super) const SIDES: [&str; 3] = ["Prompt", "Chosen", "Rejected"];
-pub(super) const TOKENS_LEGEND: &str = "Tinted tokens are scored. Grey ones are the prompt, which is not; struck ones \
-    are cut off. \"…\" is a token within the character that follows.";
+pub(super) const TOKENS_LEGEND: &str = "Tinted tokens are trained on. Grey: the prompt, which is not scored. Struck \
+    through: truncated. \"…\" is a token within the character that follows.";
 pub(super) const NO_LENGTHS: &str = "Lengths are known once a model is open, for its tokenizer counts them.";
 pub(super) const CHANGE_LIMIT: &str = "Change the limit";
 pub(super) const PAIRS_BY_LENGTH: &str = "Pairs by length";
@@ -973,15 +973,15 @@ pub(super) const AS_FILE: &str = "Save file…";
 pub(super) const AS_FILE_HELP: &str =
     "As the command line reads it with --config. How the run is watched is not in it.";
 pub(super) const COMMAND_SKIPS_NOTHING: &str = "It does not skip the rows that are skipped here.";
-pub(super) const COMMAND: &str = "The equal command";
+pub(super) const COMMAND: &str = "Command line";
 pub(super) const FROM_FILE: &str = "Load file…";
-pub(super) const TAKES: &str = "What it takes";
+pub(super) const TAKES: &str = "Memory and time";
 pub(super) const PLANNING: &str = "Working out the plan";
 pub(super) const NO_PLAN: &str = "Memory, time and checks appear here once a model and pairs are open.";
 pub(super) const MEMORY_PARTS: [&str; 4] = ["weights", "adapter and optimiser", "activations", "logits"];
 pub(super) const NO_LIMIT: &str = "This device does not say how much memory it has.";
 pub(super) const NO_FIGURES: &str = "With these settings there is no run, so it takes nothing yet.";
-pub(super) const EDIT_LIMIT: &str = "I know better";
+pub(super) const EDIT_LIMIT: &str = "Set the limit myself";
 pub(super) const LIMIT_GB: &str = "Memory in GB";
 pub(super) const SET_LIMIT: &str = "Set";
 pub(super) const CLEAR_LIMIT: &str = "Ask the device";
@@ -990,13 +990,13 @@ pub(super) const NO_FIXES: &str = "It does not fit, and no setting would make it
 pub(super) const SMALLER_MODEL: &str = "or choose a smaller model";
 pub(super) const TRIAL: &str = "Measure: run 2 trial steps";
 pub(super) const TRIAL_AGAIN: &str = "Measure again";
-pub(super) const TRYING: &str = "Taking two steps, to be thrown away";
-pub(super) const WATCH: &str = "Watching it";
+pub(super) const TRYING: &str = "Running 2 trial steps (not kept)";
+pub(super) const WATCH: &str = "Monitoring";
 pub(super) const RUN_NAME: &str = "Name";
-pub(super) const EVAL_EVERY: &str = "Score the held-out pairs every";
+pub(super) const EVAL_EVERY: &str = "Evaluate every";
 pub(super) const EVAL_STEPS: &str = "steps";
 pub(super) const KEEP_BEST: &str = "Keep the best adapter";
-pub(super) const WATCH_PROMPTS: &str = "Prompts to answer before the run and at every scoring";
+pub(super) const WATCH_PROMPTS: &str = "Sample prompts (answered before the run and at every evaluation)";
 pub(super) const ADD_PROMPT: &str = "Add a prompt";
 pub(super) const REMOVE: &str = "Remove";
 pub(super) const START: &str = "Start training";
@@ -1038,15 +1038,25 @@ pub(super) fn reset_field(name: &str, value: &str) -> String {
 }
 
 pub(super) fn help_range(range: &str) -> String {
-    format!("Usual: {range}")
+    format!("Typical: {range}")
 }
 
 pub(super) fn help_low(text: &str) -> String {
-    format!("Too low, or off: {text}")
+    format!("If lower, or off: {text}")
 }
 
 pub(super) fn help_high(text: &str) -> String {
-    format!("Too high, or on: {text}")
+    format!("If higher, or on: {text}")
+}
+
+/// The models in memory: one base, and the adapters on it.
+pub(super) fn models(models: &[(String, u64)]) -> String {
+    let said = |(name, size): &(String, u64)| match size {
+        0 => format!("{name} (the adapter switched off)"),
+        size => format!("{name} {}", bytes(*size)),
+    };
+    let adapters: Vec<String> = models.iter().skip(1).map(said).collect();
+    format!("On one copy of the base: {}", adapters.join(", "))
 }
 
 pub(super) fn memory_label(total: u64, limit: Option<u64>, measured: bool) -> String {
@@ -1097,7 +1107,7 @@ pub(super) fn time(parts: Option<RunParts>, step_seconds: Option<f64>) -> String
             duration(reference),
             duration(evaluations)
         ),
-        _ => "Time: not known before a step is measured".to_owned(),
+        _ => "Time: unknown. Measure with 2 trial steps".to_owned(),
     }
 }
 
@@ -1257,10 +1267,10 @@ pub(super) const KEYS: [(&str, &str); 6] = [
 ];
 pub(super) const NETWORK_TITLE: &str = "Network";
 pub(super) const NETWORK_NOTE: &str = "Models, pairs, answers and settings are never sent anywhere; there is no \
-    account and no counting of visitors. This is what was fetched. A request itself tells a server your address and \
+    account and no analytics. This is what was fetched. A request itself tells a server your address and \
     what was asked for, nothing else.";
 pub(super) const NETWORK_COLUMNS: [&str; 3] = ["Received", "Why", "From"];
-pub(super) const REPORT_TITLE: &str = "Report for a bug";
+pub(super) const REPORT_TITLE: &str = "Bug report";
 pub(super) const BENCH_TITLE: &str = "How fast is this GPU?";
 pub(super) const BENCH_NOTE: &str = "Measures each kernel at the sizes of real models, a step and texts, beside what \
                                      this GPU can do at the most. It takes a minute or two.";
@@ -1268,10 +1278,10 @@ pub(super) const BENCH: &str = "Measure this GPU";
 pub(super) const BENCH_AGAIN: &str = "Measure again";
 pub(super) const COPY_FIGURES: &str = "Copy the figures";
 pub(super) const GPU_MEASURED: &str = "The GPU was measured";
-pub(super) const DRILLS_TITLE: &str = "Rehearse a failure";
+pub(super) const DRILLS_TITLE: &str = "Test a failure";
 pub(super) const DRILLS_NOTE: &str = "See for yourself that nothing is lost. Each button makes the run at work fail on \
                                       purpose, in the way that it names; what was saved stays.";
-pub(super) const DRILLS_NEED_RUN: &str = "These work while a run is at work.";
+pub(super) const DRILLS_NEED_RUN: &str = "Available while a run is training.";
 pub(super) const DRILLS: [&str; 5] =
     ["Lose the GPU", "Run out of GPU memory", "Diverge at the next step", "Fill the storage", "Crash the engine"];
 pub(super) const ABOUT_TITLE: &str = "About";
@@ -1533,10 +1543,10 @@ pub(super) mod run {
         "A run needs a model, pairs and a plan. The demo brings all three and takes about a minute.";
     pub(in crate::app) const TRY_DEMO: &str = "Try the demo";
     pub(in crate::app) const GO_TO_PLAN: &str = "Go to the plan";
-    pub(in crate::app) const STARTING: &str = "Asking the engine to begin";
+    pub(in crate::app) const STARTING: &str = "Starting…";
     pub(in crate::app) const CANCEL: &str = "Cancel";
     pub(in crate::app) const PAUSE: &str = "Pause";
-    pub(in crate::app) const STOP: &str = "Stop and keep";
+    pub(in crate::app) const STOP: &str = "Stop and save";
     pub(in crate::app) const MORE: &str = "More";
     pub(in crate::app) const DISCARD: &str = "Discard this run…";
     pub(in crate::app) const DISCARD_TITLE: &str = "Discard this run?";
@@ -1545,11 +1555,10 @@ pub(super) mod run {
     pub(in crate::app) const DISCARD_YES: &str = "Discard";
     pub(in crate::app) const DISCARD_NO: &str = "Keep it";
     pub(in crate::app) const FINISHING: &str = "finishing this step";
-    pub(in crate::app) const FIRST_TIME: &str = "The scores of the original model are kept, so the next run with \
-        these pairs begins at once. \
-         On the first steps shaders are compiled.";
+    pub(in crate::app) const FIRST_TIME: &str = "Reference scores are cached: the next run on these pairs starts \
+        right away. The first steps also compile shaders.";
     pub(in crate::app) const PROGRESS: &str = "Progress of the run";
-    pub(in crate::app) const WON: &str = "Held-out pairs won";
+    pub(in crate::app) const WON: &str = "Held-out accuracy";
     pub(in crate::app) const WON_HELP: &str = "Share of the pairs kept apart from training for which the model \
         prefers the chosen answer. \
          The band is the 95 % interval: with few pairs it is wide, so treat small changes as chance. Beside it: what \
@@ -1567,7 +1576,7 @@ pub(super) mod run {
          if only the training line rises, it is learning by heart. Drag to zoom, double-click to reset.";
     pub(in crate::app) const TRAIN: &str = "train";
     pub(in crate::app) const HELD_OUT: &str = "held out";
-    pub(in crate::app) const CHANGE: &str = "Log-prob change";
+    pub(in crate::app) const CHANGE: &str = "Log-probability change";
     pub(in crate::app) const CHANGE_HELP: &str = "How much likelier each side became against the original model, in \
         nats per answer. Both falling means the \
          margin comes mainly from disliking both; a lower learning rate or an SFT term helps.";
@@ -1599,12 +1608,12 @@ pub(super) mod run {
     pub(in crate::app) const EXPORT: &str = "Export";
     pub(in crate::app) const CLOSE: &str = "Close";
     pub(in crate::app) const TRAIN_MORE: &str = "Train more";
-    pub(in crate::app) const BRANCH: &str = "Continue differently";
+    pub(in crate::app) const BRANCH: &str = "Continue with other settings";
     pub(in crate::app) const BRANCH_TEXT: &str =
         "Go on from here with other settings. It becomes a new run; this one stays as it is.";
     pub(in crate::app) const BRANCH_MORE: &str =
         "All its steps are done: the new run takes as many again, unless you change how many.";
-    pub(in crate::app) const BRANCH_GO: &str = "Continue as a new branch";
+    pub(in crate::app) const BRANCH_GO: &str = "Start as a new run";
     pub(in crate::app) const BETA: &str = "Strength β";
     pub(in crate::app) const RATE: &str = "Learning rate";
     pub(in crate::app) const EPOCHS: &str = "Epochs";
@@ -1622,12 +1631,12 @@ pub(super) mod run {
     pub(in crate::app) const REFUSED: &str = "That could not be done";
     pub(in crate::app) const OPEN_MODEL: &str = "Open the model's folder…";
     pub(in crate::app) const FROM_CHECKPOINT: &str = "Restart from the checkpoint";
-    pub(in crate::app) const PLAN_ANEW: &str = "Plan it anew";
+    pub(in crate::app) const PLAN_ANEW: &str = "Re-plan";
     pub(in crate::app) const FREE_SPACE: &str = "Free space in Runs";
     pub(in crate::app) const EXPORT_NOW: &str = "Export now";
     pub(in crate::app) const CRASHED: &str = "The engine stopped while this run was at work";
-    pub(in crate::app) const IMPROVED: &str = "Finished, and it improved";
-    pub(in crate::app) const WITHIN_CHANCE: &str = "Finished. It improved, but within chance";
+    pub(in crate::app) const IMPROVED: &str = "Finished: improved";
+    pub(in crate::app) const WITHIN_CHANCE: &str = "Finished: improved, but not significantly";
     pub(in crate::app) const WITHIN_CHANCE_TEXT: &str = "The intervals of before and now overlap, so the difference \
         may be chance. More held-out pairs make them narrower.";
     pub(in crate::app) const NOT_IMPROVED: &str = "Finished. It did not improve";
@@ -1658,7 +1667,7 @@ pub(super) mod run {
     /// What a button says that goes on with a run.
     pub(in crate::app) fn go_on(run: &RunRecord) -> &'static str {
         match (&run.checkpoint, run.status) {
-            (None, _) => "Begin anew",
+            (None, _) => "Start over",
             (Some(_), Status::Diverged) => LOWER_RATE,
             (Some(_), _) => "Continue",
         }
@@ -1859,9 +1868,9 @@ pub(super) mod compare {
     pub(in crate::app) const STRENGTH: &str = "Strength";
     pub(in crate::app) const STRENGTH_HELP: &str =
         "How much of the adapter is used: 0 % is the original model, 100 % as trained, more exaggerates.";
-    pub(in crate::app) const WRITE_BOTH: &str = "Write both";
-    pub(in crate::app) const DIFF: &str = "Colour what differs";
-    pub(in crate::app) const SAME_SEED: &str = "Both use the same seed. Ctrl+Enter writes.";
+    pub(in crate::app) const WRITE_BOTH: &str = "Generate";
+    pub(in crate::app) const DIFF: &str = "Highlight differences";
+    pub(in crate::app) const SAME_SEED: &str = "Both use the same seed. Ctrl+Enter to generate.";
     pub(in crate::app) const BASE: &str = "Original";
     pub(in crate::app) const HELD_OUT: &str = "Held-out pairs";
     pub(in crate::app) const BASE_SHORT: &str = "original";
@@ -1873,7 +1882,7 @@ pub(super) mod compare {
         against the original model, whether they are won or not.";
     pub(in crate::app) const ONLY_LENGTH: &str =
         "This is about what always picking the longer answer would win: the model may have learned only length.";
-    pub(in crate::app) const DOSES: &str = "By strength of the adapter";
+    pub(in crate::app) const DOSES: &str = "By adapter scale";
     pub(in crate::app) const DOSES_HELP: &str = "An export can fold any strength into the adapter.";
     pub(in crate::app) const SCORE: &str = "Score";
     pub(in crate::app) const WORST: &str = "Worst";
@@ -1892,7 +1901,7 @@ pub(super) mod compare {
     pub(in crate::app) const BEGIN: &str = "Begin";
     pub(in crate::app) const NO_QUESTIONS: &str =
         "There are no prompts: score the held-out pairs first, or watch some prompts in the next run.";
-    pub(in crate::app) const RESET: &str = "Begin anew";
+    pub(in crate::app) const RESET: &str = "Start over";
     pub(in crate::app) const RESET_YES: &str = "Throw them away";
     pub(in crate::app) const RESET_NO: &str = "Keep them";
     pub(in crate::app) const NOT_WRITTEN: &str = "This was not written to its end.";
@@ -1916,7 +1925,7 @@ pub(super) mod compare {
     pub(in crate::app) const OWN_BETA: &str = "Back to the run's";
     pub(in crate::app) const LOSS: &str = "Loss (sigmoid)";
     pub(in crate::app) const MARGIN: &str = "Margin";
-    pub(in crate::app) const ACCURACY: &str = "Pairs moved the right way";
+    pub(in crate::app) const ACCURACY: &str = "Pairs improved";
     pub(in crate::app) const WEIGHT: &str = "Mean gradient weight";
     pub(in crate::app) const WEIGHTS: &str = "Gradient weights of the pairs";
     pub(in crate::app) const WEIGHTS_HELP: &str =
@@ -1953,7 +1962,7 @@ pub(super) mod compare {
     }
 
     pub(in crate::app) fn gained(wins: u64, n: u64) -> String {
-        format!("moved the right way {wins}/{n} = {}", percent(wins as f64 / n.max(1) as f64))
+        format!("improved {wins}/{n} = {}", percent(wins as f64 / n.max(1) as f64))
     }
 
     pub(in crate::app) fn at_dose(dose: u32) -> String {
@@ -1961,7 +1970,7 @@ pub(super) mod compare {
     }
 
     pub(in crate::app) fn flipped(n: usize) -> String {
-        format!("Flipped the wrong way ({n})")
+        format!("Regressed ({n})")
     }
 
     pub(in crate::app) fn hover(row: &PairRow) -> String {
@@ -2050,12 +2059,12 @@ pub(super) mod export {
     pub(in crate::app) const CARD_HELP: &str = "Goes to README.md; tables of settings and results follow it.";
     pub(in crate::app) const EDIT: &str = "Edit";
     pub(in crate::app) const PREVIEW: &str = "Preview";
-    pub(in crate::app) const ANEW: &str = "Write it anew";
+    pub(in crate::app) const ANEW: &str = "Regenerate";
     pub(in crate::app) const WHERE: &str = "Where";
     pub(in crate::app) const FOLDER: &str = "Folder";
     pub(in crate::app) const CHOOSE_FOLDER: &str = "Choose…";
     pub(in crate::app) const FOLDER_HINT: &str = "/home/you/models/tone-v2";
-    pub(in crate::app) const FOLDER_HELP: &str = "It is made if it does not exist; what is in it stays.";
+    pub(in crate::app) const FOLDER_HELP: &str = "Created if missing; existing files are never overwritten.";
     pub(in crate::app) const DOWNLOADS: &str = "The files come as downloads of this browser.";
     pub(in crate::app) const WRITE: &str = "Write files";
     pub(in crate::app) const CHOOSE: &str = "Choose what to write";
@@ -2146,7 +2155,7 @@ pub(super) mod export {
 
 /// Words of the list of runs.
 pub(super) mod runs {
-    pub(in crate::app) const SUBTITLE: &str = "Everything that was trained here, each with its own settings.";
+    pub(in crate::app) const SUBTITLE: &str = "All training runs on this computer.";
     pub(in crate::app) const LOADING: &str = "Reading the list";
     pub(in crate::app) const EMPTY_TITLE: &str = "No runs yet";
     pub(in crate::app) const EMPTY_TEXT: &str =
@@ -2163,8 +2172,8 @@ pub(super) mod runs {
     pub(in crate::app) const SIZE: &str = "size";
     pub(in crate::app) const DATE: &str = "date";
     pub(in crate::app) const CHANGES: &str = "changes";
-    pub(in crate::app) const CHANGES_TITLE: &str = "Against the run before";
-    pub(in crate::app) const FIRST: &str = "There is no earlier run of this model.";
+    pub(in crate::app) const CHANGES_TITLE: &str = "Changes from the previous run";
+    pub(in crate::app) const FIRST: &str = "No earlier run of this model.";
     pub(in crate::app) const SAME: &str = "The same settings as the run before.";
     pub(in crate::app) const OPEN: &str = "Open";
     pub(in crate::app) const DUPLICATE: &str = "Duplicate";
@@ -2181,7 +2190,7 @@ pub(super) mod runs {
     pub(in crate::app) const SETTINGS: &str = "All settings of this run";
     pub(in crate::app) const OVERLAY: &str = "Selected runs";
     pub(in crate::app) const OVERLAY_HELP: &str = "Tick several runs to see their curves together.";
-    pub(in crate::app) const ACCURACY: &str = "Held-out pairs won";
+    pub(in crate::app) const ACCURACY: &str = "Held-out accuracy";
     pub(in crate::app) const MARGIN: &str = "Held-out margin";
     pub(in crate::app) const TRAIN_LOSS: &str = "Training loss";
     pub(in crate::app) const STORAGE: &str = "Storage";

@@ -10,7 +10,8 @@ use pairtune::engine::rewards::{RewardModel, Rule};
 use pairtune::engine::writing::eos_ids;
 use pairtune::files::Task;
 use pairtune::gpu::Gpu;
-use pairtune::train::{Rows, TrainConfig};
+use pairtune::model::Architecture;
+use pairtune::train::{Rows, TrainConfig, frozen_bytes};
 use pairtune::{Error, Result};
 
 use super::run::{ModelFolder, read_any_adapter, upload_adapter};
@@ -34,6 +35,16 @@ impl Rewards {
         let (models, rules): (Vec<&String>, Vec<&String>) = recorded.iter().partition(|name| name.starts_with(MODEL));
         let models = models.iter().filter_map(|name| name.strip_prefix(MODEL)).map(PathBuf::from).collect();
         Self::parse(&rules.into_iter().cloned().collect::<Vec<_>>(), models)
+    }
+
+    /// The reward models by name, and the bytes that each takes.
+    pub(super) async fn sizes(&self, model: &Architecture) -> Result<Vec<(String, u64)>> {
+        let mut sizes = Vec::with_capacity(self.models.len());
+        for path in &self.models {
+            let (_, settings) = read_any_adapter(path, model).await?;
+            sizes.push((name_of(path), frozen_bytes(&settings, model)));
+        }
+        Ok(sizes)
     }
 
     fn parse(rules: &[String], models: Vec<PathBuf>) -> Result<Self> {
@@ -72,8 +83,12 @@ pub(super) async fn reward_model(gpu: &Gpu, folder: &ModelFolder, path: &Path) -
         ));
     }
     let adapter = upload_adapter(gpu, &folder.config, settings, &values, &from)?;
-    let name = path.file_name().map_or_else(|| "reward".to_owned(), |name| name.to_string_lossy().into_owned());
-    Ok(RewardModel { name, adapter })
+    Ok(RewardModel { name: name_of(path), adapter })
+}
+
+/// What a reward model is called: its folder's name.
+fn name_of(path: &Path) -> String {
+    path.file_name().map_or_else(|| "reward".to_owned(), |name| name.to_string_lossy().into_owned())
 }
 
 /// A source of answers to the prompts of some rows.

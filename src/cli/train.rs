@@ -75,11 +75,12 @@ pub(super) async fn train(args: &TrainArgs, out: &mut Output) -> Result<()> {
     let longest = input.longest_answer(&config, &folder.tokenizer)?;
     let size = input.batch_size(&config, longest);
     let weights = folder.weight_bytes.on_device(config.load_in);
-    let memory = plan_run(&config, &folder.config, weights, &start.settings, size);
+    let judges = rewards.sizes(&folder.config).await?;
+    let memory = plan_run(&config, &folder.config, weights, &start.settings, size).with_judges(&judges);
     check_fits(&memory, memory_limit(args.memory_limit, &gpu)?)?;
     let mib = |bytes: u64| bytes.div_ceil(1 << 20);
     let models: Vec<String> =
-        memory.models(&config).into_iter().map(|(name, bytes)| format!("{name} {}", mib(bytes))).collect();
+        memory.models(&config, &judges).into_iter().map(|(name, bytes)| format!("{name} {}", mib(bytes))).collect();
     out.note(format_args!("Memory on the device: about {} MiB ({})", mib(memory.total()), models.join(", ")));
     let model = folder.load(&gpu, config.load_in, input.positions(longest), out).await?;
     if let Some(warning) = checkpoint.as_ref().and_then(|checkpoint| run::adopt(&gpu, &checkpoint.place.variants)) {

@@ -4,9 +4,7 @@ use super::compare::{self, Bench, metrics_at};
 use super::gguf::{GgufKind, GgufSource, read_lora, write_gguf};
 use super::models::OpenModel;
 use super::pairs::Pairs;
-use super::protocol::{
-    Event, ExportKind, ExportRequest, Exported, GgufForm, Inputs, ModelSource, Phase, WhichAdapter,
-};
+use super::protocol::{Event, ExportKind, ExportRequest, Exported, GgufForm, Inputs, ModelSource, Phase, WhichAdapter};
 use super::runs::{EXPORTS, RunFolder, card, state};
 use super::session::Session;
 use super::trl::{TrlExport, trl_files, trl_rows};

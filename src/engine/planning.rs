@@ -70,8 +70,9 @@ pub(super) fn plan_info(
     split: &Split,
     limit: Option<u64>,
     step_seconds: Option<f64>,
+    judges: &[(String, u64)],
 ) -> Result<PlanInfo> {
-    let memory = memory(config, model, split)?;
+    let memory = memory(config, model, split)?.with_judges(judges);
     let mut info = PlanInfo {
         n_train: split.train.len(),
         held_out: held_out_rows(split),
@@ -79,8 +80,8 @@ pub(super) fn plan_info(
         n_dropped: split.n_dropped,
         n_steps: config.steps_on(split.train.len()),
         lengths: split.lengths.clone(),
-        memory: [memory.weights, memory.adapter.saturating_add(memory.value_model), memory.activations, memory.logits],
-        models: memory.models(config).into_iter().map(|(name, bytes)| (name.to_owned(), bytes)).collect(),
+        memory: [memory.weights, memory.adapters(), memory.activations, memory.logits],
+        models: memory.models(config, judges),
         limit,
         step_seconds,
         // Adapters in f32 and two moments; the plan counts four copies, with the gradients.

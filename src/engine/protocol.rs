@@ -85,6 +85,9 @@ pub enum Command {
         settings: Settings,
         /// Bytes it may take on the device, if the person knows better than the engine.
         limit: Option<u64>,
+        /// What it has beside them.
+        #[serde(default)]
+        inputs: Inputs,
     },
     /// Take two steps with these settings and throw them away, to measure time and memory.
     Trial {

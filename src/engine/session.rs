@@ -10,8 +10,8 @@ use super::pairs::{Pairs, Split, preview};
 use super::planning;
 use super::presets;
 use super::protocol::{
-    BUILD, Command, Drill, Event, GpuInfo, Mapping, ModelSource, Problem, Progress, Ready, Settings, StorageInfo,
-    StoredModel, Subject,
+    BUILD, Command, Drill, Event, GpuInfo, Inputs, Mapping, ModelSource, Problem, Progress, Ready, Settings,
+    StorageInfo, StoredModel, Subject,
 };
 use super::runs::{self, EXPORTS, RunFolder};
 use crate::bench::{Extent, bench};
@@ -19,10 +19,10 @@ use crate::data::{Chat, Example, Method, Sampling, Tokenizer};
 use crate::error::{Error, Result};
 use crate::files::TargetModules;
 use crate::gpu::{AdapterChoice, AdapterReport, Gpu};
-use crate::model::LoadIn;
+use crate::model::{AdapterSettings, LoadIn};
 use crate::platform::host::{self, PickedFile, Store};
 use crate::platform::{FileSet, Folder, NetworkEntry, read_all};
-use crate::train::{OnlineRun, References, Scorer, TrainConfig, Trainer};
+use crate::train::{OnlineRun, References, Scorer, TrainConfig, Trainer, frozen_bytes};
 
 /// One model, one set of pairs and one run at a time, on one device.
 pub struct Session {
@@ -168,7 +168,7 @@ impl Session {
             Command::SwapPairs => self.swap_pairs(),
             Command::SetChat(chat) => self.set_chat(chat),
             Command::ReadPair { index, max_length } => self.read_pair(index, max_length),
-            Command::Plan { settings, limit } => self.plan(settings, limit).await,
+            Command::Plan { settings, limit, inputs } => self.plan(settings, limit, &inputs).await,
             Command::Trial { settings } => self.trial(settings).await,
             Command::Bench => self.measure_gpu().await,
             Command::Start(request) => self.start(*request).await,
@@ -240,7 +240,7 @@ impl Session {
             }
             Command::DeleteRun { run_id } if !self.is_current(&run_id) => self.delete_run(&run_id).await,
             Command::Discard { run_id } if !self.is_current(&run_id) => self.discard(&run_id).await,
-            Command::Plan { settings, limit } => self.plan(settings, limit).await,
+            Command::Plan { settings, limit, inputs } => self.plan(settings, limit, &inputs).await,
             // A merged model needs its weights a second time.
             Command::Export(request)
                 if self.is_current(&request.run_id) && !request.kinds.iter().any(|kind| kind.is_model()) =>
@@ -331,7 +331,7 @@ impl Session {
         self.open_model(ModelSource::Demo, Vec::new()).await?;
         let pairs = Pairs::demo().await?;
         self.set_pairs(pairs);
-        self.plan(presets::demo_of(Method::Dpo), self.limit).await
+        self.plan(presets::demo_of(Method::Dpo), self.limit, &Inputs::default()).await
     }
 
     pub(super) async fn open_model(&mut self, source: ModelSource, files: Vec<PickedFile>) -> Result<()> {
@@ -659,12 +659,12 @@ impl Session {
 
     // Plans.
 
-    async fn plan(&mut self, settings: Settings, limit: Option<u64>) -> Result<()> {
+    async fn plan(&mut self, settings: Settings, limit: Option<u64>, inputs: &Inputs) -> Result<()> {
         self.limit = limit;
         if let Ok(config) = TrainConfig::from_map(&settings, "settings") {
             self.planned_load_in = config.load_in;
         }
-        let info = match self.try_plan(&settings).await {
+        let info = match self.try_plan(&settings, inputs).await {
             Ok(info) => info,
             Err(Error::Cancelled) => return Err(Error::Cancelled),
             Err(error) => planning::blocked(settings, Problem::from(&error)),
@@ -673,17 +673,23 @@ impl Session {
         Ok(())
     }
 
-    async fn try_plan(&mut self, settings: &Settings) -> Result<super::protocol::PlanInfo> {
+    async fn try_plan(&mut self, settings: &Settings, inputs: &Inputs) -> Result<super::protocol::PlanInfo> {
         let config = TrainConfig::from_map(settings, "settings")?;
         let model = self.opened()?;
         let split = self.split(&config).await?;
+        let judges = match config.method().is_online() {
+            true => self.reward_models(&model, inputs).await?,
+            false => Vec::new(),
+        };
+        let bytes = |settings: &AdapterSettings| frozen_bytes(settings, &model.config);
+        let judges: Vec<_> = judges.into_iter().map(|(name, settings, _)| (name, bytes(&settings))).collect();
         let Some(pairs) = &self.pairs else {
             return Err(Error::input("No pairs are open", "Choose a pairs file", ""));
         };
         let limit = self.limit_now();
         let measured = self.step_seconds.as_ref().filter(|(before, _)| step_of(before) == step_of(&config));
         let seconds = measured.map(|(_, seconds)| *seconds);
-        let mut info = planning::plan_info(settings.clone(), &config, &model, pairs, &split, limit, seconds)?;
+        let mut info = planning::plan_info(settings.clone(), &config, &model, pairs, &split, limit, seconds, &judges)?;
         if let (None, Err(e)) = (&info.blocked, self.need_gpu().await) {
             info.blocked = Some(Problem::from(&e));
         }

@@ -28,7 +28,7 @@ pub use config::{METHOD, Reference, Scheduler, TrainConfig};
 pub use loss::LossType;
 pub use method::Options;
 pub use optimizer::Optimizer;
-pub use plan::{Memory, check_fits, plan, plan_run};
+pub use plan::{Memory, check_fits, frozen_bytes, plan, plan_run};
 pub use policy::{answer_logps, answers_size};
 pub use rollouts::{AnswersState, Judged, Replay, Rollout, RolloutSource, Wanted};
 pub use scorer::{

@@ -16,6 +16,8 @@ pub struct Memory {
     pub adapter: u64,
     /// The same of the value model's adapter (PPO).
     pub value_model: u64,
+    /// Adapters that are not trained: the one that is the reference, and reward models.
+    pub frozen: u64,
     /// What a batch needs beside its logits.
     pub activations: u64,
     /// The logits that exist at a time.
@@ -25,26 +27,48 @@ pub struct Memory {
 impl Memory {
     /// All of it; as every sum here `u64::MAX` if that is less.
     pub fn total(&self) -> u64 {
-        sum([self.weights, self.adapter, self.value_model, self.activations, self.logits])
+        sum([self.weights, self.adapter, self.value_model, self.frozen, self.activations, self.logits])
     }
 
-    /// The models of a run with these settings, by name: one base and the adapters on it.
-    pub fn models(&self, config: &TrainConfig) -> Vec<(&'static str, u64)> {
+    /// All adapters, and what trains them.
+    pub fn adapters(&self) -> u64 {
+        sum([self.adapter, self.value_model, self.frozen])
+    }
+
+    /// The same with reward models, by name and bytes.
+    #[must_use]
+    pub fn with_judges(self, judges: &[(String, u64)]) -> Self {
+        Self { frozen: sum(judges.iter().map(|(_, bytes)| *bytes).chain([self.frozen])), ..self }
+    }
+
+    /// The models of a run with these settings, by name: one base and the adapters on it, reward models last.
+    pub fn models(&self, config: &TrainConfig, judges: &[(String, u64)]) -> Vec<(String, u64)> {
         let trained = match config.method() {
             Method::Reward => "reward model",
             method if method.is_online() => "policy",
             _ => "tuned model",
         };
-        let mut models = vec![("base model", self.weights), (trained, self.adapter)];
+        let mut models = vec![("base model".to_owned(), self.weights), (trained.to_owned(), self.adapter)];
         if config.method() == Method::Ppo {
-            models.push(("value model", self.value_model));
+            models.push(("value model".to_owned(), self.value_model));
         }
         if config.has_reference() {
-            let size = if config.reference == Reference::Base { 0 } else { self.adapter / 4 };
-            models.push(("reference", size));
+            models.push(("reference".to_owned(), reference(config, self.adapter)));
         }
+        models.extend(judges.iter().map(|(name, bytes)| (format!("reward model {name}"), *bytes)));
         models
     }
+}
+
+/// Bytes of the reference: that of the base is the adapter switched off.
+fn reference(config: &TrainConfig, adapter: u64) -> u64 {
+    if config.has_reference() && config.reference == Reference::InitialAdapter { adapter / 4 } else { 0 }
+}
+
+/// Bytes of an adapter that is not trained.
+pub fn frozen_bytes(adapter: &AdapterSettings, model: &Architecture) -> u64 {
+    let layers = (adapter.layers().len() as u64).saturating_mul(adapter.layer_len(model));
+    sum([layers.saturating_mul(4), adapter.norms_len(model).saturating_mul(4)])
 }
 
 /// Memory of a run with these settings: of PPO the value model is an adapter like the policy's, and one room serves
@@ -58,7 +82,7 @@ pub fn plan_run(
 ) -> Memory {
     let memory = plan(model, weight_bytes, adapter, size, config.gradient_checkpointing);
     let value_model = if config.method() == Method::Ppo { memory.adapter } else { 0 };
-    Memory { value_model, ..memory }
+    Memory { value_model, frozen: reference(config, memory.adapter), ..memory }
 }
 
 /// Memory of training with this adapter at this batch size.
@@ -76,7 +100,7 @@ pub fn plan(
     let layers = adapter.layers().len() as u64;
     let parameters = layers.saturating_mul(adapter.layer_len(config)).saturating_mul(16);
     let adapter = sum([parameters, adapter.norms_len(config).saturating_mul(4)]);
-    Memory { weights: weight_bytes, adapter, value_model: 0, activations, logits }
+    Memory { weights: weight_bytes, adapter, value_model: 0, frozen: 0, activations, logits }
 }
 
 fn sum(bytes: impl IntoIterator<Item = u64>) -> u64 {
@@ -102,7 +126,7 @@ pub fn check_fits(memory: &Memory, limit: Option<u64>) -> Result<()> {
             mib(memory.total()),
             mib(limit),
             mib(memory.weights),
-            mib(memory.adapter.saturating_add(memory.value_model)),
+            mib(memory.adapters()),
             mib(memory.activations),
             mib(memory.logits)
         ),

@@ -75,7 +75,7 @@ fn a_software_adapter_is_named() {
     let gpu = GpuInfo { name: "llvmpipe".into(), software: true, ..script::gpu() };
     stage.say(script::ready_with(Ok(gpu)));
     stage.expect("Try the demo: a few minutes here");
-    stage.expect("The processor stands in for a GPU");
+    stage.expect("No GPU: running on the CPU");
     stage.expect("llvmpipe (software)");
 }
 
@@ -228,7 +228,7 @@ fn the_command_line_opens_a_model_and_pairs() {
     assert_eq!(opened, 2, "both are opened: {sent:?}");
     let mut stage = Stage::opening(None, Some("/no/such.jsonl".into()));
     stage.say(script::ready());
-    stage.expect("This file was not taken");
+    stage.expect("This file can't be used");
     stage.expect("/no/such.jsonl");
 }
 
@@ -286,10 +286,10 @@ fn a_refused_model_says_what_would_work() {
     stage.go("1  Model");
     let problem = problem("This is a GGUF file", "Open the original model with model.safetensors");
     stage.say(Event::Refused { subject: Subject::Model, problem });
-    stage.expect("This model was not taken");
+    stage.expect("This model can't be used");
     stage.expect("Open the original model with model.safetensors");
     stage.click("Dismiss");
-    assert!(!stage.shows("This model was not taken"), "it was read");
+    assert!(!stage.shows("This model can't be used"), "it was read");
 }
 
 #[test]
@@ -303,7 +303,7 @@ fn a_refused_model_leaves_the_open_one_with_its_plan_and_run() {
     stage.expect("Opening the model");
     let problem = problem("The model is of type \"gemma3\"", "Use a Llama model");
     stage.say(Event::Refused { subject: Subject::Model, problem });
-    stage.expect("This model was not taken");
+    stage.expect("This model can't be used");
     stage.expect("\"Qwen3-0.6B\" stays open");
     stage.expect("28 layers, all supported");
     stage.go("3  Plan");
@@ -312,7 +312,7 @@ fn a_refused_model_leaves_the_open_one_with_its_plan_and_run() {
     stage.expect("Which adapter");
     stage.go("1  Model");
     stage.click("Dismiss");
-    assert!(!stage.shows("This model was not taken"), "it was read");
+    assert!(!stage.shows("This model can't be used"), "it was read");
     stage.expect("28 layers, all supported");
 }
 
@@ -356,7 +356,7 @@ fn models_of_the_browser_are_fetched_kept_and_forgotten() {
     stage.click("Keep it");
     assert_eq!(stage.sent(), [], "nothing is forgotten without an answer");
     stage.click("Forget Qwen/Qwen3-0.6B");
-    stage.click("Forget it");
+    stage.click("Remove it");
     assert_eq!(stage.sent(), [Command::ForgetModel { name: "Qwen/Qwen3-0.6B".into() }], "it is forgotten");
 }
 
@@ -402,9 +402,9 @@ fn what_a_file_is_called_and_the_scores_of_its_rows_are_shown() {
     stage.say(Event::PairRows { first: 0, rows });
     stage.go("2  Pairs");
     stage.expect(&shape);
-    stage.click("Read one");
+    stage.click("Inspect");
     stage.expect("scored 8.5 and 3 in the file");
-    stage.click("Following");
+    stage.click("Next");
     assert!(!stage.shows("scored 8.5"), "others have none");
 }
 
@@ -450,7 +450,7 @@ fn rows_are_skipped_and_sides_exchanged() {
     assert!(stage.harness.query_all_by_label("held out").count() > 0, "every tenth row is marked");
     stage.click("Skip line 3");
     assert_eq!(stage.sent(), [Command::SkipPairs { rows: vec![2], skip: true }], "one row");
-    stage.click("Exchange chosen and rejected");
+    stage.click("Swap chosen and rejected");
     assert_eq!(stage.sent(), [Command::SwapPairs], "all rows");
     stage.say(Event::PairsOpened(Box::new(PairsInfo { swapped: true, ..script::pairs(24) })));
     stage.expect("chosen and rejected exchanged");
@@ -699,7 +699,7 @@ fn a_file_goes_and_comes_back_with_its_pairs() {
 fn the_command_line_names_columns_that_are_not_trls() {
     let mut stage = Stage::planned();
     stage.go("3  Plan");
-    stage.click("The equal command");
+    stage.click("Command line");
     let copied = |stage: &mut Stage| {
         stage.harness.get_by_label("Copy command line").click_accesskit();
         let text = (0..8).find_map(|_| {
@@ -768,7 +768,7 @@ fn a_pair_is_read_as_the_model_sees_it() {
     let mut stage = Stage::planned();
     stage.go("2  Pairs");
     stage.sent();
-    stage.click("Read one");
+    stage.click("Inspect");
     assert_eq!(stage.sent(), [Command::ReadPair { index: 0, max_length: 1024 }], "the first pair");
     let sequence = SeenSequence {
         tokens: ["<|im_start|>", "user", "\n", "Refund", "?", "Of", " course", "."].map(str::to_owned).to_vec(),
@@ -780,9 +780,9 @@ fn a_pair_is_read_as_the_model_sees_it() {
     stage.say(Event::PairView(Box::new(view)));
     stage.expect("<|im_start|>");
     assert_eq!(stage.harness.query_all_by_label_contains("8 tokens, 2 scored, 1 cut off").count(), 2, "both sides");
-    stage.click("As in the file");
+    stage.click("Raw");
     stage.expect("Refund?");
-    stage.click("Following");
+    stage.click("Next");
     assert_eq!(stage.sent(), [Command::ReadPair { index: 1, max_length: 1024 }], "the next pair");
 }
 
@@ -848,7 +848,7 @@ fn what_does_not_fit_is_fixed_by_a_click() {
 fn a_limit_that_is_no_number_is_told() {
     let mut stage = Stage::planned();
     stage.go("3  Plan");
-    stage.click("I know better");
+    stage.click("Set the limit myself");
     stage.harness.get_by_label("Memory in GB").focus();
     stage.harness.get_by_label("Memory in GB").set_text_value_accesskit("much");
     stage.run();
@@ -1259,7 +1259,7 @@ fn pages_are_drawn_for_people_to_look_at() {
         shoot(&mut stage, "pairs-table");
         stage.click("Lengths");
         shoot(&mut stage, "pairs-lengths");
-        stage.click("Read one");
+        stage.click("Inspect");
         let tokens = "<|im_start|> user \n How| do| I| reset| my| password? <|im_end|> \n Sure .| Open| Settings ,|";
         let mut tokens: Vec<String> = tokens.split_whitespace().map(|t| t.replace('|', " ")).collect();
         tokens.extend((0..60).map(|i| format!(" word{i}")));

@@ -58,7 +58,7 @@ fn rows_choose_the_method_that_they_serve() {
     assert_eq!(planned(&mut stage), "sft");
     stage.go("2  Pairs");
     stage.expect("Examples: answers to imitate.");
-    assert!(!stage.shows("Exchange chosen and rejected"), "there is nothing to exchange");
+    assert!(!stage.shows("Swap chosen and rejected"), "there is nothing to exchange");
     assert!(!stage.shows("The preferred answer is the longer one"), "nor to compare");
     stage.go("3  Plan");
     assert!(!stage.shows("Reward model"), "examples train no reward model");
@@ -101,7 +101,12 @@ fn answers_need_something_that_judges_them() {
     stage.go("3  Plan");
     stage.click("RLOO");
     stage.wait(1.0);
-    stage.say(Event::Planned(Box::new(script::plan())));
+    let models = [("base model", 269), ("policy", 12), ("reference", 0), ("reward model judge", 3)];
+    let models = models.map(|(name, bytes)| (name.to_owned(), bytes * 1_000_000)).to_vec();
+    stage.say(Event::Planned(Box::new(PlanInfo { models, ..script::plan() })));
+    stage.expect(
+        "On one copy of the base: policy 12 MB, reference (the adapter switched off), reward model judge 3.0 MB",
+    );
     stage.expect("Say what answers are worth");
     stage.expect("No reward model of this model yet");
     stage.type_into("Rule", "niceness");
@@ -184,7 +189,7 @@ fn a_run_of_answers_shows_them_with_their_rewards() {
     stage.expect("json –");
     stage.expect("advantage +1.50");
     assert_eq!(stage.harness.query_all_by_label("best").count(), 2, "one of each prompt");
-    assert!(!stage.shows("Held-out pairs won"), "it is not about pairs");
+    assert!(!stage.shows("Held-out accuracy"), "it is not about pairs");
     shot(&mut stage, "run-grpo");
 }
 

@@ -310,7 +310,7 @@ fn preparing_counts_and_can_be_cancelled() {
 #[test]
 fn running_shows_figures_and_takes_orders() {
     let mut test = Test::running(84);
-    for text in ["step 84/278", "tok/s", "left", "Held-out pairs won", "53 %", "95 % interval", "longer wins 62 %"] {
+    for text in ["step 84/278", "tok/s", "left", "Held-out accuracy", "53 %", "95 % interval", "longer wins 62 %"] {
         test.sees(text);
     }
     test.sees("lower perplexity wins 57 %");
@@ -377,7 +377,7 @@ fn more_than_three_warnings_are_counted() {
 #[test]
 fn stopping_keeps_and_discarding_asks() {
     let mut test = Test::running(24);
-    test.click("Stop and keep");
+    test.click("Stop and save");
     test.sends(Command::Stop);
     let mut test = Test::running(24);
     test.click("More");
@@ -449,11 +449,11 @@ fn a_paused_run_resumes() {
     test.sees("Paused and saved at step 84");
     test.click("Resume");
     assert_eq!(test.sent(), [resume(json!({}))]);
-    test.sees("Asking the engine to begin");
+    test.sees("Starting…");
     for page in [Key::Num5, Key::Num6, Key::Num4] {
         test.page(page);
-        test.sees("Asking the engine to begin");
-        for label in ["Resume", "Close", "Write both", "Write files"] {
+        test.sees("Starting…");
+        for label in ["Resume", "Close", "Generate", "Write files"] {
             assert!(test.stage.harness.query_by_label(label).is_none(), "{label} asks for the old run");
         }
     }
@@ -470,11 +470,11 @@ fn a_paused_run_resumes() {
 #[test]
 fn a_paused_run_branches_with_other_settings() {
     let mut test = Test::paused(84);
-    test.click("Continue differently");
+    test.click("Continue with other settings");
     set(&mut test, Role::SpinButton, "Strength β", 0.3);
     test.shot("branch");
     test.sent();
-    test.click("Continue as a new branch");
+    test.click("Start as a new run");
     assert_eq!(test.sent(), [resume(json!({ "beta": 0.3 }))]);
 }
 
@@ -492,15 +492,15 @@ fn set(test: &mut Test, role: Role, label: &str, value: f64) {
 fn a_finished_run_branches_to_further_steps() {
     let mut test = Test::running(278);
     test.say(summary(true));
-    test.click("Continue differently");
+    test.click("Continue with other settings");
     test.sees("takes as many again");
     set(&mut test, Role::SpinButton, "Learning rate", 1e-5);
     test.sent();
-    test.click("Continue as a new branch");
+    test.click("Start as a new run");
     assert_eq!(test.sent(), [resume(json!({ "learning_rate": 1e-5, "num_train_epochs": 2.0 }))]);
     test.refuse();
     set(&mut test, Role::SpinButton, "Epochs", 5.0);
-    test.click("Continue as a new branch");
+    test.click("Start as a new run");
     assert_eq!(test.sent(), [resume(json!({ "learning_rate": 1e-5, "num_train_epochs": 5.0 }))], "as was said");
 }
 
@@ -512,14 +512,14 @@ fn a_run_of_so_many_steps_branches_by_steps() {
     counted.settings.insert("max_steps".into(), json!(40));
     test.say(Event::RunOpened(Box::new(RunInfo { record: counted, ..run_info(vec![]) })));
     test.page(Key::Num4);
-    test.click("Continue differently");
+    test.click("Continue with other settings");
     set(&mut test, Role::SpinButton, "Strength β", 0.3);
     test.sent();
-    test.click("Continue as a new branch");
+    test.click("Start as a new run");
     assert_eq!(test.sent(), [resume(json!({ "beta": 0.3, "max_steps": 80 }))]);
     test.refuse();
     set(&mut test, Role::SpinButton, "Steps", 100.0);
-    test.click("Continue as a new branch");
+    test.click("Start as a new run");
     assert_eq!(test.sent(), [resume(json!({ "beta": 0.3, "max_steps": 100 }))], "as was said");
 }
 
@@ -583,7 +583,7 @@ fn out_of_memory_offers_what_would_fit() {
     assert_eq!(test.sent(), [resume(json!({ "max_length": 384 }))]);
     let failure = Failure::OutOfMemory { problem: problem(what, "Make the run smaller"), fixes: Vec::new() };
     test.say(Event::Failed { run_id: RUN.into(), failure, safe_step: Some(40) });
-    test.click("Plan it anew");
+    test.click("Re-plan");
     test.sees("Beta (β)");
     test.page(Key::Num4);
     test.sent();
@@ -736,7 +736,7 @@ fn a_run_whose_model_is_elsewhere_is_opened_once_that_is_open() {
 fn an_improved_run_says_so_and_leads_on() {
     let mut test = Test::running(278);
     test.say(summary(true));
-    test.sees("Finished, and it improved");
+    test.sees("Finished: improved");
     test.sees("12/30 = 40 % (25–58 %) before, 24/30 = 80 % (63–90 %) now");
     test.sees("2.6 GB used, 2.8 GB planned");
     test.shot("finished");
@@ -755,8 +755,8 @@ fn an_improvement_within_chance_is_not_praised() {
     let Event::Finished(mut summary) = summary(true) else { panic!("a summary") };
     summary.before = Some(Share { wins: 16, n: 30, interval: [0.36, 0.7] });
     test.say(Event::Finished(summary));
-    test.sees("Finished. It improved, but within chance");
-    assert!(!test.has("Finished, and it improved"), "no praise");
+    test.sees("Finished: improved, but not significantly");
+    assert!(!test.has("Finished: improved"), "no praise");
     test.shot("within-chance");
 }
 
@@ -796,7 +796,7 @@ fn generated(test: &Test) -> GenerateRequest {
 #[test]
 fn both_models_answer_the_same_prompt() {
     let mut test = comparing();
-    test.click("Write both");
+    test.click("Generate");
     let request = generated(&test);
     assert_eq!((request.strengths.as_slice(), request.seed), ([0.0, 1.0].as_slice(), 7));
     assert_eq!(request.prompt, prompts()[0]);
@@ -827,7 +827,7 @@ fn a_stored_run_is_opened_to_compare() {
     test.click("Open tone-v2");
     assert_eq!(test.sent(), [Command::OpenRun { run_id: RUN.into() }]);
     test.say(Event::RunOpened(Box::new(run_info((1..=80).map(metrics_at).collect()))));
-    test.sees("Write both");
+    test.sees("Generate");
 }
 
 #[test]
@@ -899,7 +899,7 @@ fn a_blind_test_is_done_by_keys() {
     }
     test.sees("1 without difference");
     test.shot("blind-votes");
-    test.click("Begin anew");
+    test.click("Start over");
     test.sees("3 votes, not saved as pairs");
     test.sees("The tuned model wins");
     test.click("Throw them away");

@@ -44,7 +44,7 @@ fn lose_the_device(browser: &Browser) -> u64 {
     rehearse(browser, "Lose the GPU");
     browser.click("4  Run");
     wait_for_text(browser, "The graphics driver reset. The run went on by itself");
-    browser.wait_for("Stop and keep", LONG);
+    browser.wait_for("Stop and save", LONG);
     let (again, _) = step(browser).expect("the step is shown");
     wait_for_step(browser, again + 1).0
 }

@@ -188,7 +188,7 @@ pub(crate) fn continue_run(browser: &Browser) -> u64 {
         browser.find_starting("button", "Continue: ").filter(|node| !node.disabled)
     });
     browser.click_starting("Continue: ");
-    browser.wait_for("Stop and keep", LONG);
+    browser.wait_for("Stop and save", LONG);
     step(browser).expect("the step is shown").0
 }
 
@@ -257,10 +257,10 @@ pub(crate) fn wait_enabled(ui: &impl Ui, button: &str) {
 
 /// Has both models write, and waits until they have.
 pub(crate) fn write_both(ui: &impl Ui) {
-    ui.click("Write both");
+    ui.click("Generate");
     // With the first of their texts the button rests, until the last is written.
     ui.wait_for("Original", PATIENCE);
-    wait_enabled(ui, "Write both");
+    wait_enabled(ui, "Generate");
 }
 
 /// Writes the files that are chosen on the page of exports, and waits until they are read again.

@@ -24,7 +24,7 @@ fn short_journey_in_the_window() {
         let is_step = |text: &str| text.strip_prefix("step ").is_some_and(|rest| !rest.starts_with("0/"));
         app.nodes().into_iter().find(|node| is_step(&node.name) || is_step(&node.value))
     });
-    app.click("Stop and keep");
+    app.click("Stop and save");
     app.wait_for("Train more", LONG);
     export_adapter(&app, 16);
 }
@@ -56,7 +56,7 @@ fn the_window_tunes_the_demo_by_clicks() {
         ("3  Plan", "Load file…"),
         ("Runs", "Import a .run archive…"),
         ("Help", "How it works"),
-        ("4  Run", "Stop and keep"),
+        ("4  Run", "Stop and save"),
     ] {
         app.click(page);
         app.wait_for(button, PATIENCE);
