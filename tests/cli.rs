@@ -947,7 +947,7 @@ fn bad_pairs_are_refused_or_reported_by_line() {
 fn bad_settings_and_devices_are_refused() {
     let scratch = Scratch::new("bad-settings");
     scratch.write("config.json", "{\"learning_rat\": 1e-4}");
-    scratch.train("out", &["--config", "config.json"]).check_error("Did you mean \"learning_rate\"");
+    scratch.train("out", &["--config", "config.json"]).check_usage("Did you mean \"learning_rate\"");
     scratch.write("config.json", "[1]");
     scratch.train("out", &["--config", "config.json"]).check_error("This is not a JSON object");
     scratch.train("out", &["--beta", "-1"]).check(2);
@@ -1033,6 +1033,18 @@ impl Run {
     #[track_caller]
     fn check_error(&self, message: &str) {
         self.check(1);
+        self.says(message);
+    }
+
+    /// It ended as it does for an unknown flag, with a message that contains this.
+    #[track_caller]
+    fn check_usage(&self, message: &str) {
+        self.check(2);
+        self.says(message);
+    }
+
+    #[track_caller]
+    fn says(&self, message: &str) {
         let found = self.stderr.lines().any(|line| line.starts_with("error: ") && line.contains(message));
         assert!(found && !self.stderr.contains("panicked"), "{message:?} is not in: {}", self.stderr);
     }

@@ -153,7 +153,7 @@ pub fn field_help(key: &str) -> Option<FieldHelp> {
         ],
         "label_smoothing" => [
             "Label smoothing",
-            "The share of pairs that you think are the wrong way round. Only the \"robust\" loss reads it.",
+            "The share of pairs that you think are the wrong way round. The losses robust, exo_pair and aot read it.",
             "0 to 0.3, and below 0.5",
             "Wrong labels are learned like right ones.",
             "The model is told to doubt good labels too, and learns little.",

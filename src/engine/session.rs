@@ -35,6 +35,8 @@ pub struct Session {
     pub(super) limit: Option<u64>,
     /// How the base was to lie on the device when a plan was made last.
     pub(super) planned_load_in: LoadIn,
+    /// What the run of that plan had beside settings and rows.
+    planned_inputs: Inputs,
     pub(super) model: Option<Rc<OpenModel>>,
     pub(super) pairs: Option<Pairs>,
     pub(super) run: Option<Run>,
@@ -102,6 +104,7 @@ impl Session {
             max_dispatches: None,
             limit: None,
             planned_load_in: LoadIn::Stored,
+            planned_inputs: Inputs::default(),
             model: None,
             pairs: None,
             run: None,
@@ -661,6 +664,7 @@ impl Session {
 
     async fn plan(&mut self, settings: Settings, limit: Option<u64>, inputs: &Inputs) -> Result<()> {
         self.limit = limit;
+        self.planned_inputs.clone_from(inputs);
         if let Ok(config) = TrainConfig::from_map(&settings, "settings") {
             self.planned_load_in = config.load_in;
         }
@@ -769,7 +773,8 @@ impl Session {
         drop((scorer, trainer));
         self.step_seconds = Some((config, step_seconds));
         self.wire.send(Event::Tried { step_seconds, device_bytes, planned_bytes });
-        self.plan(settings, self.limit).await
+        let inputs = self.planned_inputs.clone();
+        self.plan(settings, self.limit, &inputs).await
     }
 
     // Stored runs.

@@ -348,14 +348,14 @@ fn models_of_the_browser_are_fetched_kept_and_forgotten() {
     assert_eq!(stage.sent(), [Command::KeepModel], "it is kept");
     let kept = StoredModel { name: "Qwen/Qwen3-0.6B".into(), bytes: 1_200_000_000, complete: true, origin: None };
     stage.say(Event::Models { models: vec![kept] });
-    stage.click("Kept here (1)");
+    stage.click("Saved models (1)");
     stage.click("Use Qwen/Qwen3-0.6B");
     let source = ModelSource::Stored { name: "Qwen/Qwen3-0.6B".into() };
     assert_eq!(stage.sent(), [Command::OpenModel { source }], "it is used");
-    stage.click("Forget Qwen/Qwen3-0.6B");
+    stage.click("Remove Qwen/Qwen3-0.6B");
     stage.click("Keep it");
     assert_eq!(stage.sent(), [], "nothing is forgotten without an answer");
-    stage.click("Forget Qwen/Qwen3-0.6B");
+    stage.click("Remove Qwen/Qwen3-0.6B");
     stage.click("Remove it");
     assert_eq!(stage.sent(), [Command::ForgetModel { name: "Qwen/Qwen3-0.6B".into() }], "it is forgotten");
 }
@@ -897,9 +897,9 @@ fn a_plan_that_was_cancelled_is_worked_out_at_a_click() {
 fn help_opens_at_a_click_and_is_told_to_screen_readers() {
     let mut stage = Stage::planned();
     stage.go("3  Plan");
-    assert!(!stage.shows("Usual: "), "nothing is explained yet");
+    assert!(!stage.shows("Typical: "), "nothing is explained yet");
     stage.click("About: Max length (tokens)");
-    stage.expect("Usual: ");
+    stage.expect("Typical: ");
 }
 
 #[test]
@@ -950,7 +950,7 @@ fn two_steps_are_measured() {
     let mut stage = Stage::planned();
     stage.go("3  Plan");
     stage.sent();
-    stage.expect("not known before a step is measured");
+    stage.expect("Measure with 2 trial steps");
     stage.click("Measure: run 2 trial steps");
     assert!(matches!(stage.sent()[..], [Command::Trial { .. }]), "it is measured");
     stage.say(Event::Tried { step_seconds: 3.0, device_bytes: 2_900_000_000, planned_bytes: 2_800_000_000 });
@@ -1146,7 +1146,7 @@ fn other_pages_show_the_run_at_work() {
 fn failures_are_rehearsed_while_a_run_is_at_work() {
     let mut stage = Stage::ready();
     stage.go("Help");
-    stage.expect("These work while a run is at work");
+    stage.expect("Available while a run is training");
     let mut stage = Stage::running();
     stage.go("Help");
     stage.sent();

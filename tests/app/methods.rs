@@ -105,7 +105,7 @@ fn answers_need_something_that_judges_them() {
     let models = models.map(|(name, bytes)| (name.to_owned(), bytes * 1_000_000)).to_vec();
     stage.say(Event::Planned(Box::new(PlanInfo { models, ..script::plan() })));
     stage.expect(
-        "On one copy of the base: policy 12 MB, reference (the adapter switched off), reward model judge 3.0 MB",
+        "On one copy of the base: policy 12.0 MB, reference (the adapter switched off), reward model judge 3.0 MB",
     );
     stage.expect("Say what answers are worth");
     stage.expect("No reward model of this model yet");
@@ -210,5 +210,5 @@ fn a_run_without_pairs_says_whether_it_came_out_better() {
     stage.expect("came out no better than before");
     stage.say(Event::RunStarted(Box::new(RunInfo { record: record.clone(), ..script::run() })));
     stage.say(end(true));
-    stage.expect("it improved");
+    stage.expect("Finished: improved");
 }

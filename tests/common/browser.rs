@@ -67,7 +67,7 @@ pub(crate) struct BrowserOptions {
     pub(crate) kind: BrowserKind,
     /// Width and height of the page in CSS pixels.
     pub(crate) size: (u32, u32),
-    /// Device pixels per CSS pixel. Half a pixel, but in the README's pictures: what draws is a processor, which took
+    /// Device pixels per CSS pixel. Half a pixel, but in the guide's pictures: what draws is a processor, which took
     /// more time to draw a run than to train it.
     pub(crate) scale: f64,
     /// Without it the page has no `navigator.gpu` that answers.

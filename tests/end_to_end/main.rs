@@ -2,7 +2,7 @@
 //! Firefox, driven by clicks that are found by the accessible names of widgets.
 //!
 //! The page's tests need `dist/`, which `trunk build --release` writes. With `PAIRTUNE_DOCS=docs` the journeys write
-//! the screenshots of the README.
+//! the screenshots of the guide.
 
 #[path = "../common/browser.rs"]
 mod browser;

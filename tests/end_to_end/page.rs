@@ -271,7 +271,7 @@ pub(crate) fn write_files(browser: &Browser) {
     browser.wait_for("Written and checked", PATIENCE);
 }
 
-/// A picture for the README, if they are asked for.
+/// A picture for the guide, if they are asked for.
 pub(crate) fn picture(ui: &impl Ui, name: &str) {
     if let Some(folder) = std::env::var_os("PAIRTUNE_DOCS") {
         // What the widgets say is known before it is drawn.
