@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # What must pass, fast to slow, with what it needs installed. From any folder:
 #   ./check.sh        what CI runs: everything native, and one short journey in the window and in each browser
-#   ./check.sh full   also llama.cpp and TRL, every other test of the window and of the page, the docs, and the page as
+#   ./check.sh full   also llama.cpp and TRL, damaged files, every other test of the window and of the page, the docs, and the page as
 #                     it is released
 # docs/testing.md lists which test is where, what it proves, and how long it takes.
 set -euo pipefail
@@ -87,6 +87,7 @@ full)
     step 'clippy, the whole desktop' cargo clippy --locked --all-targets --test end_to_end -- -D warnings
     step 'clippy, browser' env CLIPPY_CONF_DIR=web \
         cargo clippy --locked --lib --bins --target wasm32-unknown-unknown -- -D warnings
+    step 'damaged files' scripts/fuzz.sh 20000
     step 'docs' env RUSTDOCFLAGS='-D warnings' cargo doc "${app[@]}" --no-deps --lib
     step 'examples in the docs' cargo test "${app[@]}" --doc
     ;;

@@ -1360,14 +1360,18 @@ impl PlanState {
         let (step, n_steps) = (info.step_seconds?, info.n_steps);
         let number = |key: &str| self.value(key).and_then(serde_json::Value::as_u64).unwrap_or(1).max(1) as usize;
         let pairs_each = number("per_device_train_batch_size") * number("gradient_accumulation_steps");
-        // A step is a forward pass and a backward pass, which takes twice as long.
-        let pair = step / (3 * pairs_each) as f64;
+        let method = self.method();
+        // A step is a forward pass and a backward pass, which takes twice as long; one of answers is mostly writing.
+        let pair = step / (if method.is_online() { pairs_each } else { 3 * pairs_each }) as f64;
+        // What writes answers scores the reference within its steps.
+        let has_reference = matches!(method, Method::Dpo | Method::Kto);
+        let scored = if has_reference { info.n_train.min(n_steps * pairs_each) } else { 0 };
         let between = n_steps.saturating_sub(1).checked_div(self.watch.eval_steps).unwrap_or(0);
         // Of the original model, on the way, and at the end.
         let evaluations = between + 2;
         Some(RunParts {
             steps: step * n_steps as f64,
-            reference: pair * info.n_train.min(n_steps * pairs_each) as f64,
+            reference: pair * scored as f64,
             evaluations: pair * (evaluations * info.held_out.len()) as f64,
         })
     }

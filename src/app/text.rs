@@ -183,7 +183,7 @@ pub(super) fn pick_title(pick: Pick) -> &'static str {
 /// What the field for a path is called.
 pub(super) fn path_of(pick: Pick) -> &'static str {
     match pick {
-        Pick::ModelFolder | Pick::ModelFiles => "Path of a model folder",
+        Pick::ModelFolder | Pick::ModelFiles => "Path of a model folder, or of a GGUF file",
         Pick::PairsFile => "Path of a pairs file",
         Pick::Settings => "Path of a file with settings",
         Pick::Archive => "Path of the archive of a run",

@@ -188,7 +188,7 @@ fn paths_are_typed_and_wrong_ones_are_told() {
     let folder = Folder::new(&["config.json", "tokenizer.json", "model.safetensors"]);
     let mut stage = Stage::ready();
     stage.sent();
-    stage.type_into("Path of a model folder", &folder.0.display().to_string());
+    stage.type_into("Path of a model folder, or of a GGUF file", &folder.0.display().to_string());
     stage.click("Open the model at this path");
     let sent = stage.sent_with_files();
     let [(Command::OpenModel { source: ModelSource::Picked { path, .. } }, files)] = sent.as_slice() else {
@@ -197,7 +197,7 @@ fn paths_are_typed_and_wrong_ones_are_told() {
     assert_eq!(path.as_deref(), Some(&*folder.0.display().to_string()), "by its folder");
     assert_eq!(files.len(), 3, "with its files");
     stage.say(Event::Cancelled { subject: Subject::Model });
-    stage.type_into("Path of a model folder", "/there/is/nothing");
+    stage.type_into("Path of a model folder, or of a GGUF file", "/there/is/nothing");
     stage.click("Open the model at this path");
     stage.expect("There is nothing at this path");
     stage.expect("/there/is/nothing");
@@ -213,7 +213,7 @@ fn paths_are_typed_and_wrong_ones_are_told() {
     stage.expect("/no/such.jsonl");
     stage.expect("24 rows → 24 usable");
     let browser = Stage::in_environment(script::environment("browser"), Vec::new());
-    assert!(!browser.shows("Path of a model folder"), "a page opens no paths");
+    assert!(!browser.shows("Path of a model folder, or of a GGUF file"), "a page opens no paths");
 }
 
 #[test]
@@ -241,7 +241,7 @@ fn what_was_opened_before_is_opened_again() {
         stage.type_into(what, &path.display().to_string());
         stage.click(button);
     };
-    open(&mut stage, "Path of a model folder", "Open the model at this path", &folder.0);
+    open(&mut stage, "Path of a model folder, or of a GGUF file", "Open the model at this path", &folder.0);
     let path = Some(folder.0.display().to_string());
     let source = ModelSource::Picked { name: "mine".into(), path };
     stage.say(Event::ModelOpened(Box::new(ModelInfo { name: "mine".into(), source, ..script::model() })));

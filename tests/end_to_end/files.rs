@@ -4,8 +4,8 @@ use std::path::Path;
 
 use crate::browser::{BrowserKind, BrowserOptions};
 use crate::page::{
-    FEW_PAIRS, LONG, assert_heap, assert_quiet, choose, few_pairs, open, picture, serve, start_with_settings,
-    wait_for_text,
+    FEW_PAIRS, LONG, assert_heap, assert_quiet, choose, demo_as_gguf, few_pairs, open, picture, serve,
+    start_with_settings, wait_for_text,
 };
 use crate::ui::Ui as _;
 
@@ -38,6 +38,34 @@ fn a_model_and_pairs_come_from_files(kind: BrowserKind) {
     start_with_settings(&browser, 3);
     browser.wait_that("the end", LONG, || browser.find("button", "Train more"));
     assert_heap(&browser);
+    assert_quiet(&browser, &server);
+}
+
+#[test]
+fn a_gguf_file_is_tuned_in_chromium() {
+    a_gguf_file_is_tuned(BrowserKind::Chromium);
+}
+
+#[test]
+fn a_gguf_file_is_tuned_in_firefox() {
+    a_gguf_file_is_tuned(BrowserKind::Firefox);
+}
+
+fn a_gguf_file_is_tuned(kind: BrowserKind) {
+    let folder = tempfile::tempdir().expect("a folder");
+    let model = demo_as_gguf(folder.path());
+    let server = serve();
+    let browser = open(&server, &BrowserOptions::new(kind));
+    browser.click("1  Model");
+    browser.click("Open model files…");
+    choose(&browser, "pick-model-files", &[&model]);
+    browser.wait_for("Choose another model", LONG);
+    browser.click("2  Pairs");
+    browser.click_starting("Open a pairs file");
+    choose(&browser, "pick-pairs", &[&few_pairs()]);
+    browser.wait_for_starting(FEW_PAIRS, LONG);
+    start_with_settings(&browser, 3);
+    browser.wait_that("the end", LONG, || browser.find("button", "Train more"));
     assert_quiet(&browser, &server);
 }
 

@@ -101,6 +101,16 @@ pub(crate) fn few_pairs() -> PathBuf {
     WRITTEN.get_or_init(write).clone()
 }
 
+/// The demo's model as a GGUF file in 8 bits, in this folder.
+pub(crate) fn demo_as_gguf(folder: &Path) -> PathBuf {
+    let (path, root) = (folder.join("demo.gguf"), Path::new(env!("CARGO_MANIFEST_DIR")));
+    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_pairtune"));
+    command.args(["export", "--outtype", "q8_0", "--model"]).arg(root.join("assets/demo/model"));
+    let done = command.arg("--output").arg(&path).output().expect("the program runs");
+    assert!(done.status.success(), "it is written: {}", String::from_utf8_lossy(&done.stderr));
+    path
+}
+
 /// The demo's settings for so many short steps.
 pub(crate) fn short_settings(steps: usize) -> Settings {
     let mut settings = demo_settings(steps);

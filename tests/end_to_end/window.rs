@@ -6,7 +6,7 @@ use pairtune::files::Adapter;
 use pairtune::platform::native::DiskFolder;
 
 use crate::desktop::XvfbApp;
-use crate::page::{DEMO, LONG, THE_DEMO, few_pairs, picture, reach, wait_enabled, write_both};
+use crate::page::{DEMO, LONG, THE_DEMO, demo_as_gguf, few_pairs, picture, reach, wait_enabled, write_both};
 use crate::ui::{PATIENCE, Ui as _};
 
 /// What every change has to pass: a few pairs for a step or two, kept as they are then.
@@ -24,6 +24,25 @@ fn short_journey_in_the_window() {
         let is_step = |text: &str| text.strip_prefix("step ").is_some_and(|rest| !rest.starts_with("0/"));
         app.nodes().into_iter().find(|node| is_step(&node.name) || is_step(&node.value))
     });
+    app.click("Stop and save");
+    app.wait_for("Train more", LONG);
+    export_adapter(&app, 16);
+}
+
+#[test]
+fn a_gguf_file_is_tuned_in_the_window() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let model = demo_as_gguf(folder.path()).display().to_string();
+    let pairs = few_pairs().display().to_string();
+    let args = ["app", "--pairs", &pairs];
+    let app = XvfbApp::start(Path::new(env!("CARGO_BIN_EXE_pairtune")), &args, &[], (1280, 800));
+    app.wait_for(DEMO, PATIENCE);
+    app.fill("Path of a model folder, or of a GGUF file", &model);
+    app.press("Enter");
+    app.wait_for("Choose another model", LONG);
+    app.click("3  Plan");
+    reach(&app, "Start training");
+    app.wait_for("Pause", LONG);
     app.click("Stop and save");
     app.wait_for("Train more", LONG);
     export_adapter(&app, 16);
