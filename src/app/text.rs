@@ -1098,15 +1098,19 @@ pub(super) fn steps(plan: &PlanInfo, kind: Kind) -> String {
 
 pub(super) fn time(parts: Option<RunParts>, step_seconds: Option<f64>) -> String {
     match (parts, step_seconds) {
-        (Some(RunParts { steps, reference, evaluations }), Some(step)) => format!(
-            "Time: about {} ({} for a step): {} of training, {} of scoring its pairs with the original model, {} of \
-             evaluations",
-            duration(steps + reference + evaluations),
-            duration(step),
-            duration(steps),
-            duration(reference),
-            duration(evaluations)
-        ),
+        (Some(RunParts { steps, reference, evaluations }), Some(step)) => {
+            let scoring = match reference {
+                0.0 => String::new(),
+                seconds => format!(" {} of scoring its pairs with the original model,", duration(seconds)),
+            };
+            format!(
+                "Time: about {} ({} for a step): {} of training,{scoring} {} of evaluations",
+                duration(steps + reference + evaluations),
+                duration(step),
+                duration(steps),
+                duration(evaluations)
+            )
+        }
         _ => "Time: unknown. Measure with 2 trial steps".to_owned(),
     }
 }
