@@ -275,7 +275,7 @@ fn lines(path: &Path) -> Vec<Value> {
 }
 
 /// What a run said when it was refused.
-fn refused(arguments: &[&str], config: &Value) -> String {
+fn refused(code: i32, arguments: &[&str], config: &Value) -> String {
     let scratch = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("refused-{}", arguments.join("-").len()));
     fs::create_dir_all(&scratch).expect("a folder");
     let file = scratch.join("config.json");
@@ -284,25 +284,26 @@ fn refused(arguments: &[&str], config: &Value) -> String {
     let mut command = Command::new(env!("CARGO_BIN_EXE_pairtune"));
     command.arg("train").arg("--model").arg(case.join("model")).arg("--output").arg(scratch.join("out"));
     let done = command.arg("--config").arg(&file).args(arguments).output().expect("the program runs");
-    assert_eq!(done.status.code(), Some(2), "it must be refused as an unknown flag is");
-    String::from_utf8_lossy(&done.stderr).into_owned()
+    let said = String::from_utf8_lossy(&done.stderr).into_owned();
+    assert_eq!(done.status.code(), Some(code), "it must be refused: {said}");
+    said
 }
 
 #[test]
 fn a_setting_that_the_method_does_not_have_is_refused_by_name() {
     let data = ["--data", "tests/fixtures/oracle2/kto/data.jsonl"];
-    let said = refused(&[&data[..], &["--method", "kto"]].concat(), &json!({"cpo_alpha": 1.0}));
+    let said = refused(2, &[&data[..], &["--method", "kto"]].concat(), &json!({"cpo_alpha": 1.0}));
     assert!(said.contains("The method kto has no setting \"cpo_alpha\"") && said.contains("(cpo)"), "{said}");
-    let said = refused(&[&data[..], &["--method", "kto"]].concat(), &json!({"desirable_wieght": 1.0}));
+    let said = refused(2, &[&data[..], &["--method", "kto"]].concat(), &json!({"desirable_wieght": 1.0}));
     assert!(said.contains("Did you mean \"desirable_weight\""), "{said}");
-    let said = refused(&[&data[..], &["--method", "trpo"]].concat(), &Value::Object(Map::new()));
+    let said = refused(2, &[&data[..], &["--method", "trpo"]].concat(), &Value::Object(Map::new()));
     assert!(said.contains("trpo"), "{said}");
 }
 
 #[test]
 fn a_file_of_another_kind_is_refused_by_its_name() {
     let data = ["--data", "tests/fixtures/oracle2/kto/data.jsonl"];
-    let said = refused(&[&data[..], &["--method", "reward"]].concat(), &Value::Object(Map::new()));
+    let said = refused(1, &[&data[..], &["--method", "reward"]].concat(), &Value::Object(Map::new()));
     assert!(said.contains("thumbs") && said.contains("--method kto"), "{said}");
 }
 

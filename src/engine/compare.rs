@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use super::live::tell;
+use super::between::tell;
 use super::models::OpenModel;
 use super::protocol::{Event, GenerateRequest, HeldOutPair, Inspection, Metrics, Phase, TokenChange, WhichAdapter};
 use super::session::Session;

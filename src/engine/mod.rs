@@ -20,11 +20,13 @@ pub mod trl;
 pub mod warnings;
 pub mod writing;
 
+mod between;
 mod compare;
 mod fetch;
 mod inbox;
 mod inputs;
 mod live;
+mod open_run;
 mod planning;
 mod session;
 

@@ -4,8 +4,8 @@ use std::rc::Rc;
 
 use super::inbox::{Inbox, Message, Outbox};
 use super::inputs::Rewards;
-use super::live::{Retry, Run};
 use super::models::{self, OpenModel, demo_model};
+use super::open_run::{Retry, Run};
 use super::pairs::{Pairs, Split, preview};
 use super::planning;
 use super::presets;
