@@ -15,7 +15,7 @@ use super::protocol::{
     Command, Drill, Event, Failure, Inputs, ModelSource, Phase, Problem, RUN_MODEL, RunRecord, RunRequest, Settings,
     Status, Watch,
 };
-use super::run::{self, Host as _, number};
+use super::run::{self, number};
 use super::runs::RunFolder;
 use super::session::{Session, split};
 use super::stats::sparkline;
