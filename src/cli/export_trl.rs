@@ -15,7 +15,7 @@ use super::args::ExportArgs;
 use super::data::read_rows;
 use super::output::Output;
 use super::rewards::Rewards;
-use super::run::{ModelFolder, read_adapter, warn_dropped};
+use super::run::{ModelFolder, read_any_adapter, warn_dropped};
 use super::run_folder::SETTINGS;
 use super::settings::SettingsArgs;
 use super::train_start::{base_of, given_settings};
@@ -176,7 +176,7 @@ async fn adapter_at(
     at: &str,
     folder: &ModelFolder,
 ) -> Result<Adapter> {
-    let (values, _) = read_adapter(path, &folder.config).await?;
+    let (values, _) = read_any_adapter(path, &folder.config).await?;
     let wanted = config.adapter("").task;
     if values.config.task != wanted {
         return Err(Error::input(

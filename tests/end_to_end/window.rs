@@ -19,6 +19,8 @@ fn short_journey_in_the_window() {
     app.click("2  Pairs");
     app.wait_for("Open another file…", LONG);
     app.click("3  Plan");
+    // At the top of the page, once the plan is there: to look for it before would scroll.
+    app.wait_for("Start training", LONG);
     reach(&app, "Start training");
     stop_after_a_step(&app);
     export_adapter(&app, 16);
@@ -47,6 +49,8 @@ fn a_gguf_file_is_tuned_in_the_window() {
     app.press("Enter");
     app.wait_for("Choose another model", LONG);
     app.click("3  Plan");
+    // At the top of the page, once the plan is there: to look for it before would scroll.
+    app.wait_for("Start training", LONG);
     reach(&app, "Start training");
     stop_after_a_step(&app);
     export_adapter(&app, 16);
