@@ -41,12 +41,17 @@ const SPARKLINE: usize = 32;
 
 impl Session {
     /// Begins a run with the open model and pairs.
-    pub(super) async fn start(&mut self, request: RunRequest) -> Result<()> {
+    pub(super) async fn start(&mut self, mut request: RunRequest) -> Result<()> {
         self.may_close_run()?;
         let mut config = TrainConfig::from_map(&request.settings, "settings")?;
         inputs::check(&config, &request.inputs)?;
         let model = self.opened()?;
-        self.reward_models(&model, &request.inputs).await?;
+        if config.method().is_online() {
+            self.reward_models(&model, &request.inputs).await?;
+        } else {
+            // Chosen for another method before.
+            request.inputs.rewards.clear();
+        }
         if let Some(first) = self.first_adapter(&request.inputs, &config, &model).await? {
             // Its shape is its own, whatever the settings say.
             config.take_adapter(&first.config, &Settings::new(), "settings")?;

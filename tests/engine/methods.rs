@@ -196,6 +196,11 @@ fn a_stage_starts_from_the_one_before_and_is_judged_by_a_reward_model() {
     );
     assert_eq!(tuned.record.inputs, Inputs { rewards, start_from }, "the record says where it came from");
 
+    // Rewards that were chosen for another method do not matter to one that has none.
+    let left = Inputs { rewards: vec![Inputs::run_reward("gone")], start_from: None };
+    let (_, unjudged) = train(&mut engine, request(Method::Sft, "unjudged", left));
+    assert_eq!(unjudged.record.inputs, Inputs::default(), "nor are they kept");
+
     // What scores texts does not write them.
     engine.send(request(Method::Sft, "wrong", Inputs { start_from: Some(judge.record.run_id), ..Inputs::default() }));
     let problem = expect_event!(engine, Event::Refused { subject: Subject::Run, problem } => problem);
