@@ -74,13 +74,20 @@ const LENGTH: Figure = Figure::Lines {
     lines: &[(TRAIN, "completions/mean_length"), (HELD_OUT, "eval_completions/mean_length")],
 };
 
+/// What comes first where pairs are preferred.
+const OF_PAIRS: [&str; 6] =
+    ["beta", "num_train_epochs", "learning_rate", "r", "max_length", "per_device_train_batch_size"];
+/// What comes first where answers are compared.
+const OF_ANSWERS: [&str; 6] =
+    ["beta", "num_generations", "max_completion_length", "learning_rate", "temperature", "per_device_train_batch_size"];
+
 /// What the app knows of a method.
 pub(super) fn row(method: Method) -> &'static Row {
     match method {
         Method::Dpo => &Row {
             label: "DPO",
             purpose: "Prefer these answers: the chosen one becomes likelier than the rejected one.",
-            first: ["beta", "num_train_epochs", "learning_rate", "r", "max_length", "per_device_train_batch_size"],
+            first: OF_PAIRS,
             figures: [Figure::Won, MARGIN, Figure::Change],
         },
         Method::Sft => &Row {
@@ -145,7 +152,7 @@ pub(super) fn row(method: Method) -> &'static Row {
         Method::Orpo => &Row {
             label: "ORPO",
             purpose: "Prefer and imitate at once, without a reference model.",
-            first: ["beta", "num_train_epochs", "learning_rate", "r", "max_length", "per_device_train_batch_size"],
+            first: OF_PAIRS,
             figures: [Figure::Won, MARGIN, LOSS],
         },
         Method::Cpo => &Row {
@@ -157,27 +164,13 @@ pub(super) fn row(method: Method) -> &'static Row {
         Method::Grpo => &Row {
             label: "GRPO",
             purpose: "Let it try and be scored: several answers to a prompt are compared by their rewards.",
-            first: [
-                "beta",
-                "num_generations",
-                "max_completion_length",
-                "learning_rate",
-                "temperature",
-                "per_device_train_batch_size",
-            ],
+            first: OF_ANSWERS,
             figures: [REWARD, KL, LENGTH],
         },
         Method::Rloo => &Row {
             label: "RLOO",
             purpose: "Let it try and be scored: each answer against the mean of the others, with a price on KL.",
-            first: [
-                "beta",
-                "num_generations",
-                "max_completion_length",
-                "learning_rate",
-                "temperature",
-                "per_device_train_batch_size",
-            ],
+            first: OF_ANSWERS,
             figures: [REWARD, KL, LENGTH],
         },
         Method::Ppo => &Row {

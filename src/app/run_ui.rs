@@ -8,7 +8,7 @@ use super::charts::{Chart, Hue, Mark, Series, Unit, tight};
 use super::diff::{self, Piece};
 use super::methods::{self, Figure, method_of};
 use super::rollouts_ui::rollouts_ui;
-use super::state::{Connection, ModelState, RunPhase, RunState, State, Unsaved, accuracy_of, step_of};
+use super::state::{Connection, ModelState, RunPhase, RunState, State, Unsaved, accuracy_of};
 use super::text::{self, run as words};
 use super::theme::{self, GRID};
 use super::widgets::{
@@ -18,7 +18,7 @@ use super::widgets::{
 };
 use crate::engine::presets::EPOCHS;
 use crate::engine::protocol::{
-    Command, Failure, Fix, Problem, RunRecord, Settings, Status, Subject, Summary, settings,
+    Command, Failure, Fix, Problem, RunRecord, Settings, Status, Subject, Summary, settings, step_of,
 };
 use crate::engine::stats;
 use crate::engine::warnings::{Action as Offer, FEW_HELD_OUT, Warning};

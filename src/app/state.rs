@@ -13,6 +13,7 @@ use crate::engine::protocol::{
     Answered, BUILD, ChatInfo, Command, Event, Exported, Failure, GenerateRequest, GpuInfo, HeldOutPair, Inputs,
     Inspection, Kind, Method, Metrics, ModelInfo, ModelSource, PairRow, PairView, PairsInfo, Phase, PlanInfo, Problem,
     Progress, Ready, RunInfo, RunRecord, Settings, Status, StorageInfo, StoredModel, Subject, Summary, Watch,
+    is_evaluation, step_of,
 };
 use crate::engine::stats;
 use crate::engine::warnings::Warning;
@@ -438,19 +439,9 @@ pub(super) fn metric(metrics: &Metrics, name: &str) -> Option<f64> {
     metrics.get(name)?.as_f64()
 }
 
-/// The optimiser step of metrics.
-pub(super) fn step_of(metrics: &Metrics) -> usize {
-    metric(metrics, "step").unwrap_or(0.0) as usize
-}
-
 /// Held-out accuracy of an evaluation, between 0 and 1.
 pub(super) fn accuracy_of(metrics: &Metrics) -> Option<f64> {
     metric(metrics, "eval_preference_accuracy")
-}
-
-/// True for an evaluation, false for a step.
-pub(super) fn is_evaluation(metrics: &Metrics) -> bool {
-    metrics.keys().any(|key| key.starts_with("eval_"))
 }
 
 impl State {

@@ -256,9 +256,7 @@ impl<'a> Race<'a> {
         let floats = |adapter: &Adapter| adapter.params.iter().map(|block| u64::from(block.len())).sum::<u64>();
         let value = match method {
             Method::Ppo => {
-                let adapter = files::AdapterConfig { task: files::Task::SeqCls, ..config.adapter("") };
-                let settings = config.adapter_settings(adapter, &self.folder.config)?;
-                let values = fresh(&settings, &self.folder.config, config.seed.wrapping_add(1));
+                let (settings, values) = config.value_model("", &self.folder.config)?;
                 Some(upload_adapter(self.gpu, &self.folder.config, settings, &values, "a fresh value model")?)
             }
             _ => None,

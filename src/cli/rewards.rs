@@ -8,9 +8,9 @@ use pairtune::data::Sample;
 use pairtune::engine::answers::{Writer, Writing};
 use pairtune::engine::rewards::{RewardModel, Rule};
 use pairtune::engine::writing::eos_ids;
-use pairtune::files::Task;
+use pairtune::files::{Adapter, Task};
 use pairtune::gpu::Gpu;
-use pairtune::model::Architecture;
+use pairtune::model::{AdapterSettings, Architecture};
 use pairtune::train::{Rows, TrainConfig, frozen_bytes};
 use pairtune::{Error, Result};
 
@@ -37,14 +37,13 @@ impl Rewards {
         Self::parse(&rules.into_iter().cloned().collect::<Vec<_>>(), models)
     }
 
-    /// The reward models by name, and the bytes that each takes.
-    pub(super) async fn sizes(&self, model: &Architecture) -> Result<Vec<(String, u64)>> {
-        let mut sizes = Vec::with_capacity(self.models.len());
+    /// The reward models, each read once.
+    pub(super) async fn judges(&self, model: &Architecture) -> Result<Vec<Judge>> {
+        let mut judges = Vec::with_capacity(self.models.len());
         for path in &self.models {
-            let (_, settings) = read_any_adapter(path, model).await?;
-            sizes.push((name_of(path), frozen_bytes(&settings, model)));
+            judges.push(Judge::read(path, model).await?);
         }
-        Ok(sizes)
+        Ok(judges)
     }
 
     fn parse(rules: &[String], models: Vec<PathBuf>) -> Result<Self> {
@@ -60,35 +59,43 @@ impl Rewards {
         let models = self.models.iter().map(|path| format!("{MODEL}{}", whole(path).display()));
         self.rules.iter().map(Rule::to_string).chain(models).collect()
     }
+}
 
-    /// The reward models on the device.
-    pub(super) async fn models(&self, gpu: &Gpu, folder: &ModelFolder) -> Result<Vec<Rc<RewardModel>>> {
-        let mut models = Vec::new();
-        for path in &self.models {
-            models.push(Rc::new(reward_model(gpu, folder, path).await?));
+/// A reward model in memory.
+pub(super) struct Judge {
+    /// Its folder's name.
+    pub(super) name: String,
+    settings: AdapterSettings,
+    values: Adapter,
+    from: String,
+}
+
+impl Judge {
+    /// Reads one; an error if the adapter does not score.
+    pub(super) async fn read(path: &Path, model: &Architecture) -> Result<Self> {
+        let (values, settings) = read_any_adapter(path, model).await?;
+        let from = path.display().to_string();
+        if values.config.task != Task::SeqCls {
+            return Err(Error::input(
+                "This adapter writes texts, but a reward model scores them (task_type SEQ_CLS)",
+                "Train one with --method reward",
+                from,
+            ));
         }
-        Ok(models)
+        let name = path.file_name().map_or_else(|| "reward".to_owned(), |name| name.to_string_lossy().into_owned());
+        Ok(Self { name, settings, values, from })
     }
-}
 
-/// A reward model on the device.
-pub(super) async fn reward_model(gpu: &Gpu, folder: &ModelFolder, path: &Path) -> Result<RewardModel> {
-    let (values, settings) = read_any_adapter(path, &folder.config).await?;
-    let from = path.display().to_string();
-    if values.config.task != Task::SeqCls {
-        return Err(Error::input(
-            "This adapter writes texts, but a reward model scores them (task_type SEQ_CLS)",
-            "Train one with --method reward",
-            from,
-        ));
+    /// Bytes that it takes on the device.
+    pub(super) fn bytes(&self, model: &Architecture) -> u64 {
+        frozen_bytes(&self.settings, model)
     }
-    let adapter = upload_adapter(gpu, &folder.config, settings, &values, &from)?;
-    Ok(RewardModel { name: name_of(path), adapter })
-}
 
-/// What a reward model is called: its folder's name.
-fn name_of(path: &Path) -> String {
-    path.file_name().map_or_else(|| "reward".to_owned(), |name| name.to_string_lossy().into_owned())
+    /// Puts it on the device.
+    pub(super) fn upload(&self, gpu: &Gpu, folder: &ModelFolder) -> Result<RewardModel> {
+        let adapter = upload_adapter(gpu, &folder.config, self.settings.clone(), &self.values, &self.from)?;
+        Ok(RewardModel { name: self.name.clone(), adapter })
+    }
 }
 
 /// A source of answers to the prompts of some rows.

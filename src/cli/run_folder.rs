@@ -4,6 +4,7 @@ use std::fs::{File, OpenOptions};
 use std::io::{BufRead as _, BufReader, BufWriter, Write as _};
 use std::path::{Path, PathBuf};
 
+use pairtune::engine::protocol::{is_evaluation, step_of};
 use pairtune::files::{self, ModelCard, TrainerState};
 use pairtune::platform::native::{io_error, make_folder, write_atomic};
 use pairtune::train::{Checkpoint, Metrics, Trainer};
@@ -68,7 +69,7 @@ impl RunFolder {
         };
         let file = path.join(METRICS);
         write_atomic(&file, &lines)?;
-        keep_rollouts(&path.join(ROLLOUTS), history.iter().filter_map(step_of).max().unwrap_or(0))?;
+        keep_rollouts(&path.join(ROLLOUTS), history.iter().map(step_of).max().unwrap_or(0))?;
         let metrics = OpenOptions::new().append(true).open(&file).map_err(|e| io_error(&file, "write", &e))?;
         Ok(Self { path: path.to_owned(), metrics, settings, licence, chat, history })
     }
@@ -111,7 +112,7 @@ impl RunFolder {
 
     /// The first evaluation, if there was one.
     pub(super) fn first_evaluation(&self) -> Option<&Metrics> {
-        self.history.iter().find(|entry| entry.keys().any(|key| key.starts_with("eval_")))
+        self.history.iter().find(|entry| is_evaluation(entry))
     }
 
     /// The epoch of the latest entry of the history.
@@ -206,8 +207,4 @@ fn keep_rollouts(path: &Path, step: usize) -> Result<()> {
     }
     kept.flush().map_err(|e| io_error(&temporary, "write", &e))?;
     std::fs::rename(&temporary, path).map_err(|e| io_error(path, "replace", &e))
-}
-
-fn step_of(entry: &Metrics) -> Option<usize> {
-    entry.get("step")?.as_u64().map(|step| step as usize)
 }

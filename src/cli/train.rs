@@ -1,14 +1,15 @@
 //! `pairtune train`: from a model, pairs and settings to an adapter folder.
 
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 use std::sync::atomic::Ordering;
 
 use pairtune::data::{Example, Method, SplitBy, Tokenizer};
 use pairtune::engine::run;
 use pairtune::engine::writing::eos_ids;
-use pairtune::files::{self, AdapterConfig, Task};
+use pairtune::files::{self, Task};
 use pairtune::gpu::Gpu;
-use pairtune::model::{Adapter, BatchSize, fresh};
+use pairtune::model::{Adapter, BatchSize};
 use pairtune::platform::native::{DiskFolder, FileSource, seconds, write_atomic};
 use pairtune::platform::read_all;
 use pairtune::train::{
@@ -75,12 +76,16 @@ pub(super) async fn train(args: &TrainArgs, out: &mut Output) -> Result<()> {
     let longest = input.longest_answer(&config, &folder.tokenizer)?;
     let size = input.batch_size(&config, longest);
     let weights = folder.weight_bytes.on_device(config.load_in);
-    let judges = rewards.sizes(&folder.config).await?;
-    let memory = plan_run(&config, &folder.config, weights, &start.settings, size).with_judges(&judges);
+    let judges = match &input {
+        Input::Prompts(_, rewards) => rewards.judges(&folder.config).await?,
+        Input::Examples(_) | Input::Answers(_) => Vec::new(),
+    };
+    let judged: Vec<_> = judges.iter().map(|judge| (judge.name.clone(), judge.bytes(&folder.config))).collect();
+    let memory = plan_run(&config, &folder.config, weights, &start.settings, size).with_judges(&judged);
     check_fits(&memory, memory_limit(args.memory_limit, &gpu)?)?;
     let mib = |bytes: u64| bytes.div_ceil(1 << 20);
     let models: Vec<String> =
-        memory.models(&config, &judges).into_iter().map(|(name, bytes)| format!("{name} {}", mib(bytes))).collect();
+        memory.models(&config, &judged).into_iter().map(|(name, bytes)| format!("{name} {}", mib(bytes))).collect();
     out.note(format_args!("Memory on the device: about {} MiB ({})", mib(memory.total()), models.join(", ")));
     let model = folder.load(&gpu, config.load_in, input.positions(longest), out).await?;
     if let Some(warning) = checkpoint.as_ref().and_then(|checkpoint| run::adopt(&gpu, &checkpoint.place.variants)) {
@@ -135,7 +140,8 @@ pub(super) async fn train(args: &TrainArgs, out: &mut Output) -> Result<()> {
         Input::Answers(_) | Input::Prompts(..) => {
             let source: Box<dyn RolloutSource + '_> = match input {
                 Input::Prompts(rows, rewards) => {
-                    let models = rewards.models(&gpu, &folder).await?;
+                    let models = judges.iter().map(|judge| judge.upload(&gpu, &folder).map(Rc::new));
+                    let models = models.collect::<Result<_>>()?;
                     Box::new(writer(rows, &config, &folder, rewards.rules, models).await?)
                 }
                 Input::Answers(replay) => Box::new(replay),
@@ -321,9 +327,8 @@ async fn value_model(
         }
         None => {
             let base = base_of(&args.model, &folder.folder).await;
-            let adapter = AdapterConfig { task: Task::SeqCls, ..config.adapter(&base) };
-            let settings = config.adapter_settings(adapter, &folder.config)?;
-            (fresh(&settings, &folder.config, config.seed.wrapping_add(1)), settings, "a fresh value model".to_owned())
+            let (settings, values) = config.value_model(&base, &folder.config)?;
+            (values, settings, "a fresh value model".to_owned())
         }
     };
     Ok(Some(upload_adapter(gpu, &folder.config, settings, &values, &from)?))

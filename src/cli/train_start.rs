@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use pairtune::engine::models;
 use pairtune::engine::protocol::ModelSource;
 use pairtune::engine::warnings::many_passes;
-use pairtune::files::{self, SCORE, Task};
+use pairtune::files::{self, Task};
 use pairtune::gpu::Gpu;
 use pairtune::model::{AdapterSettings, fresh};
 use pairtune::platform::native::{DiskFolder, FileSource, available_memory};
@@ -34,7 +34,7 @@ impl Start {
         config: &TrainConfig,
         folder: &ModelFolder,
     ) -> Result<(files::Adapter, AdapterSettings)> {
-        let (mut values, settings) = read_any_adapter(path, &folder.config).await?;
+        let (values, settings) = read_any_adapter(path, &folder.config).await?;
         let wanted = config.adapter("").task;
         if values.config.task == wanted {
             return Ok((values, settings));
@@ -46,10 +46,8 @@ impl Start {
                 path.display().to_string(),
             ));
         }
-        values.config.task = wanted;
+        let values = config.with_head(values, &folder.config)?;
         let settings = AdapterSettings::new(values.config.clone(), &folder.config)?;
-        let mut head = fresh(&settings, &folder.config, config.seed).tensors;
-        values.tensors.extend(head.remove_entry(SCORE));
         Ok((values, settings))
     }
 

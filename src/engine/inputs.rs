@@ -12,7 +12,7 @@ use super::runs::RunFolder;
 use super::session::Session;
 use crate::data::{Example, Method, Tokenizer};
 use crate::error::{Error, Result};
-use crate::files::{self, AdapterConfig, SCORE, Task};
+use crate::files::{self, Task};
 use crate::gpu::Gpu;
 use crate::model::{Adapter, AdapterSettings, Model, fresh};
 use crate::train::{Reference, Rollout, TrainConfig};
@@ -67,9 +67,8 @@ fn rule(reward: &str) -> Result<Rule> {
 impl Session {
     /// The adapter of a stored run: that of its best evaluation, else its last.
     async fn adapter_of_stored(&self, run_id: &str) -> Result<(String, files::Adapter)> {
-        let stored = RunFolder::new(self.store()?, run_id).read().await?;
-        let adapter = stored.best.or(stored.checkpoint.map(|checkpoint| checkpoint.adapter));
-        let name = stored.record.name;
+        let (record, adapter) = RunFolder::new(self.store()?, run_id).adapter().await?;
+        let name = record.name;
         match adapter {
             Some(adapter) => Ok((name, adapter)),
             None => Err(Error::input("The run has no tuned model yet", "Choose another, or continue it", name)),
@@ -84,7 +83,7 @@ impl Session {
         open: &OpenModel,
     ) -> Result<Option<files::Adapter>> {
         let Some(run_id) = &inputs.start_from else { return Ok(None) };
-        let (name, mut adapter) = self.adapter_of_stored(run_id).await?;
+        let (name, adapter) = self.adapter_of_stored(run_id).await?;
         let wanted = config.adapter("").task;
         match (adapter.config.task, wanted) {
             (Task::SeqCls, Task::CausalLm) => Err(Error::input(
@@ -92,12 +91,7 @@ impl Session {
                 "Start from another run, or from the base model",
                 name,
             )),
-            (Task::CausalLm, Task::SeqCls) => {
-                adapter.config.task = wanted;
-                let settings = AdapterSettings::new(adapter.config.clone(), &open.config)?;
-                adapter.tensors.extend(fresh(&settings, &open.config, config.seed).tensors.remove_entry(SCORE));
-                Ok(Some(adapter))
-            }
+            (Task::CausalLm, Task::SeqCls) => config.with_head(adapter, &open.config).map(Some),
             _ => Ok(Some(adapter)),
         }
     }
@@ -147,9 +141,7 @@ impl Session {
         if config.method() != Method::Ppo {
             return Ok(None);
         }
-        let adapter = AdapterConfig { task: Task::SeqCls, ..config.adapter(&open.base) };
-        let settings = config.adapter_settings(adapter, &open.config)?;
-        let values = fresh(&settings, &open.config, config.seed.wrapping_add(1));
+        let (settings, values) = config.value_model(&open.base, &open.config)?;
         let adapter = Adapter::new(gpu, &open.config, settings);
         adapter.set(gpu, &values, "a fresh value model")?;
         gpu.check()?;
@@ -210,11 +202,6 @@ pub(super) fn judged(answers: &[Rollout], names: &[String], weights: Option<&[f6
     let length = mean(&mut answers.iter().map(|answer| answer.completion.len() as f64));
     metrics.insert("eval_completions/mean_length".to_owned(), length.into());
     metrics
-}
-
-/// True for the metrics of an evaluation.
-pub(super) fn is_evaluation(metrics: &Metrics) -> bool {
-    metrics.keys().any(|key| key.starts_with("eval_"))
 }
 
 /// How good an evaluation is: pairs won, then how far apart the answers are, in nats, for beta does not matter; else

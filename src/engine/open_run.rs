@@ -1,10 +1,10 @@
 //! The run that is open: what was measured and kept of it so far, and what it came to.
 
-use serde_json::{Value, json};
+use serde_json::json;
 
-use super::inputs::{is_evaluation, rank};
+use super::inputs::rank;
 use super::pairs::Split;
-use super::protocol::{Event, Failure, Metrics, RunInfo, RunRecord, Share, Summary};
+use super::protocol::{Event, Failure, Metrics, RunInfo, RunRecord, Share, Summary, is_evaluation, step_of};
 use super::run::number;
 use super::runs::{self, RunFolder, Samples};
 use super::session::Wire;
@@ -240,11 +240,6 @@ pub(super) fn summary(run: &Run) -> Summary {
     };
     let (device_bytes, planned_bytes) = (run.device_bytes, run.planned_bytes);
     Summary { record: run.record.clone(), improved, before, after, device_bytes, planned_bytes }
-}
-
-/// The optimiser step of metrics.
-pub(super) fn step_of(metrics: &Metrics) -> usize {
-    metrics.get("step").and_then(Value::as_u64).unwrap_or(0) as usize
 }
 
 /// A name for a run's folder: time and a readable part.

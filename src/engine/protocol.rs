@@ -15,6 +15,16 @@ pub use crate::train::{METHOD, Setting, SettingKind, settings};
 /// A step's or an evaluation's values under TRL's names.
 pub type Metrics = Map<String, Value>;
 
+/// True for the metrics of an evaluation, false for those of a step.
+pub fn is_evaluation(metrics: &Metrics) -> bool {
+    metrics.keys().any(|key| key.starts_with("eval_"))
+}
+
+/// The optimiser step of metrics; 0 if they do not say.
+pub fn step_of(metrics: &Metrics) -> usize {
+    metrics.get("step").and_then(Value::as_f64).unwrap_or(0.0) as usize
+}
+
 /// Settings of a run under the names of TRL's configs and PEFT's `LoraConfig`, with `method`; absent ones have their
 /// default.
 pub type Settings = Map<String, Value>;

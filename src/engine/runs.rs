@@ -175,16 +175,33 @@ impl<'a> RunFolder<'a> {
             run.samples = serde_json::from_slice(&samples).unwrap_or_default();
         }
         if let Some(step) = run.record.best_step {
-            run.best = match self.store.folder(&self.at(&best_name(step))).await {
-                Ok(folder) => files::Adapter::read(&folder).await.ok(),
-                Err(_) => None,
-            };
+            run.best = self.best(step).await;
             // A disk that was full took it: the last one is what there is.
             if run.best.is_none() {
                 (run.record.best_step, run.record.best) = (None, None);
             }
         }
         Ok(run)
+    }
+
+    /// The record, with the adapter of the best evaluation, else of the latest checkpoint, if there is one.
+    pub async fn adapter(&self) -> Result<(RunRecord, Option<files::Adapter>)> {
+        let record = self.record().await?;
+        let best = match record.best_step {
+            Some(step) => self.best(step).await,
+            None => None,
+        };
+        let adapter = match (best, &record.checkpoint) {
+            (None, Some(name)) => Some(files::Adapter::read(&self.store.folder(&self.at(name)).await?).await?),
+            (best, _) => best,
+        };
+        Ok((record, adapter))
+    }
+
+    /// The adapter of the best evaluation; none if it is not there, or not whole.
+    async fn best(&self, step: usize) -> Option<files::Adapter> {
+        let folder = self.store.folder(&self.at(&best_name(step))).await.ok()?;
+        files::Adapter::read(&folder).await.ok()
     }
 
     /// The metrics of a checkpoint.

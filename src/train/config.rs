@@ -9,8 +9,8 @@ use super::method::Options;
 use super::settings::{Setting, common, methods_with, settings};
 use crate::data::{Method, Sampling, steps_per_epoch};
 use crate::error::{Error, Result};
-use crate::files::{AdapterConfig, TargetModules, Task};
-use crate::model::{AdapterSettings, Architecture, LoadIn};
+use crate::files::{Adapter, AdapterConfig, SCORE, TargetModules, Task};
+use crate::model::{AdapterSettings, Architecture, LoadIn, fresh};
 
 /// Everything that decides a run, beside the model, the pairs and the initial adapter.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -276,6 +276,22 @@ impl TrainConfig {
     /// An adapter of these settings for a model, and what training drops.
     pub fn adapter_settings(&self, adapter: AdapterConfig, model: &Architecture) -> Result<AdapterSettings> {
         Ok(AdapterSettings { dropout: self.dropout() as f32, ..AdapterSettings::new(adapter, model)? })
+    }
+
+    /// The adapter of a fresh value model: like a fresh policy's, with a head that scores, from numbers of its own.
+    pub fn value_model(&self, base: &str, model: &Architecture) -> Result<(AdapterSettings, Adapter)> {
+        let adapter = AdapterConfig { task: Task::SeqCls, ..self.adapter(base) };
+        let settings = self.adapter_settings(adapter, model)?;
+        let values = fresh(&settings, model, self.seed.wrapping_add(1));
+        Ok((settings, values))
+    }
+
+    /// An adapter that writes, with a fresh head, so that it scores.
+    pub fn with_head(&self, mut adapter: Adapter, model: &Architecture) -> Result<Adapter> {
+        adapter.config.task = Task::SeqCls;
+        let settings = AdapterSettings::new(adapter.config.clone(), model)?;
+        adapter.tensors.extend(fresh(&settings, model, self.seed).tensors.remove_entry(SCORE));
+        Ok(adapter)
     }
 
     /// Takes over the settings of an adapter that the run starts from; an error names a key of `given`, the settings

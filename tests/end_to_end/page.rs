@@ -298,10 +298,17 @@ pub(crate) fn read_archive(path: &Path) -> Vec<(String, Vec<u8>)> {
     files::unpack("archive", &bytes).expect("it is an archive")
 }
 
-/// The steps of an archive's log: step and loss.
-pub(crate) fn losses(contents: &[(String, Vec<u8>)]) -> Vec<(u64, f64)> {
+/// An archive's log: steps and evaluations.
+pub(crate) fn logged(contents: &[(String, Vec<u8>)]) -> Vec<Metrics> {
     let (_, log) = contents.iter().find(|(name, _)| name.ends_with("metrics.jsonl")).expect("there is a log");
     let lines = log.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
-    let entries = lines.map(|line| serde_json::from_slice::<Metrics>(line).expect("a line is an object"));
-    entries.filter_map(|entry| Some((entry.get("step")?.as_u64()?, entry.get("loss")?.as_f64()?))).collect()
+    lines.map(|line| serde_json::from_slice(line).expect("a line is an object")).collect()
+}
+
+/// The steps of an archive's log: step and loss.
+pub(crate) fn losses(contents: &[(String, Vec<u8>)]) -> Vec<(u64, f64)> {
+    logged(contents)
+        .iter()
+        .filter_map(|entry| Some((entry.get("step")?.as_u64()?, entry.get("loss")?.as_f64()?)))
+        .collect()
 }

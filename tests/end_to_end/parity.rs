@@ -11,8 +11,8 @@ use pairtune::train::TrainConfig;
 
 use crate::browser::{Browser, BrowserKind, BrowserOptions};
 use crate::page::{
-    FEW_PAIRS, LONG, choose, few_pairs, losses, open_demo_with_few_pairs, open_with_few_pairs, reach, read_archive,
-    serve, short_settings, start_with, wait_for_step, write_files,
+    FEW_PAIRS, LONG, choose, few_pairs, logged, losses, open_demo_with_few_pairs, open_with_few_pairs, reach,
+    read_archive, serve, short_settings, start_with, wait_for_step, write_files,
 };
 use crate::session::{TestEngine, start_run, unwatched};
 use crate::ui::{PATIENCE, Ui as _};
@@ -99,18 +99,11 @@ fn methods_are_the_same(kind: BrowserKind, methods: &[Method]) {
         let number = if at == 0 { String::new() } else { format!("-{}", at + 1) };
         let web = read_archive(&download_archive(&browser, &format!("{FEW_PAIRS}{number}.run")));
         println!("{method}:");
-        assert_same_metrics(&metrics(&native), &metrics(&web));
+        assert_same_metrics(&logged(&native), &logged(&web));
         let difference = relative_difference(&native, &web, &settings, A_FEW_STEPS);
         println!("adapters differ by {difference:.1e} of the update");
         assert!(difference <= UPDATE, "{method}: adapters differ by {difference:.1e} of the update");
     }
-}
-
-/// What was measured of each step.
-fn metrics(contents: &Contents) -> Vec<Metrics> {
-    let (_, log) = contents.iter().find(|(name, _)| name.ends_with("metrics.jsonl")).expect("there is a log");
-    let lines = log.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
-    lines.map(|line| serde_json::from_slice(line).expect("a line is an object")).collect()
 }
 
 /// Every number of every step is the same but for rounding.
