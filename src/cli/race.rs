@@ -30,7 +30,7 @@ use super::run::{ModelFolder, open_gpu, upload_adapter};
 use super::train_start::{given_settings, settings_origin};
 
 /// Held-out prompts that are answered for a measurement.
-const ANSWERED: usize = 32;
+const ANSWERED: usize = 64;
 /// Times that a model is measured while the last stage of a side goes on.
 const MEASURED: usize = 4;
 /// The share of the pairs that is held out, unless the settings say another.

@@ -164,13 +164,16 @@ pub fn table(base: &Measure, sides: &[SideResult]) -> String {
         if each.len() == 1 { each[0].clone() } else { format!("{:.0} s ({})", side.seconds(), each.join(" + ")) }
     };
     let none = || "–".to_owned();
-    type Told = fn(&Measure) -> String;
-    let measured: [(&str, Told); 5] = [
-        ("held-out pairs won", |m| format!("{:.0} %", 100.0 * m.won)),
-        ("score of fresh answers by the reward model", |m| format!("{} ± {:.2}", hundredths(m.score), m.score_std)),
-        ("KL to the start, nats an answer", |m| hundredths(m.kl)),
-        ("tokens of an answer", |m| format!("{:.1}", m.length)),
-        ("answers cut off", |m| format!("{:.0} %", 100.0 * m.cut)),
+    type Told = fn(&Measure, &Measure) -> String;
+    let measured: [(&str, Told); 6] = [
+        ("held-out pairs won", |_, m| format!("{:.0} %", 100.0 * m.won)),
+        ("score of fresh answers by the reward model", |_, m| format!("{} ± {:.2}", hundredths(m.score), m.score_std)),
+        ("gained, in standard deviations of the base model's scores", |base, m| {
+            hundredths((m.score - base.score) / base.score_std.max(1e-9))
+        }),
+        ("KL to the start, nats an answer", |_, m| hundredths(m.kl)),
+        ("tokens of an answer", |_, m| format!("{:.1}", m.length)),
+        ("answers cut off", |_, m| format!("{:.0} %", 100.0 * m.cut)),
     ];
     let mut rows: Vec<(String, Vec<String>)> = Vec::new();
     let mut row = |name: &str, first: String, of: &dyn Fn(&SideResult) -> String| {
@@ -183,7 +186,7 @@ pub fn table(base: &Measure, sides: &[SideResult]) -> String {
     row("tokens trained on", none(), &|side| side.sum(|stage| stage.tokens_trained).to_string());
     row("tokens sampled", none(), &|side| side.sum(|stage| stage.tokens_sampled).to_string());
     for (name, of) in measured {
-        row(name, of(base), &|side| of(&side.measure));
+        row(name, of(base, base), &|side| of(base, &side.measure));
     }
     let names = sides.iter().map(|side| side.name);
     let mut text = format!("| | base model | {} |\n", names.collect::<Vec<_>>().join(" | "));
@@ -303,7 +306,7 @@ mod tests {
         let dpo = side("DPO", &[10.0], Measure { won: 0.9, score: 1.0, score_std: 1.0, kl: 4.0, ..base });
         let ppo = side("RLHF by PPO", &[10.0, 20.0, 30.0], Measure { won: 0.7, score: 3.0, kl: 2.0, ..base });
         let table = table(&base, &[dpo.clone(), ppo.clone()]);
-        for part in ["| DPO | RLHF by PPO |", "60 s (10 s + 20 s + 30 s)", "1.5 MiB", "90 %", "3.00 ± 1.00", "–"] {
+        for part in ["| DPO | RLHF by PPO |", "60 s (10 s + 20 s + 30 s)", "1.5 MiB", "90 %", "3.00 ± 1.00", "2.00 | 4.00", "–"] {
             assert!(table.contains(part), "{part} is missing:\n{table}");
         }
         let said = verdict(&base, &dpo, &ppo).join(" ");
