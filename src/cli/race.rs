@@ -109,10 +109,12 @@ pub(super) async fn race(args: &RaceArgs, out: &mut Output) -> Result<()> {
     drop(dpo);
 
     let (imitator, sft_stage) = race.offline(Method::Sft, false, &mut Vec::new(), out).await?;
+    let begun = race.measure(Some(&imitator)).await?;
+    tell(out, "fine-tuned on the chosen answers", &begun);
     let imitator = imitator.get(&gpu).await?;
     for side in sides {
         let method = side.stages[side.stages.len() - 1];
-        let mut curve = Vec::new();
+        let mut curve = vec![Point { done: 0.0, measure: begun }];
         let (policy, stage) = race.online(method, &imitator, &scorer, &mut curve, out).await?;
         let measure = race.measure(Some(&policy)).await?;
         tell(out, side.name, &measure);
