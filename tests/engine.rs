@@ -7,10 +7,19 @@ mod random_llama;
 #[macro_use]
 #[path = "common/session.rs"]
 mod session;
+#[cfg(feature = "app")]
+#[path = "engine/fetch.rs"]
+mod fetch;
+#[cfg(feature = "app")]
+#[path = "common/hub.rs"]
+mod hub;
 #[path = "engine/methods.rs"]
 mod methods;
 #[path = "common/micro.rs"]
 mod micro;
+#[cfg(feature = "app")]
+#[path = "common/server.rs"]
+mod server;
 
 use std::time::Duration;
 

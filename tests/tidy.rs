@@ -41,6 +41,7 @@ const CONFINED: &[(&str, &[&str], &str)] = &[
     ("ruzstd", &["src/files/"], "packed bytes come through files::{Unpacker, Parquet}"),
     ("snap", &["src/files/"], "packed bytes come through files::{Unpacker, Parquet}"),
     ("plotters", &["src/cli/plot.rs"], "figures come from cli::plot"),
+    ("ureq", &["src/platform/native_http.rs"], "the desktop app has no connection but by platform::host::Hub"),
     ("safetensors", &["src/files/"], "the rest of the code sees files::{TensorFiles, parse, serialize_f32}"),
 ];
 
@@ -48,7 +49,14 @@ const CONFINED: &[(&str, &[&str], &str)] = &[
 const NATIVE: &[(&str, &[&str], &str)] = &[
     (
         "std::fs",
-        &["src/platform/native.rs", "src/platform/native_app.rs", "src/platform/dialogs.rs", "src/main.rs", "src/cli/"],
+        &[
+            "src/platform/native.rs",
+            "src/platform/native_app.rs",
+            "src/platform/native_hub.rs",
+            "src/platform/dialogs.rs",
+            "src/main.rs",
+            "src/cli/",
+        ],
         "files come through platform::{ByteSource, Folder}",
     ),
     ("std::time::Instant", PLATFORM_SIDE, "the clock is the platform's; this one panics in the browser"),

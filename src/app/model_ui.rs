@@ -11,6 +11,7 @@ use super::theme::GRID;
 use super::widgets::{self, Tone};
 use crate::engine::protocol::{Command, ModelInfo, ModelSource, Origin, Problem, Progress, Subject};
 use crate::platform::Pick;
+use crate::platform::host::Hub;
 
 /// Repositories that are known to be small enough for a browser, proposed for the Hub.
 const PROPOSED_REPOS: [&str; 3] = [
@@ -18,9 +19,6 @@ const PROPOSED_REPOS: [&str; 3] = [
     "HuggingFaceTB/SmolLM2-360M-Instruct",
     "HuggingFaceTB/SmolLM2-1.7B-Instruct",
 ];
-/// Where repositories are.
-const HUB: &str = "https://huggingface.co";
-
 /// Where models come from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 enum Source {
@@ -40,7 +38,10 @@ enum Source {
 pub(super) struct ModelView {
     source: Source,
     repo: String,
+    /// The address of the server.
     hub: String,
+    /// What is said before a download: where it goes, and who gets a token.
+    hub_note: String,
     /// The path of a folder as it is typed.
     path: String,
     /// The model that is about to be taken out of the storage.
@@ -49,8 +50,10 @@ pub(super) struct ModelView {
 
 impl Default for ModelView {
     fn default() -> Self {
-        let (repo, hub) = (PROPOSED_REPOS[0].to_owned(), HUB.to_owned());
-        Self { source: Source::Computer, repo, hub, path: String::new(), forget: None }
+        let hub = Hub::of_this_person();
+        let hub_note = text::hub_note(&hub.endpoint, &hub.place(), hub.token_places.as_deref());
+        let (repo, hub) = (PROPOSED_REPOS[0].to_owned(), hub.endpoint);
+        Self { source: Source::Computer, repo, hub, hub_note, path: String::new(), forget: None }
     }
 }
 
@@ -78,11 +81,11 @@ pub(super) fn model_ui(ui: &mut Ui, state: &State, view: &mut ModelView, actions
     widgets::card(ui, |ui| {
         let title = if state.open_model().is_some() { text::OTHER_MODEL } else { text::CHOOSE_MODEL };
         widgets::heading(ui, title);
-        let mut sources = vec![(Source::Computer, text::SOURCE_COMPUTER.to_owned())];
-        if state.in_browser {
-            sources.push((Source::Hub, text::SOURCE_HUB.to_owned()));
-        }
-        sources.push((Source::Demo, text::SOURCE_DEMO.to_owned()));
+        let mut sources = vec![
+            (Source::Computer, text::SOURCE_COMPUTER.to_owned()),
+            (Source::Hub, text::SOURCE_HUB.to_owned()),
+            (Source::Demo, text::SOURCE_DEMO.to_owned()),
+        ];
         if state.in_browser || !state.models.is_empty() {
             sources.push((Source::Kept, text::source_kept(state.models.len())));
         }
@@ -353,7 +356,7 @@ fn hub_ui(ui: &mut Ui, state: &State, view: &mut ModelView, actions: &mut Vec<Ac
             actions.push(Action::Send(Command::FetchModel { repo, endpoint: view.hub.clone() }));
         }
     });
-    widgets::small(ui, text::HUB_NOTE);
+    widgets::small(ui, &view.hub_note);
     egui::CollapsingHeader::new(text::HUB_ADVANCED).id_salt("hub").show(ui, |ui| {
         ui.horizontal_wrapped(|ui| {
             let label = ui.label(text::ENDPOINT);

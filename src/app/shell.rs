@@ -103,6 +103,8 @@ pub struct App {
     battery_asked: f64,
     /// When the requests of the page were last looked at, on the platform's clock.
     network_asked: f64,
+    /// The model that is being opened is fetched first.
+    fetching: bool,
     mirror: Mirror,
 }
 
@@ -228,14 +230,20 @@ impl App {
             was_ready: false,
             battery_asked: f64::NEG_INFINITY,
             network_asked: f64::NEG_INFINITY,
+            fetching: false,
             mirror: Mirror::default(),
         };
-        let (sender, repaint) = (app.answers.0.clone(), ctx.clone());
+        app.look_for_models(ctx);
+        app
+    }
+
+    /// Looks for models that are on this computer; the answer comes by itself.
+    fn look_for_models(&self, ctx: &egui::Context) {
+        let (sender, repaint) = (self.answers.0.clone(), ctx.clone());
         host::system_models(move |found| {
             drop(sender.send(Answer::FoundModels(found)));
             repaint.request_repaint();
         });
-        app
     }
 
     /// Has the GPU and the runs in the folder `store` (empty for the system's place) to itself, or is told that another
@@ -302,6 +310,10 @@ impl App {
             }
             self.state.apply(incoming, now);
             self.after_event(ctx);
+            if opened && std::mem::take(&mut self.fetching) {
+                // Now it is among them.
+                self.look_for_models(ctx);
+            }
             if opened && let Some(command) = self.state.run_to_ask_again() {
                 self.go(if matches!(command, Command::OpenRun { .. }) { Step::Compare } else { Step::Run });
                 self.send(command, Vec::new());
@@ -862,6 +874,7 @@ impl App {
         if matches!(command, Command::OpenModel { .. } | Command::FetchModel { .. }) {
             self.adopting = false;
             self.demo_starting = false;
+            self.fetching = matches!(command, Command::FetchModel { .. });
         }
         self.engine.send(command, files);
     }

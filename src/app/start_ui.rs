@@ -99,7 +99,7 @@ fn open_ui(ui: &mut Ui, state: &State, view: &mut StartView, actions: &mut Vec<A
                     actions.push(Action::OpenFound(view.found));
                 }
             }
-            if state.in_browser && widgets::link_button(ui, text::FROM_HUB).clicked() {
+            if widgets::link_button(ui, text::FROM_HUB).clicked() {
                 actions.push(Action::Go(Step::Model));
             }
         });

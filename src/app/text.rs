@@ -604,8 +604,6 @@ pub(super) const NONE_FOUND: &str = "The Hugging Face cache of this computer hol
 pub(super) const REPOSITORY: &str = "Repository";
 pub(super) const SUGGESTIONS: &str = "Suggestions";
 pub(super) const GET: &str = "Get";
-pub(super) const HUB_NOTE: &str = "Fetched from huggingface.co into this browser's storage, at your click only. A \
-                                   download that stops continues where it was, and every file is checked.";
 pub(super) const HUB_ADVANCED: &str = "Another server";
 pub(super) const ENDPOINT: &str = "Address";
 pub(super) const DEMO_MODEL: &str = "A tiny model and its pairs come with the program. Use them to see how everything \
@@ -620,6 +618,19 @@ pub(super) const FETCH_REST: &str = "Get the rest";
 /// Said where another model was refused.
 pub(super) fn still_open(name: &str) -> String {
     format!("\"{name}\" stays open.")
+}
+
+/// Said before a download: where it is from and where it goes, and to whom a token is shown.
+pub(super) fn hub_note(endpoint: &str, place: &str, token_places: Option<&str>) -> String {
+    let server = endpoint.split_once("://").map_or(endpoint, |(_, server)| server);
+    let mut note = format!(
+        "Fetched from {server} into {place}, at your click only. A download that stops continues where it was, and \
+         every file is checked."
+    );
+    if let Some(places) = token_places {
+        note.push_str(&format!(" A token in {places} is shown to {server} alone."));
+    }
+    note
 }
 
 pub(super) fn source_kept(n: usize) -> String {
@@ -1272,7 +1283,7 @@ pub(super) const KEYS: [(&str, &str); 6] = [
 pub(super) const NETWORK_TITLE: &str = "Network";
 pub(super) const NETWORK_NOTE: &str = "Models, pairs, answers and settings are never sent anywhere; there is no \
     account and no analytics. This is what was fetched. A request itself tells a server your address and \
-    what was asked for, nothing else.";
+    what was asked for; the Hub, your token where there is one; and nothing else.";
 pub(super) const NETWORK_COLUMNS: [&str; 3] = ["Received", "Why", "From"];
 pub(super) const REPORT_TITLE: &str = "Bug report";
 pub(super) const BENCH_TITLE: &str = "How fast is this GPU?";

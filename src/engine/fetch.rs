@@ -1,124 +1,100 @@
-//! Models from the Hugging Face Hub into the store: file by file, by ranges, and checked by size and hash.
+//! Models from the Hugging Face Hub: file by file, by ranges, and checked by size and hash. Where they go is
+//! `src/engine/place.rs`.
 
-use serde::{Deserialize, Serialize};
-use sha2::{Digest as _, Sha256};
+use serde::Deserialize;
+use sha1::Sha1;
+use sha2::{Digest, Sha256};
 
-use super::protocol::{Event, Origin};
-use super::session::{PARTIAL, Wire};
+use super::place::{BRANCH, Place, RepoFile, Sum, is_hex};
+use super::protocol::{Event, ModelSource};
+use super::session::Wire;
 use crate::error::{Error, Result};
 use crate::model::Architecture;
-use crate::platform::host::{Store, fetch_range};
-
-/// A file of a repository, as the Hub's API lists it.
-#[derive(Debug, Clone, Deserialize)]
-struct RepoFile {
-    path: String,
-    size: u64,
-    #[serde(default)]
-    lfs: Option<Lfs>,
-}
-
-/// A large file's hash.
-#[derive(Debug, Clone, Deserialize)]
-struct Lfs {
-    /// SHA-256 of the content, in hexadecimal.
-    oid: String,
-}
-
-/// What is written beside a download that is not finished.
-#[derive(Debug, Serialize, Deserialize)]
-struct Download {
-    #[serde(flatten)]
-    origin: Origin,
-    /// The commit that its files are of.
-    commit: String,
-}
+use crate::platform::host::{Fetched, Hub, Store};
+use crate::platform::{ByteSource, is_hub_name};
 
 /// Why the files of a model are asked for.
 const MODEL_PURPOSE: &str = "a model that you asked for";
-/// Where a repository's latest files are.
-const BRANCH: &str = "main";
 /// Bytes of a file that are in memory at a time when it is hashed again.
 const SLICE_BYTES: u64 = 16 << 20;
+/// Bytes of an answer that is read whole, at the most.
+const SMALL_BYTES: usize = 16 << 20;
 
-/// Fetches what a model needs, going on where an earlier download ended; returns its name in the store.
-pub(super) async fn fetch(wire: &mut Wire, store: &Store, repo: &str, endpoint: &str, models: &str) -> Result<String> {
-    let plain = |part: &str| !part.is_empty() && part.chars().all(|c| c.is_alphanumeric() || "-_.".contains(c));
-    if repo.split('/').count() > 2 || !repo.split('/').all(plain) || repo.contains("..") {
+/// Fetches what a model needs, going on where an earlier download ended; says where it is then.
+pub(super) async fn fetch(
+    wire: &mut Wire,
+    hub: &Hub,
+    store: Result<&Store>,
+    models: &str,
+    repo: &str,
+    endpoint: &str,
+) -> Result<ModelSource> {
+    if !is_hub_name(repo) {
         return Err(Error::input(format!("\"{repo}\" is no model's name"), "Give it as organisation/name", ""));
     }
     let endpoint = endpoint.trim_end_matches('/');
-    let name = repo.replace('/', "--");
-    let folder = format!("{models}/{name}");
     wire.begin();
-    let marker = format!("{folder}/{PARTIAL}");
-    let begun: Option<Download> = store.read(&marker).await.ok().and_then(|bytes| serde_json::from_slice(&bytes).ok());
-    let commit = match commit(wire, repo, endpoint).await? {
-        Some(sha) => sha,
+    let mut place = Place::open(hub, store, models, repo).await?;
+    let commit = match commit(wire, hub, repo, endpoint).await {
+        Ok(commit) => commit,
+        Err(Error::Cancelled) => return Err(Error::Cancelled),
         // Not told now: a download goes on with what it began with.
-        None => begun.as_ref().map_or_else(|| BRANCH.to_owned(), |begun| begun.commit.clone()),
+        Err(error) => place.known_commit().await.ok_or(error)?,
     };
     let list = format!("{endpoint}/api/models/{repo}/tree/{commit}");
-    let listed = get(wire, &list, "the list of the model's files").await?;
+    let listed = get(wire, hub, &list, "the list of the model's files").await?;
     let files: Vec<RepoFile> = serde_json::from_slice(&listed)
         .map_err(|e| Error::input(format!("The list of files cannot be read: {e}"), "Try again later", list.clone()))?;
-    let files: Vec<RepoFile> = files.into_iter().filter(|file| is_wanted(&file.path)).collect();
-    if !files.iter().any(|file| file.path.ends_with(".safetensors")) {
+    let is_weight = |file: &RepoFile| file.path.ends_with(".safetensors");
+    let mut files: Vec<RepoFile> = files.into_iter().filter(|file| is_wanted(&file.path)).collect();
+    // Weights last: without them nobody takes it for a whole model.
+    files.sort_by_key(is_weight);
+    if !files.iter().any(is_weight) {
         let what = "The repository has no .safetensors files in its main folder";
         return Err(Error::input(what, "Choose a repository with safetensors weights", repo));
     }
     // Whether the model can be trained at all, before gigabytes are fetched.
     let config = format!("{endpoint}/{repo}/resolve/{commit}/config.json");
-    Architecture::from_bytes(&get(wire, &config, "the model's configuration").await?, &config)?;
+    Architecture::from_bytes(&get(wire, hub, &config, "the model's configuration").await?, &config)?;
     let total: u64 = files.iter().map(|file| file.size).sum();
-    if begun.is_none_or(|begun| begun.commit != commit) {
-        // Files of two commits do not belong together; what is whole and has a hash is compared with that.
-        for file in &files {
-            let path = format!("{folder}/{}", file.path);
-            let whole = store.exists(&path).await? && store.source(&path).await?.len() == file.size;
-            if file.lfs.is_none() || !whole {
-                store.remove(&path).await?;
-            }
-        }
-    }
-    let origin = Origin { repo: repo.to_owned(), endpoint: endpoint.to_owned() };
-    let download = Download { origin, commit };
-    store.write(&marker, &serde_json::to_vec(&download).unwrap_or_default()).await?;
-    let commit = &download.commit;
+    place.begin(endpoint, commit.clone(), &files).await?;
     let mut before = 0;
     for file in &files {
         let url = format!("{endpoint}/{repo}/resolve/{commit}/{}", file.path);
-        fetch_file(wire, store, &url, &format!("{folder}/{}", file.path), file, before, total).await?;
+        fetch_file(wire, hub, &place, &url, file, before, total).await?;
         before += file.size;
     }
-    store.remove(&marker).await?;
-    Ok(name)
+    place.finish().await
 }
 
-/// The commit that a repository is at, so that all files are of the same one; none where a server does not tell.
-async fn commit(wire: &mut Wire, repo: &str, endpoint: &str) -> Result<Option<String>> {
+/// The commit that a repository is at, so that all files are of the same one.
+async fn commit(wire: &mut Wire, hub: &Hub, repo: &str, endpoint: &str) -> Result<String> {
     #[derive(Deserialize)]
     struct Revision {
         sha: String,
     }
     let url = format!("{endpoint}/api/models/{repo}/revision/{BRANCH}");
-    let told = match get(wire, &url, "the model's commit").await {
-        Err(Error::Cancelled) => return Err(Error::Cancelled),
-        told => told.ok().and_then(|bytes| serde_json::from_slice::<Revision>(&bytes).ok()),
-    };
-    Ok(told.map(|told| told.sha).filter(|sha| !sha.is_empty() && sha.chars().all(|c| c.is_ascii_hexdigit())))
+    let told = get(wire, hub, &url, "the model's commit").await?;
+    match serde_json::from_slice::<Revision>(&told).map(|told| told.sha) {
+        Ok(sha) if is_hex(&sha) => Ok(sha),
+        _ => Err(Error::input("The server does not tell the model's commit", "Check the address of the server", url)),
+    }
 }
 
 /// Fetches one file, or what is missing of it, and checks it; a file that is wrong is taken away.
 async fn fetch_file(
     wire: &mut Wire,
-    store: &Store,
+    hub: &Hub,
+    place: &Place,
     url: &str,
-    path: &str,
     file: &RepoFile,
     before: u64,
     total: u64,
 ) -> Result<()> {
+    if place.has(file).await? {
+        return Ok(());
+    }
+    let (store, path) = (&place.store, &place.partial(file)?);
     let mut have = match store.exists(path).await? {
         true => store.source(path).await?.len(),
         false => 0,
@@ -128,8 +104,7 @@ async fn fetch_file(
         have = 0;
     }
     if have < file.size {
-        let asked = wire.inbox.unless_cancelled(fetch_range(url, have)).await;
-        let mut answer = asked.inspect_err(|_| tell_request(wire, url, 0, MODEL_PURPOSE))?;
+        let mut answer = ask(wire, hub, url, have).await?;
         if answer.status == 200 {
             // The server has no ranges: from the beginning.
             have = 0;
@@ -148,22 +123,58 @@ async fn fetch_file(
                 Ok(None) => break Ok(()),
                 Err(error) => break Err(error),
             }
+            if have > file.size {
+                // No disk is filled with what nobody listed.
+                break Ok(());
+            }
             if let Some(progress) = wire.progress(&format!("fetching {}", file.path), before + have, total) {
                 wire.send(Event::ModelProgress(progress));
             }
         };
         // What has arrived stays, so that the next attempt goes on from there.
         let kept = writer.finish().await;
-        tell_request(wire, url, have - begin, MODEL_PURPOSE);
+        tell_request(wire, url, Some(&answer), have - begin, MODEL_PURPOSE);
         ended.and(kept)?;
+    } else if !store.exists(path).await? {
+        // An empty file, of which there is nothing to ask for.
+        store.write(path, &[]).await?;
     }
     if have != file.size {
         let what = format!("{have} of {} bytes arrived", file.size);
         return Err(Error::input(what, "Press Get again: the download goes on from there", url));
     }
-    let Some(lfs) = &file.lfs else { return Ok(()) };
     let source = store.source(path).await?;
-    let mut hash = Sha256::new();
+    let (kind, found, stated) = match file.sum() {
+        None => return place.keep(file).await,
+        Some(Sum::Sha256(stated)) => {
+            ("SHA-256", hash(wire, Sha256::new(), source.as_ref(), file, before, total).await?, stated)
+        }
+        Some(Sum::Git(stated)) => {
+            let head = Sha1::new_with_prefix(format!("blob {}\0", file.size));
+            ("git hash", hash(wire, head, source.as_ref(), file, before, total).await?, stated)
+        }
+    };
+    drop(source);
+    if found == stated {
+        return place.keep(file).await;
+    }
+    store.remove(path).await?;
+    Err(Error::input(
+        format!("The file that arrived has the {kind} {found}, but the Hub says {stated}"),
+        "It was damaged on the way and was removed: press Get again",
+        url,
+    ))
+}
+
+/// The hash of a file's content behind what was hashed before, in hexadecimal.
+async fn hash(
+    wire: &mut Wire,
+    mut hash: impl Digest,
+    source: &dyn ByteSource,
+    file: &RepoFile,
+    before: u64,
+    total: u64,
+) -> Result<String> {
     for offset in (0..file.size).step_by(SLICE_BYTES as usize) {
         let len = SLICE_BYTES.min(file.size - offset);
         hash.update(source.read_at(offset, len as usize).await?);
@@ -174,37 +185,65 @@ async fn fetch_file(
             return Err(Error::Cancelled);
         }
     }
-    let found: String = hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
-    if found == lfs.oid {
-        return Ok(());
-    }
-    drop(source);
-    store.remove(path).await?;
-    Err(Error::input(
-        format!("The file that arrived has the SHA-256 {found}, but the Hub says {}", lfs.oid),
-        "It was damaged on the way and was removed: press Get again",
-        url,
-    ))
+    Ok(hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
 }
 
 /// Fetches a small answer whole.
-async fn get(wire: &mut Wire, url: &str, purpose: &str) -> Result<Vec<u8>> {
+async fn get(wire: &mut Wire, hub: &Hub, url: &str, purpose: &str) -> Result<Vec<u8>> {
+    let mut answer = ask(wire, hub, url, 0).await?;
     let (inbox, mut bytes) = (&mut wire.inbox, Vec::new());
     let got = async {
-        let mut answer = inbox.unless_cancelled(fetch_range(url, 0)).await?;
         while let Some(piece) = inbox.unless_cancelled(answer.next()).await? {
             bytes.extend(piece);
+            if bytes.len() > SMALL_BYTES {
+                let what = format!("The server answers with more than {} MiB", SMALL_BYTES >> 20);
+                return Err(Error::input(what, "Check the address of the server", url));
+            }
         }
         Ok(())
     };
     let got = got.await;
-    tell_request(wire, url, bytes.len() as u64, purpose);
+    tell_request(wire, url, Some(&answer), bytes.len() as u64, purpose);
     got.map(|()| bytes)
 }
 
-/// Adds a request to the ledger; what failed was asked for all the same.
-fn tell_request(wire: &Wire, url: &str, bytes: u64, purpose: &str) {
-    wire.send(Event::Request { url: url.to_owned(), bytes, purpose: purpose.to_owned() });
+/// Asks for the bytes of `url` from `begin` on; an answer without any is an error. What failed goes into the ledger.
+async fn ask(wire: &mut Wire, hub: &Hub, url: &str, begin: u64) -> Result<Fetched> {
+    let asked = wire.inbox.unless_cancelled(hub.fetch_range(url, begin)).await;
+    let error = match asked {
+        Ok(answer) if matches!(answer.status, 200 | 206) => return Ok(answer),
+        Ok(answer) => status_error(hub, &answer, url),
+        Err(error) => error,
+    };
+    tell_request(wire, url, None, 0, MODEL_PURPOSE);
+    Err(error)
+}
+
+/// The error of a status that brings no bytes.
+fn status_error(hub: &Hub, answer: &Fetched, url: &str) -> Error {
+    let status = answer.status;
+    let fix = match status {
+        401 | 403 => hub.fix_for_refusal(url),
+        404 | 410 => "Check the name of the model and of the file".to_owned(),
+        408 | 425 | 429 => "Wait some minutes and try again".to_owned(),
+        500.. => "The server is in trouble: try again later".to_owned(),
+        _ => "Check the address, or download the file yourself and choose it".to_owned(),
+    };
+    let meaning = if answer.meaning.is_empty() { String::new() } else { format!(" ({})", answer.meaning) };
+    Error::input(format!("The server answered {status}{meaning}"), fix, url)
+}
+
+/// Adds a request to the ledger, with the host that answered in the end; what failed was asked for all the same.
+fn tell_request(wire: &Wire, url: &str, answer: Option<&Fetched>, bytes: u64, purpose: &str) {
+    let other = answer.map(|answer| host_of(&answer.url)).filter(|host| *host != host_of(url));
+    let url = other.map_or_else(|| url.to_owned(), |host| format!("{url}, from {host}"));
+    wire.send(Event::Request { url, bytes, purpose: purpose.to_owned() });
+}
+
+/// The host of an address, with its port.
+fn host_of(url: &str) -> &str {
+    let behind = url.split_once("://").map_or(url, |(_, behind)| behind);
+    behind.split(['/', '?', '#']).next().unwrap_or_default()
 }
 
 /// True for the files of a model folder that pairtune reads, or that belong with it.

@@ -22,11 +22,14 @@ pub mod writing;
 
 mod between;
 mod compare;
+#[cfg(feature = "app")]
 mod fetch;
 mod inbox;
 mod inputs;
 mod live;
 mod open_run;
+#[cfg(feature = "app")]
+mod place;
 mod planning;
 mod session;
 

@@ -59,7 +59,8 @@ pub enum Command {
         /// Its name in [`Event::Models`].
         name: String,
     },
-    /// Fetch a model from the Hugging Face Hub, or continue to; browser only.
+    /// Fetch a model from the Hugging Face Hub, or continue to: in a page into the app's own storage, natively into the
+    /// cache that other tools share; then open it.
     FetchModel {
         /// `organisation/name`.
         repo: String,

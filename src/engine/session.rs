@@ -20,7 +20,7 @@ use crate::error::{Error, Result};
 use crate::files::TargetModules;
 use crate::gpu::{AdapterChoice, AdapterReport, Gpu};
 use crate::model::{AdapterSettings, LoadIn};
-use crate::platform::host::{self, PickedFile, Store};
+use crate::platform::host::{self, Hub, PickedFile, Store};
 use crate::platform::{FileSet, Folder, NetworkEntry, read_all};
 use crate::train::{OnlineRun, References, Scorer, TrainConfig, Trainer, frozen_bytes};
 
@@ -51,6 +51,8 @@ pub struct Session {
     pub retry_seconds: f64,
     /// Tokens of an answer to a watched prompt, at most.
     pub watched_tokens: usize,
+    /// Where models are fetched from, and where to, at the time of asking.
+    pub hub: Box<dyn Fn() -> Hub>,
 }
 
 /// Both directions of the wire, and when progress was last told.
@@ -114,6 +116,7 @@ impl Session {
             rest_seconds: 60.0,
             retry_seconds: 10.0,
             watched_tokens: 48,
+            hub: Box::new(Hub::of_this_person),
         };
         let gpu = session.open_gpu().await;
         let gpu = gpu.map(|gpu| gpu_info(gpu.report(), memory_of(&gpu))).map_err(|e| Problem::from(&e));
@@ -863,12 +866,19 @@ impl Session {
 
     // Fetching.
 
+    #[cfg(feature = "app")]
     async fn fetch_model(&mut self, repo: &str, endpoint: &str) -> Result<()> {
-        let store = self.store()?.clone();
-        let fetched = super::fetch::fetch(&mut self.wire, &store, repo, endpoint, MODELS).await;
+        let (hub, store) = ((self.hub)(), self.store.as_ref().map_err(Clone::clone));
+        let fetched = super::fetch::fetch(&mut self.wire, &hub, store, MODELS, repo, endpoint).await;
         // What has arrived is there, whole or not.
         self.list_models().await;
-        self.open_model(ModelSource::Stored { name: fetched? }, Vec::new()).await
+        self.open_model(fetched?, Vec::new()).await
+    }
+
+    /// A build for the command line alone has nothing to connect with.
+    #[cfg(not(feature = "app"))]
+    async fn fetch_model(&mut self, repo: &str, _endpoint: &str) -> Result<()> {
+        Err(Error::input("This pairtune was built without downloads", "Build it with the feature `app`", repo))
     }
 }
 

@@ -10,6 +10,10 @@ mod dialogs;
 pub mod native;
 #[cfg(not(target_arch = "wasm32"))]
 mod native_app;
+#[cfg(all(feature = "app", not(target_arch = "wasm32")))]
+mod native_http;
+#[cfg(not(target_arch = "wasm32"))]
+mod native_hub;
 mod picked;
 mod types;
 #[cfg(target_arch = "wasm32")]

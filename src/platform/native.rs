@@ -10,10 +10,13 @@ use super::bytes::{ByteSource, Folder, FolderWriter, LocalFuture, short_read};
 #[cfg(feature = "app")]
 pub use super::dialogs::{pick, save_copy, save_file};
 pub use super::native_app::{
-    Fetched, PickedFile, Store, StoreWriter, Then, address, announce, available_memory, claim_gpu, environment,
-    fetch_range, files_at, fragment, keep_awake, mirror, network_ledger, on_battery, persist, pick_at, reload,
-    set_fragment, set_title, sleep, system_models, unix_seconds, video_memory, warn_before_leaving, yield_now,
+    PickedFile, Store, StoreWriter, Then, address, announce, available_memory, claim_gpu, environment, files_at,
+    fragment, keep_awake, mirror, network_ledger, on_battery, persist, pick_at, reload, set_fragment, set_title, sleep,
+    system_models, unix_seconds, video_memory, warn_before_leaving, yield_now,
 };
+#[cfg(feature = "app")]
+pub use super::native_http::Fetched;
+pub use super::native_hub::Hub;
 use super::types::storage_full;
 use crate::error::{Error, Result};
 

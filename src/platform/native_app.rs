@@ -4,6 +4,10 @@
 use std::cell::RefCell;
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{ErrorKind, Read as _, Seek as _, SeekFrom, Write as _};
+#[cfg(unix)]
+use std::os::unix::fs::symlink;
+#[cfg(windows)]
+use std::os::windows::fs::symlink_file as symlink;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
@@ -12,6 +16,7 @@ use serde::Deserialize;
 
 use super::bytes::ByteSource;
 use super::native::{FileSource, io_error, make_folder, write_atomic};
+use super::native_hub::Hub;
 use super::picked::{FileSet, Pick};
 use super::types::{
     Environment, FoundModel, NetworkEntry, UiNode, Usage, is_temporary, licence_in, path_parts, split_path,
@@ -98,11 +103,7 @@ impl Store {
 
     /// Where the storage is, for people.
     pub fn location(&self) -> String {
-        let home = directories::BaseDirs::new().map(|places| places.home_dir().to_owned());
-        match home.and_then(|home| self.root.strip_prefix(home).ok().map(Path::to_owned)) {
-            Some(below) => Path::new("~").join(below).display().to_string(),
-            None => self.root.display().to_string(),
-        }
+        for_people(&self.root)
     }
 
     /// Names of what is directly in the folder `dir`, files and folders, sorted; nothing if there is no such folder.
@@ -133,6 +134,27 @@ impl Store {
             true => storage_full(Some(bytes.len() as u64), None, path.display().to_string()),
             false => e,
         })
+    }
+
+    /// Gives a file another name; what has that name goes.
+    pub async fn rename(&self, from: &str, to: &str) -> Result<()> {
+        let (from, to) = (self.file_path(from)?, self.new_file_path(to)?);
+        std::fs::rename(&from, &to).map_err(|e| io_error(&to, "write", &e))
+    }
+
+    /// Gives a file a second name, by a link; by a copy on a disk that knows no links. What has that name goes.
+    pub async fn link(&self, file: &str, name: &str) -> Result<()> {
+        self.remove(name).await?;
+        let (from, to) = (self.file_path(file)?, self.new_file_path(name)?);
+        let (folders, _) = split_path(name)?;
+        let target = path_parts(file)?;
+        let shared = folders.iter().zip(&target).take_while(|(a, b)| a == b).count();
+        let up = folders[shared..].iter().map(|_| "..");
+        let target: PathBuf = up.chain(target[shared..].iter().copied()).collect();
+        symlink(target, &to)
+            .or_else(|_| std::fs::hard_link(&from, &to))
+            .or_else(|_| std::fs::copy(&from, &to).map(drop))
+            .map_err(|e| io_error(&to, "write", &e))
     }
 
     /// Takes away a file, or a folder with all that is in it; nothing happens if there is none.
@@ -309,29 +331,6 @@ fn memory_of_card(cards: &Path, vendor: u32, device: u32) -> Option<u64> {
     })
 }
 
-/// An answer of a server, which the desktop app never has: it opens no connection.
-#[derive(Debug)]
-pub struct Fetched {
-    /// The answer's status.
-    pub status: u16,
-}
-
-impl Fetched {
-    /// The next bytes; none at the end.
-    pub async fn next(&mut self) -> Result<Option<Vec<u8>>> {
-        Ok(None)
-    }
-}
-
-/// Refuses: the desktop app opens no connection, and reads what the Hugging Face tools have fetched.
-pub async fn fetch_range(url: &str, _begin: u64) -> Result<Fetched> {
-    Err(Error::input(
-        "The desktop app opens no connection to the network",
-        "Fetch the model with `hf download`; the Model page then finds it on this computer",
-        url,
-    ))
-}
-
 /// Seconds since 1970.
 pub fn unix_seconds() -> f64 {
     SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0.0, |since| since.as_secs_f64())
@@ -379,6 +378,15 @@ pub fn files_at(what: Pick, typed: &str) -> Result<Vec<PickedFile>> {
             files => Ok(files),
         },
         Ok(_) => Ok(vec![PickedFile::at(path)]),
+    }
+}
+
+/// A path as people read it, with `~` for their home.
+pub(super) fn for_people(path: &Path) -> String {
+    let home = directories::BaseDirs::new().map(|places| places.home_dir().to_owned());
+    match home.and_then(|home| path.strip_prefix(home).ok().map(Path::to_owned)) {
+        Some(below) => Path::new("~").join(below).display().to_string(),
+        None => path.display().to_string(),
     }
 }
 
@@ -513,7 +521,7 @@ pub fn environment() -> Environment {
     }
 }
 
-/// What the page has fetched; a window fetches nothing.
+/// What the page has fetched; in a window only the engine fetches, and says so itself.
 pub fn network_ledger() -> Vec<NetworkEntry> {
     Vec::new()
 }
@@ -551,26 +559,8 @@ fn write_nodes(path: &Path, nodes: &[UiNode]) -> Result<()> {
 /// another thread. Nothing there is changed.
 pub fn system_models(done: impl FnOnce(Vec<FoundModel>) + Send + 'static) {
     std::thread::spawn(move || {
-        let home = directories::BaseDirs::new().map(|places| places.home_dir().to_owned());
-        let cache = hub_cache(|name| std::env::var(name).ok(), home.as_deref());
-        done(cache.map(|cache| models_in(&cache)).unwrap_or_default());
+        done(Hub::of_this_person().cache.map(|cache| models_in(&cache)).unwrap_or_default());
     });
-}
-
-/// The Hub's cache, by the variables that huggingface_hub goes by, in its order.
-fn hub_cache(variable: impl Fn(&str) -> Option<String>, home: Option<&Path>) -> Option<PathBuf> {
-    let folder = |name: &str| {
-        let value = variable(name).filter(|value| !value.is_empty())?;
-        match (value.strip_prefix("~/"), home) {
-            (Some(below), Some(home)) => Some(home.join(below)),
-            _ => Some(PathBuf::from(value)),
-        }
-    };
-    folder("HF_HUB_CACHE")
-        .or_else(|| folder("HUGGINGFACE_HUB_CACHE"))
-        .or_else(|| Some(folder("HF_HOME")?.join("hub")))
-        .or_else(|| Some(folder("XDG_CACHE_HOME")?.join("huggingface/hub")))
-        .or_else(|| Some(home?.join(".cache/huggingface/hub")))
 }
 
 /// The whole models in a cache of the Hub, by name. What cannot be read is passed over: it is not ours.
@@ -819,12 +809,31 @@ mod tests {
         });
     }
 
+    #[cfg(unix)]
+    #[test]
+    fn a_file_has_a_second_name() {
+        let place = Temporary::new();
+        let store = place.store();
+        block_on(async {
+            store.write("m/blobs/one.incomplete", b"12345").await.expect("written");
+            store.rename("m/blobs/one.incomplete", "m/blobs/one").await.expect("renamed");
+            for _ in 0..2 {
+                store.link("m/blobs/one", "m/snapshots/c/a.bin").await.expect("linked");
+            }
+            let link = std::fs::read_link(store.root.join("m/snapshots/c/a.bin")).expect("a link");
+            assert_eq!(link, Path::new("../../blobs/one"), "a folder that is moved stays whole");
+            assert_eq!(store.read("m/snapshots/c/a.bin").await.as_deref(), Ok(b"12345".as_slice()), "its content");
+            store.remove("m/snapshots/c/a.bin").await.expect("removed");
+            assert_eq!(store.exists("m/blobs/one").await, Ok(true), "only the name went");
+        });
+    }
+
     #[cfg(target_os = "linux")]
     #[test]
     fn a_full_disk_is_told() {
         let place = Temporary::new();
         let store = place.store();
-        std::os::unix::fs::symlink("/dev/full", store.root.join("full")).expect("a link");
+        symlink("/dev/full", store.root.join("full")).expect("a link");
         block_on(async {
             let mut writer = store.create("full", 0).await.expect("opened");
             let error = writer.write(b"123").await.expect_err("full");
@@ -874,7 +883,7 @@ mod tests {
         std::fs::create_dir_all(&snapshot).expect("a folder");
         for name in ["config.json", "tokenizer.json", "model.safetensors"] {
             assert!(models_in(&place.0.join("hub")).is_empty(), "not whole before {name}");
-            std::os::unix::fs::symlink("../../blobs/0", snapshot.join(name)).expect("a link");
+            symlink("../../blobs/0", snapshot.join(name)).expect("a link");
         }
         assert_eq!(
             models_in(&place.0.join("hub")).first().map(|model| model.bytes),
@@ -883,21 +892,5 @@ mod tests {
         );
         std::fs::remove_file(place.0.join("hub/models--a--b/blobs/0")).expect("removed");
         assert!(models_in(&place.0.join("hub")).is_empty(), "links that lead nowhere");
-    }
-
-    #[test]
-    fn the_cache_is_where_the_variables_say() {
-        let home = Path::new("/home/me");
-        let cache = |set: &[(&str, &str)]| {
-            let variable = |name: &str| set.iter().find(|(n, _)| *n == name).map(|(_, value)| (*value).to_owned());
-            hub_cache(variable, Some(home)).map(|path| path.display().to_string())
-        };
-        let all =
-            [("HF_HUB_CACHE", "/a"), ("HUGGINGFACE_HUB_CACHE", "/b"), ("HF_HOME", "~/c"), ("XDG_CACHE_HOME", "/d")];
-        assert_eq!(cache(&all).as_deref(), Some("/a"), "first");
-        assert_eq!(cache(&all[1..]).as_deref(), Some("/b"), "second");
-        assert_eq!(cache(&all[2..]).as_deref(), Some("/home/me/c/hub"), "third");
-        assert_eq!(cache(&all[3..]).as_deref(), Some("/d/huggingface/hub"), "fourth");
-        assert_eq!(cache(&[("HF_HOME", "")]).as_deref(), Some("/home/me/.cache/huggingface/hub"), "none");
     }
 }

@@ -223,6 +223,16 @@ impl Store {
         }
     }
 
+    /// Gives a file another name; not here, where nothing needs it.
+    pub async fn rename(&self, from: &str, _to: &str) -> Result<()> {
+        Err(Error::input("A page gives no file another name", "Use the desktop app", from))
+    }
+
+    /// Gives a file a second name; a browser's storage knows no links.
+    pub async fn link(&self, file: &str, _name: &str) -> Result<()> {
+        Err(Error::input("A page gives no file a second name", "Use the desktop app", file))
+    }
+
     /// Takes away a file, or a folder with all that is in it; nothing happens if there is none.
     pub async fn remove(&self, path: &str) -> Result<()> {
         let (folders, name) = split_path(path)?;
@@ -389,13 +399,62 @@ impl Drop for StoreWriter {
     }
 }
 
-/// An answer to `fetch_range`, of which the head is there and the body comes in pieces. Dropping it ends the transfer.
+/// The Hugging Face Hub, from which a page fetches into its own storage, and without a token.
+pub struct Hub {
+    /// Its address.
+    pub endpoint: String,
+    /// Where a token is looked for: nowhere.
+    pub token_places: Option<String>,
+}
+
+impl Hub {
+    /// The Hub that everybody has.
+    pub fn of_this_person() -> Self {
+        Self { endpoint: "https://huggingface.co".to_owned(), token_places: None }
+    }
+
+    /// Where downloads go, for people.
+    pub fn place(&self) -> String {
+        "this browser's storage".to_owned()
+    }
+
+    /// The cache that other tools share; a page shares none.
+    pub async fn cache(&self) -> Result<Option<Store>> {
+        Ok(None)
+    }
+
+    /// What to do about a model that the server gives only to some.
+    pub fn fix_for_refusal(&self, _url: &str) -> String {
+        "Choose a model that anyone may download, or fetch it with the desktop app and choose its files".to_owned()
+    }
+
+    /// Asks a server for the bytes of `url` from `begin` on.
+    pub async fn fetch_range(&self, url: &str, begin: u64) -> Result<Fetched> {
+        let failed = |e: JsValue| fetch_error(&e, "did not begin", url);
+        let headers = Headers::new().map_err(failed)?;
+        headers.set("Range", &format!("bytes={begin}-")).map_err(failed)?;
+        let init = RequestInit::new();
+        init.set_headers(&headers);
+        // Gigabytes are kept in the storage, not a second time in the browser's cache; and no site learns who asks.
+        init.set_cache(RequestCache::NoStore);
+        init.set_credentials(RequestCredentials::Omit);
+        init.set_referrer_policy(ReferrerPolicy::NoReferrer);
+        let response = call_async(&js_sys::global(), "fetch", &[url.into(), init.into()]).await.map_err(failed)?;
+        let response: Response = response.unchecked_into();
+        let body = response.body().map(|stream| stream.get_reader().unchecked_into());
+        Ok(Fetched { status: response.status(), meaning: response.status_text(), url: response.url(), body })
+    }
+}
+
+/// An answer of a server, of which the head is there and the body comes in pieces. Dropping it ends the transfer.
 #[derive(Debug)]
 pub struct Fetched {
-    /// 206 for the range; 200 for the whole file, from its start, if the server has no ranges; 416 if the file ends
-    /// before the range begins.
+    /// 206 for the range; 200 for the whole file, from its start, if the server has no ranges.
     pub status: u16,
-    url: String,
+    /// What the status means, if the server says so.
+    pub meaning: String,
+    /// The address that answered in the end.
+    pub url: String,
     body: Option<ReadableStreamDefaultReader>,
 }
 
@@ -424,43 +483,6 @@ impl Drop for Fetched {
             ignore(&body.cancel());
         }
     }
-}
-
-/// Asks a server for the bytes of `url` from `begin` on. Other statuses than 200, 206 and 416 are errors.
-pub async fn fetch_range(url: &str, begin: u64) -> Result<Fetched> {
-    let failed = |e: JsValue| fetch_error(&e, "did not begin", url);
-    let headers = Headers::new().map_err(failed)?;
-    headers.set("Range", &format!("bytes={begin}-")).map_err(failed)?;
-    let init = RequestInit::new();
-    init.set_headers(&headers);
-    // Gigabytes are kept in the storage, not a second time in the browser's cache; and no site learns who asks.
-    init.set_cache(RequestCache::NoStore);
-    init.set_credentials(RequestCredentials::Omit);
-    init.set_referrer_policy(ReferrerPolicy::NoReferrer);
-    let response = call_async(&js_sys::global(), "fetch", &[url.into(), init.into()]).await.map_err(failed)?;
-    let response: Response = response.unchecked_into();
-    let status = response.status();
-    let body = response.body().map(|stream| stream.get_reader().unchecked_into::<ReadableStreamDefaultReader>());
-    // Dropped, it ends the transfer.
-    let fetched = Fetched { status, url: url.to_owned(), body };
-    match status {
-        200 | 206 => Ok(fetched),
-        416 => Ok(Fetched { status, url: url.to_owned(), body: None }),
-        _ => Err(status_error(status, &response.status_text(), url)),
-    }
-}
-
-/// The error of a status that brings no bytes.
-fn status_error(status: u16, meaning: &str, url: &str) -> Error {
-    let fix = match status {
-        401 | 403 => "Choose a model that anyone may download, or download it yourself and choose its files",
-        404 | 410 => "Check the name of the model and of the file",
-        408 | 425 | 429 => "Wait some minutes and try again",
-        500.. => "The server is in trouble: try again later",
-        _ => "Check the address, or download the file yourself and choose it",
-    };
-    let meaning = if meaning.is_empty() { String::new() } else { format!(" ({meaning})") };
-    Error::input(format!("The server answered {status}{meaning}"), fix, url)
 }
 
 /// The error of a transfer that `went` wrong without an answer.

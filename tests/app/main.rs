@@ -361,6 +361,24 @@ fn models_of_the_browser_are_fetched_kept_and_forgotten() {
 }
 
 #[test]
+fn the_window_fetches_a_model_at_a_click_alone() {
+    let mut stage = Stage::in_environment(script::environment("desktop"), Vec::new());
+    stage.say(script::ready());
+    stage.click("or get one from Hugging Face");
+    stage.click("Hugging Face");
+    stage.expect("at your click only");
+    stage.sent();
+    stage.type_into("Repository", "org/tiny");
+    stage.click("Get");
+    let sent = stage.sent();
+    assert!(matches!(&sent[..], [Command::FetchModel { repo, .. }] if repo == "org/tiny"), "{sent:?}");
+    stage.say(Event::ModelProgress(progress("fetching model.safetensors", 3, 9)));
+    stage.expect("fetching model.safetensors");
+    stage.click("Cancel");
+    assert_eq!(stage.sent(), [Command::Cancel], "it can be cancelled");
+}
+
+#[test]
 fn models_on_this_computer_are_opened_by_their_folder() {
     let folder = Folder::new(&["config.json", "tokenizer.json", "model.safetensors"]);
     let path = folder.0.display().to_string();

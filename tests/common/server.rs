@@ -18,6 +18,8 @@ pub(crate) struct Asked {
     /// As sent, with the sub-path and the query.
     pub(crate) path: String,
     pub(crate) range: Option<String>,
+    /// Whom the client says it is.
+    pub(crate) authorization: Option<String>,
     pub(crate) status: u16,
     /// Bytes of the body that were written.
     pub(crate) sent: u64,
@@ -42,6 +44,8 @@ struct Fault {
     bytes_per_second: Option<u64>,
     status: Option<u16>,
     redirect: Option<String>,
+    /// What the client has to say to be given the file.
+    authorization: Option<String>,
 }
 
 struct Shared {
@@ -128,6 +132,11 @@ impl StaticServer {
         self.fault(path, |fault| fault.redirect = Some(to.to_owned()));
     }
 
+    /// Gives a file only to those who show this token, as the Hub does for gated models.
+    pub(crate) fn ask_for_token(&self, path: &str, token: &str) {
+        self.fault(path, |fault| fault.authorization = Some(format!("Bearer {token}")));
+    }
+
     fn fault(&self, path: &str, change: impl FnOnce(&mut Fault)) {
         change(lock(&self.shared.faults).entry(path.trim_start_matches('/').to_owned()).or_default());
     }
@@ -190,8 +199,9 @@ fn converse(stream: &TcpStream, shared: &Shared) -> std::io::Result<()> {
         let mut answer = Answer { stream, shared, head: method == "HEAD", sent: 0, status: 0 };
         let done = answer.give(method, path, &headers);
         let (status, sent) = (answer.status, answer.sent);
-        let range = headers.get("range").cloned();
-        lock(&shared.asked).push(Asked { method: method.to_owned(), path: path.to_owned(), range, status, sent });
+        let (range, authorization) = (headers.get("range").cloned(), headers.get("authorization").cloned());
+        let (method, path) = (method.to_owned(), path.to_owned());
+        lock(&shared.asked).push(Asked { method, path, range, authorization, status, sent });
         if !done? || headers.get("connection").is_some_and(|value| value.eq_ignore_ascii_case("close")) {
             return Ok(());
         }
@@ -217,6 +227,9 @@ impl Answer<'_> {
             return self.plain(404, &[]);
         };
         let fault = lock(&self.shared.faults).get(&inside).cloned().unwrap_or_default();
+        if fault.authorization.is_some() && headers.get("authorization") != fault.authorization.as_ref() {
+            return self.plain(401, &[]);
+        }
         if let Some(to) = &fault.redirect {
             return self.plain(302, &[("Location", to)]);
         }

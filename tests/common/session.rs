@@ -50,7 +50,7 @@ impl TestEngine {
     }
 
     /// As `on`, with a session of other settings.
-    pub(crate) fn with(store: &Path, set_up: fn(&mut Session)) -> Self {
+    pub(crate) fn with(store: &Path, set_up: impl Fn(&mut Session) + Send + Sync + 'static) -> Self {
         let (wake, woken) = channel();
         let set_up = move |session: &mut Session| {
             // Nobody decides here: a lost device is tried again at once. Nobody reads the answers: they are short.

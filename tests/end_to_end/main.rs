@@ -18,6 +18,8 @@ mod files;
 #[path = "../common/firefox.rs"]
 mod firefox;
 mod harness;
+#[path = "../common/hub.rs"]
+mod hub;
 mod journey;
 mod kernels;
 mod page;

@@ -4,10 +4,10 @@ use std::path::{Path, PathBuf};
 
 use base64::Engine as _;
 use pairtune::engine::protocol::BUILD;
-use serde_json::json;
 use sha2::{Digest as _, Sha256};
 
 use crate::browser::{Browser, BrowserKind, BrowserOptions};
+use crate::hub::Repository;
 use crate::page::{DEMO, LONG, assert_quiet, dist, open, serve, wait_enabled, wait_for_text};
 use crate::server::StaticServer;
 use crate::ui::{PATIENCE, Ui as _};
@@ -145,31 +145,10 @@ fn a_model_is_fetched_in_pieces_and_checked_in_firefox() {
 
 fn a_model_is_fetched_in_pieces_and_checked(kind: BrowserKind) {
     let folder = copy_of_dist("hub");
-    let hub = folder.path().join("hub");
-    let sha = "0123456789abcdef0123456789abcdef01234567";
-    let (api, files) = (hub.join("api/models/org/tiny"), hub.join(format!("org/tiny/resolve/{sha}")));
-    let weights = format!("/hub/org/tiny/resolve/{sha}/model.safetensors");
-    let demo = Path::new(env!("CARGO_MANIFEST_DIR")).join("assets/demo/model");
-    for folder in ["tree", "revision"] {
-        std::fs::create_dir_all(api.join(folder)).expect("a folder");
-    }
-    std::fs::create_dir_all(&files).expect("a folder");
-    let mut list = Vec::new();
-    for name in
-        ["config.json", "generation_config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json"]
-    {
-        let size = std::fs::copy(demo.join(name), files.join(name)).expect("a copy");
-        let mut entry = json!({"type": "file", "path": name, "size": size});
-        if name.ends_with(".safetensors") {
-            entry["lfs"] = json!({"oid": sha256(&demo.join(name))});
-        }
-        list.push(entry);
-    }
-    let list = serde_json::to_string(&list).expect("JSON");
-    let sum = sha256(&demo.join("model.safetensors"));
-    let wrong = list.replace(&sum, &"0".repeat(64));
-    std::fs::write(api.join("revision/main"), format!(r#"{{"sha": "{sha}"}}"#)).expect("a file");
-    std::fs::write(api.join("tree").join(sha), &wrong).expect("a file");
+    let repository = Repository::lay_out(&folder.path().join("hub"), "org/tiny");
+    let weights = format!("hub/{}", repository.file("model.safetensors"));
+    let sum = &repository.weights_sha256;
+    repository.change_list(sum, &"0".repeat(64));
     let server = StaticServer::start(folder.path());
     // The connection breaks in the middle of the weights, once.
     server.cut_after(&weights, 600_000, 1);
@@ -191,12 +170,12 @@ fn a_model_is_fetched_in_pieces_and_checked(kind: BrowserKind) {
     assert_eq!(last.status, 206, "the second time only the rest: {asked:?}");
     assert!(last.range.as_deref().is_some_and(|range| !range.starts_with("bytes=0-")), "from where it broke");
     // With the right hash it is, from its first byte on.
-    std::fs::write(api.join("tree").join(sha), &list).expect("a file");
+    repository.change_list(&"0".repeat(64), sum);
     wait_enabled(&browser, "Get");
     browser.click("Get");
     browser.wait_for("Choose another model", LONG);
     let asked = server.asked_for(&weights);
-    let size = std::fs::metadata(files.join("model.safetensors")).expect("it is there").len();
+    let size = repository.weights_bytes;
     assert_eq!(asked.last().map(|last| last.sent), Some(size), "what was wrong was thrown away: {asked:?}");
 }
 
@@ -255,9 +234,4 @@ fn copy_of_dist(name: &str) -> tempfile::TempDir {
         std::fs::copy(&file, folder.path().join(name)).expect("a copy");
     }
     folder
-}
-
-fn sha256(path: &Path) -> String {
-    let hash = Sha256::digest(std::fs::read(path).expect("it can be read"));
-    hash.iter().map(|byte| format!("{byte:02x}")).collect()
 }

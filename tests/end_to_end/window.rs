@@ -6,7 +6,9 @@ use pairtune::files::Adapter;
 use pairtune::platform::native::DiskFolder;
 
 use crate::desktop::XvfbApp;
+use crate::hub::{COMMIT, Repository};
 use crate::page::{DEMO, LONG, THE_DEMO, demo_as_gguf, few_pairs, picture, reach, wait_enabled, write_both};
+use crate::server::StaticServer;
 use crate::ui::{PATIENCE, Ui as _};
 
 /// What every change has to pass: a few pairs for a step or two, kept as they are then.
@@ -54,6 +56,57 @@ fn a_gguf_file_is_tuned_in_the_window() {
     reach(&app, "Start training");
     stop_after_a_step(&app);
     export_adapter(&app, 16);
+}
+
+#[test]
+fn the_window_fetches_a_model_by_clicks() {
+    let served = tempfile::tempdir().expect("a folder");
+    let repository = Repository::lay_out(served.path(), "org/tiny");
+    let (weights, server) = (repository.file("model.safetensors"), StaticServer::start(served.path()));
+    // The connection breaks in the middle of the weights, once; and the model is gated.
+    server.cut_after(&weights, 600_000, 1);
+    server.ask_for_token(&repository.revision(), "hf_secret");
+    let home = tempfile::tempdir().expect("a folder");
+    std::fs::create_dir_all(home.path().join("hf")).expect("a folder");
+    std::fs::write(home.path().join("hf/token"), "hf_secret\n").expect("a token");
+    let (endpoint, hub_home) = (server.origin(), home.path().join("hf").display().to_string());
+    let env = [("HF_ENDPOINT", endpoint.as_str()), ("HF_HOME", &hub_home)];
+    let app = XvfbApp::start_in(home, Path::new(env!("CARGO_BIN_EXE_pairtune")), &["app"], &env, (1280, 800));
+    wait_enabled(&app, DEMO);
+    app.click("or get one from Hugging Face");
+    app.click("Hugging Face");
+    // Said before anything is asked: from where, to where, and who sees the token.
+    let said = says(&app, "Fetched from 127.0.0.1");
+    for part in ["into ~/hf/hub, at your click only", "A token in HF_TOKEN or ~/hf/token is shown to 127.0.0.1"] {
+        assert!(said.contains(part), "{part:?} in {said:?}");
+    }
+    assert_eq!(server.asked(), [], "no connection without a click");
+    app.fill("Repository", "org/tiny");
+    app.click("Get");
+    app.wait_for("This model can't be used", LONG);
+    wait_enabled(&app, "Get");
+    app.click("Get");
+    app.wait_for("Choose another model", LONG);
+    let asked = server.asked_for(&weights);
+    assert_eq!(asked.iter().map(|asked| asked.status).collect::<Vec<_>>(), [200, 206], "in two pieces: {asked:?}");
+
+    // It is a model of the cache like any other.
+    app.click("This computer");
+    app.wait_for("Use org/tiny", PATIENCE);
+    let repo = app.home().join("hf/hub/models--org--tiny");
+    let link = std::fs::read_link(repo.join("snapshots").join(COMMIT).join("model.safetensors")).expect("a link");
+    assert_eq!(link, Path::new("../../blobs").join(&repository.weights_sha256), "to its content");
+    let requests = server.asked().len();
+    app.click("Help");
+    says(&app, &format!("{requests} requests: "));
+}
+
+/// Waits for a text that begins so, and gives all of it.
+#[track_caller]
+fn says(app: &XvfbApp, start: &str) -> String {
+    app.wait_that(&format!("a text that begins with {start:?}"), PATIENCE, || {
+        app.nodes().into_iter().map(|node| node.value).find(|text| text.starts_with(start))
+    })
 }
 
 #[test]

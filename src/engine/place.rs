@@ -1,0 +1,220 @@
+//! Where a download goes: in a page to a folder of the app's own storage, natively to the cache of the Hugging Face
+//! tools, laid out as they do it, so that each finds what the other has fetched.
+
+use serde::{Deserialize, Serialize};
+
+use super::protocol::{ModelSource, Origin};
+use super::session::PARTIAL;
+use crate::error::{Error, Result};
+use crate::platform::Folder as _;
+use crate::platform::host::{Hub, Store};
+
+/// A file of a repository, as the Hub's API lists it.
+#[derive(Debug, Clone, Deserialize)]
+pub(super) struct RepoFile {
+    /// Its name.
+    pub(super) path: String,
+    /// Its bytes.
+    pub(super) size: u64,
+    /// Git's hash of it; of a large file, of what stands for it in the repository.
+    #[serde(default)]
+    oid: Option<String>,
+    /// What is known of a large file.
+    #[serde(default)]
+    lfs: Option<Lfs>,
+}
+
+/// A large file's hash.
+#[derive(Debug, Clone, Deserialize)]
+struct Lfs {
+    /// SHA-256 of the content, in hexadecimal.
+    oid: String,
+}
+
+/// What the content of a file must have, in hexadecimal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Sum<'a> {
+    /// Of a large file.
+    Sha256(&'a str),
+    /// Of any other: SHA-1 of its length and content, by which git names it.
+    Git(&'a str),
+}
+
+impl RepoFile {
+    /// The hash that the list gives for it.
+    pub(super) fn sum(&self) -> Option<Sum<'_>> {
+        match (&self.lfs, &self.oid) {
+            (Some(lfs), _) => Some(Sum::Sha256(&lfs.oid)),
+            (None, Some(oid)) => Some(Sum::Git(oid)),
+            (None, None) => None,
+        }
+    }
+
+    /// What the cache calls its content: the hash. It names a file here, so that it must be one.
+    fn blob(&self) -> Result<&str> {
+        let (hash, len) = match self.sum() {
+            Some(Sum::Sha256(hash)) => (hash, 64),
+            Some(Sum::Git(hash)) => (hash, 40),
+            None => ("", 40),
+        };
+        match hash.len() == len && is_hex(hash) {
+            true => Ok(hash),
+            false => Err(Error::input(
+                "The server's list of files has no hash for one of them",
+                "Choose another server, or download the file yourself and choose it",
+                self.path.escape_debug().to_string(),
+            )),
+        }
+    }
+}
+
+/// What is written beside a download in the app's storage that is not finished.
+#[derive(Debug, Serialize, Deserialize)]
+struct Download {
+    #[serde(flatten)]
+    origin: Origin,
+    /// The commit that its files are of.
+    commit: String,
+}
+
+/// Where a repository's latest files are.
+pub(super) const BRANCH: &str = "main";
+
+/// Where the files of one model go.
+pub(super) struct Place {
+    /// The storage that they are in.
+    pub(super) store: Store,
+    repo: String,
+    /// The model's folder in it.
+    folder: String,
+    /// What the app calls the model that it keeps; none in the cache.
+    kept: Option<String>,
+    /// The commit that is being fetched.
+    commit: String,
+}
+
+impl Place {
+    /// The place of a model: in the cache that `hub` knows, or else in the folder `models` of the app's storage.
+    pub(super) async fn open(hub: &Hub, store: Result<&Store>, models: &str, repo: &str) -> Result<Self> {
+        let (name, repo, commit) = (repo.replace('/', "--"), repo.to_owned(), String::new());
+        Ok(match hub.cache().await? {
+            Some(store) => Self { store, repo, folder: format!("models--{name}"), kept: None, commit },
+            None => Self { store: store?.clone(), repo, folder: format!("{models}/{name}"), kept: Some(name), commit },
+        })
+    }
+
+    /// The commit to go on with where the server does not tell the latest one.
+    pub(super) async fn known_commit(&self) -> Option<String> {
+        if self.kept.is_some() {
+            return Some(self.begun().await.map_or_else(|| BRANCH.to_owned(), |begun| begun.commit));
+        }
+        let commit = self.store.read(&self.reference()).await.ok()?;
+        String::from_utf8(commit).ok().map(|commit| commit.trim().to_owned()).filter(|commit| is_hex(commit))
+    }
+
+    /// Begins, or goes on, with the files of this commit.
+    pub(super) async fn begin(&mut self, endpoint: &str, commit: String, files: &[RepoFile]) -> Result<()> {
+        if self.kept.is_none() {
+            self.commit = commit;
+            return files.iter().try_for_each(|file| file.blob().map(drop));
+        }
+        if self.begun().await.is_none_or(|begun| begun.commit != commit) {
+            // Files of two commits do not belong together; what is whole and has a hash is compared with that.
+            for file in files {
+                let path = self.partial(file)?;
+                let whole = self.bytes(&path).await? == Some(file.size);
+                if file.sum().is_none() || !whole {
+                    self.store.remove(&path).await?;
+                }
+            }
+        }
+        let origin = Origin { repo: self.repo.clone(), endpoint: endpoint.to_owned() };
+        let download = serde_json::to_vec(&Download { origin, commit }).unwrap_or_default();
+        self.store.write(&self.marker(), &download).await
+    }
+
+    /// Where a file is while it is not known to be whole.
+    pub(super) fn partial(&self, file: &RepoFile) -> Result<String> {
+        Ok(match &self.kept {
+            Some(_) => format!("{}/{}", self.folder, file.path),
+            None => format!("{}/blobs/{}.incomplete", self.folder, file.blob()?),
+        })
+    }
+
+    /// True if a file is there already, fetched before by whomever; its content has then been checked.
+    pub(super) async fn has(&self, file: &RepoFile) -> Result<bool> {
+        if self.kept.is_some() {
+            return Ok(false);
+        }
+        if self.bytes(&self.shown(file)).await? == Some(file.size) {
+            return Ok(true);
+        }
+        let blob = self.blob(file)?;
+        let is_there = self.bytes(&blob).await? == Some(file.size);
+        if is_there {
+            self.store.link(&blob, &self.shown(file)).await?;
+        }
+        Ok(is_there)
+    }
+
+    /// Takes in a file that is whole and checked.
+    pub(super) async fn keep(&self, file: &RepoFile) -> Result<()> {
+        if self.kept.is_some() {
+            return Ok(());
+        }
+        let blob = self.blob(file)?;
+        self.store.rename(&self.partial(file)?, &blob).await?;
+        self.store.link(&blob, &self.shown(file)).await
+    }
+
+    /// All files are there: says where the model is.
+    pub(super) async fn finish(self) -> Result<ModelSource> {
+        if let Some(name) = &self.kept {
+            self.store.remove(&self.marker()).await?;
+            return Ok(ModelSource::Stored { name: name.clone() });
+        }
+        // Last of all: whoever goes by it finds a whole model.
+        self.store.write(&self.reference(), self.commit.as_bytes()).await?;
+        let folder = self.store.folder(&self.snapshot()).await?;
+        Ok(ModelSource::Picked { name: self.repo, path: Some(folder.name().to_owned()) })
+    }
+
+    async fn begun(&self) -> Option<Download> {
+        serde_json::from_slice(&self.store.read(&self.marker()).await.ok()?).ok()
+    }
+
+    /// Bytes of a file; none if there is no such file.
+    async fn bytes(&self, path: &str) -> Result<Option<u64>> {
+        Ok(match self.store.exists(path).await? {
+            true => Some(self.store.source(path).await?.len()),
+            false => None,
+        })
+    }
+
+    fn marker(&self) -> String {
+        format!("{}/{PARTIAL}", self.folder)
+    }
+
+    /// Where the cache says which commit is the latest.
+    fn reference(&self) -> String {
+        format!("{}/refs/{BRANCH}", self.folder)
+    }
+
+    /// The folder in which the cache shows the files of a commit under their names.
+    fn snapshot(&self) -> String {
+        format!("{}/snapshots/{}", self.folder, self.commit)
+    }
+
+    fn shown(&self, file: &RepoFile) -> String {
+        format!("{}/{}", self.snapshot(), file.path)
+    }
+
+    fn blob(&self, file: &RepoFile) -> Result<String> {
+        Ok(format!("{}/blobs/{}", self.folder, file.blob()?))
+    }
+}
+
+/// True for a hash in hexadecimal.
+pub(super) fn is_hex(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
+}
