@@ -26,7 +26,7 @@ pub(super) fn kind(names: &[String]) -> Drop {
     let any = |endings: &[&str]| names.iter().any(|name| endings.iter().any(|ending| name.ends_with(ending)));
     let is_config = |name: &String| ["config.json", "tokenizer.json", "tokenizer_config.json"].contains(&name.as_str());
     if any(&["adapter_config.json", "adapter_model.safetensors"]) {
-        return Drop::Unknown(text::NO_ADAPTERS.to_owned());
+        return Drop::Pick(Pick::Adapter);
     }
     if any(&[".safetensors"]) || names.iter().any(is_config) {
         return Drop::Pick(Pick::ModelFiles);
@@ -89,7 +89,8 @@ mod tests {
         assert_eq!(of(&["tone.csv.gz"]), Drop::Pick(Pick::PairsFile), "packed pairs");
         assert_eq!(of(&["tone.run.zip"]), Drop::Pick(Pick::Archive), "an archive");
         assert_eq!(of(&["a settings.json"]), Drop::Pick(Pick::Settings), "settings");
-        for bad in ["m.bin", "a.arrow", "a.png", "adapter_config.json"] {
+        assert_eq!(of(&["README.md", "adapter_config.json"]), Drop::Pick(Pick::Adapter), "an adapter");
+        for bad in ["m.bin", "a.arrow", "a.png"] {
             assert!(matches!(of(&[bad]), Drop::Unknown(_)), "{bad} is not taken");
         }
         assert!(matches!(of(&[]), Drop::Unknown(_)), "nothing");

@@ -4,11 +4,13 @@ use eframe::egui::{self, Ui};
 
 use super::actions::Action;
 use super::methods;
+use super::run_ui::refused_ui;
 use super::state::State;
 use super::text;
 use super::theme::GRID;
 use super::widgets::{self, Tone};
-use crate::engine::protocol::{Inputs, Method, RULES, Rule, RunRecord};
+use crate::engine::protocol::{Inputs, Method, RULES, Rule, RunRecord, Subject};
+use crate::platform::Pick;
 
 /// What these cards remember.
 #[derive(Debug, Default)]
@@ -43,9 +45,6 @@ fn start_from_ui(ui: &mut Ui, state: &State, actions: &mut Vec<Action>) {
     // A reward model may begin as one that writes; the other way round there is nothing that could write.
     let scores = state.plan.method() == Method::Reward;
     let runs: Vec<&RunRecord> = state.tuned_runs(false).chain(state.tuned_runs(true).filter(|_| scores)).collect();
-    if runs.is_empty() && inputs.start_from.is_none() {
-        return;
-    }
     let mut chosen = inputs.start_from.clone();
     ui.horizontal_wrapped(|ui| {
         ui.label(text::START_FROM);
@@ -58,7 +57,11 @@ fn start_from_ui(ui: &mut Ui, state: &State, actions: &mut Vec<Action>) {
             }
         });
         widgets::name_of(ui, &combo.response, text::START_FROM);
+        if ui.button(text::ADD_ADAPTER).on_hover_text(text::ADD_ADAPTER_NOTE).clicked() {
+            actions.push(Action::Pick(Pick::Adapter));
+        }
     });
+    refused_ui(ui, Subject::Runs, state.runs_problem.as_ref(), actions);
     if chosen != inputs.start_from {
         actions.push(Action::EditInputs(Inputs { start_from: chosen, ..inputs.clone() }));
     }
@@ -84,6 +87,9 @@ pub(super) fn rewards_ui(ui: &mut Ui, state: &State, view: &mut MethodView, acti
         }
         if !any {
             widgets::marked(ui, Tone::Neutral, text::NO_REWARD_MODELS);
+        }
+        if ui.button(text::ADD_REWARD_MODEL).on_hover_text(text::ADD_ADAPTER_NOTE).clicked() {
+            actions.push(Action::Pick(Pick::Adapter));
         }
         rules_ui(ui, view, &mut rewards);
     });

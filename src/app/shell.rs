@@ -305,11 +305,17 @@ impl App {
         let now = host::seconds();
         while let Some(incoming) = self.engine.poll() {
             let opened = matches!(&incoming, Incoming::Event(event) if matches!(event.as_ref(), Event::ModelOpened(_)));
+            let imported =
+                matches!(&incoming, Incoming::Event(event) if matches!(**event, Event::AdapterImported { .. }));
             if ends_the_demo(&incoming) {
                 self.forget_demo();
             }
             self.state.apply(incoming, now);
             self.after_event(ctx);
+            if imported {
+                // The plan takes it.
+                self.plan_dirty = Some(ctx.input(|input| input.time));
+            }
             if opened && std::mem::take(&mut self.fetching) {
                 // Now it is among them.
                 self.look_for_models(ctx);
@@ -952,6 +958,7 @@ impl App {
                 self.state.runs_problem = Some(problem);
                 self.go(Step::Runs);
             }
+            Pick::Adapter => self.state.runs_problem = Some(problem),
             Pick::Settings | Pick::Destination => self.toast(ctx, problem.to_string()),
         }
     }
@@ -986,6 +993,12 @@ impl App {
             Pick::Archive => {
                 self.send(Command::Import, files);
                 self.go(Step::Runs);
+            }
+            Pick::Adapter => {
+                self.send(Command::ImportAdapter, files);
+                if self.step != Step::Plan {
+                    self.go(Step::Runs);
+                }
             }
             Pick::Destination => {
                 if let Some(parent) = first.place() {
@@ -1168,6 +1181,7 @@ fn needs_the_gpu(command: &Command) -> bool {
             | Command::InspectPair { .. }
             | Command::Export(_)
             | Command::Import
+            | Command::ImportAdapter
     )
 }
 
@@ -1192,7 +1206,8 @@ fn waits_for_a_pause(command: &Command, run_id: &str) -> bool {
         | Command::Generate(_)
         | Command::ScoreHeldOut { .. }
         | Command::InspectPair { .. }
-        | Command::Import => true,
+        | Command::Import
+        | Command::ImportAdapter => true,
         // A merged model needs its weights a second time.
         Command::Export(request) => request.run_id != run_id || request.kinds.iter().any(|kind| kind.is_model()),
         _ => false,

@@ -504,7 +504,7 @@ impl State {
                     self.asked_run = Some(command.clone());
                 }
             }
-            Command::Import => self.runs_problem = None,
+            Command::Import | Command::ImportAdapter => self.runs_problem = None,
             Command::Pause => self.run_asked(RunPhase::Pausing),
             Command::Stop => self.run_asked(RunPhase::Stopping),
             Command::Generate(request) => {
@@ -654,6 +654,18 @@ impl State {
         })
     }
 
+    /// The next run starts from this adapter; one that scores judges its answers, or is trained on as a reward model.
+    fn take_adapter(&mut self, run_id: String) {
+        let scores = self.tuned_runs(true).any(|run| run.run_id == run_id);
+        let method = self.plan.method();
+        let inputs = &mut self.plan.inputs;
+        match (scores, method.is_online()) {
+            (true, true) => inputs.rewards.push(Inputs::run_reward(&run_id)),
+            (true, false) if method != Method::Reward => {}
+            _ => inputs.start_from = Some(run_id),
+        }
+    }
+
     /// True for a row that is kept to be scored, and not trained on.
     pub(super) fn holds_out(&self, row: usize) -> bool {
         self.figures().is_some_and(|plan| plan.held_out.binary_search(&row).is_ok())
@@ -799,6 +811,7 @@ impl State {
                 self.exported = Some((run_id, files));
             }
             Event::Runs { runs } => self.runs = Some(runs),
+            Event::AdapterImported { run_id } => self.take_adapter(run_id),
             Event::History { run_id, history } => {
                 self.histories.insert(run_id, history);
             }

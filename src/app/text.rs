@@ -122,6 +122,10 @@ pub(super) const BASE_MODEL: &str = "the base model";
 pub(super) const REWARDS: &str = "What answers are worth";
 pub(super) const REWARDS_NOTE: &str = "The model writes answers, and these judge them. Several are added up.";
 pub(super) const NO_REWARD_MODELS: &str = "No reward model of this model yet: train one by the method Reward model.";
+pub(super) const ADD_ADAPTER: &str = "An adapter's folder…";
+pub(super) const ADD_REWARD_MODEL: &str = "A reward model's folder…";
+pub(super) const ADD_ADAPTER_NOTE: &str = "A PEFT folder (adapter_config.json, adapter_model.safetensors) for this \
+    model, from TRL, from PEFT or from here. It is copied, and stays in Runs.";
 pub(super) const REWARD_RULE: &str = "Rule";
 pub(super) const ADD_RULE: &str = "Add";
 
@@ -176,6 +180,7 @@ pub(super) fn pick_title(pick: Pick) -> &'static str {
         Pick::PairsFile => "Choose a file with preference pairs",
         Pick::Settings => "Choose a file with settings",
         Pick::Archive => "Choose the archive of a run",
+        Pick::Adapter => "Choose the folder of an adapter",
         Pick::Destination => "Choose the folder to write to",
     }
 }
@@ -187,6 +192,7 @@ pub(super) fn path_of(pick: Pick) -> &'static str {
         Pick::PairsFile => "Path of a pairs file",
         Pick::Settings => "Path of a file with settings",
         Pick::Archive => "Path of the archive of a run",
+        Pick::Adapter => "Path of the folder of an adapter",
         Pick::Destination => "Path of a folder to write to",
     }
 }
@@ -198,6 +204,7 @@ pub(super) fn path_hint(pick: Pick) -> &'static str {
         Pick::PairsFile => "or its path, as in ~/pairs.jsonl",
         Pick::Settings => "~/tone-settings.json",
         Pick::Archive => "~/tone.run",
+        Pick::Adapter => "or its path, as in ~/adapters/tone",
         Pick::Destination => "~/tuned",
     }
 }
@@ -213,6 +220,7 @@ pub(super) fn open_path(pick: Pick) -> &'static str {
         Pick::PairsFile => "Open the pairs at this path",
         Pick::Settings => "Read the settings at this path",
         Pick::Archive => "Import the run at this path",
+        Pick::Adapter => "Take in the adapter at this path",
         Pick::Destination => "Write to this path",
     }
 }
@@ -287,8 +295,6 @@ pub(super) const QUIT_EXPORT: &str = "Export…";
 pub(super) const QUIT_LOSE: &str = "Quit and lose it";
 pub(super) const SETTINGS_FILE: &str = "Choose a file that was saved on the Plan page";
 pub(super) const EMPTY_FOLDER: &str = "There are no files in this folder.";
-pub(super) const NO_ADAPTERS: &str =
-    "This is an adapter. Open the base model that it belongs to instead; a run begins with a fresh adapter.";
 pub(super) const NO_PICKLE: &str =
     "These weights are in PyTorch's old format, which can run code. Open the same model as model.safetensors.";
 pub(super) const NO_TABLES: &str = "Such tables are not read. Save the rows as Parquet, as CSV, or as JSON Lines: one \
@@ -320,6 +326,7 @@ pub(super) fn drop_title(pick: Pick) -> &'static str {
         Pick::PairsFile => "Open as a pairs file",
         Pick::Settings => "Read as settings",
         Pick::Archive => "Import as a run",
+        Pick::Adapter => "Take in as an adapter of the open model",
         Pick::Destination => "Write to this folder",
     }
 }

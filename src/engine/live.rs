@@ -184,11 +184,11 @@ impl Session {
         let stored = folder.read().await?;
         let [train, held_out] = folder.pairs().await?;
         let mut record = stored.record;
-        let mut pairs = Pairs::from_parts(&record.pairs_name, &train, &held_out).await?;
+        let mut pairs = Pairs::of_run(&record.pairs_name, [&train, &held_out]).await?;
         if let Ok(config) = TrainConfig::from_map(&record.settings, "settings") {
             self.planned_load_in = config.load_in;
         }
-        self.open_model_of(&record, stored.checkpoint.as_ref(), &mut pairs).await?;
+        self.open_model_of(&record, stored.checkpoint.as_ref(), pairs.as_mut()).await?;
         if let Some(open) = &self.model {
             open.set_tokenizer(open.tokenizer().with_chat(record.chat.clone())?);
             self.wire.send(Event::ChatSet(Box::new(open.chat())));
@@ -199,7 +199,9 @@ impl Session {
         {
             record.model = source.clone();
         }
-        self.set_pairs(pairs);
+        if let Some(pairs) = pairs {
+            self.set_pairs(pairs);
+        }
         let mut run = Run::new(record);
         run.prompts.clone_from(&run.record.watch.prompts);
         (run.history, run.samples) = (stored.history, stored.samples);
@@ -221,9 +223,9 @@ impl Session {
         &mut self,
         record: &RunRecord,
         checkpoint: Option<&Checkpoint>,
-        pairs: &mut Pairs,
+        mut pairs: Option<&mut Pairs>,
     ) -> Result<()> {
-        if self.is_model_of(record, checkpoint, pairs).await? {
+        if self.is_model_of(record, checkpoint, pairs.as_deref_mut()).await? {
             return Ok(());
         }
         let missing = match self.read_model(record.model.clone(), Vec::new()).await {
@@ -261,10 +263,10 @@ impl Session {
         &mut self,
         record: &RunRecord,
         checkpoint: Option<&Checkpoint>,
-        pairs: &mut Pairs,
+        pairs: Option<&mut Pairs>,
     ) -> Result<bool> {
         let Some(open) = self.model.clone() else { return Ok(false) };
-        let (Some(checkpoint), Some(_)) = (checkpoint, &self.gpu) else {
+        let (Some(checkpoint), Some(pairs), Some(_)) = (checkpoint, pairs, &self.gpu) else {
             return Ok(open.source == record.model || open.name == record.model_name);
         };
         let config = TrainConfig::from_map(&record.settings, "settings")?;

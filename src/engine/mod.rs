@@ -24,6 +24,7 @@ mod between;
 mod compare;
 #[cfg(feature = "app")]
 mod fetch;
+mod imports;
 mod inbox;
 mod inputs;
 mod live;

@@ -162,6 +162,14 @@ impl Pairs {
         Ok(pairs)
     }
 
+    /// The rows that a run was stored with; none for an adapter that was trained elsewhere.
+    pub async fn of_run(name: &str, [train, held_out]: [&[u8]; 2]) -> Result<Option<Self>> {
+        match train.is_empty() && held_out.is_empty() {
+            true => Ok(None),
+            false => Self::from_parts(name, train, held_out).await.map(Some),
+        }
+    }
+
     /// The bundled pairs.
     pub async fn demo() -> Result<Self> {
         let train = include_bytes!("../../assets/demo/pairs.jsonl");

@@ -172,6 +172,9 @@ pub enum Command {
     },
     /// Take a `.run` archive in, which comes beside the command.
     Import,
+    /// Take in an adapter of the open model that was trained elsewhere, as a run without steps; the files of its PEFT
+    /// folder come beside the command.
+    ImportAdapter,
     /// How much storage there is.
     MeasureStorage,
     /// Let something fail on purpose, to see that nothing is lost.
@@ -566,6 +569,11 @@ pub enum Event {
     Runs {
         /// What is there.
         runs: Vec<RunRecord>,
+    },
+    /// An adapter is among the runs now.
+    AdapterImported {
+        /// As this run.
+        run_id: String,
     },
     /// All metrics of a run.
     History {

@@ -306,7 +306,9 @@ mod tests {
         let dpo = side("DPO", &[10.0], Measure { won: 0.9, score: 1.0, score_std: 1.0, kl: 4.0, ..base });
         let ppo = side("RLHF by PPO", &[10.0, 20.0, 30.0], Measure { won: 0.7, score: 3.0, kl: 2.0, ..base });
         let table = table(&base, &[dpo.clone(), ppo.clone()]);
-        for part in ["| DPO | RLHF by PPO |", "60 s (10 s + 20 s + 30 s)", "1.5 MiB", "90 %", "3.00 ± 1.00", "2.00 | 4.00", "–"] {
+        for part in
+            ["| DPO | RLHF by PPO |", "60 s (10 s + 20 s + 30 s)", "1.5 MiB", "90 %", "3.00 ± 1.00", "2.00 | 4.00", "–"]
+        {
             assert!(table.contains(part), "{part} is missing:\n{table}");
         }
         let said = verdict(&base, &dpo, &ppo).join(" ");

@@ -73,6 +73,15 @@ impl<'a> RunFolder<'a> {
         self.write_record(&RunRecord { step: 0, best_step: None, ..record.clone() }).await
     }
 
+    /// Writes a run that is nothing but an adapter from elsewhere.
+    pub async fn begin_with(&self, mut record: RunRecord, adapter: &files::Adapter) -> Result<()> {
+        let mut files = beginning(&record, &[Vec::new(), Vec::new()]);
+        files.extend(best(adapter, &record, &[]));
+        record.bytes = files.iter().map(|(_, bytes)| bytes.len() as u64).sum();
+        self.write(&files).await?;
+        self.write_record(&record).await
+    }
+
     /// Writes the record, whole or not at all.
     pub async fn write_record(&self, record: &RunRecord) -> Result<()> {
         self.store.write(&self.at(RECORD), &record_bytes(record)).await
@@ -219,7 +228,7 @@ impl<'a> RunFolder<'a> {
         }
     }
 
-    /// The pairs that were kept with the run: to train on, and held out.
+    /// The rows that were kept with the run: to train on, and held out; both are empty for an adapter from elsewhere.
     pub async fn pairs(&self) -> Result<[Vec<u8>; 2]> {
         let train = self.store.read(&self.at(PAIRS[0])).await?;
         let held_out = self.store.read(&self.at(PAIRS[1])).await?;
@@ -360,7 +369,7 @@ pub async fn check_archive(file: &str, mut contents: Files) -> Result<(RunRecord
     let (Some((_, train)), Some((_, held_out))) = (train, held_out) else {
         return Err(damaged("The archive has no pairs".to_owned()));
     };
-    Pairs::from_parts(file, train, held_out).await?;
+    Pairs::of_run(file, [train, held_out]).await?;
     Ok((record, contents))
 }
 

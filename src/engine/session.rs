@@ -200,6 +200,7 @@ impl Session {
             }
             Command::ReadHistory { run_id } => self.read_history(&run_id).await,
             Command::Import => self.import(files).await,
+            Command::ImportAdapter => self.import_adapter(files).await,
             Command::MeasureStorage => self.measure_storage().await,
             Command::Drill(drill) => {
                 self.drill(drill);
@@ -827,36 +828,6 @@ impl Session {
         Ok(())
     }
 
-    async fn import(&mut self, files: Vec<PickedFile>) -> Result<()> {
-        let [file] = files.as_slice() else {
-            return Err(Error::input(format!("{} files were chosen", files.len()), "Choose one .run file", ""));
-        };
-        let name = file.name();
-        let source = file.source()?;
-        crate::files::check_archive_size(&name, source.len())?;
-        let contents = crate::files::unpack(&name, &read_all(source.as_ref()).await?)?;
-        drop(source);
-        let (record, contents) = runs::check_archive(&name, contents).await?;
-        let store = self.store()?;
-        let folder = RunFolder::new(store, &record.run_id);
-        if folder.record().await.is_ok() {
-            let what = format!("This run is already here, as \"{}\"", record.name);
-            return Err(Error::input(
-                what,
-                "Open it in the list, or delete it there and import the archive again",
-                name,
-            ));
-        }
-        let written = folder.write_all(&contents).await;
-        if written.is_err() {
-            // A part of a run is of no use to anybody.
-            folder.remove().await?;
-        }
-        written?;
-        self.list_runs().await;
-        Ok(())
-    }
-
     pub(super) async fn measure_storage(&mut self) -> Result<()> {
         let usage = self.store()?.usage().await?;
         let info = StorageInfo { used: usage.used, quota: usage.quota, persisted: usage.persisted };
@@ -967,6 +938,7 @@ fn subject_of(command: &Command) -> Subject {
         | Command::DeleteRun { .. }
         | Command::ReadHistory { .. }
         | Command::Import
+        | Command::ImportAdapter
         | Command::MeasureStorage => Subject::Runs,
     }
 }

@@ -24,7 +24,7 @@ pub fn pick(what: Pick, title: &str, done: impl FnOnce(Result<Vec<PickedFile>>) 
         let list = what.endings().iter().map(|ending| format!("*.{ending}")).collect::<Vec<_>>().join(", ");
         dialog = dialog.add_filter(list, what.endings()).add_filter("All files", &["*"]);
     }
-    let is_folder = matches!(what, Pick::ModelFolder | Pick::Destination);
+    let is_folder = what.is_folder() || what == Pick::Destination;
     let several = DIALOGS_MAY_BE_MISSING || (what.is_multiple() && !is_folder);
     // Begun here, on the main thread, as macOS wants it; awaited elsewhere.
     let chosen: Chosen = match (is_folder, several) {
@@ -66,11 +66,11 @@ fn no_dialogs() -> Error {
 }
 
 fn chosen_files(what: Pick, mut paths: Vec<PathBuf>) -> Result<Vec<PickedFile>> {
-    if !what.is_multiple() || what == Pick::ModelFolder {
+    if !what.is_multiple() || what.is_folder() {
         paths.truncate(1);
     }
-    match (what, paths.first()) {
-        (Pick::ModelFolder, Some(folder)) => files_in(folder),
+    match paths.first() {
+        Some(folder) if what.is_folder() => files_in(folder),
         _ => Ok(paths.into_iter().map(PickedFile::at).collect()),
     }
 }

@@ -355,7 +355,7 @@ pub fn files_at(what: Pick, typed: &str) -> Result<Vec<PickedFile>> {
     let typed = typed.trim().trim_matches(['"', '\'']);
     let typed = typed.strip_prefix("file://").unwrap_or(typed);
     let path = from_home(typed);
-    let wants_folder = matches!(what, Pick::ModelFolder | Pick::Destination);
+    let wants_folder = what.is_folder() || what == Pick::Destination;
     let at = path.display().to_string();
     match std::fs::metadata(&path) {
         _ if typed.is_empty() => Err(Error::input("There is no path", "Type the path of a file or folder", "")),
@@ -371,9 +371,10 @@ pub fn files_at(what: Pick, typed: &str) -> Result<Vec<PickedFile>> {
             Err(Error::input("This is a file", "Name the folder that it is in", at))
         }
         Ok(meta) if !wants_folder && meta.is_dir() => Err(Error::input("This is a folder", "Name a file in it", at)),
-        Ok(_) if what == Pick::ModelFolder => match files_in(&path)? {
+        Ok(_) if what.is_folder() => match files_in(&path)? {
             files if files.is_empty() => {
-                Err(Error::input("There are no files in this folder", "Name the folder of a model", at))
+                let what = if what == Pick::Adapter { "an adapter" } else { "a model" };
+                Err(Error::input("There are no files in this folder", format!("Name the folder of {what}"), at))
             }
             files => Ok(files),
         },

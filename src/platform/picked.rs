@@ -17,6 +17,8 @@ pub enum Pick {
     Settings,
     /// An archive with a whole run.
     Archive,
+    /// The PEFT folder of an adapter.
+    Adapter,
     /// A folder to write files to; on the desktop only.
     Destination,
 }
@@ -25,7 +27,7 @@ impl Pick {
     /// Endings of the file names that fit; none if everything does.
     pub fn endings(self) -> &'static [&'static str] {
         match self {
-            Self::ModelFolder | Self::Destination => &[],
+            Self::ModelFolder | Self::Adapter | Self::Destination => &[],
             Self::ModelFiles => &["gguf", "safetensors", "json", "jinja", "txt", "model"],
             Self::PairsFile => &["jsonl", "json", "ndjson", "csv", "tsv", "parquet", "gz", "zst"],
             Self::Settings => &["json"],
@@ -35,7 +37,12 @@ impl Pick {
 
     /// True if more than one file may be chosen.
     pub fn is_multiple(self) -> bool {
-        matches!(self, Self::ModelFolder | Self::ModelFiles)
+        self.is_folder() || self == Self::ModelFiles
+    }
+
+    /// True if it is all files of a folder.
+    pub fn is_folder(self) -> bool {
+        matches!(self, Self::ModelFolder | Self::Adapter)
     }
 }
 

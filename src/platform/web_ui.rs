@@ -67,12 +67,13 @@ fn new_picker(what: Pick) -> std::result::Result<Picker, JsValue> {
         Pick::PairsFile => "pick-pairs",
         Pick::Settings => "pick-settings",
         Pick::Archive => "pick-archive",
+        Pick::Adapter => "pick-adapter",
         Pick::Destination => "pick-destination",
     };
     let input: HtmlInputElement = new_element("input", id)?.unchecked_into();
     input.set_type("file");
     input.set_multiple(what.is_multiple());
-    if what == Pick::ModelFolder {
+    if what.is_folder() {
         input.set_attribute("webkitdirectory", "")?;
     }
     let accept: Vec<String> = what.endings().iter().map(|ending| format!(".{ending}")).collect();

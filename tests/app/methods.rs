@@ -144,6 +144,33 @@ fn a_run_starts_from_another_one() {
 }
 
 #[test]
+fn an_adapter_of_a_folder_is_what_the_next_run_starts_from() {
+    let mut stage = Stage::planned();
+    stage.go("3  Plan");
+    stage.expect("An adapter's folder…");
+    let imported = RunRecord { model_name: script::model().name, ..script::record("r8", "tone", Status::Finished) };
+    let reward = RunRecord { model_name: script::model().name, ..judge("r9") };
+    stage.say(Event::Runs { runs: vec![imported, reward] });
+    stage.say(Event::AdapterImported { run_id: "r8".into() });
+    stage.say(Event::AdapterImported { run_id: "r9".into() });
+    stage.wait(1.0);
+    let asked = |stage: &mut Stage| {
+        let sent = stage.sent();
+        let Some(Command::Plan { inputs, .. }) = sent.last() else { panic!("it is planned anew: {sent:?}") };
+        inputs.clone()
+    };
+    assert_eq!(asked(&mut stage), Inputs { start_from: Some("r8".into()), rewards: vec![] }, "DPO has no rewards");
+    stage.click("RLOO");
+    stage.wait(1.0);
+    stage.say(Event::AdapterImported { run_id: "r9".into() });
+    stage.wait(1.0);
+    assert_eq!(asked(&mut stage).rewards, ["run:r9"], "it judges");
+    let problem = Problem { what: "No adapter_config.json".into(), fix: "Choose".into(), at: "folder".into() };
+    stage.say(Event::Refused { subject: Subject::Runs, problem });
+    stage.expect("No adapter_config.json");
+}
+
+#[test]
 fn a_run_of_answers_shows_them_with_their_rewards() {
     let mut stage = Stage::planned();
     let mut record = script::record("r1", "tried", Status::Running);

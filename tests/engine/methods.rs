@@ -1,6 +1,8 @@
 //! Every method behind the engine's protocol: it trains, evaluates, is paused and goes on with the same numbers, and
 //! its adapters serve the methods that come after it.
 
+use std::path::{Path, PathBuf};
+
 use pairtune::data::Method;
 use pairtune::engine::presets::demo_of;
 use pairtune::engine::protocol::{
@@ -252,4 +254,66 @@ fn a_reward_model_is_exported_as_an_adapter_alone() {
     engine.send(Command::ScoreHeldOut { strength: 1.0 });
     let problem = expect_event!(engine, Event::Refused { subject: Subject::Compare, problem } => problem);
     assert!(problem.what.contains("reward model"), "{problem}");
+}
+
+/// The files of a folder.
+fn files_of(folder: &Path) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(folder).expect("a folder").map(|entry| entry.expect("an entry").path());
+    entries.filter(|path| path.is_file()).collect()
+}
+
+#[test]
+fn an_adapter_from_elsewhere_serves_like_a_run() {
+    let mut engine = TestEngine::micro("methods-import");
+    let (_, imitated) = train(&mut engine, request(Method::Sft, "imitated", Inputs::default()));
+    let folder = engine.store.join("elsewhere");
+    let export = |run_id: &str, which: WhichAdapter, folder: &Path| {
+        Command::Export(Box::new(ExportRequest {
+            run_id: run_id.to_owned(),
+            which,
+            strength: 1.0,
+            kinds: vec![ExportKind::Adapter],
+            folder: folder.display().to_string(),
+            card: String::new(),
+        }))
+    };
+    engine.send(export(&imitated.record.run_id, WhichAdapter::Best, &folder));
+    let exported = expect_event!(engine, Event::Exported { files, .. } => folder.join(&files[0].path));
+    let tensors = |folder: &Path| std::fs::read(folder.join("adapter_model.safetensors")).expect("tensors");
+    let before = tensors(&exported);
+
+    engine.send_files(Command::ImportAdapter, &files_of(&exported));
+    let run_id = expect_event!(engine, Event::AdapterImported { run_id } => run_id);
+    let record = engine.said.iter().rev().find_map(|event| match event {
+        Event::Runs { runs } => runs.iter().find(|run| run.run_id == run_id).cloned(),
+        _ => None,
+    });
+    let record = record.expect("it is among the runs");
+    assert_eq!(record.settings["r"], imitated.record.settings["r"], "its settings are its own");
+
+    // Another run starts from it.
+    let inputs = Inputs { start_from: Some(run_id.clone()), ..Inputs::default() };
+    let (_, next) = train(&mut engine, request(Method::Dpo, "next", inputs.clone()));
+    assert_eq!(next.record.inputs, inputs, "the record says from which");
+
+    // It is opened with the rows that are open, compared, exported and archived.
+    engine.send(Command::OpenRun { run_id: run_id.clone() });
+    expect_event!(engine, Event::RunOpened(_) => ());
+    engine.send(Command::ScoreHeldOut { strength: 1.0 });
+    let rows = expect_event!(engine, Event::HeldOut { pairs, .. } => pairs);
+    assert!(!rows.is_empty(), "held-out pairs of the open file");
+    let again = engine.store.join("again");
+    engine.send(export(&run_id, WhichAdapter::Best, &again));
+    let exported_again = expect_event!(engine, Event::Exported { files, .. } => again.join(&files[0].path));
+    assert_eq!(tensors(&exported_again), before, "bit for bit what came in");
+    let archive = engine.archive(&run_id);
+    engine.send(Command::DeleteRun { run_id: run_id.clone() });
+    engine.send_files(Command::Import, &[archive]);
+    expect_event!(engine, Event::Runs { runs } if runs.iter().any(|run| run.run_id == run_id) => ());
+
+    // What is no adapter of this model is refused, and nothing is left of it.
+    std::fs::remove_file(exported.join("adapter_model.safetensors")).expect("removed");
+    engine.send_files(Command::ImportAdapter, &files_of(&exported));
+    let problem = expect_event!(engine, Event::Refused { subject: Subject::Runs, problem } => problem);
+    assert!(problem.to_string().contains("adapter_model.safetensors"), "{problem}");
 }

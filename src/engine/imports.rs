@@ -1,0 +1,105 @@
+//! What was trained elsewhere, taken in among the runs: the archive of a run, or an adapter by itself.
+
+use super::open_run::run_id;
+use super::protocol::{Event, Inputs, RunRecord, Settings, Status, Watch};
+use super::runs::{self, RunFolder};
+use super::session::Session;
+use crate::data::{Chat, Method};
+use crate::error::{Error, Result};
+use crate::files::{self, Task};
+use crate::model::AdapterSettings;
+use crate::platform::host::{self, PickedFile};
+use crate::platform::{FileSet, Folder as _, read_all};
+use crate::train::{METHOD, TrainConfig};
+
+/// The template that an adapter brings along, as transformers and PEFT write it.
+const TEMPLATE: &str = "chat_template.jinja";
+
+impl Session {
+    /// Takes in the archive of a run.
+    pub(super) async fn import(&mut self, files: Vec<PickedFile>) -> Result<()> {
+        let [file] = files.as_slice() else {
+            return Err(Error::input(format!("{} files were chosen", files.len()), "Choose one .run file", ""));
+        };
+        let name = file.name();
+        let source = file.source()?;
+        files::check_archive_size(&name, source.len())?;
+        let contents = files::unpack(&name, &read_all(source.as_ref()).await?)?;
+        drop(source);
+        let (record, contents) = runs::check_archive(&name, contents).await?;
+        let store = self.store()?;
+        let folder = RunFolder::new(store, &record.run_id);
+        if folder.record().await.is_ok() {
+            let what = format!("This run is already here, as \"{}\"", record.name);
+            return Err(Error::input(
+                what,
+                "Open it in the list, or delete it there and import the archive again",
+                name,
+            ));
+        }
+        let written = folder.write_all(&contents).await;
+        if written.is_err() {
+            // A part of a run is of no use to anybody.
+            folder.remove().await?;
+        }
+        written?;
+        self.list_runs().await;
+        Ok(())
+    }
+
+    /// Takes in the files of a PEFT folder, an adapter of the open model, as a run that has no step and no rows: others
+    /// may start from it or be judged by it, and it is compared and exported like what was trained here.
+    pub(super) async fn import_adapter(&mut self, picked: Vec<PickedFile>) -> Result<()> {
+        let open = self.opened()?;
+        let store = self.store()?;
+        let name = picked.first().map(PickedFile::folder).filter(|name| !name.is_empty());
+        let name = name.unwrap_or_else(|| "adapter".to_owned());
+        let folder = FileSet::new(name.as_str(), picked);
+        let adapter = files::Adapter::read(&folder).await?;
+        AdapterSettings::new(adapter.config.clone(), &open.config)?.check(&open.config, &adapter, &name)?;
+        let template = match folder.open(TEMPLATE) {
+            Ok(file) => Some(String::from_utf8_lossy(&read_all(file.as_ref()).await?).into_owned()),
+            Err(_) => None,
+        };
+        let chat = Chat { template, ..open.tokenizer().chat().clone() };
+        open.tokenizer().with_chat(chat.clone())?;
+        let method = if adapter.config.task == Task::SeqCls { Method::Reward } else { Method::Dpo };
+        let given = Settings::from_iter([(METHOD.to_owned(), method.name().into())]);
+        let mut config = TrainConfig::from_map(&given, &name)?;
+        config.take_adapter(&adapter.config, &Settings::new(), &name)?;
+        let now = host::unix_seconds();
+        let record = RunRecord {
+            run_id: run_id(now, &name),
+            name,
+            notes: String::new(),
+            status: Status::Finished,
+            created: now,
+            seconds: 0.0,
+            model: open.source.clone(),
+            model_name: open.name.clone(),
+            model_bytes: open.weight_bytes.stored,
+            licence: open.licence.clone(),
+            pairs_name: String::new(),
+            chat,
+            settings: config.to_map(),
+            watch: Watch { eval_steps: 0, keep_best: true, prompts: Vec::new(), save_seconds: 0.0 },
+            inputs: Inputs::default(),
+            step: 0,
+            n_steps: 0,
+            checkpoint: None,
+            best_step: Some(0),
+            best: None,
+            won: None,
+            n_held_out: 0,
+            longer_wins: 0.0,
+            likelier_wins: None,
+            sparkline: Vec::new(),
+            bytes: 0,
+        };
+        let run_id = record.run_id.clone();
+        RunFolder::new(store, &run_id).begin_with(record, &adapter).await?;
+        self.list_runs().await;
+        self.wire.send(Event::AdapterImported { run_id });
+        Ok(())
+    }
+}
