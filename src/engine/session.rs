@@ -21,7 +21,7 @@ use crate::files::TargetModules;
 use crate::gpu::{AdapterChoice, AdapterReport, Gpu};
 use crate::model::{AdapterSettings, LoadIn};
 use crate::platform::host::{self, Hub, PickedFile, Store};
-use crate::platform::{FileSet, Folder, NetworkEntry, read_all};
+use crate::platform::{FileSet, Folder, NetworkEntry};
 use crate::train::{OnlineRun, References, Scorer, TrainConfig, Trainer, frozen_bytes};
 
 /// One model, one set of pairs and one run at a time, on one device.

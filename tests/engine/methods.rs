@@ -298,7 +298,7 @@ fn an_adapter_from_elsewhere_serves_like_a_run() {
 
     // It is opened with the rows that are open, compared, exported and archived.
     engine.send(Command::OpenRun { run_id: run_id.clone() });
-    expect_event!(engine, Event::RunOpened(_) => ());
+    engine.wait(|event| matches!(event, Event::RunOpened(_)));
     engine.send(Command::ScoreHeldOut { strength: 1.0 });
     let rows = expect_event!(engine, Event::HeldOut { pairs, .. } => pairs);
     assert!(!rows.is_empty(), "held-out pairs of the open file");
@@ -309,7 +309,7 @@ fn an_adapter_from_elsewhere_serves_like_a_run() {
     let archive = engine.archive(&run_id);
     engine.send(Command::DeleteRun { run_id: run_id.clone() });
     engine.send_files(Command::Import, &[archive]);
-    expect_event!(engine, Event::Runs { runs } if runs.iter().any(|run| run.run_id == run_id) => ());
+    engine.wait(|event| matches!(event, Event::Runs { runs } if runs.iter().any(|run| run.run_id == run_id)));
 
     // What is no adapter of this model is refused, and nothing is left of it.
     std::fs::remove_file(exported.join("adapter_model.safetensors")).expect("removed");
