@@ -10,15 +10,14 @@ use egui_plot::{
     AxisHints, FilledArea, GridInput, GridMark, HLine, Line, LineStyle, Plot, PlotPoint, PlotPoints, Points, VLine,
 };
 
-use super::text::{self, chart as words};
-use super::theme;
+use crate::app::text::{chart, run, units};
+use crate::app::theme;
 use crate::engine::stats;
 
 /// Height of a chart without its title.
 pub(super) const HEIGHT: f32 = 164.0;
 /// Letters of a name in a legend.
 const LEGEND: usize = 28;
-
 /// A scale is not wider than this.
 const SCALE: f32 = 560.0;
 
@@ -362,7 +361,7 @@ impl<'a> Chart<'a> {
             let first = self.series.iter().find(|series| !series.points.is_empty());
             if let (Some(x), Some(series)) = (cursor, first) {
                 let step = value_at(series.points, x).map_or(x, |point| point[0]);
-                ui.label(egui::RichText::new(words::at_step(step)).small().weak());
+                ui.label(egui::RichText::new(chart::at_step(step)).small().weak());
             }
         });
     }
@@ -373,7 +372,7 @@ impl<'a> Chart<'a> {
         let (rect, response) = ui.allocate_exact_size(size, Sense::hover());
         let color = ui.visuals().weak_text_color();
         let font = egui::TextStyle::Small.resolve(ui.style());
-        ui.painter().text(rect.center(), Align2::CENTER_CENTER, text::run::NO_POINTS, font, color);
+        ui.painter().text(rect.center(), Align2::CENTER_CENTER, chart::NO_POINTS, font, color);
         let enabled = ui.is_enabled();
         response.widget_info(|| WidgetInfo::labeled(Role::Figure, enabled, self.summary()));
         response
@@ -423,7 +422,7 @@ impl<'a> Chart<'a> {
         let font = egui::TextStyle::Small.resolve(ui.style());
         let x_axis = AxisHints::new_x()
             .formatter(|mark, _| format!("{:.0}", mark.value))
-            .label(egui::RichText::new(words::STEP).small().color(weak))
+            .label(egui::RichText::new(chart::STEP).small().color(weak))
             .tick_label_color(weak)
             .tick_label_font(font.clone())
             .label_spacing(12.0..=13.0);
@@ -477,19 +476,19 @@ impl<'a> Chart<'a> {
             match (series.points.first(), series.points.last()) {
                 (Some([from, a]), Some([to, b])) => {
                     let (a, b) = (self.unit.text(*a), self.unit.text(*b));
-                    sentence += &words::line(&series.name, [&a, &b], [*from, *to]);
+                    sentence += &chart::line(&series.name, [&a, &b], [*from, *to]);
                     if let Some(band) = series.band.last() {
-                        sentence += &words::band(&band.map(|bound| self.unit.text(bound)));
+                        sentence += &chart::band(&band.map(|bound| self.unit.text(bound)));
                     }
                 }
-                _ => sentence += &words::empty(&series.name),
+                _ => sentence += &chart::empty(&series.name),
             }
         }
         for (name, _, y) in &self.levels {
-            sentence += &words::level(name, &self.unit.text(*y));
+            sentence += &chart::level(name, &self.unit.text(*y));
         }
         for mark in &self.marks {
-            sentence += &words::warned(mark.step, &mark.text);
+            sentence += &chart::warned(mark.step, &mark.text);
         }
         sentence
     }
@@ -527,7 +526,7 @@ pub(super) fn legend_ui(ui: &mut Ui, hue: Hue, dashed: bool, name: &str, value: 
     let (color, color_of_name) = (hue.color(ui), ui.visuals().text_color());
     let small = egui::TextStyle::Small.resolve(ui.style());
     let label = format!("{name} {value}").trim_end().to_owned();
-    let short = text::shortened(name, LEGEND);
+    let short = units::shortened(name, LEGEND);
     let is_short = short != name;
     let name = ui.painter().layout_no_wrap(short, small.clone(), color_of_name);
     let value = ui.painter().layout_no_wrap(value.to_owned(), FontId::monospace(small.size), color);
@@ -561,7 +560,7 @@ fn mark_ui(ui: &Ui, id: Id, at: egui::Pos2, mark: &Mark) {
     let ink = ui.visuals().extreme_bg_color;
     ui.painter().text(at + vec2(0.0, 0.5), Align2::CENTER_CENTER, "!", FontId::proportional(9.0), ink);
     let response = ui.interact(Rect::from_center_size(at, vec2(18.0, 18.0)), id, Sense::hover());
-    let label = text::run::warning(mark.step as usize, &mark.text);
+    let label = run::warning(mark.step as usize, &mark.text);
     response.widget_info(|| WidgetInfo::labeled(Role::Image, true, &label));
     response.on_hover_text(label);
 }
@@ -585,7 +584,7 @@ pub(super) fn sparkline(ui: &mut Ui, label: &str, values: &[f64], size: egui::Ve
     }
     let ends = values.first().zip(values.last());
     let text = ends
-        .map_or_else(|| label.to_owned(), |(a, b)| words::from_to(label, &Unit::Plain.text(*a), &Unit::Plain.text(*b)));
+        .map_or_else(|| label.to_owned(), |(a, b)| chart::from_to(label, &Unit::Plain.text(*a), &Unit::Plain.text(*b)));
     response.widget_info(|| WidgetInfo::labeled(Role::Image, true, &text));
     response.on_hover_text(text)
 }
@@ -616,9 +615,9 @@ pub(super) fn share_scale(
     }
     painter.circle_filled(pos2(x(share), track.center().y), 5.0, color);
     let [low, high] = interval.map(|bound| Unit::Percent.text(bound));
-    let mut text = words::share(label, &Unit::Percent.text(share), [&low, &high]);
+    let mut text = chart::share(label, &Unit::Percent.text(share), [&low, &high]);
     for (name, other) in others {
-        text += &words::other(name, &Unit::Percent.text(*other));
+        text += &chart::other(name, &Unit::Percent.text(*other));
     }
     response.widget_info(|| WidgetInfo::labeled(Role::Image, true, &text));
     response.on_hover_text(text)
@@ -655,7 +654,7 @@ pub(super) fn histogram(ui: &mut Ui, label: &str, values: &[f64], range: [f64; 2
         painter.text(pos2(x, foot + 3.0), align, value.to_string(), font.clone(), weak);
     }
     let list: Vec<String> = counts.iter().map(usize::to_string).collect();
-    let text = words::counts(label, &list, range);
+    let text = chart::counts(label, &list, range);
     response.widget_info(|| WidgetInfo::labeled(Role::Figure, true, &text));
     response
 }

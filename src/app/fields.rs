@@ -2,8 +2,8 @@
 
 use serde_json::{Value, json};
 
-use super::methods::method_of;
-use super::text;
+use crate::app::methods::method_of;
+use crate::app::text::setting;
 use crate::engine::protocol::{METHOD, Method, Setting, SettingKind, Settings, settings};
 
 /// What a setting takes.
@@ -128,25 +128,25 @@ pub(super) fn parsed(kind: Kind, typed: &str) -> Result<Value, String> {
     let typed = typed.trim();
     let number = |from: f64, to: f64, range: &str| match typed.replace(',', ".").parse::<f64>() {
         Ok(value) if value.is_finite() && value >= from && value <= to => Ok(json!(value)),
-        _ => Err(text::wants(range)),
+        _ => Err(setting::wants(range)),
     };
     match kind {
         Kind::Optional(..) | Kind::OptionalWhole(..) | Kind::Choice(_) | Kind::Maybe if typed.is_empty() => {
             Ok(Value::Null)
         }
-        Kind::Number(from, to) | Kind::Optional(from, to) => number(from, to, &text::between(from, to)),
-        Kind::Positive => number(f64::MIN_POSITIVE, f64::MAX, text::ABOVE_0),
-        Kind::Fraction => number(0.0, 1.0 - f64::EPSILON, text::FRACTION),
+        Kind::Number(from, to) | Kind::Optional(from, to) => number(from, to, &setting::between(from, to)),
+        Kind::Positive => number(f64::MIN_POSITIVE, f64::MAX, setting::ABOVE_0),
+        Kind::Fraction => number(0.0, 1.0 - f64::EPSILON, setting::FRACTION),
         Kind::Whole(from, to) | Kind::OptionalWhole(from, to) => match typed.parse::<i64>() {
             Ok(value) if (from..=to).contains(&value) => Ok(json!(value)),
-            _ => Err(text::wants(&text::whole_between(from, to))),
+            _ => Err(setting::wants(&setting::whole_between(from, to))),
         },
         Kind::Choice(_) => Ok(json!(typed)),
         Kind::Switch | Kind::Maybe => Ok(json!(typed == "true")),
         Kind::Words => {
             let words: Vec<&str> = typed.split(',').map(str::trim).filter(|word| !word.is_empty()).collect();
             match words.as_slice() {
-                [] => Err(text::wants(text::A_WORD)),
+                [] => Err(setting::wants(setting::A_WORD)),
                 [word] => Ok(json!(word)),
                 words => Ok(json!(words)),
             }
@@ -154,7 +154,7 @@ pub(super) fn parsed(kind: Kind, typed: &str) -> Result<Value, String> {
         Kind::Numbers if typed.is_empty() => Ok(Value::Null),
         Kind::Numbers => {
             let numbers: Result<Vec<f64>, _> = typed.split(',').map(|part| part.trim().parse::<f64>()).collect();
-            numbers.map(|numbers| json!(numbers)).map_err(|_| text::wants(text::A_LIST))
+            numbers.map(|numbers| json!(numbers)).map_err(|_| setting::wants(setting::A_LIST))
         }
     }
 }

@@ -1,7 +1,7 @@
 //! The methods as a person meets them: what each is called and for, which settings come first, which figures decide.
 //! There is no egui in it.
 
-use super::text::run::{self as words, HELD_OUT, TRAIN};
+use crate::app::text::run;
 use crate::engine::protocol::{Kind, METHOD, Method, Settings};
 
 /// What the app knows of a method.
@@ -47,36 +47,39 @@ pub(super) fn serving(kind: Option<Kind>) -> &'static [Method] {
 }
 
 const MARGIN: Figure = Figure::Lines {
-    title: words::MARGIN,
-    help: words::MARGIN_HELP,
-    lines: &[(TRAIN, "rewards/margins"), (HELD_OUT, "eval_rewards/margins")],
+    title: run::MARGIN,
+    help: run::MARGIN_HELP,
+    lines: &[(run::TRAIN, "rewards/margins"), (run::HELD_OUT, "eval_rewards/margins")],
 };
-
-const LOSS: Figure =
-    Figure::Lines { title: words::LOSS, help: words::LOSS_HELP, lines: &[(TRAIN, "loss"), (HELD_OUT, "eval_loss")] };
+const LOSS: Figure = Figure::Lines {
+    title: run::LOSS,
+    help: run::LOSS_HELP,
+    lines: &[(run::TRAIN, "loss"), (run::HELD_OUT, "eval_loss")],
+};
 
 const REWARD: Figure = Figure::Lines {
     title: "Reward",
     help: "What the answers are given: in training, and to held-out prompts. It should rise.",
-    lines: &[(TRAIN, "reward"), (HELD_OUT, "eval_reward")],
+    lines: &[(run::TRAIN, "reward"), (run::HELD_OUT, "eval_reward")],
 };
 
 const KL: Figure = Figure::Lines {
     title: "KL to the reference",
     help: "How far the model has moved from the original one, in nats. A reward that rises while this runs away is \
            often one that was tricked.",
-    lines: &[(TRAIN, "kl")],
+    lines: &[(run::TRAIN, "kl")],
 };
 
 const LENGTH: Figure = Figure::Lines {
     title: "Answer length",
     help: "Tokens of the answers. One that only grows shows that length is rewarded.",
-    lines: &[(TRAIN, "completions/mean_length"), (HELD_OUT, "eval_completions/mean_length")],
+    lines: &[(run::TRAIN, "completions/mean_length"), (run::HELD_OUT, "eval_completions/mean_length")],
 };
 
 /// What comes first where pairs are preferred.
 const OF_PAIRS: [&str; 6] =
     ["beta", "num_train_epochs", "learning_rate", "r", "max_length", "per_device_train_batch_size"];
+
 /// What comes first where answers are compared.
 const OF_ANSWERS: [&str; 6] =
     ["beta", "num_generations", "max_completion_length", "learning_rate", "temperature", "per_device_train_batch_size"];
@@ -106,12 +109,12 @@ pub(super) fn row(method: Method) -> &'static Row {
                 Figure::Lines {
                     title: "Token accuracy",
                     help: "Share of the answers' tokens that the model itself would have chosen.",
-                    lines: &[(TRAIN, "mean_token_accuracy"), (HELD_OUT, "eval_mean_token_accuracy")],
+                    lines: &[(run::TRAIN, "mean_token_accuracy"), (run::HELD_OUT, "eval_mean_token_accuracy")],
                 },
                 Figure::Lines {
                     title: "Entropy",
                     help: "How undecided the model is before a token, in nats. Near 0, it knows them by heart.",
-                    lines: &[(TRAIN, "entropy"), (HELD_OUT, "eval_entropy")],
+                    lines: &[(run::TRAIN, "entropy"), (run::HELD_OUT, "eval_entropy")],
                 },
             ],
         },
@@ -131,7 +134,7 @@ pub(super) fn row(method: Method) -> &'static Row {
                 Figure::Lines {
                     title: "Score margin",
                     help: "How far the chosen answer's score is above the rejected one's.",
-                    lines: &[(TRAIN, "margin"), (HELD_OUT, "eval_margin")],
+                    lines: &[(run::TRAIN, "margin"), (run::HELD_OUT, "eval_margin")],
                 },
                 LOSS,
             ],
@@ -189,21 +192,21 @@ pub(super) fn row(method: Method) -> &'static Row {
                     title: "Reward",
                     help: "What the answers are given, without and with the price of KL, and to held-out prompts.",
                     lines: &[
-                        (TRAIN, "objective/scores"),
+                        (run::TRAIN, "objective/scores"),
                         ("with KL", "objective/rlhf_reward"),
-                        (HELD_OUT, "eval_reward"),
+                        (run::HELD_OUT, "eval_reward"),
                     ],
                 },
                 Figure::Lines {
                     title: "KL to the reference",
                     help: "How far the model has moved from the original one, in nats an answer. A reward that rises \
                            while this runs away is often one that was tricked.",
-                    lines: &[(TRAIN, "objective/kl")],
+                    lines: &[(run::TRAIN, "objective/kl")],
                 },
                 Figure::Lines {
                     title: "Value loss",
                     help: "How well the value model foresees the reward. It should fall early.",
-                    lines: &[(TRAIN, "loss/value_avg")],
+                    lines: &[(run::TRAIN, "loss/value_avg")],
                 },
             ],
         },

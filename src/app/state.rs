@@ -1,13 +1,13 @@
-//! What the screen needs, folded from what the engine says. There is no egui in it, and nothing here asks for anything.
+//! How it works, keys, what went over the network, the report for a bug, and failures to rehearse.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::LazyLock;
 
 use serde::{Deserialize, Serialize};
 
-use super::fields;
-use super::methods;
-use super::text::{self, Unit};
+use crate::app::text::units::Unit;
+use crate::app::text::{machine, notices, run};
+use crate::app::{fields, methods};
 use crate::engine::presets::{self, Preset};
 use crate::engine::protocol::{
     Answered, BUILD, ChatInfo, Command, Event, Exported, Failure, GenerateRequest, GpuInfo, HeldOutPair, Inputs,
@@ -20,6 +20,13 @@ use crate::engine::warnings::Warning;
 use crate::link::Incoming;
 use crate::platform::host::PickedFile;
 use crate::platform::{FoundModel, NetworkEntry};
+
+/// Every request of the page and of the engine: those for the app's own files, and all others.
+pub(crate) fn network(state: &State) -> [Vec<&NetworkEntry>; 2] {
+    let all = state.page_requests.iter().chain(&state.requests);
+    let (own, others) = all.partition(|entry| machine::is_own(entry));
+    [own, others]
+}
 
 /// Lines that the log keeps.
 const LOG_LINES: usize = 500;
@@ -461,7 +468,7 @@ impl State {
                     run.rest(now);
                 }
                 self.connection = Connection::Crashed(why);
-                self.notice(text::CRASHED, false);
+                self.notice(notices::CRASHED, false);
             }
             Incoming::Event(event) => self.fold(*event, now),
         }
@@ -471,14 +478,14 @@ impl State {
     pub(super) fn sent(&mut self, command: &Command, now: f64) {
         match command {
             Command::OpenDemo => {
-                self.load_model(text::OPENING_DEMO);
+                self.load_model(notices::OPENING_DEMO);
                 self.load_pairs(PairsState::default());
             }
-            Command::OpenModel { .. } => self.load_model(text::OPENING_MODEL),
-            Command::FetchModel { repo, .. } => self.load_model(&text::fetching(repo)),
+            Command::OpenModel { .. } => self.load_model(notices::OPENING_MODEL),
+            Command::FetchModel { repo, .. } => self.load_model(&notices::fetching(repo)),
             Command::KeepModel => self.keeping_model = true,
             Command::OpenPairs { .. } => {
-                let progress = beginning(text::READING_PAIRS);
+                let progress = beginning(notices::READING_PAIRS);
                 let loading = PairsLoading { progress, unit: Unit::Bytes, rows: 0, problems: 0 };
                 self.load_pairs(PairsState { loading: Some(loading), ..PairsState::default() });
             }
@@ -732,7 +739,7 @@ impl State {
         match event {
             Event::Ready(ready) if ready.build == BUILD => {
                 self.connection = Connection::Ready(ready);
-                self.notice(text::READY, false);
+                self.notice(notices::READY, false);
             }
             Event::Ready(ready) => self.connection = Connection::VersionMismatch { engine: ready.build },
             Event::Models { models } => {
@@ -758,7 +765,7 @@ impl State {
             Event::PairsProgress { progress, rows, problems } => {
                 // Pairs that are open, or are a run's own, are not read from a file.
                 let counted = self.pairs.info.is_some() || self.run_pending;
-                let unit = if counted { Unit::Things(text::run::PAIRS) } else { Unit::Bytes };
+                let unit = if counted { Unit::Things(run::PAIRS) } else { Unit::Bytes };
                 self.pairs.loading = Some(PairsLoading { progress, unit, rows, problems });
             }
             Event::PairRows { first, rows } => {
@@ -773,14 +780,14 @@ impl State {
             Event::Measuring(what) => self.bench = BenchState::Running(what),
             Event::Measured(report) => {
                 self.bench = BenchState::Done(report);
-                self.notice(text::GPU_MEASURED, false);
+                self.notice(notices::GPU_MEASURED, false);
             }
             Event::Tried { step_seconds, device_bytes, planned_bytes } => {
                 self.plan.trial = Trial::Done { step_seconds, device_bytes, planned_bytes };
                 if let Some(info) = &mut self.plan.info {
                     info.step_seconds = Some(step_seconds);
                 }
-                self.notice(text::MEASURED, false);
+                self.notice(notices::MEASURED, false);
             }
             Event::Refused { subject, problem } => self.refused(subject, problem, now),
             Event::Cancelled { subject } => self.cancelled(subject),
@@ -807,7 +814,7 @@ impl State {
             Event::Exported { run_id, files } => {
                 self.exporting = false;
                 self.forget_progress();
-                self.notice(text::EXPORTED, true);
+                self.notice(notices::EXPORTED, true);
                 self.exported = Some((run_id, files));
             }
             Event::Runs { runs } => self.runs = Some(runs),
@@ -838,11 +845,11 @@ impl State {
                 let is_kept = self.runs.as_ref().is_none_or(|runs| runs.iter().any(|run| run.run_id == run_id));
                 // Another run takes its place if one is being opened.
                 if is_kept && !self.run_pending {
-                    self.notice(text::RUN_CLOSED, true);
+                    self.notice(notices::RUN_CLOSED, true);
                 }
             }
             Event::Finished(summary) => {
-                let text = text::finished(&summary);
+                let text = notices::finished(&summary);
                 if let Some(run) = self.run_named(&summary.record.run_id) {
                     run.rest(now);
                     run.progress = None;
@@ -859,7 +866,7 @@ impl State {
                     runs.retain(|run| run.run_id != run_id);
                 }
                 self.run_pending = false;
-                self.notice(text::DISCARDED, true);
+                self.notice(notices::DISCARDED, true);
             }
             Event::Paused { run_id, step } => {
                 if let Some(run) = self.run_named(&run_id) {
@@ -869,11 +876,11 @@ impl State {
                     run.info.record.status = Status::Paused;
                     run.phase = RunPhase::Paused;
                     let unsaved = run.unsaved.is_some();
-                    self.notice(&text::paused_at(step, unsaved), true);
+                    self.notice(&notices::paused_at(step, unsaved), true);
                 }
             }
             Event::Failed { run_id, failure, safe_step } => {
-                let text = text::failed(&failure);
+                let text = run::failed(&failure);
                 self.log_line("error", &text, now);
                 self.run_pending = false;
                 if let Some(run) = self.run_named(&run_id) {
@@ -888,7 +895,7 @@ impl State {
                 }
             }
             Event::Recovering { run_id, failure, safe_step, seconds } => {
-                let text = text::failed(&failure);
+                let text = run::failed(&failure);
                 self.log_line("warn", &text, now);
                 if let Some(run) = self.run_named(&run_id) {
                     run.rest(now);
@@ -962,7 +969,7 @@ impl State {
                 self.log_line("warn", &problem.to_string(), now);
                 if let Some(run) = self.run_named(&run_id) {
                     let new = run.unsaved.replace(Unsaved { problem, full }).is_none();
-                    self.notice(text::not_saved(full), new);
+                    self.notice(notices::not_saved(full), new);
                 }
             }
             // The others are folded before.
@@ -971,7 +978,7 @@ impl State {
     }
 
     fn model_opened(&mut self, info: Box<ModelInfo>) {
-        self.notice(&text::model_open(&info.name), false);
+        self.notice(&notices::model_open(&info.name), false);
         if let ModelSource::Picked { path: Some(path), .. } = &info.source {
             Recent::add(&mut self.recent.models, &info.name, path);
         }
@@ -994,7 +1001,7 @@ impl State {
     }
 
     fn pairs_opened(&mut self, info: PairsInfo) {
-        self.notice(&text::pairs_open(info.usable), false);
+        self.notice(&notices::pairs_open(info.usable), false);
         let same = self.pairs.info.as_ref().is_some_and(|before| before.problem_count == info.problem_count);
         self.pairs.accepted &= same;
         self.pairs.loading = None;
@@ -1071,7 +1078,7 @@ impl State {
         self.asked_run = None;
         self.run_problem = None;
         self.replace_run(run);
-        self.notice(text::RUN_BEGINS, false);
+        self.notice(notices::RUN_BEGINS, false);
     }
 
     fn replace_run(&mut self, run: RunState) {
@@ -1153,7 +1160,7 @@ impl State {
     }
 
     fn cancelled(&mut self, subject: Subject) {
-        self.notice(text::CANCELLED, true);
+        self.notice(notices::CANCELLED, true);
         match subject {
             Subject::Model => {
                 self.keeping_model = false;

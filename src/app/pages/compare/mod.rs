@@ -1,0 +1,11 @@
+//! The page that compares the tuned model with the one it came from: prompts side by side, held-out pairs, a blind
+
+mod blind;
+mod held_out;
+mod page;
+mod prompts;
+mod sampling;
+mod text;
+mod what_if;
+
+pub(crate) use page::{CompareView, compare_ui};

@@ -1,0 +1,162 @@
+//! The page that compares the tuned model with the one it came from: prompts side by side, held-out pairs, a blind
+//! test, and what another beta would make of the same figures.
+
+use std::collections::BTreeMap;
+
+use eframe::egui::{RichText, Ui};
+
+use super::blind::{BlindView, Contender, blind_ui};
+use super::held_out::{HeldOutView, held_out_ui};
+use super::prompts::prompts_ui;
+use super::sampling::Sampling;
+use super::text;
+use super::what_if::what_if_ui;
+use crate::app::actions::{Action, Step};
+use crate::app::state::{RunState, State};
+use crate::app::text::{labels, run};
+use crate::app::widgets::{
+    Tone, chip, comparable_ui, name_of, page_title, primary_button, refused_ui, small, starting_ui, tabs, titled_card,
+    weak,
+};
+use crate::engine::protocol::{Command, RunRecord, Subject};
+
+/// Stored runs that are offered.
+const OFFERED: usize = 8;
+
+/// What this page remembers.
+#[derive(Debug)]
+pub(crate) struct CompareView {
+    pub(super) tab: Tab,
+    /// The run that the rest is about.
+    pub(super) run_id: String,
+    /// The next request's.
+    pub(super) next_id: u64,
+    pub(super) prompt: String,
+    pub(super) seed: u64,
+    pub(super) temperature: f32,
+    pub(super) max_tokens: usize,
+    /// Percent.
+    pub(super) strength: u32,
+    pub(super) diff: bool,
+    pub(super) asked: Option<u64>,
+    pub(super) held_out: HeldOutView,
+    /// One blind test for each adapter, and none is forgotten.
+    pub(super) blind: BTreeMap<Contender, BlindView>,
+    /// As slid to; none for the run's own.
+    pub(super) beta: Option<f64>,
+}
+
+impl Default for CompareView {
+    fn default() -> Self {
+        Self {
+            tab: Tab::Prompts,
+            run_id: String::new(),
+            next_id: 1,
+            prompt: String::new(),
+            seed: 7,
+            temperature: 0.0,
+            max_tokens: 120,
+            strength: 100,
+            diff: true,
+            asked: None,
+            held_out: HeldOutView::default(),
+            blind: BTreeMap::new(),
+            beta: None,
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Tab {
+    Prompts,
+    Pairs,
+    Blind,
+    WhatIf,
+}
+
+impl CompareView {
+    /// True if there are votes that were not saved as pairs.
+    pub(crate) fn unsaved_votes(&self) -> bool {
+        self.blind.values().any(BlindView::unsaved)
+    }
+
+    /// Forgets what was about another run, but for its votes.
+    pub(super) fn follow(&mut self, run: &RunState) {
+        if self.run_id == run.info.record.run_id {
+            return;
+        }
+        *self = Self {
+            tab: self.tab,
+            run_id: run.info.record.run_id.clone(),
+            next_id: self.next_id,
+            prompt: run.info.prompts.first().cloned().unwrap_or_else(|| std::mem::take(&mut self.prompt)),
+            seed: self.seed,
+            temperature: self.temperature,
+            max_tokens: self.max_tokens,
+            blind: std::mem::take(&mut self.blind),
+            ..Self::default()
+        };
+    }
+}
+
+/// Draws the page.
+pub(crate) fn compare_ui(ui: &mut Ui, state: &State, view: &mut CompareView, actions: &mut Vec<Action>) {
+    page_title(ui, labels::step_name(Step::Compare), text::SUBTITLE);
+    refused_ui(ui, Subject::Compare, state.compare_problem.as_ref(), actions);
+    refused_ui(ui, Subject::Runs, state.runs_problem.as_ref(), actions);
+    if state.run_pending {
+        return starting_ui(ui, state, actions);
+    }
+    let Some(run) = &state.run else { return choose_ui(ui, state, actions) };
+    if !comparable_ui(ui, run, actions) {
+        return;
+    }
+    view.follow(run);
+    ui.horizontal_wrapped(|ui| {
+        let record = &run.info.record;
+        ui.label(RichText::new(&record.name).strong());
+        small(ui, text::which(&record.model_name, record.best_step.unwrap_or(record.step)));
+    });
+    let all = [
+        (Tab::Prompts, text::PROMPTS.to_owned()),
+        (Tab::Pairs, text::PAIRS.to_owned()),
+        (Tab::Blind, text::BLIND.to_owned()),
+        (Tab::WhatIf, text::WHAT_IF.to_owned()),
+    ];
+    tabs(ui, &mut view.tab, &all);
+    let sampling = Sampling {
+        seed: view.seed,
+        temperature: view.temperature,
+        max_tokens: view.max_tokens,
+        strength: view.strength as f32 / 100.0,
+    };
+    match view.tab {
+        Tab::Prompts => prompts_ui(ui, state, run, view, actions),
+        Tab::Pairs => held_out_ui(ui, state, run, &mut view.held_out, actions),
+        Tab::Blind => blind_ui(ui, state, run, &mut view.blind, sampling, &mut view.next_id, actions),
+        Tab::WhatIf => what_if_ui(ui, state, run, view, actions),
+    }
+}
+
+/// Without a run: what can be opened.
+fn choose_ui(ui: &mut Ui, state: &State, actions: &mut Vec<Action>) {
+    titled_card(ui, text::EMPTY_TITLE, |ui| {
+        weak(ui, run::EMPTY_TEXT);
+        let stored: Vec<&RunRecord> = state.runs.iter().flatten().take(OFFERED).collect();
+        for run in &stored {
+            ui.horizontal_wrapped(|ui| {
+                let button = ui.button(text::OPEN);
+                name_of(ui, &button, &format!("{} {}", text::OPEN, run.name));
+                if button.clicked() {
+                    actions.push(Action::Send(Command::OpenRun { run_id: run.run_id.clone() }));
+                }
+                ui.label(RichText::new(&run.name).strong());
+                chip(ui, Tone::Neutral, run::run_status(state, run));
+                small(ui, text::which(&run.model_name, run.step));
+            });
+        }
+        if stored.is_empty() && primary_button(ui, run::TRY_DEMO).clicked() {
+            actions.push(Action::Demo);
+        }
+    });
+}

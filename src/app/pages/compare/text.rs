@@ -1,0 +1,193 @@
+//! The texts of this page.
+
+use crate::app::text::units;
+use crate::engine::protocol::PairRow;
+use crate::platform::file_name;
+
+pub(super) const SUBTITLE: &str = "The tuned model beside the one it came from: the same prompts, the \
+     same seed.";
+pub(super) const PROMPTS: &str = "Prompts";
+pub(super) const PAIRS: &str = "Pairs";
+pub(super) const BLIND: &str = "Blind test";
+pub(super) const WHAT_IF: &str = "What if";
+pub(super) const EMPTY_TITLE: &str = "Nothing to compare yet";
+pub(super) const OPEN: &str = "Open";
+pub(super) const PROMPT: &str = "Prompt";
+pub(super) const PROMPT_HINT: &str = "Ask both models something";
+pub(super) const SEED: &str = "Seed";
+pub(super) const TEMPERATURE: &str = "Temperature";
+pub(super) const TEMPERATURE_HELP: &str = "0 always takes the likeliest word; 1 is lively.";
+pub(super) const MAX_TOKENS: &str = "Max tokens";
+pub(super) const WRITE_BOTH: &str = "Generate";
+pub(super) const DIFF: &str = "Highlight differences";
+pub(super) const SAME_SEED: &str = "Both use the same seed. Ctrl+Enter to generate.";
+pub(super) const BASE: &str = "Original";
+pub(super) const HELD_OUT: &str = "Held-out pairs";
+pub(super) const BASE_SHORT: &str = "original";
+pub(super) const TUNED_SHORT: &str = "tuned";
+pub(super) const REWARD: &str = "reward margin";
+pub(super) const LINE: &str = "line";
+pub(super) const PROMPT_COLUMN: &str = "prompt";
+pub(super) const GAINED_HELP: &str = "Held-out pairs whose chosen answer gained on the rejected one, \
+    against the original model, whether they are won or not.";
+pub(super) const ONLY_LENGTH: &str =
+    "This is about what always picking the longer answer would win: the model may have learned only length.";
+pub(super) const DOSES: &str = "By adapter scale";
+pub(super) const DOSES_HELP: &str = "An export can fold any strength into the adapter.";
+pub(super) const SCORE: &str = "Score";
+pub(super) const WORST: &str = "Worst";
+pub(super) const IMPROVED: &str = "Most improved";
+pub(super) const ALL: &str = "All";
+pub(super) const NO_FLIPPED: &str = "No pair that the original model had right was lost.";
+pub(super) const INSPECT: &str = "Inspect";
+pub(super) const INSPECTING: &str = "Scoring every token";
+pub(super) const LESS_LIKELY: &str = "less likely than before";
+pub(super) const MORE_LIKELY: &str = "more likely";
+pub(super) const SCALE: &str = "Scale from orange, less likely, to blue, more likely";
+pub(super) const ORIGINS: &str = "Most of the margin comes from";
+pub(super) const BLIND_TITLE: &str = "Which answer is better?";
+pub(super) const BLIND_TEXT: &str =
+    "Two answers in random order, without names. Vote as you like; the names show after the vote.";
+pub(super) const BEGIN: &str = "Begin";
+pub(super) const NO_QUESTIONS: &str =
+    "There are no prompts: score the held-out pairs first, or watch some prompts in the next run.";
+pub(super) const RESET: &str = "Start over";
+pub(super) const RESET_YES: &str = "Throw them away";
+pub(super) const RESET_NO: &str = "Keep them";
+pub(super) const NOT_WRITTEN: &str = "This was not written to its end.";
+pub(super) const WRITE_AGAIN: &str = "Write again";
+pub(super) const READING: &str = "Reading the prompt";
+pub(super) const SIDES: [&str; 2] = ["A", "B"];
+pub(super) const VOTE_A: &str = "A is better";
+pub(super) const VOTE_B: &str = "B is better";
+pub(super) const VOTE_TIE: &str = "No difference";
+pub(super) const NEXT: &str = "Next";
+pub(super) const KEYS: &str = "Keys: 1 for A, 2 for B, 0 for no difference, space for the next";
+pub(super) const WIN_RATE: &str = "Win rate of the tuned model";
+pub(super) const CHANCE: &str = "chance";
+pub(super) const SAVE_VOTES: &str = "Save the votes as pairs…";
+pub(super) const SAVE_VOTES_HELP: &str = "A pairs file for the next round; ties are left out.";
+pub(super) const WHAT_IF_TITLE: &str = "The same figures with another β";
+pub(super) const WHAT_IF_TEXT: &str = "From the log-ratios of the held-out pairs, exact for the model as \
+    it is now. A larger β asks for a smaller \
+     step away from the original model.";
+pub(super) const NOT_A_RUN: &str = "Not a new training run";
+pub(super) const OWN_BETA: &str = "Back to the run's";
+pub(super) const LOSS: &str = "Loss (sigmoid)";
+pub(super) const MARGIN: &str = "Margin";
+pub(super) const ACCURACY: &str = "Pairs improved";
+pub(super) const WEIGHT: &str = "Mean gradient weight";
+pub(super) const WEIGHTS: &str = "Gradient weights of the pairs";
+pub(super) const WEIGHTS_HELP: &str =
+    "How much each pair still pulls: 0 is learned, 0.5 untouched, 1 the wrong way round.";
+pub(super) const BRANCH: &str = "Branch from here with this β";
+
+pub(super) fn which(model: &str, step: usize) -> String {
+    format!("{model}, step {step}")
+}
+
+pub(super) fn tuned(strength: f32) -> String {
+    format!("Tuned, {}", units::percent(strength.into()))
+}
+
+pub(super) fn score(n: usize) -> String {
+    format!("Score {}", units::counted(n, "held-out pair"))
+}
+
+pub(super) fn scoring(strength: f32) -> String {
+    format!("Scoring with {} of the adapter", units::percent(strength.into()))
+}
+
+pub(super) fn won(wins: u64, n: u64, interval: [f64; 2]) -> String {
+    let [low, high] = interval.map(|bound| format!("{:.0}", bound * 100.0));
+    format!("won {wins}/{n} = {} ({low}–{high} %)", units::percent(wins as f64 / n.max(1) as f64))
+}
+
+pub(super) fn base_wins(wins: u64, n: u64) -> String {
+    format!("original model {wins}/{n} = {}", units::percent(wins as f64 / n.max(1) as f64))
+}
+
+pub(super) fn longer_wins(share: f64) -> String {
+    format!("always the longer {}", units::percent(share))
+}
+
+pub(super) fn gained(wins: u64, n: u64) -> String {
+    format!("improved {wins}/{n} = {}", units::percent(wins as f64 / n.max(1) as f64))
+}
+
+pub(super) fn at_dose(dose: u32) -> String {
+    format!("Score at {dose} %")
+}
+
+pub(super) fn flipped(n: usize) -> String {
+    format!("Regressed ({n})")
+}
+
+pub(super) fn hover(row: &PairRow) -> String {
+    format!("{}\n\nchosen: {}\n\nrejected: {}", row.prompt, row.chosen, row.rejected)
+}
+
+pub(super) fn inspect(index: usize) -> String {
+    format!("Inspect pair {}", index + 1)
+}
+
+pub(super) fn inspected(index: usize) -> String {
+    format!("Pair {}, token by token", index + 1)
+}
+
+pub(super) fn nats(sum: f64) -> String {
+    format!("{sum:+.2} nats")
+}
+
+pub(super) fn margin(margin: f64, beta: f64, sums: [f64; 2]) -> String {
+    format!("Margin {margin:+.3} = β {beta} × (chosen {:+.2}, less rejected {:+.2})", sums[0], sums[1])
+}
+
+pub(super) fn token(token: &str, base: f32, tuned: f32, change: f32) -> String {
+    format!("“{token}”\noriginal {base:.2}\ntuned {tuned:.2}\nchange {change:+.2} nats")
+}
+
+pub(super) fn words(n: usize) -> String {
+    units::counted(n, "word")
+}
+
+pub(super) fn tokens(n: usize) -> String {
+    units::counted(n, "token")
+}
+
+pub(super) fn pairs(n: usize) -> String {
+    units::counted(n, "pair")
+}
+
+pub(super) fn reset_votes(n: usize) -> String {
+    format!("{}, not saved as pairs", units::counted(n, "vote"))
+}
+
+pub(super) fn other_votes(step: usize, strength: u32, votes: &str) -> String {
+    format!("Adapter of step {step} at {strength} %: {votes}")
+}
+
+pub(super) fn votes_file(run: &str) -> String {
+    format!("{}-votes.jsonl", file_name(run))
+}
+
+pub(super) fn round(n: usize) -> String {
+    format!("Question {n}")
+}
+
+pub(super) fn win_rate(rate: f64, interval: [f64; 2]) -> String {
+    let [low, high] = interval.map(|bound| format!("{:.0}", bound * 100.0));
+    format!("The tuned model wins {} ({low}–{high} %)", units::percent(rate))
+}
+
+pub(super) fn votes(wins: u64, losses: u64, ties: u64) -> String {
+    format!("{wins} for tuned, {losses} for original, {ties} without difference")
+}
+
+pub(super) fn at_run_beta(beta: f64) -> String {
+    format!("β {beta} (this run)")
+}
+
+pub(super) fn at_beta(beta: f64) -> String {
+    format!("β {beta:.3}")
+}

@@ -1,0 +1,204 @@
+//! Models to choose from: on this computer, and kept in the storage of the app.
+
+use eframe::egui::{self, RichText, Ui};
+use egui_extras::{Column, TableBuilder};
+
+use super::page::{ModelView, fits_chip};
+use super::text;
+use crate::app::actions::Action;
+use crate::app::state::{State, source_of};
+use crate::app::text::{labels, machine, units};
+use crate::app::theme::GRID;
+use crate::app::widgets::{self, Tone, by_path_ui};
+use crate::engine::protocol::{Command, ModelSource, Origin, Problem};
+use crate::platform::Pick;
+
+/// A row of a list of models.
+struct Row {
+    pub(super) name: String,
+    pub(super) bytes: u64,
+    /// What it needs, once that is known.
+    pub(super) needs: Option<Result<u64, Problem>>,
+    pub(super) state: String,
+    pub(super) licence: String,
+    pub(super) button: &'static str,
+    /// What the button does, for screen readers.
+    pub(super) what: String,
+    pub(super) action: Action,
+}
+
+/// A list of models; the name of one that is to be forgotten comes back, where that can be.
+fn list_ui(ui: &mut Ui, state: &State, rows: &[Row], may_forget: bool, actions: &mut Vec<Action>) -> Option<String> {
+    let widths = [76.0, 140.0, 110.0, 100.0, if may_forget { 210.0 } else { 90.0 }];
+    let others: f32 = widths.iter().map(|width| width + GRID).sum();
+    let name = (ui.available_width() - others).max(160.0).floor();
+    let mut forget = None;
+    // Where there is little room, as on a page that is zoomed, the list scrolls.
+    egui::ScrollArea::horizontal().id_salt("models").show(ui, |ui| {
+        table_ui(ui, state, rows, name, widths, may_forget.then_some(&mut forget), actions);
+    });
+    forget
+}
+
+fn table_ui(
+    ui: &mut Ui,
+    state: &State,
+    rows: &[Row],
+    name: f32,
+    widths: [f32; 5],
+    mut forget: Option<&mut Option<String>>,
+    actions: &mut Vec<Action>,
+) {
+    let mut table = TableBuilder::new(ui)
+        .id_salt("models")
+        .striped(true)
+        .vscroll(false)
+        .cell_layout(egui::Layout::left_to_right(egui::Align::Center));
+    for width in std::iter::once(name).chain(widths) {
+        table = table.column(Column::exact(width).clip(true));
+    }
+    let table = table.header(24.0, |mut header| {
+        for name in text::MODEL_COLUMNS {
+            header.col(|ui| {
+                widgets::small(ui, name);
+            });
+        }
+    });
+    table.body(|body| {
+        body.rows(34.0, rows.len(), |mut table_row| {
+            let row = &rows[table_row.index()];
+            table_row.col(|ui| {
+                ui.add(egui::Label::new(RichText::new(&row.name).strong()).truncate());
+            });
+            table_row.col(|ui| {
+                widgets::mono(ui, units::bytes(row.bytes));
+            });
+            table_row.col(|ui| match &row.needs {
+                None => {}
+                Some(Ok(least)) => fits_chip(ui, state, *least),
+                Some(Err(problem)) => {
+                    widgets::chip(ui, Tone::Bad, text::NOT_SUPPORTED).on_hover_text(problem.to_string());
+                }
+            });
+            table_row.col(|ui| {
+                widgets::small(ui, &row.state);
+            });
+            table_row.col(|ui| {
+                widgets::small(ui, &row.licence);
+            });
+            table_row.col(|ui| {
+                if !row.button.is_empty() {
+                    let response = ui.button(row.button);
+                    widgets::name_of(ui, &response, &row.what);
+                    if response.clicked() {
+                        actions.push(row.action.clone());
+                    }
+                }
+                if let Some(forget) = &mut forget {
+                    let response = ui.button(text::FORGET);
+                    widgets::name_of(ui, &response, &text::forget(&row.name));
+                    if response.clicked() {
+                        **forget = Some(row.name.clone());
+                    }
+                }
+            });
+        });
+    });
+}
+
+/// Asks before a model is taken out of the storage; false when that was answered.
+pub(super) fn forget_ui(ui: &mut Ui, name: &str, actions: &mut Vec<Action>) -> bool {
+    let modal = egui::Modal::new(egui::Id::unique("forget model")).show(ui.ctx(), |ui| {
+        ui.set_max_width(420.0);
+        widgets::heading(ui, &text::forget_title(name));
+        ui.label(text::FORGET_TEXT);
+        ui.horizontal(|ui| {
+            if widgets::danger_button(ui, text::FORGET_YES).clicked() {
+                actions.push(Action::Send(Command::ForgetModel { name: name.to_owned() }));
+                ui.close();
+            }
+            if ui.button(text::FORGET_NO).clicked() {
+                ui.close();
+            }
+        });
+    });
+    !modal.should_close()
+}
+
+pub(super) fn computer_ui(ui: &mut Ui, state: &State, view: &mut ModelView, actions: &mut Vec<Action>) {
+    ui.horizontal_wrapped(|ui| {
+        if widgets::primary_button(ui, labels::OPEN_MODEL_FOLDER).clicked() {
+            actions.push(Action::Pick(Pick::ModelFolder));
+        }
+        if ui.button(text::OPEN_MODEL_FILES).clicked() {
+            actions.push(Action::Pick(Pick::ModelFiles));
+        }
+    });
+    if !state.in_browser {
+        by_path_ui(ui, &mut view.path, Pick::ModelFolder, &state.recent.models, actions);
+    }
+    widgets::small(ui, text::MODEL_FILES);
+    if !state.found.is_empty() {
+        ui.add_space(GRID);
+        widgets::heading(ui, labels::FOUND_HERE);
+        let rows: Vec<Row> = state
+            .found
+            .iter()
+            .enumerate()
+            .map(|(index, found)| Row {
+                name: found.name.clone(),
+                bytes: found.bytes,
+                needs: state.needs(&source_of(found)),
+                state: text::ON_DISK.to_owned(),
+                licence: found.licence.clone().unwrap_or_default(),
+                button: text::USE,
+                what: text::use_model(&found.name),
+                action: Action::OpenFound(index),
+            })
+            .collect();
+        list_ui(ui, state, &rows, false, actions);
+    } else if !state.in_browser {
+        widgets::small(ui, text::NONE_FOUND);
+    }
+}
+
+pub(super) fn kept_ui(ui: &mut Ui, state: &State, view: &mut ModelView, actions: &mut Vec<Action>) {
+    if state.models.is_empty() {
+        widgets::weak(ui, text::NONE_KEPT);
+        return;
+    }
+    let rows: Vec<Row> = state
+        .models
+        .iter()
+        .map(|model| {
+            let name = model.name.clone();
+            let source = ModelSource::Stored { name: name.clone() };
+            let needs = state.needs(&source).filter(|_| model.complete);
+            let open = Command::OpenModel { source };
+            let (state, button, command) = match (&model.origin, model.complete) {
+                (_, true) => (text::KEPT, text::USE, open),
+                (Some(origin), false) => {
+                    let Origin { repo, endpoint } = origin.clone();
+                    (text::PARTLY, text::FETCH_REST, Command::FetchModel { repo, endpoint })
+                }
+                // A copy of a person's own files that was cut off.
+                (None, false) => (text::CUT_OFF, "", open),
+            };
+            let what = if model.complete { text::use_model(&name) } else { text::fetch_rest(&name) };
+            Row {
+                name,
+                bytes: model.bytes,
+                needs,
+                state: state.to_owned(),
+                licence: String::new(),
+                button,
+                what,
+                action: Action::Send(command),
+            }
+        })
+        .collect();
+    if let Some(name) = list_ui(ui, state, &rows, true, actions) {
+        view.forget = Some(name);
+    }
+    widgets::small(ui, machine::storage_line(&state.storage));
+}

@@ -1,0 +1,271 @@
+//! Check the pairs: a table of them, one in full and as the model sees it, lengths, and rows that cannot be used.
+
+use eframe::egui::{self, RichText, Ui};
+
+use super::columns::mapping_ui;
+use super::lengths::lengths_ui;
+use super::problems::problems_ui;
+use super::read::{CHIP_HEIGHT, read_ui};
+use super::table::table_ui;
+use super::template::{TemplateView, template_ui};
+use super::text::{self, template as words};
+use crate::app::actions::{Action, Step};
+use crate::app::state::State;
+use crate::app::text::labels;
+use crate::app::text::units::Unit;
+use crate::app::theme::GRID;
+use crate::app::widgets::{self, Tone, by_path_ui};
+use crate::engine::protocol::{Command, Kind, Mapping, PairsInfo, PlanInfo, Subject};
+use crate::platform::Pick;
+
+/// Views of the pairs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) enum Tab {
+    /// All rows.
+    #[default]
+    Table,
+    /// One row in full.
+    Read,
+    /// How long they are.
+    Lengths,
+    /// How conversations become text.
+    Template,
+    /// What cannot be used.
+    Problems,
+}
+
+/// What this page remembers.
+#[derive(Debug, Default)]
+pub(crate) struct PairsView {
+    pub(super) tab: Tab,
+    /// The pair that is read.
+    pub(super) index: usize,
+    /// As in the file, or as the model sees it.
+    pub(super) raw: bool,
+    /// The pair and longest sequence that were asked for, and of which state of the pairs.
+    pub(super) asked: Option<(usize, usize, u64)>,
+    /// Columns while they are edited.
+    pub(super) mapping: Option<Mapping>,
+    /// The state of the pairs that they are edited for.
+    pub(super) generation: u64,
+    /// The path of another file as it is typed.
+    pub(super) path: String,
+    /// The field for that is in sight although pairs are open.
+    pub(super) by_path: bool,
+    /// Only rows with this flag are in the table.
+    pub(super) flag: Option<String>,
+    /// Of the template.
+    pub(super) template: TemplateView,
+}
+
+/// Draws the page.
+pub(crate) fn pairs_ui(ui: &mut Ui, state: &State, view: &mut PairsView, actions: &mut Vec<Action>) {
+    widgets::page_title(ui, text::PAIRS_TITLE, text::PAIRS_SUBTITLE);
+    let pairs = &state.pairs;
+    if view.generation != pairs.generation {
+        view.generation = pairs.generation;
+        view.mapping = None;
+    }
+    if let Some(problem) = &pairs.refused {
+        widgets::problem_card(ui, Tone::Bad, text::PAIRS_REFUSED, problem, |ui| {
+            if ui.button(text::PICK_OTHER_FILE).clicked() {
+                actions.push(Action::Pick(Pick::PairsFile));
+            }
+            if ui.button(labels::DISMISS).clicked() {
+                actions.push(Action::DismissProblem(Subject::Pairs));
+            }
+        });
+    }
+    if let Some(loading) = &pairs.loading {
+        widgets::titled_card(ui, text::PAIRS_LOADING, |ui| {
+            widgets::progress_ui(ui, &loading.progress, loading.unit);
+            ui.horizontal_wrapped(|ui| {
+                if loading.unit == Unit::Bytes {
+                    ui.label(text::rows_so_far(loading.rows, loading.problems));
+                }
+                if ui.button(labels::CANCEL).clicked() {
+                    actions.push(Action::Send(Command::Cancel));
+                }
+            });
+        });
+    }
+    match &pairs.info {
+        Some(info) => file_ui(ui, state, info, view, actions),
+        None if pairs.rows.is_empty() => empty_ui(ui, state, view, actions),
+        None => widgets::card(ui, |ui| table_ui(ui, state, None, view, actions)),
+    }
+}
+
+fn empty_ui(ui: &mut Ui, state: &State, view: &mut PairsView, actions: &mut Vec<Action>) {
+    widgets::card(ui, |ui| {
+        ui.horizontal_wrapped(|ui| {
+            if widgets::primary_button(ui, labels::OPEN_PAIRS).clicked() {
+                actions.push(Action::Pick(Pick::PairsFile));
+            }
+            widgets::weak(ui, labels::DROP_ANYWHERE);
+        });
+        if !state.in_browser {
+            by_path_ui(ui, &mut view.path, Pick::PairsFile, &state.recent.pairs, actions);
+        }
+        ui.add_space(GRID);
+        ui.label(text::PAIRS_FORMAT);
+        widgets::text_box(ui, |ui| {
+            ui.add(egui::Label::new(RichText::new(text::PAIRS_EXAMPLE).monospace()).wrap());
+        });
+        widgets::small(ui, text::PAIRS_ALSO);
+    });
+}
+
+fn file_ui(ui: &mut Ui, state: &State, info: &PairsInfo, view: &mut PairsView, actions: &mut Vec<Action>) {
+    let used = info.usable.saturating_sub(info.skipped);
+    view.flag.take_if(|flag| !info.flags.iter().any(|(known, _)| known == flag));
+    widgets::card(ui, |ui| {
+        ui.horizontal_wrapped(|ui| {
+            widgets::heading(ui, &info.name);
+            ui.label(text::pairs_summary(info));
+            if info.problem_count > 0 {
+                widgets::chip(ui, Tone::Warn, &text::problems(info.problem_count));
+            }
+            if info.swapped {
+                widgets::chip(ui, Tone::Accent, text::SWAPPED);
+            }
+        });
+        if let Some(purpose) = &info.purpose {
+            widgets::problem_card(ui, Tone::Warn, text::NO_PAIRS, purpose, |_| {});
+        }
+        if let Some(shape) = &info.shape {
+            widgets::small(ui, shape);
+        }
+        mapping_ui(ui, state, info, view, actions);
+        if info.usable > 0 {
+            if !info.flags.is_empty() {
+                ui.horizontal_wrapped(|ui| flags_ui(ui, state, info, view));
+            }
+            if info.kind == Kind::Pairs {
+                widgets::small(ui, text::longer_wins(info.longer_wins));
+            }
+            held_out_ui(ui, state, actions);
+        }
+        if info.beyond > 0 {
+            widgets::marked(ui, Tone::Warn, &text::beyond(info.beyond));
+        }
+        accept_ui(ui, state, info, actions);
+        ui.horizontal_wrapped(|ui| {
+            let next = if state.open_model().is_some() { Step::Plan } else { Step::Model };
+            if used > 0 && widgets::primary_button(ui, labels::next(next)).clicked() {
+                actions.push(Action::Go(next));
+            }
+            let other = match info.usable {
+                0 => widgets::primary_button(ui, text::OPEN_OTHER_PAIRS),
+                _ => ui.button(text::OPEN_OTHER_PAIRS),
+            };
+            if other.clicked() {
+                actions.push(Action::Pick(Pick::PairsFile));
+            }
+            if info.usable > 0 && !state.in_browser && widgets::link_button(ui, text::BY_PATH).clicked() {
+                view.by_path = !view.by_path;
+            }
+            if info.usable > 0
+                && info.kind == Kind::Pairs
+                && ui.button(text::SWAP).on_hover_text(text::SWAP_HELP).clicked()
+            {
+                actions.push(Action::Send(Command::SwapPairs));
+            }
+        });
+        if (info.usable == 0 || view.by_path) && !state.in_browser {
+            by_path_ui(ui, &mut view.path, Pick::PairsFile, &state.recent.pairs, actions);
+        }
+    });
+    widgets::card(ui, |ui| {
+        if info.usable == 0 {
+            return problems_ui(ui, state, info, view, actions);
+        }
+        let all = [
+            (Tab::Table, text::TAB_TABLE.to_owned()),
+            (Tab::Read, text::TAB_READ.to_owned()),
+            (Tab::Lengths, text::TAB_LENGTHS.to_owned()),
+            (Tab::Template, words::TAB.to_owned()),
+            (Tab::Problems, text::tab_problems(info.problem_count)),
+        ];
+        widgets::tabs(ui, &mut view.tab, &all);
+        ui.separator();
+        match view.tab {
+            Tab::Table => {
+                let flagged = flagged_ui(ui, state, view, actions);
+                table_ui(ui, state, flagged.as_deref(), view, actions);
+            }
+            Tab::Read => read_ui(ui, state, view, actions),
+            Tab::Lengths => lengths_ui(ui, state, actions),
+            Tab::Template => template_ui(ui, state, &mut view.template, actions),
+            Tab::Problems => problems_ui(ui, state, info, view, actions),
+        }
+    });
+}
+
+/// What is odd about some rows; a click shows them in the table, and changes nothing.
+fn flags_ui(ui: &mut Ui, state: &State, info: &PairsInfo, view: &mut PairsView) {
+    for (flag, n) in &info.flags {
+        let skipped = state.pairs.rows.iter().filter(|row| row.skipped && row.flags.contains(flag)).count();
+        let chosen = view.flag.as_ref() == Some(flag);
+        let chip = egui::Button::selectable(chosen, text::flagged(flag, *n, skipped)).frame_when_inactive(true);
+        let response = ui.add(chip.min_size(egui::vec2(0.0, CHIP_HEIGHT)));
+        widgets::name_of(ui, &response, &text::show_flagged(flag, chosen));
+        if response.clicked() {
+            view.flag = if chosen { None } else { Some(flag.clone()) };
+            view.tab = Tab::Table;
+        }
+    }
+}
+
+/// The rows of the chosen flag, and what can be done with all of them.
+fn flagged_ui(ui: &mut Ui, state: &State, view: &mut PairsView, actions: &mut Vec<Action>) -> Option<Vec<usize>> {
+    let flag = view.flag.clone()?;
+    let rows = state.pairs.rows.iter().enumerate().filter(|(_, row)| row.flags.contains(&flag));
+    let (skipped, kept): (Vec<_>, Vec<_>) = rows.clone().map(|(i, row)| (i, row.skipped)).partition(|row| row.1);
+    let indices = |rows: &[(usize, bool)]| rows.iter().map(|(index, _)| *index).collect::<Vec<_>>();
+    ui.horizontal_wrapped(|ui| {
+        ui.label(text::only_flagged(&flag, kept.len() + skipped.len(), skipped.len()));
+        if !kept.is_empty() && ui.button(text::skip_these(kept.len())).clicked() {
+            actions.push(Action::Send(Command::SkipPairs { rows: indices(&kept), skip: true }));
+        }
+        if !skipped.is_empty() && ui.button(text::take_back(skipped.len())).clicked() {
+            actions.push(Action::Send(Command::SkipPairs { rows: indices(&skipped), skip: false }));
+        }
+        if widgets::link_button(ui, text::SHOW_ALL_ROWS).clicked() {
+            view.flag = None;
+        }
+    });
+    Some(rows.map(|(index, _)| index).collect())
+}
+
+/// How many are held out, and how that is chosen.
+fn held_out_ui(ui: &mut Ui, state: &State, actions: &mut Vec<Action>) {
+    let number = |key: &str| state.plan.value(key).and_then(serde_json::Value::as_f64);
+    ui.horizontal_wrapped(|ui| {
+        let held_out = state.figures().map(|plan| plan.held_out.len());
+        // What was asked for, until it is known what came of it: the demo's pairs are held out by its file.
+        let planned = state.figures().map(|plan| plan.held_out.len() as f64 / n_pairs(plan) as f64);
+        let share = planned.or_else(|| number("eval_split")).unwrap_or(0.0);
+        let seed = number("seed").unwrap_or(42.0);
+        widgets::small(ui, text::held_out(held_out, share, seed as u64));
+        if widgets::link_button(ui, text::CHANGE).clicked() {
+            actions.push(Action::GoToField("eval_split"));
+        }
+    });
+}
+
+/// Pairs of a plan, held out or not.
+fn n_pairs(plan: &PlanInfo) -> usize {
+    plan.held_out.len() + plan.n_train
+}
+
+/// Training on what can be used must be agreed to.
+fn accept_ui(ui: &mut Ui, state: &State, info: &PairsInfo, actions: &mut Vec<Action>) {
+    if info.problem_count == 0 || info.usable == 0 {
+        return;
+    }
+    let mut accepted = state.pairs.accepted;
+    if ui.checkbox(&mut accepted, text::accept(info.usable - info.skipped, info.problem_count)).changed() {
+        actions.push(Action::AcceptProblems(accepted));
+    }
+}

@@ -1,0 +1,128 @@
+//! One pair, as it is in the file and as the model sees it.
+
+use eframe::egui::text::{LayoutJob, TextFormat};
+use eframe::egui::{self, Color32, Stroke, Ui};
+
+use super::page::PairsView;
+use super::text;
+use crate::app::actions::Action;
+use crate::app::state::State;
+use crate::app::theme;
+use crate::app::widgets::{self, Tone};
+use crate::engine::protocol::{Command, Kind, PairView, SeenSequence};
+
+/// The height of a button that shows rows with a flag.
+pub(super) const CHIP_HEIGHT: f32 = 28.0;
+/// Tokens of a sequence that are drawn at the most.
+const SHOWN_TOKENS: usize = 1500;
+
+pub(super) fn read_ui(ui: &mut Ui, state: &State, view: &mut PairsView, actions: &mut Vec<Action>) {
+    let n = state.pairs.rows.len();
+    if n == 0 {
+        widgets::weak(ui, text::NO_ROWS);
+        return;
+    }
+    view.index = view.index.min(n - 1);
+    let max_length = state.plan.max_length();
+    let shown = state.pairs.view(view.index);
+    let wanted = Some((view.index, max_length, state.pairs.generation));
+    if view.asked != wanted {
+        view.asked = wanted;
+        actions.push(Action::Send(Command::ReadPair { index: view.index, max_length }));
+    }
+    ui.horizontal_wrapped(|ui| {
+        if ui.add_enabled(view.index > 0, egui::Button::new(text::PREVIOUS)).clicked() {
+            view.index -= 1;
+        }
+        if ui.add_enabled(view.index + 1 < n, egui::Button::new(text::NEXT)).clicked() {
+            view.index += 1;
+        }
+        let mut number = view.index + 1;
+        let label = ui.label(text::PAIR);
+        ui.add(egui::DragValue::new(&mut number).range(1..=n)).labelled_by(label.id);
+        view.index = number.saturating_sub(1).min(n - 1);
+        widgets::weak(ui, text::of_pairs(n, state.pairs.rows[view.index].line));
+        if let Some(scores) = state.pairs.rows[view.index].scores {
+            widgets::weak(ui, text::scores(scores));
+        }
+        ui.separator();
+        ui.selectable_value(&mut view.raw, false, text::AS_SEEN);
+        ui.selectable_value(&mut view.raw, true, text::AS_FILED);
+    });
+    match shown {
+        None => {
+            widgets::weak(ui, text::READING_PAIR);
+        }
+        Some(pair) if view.raw => raw_ui(ui, state.kind(), pair),
+        Some(pair) => match &pair.seen {
+            Ok(seen) => seen_ui(ui, seen),
+            Err(problem) => {
+                widgets::tone_card(ui, Tone::Warn, |ui| widgets::problem_text(ui, problem));
+                raw_ui(ui, state.kind(), pair);
+            }
+        },
+    }
+}
+
+fn raw_ui(ui: &mut Ui, kind: Kind, pair: &PairView) {
+    let shown = text::sides(kind).into_iter().zip(&pair.texts).filter(|(name, _)| !name.is_empty());
+    for (name, content) in shown {
+        widgets::weak(ui, name);
+        widgets::text_box(ui, |ui| {
+            ui.add(egui::Label::new(content).wrap());
+        });
+    }
+}
+
+fn seen_ui(ui: &mut Ui, seen: &[SeenSequence]) {
+    widgets::small(ui, text::TOKENS_LEGEND);
+    let [chosen, rejected] = seen else {
+        return seen.iter().for_each(|sequence| sequence_ui(ui, text::SEQUENCE, sequence));
+    };
+    let side = |side: usize, sequence| move |ui: &mut Ui| sequence_ui(ui, text::SIDES[side], sequence);
+    widgets::columns(ui, 380.0, &mut [&mut side(1, chosen), &mut side(2, rejected)]);
+}
+
+/// A sequence, token by token.
+fn sequence_ui(ui: &mut Ui, name: &str, sequence: &SeenSequence) {
+    let palette = theme::palette(ui);
+    ui.horizontal_wrapped(|ui| {
+        widgets::weak(ui, name);
+        widgets::small(ui, text::sequence(sequence.tokens.len(), sequence.prompt_len, sequence.cut));
+    });
+    let kept = sequence.tokens.len() - sequence.cut.min(sequence.tokens.len());
+    let font = egui::TextStyle::Monospace.resolve(ui.style());
+    let mut job = LayoutJob::default();
+    for (i, token) in sequence.tokens.iter().enumerate().take(SHOWN_TOKENS) {
+        let scored = i >= sequence.prompt_len && i < kept;
+        let color = match (i >= kept, scored) {
+            (true, _) => palette.bad,
+            (false, true) => palette.text,
+            (false, false) => palette.weak,
+        };
+        let background = match (scored, i % 2) {
+            (false, _) => Color32::TRANSPARENT,
+            (true, 0) => palette.accent_soft,
+            (true, _) => palette.warn_soft,
+        };
+        let strikethrough = if i >= kept { Stroke::new(1.0, palette.bad) } else { Stroke::NONE };
+        let format = TextFormat {
+            font_id: font.clone(),
+            color,
+            background,
+            strikethrough,
+            line_height: Some(20.0),
+            ..TextFormat::default()
+        };
+        job.append(&text::token(token), 0.0, format.clone());
+        if token.contains('\n') {
+            job.append("\n", 0.0, format);
+        }
+    }
+    widgets::text_box(ui, |ui| {
+        ui.add(egui::Label::new(job).wrap());
+        if sequence.tokens.len() > SHOWN_TOKENS {
+            widgets::small(ui, text::more_tokens(sequence.tokens.len() - SHOWN_TOKENS));
+        }
+    });
+}

@@ -1,0 +1,110 @@
+//! The table of the rows.
+
+use eframe::egui::{self, RichText, Ui};
+use egui_extras::{Column, TableBuilder};
+
+use super::page::{PairsView, Tab};
+use super::text;
+use crate::app::actions::Action;
+use crate::app::state::State;
+use crate::app::text::units;
+use crate::app::theme;
+use crate::app::widgets::{self, Tone};
+use crate::engine::protocol::Command;
+
+/// The rows, or only some of them.
+pub(super) fn table_ui(
+    ui: &mut Ui,
+    state: &State,
+    only: Option<&[usize]>,
+    view: &mut PairsView,
+    actions: &mut Vec<Action>,
+) {
+    let rows = &state.pairs.rows;
+    let palette = theme::palette(ui);
+    let width = ui.available_width();
+    let rest = (width - 64.0 - 150.0 - 70.0 - 60.0).max(360.0);
+    let names = text::row_columns(state.kind());
+    let shares = [0.28, 0.36, 0.36];
+    let in_use: f32 = (1..4).filter(|i| !names[*i].is_empty()).map(|i| shares[i - 1]).sum();
+    let of_texts = |i: usize| if names[i + 1].is_empty() { 0.0 } else { rest * shares[i] / in_use };
+    // With its tabs and its header in sight, all of it is.
+    let height = (ui.clip_rect().height() - 120.0).max(240.0);
+    egui::ScrollArea::horizontal().id_salt("pairs").show(ui, |ui| {
+        let mut table = TableBuilder::new(ui)
+            .id_salt("rows")
+            .striped(true)
+            .sense(egui::Sense::click())
+            .min_scrolled_height(240.0)
+            .max_scroll_height(height)
+            .auto_shrink([false, true])
+            .cell_layout(egui::Layout::left_to_right(egui::Align::Center));
+        for width in [64.0, of_texts(0), of_texts(1), of_texts(2), 150.0, 70.0] {
+            table = table.column(Column::exact(width.floor()).clip(true));
+        }
+        let table = table.header(24.0, |mut header| {
+            for (i, name) in names.into_iter().enumerate() {
+                header.col(|ui| match i {
+                    // Over the numbers of the lines.
+                    0 => {
+                        ui.with_layout(egui::Layout::right_to_left(egui::Align::Center), |ui| {
+                            ui.add_space(10.0);
+                            widgets::small(ui, name);
+                        });
+                    }
+                    _ => {
+                        widgets::small(ui, name);
+                    }
+                });
+            }
+        });
+        table.body(|body| {
+            body.rows(32.0, only.map_or(rows.len(), <[usize]>::len), |mut table_row| {
+                let index = only.map_or(table_row.index(), |only| only[table_row.index()]);
+                let row = &rows[index];
+                let color = if row.skipped { palette.weak } else { palette.text };
+                let cell = |ui: &mut Ui, text: &str| {
+                    let text = RichText::new(units::one_line(text)).color(color);
+                    let text = if row.skipped { text.strikethrough() } else { text };
+                    ui.add(egui::Label::new(text).truncate().selectable(false));
+                };
+                table_row.col(|ui| {
+                    ui.with_layout(egui::Layout::right_to_left(egui::Align::Center), |ui| {
+                        ui.add_space(10.0);
+                        let label = RichText::new(units::count(row.line)).monospace();
+                        let read = ui.add(egui::Link::new(label));
+                        ui.ctx().accesskit_node_builder(read.id, |node| node.set_label(text::read_line(row.line)));
+                        if read.clicked() {
+                            view.index = index;
+                            view.tab = Tab::Read;
+                        }
+                    });
+                });
+                for text in [&row.prompt, &row.chosen, &row.rejected] {
+                    table_row.col(|ui| cell(ui, text));
+                }
+                table_row.col(|ui| {
+                    ui.spacing_mut().item_spacing.x = 4.0;
+                    if state.holds_out(index) {
+                        widgets::chip(ui, Tone::Accent, text::HELD_OUT_ROW);
+                    }
+                    for flag in &row.flags {
+                        widgets::chip(ui, Tone::Warn, flag);
+                    }
+                });
+                table_row.col(|ui| {
+                    let mut skipped = row.skipped;
+                    let response = ui.checkbox(&mut skipped, "");
+                    ui.ctx().accesskit_node_builder(response.id, |node| node.set_label(text::skip_line(row.line)));
+                    if response.changed() {
+                        actions.push(Action::Send(Command::SkipPairs { rows: vec![index], skip: skipped }));
+                    }
+                });
+                if table_row.response().double_clicked() {
+                    view.index = index;
+                    view.tab = Tab::Read;
+                }
+            });
+        });
+    });
+}

@@ -1,0 +1,312 @@
+//! The texts of this page.
+
+use crate::app::text::units;
+use crate::engine::protocol::{Kind, Mapping, PairsInfo, ProblemKind};
+
+/// Brings that field into sight.
+pub(super) const BY_PATH: &str = "by its path";
+pub(super) const PAIRS_TITLE: &str = "Pairs";
+pub(super) const PAIRS_SUBTITLE: &str = "Each pair is a prompt with two answers: the one you prefer and the other.";
+pub(super) const PAIRS_REFUSED: &str = "This file can't be used";
+pub(super) const PICK_OTHER_FILE: &str = "Pick another file…";
+pub(super) const PAIRS_LOADING: &str = "Reading pairs";
+pub(super) const PAIRS_FORMAT: &str = "JSON Lines, or a JSON array, of objects like this:";
+pub(super) const PAIRS_EXAMPLE: &str = "{\"prompt\": \"Can I get a refund?\", \"chosen\": \"Of course. Send us the \
+    order \
+                                        number…\", \"rejected\": \"No.\"}";
+pub(super) const PAIRS_ALSO: &str = "Parquet, and CSV with a first row of names, work too, and text that gzip or zstd \
+    packed; so do conversations as lists of messages and the column names of other trainers. Others can be mapped by \
+    hand.";
+pub(super) const NO_PAIRS: &str = "This file holds no pairs";
+pub(super) const SWAPPED: &str = "chosen and rejected exchanged";
+pub(super) const COLUMNS: &str = "Columns";
+pub(super) const EDIT_COLUMNS: &str = "Edit columns";
+pub(super) const COLUMN_PROMPT: &str = "Prompt from";
+pub(super) const COLUMN_CHOSEN: &str = "Chosen from";
+pub(super) const COLUMN_REJECTED: &str = "Rejected from";
+pub(super) const COLUMN_SYSTEM: &str = "System from";
+pub(super) const NO_COLUMN: &str = "(none)";
+pub(super) const APPLY_COLUMNS: &str = "Read again";
+pub(super) const KEEP_COLUMNS: &str = "Cancel the change";
+pub(super) const CHANGE: &str = "change";
+pub(super) const OPEN_OTHER_PAIRS: &str = "Open another file…";
+pub(super) const SWAP: &str = "Swap chosen and rejected";
+pub(super) const SWAP_HELP: &str = "For files in which the worse answer stands under \"chosen\". Click again to undo.";
+pub(super) const TAB_TABLE: &str = "Table";
+pub(super) const TAB_READ: &str = "Inspect";
+pub(super) const TAB_LENGTHS: &str = "Lengths";
+const PAIR_COLUMNS: [&str; 6] = ["Line", "Prompt", "Chosen", "Rejected", "Flags", "Skip"];
+pub(super) const NO_ROWS: &str = "There is no pair to read.";
+pub(super) const PREVIOUS: &str = "Previous";
+pub(super) const NEXT: &str = "Next";
+pub(super) const PAIR: &str = "Pair";
+pub(super) const AS_SEEN: &str = "As the model sees it";
+pub(super) const AS_FILED: &str = "Raw";
+pub(super) const READING_PAIR: &str = "Reading this pair";
+pub(super) const SEQUENCE: &str = "Tokens";
+pub(super) const SIDES: [&str; 3] = ["Prompt", "Chosen", "Rejected"];
+pub(super) const TOKENS_LEGEND: &str = "Tinted tokens are trained on. Grey: the prompt, which is not scored. Struck \
+    through: truncated. \"…\" is a token within the character that follows.";
+pub(super) const NO_LENGTHS: &str = "Lengths are known once a model is open, for its tokenizer counts them.";
+pub(super) const CHANGE_LIMIT: &str = "Change the limit";
+pub(super) const PAIRS_BY_LENGTH: &str = "Pairs by length";
+pub(super) const TOKENS: &str = "Tokens of the longer side";
+pub(super) const PAIRS: &str = "Pairs";
+pub(super) const LIMIT: &str = "Longest sequence";
+pub(super) const NO_PROBLEMS: &str = "Every row can be used.";
+pub(super) const SAVE_REPORT: &str = "Save report";
+
+pub(super) fn rows_so_far(rows: usize, problems: usize) -> String {
+    match problems {
+        0 => format!("{} usable so far", units::count(rows)),
+        n => format!("{} usable so far, {} with problems", units::count(rows), units::count(n)),
+    }
+}
+
+pub(super) fn pairs_summary(info: &PairsInfo) -> String {
+    let rows = units::counted(info.lines, "row");
+    let rows = if info.kind == Kind::Pairs { rows } else { format!("{rows} of {}", info.kind.word()) };
+    match (info.usable, info.skipped) {
+        (0, _) => format!("{rows}, none of which can be used"),
+        (usable, 0) => format!("{rows} → {} usable", units::count(usable)),
+        (usable, n) => format!("{rows} → {} used, {} skipped", units::count(usable - n), units::count(n)),
+    }
+}
+
+pub(super) fn problems(n: usize) -> String {
+    units::counted(n, "problem")
+}
+
+pub(super) fn tab_problems(n: usize) -> String {
+    match n {
+        0 => "Problems".to_owned(),
+        n => format!("Problems {}", units::count(n)),
+    }
+}
+
+pub(super) fn mapping(mapping: &Mapping) -> String {
+    let from = |name: &str, column: &str| match column {
+        "" => format!("{name} ← {NO_COLUMN}"),
+        column if column == name => name.to_owned(),
+        column => format!("{name} ← {column}"),
+    };
+    let mut parts =
+        vec![from("prompt", &mapping.prompt), from("chosen", &mapping.chosen), from("rejected", &mapping.rejected)];
+    if !mapping.system.is_empty() {
+        parts.push(from("system", &mapping.system));
+    }
+    parts.join("   ")
+}
+
+/// The columns that rows which are no pairs are read from.
+pub(super) fn read_as(kind: Kind, columns: &[String]) -> String {
+    let what = match kind {
+        Kind::Pairs => "Pairs: two answers to a prompt, of which one is preferred.",
+        Kind::Completions => "Examples: answers to imitate.",
+        Kind::Labelled => "Thumbs: single answers, liked or disliked.",
+        Kind::Prompts => "Prompts: the model writes the answers, and rewards judge them.",
+    };
+    format!("{what} Columns: {}.", columns.join(", "))
+}
+
+/// The columns of the table; an empty one is left out.
+pub(super) fn row_columns(kind: Kind) -> [&'static str; 6] {
+    match kind {
+        Kind::Pairs => PAIR_COLUMNS,
+        Kind::Completions => ["Line", "Prompt", "Answer", "", "Flags", "Skip"],
+        Kind::Labelled => ["Line", "Prompt", "Answer", "", "Thumb", "Skip"],
+        Kind::Prompts => ["Line", "Prompt", "", "", "Flags", "Skip"],
+    }
+}
+
+/// What the three texts of a row are, if they are there.
+pub(super) fn sides(kind: Kind) -> [&'static str; 3] {
+    match kind {
+        Kind::Pairs => SIDES,
+        _ => ["Prompt", "Answer", ""],
+    }
+}
+
+pub(super) fn longer_wins(share: f64) -> String {
+    format!("The preferred answer is the longer one in {} of the pairs.", units::percent(share))
+}
+
+pub(super) fn held_out(n: Option<usize>, share: f64, seed: u64) -> String {
+    let share = units::percent(share);
+    match n {
+        Some(n) => format!("Held out: {} ({share}, seed {seed}, whole prompts kept apart)", units::counted(n, "pair")),
+        None => format!("Held out: {share} (seed {seed}, whole prompts kept apart)"),
+    }
+}
+
+pub(super) fn beyond(n: usize) -> String {
+    format!("{} more than fit in memory here, which are left out.", units::counted(n, "row"))
+}
+
+pub(super) fn accept(usable: usize, problems: usize) -> String {
+    let verb = if problems == 1 { "has a problem and is" } else { "have problems and are" };
+    format!("Train on the {} usable rows; {} {verb} left out", units::count(usable), units::count(problems))
+}
+
+pub(super) fn read_line(line: usize) -> String {
+    format!("Read line {line}")
+}
+
+/// Marks a row that is not trained on.
+pub(super) const HELD_OUT_ROW: &str = "held out";
+
+/// A flag, how many rows have it, and how many of them are skipped.
+pub(super) fn flagged(flag: &str, rows: usize, skipped: usize) -> String {
+    match skipped {
+        0 => format!("{flag} {}", units::count(rows)),
+        n if n == rows => format!("{flag} {}, skipped", units::count(rows)),
+        n => format!("{flag} {}, {} skipped", units::count(rows), units::count(n)),
+    }
+}
+
+/// What the button of a flag does.
+pub(super) fn show_flagged(flag: &str, shown: bool) -> String {
+    match shown {
+        false => format!("Show the rows with the flag \"{flag}\""),
+        true => format!("Show all rows again, not only \"{flag}\""),
+    }
+}
+
+/// What the table shows of all rows.
+pub(super) fn only_flagged(flag: &str, rows: usize, skipped: usize) -> String {
+    let shown = format!("Only \"{flag}\": {}", units::counted(rows, "row"));
+    if skipped == 0 { shown } else { format!("{shown}, {} skipped", units::count(skipped)) }
+}
+
+pub(super) fn skip_these(rows: usize) -> String {
+    if rows == 1 { "Skip this row".to_owned() } else { format!("Skip these {} rows", units::count(rows)) }
+}
+
+pub(super) fn take_back(rows: usize) -> String {
+    format!("Take {} back in", units::counted(rows, "row"))
+}
+
+pub(super) const SHOW_ALL_ROWS: &str = "Show all rows";
+
+pub(super) fn skip_line(line: usize) -> String {
+    format!("Skip line {line}")
+}
+
+pub(super) fn of_pairs(n: usize, line: usize) -> String {
+    format!("of {}, line {line}", units::count(n))
+}
+
+/// What others gave the two answers of a pair.
+pub(super) fn scores([chosen, rejected]: [f64; 2]) -> String {
+    format!("scored {chosen} and {rejected} in the file")
+}
+
+pub(super) fn sequence(tokens: usize, prompt: usize, cut: usize) -> String {
+    let scored = tokens.saturating_sub(prompt).saturating_sub(cut);
+    match cut {
+        0 => format!("{}, {} scored", units::counted(tokens, "token"), units::count(scored)),
+        cut => format!(
+            "{}, {} scored, {} cut off",
+            units::counted(tokens, "token"),
+            units::count(scored),
+            units::count(cut)
+        ),
+    }
+}
+
+pub(super) fn more_tokens(n: usize) -> String {
+    format!("and {} more", units::counted(n, "token"))
+}
+
+pub(super) fn lengths(pairs: usize, longest: u32, truncated: usize, dropped: usize) -> String {
+    let mut out = format!("{}, the longest has {longest} tokens.", units::counted(pairs, "pair"));
+    if truncated > 0 {
+        out.push_str(&format!(" {} too long and cut off.", units::counted(truncated, "pair")));
+    }
+    if dropped > 0 {
+        out.push_str(&format!(" {} left out, as nothing of an answer would be left.", units::counted(dropped, "pair")));
+    }
+    out
+}
+
+pub(super) fn problems_left_out(problems: usize, usable: usize) -> String {
+    let verb = if problems == 1 { "row is" } else { "rows are" };
+    format!("{} {verb} left out; {} usable.", units::count(problems), units::count(usable))
+}
+
+pub(super) fn more_problems(n: usize) -> String {
+    format!("and {} more", units::count(n))
+}
+
+/// What is wrong with how many rows.
+pub(super) fn problem_kind(kind: &ProblemKind) -> String {
+    match kind.count {
+        1 => format!("Line {}: {}", kind.first.line, kind.first.what),
+        n => format!("{} rows: {}", units::count(n), kind.first.what),
+    }
+}
+
+/// The first lines of such rows.
+pub(super) fn kind_lines(kind: &ProblemKind) -> String {
+    let lines = kind.lines.iter().map(usize::to_string).collect::<Vec<_>>().join(", ");
+    match kind.count - kind.lines.len() {
+        0 => format!("Lines {lines}"),
+        more => format!("Lines {lines} and {} more", units::count(more)),
+    }
+}
+
+/// The problems of a pairs file, as a text file.
+pub(super) fn problem_report(info: &PairsInfo) -> String {
+    let mut out = format!("{}: {}, {} usable\n\n", info.name, units::counted(info.lines, "row"), info.usable);
+    for problem in &info.problems {
+        out.push_str(&format!("Line {}: {}. {}\n    {}\n", problem.line, problem.what, problem.fix, problem.excerpt));
+    }
+    let more = info.problem_count - info.problems.len();
+    if more > 0 {
+        out.push_str(&format!("and {more} more\n"));
+    }
+    out
+}
+
+/// A token with its white space in sight; one within a character has no text.
+pub(super) fn token(text: &str) -> String {
+    if text.is_empty() {
+        return "…".to_owned();
+    }
+    text.replace('\n', "↵").replace('\t', "→").replace(' ', "·")
+}
+
+/// The part about the chat template.
+pub(super) mod template {
+    pub(crate) const TAB: &str = "Chat template";
+    pub(crate) const TEMPLATE: &str = "Text of the template";
+    pub(crate) const NO_MODEL: &str = "Choose a model to see its chat template.";
+    pub(crate) const REFUSED: &str = "This template cannot be used";
+    pub(crate) const HINT: &str = "A Jinja template, as in chat_template.jinja";
+    pub(crate) const USE: &str = "Use this template";
+    pub(crate) const UNDO: &str = "Undo my changes";
+    pub(crate) const OWN: &str = "Back to the model's own";
+    pub(crate) const CHANGED: &str = "not the model's own";
+    pub(crate) const THINKING: &str = "Thinking before the answer:";
+    pub(crate) const AS_IT_IS: &str = "as the template has it";
+    pub(crate) const ON: &str = "on";
+    pub(crate) const OFF: &str = "off";
+
+    pub(crate) fn thinking(choice: &str) -> String {
+        format!("Thinking {choice}")
+    }
+
+    pub(crate) fn what(conversations: bool, there: bool) -> &'static str {
+        match (conversations, there) {
+            (true, true) => {
+                "Makes the text that the model reads out of a conversation. It is kept with the run and exported."
+            }
+            (true, false) => "The model has no template, but these pairs are conversations. Write one to use them.",
+            (false, true) => {
+                "These pairs are plain text and need no template. It makes the text of prompts in Compare, and is \
+                 kept with the run and exported."
+            }
+            (false, false) => "The model has no template, and these pairs are plain text: none is needed.",
+        }
+    }
+}

@@ -1,0 +1,120 @@
+//! Settings of a run, and what it would take: memory, time, disk, and why it cannot begin, if so.
+
+use std::collections::BTreeMap;
+
+use eframe::egui::{self, Ui};
+
+use super::fields::{field_of, settings_ui};
+use super::method::{MethodView, method_ui, rewards_ui};
+use super::take::take_ui;
+use super::text;
+use super::watch::watch_ui;
+use crate::app::actions::{Action, Step};
+use crate::app::state::{Blocked, State};
+use crate::app::text::{labels, setting};
+use crate::app::theme::{self, GRID};
+use crate::app::widgets::{self, Icon, Tone};
+use crate::app::{fields, methods};
+use crate::engine::presets::field_help;
+use crate::engine::protocol::{Method, Problem, Subject};
+
+/// What this page remembers.
+#[derive(Debug, Default)]
+pub(crate) struct PlanView {
+    /// What is typed and not a value yet, by setting.
+    pub(super) typed: BTreeMap<&'static str, String>,
+    /// Of the method and the rewards.
+    pub(super) method: MethodView,
+    /// The other settings are in sight.
+    pub(super) more: bool,
+    /// A field to scroll to and mark.
+    pub(super) show: Option<&'static str>,
+    /// The limit on memory as it is typed, in GB.
+    pub(super) limit: Option<String>,
+}
+
+impl PlanView {
+    /// Brings a setting of a method into sight when the page is next drawn.
+    pub(crate) fn show_field(&mut self, method: Method, key: &'static str) {
+        self.more |= !methods::row(method).first.contains(&key);
+        self.show = Some(key);
+    }
+
+    /// What is typed is not wanted any more: the settings came from elsewhere.
+    pub(crate) fn forget_typed(&mut self) {
+        self.typed.clear();
+    }
+
+    /// A field that holds something that is no value.
+    pub(super) fn wrong(&self, method: Method) -> Option<Problem> {
+        self.typed.iter().find_map(|(key, typed)| {
+            let (key, kind) = fields::one(method, key)?;
+            let what = fields::parsed(kind, typed).err()?;
+            let name = field_help(key).map_or(key, |help| help.label);
+            let what = format!("{name}: {what}");
+            Some(Problem { what, fix: text::CORRECT_FIELD.to_owned(), at: key.to_owned() })
+        })
+    }
+}
+
+/// Draws the page.
+pub(crate) fn plan_ui(ui: &mut Ui, state: &State, view: &mut PlanView, actions: &mut Vec<Action>) {
+    widgets::page_title(ui, text::PLAN_TITLE, text::PLAN_SUBTITLE);
+    start_ui(ui, state, view, actions);
+    if let Some(problem) = &state.plan.problem {
+        widgets::problem_card(ui, Tone::Bad, text::PLAN_REFUSED, problem, |ui| {
+            if ui.button(labels::DISMISS).clicked() {
+                actions.push(Action::DismissProblem(Subject::Plan));
+            }
+        });
+    }
+    if let Some(problem) = &state.run_problem {
+        widgets::problem_card(ui, Tone::Bad, text::RUN_REFUSED, problem, |ui| {
+            if ui.button(labels::DISMISS).clicked() {
+                actions.push(Action::DismissProblem(Subject::Run));
+            }
+        });
+    }
+    method_ui(ui, state, actions);
+    rewards_ui(ui, state, &mut view.method, actions);
+    settings_ui(ui, state, view, actions);
+    take_ui(ui, state, view, actions);
+    watch_ui(ui, state, actions);
+}
+
+/// The button that begins the run, or says why not and leads there.
+fn start_ui(ui: &mut Ui, state: &State, view: &PlanView, actions: &mut Vec<Action>) {
+    let blocked = view.wrong(state.plan.method()).map(Blocked::Settings).or_else(|| state.start_blocked());
+    ui.horizontal_wrapped(|ui| {
+        let palette = theme::palette(ui);
+        let (label, fill, color) = match &blocked {
+            None => (text::START.to_owned(), palette.accent, palette.on_accent),
+            Some(blocked) => (setting::blocked(blocked), palette.warn_soft, palette.warn),
+        };
+        let icon = if blocked.is_some() { Icon::Warning } else { Icon::Play };
+        if widgets::big_button(ui, icon, &label, fill, color, egui::vec2(180.0, 42.0)).clicked() {
+            actions.push(leads_to(state, blocked.as_ref()));
+        }
+        if let Some(Blocked::Settings(problem)) = &blocked {
+            widgets::weak(ui, &problem.fix);
+        }
+    });
+    ui.add_space(GRID);
+}
+
+/// What the button does.
+fn leads_to(state: &State, blocked: Option<&Blocked>) -> Action {
+    match blocked {
+        None => Action::Start,
+        Some(Blocked::Engine | Blocked::NoGpu | Blocked::OtherTab) => Action::Go(Step::Start),
+        Some(Blocked::Running) => Action::Go(Step::Run),
+        Some(Blocked::Model) => Action::Go(Step::Model),
+        Some(Blocked::Pairs | Blocked::NoUsablePairs | Blocked::PairProblems(_)) => Action::Go(Step::Pairs),
+        Some(Blocked::Rewards) => Action::Toast(text::REWARDS_FIRST.to_owned()),
+        Some(Blocked::Settings(problem)) => {
+            Action::GoToField(field_of(state.plan.method(), &problem.at, &problem.what))
+        }
+        Some(Blocked::Planning) => Action::Toast(setting::PLANNING.to_owned()),
+        Some(Blocked::NotPlanned) => Action::Plan,
+    }
+}

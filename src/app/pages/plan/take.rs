@@ -1,0 +1,178 @@
+//! What the run would take: memory by its parts, the limit, fixes, time.
+
+use eframe::egui::{self, Color32, CornerRadius, Rect, RichText, Sense, Stroke, Ui};
+
+use super::fields::wrong_ui;
+use super::page::PlanView;
+use super::text;
+use crate::app::actions::{Action, Step};
+use crate::app::fields::{self, Kind};
+use crate::app::state::{State, Trial};
+use crate::app::text::{labels, setting, units};
+use crate::app::theme::{self, GRID};
+use crate::app::widgets::{self, Icon, Tone};
+use crate::engine::protocol::{Command, Fix, PlanInfo};
+
+/// Memory, time, disk, checks.
+pub(super) fn take_ui(ui: &mut Ui, state: &State, view: &mut PlanView, actions: &mut Vec<Action>) {
+    widgets::card(ui, |ui| {
+        ui.horizontal_wrapped(|ui| {
+            widgets::heading(ui, text::TAKES);
+            if state.plan.pending {
+                widgets::small(ui, setting::PLANNING);
+            }
+        });
+        let Some(plan) = state.figures() else {
+            match state.plan_info().and_then(|plan| plan.blocked.as_ref()) {
+                Some(problem) => widgets::problem_text(ui, problem),
+                None => _ = widgets::weak(ui, text::NO_PLAN),
+            }
+            return;
+        };
+        if plan.n_steps > 0 {
+            memory_ui(ui, state, plan, view, actions);
+            ui.add_space(GRID);
+            ui.label(text::steps(plan, state.kind()));
+            time_ui(ui, state, plan, actions);
+            ui.label(text::disk(plan.checkpoint_bytes));
+            ui.add_space(GRID);
+        } else {
+            widgets::weak(ui, text::NO_FIGURES);
+        }
+        for check in &plan.checks {
+            widgets::marked(ui, if check.good { Tone::Good } else { Tone::Warn }, &check.text);
+        }
+        if state.on_battery {
+            widgets::marked(ui, Tone::Warn, labels::ON_BATTERY);
+        }
+    });
+}
+
+/// Bytes by component against the limit.
+fn memory_ui(ui: &mut Ui, state: &State, plan: &PlanInfo, view: &mut PlanView, actions: &mut Vec<Action>) {
+    let palette = theme::palette(ui);
+    let total: u64 = plan.memory.iter().sum();
+    let limit = state.memory_limit();
+    let fits = limit.is_none_or(|limit| total <= limit);
+    let scale = total.max(limit.unwrap_or(0)).max(1) as f32 * 1.04;
+    let (rect, response) = ui.allocate_exact_size(egui::vec2(ui.available_width(), 26.0), Sense::hover());
+    let measured = matches!(state.plan.trial, Trial::Done { .. });
+    let label = text::memory_label(total, limit, measured);
+    response.widget_info(|| egui::WidgetInfo::labeled(egui::accesskit::Role::Meter, true, &label));
+    let painter = ui.painter();
+    painter.rect_filled(rect, CornerRadius::same(5), palette.inset);
+    let mut left = rect.left();
+    for (bytes, color) in plan.memory.iter().zip(palette.series) {
+        let width = *bytes as f32 / scale * rect.width();
+        let bar = Rect::from_min_size(egui::pos2(left, rect.top()), egui::vec2(width, rect.height()));
+        painter.rect_filled(bar.shrink2(egui::vec2(0.5, 0.0)), CornerRadius::same(2), color);
+        left += width;
+    }
+    if let Some(limit) = limit {
+        let x = rect.left() + limit as f32 / scale * rect.width();
+        let stroke = Stroke::new(2.0, if fits { palette.text } else { palette.bad });
+        painter.line_segment([egui::pos2(x, rect.top() - 4.0), egui::pos2(x, rect.bottom() + 4.0)], stroke);
+    }
+    ui.horizontal_wrapped(|ui| {
+        for ((name, bytes), color) in text::MEMORY_PARTS.iter().zip(plan.memory).zip(palette.series) {
+            swatch(ui, color);
+            widgets::small(ui, format!("{name} {}", units::bytes(bytes)));
+        }
+    });
+    if plan.models.len() > 1 {
+        widgets::small(ui, text::models(&plan.models));
+    }
+    ui.horizontal_wrapped(|ui| {
+        let (icon, tone) = match limit {
+            None if !measured => (Icon::Dot, Tone::Neutral),
+            _ if fits => (Icon::Check, Tone::Good),
+            _ => (Icon::Cross, Tone::Bad),
+        };
+        widgets::icon(ui, icon, tone);
+        ui.label(RichText::new(&label).strong());
+        if limit.is_none() && !measured {
+            widgets::weak(ui, text::NO_LIMIT);
+        }
+        limit_ui(ui, state, view, actions);
+    });
+    if !fits || !plan.fixes.is_empty() {
+        fixes_ui(ui, state, &plan.fixes, fits, view, actions);
+    }
+}
+
+fn swatch(ui: &mut Ui, color: Color32) {
+    let (rect, _) = ui.allocate_exact_size(egui::vec2(10.0, 10.0), Sense::hover());
+    ui.painter().rect_filled(rect, CornerRadius::same(2), color);
+}
+
+/// Bytes that a run may take, if the person knows better.
+fn limit_ui(ui: &mut Ui, state: &State, view: &mut PlanView, actions: &mut Vec<Action>) {
+    let Some(mut typed) = view.limit.clone() else {
+        if widgets::link_button(ui, text::EDIT_LIMIT).clicked() {
+            let now = state.memory_limit().map(|limit| format!("{:.1}", limit as f64 / 1e9));
+            view.limit = Some(now.unwrap_or_default());
+        }
+        return;
+    };
+    let label = widgets::small(ui, text::LIMIT_GB);
+    let response = ui.add(egui::TextEdit::singleline(&mut typed).desired_width(60.0)).labelled_by(label.id);
+    let parsed = fields::parsed(Kind::Positive, &typed);
+    let entered = response.lost_focus() && ui.input(|i| i.key_pressed(egui::Key::Enter));
+    let set = ui.add_enabled(parsed.is_ok(), egui::Button::new(text::SET_LIMIT)).clicked() || entered;
+    let clear = ui.button(text::CLEAR_LIMIT).clicked();
+    if let Err(wrong) = &parsed {
+        wrong_ui(ui, wrong);
+    }
+    let gigabytes = parsed.ok().and_then(|value| value.as_f64()).filter(|_| set);
+    if let Some(gigabytes) = gigabytes {
+        actions.push(Action::EditLimit(Some((gigabytes * 1e9) as u64)));
+    }
+    if clear {
+        actions.push(Action::EditLimit(None));
+    }
+    view.limit = if gigabytes.is_some() || clear { None } else { Some(typed) };
+}
+
+/// What would make it fit, best first.
+fn fixes_ui(ui: &mut Ui, state: &State, fixes: &[Fix], fits: bool, view: &mut PlanView, actions: &mut Vec<Action>) {
+    if !fits {
+        ui.label(if fixes.is_empty() { text::NO_FIXES } else { text::FIXES });
+    }
+    ui.horizontal_wrapped(|ui| {
+        for fix in fixes {
+            if ui.button(text::fix(&fix.label, fix.saves)).clicked() {
+                let mut settings = state.plan.settings.clone();
+                settings.extend(fix.settings.clone());
+                view.typed.clear();
+                actions.push(Action::EditSettings(settings));
+            }
+        }
+        if !fits && widgets::link_button(ui, text::SMALLER_MODEL).clicked() {
+            actions.push(Action::Go(Step::Model));
+        }
+    });
+}
+
+fn time_ui(ui: &mut Ui, state: &State, plan: &PlanInfo, actions: &mut Vec<Action>) {
+    ui.horizontal_wrapped(|ui| {
+        ui.label(text::time(state.plan.run_parts(), plan.step_seconds));
+        match &state.plan.trial {
+            Trial::Running => {
+                widgets::weak(ui, text::TRYING);
+                if ui.button(labels::CANCEL).clicked() {
+                    actions.push(Action::Send(Command::Cancel));
+                }
+            }
+            trial => {
+                let usable = plan.blocked.is_none() && state.active_run().is_none() && !state.run_pending;
+                let label = if matches!(trial, Trial::None) { text::TRIAL } else { text::TRIAL_AGAIN };
+                if ui.add_enabled(usable, egui::Button::new(label)).clicked() {
+                    actions.push(Action::Send(Command::Trial { settings: state.plan.settings.clone() }));
+                }
+            }
+        }
+    });
+    if let Trial::Done { step_seconds, device_bytes, planned_bytes } = &state.plan.trial {
+        widgets::marked(ui, Tone::Good, &text::tried(*step_seconds, *device_bytes, *planned_bytes));
+    }
+}

@@ -1,0 +1,253 @@
+//! The texts of this page.
+
+use crate::app::fields;
+use crate::app::state::{RunParts, State};
+use crate::app::text::{setting, units};
+use crate::engine::protocol::{Inputs, Kind, Mapping, ModelSource, PlanInfo, Settings};
+use crate::platform::file_name;
+
+pub(super) const NOTHING: &str = "(by itself)";
+pub(super) const REWARDS_FIRST: &str = "Choose a reward model or a rule under \"What answers are worth\"";
+pub(super) const SETTINGS: &str = "Settings";
+pub(super) const METHOD: &str = "Method";
+pub(super) const METHOD_SETTINGS: &str = "This method's defaults.";
+pub(super) const START_FROM: &str = "Start from";
+pub(super) const BASE_MODEL: &str = "the base model";
+pub(super) const REWARDS: &str = "What answers are worth";
+pub(super) const REWARDS_NOTE: &str = "The model writes answers, and these judge them. Several are added up.";
+pub(super) const NO_REWARD_MODELS: &str = "No reward model of this model yet: train one by the method Reward model.";
+pub(super) const ADD_ADAPTER: &str = "An adapter's folder…";
+pub(super) const ADD_REWARD_MODEL: &str = "A reward model's folder…";
+pub(super) const ADD_ADAPTER_NOTE: &str = "A PEFT folder (adapter_config.json, adapter_model.safetensors) for this \
+    model, from TRL, from PEFT or from here. It is copied, and stays in Runs.";
+pub(super) const REWARD_RULE: &str = "Rule";
+pub(super) const ADD_RULE: &str = "Add";
+
+/// How many settings of a method are not its defaults.
+pub(super) fn changed_settings(n: usize) -> String {
+    format!("{} changed", units::counted(n, "setting"))
+}
+
+pub(super) fn remove_rule(rule: &str) -> String {
+    format!("Remove {rule}")
+}
+
+pub(super) const CORRECT_FIELD: &str = "Correct the field";
+pub(super) const PLAN_TITLE: &str = "Plan";
+pub(super) const PLAN_SUBTITLE: &str = "What the run will do and what it takes, before anything begins.";
+pub(super) const PLAN_REFUSED: &str = "These settings do not work";
+pub(super) const RUN_REFUSED: &str = "The run did not begin";
+pub(super) const PRESET: &str = "Preset";
+pub(super) const DEMO_SETTINGS: &str = "The demo's own settings.";
+pub(super) const RESET: &str = "reset";
+pub(super) const MORE: &str = "More settings";
+pub(super) const ON: &str = "on";
+pub(super) const SETTINGS_AS: &str = "Settings as";
+pub(super) const AS_LINK: &str = "Copy link";
+pub(super) const AS_COMMAND: &str = "Copy command line";
+pub(super) const AS_FILE: &str = "Save file…";
+pub(super) const AS_FILE_HELP: &str =
+    "As the command line reads it with --config. How the run is watched is not in it.";
+pub(super) const COMMAND_SKIPS_NOTHING: &str = "It does not skip the rows that are skipped here.";
+pub(super) const COMMAND: &str = "Command line";
+pub(super) const FROM_FILE: &str = "Load file…";
+pub(super) const TAKES: &str = "Memory and time";
+pub(super) const NO_PLAN: &str = "Memory, time and checks appear here once a model and pairs are open.";
+pub(super) const MEMORY_PARTS: [&str; 4] = ["weights", "adapter and optimiser", "activations", "logits"];
+pub(super) const NO_LIMIT: &str = "This device does not say how much memory it has.";
+pub(super) const NO_FIGURES: &str = "With these settings there is no run, so it takes nothing yet.";
+pub(super) const EDIT_LIMIT: &str = "Set the limit myself";
+pub(super) const LIMIT_GB: &str = "Memory in GB";
+pub(super) const SET_LIMIT: &str = "Set";
+pub(super) const CLEAR_LIMIT: &str = "Ask the device";
+pub(super) const FIXES: &str = "It does not fit. What would help, best first:";
+pub(super) const NO_FIXES: &str = "It does not fit, and no setting would make it fit.";
+pub(super) const SMALLER_MODEL: &str = "or choose a smaller model";
+pub(super) const TRIAL: &str = "Measure: run 2 trial steps";
+pub(super) const TRIAL_AGAIN: &str = "Measure again";
+pub(super) const TRYING: &str = "Running 2 trial steps (not kept)";
+pub(super) const WATCH: &str = "Monitoring";
+pub(super) const RUN_NAME: &str = "Name";
+pub(super) const EVAL_EVERY: &str = "Evaluate every";
+pub(super) const EVAL_STEPS: &str = "steps";
+pub(super) const KEEP_BEST: &str = "Keep the best adapter";
+pub(super) const WATCH_PROMPTS: &str = "Sample prompts (answered before the run and at every evaluation)";
+pub(super) const ADD_PROMPT: &str = "Add a prompt";
+pub(super) const REMOVE: &str = "Remove";
+pub(super) const START: &str = "Start training";
+
+/// A preset that is not as it was.
+pub(super) fn changed_preset(preset: &str, changes: usize) -> String {
+    format!("{preset} + {}", units::counted(changes, "change"))
+}
+
+pub(super) fn reset_to(preset: &str) -> String {
+    format!("Reset to {preset}")
+}
+
+pub(super) fn reset_field(name: &str, value: &str) -> String {
+    match value {
+        "" => format!("Reset {name}"),
+        value => format!("Reset {name} to {value}"),
+    }
+}
+
+pub(super) fn help_range(range: &str) -> String {
+    format!("Typical: {range}")
+}
+
+pub(super) fn help_low(text: &str) -> String {
+    format!("If lower, or off: {text}")
+}
+
+pub(super) fn help_high(text: &str) -> String {
+    format!("If higher, or on: {text}")
+}
+
+/// The models in memory: one base, and the adapters on it.
+pub(super) fn models(models: &[(String, u64)]) -> String {
+    let said = |(name, size): &(String, u64)| match size {
+        0 => format!("{name} (the adapter switched off)"),
+        size => format!("{name} {}", units::bytes(*size)),
+    };
+    let adapters: Vec<String> = models.iter().skip(1).map(said).collect();
+    format!("On one copy of the base: {}", adapters.join(", "))
+}
+
+pub(super) fn memory_label(total: u64, limit: Option<u64>, measured: bool) -> String {
+    match limit {
+        Some(limit) if total <= limit => format!("Memory: {} of {}, fits", units::bytes(total), units::bytes(limit)),
+        Some(limit) => format!("Memory: {} of {}, does not fit", units::bytes(total), units::bytes(limit)),
+        None if measured => format!("Memory: {}, fits (measured)", units::bytes(total)),
+        None => format!("Memory: {}. Whether it fits is not known: measure with two trial steps", units::bytes(total)),
+    }
+}
+
+pub(super) fn watch_prompt(number: usize) -> String {
+    format!("Watched prompt {number}")
+}
+
+pub(super) fn remove_prompt(number: usize) -> String {
+    format!("Remove watched prompt {number}")
+}
+
+pub(super) fn fix(label: &str, saves: u64) -> String {
+    if saves == 0 { label.to_owned() } else { format!("{label}: −{}", units::bytes(saves)) }
+}
+
+pub(super) fn steps(plan: &PlanInfo, kind: Kind) -> String {
+    let mut out = format!(
+        "Steps: {}, on {} with {} held out",
+        units::count(plan.n_steps),
+        units::counted(plan.n_train, if kind == Kind::Pairs { "pair" } else { "row" }),
+        units::count(plan.held_out.len())
+    );
+    if plan.n_truncated > 0 {
+        out.push_str(&format!(", {} cut off", units::count(plan.n_truncated)));
+    }
+    if plan.n_dropped > 0 {
+        out.push_str(&format!(", {} left out", units::count(plan.n_dropped)));
+    }
+    out
+}
+
+pub(super) fn time(parts: Option<RunParts>, step_seconds: Option<f64>) -> String {
+    match (parts, step_seconds) {
+        (Some(RunParts { steps, reference, evaluations }), Some(step)) => {
+            let scoring = match reference {
+                0.0 => String::new(),
+                seconds => format!(" {} of scoring its pairs with the original model,", units::duration(seconds)),
+            };
+            format!(
+                "Time: about {} ({} for a step): {} of training,{scoring} {} of evaluations",
+                units::duration(steps + reference + evaluations),
+                units::duration(step),
+                units::duration(steps),
+                units::duration(evaluations)
+            )
+        }
+        _ => "Time: unknown. Measure with 2 trial steps".to_owned(),
+    }
+}
+
+pub(super) fn tried(step_seconds: f64, device_bytes: u64, planned_bytes: u64) -> String {
+    format!(
+        "Measured: {} for a step, {} of memory (planned {})",
+        units::duration(step_seconds),
+        units::bytes(device_bytes),
+        units::bytes(planned_bytes)
+    )
+}
+
+pub(super) fn disk(checkpoint: u64) -> String {
+    format!("Disk: {} for a checkpoint; the latest and the best are kept", units::bytes(checkpoint))
+}
+
+pub(super) fn settings_file(name: &str) -> String {
+    let stem = if name.is_empty() { "pairtune" } else { name };
+    format!("{}-settings.json", file_name(stem))
+}
+
+/// The settings behind a page's address; natively only what comes behind it.
+pub(super) fn settings_link(page: &str, settings: &Settings) -> String {
+    format!("{page}#{}", setting::settings_fragment(settings))
+}
+
+/// The command that does the same.
+pub(super) fn command_line(state: &State) -> String {
+    let home = state.ready().map(|ready| ready.storage.trim_end_matches('/')).filter(|_| !state.in_browser);
+    let model = match (state.open_model().map(|model| &model.source), home) {
+        (Some(ModelSource::Picked { path: Some(path), .. }), _) => quoted(path),
+        (Some(ModelSource::Stored { name }), Some(home)) => quoted(&format!("{home}/models/{name}")),
+        (Some(ModelSource::Picked { name, .. } | ModelSource::Stored { name }), _) => quoted(name),
+        _ => "MODEL_FOLDER".to_owned(),
+    };
+    let pairs = match (&state.pairs.info, state.pairs.path()) {
+        (Some(_), Some(path)) => quoted(&path),
+        (Some(pairs), None) => quoted(&pairs.name),
+        (None, _) => "PAIRS.jsonl".to_owned(),
+    };
+    let mut out = format!("pairtune train --model {model} --pairs {pairs} --output {}", quoted(&state.plan.name));
+    if let Some(pairs) = &state.pairs.info {
+        let mut columns = pairs.mapping.clone();
+        if pairs.swapped {
+            std::mem::swap(&mut columns.chosen, &mut columns.rejected);
+        }
+        // What the command finds by itself is left to it.
+        if columns != Mapping::guess(&pairs.columns) && !columns.chosen.is_empty() && !columns.rejected.is_empty() {
+            out.push_str(&format!(" --columns {}", quoted(&columns.to_string())));
+        }
+    }
+    let folder_of = |run_id: &str| {
+        let run = state.runs.iter().flatten().find(|run| run.run_id == run_id);
+        let checkpoint = run.and_then(|run| run.checkpoint.as_deref()).unwrap_or("CHECKPOINT");
+        quoted(&format!("{}/runs/{run_id}/{checkpoint}", home.unwrap_or("STORE")))
+    };
+    for reward in state.plan.inputs.rewards.iter().filter(|_| state.plan.method().is_online()) {
+        match Inputs::run_of(reward) {
+            Some(run_id) => out.push_str(&format!(" --reward-model {}", folder_of(run_id))),
+            None => out.push_str(&format!(" --reward {}", quoted(reward))),
+        }
+    }
+    if let Some(run_id) = &state.plan.inputs.start_from {
+        out.push_str(&format!(" --adapter {}", folder_of(run_id)));
+    }
+    for (key, value) in state.plan.settings.iter().filter(|(key, value)| !state.plan.is_default(key, value)) {
+        let value = fields::shown(Some(value)).replace(", ", ",");
+        out.push_str(&format!(" --{} {}", key.replace('_', "-"), quoted(&value)));
+    }
+    out
+}
+
+/// A word as a shell reads it.
+fn quoted(text: &str) -> String {
+    let plain = |c: char| c.is_alphanumeric() || "-_./,:+=@".contains(c);
+    // Within quotes it would stand for itself, and not for home.
+    if let Some(below) = text.strip_prefix("~/").filter(|below| !below.is_empty()) {
+        return format!("~/{}", quoted(below));
+    }
+    if !text.is_empty() && text.chars().all(plain) {
+        return text.to_owned();
+    }
+    format!("'{}'", text.replace('\'', "'\\''"))
+}

@@ -1,0 +1,58 @@
+//! How the run is watched: its name, evaluations, and prompts.
+
+use eframe::egui::{self, Ui};
+
+use super::text;
+use crate::app::actions::Action;
+use crate::app::state::State;
+use crate::app::theme::GRID;
+use crate::app::widgets;
+
+/// What happens beside the steps: name, evaluations, prompts.
+pub(super) fn watch_ui(ui: &mut Ui, state: &State, actions: &mut Vec<Action>) {
+    widgets::titled_card(ui, text::WATCH, |ui| {
+        let mut watch = state.plan.watch.clone();
+        ui.horizontal_wrapped(|ui| {
+            let label = ui.label(text::RUN_NAME);
+            let mut name = state.plan.name.clone();
+            let edit = egui::TextEdit::singleline(&mut name).desired_width(220.0);
+            if ui.add(edit).labelled_by(label.id).changed() {
+                actions.push(Action::EditName(name));
+            }
+            ui.add_space(GRID);
+            let label = ui.label(text::EVAL_EVERY);
+            ui.add(egui::DragValue::new(&mut watch.eval_steps).range(0..=100_000)).labelled_by(label.id);
+            ui.label(text::EVAL_STEPS);
+            ui.add_space(GRID);
+            ui.checkbox(&mut watch.keep_best, text::KEEP_BEST);
+        });
+        widgets::weak(ui, text::WATCH_PROMPTS);
+        prompts_ui(ui, &mut watch.prompts);
+        if watch != state.plan.watch {
+            actions.push(Action::EditWatch(watch));
+        }
+    });
+}
+
+/// Prompts, each in a field of its own, as one may have several lines.
+fn prompts_ui(ui: &mut Ui, prompts: &mut Vec<String>) {
+    let mut removed = None;
+    for (index, prompt) in prompts.iter_mut().enumerate() {
+        ui.horizontal(|ui| {
+            let width = (ui.available_width() - 96.0).max(120.0);
+            let field = ui.add(egui::TextEdit::multiline(prompt).desired_rows(1).desired_width(width));
+            widgets::name_of(ui, &field, &text::watch_prompt(index + 1));
+            let remove = ui.button(text::REMOVE);
+            widgets::name_of(ui, &remove, &text::remove_prompt(index + 1));
+            if remove.clicked() {
+                removed = Some(index);
+            }
+        });
+    }
+    if let Some(index) = removed {
+        prompts.remove(index);
+    }
+    if ui.button(text::ADD_PROMPT).clicked() {
+        prompts.push(String::new());
+    }
+}

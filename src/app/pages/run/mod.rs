@@ -1,0 +1,15 @@
+//! The run page: how it stands and what can be done about it, the figures that decide, what the model says.
+
+mod branch;
+mod curves;
+mod failed;
+mod figures;
+mod header;
+mod page;
+mod resting;
+mod rollouts;
+mod samples;
+mod text;
+mod warnings;
+
+pub(crate) use page::{RunView, run_ui, when_paused};

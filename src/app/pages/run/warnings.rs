@@ -1,0 +1,102 @@
+//! Warnings about a run, and what each of them offers.
+
+use eframe::egui::{self, Ui};
+use serde_json::{Value, json};
+
+use super::page::{RunView, resume};
+use super::text;
+use crate::app::actions::{Action, Step, send};
+use crate::app::records::{changed, lower_rate};
+use crate::app::state::{RunPhase, RunState, State};
+use crate::app::text::run;
+use crate::app::widgets::{Icon, Tone, icon, link_button, tone_card};
+use crate::engine::protocol::{Command, RunRecord, Settings};
+use crate::engine::warnings::{Action as Offer, Warning};
+
+/// Warnings that are shown at a time.
+const WARNINGS: usize = 3;
+
+pub(super) fn warnings_ui(ui: &mut Ui, state: &State, run: &RunState, view: &mut RunView, actions: &mut Vec<Action>) {
+    let shown = run.warnings.iter().enumerate().filter(|(_, warning)| !warning.dismissed);
+    let most = if view.all_warnings { usize::MAX } else { WARNINGS };
+    let hidden = shown.clone().count().saturating_sub(most);
+    for (i, warning) in shown.rev().take(most) {
+        let warning = &warning.warning;
+        tone_card(ui, Tone::Warn, |ui| {
+            ui.horizontal_top(|ui| {
+                icon(ui, Icon::Warning, Tone::Warn);
+                ui.vertical(|ui| {
+                    ui.add(egui::Label::new(run::warning(warning.step, &warning.text)).wrap());
+                    ui.horizontal_wrapped(|ui| {
+                        let label = text::offer(warning.action, run.info.record.watch.keep_best);
+                        let offered = !label.is_empty() && is_possible(warning, state, run);
+                        if offered && ui.button(label).clicked() {
+                            act_on(warning, run, view, actions);
+                        }
+                        if link_button(ui, run::DISMISS).clicked() {
+                            actions.push(Action::DismissWarning(i));
+                        }
+                    });
+                });
+            });
+        });
+    }
+    if hidden > 0 && link_button(ui, &text::more_warnings(hidden)).clicked() {
+        view.all_warnings = true;
+    }
+}
+
+/// True if what a warning offers can be done now.
+fn is_possible(warning: &Warning, state: &State, run: &RunState) -> bool {
+    let steps = matches!(run.phase, RunPhase::Running);
+    let rests = run.info.record.checkpoint.is_some() || matches!(run.phase, RunPhase::Paused);
+    match warning.action {
+        _ if state.run_pending => false,
+        Offer::None => false,
+        Offer::StopAtBest => steps,
+        Offer::LowerLearningRate | Offer::AddSft => steps || (!run.is_active() && rests),
+        Offer::InspectPairs => state.pairs.info.is_some(),
+        Offer::HoldOutMore | Offer::RaiseMaxLength => true,
+    }
+}
+
+fn act_on(warning: &Warning, run: &RunState, view: &mut RunView, actions: &mut Vec<Action>) {
+    match warning.action {
+        Offer::None => {}
+        Offer::StopAtBest => send(actions, Command::Stop),
+        Offer::InspectPairs => actions.push(Action::Go(Step::Pairs)),
+        Offer::HoldOutMore => actions.push(Action::GoToField("eval_split")),
+        Offer::RaiseMaxLength => actions.push(Action::GoToField("max_length")),
+        Offer::LowerLearningRate => go_on_with(lower_rate(&run.info.record), run, view, actions),
+        Offer::AddSft => go_on_with(with_sft(&run.info.record), run, view, actions),
+    }
+}
+
+/// Continues with other settings, after a pause if steps are being taken.
+fn go_on_with(settings: Settings, run: &RunState, view: &mut RunView, actions: &mut Vec<Action>) {
+    if run.is_active() {
+        view.when_paused = Some(settings);
+        send(actions, Command::Pause);
+        actions.push(Action::Toast(text::LOWERING.to_owned()));
+    } else {
+        resume(actions, run, settings);
+    }
+}
+
+/// The losses of a run with a tenth of plain learning of the chosen answers.
+fn with_sft(record: &RunRecord) -> Settings {
+    let mut losses = match record.settings.get("loss_type") {
+        Some(Value::Array(losses)) => losses.clone(),
+        Some(loss @ Value::String(_)) => vec![loss.clone()],
+        _ => vec![json!("sigmoid")],
+    };
+    let mut weights = match record.settings.get("loss_weights") {
+        Some(Value::Array(weights)) => weights.clone(),
+        _ => vec![json!(1.0); losses.len()],
+    };
+    losses.push(json!("sft"));
+    weights.push(json!(0.1));
+    let mut settings = changed("loss_type", Value::Array(losses));
+    settings.insert("loss_weights".to_owned(), Value::Array(weights));
+    settings
+}

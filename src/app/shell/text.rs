@@ -1,0 +1,184 @@
+//! What the window says around the pages: rail, status, messages, questions.
+
+use crate::app::actions::Step;
+use crate::app::state::{Connection, RunPhase, RunState, State};
+use crate::app::text::labels::OPEN_MODEL_FOLDER;
+use crate::app::text::{notices, run, units};
+use crate::app::widgets::Tone;
+use crate::platform::Pick;
+
+pub(super) const COPIED: &str = "Copied";
+
+/// The name in the rail.
+pub(super) fn rail(step: Step) -> &'static str {
+    match step {
+        Step::Start => "Start",
+        Step::Model => "1  Model",
+        Step::Pairs => "2  Pairs",
+        Step::Plan => "3  Plan",
+        Step::Run => "4  Run",
+        Step::Compare => "5  Compare",
+        Step::Export => "6  Export",
+        Step::Runs => "Runs",
+        Step::Help => "Help",
+    }
+}
+
+/// The title of the system's dialog for files.
+pub(super) fn pick_title(pick: Pick) -> &'static str {
+    match pick {
+        Pick::ModelFolder => "Choose the folder of a model",
+        Pick::ModelFiles => "Choose the files of a model",
+        Pick::PairsFile => "Choose a file with preference pairs",
+        Pick::Settings => "Choose a file with settings",
+        Pick::Archive => "Choose the archive of a run",
+        Pick::Adapter => "Choose the folder of an adapter",
+        Pick::Destination => "Choose the folder to write to",
+    }
+}
+
+pub(super) const APP: &str = "pairtune";
+pub(super) const UNNAMED: &str = "Unnamed";
+pub(super) const MARK_DONE: &str = "done";
+pub(super) const MARK_BUSY: &str = "at work";
+pub(super) const MARK_LOOK: &str = "needs a look";
+pub(super) const MARK_PAUSED: &str = "paused";
+pub(super) const LOG: &str = "Log";
+pub(super) const LOG_EMPTY: &str = "Nothing has happened yet.";
+pub(super) const COPY_LOG: &str = "Copy log";
+pub(super) const SAVE_LOG: &str = "Save log";
+pub(super) const THEME: &str = "Theme";
+pub(super) const THEME_SYSTEM: &str = "Theme: system";
+pub(super) const THEME_LIGHT: &str = "Theme: light";
+pub(super) const THEME_DARK: &str = "Theme: dark";
+pub(super) const PAUSE_FIRST: &str = "A run is at work: pause it first";
+pub(super) const RESTART_FIRST: &str = "The engine stopped: restart it first";
+pub(super) const RELOAD_FIRST: &str = "The engine is of another version: reload the page first";
+pub(super) const OTHER_TAB_FIRST: &str =
+    "Another tab or window is using the GPU and the runs: close it first, then open this one again";
+pub(super) const UNSAVED_STAYS: &str = "This run could not be saved: export or discard it first";
+pub(super) const PAUSE: &str = "Pause";
+pub(super) const SHOW_RUN: &str = "Show";
+pub(super) const RUN_PROGRESS: &str = "Progress of the run";
+pub(super) const CRASHED_SAFE: &str = "What was saved is intact: restart the engine, then continue the run from Start.";
+pub(super) const RESTART_ENGINE: &str = "Restart the engine";
+pub(super) const RELOAD: &str = "Reload the page";
+pub(super) const MISMATCH_TITLE: &str = "The page and its engine are of different versions";
+pub(super) const NO_STORAGE: &str = "Nothing can be kept";
+pub(super) const OTHER_TAB: &str = "Two runs would slow each other down, and write to the same storage. You can look \
+    around here; to train here, close the other one and open this one again.";
+pub(super) const DROP_NOTE: &str = "Let go anywhere on this window. The files stay on this machine.";
+pub(super) const DROP_UNCLEAR: &str = "Open as a model, pairs or a run";
+pub(super) const DROP_UNKNOWN: &str = "This cannot be opened";
+pub(super) const DROP_ESCAPE: &str = "Esc to cancel";
+pub(super) const QUIT_TEXT: &str = "It can wait: paused and saved, it continues from the same step next time.";
+pub(super) const QUIT_WAITING: &str = "Finishing this step and saving. The window closes by itself.";
+pub(super) const QUIT_STAY: &str = "Keep running";
+pub(super) const QUIT_PAUSE: &str = "Pause, save and quit";
+pub(super) const QUIT_NOW: &str = "Quit now";
+pub(super) const QUIT_UNSAVED_TITLE: &str = "This run is not saved";
+pub(super) const QUIT_UNSAVED_TEXT: &str =
+    "It is only in memory; it could not be saved. Export it, or free some space and let it be saved again.";
+pub(super) const QUIT_UNSAVED_STAY: &str = "Stay";
+pub(super) const QUIT_EXPORT: &str = "Export…";
+pub(super) const QUIT_LOSE: &str = "Quit and lose it";
+pub(super) const SETTINGS_FILE: &str = "Choose a file that was saved on the Plan page";
+pub(super) const EMPTY_FOLDER: &str = "There are no files in this folder.";
+pub(super) const NO_PICKLE: &str =
+    "These weights are in PyTorch's old format, which can run code. Open the same model as model.safetensors.";
+pub(super) const NO_TABLES: &str = "Such tables are not read. Save the rows as Parquet, as CSV, or as JSON Lines: one \
+    object with prompt, chosen and rejected to a line.";
+pub(super) const MANY_FILES: &str = "Drop the files of one model together, or one pairs file (.jsonl, .json, .csv, \
+    .parquet), or one archive of a run (.run).";
+
+pub(super) fn mismatch(engine: &str) -> String {
+    format!(
+        "The page is {}, the engine is {engine}. A reload fetches both anew; saved runs are intact.",
+        crate::engine::protocol::BUILD
+    )
+}
+
+pub(super) fn unknown_file(name: &str) -> String {
+    format!(
+        "\"{name}\" is neither a model nor a pairs file (.jsonl, .json, .csv, .parquet) nor a run's archive (.run)."
+    )
+}
+
+/// Why something dropped on a page was not opened; it may have been a folder, of which a page gets only the name.
+pub(super) fn not_by_dropping(why: &str) -> String {
+    format!("{why} A folder is opened by \"{OPEN_MODEL_FOLDER}\", not by dropping it.")
+}
+
+pub(super) fn drop_title(pick: Pick) -> &'static str {
+    match pick {
+        Pick::ModelFolder | Pick::ModelFiles => "Open as a model",
+        Pick::PairsFile => "Open as a pairs file",
+        Pick::Settings => "Read as settings",
+        Pick::Archive => "Import as a run",
+        Pick::Adapter => "Take in as an adapter of the open model",
+        Pick::Destination => "Write to this folder",
+    }
+}
+
+pub(super) fn saved_to(path: &str) -> String {
+    format!("Saved: {path}")
+}
+
+pub(super) fn not_settings(why: &str) -> String {
+    format!("This is not a file with settings, which is a JSON object: {why}")
+}
+
+/// Why a file is not read as settings.
+pub(super) fn settings_too_large(len: u64) -> String {
+    format!("This is no file with settings: it has {}", units::bytes(len))
+}
+
+/// Settings were taken over, but for those of these names.
+pub(super) fn settings_read(unknown: &[String]) -> String {
+    match unknown {
+        [] => "The settings were read".to_owned(),
+        names => format!("The settings were read, without what a run here does not have: {}", names.join(", ")),
+    }
+}
+
+/// The window's title.
+pub(super) fn window_title(run: Option<&RunState>) -> String {
+    let Some(run) = run else { return APP.to_owned() };
+    let share = units::percent(f64::from(run.fraction())).replace(' ', "");
+    match &run.phase {
+        RunPhase::Preparing => format!("Preparing · {APP}"),
+        RunPhase::Recovering { .. } => format!("Recovering · {APP}"),
+        RunPhase::Running | RunPhase::Stopping | RunPhase::Pausing => format!("{share} · {APP}"),
+        RunPhase::Paused => format!("Paused {share} · {APP}"),
+        RunPhase::Finished(_) => format!("Finished · {APP}"),
+        RunPhase::Failed { .. } => format!("Stopped · {APP}"),
+        RunPhase::Opened => APP.to_owned(),
+    }
+}
+
+/// The run in a line.
+pub(super) fn strip(run: &RunState) -> String {
+    let what = match &run.phase {
+        RunPhase::Pausing => "Pausing: finishing this step".to_owned(),
+        RunPhase::Stopping => "Stopping: finishing this step".to_owned(),
+        RunPhase::Recovering { .. } => "Recovering".to_owned(),
+        phase => match (&run.progress, phase) {
+            (Some((work, progress)), _) => run::work(*work, progress),
+            (None, RunPhase::Preparing) => "Preparing".to_owned(),
+            _ => "Training".to_owned(),
+        },
+    };
+    let share = units::percent(f64::from(run.fraction()));
+    format!("{what}, step {}/{}, {share}", units::count(run.step()), units::count(run.n_steps()))
+}
+
+pub(super) fn gpu_line(state: &State) -> (Tone, String) {
+    match (&state.connection, state.gpu()) {
+        (_, Some(Ok(gpu))) if gpu.software => (Tone::Warn, format!("{} (software)", gpu.name)),
+        (_, Some(Ok(gpu))) => (Tone::Good, format!("GPU: {}", gpu.name)),
+        (_, Some(Err(_))) => (Tone::Warn, "No GPU".to_owned()),
+        (Connection::Crashed(_), _) => (Tone::Bad, notices::CRASHED.to_owned()),
+        (Connection::VersionMismatch { .. }, _) => (Tone::Bad, "The engine is of another version".to_owned()),
+        _ => (Tone::Neutral, "Starting the engine".to_owned()),
+    }
+}

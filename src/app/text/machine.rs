@@ -1,0 +1,52 @@
+//! What is said of this machine: the GPU, the network, the storage, another tab.
+
+use super::units;
+use crate::engine::protocol::{GpuInfo, Problem, StorageInfo};
+use crate::platform::{Environment, NetworkEntry};
+
+pub(crate) const OTHER_TAB_TITLE: &str = "Another tab or window is using the GPU";
+pub(crate) const QUIT_TITLE: &str = "A run is at work";
+
+pub(crate) fn network_line(requests: &[&NetworkEntry]) -> String {
+    format!("Network: 0 B of your data sent, {} received", units::bytes(received(requests)))
+}
+
+pub(crate) fn storage_line(storage: &StorageInfo) -> String {
+    match storage.quota {
+        Some(quota) => format!("Storage: {} of {}", units::bytes(storage.used), units::bytes(quota)),
+        None => format!("Storage: {}", units::bytes(storage.used)),
+    }
+}
+
+/// Everything about GPU and build, for a bug report.
+pub(crate) fn report(environment: &Environment, gpu: Option<&GpuInfo>, problem: Option<&Problem>) -> String {
+    let mut out = format!("pairtune {}\n", crate::engine::protocol::BUILD);
+    out.push_str(&format!("{} {} {}\n", environment.kind, environment.system, environment.browser));
+    let yes = |yes: bool| if yes { "yes" } else { "no" };
+    out.push_str(&format!(
+        "GPU interface: {}, secure: {}, online: {}\n",
+        yes(environment.webgpu),
+        yes(environment.secure),
+        yes(environment.online)
+    ));
+    if let Some(gpu) = gpu {
+        out.push_str(&gpu.report);
+    }
+    if let Some(problem) = problem {
+        out.push_str(&problem.to_string());
+    }
+    out
+}
+
+/// Bytes of these requests.
+pub(crate) fn received(requests: &[&NetworkEntry]) -> u64 {
+    requests.iter().map(|entry| entry.bytes).sum()
+}
+
+/// True for a request for one of the app's own files.
+pub(crate) fn is_own(request: &NetworkEntry) -> bool {
+    request.purpose == OWN_PURPOSE
+}
+
+/// What the ledger calls the app's own files.
+const OWN_PURPOSE: &str = "the app itself";

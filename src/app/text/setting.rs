@@ -1,0 +1,79 @@
+//! What is said of the value of a setting, and the settings as a link.
+
+use super::units;
+use crate::app::state::Blocked;
+use crate::engine::protocol::Settings;
+
+/// What the Start button says instead of "Start".
+pub(crate) fn blocked(blocked: &Blocked) -> String {
+    match blocked {
+        Blocked::Engine => "The engine is not ready".to_owned(),
+        Blocked::OtherTab => "Another tab or window is using the GPU: see why".to_owned(),
+        Blocked::NoGpu => "Training needs a GPU: see why".to_owned(),
+        Blocked::Running => "A run is at work: show it".to_owned(),
+        Blocked::Model => "Choose a model".to_owned(),
+        Blocked::Pairs => "Choose a pairs file".to_owned(),
+        Blocked::NoUsablePairs => "No pair can be used: see why".to_owned(),
+        Blocked::PairProblems(1) => "1 row cannot be used: look at it".to_owned(),
+        Blocked::PairProblems(n) => format!("{} rows cannot be used: look at them", units::count(*n)),
+        Blocked::Settings(problem) => problem.what.clone(),
+        Blocked::Rewards => "Say what answers are worth".to_owned(),
+        Blocked::Planning => PLANNING.to_owned(),
+        Blocked::NotPlanned => "Work out the plan".to_owned(),
+    }
+}
+
+pub(crate) const PLANNING: &str = "Working out the plan";
+pub(crate) const ABOVE_0: &str = "a number above 0";
+pub(crate) const FRACTION: &str = "a number from 0 to below 1";
+pub(crate) const A_WORD: &str = "at least one name";
+pub(crate) const A_LIST: &str = "numbers with commas between them";
+
+pub(crate) fn wants(range: &str) -> String {
+    format!("Needs {range}")
+}
+
+pub(crate) fn between(from: f64, to: f64) -> String {
+    if to >= 1e6 { format!("{from} or more") } else { format!("a number from {from} to {to}") }
+}
+
+pub(crate) fn whole_between(from: i64, to: i64) -> String {
+    if to >= 1_000_000 {
+        format!("a whole number, {from} or more")
+    } else {
+        format!("a whole number from {from} to {to}")
+    }
+}
+
+/// What stands behind the `#` of the address for these settings.
+pub(crate) fn settings_fragment(settings: &Settings) -> String {
+    let json = serde_json::to_string(settings).unwrap_or_default();
+    let mut out = "s=".to_owned();
+    for byte in json.bytes() {
+        match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' | b':' | b',' => out.push(byte.into()),
+            _ => out.push_str(&format!("%{byte:02X}")),
+        }
+    }
+    out
+}
+
+/// The settings behind the `#` of an address.
+pub(crate) fn fragment_settings(fragment: &str) -> Option<Settings> {
+    let encoded = fragment.strip_prefix("s=")?.as_bytes();
+    let (mut bytes, mut i) = (Vec::new(), 0);
+    while i < encoded.len() {
+        let hex = encoded.get(i + 1..i + 3).and_then(|hex| std::str::from_utf8(hex).ok());
+        match (encoded[i], hex.and_then(|hex| u8::from_str_radix(hex, 16).ok())) {
+            (b'%', Some(byte)) => {
+                bytes.push(byte);
+                i += 3;
+            }
+            (byte, _) => {
+                bytes.push(byte);
+                i += 1;
+            }
+        }
+    }
+    serde_json::from_slice(&bytes).ok()
+}

@@ -1,0 +1,159 @@
+//! How the app writes numbers, sizes, times and pieces of text.
+
+use crate::engine::protocol::Progress;
+
+/// Text on one line, for a table.
+pub(crate) fn one_line(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(300).collect()
+}
+
+/// The beginning of a text, on one line, if it is longer than `most` letters.
+pub(crate) fn shortened(text: &str, most: usize) -> String {
+    let short: String = one_line(text).chars().take(most).collect();
+    if short.chars().count() < text.chars().count() { format!("{}…", short.trim_end()) } else { short }
+}
+
+/// What a progress counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Unit {
+    /// Bytes.
+    Bytes,
+    /// Something with a name, in plural.
+    Things(&'static str),
+}
+
+/// Bytes in the unit that suits them.
+pub(crate) fn bytes(bytes: u64) -> String {
+    match bytes {
+        0..1_000 => format!("{bytes} B"),
+        1_000..1_000_000 => format!("{:.0} kB", bytes as f64 / 1e3),
+        1_000_000..100_000_000 => format!("{:.1} MB", bytes as f64 / 1e6),
+        100_000_000..1_000_000_000 => format!("{:.0} MB", bytes as f64 / 1e6),
+        _ => format!("{:.1} GB", bytes as f64 / 1e9),
+    }
+}
+
+/// Bytes so far of all bytes, in one unit: `0.9/1.5 GB`.
+pub(crate) fn bytes_of(done: u64, total: u64) -> String {
+    let (unit, name) = match total {
+        0..1_000 => (1.0, "B"),
+        1_000..1_000_000 => (1e3, "kB"),
+        1_000_000..1_000_000_000 => (1e6, "MB"),
+        _ => (1e9, "GB"),
+    };
+    format!("{:.1}/{:.1} {name}", done as f64 / unit, total as f64 / unit)
+}
+
+/// A count with a fine space between thousands.
+pub(crate) fn count(n: usize) -> String {
+    let digits = n.to_string();
+    let mut out = String::new();
+    for (i, digit) in digits.chars().enumerate() {
+        if i > 0 && (digits.len() - i).is_multiple_of(3) && digits.len() > 4 {
+            out.push('\u{a0}');
+        }
+        out.push(digit);
+    }
+    out
+}
+
+/// A count with its noun, which gets an s.
+pub(crate) fn counted(n: usize, noun: &str) -> String {
+    format!("{} {noun}{}", count(n), if n == 1 { "" } else { "s" })
+}
+
+/// Seconds as a clock shows them: `6:12`, `1:06:12`.
+pub(crate) fn clock(seconds: f64) -> String {
+    let seconds = seconds.max(0.0).round() as u64;
+    match seconds / 3600 {
+        0 => format!("{}:{:02}", seconds / 60, seconds % 60),
+        hours => format!("{hours}:{:02}:{:02}", seconds / 60 % 60, seconds % 60),
+    }
+}
+
+/// Seconds in words: `8 s`, `14 min`, `2 h 5 min`.
+pub(crate) fn duration(seconds: f64) -> String {
+    match seconds {
+        s if s < 1.0 => format!("{:.0} ms", s * 1e3),
+        s if s < 10.0 => format!("{s:.1} s"),
+        s if s < 90.0 => format!("{s:.0} s"),
+        s if s < 5400.0 => format!("{:.0} min", s / 60.0),
+        s => format!("{:.0} h {:.0} min", (s / 3600.0).floor(), (s % 3600.0 / 60.0).floor()),
+    }
+}
+
+/// A share of 1 in percent.
+pub(crate) fn percent(share: f64) -> String {
+    format!("{:.0} %", share * 100.0)
+}
+
+/// A number with as many digits as it deserves.
+pub(crate) fn number(value: f64) -> String {
+    match value.abs() {
+        _ if !value.is_finite() => "not a number".to_owned(),
+        0.0 => "0".to_owned(),
+        v if v < 1e-3 => format!("{value:.1e}"),
+        v if v < 1.0 => format!("{value:.3}"),
+        v if v < 100.0 => format!("{value:.2}"),
+        _ => format!("{value:.0}"),
+    }
+}
+
+/// A number of parameters: `494 M`.
+pub(crate) fn parameters(n: u64) -> String {
+    match n {
+        0..1_000_000 => format!("{:.0} k", n as f64 / 1e3),
+        1_000_000..1_000_000_000 => format!("{:.0} M", n as f64 / 1e6),
+        _ => format!("{:.2} B", n as f64 / 1e9),
+    }
+}
+
+/// How much, how fast, how long still.
+pub(crate) fn progress(progress: &Progress, unit: Unit) -> String {
+    let Progress { done, total, seconds, .. } = progress;
+    let amount = match (unit, total) {
+        (Unit::Bytes, 0) => bytes(*done),
+        (Unit::Bytes, total) => bytes_of(*done, *total),
+        (Unit::Things(name), 0) => format!("{} {name}", count(*done as usize)),
+        (Unit::Things(name), total) => format!("{}/{} {name}", count(*done as usize), count(*total as usize)),
+    };
+    if *seconds < 0.5 || *done == 0 {
+        return amount;
+    }
+    let rate = *done as f64 / seconds;
+    let speed = match unit {
+        Unit::Bytes => format!("{}/s", bytes(rate as u64)),
+        Unit::Things(_) => format!("{}/s", number(rate)),
+    };
+    match total.saturating_sub(*done) {
+        0 => format!("{amount}, {speed}"),
+        left => format!("{amount}, {speed}, {} left", duration(left as f64 / rate)),
+    }
+}
+
+/// With a small letter at its beginning.
+pub(crate) fn lower_first(text: &str) -> String {
+    let mut chars = text.chars();
+    chars.next().map_or_else(String::new, |first| first.to_lowercase().collect::<String>() + chars.as_str())
+}
+
+/// With a capital at its beginning.
+pub(crate) fn capitalized(text: &str) -> String {
+    let mut chars = text.chars();
+    chars.next().map_or_else(String::new, |first| first.to_uppercase().collect::<String>() + chars.as_str())
+}
+
+/// The day of seconds since 1970, in universal time: `2026-03-14`.
+pub(crate) fn date(seconds: f64) -> String {
+    // Howard Hinnant's civil_from_days.
+    let days = (seconds / 86_400.0).floor() as i64 + 719_468;
+    let era = days.div_euclid(146_097);
+    let day_of_era = days.rem_euclid(146_097);
+    let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let shifted = (5 * day_of_year + 2) / 153;
+    let day = day_of_year - (153 * shifted + 2) / 5 + 1;
+    let month = if shifted < 10 { shifted + 3 } else { shifted - 9 };
+    let year = year_of_era + era * 400 + i64::from(month <= 2);
+    format!("{year}-{month:02}-{day:02}")
+}
