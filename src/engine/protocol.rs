@@ -181,6 +181,100 @@ pub enum Command {
     Drill(Drill),
 }
 
+/// What holds for a command, whoever sends or carries it out: the session, the window, a test.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Rules<'a> {
+    /// What its refusal, or its end, is about.
+    pub subject: Subject,
+    /// The app asks for it by itself, so a refusal is not told to the person.
+    pub quiet: bool,
+    /// It would share the GPU, or the stored runs, with another tab or window at work.
+    pub needs_gpu: bool,
+    /// The engine refuses it while a run trains.
+    pub waits_for_pause: Waits<'a>,
+}
+
+/// Whether a command waits until the run at work has paused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Waits<'a> {
+    /// The engine answers it between two steps, or it is for the run at work itself.
+    Never,
+    /// It needs what the run has: the device, the model or the pairs.
+    Always,
+    /// It waits if the run at work is this one.
+    IfAtWork(&'a str),
+    /// It waits if another run than this one is at work.
+    UnlessAtWork(&'a str),
+}
+
+impl Waits<'_> {
+    /// True if it waits while the run of this id is at work.
+    pub fn for_run(self, run_id: &str) -> bool {
+        match self {
+            Self::Never => false,
+            Self::Always => true,
+            Self::IfAtWork(own) => own == run_id,
+            Self::UnlessAtWork(own) => own != run_id,
+        }
+    }
+}
+
+impl<'a> Rules<'a> {
+    /// Of a command that a person asks for, that needs no GPU and that is answered at any time.
+    const fn about(subject: Subject) -> Self {
+        Self { subject, quiet: false, needs_gpu: false, waits_for_pause: Waits::Never }
+    }
+
+    const fn quiet(self) -> Self {
+        Self { quiet: true, ..self }
+    }
+
+    const fn on_gpu(self) -> Self {
+        Self { needs_gpu: true, ..self }
+    }
+
+    const fn waiting(self, waits_for_pause: Waits<'a>) -> Self {
+        Self { waits_for_pause, ..self }
+    }
+}
+
+impl Command {
+    /// The one table of what holds for each command. It lists all of them, so that a new command cannot be forgotten.
+    pub fn rules(&self) -> Rules<'_> {
+        use Subject as S;
+        use Waits::{Always, IfAtWork, UnlessAtWork};
+        let about = Rules::about;
+        match self {
+            Self::OpenDemo => about(S::Model).on_gpu().waiting(Always),
+            Self::OpenModel { .. } | Self::FetchModel { .. } => about(S::Model).waiting(Always),
+            Self::KeepModel | Self::ForgetModel { .. } => about(S::Model).waiting(Always),
+            Self::MeasureModel { .. } => about(S::Model).quiet(),
+            Self::OpenPairs { .. } | Self::SkipPairs { .. } | Self::SwapPairs => about(S::Pairs).waiting(Always),
+            Self::ReadPair { .. } => about(S::Pairs).quiet(),
+            Self::SetChat(_) => about(S::Chat).waiting(Always),
+            Self::Plan { .. } => about(S::Plan).quiet(),
+            Self::Trial { .. } => about(S::Plan).on_gpu().waiting(Always),
+            Self::Bench => about(S::Bench).on_gpu().waiting(Always),
+            Self::Start(_) => about(S::Run).on_gpu().waiting(Always),
+            Self::Resume { run_id, .. } => about(S::Run).on_gpu().waiting(UnlessAtWork(run_id)),
+            Self::Pause | Self::Stop | Self::Cancel | Self::Drill(_) => about(S::Run),
+            Self::Discard { .. } => about(S::Run).on_gpu(),
+            Self::Generate(_) | Self::ScoreHeldOut { .. } | Self::InspectPair { .. } => {
+                about(S::Compare).on_gpu().waiting(Always)
+            }
+            // A merged model needs its weights a second time.
+            Self::Export(request) if request.kinds.iter().any(|kind| kind.is_model()) => {
+                about(S::Export).on_gpu().waiting(Always)
+            }
+            Self::Export(request) => about(S::Export).on_gpu().waiting(UnlessAtWork(&request.run_id)),
+            Self::OpenRun { .. } | Self::Import | Self::ImportAdapter => about(S::Runs).on_gpu().waiting(Always),
+            Self::DescribeRun { .. } => about(S::Runs).on_gpu(),
+            Self::DeleteRun { run_id } => about(S::Runs).on_gpu().waiting(IfAtWork(run_id)),
+            Self::ListRuns | Self::ReadHistory { .. } | Self::MeasureStorage => about(S::Runs).quiet(),
+        }
+    }
+}
+
 /// Where a model is.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "source", rename_all = "snake_case")]
@@ -1221,4 +1315,21 @@ pub struct StorageInfo {
     pub quota: Option<u64>,
     /// True if the browser promised not to evict it.
     pub persisted: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_command_waits_only_for_a_run_that_is_in_its_way() {
+        let waits = |command: Command, at_work: &str| command.rules().waits_for_pause.for_run(at_work);
+        assert!(waits(Command::SwapPairs, "a"), "the run trains on these pairs");
+        assert!(!waits(Command::ListRuns, "a"), "a list is answered between two steps");
+        assert!(waits(Command::DeleteRun { run_id: "a".to_owned() }, "a"), "its own files are in use");
+        assert!(!waits(Command::DeleteRun { run_id: "a".to_owned() }, "b"), "the files of another run are not");
+        let resume = || Command::Resume { run_id: "a".to_owned(), settings: Settings::new() };
+        assert!(!waits(resume(), "a"), "it is the run at work");
+        assert!(waits(resume(), "b"), "two runs do not train at once");
+    }
 }

@@ -11,7 +11,7 @@ use super::planning;
 use super::presets;
 use super::protocol::{
     BUILD, Command, Drill, Event, GpuInfo, Inputs, Mapping, ModelSource, Problem, Progress, Ready, Settings,
-    StorageInfo, StoredModel, Subject,
+    StorageInfo, StoredModel,
 };
 use super::runs::{self, EXPORTS, RunFolder};
 use crate::bench::{Extent, bench};
@@ -158,7 +158,7 @@ impl Session {
 
     async fn handle(&mut self, message: Message) {
         let Message { command, files } = message;
-        let subject = subject_of(&command);
+        let subject = command.rules().subject;
         let done = match command {
             Command::OpenDemo => self.open_demo().await,
             Command::OpenModel { source } => self.open_model(source, files).await,
@@ -227,7 +227,7 @@ impl Session {
     /// What can be done while a run is being trained; everything else is refused until it is paused.
     pub(super) async fn handle_aside(&mut self, message: Message) {
         let Message { command, files } = message;
-        let subject = subject_of(&command);
+        let subject = command.rules().subject;
         let done = match command {
             Command::MeasureModel { source } => {
                 self.measure_model(source, files).await;
@@ -907,40 +907,6 @@ fn step_of(config: &TrainConfig) -> ([usize; 6], &TargetModules, (bool, LoadIn, 
     let how = (config.gradient_checkpointing, config.load_in, config.method());
     let [answers, longest] = config.answers().unwrap_or_default();
     ([pairs, parts, config.max_length, config.r, answers, longest], &config.target_modules, how)
-}
-
-fn subject_of(command: &Command) -> Subject {
-    match command {
-        Command::OpenDemo
-        | Command::OpenModel { .. }
-        | Command::MeasureModel { .. }
-        | Command::KeepModel
-        | Command::ForgetModel { .. }
-        | Command::FetchModel { .. } => Subject::Model,
-        Command::OpenPairs { .. } | Command::SkipPairs { .. } | Command::SwapPairs | Command::ReadPair { .. } => {
-            Subject::Pairs
-        }
-        Command::SetChat(_) => Subject::Chat,
-        Command::Plan { .. } | Command::Trial { .. } => Subject::Plan,
-        Command::Bench => Subject::Bench,
-        Command::Start(_)
-        | Command::Pause
-        | Command::Resume { .. }
-        | Command::Stop
-        | Command::Discard { .. }
-        | Command::Cancel
-        | Command::Drill(_) => Subject::Run,
-        Command::Generate(_) | Command::ScoreHeldOut { .. } | Command::InspectPair { .. } => Subject::Compare,
-        Command::Export(_) => Subject::Export,
-        Command::OpenRun { .. }
-        | Command::ListRuns
-        | Command::DescribeRun { .. }
-        | Command::DeleteRun { .. }
-        | Command::ReadHistory { .. }
-        | Command::Import
-        | Command::ImportAdapter
-        | Command::MeasureStorage => Subject::Runs,
-    }
 }
 
 /// Bytes that a run may take on a device, where the system tells; what is on it already counts as free.

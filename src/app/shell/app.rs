@@ -858,7 +858,7 @@ impl App {
     fn send(&mut self, command: Command, files: Vec<PickedFile>) {
         if let Some(why) = self.refusal(&command) {
             // What the app asks for by itself is left undone without a word.
-            if !is_quiet(&command) {
+            if !command.rules().quiet {
                 self.state.notice(why, true);
             }
             return;
@@ -894,11 +894,12 @@ impl App {
             Connection::VersionMismatch { .. } => return Some(text::RELOAD_FIRST),
             Connection::Starting | Connection::Ready(_) => {}
         }
-        if self.state.other_tab && needs_the_gpu(command) {
+        let rules = command.rules();
+        if self.state.other_tab && rules.needs_gpu {
             return Some(text::OTHER_TAB_FIRST);
         }
         let run = self.state.active_run()?;
-        waits_for_a_pause(command, &run.info.record.run_id).then_some(text::PAUSE_FIRST)
+        rules.waits_for_pause.for_run(&run.info.record.run_id).then_some(text::PAUSE_FIRST)
     }
 
     /// The demo is not on its way any more.
@@ -1150,70 +1151,6 @@ fn ends_the_demo(incoming: &Incoming) -> bool {
     let Incoming::Event(event) = incoming else { return true };
     let (Event::Cancelled { subject } | Event::Refused { subject, .. }) = &**event else { return false };
     matches!(subject, Subject::Model | Subject::Pairs | Subject::Plan)
-}
-
-/// True for what the app asks for by itself.
-fn is_quiet(command: &Command) -> bool {
-    matches!(
-        command,
-        Command::ListRuns
-            | Command::MeasureModel { .. }
-            | Command::MeasureStorage
-            | Command::ReadHistory { .. }
-            | Command::ReadPair { .. }
-            | Command::Plan { .. }
-    )
-}
-
-/// True for what would share the GPU, or the stored runs, with another tab at work.
-fn needs_the_gpu(command: &Command) -> bool {
-    matches!(
-        command,
-        Command::OpenDemo
-            | Command::Trial { .. }
-            | Command::Bench
-            | Command::Start(_)
-            | Command::Resume { .. }
-            | Command::OpenRun { .. }
-            | Command::Discard { .. }
-            | Command::DeleteRun { .. }
-            | Command::DescribeRun { .. }
-            | Command::Generate(_)
-            | Command::ScoreHeldOut { .. }
-            | Command::InspectPair { .. }
-            | Command::Export(_)
-            | Command::Import
-            | Command::ImportAdapter
-    )
-}
-
-/// True for what the engine refuses while it trains this run.
-fn waits_for_a_pause(command: &Command, run_id: &str) -> bool {
-    match command {
-        Command::DeleteRun { run_id: other } => other == run_id,
-        Command::Resume { run_id: other, .. } => other != run_id,
-        Command::OpenDemo
-        | Command::OpenModel { .. }
-        | Command::FetchModel { .. }
-        | Command::KeepModel
-        | Command::ForgetModel { .. }
-        | Command::OpenPairs { .. }
-        | Command::SkipPairs { .. }
-        | Command::SwapPairs
-        | Command::SetChat(_)
-        | Command::Trial { .. }
-        | Command::Bench
-        | Command::Start(_)
-        | Command::OpenRun { .. }
-        | Command::Generate(_)
-        | Command::ScoreHeldOut { .. }
-        | Command::InspectPair { .. }
-        | Command::Import
-        | Command::ImportAdapter => true,
-        // A merged model needs its weights a second time.
-        Command::Export(request) => request.run_id != run_id || request.kinds.iter().any(|kind| kind.is_model()),
-        _ => false,
-    }
 }
 
 /// The bytes of a file with settings, if it can be one.
