@@ -1,12 +1,8 @@
-//! The run page: how it stands and what can be done about it, the figures that decide, what the model says.
+//! What a panel asks the shell to do. Panels only draw and push actions; the shell carries them out after drawing.
 
 use crate::engine::presets::Preset;
 use crate::engine::protocol::{Command, Inputs, Method, Settings, Watch};
 use crate::platform::Pick;
-
-pub(crate) fn send(actions: &mut Vec<Action>, command: Command) {
-    actions.push(Action::Send(command));
-}
 
 /// A page, in the order of the rail.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, PartialOrd, Ord)]
@@ -110,4 +106,9 @@ pub(super) enum Action {
     Reload,
     /// End the engine and start another.
     RestartEngine,
+}
+
+/// Asks for something that the engine does.
+pub(crate) fn send(actions: &mut Vec<Action>, command: Command) {
+    actions.push(Action::Send(command));
 }

@@ -1,4 +1,5 @@
 //! The page that compares the tuned model with the one it came from: prompts side by side, held-out pairs, a blind
+//! test, and what another beta would make of the same figures.
 
 mod blind;
 mod held_out;

@@ -1,5 +1,4 @@
-//! The page that compares the tuned model with the one it came from: prompts side by side, held-out pairs, a blind
-//! test, and what another beta would make of the same figures.
+//! The page itself, from top to bottom; its parts lie beside it.
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,4 @@
-//! The page that writes files: which adapter, how strong, in which shapes, where to; and what came of it.
+//! The page itself, from top to bottom.
 
 use std::collections::BTreeSet;
 

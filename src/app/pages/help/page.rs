@@ -1,4 +1,4 @@
-//! How it works, keys, what went over the network, the report for a bug, and failures to rehearse.
+//! The page itself, from top to bottom.
 
 use eframe::egui::{self, RichText, Ui};
 use egui_extras::{Column, TableBuilder};

@@ -1,4 +1,4 @@
-//! Choose a model: from this computer, from the Hub, the bundled one, or one that was kept.
+//! The page itself, from top to bottom; its parts lie beside it.
 
 use eframe::egui::{self, Ui};
 

@@ -1,4 +1,4 @@
-//! Check the pairs: a table of them, one in full and as the model sees it, lengths, and rows that cannot be used.
+//! The page itself, from top to bottom; its parts lie beside it.
 
 use eframe::egui::{self, RichText, Ui};
 

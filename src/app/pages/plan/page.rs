@@ -1,4 +1,4 @@
-//! Settings of a run, and what it would take: memory, time, disk, and why it cannot begin, if so.
+//! The page itself, from top to bottom; its parts lie beside it.
 
 use std::collections::BTreeMap;
 

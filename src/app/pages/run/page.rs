@@ -1,4 +1,4 @@
-//! The run page: how it stands and what can be done about it, the figures that decide, what the model says.
+//! The page itself, from top to bottom; its parts lie beside it.
 
 use eframe::egui::{RichText, Ui};
 

@@ -1,4 +1,4 @@
-//! The stored runs: what each was and came to, what changed from one to the next, their curves together.
+//! The page itself, from top to bottom; its parts lie beside it.
 
 use std::collections::{BTreeMap, BTreeSet};
 

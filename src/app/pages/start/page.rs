@@ -1,4 +1,4 @@
-//! Where one begins: the demo, a model, pairs, a run to continue, and what this machine can do.
+//! The page itself, from top to bottom.
 
 use eframe::egui::{self, Ui};
 

@@ -1,0 +1,114 @@
+//! Comparing: texts of both models, scores of the held-out pairs, and a pair token by token.
+
+use super::fold::State;
+use crate::engine::protocol::{GenerateRequest, HeldOutPair, Inspection, Problem};
+
+/// Held-out scores that are kept, by adapter strength.
+const HELD_OUT_STRENGTHS: usize = 24;
+
+/// Texts that are kept.
+const GENERATIONS: usize = 24;
+
+/// Texts being written.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Generation {
+    /// What was asked for.
+    pub(crate) request: GenerateRequest,
+    /// One for each strength.
+    pub(crate) sides: Vec<TextSide>,
+}
+
+/// A text being written.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub(crate) struct TextSide {
+    /// So far.
+    pub(crate) text: String,
+    /// Nothing follows.
+    pub(crate) done: bool,
+    /// It was cancelled or refused before its end.
+    pub(crate) failed: bool,
+}
+
+impl State {
+    /// Held-out pairs scored with this strength.
+    pub(crate) fn held_out_at(&self, strength: f32) -> Option<&[HeldOutPair]> {
+        self.held_out
+            .iter()
+            .rev()
+            .find(|(scored, _)| is_same_strength(*scored, strength))
+            .map(|(_, pairs)| pairs.as_slice())
+    }
+
+    pub(super) fn text_asked(&mut self, request: &GenerateRequest) {
+        let sides = vec![TextSide::default(); request.strengths.len()];
+        self.texts.insert(request.id, Generation { request: request.clone(), sides });
+        while self.texts.len() > GENERATIONS {
+            self.texts.pop_first();
+        }
+        self.compare_problem = None;
+    }
+
+    pub(super) fn scores_asked(&mut self, strength: f32) {
+        self.held_out_pending = Some(strength);
+        self.compare_problem = None;
+    }
+
+    pub(super) fn inspection_asked(&mut self) {
+        self.inspection_pending = true;
+        self.compare_problem = None;
+    }
+
+    pub(super) fn text_written(&mut self, id: u64, side: usize, piece: &str, end: bool) {
+        if let Some(side) = self.texts.get_mut(&id).and_then(|text| text.sides.get_mut(side)) {
+            side.text.push_str(piece);
+            side.done |= end;
+        }
+    }
+
+    pub(super) fn held_out_scored(&mut self, strength: f32, pairs: Vec<HeldOutPair>) {
+        self.held_out.retain(|(scored, _)| !is_same_strength(*scored, strength));
+        self.held_out.push((strength, pairs));
+        if self.held_out.len() > HELD_OUT_STRENGTHS {
+            self.held_out.remove(0);
+        }
+        self.held_out_pending = None;
+        self.forget_progress();
+    }
+
+    pub(super) fn inspected(&mut self, inspection: Inspection) {
+        self.inspection = Some(inspection);
+        self.inspection_pending = false;
+        self.forget_progress();
+    }
+
+    pub(super) fn compare_refused(&mut self, problem: Problem) {
+        self.compare_ended();
+        self.compare_problem = Some(problem);
+    }
+
+    /// Nothing that compares is awaited any more.
+    pub(super) fn compare_ended(&mut self) {
+        self.held_out_pending = None;
+        self.inspection_pending = false;
+        self.end_texts();
+        self.forget_progress();
+    }
+
+    pub(super) fn end_texts(&mut self) {
+        for side in self.texts.values_mut().flat_map(|text| &mut text.sides).filter(|side| !side.done) {
+            (side.done, side.failed) = (true, true);
+        }
+    }
+
+    /// Comparing or exporting is over; a run at work goes on to tell how far it is.
+    pub(super) fn forget_progress(&mut self) {
+        if let Some(run) = self.run.as_mut().filter(|run| !run.is_active()) {
+            run.progress = None;
+        }
+    }
+}
+
+/// True for strengths of the adapter that a slider does not tell apart.
+pub(crate) fn is_same_strength(a: f32, b: f32) -> bool {
+    (a - b).abs() < 1e-4
+}

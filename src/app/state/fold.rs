@@ -1,0 +1,267 @@
+//! Everything that is drawn, and where each event and each command that was sent is folded into it.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use super::compare::Generation;
+use super::library::Recent;
+use super::machine::{BenchState, Connection, LogLine, Notice};
+use super::model::ModelState;
+use super::pairs::PairsState;
+use super::plan::{PlanState, Trial};
+use super::run::{Rollouts, RunPhase, RunState, Saved, Unsaved};
+use crate::app::text::notices;
+use crate::engine::protocol::{
+    Command, Event, Exported, HeldOutPair, Inspection, Metrics, ModelInfo, ModelSource, Problem, RunRecord,
+    StorageInfo, StoredModel, Subject,
+};
+use crate::link::Incoming;
+use crate::platform::{FoundModel, NetworkEntry};
+
+/// Everything that is drawn.
+#[derive(Debug, Default)]
+pub(crate) struct State {
+    /// The engine itself.
+    pub(crate) connection: Connection,
+    /// Models in the app's own storage.
+    pub(crate) models: Vec<StoredModel>,
+    /// Models that other programs keep on this computer.
+    pub(crate) found: Vec<FoundModel>,
+    /// What models in these lists need, or why they cannot be tuned.
+    pub(crate) measured: Vec<(ModelSource, Result<u64, Problem>)>,
+    /// The model.
+    pub(crate) model: ModelState,
+    /// The model is being copied into the app's storage.
+    pub(crate) keeping_model: bool,
+    /// The pairs.
+    pub(crate) pairs: PairsState,
+    /// Settings and what they would take.
+    pub(crate) plan: PlanState,
+    /// The run on the run page; also a stored one that is open for comparing.
+    pub(crate) run: Option<RunState>,
+    /// A run was asked for and has not begun.
+    pub(crate) run_pending: bool,
+    /// Why a run could not begin or go on.
+    pub(crate) run_problem: Option<Problem>,
+    /// The stored run that is being opened, or was refused because its model has to be opened first.
+    pub(crate) asked_run: Option<Command>,
+    /// Texts by the id of their request.
+    pub(crate) texts: BTreeMap<u64, Generation>,
+    /// Held-out pairs by adapter strength, the latest last.
+    pub(crate) held_out: Vec<(f32, Vec<HeldOutPair>)>,
+    /// The strength that is being scored.
+    pub(crate) held_out_pending: Option<f32>,
+    /// A pair, token by token.
+    pub(crate) inspection: Option<Inspection>,
+    /// A pair is being inspected.
+    pub(crate) inspection_pending: bool,
+    /// Why comparing failed.
+    pub(crate) compare_problem: Option<Problem>,
+    /// What was written, with the run that it is from.
+    pub(crate) exported: Option<(String, Vec<Exported>)>,
+    /// Files are being written.
+    pub(crate) exporting: bool,
+    /// Why writing failed.
+    pub(crate) export_problem: Option<Problem>,
+    /// How fast the GPU is.
+    pub(crate) bench: BenchState,
+    /// The stored runs, newest first; none if they were not listed yet.
+    pub(crate) runs: Option<Vec<RunRecord>>,
+    /// Why something about the stored runs failed.
+    pub(crate) runs_problem: Option<Problem>,
+    /// Metrics of stored runs, by run.
+    pub(crate) histories: BTreeMap<String, Vec<Metrics>>,
+    /// Storage in use.
+    pub(crate) storage: StorageInfo,
+    /// What the page fetched, as of a moment ago.
+    pub(crate) page_requests: Vec<NetworkEntry>,
+    /// What the engine fetched.
+    pub(crate) requests: Vec<NetworkEntry>,
+    /// The log, oldest first.
+    pub(crate) log: VecDeque<LogLine>,
+    /// Why the model that was last asked for was not taken.
+    pub(crate) model_problem: Option<Problem>,
+    /// The model that was open when another one was asked for.
+    pub(super) model_before: Option<Box<ModelInfo>>,
+    /// The pairs that were open when others were asked for.
+    pub(crate) pairs_before: Option<Box<PairsState>>,
+    /// What was opened before, where paths are known.
+    pub(crate) recent: Recent,
+    /// What is worth saying aloud, taken out by the shell.
+    pub(crate) notices: Vec<Notice>,
+    /// True if the computer is known to run on its battery.
+    pub(crate) on_battery: bool,
+    /// True in the browser.
+    pub(crate) in_browser: bool,
+    /// Another tab of the browser has the GPU.
+    pub(crate) other_tab: bool,
+}
+
+impl State {
+    /// Takes in what came from the engine; `now` is the platform's clock in seconds.
+    pub(crate) fn apply(&mut self, incoming: Incoming, now: f64) {
+        match incoming {
+            Incoming::Crashed(why) => self.engine_crashed(why, now),
+            Incoming::Event(event) => self.fold(*event, now),
+        }
+    }
+
+    /// Takes in that a command is on its way.
+    pub(crate) fn sent(&mut self, command: &Command, now: f64) {
+        match command {
+            Command::OpenDemo => {
+                self.load_model(notices::OPENING_DEMO);
+                self.load_pairs(PairsState::default());
+            }
+            Command::OpenModel { .. } => self.load_model(notices::OPENING_MODEL),
+            Command::FetchModel { repo, .. } => self.load_model(&notices::fetching(repo)),
+            Command::KeepModel => self.keeping_model = true,
+            Command::OpenPairs { .. } => self.read_pairs(),
+            Command::SkipPairs { rows, skip } => self.rows_skipped(rows, *skip),
+            Command::Plan { .. } => self.plan_asked(),
+            Command::Trial { .. } => self.plan.trial = Trial::Running,
+            Command::Bench => self.bench = BenchState::Running(String::new()),
+            Command::Start(_) | Command::Resume { .. } | Command::OpenRun { .. } => self.run_awaited(command),
+            Command::Import | Command::ImportAdapter => self.runs_problem = None,
+            Command::Pause => self.run_asked(RunPhase::Pausing),
+            Command::Stop => self.run_asked(RunPhase::Stopping),
+            Command::Cancel => self.cancel_asked(now),
+            Command::Generate(request) => self.text_asked(request),
+            Command::ScoreHeldOut { strength } => self.scores_asked(*strength),
+            Command::InspectPair { .. } => self.inspection_asked(),
+            Command::Export(_) => self.export_asked(),
+            Command::DeleteRun { run_id } | Command::Discard { run_id } => self.run_deleted(run_id),
+            Command::DescribeRun { run_id, name, notes } => self.run_described(run_id, name, notes),
+            // The screen changes with the answer to these.
+            Command::MeasureModel { .. }
+            | Command::ForgetModel { .. }
+            | Command::SwapPairs
+            | Command::SetChat(_)
+            | Command::ReadPair { .. }
+            | Command::ListRuns
+            | Command::ReadHistory { .. }
+            | Command::MeasureStorage
+            | Command::Drill(_) => {}
+        }
+    }
+
+    /// Takes in that the engine was ended and another one starts.
+    pub(crate) fn restarted(&mut self) {
+        self.connection = Connection::Starting;
+        self.model = ModelState::None;
+        self.model_problem = None;
+        self.model_before = None;
+        self.pairs = PairsState { generation: self.pairs.generation + 1, ..PairsState::default() };
+        self.pairs_before = None;
+        self.plan.info = None;
+        self.forget_pending();
+        self.forget_run();
+    }
+
+    /// Each event goes to its topic, which has its part of the fold.
+    fn fold(&mut self, event: Event, now: f64) {
+        match event {
+            Event::Ready(ready) => self.engine_ready(ready),
+            Event::Storage(storage) => self.storage = storage,
+            Event::Request { url, bytes, purpose } => self.requests.push(NetworkEntry { url, bytes, purpose }),
+            Event::Log { level, text } => self.log_line(&level, &text, now),
+            Event::Measuring(what) => self.bench = BenchState::Running(what),
+            Event::Measured(report) => self.gpu_measured(report),
+            Event::Refused { subject, problem } => self.refused(subject, problem, now),
+            Event::Cancelled { subject } => self.cancelled(subject),
+            Event::Models { models } => self.models_listed(models),
+            Event::ModelMeasured { source, needs } => self.model_measured(source, needs),
+            Event::ModelProgress(progress) => self.model_progress(progress),
+            Event::ModelOpened(info) => self.model_opened(info),
+            Event::ModelClosed => self.model_closed(),
+            Event::PairsProgress { progress, rows, problems } => self.pairs_progress(progress, rows, problems),
+            Event::PairRows { first, rows } => self.rows_read(first, rows),
+            Event::PairsOpened(info) => self.pairs_opened(*info),
+            Event::ChatSet(chat) => self.chat_set(*chat),
+            Event::PairView(view) => self.pairs.viewed(*view),
+            Event::Planned(info) => self.planned(*info),
+            Event::Tried { step_seconds, device_bytes, planned_bytes } => {
+                self.tried(step_seconds, device_bytes, planned_bytes);
+            }
+            Event::RunStarted(info) => self.run_started(*info, now),
+            Event::RunOpened(info) => self.run_opened(*info),
+            Event::RunClosed { run_id } => self.run_closed(&run_id),
+            Event::Phase { run_id, phase, progress } => self.run_progress(&run_id, phase, progress, now),
+            Event::Step { run_id, metrics, seconds } => self.run_stepped(&run_id, metrics, seconds, now),
+            Event::Rollouts { run_id, step, rewards, answers } => {
+                self.run_answered(&run_id, Rollouts { step, rewards, answers });
+            }
+            Event::Evaluated { run_id, metrics, best } => self.run_evaluated(&run_id, metrics, best),
+            Event::Samples { run_id, step, texts } => self.run_sampled(&run_id, step, texts),
+            Event::Warned { run_id, warning } => self.run_warned(&run_id, warning, now),
+            Event::Saved { run_id, step, bytes, seconds } => {
+                self.run_saved(&run_id, Saved { step, bytes, seconds, at: now });
+            }
+            Event::NotSaved { run_id, problem, full } => self.run_not_saved(&run_id, Unsaved { problem, full }, now),
+            Event::Paused { run_id, step } => self.run_paused(&run_id, step, now),
+            Event::Finished(summary) => self.run_finished(summary, now),
+            Event::Failed { run_id, failure, safe_step } => self.run_failed(&run_id, failure, safe_step, now),
+            Event::Recovering { run_id, failure, safe_step, seconds } => {
+                self.run_recovering(&run_id, failure, safe_step, now + seconds, now);
+            }
+            Event::Discarded { run_id } => self.run_discarded(&run_id),
+            Event::Text { id, side, piece, end } => self.text_written(id, side, &piece, end),
+            Event::HeldOut { strength, pairs } => self.held_out_scored(strength, pairs),
+            Event::Inspected(inspection) => self.inspected(*inspection),
+            Event::Exported { run_id, files } => self.export_done(run_id, files),
+            Event::Runs { runs } => self.runs = Some(runs),
+            Event::History { run_id, history } => drop(self.histories.insert(run_id, history)),
+            Event::AdapterImported { run_id } => self.take_adapter(run_id),
+        }
+    }
+
+    fn refused(&mut self, subject: Subject, problem: Problem, now: f64) {
+        self.log_line("warn", &problem.to_string(), now);
+        self.notice(&problem.what, false);
+        match subject {
+            Subject::Model => self.model_refused(problem),
+            Subject::Pairs => self.pairs_refused(problem),
+            Subject::Chat => self.pairs.chat_refused = Some(problem),
+            Subject::Plan => self.plan_refused(problem),
+            Subject::Run => self.run_refused(problem),
+            Subject::Compare => self.compare_refused(problem),
+            Subject::Export => self.export_refused(problem),
+            Subject::Runs => self.library_refused(problem),
+            Subject::Bench => self.bench = BenchState::Failed(problem),
+        }
+    }
+
+    fn cancelled(&mut self, subject: Subject) {
+        self.notice(notices::CANCELLED, true);
+        match subject {
+            Subject::Model => self.model_cancelled(),
+            Subject::Pairs => self.pairs_back(),
+            // A template is set at once, so there is nothing to end.
+            Subject::Chat => {}
+            Subject::Plan => self.plan_cancelled(),
+            Subject::Run => self.run_cancelled(),
+            Subject::Compare => self.compare_ended(),
+            Subject::Export => self.export_ended(),
+            Subject::Runs => self.opening_ended(false),
+            Subject::Bench => self.bench = BenchState::None,
+        }
+    }
+
+    pub(super) fn forget_pending(&mut self) {
+        if matches!(self.model, ModelState::Loading(_)) {
+            self.model = ModelState::None;
+        }
+        self.pairs.loading = None;
+        self.plan.pending = false;
+        self.plan.trial = Trial::None;
+        self.keeping_model = false;
+        self.run_pending = false;
+        self.asked_run = None;
+        self.held_out_pending = None;
+        self.inspection_pending = false;
+        self.exporting = false;
+        if matches!(self.bench, BenchState::Running(_)) {
+            self.bench = BenchState::None;
+        }
+        self.end_texts();
+    }
+}

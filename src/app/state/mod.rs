@@ -1,0 +1,20 @@
+//! What the screen needs, folded from what the engine says. There is no egui in it, and nothing here asks for anything.
+
+mod compare;
+mod export;
+mod fold;
+mod library;
+mod machine;
+mod model;
+mod pairs;
+mod plan;
+mod run;
+mod run_events;
+
+pub(crate) use compare::{Generation, TextSide, is_same_strength};
+pub(crate) use fold::State;
+pub(crate) use library::{Recent, RecentPath};
+pub(crate) use machine::{BenchState, Connection, LogLine, network};
+pub(crate) use model::{ModelState, source_of};
+pub(crate) use plan::{Blocked, EVAL_SPLIT, RunParts, Trial};
+pub(crate) use run::{Rollouts, RunPhase, RunState, Unsaved, accuracy_of, series};

@@ -1,0 +1,337 @@
+//! The plan: settings of the next run, what it would take, and why it cannot begin.
+
+use std::sync::LazyLock;
+
+use super::fold::State;
+use super::machine::Connection;
+use crate::app::text::notices;
+use crate::app::{fields, methods};
+use crate::engine::presets::{self, Preset};
+use crate::engine::protocol::{Inputs, Method, PlanInfo, Problem, RunRecord, Settings, Watch};
+
+/// Share of the pairs that is held out unless somebody says otherwise.
+pub(crate) const EVAL_SPLIT: f64 = 0.1;
+
+/// Settings and what they would take.
+#[derive(Debug)]
+pub(crate) struct PlanState {
+    /// The settings as edited.
+    pub(crate) settings: Settings,
+    /// The preset that they come from, whatever was changed since; none for the demo's.
+    pub(crate) preset: Option<Preset>,
+    /// The passes over the pairs that were proposed in place of the preset's own.
+    pub(crate) proposed_epochs: Option<f64>,
+    /// What the next run starts from, and what judges the answers that it writes.
+    pub(crate) inputs: Inputs,
+    /// How the next run is watched.
+    pub(crate) watch: Watch,
+    /// The person chose how often to evaluate; otherwise it follows the number of steps.
+    pub(crate) watch_edited: bool,
+    /// What to call the next run.
+    pub(crate) name: String,
+    /// Bytes that it may take, if the person knows better.
+    pub(crate) limit: Option<u64>,
+    /// The engine's answer.
+    pub(crate) info: Option<PlanInfo>,
+    /// An answer is awaited.
+    pub(crate) pending: bool,
+    /// Working it out was cancelled.
+    pub(crate) cancelled: bool,
+    /// The settings were refused.
+    pub(crate) problem: Option<Problem>,
+    /// Two steps, measured.
+    pub(crate) trial: Trial,
+}
+
+/// Two steps, measured.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub(crate) enum Trial {
+    /// Not asked for.
+    #[default]
+    None,
+    /// Under way.
+    Running,
+    /// Measured.
+    Done {
+        /// Seconds of a step.
+        step_seconds: f64,
+        /// Bytes on the device.
+        device_bytes: u64,
+        /// Bytes that the plan had said.
+        planned_bytes: u64,
+    },
+}
+
+/// Seconds that the parts of a run take.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct RunParts {
+    /// Training.
+    pub(crate) steps: f64,
+    /// The original model's scores of the pairs that are trained on.
+    pub(crate) reference: f64,
+    /// Scores of the pairs held out.
+    pub(crate) evaluations: f64,
+}
+
+/// Why a run cannot begin, and so what the button says and where it leads.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Blocked {
+    /// The engine is not there.
+    Engine,
+    /// There is no GPU.
+    NoGpu,
+    /// Another tab has the GPU.
+    OtherTab,
+    /// A run is at work.
+    Running,
+    /// No model is open.
+    Model,
+    /// No pairs are open.
+    Pairs,
+    /// None of the pairs can be used.
+    NoUsablePairs,
+    /// Some rows have problems, and nobody has said that this is fine.
+    PairProblems(usize),
+    /// Something is wrong with the settings, or it would not fit.
+    Settings(Problem),
+    /// Nothing says what an answer is worth.
+    Rewards,
+    /// The plan is being worked out.
+    Planning,
+    /// Working out the plan was cancelled.
+    NotPlanned,
+}
+
+impl PlanState {
+    /// How the next run is watched before anybody has said.
+    fn default_watch() -> Watch {
+        Watch { eval_steps: 10, keep_best: true, prompts: Vec::new(), save_seconds: 60.0 }
+    }
+
+    /// How the next run trains.
+    pub(crate) fn method(&self) -> Method {
+        methods::method_of(&self.settings)
+    }
+
+    /// What a setting is that was not edited.
+    fn defaults(&self) -> &'static Settings {
+        static DEFAULTS: LazyLock<Vec<(Method, Settings)>> =
+            LazyLock::new(|| Method::ALL.map(|method| (method, presets::defaults_of(method))).to_vec());
+        let method = self.method();
+        &DEFAULTS.iter().find(|(other, _)| *other == method).unwrap_or(&DEFAULTS[0]).1
+    }
+
+    /// The value of a setting: as edited, or its default.
+    pub(crate) fn value(&self, key: &str) -> Option<&serde_json::Value> {
+        self.settings.get(key).or_else(|| self.defaults().get(key))
+    }
+
+    /// What the settings are if nothing is changed in their preset; presets are DPO's.
+    pub(crate) fn unchanged(&self) -> Settings {
+        let mut settings = self.defaults().clone();
+        settings.insert("eval_split".to_owned(), EVAL_SPLIT.into());
+        if self.method() != Method::Dpo {
+            return settings;
+        }
+        settings.extend(self.preset.map(presets::overrides).unwrap_or_default());
+        if let Some(epochs) = self.proposed_epochs {
+            settings.insert(presets::EPOCHS.to_owned(), epochs.into());
+        }
+        settings
+    }
+
+    /// The settings that are not as their preset has them.
+    pub(crate) fn changes(&self) -> Vec<&'static str> {
+        let unchanged = self.unchanged();
+        let shown = |value: Option<&serde_json::Value>| fields::shown(value);
+        let changed = |key: &&str| shown(self.value(key)) != shown(unchanged.get(*key));
+        let keys = fields::of(self.method()).map(|(key, _)| key);
+        keys.filter(changed).filter(|_| self.preset.is_some()).collect()
+    }
+
+    /// True for what a run has for this setting if nobody says anything.
+    pub(crate) fn is_default(&self, key: &str, value: &serde_json::Value) -> bool {
+        fields::shown(self.defaults().get(key)) == fields::shown(Some(value))
+    }
+
+    /// The longest sequence, tokens.
+    pub(crate) fn max_length(&self) -> usize {
+        self.value("max_length").and_then(serde_json::Value::as_u64).unwrap_or(1024) as usize
+    }
+
+    /// Seconds of the run's parts, if a step was measured. What the watched prompts take is not known before.
+    pub(crate) fn run_parts(&self) -> Option<RunParts> {
+        let info = self.info.as_ref()?;
+        let (step, n_steps) = (info.step_seconds?, info.n_steps);
+        let number = |key: &str| self.value(key).and_then(serde_json::Value::as_u64).unwrap_or(1).max(1) as usize;
+        let pairs_each = number("per_device_train_batch_size") * number("gradient_accumulation_steps");
+        let method = self.method();
+        // A step is a forward pass and a backward pass, which takes twice as long; one of answers is mostly writing.
+        let pair = step / (if method.is_online() { pairs_each } else { 3 * pairs_each }) as f64;
+        // What writes answers scores the reference within its steps.
+        let has_reference = matches!(method, Method::Dpo | Method::Kto);
+        let scored = if has_reference { info.n_train.min(n_steps * pairs_each) } else { 0 };
+        let between = n_steps.saturating_sub(1).checked_div(self.watch.eval_steps).unwrap_or(0);
+        // Of the original model, on the way, and at the end.
+        let evaluations = between + 2;
+        Some(RunParts {
+            steps: step * n_steps as f64,
+            reference: pair * scored as f64,
+            evaluations: pair * (evaluations * info.held_out.len()) as f64,
+        })
+    }
+}
+
+impl Default for PlanState {
+    fn default() -> Self {
+        Self {
+            settings: Settings::new(),
+            preset: Some(Preset::Standard),
+            proposed_epochs: None,
+            inputs: Inputs::default(),
+            watch: Self::default_watch(),
+            watch_edited: false,
+            name: String::new(),
+            limit: None,
+            info: None,
+            pending: false,
+            cancelled: false,
+            problem: None,
+            trial: Trial::None,
+        }
+    }
+}
+
+impl State {
+    /// The engine's answer about the plan, as long as there are a model and pairs that it can be about.
+    pub(crate) fn plan_info(&self) -> Option<&PlanInfo> {
+        let both = self.open_model().is_some() && self.pairs.info.is_some();
+        self.plan.info.as_ref().filter(|_| both)
+    }
+
+    /// The same, if it has figures: settings that cannot be read have none.
+    pub(crate) fn figures(&self) -> Option<&PlanInfo> {
+        self.plan_info().filter(|info| info.n_train > 0)
+    }
+
+    /// True for a row that is kept to be scored, and not trained on.
+    pub(crate) fn holds_out(&self, row: usize) -> bool {
+        self.figures().is_some_and(|plan| plan.held_out.binary_search(&row).is_ok())
+    }
+
+    /// Bytes on the device that a run may take: what the person said, or what is known.
+    pub(crate) fn memory_limit(&self) -> Option<u64> {
+        let planned = self.plan_info().and_then(|plan| plan.limit);
+        let device = self.gpu().and_then(|gpu| gpu.as_ref().ok()).and_then(|gpu| gpu.memory);
+        self.plan.limit.or(planned).or(device)
+    }
+
+    /// Why a run cannot begin now, if so, and what to do about it.
+    pub(crate) fn start_blocked(&self) -> Option<Blocked> {
+        match &self.connection {
+            Connection::Ready(ready) if ready.gpu.is_err() => return Some(Blocked::NoGpu),
+            Connection::Ready(_) => {}
+            _ => return Some(Blocked::Engine),
+        }
+        if self.other_tab {
+            return Some(Blocked::OtherTab);
+        }
+        if self.active_run().is_some() || self.run_pending {
+            return Some(Blocked::Running);
+        }
+        if self.open_model().is_none() {
+            return Some(Blocked::Model);
+        }
+        let Some(pairs) = &self.pairs.info else { return Some(Blocked::Pairs) };
+        if pairs.usable <= pairs.skipped {
+            return Some(Blocked::NoUsablePairs);
+        }
+        if pairs.problem_count > 0 && !self.pairs.accepted {
+            return Some(Blocked::PairProblems(pairs.problem_count));
+        }
+        if let Some(problem) = &self.plan.problem {
+            return Some(Blocked::Settings(problem.clone()));
+        }
+        if self.plan.method().is_online() && self.plan.inputs.rewards.is_empty() {
+            return Some(Blocked::Rewards);
+        }
+        match &self.plan.info {
+            Some(plan) => plan.blocked.clone().map(Blocked::Settings),
+            None if self.plan.cancelled => Some(Blocked::NotPlanned),
+            None => Some(Blocked::Planning),
+        }
+    }
+
+    /// Stored runs of the open model that have an adapter: of reward models, or of models that write.
+    pub(crate) fn tuned_runs(&self, reward_models: bool) -> impl Iterator<Item = &RunRecord> {
+        let model = self.open_model().map(|model| model.name.as_str());
+        self.runs.iter().flatten().filter(move |run| {
+            let scores = methods::method_of(&run.settings) == Method::Reward;
+            scores == reward_models
+                && Some(run.model_name.as_str()) == model
+                && (run.checkpoint.is_some() || run.best_step.is_some())
+        })
+    }
+
+    /// The next run starts from this adapter; one that scores judges its answers, or is trained on as a reward model.
+    pub(super) fn take_adapter(&mut self, run_id: String) {
+        let scores = self.tuned_runs(true).any(|run| run.run_id == run_id);
+        let method = self.plan.method();
+        let inputs = &mut self.plan.inputs;
+        match (scores, method.is_online()) {
+            (true, true) => inputs.rewards.push(Inputs::run_reward(&run_id)),
+            (true, false) if method != Method::Reward => {}
+            _ => inputs.start_from = Some(run_id),
+        }
+    }
+
+    pub(super) fn plan_asked(&mut self) {
+        self.plan.pending = true;
+        self.plan.cancelled = false;
+    }
+
+    pub(super) fn planned(&mut self, info: PlanInfo) {
+        if self.is_demo() && self.plan.settings.is_empty() {
+            self.plan.settings = info.settings.clone();
+        }
+        if !self.plan.watch_edited {
+            // Scoring takes time too: a short run is looked at four times, a long one ten times.
+            let looks = if info.n_steps <= 100 { 4 } else { 10 };
+            self.plan.watch.eval_steps = (info.n_steps / looks).max(5);
+        }
+        // Planning reads the pairs as tokens.
+        self.pairs.loading = None;
+        self.plan.pending = false;
+        self.plan.problem = None;
+        if info.step_seconds.is_none() && !matches!(self.plan.trial, Trial::Running) {
+            // It was measured with other settings.
+            self.plan.trial = Trial::None;
+        }
+        self.plan.info = Some(info);
+    }
+
+    pub(super) fn tried(&mut self, step_seconds: f64, device_bytes: u64, planned_bytes: u64) {
+        self.plan.trial = Trial::Done { step_seconds, device_bytes, planned_bytes };
+        if let Some(info) = &mut self.plan.info {
+            info.step_seconds = Some(step_seconds);
+        }
+        self.notice(notices::MEASURED, false);
+    }
+
+    pub(super) fn plan_refused(&mut self, problem: Problem) {
+        self.plan_ended();
+        self.plan.problem = Some(problem);
+    }
+
+    pub(super) fn plan_cancelled(&mut self) {
+        self.plan_ended();
+        self.plan.cancelled = true;
+    }
+
+    /// Neither a plan nor a trial is awaited any more; both read the pairs as tokens.
+    fn plan_ended(&mut self) {
+        self.pairs.loading = None;
+        self.plan.pending = false;
+        self.plan.trial = Trial::None;
+    }
+}
