@@ -84,132 +84,143 @@ const OF_PAIRS: [&str; 6] =
 const OF_ANSWERS: [&str; 6] =
     ["beta", "num_generations", "max_completion_length", "learning_rate", "temperature", "per_device_train_batch_size"];
 
+static DPO: Row = Row {
+    label: "DPO",
+    purpose: "Prefer these answers: the chosen one becomes likelier than the rejected one.",
+    first: OF_PAIRS,
+    figures: [Figure::Won, MARGIN, Figure::Change],
+};
+
+static SFT: Row = Row {
+    label: "SFT",
+    purpose: "Imitate these: the model learns to write the answers; of a pair, the chosen one.",
+    first: [
+        "num_train_epochs",
+        "learning_rate",
+        "r",
+        "max_length",
+        "per_device_train_batch_size",
+        "gradient_accumulation_steps",
+    ],
+    figures: [
+        LOSS,
+        Figure::Lines {
+            title: "Token accuracy",
+            help: "Share of the answers' tokens that the model itself would have chosen.",
+            lines: &[(run::TRAIN, "mean_token_accuracy"), (run::HELD_OUT, "eval_mean_token_accuracy")],
+        },
+        Figure::Lines {
+            title: "Entropy",
+            help: "How undecided the model is before a token, in nats. Near 0, it knows them by heart.",
+            lines: &[(run::TRAIN, "entropy"), (run::HELD_OUT, "eval_entropy")],
+        },
+    ],
+};
+
+static REWARD_MODEL: Row = Row {
+    label: "Reward model",
+    purpose: "Score answers: a judge learns from the pairs what you prefer, for GRPO, RLOO and PPO.",
+    first: [
+        "num_train_epochs",
+        "learning_rate",
+        "r",
+        "max_length",
+        "per_device_train_batch_size",
+        "center_rewards_coefficient",
+    ],
+    figures: [
+        Figure::Won,
+        Figure::Lines {
+            title: "Score margin",
+            help: "How far the chosen answer's score is above the rejected one's.",
+            lines: &[(run::TRAIN, "margin"), (run::HELD_OUT, "eval_margin")],
+        },
+        LOSS,
+    ],
+};
+
+static KTO: Row = Row {
+    label: "KTO",
+    purpose: "Prefer what was liked: single answers with a thumb up or down.",
+    first: ["beta", "num_train_epochs", "learning_rate", "desirable_weight", "undesirable_weight", "max_length"],
+    figures: [MARGIN, LOSS, Figure::Change],
+};
+
+static ORPO: Row = Row {
+    label: "ORPO",
+    purpose: "Prefer and imitate at once, without a reference model.",
+    first: OF_PAIRS,
+    figures: [Figure::Won, MARGIN, LOSS],
+};
+
+static CPO: Row = Row {
+    label: "CPO / SimPO",
+    purpose: "Prefer without a reference model: half the scoring, and less to hold the model back.",
+    first: ["beta", "loss_type", "simpo_gamma", "cpo_alpha", "learning_rate", "num_train_epochs"],
+    figures: [Figure::Won, MARGIN, LOSS],
+};
+
+static GRPO: Row = Row {
+    label: "GRPO",
+    purpose: "Let it try and be scored: several answers to a prompt are compared by their rewards.",
+    first: OF_ANSWERS,
+    figures: [REWARD, KL, LENGTH],
+};
+
+static RLOO: Row = Row {
+    label: "RLOO",
+    purpose: "Let it try and be scored: each answer against the mean of the others, with a price on KL.",
+    first: OF_ANSWERS,
+    figures: [REWARD, KL, LENGTH],
+};
+
+static PPO: Row = Row {
+    label: "PPO",
+    purpose: "Let it try and be scored, with a value model: the classic RLHF.",
+    first: [
+        "kl_coef",
+        "total_episodes",
+        "response_length",
+        "learning_rate",
+        "num_ppo_epochs",
+        "per_device_train_batch_size",
+    ],
+    figures: [
+        Figure::Lines {
+            title: "Reward",
+            help: "What the answers are given, without and with the price of KL, and to held-out prompts.",
+            lines: &[
+                (run::TRAIN, "objective/scores"),
+                ("with KL", "objective/rlhf_reward"),
+                (run::HELD_OUT, "eval_reward"),
+            ],
+        },
+        Figure::Lines {
+            title: "KL to the reference",
+            help: "How far the model has moved from the original one, in nats an answer. A reward that rises \
+                   while this runs away is often one that was tricked.",
+            lines: &[(run::TRAIN, "objective/kl")],
+        },
+        Figure::Lines {
+            title: "Value loss",
+            help: "How well the value model foresees the reward. It should fall early.",
+            lines: &[(run::TRAIN, "loss/value_avg")],
+        },
+    ],
+};
+
 /// What the app knows of a method.
 pub(super) fn row(method: Method) -> &'static Row {
     match method {
-        Method::Dpo => &Row {
-            label: "DPO",
-            purpose: "Prefer these answers: the chosen one becomes likelier than the rejected one.",
-            first: OF_PAIRS,
-            figures: [Figure::Won, MARGIN, Figure::Change],
-        },
-        Method::Sft => &Row {
-            label: "SFT",
-            purpose: "Imitate these: the model learns to write the answers; of a pair, the chosen one.",
-            first: [
-                "num_train_epochs",
-                "learning_rate",
-                "r",
-                "max_length",
-                "per_device_train_batch_size",
-                "gradient_accumulation_steps",
-            ],
-            figures: [
-                LOSS,
-                Figure::Lines {
-                    title: "Token accuracy",
-                    help: "Share of the answers' tokens that the model itself would have chosen.",
-                    lines: &[(run::TRAIN, "mean_token_accuracy"), (run::HELD_OUT, "eval_mean_token_accuracy")],
-                },
-                Figure::Lines {
-                    title: "Entropy",
-                    help: "How undecided the model is before a token, in nats. Near 0, it knows them by heart.",
-                    lines: &[(run::TRAIN, "entropy"), (run::HELD_OUT, "eval_entropy")],
-                },
-            ],
-        },
-        Method::Reward => &Row {
-            label: "Reward model",
-            purpose: "Score answers: a judge learns from the pairs what you prefer, for GRPO, RLOO and PPO.",
-            first: [
-                "num_train_epochs",
-                "learning_rate",
-                "r",
-                "max_length",
-                "per_device_train_batch_size",
-                "center_rewards_coefficient",
-            ],
-            figures: [
-                Figure::Won,
-                Figure::Lines {
-                    title: "Score margin",
-                    help: "How far the chosen answer's score is above the rejected one's.",
-                    lines: &[(run::TRAIN, "margin"), (run::HELD_OUT, "eval_margin")],
-                },
-                LOSS,
-            ],
-        },
-        Method::Kto => &Row {
-            label: "KTO",
-            purpose: "Prefer what was liked: single answers with a thumb up or down.",
-            first: [
-                "beta",
-                "num_train_epochs",
-                "learning_rate",
-                "desirable_weight",
-                "undesirable_weight",
-                "max_length",
-            ],
-            figures: [MARGIN, LOSS, Figure::Change],
-        },
-        Method::Orpo => &Row {
-            label: "ORPO",
-            purpose: "Prefer and imitate at once, without a reference model.",
-            first: OF_PAIRS,
-            figures: [Figure::Won, MARGIN, LOSS],
-        },
-        Method::Cpo => &Row {
-            label: "CPO / SimPO",
-            purpose: "Prefer without a reference model: half the scoring, and less to hold the model back.",
-            first: ["beta", "loss_type", "simpo_gamma", "cpo_alpha", "learning_rate", "num_train_epochs"],
-            figures: [Figure::Won, MARGIN, LOSS],
-        },
-        Method::Grpo => &Row {
-            label: "GRPO",
-            purpose: "Let it try and be scored: several answers to a prompt are compared by their rewards.",
-            first: OF_ANSWERS,
-            figures: [REWARD, KL, LENGTH],
-        },
-        Method::Rloo => &Row {
-            label: "RLOO",
-            purpose: "Let it try and be scored: each answer against the mean of the others, with a price on KL.",
-            first: OF_ANSWERS,
-            figures: [REWARD, KL, LENGTH],
-        },
-        Method::Ppo => &Row {
-            label: "PPO",
-            purpose: "Let it try and be scored, with a value model: the classic RLHF.",
-            first: [
-                "kl_coef",
-                "total_episodes",
-                "response_length",
-                "learning_rate",
-                "num_ppo_epochs",
-                "per_device_train_batch_size",
-            ],
-            figures: [
-                Figure::Lines {
-                    title: "Reward",
-                    help: "What the answers are given, without and with the price of KL, and to held-out prompts.",
-                    lines: &[
-                        (run::TRAIN, "objective/scores"),
-                        ("with KL", "objective/rlhf_reward"),
-                        (run::HELD_OUT, "eval_reward"),
-                    ],
-                },
-                Figure::Lines {
-                    title: "KL to the reference",
-                    help: "How far the model has moved from the original one, in nats an answer. A reward that rises \
-                           while this runs away is often one that was tricked.",
-                    lines: &[(run::TRAIN, "objective/kl")],
-                },
-                Figure::Lines {
-                    title: "Value loss",
-                    help: "How well the value model foresees the reward. It should fall early.",
-                    lines: &[(run::TRAIN, "loss/value_avg")],
-                },
-            ],
-        },
+        Method::Dpo => &DPO,
+        Method::Sft => &SFT,
+        Method::Reward => &REWARD_MODEL,
+        Method::Kto => &KTO,
+        Method::Orpo => &ORPO,
+        Method::Cpo => &CPO,
+        Method::Grpo => &GRPO,
+        Method::Rloo => &RLOO,
+        Method::Ppo => &PPO,
     }
 }
 

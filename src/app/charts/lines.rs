@@ -1,0 +1,70 @@
+//! What is drawn into the plot of a chart: lines, bands, levels, stops.
+
+use eframe::egui::Ui;
+use egui_plot::{FilledArea, HLine, Line, LineStyle, PlotPoints, Points, VLine};
+
+use super::chart::Chart;
+use super::series::{Hue, Mark, Series};
+use crate::engine::stats;
+
+/// A line, and the dot at its end.
+pub(super) type LineAndDot = (Line<'static>, Option<Points<'static>>);
+
+impl Chart<'_> {
+    /// The lines, each with its raw values faint behind it and a dot at its end.
+    pub(super) fn lines(&self, ui: &Ui, drawn: Vec<Vec<[f64; 2]>>, columns: usize) -> Vec<LineAndDot> {
+        let mut lines = Vec::new();
+        for (series, points) in self.series.iter().zip(drawn) {
+            let color = series.hue.color(ui);
+            if series.smoothing > 0.0 {
+                let raw = stats::decimate(series.points, 2 * columns);
+                let line = Line::new(format!("{} raw", series.name), PlotPoints::from(raw));
+                lines.push((line.color(color.gamma_multiply(0.28)).width(1.0).allow_band(false), None));
+            }
+            let style = if series.dashed { LineStyle::dashed_dense() } else { LineStyle::Solid };
+            let last = points.last().copied();
+            let line = Line::new(series.name.clone(), PlotPoints::from(points))
+                .color(color)
+                .width(1.8)
+                .style(style)
+                .allow_band(false);
+            let dot = last.map(|last| Points::new(format!("{} last", series.name), PlotPoints::from(vec![last])));
+            lines.push((line, dot.map(|dot| dot.color(color).radius(2.6))));
+        }
+        lines
+    }
+
+    /// How sure the points of a line are, where that is known.
+    pub(super) fn bands(&self, ui: &Ui) -> Vec<FilledArea> {
+        let banded = self.series.iter().filter(|series| !series.band.is_empty());
+        let area = |series: &Series<'_>| {
+            let xs: Vec<f64> = series.points.iter().map(|point| point[0]).collect();
+            let [low, high] = [0, 1].map(|i| series.band.iter().map(|band| band[i]).collect::<Vec<_>>());
+            let band = FilledArea::new(format!("{} band", series.name), &xs, &low, &high);
+            band.fill_color(series.hue.color(ui).gamma_multiply(0.2))
+        };
+        banded.map(area).collect()
+    }
+
+    /// Zero, if it lies within the bounds, and the levels to compare with.
+    pub(super) fn levels(&self, ui: &Ui, bounds: [f64; 4]) -> Vec<HLine> {
+        let grid = ui.visuals().weak_text_color();
+        let zero = (bounds[2] < 0.0 && bounds[3] > 0.0)
+            .then(|| HLine::new("zero", 0.0).color(grid.gamma_multiply(0.5)).width(1.0));
+        let level = |(name, hue, y): &(String, Hue, f64)| {
+            let line = HLine::new(name.clone(), *y).color(hue.color(ui)).width(1.0);
+            line.style(LineStyle::dotted_dense())
+        };
+        zero.into_iter().chain(self.levels.iter().map(level)).collect()
+    }
+
+    /// A line at each step at which something was noticed.
+    pub(super) fn stops(&self, ui: &Ui) -> Vec<VLine> {
+        let warn = ui.visuals().warn_fg_color;
+        let stop = |(i, mark): (usize, &Mark)| {
+            let line = VLine::new(format!("mark {i}"), mark.step).color(warn.gamma_multiply(0.5)).width(1.0);
+            line.style(LineStyle::dashed_loose())
+        };
+        self.marks.iter().enumerate().map(stop).collect()
+    }
+}
