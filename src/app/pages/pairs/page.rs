@@ -117,7 +117,6 @@ fn empty_ui(ui: &mut Ui, state: &State, view: &mut PairsView, actions: &mut Vec<
 }
 
 fn file_ui(ui: &mut Ui, state: &State, info: &PairsInfo, view: &mut PairsView, actions: &mut Vec<Action>) {
-    let used = info.usable.saturating_sub(info.skipped);
     view.flag.take_if(|flag| !info.flags.iter().any(|(known, _)| known == flag));
     widgets::card(ui, |ui| {
         ui.horizontal_wrapped(|ui| {
@@ -150,28 +149,7 @@ fn file_ui(ui: &mut Ui, state: &State, info: &PairsInfo, view: &mut PairsView, a
             widgets::marked(ui, Tone::Warn, &text::beyond(info.beyond));
         }
         accept_ui(ui, state, info, actions);
-        ui.horizontal_wrapped(|ui| {
-            let next = if state.open_model().is_some() { Step::Plan } else { Step::Model };
-            if used > 0 && widgets::primary_button(ui, labels::next(next)).clicked() {
-                actions.push(Action::Go(next));
-            }
-            let other = match info.usable {
-                0 => widgets::primary_button(ui, text::OPEN_OTHER_PAIRS),
-                _ => ui.button(text::OPEN_OTHER_PAIRS),
-            };
-            if other.clicked() {
-                actions.push(Action::Pick(Pick::PairsFile));
-            }
-            if info.usable > 0 && !state.in_browser && widgets::link_button(ui, text::BY_PATH).clicked() {
-                view.by_path = !view.by_path;
-            }
-            if info.usable > 0
-                && info.kind == Kind::Pairs
-                && ui.button(text::SWAP).on_hover_text(text::SWAP_HELP).clicked()
-            {
-                actions.push(Action::Send(Command::SwapPairs));
-            }
-        });
+        ways_on_ui(ui, state, info, view, actions);
         if (info.usable == 0 || view.by_path) && !state.in_browser {
             by_path_ui(ui, &mut view.path, Pick::PairsFile, &state.recent.pairs, actions);
         }
@@ -198,6 +176,31 @@ fn file_ui(ui: &mut Ui, state: &State, info: &PairsInfo, view: &mut PairsView, a
             Tab::Lengths => lengths_ui(ui, state, actions),
             Tab::Template => template_ui(ui, state, &mut view.template, actions),
             Tab::Problems => problems_ui(ui, state, info, view, actions),
+        }
+    });
+}
+
+/// To the next page, to another file, or with the two sides exchanged.
+fn ways_on_ui(ui: &mut Ui, state: &State, info: &PairsInfo, view: &mut PairsView, actions: &mut Vec<Action>) {
+    let used = info.usable.saturating_sub(info.skipped);
+    ui.horizontal_wrapped(|ui| {
+        let next = if state.open_model().is_some() { Step::Plan } else { Step::Model };
+        if used > 0 && widgets::primary_button(ui, labels::next(next)).clicked() {
+            actions.push(Action::Go(next));
+        }
+        let other = match info.usable {
+            0 => widgets::primary_button(ui, text::OPEN_OTHER_PAIRS),
+            _ => ui.button(text::OPEN_OTHER_PAIRS),
+        };
+        if other.clicked() {
+            actions.push(Action::Pick(Pick::PairsFile));
+        }
+        if info.usable > 0 && !state.in_browser && widgets::link_button(ui, text::BY_PATH).clicked() {
+            view.by_path = !view.by_path;
+        }
+        if info.usable > 0 && info.kind == Kind::Pairs && ui.button(text::SWAP).on_hover_text(text::SWAP_HELP).clicked()
+        {
+            actions.push(Action::Send(Command::SwapPairs));
         }
     });
 }

@@ -1,7 +1,7 @@
 //! The table of the rows.
 
 use eframe::egui::{self, RichText, Ui};
-use egui_extras::{Column, TableBuilder};
+use egui_extras::{Column, TableBuilder, TableRow};
 
 use super::page::{PairsView, Tab};
 use super::text;
@@ -10,7 +10,7 @@ use crate::app::state::State;
 use crate::app::text::units;
 use crate::app::theme;
 use crate::app::widgets::{self, Tone};
-use crate::engine::protocol::Command;
+use crate::engine::protocol::{Command, PairRow};
 
 /// The rows, or only some of them.
 pub(super) fn table_ui(
@@ -21,7 +21,6 @@ pub(super) fn table_ui(
     actions: &mut Vec<Action>,
 ) {
     let rows = &state.pairs.rows;
-    let palette = theme::palette(ui);
     let width = ui.available_width();
     let rest = (width - 64.0 - 150.0 - 70.0 - 60.0).max(360.0);
     let names = text::row_columns(state.kind());
@@ -62,49 +61,61 @@ pub(super) fn table_ui(
             body.rows(32.0, only.map_or(rows.len(), <[usize]>::len), |mut table_row| {
                 let index = only.map_or(table_row.index(), |only| only[table_row.index()]);
                 let row = &rows[index];
-                let color = if row.skipped { palette.weak } else { palette.text };
-                let cell = |ui: &mut Ui, text: &str| {
-                    let text = RichText::new(units::one_line(text)).color(color);
-                    let text = if row.skipped { text.strikethrough() } else { text };
-                    ui.add(egui::Label::new(text).truncate().selectable(false));
-                };
-                table_row.col(|ui| {
-                    ui.with_layout(egui::Layout::right_to_left(egui::Align::Center), |ui| {
-                        ui.add_space(10.0);
-                        let label = RichText::new(units::count(row.line)).monospace();
-                        let read = ui.add(egui::Link::new(label));
-                        ui.ctx().accesskit_node_builder(read.id, |node| node.set_label(text::read_line(row.line)));
-                        if read.clicked() {
-                            view.index = index;
-                            view.tab = Tab::Read;
-                        }
-                    });
-                });
-                for text in [&row.prompt, &row.chosen, &row.rejected] {
-                    table_row.col(|ui| cell(ui, text));
-                }
-                table_row.col(|ui| {
-                    ui.spacing_mut().item_spacing.x = 4.0;
-                    if state.holds_out(index) {
-                        widgets::chip(ui, Tone::Accent, text::HELD_OUT_ROW);
-                    }
-                    for flag in &row.flags {
-                        widgets::chip(ui, Tone::Warn, flag);
-                    }
-                });
-                table_row.col(|ui| {
-                    let mut skipped = row.skipped;
-                    let response = ui.checkbox(&mut skipped, "");
-                    ui.ctx().accesskit_node_builder(response.id, |node| node.set_label(text::skip_line(row.line)));
-                    if response.changed() {
-                        actions.push(Action::Send(Command::SkipPairs { rows: vec![index], skip: skipped }));
-                    }
-                });
-                if table_row.response().double_clicked() {
-                    view.index = index;
-                    view.tab = Tab::Read;
-                }
+                row_ui(&mut table_row, state, (index, row), view, actions);
             });
         });
     });
+}
+
+/// The cells of a row: its line, its texts, what is noticed about it, and whether it is left out.
+fn row_ui(
+    table_row: &mut TableRow<'_, '_>,
+    state: &State,
+    (index, row): (usize, &PairRow),
+    view: &mut PairsView,
+    actions: &mut Vec<Action>,
+) {
+    let cell = |ui: &mut Ui, text: &str| {
+        let palette = theme::palette(ui);
+        let color = if row.skipped { palette.weak } else { palette.text };
+        let text = RichText::new(units::one_line(text)).color(color);
+        let text = if row.skipped { text.strikethrough() } else { text };
+        ui.add(egui::Label::new(text).truncate().selectable(false));
+    };
+    table_row.col(|ui| {
+        ui.with_layout(egui::Layout::right_to_left(egui::Align::Center), |ui| {
+            ui.add_space(10.0);
+            let label = RichText::new(units::count(row.line)).monospace();
+            let read = ui.add(egui::Link::new(label));
+            ui.ctx().accesskit_node_builder(read.id, |node| node.set_label(text::read_line(row.line)));
+            if read.clicked() {
+                view.index = index;
+                view.tab = Tab::Read;
+            }
+        });
+    });
+    for text in [&row.prompt, &row.chosen, &row.rejected] {
+        table_row.col(|ui| cell(ui, text));
+    }
+    table_row.col(|ui| {
+        ui.spacing_mut().item_spacing.x = 4.0;
+        if state.holds_out(index) {
+            widgets::chip(ui, Tone::Accent, text::HELD_OUT_ROW);
+        }
+        for flag in &row.flags {
+            widgets::chip(ui, Tone::Warn, flag);
+        }
+    });
+    table_row.col(|ui| {
+        let mut skipped = row.skipped;
+        let response = ui.checkbox(&mut skipped, "");
+        ui.ctx().accesskit_node_builder(response.id, |node| node.set_label(text::skip_line(row.line)));
+        if response.changed() {
+            actions.push(Action::Send(Command::SkipPairs { rows: vec![index], skip: skipped }));
+        }
+    });
+    if table_row.response().double_clicked() {
+        view.index = index;
+        view.tab = Tab::Read;
+    }
 }

@@ -54,48 +54,63 @@ pub(super) fn details_ui(
             }
             delete = danger_button(ui, text::DELETE).clicked();
         });
-        ui.horizontal(|ui| {
-            let label = ui.label(text::RUN_NAME).id;
-            ui.add(TextEdit::singleline(name).desired_width(280.0)).labelled_by(label);
-        });
-        let label = ui.label(text::NOTES).id;
-        let field = TextEdit::multiline(notes).desired_rows(2).desired_width(f32::INFINITY);
-        ui.add(field.hint_text(text::NOTES_HINT)).labelled_by(label);
-        let edited = (name.trim() != run.name || *notes != run.notes) && !name.trim().is_empty();
-        if ui.add_enabled(edited, egui::Button::new(text::SAVE)).clicked() {
-            let (run_id, name, notes) = (run.run_id.clone(), name.trim().to_owned(), notes.clone());
-            actions.push(Action::Send(Command::DescribeRun { run_id, name, notes }));
-        }
+        describe_ui(ui, run, name, notes, actions);
         ui.add_space(4.0);
-        ui.label(RichText::new(text::CHANGES_TITLE).strong());
-        match before(runs, run).map(|earlier| changes(&earlier.settings, &run.settings)) {
-            None => drop(weak(ui, text::FIRST)),
-            Some(list) if list.is_empty() => drop(weak(ui, text::SAME)),
-            Some(list) => {
-                egui::Grid::new("run changes").num_columns(3).spacing([24.0, 4.0]).show(ui, |ui| {
-                    for (name, before, now) in list {
-                        mono(ui, name);
-                        ui.label(RichText::new(before).monospace().weak());
-                        ui.label(RichText::new(now).monospace().strong());
-                        ui.end_row();
-                    }
-                });
-            }
-        }
-        egui::CollapsingHeader::new(text::SETTINGS).id_salt("all settings").show_unindented(ui, |ui| {
-            text_box(ui, |ui| {
-                let lines: Vec<String> =
-                    run.settings.iter().map(|(name, value)| format!("{name} = {}", short(value))).collect();
-                ui.add(egui::Label::new(RichText::new(lines.join("\n")).monospace()).wrap());
-            });
-            if let ModelSource::Picked { path: Some(path), .. } = &run.model {
-                small(ui, path.as_str());
-            }
-        });
+        changes_ui(ui, runs, run);
+        settings_ui(ui, run);
     });
     if delete {
         view.delete = vec![run.run_id.clone()];
     }
+}
+
+/// Its name and notes, to be changed.
+fn describe_ui(ui: &mut Ui, run: &RunRecord, name: &mut String, notes: &mut String, actions: &mut Vec<Action>) {
+    ui.horizontal(|ui| {
+        let label = ui.label(text::RUN_NAME).id;
+        ui.add(TextEdit::singleline(name).desired_width(280.0)).labelled_by(label);
+    });
+    let label = ui.label(text::NOTES).id;
+    let field = TextEdit::multiline(notes).desired_rows(2).desired_width(f32::INFINITY);
+    ui.add(field.hint_text(text::NOTES_HINT)).labelled_by(label);
+    let edited = (name.trim() != run.name || *notes != run.notes) && !name.trim().is_empty();
+    if ui.add_enabled(edited, egui::Button::new(text::SAVE)).clicked() {
+        let (run_id, name, notes) = (run.run_id.clone(), name.trim().to_owned(), notes.clone());
+        actions.push(Action::Send(Command::DescribeRun { run_id, name, notes }));
+    }
+}
+
+/// What is not as in the run before it.
+fn changes_ui(ui: &mut Ui, runs: &[RunRecord], run: &RunRecord) {
+    ui.label(RichText::new(text::CHANGES_TITLE).strong());
+    match before(runs, run).map(|earlier| changes(&earlier.settings, &run.settings)) {
+        None => drop(weak(ui, text::FIRST)),
+        Some(list) if list.is_empty() => drop(weak(ui, text::SAME)),
+        Some(list) => {
+            egui::Grid::new("run changes").num_columns(3).spacing([24.0, 4.0]).show(ui, |ui| {
+                for (name, before, now) in list {
+                    mono(ui, name);
+                    ui.label(RichText::new(before).monospace().weak());
+                    ui.label(RichText::new(now).monospace().strong());
+                    ui.end_row();
+                }
+            });
+        }
+    }
+}
+
+/// All settings of it, and where its model is.
+fn settings_ui(ui: &mut Ui, run: &RunRecord) {
+    egui::CollapsingHeader::new(text::SETTINGS).id_salt("all settings").show_unindented(ui, |ui| {
+        text_box(ui, |ui| {
+            let lines: Vec<String> =
+                run.settings.iter().map(|(name, value)| format!("{name} = {}", short(value))).collect();
+            ui.add(egui::Label::new(RichText::new(lines.join("\n")).monospace()).wrap());
+        });
+        if let ModelSource::Picked { path: Some(path), .. } = &run.model {
+            small(ui, path.as_str());
+        }
+    });
 }
 
 /// Curves of the selected runs together.

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use eframe::egui::{self, Align, Layout, RichText, Ui, vec2};
-use egui_extras::{Column, TableBuilder};
+use egui_extras::{Column, TableBuilder, TableRow};
 use serde_json::Value;
 
 use super::page::RunsView;
@@ -128,61 +128,72 @@ pub(super) fn table_ui(ui: &mut Ui, state: &State, runs: &[RunRecord], view: &mu
             let rows = sorted(runs, view.sort, view.reversed);
             body.rows(34.0, rows.len(), |mut row| {
                 let run = rows[row.index()];
-                row.set_selected(view.open.as_ref().is_some_and(|(run_id, ..)| *run_id == run.run_id));
-                row.col(|ui| select_ui(ui, run, view));
-                row.col(|ui| {
-                    let name = link_button(ui, &run.name);
-                    name_of(ui, &name, &text::details(&run.name));
-                    if name.clicked() {
-                        toggle_details(run, view);
-                    }
-                });
-                row.col(|ui| {
-                    let (color, _) = tone_colors(ui, tone(state, run));
-                    ui.label(RichText::new(run::run_status(state, run)).small().color(color));
-                });
-                row.col(|ui| {
-                    let text = format!("{} · {}", run.model_name, run.pairs_name);
-                    ui.add(egui::Label::new(RichText::new(text).small()).truncate());
-                });
-                row.col(|ui| {
-                    mono(ui, beta(run).to_string());
-                });
-                row.col(|ui| {
-                    mono(ui, setting(run, "r").map_or_else(|| "–".to_owned(), |rank| rank.to_string()));
-                });
-                row.col(|ui| {
-                    let won = run.won.map(text::won);
-                    mono(ui, won.unwrap_or_else(|| "–".to_owned()));
-                });
-                row.col(|ui| {
-                    sparkline(ui, text::LOSS, &run.sparkline, vec2(76.0, 22.0), Hue::First);
-                });
-                row.col(|ui| {
-                    let changed = before(runs, run).map(|earlier| changes(&earlier.settings, &run.settings));
-                    let text = changed.as_ref().map_or_else(|| "–".to_owned(), |list| text::changes(list.len()));
-                    let label = small(ui, text);
-                    if let Some(list) = changed.filter(|list| !list.is_empty()) {
-                        let lines: Vec<String> = list.iter().map(|(n, a, b)| text::change(n, a, b)).collect();
-                        label.on_hover_text(lines.join("\n"));
-                    }
-                });
-                row.col(|ui| {
-                    mono(ui, units::bytes(run.bytes));
-                });
-                row.col(|ui| {
-                    mono(ui, units::date(run.created));
-                });
-                row.col(|ui| {
-                    let button = row_button(ui, text::OPEN);
-                    name_of(ui, &button, &format!("{} {}", text::OPEN, run.name));
-                    if button.clicked() {
-                        actions.push(Action::Send(Command::OpenRun { run_id: run.run_id.clone() }));
-                        actions.push(Action::Go(Step::Compare));
-                    }
-                });
+                row_ui(&mut row, state, runs, run, view, actions);
             });
         });
+}
+
+fn row_ui(
+    row: &mut TableRow<'_, '_>,
+    state: &State,
+    runs: &[RunRecord],
+    run: &RunRecord,
+    view: &mut RunsView,
+    actions: &mut Vec<Action>,
+) {
+    row.set_selected(view.open.as_ref().is_some_and(|(run_id, ..)| *run_id == run.run_id));
+    row.col(|ui| select_ui(ui, run, view));
+    row.col(|ui| {
+        let name = link_button(ui, &run.name);
+        name_of(ui, &name, &text::details(&run.name));
+        if name.clicked() {
+            toggle_details(run, view);
+        }
+    });
+    row.col(|ui| {
+        let (color, _) = tone_colors(ui, tone(state, run));
+        ui.label(RichText::new(run::run_status(state, run)).small().color(color));
+    });
+    row.col(|ui| {
+        let text = format!("{} · {}", run.model_name, run.pairs_name);
+        ui.add(egui::Label::new(RichText::new(text).small()).truncate());
+    });
+    row.col(|ui| {
+        mono(ui, beta(run).to_string());
+    });
+    row.col(|ui| {
+        mono(ui, setting(run, "r").map_or_else(|| "–".to_owned(), |rank| rank.to_string()));
+    });
+    row.col(|ui| {
+        let won = run.won.map(text::won);
+        mono(ui, won.unwrap_or_else(|| "–".to_owned()));
+    });
+    row.col(|ui| {
+        sparkline(ui, text::LOSS, &run.sparkline, vec2(76.0, 22.0), Hue::First);
+    });
+    row.col(|ui| {
+        let changed = before(runs, run).map(|earlier| changes(&earlier.settings, &run.settings));
+        let text = changed.as_ref().map_or_else(|| "–".to_owned(), |list| text::changes(list.len()));
+        let label = small(ui, text);
+        if let Some(list) = changed.filter(|list| !list.is_empty()) {
+            let lines: Vec<String> = list.iter().map(|(n, a, b)| text::change(n, a, b)).collect();
+            label.on_hover_text(lines.join("\n"));
+        }
+    });
+    row.col(|ui| {
+        mono(ui, units::bytes(run.bytes));
+    });
+    row.col(|ui| {
+        mono(ui, units::date(run.created));
+    });
+    row.col(|ui| {
+        let button = row_button(ui, text::OPEN);
+        name_of(ui, &button, &format!("{} {}", text::OPEN, run.name));
+        if button.clicked() {
+            actions.push(Action::Send(Command::OpenRun { run_id: run.run_id.clone() }));
+            actions.push(Action::Go(Step::Compare));
+        }
+    });
 }
 
 /// The title of a column that sorts by it, and the other way round when it is chosen again.
@@ -219,8 +230,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::engine::protocol::ModelSource;
-    use crate::engine::protocol::{Chat, Inputs, Watch};
+    use crate::engine::protocol::{Chat, Inputs, ModelSource, Watch};
 
     #[test]
     fn runs_are_sorted_by_a_column_both_ways() {
