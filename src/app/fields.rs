@@ -46,48 +46,39 @@ pub(super) fn one(method: Method, key: &str) -> Option<(&'static str, Kind)> {
 /// What a setting takes, closer than its type where that is known.
 fn kind_of(method: Method, setting: &Setting) -> Kind {
     let choice = |choices: &'static [&'static str]| Kind::Choice(choices);
-    match (setting.key, method) {
-        ("beta", Method::Grpo | Method::Rloo) => Kind::Number(0.0, 1e9),
-        ("beta" | "lora_alpha" | "num_train_epochs" | "temperature" | "discopop_tau", _) => Kind::Positive,
-        ("loss_type", Method::Dpo) => Kind::Words,
-        ("loss_type", Method::Sft) => choice(&["nll", "dft"]),
-        ("loss_type", Method::Kto) => choice(&["kto", "apo_zero_unpaired"]),
-        ("loss_type", Method::Cpo) => choice(&["sigmoid", "hinge", "ipo", "simpo", "alphapo"]),
-        ("loss_type", _) => choice(&["grpo", "bnpo", "dr_grpo", "dapo", "luspo", "cispo", "sapo", "vespo"]),
-        ("label_smoothing" | "adam_beta1" | "adam_beta2" | "lora_dropout" | "eval_split", _) => Kind::Fraction,
-        ("learning_rate" | "adam_epsilon" | "gamma" | "lam" | "top_p" | "top_entropy_quantile", _) => {
-            Kind::Number(0.0, 1.0)
-        }
-        ("lr_scheduler_type", _) => choice(&["linear", "cosine", "constant", "constant_with_warmup"]),
-        ("weight_decay", _) => Kind::Number(0.0, 10.0),
-        ("per_device_train_batch_size" | "r", _) => Kind::Whole(1, 1024),
-        ("gradient_accumulation_steps", _) => Kind::Whole(1, 4096),
-        ("max_length", _) => Kind::Whole(2, 1 << 20),
-        ("num_generations", _) => Kind::Whole(2, 1024),
-        ("max_completion_length" | "response_length", _) => Kind::Whole(1, 1 << 20),
-        ("num_iterations" | "num_ppo_epochs" | "num_mini_batches", _) => Kind::Whole(1, 1 << 20),
-        ("seed", _) => Kind::Whole(0, 1 << 53),
-        ("steps_per_generation" | "total_episodes", _) => Kind::OptionalWhole(1, 1 << 40),
-        ("train_sampling_strategy", _) => choice(&["random", "sequential"]),
-        ("reference", _) => choice(&["base", "initial_adapter"]),
-        ("load_in", _) => choice(&["stored", "int8", "int4", "nf4"]),
-        ("f_divergence_type", _) => choice(&["reverse_kl", "forward_kl", "js_divergence", "alpha_divergence"]),
-        ("f_alpha_divergence_coef" | "simpo_gamma" | "alpha" | "entropy_coef", _) => Kind::Number(-1e3, 1e3),
-        ("ld_alpha", _) => Kind::Optional(0.0, 1.0),
-        (
-            "center_rewards_coefficient"
-            | "epsilon_high"
-            | "delta"
-            | "off_policy_mask_threshold"
-            | "missing_eos_penalty",
-            _,
-        ) => Kind::Optional(0.0, 1e9),
-        ("completion_only_loss", _) => Kind::Maybe,
-        ("scale_rewards", _) => choice(&["group", "batch", "none"]),
-        ("importance_sampling_level", _) => choice(&["token", "sequence"]),
-        ("multi_objective_aggregation", _) => choice(&["sum_then_normalize", "normalize_then_sum"]),
-        ("kl_estimator", _) => choice(&["k1", "k3"]),
-        ("stop_token", _) => choice(&["", "eos"]),
+    match setting.key {
+        "beta" => beta_kind(method),
+        "loss_type" => loss_kind(method),
+        "lora_alpha" | "num_train_epochs" | "temperature" | "discopop_tau" => Kind::Positive,
+        "label_smoothing" | "adam_beta1" | "adam_beta2" | "lora_dropout" | "eval_split" => Kind::Fraction,
+        "learning_rate" | "adam_epsilon" | "gamma" | "lam" | "top_p" | "top_entropy_quantile" => Kind::Number(0.0, 1.0),
+        "lr_scheduler_type" => choice(&["linear", "cosine", "constant", "constant_with_warmup"]),
+        "weight_decay" => Kind::Number(0.0, 10.0),
+        "per_device_train_batch_size" | "r" => Kind::Whole(1, 1024),
+        "gradient_accumulation_steps" => Kind::Whole(1, 4096),
+        "max_length" => Kind::Whole(2, 1 << 20),
+        "num_generations" => Kind::Whole(2, 1024),
+        "max_completion_length" | "response_length" => Kind::Whole(1, 1 << 20),
+        "num_iterations" | "num_ppo_epochs" | "num_mini_batches" => Kind::Whole(1, 1 << 20),
+        "seed" => Kind::Whole(0, 1 << 53),
+        "steps_per_generation" | "total_episodes" => Kind::OptionalWhole(1, 1 << 40),
+        "train_sampling_strategy" => choice(&["random", "sequential"]),
+        "reference" => choice(&["base", "initial_adapter"]),
+        "load_in" => choice(&["stored", "int8", "int4", "nf4"]),
+        "f_divergence_type" => choice(&["reverse_kl", "forward_kl", "js_divergence", "alpha_divergence"]),
+        "f_alpha_divergence_coef" | "simpo_gamma" | "alpha" | "entropy_coef" => Kind::Number(-1e3, 1e3),
+        "ld_alpha" => Kind::Optional(0.0, 1.0),
+        "center_rewards_coefficient"
+        | "epsilon_high"
+        | "delta"
+        | "off_policy_mask_threshold"
+        | "missing_eos_penalty" => Kind::Optional(0.0, 1e9),
+        "completion_only_loss" => Kind::Maybe,
+        "scale_rewards" => choice(&["group", "batch", "none"]),
+        "importance_sampling_level" => choice(&["token", "sequence"]),
+        "multi_objective_aggregation" => choice(&["sum_then_normalize", "normalize_then_sum"]),
+        "kl_estimator" => choice(&["k1", "k3"]),
+        "stop_token" => choice(&["", "eos"]),
         _ => match setting.kind {
             SettingKind::Number => Kind::Number(0.0, 1e9),
             SettingKind::Whole => Kind::Whole(0, 1 << 40),
@@ -96,6 +87,29 @@ fn kind_of(method: Method, setting: &Setting) -> Kind {
             SettingKind::Word | SettingKind::Words => Kind::Words,
             SettingKind::Numbers => Kind::Numbers,
         },
+    }
+}
+
+/// Answers may be written without a price on their distance from the reference: 0 turns it off.
+fn beta_kind(method: Method) -> Kind {
+    match method {
+        Method::Grpo | Method::Rloo => Kind::Number(0.0, 1e9),
+        Method::Dpo | Method::Sft | Method::Reward | Method::Kto | Method::Orpo | Method::Cpo | Method::Ppo => {
+            Kind::Positive
+        }
+    }
+}
+
+/// The losses that a method has; only DPO adds several up.
+fn loss_kind(method: Method) -> Kind {
+    match method {
+        Method::Dpo => Kind::Words,
+        Method::Sft => Kind::Choice(&["nll", "dft"]),
+        Method::Kto => Kind::Choice(&["kto", "apo_zero_unpaired"]),
+        Method::Cpo => Kind::Choice(&["sigmoid", "hinge", "ipo", "simpo", "alphapo"]),
+        Method::Grpo | Method::Reward | Method::Orpo | Method::Rloo | Method::Ppo => {
+            Kind::Choice(&["grpo", "bnpo", "dr_grpo", "dapo", "luspo", "cispo", "sapo", "vespo"])
+        }
     }
 }
 

@@ -1,9 +1,16 @@
 //! The window: takes in what the engine says, lays out rail, pages and status, and carries out what pages ask for.
 
+mod answers;
 mod app;
+mod commands;
+mod draw;
 mod drops;
+mod events;
+mod files;
 mod frame;
 mod mirror;
+mod plan;
+mod prefs;
 mod text;
 
 pub use app::{App, AskForFiles, OpenDrop};

@@ -180,6 +180,13 @@ impl State {
         }
     }
 
+    /// A person has seen the warning.
+    pub(crate) fn dismiss_warning(&mut self, index: usize) {
+        if let Some(warning) = self.run.as_mut().and_then(|run| run.warnings.get_mut(index)) {
+            warning.dismissed = true;
+        }
+    }
+
     pub(super) fn run_progress(&mut self, run_id: &str, phase: Phase, progress: Progress, now: f64) {
         self.run_pending = false;
         // A run that goes on reads its own pairs first.

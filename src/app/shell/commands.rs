@@ -1,0 +1,207 @@
+//! What pages ask for, carried out after drawing, and the commands that go to the engine.
+
+use eframe::egui;
+
+use super::answers::Answer;
+use super::app::App;
+use super::files::stored_files;
+use super::frame::Toast;
+use super::text;
+use crate::app::actions::{Action, Step};
+use crate::app::state::{BenchState, Connection};
+use crate::app::text::labels;
+use crate::engine::protocol::{Command, Mapping, RunRequest, Subject, Watch};
+use crate::platform::Pick;
+use crate::platform::host::{self, PickedFile};
+
+/// Seconds that a message is shown.
+pub(super) const TOAST_SECONDS: f64 = 5.0;
+
+impl App {
+    /// Does what a page asked for.
+    pub(super) fn carry_out(&mut self, ctx: &egui::Context, action: Action) {
+        match action {
+            Action::Send(command) => self.send(command, Vec::new()),
+            Action::Pick(pick) => self.pick(ctx, pick),
+            Action::OpenPath(pick, path) => self.open_path(ctx, pick, &path),
+            Action::SaveFile { name, bytes } => self.save_file(ctx, &name, &bytes),
+            Action::Download { path } => self.download(ctx, path),
+            Action::Go(step) => self.go(step),
+            Action::GoToField(key) => self.go_to_field(key),
+            Action::Copy(content) => {
+                ctx.copy_text(content);
+                self.toast(ctx, text::COPIED.to_owned());
+            }
+            Action::EditSettings(settings) => self.edit_settings(ctx, settings),
+            Action::ChooseMethod(method) => self.choose_method(ctx, method),
+            Action::EditInputs(inputs) => self.edit_inputs(ctx, inputs),
+            Action::UsePreset(preset) => self.use_preset(ctx, preset),
+            Action::ResetSettings(preset) => self.reset_settings(ctx, preset),
+            Action::EditWatch(watch) => self.edit_watch(watch),
+            Action::EditName(name) => self.state.plan.name = name,
+            Action::EditLimit(limit) => self.edit_limit(ctx, limit),
+            Action::Plan => self.plan_soon(ctx),
+            Action::RemapPairs(mapping) => self.read_again(mapping),
+            Action::AcceptProblems(accepted) => self.state.pairs.accepted = accepted,
+            Action::OpenFound(index) => self.open_found(index),
+            Action::Demo => self.start_demo(),
+            Action::Start => self.start(),
+            Action::UseSettings { settings, inputs, watch, name } => {
+                self.use_settings(ctx, settings, inputs, watch, &name);
+            }
+            Action::DismissWarning(index) => self.state.dismiss_warning(index),
+            Action::CloseRun => self.close_run(ctx),
+            Action::DismissProblem(subject) => self.dismiss(subject),
+            Action::Toast(message) => self.toast(ctx, message),
+            Action::Reload => host::reload(),
+            Action::RestartEngine => self.restart_engine(),
+        }
+    }
+
+    fn pick(&self, ctx: &egui::Context, pick: Pick) {
+        let (sender, repaint) = (self.answers.0.clone(), ctx.clone());
+        let done = Box::new(move |files| {
+            drop(sender.send(Answer::Picked(pick, files)));
+            repaint.request_repaint();
+        });
+        (self.ask_for_files)(pick, text::pick_title(pick), done);
+    }
+
+    fn download(&mut self, ctx: &egui::Context, path: String) {
+        self.reading.push(Box::pin(async move { Answer::Found(stored_files(&path).await) }));
+        ctx.request_repaint();
+    }
+
+    fn go_to_field(&mut self, key: &'static str) {
+        self.views.plan.show_field(self.state.plan.method(), key);
+        self.go(Step::Plan);
+    }
+
+    /// Reads the file of pairs again, with other columns.
+    fn read_again(&mut self, mapping: Mapping) {
+        let files = self.state.pairs.files.clone();
+        self.send(Command::OpenPairs { mapping: Some(mapping) }, files);
+    }
+
+    fn start_demo(&mut self) {
+        self.send(Command::OpenDemo, Vec::new());
+        // Unless that was refused.
+        self.demo_starting = self.adopting;
+    }
+
+    fn close_run(&mut self, ctx: &egui::Context) {
+        if self.state.unsaved() {
+            self.toast(ctx, text::UNSAVED_STAYS.to_owned());
+        } else if self.state.active_run().is_none() {
+            self.state.forget_run();
+        }
+    }
+
+    fn restart_engine(&mut self) {
+        self.engine.restart();
+        self.state.restarted();
+        self.forget_demo();
+        self.was_ready = false;
+    }
+
+    pub(super) fn go(&mut self, step: Step) {
+        if self.step != step {
+            self.step = step;
+            host::announce(labels::step_name(step));
+        }
+        if step == Step::Runs && self.was_ready {
+            self.send(Command::ListRuns, Vec::new());
+        }
+    }
+
+    pub(super) fn send(&mut self, command: Command, files: Vec<PickedFile>) {
+        if let Some(why) = self.refusal(&command) {
+            // What the app asks for by itself is left undone without a word.
+            if !command.rules().quiet {
+                self.state.notice(why, true);
+            }
+            return;
+        }
+        self.state.sent(&command, host::seconds());
+        if matches!(command, Command::OpenPairs { .. }) {
+            self.state.pairs.files.clone_from(&files);
+        }
+        if matches!(command, Command::Start(_) | Command::Resume { .. }) {
+            host::set_fragment("");
+        }
+        let keeps = matches!(command, Command::KeepModel | Command::FetchModel { .. } | Command::Start(_));
+        if keeps && self.state.in_browser && !self.state.storage.persisted {
+            let sender = self.answers.0.clone();
+            host::persist(move || drop(sender.send(Answer::Persisted)));
+        }
+        if matches!(command, Command::OpenDemo) {
+            self.adopting = true;
+            self.state.plan.info = None;
+        }
+        if matches!(command, Command::OpenModel { .. } | Command::FetchModel { .. }) {
+            self.adopting = false;
+            self.demo_starting = false;
+            self.fetching = matches!(command, Command::FetchModel { .. });
+        }
+        self.engine.send(command, files);
+    }
+
+    /// Why this cannot be asked for now, if so.
+    pub(super) fn refusal(&self, command: &Command) -> Option<&'static str> {
+        match &self.state.connection {
+            Connection::Crashed(_) => return Some(text::RESTART_FIRST),
+            Connection::VersionMismatch { .. } => return Some(text::RELOAD_FIRST),
+            Connection::Starting | Connection::Ready(_) => {}
+        }
+        let rules = command.rules();
+        if self.state.other_tab && rules.needs_gpu {
+            return Some(text::OTHER_TAB_FIRST);
+        }
+        let run = self.state.active_run()?;
+        rules.waits_for_pause.for_run(&run.info.record.run_id).then_some(text::PAUSE_FIRST)
+    }
+
+    pub(super) fn start(&mut self) {
+        if self.state.start_blocked().is_some() {
+            return;
+        }
+        let plan = &self.state.plan;
+        let name = if plan.name.trim().is_empty() { text::UNNAMED.to_owned() } else { plan.name.trim().to_owned() };
+        let watch = Watch { prompts: non_empty(&plan.watch.prompts), ..plan.watch.clone() };
+        let request = RunRequest { name, settings: plan.settings.clone(), watch, inputs: plan.inputs.clone() };
+        self.send(Command::Start(Box::new(request)), Vec::new());
+        self.step = Step::Run;
+    }
+
+    pub(super) fn dismiss(&mut self, subject: Subject) {
+        let state = &mut self.state;
+        match subject {
+            Subject::Model => state.model_problem = None,
+            Subject::Pairs => state.pairs.refused = None,
+            Subject::Chat => state.pairs.chat_refused = None,
+            Subject::Plan => state.plan.problem = None,
+            Subject::Run => {
+                state.run_problem = None;
+                state.asked_run = None;
+            }
+            Subject::Compare => state.compare_problem = None,
+            Subject::Export => state.export_problem = None,
+            Subject::Bench => state.bench = BenchState::None,
+            Subject::Runs => {
+                state.runs_problem = None;
+                state.asked_run = None;
+            }
+        }
+    }
+
+    pub(super) fn toast(&mut self, ctx: &egui::Context, text: String) {
+        let since = ctx.input(|input| input.time);
+        self.toasts.retain(|toast| toast.text != text);
+        self.toasts.push(Toast { text, since });
+        ctx.request_repaint_after_secs(TOAST_SECONDS as f32 + 0.1);
+    }
+}
+
+fn non_empty(prompts: &[String]) -> Vec<String> {
+    prompts.iter().filter(|prompt| !prompt.trim().is_empty()).cloned().collect()
+}

@@ -1,0 +1,144 @@
+//! The window, drawn: what surrounds the page, the page, the keys, and the question before it is closed.
+
+use eframe::egui::{self, Key, KeyboardShortcut, Modifiers, Ui, ViewportCommand};
+
+use super::app::App;
+use super::commands::TOAST_SECONDS;
+use super::frame;
+use crate::app::actions::{Action, Step};
+use crate::app::pages::{compare, export, help, model, pairs, plan, run, runs, start};
+use crate::engine::protocol::Command;
+use crate::platform::Pick;
+
+/// How far closing the window is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Quit {
+    No,
+    /// The person is asked.
+    Asking,
+    /// As soon as the run is paused.
+    WhenPaused,
+    /// Now.
+    Now,
+}
+
+impl App {
+    /// Draws the window and carries out what was asked for.
+    pub fn draw(&mut self, ui: &mut Ui) {
+        let ctx = ui.ctx().clone();
+        let mut actions = Vec::new();
+        self.keys(&ctx, &mut actions);
+        self.closing(&ctx);
+        frame::rail_ui(ui, &self.state, self.step, &mut actions);
+        let mut log_open = self.prefs.log_open;
+        frame::status_ui(ui, &self.state, &mut log_open, &mut actions);
+        if log_open {
+            frame::log_ui(ui, &self.state, &mut actions);
+        }
+        self.prefs.log_open = log_open;
+        if self.step != Step::Run {
+            frame::strip_ui(ui, &self.state, &mut actions);
+        }
+        frame::connection_ui(ui, &self.state, &mut actions);
+        self.page(ui, &mut actions);
+        let time = ctx.input(|input| input.time);
+        self.toasts.retain(|toast| time - toast.since < TOAST_SECONDS);
+        frame::toasts_ui(&ctx, &self.toasts);
+        self.dropped(&ctx);
+        self.mirror.attach(&ctx);
+        for action in actions {
+            self.carry_out(&ctx, action);
+        }
+        self.prefs.theme = ctx.options(|options| options.theme_preference);
+        self.prefs.zoom = ctx.zoom_factor();
+    }
+
+    pub(super) fn page(&mut self, ui: &mut Ui, actions: &mut Vec<Action>) {
+        let (state, views) = (&self.state, &mut self.views);
+        let step = self.step;
+        frame::content(ui, step, |ui| match step {
+            Step::Start => start::start_ui(ui, state, &self.environment, &mut views.start, actions),
+            Step::Model => model::model_ui(ui, state, &mut views.model, actions),
+            Step::Pairs => pairs::pairs_ui(ui, state, &mut views.pairs, actions),
+            Step::Plan => plan::plan_ui(ui, state, &mut views.plan, actions),
+            Step::Run => run::run_ui(ui, state, &mut views.run, actions),
+            Step::Compare => compare::compare_ui(ui, state, &mut views.compare, actions),
+            Step::Export => export::export_ui(ui, state, &mut views.export, actions),
+            Step::Runs => runs::runs_ui(ui, state, &mut views.runs, actions),
+            Step::Help => help::help_ui(ui, state, &self.environment, actions),
+        });
+        let question = &mut self.views.frame.ask_for_path;
+        question.take_if(|question| !frame::path_question_ui(ui.ctx(), question, actions));
+        if self.quit == Quit::Asking || self.quit == Quit::WhenPaused {
+            let waiting = self.quit == Quit::WhenPaused;
+            match frame::quit_ui(ui.ctx(), waiting, self.state.unsaved()) {
+                Some(frame::QuitChoice::Stay) => self.quit = Quit::No,
+                Some(frame::QuitChoice::Export) => {
+                    self.quit = Quit::No;
+                    actions.push(Action::Go(Step::Export));
+                }
+                Some(frame::QuitChoice::Pause) => {
+                    self.quit = Quit::WhenPaused;
+                    actions.push(Action::Send(Command::Pause));
+                }
+                Some(frame::QuitChoice::Quit) => self.close(ui.ctx()),
+                None => {}
+            }
+        }
+    }
+
+    /// Keys that work on every page.
+    pub(super) fn keys(&mut self, ctx: &egui::Context, actions: &mut Vec<Action>) {
+        let steps = [
+            (Key::Num0, Step::Start),
+            (Key::Num1, Step::Model),
+            (Key::Num2, Step::Pairs),
+            (Key::Num3, Step::Plan),
+            (Key::Num4, Step::Run),
+            (Key::Num5, Step::Compare),
+            (Key::Num6, Step::Export),
+            (Key::Num7, Step::Runs),
+            (Key::F1, Step::Help),
+        ];
+        for (key, step) in steps {
+            let modifiers = if key == Key::F1 { Modifiers::NONE } else { Modifiers::ALT };
+            if ctx.input_mut(|input| input.consume_shortcut(&KeyboardShortcut::new(modifiers, key))) {
+                actions.push(Action::Go(step));
+            }
+        }
+        if ctx.input_mut(|input| input.consume_shortcut(&KeyboardShortcut::new(Modifiers::COMMAND, Key::O))) {
+            actions.push(Action::Pick(Pick::ModelFolder));
+        }
+        if ctx.input_mut(|input| input.consume_shortcut(&KeyboardShortcut::new(Modifiers::COMMAND, Key::L))) {
+            self.prefs.log_open = !self.prefs.log_open;
+        }
+    }
+
+    /// Asks before the window is closed on a run at work.
+    pub(super) fn closing(&mut self, ctx: &egui::Context) {
+        if !ctx.input(|input| input.viewport().close_requested()) || self.quit == Quit::Now {
+            return;
+        }
+        if self.state.active_run().is_some() || self.state.unsaved() {
+            ctx.send_viewport_cmd(ViewportCommand::CancelClose);
+            if self.quit == Quit::No {
+                self.quit = Quit::Asking;
+            }
+        } else {
+            self.hide(ctx);
+        }
+    }
+
+    pub(super) fn close(&mut self, ctx: &egui::Context) {
+        self.quit = Quit::Now;
+        self.hide(ctx);
+        ctx.send_viewport_cmd(ViewportCommand::Close);
+    }
+
+    /// The window goes at once, for the engine may need a while to save.
+    pub(super) fn hide(&self, ctx: &egui::Context) {
+        if !self.state.in_browser {
+            ctx.send_viewport_cmd(ViewportCommand::Visible(false));
+        }
+    }
+}

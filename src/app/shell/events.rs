@@ -1,0 +1,262 @@
+//! What the window itself does about events: once a frame, after each event, and while a run is at work.
+
+use eframe::egui::{self, ViewportCommand};
+
+use super::app::App;
+use super::draw::Quit;
+use super::frame::PlannedAbout;
+use super::text;
+use crate::app::actions::{Action, Step};
+use crate::app::pages::run;
+use crate::app::state::{Blocked, Connection};
+use crate::app::text::setting;
+use crate::engine::presets;
+use crate::engine::protocol::{Command, Event, Subject};
+use crate::link::Incoming;
+use crate::platform::host;
+
+/// Seconds that edits rest before the plan is asked for.
+const PLAN_DELAY: f64 = 0.3;
+
+/// Seconds between two looks at the battery.
+const BATTERY_SECONDS: f64 = 10.0;
+
+/// Seconds between two looks at what the page has fetched.
+const NETWORK_SECONDS: f64 = 2.0;
+
+impl App {
+    /// Takes in everything that happened; draws nothing.
+    pub fn tick(&mut self, ctx: &egui::Context) {
+        let now = host::seconds();
+        while let Some(incoming) = self.engine.poll() {
+            let opened = matches!(&incoming, Incoming::Event(event) if matches!(event.as_ref(), Event::ModelOpened(_)));
+            let imported =
+                matches!(&incoming, Incoming::Event(event) if matches!(**event, Event::AdapterImported { .. }));
+            if ends_the_demo(&incoming) {
+                self.forget_demo();
+            }
+            self.state.apply(incoming, now);
+            self.after_event(ctx);
+            if imported {
+                // The plan takes it.
+                self.plan_soon(ctx);
+            }
+            if opened && std::mem::take(&mut self.fetching) {
+                // Now it is among them.
+                self.look_for_models(ctx);
+            }
+            if opened && let Some(command) = self.state.run_to_ask_again() {
+                self.go(if matches!(command, Command::OpenRun { .. }) { Step::Compare } else { Step::Run });
+                self.send(command, Vec::new());
+            }
+        }
+        while let Ok(answer) = self.answers.1.try_recv() {
+            self.answered(ctx, answer);
+        }
+        self.read_on(ctx);
+        if now - self.battery_asked > BATTERY_SECONDS {
+            self.battery_asked = now;
+            self.state.on_battery = host::on_battery();
+        }
+        if now - self.network_asked > NETWORK_SECONDS {
+            self.network_asked = now;
+            self.state.page_requests = host::network_ledger();
+        }
+        let notices = std::mem::take(&mut self.state.notices);
+        if !notices.is_empty() {
+            // In one go: a screen reader says only the latest.
+            let texts: Vec<&str> = notices.iter().map(|notice| notice.text.as_str()).collect();
+            host::announce(&texts.join(". "));
+        }
+        for notice in notices.into_iter().filter(|notice| notice.toast) {
+            self.toast(ctx, notice.text);
+        }
+        self.plan_if_due(ctx);
+        self.start_demo_if_ready(ctx);
+        self.follow_run(ctx);
+        self.go_on_when_paused();
+    }
+
+    /// What the window itself does about an event that was just folded.
+    pub(super) fn after_event(&mut self, ctx: &egui::Context) {
+        let ready = matches!(self.state.connection, Connection::Ready(_));
+        if ready && !self.was_ready {
+            self.send(Command::ListRuns, Vec::new());
+            self.send(Command::MeasureStorage, Vec::new());
+            self.measure_found();
+            for (pick, path) in std::mem::take(&mut self.opening) {
+                self.open_path(ctx, pick, &path);
+            }
+        }
+        self.was_ready = ready;
+        if self.linked && self.state.runs.is_some() {
+            self.linked = false;
+            if self.step == Step::Plan && self.state.continuable().next().is_some() {
+                self.go(Step::Start);
+            }
+        }
+        let info = self.state.plan.info.as_ref();
+        if self.adopting
+            && let Some(info) = info
+            && self.state.is_demo()
+        {
+            let own = std::mem::replace(&mut self.state.plan.settings, info.settings.clone());
+            self.before_demo.get_or_insert(own);
+            self.state.plan.preset = None;
+            self.adopting = false;
+            self.plan_dirty = None;
+        }
+        self.leave_demo(ctx);
+        let opened = self.state.open_model().map(|model| model.name.clone()).unwrap_or_default();
+        let pairs = self.state.pairs.info.as_ref();
+        let about =
+            (opened, pairs.map(|pairs| (pairs.name.clone(), [pairs.usable, pairs.skipped], pairs.kind, pairs.swapped)));
+        let file = |about: &PlannedAbout| about.1.as_ref().map(|(name, ..)| name.clone());
+        if let Some(name) = file(&about).filter(|_| file(&about) != file(&self.views.frame.planned_about)) {
+            self.views.frame.name_stem = name.split('.').next().unwrap_or(&name).to_owned();
+            self.propose_name();
+        }
+        let n_runs = self.state.runs.as_ref().map_or(0, Vec::len);
+        if n_runs != self.views.frame.n_runs {
+            self.views.frame.n_runs = n_runs;
+            self.propose_name();
+        }
+        if about != self.views.frame.planned_about {
+            self.views.frame.planned_about = about;
+            self.propose_prompts();
+            // The demo's pairs come with settings of their own.
+            self.suit_rows(ctx);
+            if let Some(preset) = self.state.plan.preset.filter(|_| !self.adopting) {
+                let mut settings = std::mem::take(&mut self.state.plan.settings);
+                self.propose_epochs(preset, &mut settings);
+                self.state.plan.settings = settings;
+            }
+            if !self.adopting {
+                self.plan_soon(ctx);
+            }
+        }
+    }
+
+    pub(super) fn plan_if_due(&mut self, ctx: &egui::Context) {
+        let Some(since) = self.plan_dirty else { return };
+        let left = since + PLAN_DELAY - ctx.input(|input| input.time);
+        if left > 0.0 {
+            ctx.request_repaint_after_secs(left as f32 + 0.01);
+            return;
+        }
+        self.plan_dirty = None;
+        if self.state.open_model().is_some() && self.state.pairs.info.is_some() {
+            let plan = &self.state.plan;
+            let (settings, limit, inputs) = (plan.settings.clone(), plan.limit, plan.inputs.clone());
+            self.send(Command::Plan { settings, limit, inputs }, Vec::new());
+        }
+    }
+
+    pub(super) fn start_demo_if_ready(&mut self, ctx: &egui::Context) {
+        if !self.demo_starting || self.adopting || self.plan_dirty.is_some() || !self.state.is_demo() {
+            return;
+        }
+        match self.state.start_blocked() {
+            None => {
+                self.demo_starting = false;
+                self.carry_out(ctx, Action::Start);
+            }
+            Some(Blocked::Planning | Blocked::Pairs) => {}
+            Some(blocked) => {
+                self.demo_starting = false;
+                self.toast(ctx, setting::blocked(&blocked));
+            }
+        }
+    }
+
+    /// Title, wakefulness and slow ticks while a run is at work.
+    pub(super) fn follow_run(&mut self, ctx: &egui::Context) {
+        let active = self.state.active_run().is_some();
+        let stays = active || self.state.unsaved() || self.views.compare.unsaved_votes();
+        if stays != self.was_staying {
+            self.was_staying = stays;
+            host::warn_before_leaving(stays);
+        }
+        if active != self.was_active {
+            self.was_active = active;
+            host::keep_awake(active);
+            if active {
+                // What they said of the run at rest is no longer true.
+                self.toasts.clear();
+            }
+            if !active && self.was_ready {
+                self.send(Command::ListRuns, Vec::new());
+                self.send(Command::MeasureStorage, Vec::new());
+            }
+        }
+        if active {
+            ctx.request_repaint_after_secs(1.0);
+        }
+        let title = text::window_title(self.state.run.as_ref());
+        if title != self.title {
+            if self.state.in_browser {
+                host::set_title(&title);
+            } else {
+                ctx.send_viewport_cmd(ViewportCommand::Title(title.clone()));
+            }
+            self.title = title;
+        }
+        if self.quit == Quit::WhenPaused && !active {
+            if self.state.unsaved() {
+                // It could not be saved: the person decides.
+                self.quit = Quit::Asking;
+            } else {
+                self.close(ctx);
+            }
+        }
+    }
+
+    /// Goes on with the settings that a warning offered, also while the window is hidden.
+    pub(super) fn go_on_when_paused(&mut self) {
+        let Some(run) = &self.state.run else { return };
+        let command = run::when_paused(run, &mut self.views.run);
+        // The window may be about to close.
+        if let Some(command) = command.filter(|_| matches!(self.quit, Quit::No | Quit::Asking)) {
+            self.send(command, Vec::new());
+        }
+    }
+
+    /// The demo's settings are the demo's: with another model, a person's own come back.
+    pub(super) fn leave_demo(&mut self, ctx: &egui::Context) {
+        if self.state.open_model().is_none() || self.state.is_demo() {
+            return;
+        }
+        if let Some(own) = self.before_demo.take() {
+            self.state.plan.preset = Some(presets::nearest(&own));
+            self.state.plan.settings = own;
+            self.plan_soon(ctx);
+        }
+    }
+
+    /// The demo is not on its way any more.
+    pub(super) fn forget_demo(&mut self) {
+        self.adopting = false;
+        self.demo_starting = false;
+    }
+
+    /// Does what the page's address says, once: loading the page again does not do it again.
+    pub(super) fn follow_fragment(&mut self, ctx: &egui::Context) {
+        let fragment = std::mem::take(&mut self.fragment);
+        if fragment == "demo" {
+            self.carry_out(ctx, Action::Demo);
+        } else if let Some(settings) = setting::fragment_settings(&fragment) {
+            self.take_settings(ctx, settings);
+            self.linked = true;
+        } else {
+            return;
+        }
+        host::set_fragment("");
+    }
+}
+
+/// True for what ends the demo on its way.
+fn ends_the_demo(incoming: &Incoming) -> bool {
+    let Incoming::Event(event) = incoming else { return true };
+    let (Event::Cancelled { subject } | Event::Refused { subject, .. }) = &**event else { return false };
+    matches!(subject, Subject::Model | Subject::Pairs | Subject::Plan)
+}

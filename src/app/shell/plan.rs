@@ -1,0 +1,218 @@
+//! Settings, name and prompts of the next run: as edited, and as proposed while nobody has chosen others.
+
+use eframe::egui;
+use serde_json::Value;
+
+use super::app::App;
+use super::prefs::default_settings;
+use super::text;
+use crate::app::actions::Step;
+use crate::app::fields;
+use crate::app::methods::{self, method_of};
+use crate::app::state::{EVAL_SPLIT, State};
+use crate::app::text::setting;
+use crate::engine::presets::{self, Preset};
+use crate::engine::protocol::{Inputs, METHOD, Method, PairRow, Settings, Watch};
+use crate::platform::host;
+
+/// Settings that suit model and machine, and so stay when another method is chosen.
+const OF_THE_MACHINE: [&str; 9] = [
+    "r",
+    "lora_alpha",
+    "target_modules",
+    "max_length",
+    "per_device_train_batch_size",
+    "gradient_accumulation_steps",
+    "gradient_checkpointing",
+    "load_in",
+    "seed",
+];
+
+/// Watched prompts that are proposed.
+const PROPOSED_PROMPTS: usize = 3;
+
+impl App {
+    /// The plan is asked for once edits have rested for a moment.
+    pub(super) fn plan_soon(&mut self, ctx: &egui::Context) {
+        self.plan_dirty = Some(ctx.input(|input| input.time));
+    }
+
+    pub(super) fn edit_inputs(&mut self, ctx: &egui::Context, inputs: Inputs) {
+        self.state.plan.inputs = inputs;
+        self.plan_soon(ctx);
+    }
+
+    pub(super) fn edit_limit(&mut self, ctx: &egui::Context, limit: Option<u64>) {
+        self.state.plan.limit = limit;
+        self.plan_soon(ctx);
+    }
+
+    pub(super) fn edit_watch(&mut self, watch: Watch) {
+        self.state.plan.watch_edited |= watch.eval_steps != self.state.plan.watch.eval_steps;
+        self.state.plan.watch = watch;
+    }
+
+    pub(super) fn use_preset(&mut self, ctx: &egui::Context, preset: Preset) {
+        let mut settings = self.state.plan.settings.clone();
+        settings.extend(presets::overrides(preset));
+        self.state.plan.preset = Some(preset);
+        self.state.plan.proposed_epochs = None;
+        self.propose_epochs(preset, &mut settings);
+        self.edit_settings(ctx, settings);
+    }
+
+    pub(super) fn reset_settings(&mut self, ctx: &egui::Context, preset: Preset) {
+        let mut settings = presets::overrides(preset);
+        settings.insert("eval_split".to_owned(), EVAL_SPLIT.into());
+        self.state.plan.proposed_epochs = None;
+        self.propose_epochs(preset, &mut settings);
+        self.views.plan.forget_typed();
+        self.edit_settings(ctx, settings);
+    }
+
+    /// Plans a run like another one.
+    pub(super) fn use_settings(
+        &mut self,
+        ctx: &egui::Context,
+        settings: Settings,
+        inputs: Inputs,
+        watch: Watch,
+        name: &str,
+    ) {
+        self.state.plan.inputs = inputs;
+        self.state.plan.watch = watch;
+        self.state.plan.watch_edited = true;
+        self.views.frame.name_stem = unnumbered(name, &self.state).to_owned();
+        self.state.plan.name.clear();
+        self.propose_name();
+        self.views.plan.forget_typed();
+        self.state.plan.preset = Some(presets::nearest(&settings));
+        self.edit_settings(ctx, settings);
+        self.go(Step::Plan);
+    }
+
+    pub(super) fn edit_settings(&mut self, ctx: &egui::Context, settings: Settings) {
+        let plan = &mut self.state.plan;
+        if method_of(&settings) == Method::Dpo {
+            plan.preset = presets::of(&settings).or(plan.preset);
+        }
+        // A person's own settings are not replaced by the demo's, which may still be on their way.
+        self.adopting = false;
+        self.before_demo = None;
+        plan.settings = settings;
+        plan.problem = None;
+        self.plan_soon(ctx);
+        host::set_fragment(&setting::settings_fragment(&self.state.plan.settings));
+    }
+
+    /// Settings for a method: the demo's, or its defaults with what was chosen for model and machine.
+    pub(super) fn choose_method(&mut self, ctx: &egui::Context, method: Method) {
+        let mut settings = Settings::from_iter([(METHOD.to_owned(), method.name().into())]);
+        let (preset, before) = (self.state.plan.preset, self.before_demo.clone());
+        if self.state.is_demo() {
+            settings.extend(presets::demo_of(method));
+        } else {
+            if method == Method::Dpo {
+                settings = default_settings();
+            }
+            settings.insert("eval_split".to_owned(), EVAL_SPLIT.into());
+            if method != self.state.plan.method() {
+                let kept = self.state.plan.settings.iter().filter(|(key, _)| OF_THE_MACHINE.contains(&key.as_str()));
+                settings.extend(kept.map(|(key, value)| (key.clone(), value.clone())));
+            }
+        }
+        fields::keep_known(&mut settings);
+        self.views.plan.forget_typed();
+        self.state.plan.proposed_epochs = None;
+        self.edit_settings(ctx, settings);
+        self.state.plan.preset = if self.state.is_demo() { None } else { preset.or(Some(Preset::Standard)) };
+        self.before_demo = before;
+    }
+
+    /// Rows that the chosen method cannot be given are trained on by the usual method for such rows.
+    pub(super) fn suit_rows(&mut self, ctx: &egui::Context) {
+        let serving = self.state.pairs.info.as_ref().map(|pairs| methods::serving(Some(pairs.kind)));
+        if let Some(serving) = serving.filter(|serving| !serving.contains(&self.state.plan.method())) {
+            self.choose_method(ctx, serving[0]);
+        }
+    }
+
+    /// Takes over settings from elsewhere, as far as they are known here, and shows them.
+    pub(super) fn take_settings(&mut self, ctx: &egui::Context, mut settings: Settings) {
+        let unknown = fields::keep_known(&mut settings);
+        settings.entry("eval_split").or_insert_with(|| EVAL_SPLIT.into());
+        self.views.plan.forget_typed();
+        self.state.plan.preset = Some(presets::nearest(&settings));
+        self.edit_settings(ctx, settings);
+        self.go(Step::Plan);
+        self.toast(ctx, text::settings_read(&unknown));
+    }
+
+    /// Passes over the open pairs that suit the preset, as long as nobody has chosen another number.
+    pub(super) fn propose_epochs(&mut self, preset: Preset, settings: &mut Settings) {
+        let Some(pairs) = &self.state.pairs.info else { return };
+        if method_of(settings) != Method::Dpo {
+            return;
+        }
+        let own = presets::overrides(preset).get(presets::EPOCHS).and_then(Value::as_f64);
+        let defaults = self.state.plan.info.as_ref().map(|info| &info.full_settings);
+        let number = |key: &str| settings.get(key).or_else(|| defaults?.get(key)).and_then(Value::as_f64);
+        let proposed = &mut self.state.plan.proposed_epochs;
+        if proposed.or(own) != number(presets::EPOCHS) {
+            return;
+        }
+        let trained = (pairs.usable - pairs.skipped) as f64 * (1.0 - number("eval_split").unwrap_or(0.0));
+        let per_step =
+            number("per_device_train_batch_size").unwrap_or(4.0) * number("gradient_accumulation_steps").unwrap_or(4.0);
+        let epochs = presets::epochs_for(preset, trained as usize, per_step as usize);
+        *proposed = Some(epochs);
+        settings.insert(presets::EPOCHS.to_owned(), epochs.into());
+    }
+
+    /// A name that no run has, as long as nobody has chosen one.
+    pub(super) fn propose_name(&mut self) {
+        let (name, frame) = (&self.state.plan.name, &self.views.frame);
+        if frame.name_stem.is_empty() || !(name.is_empty() || *name == frame.proposed_name) {
+            return;
+        }
+        let name = free_name(&frame.name_stem, &self.state);
+        self.views.frame.proposed_name.clone_from(&name);
+        self.state.plan.name = name;
+    }
+
+    /// Prompts to watch, as long as nobody has chosen any.
+    pub(super) fn propose_prompts(&mut self) {
+        if self.state.pairs.info.is_none() {
+            return;
+        }
+        let watch = &mut self.state.plan.watch;
+        if watch.prompts.is_empty() || watch.prompts == self.views.frame.proposed_prompts {
+            let mut prompts: Vec<String> = Vec::new();
+            // The rows of the table may be shortened.
+            let whole = |row: &&PairRow| row.chars[0] > 0 && row.chars[0] == row.prompt.chars().count();
+            for row in self.state.pairs.rows.iter().filter(whole) {
+                if prompts.len() < PROPOSED_PROMPTS && !prompts.contains(&row.prompt) {
+                    prompts.push(row.prompt.clone());
+                }
+            }
+            self.views.frame.proposed_prompts.clone_from(&prompts);
+            watch.prompts = prompts;
+        }
+    }
+}
+
+/// A name like `stem` that no run has.
+fn free_name(stem: &str, state: &State) -> String {
+    let numbered = (2..).map(|n| format!("{stem} {n}"));
+    std::iter::once(stem.to_owned()).chain(numbered).find(|name| !is_taken(name, state)).unwrap_or_default()
+}
+
+fn is_taken(name: &str, state: &State) -> bool {
+    state.runs.iter().flatten().any(|run| run.name == name)
+}
+
+/// What a name was before a number made it free.
+fn unnumbered<'a>(name: &'a str, state: &State) -> &'a str {
+    let parts = name.rsplit_once(' ').filter(|(stem, n)| n.parse::<u32>().is_ok() && is_taken(stem, state));
+    parts.map_or(name, |(stem, _)| stem)
+}
