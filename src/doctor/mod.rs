@@ -4,8 +4,6 @@
 //! The checks serve `pairtune doctor` at one size each and `tests/kernels.rs` at many. Knows nothing of models.
 
 pub mod check;
-mod objectives;
-mod policies;
 mod shaders;
 mod speed;
 

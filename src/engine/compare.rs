@@ -48,7 +48,8 @@ impl Session {
         let best = || run.and_then(|run| run.best.clone());
         let found = match which {
             WhichAdapter::Best => best().or_else(last),
-            WhichAdapter::Last => last(),
+            // What was taken in from elsewhere has no state to go on from.
+            WhichAdapter::Last => last().or_else(best),
         };
         found.ok_or_else(|| Error::input("There is no tuned model yet", "Train one, or open a run", ""))
     }

@@ -64,7 +64,9 @@ impl Session {
         let chat = Chat { template, ..open.tokenizer().chat().clone() };
         open.tokenizer().with_chat(chat.clone())?;
         let method = if adapter.config.task == Task::SeqCls { Method::Reward } else { Method::Dpo };
-        let given = Settings::from_iter([(METHOD.to_owned(), method.name().into())]);
+        // Of the rows that are open when it is compared, a tenth is scored, as in a run.
+        let given =
+            Settings::from_iter([(METHOD.to_owned(), method.name().into()), ("eval_split".to_owned(), 0.1.into())]);
         let mut config = TrainConfig::from_map(&given, &name)?;
         config.take_adapter(&adapter.config, &Settings::new(), &name)?;
         let now = host::unix_seconds();

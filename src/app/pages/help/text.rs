@@ -30,7 +30,7 @@ pub(super) const KEYS: [(&str, &str); 6] = [
 pub(super) const NETWORK_TITLE: &str = "Network";
 pub(super) const NETWORK_NOTE: &str = "Models, pairs, answers and settings are never sent anywhere; there is no \
     account and no analytics. This is what was fetched. A request itself tells a server your address and \
-    what was asked for; the Hub, your token where there is one; and nothing else.";
+    what was asked for, and the Hub your token if there is one; nothing else.";
 pub(super) const NETWORK_COLUMNS: [&str; 3] = ["Received", "Why", "From"];
 pub(super) const REPORT_TITLE: &str = "Bug report";
 pub(super) const BENCH_TITLE: &str = "How fast is this GPU?";

@@ -1,6 +1,6 @@
 //! Checks of the kernels of rewards, of values and of KTO.
 
-use super::check::{Check, Compare, Matrix, random, run, sum_tolerance};
+use super::cases::{Check, Compare, Matrix, random, run, sum_tolerance};
 use crate::error::Result;
 use crate::gpu::{Dtype, Gpu, Tensor};
 use crate::kernels::{self, METRICS, kto_metric, metric, reward_metric};

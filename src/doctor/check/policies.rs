@@ -1,6 +1,6 @@
 //! Checks of the kernels of policy losses: GRPO's family, RLOO, PPO.
 
-use super::check::{Check, Compare, Matrix, random};
+use super::cases::{Check, Compare, Matrix, random};
 use super::objectives::Metrics;
 use crate::error::Result;
 use crate::gpu::{Dtype, Gpu, Tensor};
