@@ -6,7 +6,7 @@
 use std::path::Path;
 
 use pairtune::data::Tokenizer;
-use pairtune::engine::writing::prompt_ids;
+use pairtune::engine::compare::writing::prompt_ids;
 use pairtune::error::Result;
 use pairtune::files;
 use pairtune::gpu::{AdapterChoice, Gpu};

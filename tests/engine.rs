@@ -28,7 +28,7 @@ use pairtune::engine::protocol::{
     Chat, Command, Drill, Event, ExportKind, ExportRequest, Failure, GenerateRequest, GgufForm, Inputs, Kind, Metrics,
     ModelSource, Settings, Status, Subject, Watch, WhichAdapter,
 };
-use pairtune::engine::warnings::WarningKind;
+use pairtune::engine::run::warnings::WarningKind;
 use pairtune::engine::{Message, Session, channel};
 use pairtune::files::{pack, unpack};
 use pairtune::link::Incoming;

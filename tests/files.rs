@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use pairtune::data::{ChatTemplate, Tokenizer};
+use pairtune::engine::library::folder::RunFolder;
 use pairtune::engine::protocol::{RunRecord, Status};
-use pairtune::engine::runs::RunFolder;
 use pairtune::files::{
     Adapter, Dtype, ModelCard, TargetModules, Tensor, TensorFiles, TrainerState, parse, serialize_f32,
 };

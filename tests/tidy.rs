@@ -21,7 +21,18 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("bench", &["train", "model", "data", "files", "kernels", "gpu", "platform", "error"]),
     ("engine", &["bench", "train", "model", "data", "files", "kernels", "gpu", "platform", "doctor", "error"]),
     ("link", &["engine", "platform", "error"]),
-    ("app", &["engine::protocol", "engine::presets", "engine::stats", "engine::warnings", "link", "platform", "error"]),
+    (
+        "app",
+        &[
+            "engine::protocol",
+            "engine::plan::presets",
+            "engine::stats",
+            "engine::run::warnings",
+            "link",
+            "platform",
+            "error",
+        ],
+    ),
 ];
 
 /// Places that put the layers together and may see all of them.

@@ -1,6 +1,6 @@
 //! What a panel asks the shell to do. Panels only draw and push actions; the shell carries them out after drawing.
 
-use crate::engine::presets::Preset;
+use crate::engine::plan::presets::Preset;
 use crate::engine::protocol::{Command, Inputs, Method, Settings, Watch};
 use crate::platform::Pick;
 

@@ -196,7 +196,7 @@ mod tests {
     #[test]
     fn defaults_are_values_of_their_fields() {
         for method in Method::ALL {
-            let defaults = crate::engine::presets::defaults_of(method);
+            let defaults = crate::engine::plan::presets::defaults_of(method);
             for (key, kind) in of(method) {
                 let value = defaults.get(key).cloned().unwrap_or_default();
                 let back = parsed(kind, &shown(Some(&value))).map(|back| shown(Some(&back)));

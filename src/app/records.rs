@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::app::methods::method_of;
-use crate::engine::presets::EPOCHS;
+use crate::engine::plan::presets::EPOCHS;
 use crate::engine::protocol::{Command, RunRecord, Settings, Status, settings};
 
 /// The setting that counts steps.

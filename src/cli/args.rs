@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use pairtune::data::{Columns, Method};
-use pairtune::engine::gguf::GgufKind;
+use pairtune::engine::export::gguf::GgufKind;
 use pairtune::engine::sweep::Over;
 use pairtune::files::GgmlType;
 use pairtune::gpu::AdapterChoice;

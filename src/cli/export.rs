@@ -3,7 +3,7 @@
 
 use std::path::{Path, PathBuf};
 
-use pairtune::engine::gguf::{GgufKind, GgufSource, write_gguf};
+use pairtune::engine::export::gguf::{GgufKind, GgufSource, write_gguf};
 use pairtune::platform::native::{DiskWriter, io_error, make_folder};
 use pairtune::{Error, Result};
 

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use pairtune::data::{Chat, SplitBy};
-use pairtune::engine::trl::{TrlExport, check_method, replay_rows, trl_files, trl_rows};
+use pairtune::engine::export::trl::{TrlExport, check_method, replay_rows, trl_files, trl_rows};
 use pairtune::files::{Adapter, gguf_in};
 use pairtune::platform::native::{DiskFolder, FileSource, make_folder, write_atomic};
 use pairtune::platform::{Folder as _, read_all};

@@ -2,7 +2,7 @@
 
 use std::io::{Write as _, stdout};
 
-use pairtune::engine::writing::{self, Style};
+use pairtune::engine::compare::writing::{self, Style};
 use pairtune::kernels::Sampling;
 use pairtune::{Error, Result};
 use serde_json::json;

@@ -1,7 +1,7 @@
 //! What a tuned model does to held-out pairs, and how far it is from the model that it began as.
 
 use pairtune::data::TokenPair;
-use pairtune::engine::answers::write_answers;
+use pairtune::engine::run::answers::write_answers;
 use pairtune::engine::sweep::Point;
 use pairtune::gpu::Gpu;
 use pairtune::kernels::Sampling;

@@ -4,13 +4,13 @@ use std::path::Path;
 use std::rc::Rc;
 
 use pairtune::data::{Example, Method, SplitBy};
-use pairtune::engine::answers::{Writer, Writing};
+use pairtune::engine::compare::writing::eos_ids;
 use pairtune::engine::race::{
     self, DPO, Measure, Point, Side, SideResult, StageResult, check_given, rlhf, stage_config,
 };
-use pairtune::engine::rewards::RewardModel;
-use pairtune::engine::run::{self, Host, Next, number};
-use pairtune::engine::writing::eos_ids;
+use pairtune::engine::run::answers::{Writer, Writing};
+use pairtune::engine::run::drive::{self, Host, Next, number};
+use pairtune::engine::run::rewards::RewardModel;
 use pairtune::files;
 use pairtune::gpu::Gpu;
 use pairtune::kernels::Sampling;
@@ -289,7 +289,7 @@ impl<'a> Race<'a> {
         out.begin_steps(method.name(), trainer.n_steps as u64);
         let every = if measured { trainer.n_steps.div_ceil(MEASURED).max(1) } else { usize::MAX };
         let mut watcher = Watcher { race: self, out, curve, every, sampled: 0, measuring: 0.0 };
-        run::steps(&mut trainer, &mut watcher).await?;
+        drive::steps(&mut trainer, &mut watcher).await?;
         let Watcher { sampled, measuring, .. } = watcher;
         out.end();
         let passes = match &config.options {

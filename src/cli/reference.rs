@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use pairtune::Result;
 use pairtune::data::Example;
-use pairtune::engine::run;
+use pairtune::engine::run::drive;
 use pairtune::gpu::Gpu;
 use pairtune::model::{Adapter, Model};
 use pairtune::platform::native::{make_folder, write_atomic};
@@ -29,7 +29,7 @@ impl ReferenceCache<'_> {
     /// What is known of `n_pairs` pairs, which `key` stands for.
     pub(super) fn known(&self, key: &ReferenceKey, n_pairs: usize, out: &Output) -> Vec<Option<PairLogps>> {
         let stored = self.file(key).and_then(|file| std::fs::read(file).ok());
-        let known = run::known_reference(stored.as_deref(), n_pairs);
+        let known = drive::known_reference(stored.as_deref(), n_pairs);
         let n_known = known.iter().flatten().count();
         if n_known > 0 {
             out.note(format_args!("Reference log-probabilities of {n_known} of {n_pairs} pairs: from the cache"));
@@ -61,7 +61,7 @@ impl ReferenceCache<'_> {
             return Ok(known.into_iter().flatten().collect());
         }
         out.begin_steps("reference", total);
-        let logps = run::reference(self.gpu, self.model, self.config, adapter, examples, &mut known, &mut |done| {
+        let logps = drive::reference(self.gpu, self.model, self.config, adapter, examples, &mut known, &mut |done| {
             out.advance(done as u64, total, "rows");
             !stop()
         })

@@ -5,9 +5,9 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 use pairtune::data::Sample;
-use pairtune::engine::answers::{Writer, Writing};
-use pairtune::engine::rewards::{RewardModel, Rule};
-use pairtune::engine::writing::eos_ids;
+use pairtune::engine::compare::writing::eos_ids;
+use pairtune::engine::run::answers::{Writer, Writing};
+use pairtune::engine::run::rewards::{RewardModel, Rule};
 use pairtune::files::{Adapter, Task};
 use pairtune::gpu::Gpu;
 use pairtune::model::{AdapterSettings, Architecture};

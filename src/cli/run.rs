@@ -9,7 +9,7 @@ use clap::{CommandFactory as _, Parser as _};
 use pairtune::data::{
     Chat, Columns, DropReason, Dropped, LineError, PairsFile, Record, TEMPLATE_FILE, Tokenizer, other_purpose,
 };
-use pairtune::engine::run;
+use pairtune::engine::run::drive;
 use pairtune::files;
 use pairtune::gpu::{AdapterChoice, Gpu};
 use pairtune::kernels;
@@ -172,7 +172,7 @@ impl ModelFolder {
         // The fastest kernels for it, chosen once on each device.
         let file = cache_file("variants", &kernels::tuning_key(gpu));
         let stored = file.as_ref().and_then(|file| std::fs::read(file).ok());
-        let (_, new) = run::tune(gpu, &model, stored.as_deref()).await?;
+        let (_, new) = drive::tune(gpu, &model, stored.as_deref()).await?;
         if let (Some(file), Some(bytes)) = (file, new) {
             keep(&file, &bytes, out);
         }

@@ -4,10 +4,10 @@ use std::path::Path;
 use std::sync::atomic::Ordering;
 
 use pairtune::data::{Example, Method, SplitBy, TokenPair, tokenize};
-use pairtune::engine::run::{self, Host, Next, number};
+use pairtune::engine::compare::writing::eos_ids;
+use pairtune::engine::run::drive::{self, Host, Next, number};
+use pairtune::engine::run::warnings::few_held_out;
 use pairtune::engine::sweep::{Ended, Over, Point, Run, beaten, measured_steps, short};
-use pairtune::engine::warnings::few_held_out;
-use pairtune::engine::writing::eos_ids;
 use pairtune::gpu::Gpu;
 use pairtune::model::{Adapter, Model};
 use pairtune::platform::LocalFuture;
@@ -339,7 +339,7 @@ impl Sweep<'_> {
             ended: Ended::Done,
         };
         watch.told();
-        let ended = run::steps(&mut trainer, &mut watch).await;
+        let ended = drive::steps(&mut trainer, &mut watch).await;
         let Watch { points, seconds, ended: how, .. } = watch;
         out.end();
         let ended = match ended {

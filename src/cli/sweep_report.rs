@@ -4,8 +4,8 @@
 use std::path::PathBuf;
 
 use pairtune::Result;
+use pairtune::engine::run::warnings::CHOSEN_FALL;
 use pairtune::engine::sweep::{Advice, CLEARLY, Ended, FAR, HARDLY, Judgement, Over, Point, Run, judge, short};
-use pairtune::engine::warnings::CHOSEN_FALL;
 use pairtune::gpu::Gpu;
 use pairtune::platform::native::write_atomic;
 use pairtune::train::{METHOD, TrainConfig};

@@ -5,8 +5,8 @@ use std::rc::Rc;
 use std::sync::atomic::Ordering;
 
 use pairtune::data::{Example, Method, SplitBy, Tokenizer};
-use pairtune::engine::run;
-use pairtune::engine::writing::eos_ids;
+use pairtune::engine::compare::writing::eos_ids;
+use pairtune::engine::run::drive;
 use pairtune::files::{self, Task};
 use pairtune::gpu::Gpu;
 use pairtune::model::{Adapter, BatchSize};
@@ -88,7 +88,7 @@ pub(super) async fn train(args: &TrainArgs, out: &mut Output) -> Result<()> {
         memory.models(&config, &judged).into_iter().map(|(name, bytes)| format!("{name} {}", mib(bytes))).collect();
     out.note(format_args!("Memory on the device: about {} MiB ({})", mib(memory.total()), models.join(", ")));
     let model = folder.load(&gpu, config.load_in, input.positions(longest), out).await?;
-    if let Some(warning) = checkpoint.as_ref().and_then(|checkpoint| run::adopt(&gpu, &checkpoint.place.variants)) {
+    if let Some(warning) = checkpoint.as_ref().and_then(|checkpoint| drive::adopt(&gpu, &checkpoint.place.variants)) {
         out.warn(format_args!("{warning}"));
     }
 

@@ -2,9 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
-use pairtune::engine::models;
+use pairtune::engine::model::open_model;
 use pairtune::engine::protocol::ModelSource;
-use pairtune::engine::warnings::many_passes;
+use pairtune::engine::run::warnings::many_passes;
 use pairtune::files::{self, Task};
 use pairtune::gpu::Gpu;
 use pairtune::model::{AdapterSettings, fresh};
@@ -89,7 +89,7 @@ impl Start {
 pub(super) async fn base_of(model: &Path, folder: &DiskFolder) -> String {
     let path = std::path::absolute(model).unwrap_or_else(|_| model.to_owned()).display().to_string();
     let source = ModelSource::Picked { name: String::new(), path: Some(path) };
-    models::base_of(&source, files::stated_name(folder).await)
+    open_model::base_of(&source, files::stated_name(folder).await)
 }
 
 /// The config file's settings, overridden by flags.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use pairtune::data::{Chat, Example, Method, SplitBy, Tokenizer};
-use pairtune::engine::run::{self, Host, Next, number};
+use pairtune::engine::run::drive::{self, Host, Next, number};
 use pairtune::gpu::Gpu;
 use pairtune::model::{Adapter, Model};
 use pairtune::platform::LocalFuture;
@@ -36,7 +36,7 @@ pub(super) async fn steps(
     let (began, tokens_before) = (seconds(), trainer.n_tokens);
     let method = trainer.config.method();
     let mut terminal = Terminal { run, saver, stop, args, out, began, tokens_before, step: trainer.step, method };
-    let ended = run::steps(trainer, &mut terminal).await;
+    let ended = drive::steps(trainer, &mut terminal).await;
     saver.cache.keep(saver.data, trainer.reference(), out);
     if let Err(Error::Diverged { .. }) = ended {
         // The adapter is as it was after the last good step.

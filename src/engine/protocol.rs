@@ -7,7 +7,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-pub use super::rewards::{RULES, Rule};
+pub use super::run::rewards::{RULES, Rule};
 pub use crate::data::{Chat, Columns as Mapping, Kind, Method};
 use crate::error::Error;
 pub use crate::train::{METHOD, Setting, SettingKind, settings};
@@ -576,7 +576,7 @@ pub enum Event {
         /// The run.
         run_id: String,
         /// What.
-        warning: super::warnings::Warning,
+        warning: super::run::warnings::Warning,
     },
     /// The run was saved and survives a crash up to here.
     Saved {
@@ -1078,7 +1078,7 @@ pub struct RunInfo {
     /// Their answers so far: step and texts.
     pub samples: Vec<(usize, Vec<String>)>,
     /// What looked wrong so far.
-    pub warnings: Vec<super::warnings::Warning>,
+    pub warnings: Vec<super::run::warnings::Warning>,
     /// Bytes on the device by the plan; 0 if that is not known yet.
     pub planned_bytes: u64,
     /// Bytes on the device at the most; 0 if nothing was measured yet.

@@ -9,7 +9,7 @@ use std::str::FromStr;
 
 use serde::Serialize;
 
-use super::warnings::CHOSEN_FALL;
+use super::run::warnings::CHOSEN_FALL;
 use crate::data::Method;
 
 /// KL to the start, in nats per token of the tuned model's own answers, above which a model has drifted far.

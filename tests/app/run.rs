@@ -6,7 +6,7 @@
 use eframe::egui::{self, Key, Modifiers, accesskit::Role};
 use egui_kittest::kittest::{NodeT as _, Queryable as _};
 use pairtune::engine::protocol::*;
-use pairtune::engine::warnings::{Action as Offer, Warning, WarningKind};
+use pairtune::engine::run::warnings::{Action as Offer, Warning, WarningKind};
 use serde_json::{Map, Value, json};
 
 use crate::script::{self, Stage, problem};

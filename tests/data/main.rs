@@ -16,7 +16,7 @@ use pairtune::data::{
     Chat, ChatTemplate, Columns, DropReason, Message, PairReader, Part, Sampling, SplitBy, TokenPair, Tokenizer,
     first_columns, micro_batches, order, other_purpose, read_pairs, split_by_prompt, steps_per_epoch, tokenize,
 };
-use pairtune::engine::writing::pieces;
+use pairtune::engine::compare::writing::pieces;
 use pairtune::platform::native::DiskFolder;
 use pairtune::platform::{ByteSource, Folder, MemorySource};
 use pollster::block_on;

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use pairtune::data::Method;
-use pairtune::engine::presets::demo_of;
+use pairtune::engine::plan::presets::demo_of;
 use pairtune::engine::protocol::{Command, Event, Inputs, Metrics, RunRequest, Settings};
 use pairtune::files::parse;
 use pairtune::model::{AdapterSettings, Architecture, fresh};

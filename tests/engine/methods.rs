@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 
 use pairtune::data::Method;
-use pairtune::engine::presets::demo_of;
+use pairtune::engine::plan::presets::demo_of;
 use pairtune::engine::protocol::{
     Command, Event, ExportKind, ExportRequest, Inputs, Metrics, RunRequest, Settings, Subject, Summary, Watch,
     WhichAdapter,

@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 
 use pairtune::data::{Chat, Tokenizer};
-use pairtune::engine::gguf::{GgufKind, GgufSource, Written, read_lora, write_gguf};
+use pairtune::engine::export::gguf::{GgufKind, GgufSource, Written, read_lora, write_gguf};
 use pairtune::error::Result;
 use pairtune::files::{Adapter, GgmlType, Gguf, GgufValue, GgufWeights, LORA_A, ModelFiles, merge_model};
 use pairtune::model::Model;

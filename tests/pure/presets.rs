@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use pairtune::data::Method;
-use pairtune::engine::presets::{FieldHelp, Preset, demo_of, epochs_for, field_help, nearest, overrides};
+use pairtune::engine::plan::presets::{FieldHelp, Preset, demo_of, epochs_for, field_help, nearest, overrides};
 use pairtune::train::{TrainConfig, settings};
 use serde_json::Map;
 

@@ -1,8 +1,10 @@
 //! The early warnings: each rule on a run that breaks it, and all of them silent on runs that go well.
 
 use pairtune::data::Method;
-use pairtune::engine::presets::{Preset, epochs_for};
-use pairtune::engine::warnings::{Action, CLEAR_STEPS, Facts, Warning, WarningKind, Watcher, exchanged, many_passes};
+use pairtune::engine::plan::presets::{Preset, epochs_for};
+use pairtune::engine::run::warnings::{
+    Action, CLEAR_STEPS, Facts, Warning, WarningKind, Watcher, exchanged, many_passes,
+};
 use serde_json::{Map, Value, json};
 
 const LN_2: f64 = std::f64::consts::LN_2;

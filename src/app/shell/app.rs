@@ -21,7 +21,7 @@ use crate::app::pages::runs::RunsView;
 use crate::app::pages::start::StartView;
 use crate::app::state::State;
 use crate::app::theme;
-use crate::engine::presets;
+use crate::engine::plan::presets;
 use crate::engine::protocol::Settings;
 use crate::error::Result;
 use crate::link::Engine;

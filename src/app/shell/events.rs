@@ -10,7 +10,7 @@ use crate::app::actions::{Action, Step};
 use crate::app::pages::run;
 use crate::app::state::{Blocked, Connection};
 use crate::app::text::setting;
-use crate::engine::presets;
+use crate::engine::plan::presets;
 use crate::engine::protocol::{Command, Event, Subject};
 use crate::link::Incoming;
 use crate::platform::host;

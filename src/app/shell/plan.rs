@@ -11,7 +11,7 @@ use crate::app::fields;
 use crate::app::methods::{self, method_of};
 use crate::app::state::{EVAL_SPLIT, State};
 use crate::app::text::setting;
-use crate::engine::presets::{self, Preset};
+use crate::engine::plan::presets::{self, Preset};
 use crate::engine::protocol::{Inputs, METHOD, Method, PairRow, Settings, Watch};
 use crate::platform::host;
 

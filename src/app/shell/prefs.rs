@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::app::App;
 use crate::app::fields;
 use crate::app::state::{EVAL_SPLIT, Recent};
-use crate::engine::presets::{self, Preset};
+use crate::engine::plan::presets::{self, Preset};
 use crate::engine::protocol::Settings;
 
 /// Under this name preferences are stored.

@@ -6,7 +6,7 @@ use super::fold::State;
 use super::machine::Connection;
 use crate::app::text::notices;
 use crate::app::{fields, methods};
-use crate::engine::presets::{self, Preset};
+use crate::engine::plan::presets::{self, Preset};
 use crate::engine::protocol::{Inputs, Method, PlanInfo, Problem, RunRecord, Settings, Watch};
 
 /// Share of the pairs that is held out unless somebody says otherwise.

@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, VecDeque};
 use crate::engine::protocol::{
     Answered, Failure, Metrics, Phase, Problem, Progress, RunInfo, Summary, is_evaluation, step_of,
 };
+use crate::engine::run::warnings::Warning;
 use crate::engine::stats;
-use crate::engine::warnings::Warning;
 
 /// Steps that the speed is taken over.
 const RECENT_STEPS: usize = 20;
@@ -323,7 +323,7 @@ mod tests {
 
     use super::super::fold::State;
     use super::*;
-    use crate::app::text::run;
+
     use crate::engine::protocol::Event;
     use crate::link::Incoming;
 

@@ -7,7 +7,7 @@ use crate::app::text::{notices, run};
 use crate::engine::protocol::{
     Command, Failure, Metrics, Phase, Problem, Progress, RunInfo, RunRecord, Status, Summary,
 };
-use crate::engine::warnings::Warning;
+use crate::engine::run::warnings::Warning;
 
 /// Steps of which the answers are kept.
 const ROLLOUTS: usize = 50;

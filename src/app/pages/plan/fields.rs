@@ -12,7 +12,7 @@ use crate::app::methods;
 use crate::app::state::State;
 use crate::app::theme::{self, GRID};
 use crate::app::widgets::{self, Tone};
-use crate::engine::presets::{Preset, field_help};
+use crate::engine::plan::presets::{Preset, field_help};
 use crate::engine::protocol::{Method, Settings};
 
 pub(super) fn settings_ui(ui: &mut Ui, state: &State, view: &mut PlanView, actions: &mut Vec<Action>) {

@@ -12,8 +12,8 @@ use crate::app::text::{run, units};
 use crate::app::theme;
 use crate::app::widgets::{card, columns, small, weak};
 use crate::engine::protocol::{Failure, Status, step_of};
+use crate::engine::run::warnings::{FEW_HELD_OUT, Warning};
 use crate::engine::stats;
-use crate::engine::warnings::{FEW_HELD_OUT, Warning};
 
 /// Weight of the moving average of training curves.
 pub(super) const SMOOTHING: f64 = 0.6;

@@ -2,7 +2,7 @@
 
 use crate::app::text::units;
 use crate::engine::protocol::Share;
-use crate::engine::warnings::Action;
+use crate::engine::run::warnings::Action;
 
 pub(super) const PREPARING: &str = "Preparing";
 pub(super) const TRAINING: &str = "Training";

@@ -11,7 +11,7 @@ use crate::app::state::{RunPhase, RunState, State};
 use crate::app::text::run;
 use crate::app::widgets::{Icon, Tone, icon, link_button, tone_card};
 use crate::engine::protocol::{Command, RunRecord, Settings};
-use crate::engine::warnings::{Action as Offer, Warning};
+use crate::engine::run::warnings::{Action as Offer, Warning};
 
 /// Warnings that are shown at a time.
 const WARNINGS: usize = 3;

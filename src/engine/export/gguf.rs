@@ -2,8 +2,8 @@
 
 use serde_json::{Map, Value as Json};
 
-use super::writing;
 use crate::data::{GgufTokenizer, Modelfile, Tokenizer};
+use crate::engine::compare::writing;
 use crate::error::{Error, Result};
 use crate::files::{
     self, Array, GgmlType, Gguf, GgufArch, GgufModel, GgufValue as Value, Llama3Scaling, ModelFiles, RopeFactors,

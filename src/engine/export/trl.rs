@@ -46,15 +46,15 @@ enum Home {
     Own,
 }
 
-const TRAIN: &str = include_str!("../../assets/trl/train.py");
-const REWARDS: &str = include_str!("../../assets/trl/rewards.py");
-const REQUIREMENTS: &str = include_str!("../../assets/trl/requirements.txt");
-const README: &str = include_str!("../../assets/trl/README.md");
+const TRAIN: &str = include_str!("../../../assets/trl/train.py");
+const REWARDS: &str = include_str!("../../../assets/trl/rewards.py");
+const REQUIREMENTS: &str = include_str!("../../../assets/trl/requirements.txt");
+const README: &str = include_str!("../../../assets/trl/README.md");
 const ACCELERATE: [(&str, &str); 4] = [
-    ("accelerate/one.yaml", include_str!("../../assets/trl/accelerate/one.yaml")),
-    ("accelerate/ddp.yaml", include_str!("../../assets/trl/accelerate/ddp.yaml")),
-    ("accelerate/zero3.yaml", include_str!("../../assets/trl/accelerate/zero3.yaml")),
-    ("accelerate/fsdp.yaml", include_str!("../../assets/trl/accelerate/fsdp.yaml")),
+    ("accelerate/one.yaml", include_str!("../../../assets/trl/accelerate/one.yaml")),
+    ("accelerate/ddp.yaml", include_str!("../../../assets/trl/accelerate/ddp.yaml")),
+    ("accelerate/zero3.yaml", include_str!("../../../assets/trl/accelerate/zero3.yaml")),
+    ("accelerate/fsdp.yaml", include_str!("../../../assets/trl/accelerate/fsdp.yaml")),
 ];
 
 /// An error if TRL cannot go on with a run of this method.

@@ -2,12 +2,14 @@
 
 use std::rc::Rc;
 
-use super::between::tell;
-use super::models::OpenModel;
-use super::protocol::{Event, GenerateRequest, HeldOutPair, Inspection, Metrics, Phase, TokenChange, WhichAdapter};
-use super::session::Session;
-use super::writing::{self, Style};
 use crate::data::{Example, Kind, Method};
+use crate::engine::compare::writing::{self, Style};
+use crate::engine::model::open_model::OpenModel;
+use crate::engine::protocol::{
+    Event, GenerateRequest, HeldOutPair, Inspection, Metrics, Phase, TokenChange, WhichAdapter,
+};
+use crate::engine::run::between::tell;
+use crate::engine::session::Session;
 use crate::error::{Error, Result};
 use crate::files::{self, Task};
 use crate::gpu::Gpu;
@@ -16,20 +18,20 @@ use crate::model::{Adapter, AdapterSettings, LoadIn, Model};
 use crate::train::{PairLogps, Scorer, TrainConfig, logps};
 
 /// What comparing needs, on the device.
-pub(super) struct Bench {
-    pub(super) gpu: Rc<Gpu>,
-    pub(super) open: Rc<OpenModel>,
-    pub(super) model: Rc<Model>,
+pub(in crate::engine) struct Bench {
+    pub(in crate::engine) gpu: Rc<Gpu>,
+    pub(in crate::engine) open: Rc<OpenModel>,
+    pub(in crate::engine) model: Rc<Model>,
 }
 
 impl Session {
     /// The open model on the device, quantised as for the open run, or else as it was planned last.
-    pub(super) async fn bench(&mut self) -> Result<Bench> {
+    pub(in crate::engine) async fn bench(&mut self) -> Result<Bench> {
         self.bench_in(self.load_in()).await
     }
 
     /// The open model on the device, quantised by `load_in`.
-    pub(super) async fn bench_in(&mut self, load_in: LoadIn) -> Result<Bench> {
+    pub(in crate::engine) async fn bench_in(&mut self, load_in: LoadIn) -> Result<Bench> {
         let (gpu, open) = (self.need_gpu().await?, self.opened()?);
         self.load_weights(&open, load_in).await?;
         let model = open.load(&gpu, self.store().ok(), load_in, &mut |_| true).await?;
@@ -42,7 +44,7 @@ impl Session {
     }
 
     /// An adapter of the open run; an error if it has none yet.
-    pub(super) fn adapter_of_run(&self, which: WhichAdapter) -> Result<files::Adapter> {
+    pub(in crate::engine) fn adapter_of_run(&self, which: WhichAdapter) -> Result<files::Adapter> {
         let run = self.run.as_ref();
         let last = || run.and_then(|run| run.checkpoint.as_ref()).map(|checkpoint| checkpoint.adapter.clone());
         let best = || run.and_then(|run| run.best.clone());
@@ -55,7 +57,7 @@ impl Session {
     }
 
     /// An adapter on the device with its effect multiplied; none for the base model.
-    pub(super) fn place_adapter(&self, bench: &Bench, strength: f32) -> Result<Option<Adapter>> {
+    pub(in crate::engine) fn place_adapter(&self, bench: &Bench, strength: f32) -> Result<Option<Adapter>> {
         if strength == 0.0 {
             return Ok(None);
         }
@@ -74,7 +76,7 @@ impl Session {
     }
 
     /// Writes one text for each strength, token by token.
-    pub(super) async fn generate(&mut self, request: GenerateRequest) -> Result<()> {
+    pub(in crate::engine) async fn generate(&mut self, request: GenerateRequest) -> Result<()> {
         if !request.temperature.is_finite() || request.temperature < 0.0 {
             return Err(Error::input(format!("The temperature is {}", request.temperature), "Give 0 or more", ""));
         }
@@ -116,7 +118,7 @@ impl Session {
     }
 
     /// Scores every held-out pair with the adapter at some strength.
-    pub(super) async fn score_held_out(&mut self, strength: f32) -> Result<()> {
+    pub(in crate::engine) async fn score_held_out(&mut self, strength: f32) -> Result<()> {
         let bench = self.bench().await?;
         let (pairs, base) = self.held_out(&bench).await?;
         let adapter = self.place_adapter(&bench, strength)?;
@@ -197,7 +199,7 @@ impl Session {
     }
 
     /// Every scored token of a pair, before and after.
-    pub(super) async fn inspect_pair(&mut self, index: usize, strength: f32) -> Result<()> {
+    pub(in crate::engine) async fn inspect_pair(&mut self, index: usize, strength: f32) -> Result<()> {
         let bench = self.bench().await?;
         let config = self.pairs_config()?;
         let Some(pairs) = &self.pairs else {
@@ -246,7 +248,7 @@ fn check_finite<'a>(mut scores: impl Iterator<Item = &'a f32>, strength: f32) ->
 const BATCH: usize = 4;
 
 /// An adapter on the device with its effect multiplied.
-pub(super) fn place(bench: &Bench, values: &files::Adapter, strength: f32) -> Result<Adapter> {
+pub(in crate::engine) fn place(bench: &Bench, values: &files::Adapter, strength: f32) -> Result<Adapter> {
     let mut settings = AdapterSettings::new(values.config.clone(), &bench.open.config)?;
     settings.check(&bench.open.config, values, "the run's adapter")?;
     settings.strength = strength;
@@ -257,6 +259,10 @@ pub(super) fn place(bench: &Bench, values: &files::Adapter, strength: f32) -> Re
 }
 
 /// The metrics of a history that were measured at a step.
-pub(super) fn metrics_at(history: &[Metrics], step: usize) -> Vec<Metrics> {
-    history.iter().take_while(|entry| super::run::number(entry, "step") <= step as f64).cloned().collect()
+pub(in crate::engine) fn metrics_at(history: &[Metrics], step: usize) -> Vec<Metrics> {
+    history
+        .iter()
+        .take_while(|entry| crate::engine::run::drive::number(entry, "step") <= step as f64)
+        .cloned()
+        .collect()
 }

@@ -1,13 +1,13 @@
 //! Models from the Hugging Face Hub: file by file, by ranges, and checked by size and hash. Where they go is
-//! `src/engine/place.rs`.
+//! `src/engine/model/place.rs`.
 
 use serde::Deserialize;
 use sha1::Sha1;
 use sha2::{Digest, Sha256};
 
-use super::place::{BRANCH, Place, RepoFile, Sum, is_hex};
-use super::protocol::{Event, ModelSource};
-use super::session::Wire;
+use crate::engine::model::place::{BRANCH, Place, RepoFile, Sum, is_hex};
+use crate::engine::protocol::{Event, ModelSource};
+use crate::engine::session::Wire;
 use crate::error::{Error, Result};
 use crate::model::Architecture;
 use crate::platform::host::{Fetched, Hub, Store};
@@ -21,7 +21,7 @@ const SLICE_BYTES: u64 = 16 << 20;
 const SMALL_BYTES: usize = 16 << 20;
 
 /// Fetches what a model needs, going on where an earlier download ended; says where it is then.
-pub(super) async fn fetch(
+pub(in crate::engine) async fn fetch(
     wire: &mut Wire,
     hub: &Hub,
     store: Result<&Store>,

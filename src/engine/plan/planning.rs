@@ -2,11 +2,11 @@
 
 use std::collections::BTreeSet;
 
-use super::models::OpenModel;
-use super::pairs::{Pairs, Split};
-use super::protocol::{Check, Fix, PlanInfo, Problem, Settings};
-use super::warnings::{FEW_HELD_OUT, MANY_TRUNCATED};
 use crate::data::{Example, Kind};
+use crate::engine::data::pairs::{Pairs, Split};
+use crate::engine::model::open_model::OpenModel;
+use crate::engine::protocol::{Check, Fix, PlanInfo, Problem, Settings};
+use crate::engine::run::warnings::{FEW_HELD_OUT, MANY_TRUNCATED};
 use crate::error::Result;
 use crate::model::LoadIn;
 use crate::train::{Memory, TrainConfig, answers_size, batch_size_of, plan, plan_run};
@@ -15,7 +15,7 @@ use crate::train::{Memory, TrainConfig, answers_size, batch_size_of, plan, plan_
 const LENGTH_SHARE: f64 = 0.65;
 
 /// Memory of a run with these settings.
-pub(super) fn memory(config: &TrainConfig, model: &OpenModel, split: &Split) -> Result<Memory> {
+pub(in crate::engine) fn memory(config: &TrainConfig, model: &OpenModel, split: &Split) -> Result<Memory> {
     let adapter = config.adapter_settings(config.adapter(&model.base), &model.config)?;
     let weights = model.weight_bytes.on_device(config.load_in);
     let size = |examples: &[Example]| match config.answers() {
@@ -33,7 +33,7 @@ pub(super) fn memory(config: &TrainConfig, model: &OpenModel, split: &Split) -> 
 }
 
 /// A plan of settings that cannot be run, and why. All settings are those that can be read, and defaults.
-pub(super) fn blocked(settings: Settings, problem: Problem) -> PlanInfo {
+pub(in crate::engine) fn blocked(settings: Settings, problem: Problem) -> PlanInfo {
     let mut readable = Settings::new();
     for (name, value) in &settings {
         readable.insert(name.clone(), value.clone());
@@ -62,7 +62,7 @@ pub(super) fn blocked(settings: Settings, problem: Problem) -> PlanInfo {
 }
 
 /// The plan of a run on these pairs.
-pub(super) fn plan_info(
+pub(in crate::engine) fn plan_info(
     settings: Settings,
     config: &TrainConfig,
     model: &OpenModel,
@@ -120,7 +120,7 @@ fn held_out_rows(split: &Split) -> Vec<usize> {
 }
 
 /// Changes that save memory, the one that saves most first.
-pub(super) fn fixes(config: &TrainConfig, model: &OpenModel, split: &Split, now: &Memory) -> Vec<Fix> {
+pub(in crate::engine) fn fixes(config: &TrainConfig, model: &OpenModel, split: &Split, now: &Memory) -> Vec<Fix> {
     let mut candidates: Vec<(String, TrainConfig)> = Vec::new();
     if config.per_device_train_batch_size > 1 {
         let mut one = config.clone();
@@ -225,7 +225,7 @@ fn checks(config: &TrainConfig, model: &OpenModel, pairs: &Pairs, split: &Split)
 }
 
 /// Bytes for people.
-pub(super) fn gigabytes(bytes: u64) -> String {
+pub(in crate::engine) fn gigabytes(bytes: u64) -> String {
     match bytes {
         0..1_000_000 => format!("{:.0} KB", bytes as f64 / 1e3),
         1_000_000..1_000_000_000 => format!("{:.0} MB", bytes as f64 / 1e6),

@@ -5,33 +5,30 @@
 
 use std::rc::Rc;
 
-use super::between::{Live, Stop, tell};
-use super::inputs::{self};
-use super::models::OpenModel;
-use super::open_run::{Retry, Run, run_id, summary};
-use super::pairs::{Pairs, Split};
-use super::planning;
-use super::protocol::{
-    Command, Drill, Event, Failure, Inputs, ModelSource, Phase, Problem, RUN_MODEL, RunRecord, RunRequest, Settings,
-    Status, Watch,
-};
-use super::run::{self, number};
-use super::runs::RunFolder;
-use super::session::{Session, split};
-use super::stats::sparkline;
-use super::warnings::{Action, Facts, Warning, WarningKind};
 use crate::data::{Example, Method};
+use crate::engine::data::pairs::{Pairs, Split};
+use crate::engine::library::folder::RunFolder;
+use crate::engine::model::open_model::OpenModel;
+use crate::engine::plan::planning;
+use crate::engine::protocol::{
+    Command, Drill, Event, Failure, Inputs, Phase, Problem, RunRecord, RunRequest, Settings, Status, Watch,
+};
+use crate::engine::run::between::{Live, Stop, tell};
+use crate::engine::run::drive;
+use crate::engine::run::drive::number;
+use crate::engine::run::inputs;
+use crate::engine::run::open_run::{Retry, Run, run_id, summary};
+use crate::engine::run::reference::data_of;
+use crate::engine::run::warnings::{Action, Facts, Warning, WarningKind};
+use crate::engine::session::Session;
+use crate::engine::stats::sparkline;
 use crate::error::{Error, Result};
 use crate::files;
 use crate::gpu::Gpu;
 use crate::kernels::{self};
-use crate::model::{Adapter, Model};
 use crate::platform::host::{self};
 use crate::platform::is_storage_full;
-use crate::train::{
-    Checkpoint, LossType, OnlineRun, Options, PairLogps, Reference, ReferenceKey, References, TrainConfig, Trainer,
-    check_fits,
-};
+use crate::train::{LossType, OnlineRun, Options, Reference, References, TrainConfig, Trainer, check_fits};
 
 /// Watched prompts that are taken from the held-out pairs if none are given.
 const WATCHED_PROMPTS: usize = 3;
@@ -41,7 +38,7 @@ const SPARKLINE: usize = 32;
 
 impl Session {
     /// Begins a run with the open model and pairs.
-    pub(super) async fn start(&mut self, mut request: RunRequest) -> Result<()> {
+    pub(in crate::engine) async fn start(&mut self, mut request: RunRequest) -> Result<()> {
         self.may_close_run()?;
         let mut config = TrainConfig::from_map(&request.settings, "settings")?;
         inputs::check(&config, &request.inputs)?;
@@ -106,7 +103,7 @@ impl Session {
     }
 
     /// Goes on with a run; with other settings, as a new one from the same state.
-    pub(super) async fn resume(&mut self, run_id: &str, settings: Settings) -> Result<()> {
+    pub(in crate::engine) async fn resume(&mut self, run_id: &str, settings: Settings) -> Result<()> {
         if !self.is_current(run_id) {
             self.open_run(run_id).await?;
         }
@@ -137,7 +134,7 @@ impl Session {
     }
 
     /// Continues the run that lost its device: nobody decided otherwise.
-    pub(super) async fn retry(&mut self) {
+    pub(in crate::engine) async fn retry(&mut self) {
         self.log("info", "the run is continued by itself".to_owned());
         if let Some(run) = &mut self.run {
             let step = run.safe_step();
@@ -149,7 +146,7 @@ impl Session {
     }
 
     /// Leaves the run that lost its device where it is safe, until somebody continues it.
-    pub(super) async fn give_up_retry(&mut self) {
+    pub(in crate::engine) async fn give_up_retry(&mut self) {
         let Some(run) = &mut self.run else { return };
         let Some(Retry { failure, .. }) = run.retry.take() else { return };
         let (run_id, safe_step) = (run.record.run_id.clone(), Some(run.safe_step()));
@@ -158,7 +155,7 @@ impl Session {
     }
 
     /// Throws a run away.
-    pub(super) async fn discard(&mut self, run_id: &str) -> Result<()> {
+    pub(in crate::engine) async fn discard(&mut self, run_id: &str) -> Result<()> {
         if self.is_current(run_id) {
             self.run = None;
         }
@@ -169,123 +166,6 @@ impl Session {
         // It is closed in any case; what stays of it is told.
         self.wire.send(Event::Discarded { run_id: run_id.to_owned() });
         deleted
-    }
-
-    /// Opens a stored run, with its model and its pairs.
-    pub(super) async fn open_run(&mut self, run_id: &str) -> Result<()> {
-        if let Some(run) = self.run.as_mut().filter(|run| run.record.run_id == run_id) {
-            run.retry = None;
-            // What is in memory may be newer than what is stored.
-            self.wire.send(Event::RunOpened(Box::new(run.info())));
-            return Ok(());
-        }
-        self.may_close_run()?;
-        let folder = RunFolder::new(self.store()?, run_id);
-        let stored = folder.read().await?;
-        let [train, held_out] = folder.pairs().await?;
-        let mut record = stored.record;
-        let mut pairs = Pairs::of_run(&record.pairs_name, [&train, &held_out]).await?;
-        if let Ok(config) = TrainConfig::from_map(&record.settings, "settings") {
-            self.planned_load_in = config.load_in;
-        }
-        self.open_model_of(&record, stored.checkpoint.as_ref(), pairs.as_mut()).await?;
-        if let Some(open) = &self.model {
-            open.set_tokenizer(open.tokenizer().with_chat(record.chat.clone())?);
-            self.wire.send(Event::ChatSet(Box::new(open.chat())));
-        }
-        // Where it can be opened again, which need not be where it was.
-        if let Some(source) = self.model.as_ref().map(|open| &open.source)
-            && !matches!(source, ModelSource::Picked { path: None, .. })
-        {
-            record.model = source.clone();
-        }
-        if let Some(pairs) = pairs {
-            self.set_pairs(pairs);
-        }
-        let mut run = Run::new(record);
-        run.prompts.clone_from(&run.record.watch.prompts);
-        (run.history, run.samples) = (stored.history, stored.samples);
-        (run.checkpoint, run.best) = (stored.checkpoint, stored.best);
-        if run.record.status == Status::Running {
-            run.record.status = Status::Paused;
-        }
-        if let Ok(config) = TrainConfig::from_map(&run.record.settings, "settings") {
-            run.warnings = run.replay(facts(&config, run.record.n_held_out, run.record.n_steps)).1;
-        }
-        self.wire.send(Event::RunOpened(Box::new(run.info())));
-        self.run = Some(run);
-        Ok(())
-    }
-
-    /// Sees to it that a stored run's model is open: the open one will do, wherever it is from, if it has the same
-    /// content; else the one at the place where the run's was.
-    async fn open_model_of(
-        &mut self,
-        record: &RunRecord,
-        checkpoint: Option<&Checkpoint>,
-        mut pairs: Option<&mut Pairs>,
-    ) -> Result<()> {
-        if self.is_model_of(record, checkpoint, pairs.as_deref_mut()).await? {
-            return Ok(());
-        }
-        let missing = match self.read_model(record.model.clone(), Vec::new()).await {
-            Err(Error::Cancelled) => return Err(Error::Cancelled),
-            Err(error) => Some(Problem::from(&error).what),
-            Ok(model) => {
-                self.take_model(model).await?;
-                if self.is_model_of(record, checkpoint, pairs).await? {
-                    return Ok(());
-                }
-                None
-            }
-        };
-        let name = &record.model_name;
-        let wanted = match record.model_bytes {
-            0 => format!("\"{name}\""),
-            bytes => format!("\"{name}\" ({} of weights)", planning::gigabytes(bytes)),
-        };
-        let mut what = match &self.model {
-            Some(open) => {
-                format!("The run \"{}\" belongs to the model {wanted}; \"{}\" is another", record.name, open.name)
-            }
-            None => format!("The run \"{}\" needs its model {wanted}, which is not open", record.name),
-        };
-        if let Some(missing) = missing {
-            what += &format!(". Where the run had it: {missing}");
-        }
-        let fix = format!("Open the folder that \"{name}\" is in now");
-        Err(Error::input(what, fix, RUN_MODEL))
-    }
-
-    /// True if the open model is the one of a stored run: by its content if the run has a state that tells, and there
-    /// is a device to read the weights to.
-    async fn is_model_of(
-        &mut self,
-        record: &RunRecord,
-        checkpoint: Option<&Checkpoint>,
-        pairs: Option<&mut Pairs>,
-    ) -> Result<bool> {
-        let Some(open) = self.model.clone() else { return Ok(false) };
-        let (Some(checkpoint), Some(pairs), Some(_)) = (checkpoint, pairs, &self.gpu) else {
-            return Ok(open.source == record.model || open.name == record.model_name);
-        };
-        let config = TrainConfig::from_map(&record.settings, "settings")?;
-        let model = self.bench_in(config.load_in).await?.model;
-        let tokenizer = open.tokenizer().with_chat(record.chat.clone())?;
-        match split(&mut self.wire, pairs, &tokenizer, &config).await {
-            Ok(split) => {
-                let first = match config.reference {
-                    Reference::InitialAdapter => self.first_adapter(&record.inputs, &config, &open).await?,
-                    Reference::Base => None,
-                };
-                let initial = first.map(|first| first.tensor_file());
-                let data = data_of(&model, &tokenizer.fingerprint(), &config, &split.train, initial.as_deref());
-                Ok(data.0 == checkpoint.place.data)
-            }
-            Err(Error::Cancelled) => Err(Error::Cancelled),
-            // Another model's tokens may leave no pair at all.
-            Err(_) => Ok(false),
-        }
     }
 
     /// Trains the open run until it stops, and says how.
@@ -385,7 +265,7 @@ impl Session {
 
     /// Writes what of the open run is not stored yet, and says how that went. What could not be written stays in
     /// memory, and the run goes on.
-    pub(super) async fn store_run(&mut self) {
+    pub(in crate::engine) async fn store_run(&mut self) {
         let began = host::seconds();
         let full = self.drilled(Drill::FillStorage);
         let Some(run) = &mut self.run else { return };
@@ -416,7 +296,7 @@ impl Session {
     }
 
     /// What would make the run fit, from its own settings.
-    async fn memory_fixes(&mut self) -> Vec<super::protocol::Fix> {
+    async fn memory_fixes(&mut self) -> Vec<crate::engine::protocol::Fix> {
         let settings = self.run.as_ref().map(|run| run.record.settings.clone()).unwrap_or_default();
         let (Ok(config), Ok(model)) = (TrainConfig::from_map(&settings, "settings"), self.opened()) else {
             return Vec::new();
@@ -536,7 +416,7 @@ impl Session {
         }
         let (step, n_steps) = (trainer.step as u64, trainer.n_steps as u64);
         tell(&mut live.session.wire, &run_id, Phase::Training, step, n_steps);
-        match run::steps(&mut trainer, &mut live).await {
+        match drive::steps(&mut trainer, &mut live).await {
             Ok(_) => {}
             Err(error) => {
                 if let Error::Diverged { .. } = error {
@@ -577,7 +457,7 @@ impl Session {
     fn adopt_kernels(&mut self, gpu: &Gpu, open: &OpenModel) {
         kernels::adopt(gpu, &open.tuned());
         let checkpoint = self.run.as_ref().and_then(|run| run.checkpoint.as_ref());
-        if let Some(warning) = checkpoint.and_then(|checkpoint| run::adopt(gpu, &checkpoint.place.variants)) {
+        if let Some(warning) = checkpoint.and_then(|checkpoint| drive::adopt(gpu, &checkpoint.place.variants)) {
             self.log("warn", warning);
         }
     }
@@ -596,74 +476,10 @@ impl Session {
         let keep = self.run.as_ref().is_some_and(|run| run.kept || run.checkpoint.is_some());
         if keep { Stop::Paused } else { Stop::Discarded }
     }
-
-    /// Log-probabilities of pairs by the base model, as far as they are in the store.
-    async fn known_reference(&mut self, gpu: &Gpu, key: &ReferenceKey, n_pairs: usize) -> Vec<Option<PairLogps>> {
-        let stored = match &self.store {
-            Ok(store) => store.read(&reference_path(gpu, key)).await.ok(),
-            Err(_) => None,
-        };
-        run::known_reference(stored.as_deref(), n_pairs)
-    }
-
-    /// Stores what is known of them.
-    pub(super) async fn keep_reference(&mut self, gpu: &Gpu, key: &ReferenceKey, known: &[Option<PairLogps>]) {
-        if let Ok(store) = &self.store
-            && let Err(e) = store.write(&reference_path(gpu, key), &serde_json::to_vec(known).unwrap_or_default()).await
-        {
-            self.log("warn", format!("the reference log-probabilities are not kept: {e}"));
-        }
-    }
-
-    /// Log-probabilities by the base model, or by the adapter that a run with this key begins with; from the store if
-    /// they were computed before.
-    pub(super) async fn reference(
-        &mut self,
-        gpu: &Gpu,
-        model: &Model,
-        config: &TrainConfig,
-        examples: &[Example],
-        first: Option<(&Adapter, &ReferenceKey)>,
-    ) -> Result<Vec<PairLogps>> {
-        let tokenizer = self.opened()?.tokenizer().fingerprint();
-        let initial = first.map(|(_, key)| key.0.as_bytes());
-        let key = &ReferenceKey::new(model, &tokenizer, config, examples, initial);
-        let mut known = self.known_reference(gpu, key, examples.len()).await;
-        let run_id = self.run.as_ref().map(|run| run.record.run_id.clone()).unwrap_or_default();
-        let (total, n_known) = (examples.len() as u64, known.iter().flatten().count());
-        let wire = &mut self.wire;
-        wire.begin();
-        let adapter = first.map(|(adapter, _)| adapter);
-        let logps = run::reference(gpu, model, config, adapter, examples, &mut known, &mut |done| {
-            tell(wire, &run_id, Phase::Reference, done as u64, total);
-            !wire.inbox.wants_the_run_to_end(&run_id)
-        })
-        .await?;
-        if n_known < examples.len() {
-            self.keep_reference(gpu, key, &known).await;
-        }
-        Ok(logps)
-    }
-}
-
-/// A hash of what a run is trained on and measured against; of answers that are written there is none.
-fn data_of(
-    model: &Model,
-    tokenizer: &str,
-    config: &TrainConfig,
-    train: &[Example],
-    initial: Option<&[u8]>,
-) -> ReferenceKey {
-    let train = if config.answers().is_some() { &[] } else { train };
-    ReferenceKey::new(model, tokenizer, config, train, initial)
-}
-
-fn reference_path(gpu: &Gpu, key: &ReferenceKey) -> String {
-    format!("reference/{}.json", key.scores(gpu))
 }
 
 /// What the warnings' rules need to know of a run whose rows were not looked at.
-fn facts(config: &TrainConfig, n_held_out: usize, n_steps: usize) -> Facts {
+pub(in crate::engine) fn facts(config: &TrainConfig, n_held_out: usize, n_steps: usize) -> Facts {
     let method = config.method();
     let plain = method == Method::Dpo && config.loss_type == [LossType::Sigmoid] && config.loss_weights.is_none();
     let weighted = matches!(&config.options, Options::Dpo(options) if options.use_weighting);

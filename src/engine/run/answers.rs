@@ -2,8 +2,8 @@
 
 use std::rc::Rc;
 
-use super::rewards::{RewardModel, Rule, scored_text};
 use crate::data::{Sample, Sampling as Order, Tokenizer, order, prompt_example};
+use crate::engine::run::rewards::{RewardModel, Rule, scored_text};
 use crate::error::{Error, Result};
 use crate::gpu::Gpu;
 use crate::kernels::Sampling;
@@ -84,7 +84,7 @@ impl<'a> Writer<'a> {
         if names.is_empty() {
             return Err(Error::input(
                 "Nothing says what an answer is worth",
-                format!("Give --reward-model, or --reward with one of {}", super::rewards::RULES),
+                format!("Give --reward-model, or --reward with one of {}", crate::engine::run::rewards::RULES),
                 "",
             ));
         }

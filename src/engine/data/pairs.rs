@@ -4,12 +4,13 @@ use std::collections::{BTreeSet, HashMap};
 
 use serde_json::Value;
 
-use super::protocol::{LineProblem, Mapping, PairRow, PairView, PairsInfo, Problem, ProblemKind, SeenSequence};
-use super::{stats, writing};
 use crate::data::{
     AuditRow, Example, Fields, Kind, LineError, Method, PairsFile, Part, Record, Sample, Shape, SplitBy, Tokenizer,
     audit, held_out, other_purpose, prompt_example, tokenize_record,
 };
+use crate::engine::compare::writing;
+use crate::engine::protocol::{LineProblem, Mapping, PairRow, PairView, PairsInfo, Problem, ProblemKind, SeenSequence};
+use crate::engine::stats;
 use crate::error::{Error, Result};
 use crate::platform::{ByteSource, MemorySource};
 use crate::train::{Options, RowTokenizer, RowTokens, Rows, TrainConfig};
@@ -172,8 +173,8 @@ impl Pairs {
 
     /// The bundled pairs.
     pub async fn demo() -> Result<Self> {
-        let train = include_bytes!("../../assets/demo/pairs.jsonl");
-        let held_out = include_bytes!("../../assets/demo/held_out.jsonl");
+        let train = include_bytes!("../../../assets/demo/pairs.jsonl");
+        let held_out = include_bytes!("../../../assets/demo/held_out.jsonl");
         Self::from_parts("demo pairs", train, held_out).await
     }
 

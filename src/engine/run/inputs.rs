@@ -2,15 +2,15 @@
 
 use std::rc::Rc;
 
-use super::answers::{Writer, Writing};
-use super::models::OpenModel;
-use super::pairs::Pairs;
-use super::protocol::{Inputs, Metrics};
-use super::rewards::{RULES, RewardModel, Rule};
-use super::run::number;
-use super::runs::RunFolder;
-use super::session::Session;
 use crate::data::{Example, Method, Tokenizer};
+use crate::engine::data::pairs::Pairs;
+use crate::engine::library::folder::RunFolder;
+use crate::engine::model::open_model::OpenModel;
+use crate::engine::protocol::{Inputs, Metrics};
+use crate::engine::run::answers::{Writer, Writing};
+use crate::engine::run::drive::number;
+use crate::engine::run::rewards::{RULES, RewardModel, Rule};
+use crate::engine::session::Session;
 use crate::error::{Error, Result};
 use crate::files::{self, Task};
 use crate::gpu::Gpu;
@@ -19,19 +19,19 @@ use crate::train::{Reference, Rollout, TrainConfig};
 
 /// Rewards on the device.
 #[derive(Clone)]
-pub(super) struct Rewards {
+pub(in crate::engine) struct Rewards {
     rules: Vec<Rule>,
     models: Vec<Rc<RewardModel>>,
 }
 
 impl Rewards {
     /// Something that judges every answer alike, where only the time matters.
-    pub(super) fn stand_in() -> Self {
+    pub(in crate::engine) fn stand_in() -> Self {
         Self { rules: vec![Rule::Length(1)], models: Vec::new() }
     }
 
     /// What writes and judges answers to the prompts of some rows.
-    pub(super) fn writer<'a>(
+    pub(in crate::engine) fn writer<'a>(
         &self,
         pairs: &Pairs,
         examples: &[Example],
@@ -46,7 +46,7 @@ impl Rewards {
 }
 
 /// An error if a method that writes answers has nothing that judges them, or a reward is not one.
-pub(super) fn check(config: &TrainConfig, inputs: &Inputs) -> Result<()> {
+pub(in crate::engine) fn check(config: &TrainConfig, inputs: &Inputs) -> Result<()> {
     for reward in inputs.rewards.iter().filter(|reward| !Inputs::is_run(reward)) {
         rule(reward)?;
     }
@@ -76,7 +76,7 @@ impl Session {
     }
 
     /// The adapter of the run that another starts from, if it does: what scores gets a head.
-    pub(super) async fn first_adapter(
+    pub(in crate::engine) async fn first_adapter(
         &self,
         inputs: &Inputs,
         config: &TrainConfig,
@@ -97,7 +97,7 @@ impl Session {
     }
 
     /// An adapter on the device: these values, or a fresh one.
-    pub(super) fn upload(
+    pub(in crate::engine) fn upload(
         gpu: &Gpu,
         open: &OpenModel,
         weights: &Model,
@@ -123,7 +123,7 @@ impl Session {
     }
 
     /// The reference, if it is the adapter that the run starts from; and its content for the hash.
-    pub(super) fn reference_adapter(
+    pub(in crate::engine) fn reference_adapter(
         gpu: &Gpu,
         open: &OpenModel,
         weights: &Model,
@@ -137,7 +137,7 @@ impl Session {
     }
 
     /// PPO's value model: a fresh adapter like the policy's, with a head.
-    pub(super) fn value_model(gpu: &Gpu, open: &OpenModel, config: &TrainConfig) -> Result<Option<Adapter>> {
+    pub(in crate::engine) fn value_model(gpu: &Gpu, open: &OpenModel, config: &TrainConfig) -> Result<Option<Adapter>> {
         if config.method() != Method::Ppo {
             return Ok(None);
         }
@@ -149,7 +149,7 @@ impl Session {
     }
 
     /// The reward models among the rewards, with the names of their runs; an error if one is none, or of another model.
-    pub(super) async fn reward_models(
+    pub(in crate::engine) async fn reward_models(
         &self,
         open: &OpenModel,
         inputs: &Inputs,
@@ -168,7 +168,7 @@ impl Session {
     }
 
     /// The rewards on the device.
-    pub(super) async fn rewards(&self, gpu: &Gpu, open: &OpenModel, inputs: &Inputs) -> Result<Rewards> {
+    pub(in crate::engine) async fn rewards(&self, gpu: &Gpu, open: &OpenModel, inputs: &Inputs) -> Result<Rewards> {
         let rules = inputs.rewards.iter().filter(|reward| !Inputs::is_run(reward)).map(|reward| rule(reward));
         let mut rewards = Rewards { rules: rules.collect::<Result<_>>()?, models: Vec::new() };
         for (name, settings, values) in self.reward_models(open, inputs).await? {
@@ -182,7 +182,7 @@ impl Session {
 }
 
 /// An evaluation by answers to held-out prompts, under TRL's names.
-pub(super) fn judged(answers: &[Rollout], names: &[String], weights: Option<&[f64]>) -> Metrics {
+pub(in crate::engine) fn judged(answers: &[Rollout], names: &[String], weights: Option<&[f64]>) -> Metrics {
     let mean = |values: &mut dyn Iterator<Item = f64>| {
         let (mut sum, mut n) = (0.0, 0);
         for value in values {
@@ -206,7 +206,7 @@ pub(super) fn judged(answers: &[Rollout], names: &[String], weights: Option<&[f6
 
 /// How good an evaluation is: pairs won, then how far apart the answers are, in nats, for beta does not matter; else
 /// the reward; else the loss.
-pub(super) fn rank(metrics: &Metrics) -> [f64; 2] {
+pub(in crate::engine) fn rank(metrics: &Metrics) -> [f64; 2] {
     let or = |value: f64, other: f64| if value.is_finite() { value } else { other };
     let won = number(metrics, "eval_preference_accuracy");
     if won.is_finite() {

@@ -254,7 +254,7 @@ mod tests {
     use pollster::block_on;
 
     use super::*;
-    use crate::engine::models::demo_model;
+    use crate::engine::model::open_model::demo_model;
     use crate::platform::MemoryFolder;
 
     /// Scripts whose characters have two to four bytes, signs that join, and the sign for broken bytes itself.
@@ -270,7 +270,7 @@ mod tests {
 
     /// Byte-level BPE, and SentencePiece's single bytes for what it has no token for.
     fn tokenizers() -> [Tokenizer; 2] {
-        let file = include_bytes!("../../tests/fixtures/gemma3_robust/model/tokenizer.json").to_vec();
+        let file = include_bytes!("../../../tests/fixtures/gemma3_robust/model/tokenizer.json").to_vec();
         let gemma = MemoryFolder { name: "gemma".to_owned(), files: vec![("tokenizer.json".to_owned(), file)] };
         let open = |folder: &dyn Folder| block_on(Tokenizer::open(folder)).expect("the tokenizer opens");
         [open(demo_model().as_ref()), open(&gemma)]

@@ -1,10 +1,10 @@
 //! What was trained elsewhere, taken in among the runs: the archive of a run, or an adapter by itself.
 
-use super::open_run::run_id;
-use super::protocol::{Event, Inputs, RunRecord, Settings, Status, Watch};
-use super::runs::{self, RunFolder};
-use super::session::Session;
 use crate::data::{Chat, Method};
+use crate::engine::library::folder::{self, RunFolder};
+use crate::engine::protocol::{Event, Inputs, RunRecord, Settings, Status, Watch};
+use crate::engine::run::open_run::run_id;
+use crate::engine::session::Session;
 use crate::error::{Error, Result};
 use crate::files::{self, Task};
 use crate::model::AdapterSettings;
@@ -17,7 +17,7 @@ const TEMPLATE: &str = "chat_template.jinja";
 
 impl Session {
     /// Takes in the archive of a run.
-    pub(super) async fn import(&mut self, files: Vec<PickedFile>) -> Result<()> {
+    pub(in crate::engine) async fn import(&mut self, files: Vec<PickedFile>) -> Result<()> {
         let [file] = files.as_slice() else {
             return Err(Error::input(format!("{} files were chosen", files.len()), "Choose one .run file", ""));
         };
@@ -26,7 +26,7 @@ impl Session {
         files::check_archive_size(&name, source.len())?;
         let contents = files::unpack(&name, &read_all(source.as_ref()).await?)?;
         drop(source);
-        let (record, contents) = runs::check_archive(&name, contents).await?;
+        let (record, contents) = folder::check_archive(&name, contents).await?;
         let store = self.store()?;
         let folder = RunFolder::new(store, &record.run_id);
         if folder.record().await.is_ok() {
@@ -49,7 +49,7 @@ impl Session {
 
     /// Takes in the files of a PEFT folder, an adapter of the open model, as a run that has no step and no rows: others
     /// may start from it or be judged by it, and it is compared and exported like what was trained here.
-    pub(super) async fn import_adapter(&mut self, picked: Vec<PickedFile>) -> Result<()> {
+    pub(in crate::engine) async fn import_adapter(&mut self, picked: Vec<PickedFile>) -> Result<()> {
         let open = self.opened()?;
         let store = self.store()?;
         let name = picked.first().map(PickedFile::folder).filter(|name| !name.is_empty());

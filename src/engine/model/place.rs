@@ -3,19 +3,19 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::protocol::{ModelSource, Origin};
-use super::session::PARTIAL;
+use super::commands::PARTIAL;
+use crate::engine::protocol::{ModelSource, Origin};
 use crate::error::{Error, Result};
 use crate::platform::Folder as _;
 use crate::platform::host::{Hub, Store};
 
 /// A file of a repository, as the Hub's API lists it.
 #[derive(Debug, Clone, Deserialize)]
-pub(super) struct RepoFile {
+pub(in crate::engine) struct RepoFile {
     /// Its name.
-    pub(super) path: String,
+    pub(in crate::engine) path: String,
     /// Its bytes.
-    pub(super) size: u64,
+    pub(in crate::engine) size: u64,
     /// Git's hash of it; of a large file, of what stands for it in the repository.
     #[serde(default)]
     oid: Option<String>,
@@ -33,7 +33,7 @@ struct Lfs {
 
 /// What the content of a file must have, in hexadecimal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Sum<'a> {
+pub(in crate::engine) enum Sum<'a> {
     /// Of a large file.
     Sha256(&'a str),
     /// Of any other: SHA-1 of its length and content, by which git names it.
@@ -42,7 +42,7 @@ pub(super) enum Sum<'a> {
 
 impl RepoFile {
     /// The hash that the list gives for it.
-    pub(super) fn sum(&self) -> Option<Sum<'_>> {
+    pub(in crate::engine) fn sum(&self) -> Option<Sum<'_>> {
         match (&self.lfs, &self.oid) {
             (Some(lfs), _) => Some(Sum::Sha256(&lfs.oid)),
             (None, Some(oid)) => Some(Sum::Git(oid)),
@@ -78,12 +78,12 @@ struct Download {
 }
 
 /// Where a repository's latest files are.
-pub(super) const BRANCH: &str = "main";
+pub(in crate::engine) const BRANCH: &str = "main";
 
 /// Where the files of one model go.
-pub(super) struct Place {
+pub(in crate::engine) struct Place {
     /// The storage that they are in.
-    pub(super) store: Store,
+    pub(in crate::engine) store: Store,
     repo: String,
     /// The model's folder in it.
     folder: String,
@@ -95,7 +95,7 @@ pub(super) struct Place {
 
 impl Place {
     /// The place of a model: in the cache that `hub` knows, or else in the folder `models` of the app's storage.
-    pub(super) async fn open(hub: &Hub, store: Result<&Store>, models: &str, repo: &str) -> Result<Self> {
+    pub(in crate::engine) async fn open(hub: &Hub, store: Result<&Store>, models: &str, repo: &str) -> Result<Self> {
         let (name, repo, commit) = (repo.replace('/', "--"), repo.to_owned(), String::new());
         Ok(match hub.cache().await? {
             Some(store) => Self { store, repo, folder: format!("models--{name}"), kept: None, commit },
@@ -104,7 +104,7 @@ impl Place {
     }
 
     /// The commit to go on with where the server does not tell the latest one.
-    pub(super) async fn known_commit(&self) -> Option<String> {
+    pub(in crate::engine) async fn known_commit(&self) -> Option<String> {
         if self.kept.is_some() {
             return Some(self.begun().await.map_or_else(|| BRANCH.to_owned(), |begun| begun.commit));
         }
@@ -113,7 +113,7 @@ impl Place {
     }
 
     /// Begins, or goes on, with the files of this commit.
-    pub(super) async fn begin(&mut self, endpoint: &str, commit: String, files: &[RepoFile]) -> Result<()> {
+    pub(in crate::engine) async fn begin(&mut self, endpoint: &str, commit: String, files: &[RepoFile]) -> Result<()> {
         if self.kept.is_none() {
             self.commit = commit;
             return files.iter().try_for_each(|file| file.blob().map(drop));
@@ -134,7 +134,7 @@ impl Place {
     }
 
     /// Where a file is while it is not known to be whole.
-    pub(super) fn partial(&self, file: &RepoFile) -> Result<String> {
+    pub(in crate::engine) fn partial(&self, file: &RepoFile) -> Result<String> {
         Ok(match &self.kept {
             Some(_) => format!("{}/{}", self.folder, file.path),
             None => format!("{}/blobs/{}.incomplete", self.folder, file.blob()?),
@@ -142,7 +142,7 @@ impl Place {
     }
 
     /// True if a file is there already, fetched before by whomever; its content has then been checked.
-    pub(super) async fn has(&self, file: &RepoFile) -> Result<bool> {
+    pub(in crate::engine) async fn has(&self, file: &RepoFile) -> Result<bool> {
         if self.kept.is_some() {
             return Ok(false);
         }
@@ -158,7 +158,7 @@ impl Place {
     }
 
     /// Takes in a file that is whole and checked.
-    pub(super) async fn keep(&self, file: &RepoFile) -> Result<()> {
+    pub(in crate::engine) async fn keep(&self, file: &RepoFile) -> Result<()> {
         if self.kept.is_some() {
             return Ok(());
         }
@@ -168,7 +168,7 @@ impl Place {
     }
 
     /// All files are there: says where the model is.
-    pub(super) async fn finish(self) -> Result<ModelSource> {
+    pub(in crate::engine) async fn finish(self) -> Result<ModelSource> {
         if let Some(name) = &self.kept {
             self.store.remove(&self.marker()).await?;
             return Ok(ModelSource::Stored { name: name.clone() });
@@ -215,6 +215,6 @@ impl Place {
 }
 
 /// True for a hash in hexadecimal.
-pub(super) fn is_hex(text: &str) -> bool {
+pub(in crate::engine) fn is_hex(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
 }

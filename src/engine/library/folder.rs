@@ -5,8 +5,8 @@
 
 use serde_json::Value;
 
-use super::pairs::Pairs;
-use super::protocol::{Metrics, ModelSource, RunRecord};
+use crate::engine::data::pairs::Pairs;
+use crate::engine::protocol::{Metrics, ModelSource, RunRecord};
 use crate::error::{Error, Result};
 use crate::files::{self, ModelCard, TrainerState, metrics_jsonl};
 use crate::platform::host::Store;
@@ -14,7 +14,7 @@ use crate::platform::{Folder as _, MemoryFolder};
 use crate::train::{Checkpoint, read_format, with_format};
 
 /// Where the browser's exports lie until they are downloaded.
-pub(super) const EXPORTS: &str = "exports";
+pub(in crate::engine) const EXPORTS: &str = "exports";
 /// The folder of all runs.
 pub const RUNS: &str = "runs";
 const RECORD: &str = "run.json";

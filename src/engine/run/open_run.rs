@@ -2,58 +2,58 @@
 
 use serde_json::json;
 
-use super::inputs::rank;
-use super::pairs::Split;
-use super::protocol::{Event, Failure, Metrics, RunInfo, RunRecord, Share, Summary, is_evaluation, step_of};
-use super::run::number;
-use super::runs::{self, RunFolder, Samples};
-use super::session::Wire;
-use super::stats::wilson_interval;
-use super::warnings::{Facts, Warning, Watcher};
 use crate::data::Example;
+use crate::engine::data::pairs::Split;
+use crate::engine::library::folder::{self, RunFolder, Samples};
+use crate::engine::protocol::{Event, Failure, Metrics, RunInfo, RunRecord, Share, Summary, is_evaluation, step_of};
+use crate::engine::run::drive::number;
+use crate::engine::run::inputs::rank;
+use crate::engine::run::warnings::{Facts, Warning, Watcher};
+use crate::engine::session::Wire;
+use crate::engine::stats::wilson_interval;
 use crate::error::Result;
 use crate::files;
 use crate::platform::host::{self, Store};
 use crate::train::{Checkpoint, PairLogps, TrainConfig};
 
 /// The run that is open: being trained, waiting, or over.
-pub(super) struct Run {
-    pub(super) record: RunRecord,
-    pub(super) history: Vec<Metrics>,
-    pub(super) samples: Samples,
-    pub(super) prompts: Vec<String>,
+pub(in crate::engine) struct Run {
+    pub(in crate::engine) record: RunRecord,
+    pub(in crate::engine) history: Vec<Metrics>,
+    pub(in crate::engine) samples: Samples,
+    pub(in crate::engine) prompts: Vec<String>,
     /// The latest state that is safe.
-    pub(super) checkpoint: Option<Checkpoint>,
+    pub(in crate::engine) checkpoint: Option<Checkpoint>,
     /// The adapter of the best evaluation.
-    pub(super) best: Option<files::Adapter>,
+    pub(in crate::engine) best: Option<files::Adapter>,
     /// Held-out pairs and the base model's log-probabilities of them, once they are known.
-    pub(super) held_out: Option<(Vec<Example>, Vec<PairLogps>)>,
+    pub(in crate::engine) held_out: Option<(Vec<Example>, Vec<PairLogps>)>,
     /// Something of it could not be written: it is only here.
-    pub(super) unsaved: bool,
+    pub(in crate::engine) unsaved: bool,
     /// Its pairs, to train on and held out, until they are written.
-    pub(super) unwritten_pairs: Option<[Vec<u8>; 2]>,
+    pub(in crate::engine) unwritten_pairs: Option<[Vec<u8>; 2]>,
     /// The best adapter is not written yet.
-    pub(super) best_is_new: bool,
+    pub(in crate::engine) best_is_new: bool,
     /// What looked wrong so far.
-    pub(super) warnings: Vec<Warning>,
+    pub(in crate::engine) warnings: Vec<Warning>,
     /// When it is continued by itself, and after what.
-    pub(super) retry: Option<Retry>,
-    pub(super) watcher: Option<Watcher>,
-    pub(super) device_losses: usize,
+    pub(in crate::engine) retry: Option<Retry>,
+    pub(in crate::engine) watcher: Option<Watcher>,
+    pub(in crate::engine) device_losses: usize,
     /// It was there before it was continued here.
-    pub(super) kept: bool,
-    pub(super) planned_bytes: u64,
-    pub(super) device_bytes: u64,
+    pub(in crate::engine) kept: bool,
+    pub(in crate::engine) planned_bytes: u64,
+    pub(in crate::engine) device_bytes: u64,
 }
 
 /// A run that lost its device, and is continued at this time on the platform's clock.
-pub(super) struct Retry {
-    pub(super) at: f64,
-    pub(super) failure: Failure,
+pub(in crate::engine) struct Retry {
+    pub(in crate::engine) at: f64,
+    pub(in crate::engine) failure: Failure,
 }
 
 impl Run {
-    pub(super) fn new(record: RunRecord) -> Self {
+    pub(in crate::engine) fn new(record: RunRecord) -> Self {
         Self {
             record,
             history: Vec::new(),
@@ -76,7 +76,7 @@ impl Run {
     }
 
     /// What the user interface wants to know of it.
-    pub(super) fn info(&self) -> RunInfo {
+    pub(in crate::engine) fn info(&self) -> RunInfo {
         RunInfo {
             record: self.record.clone(),
             history: self.history.clone(),
@@ -89,17 +89,17 @@ impl Run {
     }
 
     /// Nothing here is on a device; log-probabilities of the base stay true.
-    pub(super) fn forget_device(&mut self) {
+    pub(in crate::engine) fn forget_device(&mut self) {
         self.device_bytes = 0;
     }
 
     /// The step that a restart would go on from.
-    pub(super) fn safe_step(&self) -> usize {
+    pub(in crate::engine) fn safe_step(&self) -> usize {
         self.checkpoint.as_ref().map_or(0, |checkpoint| checkpoint.place.step)
     }
 
     /// Goes back to the latest checkpoint.
-    pub(super) fn rewind(&mut self) {
+    pub(in crate::engine) fn rewind(&mut self) {
         let safe = self.safe_step();
         // The evaluation at step 0 is the base model's and stays true.
         self.history.retain(|entry| step_of(entry) <= safe);
@@ -115,17 +115,17 @@ impl Run {
         self.record.won = self.won();
     }
 
-    pub(super) fn evaluations(&self) -> impl DoubleEndedIterator<Item = &Metrics> {
+    pub(in crate::engine) fn evaluations(&self) -> impl DoubleEndedIterator<Item = &Metrics> {
         self.history.iter().filter(|entry| is_evaluation(entry))
     }
 
     /// The evaluation at a step.
-    pub(super) fn evaluation_at(&self, step: usize) -> Option<&Metrics> {
+    pub(in crate::engine) fn evaluation_at(&self, step: usize) -> Option<&Metrics> {
         self.evaluations().find(|entry| step_of(entry) == step)
     }
 
     /// Held-out accuracy before and at the latest evaluation.
-    pub(super) fn won(&self) -> Option<[f64; 2]> {
+    pub(in crate::engine) fn won(&self) -> Option<[f64; 2]> {
         let mut evaluations = self.evaluations();
         let first = evaluations.next()?;
         let last = evaluations.next_back().unwrap_or(first);
@@ -134,7 +134,7 @@ impl Run {
     }
 
     /// Follows what was measured again: a watcher that knows it, and everything that it has to say of it.
-    pub(super) fn replay(&self, facts: Facts) -> (Watcher, Vec<Warning>) {
+    pub(in crate::engine) fn replay(&self, facts: Facts) -> (Watcher, Vec<Warning>) {
         let usual = self.record.seconds / self.record.step.max(1) as f64;
         let mut watcher = Watcher::new(facts);
         let mut said = watcher.start();
@@ -155,13 +155,13 @@ impl Run {
     }
 
     /// Every file that it has, as it is here.
-    pub(super) fn files_in_memory(&self, pairs: [Vec<u8>; 2]) -> Vec<(String, Vec<u8>)> {
+    pub(in crate::engine) fn files_in_memory(&self, pairs: [Vec<u8>; 2]) -> Vec<(String, Vec<u8>)> {
         let (checkpoint, best) = (self.checkpoint.as_ref(), self.best.as_ref());
-        runs::files_in_memory(&self.record, &pairs, checkpoint, best, &self.history, &self.samples)
+        folder::files_in_memory(&self.record, &pairs, checkpoint, best, &self.history, &self.samples)
     }
 
     /// Becomes a new run with other settings, which goes on from the same state.
-    pub(super) fn branch(&mut self, config: &TrainConfig, split: &Split, pairs: Option<[Vec<u8>; 2]>) {
+    pub(in crate::engine) fn branch(&mut self, config: &TrainConfig, split: &Split, pairs: Option<[Vec<u8>; 2]>) {
         let now = host::unix_seconds();
         self.rescale_rewards(config.beta / number(&self.record.settings, "beta"));
         let record = &mut self.record;
@@ -178,7 +178,7 @@ impl Run {
     }
 
     /// Rewards are beta times nats: those from before are told at the new beta, like those that follow.
-    pub(super) fn rescale_rewards(&mut self, factor: f64) {
+    pub(in crate::engine) fn rescale_rewards(&mut self, factor: f64) {
         if !factor.is_finite() || factor == 1.0 {
             return;
         }
@@ -193,7 +193,7 @@ impl Run {
     }
 
     /// Keeps warnings that were not told before, and tells them.
-    pub(super) fn warn(&mut self, wire: &Wire, warnings: Vec<Warning>) {
+    pub(in crate::engine) fn warn(&mut self, wire: &Wire, warnings: Vec<Warning>) {
         for warning in warnings {
             if self.warnings.iter().all(|told| (told.kind, told.step) != (warning.kind, warning.step)) {
                 self.warnings.push(warning.clone());
@@ -203,7 +203,7 @@ impl Run {
     }
 
     /// Writes what is not stored yet: pairs, state, best adapter. Returns the bytes of the state.
-    pub(super) async fn write(&mut self, store: &Store) -> Result<u64> {
+    pub(in crate::engine) async fn write(&mut self, store: &Store) -> Result<u64> {
         let folder = RunFolder::new(store, &self.record.run_id);
         if let Some(pairs) = &self.unwritten_pairs {
             folder.begin(&self.record, pairs).await?;
@@ -218,7 +218,7 @@ impl Run {
 }
 
 /// A run's end for people.
-pub(super) fn summary(run: &Run) -> Summary {
+pub(in crate::engine) fn summary(run: &Run) -> Summary {
     let n = run.record.n_held_out as u64;
     let share = |metrics: &Metrics| {
         let won = number(metrics, "eval_preference_accuracy");
@@ -243,7 +243,7 @@ pub(super) fn summary(run: &Run) -> Summary {
 }
 
 /// A name for a run's folder: time and a readable part.
-pub(super) fn run_id(now: f64, name: &str) -> String {
+pub(in crate::engine) fn run_id(now: f64, name: &str) -> String {
     let plain = |c: char| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '-' };
     let readable: String = name.chars().map(plain).take(24).collect();
     format!("{:.0}-{}", now * 1000.0, readable.trim_matches('-'))

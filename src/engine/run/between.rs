@@ -4,17 +4,17 @@ use std::rc::Rc;
 
 use serde_json::{Value, json};
 
-use super::answers::Writer;
-use super::inputs::{judged, rank};
-use super::models::OpenModel;
-use super::open_run::Run;
-use super::protocol::{Answered, Command, Drill, Event, Metrics, Phase, step_of};
-use super::run::{Host, Next};
-use super::session::{Session, Wire};
-use super::stats::likelier_wins;
-use super::warnings::{Warning, exchanged};
-use super::writing::{self, Style};
 use crate::data::{Example, Method};
+use crate::engine::compare::writing::{self, Style};
+use crate::engine::model::open_model::OpenModel;
+use crate::engine::protocol::{Answered, Command, Drill, Event, Metrics, Phase, step_of};
+use crate::engine::run::answers::Writer;
+use crate::engine::run::drive::{Host, Next};
+use crate::engine::run::inputs::{judged, rank};
+use crate::engine::run::open_run::Run;
+use crate::engine::run::warnings::{Warning, exchanged};
+use crate::engine::session::{Session, Wire};
+use crate::engine::stats::likelier_wins;
 use crate::error::{Error, Result};
 use crate::gpu::Gpu;
 use crate::kernels::Sampling;
@@ -27,7 +27,7 @@ use crate::train::{
 
 /// How a run came to a stop without a failure.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Stop {
+pub(in crate::engine) enum Stop {
     Finished,
     Paused,
     Stopped,
@@ -41,23 +41,23 @@ const OF_TOKENS: [&str; 3] = ["eval_entropy", "eval_logits/", "eval_mean_token_a
 const WATCHED: Sampling = Sampling { temperature: 0.7, top_k: 0, top_p: 1.0, seed: 1 };
 
 /// A run between two of its steps.
-pub(super) struct Live<'a> {
-    pub(super) session: &'a mut Session,
-    pub(super) gpu: &'a Rc<Gpu>,
-    pub(super) model: &'a Model,
-    pub(super) open: &'a OpenModel,
-    pub(super) data: &'a ReferenceKey,
-    pub(super) held_out: Vec<Example>,
+pub(in crate::engine) struct Live<'a> {
+    pub(in crate::engine) session: &'a mut Session,
+    pub(in crate::engine) gpu: &'a Rc<Gpu>,
+    pub(in crate::engine) model: &'a Model,
+    pub(in crate::engine) open: &'a OpenModel,
+    pub(in crate::engine) data: &'a ReferenceKey,
+    pub(in crate::engine) held_out: Vec<Example>,
     /// Of a run that writes answers: those to held-out prompts.
-    pub(super) judge: Option<Writer<'a>>,
+    pub(in crate::engine) judge: Option<Writer<'a>>,
     /// The run begins as the base model does.
-    pub(super) fresh: bool,
+    pub(in crate::engine) fresh: bool,
     /// Up to when the run's seconds are counted.
-    pub(super) counted: f64,
-    pub(super) saved_at: f64,
+    pub(in crate::engine) counted: f64,
+    pub(in crate::engine) saved_at: f64,
     /// Pairs whose reference is in the store.
-    pub(super) n_known: usize,
-    pub(super) stop: Option<Stop>,
+    pub(in crate::engine) n_known: usize,
+    pub(in crate::engine) stop: Option<Stop>,
 }
 
 /// Answers of an evaluation at most.
@@ -162,7 +162,7 @@ impl Live<'_> {
     }
 
     /// True at the steps at which the model is looked at.
-    pub(super) fn look_due(&mut self, trainer: &Trainer<'_>) -> bool {
+    pub(in crate::engine) fn look_due(&mut self, trainer: &Trainer<'_>) -> bool {
         let every = self.run().record.watch.eval_steps;
         every > 0 && trainer.step.is_multiple_of(every) && !trainer.done()
     }
@@ -192,7 +192,7 @@ impl Live<'_> {
     }
 
     /// Scores the held-out pairs and answers the watched prompts, unless somebody wants something else.
-    pub(super) async fn look(&mut self, trainer: &Trainer<'_>) -> Result<()> {
+    pub(in crate::engine) async fn look(&mut self, trainer: &Trainer<'_>) -> Result<()> {
         let looked = async {
             self.evaluate(trainer).await?;
             self.sample(trainer, None).await
@@ -205,7 +205,7 @@ impl Live<'_> {
     }
 
     /// Looks at what the run begins as, unless that was done before.
-    pub(super) async fn look_at_the_base(&mut self, trainer: &Trainer<'_>) -> Result<()> {
+    pub(in crate::engine) async fn look_at_the_base(&mut self, trainer: &Trainer<'_>) -> Result<()> {
         if !self.fresh {
             return Ok(());
         }
@@ -410,7 +410,7 @@ impl Live<'_> {
     }
 
     /// Saves the run as it is.
-    pub(super) async fn save(&mut self, trainer: &Trainer<'_>) -> Result<()> {
+    pub(in crate::engine) async fn save(&mut self, trainer: &Trainer<'_>) -> Result<()> {
         self.count_time();
         let mut checkpoint =
             Checkpoint::take(self.gpu, trainer, &self.data.0, self.open.tokenizer().chat(), None).await?;
@@ -428,7 +428,7 @@ impl Live<'_> {
 }
 
 /// Says how far a phase of a run is.
-pub(super) fn tell(wire: &mut Wire, run_id: &str, phase: Phase, done: u64, total: u64) {
+pub(in crate::engine) fn tell(wire: &mut Wire, run_id: &str, phase: Phase, done: u64, total: u64) {
     let what = match phase {
         Phase::Reference => "scoring pairs with the original model",
         Phase::Evaluating => "scoring the held-out pairs",

@@ -3,9 +3,10 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 
-use super::protocol::{ChatInfo, ModelInfo, ModelSource, THINKING};
-use super::{run, writing};
 use crate::data::Tokenizer;
+use crate::engine::compare::writing;
+use crate::engine::protocol::{ChatInfo, ModelInfo, ModelSource, THINKING};
+use crate::engine::run::drive;
 use crate::error::Result;
 use crate::files::{TargetModules, licence, stated_name};
 use crate::gpu::{Gpu, VariantSet};
@@ -79,7 +80,7 @@ impl OpenModel {
             Some(store) => store.read(&path).await.ok(),
             None => None,
         };
-        let (set, new) = run::tune(gpu, &model, stored.as_deref()).await?;
+        let (set, new) = drive::tune(gpu, &model, stored.as_deref()).await?;
         if let (Some(store), Some(bytes)) = (store, new)
             && let Err(e) = store.write(&path, &bytes).await
         {
@@ -171,7 +172,7 @@ pub fn base_of(source: &ModelSource, stated: Option<String>) -> String {
 
 /// Bytes on the device that the model in a folder needs at least, in 4 bits, by its configuration and the headers of
 /// its weights.
-pub(super) async fn measure(folder: &dyn Folder) -> Result<u64> {
+pub(in crate::engine) async fn measure(folder: &dyn Folder) -> Result<u64> {
     let config = Model::config(folder).await?;
     let weight_bytes = Model::weight_bytes(folder, &config).await?;
     Ok(least_bytes(&config, weight_bytes.on_device(LoadIn::Int4)))
@@ -192,7 +193,7 @@ fn least_bytes(model: &Architecture, weight_bytes: u64) -> u64 {
 pub fn demo_model() -> Box<dyn Folder> {
     macro_rules! files {
         ($($name:literal),*) => {
-            vec![$(($name.to_owned(), include_bytes!(concat!("../../assets/demo/model/", $name)).to_vec())),*]
+            vec![$(($name.to_owned(), include_bytes!(concat!("../../../assets/demo/model/", $name)).to_vec())),*]
         };
     }
     let files =

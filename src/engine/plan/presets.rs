@@ -3,8 +3,8 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
-use super::race::stage_config;
 use crate::data::Method;
+use crate::engine::race::stage_config;
 use crate::train::{METHOD, TrainConfig, all_settings};
 
 /// Settings for a purpose. Each sets the same keys, so that changing one's mind leaves nothing behind.
@@ -54,9 +54,9 @@ pub fn defaults_of(method: Method) -> Map<String, Value> {
 pub fn demo_of(method: Method) -> Map<String, Value> {
     let read = |bytes: &[u8]| serde_json::from_slice::<Map<String, Value>>(bytes).unwrap_or_default();
     if method == Method::Dpo {
-        return read(include_bytes!("../../assets/demo/config.json"));
+        return read(include_bytes!("../../../assets/demo/config.json"));
     }
-    let given = read(include_bytes!("../../assets/demo/race.json"));
+    let given = read(include_bytes!("../../../assets/demo/race.json"));
     let mut settings =
         stage_config(&given, method, "the demo's settings").map(|config| config.to_map()).unwrap_or_default();
     let defaults = defaults_of(method);

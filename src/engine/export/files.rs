@@ -1,14 +1,16 @@
 //! Files from a run, each read again after writing and compared with the live model.
 
-use super::compare::{self, Bench, metrics_at};
-use super::gguf::{GgufKind, GgufSource, read_lora, write_gguf};
-use super::models::OpenModel;
-use super::pairs::Pairs;
-use super::protocol::{Event, ExportKind, ExportRequest, Exported, GgufForm, Inputs, ModelSource, Phase, WhichAdapter};
-use super::runs::{EXPORTS, RunFolder, card, state};
-use super::session::Session;
-use super::trl::{TrlExport, trl_files, trl_rows};
-use super::writing;
+use crate::engine::compare::held_out::{self, Bench, metrics_at};
+use crate::engine::compare::writing;
+use crate::engine::data::pairs::Pairs;
+use crate::engine::export::gguf::{GgufKind, GgufSource, read_lora, write_gguf};
+use crate::engine::export::trl::{TrlExport, trl_files, trl_rows};
+use crate::engine::library::folder::{EXPORTS, RunFolder, card, state};
+use crate::engine::model::open_model::OpenModel;
+use crate::engine::protocol::{
+    Event, ExportKind, ExportRequest, Exported, GgufForm, Inputs, ModelSource, Phase, WhichAdapter,
+};
+use crate::engine::session::Session;
 use crate::error::{Error, Result};
 use crate::files::{
     self, GgmlType, Gguf, Task, event_file, event_file_name, merge_model, metrics_csv, metrics_jsonl, pack,
@@ -33,7 +35,7 @@ struct Target<'a> {
 impl Session {
     /// Writes what was asked for, in order. An error or a cancel ends it: what was written until then is told, and of
     /// the rest nothing stays.
-    pub(super) async fn export(&mut self, request: ExportRequest) -> Result<()> {
+    pub(in crate::engine) async fn export(&mut self, request: ExportRequest) -> Result<()> {
         if !self.is_current(&request.run_id) {
             self.open_run(&request.run_id).await?;
         }
@@ -264,8 +266,8 @@ impl Session {
     /// Compares an adapter that was read again with the live one; the error says that it was written to `place`.
     async fn check_adapter(&mut self, values: &files::Adapter, read: &files::Adapter, place: &str) -> Result<String> {
         let bench = self.bench().await?;
-        let live = compare::place(&bench, values, 1.0)?;
-        let again = compare::place(&bench, read, 1.0)?;
+        let live = held_out::place(&bench, values, 1.0)?;
+        let again = held_out::place(&bench, read, 1.0)?;
         let [difference, _] = self.largest_difference(&bench, &live, &bench.model, Some(&again)).await?;
         if difference > 1e-4 {
             return Err(Error::input(
@@ -297,7 +299,7 @@ impl Session {
         }
         let bench = self.bench_in(LoadIn::Stored).await?;
         let merged = again.load(&bench.gpu, None, LoadIn::Stored, &mut |_| true).await?;
-        let live = compare::place(&bench, values, 1.0)?;
+        let live = held_out::place(&bench, values, 1.0)?;
         let [difference, largest] = self.largest_difference(&bench, &live, &merged, None).await?;
         let dtype = ggml_type.map(GgmlType::name).or(again.config.dtype.as_deref());
         if difference > rounding(dtype) * largest {

@@ -9,8 +9,8 @@ use std::collections::{BTreeMap, HashSet, VecDeque};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::stats::{median, wilson_interval};
 use crate::data::{Kind, Method};
+use crate::engine::stats::{median, wilson_interval};
 
 /// One warning, for a chip on the chart at its step.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -1,0 +1,129 @@
+//! What a person does with rows: opening, skipping, exchanging, reading them.
+
+use crate::data::Tokenizer;
+use crate::engine::data::pairs::{Pairs, Split, preview};
+use crate::engine::protocol::{Event, Mapping};
+use crate::engine::session::{Session, Wire};
+use crate::error::{Error, Result};
+use crate::platform::host::PickedFile;
+use crate::train::TrainConfig;
+
+impl Session {
+    pub(in crate::engine) async fn open_pairs(
+        &mut self,
+        mapping: Option<Mapping>,
+        files: Vec<PickedFile>,
+    ) -> Result<()> {
+        let [file] = files.as_slice() else {
+            return Err(Error::input(format!("{} files were chosen", files.len()), "Choose one pairs file", ""));
+        };
+        self.may_close_run()?;
+        let source = file.source()?;
+        let total = source.len();
+        let wire = &mut self.wire;
+        wire.begin();
+        let mut shown = 0;
+        let pairs = Pairs::read(source.as_ref(), mapping, &mut |done, first, [rows, problems]| {
+            // The first rows are shown at once, the others when all are read.
+            if shown == 0 && !first.is_empty() {
+                let rows: Vec<_> = first.iter().take(FIRST_ROWS).map(preview).collect();
+                shown = rows.len();
+                wire.send(Event::PairRows { first: 0, rows });
+            }
+            if let Some(progress) = wire.progress("reading pairs", done, total) {
+                wire.send(Event::PairsProgress { progress, rows, problems });
+            }
+            !wire.inbox.cancelled()
+        })
+        .await?;
+        self.set_pairs(pairs);
+        Ok(())
+    }
+
+    pub(in crate::engine) fn set_pairs(&mut self, pairs: Pairs) {
+        self.pairs = Some(pairs);
+        self.close_run();
+        self.step_seconds = None;
+        self.show_pairs();
+    }
+
+    pub(in crate::engine) fn show_pairs(&self) {
+        let Some(pairs) = &self.pairs else { return };
+        for first in (0..pairs.rows.len()).step_by(SHOW_ROWS) {
+            let rows = pairs.shown(first..first + SHOW_ROWS);
+            self.wire.send(Event::PairRows { first, rows });
+        }
+        self.tell_pairs();
+    }
+
+    /// What is known of the pairs, without their rows.
+    pub(in crate::engine) fn tell_pairs(&self) {
+        if let Some(pairs) = &self.pairs {
+            self.wire.send(Event::PairsOpened(Box::new(pairs.info())));
+        }
+    }
+
+    pub(in crate::engine) fn skip_pairs(&mut self, rows: &[usize], skip: bool) -> Result<()> {
+        self.pairs_to_change()?.skip(rows, skip);
+        // It was trained on other pairs.
+        self.close_run();
+        self.tell_pairs();
+        Ok(())
+    }
+
+    pub(in crate::engine) fn swap_pairs(&mut self) -> Result<()> {
+        self.pairs_to_change()?.swap();
+        self.close_run();
+        self.show_pairs();
+        Ok(())
+    }
+
+    pub(in crate::engine) fn pairs_to_change(&mut self) -> Result<&mut Pairs> {
+        self.may_close_run()?;
+        self.pairs.as_mut().ok_or_else(|| Error::input("No pairs are open", "Choose a pairs file first", ""))
+    }
+
+    pub(in crate::engine) fn read_pair(&mut self, index: usize, max_length: usize) -> Result<()> {
+        let Some(pairs) = &self.pairs else {
+            return Err(Error::input("No pairs are open", "Choose a pairs file first", ""));
+        };
+        let tokenizer = self.model.as_ref().map(|model| model.tokenizer());
+        let view = pairs.view(index, tokenizer.as_deref(), max_length)?;
+        self.wire.send(Event::PairView(Box::new(view)));
+        Ok(())
+    }
+
+    /// The pairs of a run with these settings, in tokens.
+    pub(in crate::engine) async fn split(&mut self, config: &TrainConfig) -> Result<Split> {
+        let model = self.opened()?;
+        let Some(pairs) = &mut self.pairs else {
+            return Err(Error::input("No pairs are open", "Choose a pairs file", ""));
+        };
+        split(&mut self.wire, pairs, &model.tokenizer(), config).await
+    }
+}
+
+/// Rows that are shown before all are read.
+pub(in crate::engine) const FIRST_ROWS: usize = 50;
+
+/// Rows of one event.
+pub(in crate::engine) const SHOW_ROWS: usize = 500;
+
+/// Pairs as the tokens of a run with these settings.
+pub(in crate::engine) async fn split(
+    wire: &mut Wire,
+    pairs: &mut Pairs,
+    tokenizer: &Tokenizer,
+    config: &TrainConfig,
+) -> Result<Split> {
+    let total = pairs.rows.len() as u64;
+    wire.begin();
+    pairs
+        .split(tokenizer, config, &mut |row| {
+            if let Some(progress) = wire.progress("reading rows as tokens", row as u64, total) {
+                wire.send(Event::PairsProgress { progress, rows: row, problems: 0 });
+            }
+            !wire.inbox.cancelled()
+        })
+        .await
+}

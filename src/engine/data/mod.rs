@@ -1,0 +1,4 @@
+//! Rows: read, split, shown.
+
+pub(super) mod commands;
+pub mod pairs;

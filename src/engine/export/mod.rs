@@ -1,0 +1,5 @@
+//! What is written for other programs.
+
+pub mod files;
+pub mod gguf;
+pub mod trl;
