@@ -6,6 +6,9 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
+#[path = "tidy/house.rs"]
+mod house;
+
 /// Who may see whom, downwards only (ARCHITECTURE.md). `engine::protocol` stands for that one module.
 const LAYERS: &[(&str, &[&str])] = &[
     ("error", &[]),

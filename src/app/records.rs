@@ -1,4 +1,4 @@
-//! What a run's record says, and the commands that go on with a run: what several pages need of both.
+//! Settings read off a run's record, and the commands that go on with a run; several pages need both.
 
 use serde_json::{Value, json};
 

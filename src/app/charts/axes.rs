@@ -1,4 +1,4 @@
-//! What a chart shows at first, its axes, and its grid.
+//! The bounds of a chart, its axes and its grid.
 
 use eframe::egui::{self, Id, Ui, vec2};
 use egui_plot::{AxisHints, GridInput, GridMark, Plot};

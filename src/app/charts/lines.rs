@@ -1,4 +1,4 @@
-//! What is drawn into the plot of a chart: lines, bands, levels, stops.
+//! Shapes in the plot of a chart: lines, bands, levels, stops.
 
 use eframe::egui::Ui;
 use egui_plot::{FilledArea, HLine, Line, LineStyle, PlotPoints, Points, VLine};

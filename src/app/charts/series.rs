@@ -1,4 +1,4 @@
-//! What a chart is made of: units, hues, lines of points, marks.
+//! Parts of a chart: units, hues, lines of points, marks.
 
 use eframe::egui::{Color32, Ui};
 

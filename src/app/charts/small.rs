@@ -36,7 +36,7 @@ pub(crate) fn sparkline(ui: &mut Ui, label: &str, values: &[f64], size: egui::Ve
 }
 
 /// Hues of the shares that stand beside another, in their order.
-pub(crate) const OTHERS: [Hue; 3] = [Hue::Second, Hue::Quiet, Hue::Third];
+const OTHERS: [Hue; 3] = [Hue::Second, Hue::Quiet, Hue::Third];
 
 /// A share with its interval on a line from 0 to 100 %, and other shares to compare it with.
 pub(crate) fn share_scale(

@@ -1,4 +1,4 @@
-//! What comes back from the platform: files that were chosen, saved or read, and models that were found.
+//! Answers of the platform: files that were chosen, saved or read, and models that were found.
 
 use std::sync::Arc;
 use std::task::{Context, Poll, Wake, Waker};

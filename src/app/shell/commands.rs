@@ -1,4 +1,4 @@
-//! What pages ask for, carried out after drawing, and the commands that go to the engine.
+//! Actions of pages, carried out after drawing, and the commands that go to the engine.
 
 use eframe::egui;
 
@@ -147,7 +147,7 @@ impl App {
     }
 
     /// Why this cannot be asked for now, if so.
-    pub(super) fn refusal(&self, command: &Command) -> Option<&'static str> {
+    fn refusal(&self, command: &Command) -> Option<&'static str> {
         match &self.state.connection {
             Connection::Crashed(_) => return Some(text::RESTART_FIRST),
             Connection::VersionMismatch { .. } => return Some(text::RELOAD_FIRST),
@@ -173,7 +173,7 @@ impl App {
         self.step = Step::Run;
     }
 
-    pub(super) fn dismiss(&mut self, subject: Subject) {
+    fn dismiss(&mut self, subject: Subject) {
         let state = &mut self.state;
         match subject {
             Subject::Model => state.model_problem = None,

@@ -115,7 +115,7 @@ impl App {
     }
 
     /// Asks before the window is closed on a run at work.
-    pub(super) fn closing(&mut self, ctx: &egui::Context) {
+    fn closing(&mut self, ctx: &egui::Context) {
         if !ctx.input(|input| input.viewport().close_requested()) || self.quit == Quit::Now {
             return;
         }
@@ -136,7 +136,7 @@ impl App {
     }
 
     /// The window goes at once, for the engine may need a while to save.
-    pub(super) fn hide(&self, ctx: &egui::Context) {
+    fn hide(&self, ctx: &egui::Context) {
         if !self.state.in_browser {
             ctx.send_viewport_cmd(ViewportCommand::Visible(false));
         }

@@ -1,4 +1,4 @@
-//! What the window itself does about events: once a frame, after each event, and while a run is at work.
+//! The window's own part in events: once a frame, after each event, and while a run is at work.
 
 use eframe::egui::{self, ViewportCommand};
 
@@ -78,7 +78,7 @@ impl App {
     }
 
     /// What the window itself does about an event that was just folded.
-    pub(super) fn after_event(&mut self, ctx: &egui::Context) {
+    fn after_event(&mut self, ctx: &egui::Context) {
         let ready = matches!(self.state.connection, Connection::Ready(_));
         if ready && !self.was_ready {
             self.send(Command::ListRuns, Vec::new());
@@ -137,7 +137,7 @@ impl App {
         }
     }
 
-    pub(super) fn plan_if_due(&mut self, ctx: &egui::Context) {
+    fn plan_if_due(&mut self, ctx: &egui::Context) {
         let Some(since) = self.plan_dirty else { return };
         let left = since + PLAN_DELAY - ctx.input(|input| input.time);
         if left > 0.0 {
@@ -152,7 +152,7 @@ impl App {
         }
     }
 
-    pub(super) fn start_demo_if_ready(&mut self, ctx: &egui::Context) {
+    fn start_demo_if_ready(&mut self, ctx: &egui::Context) {
         if !self.demo_starting || self.adopting || self.plan_dirty.is_some() || !self.state.is_demo() {
             return;
         }
@@ -170,7 +170,7 @@ impl App {
     }
 
     /// Title, wakefulness and slow ticks while a run is at work.
-    pub(super) fn follow_run(&mut self, ctx: &egui::Context) {
+    fn follow_run(&mut self, ctx: &egui::Context) {
         let active = self.state.active_run().is_some();
         let stays = active || self.state.unsaved() || self.views.compare.unsaved_votes();
         if stays != self.was_staying {
@@ -212,7 +212,7 @@ impl App {
     }
 
     /// Goes on with the settings that a warning offered, also while the window is hidden.
-    pub(super) fn go_on_when_paused(&mut self) {
+    fn go_on_when_paused(&mut self) {
         let Some(run) = &self.state.run else { return };
         let command = run::when_paused(run, &mut self.views.run);
         // The window may be about to close.
@@ -222,7 +222,7 @@ impl App {
     }
 
     /// The demo's settings are the demo's: with another model, a person's own come back.
-    pub(super) fn leave_demo(&mut self, ctx: &egui::Context) {
+    fn leave_demo(&mut self, ctx: &egui::Context) {
         if self.state.open_model().is_none() || self.state.is_demo() {
             return;
         }

@@ -1,4 +1,4 @@
-//! What is remembered from one start to the next.
+//! Preferences, remembered from one start to the next.
 
 use eframe::egui::ThemePreference;
 use serde::{Deserialize, Serialize};

@@ -1,4 +1,4 @@
-//! What the window says around the pages: rail, status, messages, questions.
+//! Sentences of the window around the pages: rail, status, messages, questions.
 
 use crate::app::actions::Step;
 use crate::app::state::{Connection, RunPhase, RunState, State};

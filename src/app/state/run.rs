@@ -208,7 +208,7 @@ impl RunState {
     }
 
     /// Evaluations to come; the last one is after the last step.
-    pub(super) fn rounds_left(&self) -> usize {
+    fn rounds_left(&self) -> usize {
         let (step, end) = (self.step(), self.n_steps());
         let between = (end.saturating_sub(1)).checked_div(self.info.record.watch.eval_steps).unwrap_or(0);
         let done = step.checked_div(self.info.record.watch.eval_steps).unwrap_or(0);
@@ -321,9 +321,8 @@ pub(crate) fn series(history: &[Metrics], name: &str) -> Vec<[f64; 2]> {
 mod tests {
     use serde_json::{Map, Value, json};
 
-    use super::super::fold::State;
     use super::*;
-
+    use crate::app::state::State;
     use crate::engine::protocol::Event;
     use crate::link::Incoming;
 

@@ -1,4 +1,4 @@
-//! What happens to the run on the screen, from its beginning to its end.
+//! Events of the run on the screen, from its beginning to its end.
 
 use super::fold::State;
 use super::machine::Connection;
@@ -24,7 +24,7 @@ impl State {
         self.run.as_ref().is_some_and(|run| run.unsaved.is_some())
     }
 
-    pub(super) fn run_named(&mut self, run_id: &str) -> Option<&mut RunState> {
+    fn run_named(&mut self, run_id: &str) -> Option<&mut RunState> {
         self.run.as_mut().filter(|run| run.info.record.run_id == run_id)
     }
 

@@ -1,4 +1,4 @@
-//! What a chart says to a screen reader.
+//! Sentences by which a chart speaks to a screen reader.
 
 pub(crate) const STEP: &str = "step";
 

@@ -1,4 +1,4 @@
-//! What is said of this machine: the GPU, the network, the storage, another tab.
+//! Sentences about this machine: the GPU, the network, the storage, another tab.
 
 use super::units;
 use crate::engine::protocol::{GpuInfo, Problem, StorageInfo};

@@ -1,4 +1,4 @@
-//! What the app says and several pages, or the window, share; a page keeps its own texts beside it. Panels hold none.
+//! Sentences that several pages, the window or the state share, by subject; a page keeps its own beside it.
 
 pub(crate) mod chart;
 pub(crate) mod labels;

@@ -1,15 +1,15 @@
-//! What is said aloud when something has happened.
+//! Notices, said aloud when something has happened.
 
 use super::{run, units};
 use crate::engine::protocol::Summary;
 
-// Notices.
 pub(crate) const READY: &str = "Ready";
 pub(crate) const CRASHED: &str = "The engine stopped";
 pub(crate) const OPENING_DEMO: &str = "opening the demo";
 pub(crate) const OPENING_MODEL: &str = "opening the model";
 pub(crate) const READING_PAIRS: &str = "reading pairs";
 pub(crate) const MEASURED: &str = "Two steps were measured";
+pub(crate) const GPU_MEASURED: &str = "The GPU was measured";
 pub(crate) const EXPORTED: &str = "The files are written";
 pub(crate) const DISCARDED: &str = "The run was thrown away";
 pub(crate) const RUN_BEGINS: &str = "The run begins";
@@ -45,5 +45,3 @@ pub(crate) fn finished(summary: &Summary) -> String {
     let (_, verdict, _) = run::verdict(summary);
     format!("\"{}\": {}", summary.record.name, units::lower_first(verdict))
 }
-
-pub(crate) const GPU_MEASURED: &str = "The GPU was measured";

@@ -1,4 +1,4 @@
-//! What several pages say of a run: how it stands, what came out, what can be done with it.
+//! Sentences about a run that several pages share: how it stands, what came out, what can be done with it.
 
 use super::units::{self, Unit};
 use crate::app::state::State;

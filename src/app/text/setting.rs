@@ -1,4 +1,4 @@
-//! What is said of the value of a setting, and the settings as a link.
+//! Sentences about the value of a setting, and the settings as a link.
 
 use super::units;
 use crate::app::state::Blocked;

@@ -1,4 +1,4 @@
-//! How the app writes numbers, sizes, times and pieces of text.
+//! Numbers, sizes, times and pieces of text, as the app writes them.
 
 use crate::engine::protocol::Progress;
 
@@ -34,7 +34,7 @@ pub(crate) fn bytes(bytes: u64) -> String {
 }
 
 /// Bytes so far of all bytes, in one unit: `0.9/1.5 GB`.
-pub(crate) fn bytes_of(done: u64, total: u64) -> String {
+pub(super) fn bytes_of(done: u64, total: u64) -> String {
     let (unit, name) = match total {
         0..1_000 => (1.0, "B"),
         1_000..1_000_000 => (1e3, "kB"),
@@ -132,7 +132,7 @@ pub(crate) fn progress(progress: &Progress, unit: Unit) -> String {
 }
 
 /// With a small letter at its beginning.
-pub(crate) fn lower_first(text: &str) -> String {
+pub(super) fn lower_first(text: &str) -> String {
     let mut chars = text.chars();
     chars.next().map_or_else(String::new, |first| first.to_lowercase().collect::<String>() + chars.as_str())
 }

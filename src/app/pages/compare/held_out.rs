@@ -69,7 +69,7 @@ impl Standing {
     }
 
     /// What training added.
-    pub(super) fn gain(self) -> f64 {
+    fn gain(self) -> f64 {
         self.tuned - self.base
     }
 }

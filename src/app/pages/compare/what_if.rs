@@ -1,4 +1,4 @@
-//! What the held-out pairs would come to with another beta.
+//! The held-out pairs under another beta.
 
 use eframe::egui::{self, Slider, Ui};
 use serde_json::json;

@@ -1,4 +1,4 @@
-//! What the run would take: memory by its parts, the limit, fixes, time.
+//! The run's needs: memory by its parts, the limit, fixes, time.
 
 use eframe::egui::{self, Color32, CornerRadius, Rect, RichText, Sense, Stroke, Ui};
 

@@ -1,4 +1,4 @@
-//! Why a run failed, what is safe, and the ways on; also the countdown of a run that recovers by itself.
+//! A run that failed: why, what is safe, and the ways on; also the countdown of one that recovers by itself.
 
 use eframe::egui::{self, RichText, Ui};
 use serde_json::json;

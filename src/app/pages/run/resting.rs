@@ -1,4 +1,4 @@
-//! What a run that rests offers: one that is paused, finished or only opened.
+//! A run that rests, paused, finished or only opened, and what it offers.
 
 use eframe::egui::Ui;
 

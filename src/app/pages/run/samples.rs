@@ -1,4 +1,4 @@
-//! What the model says to the watched prompts.
+//! Answers of the model to the watched prompts.
 
 use eframe::egui::{self, RichText, Slider, Ui};
 

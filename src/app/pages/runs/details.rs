@@ -80,7 +80,7 @@ fn describe_ui(ui: &mut Ui, run: &RunRecord, name: &mut String, notes: &mut Stri
     }
 }
 
-/// What is not as in the run before it.
+/// Settings that differ from those of the run before it.
 fn changes_ui(ui: &mut Ui, runs: &[RunRecord], run: &RunRecord) {
     ui.label(RichText::new(text::CHANGES_TITLE).strong());
     match before(runs, run).map(|earlier| changes(&earlier.settings, &run.settings)) {
@@ -99,7 +99,7 @@ fn changes_ui(ui: &mut Ui, runs: &[RunRecord], run: &RunRecord) {
     }
 }
 
-/// All settings of it, and where its model is.
+/// All its settings, and where its model is.
 fn settings_ui(ui: &mut Ui, run: &RunRecord) {
     egui::CollapsingHeader::new(text::SETTINGS).id_salt("all settings").show_unindented(ui, |ui| {
         text_box(ui, |ui| {
