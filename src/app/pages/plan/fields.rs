@@ -18,9 +18,17 @@ use crate::engine::protocol::{Method, Settings};
 pub(super) fn settings_ui(ui: &mut Ui, state: &State, view: &mut PlanView, actions: &mut Vec<Action>) {
     let changes = state.plan.changes();
     widgets::card(ui, |ui| {
-        ui.horizontal_wrapped(|ui| match state.plan.method() {
+        let method = state.plan.method();
+        ui.horizontal_wrapped(|ui| match method {
             Method::Dpo => presets_ui(ui, state, view, &changes, actions),
-            method => {
+            Method::Sft
+            | Method::Reward
+            | Method::Kto
+            | Method::Orpo
+            | Method::Cpo
+            | Method::Grpo
+            | Method::Rloo
+            | Method::Ppo => {
                 widgets::heading(ui, text::SETTINGS);
                 match changes.as_slice() {
                     _ if state.plan.preset.is_none() => _ = widgets::weak(ui, text::DEMO_SETTINGS),
