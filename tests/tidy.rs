@@ -9,7 +9,7 @@ use std::path::Path;
 #[path = "tidy/house.rs"]
 mod house;
 
-/// Who may see whom, downwards only (ARCHITECTURE.md). `engine::protocol` stands for that one module.
+/// Who may see whom, downwards only (ARCHITECTURE.md). `engine::protocol` stands for that module and what is in it.
 const LAYERS: &[(&str, &[&str])] = &[
     ("error", &[]),
     ("platform", &["error"]),
@@ -192,8 +192,9 @@ fn layer_imports(source: &Source) -> Vec<String> {
             Some(first) => first,
             None => continue,
         };
-        let first_two = format!("{first}::{}", parts.next().unwrap_or_default());
-        if first != own && !may_see.iter().any(|seen| *seen == first || *seen == first_two) {
+        let rest: Vec<&str> = parts.collect();
+        let whole = format!("{first}::{}::", rest.join("::"));
+        if first != own && !may_see.iter().any(|seen| whole.starts_with(&format!("{seen}::"))) {
             let list = if may_see.is_empty() { "nothing".to_owned() } else { may_see.join(", ") };
             found.push(source.finding(line, format!("`{}`: {own} may see only {list}", path.join("::"))));
         }
