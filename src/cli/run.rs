@@ -15,7 +15,7 @@ use pairtune::gpu::{AdapterChoice, Gpu};
 use pairtune::kernels;
 use pairtune::model::{Adapter, AdapterSettings, Architecture, LoadIn, Model, WeightBytes};
 use pairtune::platform::native::{DiskFolder, FileSource};
-use pairtune::platform::{ByteSource as _, Folder as _, read_all};
+use pairtune::platform::{ByteSource as _, read_all};
 use pairtune::{Error, Result};
 use serde_json::json;
 
@@ -137,12 +137,11 @@ impl ModelFolder {
     pub(super) async fn chat_of(adapter: Option<&Path>, out: &Output) -> Result<Chat> {
         let Some(path) = adapter else { return Ok(Chat::default()) };
         let folder = DiskFolder::open(path)?;
-        if !folder.files().iter().any(|file| file == TEMPLATE_FILE) {
-            return Ok(Chat::default());
+        let template = Chat::template_in(&folder).await?;
+        if template.is_some() {
+            out.note(format_args!("Chat template: {TEMPLATE_FILE} of {}", path.display()));
         }
-        out.note(format_args!("Chat template: {TEMPLATE_FILE} of {}", path.display()));
-        let bytes = read_all(folder.open(TEMPLATE_FILE)?.as_ref()).await?;
-        Ok(Chat { template: Some(String::from_utf8_lossy(&bytes).into_owned()), ..Chat::default() })
+        Ok(Chat { template, ..Chat::default() })
     }
 
     /// The weights on the device, quantised by `load_in`, with room for sequences of `positions` tokens.

@@ -15,6 +15,7 @@ use serde_json::{Map, Value};
 use super::record::Message;
 use super::template_parts::{is_iterable, raise_exception, strftime, tojson};
 use crate::error::{Error, Result};
+use crate::platform::{Folder, read_all};
 
 /// A compiled chat template.
 pub struct ChatTemplate {
@@ -40,6 +41,15 @@ pub struct Chat {
 }
 
 impl Chat {
+    /// The template that lies in a folder as [`TEMPLATE_FILE`], if there is one.
+    pub async fn template_in(folder: &dyn Folder) -> Result<Option<String>> {
+        if !folder.files().iter().any(|file| file == TEMPLATE_FILE) {
+            return Ok(None);
+        }
+        let bytes = read_all(folder.open(TEMPLATE_FILE)?.as_ref()).await?;
+        Ok(Some(String::from_utf8_lossy(&bytes).into_owned()))
+    }
+
     /// The template that renders as this, for a model with a template of its `own`; none if that is the own one.
     ///
     /// Variables are set in it where they are not given, for no file of Hugging Face's has a place for them.

@@ -28,7 +28,7 @@ pub use bytes::{
 pub use native as host;
 pub use picked::{FileSet, Pick};
 pub use types::{
-    Environment, FoundModel, NetworkEntry, UiNode, Usage, browser_name, file_name, hub_name, is_hub_name,
+    Environment, FoundModel, NetworkEntry, UiNode, Usage, browser_name, civil_date, file_name, hub_name, is_hub_name,
     is_storage_full, licence_in, system_name,
 };
 #[cfg(target_arch = "wasm32")]

@@ -9,7 +9,7 @@ use super::text;
 use crate::app::actions::Step;
 use crate::app::fields;
 use crate::app::methods::{self, method_of};
-use crate::app::state::{EVAL_SPLIT, State};
+use crate::app::state::State;
 use crate::app::text::setting;
 use crate::engine::plan::presets::{self, Preset};
 use crate::engine::protocol::{Inputs, METHOD, Method, PairRow, Settings, Watch};
@@ -63,7 +63,7 @@ impl App {
 
     pub(super) fn reset_settings(&mut self, ctx: &egui::Context, preset: Preset) {
         let mut settings = presets::overrides(preset);
-        settings.insert("eval_split".to_owned(), EVAL_SPLIT.into());
+        settings.insert("eval_split".to_owned(), presets::EVAL_SPLIT.into());
         self.state.plan.proposed_epochs = None;
         self.propose_epochs(preset, &mut settings);
         self.views.plan.forget_typed();
@@ -115,7 +115,7 @@ impl App {
             if method == Method::Dpo {
                 settings = default_settings();
             }
-            settings.insert("eval_split".to_owned(), EVAL_SPLIT.into());
+            settings.insert("eval_split".to_owned(), presets::EVAL_SPLIT.into());
             if method != self.state.plan.method() {
                 let kept = self.state.plan.settings.iter().filter(|(key, _)| OF_THE_MACHINE.contains(&key.as_str()));
                 settings.extend(kept.map(|(key, value)| (key.clone(), value.clone())));
@@ -140,7 +140,7 @@ impl App {
     /// Takes over settings from elsewhere, as far as they are known here, and shows them.
     pub(super) fn take_settings(&mut self, ctx: &egui::Context, mut settings: Settings) {
         let unknown = fields::keep_known(&mut settings);
-        settings.entry("eval_split").or_insert_with(|| EVAL_SPLIT.into());
+        settings.entry("eval_split").or_insert_with(|| presets::EVAL_SPLIT.into());
         self.views.plan.forget_typed();
         self.state.plan.preset = Some(presets::nearest(&settings));
         self.edit_settings(ctx, settings);

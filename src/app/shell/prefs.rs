@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::app::App;
 use crate::app::fields;
-use crate::app::state::{EVAL_SPLIT, Recent};
+use crate::app::state::Recent;
 use crate::engine::plan::presets::{self, Preset};
 use crate::engine::protocol::Settings;
 
@@ -64,6 +64,6 @@ impl App {
 /// The settings of a fresh plan: the standard preset, with some pairs held out.
 pub(super) fn default_settings() -> Settings {
     let mut settings = presets::overrides(Preset::Standard);
-    settings.insert("eval_split".to_owned(), EVAL_SPLIT.into());
+    settings.insert("eval_split".to_owned(), presets::EVAL_SPLIT.into());
     settings
 }

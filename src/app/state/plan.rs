@@ -6,11 +6,8 @@ use super::fold::State;
 use super::machine::Connection;
 use crate::app::text::notices;
 use crate::app::{fields, methods};
-use crate::engine::plan::presets::{self, Preset};
+use crate::engine::plan::presets::{self, EVAL_SPLIT, Preset};
 use crate::engine::protocol::{Inputs, Method, PlanInfo, Problem, RunRecord, Settings, Watch};
-
-/// Share of the pairs that is held out unless somebody says otherwise.
-pub(crate) const EVAL_SPLIT: f64 = 0.1;
 
 /// Settings and what they would take.
 #[derive(Debug)]

@@ -1,6 +1,7 @@
 //! Numbers, sizes, times and pieces of text, as the app writes them.
 
 use crate::engine::protocol::Progress;
+use crate::platform::civil_date;
 
 /// Text on one line, for a table.
 pub(crate) fn one_line(text: &str) -> String {
@@ -145,15 +146,6 @@ pub(crate) fn capitalized(text: &str) -> String {
 
 /// The day of seconds since 1970, in universal time: `2026-03-14`.
 pub(crate) fn date(seconds: f64) -> String {
-    // Howard Hinnant's civil_from_days.
-    let days = (seconds / 86_400.0).floor() as i64 + 719_468;
-    let era = days.div_euclid(146_097);
-    let day_of_era = days.rem_euclid(146_097);
-    let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let shifted = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * shifted + 2) / 5 + 1;
-    let month = if shifted < 10 { shifted + 3 } else { shifted - 9 };
-    let year = year_of_era + era * 400 + i64::from(month <= 2);
+    let (year, month, day) = civil_date((seconds / 86_400.0).floor() as i64);
     format!("{year}-{month:02}-{day:02}")
 }

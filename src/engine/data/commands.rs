@@ -8,6 +8,11 @@ use crate::error::{Error, Result};
 use crate::platform::host::PickedFile;
 use crate::train::TrainConfig;
 
+/// Rows that are shown before all are read.
+const FIRST_ROWS: usize = 50;
+/// Rows of one event.
+const SHOW_ROWS: usize = 500;
+
 impl Session {
     pub(in crate::engine) async fn open_pairs(
         &mut self,
@@ -47,7 +52,7 @@ impl Session {
         self.show_pairs();
     }
 
-    pub(in crate::engine) fn show_pairs(&self) {
+    fn show_pairs(&self) {
         let Some(pairs) = &self.pairs else { return };
         for first in (0..pairs.rows.len()).step_by(SHOW_ROWS) {
             let rows = pairs.shown(first..first + SHOW_ROWS);
@@ -78,7 +83,7 @@ impl Session {
         Ok(())
     }
 
-    pub(in crate::engine) fn pairs_to_change(&mut self) -> Result<&mut Pairs> {
+    fn pairs_to_change(&mut self) -> Result<&mut Pairs> {
         self.may_close_run()?;
         self.pairs.as_mut().ok_or_else(|| Error::input("No pairs are open", "Choose a pairs file first", ""))
     }
@@ -102,12 +107,6 @@ impl Session {
         split(&mut self.wire, pairs, &model.tokenizer(), config).await
     }
 }
-
-/// Rows that are shown before all are read.
-pub(in crate::engine) const FIRST_ROWS: usize = 50;
-
-/// Rows of one event.
-pub(in crate::engine) const SHOW_ROWS: usize = 500;
 
 /// Pairs as the tokens of a run with these settings.
 pub(in crate::engine) async fn split(

@@ -78,8 +78,8 @@ impl<'a> RunFolder<'a> {
         let mut files = beginning(&record, &[Vec::new(), Vec::new()]);
         files.extend(best(adapter, &record, &[]));
         record.bytes = files.iter().map(|(_, bytes)| bytes.len() as u64).sum();
-        self.write(&files).await?;
-        self.write_record(&record).await
+        files.push((RECORD.to_owned(), record_bytes(&record)));
+        self.write_all(&files).await
     }
 
     /// Writes the record, whole or not at all.
@@ -265,17 +265,22 @@ impl<'a> RunFolder<'a> {
         Ok(files)
     }
 
-    /// Writes the files of an archive.
+    /// Writes all files of a run from elsewhere; after an error none of them is there.
     pub async fn write_all(&self, files: &[(String, Vec<u8>)]) -> Result<()> {
         // The record comes last: without it there is no run.
-        let is_record = |name: &str| name == RECORD;
-        for (name, bytes) in files.iter().filter(|(name, _)| !is_record(name)) {
-            self.store.write(&self.at(name), bytes).await?;
+        let (record, others): (Vec<_>, Vec<_>) = files.iter().partition(|(name, _)| name == RECORD);
+        let written = async {
+            for (name, bytes) in others.into_iter().chain(record) {
+                self.store.write(&self.at(name), bytes).await?;
+            }
+            Ok(())
+        };
+        let written = written.await;
+        if written.is_err() {
+            // A part of a run is of no use to anybody.
+            self.remove().await?;
         }
-        for (name, bytes) in files.iter().filter(|(name, _)| is_record(name)) {
-            self.store.write(&self.at(name), bytes).await?;
-        }
-        Ok(())
+        written
     }
 }
 

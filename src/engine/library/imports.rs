@@ -2,6 +2,7 @@
 
 use crate::data::{Chat, Method};
 use crate::engine::library::folder::{self, RunFolder};
+use crate::engine::plan::presets::EVAL_SPLIT;
 use crate::engine::protocol::{Event, Inputs, RunRecord, Settings, Status, Watch};
 use crate::engine::run::open_run::run_id;
 use crate::engine::session::Session;
@@ -9,11 +10,8 @@ use crate::error::{Error, Result};
 use crate::files::{self, Task};
 use crate::model::AdapterSettings;
 use crate::platform::host::{self, PickedFile};
-use crate::platform::{FileSet, Folder as _, read_all};
+use crate::platform::{FileSet, read_all};
 use crate::train::{METHOD, TrainConfig};
-
-/// The template that an adapter brings along, as transformers and PEFT write it.
-const TEMPLATE: &str = "chat_template.jinja";
 
 impl Session {
     /// Takes in the archive of a run.
@@ -37,12 +35,7 @@ impl Session {
                 name,
             ));
         }
-        let written = folder.write_all(&contents).await;
-        if written.is_err() {
-            // A part of a run is of no use to anybody.
-            folder.remove().await?;
-        }
-        written?;
+        folder.write_all(&contents).await?;
         self.list_runs().await;
         Ok(())
     }
@@ -57,16 +50,15 @@ impl Session {
         let folder = FileSet::new(name.as_str(), picked);
         let adapter = files::Adapter::read(&folder).await?;
         AdapterSettings::new(adapter.config.clone(), &open.config)?.check(&open.config, &adapter, &name)?;
-        let template = match folder.open(TEMPLATE) {
-            Ok(file) => Some(String::from_utf8_lossy(&read_all(file.as_ref()).await?).into_owned()),
-            Err(_) => None,
-        };
+        let template = Chat::template_in(&folder).await?;
         let chat = Chat { template, ..open.tokenizer().chat().clone() };
         open.tokenizer().with_chat(chat.clone())?;
         let method = if adapter.config.task == Task::SeqCls { Method::Reward } else { Method::Dpo };
         // Of the rows that are open when it is compared, a tenth is scored, as in a run.
-        let given =
-            Settings::from_iter([(METHOD.to_owned(), method.name().into()), ("eval_split".to_owned(), 0.1.into())]);
+        let given = Settings::from_iter([
+            (METHOD.to_owned(), method.name().into()),
+            ("eval_split".to_owned(), EVAL_SPLIT.into()),
+        ]);
         let mut config = TrainConfig::from_map(&given, &name)?;
         config.take_adapter(&adapter.config, &Settings::new(), &name)?;
         let now = host::unix_seconds();

@@ -61,7 +61,7 @@ impl Session {
 
     /// Sees to it that a stored run's model is open: the open one will do, wherever it is from, if it has the same
     /// content; else the one at the place where the run's was.
-    pub(in crate::engine) async fn open_model_of(
+    async fn open_model_of(
         &mut self,
         record: &RunRecord,
         checkpoint: Option<&Checkpoint>,
@@ -101,7 +101,7 @@ impl Session {
 
     /// True if the open model is the one of a stored run: by its content if the run has a state that tells, and there
     /// is a device to read the weights to.
-    pub(in crate::engine) async fn is_model_of(
+    async fn is_model_of(
         &mut self,
         record: &RunRecord,
         checkpoint: Option<&Checkpoint>,

@@ -14,6 +14,13 @@ use crate::model::LoadIn;
 use crate::platform::host::{self, PickedFile, Store};
 use crate::platform::{FileSet, Folder};
 
+/// The folder of kept models in the store.
+pub(in crate::engine) const MODELS: &str = "models";
+/// Its marker of a model that is not complete.
+pub(in crate::engine) const PARTIAL: &str = "download.json";
+/// Bytes of a file that are in memory at a time.
+pub(in crate::engine) const SLICE_BYTES: u64 = 16 << 20;
+
 impl Session {
     pub(in crate::engine) async fn open_demo(&mut self) -> Result<()> {
         self.open_model(ModelSource::Demo, Vec::new()).await?;
@@ -83,14 +90,14 @@ impl Session {
             .map(drop)
     }
 
-    pub(in crate::engine) fn tell_model(&mut self, what: &str, done: u64, total: u64) {
+    fn tell_model(&mut self, what: &str, done: u64, total: u64) {
         if let Some(progress) = self.wire.progress(what, done, total) {
             self.wire.send(Event::ModelProgress(progress));
         }
     }
 
     /// Gives the open model and whatever hangs on it back.
-    pub(in crate::engine) fn close_model(&mut self) {
+    fn close_model(&mut self) {
         self.close_run();
         if self.model.take().is_some() {
             self.wire.send(Event::ModelClosed);
@@ -98,11 +105,7 @@ impl Session {
     }
 
     /// The files of a model, and what to call it.
-    pub(in crate::engine) async fn model_folder(
-        &self,
-        source: &ModelSource,
-        files: Vec<PickedFile>,
-    ) -> Result<(String, Box<dyn Folder>)> {
+    async fn model_folder(&self, source: &ModelSource, files: Vec<PickedFile>) -> Result<(String, Box<dyn Folder>)> {
         Ok(match source {
             ModelSource::Demo => ("the demo model".to_owned(), demo_model()),
             ModelSource::Stored { name } => {
@@ -167,13 +170,7 @@ impl Session {
         self.measure_storage().await
     }
 
-    pub(in crate::engine) async fn copy_model(
-        &mut self,
-        folder: &dyn Folder,
-        store: &Store,
-        path: &str,
-        total: u64,
-    ) -> Result<()> {
+    async fn copy_model(&mut self, folder: &dyn Folder, store: &Store, path: &str, total: u64) -> Result<()> {
         self.wire.begin();
         let mut done = 0;
         store.write(&format!("{path}/{PARTIAL}"), b"{}").await?;
@@ -261,7 +258,7 @@ impl Session {
     #[cfg(feature = "app")]
     pub(in crate::engine) async fn fetch_model(&mut self, repo: &str, endpoint: &str) -> Result<()> {
         let (hub, store) = ((self.hub)(), self.store.as_ref().map_err(Clone::clone));
-        let fetched = super::fetch::fetch(&mut self.wire, &hub, store, MODELS, repo, endpoint).await;
+        let fetched = super::fetch::fetch(&mut self.wire, &hub, store, repo, endpoint).await;
         // What has arrived is there, whole or not.
         self.list_models().await;
         self.open_model(fetched?, Vec::new()).await
@@ -274,16 +271,8 @@ impl Session {
     }
 }
 
-/// The folder of kept models in the store.
-pub(in crate::engine) const MODELS: &str = "models";
-/// Its marker of a model that is not complete.
-pub(in crate::engine) const PARTIAL: &str = "download.json";
-
-/// Bytes of a file that are in memory at a time.
-pub(in crate::engine) const SLICE_BYTES: u64 = 16 << 20;
-
 /// A name like this one that no model in the store has: files of two models do not belong together.
-pub(in crate::engine) async fn free_name(store: &Store, name: &str) -> Result<String> {
+async fn free_name(store: &Store, name: &str) -> Result<String> {
     let mut free = name.to_owned();
     let mut n = 1;
     while store.exists(&format!("{MODELS}/{free}")).await? {

@@ -5,6 +5,7 @@ use serde::Deserialize;
 use sha1::Sha1;
 use sha2::{Digest, Sha256};
 
+use super::commands::SLICE_BYTES;
 use crate::engine::model::place::{BRANCH, Place, RepoFile, Sum, is_hex};
 use crate::engine::protocol::{Event, ModelSource};
 use crate::engine::session::Wire;
@@ -15,8 +16,6 @@ use crate::platform::{ByteSource, is_hub_name};
 
 /// Why the files of a model are asked for.
 const MODEL_PURPOSE: &str = "a model that you asked for";
-/// Bytes of a file that are in memory at a time when it is hashed again.
-const SLICE_BYTES: u64 = 16 << 20;
 /// Bytes of an answer that is read whole, at the most.
 const SMALL_BYTES: usize = 16 << 20;
 
@@ -25,7 +24,6 @@ pub(in crate::engine) async fn fetch(
     wire: &mut Wire,
     hub: &Hub,
     store: Result<&Store>,
-    models: &str,
     repo: &str,
     endpoint: &str,
 ) -> Result<ModelSource> {
@@ -34,7 +32,7 @@ pub(in crate::engine) async fn fetch(
     }
     let endpoint = endpoint.trim_end_matches('/');
     wire.begin();
-    let mut place = Place::open(hub, store, models, repo).await?;
+    let mut place = Place::open(hub, store, repo).await?;
     let commit = match commit(wire, hub, repo, endpoint).await {
         Ok(commit) => commit,
         Err(Error::Cancelled) => return Err(Error::Cancelled),

@@ -3,7 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::commands::PARTIAL;
+use super::commands::{MODELS, PARTIAL};
 use crate::engine::protocol::{ModelSource, Origin};
 use crate::error::{Error, Result};
 use crate::platform::Folder as _;
@@ -94,12 +94,12 @@ pub(in crate::engine) struct Place {
 }
 
 impl Place {
-    /// The place of a model: in the cache that `hub` knows, or else in the folder `models` of the app's storage.
-    pub(in crate::engine) async fn open(hub: &Hub, store: Result<&Store>, models: &str, repo: &str) -> Result<Self> {
+    /// The place of a model: in the cache that `hub` knows, or else among the models that the app keeps.
+    pub(in crate::engine) async fn open(hub: &Hub, store: Result<&Store>, repo: &str) -> Result<Self> {
         let (name, repo, commit) = (repo.replace('/', "--"), repo.to_owned(), String::new());
         Ok(match hub.cache().await? {
             Some(store) => Self { store, repo, folder: format!("models--{name}"), kept: None, commit },
-            None => Self { store: store?.clone(), repo, folder: format!("{models}/{name}"), kept: Some(name), commit },
+            None => Self { store: store?.clone(), repo, folder: format!("{MODELS}/{name}"), kept: Some(name), commit },
         })
     }
 

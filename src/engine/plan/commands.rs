@@ -9,7 +9,7 @@ use crate::engine::session::{Session, memory_of};
 use crate::error::{Error, Result};
 use crate::files::TargetModules;
 use crate::model::{AdapterSettings, LoadIn};
-use crate::platform::host::{self};
+use crate::platform::host;
 use crate::train::{OnlineRun, References, Scorer, TrainConfig, Trainer, frozen_bytes};
 
 impl Session {
@@ -33,7 +33,7 @@ impl Session {
         Ok(())
     }
 
-    pub(in crate::engine) async fn try_plan(&mut self, settings: &Settings, inputs: &Inputs) -> Result<PlanInfo> {
+    async fn try_plan(&mut self, settings: &Settings, inputs: &Inputs) -> Result<PlanInfo> {
         let config = TrainConfig::from_map(settings, "settings")?;
         let model = self.opened()?;
         let split = self.split(&config).await?;
@@ -127,7 +127,7 @@ impl Session {
 
 /// The longest row first, so that the time of a step is not too good to be true, then some from the middle; all others
 /// too, so that memory is taken as for the run. Their reference does not change the time.
-pub(in crate::engine) fn hardest_first(mut rows: Vec<Example>, config: &TrainConfig) -> Vec<Example> {
+fn hardest_first(mut rows: Vec<Example>, config: &TrainConfig) -> Vec<Example> {
     rows.sort_by_key(|row| std::cmp::Reverse(row.sequences.iter().map(Vec::len).sum::<usize>()));
     let wanted = config.per_device_train_batch_size * config.gradient_accumulation_steps;
     if let Some((_, others)) = rows.split_first_mut() {

@@ -7,6 +7,9 @@ use crate::data::Method;
 use crate::engine::race::stage_config;
 use crate::train::{METHOD, TrainConfig, all_settings};
 
+/// Share of the rows that is held out in the app unless somebody says otherwise.
+pub const EVAL_SPLIT: f64 = 0.1;
+
 /// Settings for a purpose. Each sets the same keys, so that changing one's mind leaves nothing behind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

@@ -82,6 +82,6 @@ pub(in crate::engine) fn data_of(
     ReferenceKey::new(model, tokenizer, config, train, initial)
 }
 
-pub(in crate::engine) fn reference_path(gpu: &Gpu, key: &ReferenceKey) -> String {
+fn reference_path(gpu: &Gpu, key: &ReferenceKey) -> String {
     format!("reference/{}.json", key.scores(gpu))
 }

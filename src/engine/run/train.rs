@@ -25,8 +25,8 @@ use crate::engine::stats::sparkline;
 use crate::error::{Error, Result};
 use crate::files;
 use crate::gpu::Gpu;
-use crate::kernels::{self};
-use crate::platform::host::{self};
+use crate::kernels;
+use crate::platform::host;
 use crate::platform::is_storage_full;
 use crate::train::{LossType, OnlineRun, Options, Reference, References, TrainConfig, Trainer, check_fits};
 
