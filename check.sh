@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # What must pass, fast to slow, with what it needs installed. From any folder:
 #   ./check.sh        what CI runs: everything native, and one short journey in the window and in each browser
-#   ./check.sh full   also llama.cpp and TRL, damaged files, every other test of the window and of the page, the docs,
-#                     and the page as it is released
+#   ./check.sh full   also newer drivers, llama.cpp and TRL, damaged files, every other test of the window and of the
+#                     page, the docs, and the page as it is released
 # docs/testing.md lists which test is where, what it proves, and how long it takes.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
@@ -79,6 +79,7 @@ default)
     step 'short journeys, and kernels in the browsers' run_tests --test end_to_end -- short_ kernels_in_
     ;;
 full)
+    step 'cooperative matrices' scripts/matrices.sh
     step 'install what it takes to ask llama.cpp' install_to_check_llama_cpp
     step 'exports in llama.cpp' check_llama_cpp
     step 'install what it takes to ask TRL' install_to_check_trl

@@ -1,5 +1,5 @@
-# Sourced by check.sh, demo.sh, screenshots.sh and fuzz.sh: installs what a fresh machine lacks, through apt where root
-# and Debian; elsewhere it says what to install and stops.
+# Sourced by check.sh, demo.sh and the scripts of this folder: installs what a fresh machine lacks, through apt where
+# root and Debian; elsewhere it says what to install and stops.
 
 # need WHAT TEST INSTALL HOW  leaves if TEST succeeds, else tries INSTALL; if that did not help says HOW to get it.
 need() {

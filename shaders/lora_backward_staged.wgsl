@@ -25,8 +25,7 @@ fn load(rows: vec2<u32>, n: u32, end: u32, at: vec2<u32>, last: u32) -> Chunk {
     return chunk;
 }
 
-@compute @workgroup_size(LANES)
-fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
+fn compute(group: vec3<u32>, lane: u32, spot: Spot) {
     let m0 = group.x * ROWS;
     let column0 = group.y * COLS4;
     let start = params.starts4[group.z];
@@ -36,7 +35,6 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     let last = (end * 4u - 1u) * params.rank4 + column;
     var at = (start * 4u + vec2<u32>(lane / COLS4, (lane + LANES) / COLS4)) * params.rank4 + column;
 
-    let spot = spot_of(lane);
     var sums = Sums();
     let n0 = lane % STEP4;
     var chunk = load(rows, start + n0, end, at, last);
@@ -46,8 +44,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
         workgroupBarrier();
         at += 4u * STEP4 * params.rank4;
         chunk = load(rows, n + STEP4 + n0, end, at, last);
-        sums = multiply(sums, spot);
+        multiply(&sums, spot);
     }
     du_at = params.u_at4[group.z];
-    store_tile(m0, column0, lane, sums);
+    store_tile(m0, column0, lane, spot, &sums);
 }

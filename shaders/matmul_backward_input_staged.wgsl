@@ -8,7 +8,8 @@
 // Writes  dx (M,K) = or += (accumulate)
 // Twin    reference::matmul_backward_input
 // With    lib/operand_{f32,f16}.wgsl, lib/weight_*.wgsl, lib/tile_{64x64,64x64_tall,128x64,32x32}.wgsl,
-//         lib/products.wgsl, lib/staged.wgsl, lib/right_columns.wgsl, lib/matmul.wgsl, lib/matmul_backward_input.wgsl
+//         lib/matmul_backward_input.wgsl; lib/products.wgsl, lib/staged.wgsl, lib/right_columns.wgsl, lib/matmul.wgsl, or
+//         by cooperative matrices lib/coop.wgsl, lib/coop_{16,8}.wgsl, lib/coop_right_columns.wgsl
 
 // The vec4s at n of two rows of dy, and of w the vec4s of two rows at their place; beyond the last row, that one.
 fn load(rows: vec2<u32>, n: u32, at: vec2<u32>, last: u32) -> Chunk {
@@ -43,8 +44,7 @@ fn load_adapter(rows: vec2<u32>, j: u32, at: vec2<u32>, last: u32) -> Chunk {
     return chunk;
 }
 
-@compute @workgroup_size(LANES)
-fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
+fn compute(group: vec3<u32>, lane: u32, spot: Spot) {
     let m0 = group.x * ROWS;
     let column0 = group.y * COLS4;
     let n0 = lane % STEP4;
@@ -54,7 +54,6 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     let at = vec2<u32>(lane / COLS4, (lane + LANES) / COLS4) * params.k4 + column;
     let round = 4u * STEP4 * params.k4;
 
-    let spot = spot_of(lane);
     var sums = Sums();
     let starts = rows * params.ldy4 + params.first4;
     let last = (params.n - 1u) * params.k4 + column;
@@ -66,7 +65,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
         workgroupBarrier();
         next += round;
         chunk = load(starts, n + STEP4 + n0, next, last);
-        sums = multiply(sums, spot);
+        multiply(&sums, spot);
     }
 
     if params.rank4 != 0u {
@@ -80,8 +79,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
             workgroupBarrier();
             next += round;
             chunk = load_adapter(from_du, j + STEP4 + n0, next, last_a);
-            sums = multiply(sums, spot);
+            multiply(&sums, spot);
         }
     }
-    store_tile(m0, column0, lane, sums);
+    store_tile(m0, column0, lane, spot, &sums);
 }

@@ -11,9 +11,10 @@
 // Writes  y (M,ldy), columns first.. = or += (accumulate); in the last vec4, columns beyond N repeat column N-1
 // Twin    reference::matmul_forward
 // With    lib/operand_{f32,f16}.wgsl, lib/weight_*.wgsl, lib/tile_{64x64,64x64_tall,128x64,32x32}.wgsl,
-//         lib/products.wgsl, lib/staged.wgsl, lib/right_rows.wgsl, lib/matmul.wgsl, lib/matmul_forward.wgsl
+//         lib/matmul_forward.wgsl; lib/products.wgsl, lib/staged.wgsl, lib/right_rows.wgsl, lib/matmul.wgsl, or by
+//         cooperative matrices lib/coop.wgsl, lib/coop_{16,8}.wgsl, lib/coop_right_rows.wgsl
 //
-// Every tile adds in the same order, k by k, so that all give the same bits.
+// Every tile of lib/staged.wgsl adds in the same order, k by k, so that all give the same bits.
 
 // The vec4s at k of two rows of x and two of w, from where each row begins. Beyond the sum, x counts as zero.
 fn load(starts: vec4<u32>, k: u32) -> Chunk {
@@ -47,8 +48,7 @@ fn load_adapter(starts: vec4<u32>, k: u32, real: vec2<bool>) -> Chunk {
     return chunk;
 }
 
-@compute @workgroup_size(LANES)
-fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
+fn compute(group: vec3<u32>, lane: u32, spot: Spot) {
     let m0 = group.x * ROWS;
     let n0 = group.y * COLS;
     let k0 = lane % STEP4;
@@ -56,7 +56,6 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     let rows = min(staged + m0, vec2<u32>(params.m - 1u));
     let cols = min(staged + n0, vec2<u32>(params.n - 1u));
 
-    let spot = spot_of(lane);
     var sums = Sums();
     let starts = vec4<u32>(rows, cols) * params.k4;
     var chunk = load(starts, k0);
@@ -65,7 +64,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
         stage(chunk, spot);
         workgroupBarrier();
         chunk = load(starts, k + STEP4 + k0);
-        sums = multiply(sums, spot);
+        multiply(&sums, spot);
     }
     // The layers that share the tile: each has its own part of u, and the columns of others count as zero.
     let columns = params.first4 + cols / 4u;
@@ -81,9 +80,9 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
                 stage(chunk, spot);
                 workgroupBarrier();
                 chunk = load_adapter(starts_u, k + STEP4 + k0, real);
-                sums = multiply(sums, spot);
+                multiply(&sums, spot);
             }
         }
     }
-    store_tile(m0, n0 / 4u, lane, sums);
+    store_tile(m0, n0 / 4u, lane, spot, &sums);
 }

@@ -754,14 +754,20 @@ fn doctor_writes_every_shader_without_a_gpu() {
         let text = String::from_utf8(first[name].clone()).expect("text");
         let (needs, wgsl) = text.split_once('\n').expect("a line of needs");
         // Validation below fails if the text uses what it does not say it needs.
-        let Needs { subgroups, f16 } = kernel.variant.needs;
-        assert!(!subgroups || wgsl.contains("subgroupBroadcast") || wgsl.contains("subgroupShuffle"), "{name}");
-        let said = [(subgroups, "subgroups"), (f16, "shader-f16")].into_iter().filter(|n| n.0).map(|n| n.1);
+        let Needs { subgroups, f16, matrices } = kernel.variant.needs;
+        let uses = ["subgroupBroadcast", "subgroupShuffle", "subgroup_id"].into_iter().any(|word| wgsl.contains(word));
+        assert!(!subgroups || uses, "{name}");
+        let all = [(subgroups, "subgroups"), (f16, "shader-f16"), (matrices > 0, "wgpu-cooperative-matrix")];
+        let said = all.into_iter().filter(|n| n.0).map(|n| n.1);
         let said = said.collect::<Vec<_>>().join(", ");
         assert_eq!(needs, format!("// needs: {}", if said.is_empty() { "nothing" } else { &said }), "{name}");
         assert!(wgsl == kernel.source(false), "{name} is the text that is compiled");
         let module = wgpu::naga::front::wgsl::parse_str(&text).unwrap_or_else(|e| panic!("{name}: {e}"));
-        let needed = [(subgroups, Capabilities::SUBGROUP), (f16, Capabilities::SHADER_FLOAT16)];
+        let needed = [
+            (subgroups, Capabilities::SUBGROUP),
+            (f16, Capabilities::SHADER_FLOAT16),
+            (matrices > 0, Capabilities::COOPERATIVE_MATRIX),
+        ];
         let needed: Capabilities = needed.into_iter().filter(|needed| needed.0).map(|needed| needed.1).collect();
         let capabilities = Capabilities::SHADER_FLOAT16_IN_FLOAT32 | needed;
         let mut validator = Validator::new(ValidationFlags::all(), capabilities);

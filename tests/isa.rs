@@ -17,6 +17,9 @@ use wgpu::naga;
 
 /// RDNA2, and the GCN of many laptops.
 const FAMILIES: [&str; 2] = ["NAVI21", "VEGA10"];
+/// RDNA3, the first with matrix units that a driver offers.
+const WITH_MATRICES: &str = "NAVI31";
+/// RADV where Debian 12 has it; PAIRTUNE_RADV names another one.
 const DRIVER: &str = "/usr/share/vulkan/icd.d/radeon_icd.x86_64.json";
 /// Registers of a lane: two waves on each SIMD of GCN.
 const MAX_VGPRS: u64 = 128;
@@ -25,12 +28,38 @@ const COLUMNS: [&str; 7] =
 
 #[test]
 fn kernels_for_hardware_spill_nothing() {
-    let kernels: Vec<Kernel> =
-        pairtune::kernels::all().filter(|kernel| kernel.variant.made_for != Adapters::Software).collect();
-    let shaders: Vec<(String, Vec<u32>)> = kernels.iter().map(|kernel| (kernel.name(), spirv(kernel))).collect();
+    let (table, problems) = look(&FAMILIES, |kernel| kernel.variant.needs.matrices == 0);
+    if std::env::var_os("PAIRTUNE_WRITE_ISA").is_some() {
+        let head = "# What RADV makes of the kernels\n\n\
+                    Written by `PAIRTUNE_WRITE_ISA=1 cargo test --test isa`. Cycles are the compiler's guess and leave \
+                    caches and bandwidth out: use them to compare mixes of instructions only.\n";
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("benches/results/isa.md");
+        std::fs::write(path, format!("{head}{table}")).expect("the folder is there");
+    }
+    assert_none(&problems);
+}
+
+/// `scripts/matrices.sh` runs it where RADV is new enough.
+#[test]
+#[ignore = "Debian 12's RADV knows no cooperative matrices"]
+fn kernels_with_matrices_spill_nothing() {
+    let (table, problems) = look(&[WITH_MATRICES], |kernel| kernel.variant.needs.matrices == 16);
+    println!("{table}");
+    assert_none(&problems);
+}
+
+fn assert_none(problems: &[String]) {
+    assert!(problems.is_empty(), "{} kernels ask too much of a GPU:\n{}", problems.len(), problems.join("\n"));
+}
+
+/// What the compiler says of the kernels for hardware that are `wanted`, as a table, and what is wrong with them.
+fn look(families: &[&str], wanted: fn(&Kernel) -> bool) -> (String, Vec<String>) {
+    let all = pairtune::kernels::all().filter(|kernel| kernel.variant.made_for != Adapters::Software);
+    let shaders: Vec<(String, Vec<u32>)> = all.filter(wanted).map(|kernel| (kernel.name(), spirv(&kernel))).collect();
+    assert!(!shaders.is_empty(), "there are kernels to look at");
     let mut table = String::new();
     let mut problems = Vec::new();
-    for family in FAMILIES {
+    for family in families {
         let (compiler, statistics) = compile(family, &shaders);
         write!(table, "\n## {family}\n\n{compiler}\n\n| kernel | {} |\n", COLUMNS.join(" | ")).expect("a string grows");
         writeln!(table, "|---|{}", "---:|".repeat(COLUMNS.len())).expect("a string grows");
@@ -48,14 +77,7 @@ fn kernels_for_hardware_spill_nothing() {
             }
         }
     }
-    if std::env::var_os("PAIRTUNE_WRITE_ISA").is_some() {
-        let head = "# What RADV makes of the kernels\n\n\
-                    Written by `PAIRTUNE_WRITE_ISA=1 cargo test --test isa`. Cycles are the compiler's guess and leave \
-                    caches and bandwidth out: use them to compare mixes of instructions only.\n";
-        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("benches/results/isa.md");
-        std::fs::write(path, format!("{head}{table}")).expect("the folder is there");
-    }
-    assert!(problems.is_empty(), "{} kernels ask too much of a GPU:\n{}", problems.len(), problems.join("\n"));
+    (table, problems)
 }
 
 /// The shader as Vulkan drivers get it.
@@ -77,17 +99,19 @@ fn spirv(kernel: &Kernel) -> Vec<u32> {
 
 /// The compiler's name, and its statistics for each shader.
 fn compile(family: &str, shaders: &[(String, Vec<u32>)]) -> (String, Vec<BTreeMap<String, u64>>) {
+    let driver = std::env::var("PAIRTUNE_RADV").unwrap_or_else(|_| DRIVER.to_owned());
+    let driver = driver.as_str();
     assert!(
-        Path::new(DRIVER).exists(),
-        "there is no {DRIVER}: the test needs RADV (Debian: apt-get install mesa-vulkan-drivers)"
+        Path::new(driver).exists(),
+        "there is no {driver}: the test needs RADV (Debian: apt-get install mesa-vulkan-drivers)"
     );
     for (name, value) in [
         ("RADV_FORCE_FAMILY", family),
-        ("VK_DRIVER_FILES", DRIVER),
-        ("VK_ICD_FILENAMES", DRIVER),
+        ("VK_DRIVER_FILES", driver),
+        ("VK_ICD_FILENAMES", driver),
         ("VK_LOADER_LAYERS_DISABLE", "*"),
     ] {
-        // SAFETY: this binary has one test, so no other thread reads the environment.
+        // SAFETY: this binary runs one test at a time, so no other thread reads the environment.
         unsafe { std::env::set_var(name, value) };
     }
     // SAFETY: handles are used in the order in which they are made, with structures that live as long as the calls.
@@ -100,7 +124,12 @@ fn compile(family: &str, shaders: &[(String, Vec<u32>)]) -> (String, Vec<BTreeMa
         let properties = instance.get_physical_device_properties(physical);
         let compiler = text(&properties.device_name);
         let queues = [vk::DeviceQueueCreateInfo::default().queue_priorities(&[1.0])];
-        let extensions = [khr::pipeline_executable_properties::NAME.as_ptr()];
+        let mut extensions = vec![khr::pipeline_executable_properties::NAME.as_ptr()];
+        let mut matrices =
+            vk::PhysicalDeviceCooperativeMatrixFeaturesKHR::default().cooperative_matrix(family == WITH_MATRICES);
+        if family == WITH_MATRICES {
+            extensions.push(khr::cooperative_matrix::NAME.as_ptr());
+        }
         let mut executables =
             vk::PhysicalDevicePipelineExecutablePropertiesFeaturesKHR::default().pipeline_executable_info(true);
         let mut features11 = vk::PhysicalDeviceVulkan11Features::default().storage_buffer16_bit_access(true);
@@ -116,6 +145,7 @@ fn compile(family: &str, shaders: &[(String, Vec<u32>)]) -> (String, Vec<BTreeMa
             .push_next(&mut executables)
             .push_next(&mut features11)
             .push_next(&mut features12);
+        let info = if family == WITH_MATRICES { info.push_next(&mut matrices) } else { info };
         let device = instance.create_device(physical, &info, None).expect("a device");
         let says = khr::pipeline_executable_properties::Device::new(&instance, &device);
         let statistics = shaders.iter().map(|(name, code)| statistics(&device, &says, name, code)).collect();

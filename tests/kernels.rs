@@ -5,6 +5,8 @@ use pairtune::doctor::Check;
 use pairtune::doctor::check::{self, Heads, each_variant};
 use pairtune::gpu::{AdapterChoice, Dtype, Gpu};
 use pairtune::kernels::{Act, Divergence, PairLoss};
+#[cfg(not(target_arch = "wasm32"))]
+use pairtune::{gpu::Variant, kernels};
 
 /// One test in both worlds.
 macro_rules! everywhere {
@@ -64,6 +66,34 @@ everywhere! {
             }
         }
     }
+}
+
+/// What autotune asks before it takes a variant with cooperative matrices.
+#[cfg(not(target_arch = "wasm32"))]
+#[test]
+fn a_variant_that_multiplies_wrongly_is_found_out() {
+    static WRONG: Variant = Variant {
+        name: "forgetful",
+        ..Variant::only(
+            &[
+                include_str!("../shaders/lib/matmul_forward.wgsl"),
+                "@compute @workgroup_size(1) fn main(@builtin(workgroup_id) at: vec3<u32>) { \
+                 store(at.x, at.y, 0.0 * (weight(0u) + left[0] + u[0] + b[0])); }",
+            ],
+            |shape| shape,
+        )
+    };
+    pollster::block_on(async {
+        let gpu = gpu().await;
+        let asks = async |op, variant| kernels::multiplies_right(&gpu, op, variant).await.expect("the device works");
+        for name in ["matmul_forward", "matmul_backward_input"] {
+            let op = kernels::op(name);
+            for variant in gpu.variants(op) {
+                assert!(asks(op, variant).await, "{name}.{} is right", variant.name);
+            }
+        }
+        assert!(!asks(kernels::op("matmul_forward"), &WRONG).await, "zeros are wrong");
+    });
 }
 
 everywhere! {

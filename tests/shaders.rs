@@ -122,8 +122,12 @@ fn kernel_problems(kernel: &Kernel) -> Vec<String> {
 /// Whatever a device may lack is refused but in the variants that say so; what stays is `unpack2x16float`, which every
 /// WebGPU device has.
 fn validator(kernel: &Kernel) -> Validator {
-    let Needs { subgroups, f16 } = kernel.variant.needs;
-    let needed = [(subgroups, Capabilities::SUBGROUP), (f16, Capabilities::SHADER_FLOAT16)];
+    let Needs { subgroups, f16, matrices } = kernel.variant.needs;
+    let needed = [
+        (subgroups, Capabilities::SUBGROUP),
+        (f16, Capabilities::SHADER_FLOAT16),
+        (matrices > 0, Capabilities::COOPERATIVE_MATRIX),
+    ];
     let needed: Capabilities = needed.into_iter().filter(|needed| needed.0).map(|needed| needed.1).collect();
     let mut validator = Validator::new(ValidationFlags::all(), UNPACK_F16 | needed);
     validator.subgroup_operations(SubgroupOperationSet::all());

@@ -80,19 +80,23 @@ fn add_four(sums: Sums, spot: Spot, k: u32) -> Sums {
 }
 
 // Adds the products of a round. Without a loop, as not every driver unrolls.
-fn multiply(sums: Sums, spot: Spot) -> Sums {
-    let half = add_four(sums, spot, 0u);
+fn multiply(sums: ptr<function, Sums>, spot: Spot) {
+    *sums = add_four(*sums, spot, 0u);
     if STEP4 > 4u {
-        return add_four(half, spot, 4u);
+        *sums = add_four(*sums, spot, 4u);
     }
-    return half;
 }
 
-fn store_tile(m0: u32, column0: u32, lane: u32, sums: Sums) {
+fn store_tile(m0: u32, column0: u32, lane: u32, spot: Spot, sums: ptr<function, Sums>) {
     let row = m0 + lane / COLS4 * 4u;
     let column = column0 + lane % COLS4;
-    store4(row, column, sums.a);
+    store4(row, column, (*sums).a);
     if TALL {
-        store4(row + ROWS / 2u, column, sums.b);
+        store4(row + ROWS / 2u, column, (*sums).b);
     }
+}
+
+@compute @workgroup_size(LANES)
+fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
+    compute(group, lane, spot_of(lane));
 }

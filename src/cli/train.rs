@@ -87,6 +87,7 @@ pub(super) async fn train(args: &TrainArgs, out: &mut Output) -> Result<()> {
     let models: Vec<String> =
         memory.models(&config, &judged).into_iter().map(|(name, bytes)| format!("{name} {}", mib(bytes))).collect();
     out.note(format_args!("Memory on the device: about {} MiB ({})", mib(memory.total()), models.join(", ")));
+    gpu.allow(config.precision());
     let model = folder.load(&gpu, config.load_in, input.positions(longest), out).await?;
     if let Some(warning) = checkpoint.as_ref().and_then(|checkpoint| drive::adopt(&gpu, &checkpoint.place.variants)) {
         out.warn(format_args!("{warning}"));

@@ -71,7 +71,7 @@ pub(super) struct Choices {
     /// True if the CPU does the adapter's work.
     software: bool,
     /// The least that may be chosen from.
-    pub(super) precision: Precision,
+    precision: Precision,
     chosen: BTreeMap<(&'static str, &'static str, &'static str), (Call, &'static Variant)>,
     forced: BTreeMap<&'static str, &'static Variant>,
 }
@@ -102,6 +102,19 @@ impl Choices {
     /// True if the variant was made for this kind of adapter, and rounds no more than was asked for.
     pub(super) fn may_try(&self, variant: &Variant) -> bool {
         variant.made_for.include(self.software) && variant.precision >= self.precision
+    }
+
+    /// See `Gpu::allow`.
+    pub(super) fn allow(&mut self, precision: Precision) {
+        if precision != self.precision {
+            self.precision = precision;
+            self.chosen.clear();
+        }
+    }
+
+    /// The least that may be chosen from.
+    pub(super) fn precision(&self) -> Precision {
+        self.precision
     }
 
     pub(super) fn choose(&mut self, call: Call, variant: &'static Variant) {
@@ -148,10 +161,10 @@ mod tests {
         let rounds = Variant { precision: Precision::F16, made_for: Adapters::Hardware, ..Variant::only(&[], alone) };
         let mut choices = Choices::new(false);
         assert!(choices.may_try(&exact) && !choices.may_try(&rounds), "f32 is the default");
-        choices.precision = Precision::F16;
+        choices.allow(Precision::F16);
         assert!(choices.may_try(&exact) && choices.may_try(&rounds), "the faster of both may be taken");
         let mut software = Choices::new(true);
-        software.precision = Precision::F16;
+        software.allow(Precision::F16);
         assert!(!software.may_try(&rounds), "it was made for graphics processors");
     }
 }

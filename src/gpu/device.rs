@@ -48,6 +48,8 @@ pub struct AdapterReport {
     pub max_compute_invocations_per_workgroup: u32,
     /// Lanes of the smallest subgroup; 0 if the adapter does not say.
     pub subgroup_min_size: u32,
+    /// Rows of the square cooperative matrices that it has for operands of f16 and sums of f32.
+    pub cooperative_matrices: Vec<u32>,
     /// Optional features that are offered.
     pub features: Vec<String>,
 }
@@ -90,7 +92,7 @@ impl Gpu {
                 label: Some("pairtune"),
                 required_features: adapter.features() & wanted_features(),
                 required_limits: limits.clone(),
-                experimental_features: wgpu::ExperimentalFeatures::disabled(),
+                experimental_features: experimental_features(),
                 memory_hints: wgpu::MemoryHints::MemoryUsage,
                 trace: wgpu::Trace::Off,
             })
@@ -197,14 +199,15 @@ impl Gpu {
         self.variants(op).into_iter().filter(|variant| choices.may_try(variant)).collect()
     }
 
-    /// The least precision that variants may be chosen from; f32 at first. What was chosen or is forced stays.
+    /// The least precision that variants may be chosen from; f32 at first. What was chosen for another is forgotten; what
+    /// is forced stays.
     pub fn allow(&self, precision: Precision) {
-        self.choices.borrow_mut().precision = precision;
+        self.choices.borrow_mut().allow(precision);
     }
 
     /// See `allow`.
     pub fn precision(&self) -> Precision {
-        self.choices.borrow().precision
+        self.choices.borrow().precision()
     }
 
     /// True if the device has what a variant needs.
@@ -212,7 +215,9 @@ impl Gpu {
         let features = self.device.features();
         let subgroups = self.report.subgroup_min_size >= 8 && features.contains(wgpu::Features::SUBGROUP);
         let needs = variant.needs;
-        (subgroups || !needs.subgroups) && (features.contains(wgpu::Features::SHADER_F16) || !needs.f16)
+        (subgroups || !needs.subgroups)
+            && (features.contains(wgpu::Features::SHADER_F16) || !needs.f16)
+            && (needs.matrices == 0 || self.report.cooperative_matrices.contains(&needs.matrices))
     }
 
     /// A tensor of zeros.
@@ -455,8 +460,29 @@ fn wanted_features() -> wgpu::Features {
     // A browser's clock is coarse, and its time stamps have made pages hang.
     match wgpu::Instance::enabled_backend_features().contains(wgpu::Backends::BROWSER_WEBGPU) {
         true => always,
-        false => always | wgpu::Features::TIMESTAMP_QUERY,
+        false => always | wgpu::Features::TIMESTAMP_QUERY | wgpu::Features::EXPERIMENTAL_COOPERATIVE_MATRIX,
     }
+}
+
+#[expect(unsafe_code, reason = "wgpu has cooperative matrices among what it calls experimental")]
+fn experimental_features() -> wgpu::ExperimentalFeatures {
+    // SAFETY: only matrices are asked for. A kernel that uses them is chosen after its numbers were compared with those
+    // of another (`kernels::autotune`), on sizes that the adapter itself lists.
+    unsafe { wgpu::ExperimentalFeatures::enabled() }
+}
+
+/// Rows of the square matrices that `Needs::matrices` can ask for, as the adapter lists them.
+fn cooperative_matrices(adapter: &wgpu::Adapter) -> Vec<u32> {
+    use wgpu::CooperativeScalarType::{F16, F32};
+    if !adapter.features().contains(wgpu::Features::EXPERIMENTAL_COOPERATIVE_MATRIX) {
+        return Vec::new();
+    }
+    let listed = adapter.cooperative_matrix_properties().into_iter();
+    let square = listed.filter(|of| of.m_size == of.n_size && of.n_size == of.k_size && !of.saturating_accumulation);
+    let mut sizes: Vec<u32> = square.filter(|of| [of.ab_type, of.cr_type] == [F16, F32]).map(|of| of.m_size).collect();
+    sizes.sort_unstable();
+    sizes.dedup();
+    sizes
 }
 
 fn instance() -> wgpu::Instance {
@@ -504,6 +530,7 @@ fn report(adapter: &wgpu::Adapter, limits: &wgpu::Limits) -> AdapterReport {
         (wgpu::Features::SHADER_F16, "shader-f16"),
         (wgpu::Features::SUBGROUP, "subgroups"),
         (wgpu::Features::TIMESTAMP_QUERY, "timestamp-query"),
+        (wgpu::Features::EXPERIMENTAL_COOPERATIVE_MATRIX, "wgpu-cooperative-matrix"),
     ];
     let offered = adapter.features();
     AdapterReport {
@@ -518,6 +545,7 @@ fn report(adapter: &wgpu::Adapter, limits: &wgpu::Limits) -> AdapterReport {
         max_compute_workgroup_storage_size: limits.max_compute_workgroup_storage_size,
         max_compute_invocations_per_workgroup: limits.max_compute_invocations_per_workgroup,
         subgroup_min_size: info.subgroup_min_size,
+        cooperative_matrices: cooperative_matrices(adapter),
         features: features.iter().filter(|f| offered.contains(f.0)).map(|f| f.1.to_owned()).collect(),
     }
 }

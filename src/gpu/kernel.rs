@@ -66,15 +66,19 @@ pub struct Needs {
     pub subgroups: bool,
     /// 16-bit floats in the shader.
     pub f16: bool,
+    /// Cooperative matrices of so many rows and columns, f16 operands and f32 sums; 0 for none. Native only.
+    pub matrices: u32,
 }
 
 impl Needs {
     /// Nothing: it runs everywhere.
-    pub const NOTHING: Self = Self { subgroups: false, f16: false };
+    pub const NOTHING: Self = Self { subgroups: false, f16: false, matrices: 0 };
 
-    /// The features' names in WebGPU.
+    /// The features' names in WebGPU, and wgpu's for what WebGPU does not have.
     pub fn names(self) -> impl Iterator<Item = &'static str> {
-        [(self.subgroups, "subgroups"), (self.f16, "shader-f16")].into_iter().filter(|n| n.0).map(|n| n.1)
+        let matrices = self.matrices > 0;
+        let all = [(self.subgroups, "subgroups"), (self.f16, "shader-f16"), (matrices, "wgpu-cooperative-matrix")];
+        all.into_iter().filter(|n| n.0).map(|n| n.1)
     }
 }
 
@@ -163,9 +167,13 @@ impl Kernel {
 
     /// The text after the directives that it needs.
     pub fn source(&self, browser: bool) -> String {
-        let Needs { subgroups, f16 } = self.variant.needs;
-        // Browsers ask for the first directive, naga does not know it yet (gfx-rs/wgpu#5555).
-        let directives = [(subgroups && browser, "enable subgroups;\n"), (f16, "enable f16;\n")];
+        let Needs { subgroups, f16, matrices } = self.variant.needs;
+        let directives = [
+            // Browsers ask for it, naga does not know it yet (gfx-rs/wgpu#5555).
+            (subgroups && browser, "enable subgroups;\n"),
+            (f16, "enable f16;\n"),
+            (matrices > 0, "enable wgpu_cooperative_matrix;\n"),
+        ];
         let mut text: String = directives.into_iter().filter(|d| d.0).map(|d| d.1).collect();
         text.push_str(&self.wgsl());
         text

@@ -7,7 +7,7 @@ use super::{
     matmul_backward_weight, matmul_forward, ops, pack_spans,
 };
 use crate::error::Result;
-use crate::gpu::{Call, Dtype, Gpu, Precision, Recorder, Tensor, VariantSet};
+use crate::gpu::{Call, Dtype, Gpu, Needs, Op, Precision, Recorder, Tensor, Variant, VariantSet};
 
 /// What of a model decides which operations are tuned.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,11 +31,12 @@ pub async fn autotune(gpu: &Gpu, tuning: &Tuning, seconds: &dyn Fn() -> f64) -> 
     let plain = tuning.formats.iter().copied().filter(|format| format.block().0 == 1);
     let f32 = [Dtype::F32].into_iter().filter(|f32| !tuning.formats.contains(f32));
     for format in plain.chain(f32) {
-        let w = gpu.zeros("w", n, k, format);
-        for (class, rows) in [(Class::Main, m), (Class::Decode, 1), (Class::Decode, 16)] {
-            let (x, y) = (x.view(rows, k), y.view(rows, n));
+        let many = gpu.zeros("w", DECODED * n, k, format);
+        let w = many.row_range(0, n);
+        for (class, rows, w) in [(Class::Main, m, &w), (Class::Decode, 1, &many), (Class::Decode, 16, &many)] {
+            let (x, y) = (x.view(rows, k), float("y", rows, w.rows()));
             let record = |rec: &mut Recorder<'_>| {
-                matmul_forward(rec, class, &x, &w, 1.0, 0, Epilogue::default(), &y);
+                matmul_forward(rec, class, &x, w, 1.0, 0, Epilogue::default(), &y);
             };
             tuner.choose(matmul::forward_call(format, class, rows), &record).await?;
         }
@@ -56,6 +57,8 @@ pub async fn autotune(gpu: &Gpu, tuning: &Tuning, seconds: &dyn Fn() -> f64) -> 
     Ok(gpu.variant_set())
 }
 
+/// Times the columns where rows are few: with no more of them, a dispatch takes as long as what it computes.
+const DECODED: u32 = 8;
 /// Ranks of LoRA's matrices that the choice is made with, one of each class.
 const RANKS: [u32; 2] = [16, 64];
 /// Rounds of a variant: the first compiles, of the others the fastest counts.
@@ -116,6 +119,10 @@ impl Tuner<'_> {
         candidates.retain(|variant| matmul::suits(call, variant));
         let mut best = (f64::INFINITY, candidates[0]);
         for &candidate in candidates.iter().filter(|_| candidates.len() > 1) {
+            if candidate.needs.matrices > 0 && !multiplies_right(self.gpu, call.op(), candidate).await? {
+                log::warn!("{} is not used: {WRONG}", candidate.name);
+                continue;
+            }
             self.gpu.choose(call, candidate);
             for round in 0..ROUNDS {
                 self.gpu.wait().await?;
@@ -136,6 +143,43 @@ impl Tuner<'_> {
         self.gpu.choose(call, best.1);
         Ok(())
     }
+}
+
+/// Why a variant is not used that `multiplies_right` refuses.
+const WRONG: &str = "this device's cooperative matrices give other numbers than it says";
+
+/// True if a variant of `matmul_forward` or `matmul_backward_input` agrees with one that needs nothing, but for the
+/// rounding of its operands: drivers have been seen that list matrices and multiply them wrongly.
+pub async fn multiplies_right(gpu: &Gpu, op: &'static Op, variant: &'static Variant) -> Result<bool> {
+    // No size is a multiple of a matrix's.
+    let (m, k, n) = (37, 44, 52);
+    let numbers = |name, rows, cols| {
+        let of = |i: u32| (i * 37 % 101) as f32 / 101.0 - 0.5;
+        gpu.upload(name, rows, cols, Dtype::F32, &(0..rows * cols).map(of).collect::<Vec<f32>>())
+    };
+    let (x, w) = (numbers("x", m, k), numbers("w", n, k));
+    let (dy, zeros) = (numbers("dy", m, n), |cols| gpu.zeros("result", m, cols, Dtype::F32));
+    let plain = gpu.variants(op).into_iter().find(|variant| variant.needs == Needs::NOTHING);
+    let mut results = Vec::new();
+    for variant in [Some(variant), plain] {
+        gpu.force(op, variant);
+        let mut rec = gpu.recorder();
+        let result = if op.name == matmul::FORWARD.name {
+            let y = zeros(n);
+            matmul_forward(&mut rec, Class::Main, &x, &w, 1.0, 0, Epilogue::default(), &y);
+            y
+        } else {
+            let dx = zeros(k);
+            matmul_backward_input(&mut rec, &dy, &w, 1.0, Store::Set, 0, None, &dx);
+            dx
+        };
+        rec.submit();
+        let numbers = gpu.read(&result).await;
+        gpu.force(op, None);
+        results.push(numbers?);
+    }
+    let near = |(a, b): (&f32, &f32)| (a - b).abs() <= 0.02;
+    Ok(results[0].iter().zip(&results[1]).all(near))
 }
 
 /// Chooses the variants of a recorded set, so that a run goes on with the bits it began with.

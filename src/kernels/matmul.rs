@@ -463,6 +463,12 @@ const fn halves(name: &'static str, parts: &'static [&'static str], grid: fn(Sha
     Variant { needs, precision: Precision::F16, ..plain(name, Hardware, parts, grid) }
 }
 
+/// A variant for graphics processors whose products are of cooperative matrices of so many rows.
+const fn matrices(name: &'static str, size: u32, parts: &'static [&'static str], grid: fn(Shape) -> Grid) -> Variant {
+    let needs = Needs { subgroups: true, f16: true, matrices: size };
+    Variant { needs, ..halves(name, parts, grid) }
+}
+
 /// The parts of a staged product: operands as they are staged, the tile, and the way to read the right operand.
 macro_rules! staged {
     ($operand:literal, $tile:literal, $right:literal, $lib:literal, $main:literal) => {
@@ -490,6 +496,36 @@ macro_rules! backward_input {
     };
 }
 
+/// Forward, with cooperative matrices.
+macro_rules! forward_matrices {
+    ($size:literal, $tile:literal) => {
+        wgsl!(
+            "lib/operand_f16",
+            $tile,
+            $size,
+            "lib/coop",
+            "lib/coop_right_rows",
+            "lib/matmul_forward",
+            "matmul_forward_staged"
+        )
+    };
+}
+
+/// Backward to the input likewise.
+macro_rules! backward_input_matrices {
+    ($size:literal, $tile:literal) => {
+        wgsl!(
+            "lib/operand_f16",
+            $tile,
+            $size,
+            "lib/coop",
+            "lib/coop_right_columns",
+            "lib/matmul_backward_input",
+            "matmul_backward_input_staged"
+        )
+    };
+}
+
 pub(super) static FORWARD: Op = Op {
     name: "matmul_forward",
     params_bytes: size_of::<ForwardParams>(),
@@ -504,6 +540,20 @@ pub(super) static FORWARD: Op = Op {
         // The same with operands as f16, which take half of the workgroup memory.
         halves("staged_64x64_f16", forward!("lib/operand_f16", "lib/tile_64x64"), staged_grid::<64, 64>),
         halves("staged_128x64_f16", forward!("lib/operand_f16", "lib/tile_128x64"), staged_grid::<128, 64>),
+        // The same by the matrix units of GPUs.
+        matrices(
+            "staged_64x64_coop_16",
+            16,
+            forward_matrices!("lib/coop_16", "lib/tile_64x64_tall"),
+            staged_grid::<64, 64>,
+        ),
+        matrices(
+            "staged_64x64_coop_16_wide",
+            16,
+            forward_matrices!("lib/coop_16", "lib/tile_64x64"),
+            staged_grid::<64, 64>,
+        ),
+        matrices("staged_32x32_coop_8", 8, forward_matrices!("lib/coop_8", "lib/tile_32x32"), staged_grid::<32, 32>),
         // Few columns and long sums: LoRA's A.
         plain(
             "thin",
@@ -574,6 +624,19 @@ pub(super) static BACKWARD_INPUT: Op = Op {
         plain("staged_32x32", Hardware, backward_input!("lib/tile_32x32"), staged_grid::<32, 32>),
         halves("staged_64x64_f16", backward_input!("lib/operand_f16", "lib/tile_64x64"), staged_grid::<64, 64>),
         halves("staged_128x64_f16", backward_input!("lib/operand_f16", "lib/tile_128x64"), staged_grid::<128, 64>),
+        // The same by the matrix units of GPUs.
+        matrices(
+            "staged_64x64_coop_16",
+            16,
+            backward_input_matrices!("lib/coop_16", "lib/tile_64x64_tall"),
+            staged_grid::<64, 64>,
+        ),
+        matrices(
+            "staged_32x32_coop_8",
+            8,
+            backward_input_matrices!("lib/coop_8", "lib/tile_32x32"),
+            staged_grid::<32, 32>,
+        ),
         plain("tile", Software, wgsl!("lib/matmul", "lib/matmul_backward_input", "matmul_backward_input"), tile_grid),
         Variant {
             needs: SUBGROUPS,

@@ -37,7 +37,7 @@ pub use attention::{
     AttentionShape, Span, attention_backward_delta, attention_backward_kv, attention_backward_q, attention_forward,
     pack_spans,
 };
-pub use autotune::{Tuning, adopt, autotune, tuning_key};
+pub use autotune::{Tuning, adopt, autotune, multiplies_right, tuning_key};
 pub use decode::{MAX_HEAD_DIM, Sampling, attention_decode, cache_append, sample};
 pub use dora::{dora_backward_lengths, dora_norms, scale_columns};
 pub use embedding::{add_positions, embedding};

@@ -10,6 +10,7 @@ use super::settings::{Setting, common, methods_with, settings};
 use crate::data::{Method, Sampling, steps_per_epoch};
 use crate::error::{Error, Result};
 use crate::files::{Adapter, AdapterConfig, SCORE, TargetModules, Task};
+use crate::gpu::Precision;
 use crate::model::{AdapterSettings, Architecture, LoadIn, fresh};
 
 /// Everything that decides a run, beside the model, the pairs and the initial adapter.
@@ -77,6 +78,8 @@ pub struct TrainConfig {
     pub load_in: LoadIn,
     /// Keep one layer's activations and run layers forward again in the backward pass.
     pub gradient_checkpointing: bool,
+    /// Multiply f16 operands where the GPU has f16 and gains by it. Sums, weights, adapters and moments keep their type.
+    pub fp16: bool,
     /// Optimiser steps between checkpoints; 0 for none, but Ctrl-C always leaves one.
     pub save_steps: usize,
     /// The method, and what only it has.
@@ -155,6 +158,7 @@ impl TrainConfig {
             eval_split: 0.0,
             load_in: LoadIn::Stored,
             gradient_checkpointing: false,
+            fp16: false,
             save_steps: 0,
             options: Options::defaults(method),
         }
@@ -163,6 +167,11 @@ impl TrainConfig {
     /// The method that they are for.
     pub fn method(&self) -> Method {
         self.options.method()
+    }
+
+    /// How its products may round what they multiply.
+    pub fn precision(&self) -> Precision {
+        if self.fp16 { Precision::F16 } else { Precision::F32 }
     }
 
     /// True if the method is measured against a reference.
@@ -235,6 +244,7 @@ impl TrainConfig {
             eval_split: fields.get("eval_split", "a number", d.eval_split)?,
             load_in: fields.get("load_in", "one of stored, int8, int4, nf4", d.load_in)?,
             gradient_checkpointing: fields.get("gradient_checkpointing", "true or false", d.gradient_checkpointing)?,
+            fp16: fields.get("fp16", "true or false", d.fp16)?,
             save_steps: fields.get("save_steps", "a whole number", d.save_steps)?,
             options: Options::read(method, &fields)?,
         };

@@ -55,7 +55,7 @@ const fn row(key: &'static str, kind: Kind, value: &'static str, help: &'static 
 }
 
 /// The settings that are not one method's alone, in the order of the docs; `common` says which of them a method has.
-pub(super) static COMMON: [Setting; 31] = [
+pub(super) static COMMON: [Setting; 32] = [
     row("beta", Kind::Number, "BETA", "How hard the loss pushes away from the reference"),
     row("loss_type", Kind::Words, "NAMES", "One loss or several: sigmoid,sft"),
     row("loss_weights", Kind::Numbers, "WEIGHTS", "One weight per loss type: 1.0,0.5"),
@@ -106,6 +106,7 @@ pub(super) static COMMON: [Setting; 31] = [
         "BOOL",
         "Less memory for more time: run layers forward again in the backward pass",
     ),
+    row("fp16", Kind::Flag, "BOOL", "Multiply in half precision where the GPU has it: faster, a little less exact"),
     row("save_steps", Kind::Whole, "STEPS", "Steps between checkpoints; 0 for none"),
 ];
 

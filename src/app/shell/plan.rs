@@ -16,7 +16,7 @@ use crate::engine::protocol::{Inputs, METHOD, Method, PairRow, Settings, Watch};
 use crate::platform::host;
 
 /// Settings that suit model and machine, and so stay when another method is chosen.
-const OF_THE_MACHINE: [&str; 9] = [
+const OF_THE_MACHINE: [&str; 10] = [
     "r",
     "lora_alpha",
     "target_modules",
@@ -25,6 +25,7 @@ const OF_THE_MACHINE: [&str; 9] = [
     "gradient_accumulation_steps",
     "gradient_checkpointing",
     "load_in",
+    "fp16",
     "seed",
 ];
 

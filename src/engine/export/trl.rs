@@ -162,7 +162,7 @@ pub fn replay_rows(prompts: &[String], num_generations: usize) -> Vec<Value> {
 fn home(key: &str) -> Home {
     match key {
         "r" | "lora_alpha" | "target_modules" | "use_rslora" | "use_dora" | "lora_dropout" => Home::Lora,
-        "reference" | "eval_split" | "load_in" | "save_steps" => Home::Own,
+        "reference" | "eval_split" | "load_in" | "fp16" | "save_steps" => Home::Own,
         _ => Home::Trl,
     }
 }
@@ -361,6 +361,9 @@ fn notes(export: &TrlExport<'_>) -> Vec<String> {
         ),
         LoadIn::Nf4 => notes.push("`load_in` is nf4: bitsandbytes' NF4 without double quantisation.".to_owned()),
     }
+    if config.fp16 {
+        notes.push("`fp16` is pairtune's: on GPUs that have bfloat16 the folder trains in that.".to_owned());
+    }
     let shuffled = !method.is_online() && config.to_map().get("train_sampling_strategy") == Some(&json!("random"));
     if shuffled || (method.is_online() && export.rollouts.is_none()) {
         notes.push("The rows are shuffled by torch, by the same seed, into another order than pairtune's.".to_owned());
@@ -463,6 +466,7 @@ mod tests {
                         let silent = match key {
                             "load_in" => written["quantization"].is_null(),
                             "reference" => written["reference"] == *value,
+                            "fp16" => *value == json!(false),
                             "save_steps" => written["trl"]["save_strategy"] == "no",
                             _ => false,
                         };

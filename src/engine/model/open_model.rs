@@ -9,7 +9,7 @@ use crate::engine::protocol::{ChatInfo, ModelInfo, ModelSource, THINKING};
 use crate::engine::run::drive;
 use crate::error::Result;
 use crate::files::{TargetModules, licence, stated_name};
-use crate::gpu::{Gpu, VariantSet};
+use crate::gpu::{Gpu, Precision, VariantSet};
 use crate::kernels;
 use crate::model::{AdapterSettings, Architecture, BatchSize, LoadIn, Model, WeightBytes};
 use crate::platform::host::Store;
@@ -37,7 +37,8 @@ pub struct OpenModel {
     /// What its adapters say they belong to: its name on the Hub or its path, as PEFT has it; empty if it has neither.
     pub base: String,
     loaded: RefCell<Option<(LoadIn, Rc<Model>)>>,
-    tuned: RefCell<VariantSet>,
+    /// The kernels that were chosen for it, and how much they may round.
+    tuned: RefCell<Option<(Precision, VariantSet)>>,
 }
 
 /// Positions of the rotary table, unless the model was made for fewer: longer sequences are refused.
@@ -61,7 +62,8 @@ impl OpenModel {
     /// The weights on the device, quantised by `load_in`, read now unless they are there; `progress` is told the bytes
     /// and may stop. Weights that lie there otherwise make way.
     ///
-    /// The fastest kernels for it are chosen, or taken from the `store` if they were chosen on this device before.
+    /// The fastest kernels for it that the device's precision allows are chosen, or taken from the `store` if they were
+    /// chosen on this device before.
     pub async fn load(
         &self,
         gpu: &Gpu,
@@ -69,27 +71,39 @@ impl OpenModel {
         load_in: LoadIn,
         progress: &mut dyn FnMut(u64) -> bool,
     ) -> Result<Rc<Model>> {
-        if let Some((_, model)) = self.loaded.borrow().as_ref().filter(|(so, _)| *so == load_in) {
-            return Ok(model.clone());
+        let there = self.loaded.borrow().as_ref().filter(|(so, _)| *so == load_in).map(|(_, model)| model.clone());
+        let model = match there {
+            Some(model) => model,
+            None => {
+                self.unload();
+                let (config, positions, max) = (self.config.clone(), self.positions(), gpu.max_tensor_bytes());
+                let folder = self.folder.as_ref();
+                let model = Rc::new(Model::load(gpu, folder, config, load_in, positions, max, progress).await?);
+                *self.loaded.borrow_mut() = Some((load_in, model.clone()));
+                model
+            }
+        };
+        let precision = gpu.precision();
+        if self.tuned.borrow().as_ref().is_none_or(|(of, _)| *of != precision) {
+            let set = self.tune(gpu, store, &model).await?;
+            *self.tuned.borrow_mut() = Some((precision, set));
         }
-        self.unload();
-        let (config, positions, max) = (self.config.clone(), self.positions(), gpu.max_tensor_bytes());
-        let model = Model::load(gpu, self.folder.as_ref(), config, load_in, positions, max, progress).await?;
+        Ok(model)
+    }
+
+    async fn tune(&self, gpu: &Gpu, store: Option<&Store>, model: &Model) -> Result<VariantSet> {
         let path = format!("variants/{}.json", kernels::tuning_key(gpu));
         let stored = match store {
             Some(store) => store.read(&path).await.ok(),
             None => None,
         };
-        let (set, new) = drive::tune(gpu, &model, stored.as_deref()).await?;
+        let (set, new) = drive::tune(gpu, model, stored.as_deref()).await?;
         if let (Some(store), Some(bytes)) = (store, new)
             && let Err(e) = store.write(&path, &bytes).await
         {
             log::warn!("the choice of kernels is not kept: {e}");
         }
-        *self.tuned.borrow_mut() = set;
-        let model = Rc::new(model);
-        *self.loaded.borrow_mut() = Some((load_in, model.clone()));
-        Ok(model)
+        Ok(set)
     }
 
     /// Its tokenizer, with what was set for conversations.
@@ -113,12 +127,13 @@ impl OpenModel {
 
     /// The kernels that were chosen when it was loaded last.
     pub fn tuned(&self) -> VariantSet {
-        self.tuned.borrow().clone()
+        self.tuned.borrow().as_ref().map(|(_, set)| set.clone()).unwrap_or_default()
     }
 
     /// Gives the weights' memory back, or forgets weights on a device that is gone.
     pub fn unload(&self) {
         *self.loaded.borrow_mut() = None;
+        *self.tuned.borrow_mut() = None;
     }
 
     /// True if the weights are on the device.

@@ -83,6 +83,7 @@ impl Session {
         let (gpu, model) = (self.need_gpu().await?, self.opened()?);
         let split = self.split(&config).await?;
         let planned_bytes = planning::memory(&config, &model, &split)?.total();
+        gpu.allow(config.precision());
         self.load_weights(&model, config.load_in).await?;
         let weights = model.load(&gpu, self.store().ok(), config.load_in, &mut |_| true).await?;
         let adapter = Self::upload(&gpu, &model, &weights, &config, None)?;
@@ -137,9 +138,9 @@ fn hardest_first(mut rows: Vec<Example>, config: &TrainConfig) -> Vec<Example> {
 }
 
 /// What the time of a step depends on.
-pub(in crate::engine) fn step_of(config: &TrainConfig) -> ([usize; 6], &TargetModules, (bool, LoadIn, Method)) {
+pub(in crate::engine) fn step_of(config: &TrainConfig) -> ([usize; 6], &TargetModules, (bool, bool, LoadIn, Method)) {
     let (pairs, parts) = (config.per_device_train_batch_size, config.gradient_accumulation_steps);
-    let how = (config.gradient_checkpointing, config.load_in, config.method());
+    let how = (config.gradient_checkpointing, config.fp16, config.load_in, config.method());
     let [answers, longest] = config.answers().unwrap_or_default();
     ([pairs, parts, config.max_length, config.r, answers, longest], &config.target_modules, how)
 }

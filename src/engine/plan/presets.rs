@@ -388,6 +388,15 @@ pub fn field_help(key: &str) -> Option<FieldHelp> {
             "Off: faster, but long texts and large batches may not fit.",
             "On: fits more, but every step takes about a third longer. The result is the same.",
         ],
+        "fp16" => [
+            "Half precision (fp16)",
+            "Rounds the numbers that are multiplied to 16 bits, as mixed precision does. Sums, weights and the adapter \
+             keep theirs.",
+            "off; on for speed, on a GPU with f16 arithmetic",
+            "Off: the numbers agree with TRL's in float32.",
+            "On: faster on most GPUs. Numbers agree to three digits. A GPU without f16, and a software device, gain \
+             nothing and change nothing.",
+        ],
         "save_steps" => [
             "Save every … steps",
             "How often the run is saved along the way, to go back to or to go on from after a crash.",

@@ -345,6 +345,7 @@ impl Session {
             tell(wire, &run_id, Phase::Loading, done, open.weight_bytes.stored);
             !wire.inbox.wants_the_run_to_end(&run_id)
         };
+        gpu.allow(config.precision());
         let model = open.load(gpu, store, config.load_in, &mut read).await?;
         self.adopt_kernels(gpu, open);
         let inputs = self.run.as_ref().map(|run| run.record.inputs.clone()).unwrap_or_default();
