@@ -7,10 +7,10 @@ use std::cmp::Ordering;
 use std::fmt;
 use std::str::FromStr;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
-use super::run::warnings::CHOSEN_FALL;
 use crate::data::Method;
+use crate::engine::run::warnings::CHOSEN_FALL;
 
 /// KL to the start, in nats per token of the tuned model's own answers, above which a model has drifted far.
 pub const FAR: f64 = 0.5;
@@ -20,7 +20,7 @@ pub const HARDLY: f64 = 0.002;
 pub const CLEARLY: f64 = 2.0;
 
 /// The setting that differs from run to run.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Over {
     /// `beta`.
@@ -72,7 +72,7 @@ impl FromStr for Over {
 }
 
 /// What was measured of a model at a step.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Point {
     /// Steps done.
     pub step: usize,
@@ -99,7 +99,7 @@ impl Point {
 }
 
 /// How a run came to its end.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "how")]
 pub enum Ended {
     /// After its last step.
@@ -119,7 +119,7 @@ pub enum Ended {
 }
 
 /// A run with one value.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Run {
     /// The value.
     pub value: f64,
@@ -180,7 +180,7 @@ pub fn beaten(points: &[Point], n_steps: usize, before: &[Run]) -> Option<f64> {
 }
 
 /// What is said of a value.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Verdict {
     /// A higher one is better.
@@ -194,7 +194,7 @@ pub enum Verdict {
 }
 
 /// A value's verdict, and why.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Judgement {
     /// The value.
     pub value: f64,
@@ -205,7 +205,7 @@ pub struct Judgement {
 }
 
 /// The value to train with.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Advice {
     /// The value; none if nothing can be told.
     pub value: Option<f64>,
