@@ -759,6 +759,13 @@ pub enum Event {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "race", rename_all = "snake_case")]
 pub enum RaceEvent {
+    /// It begins: nothing is in its way.
+    Begins {
+        /// The sides, DPO first.
+        plan: Vec<Side>,
+        /// Held-out prompts to ask the finished models, each once.
+        prompts: Vec<String>,
+    },
     /// A stage begins.
     Stage {
         /// How it trains.
@@ -794,6 +801,11 @@ pub enum RaceEvent {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "sweep", rename_all = "snake_case")]
 pub enum SweepEvent {
+    /// It begins: nothing is in its way.
+    Begins {
+        /// The values, rising.
+        values: Vec<f64>,
+    },
     /// The run with a value begins.
     Run {
         /// The value.

@@ -22,6 +22,8 @@ use crate::platform::LocalFuture;
 use crate::platform::host::seconds;
 use crate::train::{Rows, Trainer, check_fits};
 
+/// Prompts that a person can be asked about.
+const MOST_PROMPTS: usize = 64;
 /// Where a race's settings came from, for errors.
 const AT: &str = "the race's settings";
 
@@ -45,6 +47,8 @@ impl Session {
         let Bench { gpu, open, model } = self.bench_in(config.load_in).await?;
         kernels::adopt(&gpu, &open.tuned());
         let tokenizer = open.tokenizer();
+        let prompts = self.prompts_of(&split);
+        self.wire.send(Event::Race(RaceEvent::Begins { plan, prompts }));
         let race = Race {
             gpu: &gpu,
             model: &model,
@@ -75,6 +79,18 @@ impl Session {
         race.run(&mut live).await?;
         self.wire.send(Event::Race(RaceEvent::Done));
         Ok(())
+    }
+
+    /// The first prompts of the held-out pairs, each once.
+    fn prompts_of(&self, split: &Split) -> Vec<String> {
+        let mut prompts: Vec<String> = Vec::new();
+        for row in &split.held_out {
+            let prompt = self.pairs.as_ref().map(|pairs| pairs.prompt(row.row)).unwrap_or_default();
+            if !prompt.trim().is_empty() && !prompts.contains(&prompt) && prompts.len() < MOST_PROMPTS {
+                prompts.push(prompt);
+            }
+        }
+        prompts
     }
 
     /// The pairs of a split, to train on and held out, and both as a run keeps them; an error if nothing is held out.

@@ -49,6 +49,7 @@ impl Session {
         self.planned_load_in = config.load_in;
         let Bench { gpu, open, model } = self.bench_in(config.load_in).await?;
         kernels::adopt(&gpu, &open.tuned());
+        self.wire.send(Event::Sweep(SweepEvent::Begins { values: values.clone() }));
 
         let reference = Self::reference_adapter(&gpu, &open, &model, &config, initial.as_ref())?;
         let bytes = reference.as_ref().map(|(_, bytes)| bytes.as_slice());

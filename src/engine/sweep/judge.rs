@@ -50,6 +50,14 @@ impl Over {
         factors.iter().map(|factor| round(factor * value)).collect()
     }
 
+    /// Values from where the model drifts far to where it hardly moves, with the one that is in use amid them.
+    pub fn spread(self, value: f64) -> Vec<f64> {
+        match self {
+            Self::Beta => [0.03, 0.3, 1.0, 3.0, 30.0].map(|factor| round(factor * value)).to_vec(),
+            Self::LearningRate => [0.03, 0.3, 1.0, 3.0, 10.0].map(|factor| round(factor * value)).to_vec(),
+        }
+    }
+
     /// True if a higher value moves the model further. Beta is a leash, but to ORPO the weight of its odds ratio.
     pub fn is_stronger_higher(self, method: Method) -> bool {
         self == Self::LearningRate || method == Method::Orpo
