@@ -417,6 +417,13 @@ pub struct GenerateRequest {
     pub runs: Vec<String>,
 }
 
+impl GenerateRequest {
+    /// How many texts are written.
+    pub fn sides(&self) -> usize {
+        if self.runs.is_empty() { self.strengths.len() } else { self.runs.len() }
+    }
+}
+
 /// Files to write.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ExportRequest {

@@ -92,8 +92,7 @@ impl Session {
         let sampling = Sampling { temperature: request.temperature, top_k: 0, top_p: 1.0, seed: request.seed };
         let style = Style { sampling, max_new_tokens: request.max_new_tokens };
         let prompts = [ids];
-        let sides = if request.runs.is_empty() { request.strengths.len() } else { request.runs.len() };
-        for side in 0..sides {
+        for side in 0..request.sides() {
             let adapter = match request.runs.get(side) {
                 Some(run_id) => Some(self.place_stored(&bench, run_id).await?),
                 None => self.place_adapter(&bench, request.strengths[side])?,
