@@ -11,6 +11,7 @@ pub use super::race::{
     Measure, Point as RacePoint, Row as RaceRow, Side, SideResult, StageResult, Standing, sides as race_sides,
 };
 pub use super::run::rewards::{RULES, Rule};
+use super::stats::number_or_nan;
 pub use super::sweep::{
     Advice, Ended as SweepEnded, Judgement, Over, Point as SweepPoint, Run as SweepRun, Verdict, short,
 };
@@ -789,6 +790,7 @@ pub enum RaceEvent {
         /// What says how far the model is, by TRL's name.
         metric: String,
         /// Its value.
+        #[serde(deserialize_with = "number_or_nan")]
         value: f64,
     },
     /// Something was trained or measured: all that is known by now.
@@ -1488,5 +1490,51 @@ mod tests {
         let resume = || Command::Resume { run_id: "a".to_owned(), settings: Settings::new() };
         assert!(!waits(resume(), "a"), "it is the run at work");
         assert!(waits(resume(), "b"), "two runs do not train at once");
+    }
+
+    /// As it crosses from a worker to its page.
+    fn crossed(event: Event) -> Event {
+        let text = serde_json::to_string(&event).expect("it can be written");
+        serde_json::from_str(&text).unwrap_or_else(|e| panic!("{e}: {text}"))
+    }
+
+    #[test]
+    fn races_and_sweeps_cross_the_wire() {
+        let plan = race_sides(&[Method::Ppo], "a test").expect("sides");
+        let measure = Measure { won: 0.5, score: f64::NAN, ..Measure::default() };
+        let standing = Standing { base: Some(measure), plan: plan.clone(), ..Standing::default() };
+        let point = SweepPoint {
+            step: 3,
+            loss: None,
+            pairs_won: 0.5,
+            reward_accuracy: 0.5,
+            kl: f64::NAN,
+            chosen_change: 1.0,
+            won: Vec::new(),
+        };
+        let (method, run_id, metric) = (Method::Dpo, "a".to_owned(), "loss".to_owned());
+        let advice = Advice { value: None, tried: false, text: String::new() };
+        let run =
+            SweepRun { value: 0.1, ended: SweepEnded::Done, n_steps: 4, seconds: 1.0, points: vec![point.clone()] };
+        let stands = SweepStanding { runs: vec![run], judgements: Vec::new(), advice };
+        let events = [
+            Event::Race(RaceEvent::Begins { plan, prompts: vec!["Why?".to_owned()] }),
+            Event::Race(RaceEvent::Stage { method, n_steps: 4 }),
+            Event::Race(RaceEvent::Step { method, step: 1, metric, value: f64::NAN }),
+            Event::Race(RaceEvent::Stands(Box::new(standing))),
+            Event::Race(RaceEvent::Kept { method, run_id: run_id.clone() }),
+            Event::Race(RaceEvent::Done),
+            Event::Sweep(SweepEvent::Begins { values: vec![0.1] }),
+            Event::Sweep(SweepEvent::Run { value: 0.1, n_steps: 4 }),
+            Event::Sweep(SweepEvent::Step { value: 0.1, step: 1 }),
+            Event::Sweep(SweepEvent::Point { value: 0.1, point }),
+            Event::Sweep(SweepEvent::Stands(Box::new(stands))),
+            Event::Sweep(SweepEvent::Kept { value: 0.1, run_id }),
+            Event::Sweep(SweepEvent::Done),
+        ];
+        for event in events {
+            // What is not a number equals nothing, not even itself.
+            assert_eq!(format!("{:?}", crossed(event.clone())), format!("{event:?}"));
+        }
     }
 }

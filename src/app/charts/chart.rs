@@ -44,7 +44,14 @@ pub(crate) struct Across {
 impl Across {
     /// A value as it is written at the axis.
     pub(super) fn text(self, x: f64, step: f64) -> String {
-        if self.log { Unit::Plain.text(10f64.powf(x)) } else { Unit::Plain.tick(x, step) }
+        if !self.log {
+            return Unit::Plain.tick(x, step);
+        }
+        let text = Unit::Plain.text(10f64.powf(x));
+        match text.contains('.') && !text.contains('e') {
+            true => text.trim_end_matches('0').trim_end_matches('.').to_owned(),
+            false => text,
+        }
     }
 }
 

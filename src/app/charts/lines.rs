@@ -23,9 +23,9 @@ impl Chart<'_> {
                 lines.push((line.color(color.gamma_multiply(0.28)).width(1.0).allow_band(false), None));
             }
             let style = if series.dashed { LineStyle::dashed_dense() } else { LineStyle::Solid };
-            let dotted = match self.across {
-                None => points.last().copied().into_iter().collect(),
-                Some(_) => points.clone(),
+            let (dotted, radius) = match self.across {
+                None => (points.last().copied().into_iter().collect(), 2.6),
+                Some(_) => (points.clone(), 3.6),
             };
             let line = Line::new(series.name.clone(), PlotPoints::from(points))
                 .color(color)
@@ -33,7 +33,7 @@ impl Chart<'_> {
                 .style(style)
                 .allow_band(false);
             let dots = (!dotted.is_empty()).then(|| {
-                Points::new(format!("{} last", series.name), PlotPoints::from(dotted)).color(color).radius(2.6)
+                Points::new(format!("{} last", series.name), PlotPoints::from(dotted)).color(color).radius(radius)
             });
             lines.push((line, dots));
         }

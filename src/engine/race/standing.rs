@@ -5,21 +5,28 @@ use serde_json::{Map, Value};
 
 use super::stages::Side;
 use crate::data::Method;
+use crate::engine::stats::number_or_nan;
 
 /// What was measured of a model on held-out pairs, and on its fresh answers to held-out prompts.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
 pub struct Measure {
     /// Share of the held-out pairs whose chosen answer is the likelier one.
+    #[serde(deserialize_with = "number_or_nan")]
     pub won: f64,
     /// Mean score of its answers by the reward model.
+    #[serde(deserialize_with = "number_or_nan")]
     pub score: f64,
     /// Standard deviation of these scores.
+    #[serde(deserialize_with = "number_or_nan")]
     pub score_std: f64,
     /// How far it is from the base model on its own answers: mean of the summed log-ratios, nats.
+    #[serde(deserialize_with = "number_or_nan")]
     pub kl: f64,
     /// Mean tokens of its answers.
+    #[serde(deserialize_with = "number_or_nan")]
     pub length: f64,
     /// Share of its answers that were cut off.
+    #[serde(deserialize_with = "number_or_nan")]
     pub cut: f64,
 }
 

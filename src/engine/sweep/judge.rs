@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::data::Method;
 use crate::engine::run::warnings::CHOSEN_FALL;
+use crate::engine::stats::number_or_nan;
 
 /// KL to the start, in nats per token of the tuned model's own answers, above which a model has drifted far.
 pub const FAR: f64 = 0.5;
@@ -91,8 +92,10 @@ pub struct Point {
     /// Share of those whose chosen answer gained on the rejected one since the start.
     pub reward_accuracy: f64,
     /// KL to the start in nats per token, on answers that the model itself writes.
+    #[serde(deserialize_with = "number_or_nan")]
     pub kl: f64,
     /// What the chosen answers' log-probability gained since the start: nats an answer, on average.
+    #[serde(deserialize_with = "number_or_nan")]
     pub chosen_change: f64,
     /// Whether each held-out pair is won.
     #[serde(skip)]

@@ -22,6 +22,9 @@ use crate::platform::host;
 /// The methods that RLHF can end with.
 const POLICIES: [Method; 3] = [Method::Ppo, Method::Rloo, Method::Grpo];
 
+/// Width of a cell of the table, at most.
+const CELL: f32 = 190.0;
+
 /// What this page remembers.
 #[derive(Debug)]
 pub(crate) struct RaceView {
@@ -60,9 +63,9 @@ pub(crate) fn race_ui(ui: &mut Ui, state: &State, view: &mut RaceView, actions: 
         });
     }
     if state.races() {
-        going_ui(ui, race, actions)
+        going_ui(ui, race, actions);
     } else {
-        start_ui(ui, state, view, actions)
+        start_ui(ui, state, view, actions);
     }
     if race.plan.is_empty() {
         return;
@@ -93,8 +96,7 @@ fn start_ui(ui: &mut Ui, state: &State, view: &mut RaceView, actions: &mut Vec<A
                 ui.checkbox(chosen, text::policy(method)).on_hover_text(text::policy_help(method));
             }
         });
-        let software = matches!(state.gpu(), Some(Ok(gpu)) if gpu.software);
-        weak(ui, text::takes(software));
+        weak(ui, text::TAKES);
         let against = view.against();
         let blocked = state.training_blocked();
         let is_own = state.open_model().is_some() && state.pairs.info.is_some() && !state.is_demo();
@@ -179,7 +181,10 @@ fn table_ui(ui: &mut Ui, race: &RaceState, actions: &mut Vec<Action>) {
                     for (name, cells) in standing.rows() {
                         ui.label(text::row(name)).on_hover_text(text::row_help(name));
                         for cell in cells {
-                            ui.label(cell);
+                            ui.scope(|ui| {
+                                ui.set_max_width(CELL);
+                                ui.add(egui::Label::new(cell).wrap());
+                            });
                         }
                         ui.end_row();
                     }
@@ -221,7 +226,7 @@ fn figures_ui(ui: &mut Ui, race: &RaceState) {
             ui,
             380.0,
             &mut [&mut |ui| chart(ui, text::BOUGHT, text::BOUGHT_HELP, kl, Unit::Plain, &bought), &mut |ui| {
-                chart(ui, text::WON, text::WON_HELP, done, Unit::Percent, &won)
+                chart(ui, text::WON, text::WON_HELP, done, Unit::Percent, &won);
             }],
         );
     });

@@ -60,14 +60,9 @@ pub(super) fn policy_help(method: Method) -> &'static str {
     }
 }
 
-/// What a race takes, on a software driver and on a GPU.
-pub(super) fn takes(software: bool) -> String {
-    let demo = if software { "about five minutes for each side of RLHF here" } else { "a minute or two" };
-    format!(
-        "Takes {demo} on the demo; on a model of your own five to ten times as long as DPO. Memory: the base model \
-         once, and at most four adapters beside the one in training."
-    )
-}
+pub(super) const TAKES: &str = "On the demo it takes some five minutes on two processor cores without a GPU, and half \
+    as much again for each further method; on a model of your own several times as long as DPO alone. Memory: the base \
+    model once, and up to four adapters beside it.";
 
 /// What is open, that a race would be on.
 pub(super) fn own(state: &State) -> String {

@@ -8,8 +8,8 @@ use crate::app::actions::Action;
 use crate::app::charts::share_scale;
 use crate::app::state::{RaceState, State};
 use crate::app::text::votes;
-use crate::app::widgets::{Answer, Ballot, card, heading, primary_button, small, tabs, weak};
-use crate::engine::protocol::{Command, GenerateRequest};
+use crate::app::widgets::{Answer, Ballot, card, heading, primary_button, refused_ui, small, tabs, weak};
+use crate::engine::protocol::{Command, GenerateRequest, Subject};
 use crate::engine::stats::win_rate_from_votes;
 
 /// The runs whose models are set against each other: DPO's, and that of the other side.
@@ -35,6 +35,7 @@ pub(super) fn votes_ui(ui: &mut Ui, state: &State, view: &mut RaceView, actions:
             tabs(ui, &mut view.beside, &all);
         }
     });
+    refused_ui(ui, Subject::Compare, state.compare_problem.as_ref(), actions);
     let Some(other) = model_of(race, view.beside) else { return };
     let runs = [dpo.to_owned(), other.to_owned()];
     let RaceView { ballots, next_id, beside, .. } = view;

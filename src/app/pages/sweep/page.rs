@@ -42,9 +42,9 @@ pub(crate) fn sweep_ui(ui: &mut Ui, state: &State, view: &mut SweepView, actions
         });
     }
     if state.sweeps() {
-        going_ui(ui, sweep, actions)
+        going_ui(ui, sweep, actions);
     } else {
-        start_ui(ui, state, view, actions)
+        start_ui(ui, state, view, actions);
     }
     if sweep.tried.is_empty() {
         return;
@@ -75,8 +75,7 @@ fn start_ui(ui: &mut Ui, state: &State, view: &mut SweepView, actions: &mut Vec<
         }
         let is_own = state.open_model().is_some() && state.pairs.info.is_some();
         let values = is_own.then(|| values_field(ui, state, view));
-        let software = matches!(state.gpu(), Some(Ok(gpu)) if gpu.software);
-        weak(ui, text::takes(software));
+        weak(ui, text::TAKES);
         let blocked = state.start_blocked();
         ui.horizontal_wrapped(|ui| {
             if let Some(values) = &values {

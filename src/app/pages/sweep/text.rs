@@ -78,14 +78,8 @@ pub(super) fn in_plan(over: Over, value: f64) -> String {
     format!("{} in the plan: {}", name(over), short(value))
 }
 
-/// What a sweep takes, on a software driver and on a GPU.
-pub(super) fn takes(software: bool) -> String {
-    let demo = if software { "about four minutes here" } else { "about a minute" };
-    format!(
-        "Takes {demo} on the demo; on a model of your own, as long as so many runs. Memory: that of one run, because \
-         the base model is loaded once."
-    )
-}
+pub(super) const TAKES: &str = "On the demo it takes some four minutes on two processor cores without a GPU; on a model \
+    of your own as long as so many runs. Memory: that of one run, because the base model is loaded once.";
 
 /// What is open, that a sweep would be on.
 pub(super) fn own(state: &State) -> String {
