@@ -186,6 +186,8 @@ fn a_finished_race_has_its_table_its_runs_and_its_votes() {
     press(&mut stage, "DPO beside RLHF by RLOO");
     press(&mut stage, "Begin");
     assert!(matches!(&stage.sent()[..], [Command::Generate(next)] if next.runs == ["run-dpo", "run-rloo"]));
+    stage.harness.get_all_by_label("Open its run").next().expect("a run").scroll_to_me();
+    stage.harness.run_steps(3);
     stage.harness.get_all_by_label("Open its run").next().expect("a run").click();
     stage.harness.run_steps(3);
     assert!(matches!(&stage.sent()[..], [Command::OpenRun { run_id }] if run_id == "run-dpo"), "DPO's is the first");

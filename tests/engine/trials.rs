@@ -173,7 +173,8 @@ fn a_sweep_says_what_to_train_with_and_leaves_runs() {
     names.sort_unstable();
     assert_eq!(names, ["Sweep: beta 0.01", "Sweep: beta 0.1", "Sweep: beta 1"]);
     engine.send(Command::OpenRun { run_id: runs[0].run_id.clone() });
-    expect_event!(engine, Event::RunOpened(info) => assert!(info.record.checkpoint.is_some(), "it can be gone on with"));
+    let record = expect_event!(engine, Event::RunOpened(info) => info.record);
+    assert!(record.checkpoint.is_some(), "it can be gone on with");
 }
 
 #[test]

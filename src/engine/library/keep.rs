@@ -32,8 +32,8 @@ pub(in crate::engine) struct Trained<'a> {
 }
 
 impl Session {
-    /// Writes what was trained as a run, whole or not at all, and gives its identifier; none if it could not be written,
-    /// which the log tells: what is measured goes on.
+    /// Writes what was trained as a run, whole or not at all, and gives its identifier; none if it could not be
+    /// written, which the log tells: what is measured goes on.
     pub(in crate::engine) async fn keep_trained(
         &mut self,
         gpu: &Gpu,

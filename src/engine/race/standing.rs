@@ -265,8 +265,8 @@ fn counted(adapters: usize) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::stages::sides;
     use super::*;
+    use crate::engine::race::sides;
 
     fn stage(method: Method, seconds: f64) -> StageResult {
         StageResult {

@@ -65,7 +65,8 @@ pub struct Sweep<'a> {
 }
 
 impl Sweep<'_> {
-    /// Trains with each value, the one nearest to the settings' own first; fewer runs than values if the host stopped it.
+    /// Trains with each value, the one nearest to the settings' own first; fewer runs than values if the host stopped
+    /// it.
     pub async fn run(&self, values: &[f64], host: &mut dyn Host) -> Result<Vec<Run>> {
         let mut runs: Vec<Run> = Vec::new();
         for value in self.order(values) {

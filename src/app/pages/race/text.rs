@@ -60,9 +60,9 @@ pub(super) fn policy_help(method: Method) -> &'static str {
     }
 }
 
-pub(super) const TAKES: &str = "On the demo it takes some five minutes on two processor cores without a GPU, and half \
-    as much again for each further method; on a model of your own several times as long as DPO alone. Memory: the base \
-    model once, and up to four adapters beside it.";
+pub(super) const TAKES: &str = "On the demo it takes five to ten minutes on two processor cores without a GPU, and \
+    half as much again for each further method; on a model of your own several times as long as DPO alone. Memory: \
+    the base model once, and up to four adapters beside it.";
 
 /// What is open, that a race would be on.
 pub(super) fn own(state: &State) -> String {
@@ -77,10 +77,7 @@ pub(super) fn elapsed(seconds: f64) -> String {
 
 /// A stage's name.
 pub(super) fn stage(method: Method) -> &'static str {
-    match method {
-        Method::Sft => "Fine-tuning",
-        other => methods::row(other).label,
-    }
+    if method == Method::Sft { "Fine-tuning" } else { methods::row(method).label }
 }
 
 /// What a stage does.

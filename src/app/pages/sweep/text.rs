@@ -78,8 +78,8 @@ pub(super) fn in_plan(over: Over, value: f64) -> String {
     format!("{} in the plan: {}", name(over), short(value))
 }
 
-pub(super) const TAKES: &str = "On the demo it takes some four minutes on two processor cores without a GPU; on a model \
-    of your own as long as so many runs. Memory: that of one run, because the base model is loaded once.";
+pub(super) const TAKES: &str = "On the demo it takes five to ten minutes on two processor cores without a GPU; on a \
+    model of your own as long as so many runs. Memory: that of one run, because the base model is loaded once.";
 
 /// What is open, that a sweep would be on.
 pub(super) fn own(state: &State) -> String {
