@@ -20,6 +20,8 @@ mod micro;
 #[cfg(feature = "app")]
 #[path = "common/server.rs"]
 mod server;
+#[path = "engine/trials.rs"]
+mod trials;
 
 use std::time::Duration;
 
@@ -524,6 +526,7 @@ fn base_and_tuned_answer_with_the_same_seed() {
         temperature: 0.0,
         max_new_tokens: 12,
         strengths: vec![0.0, 1.0],
+        runs: Vec::new(),
     };
     engine.send(Command::Generate(Box::new(request.clone())));
     engine.wait(|event| matches!(event, Event::Text { id: 7, side: 1, end: true, .. }));

@@ -1,7 +1,7 @@
 //! What a panel asks the shell to do. Panels only draw and push actions; the shell carries them out after drawing.
 
 use crate::engine::plan::presets::Preset;
-use crate::engine::protocol::{Command, Inputs, Method, Settings, Watch};
+use crate::engine::protocol::{Command, Inputs, Method, Over, Settings, Watch};
 use crate::platform::Pick;
 
 /// A page, in the order of the rail.
@@ -22,10 +22,25 @@ pub(super) enum Step {
     Compare,
     /// Write files.
     Export,
+    /// DPO beside RLHF.
+    Race,
+    /// Several values of a setting.
+    Sweep,
     /// Stored runs.
     Runs,
     /// How it works, keys, network, report.
     Help,
+}
+
+/// What the demo begins with.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Demo {
+    /// A run.
+    Run,
+    /// A race against these methods.
+    Race(Vec<Method>),
+    /// A sweep over beta.
+    Sweep,
 }
 
 /// Something for the shell to do.
@@ -79,8 +94,17 @@ pub(super) enum Action {
     AcceptProblems(bool),
     /// Open a model folder that was found on this computer.
     OpenFound(usize),
-    /// Open the demo and start it as soon as it is planned.
-    Demo,
+    /// Open the demo and begin this with it as soon as it is planned.
+    Demo(Demo),
+    /// Race DPO against RLHF, which ends with these methods, on what is open.
+    Race(Vec<Method>),
+    /// Train what is planned with several values of a setting.
+    Sweep {
+        /// The setting.
+        over: Over,
+        /// The values.
+        values: Vec<f64>,
+    },
     /// Begin a run with what is open and edited.
     Start,
     /// Take the settings of a run into the plan.

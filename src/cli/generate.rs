@@ -3,13 +3,14 @@
 use std::io::{Write as _, stdout};
 
 use pairtune::engine::compare::writing::{self, Style};
+use pairtune::engine::run::drive::upload_adapter;
 use pairtune::kernels::Sampling;
 use pairtune::{Error, Result};
 use serde_json::json;
 
 use super::args::GenerateArgs;
 use super::output::Output;
-use super::run::{ModelFolder, open_gpu, read_adapter, upload_adapter};
+use super::run::{ModelFolder, open_gpu, read_adapter};
 
 /// Answers the prompt, or continues it.
 pub(super) async fn generate(args: &GenerateArgs, out: &mut Output) -> Result<()> {

@@ -10,7 +10,6 @@ mod export;
 mod export_trl;
 mod generate;
 mod merge;
-mod meter;
 mod output;
 mod plot;
 mod race;

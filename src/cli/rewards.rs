@@ -7,6 +7,7 @@ use std::rc::Rc;
 use pairtune::data::Sample;
 use pairtune::engine::compare::writing::eos_ids;
 use pairtune::engine::run::answers::{Writer, Writing};
+use pairtune::engine::run::drive::upload_adapter;
 use pairtune::engine::run::rewards::{RewardModel, Rule};
 use pairtune::files::{Adapter, Task};
 use pairtune::gpu::Gpu;
@@ -14,7 +15,7 @@ use pairtune::model::{AdapterSettings, Architecture};
 use pairtune::train::{Rows, TrainConfig, frozen_bytes};
 use pairtune::{Error, Result};
 
-use super::run::{ModelFolder, read_any_adapter, upload_adapter};
+use super::run::{ModelFolder, read_any_adapter};
 
 /// What a reward model is called in a checkpoint.
 const MODEL: &str = "model:";

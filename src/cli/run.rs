@@ -13,7 +13,7 @@ use pairtune::engine::run::drive;
 use pairtune::files;
 use pairtune::gpu::{AdapterChoice, Gpu};
 use pairtune::kernels;
-use pairtune::model::{Adapter, AdapterSettings, Architecture, LoadIn, Model, WeightBytes};
+use pairtune::model::{AdapterSettings, Architecture, LoadIn, Model, WeightBytes};
 use pairtune::platform::native::{DiskFolder, FileSource};
 use pairtune::platform::{ByteSource as _, read_all};
 use pairtune::{Error, Result};
@@ -206,20 +206,6 @@ pub(super) async fn read_any_adapter(path: &Path, config: &Architecture) -> Resu
     let settings = AdapterSettings::new(adapter.config.clone(), config)?;
     settings.check(config, &adapter, &path.display().to_string())?;
     Ok((adapter, settings))
-}
-
-/// Puts an adapter on the device; `from` says in errors where it came from.
-pub(super) fn upload_adapter(
-    gpu: &Gpu,
-    config: &Architecture,
-    settings: AdapterSettings,
-    values: &files::Adapter,
-    from: &str,
-) -> Result<Adapter> {
-    let adapter = Adapter::new(gpu, config, settings);
-    adapter.set(gpu, values, from)?;
-    gpu.check()?;
-    Ok(adapter)
 }
 
 /// Bad rows that are shown one by one; the others are counted.

@@ -1,6 +1,7 @@
 //! `pairtune score`: the log-probabilities of pairs, one JSON object a line.
 
 use pairtune::data::{Method, Record, TokenPair, tokenize};
+use pairtune::engine::run::drive::upload_adapter;
 use pairtune::files::{self, Task};
 use pairtune::model::AdapterSettings;
 use pairtune::platform::native::AtomicFile;
@@ -10,7 +11,7 @@ use serde_json::{Value, json};
 
 use super::args::ScoreArgs;
 use super::output::Output;
-use super::run::{ModelFolder, Pairs, listed, open_gpu, read_any_adapter, read_pairs, upload_adapter, warn_dropped};
+use super::run::{ModelFolder, Pairs, listed, open_gpu, read_any_adapter, read_pairs, warn_dropped};
 
 /// Scores the pairs of a file and writes what was found.
 pub(super) async fn score(args: &ScoreArgs, out: &mut Output) -> Result<()> {

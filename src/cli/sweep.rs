@@ -5,35 +5,32 @@ use std::sync::atomic::Ordering;
 
 use pairtune::data::{Example, Method, SplitBy, TokenPair, tokenize};
 use pairtune::engine::compare::writing::eos_ids;
-use pairtune::engine::run::drive::{self, Host, Next, number};
+use pairtune::engine::race::HELD_OUT;
+use pairtune::engine::run::drive::{number, upload_adapter};
 use pairtune::engine::run::warnings::few_held_out;
-use pairtune::engine::sweep::{Ended, Over, Point, Run, beaten, measured_steps, short};
+use pairtune::engine::sweep::{
+    ANSWER_TOKENS, Host, Meter, Over, Point, Run, Sweep, check_method, check_values, short, value_of,
+};
 use pairtune::gpu::Gpu;
 use pairtune::model::{Adapter, Model};
 use pairtune::platform::LocalFuture;
 use pairtune::platform::native::make_folder;
 use pairtune::train::{
-    METHOD, Metrics, PairLogps, Reference, ReferenceKey, References, Rows, TrainConfig, Trainer, batch_size_of,
-    check_fits, plan_run,
+    METHOD, Metrics, PairLogps, Reference, ReferenceKey, Rows, TrainConfig, Trainer, batch_size_of, check_fits,
+    plan_run,
 };
 use pairtune::{Error, Result};
 use serde_json::{Map, Value, json};
 
 use super::args::{SweepArgs, TrainArgs};
 use super::data::read_rows;
-use super::meter::{ANSWER_TOKENS, Meter};
 use super::output::Output;
 use super::reference::ReferenceCache;
-use super::run::{ModelFolder, open_gpu, upload_adapter, warn_dropped};
+use super::run::{ModelFolder, open_gpu, warn_dropped};
 use super::settings::SettingsArgs;
 use super::sweep_report::{FILE, Report};
 use super::train_start::{Start, adapter_bytes, given_settings, memory_limit, settings_origin, warn_passes};
 use super::train_watch::watch_ctrl_c;
-
-/// The share of the pairs that is held out, unless the settings say another.
-const HELD_OUT: f64 = 0.2;
-/// Values at the most.
-const MOST: usize = 12;
 
 /// What is swept, and the settings of all runs.
 struct Setup {
@@ -74,23 +71,28 @@ pub(super) async fn sweep(args: &SweepArgs, out: &mut Output) -> Result<()> {
     let reference = reference.await?;
     let eos = eos_ids(&folder.folder, &folder.config, &folder.tokenizer).await;
     let config = &setup.config;
-    let meter = Meter::new(&gpu, &model, config, &pairs.held_out, first.as_ref(), eos, &stop).await?;
-    let sweep =
-        Sweep { gpu: &gpu, model: &model, folder: &folder, start: &start, from, pairs: &pairs, reference, meter };
+    let meter = Meter::new(&gpu, &model, config, &pairs.held_out, first.as_ref(), eos, &mut || stop()).await?;
+    let sweep = Sweep {
+        gpu: &gpu,
+        model: &model,
+        over: setup.over,
+        config,
+        settings: &start.settings,
+        values: &start.values,
+        is_fresh: start.initial.is_none(),
+        from: &from,
+        train: &pairs.train,
+        reference,
+        meter,
+    };
 
     make_folder(&args.output)?;
-    let mut report =
-        Report::new(args, setup.over, &setup.values, config, &gpu, [pairs.train.len(), pairs.held_out.len()]);
-    for value in setup.order() {
-        let run = sweep.run(&setup, value, report.runs(), &stop, out).await?;
-        report.add(run, out)?;
-        if stop() && report.runs().len() < setup.values.len() {
-            report.tell(out);
-            return Err(Error::Cancelled);
-        }
-    }
+    let report = Report::new(args, setup.over, &setup.values, config, &gpu, [pairs.train.len(), pairs.held_out.len()]);
+    let mut watch = Watch { over: setup.over, report, stop: &stop, out };
+    let runs = sweep.run(&setup.values, &mut watch).await?;
+    let Watch { report, out, .. } = watch;
     report.tell(out);
-    Ok(())
+    if runs.len() < setup.values.len() { Err(Error::Cancelled) } else { Ok(()) }
 }
 
 /// Refuses a folder that already holds a sweep.
@@ -125,7 +127,7 @@ impl Setup {
         }
         let at = settings_origin(args.config.as_deref());
         let config = TrainConfig::from_map(&given, &at)?;
-        check_method(config.method())?;
+        check_method(config.method(), "command line, --method")?;
         let (over, mut values) = match (lists.as_slice(), args.over) {
             ([(over, values)], named) if named.is_none_or(|named| named == *over) => (*over, values.clone()),
             ([], Some(over)) => (over, over.around(value_of(&config, over))),
@@ -139,7 +141,7 @@ impl Setup {
             }
         };
         values.sort_by(f64::total_cmp);
-        check_values(over, &values)?;
+        check_values(over, &values, &format!("command line, --{}", over.key().replace('_', "-")))?;
         // A config file's own value of what is swept counts no more.
         given.remove(over.key());
         for value in &values {
@@ -149,53 +151,6 @@ impl Setup {
         }
         Ok(Self { over, values, given, config })
     }
-
-    /// The values as they are run: the one that is nearest to the settings' own first, against which the others can be
-    /// given up.
-    fn order(&self) -> Vec<f64> {
-        let own = value_of(&self.config, self.over);
-        let mut values = self.values.clone();
-        values.sort_by(|a, b| (a / own).ln().abs().total_cmp(&(b / own).ln().abs()));
-        values
-    }
-
-    /// The settings of the run with a value.
-    fn config_of(&self, value: f64) -> TrainConfig {
-        match self.over {
-            Over::Beta => TrainConfig { beta: value, ..self.config.clone() },
-            Over::LearningRate => TrainConfig { learning_rate: value, ..self.config.clone() },
-        }
-    }
-}
-
-fn value_of(config: &TrainConfig, over: Over) -> f64 {
-    match over {
-        Over::Beta => config.beta,
-        Over::LearningRate => config.learning_rate,
-    }
-}
-
-fn check_method(method: Method) -> Result<()> {
-    match method {
-        Method::Dpo | Method::Orpo | Method::Cpo | Method::Kto => Ok(()),
-        _ => Err(Error::input(
-            format!("A sweep compares models by pairs, which {method} does not train on"),
-            "Use dpo, orpo, cpo or kto",
-            "command line, --method",
-        )),
-    }
-}
-
-fn check_values(over: Over, values: &[f64]) -> Result<()> {
-    let at = || format!("command line, --{}", over.key().replace('_', "-"));
-    if let Some(two) = values.windows(2).find(|two| two[0] == two[1]) {
-        return Err(Error::input(format!("{over} {} is given twice", short(two[0])), "Give each value once", at()));
-    }
-    if !(2..=MOST).contains(&values.len()) {
-        let what = format!("The sweep has {} values", values.len());
-        return Err(Error::input(what, format!("Give 2 to {MOST} values; 3 to 5 are usual"), at()));
-    }
-    Ok(())
 }
 
 /// The pairs of all runs.
@@ -262,6 +217,7 @@ async fn load(
     let memory = plan_run(config, &folder.config, weights, &start.settings, size);
     check_fits(&memory, memory_limit(args.memory_limit, gpu)?)?;
     out.note(format_args!("Memory on the device: about {} MiB", memory.total().div_ceil(1 << 20)));
+    gpu.allow(config.precision());
     folder.load(gpu, config.load_in, pairs.longest(), out).await
 }
 
@@ -291,139 +247,61 @@ async fn reference(
     Ok(logps.into_iter().map(Some).collect())
 }
 
-/// What all runs share.
-struct Sweep<'a> {
-    gpu: &'a Gpu,
-    model: &'a Model,
-    folder: &'a ModelFolder,
-    start: &'a Start,
-    /// Where the start came from, for errors.
-    from: String,
-    pairs: &'a Pairs,
-    reference: Vec<Option<PairLogps>>,
-    meter: Meter<'a>,
-}
-
-impl Sweep<'_> {
-    /// Trains with a value, measures on the way, and says how it ended.
-    async fn run(
-        &self,
-        setup: &Setup,
-        value: f64,
-        before: &[Run],
-        stop: &dyn Fn() -> bool,
-        out: &mut Output,
-    ) -> Result<Run> {
-        let config = setup.config_of(value);
-        let settings = self.start.settings.clone();
-        let adapter = upload_adapter(self.gpu, &self.folder.config, settings, &self.start.values, &self.from)?;
-        if self.start.initial.is_none() {
-            self.model.measure(self.gpu, &adapter);
-        }
-        // All of it is known, so that no adapter has to compute it.
-        let reference = References { known: self.reference.clone(), adapter: None };
-        let examples = self.pairs.train.clone();
-        let mut trainer = Trainer::new(self.gpu, self.model, config, adapter, examples, reference)?;
-        let n_steps = trainer.n_steps;
-        out.begin_steps(&format!("{} {}", setup.over, short(value)), n_steps as u64);
-        let mut watch = Watch {
-            meter: &self.meter,
-            over: setup.over,
-            value,
-            before,
-            stop,
-            out,
-            due: measured_steps(n_steps),
-            points: vec![self.meter.start()],
-            seconds: 0.0,
-            ended: Ended::Done,
-        };
-        watch.told();
-        let ended = drive::steps(&mut trainer, &mut watch).await;
-        let Watch { points, seconds, ended: how, .. } = watch;
-        out.end();
-        let ended = match ended {
-            Ok(_) => how,
-            Err(Error::Diverged { step, what }) => Ended::Diverged { what: format!("step {step}: {what}") },
-            Err(Error::Cancelled) => Ended::Interrupted,
-            Err(error) => return Err(error),
-        };
-        Ok(Run { value, ended, n_steps, seconds, points })
-    }
-}
-
-/// Watches a run: shows its steps, measures it now and then, and gives it up.
+/// Shows the runs of a sweep, and reports each.
 struct Watch<'a> {
-    meter: &'a Meter<'a>,
     over: Over,
-    value: f64,
-    before: &'a [Run],
+    report: Report,
     stop: &'a dyn Fn() -> bool,
     out: &'a mut Output,
-    /// Steps after which it is measured.
-    due: Vec<usize>,
-    points: Vec<Point>,
-    seconds: f64,
-    ended: Ended,
 }
 
 impl Watch<'_> {
-    fn event(&self, name: &str, more: Map<String, Value>) {
-        let mut event =
-            Map::from_iter([("event".to_owned(), json!(name)), (self.over.key().to_owned(), json!(self.value))]);
+    fn event(&self, name: &str, value: f64, more: Map<String, Value>) {
+        let mut event = Map::from_iter([("event".to_owned(), json!(name)), (self.over.key().to_owned(), json!(value))]);
         event.extend(more);
         self.out.event(&Value::Object(event));
-    }
-
-    /// Tells the last measurement.
-    fn told(&self) {
-        if let Some(Ok(Value::Object(point))) = self.points.last().map(serde_json::to_value) {
-            self.event("measure", point);
-        }
-    }
-
-    fn end(&mut self, how: Ended) -> Next {
-        self.ended = how;
-        Next::End
     }
 }
 
 impl Host for Watch<'_> {
+    fn begins(&mut self, value: f64, n_steps: usize) {
+        self.out.begin_steps(&format!("{} {}", self.over, short(value)), n_steps as u64);
+    }
+
     fn after_step<'a>(
         &'a mut self,
+        value: f64,
         trainer: &'a Trainer<'_>,
         metrics: &'a Metrics,
-        seconds_of_step: f64,
-    ) -> LocalFuture<'a, Result<Next>> {
-        Box::pin(async move {
-            self.seconds += seconds_of_step;
-            let (step, loss) = (trainer.step, number(metrics, "loss"));
-            self.out.advance(step as u64, trainer.n_steps as u64, &format!("loss {loss:.4}"));
-            // The learning rate of a step is not the peak that is swept.
-            let mut more = metrics.clone();
-            if self.over == Over::LearningRate
-                && let Some(rate) = more.remove("learning_rate")
-            {
-                more.insert("learning_rate_of_step".to_owned(), rate);
-            }
-            more.insert("n_steps".to_owned(), json!(trainer.n_steps));
-            self.event("step", more);
-            if self.due.contains(&step) {
-                let point = self.meter.measure(&trainer.adapter, step, loss, self.stop).await?;
-                let finite = point.is_finite();
-                self.points.push(point);
-                self.told();
-                if !finite {
-                    return Ok(self.end(Ended::Diverged { what: "what was measured is not a number".to_owned() }));
-                }
-                if let Some(by) = beaten(&self.points, trainer.n_steps, self.before) {
-                    return Ok(self.end(Ended::Beaten { by }));
-                }
-            }
-            match (self.stop)() && !trainer.done() {
-                true => Ok(self.end(Ended::Interrupted)),
-                false => Ok(Next::GoOn),
-            }
-        })
+        _seconds: f64,
+    ) -> LocalFuture<'a, Result<()>> {
+        let loss = number(metrics, "loss");
+        self.out.advance(trainer.step as u64, trainer.n_steps as u64, &format!("loss {loss:.4}"));
+        // The learning rate of a step is not the peak that is swept.
+        let mut more = metrics.clone();
+        if self.over == Over::LearningRate
+            && let Some(rate) = more.remove("learning_rate")
+        {
+            more.insert("learning_rate_of_step".to_owned(), rate);
+        }
+        more.insert("n_steps".to_owned(), json!(trainer.n_steps));
+        self.event("step", value, more);
+        Box::pin(async { Ok(()) })
+    }
+
+    fn measured(&mut self, value: f64, point: &Point) {
+        if let Ok(Value::Object(point)) = serde_json::to_value(point) {
+            self.event("measure", value, point);
+        }
+    }
+
+    fn ended<'a>(&'a mut self, run: &'a Run, _trainer: &'a Trainer<'_>) -> LocalFuture<'a, Result<()>> {
+        self.out.end();
+        let reported = self.report.add(run.clone(), self.out);
+        Box::pin(async { reported })
+    }
+
+    fn stops(&mut self) -> bool {
+        (self.stop)()
     }
 }

@@ -80,11 +80,6 @@ impl Report {
         }
     }
 
-    /// The runs so far, in the order in which they were run.
-    pub(super) fn runs(&self) -> &[Run] {
-        &self.runs
-    }
-
     /// Adds a run, and writes everything anew, so that nothing is lost.
     pub(super) fn add(&mut self, run: Run, out: &Output) -> Result<()> {
         let mut event =

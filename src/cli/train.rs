@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 
 use pairtune::data::{Example, Method, SplitBy, Tokenizer};
 use pairtune::engine::compare::writing::eos_ids;
-use pairtune::engine::run::drive;
+use pairtune::engine::run::drive::{self, upload_adapter};
 use pairtune::files::{self, Task};
 use pairtune::gpu::Gpu;
 use pairtune::model::{Adapter, BatchSize};
@@ -24,7 +24,7 @@ use super::data::{Data, read_rows};
 use super::output::Output;
 use super::reference::ReferenceCache;
 use super::rewards::{Rewards, writer};
-use super::run::{ModelFolder, open_gpu, read_any_adapter, upload_adapter};
+use super::run::{ModelFolder, open_gpu, read_any_adapter};
 use super::run_folder::{Counters, RunFolder};
 use super::train_start::{
     Start, adapter_bytes, base_of, given_settings, memory_limit, resumed_config, same_folder, settings_origin,

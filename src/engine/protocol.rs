@@ -7,7 +7,14 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+pub use super::race::{
+    Measure, Point as RacePoint, Row as RaceRow, Side, SideResult, StageResult, Standing, sides as race_sides,
+};
 pub use super::run::rewards::{RULES, Rule};
+use super::stats::number_or_nan;
+pub use super::sweep::{
+    Advice, Ended as SweepEnded, Judgement, Over, Point as SweepPoint, Run as SweepRun, Verdict, short,
+};
 pub use crate::data::{Chat, Columns as Mapping, Kind, Method};
 use crate::error::Error;
 pub use crate::train::{METHOD, Setting, SettingKind, settings};
@@ -109,6 +116,10 @@ pub enum Command {
     Bench,
     /// Begin a run with the open model and pairs.
     Start(Box<RunRequest>),
+    /// Set DPO beside RLHF, with the open model and pairs; [`Command::Stop`] ends it at a step.
+    StartRace(Box<RaceRequest>),
+    /// Train with several values of a setting, with the open model and pairs; [`Command::Stop`] ends it at a step.
+    StartSweep(Box<SweepRequest>),
     /// Finish this step, save, and wait.
     Pause,
     /// Go on with a paused or interrupted run, opened as by [`Command::OpenRun`].
@@ -208,6 +219,11 @@ pub enum Waits<'a> {
 }
 
 impl Waits<'_> {
+    /// True if it waits while a race or a sweep is at work, which has no run that is open.
+    pub fn for_trials(self) -> bool {
+        matches!(self, Self::Always | Self::UnlessAtWork(_))
+    }
+
     /// True if it waits while the run of this id is at work.
     pub fn for_run(self, run_id: &str) -> bool {
         match self {
@@ -256,6 +272,8 @@ impl Command {
             Self::Trial { .. } => about(S::Plan).on_gpu().waiting(Always),
             Self::Bench => about(S::Bench).on_gpu().waiting(Always),
             Self::Start(_) => about(S::Run).on_gpu().waiting(Always),
+            Self::StartRace(_) => about(S::Race).on_gpu().waiting(Always),
+            Self::StartSweep(_) => about(S::Sweep).on_gpu().waiting(Always),
             Self::Resume { run_id, .. } => about(S::Run).on_gpu().waiting(UnlessAtWork(run_id)),
             Self::Pause | Self::Stop | Self::Cancel | Self::Drill(_) => about(S::Run),
             Self::Discard { .. } => about(S::Run).on_gpu(),
@@ -307,6 +325,32 @@ pub struct RunRequest {
     /// What it has beside them.
     #[serde(default)]
     pub inputs: Inputs,
+}
+
+/// A race to begin.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RaceRequest {
+    /// What it is called: the runs that it leaves are named after it and their stage.
+    pub name: String,
+    /// Settings of all stages, as far as each has them, and those of one stage under its method's name.
+    pub settings: Settings,
+    /// The methods that RLHF ends with.
+    pub against: Vec<Method>,
+}
+
+/// A sweep to begin.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct SweepRequest {
+    /// What it is called: the runs that it leaves are named after it and their value.
+    pub name: String,
+    /// Settings of all runs, with the value that a run without the sweep would have.
+    pub settings: Settings,
+    /// What every run starts from.
+    pub inputs: Inputs,
+    /// What is swept.
+    pub over: Over,
+    /// The values.
+    pub values: Vec<f64>,
 }
 
 /// What a run has beside settings and rows.
@@ -369,6 +413,16 @@ pub struct GenerateRequest {
     pub max_new_tokens: usize,
     /// One text for each: a factor on the adapter, 0 for the base model.
     pub strengths: Vec<f32>,
+    /// One text for each of these stored runs, by its adapter as it was trained, instead of those by the open run's.
+    #[serde(default)]
+    pub runs: Vec<String>,
+}
+
+impl GenerateRequest {
+    /// How many texts are written.
+    pub fn sides(&self) -> usize {
+        if self.runs.is_empty() { self.strengths.len() } else { self.runs.len() }
+    }
 }
 
 /// Files to write.
@@ -618,6 +672,10 @@ pub enum Event {
         /// Until it is continued.
         seconds: f64,
     },
+    /// Of a race.
+    Race(RaceEvent),
+    /// Of a sweep.
+    Sweep(SweepEvent),
     /// The run was thrown away.
     Discarded {
         /// The run.
@@ -703,6 +761,103 @@ pub enum Event {
         /// What happened.
         text: String,
     },
+}
+
+/// What happens in a race.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "race", rename_all = "snake_case")]
+pub enum RaceEvent {
+    /// It begins: nothing is in its way.
+    Begins {
+        /// The sides, DPO first.
+        plan: Vec<Side>,
+        /// Held-out prompts to ask the finished models, each once.
+        prompts: Vec<String>,
+    },
+    /// A stage begins.
+    Stage {
+        /// How it trains.
+        method: Method,
+        /// Its steps.
+        n_steps: usize,
+    },
+    /// A step of a stage was taken.
+    Step {
+        /// The stage.
+        method: Method,
+        /// Steps done.
+        step: usize,
+        /// What says how far the model is, by TRL's name.
+        metric: String,
+        /// Its value.
+        #[serde(deserialize_with = "number_or_nan")]
+        value: f64,
+    },
+    /// Something was trained or measured: all that is known by now.
+    Stands(Box<Standing>),
+    /// What a stage trained is among the runs.
+    Kept {
+        /// The stage.
+        method: Method,
+        /// The run.
+        run_id: String,
+    },
+    /// All stages are at their end.
+    Done,
+}
+
+/// What happens in a sweep.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "sweep", rename_all = "snake_case")]
+pub enum SweepEvent {
+    /// It begins: nothing is in its way.
+    Begins {
+        /// The values, rising.
+        values: Vec<f64>,
+    },
+    /// The run with a value begins.
+    Run {
+        /// The value.
+        value: f64,
+        /// Its steps.
+        n_steps: usize,
+    },
+    /// A step of that run was taken.
+    Step {
+        /// The value.
+        value: f64,
+        /// Steps done.
+        step: usize,
+    },
+    /// Something was measured of that run, the first time before its first step.
+    Point {
+        /// The value.
+        value: f64,
+        /// What.
+        point: SweepPoint,
+    },
+    /// A run is at its end: what is said of all values by now.
+    Stands(Box<SweepStanding>),
+    /// What a run trained is among the runs.
+    Kept {
+        /// The value.
+        value: f64,
+        /// The run.
+        run_id: String,
+    },
+    /// All values were tried.
+    Done,
+}
+
+/// What is said of the values of a sweep.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct SweepStanding {
+    /// The runs at their end, by rising value.
+    pub runs: Vec<SweepRun>,
+    /// Whether each value is too low or too high, in the same order.
+    pub judgements: Vec<Judgement>,
+    /// What to train with.
+    pub advice: Advice,
 }
 
 /// The engine at its start.
@@ -793,6 +948,10 @@ pub enum Subject {
     Plan,
     /// A run.
     Run,
+    /// DPO beside RLHF.
+    Race,
+    /// A sweep over values of a setting.
+    Sweep,
     /// Comparing.
     Compare,
     /// Writing files.
@@ -1331,5 +1490,51 @@ mod tests {
         let resume = || Command::Resume { run_id: "a".to_owned(), settings: Settings::new() };
         assert!(!waits(resume(), "a"), "it is the run at work");
         assert!(waits(resume(), "b"), "two runs do not train at once");
+    }
+
+    /// As it crosses from a worker to its page.
+    fn crossed(event: Event) -> Event {
+        let text = serde_json::to_string(&event).expect("it can be written");
+        serde_json::from_str(&text).unwrap_or_else(|e| panic!("{e}: {text}"))
+    }
+
+    #[test]
+    fn races_and_sweeps_cross_the_wire() {
+        let plan = race_sides(&[Method::Ppo], "a test").expect("sides");
+        let measure = Measure { won: 0.5, score: f64::NAN, ..Measure::default() };
+        let standing = Standing { base: Some(measure), plan: plan.clone(), ..Standing::default() };
+        let point = SweepPoint {
+            step: 3,
+            loss: None,
+            pairs_won: 0.5,
+            reward_accuracy: 0.5,
+            kl: f64::NAN,
+            chosen_change: 1.0,
+            won: Vec::new(),
+        };
+        let (method, run_id, metric) = (Method::Dpo, "a".to_owned(), "loss".to_owned());
+        let advice = Advice { value: None, tried: false, text: String::new() };
+        let run =
+            SweepRun { value: 0.1, ended: SweepEnded::Done, n_steps: 4, seconds: 1.0, points: vec![point.clone()] };
+        let stands = SweepStanding { runs: vec![run], judgements: Vec::new(), advice };
+        let events = [
+            Event::Race(RaceEvent::Begins { plan, prompts: vec!["Why?".to_owned()] }),
+            Event::Race(RaceEvent::Stage { method, n_steps: 4 }),
+            Event::Race(RaceEvent::Step { method, step: 1, metric, value: f64::NAN }),
+            Event::Race(RaceEvent::Stands(Box::new(standing))),
+            Event::Race(RaceEvent::Kept { method, run_id: run_id.clone() }),
+            Event::Race(RaceEvent::Done),
+            Event::Sweep(SweepEvent::Begins { values: vec![0.1] }),
+            Event::Sweep(SweepEvent::Run { value: 0.1, n_steps: 4 }),
+            Event::Sweep(SweepEvent::Step { value: 0.1, step: 1 }),
+            Event::Sweep(SweepEvent::Point { value: 0.1, point }),
+            Event::Sweep(SweepEvent::Stands(Box::new(stands))),
+            Event::Sweep(SweepEvent::Kept { value: 0.1, run_id }),
+            Event::Sweep(SweepEvent::Done),
+        ];
+        for event in events {
+            // What is not a number equals nothing, not even itself.
+            assert_eq!(format!("{:?}", crossed(event.clone())), format!("{event:?}"));
+        }
     }
 }

@@ -11,7 +11,7 @@ use crate::error::{Error, Result};
 use crate::gpu::{AdapterChoice, AdapterReport, Gpu};
 use crate::model::LoadIn;
 use crate::platform::NetworkEntry;
-use crate::platform::host::{self, Hub, Store};
+use crate::platform::host::{self, Hub, Store, yield_now};
 use crate::train::TrainConfig;
 
 /// One model, one set of pairs and one run at a time, on one device.
@@ -164,6 +164,8 @@ impl Session {
             Command::Trial { settings } => self.trial(settings).await,
             Command::Bench => self.measure_gpu().await,
             Command::Start(request) => self.start(*request).await,
+            Command::StartRace(request) => self.race(*request).await,
+            Command::StartSweep(request) => self.sweep(*request).await,
             Command::Resume { run_id, settings } => self.resume(&run_id, settings).await,
             Command::Discard { run_id } => self.discard(&run_id).await,
             Command::OpenRun { run_id } => self.open_run(&run_id).await,
@@ -241,7 +243,7 @@ impl Session {
                 self.export(*request).await
             }
             Command::Cancel => Ok(()),
-            _ => Err(Error::input("A run is being trained", "Pause it first", "")),
+            _ => Err(Error::input("Something is being trained", "Pause or stop it first", "")),
         };
         match done {
             Ok(()) => {}
@@ -318,7 +320,18 @@ impl Session {
         asked
     }
 
-    // Models.
+    /// Takes what was sent while a race or a sweep was at work on its own; true if it is to stop.
+    pub(super) async fn asked_aside(&mut self) -> bool {
+        yield_now().await;
+        let mut stop = false;
+        while let Some(message) = self.wire.inbox.poll() {
+            match message.command {
+                Command::Stop | Command::Pause | Command::Cancel => stop = true,
+                _ => self.handle_aside(message).await,
+            }
+        }
+        stop
+    }
 
     /// Closes the open run, and says so.
     pub(super) fn close_run(&mut self) {
@@ -338,14 +351,6 @@ impl Session {
             )),
         }
     }
-
-    // Pairs.
-
-    // Plans.
-
-    // Stored runs.
-
-    // Fetching.
 }
 
 /// Bytes that a run may take on a device, where the system tells; what is on it already counts as free.

@@ -2,7 +2,7 @@
 //!
 //! Pure functions of numbers that the run already has; what is not finite is left out, never drawn.
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 /// The 95 % Wilson interval of a share of `wins` in `n`; everything, `[0, 1]`, if there are none.
 pub fn wilson_interval(wins: u64, n: u64) -> [f64; 2] {
@@ -198,6 +198,11 @@ fn wilson(points: f64, n: f64) -> [f64; 2] {
     let centre = (share + zz / 2.0) / (1.0 + zz);
     let half = Z * (share * (1.0 - share) / n + zz / (4.0 * n)).sqrt() / (1.0 + zz);
     [(centre - half).max(0.0), (centre + half).min(1.0)]
+}
+
+/// Reads a number as JSON has it, which writes one that is not finite as `null`: that is read as NaN.
+pub(super) fn number_or_nan<'de, D: Deserializer<'de>>(from: D) -> Result<f64, D::Error> {
+    Option::<f64>::deserialize(from).map(|number| number.unwrap_or(f64::NAN))
 }
 
 fn sigmoid(x: f64) -> f64 {

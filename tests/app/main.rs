@@ -3,6 +3,7 @@
 mod methods;
 mod run;
 mod script;
+mod trials;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -23,7 +24,19 @@ fn an_empty_app_begins_with_the_demo() {
     stage.expect("Teach a small language model your taste");
     stage.expect("GPU: Apple M3");
     stage.expect("0 B of your data sent");
-    for page in ["1  Model", "2  Pairs", "3  Plan", "4  Run", "5  Compare", "6  Export", "Runs", "Help", "Start"] {
+    for page in [
+        "1  Model",
+        "2  Pairs",
+        "3  Plan",
+        "4  Run",
+        "5  Compare",
+        "6  Export",
+        "Race",
+        "Sweep",
+        "Runs",
+        "Help",
+        "Start",
+    ] {
         stage.go(page);
     }
 }

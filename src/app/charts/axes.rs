@@ -36,8 +36,13 @@ impl Chart<'_> {
         if !bounds.iter().all(|bound| bound.is_finite()) {
             return [0.0, 1.0, 0.0, 1.0];
         }
-        let (x_flat, y_flat) = (bounds[1] - bounds[0] < 1.0, bounds[3] - bounds[2] < 1e-12);
-        let x_pad = if x_flat { 1.0 } else { 0.01 * (bounds[1] - bounds[0]) };
+        let (width, y_flat) = (bounds[1] - bounds[0], bounds[3] - bounds[2] < 1e-12);
+        let x_pad = match self.across {
+            Some(_) if width > 1e-9 => 0.05 * width,
+            Some(_) => 0.5,
+            None if width < 1.0 => 1.0,
+            None => 0.01 * width,
+        };
         let y_pad = match (self.unit, y_flat) {
             (Unit::Percent, _) => 0.02,
             (_, true) => (0.1 * bounds[3].abs()).max(1e-9),
@@ -47,12 +52,15 @@ impl Chart<'_> {
     }
 
     pub(super) fn plot(&self, ui: &Ui, bounds: [f64; 4]) -> Plot<'static> {
-        let unit = self.unit;
+        let (unit, across) = (self.unit, self.across);
         let weak = ui.visuals().weak_text_color();
         let font = egui::TextStyle::Small.resolve(ui.style());
         let x_axis = AxisHints::new_x()
-            .formatter(|mark, _| format!("{:.0}", mark.value))
-            .label(egui::RichText::new(chart::STEP).small().color(weak))
+            .formatter(move |mark, _| match across {
+                None => format!("{:.0}", mark.value),
+                Some(across) => across.text(mark.value, mark.step_size),
+            })
+            .label(egui::RichText::new(across.map_or(chart::STEP, |across| across.name)).small().color(weak))
             .tick_label_color(weak)
             .tick_label_font(font.clone())
             .label_spacing(12.0..=13.0);
@@ -66,7 +74,6 @@ impl Chart<'_> {
             .id(self.id.with(("plot", self.view.map(|view| view.map(f64::to_bits)))))
             .height(self.height(ui))
             .show_background(false)
-            .show_crosshair(true)
             .show_y(false)
             .show_x(false)
             .label_formatter(|_| None)
@@ -77,14 +84,19 @@ impl Chart<'_> {
             .set_margin_fraction(vec2(0.0, 0.0))
             .custom_x_axes(vec![x_axis])
             .custom_y_axes(vec![y_axis])
-            .x_grid_spacer(|input| ticks(&input, 6, true))
+            .x_grid_spacer(move |input| ticks(&input, 6, across.is_none()))
             .y_grid_spacer(|input| ticks(&input, 5, false))
             .allow_drag(false)
             .allow_scroll(false)
             .allow_zoom(false)
             .allow_axis_zoom_drag(false)
             .boxed_zoom_pointer_button(egui::PointerButton::Primary)
-            .link_cursor(Id::unique("chart cursors"), [true, false]);
+            .show_crosshair(across.is_none());
+        // Only what is over the same steps has the same place under the pointer.
+        let plot = match across {
+            None => plot.link_cursor(Id::unique("chart cursors"), [true, false]),
+            Some(_) => plot,
+        };
         if self.view.is_some() {
             return plot
                 .auto_bounds(false)

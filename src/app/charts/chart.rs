@@ -29,6 +29,30 @@ pub(crate) struct Chart<'a> {
     pub(super) view: Option<[f64; 2]>,
     pub(super) end: Option<f64>,
     pub(super) bottom: f32,
+    pub(super) across: Option<Across>,
+}
+
+/// What lies along a chart that is not over steps.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Across {
+    /// What it is called.
+    pub(crate) name: &'static str,
+    /// The points have its logarithm to the base of ten.
+    pub(crate) log: bool,
+}
+
+impl Across {
+    /// A value as it is written at the axis.
+    pub(super) fn text(self, x: f64, step: f64) -> String {
+        if !self.log {
+            return Unit::Plain.tick(x, step);
+        }
+        let text = Unit::Plain.text(10f64.powf(x));
+        match text.contains('.') && !text.contains('e') {
+            true => text.trim_end_matches('0').trim_end_matches('.').to_owned(),
+            false => text,
+        }
+    }
 }
 
 impl<'a> Chart<'a> {
@@ -46,6 +70,7 @@ impl<'a> Chart<'a> {
             view: None,
             end: None,
             bottom: 0.0,
+            across: None,
         }
     }
 
@@ -91,6 +116,12 @@ impl<'a> Chart<'a> {
         self
     }
 
+    /// Is over something else than steps; every point is marked.
+    pub(crate) fn across(mut self, across: Across) -> Self {
+        self.across = Some(across);
+        self
+    }
+
     /// Fills the room down to there, so that charts side by side end alike.
     pub(crate) fn down_to(mut self, bottom: f32) -> Self {
         self.bottom = bottom;
@@ -103,7 +134,7 @@ impl Chart<'_> {
     pub(crate) fn show(self, ui: &mut Ui) -> Response {
         let pass = ui.ctx().cumulative_pass_nr();
         let hovered = ui.data(|data| data.get_temp::<Hovered>(Id::unique(CURSOR)));
-        let hovered = hovered.filter(|(_, at, _)| pass.saturating_sub(*at) <= 1);
+        let hovered = hovered.filter(|(_, at, _)| pass.saturating_sub(*at) <= 1 && self.across.is_none());
         let cursor = hovered.map(|(x, ..)| x);
         let columns = ui.available_width().max(50.0) as usize;
         let drawn: Vec<Vec<[f64; 2]>> = self.series.iter().map(|series| series.drawn(columns)).collect();
@@ -126,16 +157,18 @@ impl Chart<'_> {
             for band in bands {
                 plot.add(band.allow_hover(false));
             }
-            for (line, dot) in lines {
+            for (line, dots) in lines {
                 plot.line(line.allow_hover(false));
-                if let Some(dot) = dot {
-                    plot.points(dot.allow_hover(false));
+                if let Some(dots) = dots {
+                    plot.points(dots.allow_hover(false));
                 }
             }
         });
 
         let at = shown.response.hover_pos().map(|at| shown.transform.value_from_position(at).x);
-        self.share_cursor(ui, hovered, at);
+        if self.across.is_none() {
+            self.share_cursor(ui, hovered, at);
+        }
         for (i, mark) in self.marks.iter().enumerate() {
             let frame = *shown.transform.frame();
             let at = shown.transform.position_from_point(&PlotPoint::new(mark.step, 0.0));
@@ -212,7 +245,13 @@ impl Chart<'_> {
             match (series.points.first(), series.points.last()) {
                 (Some([from, a]), Some([to, b])) => {
                     let (a, b) = (self.unit.text(*a), self.unit.text(*b));
-                    sentence += &chart::line(&series.name, [&a, &b], [*from, *to]);
+                    sentence += &match self.across {
+                        None => chart::line(&series.name, [&a, &b], [*from, *to]),
+                        Some(across) => {
+                            let [from, to] = [*from, *to].map(|x| across.text(x, 0.01));
+                            chart::line_across(&series.name, [&a, &b], across.name, [&from, &to])
+                        }
+                    };
                     if let Some(band) = series.band.last() {
                         sentence += &chart::band(&band.map(|bound| self.unit.text(bound)));
                     }

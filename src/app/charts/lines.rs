@@ -7,12 +7,13 @@ use super::chart::Chart;
 use super::series::{Hue, Mark, Series};
 use crate::engine::stats;
 
-/// A line, and the dot at its end.
-pub(super) type LineAndDot = (Line<'static>, Option<Points<'static>>);
+/// A line, and the dots on it.
+pub(super) type LineAndDots = (Line<'static>, Option<Points<'static>>);
 
 impl Chart<'_> {
-    /// The lines, each with its raw values faint behind it and a dot at its end.
-    pub(super) fn lines(&self, ui: &Ui, drawn: Vec<Vec<[f64; 2]>>, columns: usize) -> Vec<LineAndDot> {
+    /// The lines, each with its raw values faint behind it and a dot at its end; or at each point, if it is not over
+    /// steps.
+    pub(super) fn lines(&self, ui: &Ui, drawn: Vec<Vec<[f64; 2]>>, columns: usize) -> Vec<LineAndDots> {
         let mut lines = Vec::new();
         for (series, points) in self.series.iter().zip(drawn) {
             let color = series.hue.color(ui);
@@ -22,14 +23,19 @@ impl Chart<'_> {
                 lines.push((line.color(color.gamma_multiply(0.28)).width(1.0).allow_band(false), None));
             }
             let style = if series.dashed { LineStyle::dashed_dense() } else { LineStyle::Solid };
-            let last = points.last().copied();
+            let (dotted, radius) = match self.across {
+                None => (points.last().copied().into_iter().collect(), 2.6),
+                Some(_) => (points.clone(), 3.6),
+            };
             let line = Line::new(series.name.clone(), PlotPoints::from(points))
                 .color(color)
                 .width(1.8)
                 .style(style)
                 .allow_band(false);
-            let dot = last.map(|last| Points::new(format!("{} last", series.name), PlotPoints::from(vec![last])));
-            lines.push((line, dot.map(|dot| dot.color(color).radius(2.6))));
+            let dots = (!dotted.is_empty()).then(|| {
+                Points::new(format!("{} last", series.name), PlotPoints::from(dotted)).color(color).radius(radius)
+            });
+            lines.push((line, dots));
         }
         lines
     }

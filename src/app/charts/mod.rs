@@ -10,7 +10,7 @@ mod parts;
 mod series;
 mod small;
 
-pub(crate) use chart::Chart;
+pub(crate) use chart::{Across, Chart};
 pub(crate) use parts::{legend_ui, tight};
 pub(crate) use series::{Hue, Mark, Series, Unit};
 pub(crate) use small::{diverging, histogram, share_scale, sparkline};

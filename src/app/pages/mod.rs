@@ -6,6 +6,8 @@ pub(crate) mod help;
 pub(crate) mod model;
 pub(crate) mod pairs;
 pub(crate) mod plan;
+pub(crate) mod race;
 pub(crate) mod run;
 pub(crate) mod runs;
 pub(crate) mod start;
+pub(crate) mod sweep;

@@ -10,15 +10,17 @@ use super::drops;
 use super::frame::{FrameView, Toast};
 use super::mirror::Mirror;
 use super::prefs::{Prefs, STORAGE_KEY};
-use crate::app::actions::Step;
+use crate::app::actions::{Demo, Step};
 use crate::app::pages::compare::CompareView;
 use crate::app::pages::export::ExportView;
 use crate::app::pages::model::ModelView;
 use crate::app::pages::pairs::PairsView;
 use crate::app::pages::plan::PlanView;
+use crate::app::pages::race::RaceView;
 use crate::app::pages::run::RunView;
 use crate::app::pages::runs::RunsView;
 use crate::app::pages::start::StartView;
+use crate::app::pages::sweep::SweepView;
 use crate::app::state::State;
 use crate::app::theme;
 use crate::engine::plan::presets;
@@ -52,8 +54,8 @@ pub struct App {
     pub(super) plan_dirty: Option<f64>,
     /// The demo's settings are taken over when its plan arrives.
     pub(super) adopting: bool,
-    /// A run begins as soon as the demo is planned.
-    pub(super) demo_starting: bool,
+    /// What begins as soon as the demo is planned.
+    pub(super) demo_starting: Option<Demo>,
     /// The settings that the demo's took the place of.
     pub(super) before_demo: Option<Settings>,
     /// What is behind the `#` of the address, until it is known whether this tab may have the GPU.
@@ -86,6 +88,8 @@ pub(super) struct Views {
     pub(super) run: RunView,
     pub(super) compare: CompareView,
     pub(super) export: ExportView,
+    pub(super) race: RaceView,
+    pub(super) sweep: SweepView,
     pub(super) runs: RunsView,
     pub(super) frame: FrameView,
 }
@@ -118,7 +122,7 @@ impl App {
             opening: Vec::new(),
             plan_dirty: None,
             adopting: false,
-            demo_starting: false,
+            demo_starting: None,
             before_demo: None,
             fragment: host::fragment(),
             linked: false,

@@ -7,8 +7,8 @@ use super::app::App;
 use super::files::stored_files;
 use super::frame::Toast;
 use super::text;
-use crate::app::actions::{Action, Step};
-use crate::app::state::{BenchState, Connection};
+use crate::app::actions::{Action, Demo, Step};
+use crate::app::state::{BenchState, Connection, Course};
 use crate::app::text::labels;
 use crate::engine::protocol::{Command, Mapping, RunRequest, Subject, Watch};
 use crate::platform::Pick;
@@ -44,7 +44,9 @@ impl App {
             Action::RemapPairs(mapping) => self.read_again(mapping),
             Action::AcceptProblems(accepted) => self.state.pairs.accepted = accepted,
             Action::OpenFound(index) => self.open_found(index),
-            Action::Demo => self.start_demo(),
+            Action::Demo(demo) => self.start_demo(demo),
+            Action::Race(against) => self.start_race(against),
+            Action::Sweep { over, values } => self.start_sweep(over, values),
             Action::Start => self.start(),
             Action::UseSettings { settings, inputs, watch, name } => {
                 self.use_settings(ctx, settings, inputs, watch, &name);
@@ -83,10 +85,15 @@ impl App {
         self.send(Command::OpenPairs { mapping: Some(mapping) }, files);
     }
 
-    fn start_demo(&mut self) {
+    fn start_demo(&mut self, demo: Demo) {
         self.send(Command::OpenDemo, Vec::new());
+        match &demo {
+            Demo::Run => {}
+            Demo::Race(_) => self.go(Step::Race),
+            Demo::Sweep => self.go(Step::Sweep),
+        }
         // Unless that was refused.
-        self.demo_starting = self.adopting;
+        self.demo_starting = self.adopting.then_some(demo);
     }
 
     fn close_run(&mut self, ctx: &egui::Context) {
@@ -129,7 +136,14 @@ impl App {
         if matches!(command, Command::Start(_) | Command::Resume { .. }) {
             host::set_fragment("");
         }
-        let keeps = matches!(command, Command::KeepModel | Command::FetchModel { .. } | Command::Start(_));
+        let keeps = matches!(
+            command,
+            Command::KeepModel
+                | Command::FetchModel { .. }
+                | Command::Start(_)
+                | Command::StartRace(_)
+                | Command::StartSweep(_)
+        );
         if keeps && self.state.in_browser && !self.state.storage.persisted {
             let sender = self.answers.0.clone();
             host::persist(move || drop(sender.send(Answer::Persisted)));
@@ -140,7 +154,7 @@ impl App {
         }
         if matches!(command, Command::OpenModel { .. } | Command::FetchModel { .. }) {
             self.adopting = false;
-            self.demo_starting = false;
+            self.demo_starting = None;
             self.fetching = matches!(command, Command::FetchModel { .. });
         }
         self.engine.send(command, files);
@@ -156,6 +170,9 @@ impl App {
         let rules = command.rules();
         if self.state.other_tab && rules.needs_gpu {
             return Some(text::OTHER_TAB_FIRST);
+        }
+        if (self.state.races() || self.state.sweeps()) && rules.waits_for_pause.for_trials() {
+            return Some(text::STOP_FIRST);
         }
         let run = self.state.active_run()?;
         rules.waits_for_pause.for_run(&run.info.record.run_id).then_some(text::PAUSE_FIRST)
@@ -184,6 +201,8 @@ impl App {
                 state.run_problem = None;
                 state.asked_run = None;
             }
+            Subject::Race => state.race.course = Course::None,
+            Subject::Sweep => state.sweep.course = Course::None,
             Subject::Compare => state.compare_problem = None,
             Subject::Export => state.export_problem = None,
             Subject::Bench => state.bench = BenchState::None,

@@ -6,7 +6,7 @@ use super::app::App;
 use super::commands::TOAST_SECONDS;
 use super::frame;
 use crate::app::actions::{Action, Step};
-use crate::app::pages::{compare, export, help, model, pairs, plan, run, runs, start};
+use crate::app::pages::{compare, export, help, model, pairs, plan, race, run, runs, start, sweep};
 use crate::engine::protocol::Command;
 use crate::platform::Pick;
 
@@ -36,9 +36,7 @@ impl App {
             frame::log_ui(ui, &self.state, &mut actions);
         }
         self.prefs.log_open = log_open;
-        if self.step != Step::Run {
-            frame::strip_ui(ui, &self.state, &mut actions);
-        }
+        frame::strip_ui(ui, &self.state, self.step, &mut actions);
         frame::connection_ui(ui, &self.state, &mut actions);
         self.page(ui, &mut actions);
         let time = ctx.input(|input| input.time);
@@ -64,6 +62,8 @@ impl App {
             Step::Run => run::run_ui(ui, state, &mut views.run, actions),
             Step::Compare => compare::compare_ui(ui, state, &mut views.compare, actions),
             Step::Export => export::export_ui(ui, state, &mut views.export, actions),
+            Step::Race => race::race_ui(ui, state, &mut views.race, actions),
+            Step::Sweep => sweep::sweep_ui(ui, state, &mut views.sweep, actions),
             Step::Runs => runs::runs_ui(ui, state, &mut views.runs, actions),
             Step::Help => help::help_ui(ui, state, &self.environment, actions),
         });
@@ -71,7 +71,7 @@ impl App {
         question.take_if(|question| !frame::path_question_ui(ui.ctx(), question, actions));
         if self.quit == Quit::Asking || self.quit == Quit::WhenPaused {
             let waiting = self.quit == Quit::WhenPaused;
-            match frame::quit_ui(ui.ctx(), waiting, self.state.unsaved()) {
+            match frame::quit_ui(ui.ctx(), &self.state, waiting) {
                 Some(frame::QuitChoice::Stay) => self.quit = Quit::No,
                 Some(frame::QuitChoice::Export) => {
                     self.quit = Quit::No;
@@ -98,6 +98,8 @@ impl App {
             (Key::Num5, Step::Compare),
             (Key::Num6, Step::Export),
             (Key::Num7, Step::Runs),
+            (Key::Num8, Step::Race),
+            (Key::Num9, Step::Sweep),
             (Key::F1, Step::Help),
         ];
         for (key, step) in steps {
@@ -119,7 +121,7 @@ impl App {
         if !ctx.input(|input| input.viewport().close_requested()) || self.quit == Quit::Now {
             return;
         }
-        if self.state.active_run().is_some() || self.state.unsaved() {
+        if self.state.at_work() || self.state.unsaved() {
             ctx.send_viewport_cmd(ViewportCommand::CancelClose);
             if self.quit == Quit::No {
                 self.quit = Quit::Asking;

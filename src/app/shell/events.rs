@@ -6,7 +6,7 @@ use super::app::App;
 use super::draw::Quit;
 use super::frame::PlannedAbout;
 use super::text;
-use crate::app::actions::{Action, Step};
+use crate::app::actions::{Action, Demo, Step};
 use crate::app::pages::run;
 use crate::app::state::{Blocked, Connection};
 use crate::app::text::setting;
@@ -17,6 +17,10 @@ use crate::platform::host;
 
 /// Seconds that edits rest before the plan is asked for.
 const PLAN_DELAY: f64 = 0.3;
+
+/// What can stand behind the `#` of the page's address, beside settings.
+const PLACES: [(&str, Action); 3] =
+    [("demo", Action::Demo(Demo::Run)), ("race", Action::Go(Step::Race)), ("sweep", Action::Go(Step::Sweep))];
 
 /// Seconds between two looks at the battery.
 const BATTERY_SECONDS: f64 = 10.0;
@@ -153,17 +157,19 @@ impl App {
     }
 
     fn start_demo_if_ready(&mut self, ctx: &egui::Context) {
-        if !self.demo_starting || self.adopting || self.plan_dirty.is_some() || !self.state.is_demo() {
+        if self.demo_starting.is_none() || self.adopting || self.plan_dirty.is_some() || !self.state.is_demo() {
             return;
         }
         match self.state.start_blocked() {
-            None => {
-                self.demo_starting = false;
-                self.carry_out(ctx, Action::Start);
-            }
+            None => match self.demo_starting.take() {
+                Some(Demo::Run) => self.carry_out(ctx, Action::Start),
+                Some(Demo::Race(against)) => self.carry_out(ctx, Action::Race(against)),
+                Some(Demo::Sweep) => self.sweep_demo(),
+                None => {}
+            },
             Some(Blocked::Planning | Blocked::Pairs) => {}
             Some(blocked) => {
-                self.demo_starting = false;
+                self.demo_starting = None;
                 self.toast(ctx, setting::blocked(&blocked));
             }
         }
@@ -171,7 +177,7 @@ impl App {
 
     /// Title, wakefulness and slow ticks while a run is at work.
     fn follow_run(&mut self, ctx: &egui::Context) {
-        let active = self.state.active_run().is_some();
+        let active = self.state.at_work();
         let stays = active || self.state.unsaved() || self.views.compare.unsaved_votes();
         if stays != self.was_staying {
             self.was_staying = stays;
@@ -236,14 +242,14 @@ impl App {
     /// The demo is not on its way any more.
     pub(super) fn forget_demo(&mut self) {
         self.adopting = false;
-        self.demo_starting = false;
+        self.demo_starting = None;
     }
 
     /// Does what the page's address says, once: loading the page again does not do it again.
     pub(super) fn follow_fragment(&mut self, ctx: &egui::Context) {
         let fragment = std::mem::take(&mut self.fragment);
-        if fragment == "demo" {
-            self.carry_out(ctx, Action::Demo);
+        if let Some((_, action)) = PLACES.into_iter().find(|(name, _)| *name == fragment) {
+            self.carry_out(ctx, action);
         } else if let Some(settings) = setting::fragment_settings(&fragment) {
             self.take_settings(ctx, settings);
             self.linked = true;

@@ -8,7 +8,7 @@ use eframe::egui::{
 use super::drops::Drop;
 use super::text;
 use crate::app::actions::{Action, Step};
-use crate::app::state::{Connection, LogLine, ModelState, RunPhase, State, network};
+use crate::app::state::{Connection, Course, LogLine, ModelState, RunPhase, State, network};
 use crate::app::text::{labels, machine, notices, units};
 use crate::app::theme::{self, GRID};
 use crate::app::widgets::{self, Icon, Tone};
@@ -95,7 +95,7 @@ pub(super) fn rail_ui(ui: &mut Ui, state: &State, current: Step, actions: &mut V
             ui.add_space(GRID);
             ui.separator();
             ui.add_space(GRID);
-            for step in [Step::Runs, Step::Help] {
+            for step in [Step::Race, Step::Sweep, Step::Runs, Step::Help] {
                 rail_entry(ui, state, step, current, actions);
             }
         });
@@ -149,7 +149,19 @@ fn mark(state: &State, step: Step) -> Option<(Icon, Tone, &'static str)> {
         Step::Export if state.exporting => busy,
         Step::Export if state.export_problem.is_some() => look,
         Step::Export => state.exported.as_ref().and(done),
+        Step::Race => course_mark(&state.race.course),
+        Step::Sweep => course_mark(&state.sweep.course),
         Step::Start | Step::Compare | Step::Runs | Step::Help => None,
+    }
+}
+
+/// How a race or a sweep stands.
+fn course_mark(course: &Course) -> Option<(Icon, Tone, &'static str)> {
+    match course {
+        Course::None | Course::Stopped => None,
+        Course::Running | Course::Stopping => Some((Icon::Dot, Tone::Accent, text::MARK_BUSY)),
+        Course::Done => Some((Icon::Check, Tone::Good, text::MARK_DONE)),
+        Course::Failed(_) => Some((Icon::Warning, Tone::Warn, text::MARK_LOOK)),
     }
 }
 
@@ -289,28 +301,43 @@ fn log_text(state: &State) -> String {
     out
 }
 
-/// The run at work, on every page but its own.
-pub(super) fn strip_ui(ui: &mut Ui, state: &State, actions: &mut Vec<Action>) {
-    let Some(run) = state.active_run() else { return };
+/// What is at work, on every page but its own.
+pub(super) fn strip_ui(ui: &mut Ui, state: &State, current: Step, actions: &mut Vec<Action>) {
+    let run = state.active_run();
+    let (step, name, says, share) = match run {
+        Some(run) => (Step::Run, run.info.record.name.as_str(), text::strip(run), run.fraction()),
+        None if state.races() => {
+            let (says, share) = text::race_strip(&state.race);
+            (Step::Race, labels::step_name(Step::Race), says, share)
+        }
+        None if state.sweeps() => {
+            let (says, share) = text::sweep_strip(&state.sweep);
+            (Step::Sweep, labels::step_name(Step::Sweep), says, share)
+        }
+        None => return,
+    };
+    if step == current {
+        return;
+    }
     let palette = theme::palette(ui);
     let frame = Frame::new().fill(palette.accent_soft).inner_margin(Margin::symmetric(16, 6));
     Panel::top("strip").resizable(false).show_separator_line(false).frame(frame).show(ui, |ui| {
         ui.horizontal_wrapped(|ui| {
             widgets::icon(ui, Icon::Dot, Tone::Accent);
-            ui.label(RichText::new(&run.info.record.name).strong());
-            ui.label(text::strip(run));
+            ui.label(RichText::new(name).strong());
+            ui.label(says);
             ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
-                if matches!(run.phase, RunPhase::Running)
+                if run.is_some_and(|run| matches!(run.phase, RunPhase::Running))
                     && widgets::icon_button(ui, Icon::Pause, text::PAUSE).clicked()
                 {
                     actions.push(Action::Send(Command::Pause));
                 }
                 if ui.button(text::SHOW_RUN).clicked() {
-                    actions.push(Action::Go(Step::Run));
+                    actions.push(Action::Go(step));
                 }
                 ui.add_space(GRID);
                 if ui.available_width() > 80.0 {
-                    widgets::progress_bar(ui, text::RUN_PROGRESS, Some(run.fraction()));
+                    widgets::progress_bar(ui, text::RUN_PROGRESS, Some(share));
                 }
             });
         });
@@ -441,9 +468,13 @@ pub(super) fn drop_ui(ctx: &egui::Context, drop: Option<&Drop>) {
     });
 }
 
-/// Asks what becomes of the run when the window closes; of one that is `unsaved`, whether it may be lost.
-pub(super) fn quit_ui(ctx: &egui::Context, waiting: bool, unsaved: bool) -> Option<QuitChoice> {
+/// Asks what becomes of what is at work when the window closes; of a run that could not be saved, whether it may be
+/// lost.
+pub(super) fn quit_ui(ctx: &egui::Context, state: &State, waiting: bool) -> Option<QuitChoice> {
     let mut choice = None;
+    let unsaved = state.unsaved();
+    // A race and a sweep do not go on from where they were.
+    let can_wait = !state.races() && !state.sweeps();
     let response = egui::Modal::new(egui::Id::unique("quit")).show(ctx, |ui| {
         ui.set_width(420.0);
         if unsaved && !waiting {
@@ -463,14 +494,18 @@ pub(super) fn quit_ui(ctx: &egui::Context, waiting: bool, unsaved: bool) -> Opti
             });
             return;
         }
-        widgets::heading(ui, machine::QUIT_TITLE);
-        ui.label(if waiting { text::QUIT_WAITING } else { text::QUIT_TEXT });
+        widgets::heading(ui, if can_wait { machine::QUIT_TITLE } else { machine::TRIAL_TITLE });
+        ui.label(match (waiting, can_wait) {
+            (true, _) => text::QUIT_WAITING,
+            (false, true) => text::QUIT_TEXT,
+            (false, false) => text::QUIT_TRIAL,
+        });
         ui.add_space(GRID);
         ui.horizontal_wrapped(|ui| {
             if widgets::primary_button(ui, text::QUIT_STAY).clicked() {
                 choice = Some(QuitChoice::Stay);
             }
-            if !waiting && ui.button(text::QUIT_PAUSE).clicked() {
+            if !waiting && can_wait && ui.button(text::QUIT_PAUSE).clicked() {
                 choice = Some(QuitChoice::Pause);
             }
             if widgets::danger_button(ui, text::QUIT_NOW).clicked() {

@@ -12,5 +12,6 @@ mod mirror;
 mod plan;
 mod prefs;
 mod text;
+mod trials;
 
 pub use app::{App, AskForFiles, OpenDrop};

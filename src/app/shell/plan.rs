@@ -16,7 +16,7 @@ use crate::engine::protocol::{Inputs, METHOD, Method, PairRow, Settings, Watch};
 use crate::platform::host;
 
 /// Settings that suit model and machine, and so stay when another method is chosen.
-const OF_THE_MACHINE: [&str; 10] = [
+pub(super) const OF_THE_MACHINE: [&str; 10] = [
     "r",
     "lora_alpha",
     "target_modules",
@@ -176,7 +176,7 @@ impl App {
         if frame.name_stem.is_empty() || !(name.is_empty() || *name == frame.proposed_name) {
             return;
         }
-        let name = free_name(&frame.name_stem, &self.state);
+        let name = free_name(&frame.name_stem, |name| is_taken(name, &self.state));
         self.views.frame.proposed_name.clone_from(&name);
         self.state.plan.name = name;
     }
@@ -202,10 +202,10 @@ impl App {
     }
 }
 
-/// A name like `stem` that no run has.
-fn free_name(stem: &str, state: &State) -> String {
+/// A name like `stem` that is not taken.
+pub(super) fn free_name(stem: &str, is_taken: impl Fn(&str) -> bool) -> String {
     let numbered = (2..).map(|n| format!("{stem} {n}"));
-    std::iter::once(stem.to_owned()).chain(numbered).find(|name| !is_taken(name, state)).unwrap_or_default()
+    std::iter::once(stem.to_owned()).chain(numbered).find(|name| !is_taken(name)).unwrap_or_default()
 }
 
 fn is_taken(name: &str, state: &State) -> bool {

@@ -1,10 +1,11 @@
 //! Sentences of the window around the pages: rail, status, messages, questions.
 
 use crate::app::actions::Step;
-use crate::app::state::{Connection, RunPhase, RunState, State};
+use crate::app::state::{Connection, Course, RaceState, RunPhase, RunState, State, SweepState};
 use crate::app::text::labels::OPEN_MODEL_FOLDER;
 use crate::app::text::{notices, run, units};
 use crate::app::widgets::Tone;
+use crate::engine::protocol::short;
 use crate::platform::Pick;
 
 pub(super) const COPIED: &str = "Copied";
@@ -19,6 +20,8 @@ pub(super) fn rail(step: Step) -> &'static str {
         Step::Run => "4  Run",
         Step::Compare => "5  Compare",
         Step::Export => "6  Export",
+        Step::Race => "Race",
+        Step::Sweep => "Sweep",
         Step::Runs => "Runs",
         Step::Help => "Help",
     }
@@ -52,6 +55,7 @@ pub(super) const THEME_SYSTEM: &str = "Theme: system";
 pub(super) const THEME_LIGHT: &str = "Theme: light";
 pub(super) const THEME_DARK: &str = "Theme: dark";
 pub(super) const PAUSE_FIRST: &str = "A run is at work: pause it first";
+pub(super) const STOP_FIRST: &str = "A race or a sweep is at work: stop it first";
 pub(super) const RESTART_FIRST: &str = "The engine stopped: restart it first";
 pub(super) const RELOAD_FIRST: &str = "The engine is of another version: reload the page first";
 pub(super) const OTHER_TAB_FIRST: &str =
@@ -72,6 +76,7 @@ pub(super) const DROP_UNCLEAR: &str = "Open as a model, pairs or a run";
 pub(super) const DROP_UNKNOWN: &str = "This cannot be opened";
 pub(super) const DROP_ESCAPE: &str = "Esc to cancel";
 pub(super) const QUIT_TEXT: &str = "It can wait: paused and saved, it continues from the same step next time.";
+pub(super) const QUIT_TRIAL: &str = "What it has finished is kept among the runs; the rest would have to be done anew.";
 pub(super) const QUIT_WAITING: &str = "Finishing this step and saving. The window closes by itself.";
 pub(super) const QUIT_STAY: &str = "Keep running";
 pub(super) const QUIT_PAUSE: &str = "Pause, save and quit";
@@ -160,7 +165,7 @@ pub(super) fn window_title(run: Option<&RunState>) -> String {
 pub(super) fn strip(run: &RunState) -> String {
     let what = match &run.phase {
         RunPhase::Pausing => "Pausing: finishing this step".to_owned(),
-        RunPhase::Stopping => "Stopping: finishing this step".to_owned(),
+        RunPhase::Stopping => STOPPING.to_owned(),
         RunPhase::Recovering { .. } => "Recovering".to_owned(),
         phase => match (&run.progress, phase) {
             (Some((work, progress)), _) => run::work(*work, progress),
@@ -171,6 +176,30 @@ pub(super) fn strip(run: &RunState) -> String {
     let share = units::percent(f64::from(run.fraction()));
     format!("{what}, step {}/{}, {share}", units::count(run.step()), units::count(run.n_steps()))
 }
+
+/// A race in a line, and the share of its steps that is done.
+pub(super) fn race_strip(race: &RaceState) -> (String, f32) {
+    let stage = race.now.and_then(|method| Some((method, race.stage(method)?)));
+    let says = match (&race.course, stage) {
+        (Course::Stopping, _) => STOPPING.to_owned(),
+        (_, Some((method, stage))) => format!("{}, step {}/{}", method.name(), stage.step, stage.n_steps),
+        (_, None) => "Preparing".to_owned(),
+    };
+    (says, race.fraction())
+}
+
+/// A sweep in a line, and the share of its steps that is done.
+pub(super) fn sweep_strip(sweep: &SweepState) -> (String, f32) {
+    let tried = sweep.now.and_then(|value| sweep.tried.iter().find(|tried| tried.value == value));
+    let says = match (&sweep.course, tried) {
+        (Course::Stopping, _) => STOPPING.to_owned(),
+        (_, Some(tried)) => format!("{} {}, step {}/{}", sweep.over, short(tried.value), tried.step, tried.n_steps),
+        (_, None) => "Preparing".to_owned(),
+    };
+    (says, sweep.fraction())
+}
+
+const STOPPING: &str = "Stopping: finishing this step";
 
 pub(super) fn gpu_line(state: &State) -> (Tone, String) {
     match (&state.connection, state.gpu()) {

@@ -14,7 +14,7 @@ const GENERATIONS: usize = 24;
 pub(crate) struct Generation {
     /// What was asked for.
     pub(crate) request: GenerateRequest,
-    /// One for each strength.
+    /// One for each strength, or for each run.
     pub(crate) sides: Vec<TextSide>,
 }
 
@@ -40,7 +40,7 @@ impl State {
     }
 
     pub(super) fn text_asked(&mut self, request: &GenerateRequest) {
-        let sides = vec![TextSide::default(); request.strengths.len()];
+        let sides = vec![TextSide::default(); request.sides()];
         self.texts.insert(request.id, Generation { request: request.clone(), sides });
         while self.texts.len() > GENERATIONS {
             self.texts.pop_first();

@@ -8,7 +8,9 @@ use super::machine::{BenchState, Connection, LogLine, Notice};
 use super::model::ModelState;
 use super::pairs::PairsState;
 use super::plan::{PlanState, Trial};
+use super::race::RaceState;
 use super::run::{Rollouts, RunPhase, RunState, Saved, Unsaved};
+use super::sweep::SweepState;
 use crate::app::text::notices;
 use crate::engine::protocol::{
     Command, Event, Exported, HeldOutPair, Inspection, Metrics, ModelInfo, ModelSource, Problem, RunRecord,
@@ -44,6 +46,10 @@ pub(crate) struct State {
     pub(crate) run_problem: Option<Problem>,
     /// The stored run that is being opened, or was refused because its model has to be opened first.
     pub(crate) asked_run: Option<Command>,
+    /// The latest race.
+    pub(crate) race: RaceState,
+    /// The latest sweep.
+    pub(crate) sweep: SweepState,
     /// Texts by the id of their request.
     pub(crate) texts: BTreeMap<u64, Generation>,
     /// Held-out pairs by adapter strength, the latest last.
@@ -123,7 +129,9 @@ impl State {
             Command::Start(_) | Command::Resume { .. } | Command::OpenRun { .. } => self.run_awaited(command),
             Command::Import | Command::ImportAdapter => self.runs_problem = None,
             Command::Pause => self.run_asked(RunPhase::Pausing),
-            Command::Stop => self.run_asked(RunPhase::Stopping),
+            Command::Stop => self.stop_asked(),
+            Command::StartRace(_) => self.race_asked(now),
+            Command::StartSweep(request) => self.sweep_asked(request, now),
             Command::Cancel => self.cancel_asked(now),
             Command::Generate(request) => self.text_asked(request),
             Command::ScoreHeldOut { strength } => self.scores_asked(*strength),
@@ -203,6 +211,8 @@ impl State {
             Event::Recovering { run_id, failure, safe_step, seconds } => {
                 self.run_recovering(&run_id, failure, safe_step, now + seconds, now);
             }
+            Event::Race(event) => self.race_went_on(event),
+            Event::Sweep(event) => self.sweep_went_on(event),
             Event::Discarded { run_id } => self.run_discarded(&run_id),
             Event::Text { id, side, piece, end } => self.text_written(id, side, &piece, end),
             Event::HeldOut { strength, pairs } => self.held_out_scored(strength, pairs),
@@ -223,6 +233,8 @@ impl State {
             Subject::Chat => self.pairs.chat_refused = Some(problem),
             Subject::Plan => self.plan_refused(problem),
             Subject::Run => self.run_refused(problem),
+            Subject::Race => self.race_refused(problem),
+            Subject::Sweep => self.sweep_refused(problem),
             Subject::Compare => self.compare_refused(problem),
             Subject::Export => self.export_refused(problem),
             Subject::Runs => self.library_refused(problem),
@@ -239,6 +251,8 @@ impl State {
             Subject::Chat => {}
             Subject::Plan => self.plan_cancelled(),
             Subject::Run => self.run_cancelled(),
+            Subject::Race => self.race_ended(),
+            Subject::Sweep => self.sweep_ended(),
             Subject::Compare => self.compare_ended(),
             Subject::Export => self.export_ended(),
             Subject::Runs => self.opening_ended(false),
@@ -255,6 +269,8 @@ impl State {
         self.plan.trial = Trial::None;
         self.keeping_model = false;
         self.run_pending = false;
+        self.race_ended();
+        self.sweep_ended();
         self.asked_run = None;
         self.held_out_pending = None;
         self.inspection_pending = false;

@@ -52,7 +52,7 @@ impl State {
 
     /// True if nothing is in the way of going on with a stored run.
     pub(crate) fn may_continue(&self) -> bool {
-        !self.other_tab && !self.run_pending && self.active_run().is_none()
+        !self.other_tab && !self.run_pending && !self.at_work()
     }
 
     /// The stored runs that can be continued and are not the one at work.

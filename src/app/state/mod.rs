@@ -8,8 +8,10 @@ mod machine;
 mod model;
 mod pairs;
 mod plan;
+mod race;
 mod run;
 mod run_events;
+mod sweep;
 
 pub(crate) use compare::{Generation, TextSide, is_same_strength};
 pub(crate) use fold::State;
@@ -17,4 +19,6 @@ pub(crate) use library::{Recent, RecentPath};
 pub(crate) use machine::{BenchState, Connection, LogLine, network};
 pub(crate) use model::{ModelState, source_of};
 pub(crate) use plan::{Blocked, RunParts, Trial};
+pub(crate) use race::{Course, RaceState};
 pub(crate) use run::{Rollouts, RunPhase, RunState, Unsaved, accuracy_of, series};
+pub(crate) use sweep::{SweepState, Tried};

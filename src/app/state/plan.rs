@@ -81,6 +81,10 @@ pub(crate) enum Blocked {
     OtherTab,
     /// A run is at work.
     Running,
+    /// A race is at work.
+    Racing,
+    /// A sweep is at work.
+    Sweeping,
     /// No model is open.
     Model,
     /// No pairs are open.
@@ -223,8 +227,8 @@ impl State {
         self.plan.limit.or(planned).or(device)
     }
 
-    /// Why a run cannot begin now, if so, and what to do about it.
-    pub(crate) fn start_blocked(&self) -> Option<Blocked> {
+    /// Why nothing can be trained now on the open model and pairs, if so, whatever the settings.
+    pub(crate) fn training_blocked(&self) -> Option<Blocked> {
         match &self.connection {
             Connection::Ready(ready) if ready.gpu.is_err() => return Some(Blocked::NoGpu),
             Connection::Ready(_) => {}
@@ -236,6 +240,12 @@ impl State {
         if self.active_run().is_some() || self.run_pending {
             return Some(Blocked::Running);
         }
+        if self.races() {
+            return Some(Blocked::Racing);
+        }
+        if self.sweeps() {
+            return Some(Blocked::Sweeping);
+        }
         if self.open_model().is_none() {
             return Some(Blocked::Model);
         }
@@ -245,6 +255,14 @@ impl State {
         }
         if pairs.problem_count > 0 && !self.pairs.accepted {
             return Some(Blocked::PairProblems(pairs.problem_count));
+        }
+        None
+    }
+
+    /// Why a run cannot begin now, if so, and what to do about it.
+    pub(crate) fn start_blocked(&self) -> Option<Blocked> {
+        if let Some(blocked) = self.training_blocked() {
+            return Some(blocked);
         }
         if let Some(problem) = &self.plan.problem {
             return Some(Blocked::Settings(problem.clone()));

@@ -10,6 +10,10 @@ pub(crate) fn line(name: &str, [first, last]: [&str; 2], [from, to]: [f64; 2]) -
     format!(". {name}: {first} at step {from:.0}, {last} at step {to:.0}")
 }
 
+pub(crate) fn line_across(name: &str, [first, last]: [&str; 2], across: &str, [from, to]: [&str; 2]) -> String {
+    format!(". {name}: {first} at {across} {from}, {last} at {to}")
+}
+
 pub(crate) fn band([low, high]: &[String; 2]) -> String {
     format!(", 95 % interval {low} to {high}")
 }

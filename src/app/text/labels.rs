@@ -12,6 +12,8 @@ pub(crate) fn step_name(step: Step) -> &'static str {
         Step::Run => "Run",
         Step::Compare => "Compare",
         Step::Export => "Export",
+        Step::Race => "Race",
+        Step::Sweep => "Sweep",
         Step::Runs => "Runs",
         Step::Help => "Help",
     }

@@ -6,6 +6,7 @@ use crate::platform::{Environment, NetworkEntry};
 
 pub(crate) const OTHER_TAB_TITLE: &str = "Another tab or window is using the GPU";
 pub(crate) const QUIT_TITLE: &str = "A run is at work";
+pub(crate) const TRIAL_TITLE: &str = "A race or a sweep is at work";
 
 pub(crate) fn network_line(requests: &[&NetworkEntry]) -> String {
     format!("Network: 0 B of your data sent, {} received", units::bytes(received(requests)))

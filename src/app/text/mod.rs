@@ -7,3 +7,4 @@ pub(crate) mod notices;
 pub(crate) mod run;
 pub(crate) mod setting;
 pub(crate) mod units;
+pub(crate) mod votes;

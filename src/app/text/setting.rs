@@ -11,6 +11,8 @@ pub(crate) fn blocked(blocked: &Blocked) -> String {
         Blocked::OtherTab => "Another tab or window is using the GPU: see why".to_owned(),
         Blocked::NoGpu => "Training needs a GPU: see why".to_owned(),
         Blocked::Running => "A run is at work: show it".to_owned(),
+        Blocked::Racing => "A race is at work: show it".to_owned(),
+        Blocked::Sweeping => "A sweep is at work: show it".to_owned(),
         Blocked::Model => "Choose a model".to_owned(),
         Blocked::Pairs => "Choose a pairs file".to_owned(),
         Blocked::NoUsablePairs => "No pair can be used: see why".to_owned(),

@@ -133,7 +133,7 @@ pub(crate) fn progress(progress: &Progress, unit: Unit) -> String {
 }
 
 /// With a small letter at its beginning.
-pub(super) fn lower_first(text: &str) -> String {
+pub(crate) fn lower_first(text: &str) -> String {
     let mut chars = text.chars();
     chars.next().map_or_else(String::new, |first| first.to_lowercase().collect::<String>() + chars.as_str())
 }

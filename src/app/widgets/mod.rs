@@ -7,13 +7,15 @@ mod parts;
 mod paths;
 mod progress;
 mod run;
+mod votes;
 
 pub(crate) use buttons::{big_button, danger_button, icon_button, link_button, primary_button, row_button, slider};
 pub(crate) use icons::{Icon, icon, info, paint_icon};
 pub(crate) use parts::{
-    Tone, answer_ui, card, chip, columns, heading, key_value, marked, mono, name_of, outline, page_title, problem_card,
-    problem_text, small, tabs, text_box, titled_card, tone_card, tone_colors, weak,
+    Tone, answer_ui, card, chip, columns, columns_of, heading, key_value, marked, mono, name_of, outline, page_title,
+    problem_card, problem_text, small, tabs, text_box, titled_card, tone_card, tone_colors, weak,
 };
 pub(crate) use paths::{by_path_ui, path_field};
 pub(crate) use progress::{fraction, progress_bar, progress_ui};
 pub(crate) use run::{comparable_ui, discard_ui, refused_ui, starting_ui, strength_ui};
+pub(crate) use votes::{Answer, Ballot};

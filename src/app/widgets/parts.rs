@@ -201,18 +201,23 @@ pub(crate) fn tabs<T: Copy + PartialEq>(ui: &mut Ui, chosen: &mut T, all: &[(T, 
 
 /// Cards beside each other where there is room for `min_width` each, below each other where not.
 pub(crate) fn columns(ui: &mut Ui, min_width: f32, add: &mut [&mut dyn FnMut(&mut Ui)]) {
+    columns_of(ui, min_width, add.len(), &mut |ui, i| add[i](ui));
+}
+
+/// The same of `n` cards that are alike, which are drawn by their index.
+pub(crate) fn columns_of(ui: &mut Ui, min_width: f32, n: usize, add: &mut dyn FnMut(&mut Ui, usize)) {
     let room = ((ui.available_width() + GRID * 2.0) / (min_width + GRID * 2.0)).floor().max(1.0) as usize;
-    let n_columns = room.min(add.len()).max(1);
-    for row in add.chunks_mut(n_columns) {
+    let n_columns = room.min(n).max(1);
+    for first in (0..n).step_by(n_columns) {
         if n_columns == 1 {
-            row.iter_mut().for_each(|add| add(ui));
+            add(ui, first);
         } else {
             ui.spacing_mut().item_spacing.x = GRID * 2.0;
             ui.columns(n_columns, |columns| {
-                for (ui, add) in columns.iter_mut().zip(row) {
+                for (ui, i) in columns.iter_mut().zip(first..n) {
                     ui.spacing_mut().item_spacing.x = GRID;
                     // Not as columns do it, which stretch text to both edges.
-                    ui.vertical(|ui| add(ui));
+                    ui.vertical(|ui| add(ui, i));
                 }
             });
             ui.spacing_mut().item_spacing.x = GRID;

@@ -65,17 +65,19 @@ impl Session {
             return Err(Error::input(format!("The adapter strength is {strength}"), "Give 0 to 4", ""));
         }
         let values = self.adapter_of_run(WhichAdapter::Best)?;
-        if values.config.task == Task::SeqCls {
-            return Err(Error::input(
-                "The run trained a reward model, which scores texts and does not write them",
-                "Open another run to compare texts",
-                "",
-            ));
-        }
+        check_writes(&values, "")?;
         place(bench, &values, strength).map(Some)
     }
 
-    /// Writes one text for each strength, token by token.
+    /// The adapter of a stored run, as it was trained, on the device.
+    async fn place_stored(&self, bench: &Bench, run_id: &str) -> Result<Adapter> {
+        let (name, values) = self.adapter_of_stored(run_id).await?;
+        check_writes(&values, &name)?;
+        AdapterSettings::new(values.config.clone(), &bench.open.config)?.check(&bench.open.config, &values, &name)?;
+        place(bench, &values, 1.0)
+    }
+
+    /// Writes one text for each strength, or for each run, token by token.
     pub(in crate::engine) async fn generate(&mut self, request: GenerateRequest) -> Result<()> {
         if !request.temperature.is_finite() || request.temperature < 0.0 {
             return Err(Error::input(format!("The temperature is {}", request.temperature), "Give 0 or more", ""));
@@ -90,8 +92,11 @@ impl Session {
         let sampling = Sampling { temperature: request.temperature, top_k: 0, top_p: 1.0, seed: request.seed };
         let style = Style { sampling, max_new_tokens: request.max_new_tokens };
         let prompts = [ids];
-        for (side, &strength) in request.strengths.iter().enumerate() {
-            let adapter = self.place_adapter(&bench, strength)?;
+        for side in 0..request.sides() {
+            let adapter = match request.runs.get(side) {
+                Some(run_id) => Some(self.place_stored(&bench, run_id).await?),
+                None => self.place_adapter(&bench, request.strengths[side])?,
+            };
             let wire = &mut self.wire;
             let id = request.id;
             let written = writing::write(
@@ -246,6 +251,18 @@ fn check_finite<'a>(mut scores: impl Iterator<Item = &'a f32>, strength: f32) ->
 
 /// Pairs that are scored at a time.
 const BATCH: usize = 4;
+
+/// An error if an adapter scores texts, and writes none.
+fn check_writes(values: &files::Adapter, run: &str) -> Result<()> {
+    match values.config.task {
+        Task::CausalLm => Ok(()),
+        Task::SeqCls => Err(Error::input(
+            "The run trained a reward model, which scores texts and does not write them",
+            "Open another run to compare texts",
+            run,
+        )),
+    }
+}
 
 /// An adapter on the device with its effect multiplied.
 pub(in crate::engine) fn place(bench: &Bench, values: &files::Adapter, strength: f32) -> Result<Adapter> {

@@ -489,6 +489,18 @@ impl Pairs {
         Ok(sequences)
     }
 
+    /// Some of the pairs; an error if the rows are none.
+    pub fn some(&self, rows: &[Example]) -> Result<Vec<Record>> {
+        match &self.rows {
+            Rows::Pairs(records) => Ok(rows.iter().filter_map(|row| records.get(row.row)).cloned().collect()),
+            Rows::Samples(_) => Err(Error::input(
+                format!("The rows are {}, and no pairs", self.kind.word()),
+                "Choose a file of pairs: models are compared by them",
+                self.name.clone(),
+            )),
+        }
+    }
+
     /// A pair; an error if there is none.
     pub fn record(&self, index: usize) -> Result<&Record> {
         match &self.rows {

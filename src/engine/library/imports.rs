@@ -3,13 +3,13 @@
 use crate::data::{Chat, Method};
 use crate::engine::library::folder::{self, RunFolder};
 use crate::engine::plan::presets::EVAL_SPLIT;
-use crate::engine::protocol::{Event, Inputs, RunRecord, Settings, Status, Watch};
-use crate::engine::run::open_run::run_id;
+use crate::engine::protocol::{Event, RunRecord, Settings, Status};
+use crate::engine::run::open_run::record_of;
 use crate::engine::session::Session;
 use crate::error::{Error, Result};
 use crate::files::{self, Task};
 use crate::model::AdapterSettings;
-use crate::platform::host::{self, PickedFile};
+use crate::platform::host::PickedFile;
 use crate::platform::{FileSet, read_all};
 use crate::train::{METHOD, TrainConfig};
 
@@ -61,35 +61,8 @@ impl Session {
         ]);
         let mut config = TrainConfig::from_map(&given, &name)?;
         config.take_adapter(&adapter.config, &Settings::new(), &name)?;
-        let now = host::unix_seconds();
-        let record = RunRecord {
-            run_id: run_id(now, &name),
-            name,
-            notes: String::new(),
-            status: Status::Finished,
-            created: now,
-            seconds: 0.0,
-            model: open.source.clone(),
-            model_name: open.name.clone(),
-            model_bytes: open.weight_bytes.stored,
-            licence: open.licence.clone(),
-            pairs_name: String::new(),
-            chat,
-            settings: config.to_map(),
-            watch: Watch { eval_steps: 0, keep_best: true, prompts: Vec::new(), save_seconds: 0.0 },
-            inputs: Inputs::default(),
-            step: 0,
-            n_steps: 0,
-            checkpoint: None,
-            best_step: Some(0),
-            best: None,
-            won: None,
-            n_held_out: 0,
-            longer_wins: 0.0,
-            likelier_wins: None,
-            sparkline: Vec::new(),
-            bytes: 0,
-        };
+        let record =
+            RunRecord { status: Status::Finished, chat, best_step: Some(0), ..record_of(name, &open, "", &config) };
         let run_id = record.run_id.clone();
         RunFolder::new(store, &run_id).begin_with(record, &adapter).await?;
         self.list_runs().await;

@@ -55,16 +55,19 @@ pub fn defaults_of(method: Method) -> Map<String, Value> {
 
 /// The settings of a method with which the demo is over in minutes: those of its race, as far as they are no defaults.
 pub fn demo_of(method: Method) -> Map<String, Value> {
-    let read = |bytes: &[u8]| serde_json::from_slice::<Map<String, Value>>(bytes).unwrap_or_default();
     if method == Method::Dpo {
-        return read(include_bytes!("../../../assets/demo/config.json"));
+        return serde_json::from_slice(include_bytes!("../../../assets/demo/config.json")).unwrap_or_default();
     }
-    let given = read(include_bytes!("../../../assets/demo/race.json"));
     let mut settings =
-        stage_config(&given, method, "the demo's settings").map(|config| config.to_map()).unwrap_or_default();
+        stage_config(&demo_race(), method, "the demo's settings").map(|config| config.to_map()).unwrap_or_default();
     let defaults = defaults_of(method);
     settings.retain(|key, value| key == METHOD || defaults.get(key) != Some(value));
     settings
+}
+
+/// The settings of all stages of the demo's race.
+pub fn demo_race() -> Map<String, Value> {
+    serde_json::from_slice(include_bytes!("../../../assets/demo/race.json")).unwrap_or_default()
 }
 
 /// A preset's values, by setting, to lay over the defaults.

@@ -2,9 +2,10 @@
 
 use crate::data::Example;
 use crate::error::Result;
+use crate::files;
 use crate::gpu::{Gpu, VariantSet};
 use crate::kernels;
-use crate::model::{Adapter, Model};
+use crate::model::{Adapter, AdapterSettings, Architecture, Model};
 use crate::platform::LocalFuture;
 use crate::platform::host::seconds;
 use crate::train::{Judged, Metrics, PairLogps, Scorer, TrainConfig, Trainer, check_reference, logps};
@@ -50,6 +51,20 @@ pub async fn steps(trainer: &mut Trainer<'_>, host: &mut dyn Host) -> Result<Nex
         }
     }
     Ok(Next::GoOn)
+}
+
+/// Puts an adapter on the device; `from` says in errors where it came from.
+pub fn upload_adapter(
+    gpu: &Gpu,
+    config: &Architecture,
+    settings: AdapterSettings,
+    values: &files::Adapter,
+    from: &str,
+) -> Result<Adapter> {
+    let adapter = Adapter::new(gpu, config, settings);
+    adapter.set(gpu, values, from)?;
+    gpu.check()?;
+    Ok(adapter)
 }
 
 /// Takes the kernels that a `stored` set names, and the fastest where it names none. Returns the set, and what is to be

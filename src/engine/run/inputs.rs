@@ -66,7 +66,7 @@ fn rule(reward: &str) -> Result<Rule> {
 
 impl Session {
     /// The adapter of a stored run: that of its best evaluation, else its last.
-    async fn adapter_of_stored(&self, run_id: &str) -> Result<(String, files::Adapter)> {
+    pub(in crate::engine) async fn adapter_of_stored(&self, run_id: &str) -> Result<(String, files::Adapter)> {
         let (record, adapter) = RunFolder::new(self.store()?, run_id).adapter().await?;
         let name = record.name;
         match adapter {

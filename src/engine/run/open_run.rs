@@ -5,12 +5,15 @@ use serde_json::json;
 use crate::data::Example;
 use crate::engine::data::pairs::Split;
 use crate::engine::library::folder::{self, RunFolder, Samples};
-use crate::engine::protocol::{Event, Failure, Metrics, RunInfo, RunRecord, Share, Summary, is_evaluation, step_of};
+use crate::engine::model::open_model::OpenModel;
+use crate::engine::protocol::{
+    Event, Failure, Inputs, Metrics, RunInfo, RunRecord, Share, Status, Summary, Watch, is_evaluation, step_of,
+};
 use crate::engine::run::drive::number;
 use crate::engine::run::inputs::rank;
 use crate::engine::run::warnings::{Facts, Warning, Watcher};
 use crate::engine::session::Wire;
-use crate::engine::stats::wilson_interval;
+use crate::engine::stats::{sparkline, wilson_interval};
 use crate::error::Result;
 use crate::files;
 use crate::platform::host::{self, Store};
@@ -45,6 +48,9 @@ pub(in crate::engine) struct Run {
     pub(in crate::engine) planned_bytes: u64,
     pub(in crate::engine) device_bytes: u64,
 }
+
+/// Points of a run's sparkline.
+const SPARKLINE: usize = 32;
 
 /// A run that lost its device, and is continued at this time on the platform's clock.
 pub(in crate::engine) struct Retry {
@@ -240,6 +246,50 @@ pub(in crate::engine) fn summary(run: &Run) -> Summary {
     };
     let (device_bytes, planned_bytes) = (run.device_bytes, run.planned_bytes);
     Summary { record: run.record.clone(), improved, before, after, device_bytes, planned_bytes }
+}
+
+/// The record of a run that has not begun: of the open model, with these settings, watched as little as possible.
+pub(in crate::engine) fn record_of(
+    name: String,
+    open: &OpenModel,
+    pairs_name: &str,
+    config: &TrainConfig,
+) -> RunRecord {
+    let now = host::unix_seconds();
+    RunRecord {
+        run_id: run_id(now, &name),
+        name,
+        notes: String::new(),
+        status: Status::Running,
+        created: now,
+        seconds: 0.0,
+        model: open.source.clone(),
+        model_name: open.name.clone(),
+        model_bytes: open.weight_bytes.stored,
+        licence: open.licence.clone(),
+        pairs_name: pairs_name.to_owned(),
+        chat: open.tokenizer().chat().clone(),
+        settings: config.to_map(),
+        watch: Watch { eval_steps: 0, keep_best: true, prompts: Vec::new(), save_seconds: 0.0 },
+        inputs: Inputs::default(),
+        step: 0,
+        n_steps: 0,
+        checkpoint: None,
+        best_step: None,
+        best: None,
+        won: None,
+        n_held_out: 0,
+        longer_wins: 0.0,
+        likelier_wins: None,
+        sparkline: Vec::new(),
+        bytes: 0,
+    }
+}
+
+/// Losses of a run, thinned out.
+pub(in crate::engine) fn sparkline_of(history: &[Metrics]) -> Vec<f64> {
+    let losses: Vec<f64> = history.iter().map(|entry| number(entry, "loss")).filter(|l| l.is_finite()).collect();
+    sparkline(&losses, SPARKLINE)
 }
 
 /// A name for a run's folder: time and a readable part.

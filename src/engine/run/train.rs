@@ -15,13 +15,11 @@ use crate::engine::protocol::{
 };
 use crate::engine::run::between::{Live, Stop, tell};
 use crate::engine::run::drive;
-use crate::engine::run::drive::number;
 use crate::engine::run::inputs;
-use crate::engine::run::open_run::{Retry, Run, run_id, summary};
+use crate::engine::run::open_run::{Retry, Run, record_of, sparkline_of, summary};
 use crate::engine::run::reference::data_of;
 use crate::engine::run::warnings::{Action, Facts, Warning, WarningKind};
 use crate::engine::session::Session;
-use crate::engine::stats::sparkline;
 use crate::error::{Error, Result};
 use crate::files;
 use crate::gpu::Gpu;
@@ -32,9 +30,6 @@ use crate::train::{LossType, OnlineRun, Options, Reference, References, TrainCon
 
 /// Watched prompts that are taken from the held-out pairs if none are given.
 const WATCHED_PROMPTS: usize = 3;
-
-/// Points of a run's sparkline.
-const SPARKLINE: usize = 32;
 
 impl Session {
     /// Begins a run with the open model and pairs.
@@ -56,7 +51,6 @@ impl Session {
         self.need_gpu().await?;
         let split = self.split(&config).await?;
         let Some(pairs) = &self.pairs else { return Err(Error::input("No pairs are open", "Choose a pairs file", "")) };
-        let now = host::unix_seconds();
         let prompts = match request.watch.prompts.is_empty() {
             // A reward model writes nothing.
             _ if config.method() == Method::Reward => Vec::new(),
@@ -66,32 +60,13 @@ impl Session {
         let files = pairs.to_files(&split);
         let planned_bytes = planning::memory(&config, &model, &split)?.total();
         let record = RunRecord {
-            run_id: run_id(now, &request.name),
-            name: request.name,
-            notes: String::new(),
-            status: Status::Running,
-            created: now,
-            seconds: 0.0,
-            model: model.source.clone(),
-            model_name: model.name.clone(),
-            model_bytes: model.weight_bytes.stored,
-            licence: model.licence.clone(),
-            pairs_name: pairs.name.clone(),
-            chat: model.tokenizer().chat().clone(),
-            settings: config.to_map(),
             watch: Watch { prompts: prompts.clone(), ..request.watch },
             inputs: request.inputs,
-            step: 0,
             n_steps: config.steps_on(split.train.len()),
-            checkpoint: None,
-            best_step: None,
-            best: None,
-            won: None,
             n_held_out: split.held_out.len(),
             longer_wins: pairs.longer_wins(split.held_out.iter().map(|pair| pair.row)),
-            likelier_wins: None,
-            sparkline: Vec::new(),
             bytes: files.iter().map(|file| file.len() as u64).sum(),
+            ..record_of(request.name, &model, &pairs.name, &config)
         };
         let mut run = Run::new(record);
         run.prompts = prompts;
@@ -246,9 +221,7 @@ impl Session {
     async fn settle(&mut self, status: Status) {
         let Some(run) = &mut self.run else { return };
         run.record.status = status;
-        let losses: Vec<f64> =
-            run.history.iter().map(|entry| number(entry, "loss")).filter(|l| l.is_finite()).collect();
-        run.record.sparkline = sparkline(&losses, SPARKLINE);
+        run.record.sparkline = sparkline_of(&run.history);
         let mut stored = run.record.clone();
         if run.unsaved && matches!(status, Status::Finished | Status::Stopped) {
             // The state in the store is from before the end.

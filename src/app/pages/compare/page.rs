@@ -10,7 +10,7 @@ use super::prompts::prompts_ui;
 use super::sampling::Sampling;
 use super::text;
 use super::what_if::what_if_ui;
-use crate::app::actions::{Action, Step};
+use crate::app::actions::{Action, Demo, Step};
 use crate::app::state::{RunState, State};
 use crate::app::text::{labels, run};
 use crate::app::widgets::{
@@ -155,7 +155,7 @@ fn choose_ui(ui: &mut Ui, state: &State, actions: &mut Vec<Action>) {
             });
         }
         if stored.is_empty() && primary_button(ui, run::TRY_DEMO).clicked() {
-            actions.push(Action::Demo);
+            actions.push(Action::Demo(Demo::Run));
         }
     });
 }

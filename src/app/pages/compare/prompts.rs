@@ -7,7 +7,7 @@ use super::sampling::{Sampling, ask};
 use super::text;
 use crate::app::actions::Action;
 use crate::app::state::{Generation, RunState, State, TextSide};
-use crate::app::text::{run, units};
+use crate::app::text::{run, units, votes};
 use crate::app::widgets::diff::{self, Piece};
 use crate::app::widgets::{
     answer_ui, card, columns, heading, primary_button, row_button, small, strength_ui, text_box, weak,
@@ -93,7 +93,7 @@ fn both_ui(ui: &mut Ui, text: &Generation, diff: bool) {
                 answer_ui(ui, side.text.trim(), pieces, ours);
             });
             if side.failed {
-                weak(ui, text::NOT_WRITTEN);
+                weak(ui, votes::NOT_WRITTEN);
             }
             small(ui, text::words(side.text.split_whitespace().count()));
         });

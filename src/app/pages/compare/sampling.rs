@@ -23,6 +23,7 @@ pub(super) fn ask(prompt: &str, sampling: Sampling, next_id: &mut u64, actions: 
         temperature: sampling.temperature,
         max_new_tokens: sampling.max_tokens,
         strengths: vec![0.0, sampling.strength],
+        runs: Vec::new(),
     }))));
     id
 }

@@ -25,6 +25,8 @@ pub(super) const BASE: &str = "Original";
 pub(super) const HELD_OUT: &str = "Held-out pairs";
 pub(super) const BASE_SHORT: &str = "original";
 pub(super) const TUNED_SHORT: &str = "tuned";
+/// At the beginning of a sentence.
+pub(super) const THE_TUNED: &str = "The tuned model";
 pub(super) const REWARD: &str = "reward margin";
 pub(super) const LINE: &str = "line";
 pub(super) const PROMPT_COLUMN: &str = "prompt";
@@ -45,26 +47,13 @@ pub(super) const LESS_LIKELY: &str = "less likely than before";
 pub(super) const MORE_LIKELY: &str = "more likely";
 pub(super) const SCALE: &str = "Scale from orange, less likely, to blue, more likely";
 pub(super) const ORIGINS: &str = "Most of the margin comes from";
-pub(super) const BLIND_TITLE: &str = "Which answer is better?";
-pub(super) const BLIND_TEXT: &str =
-    "Two answers in random order, without names. Vote as you like; the names show after the vote.";
-pub(super) const BEGIN: &str = "Begin";
 pub(super) const NO_QUESTIONS: &str =
     "There are no prompts: score the held-out pairs first, or watch some prompts in the next run.";
 pub(super) const RESET: &str = "Start over";
 pub(super) const RESET_YES: &str = "Throw them away";
 pub(super) const RESET_NO: &str = "Keep them";
-pub(super) const NOT_WRITTEN: &str = "This was not written to its end.";
-pub(super) const WRITE_AGAIN: &str = "Write again";
 pub(super) const READING: &str = "Reading the prompt";
-pub(super) const SIDES: [&str; 2] = ["A", "B"];
-pub(super) const VOTE_A: &str = "A is better";
-pub(super) const VOTE_B: &str = "B is better";
-pub(super) const VOTE_TIE: &str = "No difference";
-pub(super) const NEXT: &str = "Next";
-pub(super) const KEYS: &str = "Keys: 1 for A, 2 for B, 0 for no difference, space for the next";
 pub(super) const WIN_RATE: &str = "Win rate of the tuned model";
-pub(super) const CHANCE: &str = "chance";
 pub(super) const SAVE_VOTES: &str = "Save the votes as pairs…";
 pub(super) const SAVE_VOTES_HELP: &str = "A pairs file for the next round; ties are left out.";
 pub(super) const WHAT_IF_TITLE: &str = "The same figures with another β";
@@ -169,19 +158,6 @@ pub(super) fn other_votes(step: usize, strength: u32, votes: &str) -> String {
 
 pub(super) fn votes_file(run: &str) -> String {
     format!("{}-votes.jsonl", file_name(run))
-}
-
-pub(super) fn round(n: usize) -> String {
-    format!("Question {n}")
-}
-
-pub(super) fn win_rate(rate: f64, interval: [f64; 2]) -> String {
-    let [low, high] = interval.map(|bound| format!("{:.0}", bound * 100.0));
-    format!("The tuned model wins {} ({low}–{high} %)", units::percent(rate))
-}
-
-pub(super) fn votes(wins: u64, losses: u64, ties: u64) -> String {
-    format!("{wins} for tuned, {losses} for original, {ties} without difference")
 }
 
 pub(super) fn at_run_beta(beta: f64) -> String {

@@ -132,7 +132,7 @@ fn bench_ui(ui: &mut Ui, state: &State, actions: &mut Vec<Action>) {
                 actions.push(Action::Copy(report.clone()));
             }
         }
-        let usable = matches!(state.gpu(), Some(Ok(_))) && state.active_run().is_none() && !state.run_pending;
+        let usable = matches!(state.gpu(), Some(Ok(_))) && !state.at_work() && !state.run_pending;
         let label = if state.bench == BenchState::None { text::BENCH } else { text::BENCH_AGAIN };
         if ui.add_enabled(usable, egui::Button::new(label)).clicked() {
             actions.push(Action::Send(Command::Bench));

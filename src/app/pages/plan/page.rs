@@ -108,6 +108,8 @@ fn leads_to(state: &State, blocked: Option<&Blocked>) -> Action {
         None => Action::Start,
         Some(Blocked::Engine | Blocked::NoGpu | Blocked::OtherTab) => Action::Go(Step::Start),
         Some(Blocked::Running) => Action::Go(Step::Run),
+        Some(Blocked::Racing) => Action::Go(Step::Race),
+        Some(Blocked::Sweeping) => Action::Go(Step::Sweep),
         Some(Blocked::Model) => Action::Go(Step::Model),
         Some(Blocked::Pairs | Blocked::NoUsablePairs | Blocked::PairProblems(_)) => Action::Go(Step::Pairs),
         Some(Blocked::Rewards) => Action::Toast(text::REWARDS_FIRST.to_owned()),

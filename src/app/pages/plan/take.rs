@@ -164,7 +164,7 @@ fn time_ui(ui: &mut Ui, state: &State, plan: &PlanInfo, actions: &mut Vec<Action
                 }
             }
             trial => {
-                let usable = plan.blocked.is_none() && state.active_run().is_none() && !state.run_pending;
+                let usable = plan.blocked.is_none() && !state.at_work() && !state.run_pending;
                 let label = if matches!(trial, Trial::None) { text::TRIAL } else { text::TRIAL_AGAIN };
                 if ui.add_enabled(usable, egui::Button::new(label)).clicked() {
                     actions.push(Action::Send(Command::Trial { settings: state.plan.settings.clone() }));

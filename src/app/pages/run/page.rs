@@ -12,7 +12,7 @@ use super::rollouts::rollouts_ui;
 use super::samples::samples_ui;
 use super::text;
 use super::warnings::warnings_ui;
-use crate::app::actions::{Action, Step, send};
+use crate::app::actions::{Action, Demo, Step, send};
 use crate::app::records::{continued, resumed};
 use crate::app::state::{Connection, RunPhase, RunState, State, Unsaved};
 use crate::app::text::{labels, run, units};
@@ -122,7 +122,7 @@ fn empty_ui(ui: &mut Ui, state: &State, actions: &mut Vec<Action>) {
                 }
             } else {
                 if primary_button(ui, run::TRY_DEMO).clicked() {
-                    actions.push(Action::Demo);
+                    actions.push(Action::Demo(Demo::Run));
                 }
                 if ui.button(text::GO_TO_PLAN).clicked() {
                     actions.push(Action::Go(Step::Plan));

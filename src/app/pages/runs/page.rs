@@ -7,7 +7,7 @@ use eframe::egui::{self, Ui};
 use super::details::{delete_ui, details_ui, overlay_ui};
 use super::table::{Sort, table_ui};
 use super::text;
-use crate::app::actions::{Action, Step};
+use crate::app::actions::{Action, Demo, Step};
 use crate::app::state::State;
 use crate::app::text::{labels, run, units};
 use crate::app::widgets::{card, page_title, primary_button, progress_bar, refused_ui, small, titled_card, weak};
@@ -47,7 +47,7 @@ pub(crate) fn runs_ui(ui: &mut Ui, state: &State, view: &mut RunsView, actions: 
         return titled_card(ui, text::EMPTY_TITLE, |ui| {
             weak(ui, text::EMPTY_TEXT);
             if primary_button(ui, run::TRY_DEMO).clicked() {
-                actions.push(Action::Demo);
+                actions.push(Action::Demo(Demo::Run));
             }
         });
     }

@@ -3,14 +3,14 @@
 use eframe::egui::{self, Ui};
 
 use super::text;
-use crate::app::actions::{Action, Step};
+use crate::app::actions::{Action, Demo, Step};
 use crate::app::records::continued;
 use crate::app::state::{Connection, ModelState, State, network};
 use crate::app::text::units::{self, Unit};
 use crate::app::text::{labels, machine, notices, run};
 use crate::app::theme::{self, GRID};
 use crate::app::widgets::{self, Icon, Tone, by_path_ui, discard_ui};
-use crate::engine::protocol::{Command, GpuInfo, Problem};
+use crate::engine::protocol::{Command, GpuInfo, Method, Problem};
 use crate::platform::{Environment, Pick};
 
 /// What this page remembers.
@@ -55,6 +55,7 @@ fn demo_ui(ui: &mut Ui, state: &State, actions: &mut Vec<Action>) {
                 Connection::Ready(ready) if ready.gpu.is_err() => Some(text::DEMO_NEEDS_GPU),
                 Connection::Ready(_) if state.other_tab => Some(machine::OTHER_TAB_TITLE),
                 Connection::Ready(_) if state.active_run().is_some() => Some(machine::QUIT_TITLE),
+                Connection::Ready(_) if state.at_work() => Some(machine::TRIAL_TITLE),
                 Connection::Ready(_) => None,
                 Connection::Crashed(_) | Connection::VersionMismatch { .. } => Some(notices::CRASHED),
             };
@@ -62,12 +63,13 @@ fn demo_ui(ui: &mut Ui, state: &State, actions: &mut Vec<Action>) {
             ui.add_enabled_ui(why_not.is_none() && !loading, |ui| {
                 let size = egui::vec2(280.0, 52.0);
                 if widgets::big_button(ui, Icon::Play, label, palette.accent, palette.on_accent, size).clicked() {
-                    actions.push(Action::Demo);
+                    actions.push(Action::Demo(Demo::Run));
                 }
             });
             ui.vertical(|ui| {
                 ui.label(text::DEMO_WHAT);
                 widgets::weak(ui, why_not.unwrap_or(text::DEMO_NOTE));
+                ui.add_enabled_ui(why_not.is_none() && !loading, |ui| more_ui(ui, actions));
             });
         });
         if let ModelState::Loading(progress) = &state.model {
@@ -76,6 +78,18 @@ fn demo_ui(ui: &mut Ui, state: &State, actions: &mut Vec<Action>) {
             if ui.button(labels::CANCEL).clicked() {
                 actions.push(Action::Send(Command::Cancel));
             }
+        }
+    });
+}
+
+/// What else the demo shows at one click.
+fn more_ui(ui: &mut Ui, actions: &mut Vec<Action>) {
+    ui.horizontal_wrapped(|ui| {
+        if ui.button(text::RACE).on_hover_text(text::RACE_HELP).clicked() {
+            actions.push(Action::Demo(Demo::Race(vec![Method::Ppo])));
+        }
+        if ui.button(text::SWEEP).on_hover_text(text::SWEEP_HELP).clicked() {
+            actions.push(Action::Demo(Demo::Sweep));
         }
     });
 }

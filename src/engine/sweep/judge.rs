@@ -7,10 +7,11 @@ use std::cmp::Ordering;
 use std::fmt;
 use std::str::FromStr;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
-use super::run::warnings::CHOSEN_FALL;
 use crate::data::Method;
+use crate::engine::run::warnings::CHOSEN_FALL;
+use crate::engine::stats::number_or_nan;
 
 /// KL to the start, in nats per token of the tuned model's own answers, above which a model has drifted far.
 pub const FAR: f64 = 0.5;
@@ -20,7 +21,7 @@ pub const HARDLY: f64 = 0.002;
 pub const CLEARLY: f64 = 2.0;
 
 /// The setting that differs from run to run.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Over {
     /// `beta`.
@@ -50,6 +51,14 @@ impl Over {
         factors.iter().map(|factor| round(factor * value)).collect()
     }
 
+    /// Values from where the model drifts far to where it hardly moves, with the one that is in use amid them.
+    pub fn spread(self, value: f64) -> Vec<f64> {
+        match self {
+            Self::Beta => [0.03, 0.3, 1.0, 3.0, 30.0].map(|factor| round(factor * value)).to_vec(),
+            Self::LearningRate => [0.03, 0.3, 1.0, 3.0, 10.0].map(|factor| round(factor * value)).to_vec(),
+        }
+    }
+
     /// True if a higher value moves the model further. Beta is a leash, but to ORPO the weight of its odds ratio.
     pub fn is_stronger_higher(self, method: Method) -> bool {
         self == Self::LearningRate || method == Method::Orpo
@@ -72,7 +81,7 @@ impl FromStr for Over {
 }
 
 /// What was measured of a model at a step.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Point {
     /// Steps done.
     pub step: usize,
@@ -83,8 +92,10 @@ pub struct Point {
     /// Share of those whose chosen answer gained on the rejected one since the start.
     pub reward_accuracy: f64,
     /// KL to the start in nats per token, on answers that the model itself writes.
+    #[serde(deserialize_with = "number_or_nan")]
     pub kl: f64,
     /// What the chosen answers' log-probability gained since the start: nats an answer, on average.
+    #[serde(deserialize_with = "number_or_nan")]
     pub chosen_change: f64,
     /// Whether each held-out pair is won.
     #[serde(skip)]
@@ -99,7 +110,7 @@ impl Point {
 }
 
 /// How a run came to its end.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "how")]
 pub enum Ended {
     /// After its last step.
@@ -119,7 +130,7 @@ pub enum Ended {
 }
 
 /// A run with one value.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Run {
     /// The value.
     pub value: f64,
@@ -180,7 +191,7 @@ pub fn beaten(points: &[Point], n_steps: usize, before: &[Run]) -> Option<f64> {
 }
 
 /// What is said of a value.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Verdict {
     /// A higher one is better.
@@ -194,7 +205,7 @@ pub enum Verdict {
 }
 
 /// A value's verdict, and why.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Judgement {
     /// The value.
     pub value: f64,
@@ -205,7 +216,7 @@ pub struct Judgement {
 }
 
 /// The value to train with.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Advice {
     /// The value; none if nothing can be told.
     pub value: Option<f64>,

@@ -1,20 +1,21 @@
 //! What a tuned model does to held-out pairs, and how far it is from the model that it began as.
 
-use pairtune::data::TokenPair;
-use pairtune::engine::run::answers::write_answers;
-use pairtune::engine::sweep::Point;
-use pairtune::gpu::Gpu;
-use pairtune::kernels::Sampling;
-use pairtune::model::{Adapter, Model};
-use pairtune::train::{PairLogps, Rollout, Scorer, TrainConfig, answer_logps, check_reference};
-use pairtune::{Error, Result};
+use super::judge::Point;
+use crate::data::TokenPair;
+use crate::engine::run::answers::write_answers;
+use crate::error::{Error, Result};
+use crate::gpu::Gpu;
+use crate::kernels::Sampling;
+use crate::model::{Adapter, Model};
+use crate::train::{PairLogps, Rollout, Scorer, TrainConfig, answer_logps, check_reference};
 
-/// Answers that a model writes for a measurement, and tokens of each at most.
+/// Answers that a model writes for a measurement.
 const ANSWERS: usize = 16;
-pub(super) const ANSWER_TOKENS: usize = 32;
+/// Tokens of an answer that a model writes for a measurement, at most.
+pub const ANSWER_TOKENS: usize = 32;
 
 /// Measures models on the same pairs and prompts.
-pub(super) struct Meter<'a> {
+pub struct Meter<'a> {
     gpu: &'a Gpu,
     model: &'a Model,
     config: TrainConfig,
@@ -28,14 +29,14 @@ pub(super) struct Meter<'a> {
 
 impl<'a> Meter<'a> {
     /// Scores the pairs by the model that all runs begin as.
-    pub(super) async fn new(
+    pub async fn new(
         gpu: &'a Gpu,
         model: &'a Model,
         config: &TrainConfig,
         pairs: &'a [TokenPair],
         start: Option<&'a Adapter>,
         eos: Vec<u32>,
-        stop: &dyn Fn() -> bool,
+        stop: &mut dyn FnMut() -> bool,
     ) -> Result<Self> {
         let mut prompts: Vec<Vec<u32>> = Vec::new();
         for pair in pairs {
@@ -71,7 +72,7 @@ impl<'a> Meter<'a> {
         adapter: &Adapter,
         step: usize,
         loss: f64,
-        stop: &dyn Fn() -> bool,
+        stop: &mut dyn FnMut() -> bool,
     ) -> Result<Point> {
         let logps = self.score(Some(adapter), stop).await?;
         let kl = self.kl(adapter).await?;
@@ -93,7 +94,7 @@ impl<'a> Meter<'a> {
         })
     }
 
-    async fn score(&self, adapter: Option<&Adapter>, stop: &dyn Fn() -> bool) -> Result<Vec<PairLogps>> {
+    async fn score(&self, adapter: Option<&Adapter>, stop: &mut dyn FnMut() -> bool) -> Result<Vec<PairLogps>> {
         let settings = adapter.map(|adapter| &adapter.settings);
         let batch = self.config.per_device_train_batch_size;
         let scorer = Scorer::new(self.gpu, self.model, settings, self.pairs, batch)?;

@@ -1,0 +1,8 @@
+//! The page of the race, DPO beside RLHF: the stages as they go, the article's table, reward against KL, blind votes.
+
+mod page;
+mod stages;
+mod text;
+mod votes;
+
+pub(crate) use page::{RaceView, race_ui};

@@ -1,0 +1,152 @@
+//! The texts of this page.
+
+use crate::app::methods;
+use crate::app::state::State;
+use crate::app::text::units;
+use crate::engine::protocol::Method;
+
+pub(super) const TITLE: &str = "DPO beside RLHF";
+pub(super) const SUBTITLE: &str = "The same base model, pairs and held-out prompts: one stage of DPO, three of RLHF.";
+pub(super) const REFUSED: &str = "The race could not go on";
+pub(super) const WHAT_TITLE: &str = "What it does";
+pub(super) const AGAIN_TITLE: &str = "Another race";
+pub(super) const STOPPED_TITLE: &str = "The race was stopped";
+pub(super) const WHAT: &str = "Trains by DPO on the pairs; then the way that DPO replaces: fine-tuning on the chosen \
+    answers, a reward model, and a policy that the reward model's scores improve. Every model is measured on held-out \
+    pairs and on fresh answers to held-out prompts. What each stage trains becomes a run.";
+pub(super) const AGAINST: &str = "RLHF ends with";
+pub(super) const AGAINST_HELP: &str =
+    "The method that improves the policy by the reward model's scores. Each one that is chosen is another side.";
+pub(super) const CHOOSE_ONE: &str = "Choose at least one method.";
+pub(super) const START: &str = "Race on my model and pairs";
+pub(super) const ON_DEMO: &str = "DPO beside RLHF, on the demo";
+pub(super) const PREPARING: &str = "Preparing";
+pub(super) const GOING: &str = "The race is on";
+pub(super) const STOPPING: &str = "Stopping: finishing this step";
+pub(super) const STOP: &str = "Stop the race";
+pub(super) const STOP_NOTE: &str = "The stages that are done stay, as runs and in the table.";
+pub(super) const TABLE: &str = "What each side takes and gives";
+pub(super) const BASE: &str = "Base model";
+pub(super) const JUDGE: &str = "The judge is the reward model of the RLHF side, so its score favours that side; the \
+    other rows do not depend on it.";
+pub(super) const SAVE_TABLE: &str = "Save the table…";
+pub(super) const TABLE_FILE: &str = "race.md";
+pub(super) const KL: &str = "KL to the start, nats an answer";
+pub(super) const DONE_SHARE: &str = "last stage done, %";
+pub(super) const BOUGHT: &str = "Score against KL";
+pub(super) const BOUGHT_HELP: &str = "What the distance from the base model buys: the reward model's score of fresh \
+    answers, over their KL to the base model. Up is better, left is closer to the base.";
+pub(super) const WON: &str = "Held-out pairs won";
+pub(super) const WON_HELP: &str = "Pairs whose chosen answer the model finds the likelier one, while the last stage \
+    of each side goes on.";
+pub(super) const WAITS: &str = "waiting";
+pub(super) const GOES: &str = "running";
+pub(super) const NOT_DONE: &str = "not done";
+pub(super) const MEASURING: &str = "measuring the model";
+pub(super) const OPEN_RUN: &str = "Open its run";
+
+/// A method that RLHF can end with.
+pub(super) fn policy(method: Method) -> &'static str {
+    methods::row(method).label
+}
+
+/// What such a method is like; the others are never offered.
+pub(super) fn policy_help(method: Method) -> &'static str {
+    match method {
+        Method::Ppo => "The article's method: a value model says what each answer was expected to score.",
+        Method::Rloo => "No value model: several answers to a prompt are each other's expectation.",
+        Method::Grpo => "As RLOO, with scores that are scaled within each prompt.",
+        Method::Sft | Method::Dpo | Method::Reward | Method::Kto | Method::Orpo | Method::Cpo => "",
+    }
+}
+
+pub(super) const TAKES: &str = "On the demo it takes five to ten minutes on two processor cores without a GPU, and \
+    half as much again for each further method; on a model of your own several times as long as DPO alone. Memory: \
+    the base model once, and up to four adapters beside it.";
+
+/// What is open, that a race would be on.
+pub(super) fn own(state: &State) -> String {
+    let model = state.open_model().map(|model| model.name.as_str()).unwrap_or_default();
+    let pairs = state.pairs.info.as_ref().map(|pairs| pairs.name.as_str()).unwrap_or_default();
+    format!("Open: {model} with {pairs}")
+}
+
+pub(super) fn elapsed(seconds: f64) -> String {
+    format!("{} so far", units::clock(seconds))
+}
+
+/// A stage's name.
+pub(super) fn stage(method: Method) -> &'static str {
+    if method == Method::Sft { "Fine-tuning" } else { methods::row(method).label }
+}
+
+/// What a stage does.
+pub(super) fn stage_help(method: Method) -> &'static str {
+    match method {
+        Method::Sft => "Supervised fine-tuning (SFT) on the chosen answers: where RLHF's policy begins.",
+        Method::Dpo => "Direct preference optimisation, on the pairs themselves.",
+        Method::Reward => "Learns to score answers from the pairs. It is trained first, because it judges all models.",
+        Method::Ppo => "Proximal policy optimisation of fresh answers, by the reward model's scores.",
+        Method::Rloo => "REINFORCE with the other answers as the baseline, by the reward model's scores.",
+        Method::Grpo => "Group relative policy optimisation, by the reward model's scores.",
+        Method::Kto | Method::Orpo | Method::Cpo => "",
+    }
+}
+
+pub(super) fn took(seconds: f64) -> String {
+    units::duration(seconds)
+}
+
+/// How far a stage is, and the latest value of what tells of it.
+pub(super) fn step(step: usize, n_steps: usize, metric: &str, value: Option<f64>) -> String {
+    let steps = format!("step {}/{}", units::count(step), units::count(n_steps));
+    match value {
+        Some(value) => format!("{steps}, {} {}", told(metric), units::number(value)),
+        None => steps,
+    }
+}
+
+/// What tells how far a model is, by its usual name.
+fn told(metric: &str) -> &str {
+    match metric {
+        "objective/scores" | "reward" => "mean score",
+        other => other,
+    }
+}
+
+pub(super) fn sparkline(method: Method, metric: &str) -> String {
+    format!("{} of {}", units::capitalized(told(metric)), stage(method))
+}
+
+/// A row of the table, as a sentence begins.
+pub(super) fn row(name: &str) -> String {
+    units::capitalized(name)
+}
+
+/// What a row of the table means.
+pub(super) fn row_help(name: &str) -> &'static str {
+    match name {
+        "stages" => "What is trained, one after another.",
+        "models in memory" => "What lies on the device in the stage that needs the most: one base, and adapters on it.",
+        "their bytes, optimisers included" => "Weights, adapters, gradients and moments; activations are not counted.",
+        "wall time" => "Time that the stages took, without measuring.",
+        "tokens trained on" => "Tokens that went forward and backward.",
+        "tokens sampled" => "Tokens that the policy wrote in order to be trained on them.",
+        "held-out pairs won" => "Held-out pairs whose chosen answer the model finds the likelier one.",
+        "score of fresh answers by the reward model" => {
+            "Mean and standard deviation, over answers to held-out prompts."
+        }
+        "KL to the start, nats an answer" => "How far the model is from the base model, on its own answers.",
+        "tokens of an answer" => "Mean length of the fresh answers.",
+        "answers cut off" => "Fresh answers that did not come to their end.",
+        _ => "The gain in score, measured by how much the base model's own answers differ.",
+    }
+}
+
+pub(super) fn beside(side: &str) -> String {
+    format!("DPO beside {side}")
+}
+
+pub(super) fn rate_of(name: &str) -> String {
+    format!("Win rate of {name}")
+}

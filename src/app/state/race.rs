@@ -1,0 +1,163 @@
+//! DPO beside RLHF: how far each stage is, and what was measured.
+
+use std::collections::BTreeMap;
+
+use super::fold::State;
+use super::machine::Connection;
+use super::run::RunPhase;
+use crate::app::text::notices;
+use crate::engine::protocol::{Method, Problem, RaceEvent, Side, Standing};
+
+/// How far a race or a sweep is.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub(crate) enum Course {
+    /// Not asked for.
+    #[default]
+    None,
+    /// Under way.
+    Running,
+    /// It was asked to stop, and finishes its step.
+    Stopping,
+    /// At its end.
+    Done,
+    /// Stopped before its end; what was measured until then stays.
+    Stopped,
+    /// It could not begin or go on.
+    Failed(Problem),
+}
+
+impl Course {
+    /// True while the engine is at it.
+    pub(crate) fn is_active(&self) -> bool {
+        matches!(self, Self::Running | Self::Stopping)
+    }
+
+    pub(super) fn stop(&mut self) {
+        if self.is_active() {
+            *self = Self::Stopping;
+        }
+    }
+
+    /// The engine is not at it any more, for whatever reason.
+    pub(super) fn end(&mut self) {
+        if self.is_active() {
+            *self = Self::Stopped;
+        }
+    }
+}
+
+/// A stage as it goes.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub(crate) struct Stage {
+    /// Steps done.
+    pub(crate) step: usize,
+    /// Steps in all.
+    pub(crate) n_steps: usize,
+    /// What says how far its model is, by TRL's name.
+    pub(crate) metric: String,
+    /// Its values.
+    pub(crate) values: Vec<f64>,
+    /// The run that it became.
+    pub(crate) run_id: Option<String>,
+}
+
+/// The latest race.
+#[derive(Debug, Default)]
+pub(crate) struct RaceState {
+    /// How far it is.
+    pub(crate) course: Course,
+    /// The sides, as soon as they are known.
+    pub(crate) plan: Vec<Side>,
+    /// Held-out prompts to ask the finished models.
+    pub(crate) prompts: Vec<String>,
+    /// The stages that have begun, by the name of their method.
+    pub(crate) stages: BTreeMap<&'static str, Stage>,
+    /// The stage under way.
+    pub(crate) now: Option<Method>,
+    /// What was measured.
+    pub(crate) standing: Standing,
+    /// When it began, on the clock of `now`.
+    pub(crate) since: f64,
+}
+
+impl RaceState {
+    /// A stage that has begun.
+    pub(crate) fn stage(&self, method: Method) -> Option<&Stage> {
+        self.stages.get(method.name())
+    }
+
+    /// The share of its stages that is done: each counts alike.
+    pub(crate) fn fraction(&self) -> f32 {
+        let mut methods: Vec<Method> = self.plan.iter().flat_map(|side| side.stages.clone()).collect();
+        methods.sort_by_key(|method| method.name());
+        methods.dedup();
+        let done = |stage: &Stage| stage.step as f32 / stage.n_steps.max(1) as f32;
+        self.stages.values().map(done).sum::<f32>() / methods.len().max(1) as f32
+    }
+
+    fn take(&mut self, event: RaceEvent) {
+        match event {
+            RaceEvent::Begins { plan, prompts } => (self.plan, self.prompts) = (plan, prompts),
+            RaceEvent::Stage { method, n_steps } => {
+                self.now = Some(method);
+                self.stages.insert(method.name(), Stage { n_steps, ..Stage::default() });
+            }
+            RaceEvent::Step { method, step, metric, value } => {
+                let stage = self.stages.entry(method.name()).or_default();
+                (stage.step, stage.metric) = (step, metric);
+                stage.values.push(value);
+            }
+            RaceEvent::Stands(standing) => self.standing = *standing,
+            RaceEvent::Kept { method, run_id } => {
+                self.stages.entry(method.name()).or_default().run_id = Some(run_id);
+            }
+            RaceEvent::Done => (self.course, self.now) = (Course::Done, None),
+        }
+    }
+}
+
+impl State {
+    /// True while a race is at work.
+    pub(crate) fn races(&self) -> bool {
+        matches!(self.connection, Connection::Ready(_)) && self.race.course.is_active()
+    }
+
+    /// True while a sweep is at work.
+    pub(crate) fn sweeps(&self) -> bool {
+        matches!(self.connection, Connection::Ready(_)) && self.sweep.course.is_active()
+    }
+
+    /// True while anything is being trained.
+    pub(crate) fn at_work(&self) -> bool {
+        self.active_run().is_some() || self.races() || self.sweeps()
+    }
+
+    /// Whatever is at work was asked to end with what it has.
+    pub(super) fn stop_asked(&mut self) {
+        self.run_asked(RunPhase::Stopping);
+        self.race.course.stop();
+        self.sweep.course.stop();
+    }
+
+    pub(super) fn race_asked(&mut self, now: f64) {
+        self.race = RaceState { course: Course::Running, since: now, ..RaceState::default() };
+    }
+
+    pub(super) fn race_went_on(&mut self, event: RaceEvent) {
+        let done = event == RaceEvent::Done;
+        self.race.take(event);
+        if done {
+            self.notice(notices::RACE_DONE, true);
+        }
+    }
+
+    pub(super) fn race_refused(&mut self, problem: Problem) {
+        self.race.course = Course::Failed(problem);
+        self.race.now = None;
+    }
+
+    pub(super) fn race_ended(&mut self) {
+        self.race.course.end();
+        self.race.now = None;
+    }
+}

@@ -1,0 +1,116 @@
+//! A sweep over a setting: the run under way, what was measured of each value, and what is said of it.
+
+use super::fold::State;
+use super::race::Course;
+use crate::app::text::notices;
+use crate::engine::protocol::{Over, Problem, Settings, SweepEvent, SweepPoint, SweepRequest, SweepStanding};
+
+/// A value as it goes.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Tried {
+    /// The value.
+    pub(crate) value: f64,
+    /// Steps done.
+    pub(crate) step: usize,
+    /// Steps in all; 0 before it begins.
+    pub(crate) n_steps: usize,
+    /// What was measured, the start first.
+    pub(crate) points: Vec<SweepPoint>,
+    /// The run that it became.
+    pub(crate) run_id: Option<String>,
+}
+
+/// The latest sweep.
+#[derive(Debug)]
+pub(crate) struct SweepState {
+    /// How far it is.
+    pub(crate) course: Course,
+    /// What is swept.
+    pub(crate) over: Over,
+    /// The settings of its runs, with the value that is in use.
+    pub(crate) settings: Settings,
+    /// The values, rising.
+    pub(crate) tried: Vec<Tried>,
+    /// The value under way.
+    pub(crate) now: Option<f64>,
+    /// What is said of the values by now.
+    pub(crate) standing: Option<SweepStanding>,
+    /// When it began, on the clock of `now`.
+    pub(crate) since: f64,
+}
+
+impl Default for SweepState {
+    fn default() -> Self {
+        Self {
+            course: Course::None,
+            over: Over::Beta,
+            settings: Settings::new(),
+            tried: Vec::new(),
+            now: None,
+            standing: None,
+            since: 0.0,
+        }
+    }
+}
+
+impl SweepState {
+    /// The share of its steps that is done.
+    pub(crate) fn fraction(&self) -> f32 {
+        let done = |tried: &Tried| tried.step as f32 / tried.n_steps.max(1) as f32;
+        self.tried.iter().map(done).sum::<f32>() / self.tried.len().max(1) as f32
+    }
+
+    fn tried(&mut self, value: f64) -> Option<&mut Tried> {
+        self.tried.iter_mut().find(|tried| tried.value == value)
+    }
+
+    fn take(&mut self, event: SweepEvent) {
+        match event {
+            SweepEvent::Begins { values } => {
+                let fresh = |value| Tried { value, step: 0, n_steps: 0, points: Vec::new(), run_id: None };
+                self.tried = values.into_iter().map(fresh).collect();
+            }
+            SweepEvent::Run { value, n_steps } => {
+                self.now = Some(value);
+                self.tried(value).into_iter().for_each(|tried| tried.n_steps = n_steps);
+            }
+            SweepEvent::Step { value, step } => self.tried(value).into_iter().for_each(|tried| tried.step = step),
+            SweepEvent::Point { value, point } => {
+                self.tried(value).into_iter().for_each(|tried| tried.points.push(point.clone()));
+            }
+            SweepEvent::Stands(standing) => self.standing = Some(*standing),
+            SweepEvent::Kept { value, run_id } => {
+                self.tried(value).into_iter().for_each(|tried| tried.run_id = Some(run_id.clone()));
+            }
+            SweepEvent::Done => (self.course, self.now) = (Course::Done, None),
+        }
+    }
+}
+
+impl State {
+    pub(super) fn sweep_asked(&mut self, request: &SweepRequest, now: f64) {
+        let (over, settings) = (request.over, request.settings.clone());
+        self.sweep = SweepState { course: Course::Running, over, settings, since: now, ..SweepState::default() };
+    }
+
+    pub(super) fn sweep_went_on(&mut self, event: SweepEvent) {
+        let done = event == SweepEvent::Done;
+        self.sweep.take(event);
+        if done {
+            self.notice(notices::SWEEP_DONE, true);
+            self.forget_progress();
+        }
+    }
+
+    pub(super) fn sweep_refused(&mut self, problem: Problem) {
+        self.sweep.course = Course::Failed(problem);
+        self.sweep.now = None;
+        self.forget_progress();
+    }
+
+    pub(super) fn sweep_ended(&mut self) {
+        self.sweep.course.end();
+        self.sweep.now = None;
+        self.forget_progress();
+    }
+}
