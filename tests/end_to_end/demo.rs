@@ -1,11 +1,13 @@
 //! The whole journey in the page, in each browser: the demo tuned by clicks, paused, reloaded, continued, compared and
 //! exported. By far the longest tests, and so the first by name.
 
+use std::time::{Duration, Instant};
+
 use crate::browser::{Browser, BrowserKind, BrowserOptions};
 use crate::journey::assert_exports;
 use crate::page::{
     DEMO, LONG, SCORES, THE_DEMO, assert_heap, assert_quiet, continue_run, open, picture, serve, step, wait_for_step,
-    write_both, write_files,
+    wait_for_text_within, write_both, write_files,
 };
 use crate::ui::{PATIENCE, Ui as _};
 
@@ -17,6 +19,8 @@ const COUNT_LOCKS: &str = "
         return { release: async () => { awake -= 1; } };
     };
     Object.defineProperty(navigator, 'wakeLock', { value: { request } });";
+
+const HALF_AN_HOUR: Duration = Duration::from_secs(1800);
 
 #[test]
 fn the_page_tunes_the_demo_by_clicks_in_chromium() {
@@ -70,6 +74,26 @@ fn the_page_tunes_the_demo(kind: BrowserKind) {
     write_files(&browser);
     picture(&browser, "browser-export");
     assert_exports(&browser, "demo-pairs", 40);
+    assert_heap(&browser);
+    assert_quiet(&browser, &server);
+}
+
+/// Both on a device without a GPU, each within the half hour that a person may wait for an answer.
+#[test]
+fn the_page_races_and_sweeps_the_demo_by_one_click_in_firefox() {
+    let server = serve();
+    let browser = open(&server, &BrowserOptions::new(BrowserKind::Firefox));
+    for (begin, end, name) in [
+        ("DPO beside RLHF, on the demo", "Another race", "browser-race"),
+        ("β from too low to too high, on the demo", "Another sweep", "browser-sweep"),
+    ] {
+        let began = Instant::now();
+        browser.click(begin);
+        wait_for_text_within(&browser, end, HALF_AN_HOUR);
+        println!("{begin}: {:.0} s", began.elapsed().as_secs_f64());
+        picture(&browser, name);
+        browser.click("1  Start");
+    }
     assert_heap(&browser);
     assert_quiet(&browser, &server);
 }
