@@ -8,8 +8,8 @@
 // Writes  dx (M,K) = or += (accumulate)
 // Twin    reference::matmul_backward_input
 // With    lib/operand_{f32,f16}.wgsl, lib/weight_*.wgsl, lib/tile_{64x64,64x64_tall,128x64,32x32}.wgsl,
-//         lib/matmul_backward_input.wgsl; lib/products.wgsl, lib/staged.wgsl, lib/right_columns.wgsl, lib/matmul.wgsl, or
-//         by cooperative matrices lib/coop.wgsl, lib/coop_{16,8}.wgsl, lib/coop_right_columns.wgsl
+//         lib/matmul_backward_input.wgsl; lib/products.wgsl, lib/staged.wgsl, lib/right_columns.wgsl, lib/matmul.wgsl,
+//         or by cooperative matrices lib/coop.wgsl, lib/coop_{16,8}.wgsl, lib/coop_right_columns.wgsl
 
 // The vec4s at n of two rows of dy, and of w the vec4s of two rows at their place; beyond the last row, that one.
 fn load(rows: vec2<u32>, n: u32, at: vec2<u32>, last: u32) -> Chunk {

@@ -1,10 +1,10 @@
-// lib/coop.wgsl: a tile of a product whose sums are cooperative matrices: a subgroup's lanes hold them together, and the
-// GPU's matrix units multiply them. Operands are staged in workgroup memory as f16.
+// lib/coop.wgsl: a tile of a product whose sums are cooperative matrices: a subgroup's lanes hold them together, and
+// the GPU's matrix units multiply them. Operands are staged in workgroup memory as f16.
 //
 // A lib/tile_*.wgsl says how many ROWS, COLS and LANES; a lib/coop_{16,8}.wgsl how large a matrix is; a
-// lib/coop_right_*.wgsl has the right operand. A subgroup computes a quarter of two by two matrices. How many subgroups a
-// workgroup has is the driver's choice: where they are fewer than quarters, they go over the sum again for the next ones,
-// and where they are more, the others do what the last one does: matrices ask for all subgroups of a workgroup.
+// lib/coop_right_*.wgsl has the right operand. A subgroup computes a quarter of two by two matrices. How many subgroups
+// a workgroup has is the driver's choice: where they are fewer than quarters, they go over the sum again for the next
+// ones, and where they are more, the others do what the last one does: matrices ask for all subgroups of a workgroup.
 //
 // Rows are staged as they lie, an even number of vec4s apart: a matrix is read from places that 16 bytes divide.
 

@@ -1,5 +1,5 @@
-// lib/coop_right_columns.wgsl: the right operand of a tile of cooperative matrices where its rows lie across the sum, as
-// w in dx = dy w.
+// lib/coop_right_columns.wgsl: the right operand of a tile of cooperative matrices where its rows lie across the sum,
+// as w in dx = dy w.
 
 const RIGHT_PITCH = COLS4 + 2u;
 

@@ -1,5 +1,5 @@
-// lib/coop_right_rows.wgsl: the right operand of a tile of cooperative matrices where its rows lie along the sum, as w in
-// y = x wᵀ.
+// lib/coop_right_rows.wgsl: the right operand of a tile of cooperative matrices where its rows lie along the sum, as w
+// in y = x wᵀ.
 
 const RIGHT_PITCH = STEP4 + 2u;
 

@@ -78,7 +78,7 @@ pub struct TrainConfig {
     pub load_in: LoadIn,
     /// Keep one layer's activations and run layers forward again in the backward pass.
     pub gradient_checkpointing: bool,
-    /// Multiply f16 operands where the GPU has f16 and gains by it. Sums, weights, adapters and moments keep their type.
+    /// Multiply f16 operands where the GPU has f16 and gains by it. Sums, weights and adapters stay as they are.
     pub fp16: bool,
     /// Optimiser steps between checkpoints; 0 for none, but Ctrl-C always leaves one.
     pub save_steps: usize,
