@@ -31,7 +31,9 @@ step() {
 
 check_scripts() {
     local script
-    for script in ./*.sh scripts/* web/*.sh benches/*.sh .ci/run; do bash -n "$script" || return 1; done
+    for script in ./*.sh scripts/* web/*.sh benches/*.sh benches/peers/*.sh .ci/run; do
+        bash -n "$script" || return 1
+    done
 }
 
 # Files for llama.cpp, in the real llama.cpp.
