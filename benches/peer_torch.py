@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
 """The peer of benches/train.rs: the same 15M-parameter Llama, LoRA and batch in PyTorch with transformers and PEFT.
 
-    python benches/peer_torch.py [--device cpu|cuda] [--steps 5]
+    python benches/peer_torch.py [--device cpu|cuda] [--steps 5] [--tokens 256]
 
 One DPO step as TRL takes it with the reference's log-probabilities computed beforehand: chosen and rejected of 4 pairs,
-256 tokens each, in one forward and backward pass in float32, then AdamW over the adapter. Prints tokens a second of
+so many tokens each, in one forward and backward pass in float32, then AdamW over the adapter. Prints tokens a second of
 both sequences, to be compared with what `cargo bench --profile dev --bench train` prints on the same machine.
 """
 
@@ -15,7 +15,7 @@ import torch
 from peft import LoraConfig, get_peft_model
 from transformers import LlamaConfig, LlamaForCausalLM
 
-PAIRS, TOKENS = 4, 256
+PAIRS = 4
 LINEAR = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
 
 
@@ -23,6 +23,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--steps", type=int, default=5)
+    parser.add_argument("--tokens", type=int, default=256)
     args = parser.parse_args()
     torch.manual_seed(1)
     config = LlamaConfig(
@@ -31,8 +32,8 @@ def main():
     base = LlamaForCausalLM(config).to(args.device)
     model = get_peft_model(base, LoraConfig(r=8, lora_alpha=16, target_modules=LINEAR, task_type="CAUSAL_LM"))
     optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=1e-4)
-    for what, prompt in [("half of each sequence is the prompt", TOKENS // 2), ("no shared prompt", 1)]:
-        ids = torch.randint(8192, (2 * PAIRS, TOKENS), device=args.device)
+    for what, prompt in [("half of each sequence is the prompt", args.tokens // 2), ("no shared prompt", 1)]:
+        ids = torch.randint(8192, (2 * PAIRS, args.tokens), device=args.device)
         ids[PAIRS:, :prompt] = ids[:PAIRS, :prompt]
         times = []
         for _ in range(args.steps + 1):

@@ -21,6 +21,7 @@ mod random_llama;
 use random_llama::{RandomLlama, Sizes};
 
 const PAIRS: usize = 4;
+/// Tokens of a sequence, unless `--tokens` says another number.
 const TOKENS: usize = 256;
 const STEPS: usize = 3;
 
@@ -29,7 +30,9 @@ fn main() -> Result<()> {
 }
 
 async fn run() -> Result<()> {
-    let name = std::env::args().skip_while(|arg| arg != "--adapter-name").nth(1);
+    let given = |flag: &str| std::env::args().skip_while(|arg| arg != flag).nth(1);
+    let (name, tokens) = (given("--adapter-name"), given("--tokens"));
+    let tokens = tokens.map_or(TOKENS, |tokens| tokens.parse().expect("--tokens takes a number"));
     let gpu = Gpu::new(&AdapterChoice { name }).await?;
     println!("adapter: {}", gpu.report().name);
     let start = Instant::now();
@@ -43,10 +46,10 @@ async fn run() -> Result<()> {
     let config = Model::config(&folder).await?;
     let bytes = Model::weight_bytes(&folder, &config).await?.stored;
     let model =
-        Model::load(&gpu, &folder, config, LoadIn::Stored, TOKENS, gpu.max_tensor_bytes(), &mut |_| true).await?;
+        Model::load(&gpu, &folder, config, LoadIn::Stored, tokens, gpu.max_tensor_bytes(), &mut |_| true).await?;
     pairtune::kernels::autotune(&gpu, &model.tuning(), &|| start.elapsed().as_secs_f64()).await?;
-    for (what, prompt_len) in [("half of each sequence is the prompt", TOKENS / 2), ("no shared prompt", 1)] {
-        let pairs = random_pairs(prompt_len, model.config.vocab_size);
+    for (what, prompt_len) in [("half of each sequence is the prompt", tokens / 2), ("no shared prompt", 1)] {
+        let pairs = random_pairs(tokens, prompt_len, model.config.vocab_size);
         let tokens_per_second = train(&gpu, &model, bytes, pairs).await?;
         // Forward, and backward to the inputs alone, as the weights are frozen: four operations per weight and token.
         let operations = 4.0 * parameters(&model.config) * tokens_per_second / 1e9;
@@ -62,9 +65,10 @@ async fn run() -> Result<()> {
 }
 
 async fn train(gpu: &Gpu, model: &Model, bytes: u64, pairs: Vec<TokenPair>) -> Result<f64> {
+    let longest = pairs.iter().map(|pair| pair.chosen.len()).max();
     let settings = json!({
         "per_device_train_batch_size": PAIRS, "gradient_accumulation_steps": 1, "max_steps": STEPS + 1,
-        "max_length": TOKENS, "r": 8, "lora_alpha": 16, "target_modules": "all-linear", "learning_rate": 1e-4,
+        "max_length": longest, "r": 8, "lora_alpha": 16, "target_modules": "all-linear", "learning_rate": 1e-4,
     });
     let config = TrainConfig::from_map(settings.as_object().unwrap_or(&serde_json::Map::new()), "bench")?;
     let lora = AdapterSettings::new(config.adapter("random"), &model.config)?;
@@ -85,15 +89,15 @@ async fn train(gpu: &Gpu, model: &Model, bytes: u64, pairs: Vec<TokenPair>) -> R
     Ok((trainer.n_tokens - before) as f64 / seconds)
 }
 
-fn random_pairs(prompt_len: usize, vocab: usize) -> Vec<TokenPair> {
+fn random_pairs(n_tokens: usize, prompt_len: usize, vocab: usize) -> Vec<TokenPair> {
     let mut rng = ChaCha8Rng::seed_from_u64(1);
     let mut tokens = |n: usize| -> Vec<u32> { (0..n).map(|_| rng.random_range(0..vocab as u32)).collect() };
     (0..PAIRS)
         .map(|row| {
             let prompt = tokens(prompt_len);
-            let mut answer = || [prompt.clone(), tokens(TOKENS - prompt_len)].concat();
+            let mut answer = || [prompt.clone(), tokens(n_tokens - prompt_len)].concat();
             let (chosen, rejected) = (answer(), answer());
-            TokenPair { row, prompt_len, untruncated: [TOKENS; 2], chosen, rejected }
+            TokenPair { row, prompt_len, untruncated: [n_tokens; 2], chosen, rejected }
         })
         .collect()
 }

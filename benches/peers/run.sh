@@ -2,13 +2,16 @@
 # The step of benches/train.rs by turns: in pairtune, in burn with its wgpu backend on the same adapter, and in PyTorch
 # with transformers and PEFT on the CPU. Prints each one's tokens a second, and how many times pairtune's are a peer's.
 #
-#   benches/peers/run.sh [ROUNDS]
+#   benches/peers/run.sh [ROUNDS [TOKENS]]
 #
-# ROUNDS is 2 by default. PyTorch, transformers and PEFT are those of the interpreter that PAIRTUNE_PYTHON names, or of
-# python3. burn is built in minutes, into benches/peers/burn/target unless CARGO_TARGET_DIR names another folder.
+# ROUNDS is 2 by default, TOKENS of a sequence 256. On a software driver burn tries its kernels for more than twenty
+# minutes at 256, for four at 16. PyTorch, transformers and PEFT are those of the interpreter that PAIRTUNE_PYTHON
+# names, or of python3. burn is built in half an hour on two cores, into benches/peers/burn/target unless
+# CARGO_TARGET_DIR names another folder.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 rounds=${1:-2}
+tokens=${2:-256}
 python=${PAIRTUNE_PYTHON:-python3}
 versions='import torch, transformers, peft
 print(f"PyTorch {torch.__version__}, transformers {transformers.__version__}, PEFT {peft.__version__}")'
@@ -36,9 +39,9 @@ turn() {
 
 for ((round = 1; round <= rounds; round++)); do
     printf '== round %d of %d\n' "$round" "$rounds"
-    turn pairtune "${pairtune[@]}"
-    turn burn cargo run "${burn[@]}"
-    turn torch "$python" benches/peer_torch.py
+    turn pairtune "${pairtune[@]}" -- --tokens "$tokens"
+    turn burn cargo run "${burn[@]}" -- "$tokens"
+    turn torch "$python" benches/peer_torch.py --tokens "$tokens"
 done
 
 # field NAME  is the text of that name in what burn's peer said last.
