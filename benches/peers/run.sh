@@ -6,6 +6,7 @@
 #
 # ROUNDS is 2 by default. PyTorch, transformers and PEFT are those of the interpreter that PAIRTUNE_PYTHON names, or of
 # python3. burn is built in minutes, into benches/peers/burn/target unless CARGO_TARGET_DIR names another folder.
+# On a software driver it takes many minutes to choose its kernels; CUBECL_AUTOTUNE_LEVEL=minimal makes them fewer.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 rounds=${1:-2}
