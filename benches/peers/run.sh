@@ -8,6 +8,7 @@
 # minutes at 256, for four at 16. PyTorch, transformers and PEFT are those of the interpreter that PAIRTUNE_PYTHON
 # names, or of python3. burn is built in half an hour on two cores, into benches/peers/burn/target unless
 # CARGO_TARGET_DIR names another folder.
+# On a software driver CUBECL_AUTOTUNE_LEVEL=minimal lets burn choose among fewer kernels.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 rounds=${1:-2}
