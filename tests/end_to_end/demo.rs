@@ -7,7 +7,7 @@ use crate::browser::{Browser, BrowserKind, BrowserOptions};
 use crate::journey::assert_exports;
 use crate::page::{
     DEMO, LONG, SCORES, THE_DEMO, assert_heap, assert_quiet, continue_run, open, picture, serve, step, wait_for_step,
-    wait_for_text_within, write_both, write_files,
+    write_both, write_files,
 };
 use crate::ui::{PATIENCE, Ui as _};
 
@@ -89,10 +89,10 @@ fn the_page_races_and_sweeps_the_demo_by_one_click_in_firefox() {
     ] {
         let began = Instant::now();
         browser.click(begin);
-        wait_for_text_within(&browser, end, HALF_AN_HOUR);
+        browser.wait_that(&format!("the heading \"{end}\""), HALF_AN_HOUR, || browser.find("heading", end));
         println!("{begin}: {:.0} s", began.elapsed().as_secs_f64());
         picture(&browser, name);
-        browser.click("1  Start");
+        browser.click_role("tab", "Start");
     }
     assert_heap(&browser);
     assert_quiet(&browser, &server);

@@ -186,13 +186,8 @@ pub(crate) fn told(browser: &Browser, kind: &str) -> u64 {
 
 /// Waits until the page says something, in whatever widget.
 pub(crate) fn wait_for_text(browser: &Browser, text: &str) {
-    wait_for_text_within(browser, text, LONG);
-}
-
-/// The same with a patience of one's own.
-pub(crate) fn wait_for_text_within(browser: &Browser, text: &str, patience: Duration) {
     const ASK: &str = "return document.getElementById('mirror').textContent.includes(arguments[0])";
-    browser.wait_that(&format!("the text \"{text}\""), patience, || {
+    browser.wait_that(&format!("the text \"{text}\""), LONG, || {
         browser.execute(ASK, &[text.into()]).as_bool().filter(|there| *there)
     });
 }
