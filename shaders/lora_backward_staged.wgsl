@@ -7,7 +7,7 @@
 // Writes  du (M,ldu) =
 // Twin    reference::lora_backward
 // With    lib/operand_f32.wgsl, lib/tile_{64x64,64x64_tall,128x64,32x32}.wgsl, lib/products.wgsl, lib/staged.wgsl,
-//         lib/right_columns.wgsl, lib/matmul.wgsl, lib/lora_backward.wgsl
+//         lib/chunk.wgsl, lib/right_columns.wgsl, lib/matmul.wgsl, lib/lora_backward.wgsl
 
 // The vec4s at n of two rows of dy, zero beyond the end, and of b the vec4s of two rows at their place, at most `last`.
 fn load(rows: vec2<u32>, n: u32, end: u32, at: vec2<u32>, last: u32) -> Chunk {

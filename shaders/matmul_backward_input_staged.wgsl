@@ -7,8 +7,8 @@
 //         du (M,ldu) and a (4 rank4, K) if rank4 is not 0. Multiply-adds per vec4 as in matmul_forward_staged.
 // Writes  dx (M,K) = or += (accumulate)
 // Twin    reference::matmul_backward_input
-// With    lib/operand_{f32,f16}.wgsl, lib/weight_*.wgsl, lib/tile_{64x64,64x64_tall,128x64,32x32}.wgsl,
-//         lib/matmul_backward_input.wgsl; lib/products.wgsl, lib/staged.wgsl, lib/right_columns.wgsl, lib/matmul.wgsl,
+// With    lib/operand_{f32,f16}.wgsl, lib/weight_*.wgsl, lib/tile_{64x64,64x64_tall,128x64,32x32}.wgsl, lib/chunk.wgsl,
+//         lib/matmul_backward_input.wgsl; lib/products.wgsl, lib/staged.wgsl, lib/right_columns.wgsl, lib/matmul.wgsl;
 //         or by cooperative matrices lib/coop.wgsl, lib/coop_{16,8}.wgsl, lib/coop_right_columns.wgsl
 
 // The vec4s at n of two rows of dy, and of w the vec4s of two rows at their place; beyond the last row, that one.

@@ -10,9 +10,9 @@
 //         10.7 where it holds 8x4.
 // Writes  y (M,ldy), columns first.. = or += (accumulate); in the last vec4, columns beyond N repeat column N-1
 // Twin    reference::matmul_forward
-// With    lib/operand_{f32,f16}.wgsl, lib/weight_*.wgsl, lib/tile_{64x64,64x64_tall,128x64,32x32}.wgsl,
-//         lib/matmul_forward.wgsl; lib/products.wgsl, lib/staged.wgsl, lib/right_rows.wgsl, lib/matmul.wgsl, or by
-//         cooperative matrices lib/coop.wgsl, lib/coop_{16,8}.wgsl, lib/coop_right_rows.wgsl
+// With    lib/operand_{f32,f16}.wgsl, lib/weight_*.wgsl, lib/tile_{64x64,64x64_tall,128x64,32x32}.wgsl, lib/chunk.wgsl,
+//         lib/matmul_forward.wgsl; lib/products.wgsl, lib/staged.wgsl, lib/right_rows.wgsl, lib/matmul.wgsl;
+//         or by cooperative matrices lib/coop.wgsl, lib/coop_{16,8}.wgsl, lib/coop_right_rows.wgsl
 //
 // Every tile of lib/staged.wgsl adds in the same order, k by k, so that all give the same bits.
 

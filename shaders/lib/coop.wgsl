@@ -1,20 +1,14 @@
 // lib/coop.wgsl: a tile of a product whose sums are cooperative matrices: a subgroup's lanes hold them together, and
 // the GPU's matrix units multiply them. Operands are staged in workgroup memory as f16.
 //
-// A lib/tile_*.wgsl says how many ROWS, COLS and LANES; a lib/coop_{16,8}.wgsl how large a matrix is; a
+// lib/chunk.wgsl says what a lane stages in a round; a lib/coop_{16,8}.wgsl how large a matrix is; a
 // lib/coop_right_*.wgsl has the right operand. A subgroup computes a quarter of two by two matrices. How many subgroups
 // a workgroup has is the driver's choice: where they are fewer than quarters, they go over the sum again for the next
 // ones, and where they are more, the others do what the last one does: matrices ask for all subgroups of a workgroup.
 //
 // Rows are staged as they lie, an even number of vec4s apart: a matrix is read from places that 16 bytes divide.
 
-const STEP4 = min(DEPTH4, 2u * LANES / ROWS);
-const COLS4 = COLS / 4u;
 const SIZE4 = SIZE / 4u;
-const TWO_LEFT = ROWS * STEP4 > LANES;
-const TWO_RIGHT = COLS * STEP4 > LANES;
-// Rows from the first to the second vec4 that a lane stages, where rows lie along the sum.
-const APART = LANES / STEP4;
 const LEFT_PITCH = STEP4 + 2u;
 const ACROSS = COLS / (2u * SIZE);
 const QUARTERS = ROWS / (2u * SIZE) * ACROSS;
@@ -26,15 +20,6 @@ var<workgroup> blocks: array<vec4<f32>, QUARTERS * BLOCK4>;
 
 // Row by row.
 alias Sums = array<Sum, 4>;
-
-// What a lane stages in one round, read a round ahead. Not `inside` the sum, the left operand counts as zero.
-struct Chunk {
-    inside: bool,
-    left_a: vec4<f32>,
-    left_b: vec4<f32>,
-    right_a: vec4<f32>,
-    right_b: vec4<f32>,
-}
 
 // Where a lane writes the two tiles, and which quarter of those at work, `begin..end`, its subgroup computes.
 struct Spot {

@@ -1,22 +1,15 @@
 // lib/staged.wgsl: a tile of a product, its sums in the lanes' registers, its operands staged in workgroup memory.
 //
-// A lib/tile_*.wgsl says how many ROWS, COLS and LANES; a lib/right_*.wgsl has the right operand. A lane holds four
-// rows by four columns, in TALL tiles four more rows half a tile below. In a round it stages at most two vec4s of each
-// operand, and all lanes together stage STEP4 vec4s along the sum.
+// lib/chunk.wgsl says what a lane stages in a round; a lib/right_*.wgsl has the right operand. A lane holds four rows
+// by four columns, in TALL tiles four more rows half a tile below.
 //
 // Rows that lie along the sum are staged in four groups: rows 0, 4, 8 and so on, then rows 1, 5, 9 and so on. A lane's
 // four rows are neighbours, one of each group, so that its four columns are stored as one vec4. In a group, rows are an
 // odd number of vec4s apart, so that lanes side by side read different banks; and groups start so far apart that the
 // two or four rows that such lanes write do not meet in a bank either.
 
-const STEP4 = min(DEPTH4, 2u * LANES / ROWS);
-const COLS4 = COLS / 4u;
 const STRIDE = STEP4 + 1u;
 const TALL = ROWS * COLS > 16u * LANES;
-const TWO_LEFT = ROWS * STEP4 > LANES;
-const TWO_RIGHT = COLS * STEP4 > LANES;
-// Rows from the first to the second vec4 that a lane stages, where rows lie along the sum.
-const APART = LANES / STEP4;
 const LEFT_GROUP = ROWS / 4u * STRIDE + STEP4;
 
 var<workgroup> left_tile: array<Operand, 4u * LEFT_GROUP>;
@@ -24,16 +17,6 @@ var<workgroup> left_tile: array<Operand, 4u * LEFT_GROUP>;
 struct Sums {
     a: mat4x4<f32>,
     b: mat4x4<f32>,
-}
-
-// What a lane stages in one round. Read a round ahead, so that memory answers while the lane multiplies; looked at no
-// sooner than it is staged, as looking waits for the answer. Not `inside` the sum, the left operand counts as zero.
-struct Chunk {
-    inside: bool,
-    left_a: vec4<f32>,
-    left_b: vec4<f32>,
-    right_a: vec4<f32>,
-    right_b: vec4<f32>,
 }
 
 fn place(row: u32, group: u32) -> u32 {

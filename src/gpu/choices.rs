@@ -72,7 +72,8 @@ pub(super) struct Choices {
     software: bool,
     /// The least that may be chosen from.
     precision: Precision,
-    chosen: BTreeMap<(&'static str, &'static str, &'static str), (Call, &'static Variant)>,
+    /// By that precision, so that what was chosen for one waits for its return.
+    chosen: BTreeMap<(Precision, At), (Call, &'static Variant)>,
     forced: BTreeMap<&'static str, &'static Variant>,
 }
 
@@ -89,7 +90,7 @@ impl Choices {
     }
 
     pub(super) fn chosen(&self, call: &Call) -> Option<&'static Variant> {
-        self.chosen.get(&at(call)).map(|(_, variant)| *variant)
+        self.chosen.get(&(self.precision, at(call))).map(|(_, variant)| *variant)
     }
 
     /// The first variant that was made for this kind of adapter and needs nothing.
@@ -106,10 +107,7 @@ impl Choices {
 
     /// See `Gpu::allow`.
     pub(super) fn allow(&mut self, precision: Precision) {
-        if precision != self.precision {
-            self.precision = precision;
-            self.chosen.clear();
-        }
+        self.precision = precision;
     }
 
     /// The least that may be chosen from.
@@ -118,7 +116,7 @@ impl Choices {
     }
 
     pub(super) fn choose(&mut self, call: Call, variant: &'static Variant) {
-        self.chosen.insert(at(&call), (call, variant));
+        self.chosen.insert((self.precision, at(&call)), (call, variant));
     }
 
     pub(super) fn force(&mut self, op: &'static Op, variant: Option<&'static Variant>) {
@@ -129,11 +127,15 @@ impl Choices {
     }
 
     pub(super) fn set(&self) -> VariantSet {
-        self.chosen.values().map(|(call, _)| (call.key(), self.kernel(*call).variant.name.to_owned())).collect()
+        let now = self.chosen.iter().filter(|((precision, _), _)| *precision == self.precision);
+        now.map(|(_, (call, _))| (call.key(), self.kernel(*call).variant.name.to_owned())).collect()
     }
 }
 
-fn at(call: &Call) -> (&'static str, &'static str, &'static str) {
+/// Names of operation, format and class.
+type At = (&'static str, &'static str, &'static str);
+
+fn at(call: &Call) -> At {
     (call.op.name, call.format.map_or("", |format| format.name), call.class)
 }
 
@@ -166,5 +168,20 @@ mod tests {
         let mut software = Choices::new(true);
         software.allow(Precision::F16);
         assert!(!software.may_try(&rounds), "it was made for graphics processors");
+    }
+
+    #[test]
+    fn what_was_chosen_for_a_precision_waits_for_its_return() {
+        static PLAIN: Variant = Variant { name: "plain", ..Variant::only(&[], alone) };
+        static FAST: Variant = Variant { name: "fast", ..Variant::only(&[], alone) };
+        static OP: Op = Op { name: "op", params_bytes: 0, binds: &[], formats: &[], variants: &[] };
+        let mut choices = Choices::new(false);
+        choices.choose(Call::from(&OP), &PLAIN);
+        choices.allow(Precision::F16);
+        assert!(choices.chosen(&Call::from(&OP)).is_none() && choices.set().is_empty(), "each has its own");
+        choices.choose(Call::from(&OP), &FAST);
+        assert_eq!(choices.set()["op"], "fast");
+        choices.allow(Precision::F32);
+        assert_eq!(choices.set()["op"], "plain", "as it was");
     }
 }

@@ -199,8 +199,8 @@ impl Gpu {
         self.variants(op).into_iter().filter(|variant| choices.may_try(variant)).collect()
     }
 
-    /// The least precision that variants may be chosen from; f32 at first. What was chosen for another is forgotten;
-    /// what is forced stays.
+    /// The least precision that variants may be chosen from; f32 at first. Each has its own choices, which stay; what
+    /// is forced holds for all.
     pub fn allow(&self, precision: Precision) {
         self.choices.borrow_mut().allow(precision);
     }

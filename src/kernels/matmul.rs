@@ -472,7 +472,7 @@ const fn matrices(name: &'static str, size: u32, parts: &'static [&'static str],
 /// The parts of a staged product: operands as they are staged, the tile, and the way to read the right operand.
 macro_rules! staged {
     ($operand:literal, $tile:literal, $right:literal, $lib:literal, $main:literal) => {
-        wgsl!($operand, $tile, "lib/products", "lib/staged", $right, "lib/matmul", $lib, $main)
+        wgsl!($operand, $tile, "lib/chunk", "lib/products", "lib/staged", $right, "lib/matmul", $lib, $main)
     };
 }
 
@@ -496,33 +496,24 @@ macro_rules! backward_input {
     };
 }
 
+/// The parts of a product by cooperative matrices, likewise.
+macro_rules! coop {
+    ($matrix:literal, $tile:literal, $right:literal, $lib:literal, $main:literal) => {
+        wgsl!("lib/operand_f16", $tile, "lib/chunk", $matrix, "lib/coop", $right, $lib, $main)
+    };
+}
+
 /// Forward, with cooperative matrices.
 macro_rules! forward_matrices {
-    ($size:literal, $tile:literal) => {
-        wgsl!(
-            "lib/operand_f16",
-            $tile,
-            $size,
-            "lib/coop",
-            "lib/coop_right_rows",
-            "lib/matmul_forward",
-            "matmul_forward_staged"
-        )
+    ($matrix:literal, $tile:literal) => {
+        coop!($matrix, $tile, "lib/coop_right_rows", "lib/matmul_forward", "matmul_forward_staged")
     };
 }
 
 /// Backward to the input likewise.
 macro_rules! backward_input_matrices {
-    ($size:literal, $tile:literal) => {
-        wgsl!(
-            "lib/operand_f16",
-            $tile,
-            $size,
-            "lib/coop",
-            "lib/coop_right_columns",
-            "lib/matmul_backward_input",
-            "matmul_backward_input_staged"
-        )
+    ($matrix:literal, $tile:literal) => {
+        coop!($matrix, $tile, "lib/coop_right_columns", "lib/matmul_backward_input", "matmul_backward_input_staged")
     };
 }
 

@@ -13,7 +13,7 @@ use crate::engine::session::Session;
 use crate::error::{Error, Result};
 use crate::files::{self, Task};
 use crate::gpu::Gpu;
-use crate::kernels::Sampling;
+use crate::kernels::{self, Sampling};
 use crate::model::{Adapter, AdapterSettings, LoadIn, Model};
 use crate::train::{PairLogps, Scorer, TrainConfig, logps};
 
@@ -36,6 +36,15 @@ impl Session {
         self.load_weights(&open, load_in).await?;
         let model = open.load(&gpu, self.store().ok(), load_in, &mut |_| true).await?;
         Ok(Bench { gpu, open, model })
+    }
+
+    /// The open model on the device as these settings have it, with the kernels that were chosen for it.
+    pub(in crate::engine) async fn bench_for(&mut self, config: &TrainConfig) -> Result<Bench> {
+        self.planned_load_in = config.load_in;
+        self.need_gpu().await?.allow(config.precision());
+        let bench = self.bench_in(config.load_in).await?;
+        kernels::adopt(&bench.gpu, &bench.open.tuned());
+        Ok(bench)
     }
 
     /// How the open run has its base; without a run, what was planned last.

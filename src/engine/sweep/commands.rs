@@ -14,7 +14,6 @@ use crate::engine::run::reference::data_of;
 use crate::engine::session::Session;
 use crate::error::Result;
 use crate::gpu::Gpu;
-use crate::kernels;
 use crate::model::fresh;
 use crate::platform::LocalFuture;
 use crate::platform::host::seconds;
@@ -46,10 +45,7 @@ impl Session {
         let (_, held_out, rows) = self.pairs_to_measure(&split)?;
         let tokenizer = open.tokenizer();
         let held_out = tokenize(&held_out, &tokenizer, config.max_length)?.pairs;
-        self.planned_load_in = config.load_in;
-        self.need_gpu().await?.allow(config.precision());
-        let Bench { gpu, open, model } = self.bench_in(config.load_in).await?;
-        kernels::adopt(&gpu, &open.tuned());
+        let Bench { gpu, open, model } = self.bench_for(&config).await?;
         self.wire.send(Event::Sweep(SweepEvent::Begins { values: values.clone() }));
 
         let reference = Self::reference_adapter(&gpu, &open, &model, &config, initial.as_ref())?;
