@@ -14,7 +14,7 @@ use crate::platform::host::{PickedFile, sleep};
 /// A command with the files that it is about.
 #[derive(Debug, Clone)]
 pub struct Message {
-    /// What is asked.
+    /// The command.
     pub command: Command,
     /// Files that a person chose.
     pub files: Vec<PickedFile>,
@@ -28,7 +28,7 @@ pub struct Inbox {
     closed: bool,
 }
 
-/// Where events go.
+/// Callback that gets every event.
 pub type Outbox = Box<dyn Fn(Event)>;
 
 /// An inbox, and where to send messages for it.
@@ -117,7 +117,7 @@ impl Inbox {
     /// True if this run is to make way: to be cancelled, paused, stopped or thrown away. The command itself waits.
     pub(super) fn wants_the_run_to_end(&mut self, run_id: &str) -> bool {
         self.receive();
-        // A cancel behind an export is about that, and is found there.
+        // A cancel behind an export is meant for the export, which finds it itself.
         let export = self.waiting.iter().position(|message| matches!(message.command, Command::Export(_)));
         self.waiting.iter().enumerate().any(|(i, message)| match &message.command {
             Command::Cancel => export.is_none_or(|export| i < export),

@@ -1,4 +1,4 @@
-//! What the engine and its user interface say to each other: plain data, no tensors, no handles.
+//! The protocol between the engine and its user interface: plain data, no tensors, no handles.
 //!
 //! A [`Command`] goes in, [`Event`]s come out. The first event is always [`Event::Ready`], whose build identifier the
 //! other side compares with its own. Files travel beside a command, as `PickedFile`s; what the engine writes goes to
@@ -42,7 +42,7 @@ pub const BUILD: &str = env!("PAIRTUNE_BUILD");
 /// The place that a [`Problem`] names when a stored run was asked for and its model is not at hand.
 pub const RUN_MODEL: &str = "the run's model";
 
-/// What a person asks of the engine.
+/// A request to the engine.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "command", rename_all = "snake_case")]
 pub enum Command {
@@ -50,13 +50,13 @@ pub enum Command {
     OpenDemo,
     /// Open a model; for [`ModelSource::Picked`] its files come beside the command.
     OpenModel {
-        /// Where it is.
+        /// Source of the model.
         source: ModelSource,
     },
     /// Read what a model's configuration and headers say of the memory that it needs; for [`ModelSource::Picked`] its
     /// files come beside the command.
     MeasureModel {
-        /// Where it is.
+        /// Source of the model.
         source: ModelSource,
     },
     /// Copy the open model into the app's own storage, so that it is there next time.
@@ -71,7 +71,7 @@ pub enum Command {
     FetchModel {
         /// `organisation/name`.
         repo: String,
-        /// Where repositories are; `https://huggingface.co` but in tests.
+        /// Server of the repositories; `https://huggingface.co` except in tests.
         endpoint: String,
     },
     /// Open a pairs file, which comes beside the command.
@@ -103,7 +103,7 @@ pub enum Command {
         settings: Settings,
         /// Bytes it may take on the device, if the person knows better than the engine.
         limit: Option<u64>,
-        /// What it has beside them.
+        /// Rewards, and the run to start from.
         #[serde(default)]
         inputs: Inputs,
     },
@@ -186,16 +186,16 @@ pub enum Command {
     /// Take in an adapter of the open model that was trained elsewhere, as a run without steps; the files of its PEFT
     /// folder come beside the command.
     ImportAdapter,
-    /// How much storage there is.
+    /// Measure the storage in use.
     MeasureStorage,
     /// Let something fail on purpose, to see that nothing is lost.
     Drill(Drill),
 }
 
-/// What holds for a command, whoever sends or carries it out: the session, the window, a test.
+/// Rules of a command, which the session, the window and tests share.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Rules<'a> {
-    /// What its refusal, or its end, is about.
+    /// Subject of its refusal or cancellation.
     pub subject: Subject,
     /// The app asks for it by itself, so a refusal is not told to the person.
     pub quiet: bool,
@@ -205,7 +205,7 @@ pub struct Rules<'a> {
     pub waits_for_pause: Waits<'a>,
 }
 
-/// Whether a command waits until the run at work has paused.
+/// Cases in which a command waits until the run at work has paused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Waits<'a> {
     /// The engine answers it between two steps, or it is for the run at work itself.
@@ -236,7 +236,7 @@ impl Waits<'_> {
 }
 
 impl<'a> Rules<'a> {
-    /// Of a command that a person asks for, that needs no GPU and that is answered at any time.
+    /// Returns the rules of a command that a person asks for, that needs no GPU and that is answered at any time.
     const fn about(subject: Subject) -> Self {
         Self { subject, quiet: false, needs_gpu: false, waits_for_pause: Waits::Never }
     }
@@ -293,7 +293,7 @@ impl Command {
     }
 }
 
-/// Where a model is.
+/// Source of a model's files.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "source", rename_all = "snake_case")]
 pub enum ModelSource {
@@ -301,7 +301,7 @@ pub enum ModelSource {
     Demo,
     /// Files that a person chose; they come beside the command.
     Picked {
-        /// What to call it.
+        /// Its name.
         name: String,
         /// The folder's path where there is one, so that a run can open it again.
         path: Option<String>,
@@ -316,13 +316,13 @@ pub enum ModelSource {
 /// A run to begin.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct RunRequest {
-    /// What to call it.
+    /// Name of the run.
     pub name: String,
     /// Settings.
     pub settings: Settings,
-    /// How it is watched.
+    /// Its evaluations, samples and saves.
     pub watch: Watch,
-    /// What it has beside them.
+    /// Rewards, and the run to start from.
     #[serde(default)]
     pub inputs: Inputs,
 }
@@ -330,7 +330,7 @@ pub struct RunRequest {
 /// A race to begin.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct RaceRequest {
-    /// What it is called: the runs that it leaves are named after it and their stage.
+    /// Name of the race; its runs are named after it and their stage.
     pub name: String,
     /// Settings of all stages, as far as each has them, and those of one stage under its method's name.
     pub settings: Settings,
@@ -341,23 +341,23 @@ pub struct RaceRequest {
 /// A sweep to begin.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct SweepRequest {
-    /// What it is called: the runs that it leaves are named after it and their value.
+    /// Name of the sweep; its runs are named after it and their value.
     pub name: String,
     /// Settings of all runs, with the value that a run without the sweep would have.
     pub settings: Settings,
-    /// What every run starts from.
+    /// Rewards, and the run that every run starts from.
     pub inputs: Inputs,
-    /// What is swept.
+    /// Setting to vary.
     pub over: Over,
     /// The values.
     pub values: Vec<f64>,
 }
 
-/// What a run has beside settings and rows.
+/// Inputs of a run beyond settings and rows.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Inputs {
-    /// What answers are given, where the method writes them: rules as on the command line, or `run:` and the identifier
-    /// of the run of a reward model.
+    /// Rewards of answers, for a method that writes them: rules as on the command line, or `run:` and the identifier of
+    /// a reward model's run.
     #[serde(default)]
     pub rewards: Vec<String>,
     /// The run whose adapter it starts from; none for a fresh adapter.
@@ -366,7 +366,7 @@ pub struct Inputs {
 }
 
 impl Inputs {
-    /// What the run of a reward model is called among the rewards.
+    /// Prefix of a reward that is a reward model's run.
     const RUN: &str = "run:";
 
     /// A run's reward model as a reward.
@@ -385,7 +385,7 @@ impl Inputs {
     }
 }
 
-/// What happens beside the steps of a run.
+/// Evaluations, samples and saves of a run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Watch {
     /// Steps between evaluations of the held-out pairs; 0 for only before and after.
@@ -403,7 +403,7 @@ pub struct Watch {
 pub struct GenerateRequest {
     /// Comes back in every [`Event::Text`].
     pub id: u64,
-    /// What is answered.
+    /// Prompt to answer.
     pub prompt: String,
     /// Seed of the choice of tokens.
     pub seed: u64,
@@ -419,7 +419,7 @@ pub struct GenerateRequest {
 }
 
 impl GenerateRequest {
-    /// How many texts are written.
+    /// Returns the number of texts to write.
     pub fn sides(&self) -> usize {
         if self.runs.is_empty() { self.strengths.len() } else { self.runs.len() }
     }
@@ -430,11 +430,11 @@ impl GenerateRequest {
 pub struct ExportRequest {
     /// The run.
     pub run_id: String,
-    /// Which of its adapters.
+    /// Adapter of the run to export.
     pub which: WhichAdapter,
     /// Factor on the adapter, written into `lora_alpha`.
     pub strength: f32,
-    /// What to write.
+    /// Kinds of files to write.
     pub kinds: Vec<ExportKind>,
     /// The folder to write to, natively; in the browser everything goes to the store, to be downloaded.
     pub folder: String,
@@ -446,9 +446,9 @@ pub struct ExportRequest {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum WhichAdapter {
-    /// Of the best evaluation.
+    /// Adapter of the best evaluation.
     Best,
-    /// Of the last step.
+    /// Adapter of the last step.
     Last,
 }
 
@@ -470,7 +470,7 @@ pub enum ExportKind {
     Archive,
 }
 
-/// What is in a GGUF file: the adapter by itself, or the merged model in one of ggml's types.
+/// Content of a GGUF file: the adapter by itself, or the merged model in one of ggml's types.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[expect(missing_docs, reason = "each is named after its type")]
@@ -505,7 +505,7 @@ pub enum Drill {
     OutOfMemory,
 }
 
-/// What the engine says.
+/// A message from the engine.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
 pub enum Event {
@@ -513,12 +513,12 @@ pub enum Event {
     Ready(Box<Ready>),
     /// The models in the app's own storage.
     Models {
-        /// What is there.
+        /// The stored models.
         models: Vec<StoredModel>,
     },
-    /// What a model that is not open would need.
+    /// Memory that a model would need, measured without opening it.
     ModelMeasured {
-        /// Where it is.
+        /// Source of the model.
         source: ModelSource,
         /// Bytes on the device of the smallest sensible run, or why it cannot be tuned.
         needs: Result<u64, Problem>,
@@ -540,7 +540,7 @@ pub enum Event {
     PairRows {
         /// Index of the first.
         first: usize,
-        /// What a table shows.
+        /// The rows, as a table shows them.
         rows: Vec<PairRow>,
     },
     /// All pairs are read.
@@ -549,11 +549,11 @@ pub enum Event {
     ChatSet(Box<ChatInfo>),
     /// A pair as the model sees it.
     PairView(Box<PairView>),
-    /// What a run would take.
+    /// Plan of a run.
     Planned(Box<PlanInfo>),
-    /// What of the GPU is being measured.
+    /// Name of the GPU measurement that begins.
     Measuring(String),
-    /// How fast the GPU is, line by line.
+    /// Report on the speed of the GPU, as lines of text.
     Measured(String),
     /// Two steps were measured.
     Tried {
@@ -564,16 +564,16 @@ pub enum Event {
         /// Bytes that the plan had said.
         planned_bytes: u64,
     },
-    /// What was asked for cannot be done.
+    /// A command cannot be carried out.
     Refused {
-        /// What it was.
+        /// Subject of the command.
         subject: Subject,
         /// Why, and what would work.
         problem: Problem,
     },
-    /// What was asked for was cancelled.
+    /// A command was cancelled.
     Cancelled {
-        /// What it was.
+        /// Subject of the command.
         subject: Subject,
     },
     /// A run begins or goes on.
@@ -582,9 +582,9 @@ pub enum Event {
     Phase {
         /// The run.
         run_id: String,
-        /// Which work.
+        /// Kind of work.
         phase: Phase,
-        /// How far it is.
+        /// Progress of the work.
         progress: Progress,
     },
     /// A step was taken.
@@ -629,7 +629,7 @@ pub enum Event {
     Warned {
         /// The run.
         run_id: String,
-        /// What.
+        /// The warning.
         warning: super::run::warnings::Warning,
     },
     /// The run was saved and survives a crash up to here.
@@ -656,7 +656,7 @@ pub enum Event {
     Failed {
         /// The run.
         run_id: String,
-        /// What failed.
+        /// Cause of the failure.
         failure: Failure,
         /// The step that is safe.
         safe_step: Option<usize>,
@@ -665,16 +665,16 @@ pub enum Event {
     Recovering {
         /// The run.
         run_id: String,
-        /// What failed.
+        /// Cause of the failure.
         failure: Failure,
         /// The step that is safe.
         safe_step: Option<usize>,
-        /// Until it is continued.
+        /// Seconds until it is continued.
         seconds: f64,
     },
-    /// Of a race.
+    /// Event of a race.
     Race(RaceEvent),
-    /// Of a sweep.
+    /// Event of a sweep.
     Sweep(SweepEvent),
     /// The run was thrown away.
     Discarded {
@@ -714,17 +714,17 @@ pub enum Event {
     Exported {
         /// The run.
         run_id: String,
-        /// What was written.
+        /// The written files.
         files: Vec<Exported>,
     },
     /// The stored runs, newest first.
     Runs {
-        /// What is there.
+        /// The stored runs.
         runs: Vec<RunRecord>,
     },
     /// An adapter is among the runs now.
     AdapterImported {
-        /// As this run.
+        /// Run that holds it.
         run_id: String,
     },
     /// All metrics of a run.
@@ -747,7 +747,7 @@ pub enum Event {
     },
     /// The engine fetched something from the network.
     Request {
-        /// Where from.
+        /// Address of the request.
         url: String,
         /// Bytes received.
         bytes: u64,
@@ -758,12 +758,12 @@ pub enum Event {
     Log {
         /// error, warn or info.
         level: String,
-        /// What happened.
+        /// Text of the line.
         text: String,
     },
 }
 
-/// What happens in a race.
+/// Event of a race.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "race", rename_all = "snake_case")]
 pub enum RaceEvent {
@@ -776,7 +776,7 @@ pub enum RaceEvent {
     },
     /// A stage begins.
     Stage {
-        /// How it trains.
+        /// Training method.
         method: Method,
         /// Its steps.
         n_steps: usize,
@@ -787,7 +787,7 @@ pub enum RaceEvent {
         method: Method,
         /// Steps done.
         step: usize,
-        /// What says how far the model is, by TRL's name.
+        /// Metric that shows the model's progress, by TRL's name.
         metric: String,
         /// Its value.
         #[serde(deserialize_with = "number_or_nan")]
@@ -795,7 +795,7 @@ pub enum RaceEvent {
     },
     /// Something was trained or measured: all that is known by now.
     Stands(Box<Standing>),
-    /// What a stage trained is among the runs.
+    /// The model that a stage trained is among the runs.
     Kept {
         /// The stage.
         method: Method,
@@ -806,7 +806,7 @@ pub enum RaceEvent {
     Done,
 }
 
-/// What happens in a sweep.
+/// Event of a sweep.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "sweep", rename_all = "snake_case")]
 pub enum SweepEvent {
@@ -833,12 +833,12 @@ pub enum SweepEvent {
     Point {
         /// The value.
         value: f64,
-        /// What.
+        /// The measurement.
         point: SweepPoint,
     },
-    /// A run is at its end: what is said of all values by now.
+    /// A run is at its end: verdicts on all values so far.
     Stands(Box<SweepStanding>),
-    /// What a run trained is among the runs.
+    /// The model that a run trained is among the runs.
     Kept {
         /// The value.
         value: f64,
@@ -849,14 +849,14 @@ pub enum SweepEvent {
     Done,
 }
 
-/// What is said of the values of a sweep.
+/// Results of a sweep so far.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct SweepStanding {
     /// The runs at their end, by rising value.
     pub runs: Vec<SweepRun>,
-    /// Whether each value is too low or too high, in the same order.
+    /// Verdict on each value (too low, about right, too high), in the same order.
     pub judgements: Vec<Judgement>,
-    /// What to train with.
+    /// Value to train with.
     pub advice: Advice,
 }
 
@@ -867,7 +867,7 @@ pub struct Ready {
     pub build: String,
     /// The GPU, or why there is none.
     pub gpu: Result<GpuInfo, Problem>,
-    /// Where runs are kept, for people.
+    /// Location of the stored runs, for people.
     pub storage: String,
     /// Why nothing can be kept, if so.
     pub storage_problem: Option<Problem>,
@@ -892,14 +892,14 @@ pub struct GpuInfo {
     pub report: String,
 }
 
-/// What was found and what to do, from an [`Error`].
+/// A problem and its remedy, from an [`Error`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Problem {
-    /// What was found.
+    /// Description of the problem.
     pub what: String,
-    /// What would work.
+    /// Remedy.
     pub fix: String,
-    /// Where; empty if there is no place.
+    /// Place of the problem; empty if there is none.
     pub at: String,
 }
 
@@ -934,7 +934,7 @@ impl std::fmt::Display for Problem {
     }
 }
 
-/// What a refusal is about.
+/// Subject of a refusal or a cancellation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Subject {
@@ -942,7 +942,7 @@ pub enum Subject {
     Model,
     /// Opening pairs, or reading one.
     Pairs,
-    /// How conversations become text.
+    /// Setting the chat template.
     Chat,
     /// Settings.
     Plan,
@@ -962,10 +962,10 @@ pub enum Subject {
     Bench,
 }
 
-/// How far some work is.
+/// Progress of some work.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Progress {
-    /// What is being done, in a word or two.
+    /// Description of the work, in a word or two.
     pub what: String,
     /// Done, in bytes, pairs or steps.
     pub done: u64,
@@ -984,11 +984,11 @@ pub struct StoredModel {
     pub bytes: u64,
     /// False if its download is not finished.
     pub complete: bool,
-    /// Where the rest of a download can be had.
+    /// Source of an unfinished download, to fetch the rest from.
     pub origin: Option<Origin>,
 }
 
-/// Where a model is fetched from.
+/// Repository and server of a model.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Origin {
     /// Its name there, as in `org/name`.
@@ -1000,9 +1000,9 @@ pub struct Origin {
 /// A model that is open.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ModelInfo {
-    /// What to call it.
+    /// Its name.
     pub name: String,
-    /// Where it is from.
+    /// Source of its files.
     pub source: ModelSource,
     /// `model_type` of its config.
     pub model_type: String,
@@ -1016,7 +1016,7 @@ pub struct ModelInfo {
     pub max_positions: usize,
     /// Entries of the vocabulary.
     pub vocab_size: usize,
-    /// How conversations become text.
+    /// Chat template and its variables.
     pub chat: ChatInfo,
     /// The licence that its README names.
     pub licence: Option<String>,
@@ -1027,7 +1027,7 @@ pub struct ModelInfo {
 /// The variable of templates that says whether an answer begins with thoughts.
 pub const THINKING: &str = "enable_thinking";
 
-/// How conversations of a model become text.
+/// Chat template of a model and its variables.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct ChatInfo {
     /// The template in use; none if there is none.
@@ -1053,11 +1053,11 @@ pub struct PairRow {
     pub rejected: String,
     /// Characters of prompt, chosen and rejected.
     pub chars: [usize; 3],
-    /// What is odd about it, in a word each.
+    /// Oddities of the pair, a word each.
     pub flags: Vec<String>,
     /// True if it is left out.
     pub skipped: bool,
-    /// What others gave the two answers, where the file says.
+    /// Scores that others gave the two answers, if the file has them.
     pub scores: Option<[f64; 2]>,
 }
 
@@ -1078,15 +1078,15 @@ pub struct PairsInfo {
     pub skipped: usize,
     /// Rows that cannot be used.
     pub problems: Vec<LineProblem>,
-    /// How many there are, of which `problems` are the first.
+    /// Number of rows that cannot be used; `problems` has the first.
     pub problem_count: usize,
-    /// The same by what is wrong, the most frequent first; of very many kinds only those.
+    /// The same rows by reason, the most frequent first; rare reasons are left out if there are very many.
     pub problem_kinds: Vec<ProblemKind>,
-    /// What its rows are.
+    /// Kind of its rows.
     pub kind: Kind,
-    /// What the file is instead, if no row can be used and its columns tell.
+    /// Explanation and remedy, if no row can be used and the columns tell what the file is instead.
     pub purpose: Option<Problem>,
-    /// What others call a file of such rows, and how they are read; none if they have no name.
+    /// Common name of the file's format, and how its rows are read; none if it has no name.
     pub shape: Option<String>,
     /// The columns that were read.
     pub mapping: Mapping,
@@ -1107,9 +1107,9 @@ pub struct PairsInfo {
 pub struct LineProblem {
     /// Line of the file, from 1.
     pub line: usize,
-    /// What was found.
+    /// Description of the problem.
     pub what: String,
-    /// What would work.
+    /// Remedy.
     pub fix: String,
     /// The beginning of the row.
     pub excerpt: String,
@@ -1118,9 +1118,9 @@ pub struct LineProblem {
 /// Rows that cannot be used for the same reason.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ProblemKind {
-    /// How many there are.
+    /// Number of rows.
     pub count: usize,
-    /// The lines of the first.
+    /// Lines of the first rows.
     pub lines: Vec<usize>,
     /// The first of them.
     pub first: LineProblem,
@@ -1135,7 +1135,7 @@ pub struct PairView {
     pub line: usize,
     /// Prompt, chosen and rejected as in the file.
     pub texts: [String; 3],
-    /// What the model sees of it, of a pair chosen and rejected; or why nothing.
+    /// Sequences that the model sees (of a pair, chosen and rejected), or why there are none.
     pub seen: Result<Vec<SeenSequence>, Problem>,
 }
 
@@ -1150,7 +1150,7 @@ pub struct SeenSequence {
     pub cut: usize,
 }
 
-/// What a run would take.
+/// Plan of a run: steps, memory, obstacles and remedies.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct PlanInfo {
     /// The settings that were planned.
@@ -1177,7 +1177,7 @@ pub struct PlanInfo {
     pub models: Vec<(String, u64)>,
     /// Bytes that the device has, if known.
     pub limit: Option<u64>,
-    /// What would make it fit, best first.
+    /// Changes that would make it fit, largest saving first.
     pub fixes: Vec<Fix>,
     /// Seconds of a step, if one was measured.
     pub step_seconds: Option<f64>,
@@ -1190,7 +1190,7 @@ pub struct PlanInfo {
 /// A change of settings that makes a run fit.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Fix {
-    /// What it does.
+    /// Description of the change.
     pub label: String,
     /// The settings to change.
     pub settings: Settings,
@@ -1228,7 +1228,7 @@ pub enum Phase {
 /// A run as it begins.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct RunInfo {
-    /// What is known of it.
+    /// Record of the run.
     pub record: RunRecord,
     /// Steps and evaluations so far.
     pub history: Vec<Metrics>,
@@ -1236,7 +1236,7 @@ pub struct RunInfo {
     pub prompts: Vec<String>,
     /// Their answers so far: step and texts.
     pub samples: Vec<(usize, Vec<String>)>,
-    /// What looked wrong so far.
+    /// Warnings so far.
     pub warnings: Vec<super::run::warnings::Warning>,
     /// Bytes on the device by the plan; 0 if that is not known yet.
     pub planned_bytes: u64,
@@ -1249,35 +1249,35 @@ pub struct RunInfo {
 pub struct RunRecord {
     /// Names the run and its folder.
     pub run_id: String,
-    /// What a person calls it.
+    /// Its name, which a person can change.
     pub name: String,
     /// Free text.
     pub notes: String,
-    /// Where it stands.
+    /// State of the run.
     pub status: Status,
     /// When it began, seconds since 1970.
     pub created: f64,
     /// Seconds that it has worked: preparing, steps, evaluations.
     pub seconds: f64,
-    /// Where its model is.
+    /// Source of its model.
     pub model: ModelSource,
-    /// What its model is called.
+    /// Name of its model.
     pub model_name: String,
     /// Bytes of its model's weights; 0 in records from before this was written down.
     #[serde(default)]
     pub model_bytes: u64,
     /// Licence that the model states.
     pub licence: Option<String>,
-    /// What its pairs file is called.
+    /// Name of its pairs file.
     pub pairs_name: String,
-    /// What was set for conversations.
+    /// Chat template and variables that were set.
     #[serde(default)]
     pub chat: Chat,
     /// All settings.
     pub settings: Settings,
-    /// How it is watched.
+    /// Its evaluations, samples and saves.
     pub watch: Watch,
-    /// What it has beside settings and rows.
+    /// Rewards, and the run that it started from.
     #[serde(default)]
     pub inputs: Inputs,
     /// Steps done.
@@ -1305,7 +1305,7 @@ pub struct RunRecord {
 }
 
 impl RunRecord {
-    /// What the folder of the checkpoint of a step is called.
+    /// Returns the name of the folder of a step's checkpoint.
     pub fn checkpoint_at(step: usize) -> String {
         format!("checkpoint-{step}")
     }
@@ -1316,7 +1316,7 @@ impl RunRecord {
     }
 }
 
-/// Where a run stands.
+/// State of a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Status {
@@ -1337,7 +1337,7 @@ pub enum Status {
 /// A run at its end.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Summary {
-    /// What is known of it.
+    /// Record of the run.
     pub record: RunRecord,
     /// True if the held-out accuracy rose.
     pub improved: bool,
@@ -1362,9 +1362,9 @@ pub struct Answered {
     pub text: String,
     /// Its tokens.
     pub tokens: usize,
-    /// What each reward gave; none where it does not apply.
+    /// Value of each reward; none where a reward does not apply.
     pub rewards: Vec<Option<f64>>,
-    /// How much better it is than was to be expected: of PPO the mean over its tokens.
+    /// Advantage over the expected answer; for PPO, the mean over its tokens.
     pub advantage: f64,
 }
 
@@ -1379,7 +1379,7 @@ pub struct Share {
     pub interval: [f64; 2],
 }
 
-/// What ended a run.
+/// Reason why a run failed.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "failure", rename_all = "snake_case")]
 pub enum Failure {
@@ -1387,16 +1387,16 @@ pub enum Failure {
     Diverged {
         /// The step that was refused.
         step: usize,
-        /// What was found.
+        /// Description of the failure.
         what: String,
         /// Indices of the pairs of that step among the usable rows.
         pairs: Vec<usize>,
     },
     /// The device has no memory left.
     OutOfMemory {
-        /// What was asked for.
+        /// The request that did not fit.
         problem: Problem,
-        /// What would make it fit.
+        /// Changes that would make it fit.
         fixes: Vec<Fix>,
     },
     /// The device is gone.
@@ -1406,7 +1406,7 @@ pub enum Failure {
     },
     /// Something else.
     Other {
-        /// What.
+        /// The problem.
         problem: Problem,
     },
 }
@@ -1453,13 +1453,13 @@ pub struct TokenChange {
 /// Something that was written.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Exported {
-    /// What it is.
+    /// Kind of the export.
     pub kind: ExportKind,
     /// A path on disk, or a place in the browser's storage, ready to be downloaded.
     pub path: String,
     /// Bytes.
     pub bytes: u64,
-    /// How it was checked after writing, and with what result.
+    /// Method and result of the check after writing.
     pub check: String,
     /// Commands that use it.
     pub snippets: Vec<String>,
@@ -1492,7 +1492,7 @@ mod tests {
         assert!(waits(resume(), "b"), "two runs do not train at once");
     }
 
-    /// As it crosses from a worker to its page.
+    /// Returns an event as it arrives from a worker at its page.
     fn crossed(event: Event) -> Event {
         let text = serde_json::to_string(&event).expect("it can be written");
         serde_json::from_str(&text).unwrap_or_else(|e| panic!("{e}: {text}"))
@@ -1533,7 +1533,7 @@ mod tests {
             Event::Sweep(SweepEvent::Done),
         ];
         for event in events {
-            // What is not a number equals nothing, not even itself.
+            // NaN does not equal itself, so the texts are compared.
             assert_eq!(format!("{:?}", crossed(event.clone())), format!("{event:?}"));
         }
     }

@@ -23,9 +23,9 @@ pub struct Session {
     /// Dispatches of one submission, on the next device too; none for as many as there may be.
     max_dispatches: Option<usize>,
     pub(super) limit: Option<u64>,
-    /// How the base was to lie on the device when a plan was made last.
+    /// Quantisation of the base in the last plan.
     pub(super) planned_load_in: LoadIn,
-    /// What the run of that plan had beside settings and rows.
+    /// Inputs of the last plan's run.
     pub(super) planned_inputs: Inputs,
     pub(super) model: Option<Rc<OpenModel>>,
     pub(super) pairs: Option<Pairs>,
@@ -41,7 +41,7 @@ pub struct Session {
     pub retry_seconds: f64,
     /// Tokens of an answer to a watched prompt, at most.
     pub watched_tokens: usize,
-    /// Where models are fetched from, and where to, at the time of asking.
+    /// Returns the Hub's server and cache as they are set when a fetch begins.
     pub hub: Box<dyn Fn() -> Hub>,
 }
 
@@ -67,7 +67,7 @@ impl Wire {
         self.told = f64::NEG_INFINITY;
     }
 
-    /// How far some work is, if it is time to tell.
+    /// Returns the progress of some work, if it is time to report it.
     pub(super) fn progress(&mut self, what: &str, done: u64, total: u64) -> Option<Progress> {
         let now = host::seconds();
         if now - self.told < TELL_SECONDS && done < total {
@@ -212,7 +212,7 @@ impl Session {
         }
     }
 
-    /// What can be done while a run is being trained; everything else is refused until it is paused.
+    /// Carries out a command while a run is being trained; refuses commands that must wait until it is paused.
     pub(super) async fn handle_aside(&mut self, message: Message) {
         let Message { command, files } = message;
         let subject = command.rules().subject;

@@ -9,7 +9,7 @@ pub fn wilson_interval(wins: u64, n: u64) -> [f64; 2] {
     wilson(wins.min(n) as f64, n as f64)
 }
 
-/// What the loss would be at another beta, from the log-ratios that the run has; exact at the current weights.
+/// The loss at another beta, from the log-ratios that the run has; exact at the current weights.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct WhatIf {
     /// Mean of `-log sigmoid(beta d)`.
@@ -54,7 +54,7 @@ pub enum Vote {
     Tie,
 }
 
-/// How often the tuned model won, and how sure that is.
+/// Win rate of the tuned model, with its uncertainty.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct WinRate {
     /// Share of votes for the tuned model, ties half.

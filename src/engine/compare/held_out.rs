@@ -17,7 +17,7 @@ use crate::kernels::{self, Sampling};
 use crate::model::{Adapter, AdapterSettings, LoadIn, Model};
 use crate::train::{PairLogps, Scorer, TrainConfig, logps};
 
-/// What comparing needs, on the device.
+/// A model on the device with its GPU and files, ready for comparing.
 pub(in crate::engine) struct Bench {
     pub(in crate::engine) gpu: Rc<Gpu>,
     pub(in crate::engine) open: Rc<OpenModel>,
@@ -47,7 +47,7 @@ impl Session {
         Ok(bench)
     }
 
-    /// How the open run has its base; without a run, what was planned last.
+    /// Returns the quantisation of the open run's base; without a run, that of the last plan.
     fn load_in(&self) -> LoadIn {
         self.config_of_run().map_or(self.planned_load_in, |config| config.load_in)
     }
@@ -59,7 +59,7 @@ impl Session {
         let best = || run.and_then(|run| run.best.clone());
         let found = match which {
             WhichAdapter::Best => best().or_else(last),
-            // What was taken in from elsewhere has no state to go on from.
+            // An adapter that was trained elsewhere has no checkpoint: it is stored as the best one.
             WhichAdapter::Last => last().or_else(best),
         };
         found.ok_or_else(|| Error::input("There is no tuned model yet", "Train one, or open a run", ""))
@@ -124,7 +124,7 @@ impl Session {
                 },
             )
             .await;
-            // The end of what was cut off is told by the refusal.
+            // A failed or cancelled text gets no end event: the event of its error ends it.
             written?;
             self.wire.send(Event::Text { id, side, piece: String::new(), end: true });
         }
@@ -212,7 +212,7 @@ impl Session {
         }
     }
 
-    /// Every scored token of a pair, before and after.
+    /// Sends the log-probability of every scored token of a pair, before and after tuning.
     pub(in crate::engine) async fn inspect_pair(&mut self, index: usize, strength: f32) -> Result<()> {
         let bench = self.bench().await?;
         let config = self.pairs_config()?;

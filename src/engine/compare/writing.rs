@@ -10,10 +10,10 @@ use crate::model::{Adapter, Architecture, Generator, MAX_STEPS, MAX_TEXTS, Model
 use crate::platform::host::seconds;
 use crate::platform::{Folder, read_all};
 
-/// How texts are written.
+/// Settings for writing texts.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Style {
-    /// How tokens are drawn.
+    /// Settings for drawing tokens.
     pub sampling: Sampling,
     /// Most tokens to write.
     pub max_new_tokens: usize,
@@ -37,7 +37,7 @@ pub async fn write(
 ) -> Result<Vec<usize>> {
     let mut written = vec![0; prompts.len()];
     let room = |prompt: &[u32]| style.max_new_tokens.min(model.positions().saturating_sub(prompt.len()));
-    // A text that the model has less room for is not to end the others.
+    // Only prompts with equal room are written together, so that a text with less room does not end the others.
     let alike = prompts.chunk_by(|a, b| room(a) == room(b)).flat_map(|alike| alike.chunks(MAX_TEXTS));
     let mut first = 0;
     for prompts in alike {
@@ -118,10 +118,10 @@ pub async fn eos_ids(folder: &dyn Folder, config: &Architecture, tokenizer: &Tok
     ids
 }
 
-/// The text of each token, special ones included, so that together they are the text of all.
+/// Returns the text of each token, special ones included; together they are the whole text.
 ///
-/// A character that several tokens make belongs to the last of them; the others have no text. Where a text was cut
-/// within a character, the last token stands for what is left of it.
+/// A character that spans several tokens belongs to the last of them; the others have no text. If a text was cut within
+/// a character, the last token stands for the bytes that are left of it.
 pub fn pieces(ids: &[u32], tokenizer: &Tokenizer) -> Result<Vec<String>> {
     let all = tokenizer.decode(ids, false)?;
     // A character has four bytes at the most. Some tokenizers spoil all that is spelt before one that is cut.
@@ -142,10 +142,10 @@ pub fn pieces(ids: &[u32], tokenizer: &Tokenizer) -> Result<Vec<String>> {
     pieces_of(ids, &all, tokenizer)
 }
 
-/// The same for tokens whose text is `whole`.
+/// Returns the pieces of tokens whose text is `whole`.
 ///
-/// They are decoded a few at a time, for some tokenizers spell a token by what is before it, and what comes out is held
-/// against the text of all: only there it shows whether a character is whole.
+/// A few tokens are decoded at a time, because some tokenizers spell a token by what is before it. The result is
+/// compared with `whole`: only there it shows whether a character is complete.
 fn pieces_of(ids: &[u32], whole: &str, tokenizer: &Tokenizer) -> Result<Vec<String>> {
     let mut rest = whole;
     let mut pieces = vec![String::new(); ids.len()];
@@ -191,13 +191,13 @@ struct TextStream<'a> {
     /// Begin of the tokens that are decoded together, so that spaces between tokens come out right. A character begins
     /// there.
     context: usize,
-    /// Where a character began last; what is before it was given out.
+    /// Index of the token at which the current character began; the text before it was returned.
     whole: usize,
     /// Bytes of the text from `context` on that were given out, or are the prompt's.
     given: usize,
 }
 
-/// What stands for bytes that are no character, or not yet.
+/// Replacement character: stands for bytes that are not a character, or not yet one.
 const BROKEN: char = '\u{fffd}';
 /// Tokens before the first new one that are decoded with it.
 const CONTEXT: usize = 6;
@@ -238,7 +238,7 @@ impl<'a> TextStream<'a> {
         Ok(new)
     }
 
-    /// What is left at the end, broken characters included.
+    /// Returns the rest of the text at its end, broken characters included.
     fn finish(self) -> Result<String> {
         let text = self.text()?;
         Ok(text.get(text.ceil_char_boundary(self.given)..).unwrap_or_default().to_owned())

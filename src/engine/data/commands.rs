@@ -1,4 +1,4 @@
-//! What a person does with rows: opening, skipping, exchanging, reading them.
+//! The session's commands on rows: open, skip, exchange, read.
 
 use crate::data::Tokenizer;
 use crate::engine::data::pairs::{Pairs, Split, preview};
@@ -61,7 +61,7 @@ impl Session {
         self.tell_pairs();
     }
 
-    /// What is known of the pairs, without their rows.
+    /// Sends the summary of the pairs, without their rows.
     pub(in crate::engine) fn tell_pairs(&self) {
         if let Some(pairs) = &self.pairs {
             self.wire.send(Event::PairsOpened(Box::new(pairs.info())));

@@ -21,7 +21,7 @@ pub struct Pairs {
     pub name: String,
     /// The usable rows; `row` of each is its index here.
     pub rows: Rows,
-    /// What they are.
+    /// Kind of the rows.
     pub kind: Kind,
     /// Rows from here on are held out; none to split them by `eval_split`.
     pub held_out_from: Option<usize>,
@@ -49,7 +49,7 @@ struct Tokens {
     rows: Vec<Option<RowTokens>>,
 }
 
-/// What the tokens of a row depend on: tokenizer, method, length, and what fine-tuning learns of a row.
+/// Everything that a row's tokens depend on: tokenizer, method, length, and what fine-tuning learns of a row.
 #[derive(PartialEq)]
 struct Way(String, Method, usize, Option<(Option<bool>, bool)>);
 
@@ -66,9 +66,9 @@ impl Way {
 /// The rows of a run.
 #[derive(Debug, Clone, Default)]
 pub struct Split {
-    /// To train on.
+    /// Rows to train on.
     pub train: Vec<Example>,
-    /// To evaluate with.
+    /// Rows to evaluate with.
     pub held_out: Vec<Example>,
     /// Rows that lose their end.
     pub n_truncated: usize,
@@ -95,7 +95,7 @@ type Reported<'a> = dyn FnMut(u64, &[Record], [usize; 2]) -> bool + 'a;
 
 impl Pairs {
     /// Reads a file in chunks; `progress` gets the bytes, the first rows, and the usable and unusable rows so far, and
-    /// may stop by returning false. The rows are what the columns say; those that are named are those of pairs.
+    /// may stop by returning false. The columns decide the kind of the rows; with a `mapping` they are pairs.
     pub async fn read(source: &dyn ByteSource, mapping: Option<Mapping>, progress: &mut Reported<'_>) -> Result<Self> {
         let file = PairsFile::open(source).await?;
         let columns = file.columns().to_vec();
@@ -254,7 +254,7 @@ impl Pairs {
         self.look_for_oddities();
     }
 
-    /// What a table shows of some rows.
+    /// Returns some rows for a table.
     pub fn shown(&self, range: std::ops::Range<usize>) -> Vec<PairRow> {
         let row = |at: usize| {
             let row = match &self.rows {
@@ -267,7 +267,7 @@ impl Pairs {
         range.filter_map(row).collect()
     }
 
-    /// What is known of the file.
+    /// Returns the summary of the file.
     pub fn info(&self) -> PairsInfo {
         let mut flags: Vec<(String, usize)> = Vec::new();
         for word in self.flags.iter().flatten() {
@@ -298,7 +298,7 @@ impl Pairs {
         }
     }
 
-    /// What the file is instead of pairs, if that can be told.
+    /// Returns what the file is instead of pairs, if no row can be used and the columns tell.
     fn purpose(&self) -> Option<Problem> {
         let [what, fix] = other_purpose(&self.columns).filter(|_| self.rows.is_empty())?;
         Some(Problem { what: what.to_owned(), fix: fix.to_owned(), at: self.name.clone() })
@@ -470,7 +470,7 @@ impl Pairs {
         let config = TrainConfig { max_length: usize::MAX, ..TrainConfig::defaults_of(self.kind.methods()[0]) };
         let row_tokenizer = RowTokenizer::new(&self.rows, tokenizer, &config).map_err(problem)?;
         let mut sequences = Vec::new();
-        // Of thumbs the answer that they are about, without the one that the loss compares it with.
+        // A row with a thumbs up or down shows its own answer alone, not the answer that the loss compares it with.
         for outcome in row_tokenizer.row(&self.rows, index).map_err(problem)? {
             let example = outcome.map_err(|dropped| Problem {
                 what: format!("This row is left out: {}", dropped.reason),
@@ -543,7 +543,7 @@ fn shown_row(line: usize, texts: [String; 3]) -> PairRow {
     PairRow { line, prompt, chosen, rejected, chars, flags: Vec::new(), skipped: false, scores: None }
 }
 
-/// What a table shows of a pair, before all rows are known.
+/// Returns a pair for a table, before all rows are known.
 pub fn preview(record: &Record) -> PairRow {
     PairRow { scores: record.scores, ..shown_row(record.line, texts_of(record)) }
 }
@@ -556,7 +556,7 @@ fn line_problem(error: LineError) -> LineProblem {
     LineProblem { line: error.line, what: error.what, fix: error.fix, excerpt: error.excerpt }
 }
 
-/// Rows by what is wrong with them. Numbers do not count: a place within the row tells no other kind.
+/// Groups unusable rows by reason. Numbers in a reason are ignored: another place in the row is not another kind.
 fn kinds_of(errors: &[LineError]) -> Vec<ProblemKind> {
     let mut places: HashMap<(String, &str), usize> = HashMap::new();
     let mut kinds: Vec<ProblemKind> = Vec::new();

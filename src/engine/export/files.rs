@@ -23,18 +23,18 @@ use crate::train::TrainConfig;
 /// Prompts whose logits are compared.
 const CHECKED_PROMPTS: usize = 3;
 
-/// Where something is written.
+/// Destination of an export.
 struct Target<'a> {
     store: &'a Store,
-    /// What to call it.
+    /// Name of the export.
     name: String,
     /// Its place in the store.
     path: String,
 }
 
 impl Session {
-    /// Writes what was asked for, in order. An error or a cancel ends it: what was written until then is told, and of
-    /// the rest nothing stays.
+    /// Writes the requested kinds in order. An error or a cancel ends it: kinds that were finished are reported, and
+    /// nothing of the others stays.
     pub(in crate::engine) async fn export(&mut self, request: ExportRequest) -> Result<()> {
         if !self.is_current(&request.run_id) {
             self.open_run(&request.run_id).await?;
@@ -100,8 +100,8 @@ impl Session {
         if self.wire.inbox.cancelled() { Err(Error::Cancelled) } else { Ok(()) }
     }
 
-    /// Where a kind of files goes. In the app's own storage what was written before makes way; a person's files are
-    /// left alone: a number is added to the name.
+    /// Returns the destination of a kind of files. In the app's own storage it replaces an earlier export. A person's
+    /// files are never replaced: the new name gets a number instead.
     async fn target<'a>(&self, request: &ExportRequest, store: &'a Store, kind: ExportKind) -> Result<Target<'a>> {
         let run_name = self.run.as_ref().map(|run| file_name(&run.record.name)).unwrap_or_default();
         let what = match kind {
@@ -442,7 +442,7 @@ impl Session {
             let a = next_logits(&bench.gpu, &bench.model, Some(live), &ids).await?;
             let b = next_logits(&bench.gpu, other, again, &ids).await?;
             for (a, b) in a.iter().zip(&b) {
-                // What is not a number is as far away as can be.
+                // A difference that is not finite counts as infinite.
                 let apart = if (a - b).is_finite() { (a - b).abs() } else { f32::INFINITY };
                 largest = [largest[0].max(apart), largest[1].max(a.abs())];
             }
@@ -451,7 +451,7 @@ impl Session {
     }
 }
 
-/// What the name of the folder of a GGUF file ends in, and what is in it.
+/// Returns the suffix of a GGUF export's folder name, and the content of the file.
 fn gguf_form(form: GgufForm) -> (&'static str, GgufKind) {
     match form {
         GgufForm::Lora => ("-gguf-adapter", GgufKind::Lora),
@@ -461,7 +461,7 @@ fn gguf_form(form: GgufForm) -> (&'static str, GgufKind) {
     }
 }
 
-/// What to call a place: a path on disk, or a place in the browser's storage.
+/// Returns the place of an export for people: a path on disk, or in the browser's storage.
 fn place_of(request: &ExportRequest, target: &Target<'_>) -> String {
     match request.folder.as_str() {
         "" => target.path.clone(),
@@ -469,7 +469,7 @@ fn place_of(request: &ExportRequest, target: &Target<'_>) -> String {
     }
 }
 
-/// How logits compare after reading again.
+/// Returns a sentence on the difference of logits after reading again.
 fn same_logits(difference: f32) -> String {
     let differ = match difference {
         0.0 => "have no difference".to_owned(),
@@ -478,7 +478,7 @@ fn same_logits(difference: f32) -> String {
     format!("Read again: its logits on {CHECKED_PROMPTS} prompts {differ}")
 }
 
-/// How far logits may be apart, as a share of the largest, by rounding merged weights to their type.
+/// Returns the difference of logits, as a share of the largest, that rounding merged weights to their type may cause.
 fn rounding(dtype: Option<&str>) -> f32 {
     match dtype {
         Some("float32") => 1e-4,
@@ -541,7 +541,7 @@ async fn write_files(request: &ExportRequest, target: &Target<'_>, contents: &[(
     Ok(contents.iter().map(|(_, content)| content.len() as u64).sum())
 }
 
-/// What `write_files` wrote, read again.
+/// Reads back the files that `write_files` wrote.
 async fn read_files(
     request: &ExportRequest,
     target: &Target<'_>,

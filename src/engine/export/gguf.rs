@@ -1,4 +1,4 @@
-//! Models and adapters as GGUF files: what the file says of the model, checked against what would be read of it.
+//! Models and adapters as GGUF files, whose metadata is read back and compared with the model.
 
 use serde_json::{Map, Value as Json};
 
@@ -12,7 +12,7 @@ use crate::files::{
 use crate::model::{Architecture, Mixer, Model, NormKind, Rope, RopeScaling};
 use crate::platform::{Folder, FolderWriter, read_all};
 
-/// A model folder that can be exported: what was read of it.
+/// A model folder to export, and what was read of it.
 pub struct GgufSource<'a> {
     /// Its files.
     pub folder: &'a dyn Folder,
@@ -20,11 +20,11 @@ pub struct GgufSource<'a> {
     pub config: &'a Architecture,
     /// Its tokenizer.
     pub tokenizer: &'a Tokenizer,
-    /// What to call it.
+    /// Name of the model in the file.
     pub name: &'a str,
 }
 
-/// What is written.
+/// Content of a GGUF file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum GgufKind {
     /// The adapter by itself, in full precision.
@@ -33,7 +33,7 @@ pub enum GgufKind {
     Model(GgmlType),
 }
 
-/// What was written.
+/// Result of writing a GGUF file.
 #[derive(Debug, Clone, Copy)]
 pub struct Written {
     /// Bytes of the GGUF file.
@@ -44,11 +44,11 @@ pub struct Written {
 
 /// Writes a GGUF file called `file` and Ollama's file for it, `modelfile`.
 ///
-/// `adapter` and where it came from; without one the model is written as it is. `progress` is told the bytes done and
-/// in all, and may stop by returning false.
+/// `adapter` comes with its origin, for errors; without one the model is written as it is. `progress` is told the bytes
+/// done and in all, and may stop by returning false.
 ///
-/// Before a weight is read, the file's metadata is read as any GGUF file's is: an error names what would be another
-/// model or other tokens there, a family or a setting that GGUF has no words for, or an adapter that does not fit.
+/// The metadata is read back before any weight is read. An error names a difference that would make another model or
+/// other tokens, a family or a setting that GGUF has no words for, or an adapter that does not fit.
 pub async fn write_gguf(
     source: &GgufSource<'_>,
     adapter: Option<(&files::Adapter, &str)>,
@@ -184,8 +184,8 @@ impl Keys {
     }
 }
 
-/// What a file says of a model, as llama.cpp's converter writes it, and the factors of its rotary embeddings. The way
-/// back is `files::gguf_config`.
+/// Returns the metadata of a model as llama.cpp's converter writes it, and the factors of its rotary embeddings. The
+/// inverse is `files::gguf_config`.
 fn metadata(source: &GgufSource<'_>, arch: GgufArch) -> Result<(Vec<(String, Value)>, RopeFactors)> {
     let config = source.config;
     let text = |key: &str, text: &str| (format!("general.{key}"), Value::String(text.to_owned()));
@@ -225,7 +225,7 @@ fn metadata(source: &GgufSource<'_>, arch: GgufArch) -> Result<(Vec<(String, Val
     Ok((keys.list, factors))
 }
 
-/// The window, and which layers have it where that differs.
+/// Adds the window, and the layers that have it for architectures where they differ.
 fn windows(source: &GgufSource<'_>, arch: GgufArch, keys: &mut Keys) -> Result<()> {
     let config = source.config;
     let window = |layer| match config.kind(layer).mixer {
@@ -240,7 +240,7 @@ fn windows(source: &GgufSource<'_>, arch: GgufArch, keys: &mut Keys) -> Result<(
         }
         return Ok(());
     };
-    // Which layers slide llama.cpp knows by their number, which is that of the one published model.
+    // llama.cpp derives the layers that slide from the number of layers, and knows only the published model's 64.
     if arch == GgufArch::Exaone4 && config.num_hidden_layers != 64 {
         return Err(inexpressible(source, "windows in EXAONE 4 of other than 64 layers"));
     }
@@ -251,7 +251,7 @@ fn windows(source: &GgufSource<'_>, arch: GgufArch, keys: &mut Keys) -> Result<(
     Ok(())
 }
 
-/// What only some architectures have.
+/// Adds the keys that only some architectures have.
 fn particulars(config: &Architecture, arch: GgufArch, keys: &mut Keys) {
     match arch {
         GgufArch::Gemma2 => {
@@ -388,8 +388,8 @@ const SAMPLES: [&str; 7] = [
     "<|im_start|>user\nHi<|im_end|>\n<start_of_turn>model\nYes<end_of_turn>\n<s>[INST] a [/INST]</s>",
 ];
 
-/// What two models differ in: its name, what was meant, and what was found. Names of tensors and the type of weights
-/// may differ, and whether the head is stored by itself.
+/// Returns the first difference between two models: its name, the intended value and the value read. Names of tensors,
+/// the type of weights, and whether the head is stored by itself may differ.
 fn difference(meant: &Architecture, read: &Architecture) -> Option<(String, String, String)> {
     let [a, b] = [meant, read];
     let (m, n) = (&a.attention, &b.attention);
@@ -445,7 +445,7 @@ fn difference(meant: &Architecture, read: &Architecture) -> Option<(String, Stri
     })
 }
 
-/// What a layer sees: true and its window if it is attention, false and the taps of a convolution.
+/// Returns true and the window for attention, false and the number of taps for a convolution.
 fn window_of(mixer: Mixer) -> (bool, Option<usize>) {
     match mixer {
         Mixer::Attention { window, .. } => (true, window),

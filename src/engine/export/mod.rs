@@ -1,4 +1,4 @@
-//! What is written for other programs.
+//! Exports: files for other programs.
 
 pub mod files;
 pub mod gguf;

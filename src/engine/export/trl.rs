@@ -1,6 +1,6 @@
 //! A folder that goes on with a run in TRL on accelerate: settings, rows, adapter and scripts, name and bytes.
 //!
-//! Pure: what comes in was read already, what goes out is not written here.
+//! Pure: nothing is read or written here.
 
 use std::collections::HashSet;
 
@@ -12,12 +12,12 @@ use crate::files::{Adapter, ModelCard, Task};
 use crate::model::LoadIn;
 use crate::train::{Reference, Rows, TrainConfig, settings};
 
-/// What the folder is made from.
+/// Inputs of the exported folder.
 #[derive(Debug, Clone)]
 pub struct TrlExport<'a> {
     /// The settings.
     pub config: &'a TrainConfig,
-    /// Where the base model is, or what it is called on the Hub.
+    /// Path of the base model, or its name on the Hub.
     pub model: &'a str,
     /// The adapter to start from; PEFT makes a fresh one if there is none.
     pub adapter: Option<&'a Adapter>,
@@ -35,7 +35,7 @@ pub struct TrlExport<'a> {
     pub rollouts: Option<Vec<u8>>,
 }
 
-/// Where a setting of pairtune's goes.
+/// Destination of one of pairtune's settings.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Home {
     /// Into the arguments of TRL's config, under its name.
@@ -158,7 +158,7 @@ pub fn replay_rows(prompts: &[String], num_generations: usize) -> Vec<Value> {
     prompts.iter().step_by(num_generations.max(1)).map(|prompt| json!({"prompt": prompt})).collect()
 }
 
-/// Where a setting goes.
+/// Returns the destination of a setting.
 fn home(key: &str) -> Home {
     match key {
         "r" | "lora_alpha" | "target_modules" | "use_rslora" | "use_dora" | "lora_dropout" => Home::Lora,
@@ -171,7 +171,7 @@ fn home(key: &str) -> Home {
 fn settings_file(export: &TrlExport<'_>) -> Value {
     let config = export.config;
     let (method, map) = (config.method(), config.to_map());
-    // What is null is at its default, which is TRL's too.
+    // A null setting is at its default, which is TRL's too.
     let part = |wanted: Home| -> Map<String, Value> {
         let of = |key: &&str| home(key) == wanted && map.get(*key).is_some_and(|value| !value.is_null());
         let keys = settings(method).map(|setting| setting.key).filter(of);
@@ -181,7 +181,7 @@ fn settings_file(export: &TrlExport<'_>) -> Value {
     if export.rollouts.is_some() {
         trl.insert("shuffle_dataset".to_owned(), false.into());
     }
-    // What pairtune does and TRL would do otherwise by itself.
+    // pairtune does this by itself, where TRL's defaults differ.
     trl.insert("optim".to_owned(), "adamw_torch".into());
     trl.insert("logging_steps".to_owned(), 1.into());
     trl.insert("report_to".to_owned(), "none".into());
@@ -287,7 +287,7 @@ fn readme(export: &TrlExport<'_>) -> String {
         .replace("{NOTES}\n", &notes)
 }
 
-/// What several processes change.
+/// Returns a text on how several processes change the numbers.
 fn processes(method: Method) -> &'static str {
     match method {
         Method::Sft => {
@@ -324,7 +324,7 @@ fn processes(method: Method) -> &'static str {
     }
 }
 
-/// What is not as it is in pairtune, or said elsewhere, for the README.
+/// Returns the README's notes: differences from pairtune, and settings that are given elsewhere.
 fn notes(export: &TrlExport<'_>) -> Vec<String> {
     let config = export.config;
     let method = config.method();

@@ -1,4 +1,4 @@
-//! What a person does with stored runs, and the storage.
+//! The session's commands on stored runs and on the storage.
 
 use crate::engine::library::folder::{self, EXPORTS, RunFolder};
 use crate::engine::protocol::{Event, StorageInfo};
@@ -33,7 +33,7 @@ impl Session {
     pub(in crate::engine) async fn delete_run(&mut self, run_id: &str) -> Result<()> {
         let store = self.store()?;
         RunFolder::new(store, run_id).remove().await?;
-        // What was written to be downloaded; natively exports are a person's own files, elsewhere.
+        // Exports that wait to be downloaded go with the run; natively exports are a person's own files, elsewhere.
         store.remove(&format!("{EXPORTS}/{run_id}")).await?;
         if self.is_current(run_id) {
             self.close_run();

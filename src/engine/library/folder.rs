@@ -13,12 +13,12 @@ use crate::platform::host::Store;
 use crate::platform::{Folder as _, MemoryFolder};
 use crate::train::{Checkpoint, read_format, with_format};
 
-/// Where the browser's exports lie until they are downloaded.
+/// Folder of the browser's exports until they are downloaded.
 pub(in crate::engine) const EXPORTS: &str = "exports";
 /// The folder of all runs.
 pub const RUNS: &str = "runs";
 const RECORD: &str = "run.json";
-/// Of a run's record; one without it is of the first.
+/// Number of the record's format; a record without a number is of the first format.
 const FORMAT: u64 = 2;
 /// Beginnings of the folders' names; the step follows.
 const CHECKPOINT: &str = "checkpoint-";
@@ -67,7 +67,7 @@ impl<'a> RunFolder<'a> {
         format!("{}/{name}", self.path)
     }
 
-    /// Writes what does not change in a run, settings and pairs; then there is a run.
+    /// Writes the files that do not change in a run, settings and pairs, then the record, which makes it a run.
     pub async fn begin(&self, record: &RunRecord, pairs: &[Vec<u8>; 2]) -> Result<()> {
         self.write(&beginning(record, pairs)).await?;
         self.write_record(&RunRecord { step: 0, best_step: None, ..record.clone() }).await
@@ -117,7 +117,7 @@ impl<'a> RunFolder<'a> {
         let written = self.swap(&files, saved).await;
         if let Ok(stored) = self.record().await {
             for name in self.superseded(&stored).await {
-                // What stays does no harm.
+                // A leftover does no harm.
                 if let Err(e) = self.store.remove(&self.at(&name)).await {
                     log::warn!("{name} of a run stays: {e}");
                 }
@@ -312,7 +312,7 @@ fn record_bytes(record: &RunRecord) -> Vec<u8> {
     with_format(record, FORMAT)
 }
 
-/// What does not change in a run: settings and pairs.
+/// Returns the files that do not change in a run: settings and pairs.
 fn beginning(record: &RunRecord, pairs: &[Vec<u8>; 2]) -> Vec<(String, Vec<u8>)> {
     let settings = serde_json::to_vec_pretty(&record.settings).unwrap_or_default();
     let pairs = PAIRS.iter().zip(pairs).map(|(name, bytes)| ((*name).to_owned(), bytes.clone()));

@@ -1,4 +1,4 @@
-//! What was trained elsewhere, taken in among the runs: the archive of a run, or an adapter by itself.
+//! Imports from elsewhere, which become runs: the archive of a run, or an adapter by itself.
 
 use crate::data::{Chat, Method};
 use crate::engine::library::folder::{self, RunFolder};
@@ -54,7 +54,7 @@ impl Session {
         let chat = Chat { template, ..open.tokenizer().chat().clone() };
         open.tokenizer().with_chat(chat.clone())?;
         let method = if adapter.config.task == Task::SeqCls { Method::Reward } else { Method::Dpo };
-        // Of the rows that are open when it is compared, a tenth is scored, as in a run.
+        // A comparison scores a tenth of the rows that are open at the time, as in a run.
         let given = Settings::from_iter([
             (METHOD.to_owned(), method.name().into()),
             ("eval_split".to_owned(), EVAL_SPLIT.into()),

@@ -1,4 +1,4 @@
-//! What a race or a sweep has trained becomes a run among the others: to be compared, exported, gone on with.
+//! Keeps a model that a race or a sweep trained as a run among the others, to be compared, exported and continued.
 
 use serde_json::json;
 
@@ -11,19 +11,19 @@ use crate::error::Result;
 use crate::gpu::Gpu;
 use crate::train::{Checkpoint, ReferenceKey, Trainer};
 
-/// Something that was trained, beside what its trainer knows.
+/// Facts of a trained model that its trainer does not know.
 pub(in crate::engine) struct Trained<'a> {
-    /// What the run is called.
+    /// Name of the run.
     pub(in crate::engine) name: String,
-    /// What it had beside settings and rows.
+    /// Rewards, and the run that it started from.
     pub(in crate::engine) inputs: Inputs,
-    /// What it was trained on, as a hash.
+    /// Hash of what it was trained on.
     pub(in crate::engine) data: ReferenceKey,
     /// Its rows, to train on and held out.
     pub(in crate::engine) rows: &'a [Vec<u8>; 2],
-    /// How many of them are held out.
+    /// Number of held-out rows.
     pub(in crate::engine) n_held_out: usize,
-    /// Its steps.
+    /// Metrics of its steps.
     pub(in crate::engine) history: Vec<Metrics>,
     /// Share of the held-out pairs that were won before and at the end, where that was measured.
     pub(in crate::engine) won: Option<[f64; 2]>,
@@ -32,8 +32,8 @@ pub(in crate::engine) struct Trained<'a> {
 }
 
 impl Session {
-    /// Writes what was trained as a run, whole or not at all, and gives its identifier; none if it could not be
-    /// written, which the log tells: what is measured goes on.
+    /// Writes a trained model as a run, whole or not at all, and returns its identifier. If writing fails, the error is
+    /// logged and none is returned: the race or sweep goes on measuring.
     pub(in crate::engine) async fn keep_trained(
         &mut self,
         gpu: &Gpu,

@@ -17,7 +17,7 @@ impl Session {
     pub(in crate::engine) async fn open_run(&mut self, run_id: &str) -> Result<()> {
         if let Some(run) = self.run.as_mut().filter(|run| run.record.run_id == run_id) {
             run.retry = None;
-            // What is in memory may be newer than what is stored.
+            // The run in memory may be newer than the stored one.
             self.wire.send(Event::RunOpened(Box::new(run.info())));
             return Ok(());
         }
@@ -35,7 +35,7 @@ impl Session {
             open.set_tokenizer(open.tokenizer().with_chat(record.chat.clone())?);
             self.wire.send(Event::ChatSet(Box::new(open.chat())));
         }
-        // Where it can be opened again, which need not be where it was.
+        // The record gets the source that can be opened again, which need not be the original one.
         if let Some(source) = self.model.as_ref().map(|open| &open.source)
             && !matches!(source, ModelSource::Picked { path: None, .. })
         {

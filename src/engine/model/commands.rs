@@ -1,4 +1,4 @@
-//! What a person does with models: opening, keeping, forgetting, fetching them.
+//! The session's commands on models: open, keep, forget, fetch.
 
 use std::rc::Rc;
 
@@ -158,7 +158,7 @@ impl Session {
         copied?;
         self.list_models().await;
         drop(model);
-        // From now on it is found there, by its runs too.
+        // The stored copy is the source from now on, for the open run too.
         let source = ModelSource::Stored { name };
         if let Some(open) = self.model.as_mut().and_then(Rc::get_mut) {
             open.source = source.clone();
@@ -259,7 +259,7 @@ impl Session {
     pub(in crate::engine) async fn fetch_model(&mut self, repo: &str, endpoint: &str) -> Result<()> {
         let (hub, store) = ((self.hub)(), self.store.as_ref().map_err(Clone::clone));
         let fetched = super::fetch::fetch(&mut self.wire, &hub, store, repo, endpoint).await;
-        // What has arrived is there, whole or not.
+        // The list shows the model even if its download is not finished.
         self.list_models().await;
         self.open_model(fetched?, Vec::new()).await
     }

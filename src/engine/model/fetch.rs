@@ -1,5 +1,5 @@
-//! Models from the Hugging Face Hub: file by file, by ranges, and checked by size and hash. Where they go is
-//! `src/engine/model/place.rs`.
+//! Models from the Hugging Face Hub, fetched file by file in ranges, and checked by size and hash. The destination is
+//! chosen in `src/engine/model/place.rs`.
 
 use serde::Deserialize;
 use sha1::Sha1;
@@ -19,7 +19,7 @@ const MODEL_PURPOSE: &str = "a model that you asked for";
 /// Bytes of an answer that is read whole, at the most.
 const SMALL_BYTES: usize = 16 << 20;
 
-/// Fetches what a model needs, going on where an earlier download ended; says where it is then.
+/// Fetches the files of a model, going on where an earlier download ended, and returns the model's source.
 pub(in crate::engine) async fn fetch(
     wire: &mut Wire,
     hub: &Hub,
@@ -36,7 +36,7 @@ pub(in crate::engine) async fn fetch(
     let commit = match commit(wire, hub, repo, endpoint).await {
         Ok(commit) => commit,
         Err(Error::Cancelled) => return Err(Error::Cancelled),
-        // Not told now: a download goes on with what it began with.
+        // Without an answer from the server, a download goes on with the commit that it began with.
         Err(error) => place.known_commit().await.ok_or(error)?,
     };
     let list = format!("{endpoint}/api/models/{repo}/tree/{commit}");
@@ -51,7 +51,7 @@ pub(in crate::engine) async fn fetch(
         let what = "The repository has no .safetensors files in its main folder";
         return Err(Error::input(what, "Choose a repository with safetensors weights", repo));
     }
-    // Whether the model can be trained at all, before gigabytes are fetched.
+    // A model that cannot be trained is refused before gigabytes are fetched.
     let config = format!("{endpoint}/{repo}/resolve/{commit}/config.json");
     Architecture::from_bytes(&get(wire, hub, &config, "the model's configuration").await?, &config)?;
     let total: u64 = files.iter().map(|file| file.size).sum();
@@ -122,14 +122,14 @@ async fn fetch_file(
                 Err(error) => break Err(error),
             }
             if have > file.size {
-                // No disk is filled with what nobody listed.
+                // The server must not fill the disk with more than it listed.
                 break Ok(());
             }
             if let Some(progress) = wire.progress(&format!("fetching {}", file.path), before + have, total) {
                 wire.send(Event::ModelProgress(progress));
             }
         };
-        // What has arrived stays, so that the next attempt goes on from there.
+        // The bytes that arrived stay, so that the next attempt goes on from there.
         let kept = writer.finish().await;
         tell_request(wire, url, Some(&answer), have - begin, MODEL_PURPOSE);
         ended.and(kept)?;
@@ -205,7 +205,7 @@ async fn get(wire: &mut Wire, hub: &Hub, url: &str, purpose: &str) -> Result<Vec
     got.map(|()| bytes)
 }
 
-/// Asks for the bytes of `url` from `begin` on; an answer without any is an error. What failed goes into the ledger.
+/// Asks for the bytes of `url` from `begin` on; an answer without any is an error. A failure goes into the ledger.
 async fn ask(wire: &mut Wire, hub: &Hub, url: &str, begin: u64) -> Result<Fetched> {
     let asked = wire.inbox.unless_cancelled(hub.fetch_range(url, begin)).await;
     let error = match asked {
@@ -231,7 +231,7 @@ fn status_error(hub: &Hub, answer: &Fetched, url: &str) -> Error {
     Error::input(format!("The server answered {status}{meaning}"), fix, url)
 }
 
-/// Adds a request to the ledger, with the host that answered in the end; what failed was asked for all the same.
+/// Adds a request to the ledger, failed ones included, with the host that answered in the end.
 fn tell_request(wire: &Wire, url: &str, answer: Option<&Fetched>, bytes: u64, purpose: &str) {
     let other = answer.map(|answer| host_of(&answer.url)).filter(|host| *host != host_of(url));
     let url = other.map_or_else(|| url.to_owned(), |host| format!("{url}, from {host}"));

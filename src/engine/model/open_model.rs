@@ -18,15 +18,15 @@ use crate::train::{TrainConfig, plan};
 
 /// Files that belong together, with what was read of them. No weight is read before [`OpenModel::load`].
 pub struct OpenModel {
-    /// What to call it.
+    /// Its name.
     pub name: String,
-    /// Where it is from.
+    /// Source of its files.
     pub source: ModelSource,
     /// Its files.
     pub folder: Box<dyn Folder>,
     /// Its `config.json`.
     pub config: Architecture,
-    /// With what was set for conversations.
+    /// Its tokenizer, with the chat template and variables that were set.
     tokenizer: RefCell<Rc<Tokenizer>>,
     /// Bytes of its weights.
     pub weight_bytes: WeightBytes,
@@ -34,7 +34,7 @@ pub struct OpenModel {
     pub eos: Vec<u32>,
     /// The licence that it states.
     pub licence: Option<String>,
-    /// What its adapters say they belong to: its name on the Hub or its path, as PEFT has it; empty if it has neither.
+    /// Name of the base in its adapters: its name on the Hub or its path, as in PEFT; empty if it has neither.
     pub base: String,
     loaded: RefCell<Option<(LoadIn, Rc<Model>)>>,
     /// The kernels that were chosen for it, and how much they may round.
@@ -116,7 +116,7 @@ impl OpenModel {
         *self.tokenizer.borrow_mut() = Rc::new(tokenizer);
     }
 
-    /// How conversations become text.
+    /// Returns the chat template and its variables.
     pub fn chat(&self) -> ChatInfo {
         let tokenizer = self.tokenizer();
         let template = tokenizer.chat_template().ok().map(|template| template.source().to_owned());
@@ -151,7 +151,7 @@ impl OpenModel {
         least_bytes(&self.config, self.weight_bytes.on_device(load_in))
     }
 
-    /// What people want to know of it.
+    /// Returns a summary for people.
     pub fn info(&self) -> ModelInfo {
         let bytes_each = match self.config.dtype.as_deref() {
             Some("float32") => 4,
@@ -173,13 +173,13 @@ impl OpenModel {
     }
 }
 
-/// What adapters of a model say they belong to, by where it is and what it states itself: its name on the Hub, or else
-/// its path, as PEFT has it; nothing if it has neither.
+/// Returns the name of the base for a model's adapters, from the model's source and the name that it states: its name
+/// on the Hub, or else its path, as in PEFT; empty if it has neither.
 pub fn base_of(source: &ModelSource, stated: Option<String>) -> String {
     let (found, path) = match source {
         ModelSource::Demo => (None, None),
         ModelSource::Picked { path, .. } => (path.as_deref().and_then(hub_name), path.clone()),
-        // As it is called when it is fetched.
+        // A fetched model is stored as `org--name`.
         ModelSource::Stored { name } => (name.split_once("--").map(|(org, name)| format!("{org}/{name}")), None),
     };
     found.or(stated).or(path).unwrap_or_default()

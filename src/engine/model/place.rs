@@ -1,5 +1,5 @@
-//! Where a download goes: in a page to a folder of the app's own storage, natively to the cache of the Hugging Face
-//! tools, laid out as they do it, so that each finds what the other has fetched.
+//! The destination of a download: in a page a folder of the app's own storage, natively the cache of the Hugging Face
+//! tools, in their layout, so that each finds what the other has fetched.
 
 use serde::{Deserialize, Serialize};
 
@@ -16,10 +16,10 @@ pub(in crate::engine) struct RepoFile {
     pub(in crate::engine) path: String,
     /// Its bytes.
     pub(in crate::engine) size: u64,
-    /// Git's hash of it; of a large file, of what stands for it in the repository.
+    /// Git's hash of the file; for a large file, of its pointer in the repository.
     #[serde(default)]
     oid: Option<String>,
-    /// What is known of a large file.
+    /// Hash of a large file; none for others.
     #[serde(default)]
     lfs: Option<Lfs>,
 }
@@ -31,12 +31,12 @@ struct Lfs {
     oid: String,
 }
 
-/// What the content of a file must have, in hexadecimal.
+/// Expected hash of a file's content, in hexadecimal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::engine) enum Sum<'a> {
-    /// Of a large file.
+    /// SHA-256 of a large file.
     Sha256(&'a str),
-    /// Of any other: SHA-1 of its length and content, by which git names it.
+    /// Git's hash of any other file: SHA-1 of its length and content.
     Git(&'a str),
 }
 
@@ -50,7 +50,7 @@ impl RepoFile {
         }
     }
 
-    /// What the cache calls its content: the hash. It names a file here, so that it must be one.
+    /// Returns the hash, which names the content in the cache. It becomes a file name, so anything else is an error.
     fn blob(&self) -> Result<&str> {
         let (hash, len) = match self.sum() {
             Some(Sum::Sha256(hash)) => (hash, 64),
@@ -68,7 +68,7 @@ impl RepoFile {
     }
 }
 
-/// What is written beside a download in the app's storage that is not finished.
+/// Marker beside an unfinished download in the app's storage.
 #[derive(Debug, Serialize, Deserialize)]
 struct Download {
     #[serde(flatten)]
@@ -77,17 +77,17 @@ struct Download {
     commit: String,
 }
 
-/// Where a repository's latest files are.
+/// Branch with a repository's latest files.
 pub(in crate::engine) const BRANCH: &str = "main";
 
-/// Where the files of one model go.
+/// Destination of one model's files.
 pub(in crate::engine) struct Place {
     /// The storage that they are in.
     pub(in crate::engine) store: Store,
     repo: String,
     /// The model's folder in it.
     folder: String,
-    /// What the app calls the model that it keeps; none in the cache.
+    /// Name of the model among those that the app keeps; none in the cache.
     kept: Option<String>,
     /// The commit that is being fetched.
     commit: String,
@@ -133,7 +133,7 @@ impl Place {
         self.store.write(&self.marker(), &download).await
     }
 
-    /// Where a file is while it is not known to be whole.
+    /// Returns the path of a file that is not yet known to be whole.
     pub(in crate::engine) fn partial(&self, file: &RepoFile) -> Result<String> {
         Ok(match &self.kept {
             Some(_) => format!("{}/{}", self.folder, file.path),
@@ -195,7 +195,7 @@ impl Place {
         format!("{}/{PARTIAL}", self.folder)
     }
 
-    /// Where the cache says which commit is the latest.
+    /// Returns the path of the cache's file that names the latest commit.
     fn reference(&self) -> String {
         format!("{}/refs/{BRANCH}", self.folder)
     }

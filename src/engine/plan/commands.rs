@@ -62,7 +62,7 @@ impl Session {
         self.limit.or_else(|| memory_of(gpu))
     }
 
-    /// How fast the GPU is, in what every device has room for.
+    /// Measures the speed of the GPU with models that every device has room for.
     pub(in crate::engine) async fn measure_gpu(&mut self) -> Result<()> {
         let gpu = self.need_gpu().await?;
         let wire = &mut self.wire;
@@ -76,7 +76,7 @@ impl Session {
         Ok(())
     }
 
-    /// Two steps that are thrown away.
+    /// Takes two steps that are thrown away, to measure time and memory.
     pub(in crate::engine) async fn trial(&mut self, settings: Settings) -> Result<()> {
         let mut config = TrainConfig::from_map(&settings, "settings")?;
         (config.max_steps, config.train_sampling_strategy) = (2, Sampling::Sequential);
@@ -137,7 +137,7 @@ fn hardest_first(mut rows: Vec<Example>, config: &TrainConfig) -> Vec<Example> {
     rows
 }
 
-/// What the time of a step depends on.
+/// Returns the settings that the time of a step depends on.
 pub(in crate::engine) fn step_of(config: &TrainConfig) -> ([usize; 6], &TargetModules, (bool, bool, LoadIn, Method)) {
     let (pairs, parts) = (config.per_device_train_batch_size, config.gradient_accumulation_steps);
     let how = (config.gradient_checkpointing, config.fp16, config.load_in, config.method());

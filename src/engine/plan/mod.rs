@@ -1,4 +1,4 @@
-//! What a run would take, before it begins.
+//! Plans of runs before they begin: cost, obstacles, presets.
 
 pub(super) mod commands;
 pub(super) mod planning;

@@ -1,4 +1,4 @@
-//! What a run would take: steps, memory by component, what is in the way and what would make it fit.
+//! The plan of a run: steps, memory by component, obstacles, and changes that would make it fit.
 
 use std::collections::BTreeSet;
 
@@ -233,7 +233,7 @@ pub(in crate::engine) fn gigabytes(bytes: u64) -> String {
     }
 }
 
-/// So many pairs, and the verb for them.
+/// Returns a number of pairs with its verb.
 fn n_pairs(n: usize) -> String {
     if n == 1 { "1 pair is".to_owned() } else { format!("{n} pairs are") }
 }

@@ -14,11 +14,11 @@ pub const EVAL_SPLIT: f64 = 0.1;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Preset {
-    /// For a model that already answers well: a change of tone that costs little of what it knows.
+    /// A change of tone in a model that already answers well, which costs little of what it knows.
     Gentle,
-    /// For most pairs and models; the settings' defaults.
+    /// The settings' defaults, for most pairs and models.
     Standard,
-    /// For a clear change of behaviour from many consistent pairs; watch the held-out pairs and the samples.
+    /// A clear change of behaviour from many consistent pairs; watch the held-out pairs and the samples.
     Strong,
 }
 
@@ -35,7 +35,7 @@ impl Preset {
         }
     }
 
-    /// What it is for, in one sentence.
+    /// Returns its purpose in one sentence.
     pub fn purpose(self) -> &'static str {
         match self {
             Self::Gentle => "For a model that already answers well: changes its tone and risks little.",
@@ -90,14 +90,14 @@ pub fn overrides(preset: Preset) -> Map<String, Value> {
     values.into_iter().map(|(key, value)| (key.to_owned(), value)).collect()
 }
 
-/// The preset that settings are closest to: the one of whose values they share most, Standard before the others.
+/// Returns the preset that shares the most values with the settings, Standard before the others.
 pub fn nearest(settings: &Map<String, Value>) -> Preset {
     let changed = |preset: &Preset| overrides(*preset).iter().filter(|(k, v)| settings.get(*k) != Some(v)).count();
     let order = [Preset::Standard, Preset::Gentle, Preset::Strong];
     order.into_iter().min_by_key(changed).unwrap_or(Preset::Standard)
 }
 
-/// The preset that settings are like. The passes over the pairs may be others: they depend on how many there are.
+/// Returns the preset that the settings match. Passes over the pairs may differ: they depend on the number of pairs.
 pub fn of(settings: &Map<String, Value>) -> Option<Preset> {
     let like = |(key, value): (String, Value)| key == EPOCHS || settings.get(&key) == Some(&value);
     Preset::ALL.into_iter().find(|preset| overrides(*preset).into_iter().all(like))
@@ -116,23 +116,23 @@ pub fn epochs_for(preset: Preset, n_pairs: usize, pairs_per_step: usize) -> f64 
     f64::from(u32::try_from(usize::div_ceil(steps, per_epoch)).unwrap_or(most).clamp(own, most))
 }
 
-/// What to know of a setting before touching it.
+/// Help on a setting.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct FieldHelp {
     /// Its name on screen.
     pub label: &'static str,
-    /// What it does.
+    /// Effect of the setting.
     pub what: &'static str,
     /// Values that make sense.
     pub range: &'static str,
-    /// What happens if it is too low, or off.
+    /// Effect of a value that is too low, or off.
     pub too_low: &'static str,
-    /// What happens if it is too high, or on.
+    /// Effect of a value that is too high, or on.
     pub too_high: &'static str,
 }
 
-/// The help of a setting, by its name in TRL or PEFT; none for a name that is no setting. Where nothing is to be said
-/// of values, the last three are empty.
+/// Returns the help of a setting, by its name in TRL or PEFT; none for a name that is no setting. The last three texts
+/// are empty if there is nothing to say of values.
 pub fn field_help(key: &str) -> Option<FieldHelp> {
     let [label, what, range, too_low, too_high] = match key {
         "beta" => [

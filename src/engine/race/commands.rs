@@ -23,7 +23,7 @@ use crate::train::{Rows, Trainer, check_fits};
 
 /// Prompts that a person can be asked about.
 const MOST_PROMPTS: usize = 64;
-/// Where a race's settings came from, for errors.
+/// Origin of a race's settings, for errors.
 const AT: &str = "the race's settings";
 
 impl Session {
@@ -105,13 +105,13 @@ impl Session {
 /// Pairs to train on, pairs held out, and the files of both.
 type PairsToMeasure = (Vec<crate::data::Record>, Vec<crate::data::Record>, [Vec<u8>; 2]);
 
-/// Tells of a race, and keeps what it trains.
+/// Reports a race, and keeps the models that it trains.
 struct Live<'a> {
     session: &'a mut Session,
     gpu: &'a Rc<Gpu>,
     model: &'a Model,
     open: &'a OpenModel,
-    /// What the race is called.
+    /// Name of the race.
     name: String,
     /// The rows of every run that it leaves.
     rows: [Vec<u8>; 2],
@@ -130,8 +130,8 @@ impl Live<'_> {
         self.session.wire.send(Event::Race(event));
     }
 
-    /// What the run of a stage has beside settings and rows: what RLHF ends with begins with the fine-tuned model, and
-    /// the reward model judges it.
+    /// Returns the inputs of a stage's run: the last stage of RLHF starts from the fine-tuned model, and the reward
+    /// model judges it.
     fn inputs(&self, method: Method) -> Inputs {
         if !method.is_online() {
             return Inputs::default();

@@ -27,7 +27,7 @@ const ANSWERED: usize = 64;
 /// Times that a model is measured while the last stage of a side goes on.
 const MEASURED: usize = 4;
 
-/// What says of a step's metrics how far the model is: the mean score of its answers, or its loss.
+/// Returns the metric of a step that shows the model's progress: the mean score of its answers, or its loss.
 pub fn told(metrics: &Metrics) -> Option<(&'static str, f64)> {
     let name = ["objective/scores", "reward", "loss"].into_iter().find(|name| metrics.contains_key(*name))?;
     Some((name, drive::number(metrics, name)))
@@ -35,10 +35,10 @@ pub fn told(metrics: &Metrics) -> Option<(&'static str, f64)> {
 
 /// Whoever follows a race: reports it, keeps what it trains, and may stop it.
 pub trait Host {
-    /// Told that a stage begins, which has so many steps.
+    /// Called when a stage begins, with its number of steps.
     fn begins(&mut self, method: Method, n_steps: usize);
 
-    /// Told of every step that was taken; the race stops if it is to end.
+    /// Called after every step; the race stops if it returns `Next::End`.
     fn after_step<'a>(
         &'a mut self,
         trainer: &'a Trainer<'_>,
@@ -46,7 +46,7 @@ pub trait Host {
         seconds: f64,
     ) -> LocalFuture<'a, Result<Next>>;
 
-    /// Told of a stage at its end, with what was measured of its model, if it is one that writes.
+    /// Called at the end of a stage, with the measurements of the model if the stage is the last of its side.
     fn ended<'a>(
         &'a mut self,
         stage: &'a StageResult,
@@ -54,14 +54,14 @@ pub trait Host {
         measure: Option<&'a Measure>,
     ) -> LocalFuture<'a, Result<()>>;
 
-    /// Told what was measured of the base model, or of the model that a stage has finished.
+    /// Called with the measurements of the base model, or of the model that a stage has finished.
     fn measured(&mut self, name: &str, measure: &Measure);
 
-    /// Told how the race stands, each time that something was measured or trained.
+    /// Called with the state of the race, each time that something was measured or trained.
     fn stands(&mut self, standing: &Standing);
 }
 
-/// What all stages share.
+/// Inputs that all stages share.
 pub struct Race<'a> {
     /// The device.
     pub gpu: &'a Gpu,
@@ -71,13 +71,13 @@ pub struct Race<'a> {
     pub tokenizer: &'a Tokenizer,
     /// The tokens that end an answer.
     pub eos: Vec<u32>,
-    /// What adapters say they belong to.
+    /// Name of the base in adapters.
     pub base: &'a str,
     /// Bytes of its weights on the device.
     pub weight_bytes: u64,
     /// Settings of all stages, and of one under its name.
     pub given: &'a Map<String, Value>,
-    /// Where they came from, for errors.
+    /// Origin of the settings, for errors.
     pub at: &'a str,
     /// Pairs to train on.
     pub train: Rows,
@@ -132,7 +132,7 @@ impl Race<'_> {
         }
     }
 
-    /// Who shows answers to the held-out prompts to the reward model.
+    /// Returns the writer that shows answers to the held-out prompts to the reward model.
     fn jury_of(&self, policy: &TrainConfig, scorer: Rc<RewardModel>) -> Result<Writer<'_>> {
         let writing = Writing {
             per_prompt: 1,
@@ -172,7 +172,7 @@ struct Running<'a> {
     standing: Standing,
     /// The judge of every measurement, once there is one, and the prompts that it is shown answers to.
     jury: Option<Writer<'a>>,
-    /// How held-out pairs are scored.
+    /// Settings for scoring held-out pairs.
     pairs: TrainConfig,
     held_out: &'a [Example],
     began: f64,

@@ -13,9 +13,9 @@ pub const HELD_OUT: f64 = 0.2;
 /// A side of the race: a name, and its stages in their order.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Side {
-    /// What it is called.
+    /// Name of the side.
     pub name: String,
-    /// What it does, one after another.
+    /// Methods of its stages, one after another.
     pub stages: Vec<Method>,
 }
 

@@ -1,4 +1,4 @@
-//! How a race stands: what was measured so far, the article's table, and what the measurements say.
+//! The state of a race: the measurements so far, the article's table, and conclusions.
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -7,7 +7,7 @@ use super::stages::Side;
 use crate::data::Method;
 use crate::engine::stats::number_or_nan;
 
-/// What was measured of a model on held-out pairs, and on its fresh answers to held-out prompts.
+/// Measurements of a model on held-out pairs, and on its fresh answers to held-out prompts.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
 pub struct Measure {
     /// Share of the held-out pairs whose chosen answer is the likelier one.
@@ -19,7 +19,7 @@ pub struct Measure {
     /// Standard deviation of these scores.
     #[serde(deserialize_with = "number_or_nan")]
     pub score_std: f64,
-    /// How far it is from the base model on its own answers: mean of the summed log-ratios, nats.
+    /// Distance from the base model on its own answers: mean of the summed log-ratios, nats.
     #[serde(deserialize_with = "number_or_nan")]
     pub kl: f64,
     /// Mean tokens of its answers.
@@ -35,7 +35,7 @@ pub struct Measure {
 pub struct Point {
     /// Share of the side's last stage that was done.
     pub done: f64,
-    /// What was measured.
+    /// The measurements.
     #[serde(flatten)]
     pub measure: Measure,
 }
@@ -53,7 +53,7 @@ pub struct StageResult {
     pub tokens_trained: u64,
     /// Tokens that the policy wrote.
     pub tokens_sampled: u64,
-    /// What is in memory, by component, bytes.
+    /// Bytes in memory, by component.
     pub memory: Vec<(String, u64)>,
     /// Bytes on the device at the most.
     pub device_bytes: u64,
@@ -64,13 +64,13 @@ pub struct StageResult {
 /// A side as it went.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct SideResult {
-    /// What it is called.
+    /// Name of the side.
     pub name: String,
     /// Its stages.
     pub stages: Vec<StageResult>,
-    /// What was measured of the finished model; none before.
+    /// Measurements of the finished model; none before.
     pub measure: Option<Measure>,
-    /// What was measured while the last stage went on.
+    /// Measurements during the last stage.
     pub curve: Vec<Point>,
 }
 
@@ -111,7 +111,7 @@ impl SideResult {
 pub struct Standing {
     /// The sides as they were planned, DPO first.
     pub plan: Vec<Side>,
-    /// What was measured of the base model.
+    /// Measurements of the base model.
     pub base: Option<Measure>,
     /// The sides as they went, in the same order.
     pub sides: Vec<SideResult>,
@@ -176,7 +176,7 @@ impl Standing {
         text
     }
 
-    /// Where RLHF does better than DPO, and where not, in sentences; of the sides that are at their end.
+    /// Says in sentences where RLHF does better than DPO and where not, for the sides that are at their end.
     pub fn verdict(&self) -> Vec<String> {
         let Some((base, (dpo, others))) = self.base.as_ref().zip(self.sides.split_first()) else { return Vec::new() };
         others.iter().filter_map(|other| verdict(base, dpo, other)).flatten().collect()
@@ -198,7 +198,7 @@ const MEASURED: [(&str, Told); 6] = [
     ("answers cut off", |_, m| format!("{:.0} %", 100.0 * m.cut)),
 ];
 
-/// Where one side does better than the other, in sentences; nothing before both were measured.
+/// Says in sentences where one side does better than the other; none before both were measured.
 fn verdict(base: &Measure, dpo: &SideResult, other: &SideResult) -> Option<Vec<String>> {
     let mut said = Vec::new();
     let (a, b) = (dpo.measure.as_ref()?, other.measure.as_ref()?);

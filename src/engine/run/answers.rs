@@ -11,21 +11,21 @@ use crate::model::{Adapter, Generator, MAX_STEPS, MAX_TEXTS, Model};
 use crate::platform::LocalFuture;
 use crate::train::{Options, Rollout, RolloutSource, TrainConfig, Wanted};
 
-/// How answers are written.
+/// Settings for writing answers.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Writing {
     /// Answers to each prompt.
     pub per_prompt: usize,
     /// Longest answer in tokens.
     pub max_new_tokens: usize,
-    /// How tokens are drawn; the seed is that of the run.
+    /// Settings for drawing tokens; the seed is that of the run.
     pub sampling: Sampling,
-    /// Whether prompts are shuffled for every pass over them.
+    /// True if prompts are shuffled for every pass over them.
     pub shuffle: bool,
 }
 
 impl Writing {
-    /// How a run with these settings writes them.
+    /// Takes them from the settings of a run.
     pub fn of(config: &TrainConfig) -> Self {
         let sampling = |temperature: f64, top_k: usize, top_p: f64| Sampling {
             temperature: temperature as f32,
@@ -45,7 +45,7 @@ impl Writing {
     }
 }
 
-/// A source of answers: prompts, the policy, and what the answers are given.
+/// A source of answers that the policy writes: prompts, settings for writing, and rewards.
 pub struct Writer<'a> {
     prompts: Vec<(Sample, Vec<u32>)>,
     tokenizer: &'a Tokenizer,
@@ -146,7 +146,7 @@ impl<'a> Writer<'a> {
         self.prompts.len()
     }
 
-    /// What the answers are given, a list for each in the order of the names.
+    /// Returns the rewards of the answers, a list for each in the order of the names.
     async fn rewards(
         &self,
         gpu: &Gpu,

@@ -25,7 +25,7 @@ use crate::train::{
     Checkpoint, Judged, Options, PairLogps, PairSums, ReferenceKey, Scorer, TrainConfig, Trainer, evaluation,
 };
 
-/// How a run came to a stop without a failure.
+/// Reason of a stop without a failure.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(in crate::engine) enum Stop {
     Finished,
@@ -34,10 +34,10 @@ pub(in crate::engine) enum Stop {
     Discarded,
 }
 
-/// Beginnings of metrics of an evaluation that log-probabilities alone do not give.
+/// Prefixes of evaluation metrics that log-probabilities alone do not give.
 const OF_TOKENS: [&str; 3] = ["eval_entropy", "eval_logits/", "eval_mean_token_accuracy"];
 
-/// How the watched prompts are answered, with the same seed every time.
+/// Settings for answering the watched prompts, with the same seed every time.
 const WATCHED: Sampling = Sampling { temperature: 0.7, top_k: 0, top_p: 1.0, seed: 1 };
 
 /// A run between two of its steps.
@@ -48,11 +48,11 @@ pub(in crate::engine) struct Live<'a> {
     pub(in crate::engine) open: &'a OpenModel,
     pub(in crate::engine) data: &'a ReferenceKey,
     pub(in crate::engine) held_out: Vec<Example>,
-    /// Of a run that writes answers: those to held-out prompts.
+    /// Writes answers to held-out prompts and judges them; none if the method writes no answers or nothing is held out.
     pub(in crate::engine) judge: Option<Writer<'a>>,
     /// The run begins as the base model does.
     pub(in crate::engine) fresh: bool,
-    /// Up to when the run's seconds are counted.
+    /// Time up to which the run's seconds are counted.
     pub(in crate::engine) counted: f64,
     pub(in crate::engine) saved_at: f64,
     /// Pairs whose reference is in the store.
@@ -100,7 +100,7 @@ impl Host for Live<'_> {
                 let (what, fix) = ("The GPU ran out of memory (a rehearsal)", "Apply one of the fixes");
                 return Err(Error::OutOfMemory { what: what.to_owned(), fix: fix.to_owned() });
             }
-            // What was sent while the step ran can arrive now.
+            // Messages that were sent while the step ran can arrive now.
             yield_now().await;
             self.listen(trainer).await?;
             let due = self.look_due(trainer);
@@ -111,8 +111,8 @@ impl Host for Live<'_> {
                 self.look(trainer).await?;
             }
             self.listen(trainer).await?;
-            // The best adapter goes with the state that it was measured in.
-            // What could not be written is tried again when a save is due.
+            // The best adapter is saved with the state that it was measured in.
+            // After a failed write, the next attempt waits until a save is due.
             let due = self.save_due(trainer) || (self.run().best_is_new && !self.run().unsaved);
             match self.stop {
                 Some(Stop::Discarded) => return Ok(Next::End),
@@ -181,7 +181,7 @@ impl Live<'_> {
                 Command::Stop => self.stop = Some(Stop::Stopped),
                 Command::Discard { ref run_id } if self.session.is_current(run_id) => self.stop = Some(Stop::Discarded),
                 Command::Export(_) => {
-                    // What is exported is what was trained until now, even if it cannot be stored.
+                    // The export gets everything that was trained until now, even if it cannot be stored.
                     self.save(trainer).await?;
                     self.session.handle_aside(message).await;
                 }
@@ -198,7 +198,7 @@ impl Live<'_> {
             self.sample(trainer, None).await
         };
         match looked.await {
-            // What it is comes next.
+            // The message that cancelled it is handled next.
             Err(Error::Cancelled) => Ok(()),
             looked => looked,
         }
@@ -247,7 +247,7 @@ impl Live<'_> {
         Ok(reference)
     }
 
-    /// The evaluation at step 0: of the base model, for which a fresh adapter stands.
+    /// Evaluates step 0: the base model, which a fresh adapter equals.
     async fn evaluate_base(&mut self, trainer: &Trainer<'_>) -> Result<()> {
         if self.judge.is_some() {
             return self.judge(trainer, 0, json!(0.0), None).await.map(drop);
@@ -262,7 +262,7 @@ impl Live<'_> {
             false => self.score(trainer, None).await?,
         };
         let mut metrics = evaluation(self.gpu, &trainer.config, &self.held_out, &policy, &reference).await?;
-        // Of a reference, log-probabilities are all that is known.
+        // A reference gives only log-probabilities, so metrics that need more are left out.
         metrics.retain(|name, _| !known || !OF_TOKENS.iter().any(|of_tokens| name.starts_with(of_tokens)));
         self.record_evaluation(0, json!(0.0), metrics).map(drop)
     }
@@ -359,7 +359,7 @@ impl Live<'_> {
         Ok(best)
     }
 
-    /// What the loss is made of, of the held-out rows by an adapter or the base model.
+    /// Returns the sums that the loss is made of, for the held-out rows by an adapter or the base model.
     async fn score(&mut self, trainer: &Trainer<'_>, adapter: Option<&Adapter>) -> Result<Vec<PairSums>> {
         let run_id = self.run().record.run_id.clone();
         let settings = Some(&trainer.adapter.settings);
@@ -447,7 +447,7 @@ fn sums_of(logp: f32) -> [f32; 8] {
     [logp, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0]
 }
 
-/// What each reward counts, if that was set.
+/// Returns the weight of each reward, if weights were set.
 fn reward_weights(config: &TrainConfig) -> Option<&[f64]> {
     match &config.options {
         Options::Grpo(_, online, _) | Options::Rloo(online, _) => online.reward_weights.as_deref(),

@@ -10,23 +10,23 @@ use crate::platform::LocalFuture;
 use crate::platform::host::seconds;
 use crate::train::{Judged, Metrics, PairLogps, Scorer, TrainConfig, Trainer, check_reference, logps};
 
-/// What happens after a step.
+/// Decision of a host after a step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Next {
-    /// The next step.
+    /// Take the next step.
     GoOn,
-    /// Nothing more: the run makes way.
+    /// Take no more steps: the run makes way.
     End,
 }
 
-/// Whoever watches over a run's steps: reports them, saves, evaluates, listens to people.
+/// Follows the steps of a run: reports them, saves, evaluates, listens to people.
 pub trait Host {
-    /// Told of answers that the policy wrote for a step, and the names of their rewards, before the step itself.
+    /// Called with the answers that the policy wrote for a step, and the names of their rewards, before `after_step`.
     fn answers(&mut self, _answers: Vec<Judged>, _rewards: &[String]) -> Result<()> {
         Ok(())
     }
 
-    /// Told of every step that was taken, and how many seconds it took.
+    /// Called after every step, with the seconds that it took.
     fn after_step<'a>(
         &'a mut self,
         trainer: &'a Trainer<'_>,
@@ -88,14 +88,14 @@ pub fn adopt(gpu: &Gpu, begun_with: &VariantSet) -> Option<String> {
     (!left.is_empty()).then(|| format!("{what}: {}", left.join(", ")))
 }
 
-/// What is `stored` of the reference of `n_pairs` pairs: nothing is known where it is missing, damaged, or of others.
+/// Returns the `stored` reference of `n_pairs` pairs; all are unknown if it is missing, damaged or of another count.
 pub fn known_reference(stored: Option<&[u8]>, n_pairs: usize) -> Vec<Option<PairLogps>> {
     let known = stored.and_then(|bytes| serde_json::from_slice::<Vec<Option<PairLogps>>>(bytes).ok());
     known.filter(|known| known.len() == n_pairs).unwrap_or_else(|| vec![None; n_pairs])
 }
 
-/// Log-probabilities of examples before any training: by the base model, or by the adapter that the run begins with.
-/// Those that are `known` stay.
+/// Computes log-probabilities of examples before any training: by the base model, or by the adapter that the run begins
+/// with. Entries that are `known` stay.
 ///
 /// An error if one is not finite. `progress` is told the pairs that are known and may stop.
 pub async fn reference(

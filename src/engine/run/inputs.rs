@@ -1,4 +1,4 @@
-//! What a run has beside settings and rows: the adapter that it starts from, what answers are given, PPO's value model.
+//! Inputs of a run beyond settings and rows: the adapter to start from, the rewards of answers, PPO's value model.
 
 use std::rc::Rc;
 
@@ -30,7 +30,7 @@ impl Rewards {
         Self { rules: vec![Rule::Length(1)], models: Vec::new() }
     }
 
-    /// What writes and judges answers to the prompts of some rows.
+    /// Returns a writer that writes and judges answers to the prompts of some rows.
     pub(in crate::engine) fn writer<'a>(
         &self,
         pairs: &Pairs,
@@ -75,7 +75,7 @@ impl Session {
         }
     }
 
-    /// The adapter of the run that another starts from, if it does: what scores gets a head.
+    /// Returns the adapter of the run to start from, if there is one, with a head added where the method needs it.
     pub(in crate::engine) async fn first_adapter(
         &self,
         inputs: &Inputs,
@@ -204,8 +204,8 @@ pub(in crate::engine) fn judged(answers: &[Rollout], names: &[String], weights: 
     metrics
 }
 
-/// How good an evaluation is: pairs won, then how far apart the answers are, in nats, for beta does not matter; else
-/// the reward; else the loss.
+/// Ranks an evaluation by pairs won, then by how far apart the answers are, in nats, so that beta does not matter; else
+/// by the reward; else by the loss.
 pub(in crate::engine) fn rank(metrics: &Metrics) -> [f64; 2] {
     let or = |value: f64, other: f64| if value.is_finite() { value } else { other };
     let won = number(metrics, "eval_preference_accuracy");

@@ -37,7 +37,7 @@ pub(in crate::engine) struct Run {
     pub(in crate::engine) unwritten_pairs: Option<[Vec<u8>; 2]>,
     /// The best adapter is not written yet.
     pub(in crate::engine) best_is_new: bool,
-    /// What looked wrong so far.
+    /// Warnings so far.
     pub(in crate::engine) warnings: Vec<Warning>,
     /// When it is continued by itself, and after what.
     pub(in crate::engine) retry: Option<Retry>,
@@ -81,7 +81,7 @@ impl Run {
         }
     }
 
-    /// What the user interface wants to know of it.
+    /// Returns the summary for the user interface.
     pub(in crate::engine) fn info(&self) -> RunInfo {
         RunInfo {
             record: self.record.clone(),
@@ -232,7 +232,7 @@ pub(in crate::engine) fn summary(run: &Run) -> Summary {
         won.is_finite().then(|| Share { wins, n, interval: wilson_interval(wins, n) })
     };
     let before = run.evaluations().next().and_then(share);
-    // Of the adapter that is kept; an older evaluation says nothing of it.
+    // The kept adapter counts; an older evaluation says nothing of it.
     let after = match run.record.best_step {
         Some(_) => run.record.best.as_ref(),
         None => run.evaluation_at(run.record.step),

@@ -1,4 +1,4 @@
-//! What answers are given: by rules that need no model, and by reward models, which are adapters on the same base.
+//! Rewards of answers: rules that need no model, and reward models, which are adapters on the same base.
 
 use std::fmt;
 use std::str::FromStr;
@@ -28,7 +28,7 @@ pub enum Rule {
     Equals(String),
 }
 
-/// How the rules are written.
+/// Syntax of the rules.
 pub const RULES: &str = "length:TOKENS, regex:PATTERN, contains:TEXT, json, equals or equals:COLUMN";
 
 /// Steps of a search for a pattern at most: some patterns take for ever.
@@ -72,7 +72,7 @@ impl fmt::Display for Rule {
 }
 
 impl Rule {
-    /// What it is called among the metrics.
+    /// Returns its name among the metrics.
     pub fn name(&self) -> &'static str {
         match self {
             Self::Length(_) => "length",
@@ -83,8 +83,8 @@ impl Rule {
         }
     }
 
-    /// What an answer of so many tokens gets; none where the rule does not apply. `columns` are those of the prompt's
-    /// row.
+    /// Returns the reward of an answer of so many tokens; none where the rule does not apply. `columns` are those of
+    /// the prompt's row.
     pub fn reward(&self, answer: &str, tokens: usize, columns: &Map<String, Value>) -> Option<f64> {
         let yes = |yes: bool| Some(f64::from(u8::from(yes)));
         match self {
@@ -107,7 +107,7 @@ impl Rule {
 
 /// A reward model: an adapter with a head on the same base.
 pub struct RewardModel {
-    /// What it is called among the metrics.
+    /// Its name among the metrics.
     pub name: String,
     /// The adapter.
     pub adapter: Adapter,

@@ -89,7 +89,7 @@ impl Session {
         if !settings.is_empty() {
             let mut all = run.record.settings.clone();
             all.extend(settings);
-            // What fails or is cancelled here leaves the run as it is.
+            // A failure or a cancel here leaves the run as it is.
             let config = TrainConfig::from_map(&all, "settings")?;
             let split = self.split(&config).await?;
             let planned_bytes = planning::memory(&config, &model, &split)?.total();
@@ -113,7 +113,7 @@ impl Session {
         self.log("info", "the run is continued by itself".to_owned());
         if let Some(run) = &mut self.run {
             let step = run.safe_step();
-            // For who did not look while it was counted down.
+            // The warning is for a person who did not see the countdown.
             let text = format!("The graphics driver reset. The run went on by itself from step {step}.");
             run.warn(&self.wire, vec![Warning { kind: WarningKind::DeviceLost, step, text, action: Action::None }]);
         }
@@ -227,7 +227,7 @@ impl Session {
             // The state in the store is from before the end.
             stored.status = Status::Paused;
         }
-        // What was not begun has no record.
+        // A run whose pairs are not written yet has no record in the store.
         if let (Ok(store), None) = (&self.store, &run.unwritten_pairs)
             && let Err(e) = RunFolder::new(store, &stored.run_id).settle(&stored).await
         {
@@ -236,8 +236,8 @@ impl Session {
         self.list_runs().await;
     }
 
-    /// Writes what of the open run is not stored yet, and says how that went. What could not be written stays in
-    /// memory, and the run goes on.
+    /// Writes the parts of the open run that are not stored yet, and reports the result. Parts that could not be
+    /// written stay in memory, and the run goes on.
     pub(in crate::engine) async fn store_run(&mut self) {
         let began = host::seconds();
         let full = self.drilled(Drill::FillStorage);
@@ -268,7 +268,7 @@ impl Session {
         self.wire.send(Event::NotSaved { run_id, problem: Problem::from(error), full });
     }
 
-    /// What would make the run fit, from its own settings.
+    /// Returns changes of the run's own settings that would make it fit.
     async fn memory_fixes(&mut self) -> Vec<crate::engine::protocol::Fix> {
         let settings = self.run.as_ref().map(|run| run.record.settings.clone()).unwrap_or_default();
         let (Ok(config), Ok(model)) = (TrainConfig::from_map(&settings, "settings"), self.opened()) else {
@@ -367,7 +367,7 @@ impl Session {
         }
         run.record.step = trainer.step;
         run.record.n_steps = trainer.n_steps;
-        // What was told before is not told again.
+        // Warnings from before are not told again.
         let (watcher, said) = run.replay(facts);
         run.watcher = Some(watcher);
         run.warn(&self.wire, said);
@@ -378,12 +378,12 @@ impl Session {
         let model = &*model;
         let mut live =
             Live { session: self, gpu, model, open, data, held_out, judge, fresh, counted, saved_at, n_known, stop };
-        // What does not begin as the base model is looked at before it changes.
+        // A run that does not begin as the base model is evaluated before it changes.
         if trainer.step == 0 && !fresh {
             live.look(&trainer).await?;
         }
-        // A click may have ended what was due at this step. What the base model does is looked at after a few steps:
-        // people see first that it trains.
+        // A click may have ended the evaluation that was due at this step. The base model is evaluated after a few
+        // steps, so that people see first that the run trains.
         if trainer.step > 0 && live.look_due(&trainer) {
             live.look_at_the_base(&trainer).await?;
             live.look(&trainer).await?;
@@ -403,7 +403,7 @@ impl Session {
         }
         let stop = live.stop.unwrap_or(Stop::Finished);
         if matches!(stop, Stop::Finished | Stop::Stopped) {
-            // What was trained is safe before anybody looks at it.
+            // Saves first, so that a failing evaluation cannot lose the result.
             live.save(&trainer).await?;
             live.look_at_the_base(&trainer).await?;
             live.look(&trainer).await?;
@@ -412,8 +412,8 @@ impl Session {
         Ok(stop)
     }
 
-    /// The adapter that the open run begins with, if it is no fresh one: once there is a state, that says what it is
-    /// like, and the first is needed as the reference alone.
+    /// Returns the adapter that the open run begins with; none for a fresh one. A checkpoint, once there is one, gives
+    /// the adapter's shape, because the first adapter is then needed only as the reference.
     async fn beginning(
         &self,
         inputs: &Inputs,
@@ -446,13 +446,13 @@ impl Session {
                 _ => self.handle_aside(message).await,
             }
         }
-        // What was there before it was continued here stays.
+        // A run that existed before it was continued here stays.
         let keep = self.run.as_ref().is_some_and(|run| run.kept || run.checkpoint.is_some());
         if keep { Stop::Paused } else { Stop::Discarded }
     }
 }
 
-/// What the warnings' rules need to know of a run whose rows were not looked at.
+/// Returns the facts of a run for the warnings' rules; facts of its rows are 0, because the rows were not read.
 pub(in crate::engine) fn facts(config: &TrainConfig, n_held_out: usize, n_steps: usize) -> Facts {
     let method = config.method();
     let plain = method == Method::Dpo && config.loss_type == [LossType::Sigmoid] && config.loss_weights.is_none();

@@ -15,13 +15,13 @@ use crate::engine::stats::{median, wilson_interval};
 /// One warning, for a chip on the chart at its step.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Warning {
-    /// Which rule spoke.
+    /// Rule that spoke.
     pub kind: WarningKind,
     /// Optimiser step; 0 before the start.
     pub step: usize,
     /// One plain sentence.
     pub text: String,
-    /// What to offer.
+    /// Remedy to offer.
     pub action: Action,
 }
 
@@ -65,7 +65,7 @@ pub enum WarningKind {
     DeviceLost,
 }
 
-/// What a warning offers.
+/// Remedy that a warning offers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Action {
@@ -100,10 +100,10 @@ impl Action {
     }
 }
 
-/// What the rules need to know of a run before it starts.
+/// Facts of a run that the rules need before it starts.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Facts {
-    /// How the run trains.
+    /// Training method.
     pub method: Method,
     /// Pairs held out.
     pub n_held_out: usize,
@@ -124,7 +124,7 @@ pub struct Facts {
 
 /// Held-out pairs below which a share of them says little.
 pub const FEW_HELD_OUT: usize = 20;
-/// Share of truncated pairs above which it is said.
+/// Share of truncated pairs above which a warning is due.
 pub const MANY_TRUNCATED: f64 = 0.05;
 /// Times that a pair may be seen, above which the run is taken to learn by heart: no preset suggests more.
 pub const MANY_PASSES: f64 = 8.0;
@@ -132,17 +132,17 @@ pub const MANY_PASSES: f64 = 8.0;
 pub const EXCHANGED: f64 = 0.15;
 /// Fewer pairs than this do not tell.
 pub const EXCHANGED_PAIRS: usize = 20;
-/// How far the first loss may be from the expected one.
+/// Largest difference between the first loss and the expected one.
 pub const FIRST_LOSS_TOLERANCE: f64 = 1e-3;
 /// A loss is high above this many times the first: 1.0 for `sigmoid`.
 pub const HIGH_LOSS: f64 = std::f64::consts::LOG2_E;
 /// Steps in a row that a loss must be high.
 pub const HIGH_LOSS_STEPS: usize = 20;
-/// Times the usual loss that is a leap, if it is worse than at the start as well.
+/// Multiple of the usual loss that counts as a leap, if the loss is also above that of the start.
 pub const LOSS_JUMP: f64 = 3.0;
-/// Times the usual gradient norm that is a leap, if it is above that of the start as well.
+/// Multiple of the usual gradient norm that counts as a leap, if the norm is also above that of the start.
 pub const GRADIENT_JUMP: f64 = 10.0;
-/// Times the usual seconds that are slow.
+/// Multiple of the usual seconds that counts as slow.
 pub const SLOW_STEPS: f64 = 3.0;
 /// Evaluations in a row that must each be worse than the one before.
 pub const WORSE_EVALUATIONS: usize = 3;
@@ -176,8 +176,7 @@ const USUAL_LEAST: usize = 10;
 /// Latest steps of which the median is "now": one odd step alone is none.
 const NOW: usize = 3;
 
-/// What is to be said of `n_pairs` pairs in this share of which the original model finds the chosen answer likelier per
-/// token.
+/// Returns a warning if the original model finds the chosen answer likelier per token in too few of `n_pairs` pairs.
 pub fn exchanged(likelier_wins: Option<f64>, n_pairs: usize) -> Option<Warning> {
     let share = likelier_wins.filter(|share| *share < EXCHANGED && n_pairs >= EXCHANGED_PAIRS)?;
     let text = format!(
@@ -193,7 +192,7 @@ fn before(kind: WarningKind, text: String, action: Action) -> Warning {
     Warning { kind, step: 0, text, action }
 }
 
-/// What is to be said of so few held-out pairs.
+/// Returns a warning if too few pairs are held out.
 pub fn few_held_out(n_held_out: usize) -> Option<Warning> {
     let text = match n_held_out {
         0 => "No pairs are held out, so nothing will tell learning from learning by heart.".to_owned(),
@@ -211,7 +210,7 @@ pub fn few_held_out(n_held_out: usize) -> Option<Warning> {
     Some(before(WarningKind::FewHeldOut, text, Action::HoldOutMore))
 }
 
-/// What is to be said of a run that sees each of `n_pairs` pairs so often.
+/// Returns a warning if a run sees each of `n_pairs` pairs too often.
 pub fn many_passes(n_pairs: usize, passes: f64) -> Option<Warning> {
     (passes > MANY_PASSES && n_pairs > 0).then(|| {
         let pairs = if n_pairs == 1 { "The one pair is".to_owned() } else { format!("Each of the {n_pairs} pairs is") };
@@ -243,9 +242,9 @@ pub struct Watcher {
     /// Sum and number of training margins since the last evaluation.
     since: (f64, usize),
     first_held_out_logp: Option<f64>,
-    /// What the last evaluation found about [`WarningKind::DislikesBoth`]; it holds until the next.
+    /// Finding of the last evaluation about [`WarningKind::DislikesBoth`]; it holds until the next.
     held_out_dislike: Finding,
-    /// Which texts went in circles before training.
+    /// True for each text that went in circles before training.
     circles_before: Vec<bool>,
     /// Kinds that were told, and how often in a row their reason has been gone.
     told: BTreeMap<WarningKind, usize>,
@@ -277,7 +276,7 @@ impl Watcher {
         }
     }
 
-    /// What is to be said before the run starts.
+    /// Returns the warnings that are due before the run starts.
     pub fn start(&self) -> Vec<Warning> {
         let Facts { n_held_out, n_truncated, n_pairs, .. } = self.facts;
         let pairs = self.facts.method.kind() == Kind::Pairs;
@@ -376,7 +375,7 @@ impl Watcher {
         best.map(|e| e.step)
     }
 
-    /// What was found and was not told yet, or not lately.
+    /// Returns warnings of the findings that were not told yet, or not lately.
     fn tell<const N: usize>(&mut self, found: [(WarningKind, Finding); N], clear: usize) -> Vec<Warning> {
         let mut warnings = Vec::new();
         for (kind, finding) in found {

@@ -19,7 +19,7 @@ use crate::platform::LocalFuture;
 use crate::platform::host::seconds;
 use crate::train::{ReferenceKey, TrainConfig, Trainer, check_fits};
 
-/// Where a sweep's settings came from, for errors.
+/// Origin of a sweep's settings, for errors.
 const AT: &str = "the sweep's settings";
 
 impl Session {
@@ -111,17 +111,17 @@ impl Session {
     }
 }
 
-/// Tells of a sweep, and keeps what it trains.
+/// Reports a sweep, and keeps the models that it trains.
 struct Live<'a> {
     session: &'a mut Session,
     gpu: &'a Rc<Gpu>,
     open: &'a OpenModel,
-    /// What the sweep is called.
+    /// Name of the sweep.
     name: String,
     over: Over,
     method: Method,
     inputs: Inputs,
-    /// What all runs are trained on, as a hash.
+    /// Hash of what all runs are trained on.
     data: ReferenceKey,
     /// The rows of every run that it leaves.
     rows: [Vec<u8>; 2],
@@ -139,7 +139,7 @@ impl Live<'_> {
         self.session.wire.send(Event::Sweep(event));
     }
 
-    /// What is said of all values by now.
+    /// Returns the results so far, with verdicts on all values.
     fn standing(&self) -> SweepStanding {
         let mut runs = self.runs.clone();
         runs.sort_by(|a, b| a.value.total_cmp(&b.value));

@@ -15,7 +15,7 @@ use crate::engine::stats::number_or_nan;
 
 /// KL to the start, in nats per token of the tuned model's own answers, above which a model has drifted far.
 pub const FAR: f64 = 0.5;
-/// The same below which it has hardly moved.
+/// KL below which a model has hardly moved, in the same unit.
 pub const HARDLY: f64 = 0.002;
 /// Standard deviations by which one model must win more held-out pairs than another to do so clearly.
 pub const CLEARLY: f64 = 2.0;
@@ -80,7 +80,7 @@ impl FromStr for Over {
     }
 }
 
-/// What was measured of a model at a step.
+/// Measurements of a model at a step.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Point {
     /// Steps done.
@@ -94,10 +94,10 @@ pub struct Point {
     /// KL to the start in nats per token, on answers that the model itself writes.
     #[serde(deserialize_with = "number_or_nan")]
     pub kl: f64,
-    /// What the chosen answers' log-probability gained since the start: nats an answer, on average.
+    /// Gain of the chosen answers' log-probability since the start: nats an answer, on average.
     #[serde(deserialize_with = "number_or_nan")]
     pub chosen_change: f64,
-    /// Whether each held-out pair is won.
+    /// True for each held-out pair that is won.
     #[serde(skip)]
     pub won: Vec<bool>,
 }
@@ -109,7 +109,7 @@ impl Point {
     }
 }
 
-/// How a run came to its end.
+/// Reason why a run ended.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "how")]
 pub enum Ended {
@@ -117,12 +117,12 @@ pub enum Ended {
     Done,
     /// A number was not finite any more.
     Diverged {
-        /// What was found.
+        /// Description of the failure.
         what: String,
     },
     /// Given up at half of its steps: another value was clearly better there.
     Beaten {
-        /// That value.
+        /// The better value.
         by: f64,
     },
     /// Somebody stopped the sweep.
@@ -134,13 +134,13 @@ pub enum Ended {
 pub struct Run {
     /// The value.
     pub value: f64,
-    /// How it ended.
+    /// Reason why it ended.
     pub ended: Ended,
     /// Steps that it would have.
     pub n_steps: usize,
     /// Seconds of its steps.
     pub seconds: f64,
-    /// What was measured, the start first.
+    /// Measurements, the start first.
     pub points: Vec<Point>,
 }
 
@@ -190,7 +190,7 @@ pub fn beaten(points: &[Point], n_steps: usize, before: &[Run]) -> Option<f64> {
     better.max_by(|a, b| a.1.pairs_won.total_cmp(&b.1.pairs_won)).map(|(value, _)| value)
 }
 
-/// What is said of a value.
+/// Verdict on a value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Verdict {
@@ -226,7 +226,7 @@ pub struct Advice {
     pub text: String,
 }
 
-/// How far a run went, beside the others.
+/// Extent to which a run moved the model, compared with the others.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Reach {
     TooFar,
@@ -256,7 +256,7 @@ struct Sweep<'a> {
 }
 
 impl Sweep<'_> {
-    /// Which of two values moves the model further.
+    /// Orders two values by how far they move the model.
     fn by_strength(&self, a: f64, b: f64) -> Ordering {
         if self.higher { a.total_cmp(&b) } else { b.total_cmp(&a) }
     }
@@ -432,7 +432,7 @@ pub fn short(value: f64) -> String {
     if value == 0.0 || (1e-3..1e6).contains(&value.abs()) { value.to_string() } else { format!("{value:e}") }
 }
 
-/// To two digits.
+/// Rounds to two digits.
 fn round(value: f64) -> f64 {
     format!("{value:.1e}").parse().unwrap_or(value)
 }

@@ -1,4 +1,4 @@
-//! What a tuned model does to held-out pairs, and how far it is from the model that it began as.
+//! Measures a tuned model on held-out pairs, and its distance from the model that it began as.
 
 use super::judge::Point;
 use crate::data::TokenPair;
@@ -60,13 +60,13 @@ impl<'a> Meter<'a> {
         Ok(meter)
     }
 
-    /// Before any step.
+    /// Returns the measurements before any step.
     pub(super) fn start(&self) -> Point {
         let won = won(&self.start_logps);
         Point { step: 0, loss: None, pairs_won: share(&won), reward_accuracy: 0.0, kl: 0.0, chosen_change: 0.0, won }
     }
 
-    /// After a step.
+    /// Measures a model after a step.
     pub(super) async fn measure(
         &self,
         adapter: &Adapter,

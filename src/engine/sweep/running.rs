@@ -16,10 +16,10 @@ const MOST: usize = 12;
 
 /// Whoever follows a sweep: reports it, keeps what it finds, and may stop it.
 pub trait Host {
-    /// Told that the run with a value begins, which has so many steps.
+    /// Called when the run with a value begins, with its number of steps.
     fn begins(&mut self, value: f64, n_steps: usize);
 
-    /// Told of every step that was taken.
+    /// Called after every step.
     fn after_step<'a>(
         &'a mut self,
         value: f64,
@@ -28,39 +28,39 @@ pub trait Host {
         seconds: f64,
     ) -> LocalFuture<'a, Result<()>>;
 
-    /// Told what was measured of a run, the first time before its first step.
+    /// Called with each measurement of a run, the first time before its first step.
     fn measured(&mut self, value: f64, point: &Point);
 
-    /// Told how the run with a value ended.
+    /// Called when the run with a value has ended.
     fn ended<'a>(&'a mut self, run: &'a Run, trainer: &'a Trainer<'_>) -> LocalFuture<'a, Result<()>>;
 
     /// True if the sweep is to stop.
     fn stops(&mut self) -> bool;
 }
 
-/// What all runs share.
+/// Inputs that all runs share.
 pub struct Sweep<'a> {
     /// The device.
     pub gpu: &'a Gpu,
     /// The base model.
     pub model: &'a Model,
-    /// What is swept.
+    /// Setting that is swept.
     pub over: Over,
     /// The settings, with the value that a run without the sweep would have.
     pub config: &'a TrainConfig,
-    /// What the adapter of every run begins like.
+    /// Settings of the adapter that every run begins with.
     pub settings: &'a AdapterSettings,
     /// Its first values.
     pub values: &'a files::Adapter,
     /// True if they are fresh, and not those of another run.
     pub is_fresh: bool,
-    /// Where they came from, for errors.
+    /// Origin of the values, for errors.
     pub from: &'a str,
     /// Pairs to train on.
     pub train: &'a [Example],
     /// Log-probabilities of these by the reference; none where the method has no reference.
     pub reference: Vec<Option<PairLogps>>,
-    /// What measures the models.
+    /// Meter of the models.
     pub meter: Meter<'a>,
 }
 
