@@ -1,0 +1,69 @@
+//! Comparing base and tuned model.
+
+use serde::{Deserialize, Serialize};
+
+/// A text to write.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct GenerateRequest {
+    /// Comes back in every [`Event::Text`](super::Event::Text).
+    pub id: u64,
+    /// Prompt to answer.
+    pub prompt: String,
+    /// Seed of the choice of tokens.
+    pub seed: u64,
+    /// 0 always takes the likeliest token.
+    pub temperature: f32,
+    /// Most tokens to write.
+    pub max_new_tokens: usize,
+    /// One text for each: a factor on the adapter, 0 for the base model.
+    pub strengths: Vec<f32>,
+    /// One text for each of these stored runs, by its adapter as it was trained, instead of those by the open run's.
+    #[serde(default)]
+    pub runs: Vec<String>,
+}
+
+impl GenerateRequest {
+    /// Returns the number of texts to write.
+    pub fn sides(&self) -> usize {
+        if self.runs.is_empty() { self.strengths.len() } else { self.runs.len() }
+    }
+}
+
+/// A held-out pair, scored.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct HeldOutPair {
+    /// Its index among the usable rows.
+    pub index: usize,
+    /// Log-probability of chosen and rejected by the base model, nats.
+    pub base: [f64; 2],
+    /// And by the tuned one.
+    pub tuned: [f64; 2],
+    /// Tokens scored on each side.
+    pub tokens: [usize; 2],
+}
+
+/// A pair, token by token.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Inspection {
+    /// Its index among the usable rows.
+    pub index: usize,
+    /// Factor on the adapter.
+    pub strength: f32,
+    /// Beginning of the prompt.
+    pub prompt: String,
+    /// The tokens of chosen and rejected that are scored.
+    pub sides: [Vec<TokenChange>; 2],
+    /// The reward margin: beta times the difference of the sums of changes.
+    pub margin: f64,
+}
+
+/// A token, and what the model thinks of it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct TokenChange {
+    /// Its text.
+    pub text: String,
+    /// Log-probability by the base model, nats.
+    pub base: f32,
+    /// And by the tuned one.
+    pub tuned: f32,
+}
