@@ -29,7 +29,7 @@ struct Params {
 @group(0) @binding(4) var<storage, read_write> m: array<vec4<f32>>;
 @group(0) @binding(5) var<storage, read_write> v: array<vec4<f32>>;
 
-// By the bits: a compiler may assume that no float is infinite or not a number.
+// Tests the bits, since a compiler may assume that no float is infinite or not a number.
 fn finite(x: f32) -> bool {
     return (bitcast<u32>(x) & 0x7f800000u) != 0x7f800000u;
 }

@@ -16,7 +16,7 @@ const TILE_AT = 448u;
 const VALUES_AT = 0u;
 const STAGED = 960u;
 
-// Of each query of a block: (lse, delta), and a bit for each key of the tile that it sees, 16 keys to a number.
+// Per query of a block: (lse, delta), and a bit for each key of the tile that it sees, 16 keys to a number.
 var<workgroup> query_stats: array<vec2<f32>, COLUMNS>;
 var<workgroup> query_sees: array<u32, 2u * COLUMNS>;
 
@@ -42,7 +42,7 @@ fn dout_products(lane: u32, at: Place, row: u32, value_head: u32, first_query: u
     return block;
 }
 
-// As `add_rows`, rows of `dout`.
+// The same as `add_rows`, but with rows of `dout`.
 fn add_dout_rows(sum: Result, lane: u32, at: Place, part: u32, first: u32, n: u32, head: u32) -> Result {
     let i = min(part * COLS4 + lane % COLS4, params.d4 - 1u);
     var result = sum;
@@ -60,7 +60,7 @@ fn four_seen(query: u32, end: u32, span: vec4<u32>, key: u32) -> u32 {
     return bits.x | bits.y | bits.z | bits.w;
 }
 
-// For one query of the block, the probabilities of four keys of the tile; 0 where it does not see them.
+// Probabilities of four keys of the tile for one query of the block; 0 for keys that the query does not see.
 fn probability(query: u32, key: u32, qk: vec4<f32>) -> vec4<f32> {
     let bits = query_sees[key / 16u * COLUMNS + query] >> (key % 16u);
     let seen = (vec4<u32>(bits) & BITS) != vec4<u32>();
@@ -68,7 +68,7 @@ fn probability(query: u32, key: u32, qk: vec4<f32>) -> vec4<f32> {
     return exp(select(vec4<f32>(MASKED), score(qk) - query_stats[query].x, seen));
 }
 
-// For one key and four queries: the derivative with respect to q.k.
+// Derivative with respect to q.k, for one key and four queries.
 fn dscore(p: vec4<f32>, dp: vec4<f32>, lse: vec4<f32>, delta: vec4<f32>) -> vec4<f32> {
     return params.scale * slope_by(p, lse) * p * (dp - delta);
 }

@@ -62,7 +62,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     let oa = (query_a * params.heads + head) * d4;
     let ob = (query_b * params.heads + head) * d4;
     let key_head = params.heads + kv_head;
-    // From a key to its value.
+    // Offset from a key to its value.
     let to_value = params.kv_heads * d4;
     let out_a = group.z * COLS4 + col4;
     let ca = min(out_a, d4 - 1u);

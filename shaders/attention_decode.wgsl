@@ -52,7 +52,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     var sum = 0.0;
     var mine = vec4<f32>();
     for (var first = text.x; first <= text.y; first += LANES) {
-        // Of the lanes, those with a key: early in a text they are few, and what follows need not look at others.
+        // Number of lanes that have a key. It is small early in a text, and the loops below skip the other lanes.
         let n = min(LANES, text.y - first + 1u);
         let key = min(first + lane, text.y);
         let at = (key * 2u * params.kv_heads + kv_head) * d4;

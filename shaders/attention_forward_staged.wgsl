@@ -68,7 +68,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     let staged_row = min(queries.x + lane / 4u, queries.y - 1u);
 
     var result = Result();
-    // Of the lane's rows: the running maximum of all keys, and the running sum of its own.
+    // Per row of the lane: the running maximum of all keys, and the running sum of the lane's own keys.
     var largest = vec4<f32>(FLOOR);
     var sum = vec4<f32>();
     for (var first_key = first_seen(queries.z, span); first_key < queries.y; first_key = next_key(first_key, span.yz)) {

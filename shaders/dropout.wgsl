@@ -2,7 +2,7 @@
 //
 //   y[i] = keep(i) * x[i] / (1 - rate),  keep(i) = 0 with probability `rate`, else 1; or y += that
 //
-// Which are kept follows from the seed and i alone, so that both passes and a resumed run agree.
+// keep(i) depends on the seed and i alone, so that both passes and a resumed run agree.
 //
 // Grid    One invocation per vec4.
 // Reads   x (items vec4)

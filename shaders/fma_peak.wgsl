@@ -1,4 +1,4 @@
-// What the device can do at best: fused multiply-adds on values that never leave registers.
+// Peak rate of the device: fused multiply-adds on values that never leave registers.
 //
 // Grid    Any; each invocation does `rounds` * 32 * 4 multiply-adds on 8 independent vec4 chains.
 // Writes  out: one value per invocation, so that nothing is optimised away

@@ -28,7 +28,7 @@ fn load(rows: vec2<u32>, n: u32, at: vec2<u32>, last: u32) -> Chunk {
     return chunk;
 }
 
-// Likewise of du and a.
+// The same for du and a.
 fn load_adapter(rows: vec2<u32>, j: u32, at: vec2<u32>, last: u32) -> Chunk {
     let column = min(j, params.rank4 - 1u);
     var chunk = Chunk();
@@ -49,7 +49,7 @@ fn compute(group: vec3<u32>, lane: u32, spot: Spot) {
     let column0 = group.y * COLS4;
     let n0 = lane % STEP4;
     let rows = min(vec2<u32>(m0 + lane / STEP4) + vec2<u32>(0u, APART), vec2<u32>(params.m - 1u));
-    // Of w this lane stages, in the first round, two rows at one column; per round they move on by `round` vec4s.
+    // In the first round this lane stages two rows of w at one column; per round they move on by `round` vec4s.
     let column = min(column0 + lane % COLS4, params.k4 - 1u);
     let at = vec2<u32>(lane / COLS4, (lane + LANES) / COLS4) * params.k4 + column;
     let round = 4u * STEP4 * params.k4;

@@ -20,8 +20,9 @@ const TWO = LEFT_APART < DEPTH;
 var<workgroup> left_tile: array<vec4<f32>, DEPTH * ROWS4>;
 var<workgroup> right_tile: array<vec4<f32>, DEPTH * COLS4>;
 
-// What a lane stages in one round. Read a round ahead, so that memory answers while the lane multiplies; looked at no
-// sooner than it is staged, as looking waits for the answer. Where it is not `real`, the left operand counts as zero.
+// The values that a lane stages in one round. They are read a round ahead, so that memory answers while the lane
+// multiplies, and are not used before they are staged, since a use waits for the answer. The left operand counts as
+// zero if it is not `real`.
 struct Chunk {
     real: vec2<bool>,
     left_a: vec4<f32>,

@@ -32,7 +32,7 @@ fn load(starts: vec4<u32>, k: u32) -> Chunk {
     return chunk;
 }
 
-// Likewise of u and b. Rows of b of another segment count as zero.
+// The same for u and b. Rows of b of another segment count as zero.
 fn load_adapter(starts: vec4<u32>, k: u32, real: vec2<bool>) -> Chunk {
     let at = starts + min(k, params.rank4 - 1u);
     var chunk = Chunk();

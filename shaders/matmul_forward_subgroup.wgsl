@@ -69,7 +69,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     }
     let n4 = n0 / 4u;
     for (var s = 0u; s < SEGMENTS; s++) {
-        // Of all lanes alike, for all of them pass rows around.
+        // All lanes take the same segments, since all of them pass rows around.
         let part = segment(s);
         if touches(part, group.x * 8u, 8u) {
             let rows_a = vec4<u32>(row, row + 8u, row + 16u, row + 24u);

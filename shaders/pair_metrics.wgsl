@@ -1,4 +1,4 @@
-// What TRL logs of n pairs.
+// Metrics that TRL logs for n pairs.
 //
 // Grid    One invocation: n is a handful.
 // Reads   sums (2n,8), known (2n,4) as lib/pair.wgsl says

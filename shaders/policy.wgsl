@@ -36,7 +36,7 @@ struct Params {
     left_out: f32,
     entropy_coef: f32,
     max_drift: f32,
-    // For advantages above 0 (vespo: not below), and for others.
+    // Settings for advantages above 0 (vespo: not below), and for others.
     temperature_pos: f32,
     temperature_neg: f32,
     k_pos: f32,
@@ -58,7 +58,7 @@ const CLIPPED = 0u;
 const CISPO = 1u;
 const SAPO = 2u;
 const VESPO = 3u;
-// What divides the weight of a token: the tokens of its sequence, or those of the micro-batch.
+// Divisor of a token's weight: the number of tokens of its sequence, or of the micro-batch.
 const BY_SEQUENCE = 1u;
 const BY_TOKENS = 2u;
 
@@ -145,7 +145,7 @@ struct Sums {
     loss: f32,
     kl: f32,
     entropy: f32,
-    // Of the tokens that the bonus acts on.
+    // Entropy of the tokens that the bonus acts on.
     active_entropy: f32,
     low: f32,
     high: f32,

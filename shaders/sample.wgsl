@@ -137,7 +137,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
                 }
             }
         }
-        // Of several lanes that rounding lets think so, the first token counts.
+        // Rounding can make several lanes choose a token: the first token counts.
         let found = workgroup_best(lane, Best(select(0.0, 1.0, chosen < params.vocab), chosen));
         token = select(best.index, found.index, found.value > 0.0);
     }

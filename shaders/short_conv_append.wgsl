@@ -1,4 +1,4 @@
-// What the short convolution goes over into the cache of the texts that the rows belong to.
+// Writes the input of the short convolution into the cache of the texts that the rows belong to.
 //
 //   cache[slots[r]] = B * x of row r
 //

@@ -5,7 +5,7 @@
 
 use std::fmt;
 
-/// What every fallible function of the library returns.
+/// Result of every fallible function of the library.
 pub type Result<T> = std::result::Result<T, Error>;
 
 /// Something the user, or their machine, must know about.
@@ -15,23 +15,23 @@ pub enum Error {
     Input(Box<InputError>),
     /// The GPU or its driver is missing, too small, or refuses a command.
     Device {
-        /// What happened.
+        /// The failure.
         what: String,
-        /// What to do about it.
+        /// Advice for the user.
         fix: String,
     },
     /// The GPU has no memory left for what was asked of it.
     OutOfMemory {
-        /// What was asked for.
+        /// The request that failed.
         what: String,
-        /// What would make it fit.
+        /// A change that would make it fit.
         fix: String,
     },
     /// The device is gone: the driver reset, or the GPU was taken away.
     DeviceLost {
-        /// Why, as far as the driver says.
+        /// The reason, as far as the driver gives one.
         what: String,
-        /// What to do about it.
+        /// Advice for the user.
         fix: String,
     },
     /// A training step produced a value that is not finite; nothing of it reached the adapter.
@@ -48,13 +48,13 @@ pub enum Error {
 /// The three things a message about bad input says, in this order.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct InputError {
-    /// What was found.
+    /// The fault that was found.
     pub what: String,
-    /// What would work instead.
+    /// A change that would work.
     pub fix: String,
-    /// Where: a path, with line, tensor or field; empty if there is no place.
+    /// The place: a path, with line, tensor or field; empty if there is no place.
     pub at: String,
-    /// A name is none of those that there are; the command line ends as it does for an unknown flag.
+    /// True if a name does not exist; the command line then ends as it does for an unknown flag.
     pub is_unknown: bool,
 }
 
@@ -64,7 +64,7 @@ impl Error {
         Self::Input(Box::new(InputError { what: what.into(), fix: fix.into(), at: at.into(), is_unknown: false }))
     }
 
-    /// Bad input: the name that `what` tells of is none of those that there are.
+    /// Bad input: `what` says which name does not exist.
     pub fn unknown(what: impl Into<String>, fix: impl Into<String>, at: impl Into<String>) -> Self {
         Self::Input(Box::new(InputError { what: what.into(), fix: fix.into(), at: at.into(), is_unknown: true }))
     }

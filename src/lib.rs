@@ -1,7 +1,7 @@
 //! pairtune: preference tuning (DPO with LoRA) of Hugging Face models in WebGPU compute shaders, natively and in the
 //! browser by the same code.
 //!
-//! From the bottom up; a layer sees only those before it, and `ARCHITECTURE.md` says what each must not know:
+//! The layers, from the bottom up. Each sees only those before it; `ARCHITECTURE.md` says what each must not know:
 //!
 //! * [`error`], [`platform`]: what can go wrong; files as ranges of bytes.
 //! * [`gpu`], [`kernels`]: the only user of wgpu; one function per shader in `shaders/`.

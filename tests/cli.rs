@@ -278,7 +278,7 @@ fn a_run_of_an_earlier_version_is_resumed_with_the_split_that_it_was_made_with()
     };
     let flags = ["--eval-pairs", "held_out.jsonl", "--max-steps", "3", "--save-steps", "2", "--warmup-steps", "0"];
     train("train.jsonl", "old", &flags).check(0);
-    // As those versions wrote it.
+    // The old versions wrote the checkpoint like this.
     let place = scratch.path("old/checkpoint-2/progress.json");
     let mut run = read_json(&place);
     fs::remove_file(&place).expect("removable");
@@ -997,9 +997,9 @@ fn model_with_nan_is_refused_before_training() {
     assert!(!scratch.path("out/adapter_model.safetensors").exists(), "no adapter is written");
 }
 
-// What the tests share.
+// Shared by the tests.
 
-/// What a run of the program gave.
+/// Result of a run of the program.
 struct Run {
     code: Option<i32>,
     stdout: String,

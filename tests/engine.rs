@@ -1,6 +1,7 @@
-//! The engine behind its protocol: commands in, events out. What fails must leave the run safe.
+//! The engine behind its protocol: commands in, events out. A failure must leave the run safe.
 //!
-//! What a run teaches is tested on the bundled demo, what happens to a run on a micro model, whose steps are short.
+//! Tests of what a run learns use the bundled demo; tests of what happens to a run use a micro model, whose steps are
+//! short.
 
 #[path = "common/random_llama.rs"]
 mod random_llama;
@@ -108,7 +109,7 @@ fn a_run_survives_the_end_of_its_engine() {
     engine.send(micro_run("survivor", STEPS, Watch { save_seconds: 0.001, ..unwatched() }));
     engine.wait(is_step(3));
     engine.wait(|event| matches!(event, Event::Saved { .. }));
-    // As if the window had been closed: another engine finds the run.
+    // The crash stands for a closed window: another engine finds the run.
     let store = engine.store.clone();
     engine.send(Command::Drill(Drill::Crash));
     let words = last_words(&mut engine);
@@ -302,7 +303,7 @@ fn too_little_memory_is_told_with_what_would_help() {
 fn two_steps_that_are_tried_take_what_was_planned() {
     let mut engine = TestEngine::start("tried");
     engine.open_demo();
-    // What two steps take is what all of them would.
+    // Two steps take as much memory as all of them would.
     let tried = |event: &Event| matches!(event, Event::Tried { .. } | Event::Cancelled { .. } | Event::Refused { .. });
     engine.send(Command::Trial { settings: demo_settings(4) });
     let Event::Tried { device_bytes, planned_bytes, .. } = engine.wait(tried) else { panic!("two steps are tried") };
@@ -465,7 +466,7 @@ fn a_template_is_set_kept_with_the_run_and_exported() {
 fn the_demo_is_watched_and_learns() {
     let mut engine = TestEngine::start("journey");
     engine.open_demo();
-    // As many pairs as ten steps take: to score the others first would take longer than to train.
+    // Ten steps need only these pairs, and scoring the others first would take longer than to train.
     engine.send(Command::SkipPairs { rows: (80..384).collect(), skip: true });
     engine.wait(|event| matches!(event, Event::PairsOpened(info) if info.skipped > 0));
     let watch = Watch { eval_steps: 5, keep_best: true, prompts: Vec::new(), save_seconds: 0.0 };
@@ -539,14 +540,14 @@ fn base_and_tuned_answer_with_the_same_seed() {
     };
     assert!(!text(0).is_empty() && !text(1).is_empty(), "both write: {:?} {:?}", text(0), text(1));
 
-    // What is cut off has no end, and so is not taken for an answer.
+    // A text that is cut off has no end, and so is not taken for an answer.
     engine.send(Command::Generate(Box::new(GenerateRequest { id: 8, strengths: vec![0.0], ..request })));
     engine.send(Command::Cancel);
     engine.wait(|event| matches!(event, Event::Cancelled { subject: Subject::Compare }));
     assert!(!engine.said.iter().any(|event| matches!(event, Event::Text { id: 8, end: true, .. })), "it has no end");
 }
 
-/// What a GGUF file may hold.
+/// Contents that a GGUF file may have.
 const FORMS: [GgufForm; 4] = [GgufForm::Lora, GgufForm::F16, GgufForm::Q8_0, GgufForm::Q4_0];
 
 #[test]
@@ -585,7 +586,7 @@ fn everything_is_exported_and_read_again() {
         assert!(place.join(format!("journey-gguf-{form}.gguf")).exists(), "{form} is there");
     }
 
-    // What is there already stays: nothing is written over it.
+    // A file that is there already stays: nothing is written over it.
     std::fs::write(&own, "a person's own").expect("a file");
     engine.send(Command::Export(Box::new(ExportRequest { kinds: vec![ExportKind::Adapter], ..request })));
     let exported = engine.wait(|event| matches!(event, Event::Exported { .. } | Event::Refused { .. }));
@@ -622,7 +623,7 @@ fn a_quantised_base_is_planned_trained_and_merged_as_it_is_stored() {
     engine.wait(is_step(2));
     engine.send(Command::Pause);
     let run_id = expect_event!(engine, Event::Paused { run_id, .. } => run_id);
-    // What is planned next is not what the run has.
+    // The next plan does not change the settings of the run.
     engine.send(Command::Plan { settings: quantised("stored", 4), limit: None, inputs: Inputs::default() });
     engine.wait(|event| matches!(event, Event::Planned(_)));
     engine.send(Command::Resume { run_id: run_id.clone(), settings: Settings::new() });
@@ -656,7 +657,8 @@ fn an_archive_opens_elsewhere_and_continues() {
     let Event::Finished(summary) = other.wait(is_finished) else { panic!("it goes on elsewhere") };
     assert_eq!(summary.record.step, 4, "from step 2 to step 4");
 
-    // That is a run of its own: it is closed before its pairs change, and opens again with its best adapter.
+    // The continued run is a run of its own: it is closed before its pairs change, and opens again with its best
+    // adapter.
     let branch = summary.record.run_id;
     other.send(Command::SkipPairs { rows: vec![0], skip: true });
     other.wait(|event| matches!(event, Event::RunClosed { run_id } if *run_id == branch));
@@ -734,7 +736,7 @@ fn a_run_is_opened_with_its_model_wherever_that_is() {
     };
     let [first, second, other] = ["first", "second", "other"].map(|name| engine.store.join(name));
     copy(&first);
-    // What it needs is known before it is opened, by the same figures.
+    // The model's needs are known before it is opened, by the same figures.
     let source = ModelSource::Picked { name: "first".into(), path: Some(first.display().to_string()) };
     engine.send(Command::MeasureModel { source: source.clone() });
     let measured = engine.wait(|event| matches!(event, Event::ModelMeasured { .. }));

@@ -296,7 +296,7 @@ fn sizes_that_the_weights_do_not_have_are_refused_at_once() {
             let mut config = config("llama_sigmoid");
             config[key] = value.clone();
             match measured(&config) {
-                // As many positions as one likes: tables have the rows that a run needs.
+                // Any number of positions is accepted, since tables have only the rows that a run needs.
                 Ok(bytes) => assert!(key == "max_position_embeddings" && bytes == whole, "{key} {value} is accepted"),
                 Err(Error::Input(error)) => {
                     let told = error.what.contains(&value.to_string()) || error.what.contains("config.json asks for");
@@ -640,12 +640,12 @@ fn a_save_that_fails_leaves_the_state_before() {
     let bytes = block_on(store.size("runs/one")).expect("a size");
     assert!(bytes.abs_diff(record.bytes) < 200, "what is told is what it takes: {} and {bytes}", record.bytes);
 
-    // What was measured since is added, and the state itself is not touched.
+    // Metrics measured since are added, and the state itself is not touched.
     std::fs::write(at("checkpoint-2/optimizer.safetensors"), "as it was").expect("a file");
     save(&mut record, 2, None).expect("saved");
     assert_eq!(std::fs::read(at("checkpoint-2/optimizer.safetensors")).expect("there"), b"as it was");
 
-    // What the command settles is how it ended, and not a step that was never saved.
+    // Settling a run records how it ended, and not a step that was never saved.
     block_on(folder.settle(&RunRecord { step: 7, status: Status::Paused, ..record.clone() })).expect("settled");
     let stored = block_on(folder.record()).expect("a record");
     assert_eq!((stored.step, stored.status), (2, Status::Paused), "the step that is safe");

@@ -833,14 +833,14 @@ fn preference_dlogp_is_the_derivative_of_loss() {
             if divergence != Divergence::ReverseKl && !takes_it {
                 continue;
             }
-            // With beta 0.7 the first pair, d = 2, is beyond the kink of the hinge and the others are before it.
+            // Beta 0.7 puts the first pair, d = 2, beyond the kink of the hinge; the others stay before it.
             for beta in [0.1, 0.7] {
                 let by_token = loss == PairLoss::OddsRatio;
                 let settings = PreferenceSettings { beta, divergence, by_token, gamma: 0.2, ..PLAIN };
                 // The odds are of probabilities, so that no reference takes part.
                 let reference = if by_token { [0.0; 6] } else { REFERENCE };
                 let of = |logps: &[f64]| {
-                    // Of sorted margins no pair has its own: TRL takes no weights with them.
+                    // Sorting separates the margins from their pairs, so TRL does not weight them.
                     let sorts = matches!(loss, PairLoss::Aot | PairLoss::AotUnpaired);
                     let weights = if sorts { [1.0; 6] } else { [0.5, 0.8, 0.3, 0.9, 1.0, 0.6] };
                     let pairs =
@@ -932,7 +932,8 @@ fn grad_norm_is_the_root_of_the_sum_of_squares() {
 
 #[test]
 fn adamw_two_steps_by_hand() {
-    // From 1 with gradients 0.5 and -0.25: computed with 40 decimal digits from the formulas of the paper.
+    // The parameter starts at 1, and its gradients are 0.5 and -0.25. The numbers were computed with 40 decimal digits
+    // from the formulas of the paper.
     check_adamw([0.5, 0.25], 1.0, [(0.899000002, 0.05, 0.00025), (0.8714672987058462, 0.02, 0.00031225)]);
 }
 

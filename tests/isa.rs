@@ -1,4 +1,4 @@
-//! What a production compiler of GPU shaders makes of every kernel that hardware may take, without the GPU.
+//! Every kernel that hardware may take, compiled by a production compiler of GPU shaders without the GPU.
 //!
 //! Mesa's RADV compiles for an AMD GPU that is not there (`RADV_FORCE_FAMILY`) and reports registers, spills and
 //! scratch memory. A kernel that spills, or leaves room for one wave at a time, is slow on every GPU. The figures of
@@ -51,7 +51,7 @@ fn assert_none(problems: &[String]) {
     assert!(problems.is_empty(), "{} kernels ask too much of a GPU:\n{}", problems.len(), problems.join("\n"));
 }
 
-/// What the compiler says of the kernels for hardware that are `wanted`, as a table, and what is wrong with them.
+/// Statistics of the compiler for the `wanted` kernels for hardware, as a table, and the problems that they show.
 fn look(families: &[&str], wanted: fn(&Kernel) -> bool) -> (String, Vec<String>) {
     let all = pairtune::kernels::all().filter(|kernel| kernel.variant.made_for != Adapters::Software);
     let shaders: Vec<(String, Vec<u32>)> = all.filter(wanted).map(|kernel| (kernel.name(), spirv(&kernel))).collect();

@@ -68,7 +68,7 @@ everywhere! {
     }
 }
 
-/// What autotune asks before it takes a variant with cooperative matrices.
+/// Autotune runs this check before it takes a variant with cooperative matrices.
 #[cfg(not(target_arch = "wasm32"))]
 #[test]
 fn a_variant_that_multiplies_wrongly_is_found_out() {
@@ -154,8 +154,8 @@ everywhere! {
     }
 }
 
-/// How a variant reads a weight does not depend on the type: one stands for all. Natively alone, for a browser takes
-/// minutes to compile them.
+/// A variant reads weights in the same way whatever their type: one type stands for all. The test runs natively alone,
+/// since a browser takes minutes to compile the variants.
 #[cfg(not(target_arch = "wasm32"))]
 #[test]
 fn every_variant_reads_blocks() {

@@ -210,7 +210,7 @@ impl Run<'_> {
         assert!(error <= 1e-2 * self.wide(), "{}: {last} differs from TRL's by {error:.2e}", self.name);
     }
 
-    /// What was computed of answers that were sampled before.
+    /// Checks the numbers that were computed from answers sampled before.
     fn check_answers(&self) {
         let Some(generations) = self.expected("generations").as_array() else { return };
         let mut rows = lines(&self.out.join("rollouts.jsonl")).into_iter();
@@ -274,7 +274,7 @@ fn lines(path: &Path) -> Vec<Value> {
     text.lines().map(|line| serde_json::from_str(line).expect("a line is JSON")).collect()
 }
 
-/// What a run said when it was refused.
+/// Message of a run that was refused.
 fn refused(code: i32, arguments: &[&str], config: &Value) -> String {
     let scratch = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("refused-{}", arguments.join("-").len()));
     fs::create_dir_all(&scratch).expect("a folder");

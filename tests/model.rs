@@ -295,7 +295,7 @@ fn check_first_batch(name: &'static str) {
     }
 }
 
-/// How far loss, figures and gradients (relative L2) may be from TRL's.
+/// Largest differences of loss, figures and gradients (relative L2) from TRL's.
 struct Tolerance {
     loss: f64,
     figures: f64,
@@ -303,7 +303,7 @@ struct Tolerance {
 }
 
 const EXACT: Tolerance = Tolerance { loss: 5e-4, figures: 5e-3, gradients: 3e-4 };
-/// Of a variant that rounds the operands of products to f16.
+/// Tolerance for a variant that rounds the operands of products to f16.
 const ROUNDED: Tolerance = Tolerance { loss: 5e-3, figures: 2e-2, gradients: 1e-2 };
 
 fn check_gradients(gpu: &Gpu, case: &Case, run: &str, init: &str, tolerance: &Tolerance) {
@@ -390,7 +390,7 @@ fn each_variant_has_the_gradients_of(name: &'static str) {
             println!("{} {}", op.name, variant.name);
             gpu.force(op, Some(variant));
             let tolerance = if variant.precision == Precision::F32 { &EXACT } else { &ROUNDED };
-            // With an A and a B that are both at work.
+            // Both A and B are at work in this run, since it does not begin with a B of zeros.
             let (run, init, _) = RUNS[1];
             check_gradients(&gpu, &case, run, init, tolerance);
         }
@@ -591,7 +591,7 @@ fn transposed(data: &[f32], rows: usize) -> Vec<f32> {
     (0..cols).flat_map(|col| (0..rows).map(move |row| data[row * cols + col])).collect()
 }
 
-/// What is left of weights.
+/// Values of weights after quantisation.
 fn as_quantised(load_in: LoadIn, weights: &[f32]) -> Vec<f32> {
     let wide: Vec<f64> = weights.iter().map(|w| f64::from(*w)).collect();
     let times = |(scale, numbers): (u16, Vec<i32>)| {
@@ -674,7 +674,7 @@ fn a_model_of_a_billion_weights_in_4_bits_needs_less_than_one_and_a_half_gigabyt
     assert!(total(LoadIn::Int8) < total(LoadIn::Stored) && total(LoadIn::Stored) > 2_400_000_000, "and as stored more");
 }
 
-/// What is planned for a model in 4 bits is what a step takes.
+/// A plan counts the bytes that a quantised model takes on the device, and such a model trains.
 #[test]
 fn a_plan_counts_quantised_weights_as_they_lie_on_the_device() {
     let gpu = gpu();
@@ -710,7 +710,7 @@ fn a_plan_counts_quantised_weights_as_they_lie_on_the_device() {
     assert!(beside.iter().all(|bytes| *bytes == beside[0] && *bytes < 32 << 10), "beside what was planned: {beside:?}");
 }
 
-/// What version 0.1 called these models: its runs, and the scores that it kept, are still theirs.
+/// Version 0.1 identified these models by these hashes: its runs, and the scores that it kept, are still theirs.
 #[test]
 fn models_are_told_apart_as_before() {
     let gpu = gpu();
@@ -772,7 +772,7 @@ fn load(gpu: &Gpu, folder: &RandomLlama) -> Model {
 
 const SMALL: Sizes = Sizes { vocab: 40, hidden: 16, inner: 24, layers: 2, heads: 2 };
 
-/// As transformers 5 does it, for a config that ties the head while the file holds another one.
+/// transformers 5 does the same for a config that ties the head while the file holds another one.
 #[test]
 fn a_stored_head_that_differs_from_a_tied_embedding_is_used() {
     let gpu = gpu();
@@ -1030,7 +1030,7 @@ fn the_strength_of_an_adapter_goes_from_the_base_model_to_all_of_it() {
     }
 }
 
-/// With the same things dropped the loss is a function of the parameters, whose derivative is the gradient.
+/// The loss is a function of the parameters if the same elements are dropped, and its derivative is the gradient.
 #[test]
 fn the_gradient_with_dropout_is_the_derivative_of_the_loss() {
     let gpu = gpu();

@@ -8,7 +8,7 @@ use pairtune::gpu::{Adapters, Bind, Kernel, Needs, Op, Variant};
 use wgpu::naga::valid::{Capabilities, ShaderStages, SubgroupOperationSet, ValidationFlags, Validator};
 use wgpu::naga::{AddressSpace, GlobalVariable, Module, ShaderStage, StorageAccess, TypeInner, front};
 
-// What WebGPU promises everywhere.
+// Limits that WebGPU guarantees everywhere.
 const MAX_STORAGE_BUFFERS: usize = 8;
 const MAX_INVOCATIONS: u32 = 256;
 const MAX_WORKGROUP_SIZE: [u32; 3] = [256, 256, 64];
@@ -102,7 +102,7 @@ fn every_file_has_a_header() {
     assert_none(problems);
 }
 
-/// What is wrong with a kernel, one line each.
+/// Problems of a kernel, one line each.
 fn kernel_problems(kernel: &Kernel) -> Vec<String> {
     let mut problems = text_problems(&kernel.wgsl());
     let source = kernel.source(false);
@@ -134,7 +134,7 @@ fn validator(kernel: &Kernel) -> Validator {
     validator
 }
 
-/// What Tint refuses and naga does not, and what would need a feature.
+/// Finds text that Tint refuses and naga does not, or that would need a feature.
 fn text_problems(wgsl: &str) -> Vec<String> {
     let mut problems = Vec::new();
     for (i, line) in wgsl.lines().enumerate() {

@@ -9,7 +9,8 @@ use std::path::Path;
 #[path = "tidy/house.rs"]
 mod house;
 
-/// Who may see whom, downwards only (ARCHITECTURE.md). `engine::protocol` stands for that module and what is in it.
+/// Layers that each layer may see, downwards only (ARCHITECTURE.md). `engine::protocol` stands for that module and what
+/// is in it.
 const LAYERS: &[(&str, &[&str])] = &[
     ("error", &[]),
     ("platform", &["error"]),
@@ -82,7 +83,7 @@ const PLATFORM_SIDE: &[&str] = &["src/platform/", "src/link/", "src/main.rs", "s
 /// The files that may ask which platform they are built for.
 const CFG_FILES: &[&str] = &["src/platform/mod.rs", "src/link/mod.rs", "src/main.rs", "src/bin/"];
 
-/// What is not left behind in src/ and tests/.
+/// Leftovers that src/ and tests/ must not have.
 const LEFTOVERS: &[(&str, &str)] = &[
     ("todo!", "write it, or leave it out"),
     ("unimplemented!", "write it, or leave it out"),
@@ -187,7 +188,7 @@ fn layer_imports(source: &Source) -> Vec<String> {
     for (line, path) in source.paths("crate") {
         let mut parts = path.iter().map(String::as_str).skip(1);
         let first = match parts.next() {
-            // What lib.rs gives out again.
+            // lib.rs re-exports these.
             Some("Error" | "Result") => "error",
             Some(first) => first,
             None => continue,
@@ -413,7 +414,7 @@ fn public_functions(source: &Source) -> BTreeSet<String> {
 
 /// One file of the repository.
 struct Source {
-    /// From the root of the repository, with `/`.
+    /// Path from the root of the repository, with `/`.
     path: String,
     text: String,
     /// The text with comments and the content of literals replaced by spaces; byte offsets and lines stay.
@@ -463,7 +464,7 @@ impl Source {
         words
     }
 
-    /// Where a word occurs: line and byte offset.
+    /// Occurrences of a word: line and byte offset.
     fn words(&self, word: &str) -> Vec<(usize, usize)> {
         let words = self.all_words().into_iter().filter(|(_, found, _)| *found == word);
         words.map(|(line, _, at)| (line, at)).collect()
@@ -567,7 +568,7 @@ fn blank(text: &str) -> String {
         let starts_word = at == 0 || !(bytes[at - 1].is_ascii_alphanumeric() || bytes[at - 1] == b'_');
         let hashes = bytes[at..].iter().skip(1).take_while(|b| **b == b'#').count();
         let is_raw = bytes[at] == b'r' && bytes.get(at + 1 + hashes) == Some(&b'"');
-        // What is blanked, and where to go on.
+        // The range that is blanked, and the place to go on at.
         let (from, to, next) = match &bytes[at..] {
             [b'/', b'/', ..] => {
                 let end = find(at, "\n").unwrap_or(bytes.len());

@@ -28,7 +28,7 @@ struct Params {
 
 @group(0) @binding(0) var<uniform> params: Params;
 
-// Where the heads of four rows of qkv begin; query heads come first, then those of keys, then those of values.
+// Offsets of a head in four rows of qkv: the query heads come first, then those of keys, then those of values.
 fn heads4(rows: vec4<u32>, head: u32) -> vec4<u32> {
     return (rows * (params.heads + 2u * params.kv_heads) + head) * params.d4;
 }
@@ -49,7 +49,7 @@ fn tile4(row: u32, col4: u32) -> mat4x4<f32> {
     return mat4x4<f32>(tile[at], tile[at + COLS4], tile[at + 2u * COLS4], tile[at + 3u * COLS4]);
 }
 
-// Which of four key rows the query row sees; its span is (start, hole_start, hole_end, position).
+// True for each of four key rows that the query row sees; its span is (start, hole_start, hole_end, position).
 fn sees(query: u32, span: vec4<u32>, keys: vec4<u32>) -> vec4<bool> {
     let causal = (keys <= vec4<u32>(query)) & (keys >= vec4<u32>(span.x));
     return causal & in_window(query, span, keys) & ((keys < vec4<u32>(span.y)) | (keys >= vec4<u32>(span.z)));

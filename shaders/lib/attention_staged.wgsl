@@ -24,7 +24,7 @@ const DEPTH4 = 4u;
 const PITCH = 5u;
 // Values are staged 256 vec4 at a time: 16 or 8 rows.
 const VALUES = 256u / COLS4;
-// Where they lie in `staged`. A kernel says where TILE_AT, its tile of 32 rows by 16 vec4, and VALUES_AT are.
+// Positions in `staged`. A kernel sets VALUES_AT, and TILE_AT for its tile of 32 rows by 16 vec4.
 const COLUMNS_AT = 0u;
 const ROWS_AT = 320u;
 const TILE4 = 16u;
@@ -49,8 +49,8 @@ struct Params {
 
 var<workgroup> staged: array<vec4<f32>, STAGED>;
 
-// Which of four key rows the query row sees; its span is (start, hole_start, hole_end, position). A difference below
-// zero wraps round and is larger than any other.
+// True for each of four key rows that the query row sees; its span is (start, hole_start, hole_end, position). A
+// difference below zero wraps round and is larger than any other.
 fn sees(query: u32, span: vec4<u32>, keys: vec4<u32>) -> vec4<bool> {
     let causal = query - keys <= vec4<u32>(query - span.x);
     return causal & in_window(query, span, keys) & (keys - span.y >= vec4<u32>(span.z - span.y));
@@ -62,14 +62,14 @@ fn next_key(key: u32, hole: vec2<u32>) -> u32 {
     return select(next, hole.y, next >= hole.x && next < hole.y);
 }
 
-// Where a head of a row begins in `qkv`: the query heads come first, then those of the keys, then those of the values.
+// Offset of a head of a row in `qkv`: the query heads come first, then those of the keys, then those of the values.
 fn qkv_at(row: u32, head: u32) -> u32 {
     let pitch = (params.heads + 2u * params.kv_heads) * params.d4;
     return min(row, params.rows - 1u) * pitch + head * params.d4;
 }
 
-// The first of a lane's 4 rows, 0 to 28, and its group of 4 columns, 0 to 15. Of 32 neighbours 4 share their columns
-// and 8 their rows.
+// A lane's place: the first of its 4 rows, 0 to 28, and its group of 4 columns, 0 to 15. Among 32 neighbouring lanes 4
+// share their columns and 8 their rows.
 struct Place {
     row: u32,
     column4: u32,
@@ -79,8 +79,9 @@ fn place(lane: u32) -> Place {
     return Place((lane / 2u) & 28u, (lane & 7u) | ((lane / 8u) & 8u));
 }
 
-// Of 32 rows and 64 columns a lane stages vec4 `lane % 4` of row `lane / 4`, of column `staged_column` and of the one 2
-// further. Columns are staged in the order 0, 4, 8, ... 60, 1, 5, ...: lanes side by side read columns side by side.
+// A lane stages vec4 `lane % 4` of one of the 32 rows, `lane / 4`, and of two of the 64 columns: `staged_column` and
+// the column 2 further. Columns are staged in the order 0, 4, 8, ... 60, 1, 5, ..., so that lanes side by side read
+// columns side by side.
 fn staged_column(lane: u32) -> u32 {
     return (lane & 60u) + lane / 64u;
 }
@@ -94,7 +95,7 @@ fn stage(lane: u32, row: vec4<f32>, column: vec4<f32>, other_column: vec4<f32>) 
     workgroupBarrier();
 }
 
-// Of VALUES rows a lane stages vec4 `lane % COLS4` of row `lane / COLS4` and of the one VALUES / 2 further.
+// A lane stages vec4 `lane % COLS4` of two of the VALUES rows: row `lane / COLS4` and the row VALUES / 2 further.
 fn stage_values(lane: u32, value: vec4<f32>, other_value: vec4<f32>) {
     workgroupBarrier();
     staged[VALUES_AT + lane] = value;

@@ -2,9 +2,9 @@
 // the GPU's matrix units multiply them. Operands are staged in workgroup memory as f16.
 //
 // lib/chunk.wgsl says what a lane stages in a round; a lib/coop_{16,8}.wgsl how large a matrix is; a
-// lib/coop_right_*.wgsl has the right operand. A subgroup computes a quarter of two by two matrices. How many subgroups
-// a workgroup has is the driver's choice: where they are fewer than quarters, they go over the sum again for the next
-// ones, and where they are more, the others do what the last one does: matrices ask for all subgroups of a workgroup.
+// lib/coop_right_*.wgsl has the right operand. A subgroup computes a quarter: two by two matrices. The driver chooses
+// how many subgroups a workgroup has. If there are fewer than quarters, they go over the sum again for the next
+// quarters. If there are more, the rest repeat the last quarter, since matrices need all subgroups of a workgroup.
 //
 // Rows are staged as they lie, an even number of vec4s apart: a matrix is read from places that 16 bytes divide.
 
@@ -21,7 +21,8 @@ var<workgroup> blocks: array<vec4<f32>, QUARTERS * BLOCK4>;
 // Row by row.
 alias Sums = array<Sum, 4>;
 
-// Where a lane writes the two tiles, and which quarter of those at work, `begin..end`, its subgroup computes.
+// Positions where a lane writes the two tiles, and the quarter that its subgroup computes, one of `begin..end`, the
+// quarters at work.
 struct Spot {
     put_left: u32,
     put_right: u32,

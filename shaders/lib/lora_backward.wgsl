@@ -19,7 +19,7 @@ struct Params {
 @group(0) @binding(2) var<storage, read> b: array<vec4<f32>>;
 @group(0) @binding(3) var<storage, read_write> du: array<vec4<f32>>;
 
-// Where a layer's columns of du begin; main sets it.
+// First column of a layer in du, in vec4s; main sets it.
 var<private> du_at: u32;
 
 fn store(row: u32, column: u32, value: vec4<f32>) {

@@ -1,7 +1,7 @@
 // lib/products.wgsl: products added to sums by fma, in the order in which they are written.
 //
-// Where a dot product or a product of matrices is followed by an addition, drivers make five instructions of four
-// multiply-adds.
+// Dot products and products of matrices are avoided: if an addition follows one, drivers make five instructions of what
+// are four multiply-adds here.
 
 // One row of a tile and four of its columns: sum + x.x cols[0] + x.y cols[1] + x.z cols[2] + x.w cols[3].
 fn add_row(sum: vec4<f32>, x: vec4<f32>, cols: mat4x4<f32>) -> vec4<f32> {

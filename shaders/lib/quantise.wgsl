@@ -8,7 +8,7 @@ fn half_bits(x: f32) -> u32 {
     return min(select(normal, u32(round(x * 0x1p24f)), x < 0x1p-14f), 0x7bffu);
 }
 
-// What the bits of an f16 without sign stand for. unpack2x16float may take subnormals for zero.
+// The value of an f16 without sign from its bits. unpack2x16float is not used, since it may take subnormals for zero.
 fn half_value(bits: u32) -> f32 {
     return select(bitcast<f32>((bits << 13u) + 0x38000000u), f32(bits) * 0x1p-24f, bits < 0x400u);
 }

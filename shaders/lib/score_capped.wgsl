@@ -12,7 +12,7 @@ fn slope(score: vec4<f32>) -> vec4<f32> {
     return 1.0 - t * t;
 }
 
-// Of a probability of 0 it is finite, and of no account.
+// A probability of 0 gives a finite slope, which does not matter.
 fn slope_by(probability: vec4<f32>, lse: vec4<f32>) -> vec4<f32> {
     return slope(log(max(probability, vec4<f32>(1e-37))) + lse);
 }

@@ -23,7 +23,7 @@ fn place(row: u32, group: u32) -> u32 {
     return row % 4u * group + row / 4u * STRIDE;
 }
 
-// Where a lane writes and reads the two tiles.
+// Positions where a lane writes and reads the two tiles.
 struct Spot {
     put_left: u32,
     put_right: u32,

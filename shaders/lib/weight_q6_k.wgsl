@@ -5,7 +5,7 @@
 
 fn weight(i: u32) -> vec4<f32> {
     let block = (i >> 6u) * 210u;
-    // Which half of the block, which quarter of the half, and the byte in the quarter.
+    // Half of the block, quarter of the half, and byte of the quarter.
     let half = (i >> 5u) & 1u;
     let quarter = (i >> 3u) & 3u;
     let byte = (i & 7u) << 2u;

@@ -5,8 +5,8 @@ fn rows4(at: vec4<u32>, k: u32) -> mat4x4<f32> {
     return mat4x4<f32>(left[at.x + k], left[at.y + k], left[at.z + k], left[at.w + k]);
 }
 
-// Four rows of the weight likewise. Where they become columns, `transpose` stands beside the product: a compiler that
-// sees both adds in another order than one that does not, and all variants are to give the same bits.
+// Four rows of the weight in the same way. Callers that need columns write `transpose` beside the product: a compiler
+// that sees both adds in another order than one that does not, and all variants must give the same bits.
 fn weights4(at: vec4<u32>, k: u32) -> mat4x4<f32> {
     return mat4x4<f32>(weight(at.x + k), weight(at.y + k), weight(at.z + k), weight(at.w + k));
 }

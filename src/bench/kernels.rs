@@ -10,7 +10,7 @@ use crate::kernels::{
     self, Act, AttentionShape, Class, Epilogue, FMAS_PER_ROUND, Partials, Segments, Span, Store, Tuning, op, pack_spans,
 };
 
-/// What a device can do at the most.
+/// Peak rates of a device.
 #[derive(Debug, Clone, Copy, Serialize)]
 pub struct Peaks {
     /// Billions of floating-point operations a second (a multiply-add is two) on values that stay in registers.
@@ -33,7 +33,7 @@ pub struct KernelSpeed {
     pub model: &'static str,
     /// Operation, variant and format.
     pub kernel: String,
-    /// What it is used for there, with its sizes.
+    /// Its use in the model, with its sizes.
     pub shape: String,
     /// Seconds of one run.
     pub seconds: f64,
@@ -41,11 +41,11 @@ pub struct KernelSpeed {
     pub rate: f64,
     /// `GFLOP/s` or `GB/s`.
     pub unit: &'static str,
-    /// Of the device's peak.
+    /// Share of the device's peak.
     pub share: f64,
 }
 
-/// What a kernel must do at least.
+/// Minimum work of a kernel.
 enum Work {
     /// Floating-point operations.
     Flops(f64),
@@ -118,7 +118,7 @@ impl Bench<'_> {
     }
 }
 
-/// How the weights are stored.
+/// Type of the weights.
 const FORMAT: Dtype = Dtype::Bf16;
 
 /// The kernels of one model, with `m` rows.
@@ -237,7 +237,7 @@ impl Shapes<'_> {
         self.add(call("attention_backward_kv"), what, Work::Flops(8.0 * scores), &record).await
     }
 
-    /// What only moves bytes.
+    /// Measures kernels that only move bytes.
     async fn moved(&mut self, hidden: u32, inner: u32, chunk: u32) -> Result<()> {
         let m = self.m;
         let (x, y) = (self.float("x", m, hidden), self.float("y", m, hidden));

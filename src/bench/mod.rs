@@ -1,6 +1,6 @@
-//! How fast is the device at hand: each kernel at the shapes of real models, a training step by kernel, texts.
+//! Measures the device: each kernel at the shapes of real models, a training step by kernel, texts.
 //!
-//! Sees everything up to `train`. Nothing here is read from files: models are made up as they are loaded.
+//! This layer sees everything up to `train`. No model is read from files: each is made up as it is loaded.
 
 mod kernels;
 mod random_model;

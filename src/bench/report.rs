@@ -9,12 +9,12 @@ use std::fmt;
 use crate::error::{Error, Result};
 use crate::gpu::{AdapterReport, Counters, Gpu};
 
-/// What a device does.
+/// Measurements of a device.
 #[derive(Debug, Clone, Serialize)]
 pub struct Report {
     /// The device.
     pub adapter: AdapterReport,
-    /// What it can do at the most, the best of several measurements of the same run.
+    /// Its peak rates, the best of several measurements in the same run.
     pub peaks: Peaks,
     /// Each kernel at the shapes of models.
     pub kernels: Vec<KernelSpeed>,
@@ -22,7 +22,7 @@ pub struct Report {
     pub steps: Vec<StepSpeed>,
     /// Texts.
     pub writing: Vec<Writing>,
-    /// How a step's time grows.
+    /// Growth of a step's time.
     pub growth: Vec<Growth>,
 }
 
@@ -34,10 +34,10 @@ pub const MODELS: [(&str, Sizes); 4] = [
     ("Llama-3.2-1B", Sizes::LLAMA_3_2_1B),
 ];
 
-/// How much is measured.
+/// Extent of the measurements.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Extent {
-    /// What fits any device, in a minute or two: the two smallest models.
+    /// The two smallest models, which fit any device and take a minute or two.
     Small,
     /// Everything; on a software adapter, which takes minutes for them, no steps of the larger models.
     Whole,
@@ -59,7 +59,7 @@ pub async fn bench(
     for (name, sizes) in models {
         next(&format!("kernels at the shapes of {name}"))?;
         kernels.extend(bench.kernels(name, sizes).await?);
-        // Where something else runs, or the clock rises late, one measurement is not the most that a device can do.
+        // Peaks are measured again, since another program or a clock that rises late can make one measurement too low.
         peaks = peaks.max(bench.peaks().await?);
     }
     let stepped = if gpu.report().is_software() { &models[..2] } else { models };

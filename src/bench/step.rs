@@ -29,11 +29,11 @@ pub struct StepSpeed {
     pub tokens_per_second: f64,
     /// Billions a second of floating-point operations: four for each weight and token.
     pub gflops: f64,
-    /// Of the multiply-add peak.
+    /// Share of the multiply-add peak.
     pub share: f64,
     /// Bytes on the device at the most.
     pub peak_bytes: u64,
-    /// What the device was asked to do in the step.
+    /// Work that the device was given in the step.
     pub counters: Counters,
     /// Time of each kernel, the longest first; empty where the device has no clock.
     pub kernels: Vec<StepKernel>,
@@ -60,7 +60,7 @@ pub struct Writing {
     pub tokens_per_second: f64,
 }
 
-/// How a step's time grows with one size, the others held.
+/// Growth of a step's time with one size, the others held.
 #[derive(Debug, Clone, Serialize)]
 pub struct Growth {
     /// The size.

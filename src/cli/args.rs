@@ -1,4 +1,4 @@
-//! What can be typed: commands and their flags; those of training settings are in `settings`.
+//! Commands and their flags; the flags of training settings are in `settings`.
 
 use std::path::PathBuf;
 
@@ -16,7 +16,7 @@ use super::settings::SettingsArgs;
 #[derive(Debug, Parser)]
 #[command(name = "pairtune", version, about, after_help = EXAMPLES, disable_help_subcommand = true)]
 pub(super) struct Cli {
-    /// What to do.
+    /// The command; none opens the window or prints the help.
     #[command(subcommand)]
     pub(super) command: Option<Command>,
 }
@@ -31,7 +31,7 @@ Examples:
 
 Exit codes: 0 done, 1 error, 2 wrong usage, 130 interrupted.";
 
-/// How columns are named.
+/// Form in which columns are given.
 const COLUMNS: &str = "prompt=NAME,chosen=NAME,rejected=NAME,system=NAME";
 
 /// The commands.
@@ -77,7 +77,7 @@ pub(super) struct AppArgs {
 }
 
 impl AppArgs {
-    /// What the window opens on; paths from the root, so that they are found again.
+    /// Returns the options that the window starts with; paths are absolute, so that they are found again.
     pub(super) fn window(self) -> Window {
         let whole = |path: PathBuf| std::path::absolute(&path).unwrap_or(path).display().to_string();
         let adapter = self.gpu.choice().name;
@@ -86,7 +86,7 @@ impl AppArgs {
     }
 }
 
-/// What a window opens on.
+/// Options that a window starts with.
 #[derive(Debug, Clone)]
 pub(crate) struct Window {
     /// Folder of runs, empty for the system's place.
@@ -99,7 +99,7 @@ pub(crate) struct Window {
     pub(crate) pairs: Option<String>,
 }
 
-/// Which GPU to use.
+/// Choice of the GPU.
 #[derive(Debug, Default, Args)]
 pub(super) struct GpuArgs {
     /// Part of the name of the GPU to use (or PAIRTUNE_ADAPTER)
@@ -115,7 +115,7 @@ impl GpuArgs {
     }
 }
 
-/// How conversations become text.
+/// Settings for turning conversations into text.
 #[derive(Debug, Default, Args)]
 pub(super) struct ChatArgs {
     /// Chat template instead of the model's own, a Jinja file
@@ -132,7 +132,7 @@ pub(super) struct TrainArgs {
     /// Model folder: config.json, tokenizer.json, model.safetensors
     #[arg(long, value_name = "DIR")]
     pub(super) model: PathBuf,
-    /// What to do with the data: dpo, sft, reward, kto, orpo, cpo, grpo, rloo or ppo; dpo if the config names none
+    /// Training method: dpo, sft, reward, kto, orpo, cpo, grpo, rloo or ppo; dpo if the config names none
     #[arg(long, value_name = "NAME")]
     pub(super) method: Option<Method>,
     /// Preference pairs, or examples, thumbs or prompts, as the method takes them: JSON Lines, a JSON array, CSV, TSV
@@ -187,7 +187,7 @@ pub(super) struct TrainArgs {
     /// Progress on stdout, one JSON object a line
     #[arg(long)]
     pub(super) json: bool,
-    /// How conversations become text.
+    /// Settings for turning conversations into text.
     #[command(flatten)]
     pub(super) chat: ChatArgs,
     /// The GPU.
@@ -213,7 +213,7 @@ pub(super) struct RaceArgs {
     /// Folder for the table, the figure, the records and the adapters
     #[arg(long, value_name = "DIR")]
     pub(super) output: PathBuf,
-    /// What DPO is set beside, after fine-tuning and a reward model: ppo, rloo or grpo, or several: ppo,rloo
+    /// Methods to compare DPO with, after fine-tuning and a reward model: ppo, rloo or grpo, or several: ppo,rloo
     #[arg(long, value_name = "NAMES", value_delimiter = ',')]
     pub(super) against: Vec<Method>,
     /// Settings of all stages as a JSON object, and of one under its name: {"r": 8, "ppo": {"kl_coef": 0.1}}
@@ -225,7 +225,7 @@ pub(super) struct RaceArgs {
     /// Progress on stdout, one JSON object a line
     #[arg(long)]
     pub(super) json: bool,
-    /// How conversations become text.
+    /// Settings for turning conversations into text.
     #[command(flatten)]
     pub(super) chat: ChatArgs,
     /// The GPU.
@@ -242,7 +242,7 @@ pub(super) struct SweepArgs {
     /// Model folder: config.json, tokenizer.json, model.safetensors
     #[arg(long, value_name = "DIR")]
     pub(super) model: PathBuf,
-    /// What to do with the pairs: dpo, orpo, cpo or kto; dpo if the config names none
+    /// Training method: dpo, orpo, cpo or kto; dpo if the config names none
     #[arg(long, value_name = "NAME")]
     pub(super) method: Option<Method>,
     /// Preference pairs: JSON Lines, a JSON array, CSV, TSV or Parquet; gzip or zstd may pack the text
@@ -279,7 +279,7 @@ pub(super) struct SweepArgs {
     /// Progress on stdout, one JSON object a line
     #[arg(long)]
     pub(super) json: bool,
-    /// How conversations become text.
+    /// Settings for turning conversations into text.
     #[command(flatten)]
     pub(super) chat: ChatArgs,
     /// The GPU.
@@ -317,7 +317,7 @@ pub(super) struct ScoreArgs {
     /// Pairs at a time
     #[arg(long, value_name = "PAIRS", default_value_t = 4)]
     pub(super) batch_size: usize,
-    /// How conversations become text.
+    /// Settings for turning conversations into text.
     #[command(flatten)]
     pub(super) chat: ChatArgs,
     /// The GPU.
@@ -337,7 +337,7 @@ pub(super) struct GenerateArgs {
     /// The model's linear layers on the GPU: stored, int8, int4 or nf4, quantised as they are loaded
     #[arg(long, value_name = "FORMAT", default_value = "stored")]
     pub(super) load_in: LoadIn,
-    /// What to answer or, without a chat template, what to continue
+    /// Text to answer or, without a chat template, to continue
     #[arg(long, value_name = "TEXT")]
     pub(super) prompt: String,
     /// Tokens of the answer at most
@@ -361,7 +361,7 @@ pub(super) struct GenerateArgs {
     /// One JSON object at the end instead of text as it comes
     #[arg(long)]
     pub(super) json: bool,
-    /// How conversations become text.
+    /// Settings for turning conversations into text.
     #[command(flatten)]
     pub(super) chat: ChatArgs,
     /// The GPU.
@@ -389,7 +389,7 @@ pub(super) struct MergeArgs {
 /// `pairtune export`.
 #[derive(Debug, Args)]
 pub(super) struct ExportArgs {
-    /// For what: gguf, a file for llama.cpp and Ollama; or trl, a folder that trains on in TRL on many GPUs
+    /// Target: gguf, a file for llama.cpp and Ollama; or trl, a folder that trains on in TRL on many GPUs
     #[arg(long, value_name = "WHAT", default_value = "gguf")]
     pub(super) to: ExportTo,
     /// Model folder, or a GGUF file
@@ -407,15 +407,15 @@ pub(super) struct ExportArgs {
     /// Replace the file, or what is in the folder, if it is there
     #[arg(long)]
     pub(super) overwrite: bool,
-    /// How conversations become text.
+    /// Settings for turning conversations into text.
     #[command(flatten)]
     pub(super) chat: ChatArgs,
-    /// For TRL.
+    /// Arguments for TRL.
     #[command(flatten)]
     pub(super) trl: TrlArgs,
 }
 
-/// What `pairtune export` is for.
+/// Target of `pairtune export`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(super) enum ExportTo {
     /// llama.cpp and Ollama
@@ -424,7 +424,7 @@ pub(super) enum ExportTo {
     Trl,
 }
 
-/// What `pairtune export --to trl` takes beside model, adapter and output.
+/// Arguments of `pairtune export --to trl` other than model, adapter and output.
 #[derive(Debug, Default, Args)]
 #[command(next_help_heading = "With --to trl")]
 pub(super) struct TrlArgs {
@@ -434,7 +434,7 @@ pub(super) struct TrlArgs {
     /// Settings as a flat JSON object; they beat those of RUN
     #[arg(long, value_name = "FILE")]
     pub(super) config: Option<PathBuf>,
-    /// What to do with the data; that of the settings if absent. Another than RUN's takes its adapter alone
+    /// Training method; by default that of the settings. If it is not RUN's, only the adapter of RUN is used
     #[arg(long, value_name = "NAME")]
     pub(super) method: Option<Method>,
     /// Rows to train on, as pairtune train takes them
@@ -468,7 +468,7 @@ impl TrlArgs {
     }
 }
 
-/// What `pairtune export` writes, in the words of llama.cpp's converter.
+/// Output types of `pairtune export`, in the words of llama.cpp's converter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 #[value(rename_all = "snake_case")]
 pub(super) enum OutType {
@@ -489,7 +489,7 @@ pub(super) enum OutType {
 }
 
 impl OutType {
-    /// What the engine calls it.
+    /// The engine's name for the type.
     pub(super) fn kind(self) -> GgufKind {
         match self {
             Self::F32 => GgufKind::Model(GgmlType::F32),

@@ -1,4 +1,4 @@
-//! From a file of rows to what a method trains on, and what is said on the way.
+//! Reads a file of rows into the examples that a method trains on, and reports on the way.
 
 use std::path::Path;
 
@@ -13,7 +13,7 @@ use super::args::TrainArgs;
 use super::output::Output;
 use super::run::{ModelFolder, SHOWN, read_pairs, warn_dropped};
 
-/// What is trained on, and what is held out.
+/// Examples to train on, and examples that are held out.
 pub(super) struct Data {
     pub(super) train: Vec<Example>,
     pub(super) held_out: Vec<Example>,

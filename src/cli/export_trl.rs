@@ -94,13 +94,13 @@ fn check_free(args: &ExportArgs) -> Result<()> {
 struct Given {
     /// All of them.
     settings: Map<String, Value>,
-    /// Those that were asked for now.
+    /// Settings that this command asks for.
     asked: Map<String, Value>,
-    /// What messages call the place that they came from.
+    /// Source of the settings, for messages.
     at: String,
-    /// What was set for conversations, where a checkpoint says so.
+    /// Settings for conversations, if a checkpoint has them.
     chat: Option<Chat>,
-    /// What answers were given, where a checkpoint says so.
+    /// Rewards of answers, if a checkpoint has them.
     rewards: Vec<String>,
 }
 
@@ -135,7 +135,8 @@ impl Given {
         Ok(given)
     }
 
-    /// What a run's folder says: its own file of settings, and its latest checkpoint, which older versions had alone.
+    /// Takes the settings and the rewards of a run's folder, from its own file of settings and its latest checkpoint.
+    /// Folders of older versions have only the checkpoint.
     async fn take_run(&mut self, run: &Path) -> Result<()> {
         let folder = DiskFolder::open(run)?;
         let step = |path: &PathBuf| path.file_name()?.to_str()?.strip_prefix("checkpoint-")?.parse::<u64>().ok();
@@ -189,7 +190,7 @@ async fn adapter_at(
     Ok(values)
 }
 
-/// What to train on, what is held out, and answers to replay.
+/// Reads the rows to train on, the held-out rows, and the answers to replay.
 async fn rows(
     args: &ExportArgs,
     config: &TrainConfig,

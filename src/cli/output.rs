@@ -1,4 +1,4 @@
-//! What a command says while it works: bars and notes on stderr, JSON lines on stdout.
+//! Output of a command while it works: bars and notes on stderr, JSON lines on stdout.
 
 use std::fmt::Display;
 use std::io::{IsTerminal as _, Write as _, stderr, stdout};
@@ -87,7 +87,7 @@ impl Output {
         self.lines_at = done;
     }
 
-    /// How far the phase is, and what it says of itself.
+    /// Moves the bar to `done` of `total`, with `text` about the phase.
     pub(super) fn advance(&mut self, done: u64, total: u64, text: &str) {
         self.bar.set_message(text.to_owned());
         self.bar.set_length(total);

@@ -1,4 +1,4 @@
-//! Figures as SVG: panels with lines and points, one legend, and words for who does not see them.
+//! Figures as SVG: panels with lines and points, one legend, and words for readers who do not see them.
 
 use std::collections::HashMap;
 use std::ops::Range;
@@ -12,9 +12,9 @@ use plotters::style::text_anchor::{HPos, Pos, VPos};
 /// Panels under one title and one legend.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Figure {
-    /// What it shows.
+    /// Subject of the figure.
     pub(super) title: String,
-    /// The same in a sentence or two, for who does not see it; the last value of each line is added.
+    /// The same in a sentence or two, for readers who do not see it; the last value of each line is added.
     pub(super) description: String,
     /// Side by side, two in a row.
     pub(super) panels: Vec<Panel>,
@@ -23,17 +23,17 @@ pub(super) struct Figure {
 /// Axes with lines.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Panel {
-    /// What it shows.
+    /// Subject of the panel.
     pub(super) title: String,
-    /// From left to right.
+    /// The horizontal axis, which grows to the right.
     pub(super) x: Axis,
-    /// Upwards.
+    /// The vertical axis, which grows upwards.
     pub(super) y: Axis,
     /// Lines of one name have one colour and one mark in all panels.
     pub(super) lines: Vec<Line>,
 }
 
-/// What is measured along one side of a panel.
+/// Quantity along one side of a panel.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Axis {
     name: String,
@@ -43,17 +43,17 @@ pub(super) struct Axis {
 }
 
 impl Axis {
-    /// As wide as its values; without a `unit` if that is empty.
+    /// Creates an axis that is as wide as its values, without a unit if `unit` is empty.
     pub(super) fn new(name: impl Into<String>, unit: impl Into<String>) -> Self {
         Self { name: name.into(), unit: unit.into(), log: false, within: None }
     }
 
-    /// Equal steps for equal ratios; values that are not above 0 are left out.
+    /// Makes the axis logarithmic; values that are not above 0 are left out.
     pub(super) fn log(self) -> Self {
         Self { log: true, ..self }
     }
 
-    /// From `low` to `high` at least.
+    /// Makes the axis reach from `low` to `high` at least.
     pub(super) fn within(self, low: f64, high: f64) -> Self {
         Self { within: Some([low, high]), ..self }
     }
@@ -270,7 +270,7 @@ fn mark<'a, DB: DrawingBackend + 'a, C: Clone + 'a>(style: usize, at: C) -> DynE
     }
 }
 
-/// Where each name of the legend begins, in as many rows as they take; nowhere if one name alone needs none.
+/// Start of each name of the legend, in as many rows as the names need; empty without names.
 fn legend(names: &[&str]) -> Vec<(i32, i32)> {
     let (mut x, mut y) = (MARGIN, TITLE + LEGEND_ROW / 2);
     let place = |name: &&str| {
@@ -370,7 +370,7 @@ pub(super) fn number(value: f64) -> String {
     if text == "-0" { "0".to_owned() } else { text }
 }
 
-/// To four digits.
+/// Rounds to four digits.
 fn rounded(value: f64) -> f64 {
     format!("{value:.3e}").parse().unwrap_or(value)
 }

@@ -13,7 +13,7 @@ use pairtune::train::{PairLogps, ReferenceKey, TrainConfig};
 
 use super::output::Output;
 
-/// Where what is known of the reference is kept.
+/// Cache of the reference log-probabilities, and the objects to compute them with.
 pub(super) struct ReferenceCache<'a> {
     /// The device.
     pub(super) gpu: &'a Gpu,
@@ -26,7 +26,7 @@ pub(super) struct ReferenceCache<'a> {
 }
 
 impl ReferenceCache<'_> {
-    /// What is known of `n_pairs` pairs, which `key` stands for.
+    /// Reads the cached values of `n_pairs` pairs, which `key` stands for; none for pairs that are not in the cache.
     pub(super) fn known(&self, key: &ReferenceKey, n_pairs: usize, out: &Output) -> Vec<Option<PairLogps>> {
         let stored = self.file(key).and_then(|file| std::fs::read(file).ok());
         let known = drive::known_reference(stored.as_deref(), n_pairs);

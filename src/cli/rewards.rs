@@ -1,5 +1,4 @@
-//! What answers are given in a run that writes them: the rules and reward models that the arguments name, or those that
-//! the checkpoint does.
+//! Rewards of a run that writes answers: the rules and reward models that the arguments name, or else the checkpoint's.
 
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
@@ -17,7 +16,7 @@ use pairtune::{Error, Result};
 
 use super::run::{ModelFolder, read_any_adapter};
 
-/// What a reward model is called in a checkpoint.
+/// Prefix of a reward model in a checkpoint.
 const MODEL: &str = "model:";
 
 /// Rules, and the folders of reward models.
@@ -28,7 +27,7 @@ pub(super) struct Rewards {
 }
 
 impl Rewards {
-    /// Those of the arguments, or, if there are none, of the checkpoint.
+    /// Reads the rewards of the arguments or, if there are none, of the checkpoint.
     pub(super) fn of(rules: &[String], models: &[PathBuf], recorded: &[String]) -> Result<Self> {
         if !rules.is_empty() || !models.is_empty() {
             return Self::parse(rules, models.to_vec());
@@ -54,7 +53,7 @@ impl Rewards {
         Ok(Self { rules: rules.collect::<Result<_>>()?, models })
     }
 
-    /// As a checkpoint keeps them; paths must hold when a run is resumed from elsewhere.
+    /// Returns them as a checkpoint keeps them, with absolute paths, since a run may be resumed from elsewhere.
     pub(super) fn recorded(&self) -> Vec<String> {
         let whole = |path: &PathBuf| std::fs::canonicalize(path).unwrap_or_else(|_| path.clone());
         let models = self.models.iter().map(|path| format!("{MODEL}{}", whole(path).display()));

@@ -133,7 +133,7 @@ impl ModelFolder {
         Ok(())
     }
 
-    /// What an adapter's folder says of conversations, as transformers reads it.
+    /// Reads the chat template of an adapter's folder, as transformers does.
     pub(super) async fn chat_of(adapter: Option<&Path>, out: &Output) -> Result<Chat> {
         let Some(path) = adapter else { return Ok(Chat::default()) };
         let folder = DiskFolder::open(path)?;

@@ -169,7 +169,7 @@ impl RunFolder {
 pub(super) struct Counters(TrainerState);
 
 impl Counters {
-    /// Where the run stands.
+    /// Reads the state of the run from its trainer.
     pub(super) fn of(trainer: &Trainer<'_>, epoch: f64) -> Self {
         let config = &trainer.config;
         Self(TrainerState {

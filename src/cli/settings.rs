@@ -5,8 +5,8 @@ use pairtune::engine::sweep::Over;
 use pairtune::train::{Setting, SettingKind, all_settings};
 use serde_json::{Map, Value};
 
-/// The settings that were given as flags, as a config file would have them. Those of a `SWEEP` may be lists where a
-/// sweep can be over them.
+/// The settings that were given as flags, in the form of a config file. In a `SWEEP`, a setting that can be swept may
+/// be a list.
 #[derive(Debug, Clone, Default)]
 pub(super) struct SettingsArgs<const SWEEP: bool = false>(Map<String, Value>);
 

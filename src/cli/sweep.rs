@@ -32,14 +32,14 @@ use super::sweep_report::{FILE, Report};
 use super::train_start::{Start, adapter_bytes, given_settings, memory_limit, settings_origin, warn_passes};
 use super::train_watch::watch_ctrl_c;
 
-/// What is swept, and the settings of all runs.
+/// The swept setting and its values, and the settings of all runs.
 struct Setup {
     over: Over,
     /// In rising order.
     values: Vec<f64>,
-    /// What was given, without what is swept.
+    /// Settings that were given, without the swept one.
     given: Map<String, Value>,
-    /// With the value that a run without the sweep would have.
+    /// Settings with the value that a run without the sweep would have.
     config: TrainConfig,
 }
 
@@ -155,9 +155,9 @@ impl Setup {
 
 /// The pairs of all runs.
 struct Pairs {
-    /// As the method trains on them.
+    /// Pairs in the form that the method trains on.
     train: Vec<Example>,
-    /// As all methods are measured on them.
+    /// Pairs in the form on which all methods are measured.
     held_out: Vec<TokenPair>,
 }
 

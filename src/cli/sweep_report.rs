@@ -1,5 +1,5 @@
-//! What a sweep found: a table and sentences, `sweep.json`, `sweep.svg`, and the command that trains with what it
-//! recommends.
+//! Result of a sweep: a table and sentences, `sweep.json`, `sweep.svg`, and the command that trains with the
+//! recommended value.
 
 use std::path::PathBuf;
 
@@ -19,7 +19,7 @@ use super::train_watch::quoted;
 /// The file of everything that was measured.
 pub(super) const FILE: &str = "sweep.json";
 
-/// What is measured under that name.
+/// Definition of `kl` in the record.
 const KL: &str = "nats per token to the start, by Schulman's third estimator (k3), on answers to held-out prompts that \
                   the tuned model samples at temperature 1";
 
@@ -35,7 +35,7 @@ pub(super) struct Report {
     values: Vec<f64>,
     /// In the order in which they were run.
     runs: Vec<Run>,
-    /// Of training pairs and held-out ones.
+    /// Numbers of training pairs and of held-out ones.
     n_pairs: [usize; 2],
 }
 

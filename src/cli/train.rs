@@ -93,7 +93,7 @@ pub(super) async fn train(args: &TrainArgs, out: &mut Output) -> Result<()> {
         out.warn(format_args!("{warning}"));
     }
 
-    // What the policy is measured against.
+    // The reference of the policy.
     let initial = match (&start.initial, config.reference) {
         (Some((values, path)), ReferenceKind::InitialAdapter) => {
             let from = path.display().to_string();
@@ -124,7 +124,7 @@ pub(super) async fn train(args: &TrainArgs, out: &mut Output) -> Result<()> {
     if start.initial.is_none() && checkpoint.is_none() {
         model.measure(&gpu, &adapter);
     }
-    // What a resumed run began with is gone: its history tells how it did, or nothing does.
+    // A resumed run no longer has its first adapter, so only its history can tell how that one did.
     let before = match &checkpoint {
         Some(_) => None,
         None => held_out.evaluate(&adapter, &config, 0, 0.0, out).await?,
@@ -218,7 +218,7 @@ pub(super) async fn train(args: &TrainArgs, out: &mut Output) -> Result<()> {
     Ok(())
 }
 
-/// What a run trains on.
+/// Data that a run trains on.
 enum Input {
     /// Rows of a file.
     Examples(Data),

@@ -1,4 +1,4 @@
-//! What a training run starts from: its settings, and the adapter that it begins or goes on with.
+//! Start of a training run: its settings, and the adapter that it begins or goes on with.
 
 use std::path::{Path, PathBuf};
 
@@ -51,7 +51,7 @@ impl Start {
         Ok((values, settings))
     }
 
-    /// From the adapter folder, else a fresh one; after a checkpoint, from there.
+    /// Reads the start from the adapter folder, else makes a fresh adapter; after a checkpoint, goes on from there.
     pub(super) async fn read(
         args: &TrainArgs,
         checkpoint: Option<&Checkpoint>,
@@ -85,7 +85,7 @@ impl Start {
     }
 }
 
-/// What the adapter says it belongs to: the model's name on the Hub, or else its whole path, as PEFT has it.
+/// Name of the base model in the adapter: its name on the Hub, or else its whole path, as PEFT has it.
 pub(super) async fn base_of(model: &Path, folder: &DiskFolder) -> String {
     let path = std::path::absolute(model).unwrap_or_else(|_| model.to_owned()).display().to_string();
     let source = ModelSource::Picked { name: String::new(), path: Some(path) };
@@ -105,12 +105,12 @@ pub(super) async fn given_settings(config: Option<&Path>, flags: &SettingsArgs) 
     Ok(given)
 }
 
-/// What messages call the place that settings came from.
+/// Source of the settings, for messages.
 pub(super) fn settings_origin(config: Option<&Path>) -> String {
     config.map_or_else(|| "command line".to_owned(), |path| path.display().to_string())
 }
 
-/// A checkpoint's settings; an error names those that were given again and differ. When to save may change.
+/// Returns a checkpoint's settings; an error names those that were given again and differ. `save_steps` may change.
 pub(super) fn resumed_config(place: &Place, given: &Map<String, Value>) -> Result<TrainConfig> {
     const FREE: &str = "save_steps";
     let asked = TrainConfig::from_map(given, "command line")?.to_map();

@@ -116,7 +116,7 @@ impl Host for Terminal<'_> {
     }
 }
 
-/// What is said of a step: those of the values that its method has, two at most.
+/// Summary of a step: the first two of these values that its method has.
 fn told_of(metrics: &Metrics) -> String {
     const TOLD: [(&str, &str); 7] = [
         ("loss", "loss"),
@@ -131,7 +131,7 @@ fn told_of(metrics: &Metrics) -> String {
     there.map(|(name, word)| format!("{word} {:.4}", number(metrics, name))).collect::<Vec<_>>().join(" ")
 }
 
-/// What a checkpoint needs beside the trainer.
+/// Everything but the trainer that a checkpoint needs.
 pub(super) struct Saver<'a> {
     pub(super) tokenizer: &'a Tokenizer,
     pub(super) rewards: &'a Rewards,
@@ -216,7 +216,7 @@ pub(super) fn headline(metrics: &Metrics) -> String {
     }
 }
 
-/// What is said of an evaluation, if there is such a value.
+/// Metrics that the summary of an evaluation shows, if it has them.
 const TOLD: [(&str, &str); 6] = [
     ("eval_loss", "loss"),
     ("eval_preference_accuracy", "preference accuracy"),

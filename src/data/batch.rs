@@ -37,7 +37,7 @@ impl TokenPair {
     }
 }
 
-/// What became of the records, both lists in their order.
+/// Result of tokenising records, both lists in the order of the records.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Tokenized {
     /// The pairs to train on.

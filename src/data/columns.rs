@@ -1,4 +1,4 @@
-//! Which columns of a file hold prompt, chosen and rejected, where they have the names of other tools.
+//! Columns of pairs files that other tools wrote: finds prompt, chosen and rejected under other names.
 
 use std::fmt;
 use std::str::FromStr;
@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 use super::shapes::messages;
 use super::table::table_head;
 
-/// Which columns of a pairs file hold what. As text: `prompt=question,chosen=good,rejected=bad`.
+/// Names of the columns of a pairs file, written as `prompt=question,chosen=good,rejected=bad`.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Columns {
     /// Column of the prompt; empty if chosen and rejected hold whole dialogues.
@@ -144,7 +144,7 @@ fn dialogue(history: Value, question: &str) -> Value {
     Value::Array(list)
 }
 
-/// What others gave the two answers of a row, if it says so of both.
+/// Scores that others gave the two answers of a row; none unless the row has both.
 pub(super) fn scores(row: &Map<String, Value>) -> Option<[f64; 2]> {
     SCORES.iter().find_map(|[chosen, rejected]| Some([number(row, chosen)?, number(row, rejected)?]))
 }
@@ -207,7 +207,7 @@ pub(super) fn first_row(file: &str, head: &[u8]) -> (Vec<String>, Map<String, Va
     })
 }
 
-/// What a file is for, and how to make pairs of it, where its columns tell that it holds no pairs.
+/// Purpose of a file whose columns show that it holds no pairs, and how to make pairs of it; none for other files.
 pub fn other_purpose(columns: &[String]) -> Option<[&'static str; 2]> {
     const SECOND: &str =
         "Add a worse answer to each row as \"rejected\", for example one that the model itself writes today";

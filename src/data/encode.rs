@@ -59,7 +59,7 @@ impl Sample {
     }
 }
 
-/// What stands at the end of a message that is to be continued, while its template is rendered; transformers' word.
+/// Marks the end of a message that is to be continued while its template is rendered. The text is transformers' own.
 const CONTINUED: &str = "CONTINUE_FINAL_MESSAGE_TAG ";
 
 impl Encoder<'_> {
@@ -182,7 +182,7 @@ pub(super) fn no_eos() -> Error {
     )
 }
 
-/// How many tokens two lists share from their beginnings on.
+/// Number of tokens that two lists share at the beginning.
 pub(super) fn common_prefix<T: PartialEq>(a: &[T], b: &[T]) -> usize {
     a.iter().zip(b).take_while(|(a, b)| a == b).count()
 }

@@ -1,4 +1,4 @@
-//! What trainers take: one sequence of tokens, or two that share their beginning, whatever the method.
+//! Training examples of all methods: one sequence of tokens, or two that share their beginning.
 
 use super::batch::{DropReason, Dropped, TokenPair};
 use super::encode::{Stop, settle};
@@ -6,22 +6,22 @@ use super::sample::Sample;
 use super::tokenizer::Tokenizer;
 use crate::error::{Error, Result};
 
-/// What a method trains on at a time: one sequence, or two that share their beginning.
+/// Unit of training: one sequence, or two that share their beginning.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Example {
     /// The row of the file (TRL's row number).
     pub row: usize,
-    /// Tokens. Of pairs (dpo, reward, orpo, cpo): chosen, rejected. Of thumbs (kto): the prompt with its own answer,
-    /// and with another row's, if the loss asks for that. Else (sft, prompts) one.
+    /// Token ids. A pair (dpo, reward, orpo, cpo) has chosen and rejected. A thumb (kto) has the prompt with its own
+    /// answer and, if the loss needs it, with another row's answer. All others (sft, prompts) have one sequence.
     pub sequences: Vec<Vec<u32>>,
-    /// The first token of each sequence's answer; 0 where all counts (sft), the length for a prompt alone; of reward
-    /// the token at which the score is read.
+    /// Index of the first token of each sequence's answer. It is 0 if all tokens count (sft), the length for a prompt
+    /// alone, and for reward the token at which the score is read.
     pub starts: Vec<usize>,
     /// Tokens of each sequence before it was cut.
     pub untruncated: Vec<usize>,
-    /// True for the tokens that are learnt, of the one sequence (sft); none for all from `starts` on.
+    /// True for the tokens of the one sequence that are learnt (sft); none if all from `starts` on are learnt.
     pub labels: Option<Vec<bool>>,
-    /// Of reward: the margin, or 0. Of kto: 1 if the answer is wanted, else 0. Else 0.
+    /// The margin or 0 (reward); 1 if the answer is wanted, else 0 (kto); 0 for other methods.
     pub value: f64,
 }
 
@@ -64,7 +64,7 @@ impl Example {
     }
 }
 
-/// What became of the rows, both lists in their order.
+/// Result of making examples from rows, both lists in the order of the rows.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Examples {
     /// The rows to train on.

@@ -1,4 +1,4 @@
-//! Which columns of a file without pairs hold what.
+//! Columns of files without pairs: finds the prompt, the answer and the other parts by their names.
 
 use std::fmt;
 use std::str::FromStr;
@@ -9,8 +9,8 @@ use serde_json::{Map, Value};
 use super::columns::{BESIDE, Columns, PROMPTS};
 use super::kind::Kind;
 
-/// Which columns of a file without pairs hold what; an empty name stands for none. As text:
-/// `prompt=question,completion=answer,label=good`.
+/// Names of the columns of a file without pairs, written as `prompt=question,completion=answer,label=good`; an empty
+/// name stands for none.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Fields {
     /// Column of the prompt.
@@ -49,7 +49,7 @@ impl Fields {
         Self { prompt, completion, messages, text, label, system }
     }
 
-    /// What rows with these columns are; none if there are not enough of them.
+    /// Kind of rows with these columns; none if the columns of every kind are incomplete.
     pub fn kind(&self) -> Option<Kind> {
         let [prompt, completion, messages, text, label] =
             [&self.prompt, &self.completion, &self.messages, &self.text, &self.label].map(|name| !name.is_empty());

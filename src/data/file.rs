@@ -1,4 +1,4 @@
-//! A file of rows as others made it: text, packed text, or Parquet. What it is, which columns it has, and its rows.
+//! A file of rows as others made it: text, packed text, or Parquet. Finds its shape, its columns and its rows.
 
 use serde_json::Map;
 
@@ -72,7 +72,7 @@ impl<'a> PairsFile<'a> {
         self.shape
     }
 
-    /// What its rows are; none if its columns do not tell.
+    /// Kind of its rows; none if its columns do not tell.
     pub fn kind(&self) -> Option<Kind> {
         Kind::of(&self.columns)
     }
@@ -140,7 +140,7 @@ impl<'a> PairsFile<'a> {
         progress: &mut dyn FnMut(u64, &RowReader<R>) -> bool,
     ) -> Result<()> {
         let mut unpacker = Unpacker::new(packing, self.source.name());
-        // What the text is refused for is no damage of its packing.
+        // An error of the text itself is kept apart, so that it is not reported as damage of the packing.
         let mut refused = None;
         let mut take = |reader: &mut RowReader<R>, bytes: &[u8]| {
             reader.push(bytes).inspect_err(|error| refused = Some(error.clone()))
@@ -184,7 +184,7 @@ impl<'a> PairsFile<'a> {
         for (index, n) in groups.into_iter().enumerate() {
             match parquet.group(index, needs, MAX_ROW) {
                 Ok(mut group) => self.read_group(&mut group, reader, report).await?,
-                // What holds of the first row group holds of the file.
+                // The first row group is typical of the file: if it cannot be read, none can.
                 Err(error) if index == 0 => return Err(error),
                 Err(error) => reader.damaged(&error, n.try_into().unwrap_or(usize::MAX)),
             }

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 /// The text of one pair.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct AuditRow<'a> {
-    /// What is answered.
+    /// The prompt of both answers.
     pub prompt: &'a str,
     /// The preferred answer.
     pub chosen: &'a str,
@@ -25,7 +25,7 @@ pub enum Side {
     Rejected,
 }
 
-/// What is odd about one pair; all is `false` and none of a pair that is well.
+/// Faults of one pair; a good pair has only `false` and none.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Flags {
     /// Both answers are the same: there is nothing to prefer.

@@ -1,8 +1,8 @@
-//! How a byte-level tokenizer cuts text before merging, by llama.cpp's name for it (`tokenizer.ggml.pre`).
+//! Ways in which byte-level tokenizers cut text before merging, by llama.cpp's names (`tokenizer.ggml.pre`).
 //!
 //! The patterns are those of the models' own `tokenizer.json`, not llama.cpp's, which were adapted to its regex engine.
 
-/// How text is cut into words.
+/// A way to cut text into words.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Pre {
     /// Patterns that cut, one after the other; what matches and what is between are words.
@@ -104,12 +104,12 @@ const KNOWN: &[(&[&str], Pre)] = &[
     ),
 ];
 
-/// What llama.cpp calls `name`; `default` is GPT-2's, as in transformers.
+/// Looks up the way to cut text that llama.cpp calls `name`; `default` is GPT-2's, as in transformers.
 pub(super) fn pre(name: &str) -> Option<Pre> {
     KNOWN.iter().find(|(names, _)| names.contains(&name)).map(|(_, pre)| *pre)
 }
 
-/// How the tokenizer of a model cuts text, in the words of `Pre`.
+/// A model tokenizer's way to cut text; the fields are those of `Pre`.
 pub(super) struct Cuts<'a> {
     pub(super) splits: Vec<&'a str>,
     pub(super) digits: bool,
@@ -118,7 +118,8 @@ pub(super) struct Cuts<'a> {
     pub(super) whole_words: bool,
 }
 
-/// What llama.cpp calls a way to cut text. It never brings text to form C, so that this decides only between names.
+/// llama.cpp's name for a way to cut text. llama.cpp never normalises to form C, so `nfc` only chooses between names of
+/// the same way.
 pub(super) fn name_of(cuts: &Cuts<'_>) -> Option<&'static str> {
     let alike = |pre: &Pre| {
         (pre.splits, pre.digits, pre.gpt2) == (&cuts.splits[..], cuts.digits, cuts.gpt2)

@@ -27,7 +27,7 @@ use super::gguf_pre::{Pre, names, pre};
 use crate::error::{Error, Result};
 use crate::files::{Gguf, GgufValue as Value, Strings};
 
-/// What SentencePiece writes for a space.
+/// SentencePiece's sign for a space.
 pub(super) const SPACE: &str = "\u{2581}";
 /// No token of a real vocabulary is as long; merges are not looked for in longer ones.
 const LONGEST: usize = 1024;
@@ -52,7 +52,7 @@ pub(super) const NAMED: [(&str, &str, Option<u32>); 7] = [
     ("mask_token", "mask_token_id", None),
 ];
 
-/// What a file says of text and tokens.
+/// Tokenizer, special tokens and chat template of a file.
 #[derive(Debug)]
 pub struct GgufTokenizer {
     /// Text to token ids and back. Its post-processor adds BOS and EOS where the file wants them.
@@ -258,7 +258,7 @@ impl<'a> Source<'a> {
         Ok(tokenizer)
     }
 
-    /// How spaces are written, and whether a text begins with one that it does not have.
+    /// Sets how spaces are written, and whether a text without a space at its beginning gets one.
     fn spaces(&self, tokenizer: &mut Tokenizer, architecture: &str, is_gemma: bool) -> tokenizers::Result<()> {
         let prefix = !is_gemma && self.get("add_space_prefix").and_then(Value::as_bool).unwrap_or(true);
         let to_letter = || Replace::new(" ", SPACE);
@@ -286,7 +286,7 @@ impl<'a> Source<'a> {
     fn named_id(&self, key: &str, usual: Option<u32>, vocab: usize) -> Option<usize> {
         let stated = self.get(key).and_then(Value::as_u64);
         let id = stated.and_then(|id| usize::try_from(id).ok()).filter(|id| *id < vocab);
-        // As in llama.cpp, an id beyond the vocabulary counts for nothing.
+        // llama.cpp, too, ignores an id beyond the vocabulary.
         id.or_else(|| usual.map(|id| id as usize).filter(|id| *id < vocab))
     }
 
@@ -321,7 +321,8 @@ impl<'a> Source<'a> {
             AddedToken::from(text, special).normalized(false).rstrip(rstrip)
         };
         tokenizer.add_special_tokens(special.into_iter().map(|text| token(text, true))).map_err(|e| self.failed(&e))?;
-        // What Gemma's runs of spaces were written as is no token of its vocabulary any more.
+        // `sentence_piece` respells Gemma's runs of spaces, so the file's spelling of them is not in the vocabulary any
+        // more.
         let plain: Vec<_> = of_type(USER_DEFINED)
             .into_iter()
             .filter(|text| tokenizer.token_to_id(text).is_some())

@@ -11,7 +11,7 @@ use super::gguf_tokenizer::{BYTE, CONTROL, NAMED, NORMAL, SPACE, UNKNOWN, UNUSED
 use crate::error::{Error, Result};
 use crate::files::{Array, GgufValue as Value};
 
-/// What is to be written of a tokenizer.
+/// Tokenizer that is to be written, and the facts about its model that decide how.
 pub(super) struct Vocabulary<'a> {
     pub(super) tokenizer: &'a Tokenizer,
     /// Name and text of the special tokens that are set.
@@ -21,7 +21,7 @@ pub(super) struct Vocabulary<'a> {
     pub(super) rows: usize,
     /// Tokens that end an answer, by the model.
     pub(super) ends: &'a [u32],
-    /// Where it is from, for messages.
+    /// Folder of the tokenizer, for messages.
     pub(super) folder: &'a str,
 }
 
@@ -177,7 +177,7 @@ impl Entries {
     }
 }
 
-/// How text is cut, as `tokenizer.json` has it; none if there is a step that llama.cpp does not have.
+/// Reads how `tokenizer.json` cuts text; none if it has a step that llama.cpp does not have.
 fn read_cuts(parts: &Parts) -> Option<Cuts<'_>> {
     let kind = |step: &Json| step.get("type").and_then(Json::as_str).unwrap_or_default().to_owned();
     let nfc = match &parts.normalizer {
@@ -196,7 +196,8 @@ fn read_cuts(parts: &Parts) -> Option<Cuts<'_>> {
             "Split" => {
                 let pattern = step.get("pattern")?.get("Regex")?.as_str()?;
                 let behavior = step.get("behavior").and_then(Json::as_str);
-                // What a pattern leaves out is a word, too; patterns that leave nothing out may say it so.
+                // The text between matches is a word, too. A pattern that leaves none may be written as one that
+                // removes it.
                 let known = matches!((behavior, flag(step, "invert")), (Some("Isolated"), Some(false)))
                     || matches!((behavior, flag(step, "invert")), (Some("Removed"), Some(true)));
                 cuts.splits.push(Some(pattern).filter(|_| known)?);

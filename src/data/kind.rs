@@ -1,4 +1,4 @@
-//! What the rows of a file are, and which methods they serve.
+//! Kinds of rows, and the methods that each kind serves.
 
 use std::fmt;
 use std::str::FromStr;
@@ -10,7 +10,7 @@ use super::fields::Fields;
 use super::reader::Wanted;
 use crate::error::{Error, Result};
 
-/// What the rows of a file are.
+/// Kind of the rows of a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Kind {
@@ -49,7 +49,7 @@ pub enum Method {
 }
 
 impl Kind {
-    /// What several such rows are called.
+    /// Plural noun for such rows.
     pub fn word(self) -> &'static str {
         match self {
             Self::Pairs => "preference pairs",
@@ -59,7 +59,7 @@ impl Kind {
         }
     }
 
-    /// What the rows of a file with these columns are; none if that cannot be told.
+    /// Finds the kind of a file's rows by its columns; none if they do not tell.
     pub fn of(columns: &[String]) -> Option<Self> {
         let pairs = Columns::guess(columns);
         let has_both = !pairs.chosen.is_empty() && !pairs.rejected.is_empty();
@@ -77,14 +77,14 @@ impl Kind {
         }
     }
 
-    /// As what a file of this kind is read for a method that it serves: prompts are taken out of all but pairs, which
-    /// are read as pairs.
+    /// Returns the kind that such a file is read as for a method that it serves: online methods take the prompts of all
+    /// rows but pairs, which are read as pairs.
     pub fn read_for(self, method: Method) -> Self {
         if method.is_online() && self != Self::Pairs { Self::Prompts } else { self }
     }
 
-    /// What the rows of a file are, for a method that is to train on them; none if its columns do not tell. The error
-    /// says what the file is and what it can be used for.
+    /// Finds the kind of a file's rows for a method that is to train on them; none if its columns do not tell. The
+    /// error says what the file is and what it can be used for.
     pub fn for_method(columns: &[String], method: Method, file: &str) -> Result<Option<Self>> {
         let Some(kind) = Self::of(columns) else { return Ok(None) };
         let fields = Fields::guess(columns);
@@ -107,7 +107,7 @@ impl Kind {
         Err(Error::input(what, format!("Train with another method, or change the file. {fix}"), file))
     }
 
-    /// What messages say of such rows.
+    /// Words for such rows in messages.
     pub(super) fn wanted(self) -> Wanted {
         match self {
             Self::Pairs => Wanted {
@@ -167,7 +167,7 @@ impl Method {
         self.kind() == Kind::Prompts
     }
 
-    /// What it can be given.
+    /// Lists the kinds of rows that the method takes.
     fn takes(self) -> String {
         let kinds = [Kind::Pairs, Kind::Completions, Kind::Labelled, Kind::Prompts];
         listed(kinds.into_iter().filter(|kind| kind.methods().contains(&self)).map(Kind::word), "or")

@@ -8,7 +8,7 @@ use super::sft::no_answer;
 use super::tokenizer::Tokenizer;
 use crate::error::{Error, Result};
 
-/// How answers with verdicts are laid out.
+/// Rules for laying out answers with verdicts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct KtoRules {
     /// Tokens of a sequence at most; what is behind them is cut off.

@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 
 use super::tokenizer::Tokenizer;
 
-/// What a `Modelfile` says.
+/// Contents of a `Modelfile`.
 pub struct Modelfile<'a> {
     /// The file that it is made for, in the same folder.
     pub gguf: &'a str,
@@ -25,10 +25,10 @@ pub struct Modelfile<'a> {
 /// Tokens that Ollama keeps room for; more takes memory even where it is not used.
 const MOST_CONTEXT: usize = 8192;
 
-/// How a family writes conversations: what is before and after each text.
+/// Format of a family's conversations: the text before and after each turn.
 struct Turns {
     name: &'static str,
-    /// None where it goes before the first text of the user, with an empty line between.
+    /// None if the system prompt goes before the first text of the user, with an empty line between.
     system: Option<[&'static str; 2]>,
     user: [&'static str; 2],
     assistant: [&'static str; 2],
@@ -176,7 +176,7 @@ impl Modelfile<'_> {
 }
 
 impl Turns {
-    /// What a conversation of three turns becomes.
+    /// Writes a conversation of three turns.
     fn write(&self, system: Option<&str>) -> String {
         let [before, after] = self.user;
         let (first, begin) = match (system, self.system) {

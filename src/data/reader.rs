@@ -46,17 +46,17 @@ pub type PairReader = RowReader<Record>;
 /// A reader of rows of another kind.
 pub type SampleReader = RowReader<Sample>;
 
-/// What makes a row of an object: with its number from 0, and its line.
+/// Function that makes a row of an object, given its number from 0 and its line.
 type Parse<R> = Box<dyn Fn(Map<String, Value>, usize, usize) -> std::result::Result<R, Problem>>;
 
-/// What messages say of the rows that are wanted.
+/// Words for the rows that are wanted, for messages.
 #[derive(Clone, Copy)]
 pub(super) struct Wanted {
-    /// What they are, several of them.
+    /// Plural noun of the rows.
     pub(super) noun: &'static str,
-    /// Which columns a file should have.
+    /// Columns that a file should have.
     pub(super) columns: &'static str,
-    /// What to give a row.
+    /// Advice for a row that is not usable.
     pub(super) keys: &'static str,
 }
 
@@ -65,7 +65,7 @@ const MAX_ERRORS: usize = 10_000;
 /// Bytes of a row at most: what has no end would take the rest of the file.
 pub(super) const MAX_ROW: usize = 16 << 20;
 
-/// Where in a file the reader is.
+/// Position of the reader within the structure of the file.
 #[derive(Clone, Copy)]
 enum Stage {
     /// In the first four bytes, which tell other formats apart.

@@ -14,7 +14,7 @@ pub struct Record {
     pub row: usize,
     /// Line of the file on which the row begins, from 1.
     pub line: usize,
-    /// What is answered.
+    /// The prompt of both answers.
     pub prompt: Part,
     /// The preferred answer.
     pub chosen: Part,
@@ -24,9 +24,9 @@ pub struct Record {
     pub tools: Option<Value>,
     /// Further variables for the chat template, for example `enable_thinking`.
     pub chat_template_kwargs: Option<Map<String, Value>>,
-    /// What others gave the chosen and the rejected answer, where the file says; training does not ask.
+    /// Scores that others gave the chosen and the rejected answer, if the file has them; training ignores them.
     pub scores: Option<[f64; 2]>,
-    /// By how much a reward model should prefer the chosen answer at least, where the file says.
+    /// Least margin by which a reward model should prefer the chosen answer, if the file has one.
     pub margin: Option<f64>,
 }
 
@@ -94,9 +94,9 @@ impl Part {
 pub struct LineError {
     /// Line of the file, from 1.
     pub line: usize,
-    /// What was found.
+    /// The fault that was found.
     pub what: String,
-    /// What would work instead.
+    /// A change that would work.
     pub fix: String,
     /// The beginning of the row.
     pub excerpt: String,

@@ -30,7 +30,7 @@ pub(super) fn too_long() -> Result<Map<String, Value>, Problem> {
     )
 }
 
-/// What each row of pairs is told to be.
+/// Advice for a row of pairs that is not usable.
 pub(super) const KEYS: &str =
     "Give it \"prompt\", \"chosen\" and \"rejected\", or \"chosen\" and \"rejected\" with the prompt";
 
@@ -119,10 +119,10 @@ pub(super) fn part(map: &mut Map<String, Value>, key: &str) -> Result<Option<Par
     }
 }
 
-/// What a row gives to the chat template: tools, and further variables.
+/// Values that a row gives to the chat template: tools, and further variables.
 type TemplateColumns = (Option<Value>, Option<Map<String, Value>>);
 
-/// Takes what a row gives to the chat template.
+/// Takes the values for the chat template out of a row.
 pub(super) fn template_columns(map: &mut Map<String, Value>) -> Result<TemplateColumns, Problem> {
     let tools = match map.remove("tools") {
         None | Some(Value::Null) => None,
@@ -165,9 +165,9 @@ pub(super) fn messages(list: Vec<Value>, key: &str) -> Result<Vec<Message>, Prob
     Ok(messages)
 }
 
-/// Bytes of the prompt that two texts share, as TRL's `extract_prompt` counts them: what both begin with, without a
-/// space at the end, which belongs to the completions. Where the shorter text ends before they differ, its last
-/// character is left to the completions, so that neither is empty.
+/// Bytes of the prompt that two texts share, counted as in TRL's `extract_prompt`: the common beginning, without a
+/// space at its end, which belongs to the completions. If the shorter text ends before they differ, its last character
+/// is left to the completions, so that neither is empty.
 fn common_text(a: &str, b: &str) -> usize {
     let same = a.chars().zip(b.chars()).take_while(|(a, b)| a == b);
     let at: usize = same.map(|(c, _)| c.len_utf8()).sum();

@@ -15,11 +15,11 @@ pub struct Sample {
     pub row: usize,
     /// Line of the file on which the row begins, from 1.
     pub line: usize,
-    /// What is answered; none for whole texts and conversations.
+    /// The prompt; none for whole texts and conversations.
     pub prompt: Option<Part>,
     /// The answer, or the whole text or conversation; none for a prompt alone.
     pub completion: Option<Part>,
-    /// Whether the answer is wanted.
+    /// True if the answer is wanted; none without a verdict.
     pub label: Option<bool>,
     /// Tools for the chat template, a list of JSON schemas.
     pub tools: Option<Value>,
@@ -56,8 +56,8 @@ impl Sample {
         Self::of(record, None, None)
     }
 
-    /// What is asked in it, for answers that a model will write. Rules for rewards find its own answer in the columns
-    /// `answer` and `completion`.
+    /// The question alone, for a model to answer. Rules for rewards find the row's own answer in the columns `answer`
+    /// and `completion`.
     pub fn asked(&self) -> Self {
         let (prompt, answer) = match (&self.prompt, &self.completion) {
             (None, Some(Part::Messages(list))) => {
@@ -178,7 +178,7 @@ fn answered(map: &mut Map<String, Value>, fields: &Fields) -> Result<(Option<Par
     }
 }
 
-/// The prompt of a row: its own, or its conversation up to the last answer. What else it has stays.
+/// Takes the prompt of a row: its own, or its conversation up to the last answer. Other columns stay.
 fn prompt_in(map: &mut Map<String, Value>, fields: &Fields) -> Result<Option<Part>, Problem> {
     if let Some(prompt) = take(map, &fields.prompt) {
         if fields.prompt == "prompt" && fields.system.is_empty() {

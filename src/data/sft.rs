@@ -8,7 +8,7 @@ use super::sample::Sample;
 use super::tokenizer::Tokenizer;
 use crate::error::{Error, Result};
 
-/// What fine-tuning learns of a row.
+/// Rules for the tokens that fine-tuning learns.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SftRules {
     /// Learn the answer, and not its prompt; none for rows with a prompt alone.

@@ -18,7 +18,7 @@ pub enum Shape {
 }
 
 impl Shape {
-    /// What a file is whose columns and first row are these; none for TRL's own shapes and unknown ones.
+    /// Recognises the shape of a file by its columns and first row; none for TRL's own shapes and unknown ones.
     pub fn of(columns: &[String], first: &Map<String, Value>) -> Option<Self> {
         let has = |name: &str| columns.iter().any(|column| column == name);
         if !has("chosen") || !has("rejected") {
@@ -43,7 +43,7 @@ impl Shape {
         }
     }
 
-    /// What it is called, and how it is read.
+    /// Name of the shape, and how it is read.
     pub fn what(self) -> &'static str {
         match self {
             Self::HhRlhf => "HH-RLHF transcripts: the prompt is what both dialogues begin with",

@@ -1,4 +1,4 @@
-//! Which pairs are held out: whole prompts, and what is nearly the same prompt, lie on one side.
+//! The split into training and evaluation: rows of the same prompt, or of nearly the same, stay on one side.
 
 use std::borrow::Cow;
 use std::collections::{BTreeSet, HashMap};
@@ -13,14 +13,14 @@ use super::record::{Part, Record};
 use super::sample::Sample;
 use crate::error::{Error, Result};
 
-/// Which prompts are taken for the same.
+/// Rule by which two prompts count as the same.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum SplitBy {
-    /// Equal ones alone, as versions before 0.2 did: their runs go on with the split that they were made with.
+    /// Equal prompts only, as in versions before 0.2: their runs keep the split that they were made with.
     #[default]
     Equal,
-    /// Those, too, that differ in case, spaces and punctuation, or in a few words.
+    /// Also prompts that differ in case, spaces and punctuation, or in a few words.
     Similar,
 }
 
@@ -38,9 +38,9 @@ const COMMON: usize = 8;
 /// Counters of pieces: 4 MiB, however many prompts there are.
 const COUNTERS: usize = 1 << 20;
 
-/// A row that has something which is answered.
+/// A row with a prompt.
 pub trait Prompted {
-    /// What is answered; of a whole conversation what its last answer follows, of a whole text all.
+    /// The prompt; for a whole conversation all before its last answer, for a whole text all of it.
     fn prompted(&self) -> Cow<'_, Part>;
 }
 
@@ -182,7 +182,7 @@ fn similar(texts: &[String]) -> Vec<usize> {
             *count = count.saturating_add(1);
         });
     }
-    // What many prompts have is their template, and tells nothing.
+    // Pieces that many prompts share come from a template, and do not show that prompts are alike.
     let common = COMMON.max(texts.len() / COMMON);
     let mut firsts: Vec<Option<[u32; BINS]>> = Vec::new();
     let mut found_by: HashMap<(usize, [u32; BAND]), usize> = HashMap::new();

@@ -6,9 +6,9 @@ use serde_json::{Map, Value};
 use super::reader::MAX_ROW;
 use super::row::{Problem, problem};
 
-/// What stands between cells: the one of these that the first line has most of.
+/// Delimiters of cells. A table uses the one that its first line has most of.
 const DELIMITERS: [u8; 3] = [b',', b';', b'\t'];
-/// What may stand before a table. A tab is part of it: it ends a first cell without text.
+/// Blanks that may precede a table. A tab is not among them, since it ends an empty first cell.
 const BLANK: &[u8] = b" \r\n";
 
 /// A table that is being read; its first row names the columns.
@@ -36,7 +36,7 @@ pub(super) struct Table {
 pub(super) struct TableRow {
     /// Line on which it begins, from 1.
     pub(super) line: usize,
-    /// What its cells hold, with delimiters between them.
+    /// Text of its cells, with delimiters between them.
     pub(super) text: Vec<u8>,
     /// The cells by the names of their columns; empty ones are left out, as `datasets` reads them, and so are those
     /// without a name: the numbers that pandas puts first.

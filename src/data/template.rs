@@ -22,14 +22,14 @@ pub struct ChatTemplate {
     environment: Environment<'static>,
     source: String,
     file: String,
-    /// What `strftime_now` takes for now, seconds since 1970.
+    /// Current time for `strftime_now`, in seconds since 1970.
     now: Arc<AtomicI64>,
     /// Has blocks that mark what the assistant writes.
     is_marked: bool,
     marks: Arc<Marks>,
 }
 
-/// What a person has set for the conversations of a model.
+/// A person's settings for the conversations of a model.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Chat {
     /// A template instead of the model's own.
@@ -58,7 +58,7 @@ impl Chat {
         let set = |(name, value): (&String, &Value)| {
             format!("{{%- if {name} is not defined %}}{{%- set {name} = {} %}}{{%- endif %}}", literal(value))
         };
-        // What is no name no template can read.
+        // A template can only read variables whose names are valid.
         let is_name = |name: &str| {
             !name.starts_with(|c: char| c.is_ascii_digit())
                 && name.chars().all(|c| c == '_' || c.is_ascii_alphanumeric())
@@ -265,7 +265,7 @@ fn with_generation_filters(source: &str) -> (String, bool) {
     (text + rest, found)
 }
 
-/// What one rendering has written, and which spans of it are the assistant's.
+/// Output of one rendering: bytes written, and the spans that are the assistant's.
 #[derive(Default)]
 struct Marks {
     written: AtomicUsize,

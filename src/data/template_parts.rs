@@ -39,7 +39,7 @@ pub(super) fn tojson(
 
 /// The options of Python's `json.dumps`.
 struct JsonStyle<'a> {
-    /// What pays for the text: values that lie in several places make more of it than they hold.
+    /// State of the rendering, whose fuel pays for the text: values in several places make more text than they hold.
     state: &'a State<'a, 'a>,
     indent: Option<usize>,
     item: String,

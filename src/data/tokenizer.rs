@@ -138,7 +138,7 @@ impl Tokenizer {
         Ok(Self { chat, other_template, ..self.clone() })
     }
 
-    /// What a person has set for conversations.
+    /// A person's settings for conversations.
     pub fn chat(&self) -> &Chat {
         &self.chat
     }
@@ -311,7 +311,7 @@ impl Tokenizer {
     /// Checks that the vocabulary fits a model of `model_vocab_size` rows.
     ///
     /// Tokens that were added behind the vocabulary, such as a `[PAD]`, may lie beyond: many published models have one.
-    /// From now on `encode` refuses a text that uses such a token.
+    /// After this call `encode` refuses a text that uses such a token.
     pub fn check_vocab(&self, model_vocab_size: usize) -> Result<()> {
         let size = self.inner.get_vocab(false).into_values().max().map_or(0, |id| (id as usize).saturating_add(1));
         if size <= model_vocab_size {

@@ -1,5 +1,5 @@
-//! What a `tokenizer.json` must keep to beyond what the `tokenizers` crate checks: the crate panics on the rest when it
-//! reads the file, or a text.
+//! Checks of a `tokenizer.json` that the `tokenizers` crate omits: it panics on such faults when it reads the file, or
+//! a text.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -8,7 +8,7 @@ use serde::de::{Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
-/// What is wrong with the parts of a tokenizer, if anything is.
+/// Returns the first fault in the parts of a tokenizer, or none.
 pub(super) fn problem(bytes: &[u8]) -> Option<String> {
     let parts: Parts = match serde_json::from_slice(bytes) {
         Ok(parts) => parts,
@@ -39,7 +39,7 @@ struct Parts {
     model: Option<Model>,
 }
 
-/// What byte-pair encoding is made of; other models have neither merges nor a prefix that counts.
+/// Parts of byte-pair encoding; other models have neither merges nor a prefix that counts.
 #[derive(Deserialize)]
 struct Model {
     #[serde(default)]

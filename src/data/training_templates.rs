@@ -1,6 +1,7 @@
 //! TRL's templates for training: they write what the families' own do, and mark what the assistant writes.
 //!
-//! From TRL 1.16 (`trl/chat_templates`), Apache License 2.0, as `assets/chat_templates/README.md` says.
+//! The templates are those of TRL 1.16 (`trl/chat_templates`), Apache License 2.0; see
+//! `assets/chat_templates/README.md`.
 
 use sha2::{Digest as _, Sha256};
 

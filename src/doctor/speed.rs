@@ -6,12 +6,12 @@ use crate::error::Result;
 use crate::gpu::{Dtype, Gpu, VariantSet};
 use crate::kernels::{self, Class, Epilogue, FMAS_PER_ROUND, Store, Tuning};
 
-/// How fast the device is.
+/// Speed of the device.
 #[derive(Debug, Clone, Serialize)]
 pub struct Speed {
     /// Billions of floating-point operations a second (a multiply-add is two) on values that stay in registers.
     pub fma_peak_gflops: f64,
-    /// What autotune chose on this device.
+    /// Variants that autotune chose on this device.
     pub variants: VariantSet,
     /// Matmul at several shapes.
     pub matmul: Vec<MatmulSpeed>,
@@ -24,7 +24,7 @@ pub struct MatmulSpeed {
     pub shape: String,
     /// Billions of floating-point operations a second.
     pub gflops: f64,
-    /// Of the peak.
+    /// Share of the peak.
     pub share: f64,
 }
 

@@ -1,6 +1,6 @@
 //! PEFT LoRA adapters: a folder with `adapter_config.json` and `adapter_model.safetensors`, read and written.
 //!
-//! What PEFT can do and we cannot is refused by name when an adapter is read.
+//! PEFT features that pairtune cannot compute are refused by name when an adapter is read.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -13,15 +13,15 @@ use crate::platform::{Folder, is_hub_name, read_all};
 
 const CONFIG: &str = "adapter_config.json";
 const WEIGHTS: &str = "adapter_model.safetensors";
-/// What PEFT's keys of tensors begin with; then comes the path of the module.
+/// Prefix of PEFT's tensor keys; the path of the module follows.
 pub const PEFT_PREFIX: &str = "base_model.model.";
-/// What the key of A ends in, after the path.
+/// Suffix of the key of A, after the path of the module.
 pub const LORA_A: &str = ".lora_A.weight";
-/// That of B.
+/// Suffix of the key of B.
 pub const LORA_B: &str = ".lora_B.weight";
 /// The key of the head that scores, of a reward or value model (1, hidden).
 pub const SCORE: &str = "base_model.model.score.weight";
-/// That of DoRA's lengths.
+/// Suffix of the key of DoRA's lengths.
 pub const LORA_MAGNITUDE: &str = ".lora_magnitude_vector";
 
 /// A LoRA or DoRA adapter: settings, and its tensors by their full PEFT key.
@@ -43,9 +43,9 @@ pub struct AdapterConfig {
     pub lora_alpha: f64,
     /// Kept as it was read; DPO trains without dropout.
     pub lora_dropout: f64,
-    /// Which modules have an adapter.
+    /// Modules that have an adapter.
     pub target_modules: TargetModules,
-    /// Which of them have none all the same.
+    /// Exceptions to `target_modules`: modules that get no adapter.
     pub exclude_modules: Option<TargetModules>,
     /// The layers that have an adapter; none for all.
     pub layers_to_transform: Option<Vec<usize>>,
@@ -61,7 +61,7 @@ pub struct AdapterConfig {
     pub fan_in_fan_out: bool,
     /// Name or path of the base model.
     pub base_model_name_or_path: Option<String>,
-    /// What the model with the adapter is.
+    /// Task of the model with the adapter.
     pub task: Task,
 }
 
@@ -106,7 +106,7 @@ impl fmt::Display for TargetModules {
 }
 
 impl TargetModules {
-    /// From JSON: a list of names, `"all-linear"` in any case, or a pattern; none of anything else.
+    /// Reads JSON: a list of names, `"all-linear"` in any case, or a pattern. Returns none for anything else.
     pub fn from_json(value: &Value) -> Option<Self> {
         match value {
             Value::String(name) if name.eq_ignore_ascii_case("all-linear") => Some(Self::AllLinear),
@@ -129,12 +129,12 @@ impl TargetModules {
 }
 
 impl AdapterConfig {
-    /// What B A x is multiplied by: `lora_alpha / r`, or `lora_alpha / sqrt(r)` with `use_rslora`.
+    /// Factor of the product B A x: `lora_alpha / r`, or `lora_alpha / sqrt(r)` with `use_rslora`.
     pub fn scale(&self) -> f64 {
         self.scale_of(self.r, self.lora_alpha)
     }
 
-    /// The same adapter with another effect: what its products are multiplied by, times `strength`.
+    /// Returns the settings of the same adapter with its scale multiplied by `strength`.
     ///
     /// An error for DoRA, whose file has no such number.
     pub fn times(&self, strength: f64) -> Result<Self> {
@@ -157,12 +157,12 @@ impl AdapterConfig {
     }
 }
 
-/// What the README beside a saved adapter says.
+/// Contents of the README beside a saved adapter.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ModelCard {
     /// Heading.
     pub title: String,
-    /// What it is, in a person's words; none for a sentence of ours.
+    /// Description of the adapter, as a person wrote it; none for the default, `ABOUT`.
     pub about: Option<String>,
     /// Licence of the base model, as the Hub names it.
     pub licence: Option<String>,
@@ -556,7 +556,7 @@ impl ModelCard {
     }
 }
 
-/// What an adapter is unless a person says it.
+/// Default description of an adapter.
 const ABOUT: &str = "A LoRA adapter trained on preference pairs with direct preference optimisation (DPO) by pairtune.";
 
 /// True for `org/name`. A lone name may be that of a folder.

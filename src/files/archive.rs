@@ -1,7 +1,8 @@
 //! Archives of whole runs (`.run`): a zip file whose entries are stored as they are.
 //!
-//! The same files give the same bytes: no clock, no owner, no compression. What is read is checked before anything is
-//! believed: names that stay inside a folder, once each, sizes that the archive can hold, and checksums.
+//! The same files give the same bytes: no clock, no owner, no compression. The reader checks an archive before it
+//! trusts it: names stay inside a folder and occur once each, the archive is large enough for its sizes, and the
+//! checksums match.
 
 use std::collections::{BTreeMap, HashSet};
 use std::io::{Cursor, Read as _, Write as _};
@@ -98,7 +99,7 @@ const COPY_AGAIN: &str = "Copy or download the file again; if that does not help
 /// Names that were seen, to tell those that do not belong together in one folder.
 #[derive(Default)]
 struct Names {
-    /// By lower case, as some disks have it.
+    /// Names in lower case, since some disks ignore case.
     files: HashSet<String>,
     /// Folders that a file lies in, and one such file.
     folders: BTreeMap<String, String>,
@@ -130,7 +131,7 @@ impl Names {
     }
 }
 
-/// What is wrong with a name, if anything is.
+/// Returns the fault of a name, or none.
 fn problem(name: &str) -> Option<&'static str> {
     if name.is_empty() {
         return Some("The entry has no name");

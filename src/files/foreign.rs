@@ -1,4 +1,4 @@
-//! What a file or a folder is that was taken for a model's weights: what to call it, and what to do.
+//! Recognises files and folders that were mistaken for a model's weights: says what they are, and what to do.
 
 use super::safetensors::{INDEX, SINGLE};
 use crate::error::Error;

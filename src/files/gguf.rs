@@ -14,17 +14,17 @@ pub struct Gguf {
     source: Box<dyn ByteSource>,
     version: u32,
     metadata: Vec<(String, Value)>,
-    /// Where each key is in `metadata`.
+    /// Index of each key in `metadata`.
     keys: BTreeMap<String, usize>,
     entries: BTreeMap<String, Entry>,
 }
 
-/// Where one tensor lies, and how it is stored.
+/// Type, shape and position of one tensor.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct GgufTensor {
     /// Its name in the file.
     pub name: String,
-    /// How its elements are stored.
+    /// Type of its elements.
     pub ggml_type: GgmlType,
     /// Its dimensions, row-major (the reverse of ggml's order); empty for a scalar.
     pub shape: Vec<usize>,
@@ -83,7 +83,7 @@ impl Gguf {
         Ok(gguf)
     }
 
-    /// What the file is called in messages.
+    /// Name of the file in messages.
     pub fn name(&self) -> &str {
         self.source.name()
     }
@@ -206,12 +206,12 @@ impl Gguf {
         Ok(info.ggml_type.to_f32(&self.source.read_at(info.begin, len).await?))
     }
 
-    /// Where a key is, for messages.
+    /// Location of a key, for messages.
     pub fn at_key(&self, key: &str) -> String {
         format!("{}, {key}", self.name())
     }
 
-    /// Where a tensor is, for messages.
+    /// Location of a tensor, for messages.
     pub fn at_tensor(&self, name: &str) -> String {
         format!("{}, tensor {name}", self.name())
     }

@@ -1,4 +1,4 @@
-//! How ggml stores the elements of a tensor: sizes, and back to f32 with the bits of ggml's `dequantize_row_*`.
+//! ggml's types of tensor elements: their sizes, and decoding to f32 with the bits of ggml's `dequantize_row_*`.
 //!
 //! A block is a run of 32 or 256 elements of one row with what they share: a scale, or scales of scales and minima.
 
@@ -69,7 +69,7 @@ impl GgmlType {
         Self::ALL.into_iter().find(|t| t.id() == id)
     }
 
-    /// What ggml calls it, as in `Q4_K`.
+    /// ggml's name of the type, as in `Q4_K`.
     pub fn name(self) -> &'static str {
         known_type(self.id()).expect("the table of ggml's types holds those that can be read").name
     }

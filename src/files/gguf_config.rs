@@ -1,7 +1,7 @@
 //! The metadata of a GGUF file as the `config.json` that transformers would have for the same model.
 //!
-//! Where llama.cpp's code knows what a file does not say (which layers have a window, the scale of Gemma's queries),
-//! the same is put in here.
+//! Some facts are in llama.cpp's code and not in the file, such as the layers with a window and the scale of Gemma's
+//! queries. They are filled in here.
 
 use serde_json::{Map, Value as Json, json};
 
@@ -71,7 +71,7 @@ fn put(config: &mut Config, key: &str, value: impl Into<Json>) {
     config.insert(key.to_owned(), value.into());
 }
 
-/// What nearly all architectures say in the same words.
+/// Reads the keys that nearly all architectures share.
 fn decoder(meta: &Meta<'_>, arch: GgufArch) -> Result<Config> {
     use GgufArch::{Gemma2, Gemma3, GptNeox, Granite, HunyuanDense, Llama, Olmo2, Qwen3, SmolLm3};
 
@@ -224,7 +224,7 @@ fn olmo2(meta: &Meta<'_>, config: &mut Config) -> Result<()> {
 }
 
 fn smollm3(config: &mut Config) {
-    // As llama.cpp has it, which the file does not say: every fourth layer has no rotary embedding.
+    // llama.cpp has this in its code, not in the file: every fourth layer has no rotary embedding.
     let layers = config.get("num_hidden_layers").and_then(Json::as_u64).unwrap_or(0);
     put(config, "no_rope_layer_interval", 4);
     put(config, "no_rope_layers", (1..=layers).map(|layer| u8::from(layer % 4 != 0)).collect::<Vec<_>>());
@@ -473,7 +473,7 @@ impl Meta<'_> {
         }
     }
 
-    /// How much of a head is turned, as a fraction.
+    /// Enters the fraction of a head that is rotated, as `name`.
     fn partial_rotary(&self, config: &mut Config, name: &str) -> Result<()> {
         let head_dim = self.head_dim(self.size("embedding_length")?, self.same_size("attention.head_count")?)?;
         let turned = self.optional_size("rope.dimension_count")?.unwrap_or(head_dim);

@@ -39,14 +39,14 @@ fn file_type(ggml_type: GgmlType) -> Option<u32> {
 pub struct GgufModel<'a> {
     source: Source<'a>,
     arch: GgufArch,
-    /// What `GgufArch::map` must know of the model: its heads.
+    /// Part of the model's config that `GgufArch::map` needs: its heads.
     config: Map<String, Json>,
     /// All but what depends on the type that is written.
     metadata: Vec<(String, Value)>,
     tensors: Vec<Planned>,
 }
 
-/// Where values come from.
+/// Files that the values come from.
 #[derive(Clone, Copy)]
 enum Source<'a> {
     Safetensors(&'a TensorFiles),
@@ -56,7 +56,7 @@ enum Source<'a> {
 /// A tensor that is written.
 struct Planned {
     name: String,
-    /// As the file has it.
+    /// Row-major, as in the file that is written.
     shape: Vec<usize>,
     values: Values,
 }
@@ -64,9 +64,9 @@ struct Planned {
 enum Values {
     /// These, in full precision whatever the others are.
     Given(Vec<f32>),
-    /// Those of a tensor of safetensors.
+    /// Values of a tensor of safetensors, under its Hugging Face name.
     Changed(String, Change),
-    /// Those of the tensor of the same name in a GGUF file.
+    /// Values of the tensor of the same name in a GGUF file.
     Same,
 }
 
@@ -154,9 +154,9 @@ impl<'a> GgufModel<'a> {
     /// Writes the model as the file `name`, matrices in `ggml_type`, with an adapter added to them: the adapter, and
     /// where it came from. Returns the number of weights that it was added to.
     ///
-    /// As in llama.cpp, vectors and convolutions stay in full precision, matrices whose rows are no whole blocks are
-    /// stored as F16, and with Q4_0 the head, which decides each token by itself, as Q8_0. `progress` is told the bytes
-    /// done and in all, and may stop by returning false.
+    /// Types follow llama.cpp: vectors and convolutions stay in full precision, and matrices whose rows are not whole
+    /// blocks are stored as F16. Q4_0 files have the head as Q8_0, since it decides each token by itself. `progress`
+    /// gets the bytes done and in all, and may stop by returning false.
     ///
     /// Errors: an adapter that does not fit, a type that cannot be written, a value beyond F16.
     pub async fn write(
@@ -244,7 +244,8 @@ impl<'a> GgufModel<'a> {
         write_gguf(&metadata, &tensors)
     }
 
-    /// What `lora` wrote, as the adapter that it was: its settings, and the matrices of the file.
+    /// Reads the file that `lora` wrote back into an adapter, with the settings of `adapter` and the matrices of the
+    /// file.
     ///
     /// Errors: a matrix that is missing or has another shape.
     pub async fn read_lora(&self, file: &Gguf, adapter: &Adapter) -> Result<Adapter> {
@@ -289,7 +290,7 @@ impl<'a> GgufModel<'a> {
         })
     }
 
-    /// What is added to each tensor, rows in its own order.
+    /// Returns the update of each tensor by its name in the file, with rows in the order of that tensor.
     fn updates<'b>(&self, adapter: &'b Adapter, from: &str) -> Result<BTreeMap<String, Update<'b>>> {
         let scales = Scales::new(&adapter.config)?;
         let mut updates = BTreeMap::new();
@@ -340,7 +341,7 @@ impl<'a> GgufModel<'a> {
     }
 }
 
-/// How a tensor is stored in a file of a type.
+/// Type of one tensor in a file that is written in `ggml_type`.
 fn stored_as(tensor: &Planned, ggml_type: GgmlType, head: &str) -> GgmlType {
     let plain = tensor.name.starts_with("position_embd.") || tensor.name.contains(".shortconv.conv.");
     if tensor.shape.len() < 2 || plain || matches!(tensor.values, Values::Given(_)) {

@@ -58,12 +58,12 @@ const fn unsized_type(id: u32, name: &'static str) -> KnownType {
     KnownType { id, name, block: None }
 }
 
-/// What is known of the type with this number.
+/// Looks up the type with this number.
 pub(super) fn known_type(id: u32) -> Option<&'static KnownType> {
     KNOWN_TYPES.iter().find(|known| known.id == id)
 }
 
-/// What the front of a file says.
+/// Contents of the front of a file.
 pub(super) struct Header {
     pub(super) version: u32,
     /// In the order of the file.
@@ -71,7 +71,7 @@ pub(super) struct Header {
     pub(super) entries: BTreeMap<String, Entry>,
 }
 
-/// Where one tensor lies, counted from the start of the file.
+/// Type, shape and position of one tensor, counted from the start of the file.
 pub(super) struct Entry {
     pub(super) type_id: u32,
     /// Row-major: the reverse of the file's order.
@@ -241,7 +241,7 @@ fn tensor(cursor: &mut Cursor<'_>) -> Parsed<RawTensor> {
     Ok(RawTensor { type_id, shape: shape.ok_or_else(too_large)?, offset, bytes })
 }
 
-/// What parsing yields.
+/// Result of parsing.
 type Parsed<T> = std::result::Result<T, Stop>;
 
 /// Why parsing stopped.
@@ -258,9 +258,9 @@ enum Stop {
 struct Front<'a> {
     source: &'a dyn ByteSource,
     bytes: Vec<u8>,
-    /// Where `bytes` begins in the file.
+    /// Position of `bytes` in the file.
     start: u64,
-    /// What comes next, counted in `bytes`.
+    /// Position of the next item in `bytes`.
     at: usize,
 }
 

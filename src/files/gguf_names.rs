@@ -37,7 +37,7 @@ pub enum GgufArch {
     HunyuanDense,
 }
 
-/// What llama.cpp's converter did to the values of a tensor, and so what the file has in place of Hugging Face's.
+/// Change that llama.cpp's converter made to the values of a tensor, by which the file differs from Hugging Face.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Change {
     /// Nothing.
@@ -66,7 +66,7 @@ pub enum Change {
 pub struct Mapped {
     /// Its name in the file; if there are several, the file has one of them.
     pub names: Vec<String>,
-    /// What was done to its values.
+    /// Change that was made to its values.
     pub change: Change,
 }
 
@@ -92,7 +92,7 @@ const EMBEDDING: Part = ("model.embed_tokens", "token_embd", Kind::Same);
 const HEAD: Part = ("lm_head", "output", Kind::Same);
 const NORM: Part = ("model.norm", "output_norm", Kind::Norm);
 
-/// What all layers of the kind of Llama's share.
+/// Projections that all layers built like Llama's share.
 const PROJECTIONS: &[Part] = &[
     ("self_attn.q_proj", "attn_q", Kind::Query),
     ("self_attn.k_proj", "attn_k", Kind::Key),
@@ -208,7 +208,7 @@ impl GgufArch {
         Self::ALL.iter().find(|(_, known, _)| *known == name).map(|(arch, ..)| *arch)
     }
 
-    /// What `general.architecture` says.
+    /// Value of `general.architecture`.
     pub fn name(self) -> &'static str {
         self.row().1
     }
@@ -255,7 +255,7 @@ impl GgufArch {
         }
     }
 
-    /// What precedes the number of a layer in a Hugging Face name.
+    /// Prefix of the layer number in a Hugging Face name.
     fn layers(self) -> &'static str {
         match self {
             Self::Gpt2 => "h.",

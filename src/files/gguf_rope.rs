@@ -19,9 +19,10 @@ const MOST: usize = 1 << 12;
 pub enum RopeFactors {
     /// The file has none.
     None,
-    /// For all texts: `rope_freqs.weight`.
+    /// Factors for all texts: `rope_freqs.weight`.
     Always(Vec<f32>),
-    /// For texts longer than the original context, and for others: `rope_factors_long.weight` and `…_short.weight`.
+    /// Factors for texts longer than the original context, and for shorter ones: `rope_factors_long.weight` and
+    /// `rope_factors_short.weight`.
     ByLength {
         /// Longer ones.
         long: Vec<f32>,
@@ -46,7 +47,7 @@ impl RopeFactors {
         Ok(Self::None)
     }
 
-    /// Those of Llama 3's scaling, for so many pairs of dimensions.
+    /// Computes the factors of Llama 3's scaling for `pairs` pairs of dimensions.
     pub fn llama3(scaling: &Llama3Scaling, theta: f64, pairs: usize) -> Self {
         Self::Always((0..pairs).map(|i| scaling.divisor(i, pairs, theta) as f32).collect())
     }
@@ -60,11 +61,11 @@ impl RopeFactors {
         }
     }
 
-    /// Enters the factors into a `rope_scaling`, of which the rest is there already.
+    /// Enters the factors into a `rope_scaling` that already holds the other settings.
     ///
-    /// `gguf_tensor` says where they come from. With `rope_type` `llama3` the numbers are transformers' own; with
-    /// `gguf_factors`, which transformers does not know, frequency i is divided by `factors[i]`; with `longrope`,
-    /// `long_factor` and `short_factor` are transformers' own.
+    /// `gguf_tensor` names the tensor that they come from. The other entries depend on `rope_type`: `llama3` has
+    /// transformers' own numbers; `gguf_factors`, which transformers does not know, divides frequency i by
+    /// `factors[i]`; `longrope` has `long_factor` and `short_factor`, which are transformers' own.
     pub fn enter(&self, scaling: &mut Map<String, Json>, theta: f64, original_context: Option<u64>) {
         match self {
             Self::None => {}
@@ -121,7 +122,7 @@ pub struct Llama3Scaling {
 }
 
 impl Llama3Scaling {
-    /// What the `i`-th of so many frequencies is divided by.
+    /// Divisor of the `i`-th of `pairs` frequencies.
     fn divisor(&self, i: usize, pairs: usize, theta: f64) -> f64 {
         let wavelength = std::f64::consts::TAU * theta.powf(i as f64 / pairs as f64);
         if wavelength < self.original / self.high {

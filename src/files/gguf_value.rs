@@ -43,7 +43,7 @@ pub enum Array {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Strings {
     text: Vec<u8>,
-    /// Where each string ends in `text`.
+    /// End of each string in `text`.
     ends: Vec<usize>,
 }
 
@@ -54,7 +54,7 @@ impl Strings {
         self.ends.push(self.text.len());
     }
 
-    /// How many there are.
+    /// Number of strings.
     pub fn len(&self) -> usize {
         self.ends.len()
     }
@@ -177,7 +177,7 @@ impl Value {
         if let Self::Array(Array::Bool(list)) = self { Some(list) } else { None }
     }
 
-    /// What it is, for messages: a number or a short text as it is, a list by its length.
+    /// Describes the value for messages: a number or a short text as it is, a list by its length.
     pub fn describe(&self) -> String {
         match self {
             Self::Array(array) => format!("a list of {} entries", array.len()),
@@ -218,7 +218,7 @@ impl Array {
         }
     }
 
-    /// How many elements there are.
+    /// Number of elements.
     pub fn len(&self) -> usize {
         match self {
             Self::U8(list) => list.len(),

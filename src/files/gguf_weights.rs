@@ -39,7 +39,7 @@ impl GgufWeights {
         self.arch
     }
 
-    /// What `gguf_config` made of it.
+    /// Configuration that `gguf_config` read from the file.
     pub fn config(&self) -> &Map<String, Json> {
         &self.config
     }

@@ -11,7 +11,7 @@ use crate::error::{Error, Result};
 const NAME_BYTES: usize = 64;
 const ALIGNMENT: u64 = 32;
 
-/// Where the tensors of a file that is being written go.
+/// Layout of a file that is being written.
 ///
 /// The file is `front`, then for each tensor its bytes and `padding` zeros.
 #[derive(Debug)]

@@ -1,4 +1,4 @@
-//! What a model folder says of itself beside its architecture: its licence, and its name on the Hub.
+//! Facts about a model folder other than its architecture: its licence, and its name on the Hub.
 
 use serde_json::{Map, Value};
 

@@ -65,7 +65,7 @@ pub async fn merge_model(
     Ok(modules.len())
 }
 
-/// What is added to a stored weight: `scale · b a`, in the order in which it is stored.
+/// Update of a stored weight: `scale · b a`, in the order in which the weight is stored.
 pub(super) struct Update<'a> {
     /// (r, columns)
     pub(super) a: Cow<'a, [f32]>,
@@ -73,7 +73,7 @@ pub(super) struct Update<'a> {
     pub(super) b: Cow<'a, [f32]>,
     pub(super) r: usize,
     pub(super) scale: f32,
-    /// Of DoRA.
+    /// Trained lengths of DoRA; none for plain LoRA.
     pub(super) lengths: Option<Lengths<'a>>,
 }
 
@@ -174,7 +174,7 @@ async fn merge_tensor(
     let cols = update.a.len() / update.r;
     let mut factors = Vec::new();
     if let Some(Lengths::Columns(lengths)) = update.lengths {
-        // That of a column needs the whole of it: a pass of its own.
+        // The length of a column needs all rows: a pass of its own.
         let mut squares = vec![0.0; cols];
         for at in update.slices(info) {
             let rows = added(info, &at.read(source).await?, update, &at);
@@ -202,7 +202,7 @@ pub(super) fn scale_rows(rows: &mut [f32], cols: usize, lengths: &[f32]) {
     }
 }
 
-/// What brings something of this squared length to another length.
+/// Factor that brings a vector of squared length `square` to `length`.
 fn factor(length: f32, square: f64) -> f32 {
     if square > 0.0 { (f64::from(length) / square.sqrt()) as f32 } else { 1.0 }
 }
@@ -333,7 +333,7 @@ mod tests {
 
     #[test]
     fn halves_are_rounded_to_nearest_even() {
-        // Beside 1 a bf16 has steps of 1/128: 1 + 1/256 is a tie and goes down, 1 + 3/256 is one and goes up.
+        // A bf16 near 1 has steps of 1/128: 1 + 1/256 is a tie and goes down, 1 + 3/256 is a tie and goes up.
         for (delta, want) in [(1.0 / 256.0, 1.0), (3.0 / 256.0, 1.0 + 2.0 / 128.0)] {
             let one = half::bf16::from_f32(1.0).to_le_bytes();
             let got = from_f32(Dtype::BF16, &add_to_rows(Dtype::BF16, &one, &[delta], &[1.0], 1, 1.0));

@@ -19,7 +19,7 @@ pub enum ModelFiles {
     Gguf(Box<GgufWeights>),
 }
 
-/// How elements are stored.
+/// Storage type of a matrix.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Stored {
     /// Each by itself.
@@ -31,7 +31,7 @@ pub enum Stored {
 /// A matrix in a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct StoredMatrix {
-    /// How its elements are stored.
+    /// Storage type of its elements.
     pub stored: Stored,
     /// Bytes of all rows.
     pub bytes: u64,
@@ -76,7 +76,7 @@ impl ModelFiles {
         }
     }
 
-    /// What the folder or file is called, for messages.
+    /// Name of the folder or file, for messages.
     pub fn name(&self) -> &str {
         match self {
             Self::Safetensors(files) => files.folder(),

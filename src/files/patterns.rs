@@ -7,7 +7,7 @@ use fancy_regex::{Regex, RegexBuilder};
 use super::adapter::{AdapterConfig, TargetModules};
 use crate::error::{Error, Result};
 
-/// Which modules a list or a pattern names.
+/// Matches the modules that a list or a pattern names.
 pub struct Matcher<'a> {
     key: &'static str,
     kind: Kind<'a>,
@@ -20,7 +20,7 @@ enum Kind<'a> {
 }
 
 impl<'a> Matcher<'a> {
-    /// Of the setting `key`; an error if it is a pattern that is no regular expression.
+    /// Prepares the matcher of the setting `key`; an error if its pattern is not a regular expression.
     pub fn new(targets: &'a TargetModules, key: &'static str) -> Result<Self> {
         let kind = match targets {
             TargetModules::AllLinear => Kind::All,
@@ -69,7 +69,7 @@ pub struct Scales<'a> {
 }
 
 impl<'a> Scales<'a> {
-    /// Those of an adapter; an error if a pattern is no regular expression.
+    /// Reads the ranks and scales of an adapter; an error if a pattern is not a regular expression.
     pub fn new(config: &'a AdapterConfig) -> Result<Self> {
         let ranks = patterns(&config.rank_pattern, "rank_pattern")?;
         Ok(Self { config, ranks, alphas: patterns(&config.alpha_pattern, "alpha_pattern")? })

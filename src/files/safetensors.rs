@@ -25,12 +25,12 @@ pub struct TensorFiles {
     entries: BTreeMap<String, (usize, Entry)>,
 }
 
-/// Where one tensor lies in its file.
+/// Type, shape and position of one tensor in its file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TensorInfo {
     /// Its name in the file.
     pub name: String,
-    /// How its elements are stored.
+    /// Type of its elements.
     pub dtype: Dtype,
     /// Its dimensions, row-major; empty for a scalar.
     pub shape: Vec<usize>,
@@ -61,7 +61,7 @@ pub struct Tensor {
     pub data: Vec<f32>,
 }
 
-/// How elements are stored; weights in another type are refused when they are used.
+/// Supported types of elements; weights in another type are refused when they are used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Dtype {
     /// IEEE single precision.
@@ -230,7 +230,7 @@ pub fn to_f32(dtype: Dtype, bytes: &[u8]) -> Vec<f32> {
 
 /// A whole file of f32 `tensors` (name, shape, elements), by name; byte for byte what PEFT and transformers write.
 ///
-/// With more than one entry of `metadata` their order is anyone's guess.
+/// The entries of `metadata` are written in no defined order.
 pub fn serialize_f32(tensors: &[(String, Vec<usize>, &[f32])], metadata: &BTreeMap<String, String>) -> Vec<u8> {
     let views = tensors.iter().map(|(name, shape, data)| (name, Floats { shape, data }));
     let entries = || metadata.iter().map(|(key, value)| (key.clone(), value.clone())).collect();
@@ -359,10 +359,11 @@ impl From<&safetensors::tensor::TensorInfo> for Entry {
     }
 }
 
-/// What the crate reads, by its rules; or else the place of the first fault, which not all of its errors name.
+/// Reads the tensors that the crate would read, by its rules. The error is the place of the first fault, which not all
+/// of the crate's errors name.
 ///
-/// The crate counts bits in a `usize`. Where that has 32 bits, as in a page, it refuses tensors of 512 MiB and files of
-/// 4 GiB, which are sound (<https://github.com/safetensors/safetensors/issues/817>).
+/// The crate counts bits in a `usize`. If that has 32 bits, as in a page, it refuses sound tensors of 512 MiB and sound
+/// files of 4 GiB (<https://github.com/safetensors/safetensors/issues/817>).
 fn wide_entries(header: &[u8]) -> std::result::Result<Vec<(String, Entry)>, String> {
     let map: Map<String, Value> = serde_json::from_slice(header).map_err(|_| String::new())?;
     let mut entries = Vec::with_capacity(map.len());
@@ -410,7 +411,7 @@ mod tests {
         for (header, sound) in [
             ("{}".to_owned(), true),
             (r#"{"__metadata__": {"format": "pt"}}"#.to_owned(), true),
-            // What a page must read, and the crate cannot there.
+            // A page must read this, but the crate cannot do so there.
             (
                 format!(
                     r#"{{"a": {}, "b": {}}}"#,

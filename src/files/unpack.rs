@@ -10,7 +10,7 @@ use ruzstd::decoding::{BlockDecodingStrategy, DEFAULT_MAX_WINDOW_SIZE, FrameDeco
 
 use crate::error::{Error, Result};
 
-/// What a file is packed with.
+/// Compression format of a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Packing {
     /// gzip, of one member or several.
@@ -23,11 +23,11 @@ pub enum Packing {
 const STEP: usize = 4 << 10;
 /// Bytes of a zstd block, its header and its frame's header and checksum at the most.
 const BLOCK: usize = (128 << 10) + 64;
-/// What to do about a damaged file.
+/// Advice for a damaged file.
 const FIX: &str = "It was probably cut off or changed: fetch it again";
 
 impl Packing {
-    /// What the first bytes of a file tell; none if it is not packed.
+    /// Recognises the format by the first bytes of a file; none if it is not packed.
     pub fn of(head: &[u8]) -> Option<Self> {
         match head {
             [0x1f, 0x8b, ..] => Some(Self::Gzip),

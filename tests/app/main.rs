@@ -655,7 +655,7 @@ fn own_settings_come_back_with_an_own_model() {
     stage.say(Event::Planned(Box::new(PlanInfo { settings, ..script::plan() })));
     stage.say(Event::Refused { subject: Subject::Run, problem: problem("Not now", "Try later") });
     stage.sent();
-    // As when a stored run is continued, which opens its own model.
+    // A stored run that is continued opens its own model in the same way.
     stage.say(Event::ModelOpened(Box::new(script::model())));
     stage.wait(1.0);
     let sent = stage.sent();
@@ -753,7 +753,7 @@ fn the_command_line_names_columns_that_are_not_trls() {
     stage.say(Event::PairsOpened(Box::new(PairsInfo { swapped: true, ..script::pairs(24) })));
     let text = copied(&mut stage);
     assert!(text.contains("chosen=rejected,rejected=accepted"), "exchanged: {text}");
-    // Where the file is known, so is its whole path, as a shell reads it.
+    // A known file appears with its whole path, as a shell reads it.
     let folder = Folder::new(&["it's mine.jsonl"]);
     stage.harness.input_mut().dropped_files = vec![Arc::new(Dropped(folder.0.join("it's mine.jsonl")))];
     stage.run();

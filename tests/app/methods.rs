@@ -1,6 +1,6 @@
 //! Other methods than DPO over a scripted engine: how one is chosen, what it needs, and what its run shows.
 //!
-//! With `PAIRTUNE_SHOTS` set to a folder, the states are also drawn there.
+//! `PAIRTUNE_SHOTS` names a folder into which the states are also drawn.
 
 use eframe::egui::{self, accesskit::Role};
 use egui_kittest::kittest::Queryable as _;

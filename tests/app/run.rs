@@ -1,7 +1,7 @@
 //! The pages of a run, from its first phase to its files, over a scripted engine: what they show and what they ask
 //! the engine for.
 //!
-//! With `PAIRTUNE_SHOTS` set to a folder, every state is also drawn there, light and dark.
+//! `PAIRTUNE_SHOTS` names a folder into which every state is also drawn, light and dark.
 
 use eframe::egui::{self, Key, Modifiers, accesskit::Role};
 use egui_kittest::kittest::{NodeT as _, Queryable as _};
@@ -344,7 +344,7 @@ fn one_look_is_no_change() {
     test.sees("Now (step 12)");
 }
 
-/// Where the marks of a warning are, from left to right.
+/// Positions of a warning's marks, from left to right.
 fn marks(test: &Test, label: &str) -> Vec<f32> {
     let all = test.stage.harness.query_all_by_role_and_label(Role::Image, label);
     all.map(|node| node.rect().center().x).collect()
@@ -1282,7 +1282,7 @@ fn fits(test: &Test, page: &str) {
     let width = 640.0;
     for node in test.stage.harness.root().children_recursive() {
         let found = node.accesskit_node();
-        // What is not drawn has no place.
+        // Nodes that are not drawn have no place.
         let Some(bounds) = found.bounding_box() else { continue };
         let name = found.label().or_else(|| found.value()).unwrap_or_default();
         let is_window = matches!(found.role(), Role::Window | Role::GenericContainer);

@@ -15,7 +15,7 @@ use pairtune::platform::host::PickedFile;
 use pairtune::platform::{Environment, FoundModel};
 use serde_json::{Map, json};
 
-/// What went in and what comes out, shared with the engine inside of the app.
+/// Commands that went in and events that come out, shared with the engine inside of the app.
 #[derive(Clone, Default)]
 pub(crate) struct Script(Rc<RefCell<Inner>>);
 
@@ -40,7 +40,7 @@ impl Engine for Script {
     }
 }
 
-/// What an app remembers from one start to the next.
+/// Storage that an app keeps from one start to the next.
 #[derive(Default)]
 pub(crate) struct Memory(BTreeMap<String, String>);
 
@@ -67,7 +67,7 @@ pub(crate) struct Stage {
     script: Script,
 }
 
-/// With `PAIRTUNE_SHOTS=FOLDER` every test leaves a picture of what it ended with, to be looked at.
+/// `PAIRTUNE_SHOTS=FOLDER` makes every test leave a picture of its last state, to be looked at.
 impl Drop for Stage {
     fn drop(&mut self) {
         let Some(folder) = std::env::var_os("PAIRTUNE_SHOTS") else { return };
@@ -122,7 +122,7 @@ impl Stage {
         })
     }
 
-    /// What the app leaves behind when it is closed.
+    /// Returns the storage that the app leaves behind when it is closed.
     pub(crate) fn remembered(&mut self) -> Memory {
         let mut memory = Memory::default();
         let app = self.harness.state_mut().as_mut().expect("there is an app");
@@ -267,23 +267,23 @@ impl Stage {
         self.harness.snapshot_options(name, &options);
     }
 
-    /// What was sent since this was last asked.
+    /// Returns the commands that were sent since the last call.
     pub(crate) fn sent(&self) -> Vec<Command> {
         self.sent_with_files().into_iter().map(|(command, _)| command).collect()
     }
 
-    /// What was sent since this was last asked, with the names of the files.
+    /// Returns the commands that were sent since the last call, with the names of their files.
     pub(crate) fn sent_with_files(&self) -> Vec<(Command, Vec<String>)> {
         std::mem::take(&mut self.script.0.borrow_mut().sent)
     }
 
-    /// How often the engine was started anew.
+    /// Number of times that the engine was started anew.
     pub(crate) fn restarts(&self) -> usize {
         self.script.0.borrow().restarts
     }
 }
 
-/// Where an app may run: `desktop` or `browser`.
+/// Environment of an app: `desktop` or `browser`.
 pub(crate) fn environment(kind: &'static str) -> Environment {
     let browser = if kind == "browser" { "Chromium 141" } else { "" };
     Environment {

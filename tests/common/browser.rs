@@ -16,7 +16,7 @@ use super::chromium::Chromium;
 use super::firefox::Firefox;
 use super::ui::{Node, POLL, Ui, read_nodes};
 
-/// What a key's name stands for in WebDriver.
+/// WebDriver's characters for the names of keys.
 const KEYS: &[(&str, char)] = &[
     ("Backspace", '\u{e003}'),
     ("Tab", '\u{e004}'),
@@ -61,13 +61,13 @@ pub(crate) enum BrowserKind {
     Firefox,
 }
 
-/// How to start a browser.
+/// Options for starting a browser.
 #[derive(Clone)]
 pub(crate) struct BrowserOptions {
     pub(crate) kind: BrowserKind,
     /// Width and height of the page in CSS pixels.
     pub(crate) size: (u32, u32),
-    /// Device pixels per CSS pixel. Half a pixel, but in the guide's pictures: what draws is a processor, which took
+    /// Device pixels per CSS pixel: 0.5, and 1 for the guide's pictures. A CPU draws the page, and at full size it took
     /// more time to draw a run than to train it.
     pub(crate) scale: f64,
     /// Without it the page has no `navigator.gpu` that answers.
@@ -100,7 +100,7 @@ pub(crate) struct Message {
     /// `error`, `warning`, `info`, `log`, `debug`.
     pub(crate) level: String,
     pub(crate) text: String,
-    /// Where it comes from: `page`, `worker`, `service_worker`. Firefox counts a page's workers as the page.
+    /// Source of the message: `page`, `worker`, `service_worker`. Firefox counts a page's workers as the page.
     pub(crate) from: String,
 }
 
@@ -110,11 +110,11 @@ pub(crate) struct Sent {
     pub(crate) method: String,
     pub(crate) url: String,
     pub(crate) body_bytes: usize,
-    /// As in `Message`.
+    /// Source of the request, as in `Message`.
     pub(crate) from: String,
 }
 
-/// What a kind of browser has to do for the methods of `Browser`, which say what each is for.
+/// Operations that each kind of browser implements; the methods of `Browser` say what each is for.
 pub(crate) trait Driver {
     fn goto(&self, url: &str) -> Result<(), String>;
     fn reload(&self) -> Result<(), String>;
@@ -163,7 +163,7 @@ impl Browser {
         browser
     }
 
-    /// What only Chromium can be asked for: faults that are rehearsed, memory, workers.
+    /// Gives access to what only Chromium can do: faults that are rehearsed, memory, workers.
     #[track_caller]
     pub(crate) fn chromium(&self) -> &Chromium {
         match &self.driven {
@@ -197,13 +197,14 @@ impl Browser {
         self.execute("return location.href", &[]).as_str().unwrap_or_default().to_owned()
     }
 
-    /// What a function body returns in the page; `arguments[0]` and so on are `args`, and a promise is waited for.
+    /// Returns the result of a function body in the page; `arguments[0]` and so on are `args`, and a promise is waited
+    /// for.
     #[track_caller]
     pub(crate) fn execute(&self, body: &str, args: &[Value]) -> Value {
         done(self.driver().execute(body, args))
     }
 
-    /// As `execute`, in an async function, so that the body can `await`.
+    /// The same as `execute`, but in an async function, so that the body can `await`.
     #[track_caller]
     pub(crate) fn execute_async(&self, body: &str, args: &[Value]) -> Value {
         self.execute(&async_body(body), args)
@@ -231,7 +232,7 @@ impl Browser {
         done(self.driver().before_load(script));
     }
 
-    /// What all pages and workers wrote to their consoles, with errors that nobody caught and failed loads.
+    /// Messages that all pages and workers wrote to their consoles, with errors that nobody caught and failed loads.
     pub(crate) fn console(&self) -> Vec<Message> {
         self.driver().console()
     }

@@ -31,7 +31,7 @@ struct State {
     offline: bool,
 }
 
-/// What the events told so far.
+/// State gathered from the events so far.
 #[derive(Clone, Default)]
 struct Seen {
     state: Arc<Mutex<State>>,

@@ -117,7 +117,7 @@ impl Chromium {
         self.targets_of("service_worker")
     }
 
-    /// What lives now of one kind: `page`, `worker`, `service_worker`, `shared_worker`.
+    /// Live targets of one kind: `page`, `worker`, `service_worker`, `shared_worker`.
     fn targets_of(&self, kind: &str) -> Vec<Target> {
         let mut targets = self.devtools().targets();
         targets.retain(|target| target.kind == kind);
@@ -179,7 +179,7 @@ impl Chromium {
 
     /// Ends the GPU process, as a driver that resets: WebGPU devices and WebGL contexts are lost.
     pub(crate) fn crash_gpu(&self) {
-        // Whether it answers before it is gone is a matter of luck.
+        // The process may or may not answer before it is gone.
         drop(self.devtools().call("Browser.crashGpuProcess", json!({})));
     }
 

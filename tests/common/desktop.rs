@@ -47,7 +47,7 @@ impl XvfbApp {
         Self::start_in(home, binary, args, env, size)
     }
 
-    /// As `start`, with the home folder that an earlier program left behind by `quit`.
+    /// The same as `start`, but with the home folder that an earlier program left behind by `quit`.
     #[track_caller]
     pub(crate) fn start_in(
         home: tempfile::TempDir,
@@ -90,7 +90,7 @@ impl XvfbApp {
         self.home.path().join("ui.json")
     }
 
-    /// What the program printed.
+    /// Output of the program.
     pub(crate) fn log(&self) -> String {
         std::fs::read_to_string(self.home.path().join("log.txt")).unwrap_or_default()
     }
@@ -225,7 +225,7 @@ impl Ui for XvfbApp {
     #[track_caller]
     fn screenshot(&self, path: &Path) {
         let mut command = Command::new(program(&["import"], "apt-get install imagemagick"));
-        // Where the server is gone there is no picture, and whoever wants one has more to say than that.
+        // No picture is taken if the server is gone; the caller then has a more important error to report.
         drop(command.args(["-window", "root"]).arg(path).env("DISPLAY", self.server.display()).status());
     }
 

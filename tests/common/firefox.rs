@@ -38,7 +38,7 @@ const PREFERENCES: &[(&str, &str)] = &[
 const EVENTS: &[&str] =
     &["log.entryAdded", "network.beforeRequestSent", "network.responseCompleted", "network.fetchError"];
 
-/// What the events told so far.
+/// State gathered from the events so far.
 #[derive(Clone, Default)]
 struct Seen {
     state: Arc<Mutex<State>>,
@@ -108,7 +108,7 @@ impl Firefox {
 
     /// The value of an expression in a tab, waited for if it is a promise.
     fn evaluate(&self, context: &str, expression: &str) -> Result<Value, String> {
-        // As JSON, for BiDi wraps every value in its type.
+        // JSON carries the value, since BiDi wraps every value in its type.
         let expression = format!("(async () => JSON.stringify((await ({expression})) ?? null))()");
         let params = json!({ "expression": expression, "target": { "context": context }, "awaitPromise": true });
         let reply = self.call("script.evaluate", params)?;
@@ -256,7 +256,7 @@ impl Seen {
                     state.messages.push(failed(format!("the server answered {status} for {url}")));
                 }
             }
-            // What the page itself broke off is no error.
+            // A request that the page itself broke off is no error.
             "network.fetchError" if params["errorText"] != "NS_BINDING_ABORTED" => {
                 state.messages.push(failed(format!("{} for {url}", text(&params["errorText"]))));
             }

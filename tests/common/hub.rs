@@ -47,12 +47,12 @@ impl Repository {
         new
     }
 
-    /// Where one of its files is, below the root.
+    /// Path of one of its files, below the root.
     pub(crate) fn file(&self, file: &str) -> String {
         format!("{}/resolve/{COMMIT}/{file}", self.name)
     }
 
-    /// Where its latest commit is told, below the root.
+    /// Path of the answer about its latest commit, below the root.
     pub(crate) fn revision(&self) -> String {
         format!("api/models/{}/revision/main", self.name)
     }

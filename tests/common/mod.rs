@@ -1,4 +1,4 @@
-//! What the GPU tests share: a device.
+//! Shared by the GPU tests: a device.
 
 use pairtune::gpu::{AdapterChoice, Gpu};
 use pairtune::kernels;

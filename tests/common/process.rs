@@ -19,7 +19,7 @@ pub(crate) fn own_group(binary: &Path) -> Command {
     own_group_ended_by("KILL", binary)
 }
 
-/// As `own_group`, ended by a signal of that name.
+/// The same as `own_group`, but ended by a signal of that name.
 pub(crate) fn own_group_ended_by(signal: &str, binary: &Path) -> Command {
     let mut command = Command::new("setpriv");
     command.args(["--pdeathsig", signal, "--"]).arg(binary).process_group(0).stdin(Stdio::null());
@@ -33,7 +33,7 @@ pub(crate) fn end_group(child: &mut Child) {
     drop(child.wait());
 }
 
-/// Ends processes by `kill`; a negative number is a process group. Those already gone are no matter.
+/// Ends processes by `kill`; a negative number is a process group. Processes that are already gone do not matter.
 pub(crate) fn kill(targets: &[i64]) {
     let numbers = targets.iter().map(i64::to_string);
     let mut run = Command::new("kill");
@@ -41,8 +41,9 @@ pub(crate) fn kill(targets: &[i64]) {
     drop(run.status());
 }
 
-/// What follows `mark` in the first line of a program's output that has it; a panic with what it said instead if it
-/// ends without. The rest of the output is thrown away, for the program must not stop on a full pipe.
+/// Returns the text after `mark` in the first line of a program's output that has it. Panics with the output if the
+/// program ends without such a line. The rest of the output is read and thrown away, since a full pipe would stop the
+/// program.
 #[track_caller]
 pub(crate) fn wait_for_line(output: impl Read + Send + 'static, mark: &str) -> String {
     let mut lines = BufReader::new(output).lines();

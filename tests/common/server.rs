@@ -15,17 +15,17 @@ const CHUNK: usize = 64 << 10;
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Asked {
     pub(crate) method: String,
-    /// As sent, with the sub-path and the query.
+    /// Path as it was sent, with the sub-path and the query.
     pub(crate) path: String,
     pub(crate) range: Option<String>,
-    /// Whom the client says it is.
+    /// The client's `Authorization` header.
     pub(crate) authorization: Option<String>,
     pub(crate) status: u16,
     /// Bytes of the body that were written.
     pub(crate) sent: u64,
 }
 
-/// How to serve.
+/// Options for serving.
 #[derive(Clone, Default)]
 pub(crate) struct ServerOptions {
     /// The sub-path under which the folder appears, as `/pairtune/` on GitHub Pages; empty for the root.
@@ -36,7 +36,7 @@ pub(crate) struct ServerOptions {
     pub(crate) headers: Vec<(String, String)>,
 }
 
-/// What goes wrong, or differently, at one path.
+/// Faults and other changes at one path.
 #[derive(Clone, Default)]
 struct Fault {
     /// Breaks the connection after that many bytes of a body, that many times.
@@ -44,7 +44,7 @@ struct Fault {
     bytes_per_second: Option<u64>,
     status: Option<u16>,
     redirect: Option<String>,
-    /// What the client has to say to be given the file.
+    /// The `Authorization` that a client must send to get the file.
     authorization: Option<String>,
 }
 
@@ -334,7 +334,7 @@ impl Answer<'_> {
         }
         let own = self.shared.options.headers.iter().map(|(name, value)| (name.as_str(), value.as_str()));
         if !own.clone().any(|(name, _)| name.eq_ignore_ascii_case("cache-control")) {
-            // What a page asks for is asked here.
+            // No answer may come from a cache, so that every request of a page arrives here.
             text += "Cache-Control: no-store\r\n";
         }
         for (name, value) in fields.iter().copied().chain(own) {

@@ -31,7 +31,7 @@ pub(crate) struct TestEngine {
     woken: Receiver<()>,
     /// Everything it said.
     pub(crate) said: Vec<Event>,
-    /// Where it keeps runs.
+    /// Folder in which it keeps runs.
     pub(crate) store: PathBuf,
 }
 
@@ -49,7 +49,7 @@ impl TestEngine {
         Self::with(store, |_| ())
     }
 
-    /// As `on`, with a session of other settings.
+    /// The same as `on`, but with a session of other settings.
     pub(crate) fn with(store: &Path, set_up: impl Fn(&mut Session) + Send + Sync + 'static) -> Self {
         let (wake, woken) = channel();
         let set_up = move |session: &mut Session| {

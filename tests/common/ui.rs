@@ -1,16 +1,16 @@
-//! What a test does to a window, be it a page in the browser or a desktop program: find a widget by its name, click
-//! on it with the real pointer, type, look. The window says where its widgets are; everything else is input events.
+//! A test's actions on a window, be it a page in the browser or a desktop program: find a widget by its name, click on
+//! it with the real pointer, type, look. The window says where its widgets are; everything else is input events.
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-/// How long a widget may take to appear when a test does not say.
+/// Time that a widget may take to appear when a test does not say.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
-/// Between two looks at the window.
+/// Time between two looks at the window.
 pub(crate) const POLL: Duration = Duration::from_millis(50);
-/// Roles that only show text. Where a name belongs to such a node and to a control, the control is meant.
+/// Roles that only show text. If such a node and a control have the same name, the control is meant.
 const TEXT_ROLES: &[&str] = &["", "none", "label", "text", "statictext", "textrun", "paragraph", "heading", "tooltip"];
 
 /// One widget, with its place in the window in CSS pixels or points.
@@ -89,7 +89,7 @@ pub(crate) fn read_nodes(list: &Value) -> Vec<Node> {
     all.collect()
 }
 
-/// How a name is compared.
+/// Rule by which a name is compared.
 #[derive(Clone, Copy)]
 pub(crate) enum Match {
     Whole,
@@ -114,7 +114,7 @@ pub(crate) trait Ui {
     /// One key or chord, named as in DOM events: `Enter`, `Escape`, `ArrowLeft`, `Control+a`, `Shift+Tab`.
     fn press(&self, key: &str);
     fn screenshot(&self, path: &Path);
-    /// What else to say when a test fails: errors, the end of a log.
+    /// Further text for a test that fails: errors, the end of a log.
     fn report(&self) -> String;
 
     /// Waits until what moves has been drawn anew.
@@ -122,7 +122,7 @@ pub(crate) trait Ui {
         std::thread::sleep(POLL);
     }
 
-    /// Whether typed text goes to that widget.
+    /// True if typed text goes to that widget.
     fn is_focused(&self, name: &str) -> bool {
         self.find("", name).is_some_and(|node| node.focused)
     }

@@ -23,7 +23,7 @@ impl XServer {
         Self { child, display: format!(":{number}") }
     }
 
-    /// What `DISPLAY` has to be for a program to show its windows here.
+    /// Value of `DISPLAY` for a program that is to show its windows here.
     pub(crate) fn display(&self) -> &str {
         &self.display
     }

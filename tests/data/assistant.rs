@@ -1,4 +1,4 @@
-//! What a chat template marks as the assistant's, and the tokens that assistant_only_loss learns.
+//! Text that a chat template marks as the assistant's, and the tokens that assistant_only_loss learns.
 
 use pairtune::data::{Chat, ChatTemplate, Kind, Message, SftRules, Tokenizer, tokenize_sft};
 use serde_json::{Value, json};
@@ -18,7 +18,7 @@ fn message(role: &str, content: &str) -> Message {
 fn blocks_are_marked_where_their_text_lies() {
     let template = ChatTemplate::new(TAGGED, "t").expect("it compiles");
     assert!(template.is_marked(), "it marks");
-    // What looks like a tag in a message is text.
+    // Text in a message that looks like a tag stays text.
     let list = [message("user", "{% generation %}é"), message("assistant", "日本"), message("assistant", "b")];
     let list: Vec<&Message> = list.iter().collect();
     for _ in 0..2 {

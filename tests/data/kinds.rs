@@ -1,4 +1,4 @@
-//! What a file's rows are and which methods they serve, rows of every kind, and rows that cannot be used.
+//! Kinds of a file's rows and the methods that they serve, rows of every kind, and rows that cannot be used.
 
 use pairtune::data::{
     Fields, Kind, LineError, Method, PairsFile, Sample, SampleReader, SplitBy, first_columns, split_by_prompt,

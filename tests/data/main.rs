@@ -173,7 +173,7 @@ fn tokens_that_only_the_config_names_are_never_split() {
         ]);
         block_on(Tokenizer::open(&folder)).expect("tokenizer").encode("a b", true).expect("ids")
     };
-    // What AutoTokenizer of transformers 5.23 gives; add_bos_token does not change the post-processor.
+    // AutoTokenizer of transformers 5.23 gives these ids; add_bos_token does not change the post-processor.
     assert_eq!(open(json!({"add_bos_token": false})), [475, 64, 275]);
     for key in ["additional_special_tokens", "extra_special_tokens"] {
         assert_eq!(open(json!({key: ["b"]})), [475, 64, 220, 65]);
@@ -190,7 +190,7 @@ fn split_special_tokens_makes_them_text() {
         ]);
         block_on(Tokenizer::open(&folder)).expect("tokenizer").encode("a<|im_end|>b", true).expect("ids")
     };
-    // What AutoTokenizer of transformers 5.23 gives.
+    // AutoTokenizer of transformers 5.23 gives these ids.
     assert_eq!(open(false), [475, 64, 479, 65]);
     assert_eq!(open(true), [475, 64, 27, 91, 72, 76, 62, 269, 67, 91, 29, 65]);
 }

@@ -45,7 +45,7 @@ fn pairs(source: &MemorySource) -> pairtune::Result<PairReader> {
 
 #[test]
 fn files_of_all_tools_have_their_rows() {
-    // With more files than are kept here, see make.py.
+    // `PAIRTUNE_PARQUET` names a folder of more files than are kept here; see make.py.
     let more = std::env::var_os("PAIRTUNE_PARQUET").map(PathBuf::from);
     let (mut n, mut wrong) = (0, Vec::new());
     for folder in [Some(folder()), more].into_iter().flatten() {

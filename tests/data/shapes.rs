@@ -5,7 +5,7 @@ use pairtune::platform::MemorySource;
 use pollster::block_on;
 use serde_json::{Value, json};
 
-/// What a file of such rows is, and its pairs.
+/// Reads rows as a file: its shape, and its pairs.
 fn read(rows: &[Value]) -> (Option<Shape>, Vec<Record>) {
     let bytes: Vec<u8> = rows.iter().flat_map(|row| format!("{row}\n").into_bytes()).collect();
     let source = MemorySource { name: "pairs.jsonl".to_owned(), bytes };

@@ -1,4 +1,4 @@
-//! Which pairs are held out: near-duplicates of a prompt on one side, and old runs as they were.
+//! The split: near-duplicates of a prompt stay on one side, and old runs keep their held-out pairs.
 
 use pairtune::data::{Record, SplitBy, held_out, prompt_groups, read_pairs};
 use serde_json::{Value, json};

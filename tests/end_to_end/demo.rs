@@ -1,5 +1,5 @@
 //! The whole journey in the page, in each browser: the demo tuned by clicks, paused, reloaded, continued, compared and
-//! exported. By far the longest tests, and so the first by name.
+//! exported. They are by far the longest tests, so the module's name puts them first.
 
 use std::time::{Duration, Instant};
 

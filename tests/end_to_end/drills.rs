@@ -1,4 +1,4 @@
-//! What goes wrong in the page, and what must not be lost by it.
+//! Faults in the page, and the data that they must not lose.
 
 use crate::browser::{Browser, BrowserKind, BrowserOptions};
 use crate::page::{

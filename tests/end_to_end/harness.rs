@@ -275,7 +275,7 @@ fn all_requests_and_messages_are_seen() {
     assert_eq!(got[1], 1 << 20, "online: {got}");
 }
 
-/// What Firefox tells: not where in the page a message comes from, and nothing of service workers.
+/// Firefox reports neither where in the page a message comes from, nor anything of service workers.
 #[test]
 fn requests_and_messages_are_seen_in_firefox() {
     let (server, browser) = open(&BrowserOptions::new(BrowserKind::Firefox));
@@ -391,7 +391,7 @@ fn a_desktop_button_is_clicked() {
     let args = ["-buttons", "no:3,yes:4", "-print", "-geometry", "300x100+0+0", "A question"];
     let mut app =
         XvfbApp::start(&program(&["xmessage"], "apt-get install x11-utils"), &args, &[("LC_ALL", "C")], (640, 480));
-    // Where xmessage draws its two buttons, as the picture shows.
+    // Positions at which xmessage draws its two buttons, as the picture shows.
     tell(
         &app,
         &json!([

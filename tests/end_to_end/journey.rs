@@ -1,5 +1,5 @@
 //! The short journey in the page, in each browser: a few pairs, a few steps, a pause and a reload between them, and the
-//! adapter as a download. What every change has to pass.
+//! adapter as a download. Every change has to pass it.
 
 use pairtune::files::Adapter;
 use pairtune::platform::MemoryFolder;

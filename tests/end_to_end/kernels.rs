@@ -30,7 +30,7 @@ fn kernels_in(kind: BrowserKind) {
     let result = "/^test result: .*$/m.exec(document.getElementById('output').textContent)?.[0]";
     let result = browser.wait_js(result, ALL_KERNELS);
     let output = browser.execute("return document.getElementById('output').textContent", &[]);
-    // As many as the source has, so that none is left out unseen.
+    // The page must run as many tests as the source has, so that none is left out unseen.
     let tests = include_str!("../kernels.rs").matches("everywhere! {\n").count();
     let wanted = format!("test result: ok. {tests} passed; 0 failed; 0 ignored");
     let output = output.as_str().unwrap_or_default();

@@ -1,7 +1,7 @@
 //! The real app with its real engine, as a person meets it: the window under Xvfb, and the page in Chromium and in
 //! Firefox, driven by clicks that are found by the accessible names of widgets.
 //!
-//! The page's tests need `dist/`, which `trunk build --release` writes. With `PAIRTUNE_DOCS=docs` the journeys write
+//! The page's tests need `dist/`, which `trunk build --release` writes. `PAIRTUNE_DOCS=docs` makes the journeys write
 //! the screenshots of the guide.
 
 #[path = "../common/browser.rs"]

@@ -1,4 +1,4 @@
-//! What the page's tests share.
+//! Helpers of the page's tests.
 
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
@@ -13,12 +13,12 @@ use crate::server::{ServerOptions, StaticServer};
 use crate::session::demo_settings;
 use crate::ui::{PATIENCE, Ui};
 
-/// For a piece of work on a software GPU that another test works on, too: a few steps, a load, an export. Each takes a
-/// few seconds, or half a minute where the machine has more to do.
+/// Time for a piece of work on a software GPU that another test works on, too: a few steps, a load, an export. Each
+/// takes a few seconds, or half a minute where the machine has more to do.
 pub(crate) const LONG: Duration = Duration::from_secs(120);
-/// For the scores of the demo's 480 pairs.
+/// Time for the scores of the demo's 480 pairs.
 pub(crate) const SCORES: Duration = Duration::from_secs(300);
-/// For the demo's 40 steps with their evaluations.
+/// Time for the demo's 40 steps with their evaluations.
 pub(crate) const THE_DEMO: Duration = Duration::from_secs(900);
 
 /// Bytes of WebAssembly memory that a page or worker may take.
@@ -78,11 +78,11 @@ pub(crate) fn open(server: &StaticServer, options: &BrowserOptions) -> Browser {
 /// The name of the runs of `open_with_few_pairs`.
 pub(crate) const FEW_PAIRS: &str = "few-pairs";
 
-/// How many pairs those are.
+/// Number of pairs that `open_with_few_pairs` opens.
 pub(crate) const N_PAIRS: usize = 8;
 
-/// A few of the demo's pairs: to score all of them takes minutes on a software GPU. Their prompts are nothing that is
-/// watched, for to answer one takes as long as several steps.
+/// Writes a few of the demo's pairs: scoring all of them takes minutes on a software GPU. None of their prompts is
+/// watched during training, since answering one takes as long as several steps.
 pub(crate) fn few_pairs() -> PathBuf {
     static WRITTEN: OnceLock<PathBuf> = OnceLock::new();
     let write = || {
@@ -179,7 +179,7 @@ pub(crate) fn step(browser: &Browser) -> Option<(u64, u64)> {
     serde_json::from_value(browser.execute(FIND, &[])).ok()
 }
 
-/// How many events of that kind the engine has told the page since it was loaded.
+/// Number of events of that kind that the engine has told the page since it was loaded.
 pub(crate) fn told(browser: &Browser, kind: &str) -> u64 {
     browser.execute("return told[arguments[0]] ?? 0", &[kind.into()]).as_u64().expect("a number")
 }
@@ -242,7 +242,7 @@ pub(crate) fn reach(ui: &impl Ui, name: &str) {
             ui.frame();
             return None;
         }
-        // What is far below is not drawn, and not there yet.
+        // A control far below is not drawn, and so is not found yet.
         let hidden = match now {
             Some(y) if y < 20.0 => -240.0,
             Some(y) if y < height - 60.0 => return Some(()),
@@ -268,7 +268,7 @@ pub(crate) fn wait_enabled(ui: &impl Ui, button: &str) {
 /// Has both models write, and waits until they have.
 pub(crate) fn write_both(ui: &impl Ui) {
     ui.click("Generate");
-    // With the first of their texts the button rests, until the last is written.
+    // The button is disabled from the first of their texts until the last is written.
     ui.wait_for("Original", PATIENCE);
     wait_enabled(ui, "Generate");
 }
@@ -284,7 +284,7 @@ pub(crate) fn write_files(browser: &Browser) {
 /// A picture for the guide, if they are asked for.
 pub(crate) fn picture(ui: &impl Ui, name: &str) {
     if let Some(folder) = std::env::var_os("PAIRTUNE_DOCS") {
-        // What the widgets say is known before it is drawn.
+        // The text of widgets is known before it is drawn.
         std::thread::sleep(Duration::from_secs(1));
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join(folder);
         std::fs::create_dir_all(&folder).expect("the folder of pictures can be made");
@@ -292,7 +292,7 @@ pub(crate) fn picture(ui: &impl Ui, name: &str) {
     }
 }
 
-/// What an archive of a run holds.
+/// Files that an archive of a run holds.
 pub(crate) fn read_archive(path: &Path) -> Vec<(String, Vec<u8>)> {
     let bytes = std::fs::read(path).expect("the archive was downloaded");
     files::unpack("archive", &bytes).expect("it is an archive")

@@ -56,7 +56,7 @@ fn every_method_is_the_same_in_both_worlds_in_firefox() {
     methods_are_the_same(BrowserKind::Firefox, &methods.collect::<Vec<_>>());
 }
 
-/// What answers are given in these tests: some have one, others do not.
+/// Rule for rewards in these tests: some answers meet it, others do not.
 const RULE: &str = "contains:W";
 
 /// The demo's settings of a method, for so few and short steps.

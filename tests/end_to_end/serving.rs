@@ -169,7 +169,7 @@ fn a_model_is_fetched_in_pieces_and_checked(kind: BrowserKind) {
     assert!(asked.len() >= 2, "in two pieces: {asked:?}");
     assert_eq!(last.status, 206, "the second time only the rest: {asked:?}");
     assert!(last.range.as_deref().is_some_and(|range| !range.starts_with("bytes=0-")), "from where it broke");
-    // With the right hash it is, from its first byte on.
+    // The right hash makes the file acceptable: it is fetched again, from its first byte on.
     repository.change_list(&"0".repeat(64), sum);
     wait_enabled(&browser, "Get");
     browser.click("Get");
@@ -193,7 +193,7 @@ fn build(browser: &Browser) -> String {
     browser.execute("return pairtune.build", &[]).as_str().unwrap_or_default().to_owned()
 }
 
-/// What the names of the page's own script and wasm begin with, which trunk hashes.
+/// Start of the names of the page's own script and wasm, with the hash that trunk puts there.
 fn app_name(browser: &Browser) -> String {
     let url = browser.execute("return document.getElementById('app-js').href", &[]);
     let name = url.as_str().and_then(|url| url.rsplit('/').next()?.strip_suffix(".js"));

@@ -11,7 +11,7 @@ use crate::page::{DEMO, LONG, THE_DEMO, demo_as_gguf, few_pairs, picture, reach,
 use crate::server::StaticServer;
 use crate::ui::{PATIENCE, Ui as _};
 
-/// What every change has to pass: a few pairs for a step or two, kept as they are then.
+/// Every change has to pass this test: a few pairs for a step or two, and the adapter at that step is exported.
 #[test]
 fn short_journey_in_the_window() {
     let model = Path::new(env!("CARGO_MANIFEST_DIR")).join("assets/demo/model").display().to_string();

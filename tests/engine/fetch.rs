@@ -116,7 +116,7 @@ fn a_model_of_the_hub_is_fetched_into_the_cache_that_other_tools_share() {
     let told = stage.engine.said.iter().filter(|event| matches!(event, Event::Request { .. })).count();
     assert_eq!(told, stage.server.asked().len(), "every request is in the ledger");
 
-    // What is there is not fetched again.
+    // Files that are there already are not fetched again.
     stage.opens();
     assert_eq!(stage.sent().len(), 1, "once");
     std::fs::remove_dir_all(stage.repo().join("snapshots")).expect("removed");

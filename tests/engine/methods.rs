@@ -90,7 +90,7 @@ fn goes_on_with_the_same_numbers(method: Method, of_steps: &[&str], of_evaluatio
     let steps: Vec<&Metrics> =
         whole.iter().filter(|metrics| metrics.contains_key("num_tokens") || metrics.contains_key("episode")).collect();
     assert!(steps.len() >= STEPS, "{method} took its steps: {whole:?}");
-    // Those of answers are told when the answers are new.
+    // Metrics of answers are told only in steps whose answers are new.
     let told = |name: &&str| steps.iter().any(|metrics| has(metrics, &[*name]));
     assert!(of_steps.iter().all(told), "{method}: {:?}", steps[0]);
     let evaluations: Vec<&Metrics> =
@@ -203,16 +203,16 @@ fn a_stage_starts_from_the_one_before_and_is_judged_by_a_reward_model() {
     let (_, unjudged) = train(&mut engine, request(Method::Sft, "unjudged", left));
     assert_eq!(unjudged.record.inputs, Inputs::default(), "nor are they kept");
 
-    // What scores texts does not write them.
+    // An adapter that scores texts cannot write them.
     engine.send(request(Method::Sft, "wrong", Inputs { start_from: Some(judge.record.run_id), ..Inputs::default() }));
     let problem = expect_event!(engine, Event::Refused { subject: Subject::Run, problem } => problem);
     assert!(problem.what.contains("reward model"), "{problem}");
-    // And what writes is no judge.
+    // And an adapter that writes is no judge.
     let rewards = vec![Inputs::run_reward(&imitated.record.run_id)];
     engine.send(request(Method::Grpo, "wrong", Inputs { rewards, start_from: None }));
     let problem = expect_event!(engine, Event::Refused { subject: Subject::Run, problem } => problem);
     assert!(problem.what.contains("no reward model"), "{problem}");
-    // Nothing at all is none either, nor is what is no rule.
+    // An empty list of rewards is refused, and so is an unknown rule.
     for rewards in [Vec::new(), vec!["niceness".to_owned()]] {
         engine.send(request(Method::Grpo, "wrong", Inputs { rewards, start_from: None }));
         engine.wait(|event| matches!(event, Event::Refused { subject: Subject::Run, .. }));
@@ -311,7 +311,7 @@ fn an_adapter_from_elsewhere_serves_like_a_run() {
     engine.send_files(Command::Import, &[archive]);
     engine.wait(|event| matches!(event, Event::Runs { runs } if runs.iter().any(|run| run.run_id == run_id)));
 
-    // What is no adapter of this model is refused, and nothing is left of it.
+    // A folder that is no adapter of this model is refused, and nothing is left of it.
     std::fs::remove_file(exported.join("adapter_model.safetensors")).expect("removed");
     engine.send_files(Command::ImportAdapter, &files_of(&exported));
     let problem = expect_event!(engine, Event::Refused { subject: Subject::Runs, problem } => problem);

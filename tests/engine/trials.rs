@@ -37,7 +37,7 @@ fn is_over(event: &Event) -> bool {
     )
 }
 
-/// How the race stood when this was told last.
+/// Latest standing of the race that was told.
 fn standing(said: &[Event]) -> &Standing {
     let stands = said.iter().rev().find_map(|event| match event {
         Event::Race(RaceEvent::Stands(standing)) => Some(&**standing),
@@ -102,7 +102,7 @@ fn a_race_measures_both_sides_and_leaves_runs() {
     for wanted in 0..2 {
         engine.wait(|event| matches!(event, Event::Text { id: 7, side, end: true, .. } if *side == wanted));
     }
-    // What they were trained on is what such a run would be: the open model and pairs will do.
+    // The open model and pairs will do for these runs, since they were trained on them.
     for run in [ppo, dpo] {
         let before = engine.said.len();
         engine.send(Command::OpenRun { run_id: run.run_id.clone() });
@@ -119,7 +119,7 @@ fn a_race_stops_at_a_step_and_keeps_what_is_done() {
     let mut engine = TestEngine::micro("race-stopped");
     engine.send(race(&[Method::Ppo]));
     engine.wait(|event| matches!(event, Event::Race(RaceEvent::Stage { method: Method::Dpo, .. })));
-    // What can be done beside it is done.
+    // Commands that can run beside the race are carried out; another training is refused.
     engine.send(Command::ListRuns);
     engine.send(Command::StartSweep(Box::new(sweep(vec![0.1, 1.0]))));
     engine.send(Command::Stop);

@@ -3,7 +3,7 @@
 use super::common::{Random, fingerprint};
 use pairtune::files::{GgmlType, encode};
 
-/// What `tests/gguf_check.py numbers` prints.
+/// Fingerprints that `tests/gguf_check.py numbers` prints.
 const DEQUANTIZED: [(GgmlType, u64); 11] = [
     (GgmlType::F32, 0x6a85_80d7_2ab2_f463),
     (GgmlType::F16, 0x731a_110b_9643_4000),

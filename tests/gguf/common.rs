@@ -1,4 +1,4 @@
-//! What the tests share: numbers that look random, and tiny files.
+//! Shared by the tests: numbers that look random, and tiny files.
 
 use pairtune::error::{Error, Result};
 use pairtune::files::{Array, GgmlType, Gguf, GgufValue, encode, write_gguf};
@@ -17,7 +17,7 @@ impl Random {
         (0..n).map(|_| self.byte()).collect()
     }
 
-    /// From -1 to 1, with 16 bits.
+    /// The next number from -1 to 1, with 16 bits.
     pub(crate) fn float(&mut self) -> f32 {
         f32::from(i16::from_le_bytes([self.byte(), self.byte()])) / 32768.0
     }

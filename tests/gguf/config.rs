@@ -10,7 +10,7 @@ use serde_json::{Map, Value, json};
 
 type Metadata = Vec<(String, GgufValue)>;
 
-/// What nearly all architectures need.
+/// Metadata that nearly all architectures need.
 fn metadata(arch: &str) -> Metadata {
     let key = |name: &str| format!("{arch}.{name}");
     vec![
@@ -237,7 +237,7 @@ fn model(metadata: &[(String, GgufValue)], tensors: &[Stored]) -> GgufWeights {
 
 #[test]
 fn what_the_converter_did_is_undone() {
-    // As `permute` of llama.cpp's converter: reshape(heads, 2, 4), swap, so that rows of both halves take turns.
+    // llama.cpp's converter does this in `permute`: reshape(heads, 2, 4), swap, so that rows of both halves take turns.
     let paired = |i: usize| i / 8 * 8 + i % 8 / 2 + i % 2 * 4;
     let weights = model(
         &metadata("llama"),

@@ -1,5 +1,5 @@
-//! What `pairtune export` writes: the golden cases' models and adapters as GGUF, read again and compared with what they
-//! were. Whether llama.cpp computes the same from them is `tests/llama_cpp_check.py`'s to say.
+//! Output of `pairtune export`: the golden cases' models and adapters as GGUF, read again and compared with what they
+//! were. `tests/llama_cpp_check.py` checks that llama.cpp computes the same from them.
 
 use std::path::{Path, PathBuf};
 
@@ -86,7 +86,7 @@ fn every_family_is_merged_as_into_safetensors_or_refused_by_name() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
-/// What differs between a case's model merged into GGUF and merged into safetensors; or whether it is not refused.
+/// Returns the difference between a case's model merged into GGUF and merged into safetensors, or a missing refusal.
 fn merged_otherwise(case: &str, refusal: &str) -> Option<String> {
     let (model, adapter, to) = (fixture(&format!("{case}/model")), adapter_of(case), scratch());
     let exported = export(&model, Some(&adapter), GgufKind::Model(GgmlType::F32), to.path());

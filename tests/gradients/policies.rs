@@ -47,7 +47,7 @@ fn variables() -> Vec<f64> {
     draw.iter().enumerate().map(|(i, d)| if i < TOKENS { d - 2.0 } else { 1.5 + d }).collect()
 }
 
-/// What was known before: log-probabilities near those of now, on both sides, and the reference's.
+/// Facts from before the step: log-probabilities near those of now, on both sides, and the reference's.
 fn facts() -> Vec<[f64; 4]> {
     let (now, draw) = (variables(), random(2 * TOKENS, 42));
     (0..TOKENS).map(|t| [now[t] + 0.5 * draw[t], now[t] + draw[TOKENS + t], 0.0, 0.0]).collect()
@@ -112,7 +112,8 @@ fn policy_derivatives_are_those_of_loss() {
     }
 }
 
-/// Where no gradient goes through the weight of a token: moved together with what was known before, the weight stays.
+/// CISPO and VESPO pass no gradient through the weight of a token. Here the old log-probabilities move together with
+/// the new ones, so that the weight stays the same.
 #[test]
 fn policy_derivatives_are_those_of_weighted_log_probabilities() {
     let facts = facts();
@@ -177,7 +178,8 @@ fn policy_counts_only_what_is_kept() {
 #[test]
 fn policy_masks_low_entropies_and_what_has_moved_away() {
     let facts = facts();
-    // Of the eight kept tokens those from the second on: the place is 0.2 * 7, between the second and the third.
+    // Six of the eight kept tokens have enough entropy: the quantile is at place 0.2 * 7, between the second and the
+    // third.
     let settings = PolicySettings { beta: 0.0, top_entropy_quantile: 0.8, entropy_coef: 1.0, ..SETTINGS };
     let got = policy(&variables(), &facts, &settings);
     assert_eq!(got.dentropy.iter().filter(|d| **d != 0.0).count(), 6);

@@ -60,7 +60,7 @@ fn names_that_collide_are_refused() {
         let files = names.map(|name| (name.to_owned(), Vec::new()));
         check(pack(&files).err(), &[reason, names[1]]);
     }
-    // Of a name that is twice in the directory, the reader shows only the last.
+    // The reader shows only the last of two entries with one name in the directory.
     let mut bytes = zip(&[("a.json", b"1"), ("b.json", b"2")]);
     while let Some(at) = bytes.windows(6).position(|window| window == b"b.json") {
         bytes[at] = b'a';
@@ -87,7 +87,7 @@ fn every_archive_that_is_cut_short_or_has_a_changed_byte_is_refused_or_whole() {
         for flip in [0x01, 0x80, 0xFF] {
             let mut changed = bytes.clone();
             changed[at] ^= flip;
-            // What nobody reads (a time, a permission) may differ; what is read must not.
+            // Bytes that nobody reads (a time, a permission) may differ; the contents must not.
             if let Ok(found) = unpack("a.run", &changed) {
                 let contents =
                     |files: &[(String, Vec<u8>)]| files.iter().map(|file| file.1.clone()).collect::<Vec<_>>();

@@ -102,7 +102,7 @@ fn history() -> Vec<Map<String, Value>> {
     entries.map(|entry| entry.as_object().expect("an object").clone()).to_vec()
 }
 
-/// What a reader finds in an event.
+/// Fields that a reader finds in an event.
 #[derive(Default)]
 struct Event {
     wall_time: f64,

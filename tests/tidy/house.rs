@@ -75,7 +75,7 @@ fn long_functions(source: &Source) -> Vec<String> {
     found
 }
 
-/// Where the next block in braces begins and ends, if one comes before a semicolon outside of other brackets.
+/// Start and end of the next block in braces, if one comes before a semicolon outside of other brackets.
 fn body(code: &str, from: usize) -> Option<(usize, usize)> {
     let (mut depth, mut begin) = (0usize, None);
     for (i, c) in code[from..].char_indices() {
@@ -158,7 +158,7 @@ fn patterns(code: &str, from: usize, end: usize) -> Vec<(String, usize)> {
     patterns
 }
 
-/// Where `what` comes next, outside of brackets.
+/// Position of the next `what` outside of brackets.
 fn outside(code: &str, from: usize, end: usize, what: &str) -> Option<usize> {
     let mut depth = 0usize;
     for (i, c) in code[from..end].char_indices() {

@@ -1,4 +1,4 @@
-//! What checks are made of: random inputs, the comparison with a twin, its tolerance.
+//! Parts of checks: random inputs, the comparison with a twin, its tolerance.
 
 use rand::{Rng as _, SeedableRng as _};
 use rand_chacha::ChaCha8Rng;
@@ -10,14 +10,14 @@ use crate::gpu::{Dtype, Gpu, Recorder, Tensor};
 use crate::kernels;
 use crate::reference;
 
-/// How far a kernel is from its twin.
+/// Difference between a kernel and its twin.
 #[derive(Debug, Clone, Serialize)]
 pub struct Check {
     /// The kernel, with its variant.
     pub name: String,
     /// Largest difference over all outputs, relative to the largest value of that output.
     pub error: f64,
-    /// What rounding explains at these sizes: of f32, and of operands where the variant rounds them.
+    /// Largest error that rounding explains at these sizes: of f32, and of operands if the variant rounds them.
     pub tolerance: f64,
     /// `error <= tolerance`.
     pub ok: bool,
@@ -95,7 +95,7 @@ pub(super) struct Weight {
     cols: u32,
     dtype: Dtype,
     pub(super) values: Vec<f64>,
-    /// As it is stored.
+    /// Bytes as they are stored.
     bytes: Vec<u8>,
 }
 
@@ -150,7 +150,7 @@ impl Weight {
     }
 }
 
-/// How the device stores a type of ggml.
+/// The device's type for a type of ggml.
 fn block_type(ggml: GgmlType) -> Dtype {
     match ggml {
         GgmlType::F32 => Dtype::F32,

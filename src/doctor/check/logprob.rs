@@ -79,7 +79,7 @@ pub async fn logprob_forward(gpu: &Gpu, rows: u32, vocab: u32, hidden: u32, kind
         let (first, cols, logits) = case.run_chunk(gpu, chunk, kind);
         let values = case.columns(first, cols);
         if chunk == 1 {
-            // What the first chunk would have left there; the kernel rescales the same numbers.
+            // These numbers stand for the pull that the first chunk would have left; the kernel rescales the same ones.
             pull.clone_from(&case.pull.values);
         }
         let weights = reference::logprob_forward(
@@ -148,7 +148,7 @@ pub async fn entropy_backward(gpu: &Gpu, rows: u32, vocab: u32, kind: kernels::L
         let logits = case.upload(gpu, &values, cols);
         run(gpu, |rec| kernels::entropy_backward(rec, &logits, &case.state, &dentropy.tensor, cols, kind));
         let want = reference::entropy_backward(&values, &state, &dentropy.values, cap);
-        // Where one logit stands alone the gradient is next to nothing: the error is beside 1.
+        // A row with one dominant logit has next to no gradient; the added 1 makes its error relative to 1.
         let (mut got, mut want) = (gpu.read(&logits).await?, widen(&want, cols as usize, |_| 0.0));
         got.push(1.0);
         want.push(1.0);

@@ -99,7 +99,7 @@ impl PairCase {
         let lengths: Vec<f64> = (0..n).map(|i| (3 + i % 5) as f64).collect();
         let row = |i: usize| {
             let scored = lengths[i] - 1.0;
-            // Of ORPO a mean log-probability, which is below 0.
+            // ORPO needs a mean log-probability, which is below 0.
             let reference = if by_token { 0.0 } else { 3.0 * draw[3 * n + i] - 30.0 };
             let logp = if by_token { scored * (draw[i] - 1.5) } else { 3.0 * draw[i] - 30.0 };
             let sums = [logp, draw[4 * n + i], draw[n + i], 3.0 + draw[2 * n + i], 2.0, scored * draw[5 * n + i]];
@@ -215,7 +215,7 @@ pub async fn preference(
     compare.and(&dsums, &want).await?.with(&metrics, &want_metrics).await
 }
 
-/// What is logged of pairs, added twice with scale ½.
+/// Checks the logged metrics of pairs, added twice with scale ½.
 pub async fn pair_metrics(gpu: &Gpu, pairs: u32, by_token: bool) -> Result<Check> {
     let case = PairCase::new(gpu, pairs, kernels::Divergence::AlphaPo(0.25), by_token, false);
     let metrics = gpu.zeros("metrics", 1, kernels::METRICS, Dtype::F32);

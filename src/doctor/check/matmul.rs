@@ -87,8 +87,8 @@ pub async fn quantise_q8_0(gpu: &Gpu, rows: u32, cols: u32, dtype: Dtype) -> Res
     Ok(same_bytes(named(gpu, "quantise_q8_0", dtype), &got, &want))
 }
 
-/// Weights stored as `dtype` to Q4_0: the errors of each block beside the least that there can be. Of two scales that
-/// err as much either may be taken.
+/// Checks weights stored as `dtype` that are quantised to Q4_0: compares the error of each block with the least
+/// possible one. If two scales err as much, either may be taken.
 pub async fn quantise_q4_0(gpu: &Gpu, rows: u32, cols: u32, dtype: Dtype) -> Result<Check> {
     let (w, got) = quantised(gpu, rows, cols, dtype, Dtype::Q4_0).await?;
     let mut want = Vec::new();

@@ -104,7 +104,7 @@ pub async fn kto(gpu: &Gpu, labels: &[bool], mismatched: bool) -> Result<Check> 
     for (kind, at) in want.kinds.iter().zip([kto_metric::REWARDS_CHOSEN, kto_metric::REWARDS_REJECTED]) {
         if let Some(means) = kind {
             let values = [means.reward, means.logp, means.logit, 1.0];
-            // What a micro-batch may lack is added whole.
+            // A micro-batch may lack these values, so they are added without its share, and counted.
             slots.extend(values.into_iter().enumerate().map(|(i, value)| (at + i, 2.0 * value)));
         }
     }
@@ -115,7 +115,7 @@ pub async fn kto(gpu: &Gpu, labels: &[bool], mismatched: bool) -> Result<Check> 
     metrics.compare(compare, &slots).await
 }
 
-/// What a loss added to the metrics when it was recorded twice.
+/// Metrics of a loss that was recorded twice.
 pub(super) struct Metrics(Tensor);
 
 impl Metrics {

@@ -90,7 +90,7 @@ pub async fn short_conv_backward(gpu: &Gpu, pairs: &[[u32; 3]], cols: u32, taps:
     Compare::new(gpu, "short_conv_backward", 1e-5).with(&dgates, &want).await
 }
 
-/// What a convolution goes over at the places of a cache that rows name.
+/// Checks that the inputs of a convolution go into the cache rows that `slots` names.
 pub async fn short_conv_append(gpu: &Gpu, rows: u32, cols: u32) -> Result<Check> {
     let gates = Matrix::random(gpu, rows, 3 * cols, 1);
     let cache = Matrix::random(gpu, 2 * rows + 3, cols, 2);

@@ -137,7 +137,7 @@ fn clip_slots([low, high]: [f64; 2], extremes: Option<[f64; 2]>) -> Vec<(usize, 
     let means = [policy_metric::LOW_MEAN, policy_metric::HIGH_MEAN, policy_metric::REGION_MEAN];
     let means = means.into_iter().zip([low, high, low + high]);
     let [lowest, highest] = extremes.unwrap_or_default();
-    // What a micro-batch may lack is added whole.
+    // A micro-batch may lack these values, so they are added without its share, and counted.
     let count = if extremes.is_some() { 2.0 } else { 0.0 };
     let places = [policy_metric::LOW_MIN, policy_metric::HIGH_MAX, policy_metric::EXTREMES_COUNT];
     means.chain(places.into_iter().zip([2.0 * lowest, 2.0 * highest, count])).collect()

@@ -1,4 +1,4 @@
-//! What a Parquet file says of itself at its end: columns, row groups, where their pages lie.
+//! The description at the end of a Parquet file: columns, row groups, and the positions of their pages.
 
 use super::thrift::{Kind, Read, Thrift};
 
@@ -35,7 +35,7 @@ pub(super) struct Group {
 pub(super) struct Chunk {
     pub(super) codec: i64,
     pub(super) n_values: u64,
-    /// Where its pages begin, and their bytes.
+    /// First byte of its pages, and their bytes in all.
     pub(super) offset: u64,
     pub(super) bytes: u64,
     /// Stored in another file, or encrypted.

@@ -246,7 +246,7 @@ fn width(max: u32) -> u32 {
     u32::BITS - max.leading_zeros()
 }
 
-/// What a page says before itself.
+/// Header in front of a page.
 #[derive(Default)]
 struct Header {
     kind: i64,
@@ -277,7 +277,8 @@ fn header(bytes: &[u8]) -> Read<(Header, usize)> {
     Ok((header, thrift.at()))
 }
 
-/// What a header says of the kind of its page; number of values and encoding have these fields.
+/// Reads the part of a header that is specific to the kind of page; `fields` are the ids of the number of values and of
+/// the encoding.
 fn detail(thrift: &mut Thrift<'_>, header: &mut Header, fields: [i16; 2]) -> Read<()> {
     let mut last = 0;
     let is_second = fields[1] == 4;

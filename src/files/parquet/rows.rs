@@ -9,11 +9,11 @@ use super::thrift::Read;
 use crate::error::{Error, Result};
 use crate::platform::ByteSource;
 
-/// What a Parquet file begins and ends with.
+/// First and last bytes of a Parquet file.
 const MAGIC: &[u8] = b"PAR1";
 /// Bytes of the description at the end at the most: a tenth of this describes a hundred thousand pages.
 const MAX_FOOTER: u64 = 16 << 20;
-/// What to do about a file that cannot be read.
+/// Advice for a file that cannot be read.
 const FIX: &str = "Fetch it again, or write it with pyarrow or datasets, packed with snappy, gzip or zstd";
 
 /// A Parquet file whose description was read.

@@ -21,7 +21,7 @@ pub(super) struct Node {
     pub(super) leaves: Range<usize>,
 }
 
-/// What a node is in JSON.
+/// JSON form of a node.
 pub(super) enum Shape {
     Value,
     Object(Vec<Node>),

@@ -1,6 +1,6 @@
 //! The compact protocol of Thrift, in which Parquet describes itself: fields are taken one by one and never collected.
 
-/// What was found to be wrong, without the file's name.
+/// Result of reading; the error says what is wrong, without the file's name.
 pub(super) type Read<T> = Result<T, String>;
 
 /// Structs and lists within each other at the most.

@@ -8,7 +8,7 @@ use super::thrift::Read;
 /// Values of a page in the delta encodings at the most: a few bytes may stand for many.
 const MAX_DELTAS: u64 = 4 << 20;
 
-/// How values are stored.
+/// Physical type of the stored values.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Physical {
     Bool,
@@ -71,7 +71,7 @@ fn number(value: f64) -> Value {
 pub(super) struct Dictionary {
     bytes: Vec<u8>,
     physical: Physical,
-    /// Where each text lies; empty for values of equal size.
+    /// Start and end of each text; empty for values of equal size.
     texts: Vec<(u32, u32)>,
 }
 
@@ -197,7 +197,7 @@ impl Values {
     }
 }
 
-/// Where a text lies that comes after its length in four bytes; `at` is then after it.
+/// Range of a text that follows its length in four bytes; moves `at` past it.
 fn text_at(page: &[u8], at: &mut usize, end: usize) -> Read<(usize, usize)> {
     let begin = *at + 4;
     let length: [u8; 4] = page.get(*at..begin).and_then(|bytes| bytes.try_into().ok()).ok_or_else(short)?;
