@@ -1,4 +1,4 @@
-//! What a panel asks the shell to do. Panels only draw and push actions; the shell carries them out after drawing.
+//! Requests from panels to the shell. Panels only draw and push actions; the shell carries them out after drawing.
 
 use crate::engine::plan::presets::Preset;
 use crate::engine::protocol::{Command, Inputs, Method, Over, Settings, Watch};
@@ -7,7 +7,7 @@ use crate::platform::Pick;
 /// A page, in the order of the rail.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, PartialOrd, Ord)]
 pub(super) enum Step {
-    /// Where one begins.
+    /// The start page.
     #[default]
     Start,
     /// Choose a model.
@@ -18,21 +18,21 @@ pub(super) enum Step {
     Plan,
     /// The run.
     Run,
-    /// Base and tuned beside each other.
+    /// Base and tuned model side by side.
     Compare,
     /// Write files.
     Export,
-    /// DPO beside RLHF.
+    /// DPO against RLHF.
     Race,
     /// Several values of a setting.
     Sweep,
     /// Stored runs.
     Runs,
-    /// How it works, keys, network, report.
+    /// Explanations, keys, network, report.
     Help,
 }
 
-/// What the demo begins with.
+/// Training that the demo starts with.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Demo {
     /// A run.
@@ -48,9 +48,9 @@ pub(super) enum Demo {
 pub(super) enum Action {
     /// Send a command.
     Send(Command),
-    /// Ask a person for files; what was picked is then opened as what it is.
+    /// Ask the user for files, then open them as what they were picked for.
     Pick(Pick),
-    /// Open what is at a path that a person typed, or opened before, as if it had been picked.
+    /// Open a path that the user typed, or opened before, as if it had been picked.
     OpenPath(Pick, String),
     /// Offer bytes as a file to save.
     SaveFile {
@@ -61,7 +61,7 @@ pub(super) enum Action {
     },
     /// Save a file that the engine wrote to the browser's storage as a download.
     Download {
-        /// Its place in the storage.
+        /// Its path in the storage.
         path: String,
     },
     /// Show a page.
@@ -72,57 +72,57 @@ pub(super) enum Action {
     Copy(String),
     /// Replace the edited settings.
     EditSettings(Settings),
-    /// Replace the edited settings by a preset's.
+    /// Apply a preset on top of the edited settings.
     UsePreset(Preset),
-    /// Replace the edited settings by a preset's and nothing else.
+    /// Discard all edits and use the settings of a preset.
     ResetSettings(Preset),
     /// Train by another method, with settings that suit it.
     ChooseMethod(Method),
-    /// Replace what the next run starts from and what judges its answers.
+    /// Replace the starting point of the next run and the rewards that judge its answers.
     EditInputs(Inputs),
-    /// Replace how a run is watched.
+    /// Replace the evaluation, sampling and save options of the next run.
     EditWatch(Watch),
     /// Name the next run.
     EditName(String),
-    /// Bytes that a run may take, if the person knows better.
+    /// Set the bytes that a run may take; none goes back to the known limit.
     EditLimit(Option<u64>),
     /// Work out the plan.
     Plan,
-    /// Open the pairs file once more with these columns.
+    /// Open the pairs file again, with these columns.
     RemapPairs(crate::engine::protocol::Mapping),
-    /// The person agrees to train on the usable rows although others have problems.
+    /// Agree, or not, to train on the usable rows although others have problems.
     AcceptProblems(bool),
     /// Open a model folder that was found on this computer.
     OpenFound(usize),
-    /// Open the demo and begin this with it as soon as it is planned.
+    /// Open the demo and start this training as soon as it is planned.
     Demo(Demo),
-    /// Race DPO against RLHF, which ends with these methods, on what is open.
+    /// Race DPO against RLHF on the open model and pairs, with these methods as RLHF's last stage.
     Race(Vec<Method>),
-    /// Train what is planned with several values of a setting.
+    /// Train the plan with several values of a setting.
     Sweep {
         /// The setting.
         over: Over,
         /// The values.
         values: Vec<f64>,
     },
-    /// Begin a run with what is open and edited.
+    /// Start a run with the open model and pairs and the edited settings.
     Start,
     /// Take the settings of a run into the plan.
     UseSettings {
         /// Its settings.
         settings: Settings,
-        /// What it started from, and what judged its answers.
+        /// Its starting point, and the rewards that judged its answers.
         inputs: Inputs,
-        /// How it was watched.
+        /// Its evaluation, sampling and save options.
         watch: Watch,
-        /// What to call the next run.
+        /// Its name, from which the next run's name is derived.
         name: String,
     },
     /// Hide a warning of the run, by its index.
     DismissWarning(usize),
     /// Take the ended run off the run page.
     CloseRun,
-    /// Drop a refusal that was read.
+    /// Dismiss a refusal that the user has read.
     DismissProblem(crate::engine::protocol::Subject),
     /// Show a short message.
     Toast(String),
@@ -132,7 +132,7 @@ pub(super) enum Action {
     RestartEngine,
 }
 
-/// Asks for something that the engine does.
+/// Asks the engine for something.
 pub(crate) fn send(actions: &mut Vec<Action>, command: Command) {
     actions.push(Action::Send(command));
 }

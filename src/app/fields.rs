@@ -6,7 +6,7 @@ use crate::app::methods::method_of;
 use crate::app::text::setting;
 use crate::engine::protocol::{METHOD, Method, Setting, SettingKind, Settings, settings};
 
-/// What a setting takes.
+/// Values that a setting accepts.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) enum Kind {
     /// A number between these, both included.
@@ -21,9 +21,9 @@ pub(super) enum Kind {
     Whole(i64, i64),
     /// A whole number between these, or nothing.
     OptionalWhole(i64, i64),
-    /// On, off, or as the rest has it.
+    /// On, off, or nothing, which leaves it to the other settings.
     Maybe,
-    /// One of these words; an empty one stands for nothing.
+    /// One of these words; an empty word stands for nothing.
     Choice(&'static [&'static str]),
     /// On or off.
     Switch,
@@ -43,7 +43,7 @@ pub(super) fn one(method: Method, key: &str) -> Option<(&'static str, Kind)> {
     of(method).find(|(other, _)| *other == key)
 }
 
-/// What a setting takes, closer than its type where that is known.
+/// Values that a setting accepts, narrower than its type where more is known.
 fn kind_of(method: Method, setting: &Setting) -> Kind {
     let choice = |choices: &'static [&'static str]| Kind::Choice(choices);
     match setting.key {
@@ -90,7 +90,7 @@ fn kind_of(method: Method, setting: &Setting) -> Kind {
     }
 }
 
-/// Answers may be written without a price on their distance from the reference: 0 turns it off.
+/// Beta of a method. GRPO and RLOO also accept 0, which turns off the penalty on the distance from the reference.
 fn beta_kind(method: Method) -> Kind {
     match method {
         Method::Grpo | Method::Rloo => Kind::Number(0.0, 1e9),
@@ -100,7 +100,7 @@ fn beta_kind(method: Method) -> Kind {
     }
 }
 
-/// The losses that a method has; only DPO adds several up.
+/// Losses of a method; only DPO adds several up.
 fn loss_kind(method: Method) -> Kind {
     match method {
         Method::Dpo => Kind::Words,
@@ -113,7 +113,7 @@ fn loss_kind(method: Method) -> Kind {
     }
 }
 
-/// Leaves only settings that a run of their method has; the names of the others come back.
+/// Removes settings that a run of their method does not have, and returns the names of the removed ones.
 pub(super) fn keep_known(settings: &mut Settings) -> Vec<String> {
     let method = method_of(settings);
     let (known, unknown): (Settings, Settings) =
@@ -122,7 +122,7 @@ pub(super) fn keep_known(settings: &mut Settings) -> Vec<String> {
     unknown.into_iter().map(|(key, _)| key).collect()
 }
 
-/// A value as it stands in its field.
+/// Text of a value in its field.
 pub(super) fn shown(value: Option<&Value>) -> String {
     match value {
         None | Some(Value::Null) => String::new(),
@@ -137,7 +137,7 @@ pub(super) fn shown(value: Option<&Value>) -> String {
     }
 }
 
-/// What was typed, as a value; the error says what would be right.
+/// Parses typed text into a value; the error says what would be right.
 pub(super) fn parsed(kind: Kind, typed: &str) -> Result<Value, String> {
     let typed = typed.trim();
     let number = |from: f64, to: f64, range: &str| match typed.replace(',', ".").parse::<f64>() {

@@ -1,26 +1,26 @@
-//! The methods as a person meets them: what each is called and for, which settings come first, which figures decide.
+//! The methods as the user meets them: name and purpose of each, the settings that come first, the figures that decide.
 //! There is no egui in it.
 
 use crate::app::text::run;
 use crate::engine::protocol::{Kind, METHOD, Method, Settings};
 
-/// What the app knows of a method.
+/// The app's description of a method.
 #[derive(Debug)]
 pub(super) struct Row {
     /// Its usual name.
     pub(super) label: &'static str,
-    /// What it does with what it is given, in one sentence.
+    /// Its effect on what it is given, in one sentence.
     pub(super) purpose: &'static str,
     /// The settings that are always in sight.
     pub(super) first: [&'static str; 6],
-    /// What decides, beside each other.
+    /// The figures that decide, drawn side by side.
     pub(super) figures: [Figure; 3],
 }
 
 /// A chart of the run page.
 #[derive(Debug)]
 pub(super) enum Figure {
-    /// The share of held-out pairs that are won, with its interval and what it is to be compared with.
+    /// The share of held-out pairs that are won, with its interval and the shares to compare it with.
     Won,
     /// Rewards over beta: how far the log-probabilities moved.
     Change,
@@ -28,14 +28,14 @@ pub(super) enum Figure {
     Lines {
         /// Its title.
         title: &'static str,
-        /// What it shows, and what is good.
+        /// Explanation of the values, and which direction is good.
         help: &'static str,
-        /// Names in the legend, with metrics by TRL's names.
+        /// Names in the legend, each with its metric by TRL's name.
         lines: &'static [(&'static str, &'static str)],
     },
 }
 
-/// The method among settings.
+/// Returns the method that the settings name.
 pub(super) fn method_of(settings: &Settings) -> Method {
     let named = settings.get(METHOD).and_then(serde_json::Value::as_str);
     named.and_then(|name| name.parse().ok()).unwrap_or(Method::Dpo)
@@ -76,11 +76,11 @@ const LENGTH: Figure = Figure::Lines {
     lines: &[(run::TRAIN, "completions/mean_length"), (run::HELD_OUT, "eval_completions/mean_length")],
 };
 
-/// What comes first where pairs are preferred.
+/// Settings that come first for methods that train on pairs.
 const OF_PAIRS: [&str; 6] =
     ["beta", "num_train_epochs", "learning_rate", "r", "max_length", "per_device_train_batch_size"];
 
-/// What comes first where answers are compared.
+/// Settings that come first for methods that compare their own answers.
 const OF_ANSWERS: [&str; 6] =
     ["beta", "num_generations", "max_completion_length", "learning_rate", "temperature", "per_device_train_batch_size"];
 
@@ -209,7 +209,7 @@ static PPO: Row = Row {
     ],
 };
 
-/// What the app knows of a method.
+/// Returns the app's description of a method.
 pub(super) fn row(method: Method) -> &'static Row {
     match method {
         Method::Dpo => &DPO,

@@ -1,7 +1,7 @@
-//! The user interface: draws what it knows of the engine, and asks for what a person wants. Never waits.
+//! The user interface: draws what it knows of the engine, and sends what the user asks for. It never waits.
 //!
-//! [`App`] folds events into a state without any egui in it, the panels draw that state and push actions, and the
-//! shell carries the actions out. Sees of the engine only its protocol and pure functions; never a file by its path.
+//! [`App`] folds events into a state without any egui in it, the panels draw that state and push actions, and the shell
+//! carries the actions out. It uses only the engine's protocol and pure functions, and no file by its path.
 
 mod actions;
 mod charts;

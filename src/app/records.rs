@@ -1,4 +1,4 @@
-//! Settings read off a run's record, and the commands that go on with a run; several pages need both.
+//! Settings read from a run's record, and the commands that continue a run; several pages need both.
 
 use serde_json::{Value, json};
 
@@ -6,15 +6,15 @@ use crate::app::methods::method_of;
 use crate::engine::plan::presets::EPOCHS;
 use crate::engine::protocol::{Command, RunRecord, Settings, Status, settings};
 
-/// The setting that counts steps.
+/// Setting for the number of steps.
 const MAX_STEPS: &str = "max_steps";
 
-/// How long a run is.
+/// Length of a run.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) enum Length {
-    /// So many steps.
+    /// Number of steps.
     Steps(u64),
-    /// So many passes over the pairs.
+    /// Number of passes over the pairs.
     Epochs(f64),
 }
 
@@ -33,7 +33,7 @@ impl Length {
         }
     }
 
-    /// The setting that says so.
+    /// Returns the setting for this length, with its value.
     pub(crate) fn setting(self) -> (&'static str, Value) {
         match self {
             Self::Steps(steps) => (MAX_STEPS, json!(steps)),
@@ -57,8 +57,8 @@ pub(crate) fn has_setting(record: &RunRecord, name: &str) -> bool {
     settings(method_of(&record.settings)).any(|setting| setting.key == name)
 }
 
-/// Goes on with a run. With other settings, one that has taken all its steps takes as many again, unless they say how
-/// many.
+/// Continues a run. A run that has taken all its steps takes as many again if other settings are given, unless they say
+/// how many.
 pub(crate) fn resumed(record: &RunRecord, mut settings: Settings) -> Command {
     let is_told = [MAX_STEPS, EPOCHS].iter().any(|name| settings.contains_key(*name));
     if is_over(record) && !settings.is_empty() && !is_told {
@@ -67,7 +67,7 @@ pub(crate) fn resumed(record: &RunRecord, mut settings: Settings) -> Command {
     Command::Resume { run_id: record.run_id.clone(), settings }
 }
 
-/// Goes on with an interrupted run; with one that diverged at a lower learning rate, or it would do so again.
+/// Continues an interrupted run. One that diverged continues at a lower learning rate, or it would diverge again.
 pub(crate) fn continued(record: &RunRecord) -> Command {
     let again = record.checkpoint.is_some() && record.status == Status::Diverged;
     resumed(record, if again { lower_rate(record) } else { Settings::new() })
@@ -78,7 +78,7 @@ pub(crate) fn is_over(record: &RunRecord) -> bool {
     record.step >= record.n_steps
 }
 
-/// A run twice as long.
+/// Returns the setting that makes a run twice as long.
 pub(crate) fn as_many_again(record: &RunRecord) -> Settings {
     let (name, value) = Length::of(record).twice().setting();
     changed(name, value)

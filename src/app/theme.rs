@@ -6,7 +6,7 @@ use eframe::egui::{
 
 /// One unit of the grid that everything sits on.
 pub(super) const GRID: f32 = 8.0;
-/// Content is never wider than this.
+/// Maximum width of the content.
 pub(super) const MAX_WIDTH: f32 = 1180.0;
 /// Rounding of cards.
 pub(super) const RADIUS: u8 = 10;
@@ -14,37 +14,37 @@ pub(super) const RADIUS: u8 = 10;
 /// The colours of a theme.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Palette {
-    /// Behind everything.
+    /// Background behind everything.
     pub(super) background: Color32,
-    /// Of cards.
+    /// Background of cards.
     pub(super) card: Color32,
-    /// Of fields, and of what is set into a card.
+    /// Background of fields, and of insets in a card.
     pub(super) inset: Color32,
-    /// Around cards and fields.
+    /// Border of cards and fields.
     pub(super) border: Color32,
-    /// Of text.
+    /// Text.
     pub(super) text: Color32,
-    /// Of text that matters less.
+    /// Text that matters less.
     pub(super) weak: Color32,
-    /// What is active, chosen or ours.
+    /// Elements that are active or chosen, and the tuned model.
     pub(super) accent: Color32,
-    /// A tint of it for backgrounds.
+    /// Tint of `accent` for backgrounds.
     pub(super) accent_soft: Color32,
-    /// Of text on `accent`.
+    /// Text on `accent`.
     pub(super) on_accent: Color32,
-    /// It went well.
+    /// Success.
     pub(super) good: Color32,
-    /// Deserves a look.
+    /// Something that deserves a look.
     pub(super) warn: Color32,
-    /// A tint of it for backgrounds.
+    /// Tint of `warn` for backgrounds.
     pub(super) warn_soft: Color32,
-    /// It failed.
+    /// Failure.
     pub(super) bad: Color32,
-    /// A tint of it for backgrounds.
+    /// Tint of `bad` for backgrounds.
     pub(super) bad_soft: Color32,
-    /// Of the preferred answer, in charts and texts.
+    /// The preferred answer, in charts and texts.
     pub(super) chosen: Color32,
-    /// Of the other answer.
+    /// The other answer.
     pub(super) rejected: Color32,
     /// Colours that tell lines and bars apart, to be used in this order.
     pub(super) series: [Color32; 6],

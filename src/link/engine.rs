@@ -1,4 +1,4 @@
-//! What the user interface knows of the engine: where commands go and events come from.
+//! The engine as the user interface sees it: it takes commands and gives events.
 
 use crate::engine::protocol::{Command, Event};
 use crate::platform::host::PickedFile;
@@ -13,11 +13,11 @@ pub trait Engine {
     fn restart(&mut self);
 }
 
-/// What comes from the engine's side.
+/// A message from the engine's side.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Incoming {
-    /// It said something.
+    /// The engine said something.
     Event(Box<Event>),
-    /// It is gone; the text says why, as far as is known.
+    /// The engine is gone; the text says why, as far as is known.
     Crashed(String),
 }

@@ -19,7 +19,7 @@ pub fn connect(store: String, adapter: Option<String>, wake: impl Fn() + Send + 
     connect_with(store, adapter, wake, |_| ())
 }
 
-/// As `connect`, with a session that `set_up` has changed before it takes its first command: its waits are settings.
+/// Like `connect`, but `set_up` changes each session, such as its waits, before it takes its first command.
 pub fn connect_with(
     store: String,
     adapter: Option<String>,
@@ -31,7 +31,7 @@ pub fn connect_with(
     Box::new(Thread { store, adapter, wake, set_up, running, crashed: false })
 }
 
-/// What is done to each new session.
+/// Change to make to each new session.
 type SetUp = Arc<dyn Fn(&mut Session) + Send + Sync>;
 
 /// The engine's thread, from outside.
@@ -48,7 +48,7 @@ struct Thread {
 struct Running {
     commands: UnboundedSender<Message>,
     incoming: Receiver<Event>,
-    /// None if it did not start.
+    /// None if the thread did not start.
     thread: Option<JoinHandle<()>>,
 }
 
@@ -76,12 +76,12 @@ impl Engine for Thread {
     }
 }
 
-/// How long the program waits for its engine when it ends, in seconds: a step and the saving of it.
+/// Seconds that the ending program waits for its engine: enough for a step and for saving it.
 const END_SECONDS: u64 = 30;
 
 impl Drop for Thread {
-    /// Waits for the engine to save what it has and to let go of its device: a graphics driver crashes if the program
-    /// ends while it is used.
+    /// Waits for the engine to save its work and release its device: a graphics driver crashes if the program ends
+    /// while the device is in use.
     fn drop(&mut self) {
         self.running.commands.close_channel();
         let began = Instant::now();
@@ -126,7 +126,7 @@ fn spawn(store: &str, adapter: Option<String>, wake: &Arc<dyn Fn() + Send + Sync
     let (sender, incoming) = events();
     let (store, wake, set_up) = (store.to_owned(), wake.clone(), set_up.clone());
     let started = std::thread::Builder::new().name("engine".to_owned()).spawn(move || {
-        // In this order: the channel closes first, then the window looks at it.
+        // The order matters: the channel closes first, then the window looks at it.
         let _at_end = WakeAtEnd(wake.clone());
         let out = Box::new(move |event| {
             // A window that is closed hears nothing.

@@ -27,7 +27,7 @@ pub fn connect(wake: impl Fn() + 'static) -> Box<dyn Engine> {
 struct Link {
     said: Rc<RefCell<VecDeque<Incoming>>>,
     ready: bool,
-    /// What was sent before the worker listened: early messages would be lost.
+    /// Messages sent before the worker listens, which would otherwise be lost.
     waiting: Vec<JsValue>,
     worker: Option<Running>,
     wake: Rc<dyn Fn()>,
@@ -36,7 +36,7 @@ struct Link {
 /// A worker and what listens to it.
 struct Running {
     worker: Worker,
-    /// Is there for as long as the worker is wanted.
+    /// Exists as long as the worker is wanted.
     _wanted: Rc<()>,
     _on_message: Closure<dyn FnMut(MessageEvent)>,
     _on_error: Closure<dyn FnMut(DomEvent)>,
@@ -109,7 +109,7 @@ impl Link {
             if let Some(lock) = get(&data, LOCK).as_string() {
                 let (said, wake, still) = (said.clone(), wake.clone(), still.clone());
                 return when_free(&lock, move || {
-                    // One that was ended from here is no crash.
+                    // A worker that was ended from here has not crashed.
                     if still.upgrade().is_some() {
                         said.borrow_mut().push_back(Incoming::Crashed("The browser ended the worker".to_owned()));
                         wake();
@@ -123,7 +123,7 @@ impl Link {
                         heard |= matches!(event, Event::Ready(_));
                         Incoming::Event(Box::new(event))
                     }
-                    // Perhaps it is of another build.
+                    // The worker may be of another build.
                     Err(_) if !heard => Incoming::Crashed(text),
                     Err(e) => {
                         let beginning: String = text.chars().take(SHOWN_CHARS).collect();
@@ -153,7 +153,7 @@ impl Link {
 const LOCK: &str = "lock";
 /// The key of a message that says why the engine is gone.
 const CRASHED: &str = "crashed";
-/// Characters that are shown of an event that cannot be read.
+/// Number of characters shown of an event that cannot be read.
 const SHOWN_CHARS: usize = 200;
 
 /// Calls `done` once a lock is free: once the worker that holds it is gone.
@@ -161,7 +161,8 @@ fn when_free(lock: &str, done: impl FnOnce() + 'static) {
     drop(request(lock, Closure::once_into_js(move |_lock: JsValue| done())));
 }
 
-/// Asks the browser for a lock; `held` is called when it is there, and keeps it as long as what it promises.
+/// Asks the browser for a lock; `held` is called once it is free, and the lock is held until the promise of `held`
+/// resolves.
 fn request(lock: &str, held: JsValue) -> Result<Promise, JsValue> {
     let locks = get(&get(&js_sys::global(), "navigator"), "locks");
     let request: Function = get(&locks, "request").dyn_into()?;
@@ -176,12 +177,12 @@ async fn hold_lock() {
     let held = Promise::new(&mut |resolve: Function, _reject: Function| {
         let keep = Closure::once_into_js(move |_lock: JsValue| -> JsValue {
             drop(resolve.call0(&JsValue::UNDEFINED));
-            // It is kept until this promise is: never.
+            // The browser keeps the lock until this promise resolves: never.
             Promise::new(&mut |_, _| {}).into()
         });
         asked = request(&lock, keep).ok();
     });
-    // A browser that refuses is no reason not to begin.
+    // A browser that refuses the lock is no reason not to begin.
     let Some(asked) = asked else { return };
     if JsFuture::from(Promise::race(&Array::of2(&asked, &held))).await.is_ok() {
         let message = Object::new();
@@ -226,7 +227,7 @@ fn worker_url() -> Result<String, JsValue> {
     make.call0(&page)?.as_string().ok_or(JsValue::UNDEFINED)
 }
 
-/// Is the engine: called once, in the worker.
+/// Runs the engine; called once, in the worker.
 pub fn serve() {
     let scope: DedicatedWorkerGlobalScope = js_sys::global().unchecked_into();
     let (sender, inbox) = channel();

@@ -10,7 +10,7 @@ pub type LocalFuture<'a, T> = Pin<Box<dyn Future<Output = T> + 'a>>;
 
 /// One readable file.
 pub trait ByteSource {
-    /// What to call it in a message: a path, or a file name in the browser.
+    /// Name for messages: a path, or a file name in the browser.
     fn name(&self) -> &str;
     /// Length in bytes.
     fn len(&self) -> u64;
@@ -22,9 +22,9 @@ pub trait ByteSource {
     fn read_at(&self, offset: u64, len: usize) -> LocalFuture<'_, Result<Vec<u8>>>;
 }
 
-/// Named files beside each other: a folder on disk, or the files a person chose in the browser.
+/// Named files side by side: a folder on disk, or the files that the user chose in the browser.
 pub trait Folder {
-    /// What to call it in a message: its path, or its name.
+    /// Name for messages: its path, or its name.
     fn name(&self) -> &str;
     /// The file names directly in it, sorted.
     fn files(&self) -> Vec<String>;
@@ -38,7 +38,7 @@ pub trait FolderWriter {
     fn begin<'a>(&'a mut self, name: &'a str) -> LocalFuture<'a, Result<()>>;
     /// Appends bytes to it.
     fn write<'a>(&'a mut self, bytes: &'a [u8]) -> LocalFuture<'a, Result<()>>;
-    /// Ends it: only now does it have its name and its content for good.
+    /// Ends it; only now does it have its name and its content for good.
     fn end(&mut self) -> LocalFuture<'_, Result<()>>;
 }
 
@@ -51,7 +51,7 @@ pub async fn read_all(source: &dyn ByteSource) -> Result<Vec<u8>> {
 
 /// Bytes in memory under a name, for tests and for files that are bundled with the program.
 pub struct MemorySource {
-    /// What `name()` returns.
+    /// Name that `name()` returns.
     pub name: String,
     /// The whole content.
     pub bytes: Vec<u8>,
@@ -77,9 +77,9 @@ impl ByteSource for MemorySource {
     }
 }
 
-/// Files in memory beside each other: the bundled demo, the content of an archive.
+/// Files in memory side by side: the bundled demo, the content of an archive.
 pub struct MemoryFolder {
-    /// What `name()` returns.
+    /// Name that `name()` returns.
     pub name: String,
     /// Names and contents.
     pub files: Vec<(String, Vec<u8>)>,
@@ -106,7 +106,7 @@ impl Folder for MemoryFolder {
     }
 }
 
-/// The error of a file that a folder lacks.
+/// Error for a file that a folder lacks.
 pub fn missing_file(folder: &str, file: &str, there: &[String]) -> Error {
     Error::input(
         format!("There is no {file}; there is: {}", there.join(", ")),

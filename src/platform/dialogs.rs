@@ -9,14 +9,14 @@ use super::native_app::{PickedFile, files_in};
 use super::picked::Pick;
 use crate::error::{Error, Result};
 
-/// On Linux and its like dialogs are other programs', which may not be there: choosing several of something tells a
-/// dialog that was closed from one that was never shown. Elsewhere dialogs are the system's.
+/// True on Linux and similar systems, where dialogs belong to other programs that may be missing. There, asking for
+/// several paths tells a closed dialog from one that was never shown. Elsewhere the system has dialogs.
 const DIALOGS_MAY_BE_MISSING: bool = cfg!(not(any(target_os = "macos", target_os = "windows")));
 
-/// What a dialog answers in the end.
+/// Future of a dialog's answer.
 type Chosen = Pin<Box<dyn Future<Output = Option<Vec<rfd::FileHandle>>> + Send>>;
 
-/// Asks for files in the system's dialog, under this title. `done` gets what was chosen, or why there is no dialog, on
+/// Asks for files in the system's dialog, under this title. `done` gets the files, or why there is no dialog, on
 /// another thread; it is not called if the dialog is closed without a choice.
 pub fn pick(what: Pick, title: &str, done: impl FnOnce(Result<Vec<PickedFile>>) + Send + 'static) {
     let mut dialog = rfd::AsyncFileDialog::new().set_title(title);
@@ -26,7 +26,7 @@ pub fn pick(what: Pick, title: &str, done: impl FnOnce(Result<Vec<PickedFile>>) 
     }
     let is_folder = what.is_folder() || what == Pick::Destination;
     let several = DIALOGS_MAY_BE_MISSING || (what.is_multiple() && !is_folder);
-    // Begun here, on the main thread, as macOS wants it; awaited elsewhere.
+    // Dialogs begin here, because macOS wants the main thread, and are awaited elsewhere.
     let chosen: Chosen = match (is_folder, several) {
         (true, true) => Box::pin(dialog.pick_folders()),
         (true, false) => Box::pin(one_of(dialog.pick_folder())),
@@ -48,7 +48,7 @@ async fn one_of(chosen: impl Future<Output = Option<rfd::FileHandle>>) -> Option
     chosen.await.map(|file| vec![file])
 }
 
-/// What a dialog for several paths came to: paths, or that there is none; nothing if a person closed it.
+/// Result of a dialog for several paths: the paths, or an error if there is no dialog; none if the user closed it.
 fn answered(chosen: Option<Vec<PathBuf>>, may_be_missing: bool) -> Option<Result<Vec<PathBuf>>> {
     match chosen {
         None if may_be_missing => Some(Err(no_dialogs())),
@@ -57,7 +57,7 @@ fn answered(chosen: Option<Vec<PathBuf>>, may_be_missing: bool) -> Option<Result
     }
 }
 
-/// The error of a desktop without dialogs; the only one of a device among those of choosing files.
+/// Error of a desktop without dialogs; choosing files gives no other device error.
 fn no_dialogs() -> Error {
     Error::device(
         "This desktop shows no file dialog: neither its portal nor zenity answers",
@@ -76,13 +76,13 @@ fn chosen_files(what: Pick, mut paths: Vec<PathBuf>) -> Result<Vec<PickedFile>> 
 }
 
 /// Asks where to save a file, and writes it. `done` gets the path, or the error, on another thread; `Cancelled` if the
-/// dialog is closed without a choice. Without dialogs it goes to where this person's documents are.
+/// dialog is closed without a choice. Without dialogs the file goes to the user's documents.
 pub fn save_file(name: &str, bytes: &[u8], done: impl FnOnce(Result<String>) + Send + 'static) {
     let bytes = bytes.to_vec();
     save(name, done, move |path| write_atomic(path, &bytes));
 }
 
-/// Copies a file to where the person wants it, in the system's dialog.
+/// Copies a file to a path that the user chooses in the system's dialog.
 pub fn save_copy(file: &PickedFile, done: impl FnOnce(Result<String>) + Send + 'static) {
     let from = file.path().to_owned();
     save(&file.name(), done, move |to| match std::fs::copy(&from, to) {
@@ -112,17 +112,17 @@ fn save(
     });
 }
 
-/// Nobody closes a dialog in so short a time: there was none.
+/// Time in which nobody closes a dialog: if it ends sooner, it was never shown.
 const AT_ONCE: Duration = Duration::from_millis(250);
 
-/// This person's documents, or home.
+/// The user's documents folder, or home.
 fn documents() -> Option<PathBuf> {
     let places = directories::UserDirs::new()?;
     let documents = places.document_dir().filter(|folder| folder.is_dir());
     Some(documents.unwrap_or(places.home_dir()).to_owned())
 }
 
-/// A place in a folder where nothing is yet.
+/// Returns an unused path in a folder.
 fn free_path(folder: &Path, name: &str) -> PathBuf {
     let (stem, ending) = name.rsplit_once('.').unwrap_or((name, ""));
     let dot = if ending.is_empty() { "" } else { "." };

@@ -72,7 +72,7 @@ impl ByteSource for FileSource {
 pub struct DiskFolder {
     path: PathBuf,
     name: String,
-    /// The only file that counts.
+    /// Name of the only file that counts, if this is a GGUF file.
     only: Option<String>,
 }
 
@@ -159,7 +159,7 @@ impl AtomicFile {
 }
 
 impl Drop for AtomicFile {
-    /// What was not finished is taken away.
+    /// Removes an unfinished file.
     fn drop(&mut self) {
         if !self.committed {
             drop(std::fs::remove_file(&self.temporary));

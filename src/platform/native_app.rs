@@ -1,5 +1,5 @@
-//! What the app needs of a desktop: its storage, the files that a person chooses, the window's surroundings. The
-//! browser's side of the same names is in `web.rs` and `web_ui.rs`.
+//! Desktop services for the app: its storage, the files that the user chooses, the window's surroundings. The browser's
+//! versions, under the same names, are in `web.rs` and `web_ui.rs`.
 
 use std::cell::RefCell;
 use std::fs::{File, OpenOptions, TryLockError};
@@ -24,10 +24,10 @@ use super::types::{
 };
 use crate::error::{Error, Result};
 
-/// What is done once an answer is there, from a thread of its own.
+/// Callback for an answer, called on a thread of its own.
 pub type Then<T> = Box<dyn FnOnce(T) + Send>;
 
-/// A file that a person chose.
+/// A file that the user chose.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PickedFile {
     path: PathBuf,
@@ -45,7 +45,7 @@ impl PickedFile {
         Self { folder: folder.into(), ..self }
     }
 
-    /// Where it is.
+    /// Its path.
     pub fn path(&self) -> &Path {
         &self.path
     }
@@ -70,7 +70,7 @@ impl PickedFile {
         self.folder.clone()
     }
 
-    /// Length in bytes; 0 if it is not there any more.
+    /// Length in bytes; 0 if the file is gone.
     pub fn len(&self) -> u64 {
         std::fs::metadata(&self.path).map_or(0, |meta| meta.len())
     }
@@ -86,8 +86,8 @@ impl PickedFile {
     }
 }
 
-/// The app's own storage: a folder of this person's. Paths in it are relative, with `/` between the parts; the
-/// folders in them are made when something is written.
+/// The app's own storage: a folder of this user. Paths in it are relative, with `/` between the parts; the folders in
+/// them are made when something is written.
 #[derive(Debug, Clone)]
 pub struct Store {
     root: PathBuf,
@@ -101,12 +101,12 @@ impl Store {
         Ok(Self { root })
     }
 
-    /// Where the storage is, for people.
+    /// Location of the storage, for the user to read.
     pub fn location(&self) -> String {
         for_people(&self.root)
     }
 
-    /// Names of what is directly in the folder `dir`, files and folders, sorted; nothing if there is no such folder.
+    /// Names of the files and folders directly in `dir`, sorted; empty if there is no such folder.
     pub async fn list(&self, dir: &str) -> Result<Vec<String>> {
         let path = self.folder_path(dir)?;
         let mut names: Vec<String> = entries(&path)?.iter().map(|entry| last_name(entry)).collect();
@@ -136,13 +136,13 @@ impl Store {
         })
     }
 
-    /// Gives a file another name; what has that name goes.
+    /// Renames a file, replacing any file of the new name.
     pub async fn rename(&self, from: &str, to: &str) -> Result<()> {
         let (from, to) = (self.file_path(from)?, self.new_file_path(to)?);
         std::fs::rename(&from, &to).map_err(|e| io_error(&to, "write", &e))
     }
 
-    /// Gives a file a second name, by a link; by a copy on a disk that knows no links. What has that name goes.
+    /// Gives a file a second name, by a link, or by a copy on a disk without links. Replaces anything of that name.
     pub async fn link(&self, file: &str, name: &str) -> Result<()> {
         self.remove(name).await?;
         let (from, to) = (self.file_path(file)?, self.new_file_path(name)?);
@@ -157,7 +157,7 @@ impl Store {
             .map_err(|e| io_error(&to, "write", &e))
     }
 
-    /// Takes away a file, or a folder with all that is in it; nothing happens if there is none.
+    /// Removes a file, or a folder with everything in it; does nothing if there is none.
     pub async fn remove(&self, path: &str) -> Result<()> {
         let path = self.file_path(path)?;
         let removed = match std::fs::symlink_metadata(&path) {
@@ -195,15 +195,15 @@ impl Store {
     /// The files directly in the folder `path`; the error says that there is no such folder.
     pub async fn folder(&self, path: &str) -> Result<FileSet> {
         let folder = self.folder_path(path)?;
-        // Unlike a list, which is empty for a missing folder.
+        // A missing folder is an error here, but empty in `list`.
         std::fs::read_dir(&folder).map_err(|e| io_error(&folder, "open", &e))?;
         let mut files = files_in(&folder)?;
         files.retain(|file| !is_temporary(&file.name()));
         Ok(FileSet::new(folder.display().to_string(), files))
     }
 
-    /// Opens a file for writing from byte `offset` on. What is before `offset` stays and must be there, what is after
-    /// it is cut off.
+    /// Opens a file for writing from byte `offset` on. Bytes before `offset` stay and must be there; bytes after it are
+    /// cut off.
     pub async fn create(&self, path: &str, offset: u64) -> Result<StoreWriter> {
         let path = self.new_file_path(path)?;
         let failed = |e: std::io::Error| io_error(&path, "write", &e);
@@ -219,7 +219,7 @@ impl Store {
         Ok(StoreWriter { path, file, end: offset })
     }
 
-    /// How full the storage is.
+    /// Space that the storage uses.
     pub async fn usage(&self) -> Result<Usage> {
         Ok(Usage { used: self.size("").await?, quota: None, persisted: true })
     }
@@ -258,11 +258,11 @@ fn root_folder(root: &str) -> Result<PathBuf> {
             )
         });
     }
-    // As `Store::location` names it.
+    // A `~` is allowed, because `Store::location` shows it.
     Ok(from_home(root))
 }
 
-/// A file of the storage that is written from front to back. Dropping it closes the file with what it has by then.
+/// A file of the storage, written from front to back. Dropping it closes the file with the bytes written so far.
 #[derive(Debug)]
 pub struct StoreWriter {
     path: PathBuf,
@@ -283,7 +283,7 @@ impl StoreWriter {
         Ok(())
     }
 
-    /// Where the next byte goes: the length of the file.
+    /// Offset of the next byte, which is the length of the file.
     pub fn end(&self) -> u64 {
         self.end
     }
@@ -294,7 +294,7 @@ impl StoreWriter {
     }
 }
 
-/// The error of going on behind the end of a stored file.
+/// Error of continuing beyond the end of a stored file.
 fn too_short(len: u64, offset: u64, at: String) -> Error {
     Error::input(
         format!("The stored part has {len} bytes, but writing was to go on at byte {offset}"),
@@ -311,7 +311,7 @@ pub fn available_memory() -> Option<u64> {
     Some(kib * 1024)
 }
 
-/// Bytes of a graphics card's own memory by its PCI identifiers; none where the system does not tell. Linux tells of
+/// Bytes of a graphics card's own memory, by its PCI identifiers; none where the system does not say. Linux says it for
 /// AMD's cards.
 pub fn video_memory(vendor: u32, device: u32) -> Option<u64> {
     memory_of_card(Path::new("/sys/class/drm"), vendor, device)
@@ -336,7 +336,7 @@ pub fn unix_seconds() -> f64 {
     SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0.0, |since| since.as_secs_f64())
 }
 
-/// Lets waiting messages come in: nothing to wait for natively, where they come in on another thread.
+/// Lets waiting messages come in. Natively they come in on another thread, so there is nothing to wait for.
 pub async fn yield_now() {}
 
 /// Waits so many seconds.
@@ -346,11 +346,11 @@ pub async fn sleep(seconds: f64) {
         std::thread::sleep(Duration::from_secs_f64(seconds.max(0.0)));
         drop(over);
     });
-    // It ends when the other side is gone.
+    // The wait ends when the other side is gone.
     wait.await.unwrap_or_default();
 }
 
-/// What is at a path that a person typed, as if it had been chosen for `what`. Errors say what is there instead.
+/// Returns the files at a typed path, as if they had been chosen for `what`. Errors say what is there instead.
 pub fn files_at(what: Pick, typed: &str) -> Result<Vec<PickedFile>> {
     let typed = typed.trim().trim_matches(['"', '\'']);
     let typed = typed.strip_prefix("file://").unwrap_or(typed);
@@ -382,7 +382,7 @@ pub fn files_at(what: Pick, typed: &str) -> Result<Vec<PickedFile>> {
     }
 }
 
-/// A path as people read it, with `~` for their home.
+/// Shortens a path for people to read, with `~` for their home.
 pub(super) fn for_people(path: &Path) -> String {
     let home = directories::BaseDirs::new().map(|places| places.home_dir().to_owned());
     match home.and_then(|home| path.strip_prefix(home).ok().map(Path::to_owned)) {
@@ -391,7 +391,7 @@ pub(super) fn for_people(path: &Path) -> String {
     }
 }
 
-/// A path as people write it, with `~` for their home.
+/// Expands a path that people wrote, with `~` for their home.
 fn from_home(path: &str) -> PathBuf {
     match (Path::new(path).strip_prefix("~"), directories::BaseDirs::new()) {
         (Ok(below), Some(places)) => places.home_dir().join(below),
@@ -443,18 +443,18 @@ pub fn address() -> String {
     String::new()
 }
 
-/// What is behind the `#` of the page's address; a window has none.
+/// Fragment of the page's address (after the `#`); a window has none.
 pub fn fragment() -> String {
     String::new()
 }
 
-/// Puts something behind the `#` of the page's address; a window has none.
+/// Sets the fragment of the page's address; a window has none.
 pub fn set_fragment(_fragment: &str) {}
 
 /// Has screen readers say something in the browser; natively they read the widgets themselves.
 pub fn announce(_text: &str) {}
 
-/// True if the computer is known to run on its battery: on Linux, for elsewhere nobody is asked.
+/// True if the computer is known to run on its battery; only Linux is asked.
 pub fn on_battery() -> bool {
     discharging(Path::new("/sys/class/power_supply"))
 }
@@ -478,7 +478,7 @@ pub fn claim_gpu(store: &str, done: impl FnOnce(bool) + 'static) {
             true
         }
         Ok(None) => false,
-        // A disk that knows no locks is no reason not to begin.
+        // A disk without locks is no reason not to begin.
         Err(e) => {
             log::warn!("Other windows may be using the same runs: {e}");
             true
@@ -486,7 +486,7 @@ pub fn claim_gpu(store: &str, done: impl FnOnce(bool) + 'static) {
     });
 }
 
-/// The lock of a folder, which others can have once the file is closed; none if somebody else has it.
+/// Locks a folder until the file is closed; none if somebody else has the lock.
 fn lock(folder: &Path) -> Result<Option<File>> {
     make_folder(folder)?;
     let path = folder.join("window.lock");
@@ -504,7 +504,7 @@ pub fn persist(done: impl FnOnce() + 'static) {
     done();
 }
 
-/// Where the app runs.
+/// Environment that the app runs in.
 pub fn environment() -> Environment {
     let system = match std::env::consts::OS {
         "linux" => "Linux",
@@ -522,7 +522,7 @@ pub fn environment() -> Environment {
     }
 }
 
-/// What the page has fetched; in a window only the engine fetches, and says so itself.
+/// Requests of the page. In a window only the engine fetches, and it reports its requests itself.
 pub fn network_ledger() -> Vec<NetworkEntry> {
     Vec::new()
 }
@@ -546,7 +546,7 @@ pub fn mirror(nodes: &[UiNode]) {
     });
 }
 
-/// Renamed into place like every file, but not waited for until the disk has it: this is done in every frame.
+/// Renames the file into place, as always, but does not wait for the disk, because this happens in every frame.
 fn write_nodes(path: &Path, nodes: &[UiNode]) -> Result<()> {
     let temporary = path.with_extension("tmp");
     let json = serde_json::to_vec(nodes)
@@ -556,15 +556,15 @@ fn write_nodes(path: &Path, nodes: &[UiNode]) -> Result<()> {
         .map_err(|e| io_error(path, "write", &e))
 }
 
-/// Looks for models that other programs have fetched from the Hugging Face Hub, whole ones only; `done` gets them, on
-/// another thread. Nothing there is changed.
+/// Looks for whole models that other programs have fetched from the Hugging Face Hub, and changes nothing there; `done`
+/// gets them on another thread.
 pub fn system_models(done: impl FnOnce(Vec<FoundModel>) + Send + 'static) {
     std::thread::spawn(move || {
         done(Hub::of_this_person().cache.map(|cache| models_in(&cache)).unwrap_or_default());
     });
 }
 
-/// The whole models in a cache of the Hub, by name. What cannot be read is passed over: it is not ours.
+/// Whole models in a cache of the Hub, by name. Unreadable entries are skipped, because they are not ours.
 fn models_in(cache: &Path) -> Vec<FoundModel> {
     let mut models: Vec<FoundModel> =
         entries(cache).unwrap_or_default().iter().filter_map(|repo| model_in(repo)).collect();
@@ -626,7 +626,7 @@ fn is_gguf(path: &Path) -> bool {
     path.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("gguf"))
 }
 
-/// Paths of what is directly in a folder; none if there is no such folder.
+/// Paths of the entries directly in a folder; empty if there is no such folder.
 fn entries(folder: &Path) -> Result<Vec<PathBuf>> {
     let failed = |e: std::io::Error| io_error(folder, "list", &e);
     match std::fs::read_dir(folder) {
@@ -650,7 +650,7 @@ mod tests {
     use super::*;
     use crate::platform::{Folder as _, is_storage_full, read_all};
 
-    /// A folder that is taken away in the end.
+    /// A folder that is removed in the end.
     struct Temporary(PathBuf);
 
     impl Temporary {

@@ -12,12 +12,12 @@ use ureq::{Agent, Body, ResponseExt as _, http};
 
 use crate::error::{Error, Result};
 
-/// An answer of a server, of which the head is there and the body comes in pieces. Dropping it ends the transfer.
+/// A server's answer whose head is there and whose body comes in pieces. Dropping it ends the transfer.
 #[derive(Debug)]
 pub struct Fetched {
     /// 206 for the range; 200 for the whole file, from its start, if the server has no ranges.
     pub status: u16,
-    /// What the status means.
+    /// Meaning of the status.
     pub meaning: String,
     /// The address that answered in the end.
     pub url: String,
@@ -31,13 +31,13 @@ impl Fetched {
     }
 }
 
-/// Bytes of a piece, at the most.
+/// Maximum size of a piece, in bytes.
 const PIECE: usize = 256 << 10;
-/// Pieces that wait for whoever takes them.
+/// Number of pieces that may wait to be taken.
 const PIECES: usize = 8;
-/// How long a server may take to be reached, and to answer.
+/// Time limit for finding a server's address, and for connecting to it.
 const ANSWER: Duration = Duration::from_secs(30);
-/// How long nothing may come.
+/// Time limit for an answer to begin, and for each read.
 const STALL: Duration = Duration::from_secs(60);
 
 /// Asks a server for the bytes of `url` from `begin` on, with a token for this server alone.
@@ -60,7 +60,7 @@ pub(super) async fn fetch_range(url: &str, begin: u64, token: Option<&str>) -> R
         Ok(answer) => {
             let (status, url) = (answer.status(), answer.get_uri().to_string());
             let meaning = status.canonical_reason().unwrap_or_default().to_owned();
-            // Nobody may be waiting for it any more.
+            // The caller may no longer be waiting.
             if tell.send(Ok((status.as_u16(), meaning, url))).is_ok() {
                 hand_over(answer.into_body(), sender, &asked);
             }
@@ -72,8 +72,8 @@ pub(super) async fn fetch_range(url: &str, begin: u64, token: Option<&str>) -> R
     Ok(Fetched { status, meaning, url, pieces })
 }
 
-/// What asks: by the proxy that the variables name, with the certificates that the system trusts. On its way to another
-/// host a request loses its token.
+/// Creates the client, with the proxy that the environment variables name and the certificates that the system trusts.
+/// A request that is redirected to another host loses its token.
 fn agent() -> Agent {
     let tls = TlsConfig::builder().root_certs(RootCerts::PlatformVerifier).build();
     Agent::config_builder()

@@ -1,28 +1,28 @@
-//! The Hugging Face Hub as this person's tools have it, by the variables that huggingface_hub goes by: which server it
-//! is, where its cache is, the token, and whether it may be asked at all.
+//! The Hugging Face Hub as this user's tools have it, by huggingface_hub's environment variables: server, cache, token,
+//! and whether it may be asked at all.
 
 use std::path::{Path, PathBuf};
 
 use super::native_app::{Store, for_people};
 use crate::error::{Error, Result};
 
-/// A server of models, and where what it sends is kept.
+/// A server of models, and the cache for what it sends.
 #[derive(Clone)]
 pub struct Hub {
     /// Its address, without a slash at the end.
     pub endpoint: String,
     /// The folder in which all tools keep what they fetched; none if this system names no home.
     pub cache: Option<PathBuf>,
-    /// What it is shown, so that it gives what it does not give to everybody.
+    /// Token for models that the server does not give to everybody.
     pub token: Option<String>,
-    /// Where a token is looked for, for people; none if that is switched off.
+    /// Places where a token is looked for, for the user to read; none if that is switched off.
     pub token_places: Option<String>,
     /// The variable that forbids every connection.
     pub offline: Option<&'static str>,
 }
 
 impl Hub {
-    /// As the variables and files of this computer say now.
+    /// Reads the current variables and files of this computer.
     pub fn of_this_person() -> Self {
         let home = directories::BaseDirs::new().map(|places| places.home_dir().to_owned());
         Self::new(|name| std::env::var(name).ok(), home.as_deref())
@@ -66,7 +66,7 @@ impl Hub {
         }
     }
 
-    /// Where downloads go, for people.
+    /// Destination of downloads, for the user to read.
     pub fn place(&self) -> String {
         self.cache.as_deref().map_or_else(|| "the Hugging Face cache".to_owned(), for_people)
     }
@@ -83,7 +83,7 @@ impl Hub {
         }
     }
 
-    /// What to do about a model that the server gives only to some.
+    /// Advice about a model that the server gives only to some users.
     pub fn fix_for_refusal(&self, url: &str) -> String {
         let conditions = format!("accept the model's conditions at {}", self.endpoint);
         match (&self.token, &self.token_places) {

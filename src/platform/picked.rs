@@ -1,10 +1,10 @@
-//! Files that a person chose, beside each other as if in one folder.
+//! Files that the user chose, side by side as if in one folder.
 
 use super::bytes::{ByteSource, Folder};
 use super::host::PickedFile;
 use crate::error::{Error, Result};
 
-/// What a person is asked to choose.
+/// Purpose of the files that the user is asked to choose.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Pick {
     /// A folder with a model.
@@ -40,7 +40,7 @@ impl Pick {
         self.is_folder() || self == Self::ModelFiles
     }
 
-    /// True if it is all files of a folder.
+    /// True if all files of a folder are chosen together.
     pub fn is_folder(self) -> bool {
         matches!(self, Self::ModelFolder | Self::Adapter)
     }
@@ -54,7 +54,7 @@ pub struct FileSet {
 }
 
 impl FileSet {
-    /// Puts `files` beside each other, in the order of their names; `name` is what messages call them together.
+    /// Puts `files` side by side, in the order of their names; `name` is their common name in messages.
     pub fn new(name: impl Into<String>, mut files: Vec<PickedFile>) -> Self {
         files.sort_by_key(PickedFile::name);
         Self { name: name.into(), files }

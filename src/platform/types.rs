@@ -1,11 +1,11 @@
-//! What both platforms answer with, and what holds on both: how a path in the app's storage looks, how a full one is
-//! told, which names the Hub accepts.
+//! Answers of both platforms, and rules that hold on both: the form of a path in the app's storage, the error of a full
+//! storage, the names that the Hub accepts.
 
 use serde::Serialize;
 
 use crate::error::{Error, Result};
 
-/// How full the app's storage is.
+/// Space that the app's storage uses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Usage {
     /// Bytes in it.
@@ -16,7 +16,7 @@ pub struct Usage {
     pub persisted: bool,
 }
 
-/// Where the app runs.
+/// Environment that the app runs in.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Environment {
     /// `desktop` or `browser`.
@@ -183,7 +183,7 @@ fn amount(bytes: u64) -> String {
     }
 }
 
-/// What a person called a run, as a name that every file system takes, of at most 60 letters.
+/// Turns the name of a run into a file name of at most 60 letters that every file system accepts.
 pub fn file_name(name: &str) -> String {
     let plain = |c: char| if c.is_alphanumeric() || "-_.".contains(c) { c } else { '-' };
     let name: String = name.chars().map(plain).take(60).collect();

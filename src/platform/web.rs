@@ -23,10 +23,10 @@ pub use super::web_ui::{
 };
 use crate::error::{Error, Result};
 
-/// What JavaScript returned, or threw.
+/// Result of JavaScript: the value that it returned or threw.
 pub(super) type JsResult<T = JsValue> = std::result::Result<T, JsValue>;
 
-/// A file that a person chose. Its bytes stay in the browser until they are read.
+/// A file that the user chose. Its bytes stay in the browser until they are read.
 #[derive(Clone)]
 pub struct PickedFile {
     file: File,
@@ -163,12 +163,12 @@ impl Store {
         Ok(Self { root })
     }
 
-    /// Where the storage is, for people.
+    /// Location of the storage, for the user to read.
     pub fn location(&self) -> String {
         "this browser's storage".to_owned()
     }
 
-    /// Names of what is directly in the folder `dir`, files and folders, sorted; nothing if there is no such folder.
+    /// Names of the files and folders directly in `dir`, sorted; empty if there is no such folder.
     pub async fn list(&self, dir: &str) -> Result<Vec<String>> {
         let entries = match folder_in(&self.root, path_parts(dir)?, false).await {
             Ok(folder) => entries(&folder).await,
@@ -197,8 +197,8 @@ impl Store {
         let (folders, name) = split_path(path)?;
         let written = async {
             let folder = folder_in(&self.root, folders, true).await?;
-            // The browser swaps the new content in, but a file that is not there yet begins as an empty one. That is
-            // kept under another name until it is whole, where the browser can rename.
+            // The browser swaps new content in at once, but a new file would exist empty until then. So a new file is
+            // written under another name until it is whole, where the browser can rename.
             let is_new = found(file_in(&folder, name, false).await)?.is_none();
             if is_new {
                 let temporary = format!("{name}.tmp");
@@ -223,17 +223,17 @@ impl Store {
         }
     }
 
-    /// Gives a file another name; not here, where nothing needs it.
+    /// Fails: renaming a file is not supported here, and nothing needs it.
     pub async fn rename(&self, from: &str, _to: &str) -> Result<()> {
         Err(Error::input("A page gives no file another name", "Use the desktop app", from))
     }
 
-    /// Gives a file a second name; a browser's storage knows no links.
+    /// Fails: a browser's storage has no links to give a file a second name.
     pub async fn link(&self, file: &str, _name: &str) -> Result<()> {
         Err(Error::input("A page gives no file a second name", "Use the desktop app", file))
     }
 
-    /// Takes away a file, or a folder with all that is in it; nothing happens if there is none.
+    /// Removes a file, or a folder with everything in it; does nothing if there is none.
     pub async fn remove(&self, path: &str) -> Result<()> {
         let (folders, name) = split_path(path)?;
         let options = FileSystemRemoveOptions::new();
@@ -291,8 +291,8 @@ impl Store {
         Ok(FileSet::new(path, opened.await.map_err(|e| store_error(&e, "open", path))?))
     }
 
-    /// Opens a file for writing from byte `offset` on, in a worker. What is before `offset` stays and must be there,
-    /// what is after it is cut off.
+    /// Opens a file for writing from byte `offset` on, in a worker. Bytes before `offset` stay and must be there; bytes
+    /// after it are cut off.
     pub async fn create(&self, path: &str, offset: u64) -> Result<StoreWriter> {
         let (folders, name) = split_path(path)?;
         let failed = |e: JsValue| store_error(&e, "write", path);
@@ -302,7 +302,7 @@ impl Store {
             call_async(&file, "createSyncAccessHandle", &[]).await
         };
         let handle: FileSystemSyncAccessHandle = opened.await.map_err(failed)?.unchecked_into();
-        // From here on, dropping it lets the file go.
+        // Dropping the writer releases the file, also after an error below.
         let writer = StoreWriter { path: path.to_owned(), handle, end: offset };
         let len = writer.handle.get_size().map_err(failed)? as u64;
         if len < offset {
@@ -318,8 +318,8 @@ impl Store {
         Ok(writer)
     }
 
-    /// How full the storage is, with the browser's other data for this page. Chromium makes the quota up: it is always
-    /// 10 GiB more than what is used, so that only a write tells what fits.
+    /// Space that the storage uses, with the browser's other data for this page. Chromium makes the quota up: it is
+    /// always 10 GiB more than the space in use, so only a write tells what fits.
     pub async fn usage(&self) -> Result<Usage> {
         let failed = |e: JsValue| store_error(&e, "measure", "");
         let estimate = call_async(&storage(), "estimate", &[]).await.map_err(failed)?;
@@ -350,7 +350,7 @@ impl Store {
     }
 }
 
-/// A file of the storage that is written from front to back. Dropping it closes the file with what it has by then.
+/// A file of the storage, written from front to back. Dropping it closes the file with the bytes written so far.
 #[derive(Debug)]
 pub struct StoreWriter {
     path: String,
@@ -378,7 +378,7 @@ impl StoreWriter {
         Ok(())
     }
 
-    /// Where the next byte goes: the length of the file.
+    /// Offset of the next byte, which is the length of the file.
     pub fn end(&self) -> u64 {
         self.end
     }
@@ -393,7 +393,7 @@ impl StoreWriter {
 }
 
 impl Drop for StoreWriter {
-    /// The file can be opened again.
+    /// Closes the file, so that it can be opened again.
     fn drop(&mut self) {
         self.handle.close();
     }
@@ -403,17 +403,17 @@ impl Drop for StoreWriter {
 pub struct Hub {
     /// Its address.
     pub endpoint: String,
-    /// Where a token is looked for: nowhere.
+    /// Places where a token is looked for: none.
     pub token_places: Option<String>,
 }
 
 impl Hub {
-    /// The Hub that everybody has.
+    /// The public Hub, the same for everybody.
     pub fn of_this_person() -> Self {
         Self { endpoint: "https://huggingface.co".to_owned(), token_places: None }
     }
 
-    /// Where downloads go, for people.
+    /// Destination of downloads, for the user to read.
     pub fn place(&self) -> String {
         "this browser's storage".to_owned()
     }
@@ -423,7 +423,7 @@ impl Hub {
         Ok(None)
     }
 
-    /// What to do about a model that the server gives only to some.
+    /// Advice about a model that the server gives only to some users.
     pub fn fix_for_refusal(&self, _url: &str) -> String {
         "Choose a model that anyone may download, or fetch it with the desktop app and choose its files".to_owned()
     }
@@ -446,12 +446,12 @@ impl Hub {
     }
 }
 
-/// An answer of a server, of which the head is there and the body comes in pieces. Dropping it ends the transfer.
+/// A server's answer whose head is there and whose body comes in pieces. Dropping it ends the transfer.
 #[derive(Debug)]
 pub struct Fetched {
     /// 206 for the range; 200 for the whole file, from its start, if the server has no ranges.
     pub status: u16,
-    /// What the status means, if the server says so.
+    /// Meaning of the status, if the server says so.
     pub meaning: String,
     /// The address that answered in the end.
     pub url: String,
@@ -538,7 +538,7 @@ pub async fn sleep(seconds: f64) {
     drop(JsFuture::from(over).await);
 }
 
-/// What this page, or this worker, has fetched so far: each lists its own.
+/// Requests of this page, or of this worker, so far; each lists only its own.
 pub fn network_ledger() -> Vec<NetworkEntry> {
     // Browsers list 250 entries unless told otherwise.
     const ENTRIES: u32 = 10_000;
@@ -551,7 +551,7 @@ pub fn network_ledger() -> Vec<NetworkEntry> {
     let entries = entries.map(|entry| {
         let entry: PerformanceResourceTiming = entry.unchecked_into();
         let url = text(&entry, "name");
-        // Without the headers, if it came out of the cache.
+        // A file from the cache counts without its headers.
         let bytes = |name: &str| number(&entry, name).unwrap_or_default() as u64;
         let is_own = url.strip_prefix("blob:").unwrap_or(&url).starts_with(&origin);
         let purpose = if is_own { "the app itself" } else { "other" };
@@ -565,7 +565,7 @@ fn storage() -> JsValue {
     property(&property(&js_sys::global(), "navigator"), "storage")
 }
 
-/// The folder behind these names, one in the other.
+/// Returns the folder at the end of these nested names.
 async fn folder_in(
     folder: &FileSystemDirectoryHandle,
     names: Vec<&str>,
@@ -587,7 +587,7 @@ async fn file_in(folder: &FileSystemDirectoryHandle, name: &str, create: bool) -
     Ok(JsFuture::from(folder.get_file_handle_with_options(name, &options)).await?.unchecked_into())
 }
 
-/// The handles of what is directly in a folder.
+/// Handles of the entries directly in a folder.
 async fn entries(folder: &FileSystemDirectoryHandle) -> JsResult<Vec<JsValue>> {
     let values: AsyncIterator = folder.values();
     let mut entries = Vec::new();
@@ -600,9 +600,9 @@ async fn entries(folder: &FileSystemDirectoryHandle) -> JsResult<Vec<JsValue>> {
     }
 }
 
-/// Replaces the whole content of a file: the browser writes to another one, and swaps them in the end.
+/// Replaces the whole content of a file: the browser writes to another file, and swaps the two in the end.
 async fn swap_in(file: &FileSystemFileHandle, bytes: &[u8]) -> JsResult<()> {
-    // So much of it is in memory a second time.
+    // Bytes that are in memory a second time.
     const PIECE: usize = 16 << 20;
     let stream = call_async(file, "createWritable", &[]).await?;
     let stream: FileSystemWritableFileStream = stream.unchecked_into();
@@ -620,7 +620,7 @@ async fn swap_in(file: &FileSystemFileHandle, bytes: &[u8]) -> JsResult<()> {
     call_async(&stream, "close", &[]).await.map(|_| ())
 }
 
-/// None for what is not there, be it that something of the other kind is.
+/// Turns the error of a missing entry, or of a folder in place of a file (or the reverse), into none.
 fn found<T>(result: JsResult<T>) -> JsResult<Option<T>> {
     match result {
         Ok(value) => Ok(Some(value)),
@@ -674,7 +674,7 @@ pub(super) fn call(target: &JsValue, name: &str, args: &[JsValue]) -> JsResult {
     Reflect::apply(&method, target, &args.iter().collect::<Array>())
 }
 
-/// Calls a method that may be missing, and waits for what it promises.
+/// Calls a method that may be missing, and waits for its promise.
 pub(super) async fn call_async(target: &JsValue, name: &str, args: &[JsValue]) -> JsResult {
     match call(target, name, args)?.dyn_into::<Promise>() {
         Ok(promise) => JsFuture::from(promise).await,
@@ -697,7 +697,7 @@ pub(super) fn number(target: &JsValue, name: &str) -> Option<f64> {
     property(target, name).as_f64()
 }
 
-/// What a thrown value says.
+/// Message of a thrown value.
 pub(super) fn message(e: &JsValue) -> String {
     match (text(e, "name"), text(e, "message")) {
         (name, message) if name.is_empty() && message.is_empty() => {

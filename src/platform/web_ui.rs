@@ -1,4 +1,4 @@
-//! What the app needs of the page around it: dialogs for files, the address, the screen lock, screen readers. For the
+//! Page services for the app: dialogs for files, the address, the screen lock, screen readers. They work on the
 //! browser's main thread only.
 
 use std::cell::{Cell, RefCell};
@@ -19,21 +19,21 @@ use super::types::{Environment, FoundModel, UiNode, browser_name, system_name};
 use super::web::{PickedFile, call, call_async, ignore, message, property, text};
 use crate::error::{Error, Result};
 
-/// What is done once an answer is there, on the main thread.
+/// Callback for an answer, called on the main thread.
 pub type Then<T> = Box<dyn FnOnce(T)>;
 
-/// The page's class for what is out of sight, but not for screen readers.
+/// The page's class for elements that only screen readers perceive.
 const UNSEEN: &str = "unseen";
 
-/// An `<input type=file>` in the page, what waits for it, and what the page calls when it changes.
+/// An `<input type=file>` in the page, the callback that waits for it, and the listener for its changes.
 struct Picker {
     input: HtmlInputElement,
     waiting: Rc<RefCell<Option<Then<Vec<PickedFile>>>>>,
     _changed: Closure<dyn FnMut()>,
 }
 
-/// Asks for files in the browser's dialog, right after a click or key of the person. `done` gets what was chosen, or
-/// why nothing can be; it is not called if the dialog is closed without a choice. The dialog's title is the browser's.
+/// Asks for files in the browser's dialog, right after a click or key of the user. `done` gets the files, or why
+/// nothing can be chosen; it is not called if the dialog closes without a choice. The browser sets the title.
 pub fn pick(what: Pick, _title: &str, done: impl FnOnce(Result<Vec<PickedFile>>) + 'static) {
     thread_local! {
         static PICKERS: RefCell<HashMap<Pick, Picker>> = RefCell::default();
@@ -48,7 +48,7 @@ pub fn pick(what: Pick, _title: &str, done: impl FnOnce(Result<Vec<PickedFile>>)
     match input {
         Ok((input, waiting)) => {
             *waiting.borrow_mut() = Some(Box::new(move |files| done(Ok(files))));
-            // The same file again is a choice, too.
+            // Choosing the same file again must count as a change.
             input.set_value("");
             input.click();
         }
@@ -80,7 +80,7 @@ fn new_picker(what: Pick) -> std::result::Result<Picker, JsValue> {
     if !accept.is_empty() {
         input.set_accept(&accept.join(","));
     }
-    // Opened by the app's own widgets, and of no use without them.
+    // The app's own widgets open the input, which is of no use without them.
     input.set_class_name(UNSEEN);
     input.set_attribute("aria-hidden", "true")?;
     input.set_tab_index(-1);
@@ -100,25 +100,25 @@ fn new_picker(what: Pick) -> std::result::Result<Picker, JsValue> {
     Ok(Picker { input, waiting, _changed: changed })
 }
 
-/// The files in an input. Of a folder only those directly in it: the browser lists all that are below it.
+/// Files in an input. Only files directly in a chosen folder count, although the browser lists all below it.
 fn chosen(input: &HtmlInputElement) -> Vec<PickedFile> {
     let Some(list) = input.files() else { return Vec::new() };
     let files = (0..list.length()).filter_map(|i| list.get(i));
     files.filter(|file| text(file, "webkitRelativePath").matches('/').count() <= 1).map(PickedFile::from_file).collect()
 }
 
-/// What is at a path that a person typed; a page opens no paths.
+/// Fails: a page opens no typed paths.
 pub fn files_at(_what: Pick, typed: &str) -> Result<Vec<PickedFile>> {
     Err(Error::input("A page opens no paths", "Choose the file in the browser's dialog, or drop it", typed))
 }
 
-/// The files directly in a folder that is known by its path; the browser knows none.
+/// Files directly in a folder with a known path; none, because the browser knows no paths.
 pub fn pick_at(_folder: &str) -> Vec<PickedFile> {
     Vec::new()
 }
 
-/// Has the browser save a file where it puts downloads. `done` gets its name, or the error; whether the person let it
-/// be saved is not known.
+/// Has the browser save a file where it puts downloads. `done` gets its name, or the error; it is not known whether the
+/// user let it be saved.
 pub fn save_file(name: &str, bytes: &[u8], done: impl FnOnce(Result<String>) + 'static) {
     let failed = |e: JsValue| Error::device(format!("The browser could not save it: {}", message(&e)), "Try again");
     let blob = || {
@@ -130,7 +130,7 @@ pub fn save_file(name: &str, bytes: &[u8], done: impl FnOnce(Result<String>) + '
     done(blob().and_then(|blob| download(name, &blob)).map(|()| name.to_owned()).map_err(failed));
 }
 
-/// Gives a file of the storage to the person as a download; none of its bytes enter the page's memory.
+/// Gives a file of the storage to the user as a download; none of its bytes enter the page's memory.
 pub fn save_copy(file: &PickedFile, done: impl FnOnce(Result<String>) + 'static) {
     let name = file.name();
     let failed = |e: JsValue| Error::device(format!("The browser could not save it: {}", message(&e)), "Try again");
@@ -144,7 +144,7 @@ fn download(name: &str, blob: &Blob) -> std::result::Result<(), JsValue> {
     link.set_href(&url);
     link.set_download(name);
     link.click();
-    // The browser may still be reading: it is not told when it is done.
+    // Wait before revoking: the browser may still be reading, and does not say when it is done.
     let revoke = Closure::once_into_js(move || drop(Url::revoke_object_url(&url)));
     window()?.set_timeout_with_callback_and_timeout_and_arguments_0(revoke.unchecked_ref(), REVOKE_AFTER_MS)?;
     Ok(())
@@ -209,7 +209,7 @@ fn lock_screen() {
                     release(&old);
                 }
             }
-            // Not wanted any more.
+            // The lock is no longer wanted.
             Ok(lock) => release(&lock),
             Err(e) => log::warn!("The computer may go to sleep while a model is being trained: {}", message(&e)),
         }
@@ -224,7 +224,7 @@ fn release(lock: &JsValue) {
     }
 }
 
-/// What the page calls when something happens.
+/// Listener for events of the page.
 type Listener = Closure<dyn FnMut(Event)>;
 
 /// Has the browser ask before the page is left, while `on`.
@@ -241,7 +241,7 @@ pub fn warn_before_leaving(on: bool) {
         if on && asking.is_none() {
             let closure = Closure::<dyn FnMut(Event)>::new(|event: Event| {
                 event.prevent_default();
-                // For browsers that do not go by the line above.
+                // Some browsers ignore the line above and need this.
                 drop(Reflect::set(&event, &"returnValue".into(), &"Training is running.".into()));
             });
             if window.add_event_listener_with_callback(EVENT, closure.as_ref().unchecked_ref()).is_ok() {
@@ -251,19 +251,19 @@ pub fn warn_before_leaving(on: bool) {
     });
 }
 
-/// What is behind the `#` of the page's address, as it stands there.
+/// Fragment of the page's address (after the `#`), still encoded.
 pub fn fragment() -> String {
     let hash = window().and_then(|window| window.location().hash()).unwrap_or_default();
     hash.strip_prefix('#').unwrap_or(&hash).to_owned()
 }
 
-/// The page's address without what is behind the `#`.
+/// The page's address without its fragment.
 pub fn address() -> String {
     let href = window().and_then(|window| window.location().href()).unwrap_or_default();
     href.split('#').next().unwrap_or_default().to_owned()
 }
 
-/// Puts something behind the `#` of the page's address, without a step in the history.
+/// Sets the fragment of the page's address, without a step in the history.
 pub fn set_fragment(fragment: &str) {
     let replaced = window().and_then(|window| {
         let location = window.location();
@@ -289,7 +289,7 @@ pub fn announce(text: &str) {
     });
     match announced {
         Ok(live) => {
-            // The same text again must be a change to be said again.
+            // A repeated text must differ from the last one to be said again.
             let is_same = live.text_content().as_deref() == Some(text);
             live.set_text_content(Some(&if is_same { format!("{text}\u{a0}") } else { text.to_owned() }));
         }
@@ -339,7 +339,7 @@ pub fn claim_gpu(_store: &str, done: impl FnOnce(bool) + 'static) {
                 if let Some(done) = waiting.take() {
                     done(is_free);
                 }
-                // The lock is kept until this promise is: never.
+                // The browser keeps the lock until this promise resolves: never.
                 if is_free { Promise::new(&mut |_, _| {}).into() } else { JsValue::UNDEFINED }
             })
         };
@@ -354,7 +354,7 @@ pub fn claim_gpu(_store: &str, done: impl FnOnce(bool) + 'static) {
     });
 }
 
-/// Where the app runs.
+/// Environment that the app runs in.
 pub fn environment() -> Environment {
     let navigator = property(&js_sys::global(), "navigator");
     let agent = text(&navigator, "userAgent");
@@ -393,7 +393,7 @@ pub fn system_models(done: impl FnOnce(Vec<FoundModel>) + 'static) {
     done(Vec::new());
 }
 
-/// The widgets as elements of the page that cannot be seen, in `<div id="mirror">`: for screen readers, and for tests
+/// Invisible copies of the widgets as elements of the page, in `<div id="mirror">`: for screen readers, and for tests
 /// that look for a widget by its name.
 #[derive(Default)]
 struct Mirror {
@@ -425,7 +425,7 @@ impl Mirror {
             Ok(root)
         })?;
         let mut gone = std::mem::take(&mut self.elements);
-        // The element that is next, if the order has not changed.
+        // Next element, if the order has not changed.
         let mut next = root.first_element_child();
         for node in &self.nodes {
             if self.elements.contains_key(&node.id) {
@@ -462,7 +462,7 @@ fn describe(element: &Element, node: &UiNode, old: Option<&UiNode>) -> std::resu
     }
     for (name, value) in new.iter().filter(|attribute| !old.contains(attribute)) {
         match (*name, element.dyn_ref::<HtmlElement>()) {
-            // Through the object model: the page's policy forbids style attributes.
+            // The page's policy forbids style attributes, so the style is set through the object model.
             ("style", Some(element)) => element.style().set_css_text(value),
             _ => element.set_attribute(name, value)?,
         }
@@ -474,7 +474,7 @@ fn describe(element: &Element, node: &UiNode, old: Option<&UiNode>) -> std::resu
     Ok(())
 }
 
-/// What is read out of the element itself: the text of a label, and what is in a text field.
+/// Text that is read from the element itself: that of a label, or the content of a text field.
 fn shown_text(node: &UiNode) -> &str {
     match role(&node.role) {
         // Some labels have their text as a value.
@@ -597,7 +597,7 @@ pub fn show_crashes() {
     }));
 }
 
-/// Shows the page's crash screen: the app cannot go on.
+/// Shows the page's crash screen, because the app cannot continue.
 pub fn crash(text: &str) {
     let page = property(&js_sys::global(), "pairtune");
     if let Err(e) = call(&page, "crash", &[text.into()]) {

@@ -8,7 +8,7 @@ use super::series::Unit;
 use crate::app::text::chart;
 
 impl Chart<'_> {
-    /// `[x_min, x_max, y_min, y_max]` of what is to be seen at first.
+    /// `[x_min, x_max, y_min, y_max]` of the initial view.
     pub(super) fn bounds(&self, drawn: &[Vec<[f64; 2]>]) -> [f64; 4] {
         let [from, to] = self.view.unwrap_or([f64::NEG_INFINITY, f64::INFINITY]);
         let raw = self.series.iter().flat_map(|series| series.points.iter().copied());
@@ -92,7 +92,7 @@ impl Chart<'_> {
             .allow_axis_zoom_drag(false)
             .boxed_zoom_pointer_button(egui::PointerButton::Primary)
             .show_crosshair(across.is_none());
-        // Only what is over the same steps has the same place under the pointer.
+        // Link the cursors of charts over steps only: elsewhere the same place means another value.
         let plot = match across {
             None => plot.link_cursor(Id::unique("chart cursors"), [true, false]),
             Some(_) => plot,

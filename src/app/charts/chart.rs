@@ -1,4 +1,4 @@
-//! A chart over steps: its parts, its title with the values under the cursor, and what it says in words.
+//! A chart over steps: its parts, its title with the values under the cursor, and its summary in words.
 
 use eframe::egui::{self, Align2, Id, Response, Role, Sense, Ui, WidgetInfo, pos2, vec2};
 use egui_plot::PlotPoint;
@@ -7,13 +7,13 @@ use super::parts::{legend_ui, mark_ui, tight};
 use super::series::{Hue, Mark, Series, Unit, value_at};
 use crate::app::text::chart;
 
-/// Under this name egui keeps over which step the pointer is.
+/// Key under which egui keeps the step under the pointer.
 const CURSOR: &str = "chart cursor";
 
 /// Height of a chart without its title.
 const HEIGHT: f32 = 164.0;
 
-/// The step under the pointer, the pass in which it was there, and the chart.
+/// The step under the pointer, the pass in which it was there, and the chart's id.
 type Hovered = (f64, u64, Id);
 
 /// A chart over steps.
@@ -32,17 +32,17 @@ pub(crate) struct Chart<'a> {
     pub(super) across: Option<Across>,
 }
 
-/// What lies along a chart that is not over steps.
+/// Horizontal axis of a chart that is not over steps.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Across {
-    /// What it is called.
+    /// Label of the axis.
     pub(crate) name: &'static str,
-    /// The points have its logarithm to the base of ten.
+    /// True if the points hold the logarithm to base 10.
     pub(crate) log: bool,
 }
 
 impl Across {
-    /// A value as it is written at the axis.
+    /// Text of an axis mark, with marks `step` apart.
     pub(super) fn text(self, x: f64, step: f64) -> String {
         if !self.log {
             return Unit::Plain.tick(x, step);
@@ -98,7 +98,7 @@ impl<'a> Chart<'a> {
         self
     }
 
-    /// Leaves its title out, which then stands above it.
+    /// Leaves out the title, because the caller draws it above the chart.
     pub(crate) fn untitled(mut self) -> Self {
         self.titled = false;
         self
@@ -110,19 +110,19 @@ impl<'a> Chart<'a> {
         self
     }
 
-    /// The step at which the run will end, so that the line grows into its place.
+    /// Sets the step at which the run will end, so that the line grows into its place.
     pub(crate) fn until(mut self, step: usize) -> Self {
         self.end = (step > 0).then_some(step as f64);
         self
     }
 
-    /// Is over something else than steps; every point is marked.
+    /// Uses another horizontal axis than steps, and marks every point.
     pub(crate) fn across(mut self, across: Across) -> Self {
         self.across = Some(across);
         self
     }
 
-    /// Fills the room down to there, so that charts side by side end alike.
+    /// Fills the height down to `bottom`, so that charts side by side end alike.
     pub(crate) fn down_to(mut self, bottom: f32) -> Self {
         self.bottom = bottom;
         self
@@ -130,7 +130,7 @@ impl<'a> Chart<'a> {
 }
 
 impl Chart<'_> {
-    /// Draws it.
+    /// Draws the chart.
     pub(crate) fn show(self, ui: &mut Ui) -> Response {
         let pass = ui.ctx().cumulative_pass_nr();
         let hovered = ui.data(|data| data.get_temp::<Hovered>(Id::unique(CURSOR)));
@@ -181,12 +181,12 @@ impl Chart<'_> {
         shown.response
     }
 
-    /// Tells the other charts over which step the pointer is, if it is over this one.
+    /// Shares the step under the pointer with the other charts, if the pointer is over this one.
     fn share_cursor(&self, ui: &Ui, hovered: Option<Hovered>, at: Option<f64>) {
         let pass = ui.ctx().cumulative_pass_nr();
         if let Some(x) = at {
             ui.data_mut(|data| data.insert_temp(Id::unique(CURSOR), (x, pass, self.id)));
-            // The charts above have drawn it where it was.
+            // The charts above have already drawn the old cursor.
             if hovered.is_none_or(|(before, ..)| before != x) {
                 ui.ctx().request_repaint();
             }
@@ -221,7 +221,7 @@ impl Chart<'_> {
         });
     }
 
-    /// Where a chart will be.
+    /// Draws the placeholder of a chart without points.
     fn empty_ui(&self, ui: &mut Ui) -> Response {
         let size = vec2(ui.available_width(), self.height(ui));
         let (rect, response) = ui.allocate_exact_size(size, Sense::hover());
@@ -233,12 +233,12 @@ impl Chart<'_> {
         response
     }
 
-    /// What is left down to its bottom, if that is enough.
+    /// Height left down to `bottom`, but at least `HEIGHT`.
     pub(super) fn height(&self, ui: &Ui) -> f32 {
         HEIGHT.max(self.bottom - ui.cursor().top())
     }
 
-    /// The chart in words.
+    /// Summary of the chart in words.
     fn summary(&self) -> String {
         let mut sentence = self.title.to_owned();
         for series in &self.series {

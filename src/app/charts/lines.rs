@@ -11,8 +11,8 @@ use crate::engine::stats;
 pub(super) type LineAndDots = (Line<'static>, Option<Points<'static>>);
 
 impl Chart<'_> {
-    /// The lines, each with its raw values faint behind it and a dot at its end; or at each point, if it is not over
-    /// steps.
+    /// The lines, each with its raw values faint behind it and a dot at its end, or at each point if the chart is not
+    /// over steps.
     pub(super) fn lines(&self, ui: &Ui, drawn: Vec<Vec<[f64; 2]>>, columns: usize) -> Vec<LineAndDots> {
         let mut lines = Vec::new();
         for (series, points) in self.series.iter().zip(drawn) {
@@ -40,7 +40,7 @@ impl Chart<'_> {
         lines
     }
 
-    /// How sure the points of a line are, where that is known.
+    /// Uncertainty bands of the lines that have one.
     pub(super) fn bands(&self, ui: &Ui) -> Vec<FilledArea> {
         let banded = self.series.iter().filter(|series| !series.band.is_empty());
         let area = |series: &Series<'_>| {

@@ -5,7 +5,7 @@ use eframe::egui::{Color32, Ui};
 use crate::app::theme;
 use crate::engine::stats;
 
-/// What a value is, and so how it is written.
+/// Unit of a value, which decides how it is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) enum Unit {
     /// A number.
@@ -36,7 +36,7 @@ impl Unit {
         }
     }
 
-    /// A mark of the axis as text, `step` from the next one.
+    /// Text of an axis mark, with marks `step` apart.
     pub(super) fn tick(self, value: f64, step: f64) -> String {
         match self {
             Self::Plain if value == 0.0 => "0".to_owned(),
@@ -50,12 +50,12 @@ impl Unit {
     }
 }
 
-/// Colours that stay apart for the colour-blind, on both backgrounds.
+/// Colours that colour-blind users can tell apart, on both backgrounds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Hue {
-    /// Of the chosen side, and of a line alone.
+    /// Colour of the chosen side, and of a single line.
     First,
-    /// Of the rejected side.
+    /// Colour of the rejected side.
     Second,
     /// Blue.
     Third,
@@ -71,7 +71,7 @@ impl Hue {
         [Self::First, Self::Second, Self::Third, Self::Fourth, Self::Quiet][index % 5]
     }
 
-    /// The colour on the background at hand.
+    /// The colour on the current background.
     pub(crate) fn color(self, ui: &Ui) -> Color32 {
         let palette = theme::palette(ui);
         match self {
@@ -103,7 +103,7 @@ impl<'a> Series<'a> {
         self
     }
 
-    /// Draws how sure each point is, from low to high.
+    /// Draws the uncertainty of each point, from low to high.
     pub(crate) fn within(mut self, band: Vec<[f64; 2]>) -> Self {
         self.band = band;
         self
@@ -133,11 +133,11 @@ pub(super) fn value_at(points: &[[f64; 2]], x: f64) -> Option<[f64; 2]> {
     points.get(after.saturating_sub(1)).copied()
 }
 
-/// Something that was noticed at a step.
+/// A mark at a step at which something was noticed.
 pub(crate) struct Mark {
     /// The step.
     pub(crate) step: f64,
-    /// What.
+    /// Text shown on hover.
     pub(crate) text: String,
 }
 

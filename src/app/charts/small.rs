@@ -8,7 +8,7 @@ use super::series::{Hue, Unit};
 use crate::app::text::chart;
 use crate::engine::stats;
 
-/// A scale is not wider than this.
+/// Maximum width of a scale.
 const SCALE: f32 = 560.0;
 
 /// A small line without axes.
@@ -35,7 +35,7 @@ pub(crate) fn sparkline(ui: &mut Ui, label: &str, values: &[f64], size: egui::Ve
     response.on_hover_text(text)
 }
 
-/// Hues of the shares that stand beside another, in their order.
+/// Hues of the shares to compare with, in their order.
 const OTHERS: [Hue; 3] = [Hue::Second, Hue::Quiet, Hue::Third];
 
 /// A share with its interval on a line from 0 to 100 %, and other shares to compare it with.
@@ -69,7 +69,7 @@ pub(crate) fn share_scale(
     response.on_hover_text(text)
 }
 
-/// How many values lie in each of equal parts of `range`, as bars.
+/// Histogram of the number of values in each of `bins` equal parts of `range`.
 pub(crate) fn histogram(ui: &mut Ui, label: &str, values: &[f64], range: [f64; 2], bins: usize) -> Response {
     let counts = bin(values, range, bins);
     let (rect, response) = ui.allocate_exact_size(vec2(ui.available_width(), 110.0), Sense::hover());

@@ -13,7 +13,7 @@ use crate::error::{Error, Result};
 use crate::platform::host::{self, PickedFile};
 use crate::platform::{FoundModel, Pick};
 
-/// What came back from the platform.
+/// An answer of the platform.
 pub(super) enum Answer {
     /// Files were chosen, or there is no dialog to choose them in.
     Picked(Pick, Result<Vec<PickedFile>>),
@@ -23,7 +23,7 @@ pub(super) enum Answer {
     SettingsRead(Result<Vec<u8>>),
     /// Files were found in the storage, to be saved elsewhere.
     Found(Result<Vec<PickedFile>>),
-    /// Another tab has the GPU, or not.
+    /// True if this tab has the GPU, false if another one has it.
     Claimed(bool),
     /// Models that other programs keep on this computer.
     FoundModels(Vec<FoundModel>),
@@ -41,7 +41,7 @@ impl Wake for Repaint {
 }
 
 impl App {
-    /// Goes on with what is being read, without waiting.
+    /// Continues with what is being read, without waiting.
     pub(super) fn read_on(&mut self, ctx: &egui::Context) {
         let waker = Waker::from(Arc::new(Repaint(ctx.clone())));
         let mut context = Context::from_waker(&waker);
@@ -61,7 +61,7 @@ impl App {
     pub(super) fn answered(&mut self, ctx: &egui::Context, answer: Answer) {
         match answer {
             Answer::Picked(pick, Ok(files)) => self.opened(ctx, pick, files),
-            // The computer has no dialogs: a path is asked for instead.
+            // The computer has no dialogs, so a path is asked for instead.
             Answer::Picked(pick, Err(e @ Error::Device { .. })) => {
                 let problem = Problem::from(&e);
                 self.state.notice(&problem.to_string(), false);
@@ -100,7 +100,7 @@ impl App {
         }
     }
 
-    /// Looks for models that are on this computer; the answer comes by itself.
+    /// Looks for models on this computer; they arrive as an [`Answer`].
     pub(super) fn look_for_models(&self, ctx: &egui::Context) {
         let (sender, repaint) = (self.answers.0.clone(), ctx.clone());
         host::system_models(move |found| {

@@ -1,4 +1,4 @@
-//! The app as it is put together: what it holds, how it begins, and how the window drives it.
+//! The app: its state, how it starts, and how the window drives it.
 
 use std::sync::mpsc::{Receiver, Sender, channel};
 
@@ -33,7 +33,7 @@ use crate::platform::{Environment, FoundModel, LocalFuture, Pick};
 /// Turns what was dropped on the window into files; natively by its path.
 pub type OpenDrop = Box<dyn Fn(&egui::DroppedFileHandle) -> Vec<PickedFile>>;
 
-/// Asks a person for files, under a title; what is done with the answer comes last.
+/// Asks the user for files in a dialog with a title; the last argument takes the answer.
 pub type AskForFiles = Box<dyn Fn(Pick, &str, host::Then<Result<Vec<PickedFile>>>)>;
 
 /// The app.
@@ -48,37 +48,37 @@ pub struct App {
     pub(super) reading: Vec<LocalFuture<'static, Answer>>,
     pub(super) open_drop: OpenDrop,
     pub(super) ask_for_files: AskForFiles,
-    /// What is to be opened as soon as the engine listens.
+    /// Paths to open as soon as the engine listens.
     pub(super) opening: Vec<(Pick, String)>,
-    /// When something last changed that the plan depends on, on egui's clock.
+    /// Time of the last change that the plan depends on, on egui's clock.
     pub(super) plan_dirty: Option<f64>,
-    /// The demo's settings are taken over when its plan arrives.
+    /// True until the demo's plan arrives and its settings are taken over.
     pub(super) adopting: bool,
-    /// What begins as soon as the demo is planned.
+    /// Training to start as soon as the demo is planned.
     pub(super) demo_starting: Option<Demo>,
-    /// The settings that the demo's took the place of.
+    /// The user's settings that the demo's replaced.
     pub(super) before_demo: Option<Settings>,
-    /// What is behind the `#` of the address, until it is known whether this tab may have the GPU.
+    /// Fragment of the address (after the `#`), until it is known whether this tab may have the GPU.
     pub(super) fragment: String,
-    /// The address brought settings, so that the plan is shown; a run that can be continued comes first.
+    /// True if the address brought settings, so that the plan is shown; a run that can be continued comes first.
     pub(super) linked: bool,
     pub(super) toasts: Vec<Toast>,
     pub(super) quit: Quit,
     pub(super) title: String,
     pub(super) was_active: bool,
-    /// The person is asked before the page is left.
+    /// True if the user is asked before leaving the page.
     pub(super) was_staying: bool,
     pub(super) was_ready: bool,
-    /// When the battery was last asked for, on the platform's clock.
+    /// Time of the last battery check, on the platform's clock.
     pub(super) battery_asked: f64,
-    /// When the requests of the page were last looked at, on the platform's clock.
+    /// Time of the last look at the requests of the page, on the platform's clock.
     pub(super) network_asked: f64,
-    /// The model that is being opened is fetched first.
+    /// True if the model that is being opened is fetched first.
     pub(super) fetching: bool,
     pub(super) mirror: Mirror,
 }
 
-/// What every page remembers.
+/// State of every page.
 #[derive(Default)]
 pub(super) struct Views {
     pub(super) start: StartView,
@@ -95,7 +95,7 @@ pub(super) struct Views {
 }
 
 impl App {
-    /// An app that talks to `engine`, with what `storage` remembers.
+    /// Creates an app that talks to `engine`, with the preferences in `storage`.
     pub fn new(ctx: &egui::Context, storage: Option<&dyn eframe::Storage>, engine: Box<dyn Engine>) -> Self {
         theme::install(ctx);
         ctx.enable_accesskit();
@@ -141,8 +141,8 @@ impl App {
         app
     }
 
-    /// Has the GPU and the runs in the folder `store` (empty for the system's place) to itself, or is told that another
-    /// tab or window has them.
+    /// Claims the GPU and the runs in the folder `store` (empty for the system's place) for this app, or learns that
+    /// another tab or window has them.
     #[must_use]
     pub fn alone(self, ctx: &egui::Context, store: &str) -> Self {
         let (sender, repaint) = (self.answers.0.clone(), ctx.clone());
@@ -153,14 +153,14 @@ impl App {
         self
     }
 
-    /// Says how to open what is dropped on the window, where that is not by its path.
+    /// Sets how dropped files are opened, where that is not by their paths.
     #[must_use]
     pub fn with_drops(mut self, open_drop: OpenDrop) -> Self {
         self.open_drop = open_drop;
         self
     }
 
-    /// Opens what is at these paths as soon as the engine listens: a model's folder, a pairs file.
+    /// Opens these paths as soon as the engine listens: a model's folder, a pairs file.
     #[must_use]
     pub fn opening(mut self, model: Option<String>, pairs: Option<String>) -> Self {
         let paths = [(Pick::ModelFolder, model), (Pick::PairsFile, pairs)];
@@ -168,7 +168,7 @@ impl App {
         self
     }
 
-    /// Asks for files in another way than by the system's dialogs, for tests.
+    /// Asks for files in another way than the system's dialogs, for tests.
     #[must_use]
     pub fn with_dialogs(mut self, ask_for_files: AskForFiles) -> Self {
         self.ask_for_files = ask_for_files;
@@ -178,7 +178,7 @@ impl App {
     /// Behaves as if in another environment, with these models on the computer, for tests.
     #[must_use]
     pub fn with_environment(mut self, environment: Environment, found: Vec<FoundModel>) -> Self {
-        // What this computer answers is not wanted.
+        // Discard the answers of the real computer.
         self.answers = channel();
         self.state.in_browser = environment.kind == "browser";
         self.state.found = found;
@@ -186,8 +186,8 @@ impl App {
         self
     }
 
-    /// Behaves as if opened at this address, of which `fragment` is behind the `#`; another tab has the GPU unless
-    /// `claimed`. For tests.
+    /// Behaves as if opened at an address with `fragment` after the `#`, where another tab has the GPU unless
+    /// `claimed`; for tests.
     #[must_use]
     pub fn with_address(mut self, fragment: &str, claimed: bool) -> Self {
         self.fragment = fragment.to_owned();

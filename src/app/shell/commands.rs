@@ -79,7 +79,7 @@ impl App {
         self.go(Step::Plan);
     }
 
-    /// Reads the file of pairs again, with other columns.
+    /// Reads the pairs file again, with other columns.
     fn read_again(&mut self, mapping: Mapping) {
         let files = self.state.pairs.files.clone();
         self.send(Command::OpenPairs { mapping: Some(mapping) }, files);
@@ -92,7 +92,7 @@ impl App {
             Demo::Race(_) => self.go(Step::Race),
             Demo::Sweep => self.go(Step::Sweep),
         }
-        // Unless that was refused.
+        // Nothing starts if opening the demo was refused.
         self.demo_starting = self.adopting.then_some(demo);
     }
 
@@ -123,7 +123,7 @@ impl App {
 
     pub(super) fn send(&mut self, command: Command, files: Vec<PickedFile>) {
         if let Some(why) = self.refusal(&command) {
-            // What the app asks for by itself is left undone without a word.
+            // A request that the app makes by itself is dropped without a message.
             if !command.rules().quiet {
                 self.state.notice(why, true);
             }
@@ -160,7 +160,7 @@ impl App {
         self.engine.send(command, files);
     }
 
-    /// Why this cannot be asked for now, if so.
+    /// Returns the reason if this cannot be asked for now.
     fn refusal(&self, command: &Command) -> Option<&'static str> {
         match &self.state.connection {
             Connection::Crashed(_) => return Some(text::RESTART_FIRST),

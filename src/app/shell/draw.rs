@@ -1,4 +1,4 @@
-//! The window, drawn: what surrounds the page, the page, the keys, and the question before it is closed.
+//! The window, drawn: the frame, the page, the keys, and the question before it is closed.
 
 use eframe::egui::{self, Key, KeyboardShortcut, Modifiers, Ui, ViewportCommand};
 
@@ -10,15 +10,15 @@ use crate::app::pages::{compare, export, help, model, pairs, plan, race, run, ru
 use crate::engine::protocol::Command;
 use crate::platform::Pick;
 
-/// How far closing the window is.
+/// Progress of closing the window.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Quit {
     No,
-    /// The person is asked.
+    /// The user is asked.
     Asking,
-    /// As soon as the run is paused.
+    /// The window closes as soon as the run is paused.
     WhenPaused,
-    /// Now.
+    /// The window closes now.
     Now,
 }
 
@@ -116,7 +116,7 @@ impl App {
         }
     }
 
-    /// Asks before the window is closed on a run at work.
+    /// Asks before the window is closed while a run is at work or not saved.
     fn closing(&mut self, ctx: &egui::Context) {
         if !ctx.input(|input| input.viewport().close_requested()) || self.quit == Quit::Now {
             return;
@@ -137,7 +137,7 @@ impl App {
         ctx.send_viewport_cmd(ViewportCommand::Close);
     }
 
-    /// The window goes at once, for the engine may need a while to save.
+    /// Hides the window at once, because the engine may need a while to save.
     fn hide(&self, ctx: &egui::Context) {
         if !self.state.in_browser {
             ctx.send_viewport_cmd(ViewportCommand::Visible(false));

@@ -1,4 +1,4 @@
-//! What files are good for, by their names, before anybody has read them.
+//! Guesses from their names what files are good for, before they are read.
 
 use std::path::Path;
 
@@ -8,19 +8,19 @@ use super::text;
 use crate::platform::Pick;
 use crate::platform::host::{self, PickedFile};
 
-/// What dropping files would do.
+/// Effect of dropping files.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Drop {
-    /// They are opened as if they had been picked for this.
+    /// Open them as if they had been picked for this.
     Pick(Pick),
-    /// Nothing; the text says why and what would work.
+    /// No effect; the text says why, and what would work.
     Unknown(String),
 }
 
 /// Parts of the media types of pairs files.
 const PAIRS_TYPES: [&str; 6] = ["json", "csv", "tab-separated", "parquet", "gzip", "zstd"];
 
-/// What dropping files of these names would do.
+/// Returns the effect of dropping files with these names.
 pub(super) fn kind(names: &[String]) -> Drop {
     let names: Vec<String> = names.iter().map(|name| name.to_lowercase()).collect();
     let any = |endings: &[&str]| names.iter().any(|name| endings.iter().any(|ending| name.ends_with(ending)));
@@ -46,8 +46,8 @@ pub(super) fn kind(names: &[String]) -> Drop {
     }
 }
 
-/// What dropping files that hover now would do: by their paths, or by their kinds where the browser hides the names.
-/// None if that shows only when they are let go of.
+/// Returns the effect of dropping the files that hover now: by their paths, or by their media types where the browser
+/// hides the names. None if only the drop itself can tell.
 pub(super) fn hovered(files: &[HoveredFile]) -> Option<Drop> {
     let paths: Option<Vec<&Path>> = files.iter().map(|file| file.path.as_deref()).collect();
     if let Some(paths) = paths {
@@ -57,14 +57,14 @@ pub(super) fn hovered(files: &[HoveredFile]) -> Option<Drop> {
     Some(match files {
         [file] if PAIRS_TYPES.iter().any(|kind| file.mime.contains(kind)) => Drop::Pick(Pick::PairsFile),
         [file] if file.mime.contains("zip") => Drop::Pick(Pick::Archive),
-        // A folder, or a file of no known kind, as JSON Lines are to browsers.
+        // A folder, or a file of unknown type, such as JSON Lines in a browser.
         [file] if file.mime.is_empty() => return None,
         [file] => Drop::Unknown(text::unknown_file(&file.mime)),
         _ => Drop::Pick(Pick::ModelFiles),
     })
 }
 
-/// What is at `path`: a file by itself, or all that is directly in a folder.
+/// Returns the files at `path`: a file by itself, or all files directly in a folder.
 pub(super) fn open_path(path: &Path) -> Vec<PickedFile> {
     let inside = host::pick_at(&path.display().to_string());
     if !inside.is_empty() {

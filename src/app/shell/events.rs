@@ -18,7 +18,7 @@ use crate::platform::host;
 /// Seconds that edits rest before the plan is asked for.
 const PLAN_DELAY: f64 = 0.3;
 
-/// What can stand behind the `#` of the page's address, beside settings.
+/// Names, besides settings, that the fragment of the page's address (after the `#`) can have.
 const PLACES: [(&str, Action); 3] =
     [("demo", Action::Demo(Demo::Run)), ("race", Action::Go(Step::Race)), ("sweep", Action::Go(Step::Sweep))];
 
@@ -29,7 +29,7 @@ const BATTERY_SECONDS: f64 = 10.0;
 const NETWORK_SECONDS: f64 = 2.0;
 
 impl App {
-    /// Takes in everything that happened; draws nothing.
+    /// Handles everything that happened; draws nothing.
     pub fn tick(&mut self, ctx: &egui::Context) {
         let now = host::seconds();
         while let Some(incoming) = self.engine.poll() {
@@ -42,11 +42,11 @@ impl App {
             self.state.apply(incoming, now);
             self.after_event(ctx);
             if imported {
-                // The plan takes it.
+                // The plan uses the adapter.
                 self.plan_soon(ctx);
             }
             if opened && std::mem::take(&mut self.fetching) {
-                // Now it is among them.
+                // The model is now among those on this computer.
                 self.look_for_models(ctx);
             }
             if opened && let Some(command) = self.state.run_to_ask_again() {
@@ -68,7 +68,7 @@ impl App {
         }
         let notices = std::mem::take(&mut self.state.notices);
         if !notices.is_empty() {
-            // In one go: a screen reader says only the latest.
+            // All notices go out at once, because a screen reader says only the latest text.
             let texts: Vec<&str> = notices.iter().map(|notice| notice.text.as_str()).collect();
             host::announce(&texts.join(". "));
         }
@@ -81,7 +81,7 @@ impl App {
         self.go_on_when_paused();
     }
 
-    /// What the window itself does about an event that was just folded.
+    /// Updates the window after an event was folded into the state.
     fn after_event(&mut self, ctx: &egui::Context) {
         let ready = matches!(self.state.connection, Connection::Ready(_));
         if ready && !self.was_ready {
@@ -128,7 +128,7 @@ impl App {
         if about != self.views.frame.planned_about {
             self.views.frame.planned_about = about;
             self.propose_prompts();
-            // The demo's pairs come with settings of their own.
+            // The demo brings settings for its pairs, so nothing is proposed while they are on their way.
             self.suit_rows(ctx);
             if let Some(preset) = self.state.plan.preset.filter(|_| !self.adopting) {
                 let mut settings = std::mem::take(&mut self.state.plan.settings);
@@ -175,7 +175,7 @@ impl App {
         }
     }
 
-    /// Title, wakefulness and slow ticks while a run is at work.
+    /// Keeps title, sleep lock, repainting and a pending close in step with the run at work.
     fn follow_run(&mut self, ctx: &egui::Context) {
         let active = self.state.at_work();
         let stays = active || self.state.unsaved() || self.views.compare.unsaved_votes();
@@ -187,7 +187,7 @@ impl App {
             self.was_active = active;
             host::keep_awake(active);
             if active {
-                // What they said of the run at rest is no longer true.
+                // The messages were about the run at rest and are no longer true.
                 self.toasts.clear();
             }
             if !active && self.was_ready {
@@ -209,7 +209,7 @@ impl App {
         }
         if self.quit == Quit::WhenPaused && !active {
             if self.state.unsaved() {
-                // It could not be saved: the person decides.
+                // The run could not be saved, so the user decides.
                 self.quit = Quit::Asking;
             } else {
                 self.close(ctx);
@@ -217,7 +217,7 @@ impl App {
         }
     }
 
-    /// Goes on with the settings that a warning offered, also while the window is hidden.
+    /// Continues with the settings that a warning offered, also while the window is hidden.
     fn go_on_when_paused(&mut self) {
         let Some(run) = &self.state.run else { return };
         let command = run::when_paused(run, &mut self.views.run);
@@ -227,7 +227,7 @@ impl App {
         }
     }
 
-    /// The demo's settings are the demo's: with another model, a person's own come back.
+    /// Brings the user's own settings back once a model other than the demo's is open.
     fn leave_demo(&mut self, ctx: &egui::Context) {
         if self.state.open_model().is_none() || self.state.is_demo() {
             return;
@@ -239,13 +239,13 @@ impl App {
         }
     }
 
-    /// The demo is not on its way any more.
+    /// Gives up starting the demo.
     pub(super) fn forget_demo(&mut self) {
         self.adopting = false;
         self.demo_starting = None;
     }
 
-    /// Does what the page's address says, once: loading the page again does not do it again.
+    /// Follows the fragment of the page's address once, then clears it, so that a reload does not repeat it.
     pub(super) fn follow_fragment(&mut self, ctx: &egui::Context) {
         let fragment = std::mem::take(&mut self.fragment);
         if let Some((_, action)) = PLACES.into_iter().find(|(name, _)| *name == fragment) {
@@ -260,7 +260,7 @@ impl App {
     }
 }
 
-/// True for what ends the demo on its way.
+/// True for an event that gives up starting the demo.
 fn ends_the_demo(incoming: &Incoming) -> bool {
     let Incoming::Event(event) = incoming else { return true };
     let (Event::Cancelled { subject } | Event::Refused { subject, .. }) = &**event else { return false };

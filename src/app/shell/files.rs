@@ -12,7 +12,7 @@ use crate::error::{Error, Result};
 use crate::platform::host::{self, PickedFile};
 use crate::platform::{Pick, hub_name, read_all};
 
-/// Bytes of a file with settings at the most.
+/// Maximum size of a settings file, in bytes.
 const MAX_SETTINGS: u64 = 1 << 20;
 
 impl App {
@@ -93,7 +93,7 @@ impl App {
         }
     }
 
-    /// Files that hover over the window or were let go of.
+    /// Handles files that hover over the window or were dropped.
     pub(super) fn dropped(&mut self, ctx: &egui::Context) {
         let hovering = ctx.input(|input| input.raw.hovered_files.clone());
         let dropped = ctx.input(|input| input.raw.dropped_files.clone());
@@ -113,7 +113,7 @@ impl App {
         let names: Vec<String> = files.iter().map(PickedFile::name).collect();
         match drops::kind(&names) {
             drops::Drop::Pick(pick) => self.opened(ctx, pick, files),
-            // A page gets only the name of a folder.
+            // A page gets only the name of a dropped folder.
             drops::Drop::Unknown(why) if self.state.in_browser => self.toast(ctx, text::not_by_dropping(&why)),
             drops::Drop::Unknown(why) => self.toast(ctx, why),
         }
@@ -126,7 +126,7 @@ impl App {
         self.go(Step::Model);
     }
 
-    /// Asks what the models need that were found on this computer.
+    /// Asks for the needs of the models that were found on this computer.
     pub(super) fn measure_found(&mut self) {
         for found in self.state.found.clone() {
             self.send(Command::MeasureModel { source: source_of(&found) }, host::pick_at(&found.folder));
@@ -142,7 +142,7 @@ impl App {
     }
 }
 
-/// The bytes of a file with settings, if it can be one.
+/// Reads a settings file; an error if it is too large to be one.
 async fn read_settings(file: &PickedFile) -> Result<Vec<u8>> {
     let source = file.source()?;
     if source.len() > MAX_SETTINGS {
@@ -151,7 +151,7 @@ async fn read_settings(file: &PickedFile) -> Result<Vec<u8>> {
     read_all(source.as_ref()).await
 }
 
-/// A file of the storage, or all files of a folder of it.
+/// Returns a file of the storage, or all files of a folder in it.
 pub(super) async fn stored_files(path: &str) -> Result<Vec<PickedFile>> {
     let store = host::Store::open("").await?;
     let inside = store.folder(path).await.map(|folder| folder.picked().to_vec()).unwrap_or_default();

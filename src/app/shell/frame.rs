@@ -1,4 +1,4 @@
-//! What surrounds every page: the rail, the strip of the run, status, log, messages, what is being dropped.
+//! The frame around every page: the rail, the strip of the run, status, log, messages, the target for drops.
 
 use eframe::egui::{
     self, Align, Align2, Area, CentralPanel, Color32, CornerRadius, FontId, Frame, Layout, Margin, Order, Panel, Rect,
@@ -15,46 +15,46 @@ use crate::app::widgets::{self, Icon, Tone};
 use crate::engine::protocol::{BUILD, Command, Kind, Problem};
 use crate::platform::Pick;
 
-/// Names of the open model and of the open rows, how many of these are usable and skipped, what they are, and whether
-/// they are exchanged.
+/// Subject of a plan: the name of the open model, and the open rows by name, number of usable and skipped ones, kind,
+/// and whether their sides are swapped.
 pub(super) type PlannedAbout = (String, Option<(String, [usize; 2], Kind, bool)>);
 
-/// What the frame remembers.
+/// State of the frame.
 #[derive(Debug, Default)]
 pub(super) struct FrameView {
-    /// What the plan was last asked for.
+    /// Subject of the last requested plan.
     pub(super) planned_about: PlannedAbout,
-    /// What names are proposed from: that of the pairs, or of the run whose settings were taken.
+    /// Stem of proposed names: the name of the pairs, or of the run whose settings were taken.
     pub(super) name_stem: String,
-    /// The stored runs that were there when a name was last proposed.
+    /// Number of stored runs when a name was last proposed.
     pub(super) n_runs: usize,
     /// The name that was proposed for the next run.
     pub(super) proposed_name: String,
-    /// The prompts that were proposed to be watched.
+    /// The watched prompts that were proposed.
     pub(super) proposed_prompts: Vec<String>,
-    /// The path of what was to be chosen, where there are no dialogs.
+    /// Question for a path, where there are no dialogs.
     pub(super) ask_for_path: Option<PathQuestion>,
-    /// Escape was pressed while files hovered: what is let go of is not opened.
+    /// True if Escape was pressed while files hovered: dropping them opens nothing.
     pub(super) ignore_drop: bool,
 }
 
-/// Asks for the path of what was to be chosen in a dialog.
+/// A question for a path, in place of a dialog.
 #[derive(Debug)]
 pub(super) struct PathQuestion {
-    /// What was to be chosen.
+    /// Purpose of the files to choose.
     pub(super) pick: Pick,
     /// Why there is no dialog.
     pub(super) problem: Problem,
-    /// The path as it is typed.
+    /// The path typed so far.
     pub(super) path: String,
 }
 
 /// A short message.
 #[derive(Debug, Clone)]
 pub(super) struct Toast {
-    /// What it says.
+    /// Text of the message.
     pub(super) text: String,
-    /// When it came, on egui's clock.
+    /// Time of its arrival, on egui's clock.
     pub(super) since: f64,
 }
 
@@ -71,10 +71,10 @@ pub(super) enum QuitChoice {
     Quit,
 }
 
-/// A window narrower than this gets a narrow rail.
+/// Width below which the rail is narrow.
 const NARROW: f32 = 760.0;
 
-/// The pages, with a mark for how each stands.
+/// Draws the pages, each with a mark for its state.
 pub(super) fn rail_ui(ui: &mut Ui, state: &State, current: Step, actions: &mut Vec<Action>) {
     let palette = theme::palette(ui);
     let width = if ui.available_width() < NARROW { 126.0 } else { 168.0 };
@@ -102,7 +102,7 @@ pub(super) fn rail_ui(ui: &mut Ui, state: &State, current: Step, actions: &mut V
     });
 }
 
-/// Two answers of which one is ahead.
+/// Draws the logo: two answers, one of them ahead.
 fn logo(ui: &Ui, rect: Rect) {
     let palette = theme::palette(ui);
     let bar =
@@ -111,7 +111,7 @@ fn logo(ui: &Ui, rect: Rect) {
     ui.painter().rect_filled(bar(13.0, 12.0), CornerRadius::same(3), palette.rejected);
 }
 
-/// How a page stands.
+/// Mark for the state of a page.
 fn mark(state: &State, step: Step) -> Option<(Icon, Tone, &'static str)> {
     let done = Some((Icon::Check, Tone::Good, text::MARK_DONE));
     let busy = Some((Icon::Dot, Tone::Accent, text::MARK_BUSY));
@@ -155,7 +155,7 @@ fn mark(state: &State, step: Step) -> Option<(Icon, Tone, &'static str)> {
     }
 }
 
-/// How a race or a sweep stands.
+/// Mark for the state of a race or a sweep.
 fn course_mark(course: &Course) -> Option<(Icon, Tone, &'static str)> {
     match course {
         Course::None | Course::Stopped => None,
@@ -227,7 +227,7 @@ pub(super) fn status_ui(ui: &mut Ui, state: &State, log_open: &mut bool, actions
     });
 }
 
-/// Follow the system, light, or dark.
+/// Draws the choice of the theme: as the system, light, or dark.
 fn theme_switch(ui: &mut Ui) {
     let mut theme = ui.ctx().options(|options| options.theme_preference);
     let before = theme;
@@ -301,7 +301,7 @@ fn log_text(state: &State) -> String {
     out
 }
 
-/// What is at work, on every page but its own.
+/// Draws the training at work, on every page but its own.
 pub(super) fn strip_ui(ui: &mut Ui, state: &State, current: Step, actions: &mut Vec<Action>) {
     let run = state.active_run();
     let (step, name, says, share) = match run {
@@ -344,7 +344,7 @@ pub(super) fn strip_ui(ui: &mut Ui, state: &State, current: Step, actions: &mut 
     });
 }
 
-/// Room for a page: it scrolls, and is not wider than one can read.
+/// Draws a page in a column that scrolls and is no wider than one can read.
 pub(super) fn content(ui: &mut Ui, step: Step, add: impl FnOnce(&mut Ui)) {
     let palette = theme::palette(ui);
     CentralPanel::default().frame(Frame::new().fill(palette.background)).show(ui, |ui| {
@@ -363,7 +363,7 @@ pub(super) fn content(ui: &mut Ui, step: Step, add: impl FnOnce(&mut Ui)) {
     });
 }
 
-/// What is wrong with the engine as a whole, above every page; it does not scroll away with one.
+/// Draws problems of the engine as a whole above every page, where they do not scroll away.
 pub(super) fn connection_ui(ui: &mut Ui, state: &State, actions: &mut Vec<Action>) {
     let storage_problem = state.ready().and_then(|ready| ready.storage_problem.as_ref());
     let ready = matches!(state.connection, Connection::Starting | Connection::Ready(_));
@@ -443,7 +443,7 @@ pub(super) fn toasts_ui(ctx: &egui::Context, toasts: &[Toast]) {
     });
 }
 
-/// The whole window as a target, naming what it will do.
+/// Draws the whole window as a drop target that names the effect of a drop.
 pub(super) fn drop_ui(ctx: &egui::Context, drop: Option<&Drop>) {
     let screen = ctx.content_rect();
     let area = Area::new(egui::Id::unique("drop")).order(Order::Foreground).fixed_pos(screen.min).interactable(false);
@@ -468,12 +468,12 @@ pub(super) fn drop_ui(ctx: &egui::Context, drop: Option<&Drop>) {
     });
 }
 
-/// Asks what becomes of what is at work when the window closes; of a run that could not be saved, whether it may be
+/// Asks what to do with the training at work when the window closes, or whether a run that could not be saved may be
 /// lost.
 pub(super) fn quit_ui(ctx: &egui::Context, state: &State, waiting: bool) -> Option<QuitChoice> {
     let mut choice = None;
     let unsaved = state.unsaved();
-    // A race and a sweep do not go on from where they were.
+    // A race or a sweep cannot be continued later.
     let can_wait = !state.races() && !state.sweeps();
     let response = egui::Modal::new(egui::Id::unique("quit")).show(ctx, |ui| {
         ui.set_width(420.0);
@@ -519,7 +519,7 @@ pub(super) fn quit_ui(ctx: &egui::Context, state: &State, waiting: bool) -> Opti
     choice
 }
 
-/// Asks for a path where there is no dialog; false when that was answered.
+/// Asks for a path where there is no dialog; returns false once the user has answered.
 pub(super) fn path_question_ui(ctx: &egui::Context, question: &mut PathQuestion, actions: &mut Vec<Action>) -> bool {
     let PathQuestion { pick, problem, path } = question;
     let response = egui::Modal::new(egui::Id::unique("path")).show(ctx, |ui| {

@@ -1,4 +1,4 @@
-//! Hands the tree that screen readers get on to the platform, where the browser needs it as elements of the page.
+//! Hands the accessibility tree to the platform, because the browser needs it as elements of the page.
 
 use eframe::egui::{self, accesskit};
 
@@ -11,7 +11,7 @@ pub(super) struct Mirror {
 }
 
 impl Mirror {
-    /// Sees to it that frames have a tree, and that it is handed on.
+    /// Makes sure that frames have a tree, and that it is handed on.
     pub(super) fn attach(&mut self, ctx: &egui::Context) {
         ctx.enable_accesskit();
         if !self.attached {
@@ -43,7 +43,7 @@ impl egui::Plugin for MirrorPlugin {
     }
 }
 
-/// The nodes that have a name, or that one can do something with; `scale` turns points into pixels of the window.
+/// Nodes that have a name, or that the user can act on; `scale` turns points into pixels of the window.
 fn nodes(update: &accesskit::TreeUpdate, scale: f32) -> Vec<UiNode> {
     let label_of = |id: &accesskit::NodeId| {
         let (_, node) = update.nodes.iter().find(|(other, _)| other == id)?;

@@ -1,4 +1,4 @@
-//! Settings, name and prompts of the next run: as edited, and as proposed while nobody has chosen others.
+//! Settings, name and prompts of the next run: as edited, and as proposed until the user chooses others.
 
 use eframe::egui;
 use serde_json::Value;
@@ -29,11 +29,11 @@ pub(super) const OF_THE_MACHINE: [&str; 10] = [
     "seed",
 ];
 
-/// Watched prompts that are proposed.
+/// Number of watched prompts that are proposed.
 const PROPOSED_PROMPTS: usize = 3;
 
 impl App {
-    /// The plan is asked for once edits have rested for a moment.
+    /// Asks for the plan once edits have rested for a moment.
     pub(super) fn plan_soon(&mut self, ctx: &egui::Context) {
         self.plan_dirty = Some(ctx.input(|input| input.time));
     }
@@ -97,7 +97,7 @@ impl App {
         if method_of(&settings) == Method::Dpo {
             plan.preset = presets::of(&settings).or(plan.preset);
         }
-        // A person's own settings are not replaced by the demo's, which may still be on their way.
+        // The demo's settings may still be on their way, and must not replace the user's own.
         self.adopting = false;
         self.before_demo = None;
         plan.settings = settings;
@@ -106,7 +106,7 @@ impl App {
         host::set_fragment(&setting::settings_fragment(&self.state.plan.settings));
     }
 
-    /// Settings for a method: the demo's, or its defaults with what was chosen for model and machine.
+    /// Sets the settings for a method: the demo's, or its defaults with the choices for model and machine.
     pub(super) fn choose_method(&mut self, ctx: &egui::Context, method: Method) {
         let mut settings = Settings::from_iter([(METHOD.to_owned(), method.name().into())]);
         let (preset, before) = (self.state.plan.preset, self.before_demo.clone());
@@ -130,7 +130,7 @@ impl App {
         self.before_demo = before;
     }
 
-    /// Rows that the chosen method cannot be given are trained on by the usual method for such rows.
+    /// Switches to the usual method for the open rows if the chosen method cannot train on them.
     pub(super) fn suit_rows(&mut self, ctx: &egui::Context) {
         let serving = self.state.pairs.info.as_ref().map(|pairs| methods::serving(Some(pairs.kind)));
         if let Some(serving) = serving.filter(|serving| !serving.contains(&self.state.plan.method())) {
@@ -149,7 +149,7 @@ impl App {
         self.toast(ctx, text::settings_read(&unknown));
     }
 
-    /// Passes over the open pairs that suit the preset, as long as nobody has chosen another number.
+    /// Proposes a number of passes over the open pairs that suits the preset, unless the user has chosen one.
     pub(super) fn propose_epochs(&mut self, preset: Preset, settings: &mut Settings) {
         let Some(pairs) = &self.state.pairs.info else { return };
         if method_of(settings) != Method::Dpo {
@@ -170,7 +170,7 @@ impl App {
         settings.insert(presets::EPOCHS.to_owned(), epochs.into());
     }
 
-    /// A name that no run has, as long as nobody has chosen one.
+    /// Proposes a name that no run has, unless the user has chosen one.
     pub(super) fn propose_name(&mut self) {
         let (name, frame) = (&self.state.plan.name, &self.views.frame);
         if frame.name_stem.is_empty() || !(name.is_empty() || *name == frame.proposed_name) {
@@ -181,7 +181,7 @@ impl App {
         self.state.plan.name = name;
     }
 
-    /// Prompts to watch, as long as nobody has chosen any.
+    /// Proposes prompts to watch, unless the user has chosen any.
     pub(super) fn propose_prompts(&mut self) {
         if self.state.pairs.info.is_none() {
             return;
@@ -189,7 +189,7 @@ impl App {
         let watch = &mut self.state.plan.watch;
         if watch.prompts.is_empty() || watch.prompts == self.views.frame.proposed_prompts {
             let mut prompts: Vec<String> = Vec::new();
-            // The rows of the table may be shortened.
+            // Skip rows that the table has shortened.
             let whole = |row: &&PairRow| row.chars[0] > 0 && row.chars[0] == row.prompt.chars().count();
             for row in self.state.pairs.rows.iter().filter(whole) {
                 if prompts.len() < PROPOSED_PROMPTS && !prompts.contains(&row.prompt) {
@@ -202,7 +202,7 @@ impl App {
     }
 }
 
-/// A name like `stem` that is not taken.
+/// Returns `stem`, followed by a number if it is taken.
 pub(super) fn free_name(stem: &str, is_taken: impl Fn(&str) -> bool) -> String {
     let numbered = (2..).map(|n| format!("{stem} {n}"));
     std::iter::once(stem.to_owned()).chain(numbered).find(|name| !is_taken(name)).unwrap_or_default()
@@ -212,7 +212,7 @@ fn is_taken(name: &str, state: &State) -> bool {
     state.runs.iter().flatten().any(|run| run.name == name)
 }
 
-/// What a name was before a number made it free.
+/// Strips the number that made a name unique.
 fn unnumbered<'a>(name: &'a str, state: &State) -> &'a str {
     let parts = name.rsplit_once(' ').filter(|(stem, n)| n.parse::<u32>().is_ok() && is_taken(stem, state));
     parts.map_or(name, |(stem, _)| stem)

@@ -10,10 +10,10 @@ use crate::app::state::Recent;
 use crate::engine::plan::presets::{self, Preset};
 use crate::engine::protocol::Settings;
 
-/// Under this name preferences are stored.
+/// Key of the stored preferences.
 pub(super) const STORAGE_KEY: &str = "pairtune";
 
-/// What is remembered from one start to the next.
+/// Preferences, remembered from one start to the next.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub(super) struct Prefs {
@@ -32,7 +32,7 @@ impl Default for Prefs {
 }
 
 impl Prefs {
-    /// What was stored, without settings that are not known any more.
+    /// Loads the stored preferences, without settings that are no longer known.
     pub(super) fn stored(storage: Option<&dyn eframe::Storage>) -> Self {
         let mut prefs: Self = storage
             .and_then(|storage| storage.get_string(STORAGE_KEY))
@@ -44,10 +44,10 @@ impl Prefs {
 }
 
 impl App {
-    /// Takes over what is to be remembered of settings and paths.
+    /// Copies the settings and paths to remember into the preferences.
     pub(super) fn remember(&mut self) {
         self.prefs.settings.clone_from(self.before_demo.as_ref().unwrap_or(&self.state.plan.settings));
-        // What was proposed for these pairs is not a choice for all pairs to come.
+        // The proposed number of passes suits these pairs only, so the preset's own number is remembered.
         let epochs = self.state.plan.settings.get(presets::EPOCHS).and_then(Value::as_f64);
         if let Some(preset) = self.state.plan.preset
             && epochs.is_some()

@@ -109,7 +109,7 @@ pub(super) fn unknown_file(name: &str) -> String {
     )
 }
 
-/// Why something dropped on a page was not opened; it may have been a folder, of which a page gets only the name.
+/// Says why something dropped on a page was not opened: perhaps it was a folder, and a page gets only its name.
 pub(super) fn not_by_dropping(why: &str) -> String {
     format!("{why} A folder is opened by \"{OPEN_MODEL_FOLDER}\", not by dropping it.")
 }
@@ -138,7 +138,7 @@ pub(super) fn settings_too_large(len: u64) -> String {
     format!("This is no file with settings: it has {}", units::bytes(len))
 }
 
-/// Settings were taken over, but for those of these names.
+/// Says that settings were taken over, except those with these names.
 pub(super) fn settings_read(unknown: &[String]) -> String {
     match unknown {
         [] => "The settings were read".to_owned(),
@@ -161,7 +161,7 @@ pub(super) fn window_title(run: Option<&RunState>) -> String {
     }
 }
 
-/// The run in a line.
+/// Describes the run in a line.
 pub(super) fn strip(run: &RunState) -> String {
     let what = match &run.phase {
         RunPhase::Pausing => "Pausing: finishing this step".to_owned(),
@@ -177,7 +177,7 @@ pub(super) fn strip(run: &RunState) -> String {
     format!("{what}, step {}/{}, {share}", units::count(run.step()), units::count(run.n_steps()))
 }
 
-/// A race in a line, and the share of its steps that is done.
+/// Describes a race in a line, with the share of its steps that is done.
 pub(super) fn race_strip(race: &RaceState) -> (String, f32) {
     let stage = race.now.and_then(|method| Some((method, race.stage(method)?)));
     let says = match (&race.course, stage) {
@@ -188,7 +188,7 @@ pub(super) fn race_strip(race: &RaceState) -> (String, f32) {
     (says, race.fraction())
 }
 
-/// A sweep in a line, and the share of its steps that is done.
+/// Describes a sweep in a line, with the share of its steps that is done.
 pub(super) fn sweep_strip(sweep: &SweepState) -> (String, f32) {
     let tried = sweep.now.and_then(|value| sweep.tried.iter().find(|tried| tried.value == value));
     let says = match (&sweep.course, tried) {

@@ -1,4 +1,4 @@
-//! Races and sweeps as the window asks for them: on the demo with its settings, else with those of the plan.
+//! Starts races and sweeps: on the demo with its settings, else with those of the plan.
 
 use super::app::App;
 use super::plan::{OF_THE_MACHINE, free_name};
@@ -7,11 +7,11 @@ use crate::engine::plan::presets;
 use crate::engine::protocol::{Command, Method, Over, RaceRequest, SweepRequest};
 
 impl App {
-    /// Races DPO against RLHF on what is open.
+    /// Races DPO against RLHF on the open model and pairs.
     pub(super) fn start_race(&mut self, against: Vec<Method>) {
         let settings = match self.state.is_demo() {
             true => presets::demo_race(),
-            // Each stage has the defaults of its method, beside what suits model, machine and pairs.
+            // Each stage uses the defaults of its method, plus the settings that suit model, machine and pairs.
             false => {
                 let kept = |key: &str| key == "eval_split" || OF_THE_MACHINE.contains(&key);
                 let plan = &self.state.plan.settings;
@@ -28,7 +28,7 @@ impl App {
         self.start_sweep(Over::Beta, Over::Beta.spread(own));
     }
 
-    /// Trains what is planned with several values of a setting.
+    /// Trains the plan with several values of a setting.
     pub(super) fn start_sweep(&mut self, over: Over, values: Vec<f64>) {
         let (settings, inputs) = (self.state.plan.settings.clone(), self.state.plan.inputs.clone());
         let name = free("Sweep", &self.state);
@@ -37,7 +37,7 @@ impl App {
     }
 }
 
-/// A name that the runs of an earlier race or sweep do not begin with.
+/// Returns a name that no run of an earlier race or sweep begins with.
 fn free(stem: &str, state: &State) -> String {
     free_name(stem, |name| {
         let beginning = format!("{name}: ");

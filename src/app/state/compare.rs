@@ -12,20 +12,20 @@ const GENERATIONS: usize = 24;
 /// Texts being written.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Generation {
-    /// What was asked for.
+    /// The request.
     pub(crate) request: GenerateRequest,
-    /// One for each strength, or for each run.
+    /// One text for each strength, or for each run.
     pub(crate) sides: Vec<TextSide>,
 }
 
 /// A text being written.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub(crate) struct TextSide {
-    /// So far.
+    /// The text so far.
     pub(crate) text: String,
-    /// Nothing follows.
+    /// True if nothing follows.
     pub(crate) done: bool,
-    /// It was cancelled or refused before its end.
+    /// True if it was cancelled or refused before its end.
     pub(crate) failed: bool,
 }
 
@@ -86,7 +86,7 @@ impl State {
         self.compare_problem = Some(problem);
     }
 
-    /// Nothing that compares is awaited any more.
+    /// Forgets every comparison that was awaited.
     pub(super) fn compare_ended(&mut self) {
         self.held_out_pending = None;
         self.inspection_pending = false;
@@ -100,7 +100,7 @@ impl State {
         }
     }
 
-    /// Comparing or exporting is over; a run at work goes on to tell how far it is.
+    /// Forgets the progress of comparing or exporting; a run at work keeps its own.
     pub(super) fn forget_progress(&mut self) {
         if let Some(run) = self.run.as_mut().filter(|run| !run.is_active()) {
             run.progress = None;

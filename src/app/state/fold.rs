@@ -28,21 +28,21 @@ pub(crate) struct State {
     pub(crate) models: Vec<StoredModel>,
     /// Models that other programs keep on this computer.
     pub(crate) found: Vec<FoundModel>,
-    /// What models in these lists need, or why they cannot be tuned.
+    /// Bytes that the models in these lists need, or why they cannot be tuned.
     pub(crate) measured: Vec<(ModelSource, Result<u64, Problem>)>,
     /// The model.
     pub(crate) model: ModelState,
-    /// The model is being copied into the app's storage.
+    /// True while the model is copied into the app's storage.
     pub(crate) keeping_model: bool,
     /// The pairs.
     pub(crate) pairs: PairsState,
-    /// Settings and what they would take.
+    /// Settings of the next run, and its needs.
     pub(crate) plan: PlanState,
     /// The run on the run page; also a stored one that is open for comparing.
     pub(crate) run: Option<RunState>,
-    /// A run was asked for and has not begun.
+    /// True if a run was asked for and has not begun.
     pub(crate) run_pending: bool,
-    /// Why a run could not begin or go on.
+    /// Why a run could not begin or continue.
     pub(crate) run_problem: Option<Problem>,
     /// The stored run that is being opened, or was refused because its model has to be opened first.
     pub(crate) asked_run: Option<Command>,
@@ -58,17 +58,17 @@ pub(crate) struct State {
     pub(crate) held_out_pending: Option<f32>,
     /// A pair, token by token.
     pub(crate) inspection: Option<Inspection>,
-    /// A pair is being inspected.
+    /// True while a pair is inspected.
     pub(crate) inspection_pending: bool,
     /// Why comparing failed.
     pub(crate) compare_problem: Option<Problem>,
-    /// What was written, with the run that it is from.
+    /// The files written, with the id of their run.
     pub(crate) exported: Option<(String, Vec<Exported>)>,
-    /// Files are being written.
+    /// True while files are written.
     pub(crate) exporting: bool,
     /// Why writing failed.
     pub(crate) export_problem: Option<Problem>,
-    /// How fast the GPU is.
+    /// Measurement of the GPU's speed.
     pub(crate) bench: BenchState,
     /// The stored runs, newest first; none if they were not listed yet.
     pub(crate) runs: Option<Vec<RunRecord>>,
@@ -78,27 +78,27 @@ pub(crate) struct State {
     pub(crate) histories: BTreeMap<String, Vec<Metrics>>,
     /// Storage in use.
     pub(crate) storage: StorageInfo,
-    /// What the page fetched, as of a moment ago.
+    /// Requests of the page, as of a moment ago.
     pub(crate) page_requests: Vec<NetworkEntry>,
-    /// What the engine fetched.
+    /// Requests of the engine.
     pub(crate) requests: Vec<NetworkEntry>,
     /// The log, oldest first.
     pub(crate) log: VecDeque<LogLine>,
-    /// Why the model that was last asked for was not taken.
+    /// Why the model that was last asked for was refused.
     pub(crate) model_problem: Option<Problem>,
     /// The model that was open when another one was asked for.
     pub(super) model_before: Option<Box<ModelInfo>>,
     /// The pairs that were open when others were asked for.
     pub(crate) pairs_before: Option<Box<PairsState>>,
-    /// What was opened before, where paths are known.
+    /// Models and pairs that were opened before, where paths are known.
     pub(crate) recent: Recent,
-    /// What is worth saying aloud, taken out by the shell.
+    /// Notices to announce; the shell takes them out.
     pub(crate) notices: Vec<Notice>,
     /// True if the computer is known to run on its battery.
     pub(crate) on_battery: bool,
     /// True in the browser.
     pub(crate) in_browser: bool,
-    /// Another tab of the browser has the GPU.
+    /// True if another tab of the browser has the GPU.
     pub(crate) other_tab: bool,
 }
 
@@ -165,7 +165,7 @@ impl State {
         self.forget_run();
     }
 
-    /// Each event goes to its topic, which has its part of the fold.
+    /// Passes each event to its topic, which has its part of the fold.
     fn fold(&mut self, event: Event, now: f64) {
         match event {
             Event::Ready(ready) => self.engine_ready(ready),

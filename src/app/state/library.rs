@@ -1,4 +1,4 @@
-//! The stored runs, and what was opened before.
+//! The stored runs, and the models and pairs that were opened before.
 
 use serde::{Deserialize, Serialize};
 
@@ -6,10 +6,10 @@ use super::fold::State;
 use super::run::RunPhase;
 use crate::engine::protocol::{Command, Problem, RunRecord, Status};
 
-/// Models, and pairs files, that are remembered to be opened again.
+/// Number of models, and of pairs files, that are remembered to be opened again.
 const RECENT: usize = 5;
 
-/// What was opened before, the latest first; remembered from one start to the next.
+/// Models and pairs that were opened before, the latest first; remembered from one start to the next.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub(crate) struct Recent {
@@ -22,9 +22,9 @@ pub(crate) struct Recent {
 /// Something that was opened before.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct RecentPath {
-    /// What it was called.
+    /// Its name.
     pub(crate) name: String,
-    /// Where it was.
+    /// Its path.
     pub(crate) path: String,
 }
 
@@ -35,7 +35,7 @@ impl Recent {
         list.truncate(RECENT);
     }
 
-    /// Forgets what cannot be opened any more.
+    /// Forgets a path that cannot be opened any more.
     pub(crate) fn forget(&mut self, path: &str) {
         for list in [&mut self.models, &mut self.pairs] {
             list.retain(|known| known.path != path);
@@ -50,7 +50,7 @@ impl State {
         active == Some(run.run_id.as_str()) || (self.other_tab && run.status == Status::Running)
     }
 
-    /// True if nothing is in the way of going on with a stored run.
+    /// True if nothing prevents continuing a stored run.
     pub(crate) fn may_continue(&self) -> bool {
         !self.other_tab && !self.run_pending && !self.at_work()
     }
@@ -66,12 +66,12 @@ impl State {
         })
     }
 
-    /// What was refused for want of a model, now that one is open.
+    /// Returns the command that was refused because its model was missing, now that one is open.
     pub(crate) fn run_to_ask_again(&mut self) -> Option<Command> {
         self.asked_run.take_if(|_| !self.run_pending)
     }
 
-    /// The run is gone from the list, also before the engine has told so.
+    /// Removes a run from the list, without waiting for the engine's answer.
     pub(super) fn run_deleted(&mut self, run_id: &str) {
         if let Some(runs) = &mut self.runs {
             runs.retain(|run| run.run_id != run_id);
@@ -87,7 +87,8 @@ impl State {
         }
     }
 
-    /// A run is not being opened any more, nor what it needs; it may be asked for again once its model is there.
+    /// Stops waiting for a run and for what it needs. Its command is kept if it lacks a model, to be sent again once
+    /// that is open.
     pub(super) fn opening_ended(&mut self, wants_model: bool) {
         self.run_pending = false;
         self.asked_run.take_if(|_| !wants_model);

@@ -1,14 +1,14 @@
-//! The machine as the engine and the page tell of it: connection, GPU, storage, network, log, what is said aloud.
+//! The machine, as the engine and the page report it: connection, GPU, storage, network, log, notices.
 
 use super::fold::State;
 use crate::app::text::{machine, notices};
 use crate::engine::protocol::{BUILD, GpuInfo, Problem, Ready};
 use crate::platform::NetworkEntry;
 
-/// Lines that the log keeps.
+/// Maximum number of lines in the log.
 const LOG_LINES: usize = 500;
 
-/// The engine as seen from here.
+/// Connection to the engine, as seen from here.
 #[derive(Debug, Default)]
 pub(crate) enum Connection {
     /// It has not said anything yet.
@@ -21,19 +21,19 @@ pub(crate) enum Connection {
         /// Its build.
         engine: String,
     },
-    /// It is gone.
+    /// It has ended, for this reason.
     Crashed(String),
 }
 
-/// How fast the GPU is.
+/// Measurement of the GPU's speed.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub(crate) enum BenchState {
     /// Not asked for.
     #[default]
     None,
-    /// This is being measured.
+    /// Under way, with the part that is being measured.
     Running(String),
-    /// Line by line.
+    /// The result, line by line.
     Done(String),
     /// Why it could not be measured.
     Failed(Problem),
@@ -44,22 +44,22 @@ pub(crate) enum BenchState {
 pub(crate) struct LogLine {
     /// error, warn or info.
     pub(crate) level: String,
-    /// What happened.
+    /// Text of the line.
     pub(crate) text: String,
-    /// When, on the clock of `now`.
+    /// Time of the line, on the clock of `now`.
     pub(crate) at: f64,
 }
 
-/// Something worth saying.
+/// Something worth announcing.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Notice {
-    /// What.
+    /// Text to announce.
     pub(crate) text: String,
-    /// True if it deserves more than a word to a screen reader.
+    /// True if it is also shown as a message, not only announced to a screen reader.
     pub(crate) toast: bool,
 }
 
-/// Every request of the page and of the engine: those for the app's own files, and all others.
+/// Every request of the page and of the engine: first those for the app's own files, then all others.
 pub(crate) fn network(state: &State) -> [Vec<&NetworkEntry>; 2] {
     let all = state.page_requests.iter().chain(&state.requests);
     let (own, others) = all.partition(|entry| machine::is_own(entry));
@@ -67,7 +67,7 @@ pub(crate) fn network(state: &State) -> [Vec<&NetworkEntry>; 2] {
 }
 
 impl State {
-    /// The GPU, or why there is none; nothing before the engine has said so.
+    /// The GPU, or why there is none; none before the engine has said so.
     pub(crate) fn gpu(&self) -> Option<&Result<GpuInfo, Problem>> {
         match &self.connection {
             Connection::Ready(ready) => Some(&ready.gpu),
@@ -75,7 +75,7 @@ impl State {
         }
     }
 
-    /// The engine's first words.
+    /// The first message of the engine.
     pub(crate) fn ready(&self) -> Option<&Ready> {
         match &self.connection {
             Connection::Ready(ready) => Some(ready),
@@ -83,7 +83,7 @@ impl State {
         }
     }
 
-    /// The engine has begun to talk; it must be of this build.
+    /// Takes in the engine's first message; the engine must be of this build.
     pub(super) fn engine_ready(&mut self, ready: Box<Ready>) {
         if ready.build == BUILD {
             self.connection = Connection::Ready(ready);
@@ -93,7 +93,7 @@ impl State {
         }
     }
 
-    /// The engine is gone. A second reason follows from the first one, which stays.
+    /// Takes in that the engine is gone. A second reason follows from the first one, so the first one stays.
     pub(super) fn engine_crashed(&mut self, why: String, now: f64) {
         self.log_line("error", &why, now);
         if matches!(self.connection, Connection::Crashed(_)) {
@@ -114,7 +114,7 @@ impl State {
         self.notice(notices::GPU_MEASURED, false);
     }
 
-    /// Something worth saying aloud, and to show for a moment.
+    /// Adds a notice to announce, and to show for a moment if `toast`.
     pub(crate) fn notice(&mut self, text: &str, toast: bool) {
         self.notices.push(Notice { text: text.to_owned(), toast });
     }

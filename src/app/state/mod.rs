@@ -1,4 +1,4 @@
-//! What the screen needs, folded from what the engine says. There is no egui in it, and nothing here asks for anything.
+//! State of the screen, folded from the engine's events. There is no egui in it, and nothing here asks for anything.
 
 mod compare;
 mod export;

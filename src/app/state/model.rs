@@ -1,4 +1,4 @@
-//! The model: what there is to choose from, the one that is open, and one that is on its way.
+//! The model: the ones to choose from, the one that is open, and one that is on its way.
 
 use super::fold::State;
 use super::library::Recent;
@@ -33,12 +33,12 @@ impl State {
         self.open_model().is_some_and(|model| model.source == ModelSource::Demo)
     }
 
-    /// What a model in a list needs, or why it cannot be tuned, if that is known.
+    /// Bytes that a model in a list needs, or why it cannot be tuned, if that is known.
     pub(crate) fn needs(&self, source: &ModelSource) -> Option<Result<u64, Problem>> {
         self.measured.iter().find(|(known, _)| known == source).map(|(_, needs)| needs.clone())
     }
 
-    /// The engine tells which models the storage keeps, also after it has taken one in.
+    /// Takes in the models in the storage; the engine also lists them after it has stored another.
     pub(super) fn models_listed(&mut self, models: Vec<StoredModel>) {
         self.models = models;
         self.keeping_model = false;
@@ -49,7 +49,7 @@ impl State {
         self.measured.push((source, needs));
     }
 
-    /// A model that is open makes progress only in being kept.
+    /// Takes in the progress of a model. An open model makes progress only while it is copied into the storage.
     pub(super) fn model_progress(&mut self, progress: Progress) {
         if !matches!(self.model, ModelState::Open(_)) {
             self.model = ModelState::Loading(progress);
@@ -77,7 +77,7 @@ impl State {
         }
     }
 
-    /// A model is on its way; the open one comes back if that fails.
+    /// Starts loading a model; the open one comes back if that fails.
     pub(super) fn load_model(&mut self, what: &str) {
         self.model_problem = None;
         if let ModelState::Open(open) = std::mem::replace(&mut self.model, ModelState::Loading(beginning(what))) {
@@ -85,7 +85,7 @@ impl State {
         }
     }
 
-    /// The model is not being loaded any more: the one from before comes back, if the engine still has it.
+    /// Stops loading a model; the one from before comes back, if the engine still has it.
     pub(super) fn stop_loading(&mut self) {
         if matches!(self.model, ModelState::Loading(_)) {
             self.model = self.model_before.take().map_or(ModelState::None, ModelState::Open);
@@ -109,12 +109,12 @@ impl State {
     }
 }
 
-/// Progress of something that has not reported any.
+/// Progress of work that has not reported any yet.
 pub(super) fn beginning(what: &str) -> Progress {
     Progress { what: what.to_owned(), done: 0, total: 0, seconds: 0.0 }
 }
 
-/// Where a model is that was found on this computer.
+/// Source of a model that was found on this computer.
 pub(crate) fn source_of(found: &FoundModel) -> ModelSource {
     ModelSource::Picked { name: found.name.clone(), path: Some(found.folder.clone()) }
 }

@@ -1,4 +1,4 @@
-//! The pairs: those that are open, those that are being read, and single ones as the model sees them.
+//! The pairs: the open ones, the ones being read, and single ones as the model sees them.
 
 use super::fold::State;
 use super::library::Recent;
@@ -8,42 +8,42 @@ use crate::app::text::{notices, run};
 use crate::engine::protocol::{ChatInfo, Kind, PairRow, PairView, PairsInfo, Problem, Progress};
 use crate::platform::host::PickedFile;
 
-/// Pairs that are kept in full.
+/// Number of pairs that are kept in full.
 const PAIR_VIEWS: usize = 16;
 
 /// The pairs.
 #[derive(Debug, Default)]
 pub(crate) struct PairsState {
-    /// They are being read.
+    /// Progress while they are being read.
     pub(crate) loading: Option<PairsLoading>,
-    /// Counts the changes of what a pair is read from.
+    /// Number of changes so far to the rows, the model or the template, from which views of pairs are made.
     pub(crate) generation: u64,
     /// The usable rows that have come so far, in order.
     pub(crate) rows: Vec<PairRow>,
-    /// They are there.
+    /// Facts about the open pairs.
     pub(crate) info: Option<PairsInfo>,
-    /// They were not taken.
+    /// Why they were refused.
     pub(crate) refused: Option<Problem>,
-    /// A template was not taken.
+    /// Why a template was refused.
     pub(crate) chat_refused: Option<Problem>,
     /// Pairs as the model sees them, the latest last.
     pub(super) views: Vec<PairView>,
-    /// The person agreed to train on the usable rows.
+    /// True if the user agreed to train on the usable rows.
     pub(crate) accepted: bool,
-    /// The file that they are from, if it is at hand and can be read again with other columns.
+    /// Their file, if it can be read again with other columns.
     pub(crate) files: Vec<PickedFile>,
 }
 
 /// Pairs being read.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct PairsLoading {
-    /// How far that is.
+    /// Progress of the reading.
     pub(crate) progress: Progress,
-    /// What it counts: bytes of a file, or pairs that become tokens.
+    /// Unit of the progress: bytes of a file, or pairs that become tokens.
     pub(crate) unit: Unit,
     /// Usable rows so far.
     pub(crate) rows: usize,
-    /// Others so far.
+    /// Rows with problems so far.
     pub(crate) problems: usize,
 }
 
@@ -68,12 +68,12 @@ impl PairsState {
 }
 
 impl State {
-    /// What the open rows are; pairs where there are none yet.
+    /// Kind of the open rows; pairs if there are none yet.
     pub(crate) fn kind(&self) -> Kind {
         self.pairs.info.as_ref().map_or(Kind::Pairs, |pairs| pairs.kind)
     }
 
-    /// A file of pairs is about to be read.
+    /// Starts reading a pairs file.
     pub(super) fn read_pairs(&mut self) {
         let progress = beginning(notices::READING_PAIRS);
         let loading = PairsLoading { progress, unit: Unit::Bytes, rows: 0, problems: 0 };
@@ -88,14 +88,14 @@ impl State {
         }
     }
 
-    /// Pairs that are open, or are a run's own, become tokens; others are read from a file.
+    /// Takes in progress: open pairs, or a run's own, become tokens; others are read from a file.
     pub(super) fn pairs_progress(&mut self, progress: Progress, rows: usize, problems: usize) {
         let counted = self.pairs.info.is_some() || self.run_pending;
         let unit = if counted { Unit::Things(run::PAIRS) } else { Unit::Bytes };
         self.pairs.loading = Some(PairsLoading { progress, unit, rows, problems });
     }
 
-    /// Rows that are there already are replaced.
+    /// Takes in rows from index `first` on; rows that are there already are replaced.
     pub(super) fn rows_read(&mut self, first: usize, rows: Vec<PairRow>) {
         let known = self.pairs.rows.len();
         drop(self.pairs.rows.splice(first.min(known)..(first + rows.len()).min(known), rows));
@@ -108,7 +108,7 @@ impl State {
         self.pairs.loading = None;
         self.pairs.refused = None;
         if self.run_pending {
-            // They are the run's own, not those of the file that was read before.
+            // The pairs are the run's own, not those of the file that was read before.
             self.pairs.files.clear();
         }
         if let Some(path) = self.pairs.path() {
@@ -130,7 +130,7 @@ impl State {
         self.pairs.generation += 1;
     }
 
-    /// Pairs are on their way; the open ones come back if that fails.
+    /// Starts loading pairs; the open ones come back if that fails.
     pub(super) fn load_pairs(&mut self, pairs: PairsState) {
         let generation = self.pairs.generation + 1;
         let before = std::mem::replace(&mut self.pairs, PairsState { generation, ..pairs });

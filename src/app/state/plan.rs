@@ -1,4 +1,4 @@
-//! The plan: settings of the next run, what it would take, and why it cannot begin.
+//! The plan: settings of the next run, its needs, and why it cannot begin.
 
 use std::sync::LazyLock;
 
@@ -9,7 +9,7 @@ use crate::app::{fields, methods};
 use crate::engine::plan::presets::{self, EVAL_SPLIT, Preset};
 use crate::engine::protocol::{Inputs, Method, PlanInfo, Problem, RunRecord, Settings, Watch};
 
-/// Settings and what they would take.
+/// Settings of the next run, and its needs.
 #[derive(Debug)]
 pub(crate) struct PlanState {
     /// The settings as edited.
@@ -18,29 +18,29 @@ pub(crate) struct PlanState {
     pub(crate) preset: Option<Preset>,
     /// The passes over the pairs that were proposed in place of the preset's own.
     pub(crate) proposed_epochs: Option<f64>,
-    /// What the next run starts from, and what judges the answers that it writes.
+    /// Starting point of the next run, and the rewards that judge its answers.
     pub(crate) inputs: Inputs,
-    /// How the next run is watched.
+    /// Evaluation, sampling and save options of the next run.
     pub(crate) watch: Watch,
-    /// The person chose how often to evaluate; otherwise it follows the number of steps.
+    /// True if the user chose how often to evaluate; otherwise it follows the number of steps.
     pub(crate) watch_edited: bool,
-    /// What to call the next run.
+    /// Name of the next run.
     pub(crate) name: String,
-    /// Bytes that it may take, if the person knows better.
+    /// Bytes that it may take, if the user set a limit.
     pub(crate) limit: Option<u64>,
-    /// The engine's answer.
+    /// The engine's latest plan.
     pub(crate) info: Option<PlanInfo>,
-    /// An answer is awaited.
+    /// True while a plan is awaited.
     pub(crate) pending: bool,
-    /// Working it out was cancelled.
+    /// True if planning was cancelled.
     pub(crate) cancelled: bool,
-    /// The settings were refused.
+    /// Why the settings were refused.
     pub(crate) problem: Option<Problem>,
-    /// Two steps, measured.
+    /// Measurement of two steps.
     pub(crate) trial: Trial,
 }
 
-/// Two steps, measured.
+/// Measurement of two steps.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub(crate) enum Trial {
     /// Not asked for.
@@ -52,9 +52,9 @@ pub(crate) enum Trial {
     Done {
         /// Seconds of a step.
         step_seconds: f64,
-        /// Bytes on the device.
+        /// Bytes on the device, as measured.
         device_bytes: u64,
-        /// Bytes that the plan had said.
+        /// Bytes on the device, as planned.
         planned_bytes: u64,
     },
 }
@@ -70,7 +70,7 @@ pub(crate) struct RunParts {
     pub(crate) evaluations: f64,
 }
 
-/// Why a run cannot begin, and so what the button says and where it leads.
+/// Reason why a run cannot begin, which decides the label and the action of the button.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Blocked {
     /// The engine is not there.
@@ -91,7 +91,7 @@ pub(crate) enum Blocked {
     Pairs,
     /// None of the pairs can be used.
     NoUsablePairs,
-    /// Some rows have problems, and nobody has said that this is fine.
+    /// Some rows have problems, and the user has not accepted that.
     PairProblems(usize),
     /// Something is wrong with the settings, or it would not fit.
     Settings(Problem),
@@ -104,17 +104,17 @@ pub(crate) enum Blocked {
 }
 
 impl PlanState {
-    /// How the next run is watched before anybody has said.
+    /// Watch options of the next run until the user changes them.
     fn default_watch() -> Watch {
         Watch { eval_steps: 10, keep_best: true, prompts: Vec::new(), save_seconds: 60.0 }
     }
 
-    /// How the next run trains.
+    /// Training method of the next run.
     pub(crate) fn method(&self) -> Method {
         methods::method_of(&self.settings)
     }
 
-    /// What a setting is that was not edited.
+    /// Default settings of the method.
     fn defaults(&self) -> &'static Settings {
         static DEFAULTS: LazyLock<Vec<(Method, Settings)>> =
             LazyLock::new(|| Method::ALL.map(|method| (method, presets::defaults_of(method))).to_vec());
@@ -127,7 +127,7 @@ impl PlanState {
         self.settings.get(key).or_else(|| self.defaults().get(key))
     }
 
-    /// What the settings are if nothing is changed in their preset; presets are DPO's.
+    /// Settings of the preset without any edits; only DPO has presets.
     pub(crate) fn unchanged(&self) -> Settings {
         let mut settings = self.defaults().clone();
         settings.insert("eval_split".to_owned(), EVAL_SPLIT.into());
@@ -141,7 +141,7 @@ impl PlanState {
         settings
     }
 
-    /// The settings that are not as their preset has them.
+    /// Settings that differ from their preset.
     pub(crate) fn changes(&self) -> Vec<&'static str> {
         let unchanged = self.unchanged();
         let shown = |value: Option<&serde_json::Value>| fields::shown(value);
@@ -150,30 +150,31 @@ impl PlanState {
         keys.filter(changed).filter(|_| self.preset.is_some()).collect()
     }
 
-    /// True for what a run has for this setting if nobody says anything.
+    /// True if `value` is the default of this setting.
     pub(crate) fn is_default(&self, key: &str, value: &serde_json::Value) -> bool {
         fields::shown(self.defaults().get(key)) == fields::shown(Some(value))
     }
 
-    /// The longest sequence, tokens.
+    /// Longest sequence, in tokens.
     pub(crate) fn max_length(&self) -> usize {
         self.value("max_length").and_then(serde_json::Value::as_u64).unwrap_or(1024) as usize
     }
 
-    /// Seconds of the run's parts, if a step was measured. What the watched prompts take is not known before.
+    /// Estimates the seconds of the run's parts, if a step was measured. The time for the watched prompts is unknown.
     pub(crate) fn run_parts(&self) -> Option<RunParts> {
         let info = self.info.as_ref()?;
         let (step, n_steps) = (info.step_seconds?, info.n_steps);
         let number = |key: &str| self.value(key).and_then(serde_json::Value::as_u64).unwrap_or(1).max(1) as usize;
         let pairs_each = number("per_device_train_batch_size") * number("gradient_accumulation_steps");
         let method = self.method();
-        // A step is a forward pass and a backward pass, which takes twice as long; one of answers is mostly writing.
+        // A step is a forward pass and a backward pass, which takes twice as long. If the method writes answers, its
+        // step is mostly writing.
         let pair = step / (if method.is_online() { pairs_each } else { 3 * pairs_each }) as f64;
-        // What writes answers scores the reference within its steps.
+        // Methods that write answers score the reference within their steps.
         let has_reference = matches!(method, Method::Dpo | Method::Kto);
         let scored = if has_reference { info.n_train.min(n_steps * pairs_each) } else { 0 };
         let between = n_steps.saturating_sub(1).checked_div(self.watch.eval_steps).unwrap_or(0);
-        // Of the original model, on the way, and at the end.
+        // Evaluations between the steps, plus one of the original model and one at the end.
         let evaluations = between + 2;
         Some(RunParts {
             steps: step * n_steps as f64,
@@ -204,30 +205,30 @@ impl Default for PlanState {
 }
 
 impl State {
-    /// The engine's answer about the plan, as long as there are a model and pairs that it can be about.
+    /// The engine's plan, as long as there are a model and pairs that it can be about.
     pub(crate) fn plan_info(&self) -> Option<&PlanInfo> {
         let both = self.open_model().is_some() && self.pairs.info.is_some();
         self.plan.info.as_ref().filter(|_| both)
     }
 
-    /// The same, if it has figures: settings that cannot be read have none.
+    /// The plan, if it has figures; a plan for settings that cannot be read has none.
     pub(crate) fn figures(&self) -> Option<&PlanInfo> {
         self.plan_info().filter(|info| info.n_train > 0)
     }
 
-    /// True for a row that is kept to be scored, and not trained on.
+    /// True for a row that is held out to be scored, and not trained on.
     pub(crate) fn holds_out(&self, row: usize) -> bool {
         self.figures().is_some_and(|plan| plan.held_out.binary_search(&row).is_ok())
     }
 
-    /// Bytes on the device that a run may take: what the person said, or what is known.
+    /// Bytes on the device that a run may take: as the user set, or as is known.
     pub(crate) fn memory_limit(&self) -> Option<u64> {
         let planned = self.plan_info().and_then(|plan| plan.limit);
         let device = self.gpu().and_then(|gpu| gpu.as_ref().ok()).and_then(|gpu| gpu.memory);
         self.plan.limit.or(planned).or(device)
     }
 
-    /// Why nothing can be trained now on the open model and pairs, if so, whatever the settings.
+    /// Reason why nothing can be trained now on the open model and pairs, if any, whatever the settings.
     pub(crate) fn training_blocked(&self) -> Option<Blocked> {
         match &self.connection {
             Connection::Ready(ready) if ready.gpu.is_err() => return Some(Blocked::NoGpu),
@@ -259,7 +260,7 @@ impl State {
         None
     }
 
-    /// Why a run cannot begin now, if so, and what to do about it.
+    /// Reason why a run cannot begin now, if any, and what to do about it.
     pub(crate) fn start_blocked(&self) -> Option<Blocked> {
         if let Some(blocked) = self.training_blocked() {
             return Some(blocked);
@@ -277,7 +278,7 @@ impl State {
         }
     }
 
-    /// Stored runs of the open model that have an adapter: of reward models, or of models that write.
+    /// Stored runs of the open model that have an adapter: either reward models, or models that write.
     pub(crate) fn tuned_runs(&self, reward_models: bool) -> impl Iterator<Item = &RunRecord> {
         let model = self.open_model().map(|model| model.name.as_str());
         self.runs.iter().flatten().filter(move |run| {
@@ -288,7 +289,8 @@ impl State {
         })
     }
 
-    /// The next run starts from this adapter; one that scores judges its answers, or is trained on as a reward model.
+    /// Uses an adapter in the next run: as its starting point, or, if it scores, to judge answers or to train on as a
+    /// reward model.
     pub(super) fn take_adapter(&mut self, run_id: String) {
         let scores = self.tuned_runs(true).any(|run| run.run_id == run_id);
         let method = self.plan.method();
@@ -310,16 +312,16 @@ impl State {
             self.plan.settings = info.settings.clone();
         }
         if !self.plan.watch_edited {
-            // Scoring takes time too: a short run is looked at four times, a long one ten times.
+            // Scoring takes time too, so a short run is evaluated four times, a long one ten times.
             let looks = if info.n_steps <= 100 { 4 } else { 10 };
             self.plan.watch.eval_steps = (info.n_steps / looks).max(5);
         }
-        // Planning reads the pairs as tokens.
+        // The pairs, which planning reads as tokens, have been read.
         self.pairs.loading = None;
         self.plan.pending = false;
         self.plan.problem = None;
         if info.step_seconds.is_none() && !matches!(self.plan.trial, Trial::Running) {
-            // It was measured with other settings.
+            // The trial was measured with other settings.
             self.plan.trial = Trial::None;
         }
         self.plan.info = Some(info);
@@ -343,7 +345,7 @@ impl State {
         self.plan.cancelled = true;
     }
 
-    /// Neither a plan nor a trial is awaited any more; both read the pairs as tokens.
+    /// Stops waiting for a plan or a trial, both of which read the pairs as tokens.
     fn plan_ended(&mut self) {
         self.pairs.loading = None;
         self.plan.pending = false;

@@ -1,4 +1,4 @@
-//! DPO beside RLHF: how far each stage is, and what was measured.
+//! DPO against RLHF: the progress of each stage, and the measurements.
 
 use std::collections::BTreeMap;
 
@@ -8,7 +8,7 @@ use super::run::RunPhase;
 use crate::app::text::notices;
 use crate::engine::protocol::{Method, Problem, RaceEvent, Side, Standing};
 
-/// How far a race or a sweep is.
+/// Progress of a race or a sweep.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub(crate) enum Course {
     /// Not asked for.
@@ -18,16 +18,16 @@ pub(crate) enum Course {
     Running,
     /// It was asked to stop, and finishes its step.
     Stopping,
-    /// At its end.
+    /// Finished.
     Done,
-    /// Stopped before its end; what was measured until then stays.
+    /// Stopped before its end; the measurements until then stay.
     Stopped,
-    /// It could not begin or go on.
+    /// It could not begin or continue.
     Failed(Problem),
 }
 
 impl Course {
-    /// True while the engine is at it.
+    /// True while the engine is working on it.
     pub(crate) fn is_active(&self) -> bool {
         matches!(self, Self::Running | Self::Stopping)
     }
@@ -38,7 +38,7 @@ impl Course {
         }
     }
 
-    /// The engine is not at it any more, for whatever reason.
+    /// Takes in that the engine no longer works on it, for whatever reason.
     pub(super) fn end(&mut self) {
         if self.is_active() {
             *self = Self::Stopped;
@@ -46,25 +46,25 @@ impl Course {
     }
 }
 
-/// A stage as it goes.
+/// Progress of a stage.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub(crate) struct Stage {
     /// Steps done.
     pub(crate) step: usize,
     /// Steps in all.
     pub(crate) n_steps: usize,
-    /// What says how far its model is, by TRL's name.
+    /// Metric that shows the progress of its model, by TRL's name.
     pub(crate) metric: String,
     /// Its values.
     pub(crate) values: Vec<f64>,
-    /// The run that it became.
+    /// Id of the stored run.
     pub(crate) run_id: Option<String>,
 }
 
 /// The latest race.
 #[derive(Debug, Default)]
 pub(crate) struct RaceState {
-    /// How far it is.
+    /// Progress of the race.
     pub(crate) course: Course,
     /// The sides, as soon as they are known.
     pub(crate) plan: Vec<Side>,
@@ -74,19 +74,19 @@ pub(crate) struct RaceState {
     pub(crate) stages: BTreeMap<&'static str, Stage>,
     /// The stage under way.
     pub(crate) now: Option<Method>,
-    /// What was measured.
+    /// Measurements so far.
     pub(crate) standing: Standing,
-    /// When it began, on the clock of `now`.
+    /// Start time, on the clock of `now`.
     pub(crate) since: f64,
 }
 
 impl RaceState {
-    /// A stage that has begun.
+    /// Returns a stage that has begun.
     pub(crate) fn stage(&self, method: Method) -> Option<&Stage> {
         self.stages.get(method.name())
     }
 
-    /// The share of its stages that is done: each counts alike.
+    /// Share of the stages that is done; each stage counts alike.
     pub(crate) fn fraction(&self) -> f32 {
         let mut methods: Vec<Method> = self.plan.iter().flat_map(|side| side.stages.clone()).collect();
         methods.sort_by_key(|method| method.name());
@@ -132,7 +132,7 @@ impl State {
         self.active_run().is_some() || self.races() || self.sweeps()
     }
 
-    /// Whatever is at work was asked to end with what it has.
+    /// Takes in that the training at work was asked to end with what it has.
     pub(super) fn stop_asked(&mut self) {
         self.run_asked(RunPhase::Stopping);
         self.race.course.stop();

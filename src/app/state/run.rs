@@ -1,4 +1,4 @@
-//! A run: where it stands, its metrics, its clock, and what was seen of it.
+//! A run: its phase, its metrics, its clock, and what was seen of it.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -8,23 +8,23 @@ use crate::engine::protocol::{
 use crate::engine::run::warnings::Warning;
 use crate::engine::stats;
 
-/// Steps that the speed is taken over.
+/// Number of recent steps that the speed is measured over.
 const RECENT_STEPS: usize = 20;
 
 /// A run.
 #[derive(Debug)]
 pub(crate) struct RunState {
-    /// As it began or was opened, its record kept up to date.
+    /// Facts about the run as it began or was opened, with its record kept up to date.
     pub(crate) info: RunInfo,
-    /// Where it stands.
+    /// Phase of the run.
     pub(crate) phase: RunPhase,
-    /// Work beside its steps, and how far it is.
+    /// Work beside its steps, with its progress.
     pub(crate) progress: Option<(Phase, Progress)>,
     /// Metrics of its steps, in order.
     pub(crate) history: Vec<Metrics>,
-    /// The same by metric: step and value.
+    /// The same by metric, as curves of step and value.
     pub(super) curves: BTreeMap<String, Vec<[f64; 2]>>,
-    /// Seconds of the steps that were taken while we watched.
+    /// Seconds of the steps that were taken while we watched: step and seconds.
     pub(crate) step_seconds: Vec<[f64; 2]>,
     /// Metrics of its evaluations, in order; the first is from before the first step.
     pub(crate) evaluations: Vec<Metrics>,
@@ -32,23 +32,23 @@ pub(crate) struct RunState {
     pub(crate) samples: Vec<(usize, Vec<String>)>,
     /// Answers that it wrote for its steps, the latest last.
     pub(crate) rollouts: VecDeque<Rollouts>,
-    /// What looked wrong.
+    /// Warnings so far.
     pub(crate) warnings: Vec<RunWarning>,
     /// The latest save.
     pub(crate) saved: Option<Saved>,
-    /// It is only in the engine's memory.
+    /// Why the last save failed; the run is only in the engine's memory.
     pub(crate) unsaved: Option<Unsaved>,
-    /// Seconds of the evaluations, with the answers to the watched prompts, that were seen.
+    /// Seconds of each evaluation seen, including the answers to the watched prompts.
     pub(super) rounds: Vec<f64>,
-    /// When the evaluation at hand began, on the clock of `now`.
+    /// Start time of the current evaluation, on the clock of `now`.
     pub(super) round_since: Option<f64>,
-    /// When it last began to work, on the clock of `now`; none while it rests.
+    /// Time when it last began to work, on the clock of `now`; none while it rests.
     pub(super) active_since: Option<f64>,
-    /// Seconds that it worked before that.
+    /// Seconds that it worked before `active_since`.
     pub(super) active_seconds: f64,
 }
 
-/// Where a run stands, as a person sees it.
+/// Phase of a run, as the user sees it.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum RunPhase {
     /// Work before its first step.
@@ -65,18 +65,18 @@ pub(crate) enum RunPhase {
     Finished(Box<Summary>),
     /// Something failed.
     Failed {
-        /// What.
+        /// The failure.
         failure: Failure,
-        /// The step that is safe.
+        /// Step of the last safe state.
         safe_step: Option<usize>,
     },
-    /// Something failed; it is continued by itself unless somebody decides before.
+    /// Something failed; the run continues by itself unless the user decides before.
     Recovering {
-        /// What.
+        /// The failure.
         failure: Failure,
-        /// The step that is safe.
+        /// Step of the last safe state.
         safe_step: Option<usize>,
-        /// Until then, on the clock of `now`.
+        /// Time when it continues, on the clock of `now`.
         until: f64,
     },
     /// A stored run, open for comparing and exporting; it is not running.
@@ -90,16 +90,16 @@ pub(crate) struct Rollouts {
     pub(crate) step: usize,
     /// Names of the rewards.
     pub(crate) rewards: Vec<String>,
-    /// The answers, those to one prompt in a row.
+    /// The answers, grouped by prompt.
     pub(crate) answers: Vec<Answered>,
 }
 
-/// Something that looked wrong.
+/// A warning about the run.
 #[derive(Debug)]
 pub(crate) struct RunWarning {
-    /// What.
+    /// The warning.
     pub(crate) warning: Warning,
-    /// A person has seen it.
+    /// True once the user has dismissed it.
     pub(crate) dismissed: bool,
 }
 
@@ -112,21 +112,21 @@ pub(crate) struct Saved {
     pub(crate) bytes: u64,
     /// Seconds that it took.
     pub(crate) seconds: f64,
-    /// When, on the clock of `now`.
+    /// Time of the save, on the clock of `now`.
     pub(crate) at: f64,
 }
 
 /// A save that failed.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Unsaved {
-    /// Why.
+    /// Why it failed.
     pub(crate) problem: Problem,
-    /// The storage is full.
+    /// True if the storage is full.
     pub(crate) full: bool,
 }
 
 impl RunState {
-    /// A run as the engine tells of it, at work.
+    /// Creates a run at work from the engine's description of it.
     pub(super) fn new(info: RunInfo) -> Self {
         let (evaluations, history): (Vec<_>, Vec<_>) = info.history.iter().cloned().partition(is_evaluation);
         let active_seconds = info.record.seconds;
@@ -154,7 +154,7 @@ impl RunState {
         }
     }
 
-    /// The same run goes on or is opened again: what was seen of it stays.
+    /// Keeps what was seen of the same run before it went on or was opened again.
     pub(super) fn remember(&mut self, before: Option<&mut Self>) {
         let Some(before) = before else { return };
         self.step_seconds = std::mem::take(&mut before.step_seconds);
@@ -248,7 +248,7 @@ impl RunState {
         if let Some(since) = self.round_since.take() {
             self.rounds.push((now - since - seconds).max(0.0));
         }
-        // After a failure, steps are taken again.
+        // After a failure, steps are taken again and replace the old ones.
         self.history.truncate(self.history.partition_point(|before| step_of(before) < step));
         for curve in self.curves.values_mut() {
             curve.truncate(curve.partition_point(|[before, _]| *before < step as f64));
@@ -277,12 +277,12 @@ impl RunState {
         self.evaluations.push(metrics);
     }
 
-    /// The clock of the run goes on.
+    /// Starts the clock of the run.
     pub(super) fn work(&mut self, now: f64) {
         self.active_since.get_or_insert(now);
     }
 
-    /// The clock of the run stands still.
+    /// Stops the clock of the run.
     pub(super) fn rest(&mut self, now: f64) {
         self.active_seconds = self.elapsed(now);
         self.active_since = None;

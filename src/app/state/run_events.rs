@@ -9,7 +9,7 @@ use crate::engine::protocol::{
 };
 use crate::engine::run::warnings::Warning;
 
-/// Steps of which the answers are kept.
+/// Number of steps whose answers are kept.
 const ROLLOUTS: usize = 50;
 
 impl State {
@@ -34,7 +34,8 @@ impl State {
         }
     }
 
-    /// A run was asked for. One that is stored is asked for again once its model is open, if that was missing.
+    /// Takes in that a run was asked for. The command for a stored run is kept, to be sent again if its model has to be
+    /// opened first.
     pub(super) fn run_awaited(&mut self, command: &Command) {
         self.run_pending = true;
         self.run_problem = None;
@@ -45,7 +46,7 @@ impl State {
         }
     }
 
-    /// A run that was still being prepared is over at once when it is cancelled.
+    /// Ends a run at once if it is cancelled while still being prepared.
     pub(super) fn cancel_asked(&mut self, now: f64) {
         if let Some(run) = &mut self.run
             && matches!(run.phase, RunPhase::Preparing)
@@ -81,7 +82,7 @@ impl State {
         }
         self.forget_run();
         let is_kept = self.runs.as_ref().is_none_or(|runs| runs.iter().any(|run| run.run_id == run_id));
-        // Another run takes its place if one is being opened.
+        // No notice if another run is being opened and takes its place.
         if is_kept && !self.run_pending {
             self.notice(notices::RUN_CLOSED, true);
         }
@@ -92,7 +93,7 @@ impl State {
         self.run = Some(run);
     }
 
-    /// The run and what was made of it are gone from the screen.
+    /// Removes the run and its results from the screen.
     pub(crate) fn forget_run(&mut self) {
         self.run = None;
         self.texts.clear();
@@ -153,7 +154,7 @@ impl State {
         }
     }
 
-    /// The run goes on by itself at `until` on the clock of `now`.
+    /// Takes in that the run continues by itself at `until`, on the clock of `now`.
     pub(super) fn run_recovering(
         &mut self,
         run_id: &str,
@@ -180,7 +181,7 @@ impl State {
         }
     }
 
-    /// A person has seen the warning.
+    /// Marks a warning as seen by the user.
     pub(crate) fn dismiss_warning(&mut self, index: usize) {
         if let Some(warning) = self.run.as_mut().and_then(|run| run.warnings.get_mut(index)) {
             warning.dismissed = true;
@@ -189,17 +190,17 @@ impl State {
 
     pub(super) fn run_progress(&mut self, run_id: &str, phase: Phase, progress: Progress, now: f64) {
         self.run_pending = false;
-        // A run that goes on reads its own pairs first.
+        // A run that continues has read its own pairs by now.
         self.pairs.loading = None;
         let Some(run) = self.run_named(run_id) else { return };
-        // Its steps are counted anyway.
+        // The steps themselves are counted anyway.
         run.progress = Some((phase, progress)).filter(|_| phase != Phase::Training);
         if run.is_active() && matches!(phase, Phase::Evaluating | Phase::Sampling) {
             run.round_since.get_or_insert(now);
         }
         match (&run.phase, phase) {
             (RunPhase::Preparing, Phase::Training) => run.phase = RunPhase::Running,
-            // Comparing and exporting take time too, but it is not the run's.
+            // Comparing and exporting take time too, but that is not the run's.
             (RunPhase::Opened | RunPhase::Paused | RunPhase::Finished(_) | RunPhase::Failed { .. }, _) => {}
             _ => run.work(now),
         }
@@ -213,7 +214,7 @@ impl State {
 
     pub(super) fn run_answered(&mut self, run_id: &str, rollouts: Rollouts) {
         if let Some(run) = self.run_named(run_id) {
-            // After a failure, steps are taken again.
+            // After a failure, steps are taken again and replace the old ones.
             run.rollouts.retain(|before| before.step < rollouts.step);
             run.rollouts.push_back(rollouts);
             if run.rollouts.len() > ROLLOUTS {

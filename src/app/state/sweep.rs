@@ -1,11 +1,11 @@
-//! A sweep over a setting: the run under way, what was measured of each value, and what is said of it.
+//! A sweep over a setting: the run under way, the measurements of each value, and the verdicts on them.
 
 use super::fold::State;
 use super::race::Course;
 use crate::app::text::notices;
 use crate::engine::protocol::{Over, Problem, Settings, SweepEvent, SweepPoint, SweepRequest, SweepStanding};
 
-/// A value as it goes.
+/// Progress of a value.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Tried {
     /// The value.
@@ -14,18 +14,18 @@ pub(crate) struct Tried {
     pub(crate) step: usize,
     /// Steps in all; 0 before it begins.
     pub(crate) n_steps: usize,
-    /// What was measured, the start first.
+    /// Measurements so far, the start first.
     pub(crate) points: Vec<SweepPoint>,
-    /// The run that it became.
+    /// Id of the stored run.
     pub(crate) run_id: Option<String>,
 }
 
 /// The latest sweep.
 #[derive(Debug)]
 pub(crate) struct SweepState {
-    /// How far it is.
+    /// Progress of the sweep.
     pub(crate) course: Course,
-    /// What is swept.
+    /// The setting that is swept.
     pub(crate) over: Over,
     /// The settings of its runs, with the value that is in use.
     pub(crate) settings: Settings,
@@ -33,9 +33,9 @@ pub(crate) struct SweepState {
     pub(crate) tried: Vec<Tried>,
     /// The value under way.
     pub(crate) now: Option<f64>,
-    /// What is said of the values by now.
+    /// Verdicts on the values so far.
     pub(crate) standing: Option<SweepStanding>,
-    /// When it began, on the clock of `now`.
+    /// Start time, on the clock of `now`.
     pub(crate) since: f64,
 }
 

@@ -23,7 +23,7 @@ pub(crate) fn about(name: &str) -> String {
     format!("About: {name}")
 }
 
-/// What the field for a path is called.
+/// Label of the path field.
 pub(crate) fn path_of(pick: Pick) -> &'static str {
     match pick {
         Pick::ModelFolder | Pick::ModelFiles => "Path of a model folder, or of a GGUF file",
@@ -35,7 +35,7 @@ pub(crate) fn path_of(pick: Pick) -> &'static str {
     }
 }
 
-/// What stands in that field while it is empty.
+/// Hint in the path field while it is empty.
 pub(crate) fn path_hint(pick: Pick) -> &'static str {
     match pick {
         Pick::ModelFolder | Pick::ModelFiles => "or its path, as in ~/models/SmolLM2-135M-Instruct",
@@ -49,7 +49,7 @@ pub(crate) fn path_hint(pick: Pick) -> &'static str {
 
 pub(crate) const OPEN_PATH: &str = "Open";
 
-/// What the button beside that field does, for screen readers.
+/// Action of the button beside the path field, for screen readers.
 pub(crate) fn open_path(pick: Pick) -> &'static str {
     match pick {
         Pick::ModelFolder | Pick::ModelFiles => "Open the model at this path",
@@ -61,14 +61,14 @@ pub(crate) fn open_path(pick: Pick) -> &'static str {
     }
 }
 
-/// Before what was opened before.
+/// Label before the links to what was opened before.
 pub(crate) const RECENT: &str = "Recent:";
 
 pub(crate) fn open_again(name: &str) -> String {
     format!("Open again: {name}")
 }
 
-/// The button that leads on.
+/// Label of the button that leads to the next page.
 pub(crate) fn next(step: Step) -> &'static str {
     match step {
         Step::Model => "Next: choose a model",

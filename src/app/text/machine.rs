@@ -49,5 +49,5 @@ pub(crate) fn is_own(request: &NetworkEntry) -> bool {
     request.purpose == OWN_PURPOSE
 }
 
-/// What the ledger calls the app's own files.
+/// Purpose of the requests for the app's own files, as the ledger names it.
 const OWN_PURPOSE: &str = "the app itself";

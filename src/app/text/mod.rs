@@ -1,4 +1,4 @@
-//! Sentences that several pages, the window or the state share, by subject; a page keeps its own beside it.
+//! Sentences that several pages, the window or the state share, by subject; each page has its own in its folder.
 
 pub(crate) mod chart;
 pub(crate) mod labels;

@@ -1,4 +1,4 @@
-//! Sentences about a run that several pages share: how it stands, what came out, what can be done with it.
+//! Sentences about a run that several pages share: its status, its result, and what can be done with it.
 
 use super::units::{self, Unit};
 use crate::app::state::State;
@@ -25,7 +25,7 @@ pub(crate) fn phase(phase: Phase) -> &'static str {
     }
 }
 
-/// What the progress of some work counts.
+/// Unit of the progress in a phase.
 pub(crate) fn phase_unit(phase: Phase) -> Unit {
     match phase {
         Phase::Loading | Phase::Saving => Unit::Bytes,
@@ -35,7 +35,7 @@ pub(crate) fn phase_unit(phase: Phase) -> Unit {
     }
 }
 
-/// Work of a run beside its steps, and how far it is.
+/// Describes work of a run beside its steps, with its progress.
 pub(crate) fn work(phase: Phase, progress: &Progress) -> String {
     let Progress { done, total, .. } = progress;
     let name = self::phase(phase);
@@ -48,7 +48,7 @@ pub(crate) fn work(phase: Phase, progress: &Progress) -> String {
     }
 }
 
-/// How a stored run stands.
+/// Status of a stored run.
 pub(crate) fn run_status(state: &State, run: &RunRecord) -> &'static str {
     if state.is_at_work(run) { AT_WORK } else { status(run.status) }
 }
@@ -108,7 +108,7 @@ pub(crate) fn status(status: Status) -> &'static str {
     }
 }
 
-/// What a button says that goes on with a run.
+/// Label of the button that continues a run.
 pub(crate) fn go_on(run: &RunRecord) -> &'static str {
     match (&run.checkpoint, run.status) {
         (None, _) => "Start over",
@@ -117,7 +117,7 @@ pub(crate) fn go_on(run: &RunRecord) -> &'static str {
     }
 }
 
-/// What a finished run came to: how that is, in a heading, and what to make of it.
+/// Verdict on a finished run: its tone, a heading, and advice.
 pub(crate) fn verdict(summary: &Summary) -> (Tone, &'static str, &'static str) {
     match (&summary.before, &summary.after) {
         (Some(before), Some(after)) if summary.improved && after.interval[0] <= before.interval[1] => {

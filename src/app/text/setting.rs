@@ -4,7 +4,7 @@ use super::units;
 use crate::app::state::Blocked;
 use crate::engine::protocol::Settings;
 
-/// What the Start button says instead of "Start".
+/// Label of the start button while something blocks the run.
 pub(crate) fn blocked(blocked: &Blocked) -> String {
     match blocked {
         Blocked::Engine => "The engine is not ready".to_owned(),
@@ -47,7 +47,7 @@ pub(crate) fn whole_between(from: i64, to: i64) -> String {
     }
 }
 
-/// What stands behind the `#` of the address for these settings.
+/// Fragment of the address (after the `#`) for these settings.
 pub(crate) fn settings_fragment(settings: &Settings) -> String {
     let json = serde_json::to_string(settings).unwrap_or_default();
     let mut out = "s=".to_owned();
@@ -60,7 +60,7 @@ pub(crate) fn settings_fragment(settings: &Settings) -> String {
     out
 }
 
-/// The settings behind the `#` of an address.
+/// Parses the settings in the fragment of an address.
 pub(crate) fn fragment_settings(fragment: &str) -> Option<Settings> {
     let encoded = fragment.strip_prefix("s=")?.as_bytes();
     let (mut bytes, mut i) = (Vec::new(), 0);

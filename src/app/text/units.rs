@@ -14,7 +14,7 @@ pub(crate) fn shortened(text: &str, most: usize) -> String {
     if short.chars().count() < text.chars().count() { format!("{}…", short.trim_end()) } else { short }
 }
 
-/// What a progress counts.
+/// Unit of a progress.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Unit {
     /// Bytes.
@@ -109,7 +109,7 @@ pub(crate) fn parameters(n: u64) -> String {
     }
 }
 
-/// How much, how fast, how long still.
+/// Amount, speed and time left of some work.
 pub(crate) fn progress(progress: &Progress, unit: Unit) -> String {
     let Progress { done, total, seconds, .. } = progress;
     let amount = match (unit, total) {
@@ -132,13 +132,13 @@ pub(crate) fn progress(progress: &Progress, unit: Unit) -> String {
     }
 }
 
-/// With a small letter at its beginning.
+/// Converts the first letter to lower case.
 pub(crate) fn lower_first(text: &str) -> String {
     let mut chars = text.chars();
     chars.next().map_or_else(String::new, |first| first.to_lowercase().collect::<String>() + chars.as_str())
 }
 
-/// With a capital at its beginning.
+/// Converts the first letter to upper case.
 pub(crate) fn capitalized(text: &str) -> String {
     let mut chars = text.chars();
     chars.next().map_or_else(String::new, |first| first.to_uppercase().collect::<String>() + chars.as_str())

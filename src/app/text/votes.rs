@@ -20,13 +20,13 @@ pub(crate) fn round(n: usize) -> String {
     format!("Question {n}")
 }
 
-/// How often the model of this name won.
+/// Share of votes that the model of this name won.
 pub(crate) fn win_rate(name: &str, rate: f64, interval: [f64; 2]) -> String {
     let [low, high] = interval.map(|bound| format!("{:.0}", bound * 100.0));
     format!("{name} wins {} ({low}–{high} %)", units::percent(rate))
 }
 
-/// How many votes each of the two names got: the original's is the first.
+/// Votes for each of the two names, of which the original's comes first.
 pub(crate) fn tally([base, tuned]: [&str; 2], wins: u64, losses: u64, ties: u64) -> String {
     format!("{wins} for {tuned}, {losses} for {base}, {ties} without difference")
 }

@@ -5,13 +5,13 @@ use eframe::egui::{self, Color32, Response, RichText, Stroke, Ui};
 use super::icons::{Icon, paint_icon};
 use crate::app::theme;
 
-/// The one thing to do next.
+/// Button for the one thing to do next.
 pub(crate) fn primary_button(ui: &mut Ui, text: &str) -> Response {
     let palette = theme::palette(ui);
     filled_button(ui, text, palette.accent, palette.on_accent)
 }
 
-/// Something that throws work away.
+/// Button that throws work away.
 pub(crate) fn danger_button(ui: &mut Ui, text: &str) -> Response {
     let palette = theme::palette(ui);
     ui.add(egui::Button::new(RichText::new(text).color(palette.bad)).stroke(Stroke::new(1.0, palette.bad)))
@@ -49,7 +49,7 @@ pub(crate) fn icon_button(ui: &mut Ui, icon: Icon, text: &str) -> Response {
     response
 }
 
-/// A slider whose way so far is seen on a card.
+/// A slider whose filled part is visible on a card.
 pub(crate) fn slider(ui: &mut Ui, slider: egui::Slider<'_>) -> Response {
     let palette = theme::palette(ui);
     ui.scope(|ui| {

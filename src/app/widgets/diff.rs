@@ -1,6 +1,6 @@
-//! Which words of two texts are the same: the longest common sequence of words.
+//! Finds the words that two texts share: the longest common sequence of words.
 
-/// Words beyond which texts are not compared; they are then shown without colours.
+/// Number of words beyond which texts are shown without colours, because they are not compared.
 const MOST_WORDS: usize = 600;
 
 /// A piece of a text.
@@ -12,14 +12,14 @@ pub(crate) struct Piece<'a> {
     pub(crate) same: bool,
 }
 
-/// Both texts in pieces.
+/// Returns both texts in pieces.
 pub(crate) fn words<'a>(a: &'a str, b: &'a str) -> [Vec<Piece<'a>>; 2] {
     let (a, b): (Vec<&str>, Vec<&str>) = (split(a), split(b));
     let piece = |same: bool| move |text| Piece { text, same };
     if a.len() > MOST_WORDS || b.len() > MOST_WORDS {
         return [a.into_iter().map(piece(true)).collect(), b.into_iter().map(piece(true)).collect()];
     }
-    // lengths[i][j]: of the longest common sequence of a[i..] and b[j..].
+    // lengths[i][j]: length of the longest common sequence of a[i..] and b[j..].
     let mut lengths = vec![vec![0u16; b.len() + 1]; a.len() + 1];
     for i in (0..a.len()).rev() {
         for j in (0..b.len()).rev() {

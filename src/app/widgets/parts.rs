@@ -10,12 +10,12 @@ use super::icons::{Icon, icon};
 use crate::app::theme::{self, GRID};
 use crate::engine::protocol::Problem;
 
-/// How something stands, for its colour and its mark.
+/// State of something, for its colour and its mark.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Tone {
     /// Nothing special.
     Neutral,
-    /// Active or ours.
+    /// Active, or the tuned model.
     Accent,
     /// It went well.
     Good,
@@ -156,7 +156,7 @@ pub(crate) fn marked(ui: &mut Ui, tone: Tone, text: &str) -> Response {
     .inner
 }
 
-/// What was found and what would work, in the colours of `tone`; buttons may follow.
+/// A card with a problem and its fix, in the colours of `tone`; buttons may follow.
 pub(crate) fn problem_card(ui: &mut Ui, tone: Tone, title: &str, problem: &Problem, add: impl FnOnce(&mut Ui)) {
     tone_card(ui, tone, |ui| {
         ui.horizontal_top(|ui| {
@@ -164,13 +164,13 @@ pub(crate) fn problem_card(ui: &mut Ui, tone: Tone, title: &str, problem: &Probl
             heading(ui, title);
         });
         problem_text(ui, problem);
-        // Without buttons, the row is nothing.
+        // The row takes no height without buttons.
         ui.spacing_mut().interact_size.y = 0.0;
         ui.horizontal_wrapped(add);
     });
 }
 
-/// What was found and what would work, without a card.
+/// A problem and its fix, without a card.
 pub(crate) fn problem_text(ui: &mut Ui, problem: &Problem) {
     ui.add(egui::Label::new(&problem.what).wrap());
     if !problem.fix.is_empty() {
@@ -199,12 +199,12 @@ pub(crate) fn tabs<T: Copy + PartialEq>(ui: &mut Ui, chosen: &mut T, all: &[(T, 
     });
 }
 
-/// Cards beside each other where there is room for `min_width` each, below each other where not.
+/// Cards side by side where there is room for `min_width` each, otherwise one below the other.
 pub(crate) fn columns(ui: &mut Ui, min_width: f32, add: &mut [&mut dyn FnMut(&mut Ui)]) {
     columns_of(ui, min_width, add.len(), &mut |ui, i| add[i](ui));
 }
 
-/// The same of `n` cards that are alike, which are drawn by their index.
+/// The same for `n` similar cards, which are drawn by their index.
 pub(crate) fn columns_of(ui: &mut Ui, min_width: f32, n: usize, add: &mut dyn FnMut(&mut Ui, usize)) {
     let room = ((ui.available_width() + GRID * 2.0) / (min_width + GRID * 2.0)).floor().max(1.0) as usize;
     let n_columns = room.min(n).max(1);
@@ -216,7 +216,7 @@ pub(crate) fn columns_of(ui: &mut Ui, min_width: f32, n: usize, add: &mut dyn Fn
             ui.columns(n_columns, |columns| {
                 for (ui, i) in columns.iter_mut().zip(first..n) {
                     ui.spacing_mut().item_spacing.x = GRID;
-                    // Not as columns do it, which stretch text to both edges.
+                    // Undo the layout of columns, which stretches text to both edges.
                     ui.vertical(|ui| add(ui, i));
                 }
             });
@@ -230,7 +230,7 @@ pub(crate) fn name_of(ui: &Ui, response: &Response, name: &str) {
     ui.ctx().accesskit_node_builder(response.id, |node| node.set_label(name));
 }
 
-/// An answer of the model, with the words in colour that another answer does not have; without pieces as it is.
+/// An answer of the model, with the words in colour that another answer lacks; plain if there are no pieces.
 pub(crate) fn answer_ui(ui: &mut Ui, answer: &str, pieces: &[Piece<'_>], tuned: bool) {
     let palette = theme::palette(ui);
     let font = egui::TextStyle::Body.resolve(ui.style());

@@ -1,4 +1,4 @@
-//! Fields for paths, and what was opened before.
+//! Fields for paths, and links to what was opened before.
 
 use eframe::egui::{self, Ui};
 
@@ -9,7 +9,7 @@ use crate::app::state::RecentPath;
 use crate::app::text::labels;
 use crate::platform::Pick;
 
-/// Opens by a path that is typed, or was opened before.
+/// Opens a path that is typed, or was opened before.
 pub(crate) fn by_path_ui(
     ui: &mut Ui,
     typed: &mut String,
@@ -23,8 +23,8 @@ pub(crate) fn by_path_ui(
     }
 }
 
-/// A field for a path and a button that opens it: for those who know it, and where there are no dialogs. The path comes
-/// back when it is to be opened.
+/// A field for a path and a button that opens it: for users who know the path, and where there are no dialogs. Returns
+/// the path when it is to be opened.
 pub(crate) fn path_field(ui: &mut Ui, typed: &mut String, pick: Pick) -> Option<String> {
     ui.horizontal(|ui| {
         let width = (ui.available_width() - 90.0).clamp(120.0, 520.0);
@@ -40,7 +40,7 @@ pub(crate) fn path_field(ui: &mut Ui, typed: &mut String, pick: Pick) -> Option<
     .inner
 }
 
-/// Links to what was opened before; the path of one that was clicked comes back.
+/// Links to what was opened before; returns the path of the clicked one.
 fn recent_ui(ui: &mut Ui, recent: &[RecentPath]) -> Option<String> {
     if recent.is_empty() {
         return None;

@@ -1,4 +1,4 @@
-//! Bars that say how far something is.
+//! Bars that show progress.
 
 use eframe::egui::{self, CornerRadius, Response, Sense, Ui, WidgetInfo};
 
@@ -17,7 +17,7 @@ pub(crate) fn progress_bar(ui: &mut Ui, name: &str, fraction: Option<f32>) -> Re
     let mut filled = rect;
     match fraction {
         Some(fraction) => filled.set_width(rect.width() * fraction.clamp(0.0, 1.0)),
-        // Not known: a piece in the middle.
+        // The share is not known: draw a piece in the middle.
         None => filled = egui::Rect::from_center_size(rect.center(), egui::vec2(rect.width() * 0.3, rect.height())),
     }
     ui.painter().rect_filled(filled, radius, palette.accent);
@@ -32,7 +32,7 @@ pub(crate) fn fraction(progress: &Progress) -> Option<f32> {
     (progress.total > 0).then(|| progress.done as f32 / progress.total as f32)
 }
 
-/// Progress with its words: what, how much of how much, how fast, how long still.
+/// Progress in words: name, amount, speed and time left.
 pub(crate) fn progress_ui(ui: &mut Ui, progress: &Progress, unit: Unit) {
     ui.label(units::capitalized(&progress.what));
     progress_bar(ui, &progress.what, fraction(progress));

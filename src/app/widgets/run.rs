@@ -1,4 +1,4 @@
-//! Cards about a run that several pages show: why it was refused, that it starts, whether it can be compared.
+//! Cards about a run that several pages show: its refusal, its start, whether it can be compared.
 
 use eframe::egui::{self, Id, Modal, Slider, Ui};
 
@@ -12,7 +12,7 @@ use crate::app::text::units::Unit;
 use crate::engine::protocol::{Command, Problem, Subject};
 use crate::platform::Pick;
 
-/// Why a run could not be begun, continued or opened, and a way on if its model is all that is missing.
+/// Explains why a run could not be started, continued or opened, with a way on if only its model is missing.
 pub(crate) fn refused_ui(ui: &mut Ui, subject: Subject, problem: Option<&Problem>, actions: &mut Vec<Action>) {
     let Some(problem) = problem else { return };
     problem_card(ui, Tone::Bad, run::REFUSED, problem, |ui| {
@@ -25,7 +25,7 @@ pub(crate) fn refused_ui(ui: &mut Ui, subject: Subject, problem: Option<&Problem
     });
 }
 
-/// A run was asked for: what the engine does before it begins or is open.
+/// Shows what the engine does before a requested run begins or is open.
 pub(crate) fn starting_ui(ui: &mut Ui, state: &State, actions: &mut Vec<Action>) {
     card(ui, |ui| {
         heading(ui, run::STARTING);
@@ -40,7 +40,7 @@ pub(crate) fn starting_ui(ui: &mut Ui, state: &State, actions: &mut Vec<Action>)
     });
 }
 
-/// Asks whether to throw a run away; true until there is an answer.
+/// Asks whether to throw a run away; returns true until there is an answer.
 pub(crate) fn discard_ui(ui: &mut Ui, run_id: &str, actions: &mut Vec<Action>) -> bool {
     let frame = egui::Frame::popup(ui.style()).inner_margin(20.0);
     let modal = Modal::new(Id::unique("discard run")).frame(frame).show(ui.ctx(), |ui| {

@@ -1,4 +1,4 @@
-//! A blind test between two models: answers without names, a vote by mouse or key, and what was voted.
+//! A blind test between two models: answers without names, a vote by mouse or key, and the votes so far.
 
 use eframe::egui::{self, Key, RichText, Ui};
 use serde_json::json;
@@ -9,11 +9,11 @@ use crate::app::state::State;
 use crate::app::text::{run, votes};
 use crate::engine::stats::Vote;
 
-/// Questions that were asked, with their votes. Of the two models one is the original and the other the tuned one, or
+/// Questions that were asked, with their votes. One of the two models is the original and the other the tuned one, or
 /// whatever their names say.
 #[derive(Debug, Default)]
 pub(crate) struct Ballot {
-    /// The last one is on the screen.
+    /// All questions; the last one is on the screen.
     rounds: Vec<Round>,
 }
 
@@ -22,23 +22,23 @@ pub(crate) struct Ballot {
 struct Round {
     prompt: String,
     id: u64,
-    /// The engine was asked for the answers.
+    /// True once the state has seen the request for the answers.
     known: bool,
-    /// Which side is the tuned model: 0 or 1.
+    /// Side of the tuned model: 0 or 1.
     tuned: usize,
     vote: Option<Vote>,
     /// Both answers, base and tuned, as soon as they are whole.
     texts: Option<[String; 2]>,
 }
 
-/// What is to be done after a question was drawn.
+/// Request of the ballot after a question was drawn.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Answer {
     /// The next question is wanted.
     Next,
     /// This prompt is to be asked again: its answers are gone, or were not written to their end.
     Again(String),
-    /// The answers are not wanted any more.
+    /// The answers are no longer wanted.
     Cancel,
 }
 
@@ -48,23 +48,23 @@ impl Ballot {
         self.rounds.iter().filter_map(|round| round.vote).collect()
     }
 
-    /// How many questions were asked.
+    /// Number of questions that were asked.
     pub(crate) fn rounds(&self) -> usize {
         self.rounds.len()
     }
 
-    /// The seed of the next question: another one each time, and the same ones again in a new ballot.
+    /// Seed of the next question: another one each time, and the same ones again in a new ballot.
     pub(crate) fn next_seed(&self, seed: u64) -> u64 {
         seed.wrapping_add(self.rounds.len() as u64)
     }
 
-    /// Takes in that a question was asked by the request of this id, with this seed.
+    /// Records a question that the request of this id asked, with this seed.
     pub(crate) fn asked(&mut self, prompt: String, id: u64, seed: u64) {
         let tuned = (mixed(seed ^ 0x9E37_79B9_7F4A_7C15) & 1) as usize;
         self.rounds.push(Round { prompt, id, known: false, tuned, vote: None, texts: None });
     }
 
-    /// Takes answers over as soon as they are whole: the state may forget them.
+    /// Keeps answers as soon as they are whole, because the state may forget them.
     pub(crate) fn keep_texts(&mut self, state: &State) {
         let Some(round) = self.rounds.last_mut().filter(|round| round.texts.is_none()) else { return };
         let written = state.texts.get(&round.id).map(|text| text.sides.as_slice());
@@ -76,9 +76,9 @@ impl Ballot {
         }
     }
 
-    /// Draws the question at hand and takes the vote; `names` are those of the original and of the tuned model.
+    /// Draws the current question and takes the vote; `names` are those of the original and of the tuned model.
     pub(crate) fn show(&mut self, ui: &mut Ui, state: &State, names: [&str; 2]) -> Option<Answer> {
-        // If another run was opened, answers that were being written are gone.
+        // Answers that were being written are gone once another run is opened.
         let gone = |round: &mut Round| round.texts.is_none() && round.known && !state.texts.contains_key(&round.id);
         if let Some(round) = self.rounds.pop_if(gone) {
             return Some(Answer::Again(round.prompt));
@@ -112,7 +112,7 @@ impl Ballot {
     }
 }
 
-/// What a person says to a question.
+/// The user's reply to a question.
 enum Said {
     Vote(Vote),
     Next,
@@ -120,7 +120,7 @@ enum Said {
     Cancel,
 }
 
-/// The two answers, and what is said to them.
+/// Draws the two answers; returns the user's reply.
 fn round_ui(ui: &mut Ui, state: &State, round: &Round, names: [&str; 2]) -> Option<Said> {
     let written = state.texts.get(&round.id).map_or(&[][..], |text| text.sides.as_slice());
     let is_whole = round.texts.is_some();
@@ -178,7 +178,7 @@ fn round_ui(ui: &mut Ui, state: &State, round: &Round, names: [&str; 2]) -> Opti
     said.or_else(|| said_by_key(ui, round))
 }
 
-/// What the keys say.
+/// Returns the reply given by a key.
 fn said_by_key(ui: &Ui, round: &Round) -> Option<Said> {
     if ui.ctx().text_edit_focused() || ui.ctx().any_popup_open() {
         return None;

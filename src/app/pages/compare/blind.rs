@@ -1,4 +1,4 @@
-//! A blind test: two answers without names, a vote by mouse or key, and what the votes say.
+//! A blind test: two answers without names, a vote by mouse or key, and the result of the votes.
 
 use std::collections::BTreeMap;
 
@@ -14,34 +14,34 @@ use crate::app::widgets::{Answer, Ballot, card, danger_button, heading, primary_
 use crate::engine::protocol::{Command, PairRow};
 use crate::engine::stats::win_rate_from_votes;
 
-/// What the original model is compared with: an adapter at a strength. Votes on others say nothing of it.
+/// Opponent of the original model: an adapter at a strength. Votes on one opponent say nothing about the others.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Contender {
     run_id: String,
-    /// The step that the adapter is of.
+    /// Step of the adapter.
     step: usize,
     /// Percent.
     strength: u32,
 }
 
-/// What this tab remembers of a contender.
+/// State of this tab for one contender.
 #[derive(Debug, Default)]
 pub(super) struct BlindView {
-    /// What was asked so far, and voted.
+    /// Questions asked so far, with their votes.
     ballot: Ballot,
-    /// The prompt of this pair is awaited.
+    /// Index of the pair whose prompt is awaited.
     reading: Option<usize>,
-    /// Whether to throw the votes away was asked.
+    /// True while the user is asked whether to throw the votes away.
     asking: bool,
-    /// As many votes were saved as pairs.
+    /// Number of votes that were saved as pairs.
     saved: usize,
 }
 
-/// What can be asked.
+/// A question that can be asked.
 enum Question {
     /// A whole prompt.
     Prompt(String),
-    /// A pair of which only the beginning of the prompt is at hand, and its longest sequence.
+    /// A pair whose prompt is shortened here and must be read first, with the longest sequence to read.
     Pair { index: usize, max_length: usize },
 }
 
@@ -119,7 +119,7 @@ pub(super) fn blind_ui(
     result_ui(ui, run, &contender, views, actions);
 }
 
-/// What can be asked: the watched prompts, then those of the held-out pairs, or of all pairs if none were scored.
+/// Questions that can be asked: the watched prompts, then the prompts of the held-out pairs scored last.
 fn questions(state: &State, run: &RunState) -> Vec<Question> {
     let mut questions: Vec<Question> = run.info.prompts.iter().cloned().map(Question::Prompt).collect();
     let held_out = state.held_out.last().map(|(_, pairs)| pairs.iter().map(|pair| pair.index).collect::<Vec<_>>());
@@ -135,7 +135,7 @@ fn questions(state: &State, run: &RunState) -> Vec<Question> {
     questions
 }
 
-/// Asks for the next answers, or first for the prompt.
+/// Asks for the answers to the next question, or first for its prompt.
 fn next(
     view: &mut BlindView,
     questions: &[Question],
@@ -155,7 +155,7 @@ fn next(
     }
 }
 
-/// Goes on when the prompt of a pair has come.
+/// Continues once the prompt of a pair has been read.
 fn begin_when_read(
     state: &State,
     view: &mut BlindView,
@@ -177,7 +177,7 @@ fn begin(view: &mut BlindView, prompt: String, sampling: Sampling, next_id: &mut
     view.ballot.asked(prompt, id, seed);
 }
 
-/// What the votes say, and the votes as pairs.
+/// Draws the result of the votes, and the button that saves them as pairs.
 fn result_ui(
     ui: &mut Ui,
     run: &RunState,

@@ -1,5 +1,5 @@
-//! Held-out pairs, scored by the base model and the tuned one: how many are won, by which strength, which pairs are
-//! the worst, and any of them token by token.
+//! Held-out pairs, scored by the base model and the tuned one: how many are won, at which strength, which pairs are the
+//! worst, and any of them token by token.
 
 use eframe::egui::{self, Align, Layout, RichText, Ui};
 use egui_extras::{Column, TableBuilder};
@@ -18,24 +18,24 @@ use crate::app::widgets::{
 use crate::engine::protocol::{Command, HeldOutPair, Inspection, TokenChange};
 use crate::engine::stats;
 
-/// Strengths that are scored one by one, percent.
+/// Strengths offered for scoring, in percent.
 const DOSES: [u32; 6] = [25, 50, 75, 100, 125, 150];
-/// Tokens that are named as the origin of a margin.
+/// Number of tokens named as the origin of a margin.
 const ORIGINS: usize = 6;
-/// Room beside the scales of strengths, for the strength and what it wins.
+/// Width beside the scales of strengths, for the strength and its result.
 const BESIDE_SCALE: f32 = 290.0;
-/// A scale is not wider than that.
+/// Maximum width of a scale.
 const SCALE: f32 = 360.0;
 /// Height of the table.
 const TABLE_HEIGHT: f32 = 300.0;
 
-/// What this tab remembers.
+/// State of this tab.
 #[derive(Debug)]
 pub(super) struct HeldOutView {
     sort: Sort,
     /// Percent.
     strength: u32,
-    /// The pair that was asked for.
+    /// Index of the pair shown token by token.
     inspected: Option<usize>,
 }
 
@@ -45,7 +45,7 @@ impl Default for HeldOutView {
     }
 }
 
-/// Which pairs come first.
+/// Order of the pairs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Sort {
     Worst,
@@ -54,12 +54,12 @@ enum Sort {
     All,
 }
 
-/// How a pair stands, in nats.
+/// Margins of a pair, in nats.
 #[derive(Debug, Clone, Copy, PartialEq)]
 struct Standing {
-    /// Chosen before rejected, by the base model.
+    /// Chosen minus rejected, by the base model.
     pub(super) base: f64,
-    /// By the tuned one.
+    /// Chosen minus rejected, by the tuned model.
     pub(super) tuned: f64,
 }
 
@@ -68,7 +68,7 @@ impl Standing {
         Self { base: pair.base[0] - pair.base[1], tuned: pair.tuned[0] - pair.tuned[1] }
     }
 
-    /// What training added.
+    /// Margin gained by training.
     fn gain(self) -> f64 {
         self.tuned - self.base
     }
@@ -103,7 +103,7 @@ pub(super) fn held_out_ui(
     inspection_ui(ui, state, run, strength, view);
 }
 
-/// A button that scores the held-out pairs, or how far that is.
+/// Draws the button that scores the held-out pairs, or the progress of scoring.
 pub(super) fn score_ui(ui: &mut Ui, state: &State, run: &RunState, strength: f32, actions: &mut Vec<Action>) {
     if run.info.record.n_held_out == 0 {
         weak(ui, run::NO_HELD_OUT);
@@ -122,7 +122,7 @@ pub(super) fn score_ui(ui: &mut Ui, state: &State, run: &RunState, strength: f32
     }
 }
 
-/// How many pairs are won, against what costs nothing: the share that always the longer answer wins.
+/// Draws the pairs won, against a baseline that costs nothing: the share won by always preferring the longer answer.
 fn counts_ui(ui: &mut Ui, pairs: &[HeldOutPair], longer: f64) {
     let n = pairs.len() as u64;
     let count = |won: &dyn Fn(&HeldOutPair) -> bool| pairs.iter().filter(|pair| won(pair)).count() as u64;
@@ -148,7 +148,7 @@ fn counts_ui(ui: &mut Ui, pairs: &[HeldOutPair], longer: f64) {
     }
 }
 
-/// How many pairs are won by strength of the adapter.
+/// Draws the pairs won at each strength of the adapter.
 fn doses_ui(ui: &mut Ui, state: &State, actions: &mut Vec<Action>) {
     card(ui, |ui| {
         heading(ui, text::DOSES).on_hover_text(text::DOSES_HELP);
@@ -190,7 +190,7 @@ fn doses_ui(ui: &mut Ui, state: &State, actions: &mut Vec<Action>) {
     });
 }
 
-/// The pairs, in the order that was asked for.
+/// Returns the pairs in the chosen order.
 fn sorted(pairs: &[HeldOutPair], sort: Sort) -> Vec<&HeldOutPair> {
     let mut all: Vec<(&HeldOutPair, Standing)> = pairs.iter().map(|pair| (pair, Standing::of(pair))).collect();
     match sort {
@@ -336,12 +336,12 @@ fn inspection_ui(ui: &mut Ui, state: &State, run: &RunState, strength: f32, view
     });
 }
 
-/// How much likelier a token became, nats.
+/// Change of a token's log-probability, in nats.
 fn change(token: &TokenChange) -> f32 {
     token.tuned - token.base
 }
 
-/// A text in which spaces and line ends can be seen.
+/// Makes spaces and line ends visible.
 fn visible(text: &str) -> String {
     let text = text.replace('\n', "\\n").replace('\t', "\\t");
     if text.trim().is_empty() { text.replace(' ', "_") } else { text }
@@ -358,7 +358,7 @@ fn tokens_ui(ui: &mut Ui, tokens: &[TokenChange], most: f32) {
     });
 }
 
-/// What the colours mean.
+/// Draws the legend of the colours.
 fn legend_ui(ui: &mut Ui, most: f32) {
     tight(ui, |ui| {
         small(ui, text::LESS_LIKELY);
@@ -382,7 +382,7 @@ fn legend_ui(ui: &mut Ui, most: f32) {
     });
 }
 
-/// The tokens that make the margin, the strongest first.
+/// Draws the tokens that make the margin, the strongest first.
 fn origins_ui(ui: &mut Ui, inspection: &Inspection) {
     let [chosen, rejected] = &inspection.sides;
     let mut parts: Vec<(f32, &str, bool)> = chosen.iter().map(|t| (change(t), t.text.as_str(), true)).collect();

@@ -1,4 +1,4 @@
-//! The page itself, from top to bottom; its parts lie beside it.
+//! The page itself, from top to bottom; its parts are in sibling modules.
 
 use std::collections::BTreeMap;
 
@@ -19,16 +19,16 @@ use crate::app::widgets::{
 };
 use crate::engine::protocol::{Command, RunRecord, Subject};
 
-/// Stored runs that are offered.
+/// Number of stored runs that are offered.
 const OFFERED: usize = 8;
 
-/// What this page remembers.
+/// State of this page.
 #[derive(Debug)]
 pub(crate) struct CompareView {
     pub(super) tab: Tab,
-    /// The run that the rest is about.
+    /// Id of the run that the other fields are about.
     pub(super) run_id: String,
-    /// The next request's.
+    /// Id of the next request.
     pub(super) next_id: u64,
     pub(super) prompt: String,
     pub(super) seed: u64,
@@ -39,9 +39,9 @@ pub(crate) struct CompareView {
     pub(super) diff: bool,
     pub(super) asked: Option<u64>,
     pub(super) held_out: HeldOutView,
-    /// One blind test for each adapter, and none is forgotten.
+    /// Blind tests by adapter; opening another run keeps them.
     pub(super) blind: BTreeMap<Contender, BlindView>,
-    /// As slid to; none for the run's own.
+    /// Beta chosen on the slider; none for the run's own.
     pub(super) beta: Option<f64>,
 }
 
@@ -79,7 +79,7 @@ impl CompareView {
         self.blind.values().any(BlindView::unsaved)
     }
 
-    /// Forgets what was about another run, but for its votes.
+    /// Resets what was about another run, except its votes.
     pub(super) fn follow(&mut self, run: &RunState) {
         if self.run_id == run.info.record.run_id {
             return;
@@ -137,7 +137,7 @@ pub(crate) fn compare_ui(ui: &mut Ui, state: &State, view: &mut CompareView, act
     }
 }
 
-/// Without a run: what can be opened.
+/// Draws the runs that can be opened, while none is open.
 fn choose_ui(ui: &mut Ui, state: &State, actions: &mut Vec<Action>) {
     titled_card(ui, text::EMPTY_TITLE, |ui| {
         weak(ui, run::EMPTY_TEXT);

@@ -76,7 +76,7 @@ pub(super) fn prompts_ui(
     }
 }
 
-/// What both wrote, with the words that differ in colour.
+/// Draws both answers, with the differing words in colour.
 fn both_ui(ui: &mut Ui, text: &Generation, diff: bool) {
     let [base, tuned] = [0, 1].map(|side| text.sides.get(side).cloned().unwrap_or_default());
     let [left, right] = if diff { diff::words(base.text.trim(), tuned.text.trim()) } else { Default::default() };

@@ -1,9 +1,9 @@
-//! How texts are asked for.
+//! Requests for generated texts.
 
 use crate::app::actions::Action;
 use crate::engine::protocol::{Command, GenerateRequest};
 
-/// How texts are asked for.
+/// Sampling options of a request.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Sampling {
     pub(super) seed: u64,
@@ -12,7 +12,7 @@ pub(super) struct Sampling {
     pub(super) strength: f32,
 }
 
-/// Asks for a text of the base and of the tuned model; the request's id.
+/// Requests a text of the base and of the tuned model; returns the id of the request.
 pub(super) fn ask(prompt: &str, sampling: Sampling, next_id: &mut u64, actions: &mut Vec<Action>) -> u64 {
     let id = *next_id;
     *next_id += 1;

@@ -25,7 +25,7 @@ pub(super) const BASE: &str = "Original";
 pub(super) const HELD_OUT: &str = "Held-out pairs";
 pub(super) const BASE_SHORT: &str = "original";
 pub(super) const TUNED_SHORT: &str = "tuned";
-/// At the beginning of a sentence.
+/// Capitalized, for the beginning of a sentence.
 pub(super) const THE_TUNED: &str = "The tuned model";
 pub(super) const REWARD: &str = "reward margin";
 pub(super) const LINE: &str = "line";

@@ -1,4 +1,4 @@
-//! The page that writes files: which adapter, how strong, in which shapes, where to; and what came of it.
+//! The page that writes files: choice of adapter, strength, formats and folder, and the files written.
 
 mod page;
 mod text;

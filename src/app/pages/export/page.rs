@@ -31,13 +31,13 @@ const KINDS: [ExportKind; 9] = [
     ExportKind::Gguf(GgufForm::F16),
     ExportKind::Merged,
 ];
-/// A narrower card shows what the kinds are for below them.
+/// Minimum width of a card that explains the kinds beside them; a narrower card explains them below.
 const HELP_BESIDE: f32 = 800.0;
 
-/// What this page remembers.
+/// State of this page.
 #[derive(Debug)]
 pub(crate) struct ExportView {
-    /// The run that the rest is about.
+    /// Id of the run that the other fields are about.
     run_id: String,
     which: WhichAdapter,
     /// Percent.
@@ -45,7 +45,7 @@ pub(crate) struct ExportView {
     kinds: BTreeSet<ExportKind>,
     folder: String,
     card: String,
-    /// The card as it was proposed.
+    /// The model card as it was proposed; the user has edited it if `card` differs.
     proposed: String,
     preview: bool,
 }
@@ -66,7 +66,7 @@ impl Default for ExportView {
 }
 
 impl ExportView {
-    /// Writes to this folder from now on.
+    /// Sets the folder to write to.
     pub(crate) fn choose_folder(&mut self, folder: String) {
         self.folder = folder;
     }
@@ -78,11 +78,11 @@ impl ExportView {
         let beta = has_setting(record, "beta").then(|| beta(record));
         let (card, new) = (text::model_card(record, label, beta, rank), self.run_id != record.run_id);
         if card != self.proposed {
-            // It went on since it was shown: figures that nobody has edited follow.
+            // The run has gone on since it was shown: an unedited card follows its figures.
             if new || self.card == self.proposed {
                 self.card.clone_from(&card);
             }
-            // A choice that was made stays while steps are taken.
+            // The choice of adapter stays while steps are taken.
             if new || run.phase != RunPhase::Running {
                 self.which = if record.best_step.is_some() { WhichAdapter::Best } else { WhichAdapter::Last };
             }
@@ -146,7 +146,7 @@ pub(crate) fn export_ui(ui: &mut Ui, state: &State, view: &mut ExportView, actio
 fn which_ui(ui: &mut Ui, record: &RunRecord, view: &mut ExportView) {
     titled_card(ui, text::WHICH, |ui| {
         ui.horizontal_wrapped(|ui| match record.best_step {
-            // They are one.
+            // The best and the last adapter are the same.
             Some(step) if step == record.step => {
                 drop(ui.radio(true, text::best_and_last(step)));
             }
@@ -199,7 +199,7 @@ fn what_ui(ui: &mut Ui, state: &State, run: &RunState, view: &mut ExportView) {
     });
 }
 
-/// About how many bytes a kind takes, before it is written.
+/// Estimates the bytes of a kind before it is written.
 fn size(state: &State, run: &RunState, kind: ExportKind) -> Option<u64> {
     let record = &run.info.record;
     // A checkpoint is the adapter and Adam's two moments of it; a stored run may have its best adapter beside that.
@@ -219,7 +219,7 @@ fn size(state: &State, run: &RunState, kind: ExportKind) -> Option<u64> {
     }
 }
 
-/// Sixteenths of a byte that a weight takes.
+/// Size of a weight, in sixteenths of a byte.
 fn sixteenths(form: GgufForm) -> u64 {
     match form {
         GgufForm::Lora => 64,
@@ -249,7 +249,7 @@ fn card_ui(ui: &mut Ui, view: &mut ExportView) {
     });
 }
 
-/// Headings, lists and paragraphs; the rest stays as it is written.
+/// Draws headings, lists and paragraphs; other Markdown stays as it is written.
 fn markdown_ui(ui: &mut Ui, markdown: &str) {
     for line in markdown.lines() {
         let level = line.chars().take_while(|c| *c == '#').count();
@@ -337,7 +337,7 @@ fn done_ui(ui: &mut Ui, state: &State, files: &[Exported], actions: &mut Vec<Act
             });
             marked(ui, Tone::Good, &file.check);
             ui.horizontal_wrapped(|ui| {
-                // Where it lies in the browser's storage says nothing.
+                // A path in the browser's storage tells the user nothing, so show the name only.
                 let (shown, label, action) = if state.in_browser {
                     let name = file.path.rsplit('/').next().unwrap_or(&file.path);
                     (name, text::DOWNLOAD, Action::Download { path: file.path.clone() })

@@ -77,7 +77,7 @@ pub(super) fn kind_help(kind: ExportKind) -> &'static str {
     }
 }
 
-/// The text of the card that is proposed.
+/// Text of the proposed model card.
 pub(super) fn model_card(record: &RunRecord, method: &str, beta: Option<f64>, rank: f64) -> String {
     let RunRecord { name, model_name, pairs_name, step, n_held_out, .. } = record;
     let beta = beta.map_or_else(String::new, |beta| format!("beta {beta}, "));

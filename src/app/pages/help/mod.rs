@@ -1,4 +1,4 @@
-//! How it works, keys, what went over the network, the report for a bug, and failures to rehearse.
+//! The help page: explanations, keys, network requests, the report for a bug, and failures to rehearse.
 
 mod page;
 mod text;

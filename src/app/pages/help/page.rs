@@ -44,7 +44,7 @@ pub(crate) fn help_ui(ui: &mut Ui, state: &State, environment: &Environment, act
     });
 }
 
-/// Every request, with its size and purpose.
+/// Draws every request, with its size and purpose.
 fn network_ui(ui: &mut Ui, state: &State) {
     widgets::titled_card(ui, text::NETWORK_TITLE, |ui| {
         ui.add(egui::Label::new(text::NETWORK_NOTE).wrap());
@@ -59,7 +59,7 @@ fn network_ui(ui: &mut Ui, state: &State) {
     });
 }
 
-/// A table of requests, if there are any.
+/// Draws a table of requests, if there are any.
 fn requests_ui(ui: &mut Ui, id: &str, requests: &[&NetworkEntry]) {
     if requests.is_empty() {
         return;
@@ -94,7 +94,7 @@ fn requests_ui(ui: &mut Ui, id: &str, requests: &[&NetworkEntry]) {
     });
 }
 
-/// What to send along with a bug.
+/// Draws the report to send along with a bug.
 fn report_ui(ui: &mut Ui, state: &State, environment: &Environment, actions: &mut Vec<Action>) {
     widgets::titled_card(ui, text::REPORT_TITLE, |ui| {
         let gpu = state.gpu();
@@ -109,7 +109,7 @@ fn report_ui(ui: &mut Ui, state: &State, environment: &Environment, actions: &mu
     });
 }
 
-/// How fast the GPU is.
+/// Draws the measurement of the GPU's speed.
 fn bench_ui(ui: &mut Ui, state: &State, actions: &mut Vec<Action>) {
     widgets::titled_card(ui, text::BENCH_TITLE, |ui| {
         ui.add(egui::Label::new(text::BENCH_NOTE).wrap());
@@ -140,7 +140,7 @@ fn bench_ui(ui: &mut Ui, state: &State, actions: &mut Vec<Action>) {
     });
 }
 
-/// Failures on purpose.
+/// Draws buttons that cause failures on purpose.
 fn drills_ui(ui: &mut Ui, state: &State, actions: &mut Vec<Action>) {
     widgets::titled_card(ui, text::DRILLS_TITLE, |ui| {
         ui.add(egui::Label::new(text::DRILLS_NOTE).wrap());

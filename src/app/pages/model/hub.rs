@@ -9,7 +9,7 @@ use crate::app::state::{ModelState, State};
 use crate::app::widgets;
 use crate::engine::protocol::Command;
 
-/// Repositories that are known to be small enough for a browser, proposed for the Hub.
+/// Hub repositories to propose, known to be small enough for a browser.
 pub(super) const PROPOSED_REPOS: [&str; 3] = [
     "HuggingFaceTB/SmolLM2-135M-Instruct",
     "HuggingFaceTB/SmolLM2-360M-Instruct",

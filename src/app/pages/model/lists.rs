@@ -17,23 +17,23 @@ use crate::platform::Pick;
 struct Row {
     pub(super) name: String,
     pub(super) bytes: u64,
-    /// What it needs, once that is known.
+    /// Bytes that tuning it needs, or why it cannot be tuned; none until that is known.
     pub(super) needs: Option<Result<u64, Problem>>,
     pub(super) state: String,
     pub(super) licence: String,
     pub(super) button: &'static str,
-    /// What the button does, for screen readers.
+    /// Action of the button, for screen readers.
     pub(super) what: String,
     pub(super) action: Action,
 }
 
-/// A list of models; the name of one that is to be forgotten comes back, where that can be.
+/// Draws a list of models; returns the name of a model to be forgotten, where forgetting is possible.
 fn list_ui(ui: &mut Ui, state: &State, rows: &[Row], may_forget: bool, actions: &mut Vec<Action>) -> Option<String> {
     let widths = [76.0, 140.0, 110.0, 100.0, if may_forget { 210.0 } else { 90.0 }];
     let others: f32 = widths.iter().map(|width| width + GRID).sum();
     let name = (ui.available_width() - others).max(160.0).floor();
     let mut forget = None;
-    // Where there is little room, as on a page that is zoomed, the list scrolls.
+    // The list scrolls sideways where there is little room, as on a zoomed page.
     egui::ScrollArea::horizontal().id_salt("models").show(ui, |ui| {
         table_ui(ui, state, rows, name, widths, may_forget.then_some(&mut forget), actions);
     });
@@ -106,7 +106,7 @@ fn table_ui(
     });
 }
 
-/// Asks before a model is taken out of the storage; false when that was answered.
+/// Asks before a model is deleted from the storage; returns false once the user has answered.
 pub(super) fn forget_ui(ui: &mut Ui, name: &str, actions: &mut Vec<Action>) -> bool {
     let modal = egui::Modal::new(egui::Id::unique("forget model")).show(ui.ctx(), |ui| {
         ui.set_max_width(420.0);
@@ -181,7 +181,7 @@ pub(super) fn kept_ui(ui: &mut Ui, state: &State, view: &mut ModelView, actions:
                     let Origin { repo, endpoint } = origin.clone();
                     (text::PARTLY, text::FETCH_REST, Command::FetchModel { repo, endpoint })
                 }
-                // A copy of a person's own files that was cut off.
+                // An interrupted copy of the user's own files.
                 (None, false) => (text::CUT_OFF, "", open),
             };
             let what = if model.complete { text::use_model(&name) } else { text::fetch_rest(&name) };

@@ -1,4 +1,4 @@
-//! The page itself, from top to bottom; its parts lie beside it.
+//! The page itself, from top to bottom; its parts are in sibling modules.
 
 use eframe::egui::{self, Ui};
 
@@ -15,7 +15,7 @@ use crate::engine::protocol::{Command, ModelInfo, ModelSource, Progress, Subject
 use crate::platform::Pick;
 use crate::platform::host::Hub;
 
-/// Where models come from.
+/// Source of a model.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) enum Source {
     /// Folders and files.
@@ -23,24 +23,24 @@ pub(super) enum Source {
     Computer,
     /// The Hugging Face Hub.
     Hub,
-    /// The bundled one.
+    /// The bundled model.
     Demo,
     /// The app's own storage.
     Kept,
 }
 
-/// What this page remembers.
+/// State of this page.
 #[derive(Debug)]
 pub(crate) struct ModelView {
     pub(super) source: Source,
     pub(super) repo: String,
     /// The address of the server.
     pub(super) hub: String,
-    /// What is said before a download: where it goes, and who gets a token.
+    /// Note shown before a download: its destination, and who gets a token.
     pub(super) hub_note: String,
-    /// The path of a folder as it is typed.
+    /// The path of a folder typed so far.
     pub(super) path: String,
-    /// The model that is about to be taken out of the storage.
+    /// Name of the model that the user is asked about before it is deleted from the storage.
     pub(super) forget: Option<String>,
 }
 
@@ -164,7 +164,7 @@ fn open_ui(ui: &mut Ui, state: &State, info: &ModelInfo, actions: &mut Vec<Actio
     });
 }
 
-/// Whether a run fits, as far as can be told from `least` bytes.
+/// Says whether a run fits, as far as `least` bytes can tell.
 pub(super) fn fits_chip(ui: &mut Ui, state: &State, least: u64) {
     match state.memory_limit() {
         None => {

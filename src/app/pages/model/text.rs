@@ -53,12 +53,12 @@ pub(super) const CUT_OFF: &str = "copy was cut off";
 pub(super) const PARTLY: &str = "not whole yet";
 pub(super) const FETCH_REST: &str = "Get the rest";
 
-/// Said where another model was refused.
+/// Says that the open model stays open although another one was refused.
 pub(super) fn still_open(name: &str) -> String {
     format!("\"{name}\" stays open.")
 }
 
-/// Said before a download: where it is from and where it goes, and to whom a token is shown.
+/// Says before a download where it is from, where it goes, and to whom a token is shown.
 pub(super) fn hub_note(endpoint: &str, place: &str, token_places: Option<&str>) -> String {
     let server = endpoint.split_once("://").map_or(endpoint, |(_, server)| server);
     let mut note = format!(

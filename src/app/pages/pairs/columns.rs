@@ -1,4 +1,4 @@
-//! Which column of the file is which, to be changed.
+//! The mapping of the file's columns, and its editor.
 
 use eframe::egui::{self, Ui};
 
@@ -9,7 +9,7 @@ use crate::app::state::State;
 use crate::app::widgets;
 use crate::engine::protocol::{Kind, PairsInfo};
 
-/// Which columns are read, and their choice.
+/// Draws the columns that are read, and lets the user change them.
 pub(super) fn mapping_ui(
     ui: &mut Ui,
     state: &State,

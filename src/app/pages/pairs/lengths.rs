@@ -1,4 +1,4 @@
-//! How long the pairs are, beside the limit.
+//! Lengths of the pairs, compared with the limit.
 
 use eframe::egui::{self, Stroke, Ui};
 use egui_plot::{Bar, BarChart, Plot, VLine};
@@ -8,7 +8,7 @@ use crate::app::actions::Action;
 use crate::app::state::State;
 use crate::app::{theme, widgets};
 
-/// Bars of the histogram at the most.
+/// Maximum number of bars in the histogram.
 const BARS: u32 = 40;
 
 pub(super) fn lengths_ui(ui: &mut Ui, state: &State, actions: &mut Vec<Action>) {

@@ -1,4 +1,4 @@
-//! The page itself, from top to bottom; its parts lie beside it.
+//! The page itself, from top to bottom; its parts are in sibling modules.
 
 use eframe::egui::{self, RichText, Ui};
 
@@ -26,35 +26,35 @@ pub(super) enum Tab {
     Table,
     /// One row in full.
     Read,
-    /// How long they are.
+    /// Lengths of the pairs.
     Lengths,
-    /// How conversations become text.
+    /// The template that turns conversations into text.
     Template,
-    /// What cannot be used.
+    /// Rows that cannot be used.
     Problems,
 }
 
-/// What this page remembers.
+/// State of this page.
 #[derive(Debug, Default)]
 pub(crate) struct PairsView {
     pub(super) tab: Tab,
-    /// The pair that is read.
+    /// Index of the pair that is read.
     pub(super) index: usize,
-    /// As in the file, or as the model sees it.
+    /// True to show the pair as in the file, false as the model sees it.
     pub(super) raw: bool,
-    /// The pair and longest sequence that were asked for, and of which state of the pairs.
+    /// The pair, the longest sequence and the generation of the pairs in the latest request.
     pub(super) asked: Option<(usize, usize, u64)>,
     /// Columns while they are edited.
     pub(super) mapping: Option<Mapping>,
-    /// The state of the pairs that they are edited for.
+    /// The generation of the pairs that the columns are edited for.
     pub(super) generation: u64,
-    /// The path of another file as it is typed.
+    /// The path of another file typed so far.
     pub(super) path: String,
-    /// The field for that is in sight although pairs are open.
+    /// True if the path field is shown although pairs are open.
     pub(super) by_path: bool,
-    /// Only rows with this flag are in the table.
+    /// Flag of the rows in the table; none for all rows.
     pub(super) flag: Option<String>,
-    /// Of the template.
+    /// State of the template's tab.
     pub(super) template: TemplateView,
 }
 
@@ -180,7 +180,7 @@ fn file_ui(ui: &mut Ui, state: &State, info: &PairsInfo, view: &mut PairsView, a
     });
 }
 
-/// To the next page, to another file, or with the two sides exchanged.
+/// Draws the buttons that go to the next page, open another file, or swap the two sides.
 fn ways_on_ui(ui: &mut Ui, state: &State, info: &PairsInfo, view: &mut PairsView, actions: &mut Vec<Action>) {
     let used = info.usable.saturating_sub(info.skipped);
     ui.horizontal_wrapped(|ui| {
@@ -205,7 +205,7 @@ fn ways_on_ui(ui: &mut Ui, state: &State, info: &PairsInfo, view: &mut PairsView
     });
 }
 
-/// What is odd about some rows; a click shows them in the table, and changes nothing.
+/// Draws the flags of odd rows; a click filters the table by a flag, and changes nothing else.
 fn flags_ui(ui: &mut Ui, state: &State, info: &PairsInfo, view: &mut PairsView) {
     for (flag, n) in &info.flags {
         let skipped = state.pairs.rows.iter().filter(|row| row.skipped && row.flags.contains(flag)).count();
@@ -220,7 +220,7 @@ fn flags_ui(ui: &mut Ui, state: &State, info: &PairsInfo, view: &mut PairsView) 
     }
 }
 
-/// The rows of the chosen flag, and what can be done with all of them.
+/// Draws what can be done with all rows of the chosen flag; returns the indices of those rows.
 fn flagged_ui(ui: &mut Ui, state: &State, view: &mut PairsView, actions: &mut Vec<Action>) -> Option<Vec<usize>> {
     let flag = view.flag.clone()?;
     let rows = state.pairs.rows.iter().enumerate().filter(|(_, row)| row.flags.contains(&flag));
@@ -241,12 +241,12 @@ fn flagged_ui(ui: &mut Ui, state: &State, view: &mut PairsView, actions: &mut Ve
     Some(rows.map(|(index, _)| index).collect())
 }
 
-/// How many are held out, and how that is chosen.
+/// Draws the number of held-out pairs, and how they are chosen.
 fn held_out_ui(ui: &mut Ui, state: &State, actions: &mut Vec<Action>) {
     let number = |key: &str| state.plan.value(key).and_then(serde_json::Value::as_f64);
     ui.horizontal_wrapped(|ui| {
         let held_out = state.figures().map(|plan| plan.held_out.len());
-        // What was asked for, until it is known what came of it: the demo's pairs are held out by its file.
+        // The requested share stands in until a plan gives the real one: the demo's file says which pairs are held out.
         let planned = state.figures().map(|plan| plan.held_out.len() as f64 / n_pairs(plan) as f64);
         let share = planned.or_else(|| number("eval_split")).unwrap_or(0.0);
         let seed = number("seed").unwrap_or(42.0);
@@ -257,12 +257,12 @@ fn held_out_ui(ui: &mut Ui, state: &State, actions: &mut Vec<Action>) {
     });
 }
 
-/// Pairs of a plan, held out or not.
+/// Number of pairs in a plan, held out or not.
 fn n_pairs(plan: &PlanInfo) -> usize {
     plan.held_out.len() + plan.n_train
 }
 
-/// Training on what can be used must be agreed to.
+/// Asks the user to agree to training on the usable rows only.
 fn accept_ui(ui: &mut Ui, state: &State, info: &PairsInfo, actions: &mut Vec<Action>) {
     if info.problem_count == 0 || info.usable == 0 {
         return;

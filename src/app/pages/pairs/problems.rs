@@ -1,4 +1,4 @@
-//! The rows that cannot be used, by what is wrong with them.
+//! The rows that cannot be used, grouped by what is wrong with them.
 
 use eframe::egui::{self, RichText, Ui};
 

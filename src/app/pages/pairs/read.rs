@@ -13,7 +13,7 @@ use crate::engine::protocol::{Command, Kind, PairView, SeenSequence};
 
 /// The height of a button that shows rows with a flag.
 pub(super) const CHIP_HEIGHT: f32 = 28.0;
-/// Tokens of a sequence that are drawn at the most.
+/// Maximum number of tokens drawn for a sequence.
 const SHOWN_TOKENS: usize = 1500;
 
 pub(super) fn read_ui(ui: &mut Ui, state: &State, view: &mut PairsView, actions: &mut Vec<Action>) {

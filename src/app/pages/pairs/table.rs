@@ -12,7 +12,7 @@ use crate::app::theme;
 use crate::app::widgets::{self, Tone};
 use crate::engine::protocol::{Command, PairRow};
 
-/// The rows, or only some of them.
+/// Draws the rows, or only some of them.
 pub(super) fn table_ui(
     ui: &mut Ui,
     state: &State,
@@ -27,7 +27,7 @@ pub(super) fn table_ui(
     let shares = [0.28, 0.36, 0.36];
     let in_use: f32 = (1..4).filter(|i| !names[*i].is_empty()).map(|i| shares[i - 1]).sum();
     let of_texts = |i: usize| if names[i + 1].is_empty() { 0.0 } else { rest * shares[i] / in_use };
-    // With its tabs and its header in sight, all of it is.
+    // Height at which the whole table is in sight together with the tabs and the header.
     let height = (ui.clip_rect().height() - 120.0).max(240.0);
     egui::ScrollArea::horizontal().id_salt("pairs").show(ui, |ui| {
         let mut table = TableBuilder::new(ui)
@@ -44,7 +44,7 @@ pub(super) fn table_ui(
         let table = table.header(24.0, |mut header| {
             for (i, name) in names.into_iter().enumerate() {
                 header.col(|ui| match i {
-                    // Over the numbers of the lines.
+                    // The header is aligned to the right, like the line numbers below it.
                     0 => {
                         ui.with_layout(egui::Layout::right_to_left(egui::Align::Center), |ui| {
                             ui.add_space(10.0);

@@ -1,5 +1,5 @@
-//! How conversations become text: the chat template, which a person may change, and whether answers begin with
-//! thoughts.
+//! The chat template, which turns conversations into text. The user may change it, and choose whether answers begin
+//! with thoughts.
 
 use eframe::egui::{TextEdit, Ui};
 use serde_json::Value;
@@ -14,16 +14,16 @@ use crate::engine::protocol::{Chat, ChatInfo, Command, Subject, THINKING};
 /// Rows of the editor.
 const ROWS: usize = 14;
 
-/// What this part of the page remembers.
+/// State of this tab.
 #[derive(Debug, Default)]
 pub(super) struct TemplateView {
     /// The text while it is edited.
     text: String,
-    /// What it was taken from.
+    /// The chat settings that `text` was taken from.
     of: Option<ChatInfo>,
 }
 
-/// Draws it.
+/// Draws the tab.
 pub(super) fn template_ui(ui: &mut Ui, state: &State, view: &mut TemplateView, actions: &mut Vec<Action>) {
     let Some(model) = state.open_model() else {
         widgets::weak(ui, words::NO_MODEL);
@@ -53,7 +53,7 @@ pub(super) fn template_ui(ui: &mut Ui, state: &State, view: &mut TemplateView, a
     ui.horizontal_wrapped(|ui| {
         let fits = edited && !view.text.trim().is_empty();
         if ui.add_enabled_ui(fits, |ui| widgets::primary_button(ui, words::USE)).inner.clicked() {
-            // The model's own, typed again, is the model's own.
+            // Typing the model's own template again counts as no change.
             let template = Some(view.text.clone()).filter(|text| Some(text) != chat.own.as_ref());
             set(template, chat.kwargs.clone(), actions);
         }
@@ -69,7 +69,7 @@ pub(super) fn template_ui(ui: &mut Ui, state: &State, view: &mut TemplateView, a
     });
 }
 
-/// Whether the template is told to begin answers with thoughts.
+/// Draws the choice whether the template begins answers with thoughts.
 fn thinking_ui(ui: &mut Ui, chat: &ChatInfo, actions: &mut Vec<Action>) {
     let now = chat.kwargs.get(THINKING).and_then(Value::as_bool);
     ui.horizontal_wrapped(|ui| {

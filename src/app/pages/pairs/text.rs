@@ -3,7 +3,7 @@
 use crate::app::text::units;
 use crate::engine::protocol::{Kind, Mapping, PairsInfo, ProblemKind};
 
-/// Brings that field into sight.
+/// Link that shows the path field.
 pub(super) const BY_PATH: &str = "by its path";
 pub(super) const PAIRS_TITLE: &str = "Pairs";
 pub(super) const PAIRS_SUBTITLE: &str = "Each pair is a prompt with two answers: the one you prefer and the other.";
@@ -98,7 +98,7 @@ pub(super) fn mapping(mapping: &Mapping) -> String {
     parts.join("   ")
 }
 
-/// The columns that rows which are no pairs are read from.
+/// Describes rows that are not pairs, and names the columns that they are read from.
 pub(super) fn read_as(kind: Kind, columns: &[String]) -> String {
     let what = match kind {
         Kind::Pairs => "Pairs: two answers to a prompt, of which one is preferred.",
@@ -109,7 +109,7 @@ pub(super) fn read_as(kind: Kind, columns: &[String]) -> String {
     format!("{what} Columns: {}.", columns.join(", "))
 }
 
-/// The columns of the table; an empty one is left out.
+/// Titles of the table's columns; a column with an empty title is left out.
 pub(super) fn row_columns(kind: Kind) -> [&'static str; 6] {
     match kind {
         Kind::Pairs => PAIR_COLUMNS,
@@ -119,7 +119,7 @@ pub(super) fn row_columns(kind: Kind) -> [&'static str; 6] {
     }
 }
 
-/// What the three texts of a row are, if they are there.
+/// Titles of the three texts of a row; empty for a text that it lacks.
 pub(super) fn sides(kind: Kind) -> [&'static str; 3] {
     match kind {
         Kind::Pairs => SIDES,
@@ -164,7 +164,7 @@ pub(super) fn flagged(flag: &str, rows: usize, skipped: usize) -> String {
     }
 }
 
-/// What the button of a flag does.
+/// Action of a flag's button, for screen readers.
 pub(super) fn show_flagged(flag: &str, shown: bool) -> String {
     match shown {
         false => format!("Show the rows with the flag \"{flag}\""),
@@ -172,7 +172,7 @@ pub(super) fn show_flagged(flag: &str, shown: bool) -> String {
     }
 }
 
-/// What the table shows of all rows.
+/// Says which rows the table shows while a flag filters it.
 pub(super) fn only_flagged(flag: &str, rows: usize, skipped: usize) -> String {
     let shown = format!("Only \"{flag}\": {}", units::counted(rows, "row"));
     if skipped == 0 { shown } else { format!("{shown}, {} skipped", units::count(skipped)) }
@@ -196,7 +196,7 @@ pub(super) fn of_pairs(n: usize, line: usize) -> String {
     format!("of {}, line {line}", units::count(n))
 }
 
-/// What others gave the two answers of a pair.
+/// Scores that the file gives to the two answers of a pair.
 pub(super) fn scores([chosen, rejected]: [f64; 2]) -> String {
     format!("scored {chosen} and {rejected} in the file")
 }
@@ -238,7 +238,7 @@ pub(super) fn more_problems(n: usize) -> String {
     format!("and {} more", units::count(n))
 }
 
-/// What is wrong with how many rows.
+/// Describes a problem, with the number of rows that have it.
 pub(super) fn problem_kind(kind: &ProblemKind) -> String {
     match kind.count {
         1 => format!("Line {}: {}", kind.first.line, kind.first.what),
@@ -246,7 +246,7 @@ pub(super) fn problem_kind(kind: &ProblemKind) -> String {
     }
 }
 
-/// The first lines of such rows.
+/// Line numbers of the first rows with a problem.
 pub(super) fn kind_lines(kind: &ProblemKind) -> String {
     let lines = kind.lines.iter().map(usize::to_string).collect::<Vec<_>>().join(", ");
     match kind.count - kind.lines.len() {

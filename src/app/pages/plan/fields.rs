@@ -1,4 +1,4 @@
-//! The fields of the settings, with presets, help and what is wrong.
+//! The fields of the settings, with presets, help and errors.
 
 use eframe::egui::{self, Align, RichText, Ui};
 use serde_json::Value;
@@ -52,8 +52,7 @@ pub(super) fn settings_ui(ui: &mut Ui, state: &State, view: &mut PlanView, actio
         let more = egui::CollapsingHeader::new(text::MORE).id_salt("more").open(view.show.map(|_| view.more));
         let shown = more.show(ui, |ui| grid_ui(ui, state, view, &changes, rest(), &mut edited));
         if shown.fully_closed() {
-            // In sight all the same.
-            // What was typed and is no value counts as changed, too.
+            // Changed settings stay in sight while the others are hidden. Invalid text counts as changed, too.
             let is_apart = |(key, _): &(&str, Kind)| changes.contains(key) || view.typed.contains_key(key);
             let apart: Vec<_> = rest().filter(is_apart).collect();
             grid_ui(ui, state, view, &changes, apart.into_iter(), &mut edited);
@@ -66,7 +65,7 @@ pub(super) fn settings_ui(ui: &mut Ui, state: &State, view: &mut PlanView, actio
     });
 }
 
-/// The presets, and what was changed in the chosen one.
+/// Draws the presets, and the changes to the chosen one.
 fn presets_ui(ui: &mut Ui, state: &State, view: &mut PlanView, changes: &[&str], actions: &mut Vec<Action>) {
     widgets::heading(ui, text::PRESET);
     for preset in Preset::ALL {
@@ -91,7 +90,7 @@ fn presets_ui(ui: &mut Ui, state: &State, view: &mut PlanView, changes: &[&str],
     }
 }
 
-/// Fields beside each other, as many as there is room for.
+/// Draws fields side by side, as many as there is room for.
 fn grid_ui(
     ui: &mut Ui,
     state: &State,
@@ -114,7 +113,7 @@ fn grid_ui(
     }
 }
 
-/// A setting: name, value, help, and what is wrong with it.
+/// Draws a setting: name, value, help, and what is wrong with it.
 fn field_ui(
     ui: &mut Ui,
     state: &State,
@@ -171,13 +170,13 @@ fn field_ui(
     ui.add_space(4.0);
 }
 
-/// What is wrong with what was typed.
+/// Draws the error of a typed value.
 pub(super) fn wrong_ui(ui: &mut Ui, wrong: &str) {
     let color = theme::palette(ui).bad;
     ui.label(RichText::new(wrong).small().color(color));
 }
 
-/// The control of a setting; a new value comes back when there is one.
+/// Draws the control of a setting; returns a new value when there is one.
 fn value_ui(
     ui: &mut Ui,
     view: &mut PlanView,

@@ -1,4 +1,4 @@
-//! How the next run trains: the method, what it starts from, and what its answers are worth.
+//! Training of the next run: the method, its starting point, and the rewards that judge its answers.
 
 use eframe::egui::{self, Ui};
 
@@ -11,14 +11,14 @@ use crate::app::widgets::{self, Tone, refused_ui};
 use crate::engine::protocol::{Inputs, Method, RULES, Rule, RunRecord, Subject};
 use crate::platform::Pick;
 
-/// What these cards remember.
+/// State of these cards.
 #[derive(Debug, Default)]
 pub(super) struct MethodView {
-    /// A rule as it is typed.
+    /// The rule typed so far.
     rule: String,
 }
 
-/// The choice of the method, and of the run that it starts from.
+/// Draws the choice of the method, and of the run that it starts from.
 pub(super) fn method_ui(ui: &mut Ui, state: &State, actions: &mut Vec<Action>) {
     let method = state.plan.method();
     let kind = state.pairs.info.as_ref().map(|pairs| pairs.kind);
@@ -38,10 +38,10 @@ pub(super) fn method_ui(ui: &mut Ui, state: &State, actions: &mut Vec<Action>) {
     });
 }
 
-/// The run that the next one starts from, if there are any.
+/// Draws the choice of the run that the next one starts from.
 fn start_from_ui(ui: &mut Ui, state: &State, actions: &mut Vec<Action>) {
     let inputs = &state.plan.inputs;
-    // A reward model may begin as one that writes; the other way round there is nothing that could write.
+    // A reward model may start from a model that writes. The reverse would leave nothing that can write.
     let scores = state.plan.method() == Method::Reward;
     let runs: Vec<&RunRecord> = state.tuned_runs(false).chain(state.tuned_runs(true).filter(|_| scores)).collect();
     let mut chosen = inputs.start_from.clone();
@@ -66,7 +66,7 @@ fn start_from_ui(ui: &mut Ui, state: &State, actions: &mut Vec<Action>) {
     }
 }
 
-/// What answers are worth: reward models that were trained here, and rules.
+/// Draws the choice of the rewards that judge answers: reward models that were trained here, and rules.
 pub(super) fn rewards_ui(ui: &mut Ui, state: &State, view: &mut MethodView, actions: &mut Vec<Action>) {
     if !state.plan.method().is_online() {
         return;
@@ -97,7 +97,7 @@ pub(super) fn rewards_ui(ui: &mut Ui, state: &State, view: &mut MethodView, acti
     }
 }
 
-/// The rules that are chosen, and a field for another.
+/// Draws the chosen rules, and a field for another one.
 fn rules_ui(ui: &mut Ui, view: &mut MethodView, rewards: &mut Vec<String>) {
     let mut removed = None;
     for (at, rule) in rewards.iter().enumerate().filter(|(_, reward)| !Inputs::is_run(reward)) {

@@ -1,4 +1,4 @@
-//! Settings of a run, and what it would take: memory, time, disk, and why it cannot begin, if so.
+//! The plan page: settings of a run, its needs (memory, time, disk), and the reason if it cannot begin.
 
 mod fields;
 mod method;

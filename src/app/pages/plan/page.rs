@@ -1,4 +1,4 @@
-//! The page itself, from top to bottom; its parts lie beside it.
+//! The page itself, from top to bottom; its parts are in sibling modules.
 
 use std::collections::BTreeMap;
 
@@ -18,18 +18,18 @@ use crate::app::{fields, methods};
 use crate::engine::plan::presets::field_help;
 use crate::engine::protocol::{Method, Problem, Subject};
 
-/// What this page remembers.
+/// State of this page.
 #[derive(Debug, Default)]
 pub(crate) struct PlanView {
-    /// What is typed and not a value yet, by setting.
+    /// Typed text that is not a value yet, by setting.
     pub(super) typed: BTreeMap<&'static str, String>,
-    /// Of the method and the rewards.
+    /// State of the cards for the method and the rewards.
     pub(super) method: MethodView,
-    /// The other settings are in sight.
+    /// True to show the other settings.
     pub(super) more: bool,
     /// A field to scroll to and mark.
     pub(super) show: Option<&'static str>,
-    /// The limit on memory as it is typed, in GB.
+    /// The limit on memory typed so far, in GB.
     pub(super) limit: Option<String>,
 }
 
@@ -40,12 +40,12 @@ impl PlanView {
         self.show = Some(key);
     }
 
-    /// What is typed is not wanted any more: the settings came from elsewhere.
+    /// Discards typed text, because settings from elsewhere have replaced it.
     pub(crate) fn forget_typed(&mut self) {
         self.typed.clear();
     }
 
-    /// A field that holds something that is no value.
+    /// Describes a field whose text is no value, if there is one.
     pub(super) fn wrong(&self, method: Method) -> Option<Problem> {
         self.typed.iter().find_map(|(key, typed)| {
             let (key, kind) = fields::one(method, key)?;
@@ -82,7 +82,7 @@ pub(crate) fn plan_ui(ui: &mut Ui, state: &State, view: &mut PlanView, actions: 
     watch_ui(ui, state, actions);
 }
 
-/// The button that begins the run, or says why not and leads there.
+/// Draws the button that starts the run, or says why it cannot start and leads there.
 fn start_ui(ui: &mut Ui, state: &State, view: &PlanView, actions: &mut Vec<Action>) {
     let blocked = view.wrong(state.plan.method()).map(Blocked::Settings).or_else(|| state.start_blocked());
     ui.horizontal_wrapped(|ui| {
@@ -102,7 +102,7 @@ fn start_ui(ui: &mut Ui, state: &State, view: &PlanView, actions: &mut Vec<Actio
     ui.add_space(GRID);
 }
 
-/// What the button does.
+/// Returns the action of the start button.
 fn leads_to(state: &State, blocked: Option<&Blocked>) -> Action {
     match blocked {
         None => Action::Start,

@@ -8,7 +8,7 @@ use crate::app::state::State;
 use crate::app::widgets;
 use crate::platform::{Pick, host};
 
-/// Settings to take elsewhere.
+/// Draws the ways to share the settings: a link, a file, a command.
 pub(super) fn share_ui(ui: &mut Ui, state: &State, actions: &mut Vec<Action>) {
     ui.horizontal_wrapped(|ui| {
         widgets::weak(ui, text::SETTINGS_AS);

@@ -105,7 +105,7 @@ fn swatch(ui: &mut Ui, color: Color32) {
     ui.painter().rect_filled(rect, CornerRadius::same(2), color);
 }
 
-/// Bytes that a run may take, if the person knows better.
+/// Draws the limit on a run's memory, which the user may set.
 fn limit_ui(ui: &mut Ui, state: &State, view: &mut PlanView, actions: &mut Vec<Action>) {
     let Some(mut typed) = view.limit.clone() else {
         if widgets::link_button(ui, text::EDIT_LIMIT).clicked() {
@@ -133,7 +133,7 @@ fn limit_ui(ui: &mut Ui, state: &State, view: &mut PlanView, actions: &mut Vec<A
     view.limit = if gigabytes.is_some() || clear { None } else { Some(typed) };
 }
 
-/// What would make it fit, best first.
+/// Draws the changes that would make the run fit, best first.
 fn fixes_ui(ui: &mut Ui, state: &State, fixes: &[Fix], fits: bool, view: &mut PlanView, actions: &mut Vec<Action>) {
     if !fits {
         ui.label(if fixes.is_empty() { text::NO_FIXES } else { text::FIXES });

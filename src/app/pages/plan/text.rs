@@ -23,7 +23,7 @@ pub(super) const ADD_ADAPTER_NOTE: &str = "A PEFT folder (adapter_config.json, a
 pub(super) const REWARD_RULE: &str = "Rule";
 pub(super) const ADD_RULE: &str = "Add";
 
-/// How many settings of a method are not its defaults.
+/// Says how many settings differ from the method's defaults.
 pub(super) fn changed_settings(n: usize) -> String {
     format!("{} changed", units::counted(n, "setting"))
 }
@@ -76,7 +76,7 @@ pub(super) const ADD_PROMPT: &str = "Add a prompt";
 pub(super) const REMOVE: &str = "Remove";
 pub(super) const START: &str = "Start training";
 
-/// A preset that is not as it was.
+/// Name of a preset with changes.
 pub(super) fn changed_preset(preset: &str, changes: usize) -> String {
     format!("{preset} + {}", units::counted(changes, "change"))
 }
@@ -188,12 +188,12 @@ pub(super) fn settings_file(name: &str) -> String {
     format!("{}-settings.json", file_name(stem))
 }
 
-/// The settings behind a page's address; natively only what comes behind it.
+/// Link to the settings: the page's address with a fragment; natively the fragment alone.
 pub(super) fn settings_link(page: &str, settings: &Settings) -> String {
     format!("{page}#{}", setting::settings_fragment(settings))
 }
 
-/// The command that does the same.
+/// Command line that trains the same run.
 pub(super) fn command_line(state: &State) -> String {
     let home = state.ready().map(|ready| ready.storage.trim_end_matches('/')).filter(|_| !state.in_browser);
     let model = match (state.open_model().map(|model| &model.source), home) {
@@ -213,7 +213,7 @@ pub(super) fn command_line(state: &State) -> String {
         if pairs.swapped {
             std::mem::swap(&mut columns.chosen, &mut columns.rejected);
         }
-        // What the command finds by itself is left to it.
+        // Columns that the command guesses by itself are left out.
         if columns != Mapping::guess(&pairs.columns) && !columns.chosen.is_empty() && !columns.rejected.is_empty() {
             out.push_str(&format!(" --columns {}", quoted(&columns.to_string())));
         }
@@ -239,10 +239,10 @@ pub(super) fn command_line(state: &State) -> String {
     out
 }
 
-/// A word as a shell reads it.
+/// Quotes a word for a shell.
 fn quoted(text: &str) -> String {
     let plain = |c: char| c.is_alphanumeric() || "-_./,:+=@".contains(c);
-    // Within quotes it would stand for itself, and not for home.
+    // The `~` stays outside the quotes, within which it would not stand for home.
     if let Some(below) = text.strip_prefix("~/").filter(|below| !below.is_empty()) {
         return format!("~/{}", quoted(below));
     }

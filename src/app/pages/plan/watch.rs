@@ -1,4 +1,4 @@
-//! How the run is watched: its name, evaluations, and prompts.
+//! The card for the run's name, evaluations and watched prompts.
 
 use eframe::egui::{self, Ui};
 
@@ -8,7 +8,7 @@ use crate::app::state::State;
 use crate::app::theme::GRID;
 use crate::app::widgets;
 
-/// What happens beside the steps: name, evaluations, prompts.
+/// Draws the run's name, evaluations and watched prompts.
 pub(super) fn watch_ui(ui: &mut Ui, state: &State, actions: &mut Vec<Action>) {
     widgets::titled_card(ui, text::WATCH, |ui| {
         let mut watch = state.plan.watch.clone();
@@ -34,7 +34,7 @@ pub(super) fn watch_ui(ui: &mut Ui, state: &State, actions: &mut Vec<Action>) {
     });
 }
 
-/// Prompts, each in a field of its own, as one may have several lines.
+/// Draws each prompt in a field of its own, because a prompt may have several lines.
 fn prompts_ui(ui: &mut Ui, prompts: &mut Vec<String>) {
     let mut removed = None;
     for (index, prompt) in prompts.iter_mut().enumerate() {

@@ -1,4 +1,4 @@
-//! The page of the race, DPO beside RLHF: the stages as they go, the article's table, reward against KL, blind votes.
+//! The page of the race, DPO against RLHF: progress of the stages, the article's table, reward against KL, blind votes.
 
 mod page;
 mod stages;

@@ -1,4 +1,4 @@
-//! The page itself, from top to bottom; its parts lie beside it.
+//! The page itself, from top to bottom; its parts are in sibling modules.
 
 use std::collections::BTreeMap;
 
@@ -22,25 +22,25 @@ use crate::platform::host;
 /// The methods that RLHF can end with.
 const POLICIES: [Method; 3] = [Method::Ppo, Method::Rloo, Method::Grpo];
 
-/// Width of a cell of the table, at most.
+/// Maximum width of a cell of the table.
 const CELL: f32 = 190.0;
 
-/// What this page remembers.
+/// State of this page.
 #[derive(Debug)]
 pub(crate) struct RaceView {
-    /// Which of the methods RLHF is to end with.
+    /// True for each of the `POLICIES` that RLHF is to end with.
     against: [bool; 3],
-    /// One blind test for each two models, and none is forgotten.
+    /// Blind tests by the two models compared; choosing others keeps them.
     pub(super) ballots: BTreeMap<Contenders, Ballot>,
-    /// The side that DPO is set beside in the blind test.
+    /// Index of the side that DPO is compared with in the blind test.
     pub(super) beside: usize,
-    /// The next request's.
+    /// Id of the next request.
     pub(super) next_id: u64,
 }
 
 impl Default for RaceView {
     fn default() -> Self {
-        // Other pages count their requests from the beginning.
+        // Ids start high, because other pages count theirs from 1.
         Self { against: [true, false, false], ballots: BTreeMap::new(), beside: 1, next_id: 1 << 40 }
     }
 }
@@ -78,7 +78,7 @@ pub(crate) fn race_ui(ui: &mut Ui, state: &State, view: &mut RaceView, actions: 
     }
 }
 
-/// Before a race, and after one: what it does, what it takes, and the buttons that begin it.
+/// Draws, before and after a race, its description, its cost, and the buttons that start it.
 fn start_ui(ui: &mut Ui, state: &State, view: &mut RaceView, actions: &mut Vec<Action>) {
     card(ui, |ui| {
         heading(
@@ -134,7 +134,7 @@ fn start_ui(ui: &mut Ui, state: &State, view: &mut RaceView, actions: &mut Vec<A
     });
 }
 
-/// While it goes: how far it is, and how to stop it.
+/// Draws the progress of a race, and the button that stops it.
 fn going_ui(ui: &mut Ui, race: &RaceState, actions: &mut Vec<Action>) {
     card(ui, |ui| {
         ui.horizontal_wrapped(|ui| {
@@ -159,7 +159,7 @@ fn going_ui(ui: &mut Ui, race: &RaceState, actions: &mut Vec<Action>) {
     });
 }
 
-/// The article's table, as far as it was measured, and what it says.
+/// Draws the article's table, as far as it was measured, and its conclusion.
 fn table_ui(ui: &mut Ui, race: &RaceState, actions: &mut Vec<Action>) {
     let standing = &race.standing;
     if standing.sides.is_empty() {
@@ -201,7 +201,7 @@ fn table_ui(ui: &mut Ui, race: &RaceState, actions: &mut Vec<Action>) {
     });
 }
 
-/// The score against KL, and the pairs won over the last stage of each side.
+/// Draws the score against KL, and the pairs won over the last stage of each side.
 fn figures_ui(ui: &mut Ui, race: &RaceState) {
     let sides = &race.standing.sides;
     if sides.iter().all(|side| side.curve.is_empty()) {
@@ -232,7 +232,7 @@ fn figures_ui(ui: &mut Ui, race: &RaceState) {
     });
 }
 
-/// The button that opens the run of a stage.
+/// Draws the button that opens the run of a stage.
 pub(super) fn open_ui(ui: &mut Ui, run_id: &str, enabled: bool, actions: &mut Vec<Action>) {
     if ui.add_enabled_ui(enabled, |ui| link_button(ui, text::OPEN_RUN)).inner.clicked() {
         actions.push(Action::Send(Command::OpenRun { run_id: run_id.to_owned() }));

@@ -1,4 +1,4 @@
-//! The stages of both sides beside each other: waiting, under way, done.
+//! The stages of both sides, side by side: waiting, under way, done.
 
 use eframe::egui::{Ui, vec2};
 

@@ -50,7 +50,7 @@ pub(super) fn policy(method: Method) -> &'static str {
     methods::row(method).label
 }
 
-/// What such a method is like; the others are never offered.
+/// Describes a method that RLHF can end with; empty for the others, which are never offered.
 pub(super) fn policy_help(method: Method) -> &'static str {
     match method {
         Method::Ppo => "The article's method: a value model says what each answer was expected to score.",
@@ -64,7 +64,7 @@ pub(super) const TAKES: &str = "On the demo it takes five to ten minutes on two 
     half as much again for each further method; on a model of your own several times as long as DPO alone. Memory: \
     the base model once, and up to four adapters beside it.";
 
-/// What is open, that a race would be on.
+/// Names the open model and pairs, which a race would use.
 pub(super) fn own(state: &State) -> String {
     let model = state.open_model().map(|model| model.name.as_str()).unwrap_or_default();
     let pairs = state.pairs.info.as_ref().map(|pairs| pairs.name.as_str()).unwrap_or_default();
@@ -80,7 +80,7 @@ pub(super) fn stage(method: Method) -> &'static str {
     if method == Method::Sft { "Fine-tuning" } else { methods::row(method).label }
 }
 
-/// What a stage does.
+/// Describes a stage.
 pub(super) fn stage_help(method: Method) -> &'static str {
     match method {
         Method::Sft => "Supervised fine-tuning (SFT) on the chosen answers: where RLHF's policy begins.",
@@ -97,7 +97,7 @@ pub(super) fn took(seconds: f64) -> String {
     units::duration(seconds)
 }
 
-/// How far a stage is, and the latest value of what tells of it.
+/// Progress of a stage, with the latest value of its metric.
 pub(super) fn step(step: usize, n_steps: usize, metric: &str, value: Option<f64>) -> String {
     let steps = format!("step {}/{}", units::count(step), units::count(n_steps));
     match value {
@@ -106,7 +106,7 @@ pub(super) fn step(step: usize, n_steps: usize, metric: &str, value: Option<f64>
     }
 }
 
-/// What tells how far a model is, by its usual name.
+/// Usual name of the metric that shows the progress of a model.
 fn told(metric: &str) -> &str {
     match metric {
         "objective/scores" | "reward" => "mean score",
@@ -118,12 +118,12 @@ pub(super) fn sparkline(method: Method, metric: &str) -> String {
     format!("{} of {}", units::capitalized(told(metric)), stage(method))
 }
 
-/// A row of the table, as a sentence begins.
+/// Title of a row of the table, with a capital.
 pub(super) fn row(name: &str) -> String {
     units::capitalized(name)
 }
 
-/// What a row of the table means.
+/// Explains a row of the table.
 pub(super) fn row_help(name: &str) -> &'static str {
     match name {
         "stages" => "What is trained, one after another.",

@@ -12,10 +12,10 @@ use crate::app::widgets::{Answer, Ballot, card, heading, primary_button, refused
 use crate::engine::protocol::{Command, GenerateRequest, Subject};
 use crate::engine::stats::win_rate_from_votes;
 
-/// The runs whose models are set against each other: DPO's, and that of the other side.
+/// The runs whose models are compared: DPO's, and the other side's.
 pub(super) type Contenders = [String; 2];
 
-/// Tokens of an answer, at most, and how lively it is.
+/// Limit on the tokens of an answer, and the sampling temperature.
 const MOST_TOKENS: usize = 120;
 const TEMPERATURE: f32 = 0.7;
 
@@ -82,7 +82,7 @@ pub(super) fn votes_ui(ui: &mut Ui, state: &State, view: &mut RaceView, actions:
     }
 }
 
-/// The run that a side ended with, if it is there.
+/// Returns the run of a side's last stage, once there is one.
 fn model_of(race: &RaceState, side: usize) -> Option<&str> {
     race.plan.get(side)?.stages.last().and_then(|method| race.stage(*method)?.run_id.as_deref())
 }

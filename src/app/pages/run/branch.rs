@@ -1,4 +1,4 @@
-//! Other settings to go on with, as a new run.
+//! Continues a run with other settings, as a new run.
 
 use eframe::egui::{self, DragValue, Ui};
 use serde_json::json;
@@ -30,7 +30,7 @@ impl Branch {
         }
     }
 
-    /// What is not as it was.
+    /// Settings that differ from `before`.
     pub(super) fn changes(self, before: Self) -> Settings {
         let mut settings = Settings::new();
         for (name, new, old) in
@@ -48,7 +48,7 @@ impl Branch {
     }
 }
 
-/// Other settings to go on with.
+/// Draws the settings to continue with.
 pub(super) fn branch_ui(ui: &mut Ui, run: &RunState, view: &mut RunView, actions: &mut Vec<Action>) {
     let record = &run.info.record;
     let before = Branch::of(record);
@@ -80,7 +80,7 @@ pub(super) fn branch_ui(ui: &mut Ui, run: &RunState, view: &mut RunView, actions
     });
 }
 
-/// How long a branch is, in what counts.
+/// Draws the length of a branch, in steps or in epochs.
 fn length_ui(ui: &mut Ui, length: &mut Length) {
     let (name, field) = match length {
         Length::Steps(steps) => (text::N_STEPS, DragValue::new(steps).range(1..=1_u64 << 40)),

@@ -1,4 +1,4 @@
-//! The curves that one looks at when something is odd.
+//! Curves to look at when something is odd.
 
 use eframe::egui::{self, RichText, Slider, Ui};
 use serde_json::json;
@@ -11,7 +11,7 @@ use crate::app::state::RunState;
 use crate::app::text::{run, units};
 use crate::app::widgets::{card, key_value, slider};
 
-/// The curves that one looks at when something is odd.
+/// Draws the curves to look at when something is odd.
 pub(super) fn curves_ui(ui: &mut Ui, run: &RunState, view: &mut RunView) {
     let smoothing = view.smoothing.unwrap_or(SMOOTHING);
     let end = end(run);

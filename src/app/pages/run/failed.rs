@@ -1,4 +1,4 @@
-//! A run that failed: why, what is safe, and the ways on; also the countdown of one that recovers by itself.
+//! A failed run: the cause, the safe state, and the ways on; also the countdown before a run recovers by itself.
 
 use eframe::egui::{self, RichText, Ui};
 use serde_json::json;
@@ -130,7 +130,7 @@ fn restart_buttons(ui: &mut Ui, run: &RunState, actions: &mut Vec<Action>) {
     }
 }
 
-/// The same batches, one pair at a time; none if that is so already.
+/// Settings for the same batches, one pair at a time; none if the run already takes one.
 fn smaller_steps(record: &RunRecord) -> Option<Settings> {
     let pairs = setting(record, "per_device_train_batch_size").filter(|pairs| *pairs > 1.0)?;
     let parts = setting(record, "gradient_accumulation_steps").unwrap_or(1.0);
@@ -170,7 +170,7 @@ fn side_ui(ui: &mut Ui, hue: Hue, name: &str, answer: &str) {
     });
 }
 
-/// Counts down to when the run is continued by itself.
+/// Draws the countdown to when the run continues by itself.
 pub(super) fn recovering_ui(
     ui: &mut Ui,
     run: &RunState,

@@ -1,4 +1,4 @@
-//! The three figures that decide, by the method of the run.
+//! The three figures that decide, depending on the method of the run.
 
 use eframe::egui::{self, RichText, Ui};
 
@@ -67,7 +67,7 @@ fn figure_ui(ui: &mut Ui, run: &RunState, figure: &Figure, smoothing: f64, botto
     }
 }
 
-/// Where charts end: at the last step, unless the run is over and ended before.
+/// Last step of the charts: the planned last step, or the step at which the run ended if it is over.
 pub(super) fn end(run: &RunState) -> usize {
     let is_over = match run.phase {
         RunPhase::Finished(_) => true,
@@ -77,7 +77,7 @@ pub(super) fn end(run: &RunState) -> usize {
     if is_over { run.step() } else { run.n_steps() }
 }
 
-/// What was noticed, and the step that broke the run.
+/// Marks of the warnings, and of the step that broke the run.
 pub(super) fn marks(run: &RunState) -> Vec<Mark> {
     let shown = run.warnings.iter().filter(|warning| !warning.dismissed && warning.warning.step > 0);
     let mark = |warning: &Warning| Mark { step: warning.step as f64, text: warning.text.clone() };

@@ -1,4 +1,4 @@
-//! The head of the run page: how the run stands, its figures, and the buttons that steer it.
+//! The head of the run page: the state of the run, its figures, and the buttons that steer it.
 
 use eframe::egui::{self, RichText, Sides, Ui};
 
@@ -13,7 +13,7 @@ use crate::engine::protocol::{Command, Failure, Status};
 use crate::platform::host;
 
 pub(super) fn header_ui(ui: &mut Ui, state: &State, run: &RunState, view: &mut RunView, actions: &mut Vec<Action>) {
-    // Without an engine nothing goes on, and nothing can be asked for.
+    // Without an engine nothing continues, and nothing can be asked for.
     let is_gone = !matches!(state.connection, Connection::Ready(_)) && run.is_active();
     let (tone, phase) = if is_gone { (Tone::Bad, run::INTERRUPTED.to_owned()) } else { standing(run) };
     card(ui, |ui| {
@@ -49,7 +49,7 @@ pub(super) fn header_ui(ui: &mut Ui, state: &State, run: &RunState, view: &mut R
             }
         });
         progress_bar(ui, text::PROGRESS, Some(run.fraction()));
-        // Evaluations, samples and saves between the steps; what comes before the first has a card of its own.
+        // Work between the steps: evaluations, samples and saves. Work before the first step has a card of its own.
         if let (Some((phase, progress)), true) = (&run.progress, running) {
             small(ui, run::work(*phase, progress));
         }
@@ -59,7 +59,7 @@ pub(super) fn header_ui(ui: &mut Ui, state: &State, run: &RunState, view: &mut R
     });
 }
 
-/// How the run stands, in a word or two.
+/// State of the run, in a word or two.
 fn standing(run: &RunState) -> (Tone, String) {
     let (tone, word) = match &run.phase {
         RunPhase::Preparing => (Tone::Accent, text::PREPARING),
@@ -79,7 +79,7 @@ fn standing(run: &RunState) -> (Tone, String) {
     (tone, word.to_owned())
 }
 
-/// From right to left.
+/// Draws the buttons, from right to left.
 fn buttons_ui(ui: &mut Ui, run: &RunState, view: &mut RunView, actions: &mut Vec<Action>) {
     let more = |ui: &mut Ui, view: &mut RunView| {
         ui.menu_button(text::MORE, |ui| {
@@ -104,7 +104,7 @@ fn buttons_ui(ui: &mut Ui, run: &RunState, view: &mut RunView, actions: &mut Vec
                 send(actions, Command::Pause);
             }
         }
-        // What can be done is beside the countdown.
+        // The other choices are beside the countdown.
         RunPhase::Recovering { .. } => more(ui, view),
         RunPhase::Pausing | RunPhase::Stopping => {
             weak(ui, text::FINISHING);

@@ -1,4 +1,4 @@
-//! The run page: how it stands and what can be done about it, the figures that decide, what the model says.
+//! The run page: the state of the run and what can be done about it, the figures that decide, the model's answers.
 
 mod branch;
 mod curves;

@@ -1,4 +1,4 @@
-//! The page itself, from top to bottom; its parts lie beside it.
+//! The page itself, from top to bottom; its parts are in sibling modules.
 
 use eframe::egui::{RichText, Ui};
 
@@ -23,31 +23,31 @@ use crate::app::widgets::{
 use crate::engine::protocol::{Command, Settings, Subject};
 use crate::platform::host;
 
-/// What this page remembers.
+/// State of this page.
 #[derive(Debug, Default)]
 pub(crate) struct RunView {
-    /// The run that the rest is about.
+    /// Id of the run that the other fields are about.
     pub(super) run_id: String,
-    /// Index of the samples that are shown; none follows the latest.
+    /// Index of the shown samples; none follows the latest.
     pub(super) sample: Option<usize>,
-    /// The step whose answers are shown; none follows the latest.
+    /// Step of the shown answers; none follows the latest.
     pub(super) rollouts: Option<usize>,
-    /// Discarding was asked for.
+    /// True while the user is asked whether to discard the run.
     pub(super) confirm_discard: bool,
-    /// All warnings are shown.
+    /// True to show all warnings.
     pub(super) all_warnings: bool,
-    /// The pairs of the broken step are shown.
+    /// True to show the pairs of the broken step.
     pub(super) show_batch: bool,
     /// Settings as edited for a branch.
     pub(super) branch: Option<Branch>,
-    /// Settings to go on with as soon as the run rests.
+    /// Settings to continue with as soon as the run rests.
     pub(super) when_paused: Option<Settings>,
     /// Weight of the moving average, if it was changed.
     pub(super) smoothing: Option<f64>,
 }
 
 impl RunView {
-    /// Forgets what was about another run.
+    /// Resets what was about another run.
     pub(super) fn follow(&mut self, run: &RunState) {
         if self.run_id != run.info.record.run_id {
             let run_id = run.info.record.run_id.clone();
@@ -92,7 +92,7 @@ pub(super) fn resume(actions: &mut Vec<Action>, run: &RunState, settings: Settin
     send(actions, resumed(&run.info.record, settings));
 }
 
-/// Goes on with other settings, once the run that a warning was about has paused.
+/// Returns the command that continues with other settings, once the run that a warning was about has paused.
 pub(crate) fn when_paused(run: &RunState, view: &mut RunView) -> Option<Command> {
     view.follow(run);
     match run.phase {
@@ -147,7 +147,7 @@ fn empty_ui(ui: &mut Ui, state: &State, actions: &mut Vec<Action>) {
     }
 }
 
-/// The shell offers to restart; what matters here is the run.
+/// Says which step of the run is safe. The shell offers to restart the engine.
 fn crashed_ui(ui: &mut Ui, run: &RunState) {
     tone_card(ui, Tone::Bad, |ui| {
         heading(ui, text::CRASHED);

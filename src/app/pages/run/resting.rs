@@ -1,4 +1,4 @@
-//! A run that rests, paused, finished or only opened, and what it offers.
+//! A resting run (paused, finished or only opened), and its buttons.
 
 use eframe::egui::Ui;
 
@@ -86,7 +86,7 @@ pub(super) fn summary_ui(
     });
 }
 
-/// As many steps again, from the checkpoint if there is one, or else from the plan.
+/// Trains as many steps again: from the checkpoint if there is one, else as a new plan.
 fn train_more(record: &RunRecord, actions: &mut Vec<Action>) {
     let more = as_many_again(record);
     if record.checkpoint.is_some() {

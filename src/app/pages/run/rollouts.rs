@@ -1,4 +1,4 @@
-//! The answers that a run writes while it is trained: to each prompt side by side, with what they were given.
+//! The answers that a run writes while it is trained: side by side for each prompt, with their rewards.
 
 use eframe::egui::{self, RichText, Slider, Ui};
 
@@ -8,9 +8,9 @@ use crate::app::text::units;
 use crate::app::widgets::{Tone, card, chip, columns, heading, link_button, mono, slider, text_box};
 use crate::engine::protocol::Answered;
 
-/// Answers to a prompt that are shown.
+/// Maximum number of answers shown for a prompt.
 const ANSWERS: usize = 8;
-/// Prompts of a step that are shown.
+/// Maximum number of prompts shown for a step.
 const PROMPTS: usize = 4;
 
 /// Draws the answers of a step, the latest unless another was chosen.

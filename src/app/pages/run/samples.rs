@@ -9,10 +9,10 @@ use crate::app::theme::GRID;
 use crate::app::widgets::diff::{self, Piece};
 use crate::app::widgets::{answer_ui, card, columns, heading, link_button, slider, small, text_box};
 
-/// Watched prompts that are shown.
+/// Number of watched prompts shown.
 const PROMPTS: usize = 6;
 
-/// What the model says to the watched prompts.
+/// Draws the model's answers to the watched prompts.
 pub(super) fn samples_ui(ui: &mut Ui, run: &RunState, view: &mut RunView) {
     let (Some((first, before)), Some(last)) = (run.samples.first(), run.samples.len().checked_sub(1)) else { return };
     card(ui, |ui| {

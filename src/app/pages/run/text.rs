@@ -84,7 +84,7 @@ pub(super) const LOWERING: &str = "Pausing, then going on with the new settings"
 pub(super) const ROW_GONE: &str = "this pair is not open here";
 pub(super) const WHOLE: &str = "Show all of it";
 
-/// What a button says that does what a warning offers; empty if there is none.
+/// Label of the button for the offer of a warning; empty if it offers nothing.
 pub(super) fn offer(offer: Action, keeps_best: bool) -> &'static str {
     match offer {
         Action::StopAtBest if !keeps_best => STOP,

@@ -1,4 +1,4 @@
-//! Warnings about a run, and what each of them offers.
+//! Warnings about a run, each with its offer.
 
 use eframe::egui::{self, Ui};
 use serde_json::{Value, json};
@@ -13,7 +13,7 @@ use crate::app::widgets::{Icon, Tone, icon, link_button, tone_card};
 use crate::engine::protocol::{Command, RunRecord, Settings};
 use crate::engine::run::warnings::{Action as Offer, Warning};
 
-/// Warnings that are shown at a time.
+/// Number of warnings shown at a time.
 const WARNINGS: usize = 3;
 
 pub(super) fn warnings_ui(ui: &mut Ui, state: &State, run: &RunState, view: &mut RunView, actions: &mut Vec<Action>) {
@@ -46,7 +46,7 @@ pub(super) fn warnings_ui(ui: &mut Ui, state: &State, run: &RunState, view: &mut
     }
 }
 
-/// True if what a warning offers can be done now.
+/// True if the offer of a warning can be taken now.
 fn is_possible(warning: &Warning, state: &State, run: &RunState) -> bool {
     let steps = matches!(run.phase, RunPhase::Running);
     let rests = run.info.record.checkpoint.is_some() || matches!(run.phase, RunPhase::Paused);
@@ -83,7 +83,7 @@ fn go_on_with(settings: Settings, run: &RunState, view: &mut RunView, actions: &
     }
 }
 
-/// The losses of a run with a tenth of plain learning of the chosen answers.
+/// Adds an SFT loss on the chosen answers, with weight 0.1, to the losses of a run.
 fn with_sft(record: &RunRecord) -> Settings {
     let mut losses = match record.settings.get("loss_type") {
         Some(Value::Array(losses)) => losses.clone(),

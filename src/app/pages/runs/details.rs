@@ -1,4 +1,4 @@
-//! What one run was, several laid over each other, and whether to delete them.
+//! Details of one run, curves of several runs together, and the question before deleting them.
 
 use eframe::egui::{self, Id, Modal, RichText, TextEdit, Ui};
 
@@ -13,7 +13,7 @@ use crate::app::text::{run, units};
 use crate::app::widgets::{card, chip, columns, danger_button, heading, mono, primary_button, small, text_box, weak};
 use crate::engine::protocol::{Command, ModelSource, RunRecord};
 
-/// Runs whose curves are drawn together.
+/// Maximum number of runs whose curves are drawn together.
 const OVERLAID: usize = 6;
 
 pub(super) fn details_ui(
@@ -64,7 +64,7 @@ pub(super) fn details_ui(
     }
 }
 
-/// Its name and notes, to be changed.
+/// Draws the name and notes, to be edited.
 fn describe_ui(ui: &mut Ui, run: &RunRecord, name: &mut String, notes: &mut String, actions: &mut Vec<Action>) {
     ui.horizontal(|ui| {
         let label = ui.label(text::RUN_NAME).id;
@@ -80,7 +80,7 @@ fn describe_ui(ui: &mut Ui, run: &RunRecord, name: &mut String, notes: &mut Stri
     }
 }
 
-/// Settings that differ from those of the run before it.
+/// Draws the settings that differ from those of the run before it.
 fn changes_ui(ui: &mut Ui, runs: &[RunRecord], run: &RunRecord) {
     ui.label(RichText::new(text::CHANGES_TITLE).strong());
     match before(runs, run).map(|earlier| changes(&earlier.settings, &run.settings)) {
@@ -99,7 +99,7 @@ fn changes_ui(ui: &mut Ui, runs: &[RunRecord], run: &RunRecord) {
     }
 }
 
-/// All its settings, and where its model is.
+/// Draws all settings of the run, and the place of its model.
 fn settings_ui(ui: &mut Ui, run: &RunRecord) {
     egui::CollapsingHeader::new(text::SETTINGS).id_salt("all settings").show_unindented(ui, |ui| {
         text_box(ui, |ui| {
@@ -113,7 +113,7 @@ fn settings_ui(ui: &mut Ui, run: &RunRecord) {
     });
 }
 
-/// Curves of the selected runs together.
+/// Draws the curves of the selected runs together.
 pub(super) fn overlay_ui(
     ui: &mut Ui,
     state: &State,
@@ -128,7 +128,7 @@ pub(super) fn overlay_ui(
         return;
     }
     for run in &chosen {
-        // Again when it has taken further steps.
+        // Ask again once the run has taken further steps.
         if view.asked.insert(run.run_id.clone(), run.step) != Some(run.step) {
             actions.push(Action::Send(Command::ReadHistory { run_id: run.run_id.clone() }));
         }

@@ -1,4 +1,4 @@
-//! The stored runs: what each was and came to, what changed from one to the next, their curves together.
+//! The page of the stored runs: settings and result of each, changes from one to the next, curves together.
 
 mod details;
 mod page;

@@ -1,4 +1,4 @@
-//! The page itself, from top to bottom; its parts lie beside it.
+//! The page itself, from top to bottom; its parts are in sibling modules.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -14,17 +14,17 @@ use crate::app::widgets::{card, page_title, primary_button, progress_bar, refuse
 use crate::engine::protocol::{Command, Subject};
 use crate::platform::Pick;
 
-/// What this page remembers.
+/// State of this page.
 #[derive(Debug, Default)]
 pub(crate) struct RunsView {
     pub(super) sort: Sort,
     pub(super) reversed: bool,
     pub(super) selected: BTreeSet<String>,
-    /// Histories that were asked for, by run, at which step.
+    /// Step of each run when its history was last asked for.
     pub(super) asked: BTreeMap<String, usize>,
     /// The run whose details are open, with its name and notes as edited.
     pub(super) open: Option<(String, String, String)>,
-    /// Runs to delete, if the person says so.
+    /// Runs that the user is asked about before they are deleted.
     pub(super) delete: Vec<String>,
     pub(super) listed: bool,
 }

@@ -18,7 +18,7 @@ use crate::engine::protocol::{Command, RunRecord, Settings, Status};
 
 /// Height of the table before it scrolls.
 const TABLE_HEIGHT: f32 = 380.0;
-/// Settings that no person changed.
+/// Settings that are no choice of the user, and so not shown as changes.
 const NOT_SHOWN: [&str; 2] = ["output_dir", "run_name"];
 
 /// Titles of the table's columns, with what they sort by.
@@ -37,7 +37,7 @@ const COLUMNS: [(&str, Option<Sort>); 12] = [
     ("", None),
 ];
 
-/// Which runs come first: the newest, the largest, those that win most.
+/// Order of the runs: the newest, the largest, or those that win most come first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) enum Sort {
     #[default]
@@ -46,7 +46,7 @@ pub(super) enum Sort {
     Won,
 }
 
-/// The runs in the order that was asked for; the other way round if `reversed`.
+/// Returns the runs in the chosen order, reversed if `reversed`.
 fn sorted(runs: &[RunRecord], sort: Sort, reversed: bool) -> Vec<&RunRecord> {
     let key = |run: &RunRecord| match sort {
         Sort::Date => run.created,
@@ -98,7 +98,7 @@ pub(super) fn tone(state: &State, run: &RunRecord) -> Tone {
 }
 
 pub(super) fn table_ui(ui: &mut Ui, state: &State, runs: &[RunRecord], view: &mut RunsView, actions: &mut Vec<Action>) {
-    // What is left for the name and for model and pairs.
+    // The remaining width is shared by the name, and by model and pairs.
     let fixed = [28.0, 84.0, 40.0, 36.0, 98.0, 80.0, 74.0, 70.0, 88.0, 60.0];
     let gaps = 11.0 * ui.spacing().item_spacing.x;
     let wide = (ui.available_width() - fixed.iter().sum::<f32>() - gaps - 12.0).max(220.0);
@@ -196,7 +196,7 @@ fn row_ui(
     });
 }
 
-/// The title of a column that sorts by it, and the other way round when it is chosen again.
+/// Draws the title of a column; a click sorts by it, a second click reverses the order.
 fn sort_ui(ui: &mut Ui, title: &str, sort: Sort, view: &mut RunsView) {
     let chosen = view.sort == sort;
     let button = ui.selectable_label(chosen, RichText::new(title).small());

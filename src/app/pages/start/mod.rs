@@ -1,4 +1,4 @@
-//! Where one begins: the demo, a model, pairs, a run to continue, and what this machine can do.
+//! The start page: the demo, a model, pairs, a run to continue, and what this machine can do.
 
 mod page;
 mod text;

@@ -13,16 +13,16 @@ use crate::app::widgets::{self, Icon, Tone, by_path_ui, discard_ui};
 use crate::engine::protocol::{Command, GpuInfo, Method, Problem};
 use crate::platform::{Environment, Pick};
 
-/// What this page remembers.
+/// State of this page.
 #[derive(Debug, Default)]
 pub(crate) struct StartView {
-    /// The found model that is chosen.
+    /// Index of the chosen model among those found.
     found: usize,
-    /// The run that is about to be thrown away.
+    /// Id of the run that the user is asked about before it is thrown away.
     discard: Option<String>,
-    /// The path of a model as it is typed.
+    /// The path of a model typed so far.
     model_path: String,
-    /// The path of pairs as it is typed.
+    /// The path of pairs typed so far.
     pairs_path: String,
 }
 
@@ -43,7 +43,7 @@ pub(crate) fn start_ui(
     machine_ui(ui, state);
 }
 
-/// The one big button.
+/// Draws the one big button, which starts the demo.
 fn demo_ui(ui: &mut Ui, state: &State, actions: &mut Vec<Action>) {
     widgets::card(ui, |ui| {
         let loading = matches!(state.model, ModelState::Loading(_)) || state.run_pending;
@@ -82,7 +82,7 @@ fn demo_ui(ui: &mut Ui, state: &State, actions: &mut Vec<Action>) {
     });
 }
 
-/// What else the demo shows at one click.
+/// Draws the other ways to start the demo: a race and a sweep.
 fn more_ui(ui: &mut Ui, actions: &mut Vec<Action>) {
     ui.horizontal_wrapped(|ui| {
         if ui.button(text::RACE).on_hover_text(text::RACE_HELP).clicked() {
@@ -94,7 +94,7 @@ fn more_ui(ui: &mut Ui, actions: &mut Vec<Action>) {
     });
 }
 
-/// Own models and pairs.
+/// Draws the buttons that open the user's own models and pairs.
 fn open_ui(ui: &mut Ui, state: &State, view: &mut StartView, actions: &mut Vec<Action>) {
     widgets::titled_card(ui, text::OWN_TITLE, |ui| {
         ui.horizontal_wrapped(|ui| {
@@ -134,7 +134,7 @@ fn open_ui(ui: &mut Ui, state: &State, view: &mut StartView, actions: &mut Vec<A
     });
 }
 
-/// Runs that wait to be continued.
+/// Draws the runs that wait to be continued.
 fn continue_ui(ui: &mut Ui, state: &State, view: &mut StartView, actions: &mut Vec<Action>) {
     for run in state.continuable().take(3) {
         widgets::tone_card(ui, Tone::Accent, |ui| {
@@ -164,7 +164,7 @@ fn continue_ui(ui: &mut Ui, state: &State, view: &mut StartView, actions: &mut V
     view.discard.take_if(|run_id| !discard_ui(ui, run_id, actions));
 }
 
-/// What this machine is.
+/// Draws the facts about this machine.
 fn machine_ui(ui: &mut Ui, state: &State) {
     widgets::titled_card(ui, text::MACHINE_TITLE, |ui| {
         match state.gpu() {
@@ -183,7 +183,7 @@ fn machine_ui(ui: &mut Ui, state: &State) {
     });
 }
 
-/// Why there is no GPU, or a slow one, and what to do about it.
+/// Explains why there is no GPU, or only a slow one, and what to do about it.
 fn gpu_trouble_ui(ui: &mut Ui, state: &State, environment: &Environment, actions: &mut Vec<Action>) {
     match state.gpu() {
         Some(Err(problem)) => no_gpu_ui(ui, problem, environment, actions),
@@ -201,7 +201,7 @@ fn no_gpu_ui(ui: &mut Ui, problem: &Problem, environment: &Environment, actions:
             widgets::heading(ui, title);
         });
         if in_browser {
-            // Its fix is about drivers; what helps in this browser follows.
+            // The fix of the problem is about drivers; advice for this browser follows instead.
             ui.add(egui::Label::new(&problem.what).wrap());
         } else {
             widgets::problem_text(ui, problem);

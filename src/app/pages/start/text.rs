@@ -34,7 +34,7 @@ pub(super) const WORKS_WITHOUT_GPU: [&str; 3] = [
 ];
 pub(super) const DESKTOP_APP: &str = "Copy the command of the desktop app";
 pub(super) const SOFTWARE_TITLE: &str = "No GPU: running on the CPU";
-/// How the desktop app is run from the source.
+/// Command that runs the desktop app from the source.
 pub(super) const RUN_DESKTOP: &str = "cargo run --release";
 
 pub(super) fn continue_title(run: &RunRecord) -> String {
@@ -102,7 +102,7 @@ pub(super) fn software(name: &str) -> String {
     )
 }
 
-/// How to come by a GPU, for where the app runs.
+/// Ways to get a GPU in this environment.
 pub(super) fn gpu_fixes(environment: &Environment) -> Vec<String> {
     if environment.kind != "browser" {
         return vec![

@@ -8,7 +8,7 @@ use crate::app::state::SweepState;
 use crate::app::widgets::{columns, titled_card};
 use crate::engine::protocol::{SweepPoint, short};
 
-/// A smaller KL is drawn as this one: the logarithm of nothing has no place.
+/// Smallest KL drawn, because the logarithm of zero has no place.
 const LEAST_KL: f64 = 1e-4;
 
 /// Draws the picture.

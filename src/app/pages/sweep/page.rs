@@ -1,4 +1,4 @@
-//! The page itself, from top to bottom; the figures lie beside it.
+//! The page itself, from top to bottom; the figures are in a sibling module.
 
 use eframe::egui::{self, RichText, ScrollArea, TextEdit, Ui};
 
@@ -16,11 +16,11 @@ use crate::app::widgets::{
 use crate::engine::protocol::{Command, Judgement, Over, Subject, SweepRun, short};
 use crate::platform::host;
 
-/// What this page remembers.
+/// State of this page.
 #[derive(Debug)]
 pub(crate) struct SweepView {
     over: Over,
-    /// The values as they are typed; none for those around the plan's own.
+    /// The values typed so far; none proposes values around the plan's own.
     typed: Option<String>,
 }
 
@@ -54,7 +54,7 @@ pub(crate) fn sweep_ui(ui: &mut Ui, state: &State, view: &mut SweepView, actions
     values_ui(ui, sweep, actions);
 }
 
-/// Before a sweep, and after one: what it does, the values, and the buttons that begin it.
+/// Draws, before and after a sweep, its description, the values, and the buttons that start it.
 fn start_ui(ui: &mut Ui, state: &State, view: &mut SweepView, actions: &mut Vec<Action>) {
     card(ui, |ui| {
         heading(
@@ -106,7 +106,7 @@ fn start_ui(ui: &mut Ui, state: &State, view: &mut SweepView, actions: &mut Vec<
     });
 }
 
-/// Which setting, and its values; an error says what is wrong with what is typed.
+/// Draws the choice of the setting and of its values; an error says what is wrong with the typed text.
 fn values_field(ui: &mut Ui, state: &State, view: &mut SweepView) -> Result<Vec<f64>, String> {
     let own = state.plan.value(view.over.key()).and_then(serde_json::Value::as_f64).unwrap_or(0.1);
     let proposed = || view.over.spread(own).into_iter().map(short).collect::<Vec<_>>().join(", ");
@@ -127,7 +127,7 @@ fn values_field(ui: &mut Ui, state: &State, view: &mut SweepView) -> Result<Vec<
     parsed(&typed)
 }
 
-/// Numbers above 0 with commas between them.
+/// Parses numbers above 0 with commas between them.
 fn parsed(typed: &str) -> Result<Vec<f64>, String> {
     let number = |word: &str| word.trim().parse::<f64>().ok().filter(|value| value.is_finite() && *value > 0.0);
     let words = typed.split([',', ';']).filter(|word| !word.trim().is_empty());
@@ -139,7 +139,7 @@ fn parsed(typed: &str) -> Result<Vec<f64>, String> {
     }
 }
 
-/// While it goes: how far it is, and how to stop it.
+/// Draws the progress of a sweep, and the button that stops it.
 fn going_ui(ui: &mut Ui, sweep: &SweepState, actions: &mut Vec<Action>) {
     card(ui, |ui| {
         let now = sweep.now.and_then(|value| sweep.tried.iter().find(|tried| tried.value == value));
@@ -165,7 +165,7 @@ fn going_ui(ui: &mut Ui, sweep: &SweepState, actions: &mut Vec<Action>) {
     });
 }
 
-/// The value to train with, and the button that takes it into the plan.
+/// Draws the value to train with, and the button that takes it into the plan.
 fn advice_ui(ui: &mut Ui, sweep: &SweepState, actions: &mut Vec<Action>) {
     let Some(standing) = sweep.standing.as_ref().filter(|_| !sweep.course.is_active()) else { return };
     titled_card(ui, text::ADVICE, |ui| {
@@ -177,7 +177,7 @@ fn advice_ui(ui: &mut Ui, sweep: &SweepState, actions: &mut Vec<Action>) {
     });
 }
 
-/// The plan becomes the training of the sweep, with this value.
+/// Makes the plan train as the sweep did, with this value.
 fn use_value(sweep: &SweepState, value: f64, actions: &mut Vec<Action>) {
     let mut settings = sweep.settings.clone();
     settings.insert(sweep.over.key().to_owned(), value.into());
@@ -185,7 +185,7 @@ fn use_value(sweep: &SweepState, value: f64, actions: &mut Vec<Action>) {
     actions.push(Action::GoToField(sweep.over.key()));
 }
 
-/// Every value: how its model is, what is said of it, and its run.
+/// Draws every value: the figures of its model, the verdict on it, and its run.
 fn values_ui(ui: &mut Ui, sweep: &SweepState, actions: &mut Vec<Action>) {
     titled_card(ui, text::EACH, |ui| {
         ScrollArea::horizontal().id_salt("sweep table").show(ui, |ui| {

@@ -43,7 +43,7 @@ pub(super) const BOUGHT_HELP: &str = "Pairs won over KL to the start, one point 
     closer to the start.";
 pub(super) const KL_AXIS: &str = "KL to the start, nats a token";
 
-/// The columns of the table after the value: name, and what it means.
+/// Columns of the table after the value: name and meaning.
 pub(super) const COLUMNS: [(&str, &str); 6] = [
     ("Verdict", "Whether a higher or a lower value would do better, by the held-out pairs and the drift."),
     ("Pairs won", WON_HELP),
@@ -61,7 +61,7 @@ pub(super) fn name(over: Over) -> &'static str {
     }
 }
 
-/// What a setting does.
+/// Explains the effect of a setting.
 pub(super) fn name_help(over: Over) -> &'static str {
     match over {
         Over::Beta => {
@@ -81,7 +81,7 @@ pub(super) fn in_plan(over: Over, value: f64) -> String {
 pub(super) const TAKES: &str = "On the demo it takes five to ten minutes on two processor cores without a GPU; on a \
     model of your own as long as so many runs. Memory: that of one run, because the base model is loaded once.";
 
-/// What is open, that a sweep would be on.
+/// Names the open model, the pairs and the method, which a sweep would use.
 pub(super) fn own(state: &State) -> String {
     let model = state.open_model().map(|model| model.name.as_str()).unwrap_or_default();
     let pairs = state.pairs.info.as_ref().map(|pairs| pairs.name.as_str()).unwrap_or_default();
@@ -125,7 +125,7 @@ pub(super) fn tone(verdict: Verdict) -> Tone {
     }
 }
 
-/// What the table says of a value after its verdict: pairs won, KL, chosen, loss, time and how it ended.
+/// Cells of the table after the verdict: pairs won, KL, chosen, loss, time and how the run ended.
 pub(super) fn cells(last: Option<&SweepPoint>, run: Option<&SweepRun>) -> [String; 5] {
     let none = || "–".to_owned();
     let ended = run.map(|run| match run.ended {
