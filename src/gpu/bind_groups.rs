@@ -1,7 +1,7 @@
 //! `BindGroups`: the bind groups of a device, each made once.
 //!
 //! Every micro-batch binds the same buffers to the same kernels, and making a bind group costs more than recording a
-//! dispatch. A group covers its buffers from where each tensor begins to the end of the buffer, so that batches of
+//! dispatch. A group covers its buffers from the start of each tensor to the end of the buffer, so that batches of
 //! different sizes, which use more or fewer rows of one buffer, share it.
 
 use std::cell::{Cell, RefCell};
@@ -10,7 +10,7 @@ use std::collections::HashMap;
 use super::Tensor;
 use super::kernel::KernelId;
 
-/// A kernel with the buffers that are bound to it, each with its first byte.
+/// A kernel and the buffers that are bound to it: number and first byte of each.
 type Key = (KernelId, Vec<(u64, u64)>);
 
 #[derive(Debug, Default)]
@@ -20,7 +20,7 @@ pub(super) struct BindGroups {
 }
 
 impl BindGroups {
-    /// The group of `tensors` for a kernel, made by `make` if it is new.
+    /// The group of `tensors` for a kernel; `make` makes it if it is new.
     pub(super) fn get(
         &self,
         kernel: KernelId,
@@ -36,7 +36,7 @@ impl BindGroups {
         group.clone()
     }
 
-    /// Drops the groups that hold a buffer: it is no longer used, and its memory is wanted back.
+    /// Drops the groups that hold a buffer. The buffer is no longer used, and a group would keep its memory.
     pub(super) fn forget(&self, buffer: u64) {
         self.groups.borrow_mut().retain(|(_, buffers), _| buffers.iter().all(|(id, _)| *id != buffer));
     }

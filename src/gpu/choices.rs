@@ -1,11 +1,11 @@
-//! `Choices`: which variant of each operation a device uses, and the record of it.
+//! `Choices`: the variant of each operation that a device uses, and the record of it.
 
 use std::collections::BTreeMap;
 
 use super::Dtype;
 use super::kernel::{Adapters, Format, Kernel, Needs, Op, Precision, Variant, joined};
 
-/// An operation as it is called: with the form of its text and the class of its shape, which choose the variant.
+/// An operation as it is called: with the form of its text and the class of its shape, which decide the variant.
 #[derive(Debug, Clone, Copy)]
 pub struct Call {
     pub(super) op: &'static Op,
@@ -19,7 +19,7 @@ impl Op {
         Call { op: self, format: Some(self.format(dtype)), class: "" }
     }
 
-    /// The operation in the form of this name; the caller's fault if it has no such form.
+    /// The operation in the form of this name; a missing form is the caller's fault.
     pub fn with_format(&'static self, name: &str) -> Call {
         let format = self.formats.iter().find(|format| format.name == name);
         let format = format.unwrap_or_else(|| unreachable!("{} has no form {name}", self.name));
@@ -49,7 +49,7 @@ impl Call {
         self.class
     }
 
-    /// The same for shapes of this class, which have a variant of their own choice.
+    /// The same call for shapes of this class, which have their own choice of variant.
     pub fn class(self, class: &'static str) -> Self {
         Self { class, ..self }
     }
@@ -62,23 +62,23 @@ impl Call {
 
 /// The variant of each operation, format and class of shape: `<operation>[.<format>][.<class>]` to the variant's name.
 ///
-/// One set computes with the same bits; another one may add in another order.
+/// Runs with the same set compute the same bits; another set may add in another order.
 pub type VariantSet = BTreeMap<String, String>;
 
-/// What was chosen on a device.
+/// Choices made on a device.
 #[derive(Debug, Default)]
 pub(super) struct Choices {
     /// True if the CPU does the adapter's work.
     software: bool,
-    /// The least that may be chosen from.
+    /// Lowest precision that variants may have.
     precision: Precision,
-    /// By that precision, so that what was chosen for one waits for its return.
+    /// Chosen variants by precision, so that the choices for one precision stay while another is in use.
     chosen: BTreeMap<(Precision, At), (Call, &'static Variant)>,
     forced: BTreeMap<&'static str, &'static Variant>,
 }
 
 impl Choices {
-    /// Nothing chosen yet, for a kind of adapter.
+    /// No choices yet, for a kind of adapter.
     pub(super) fn new(software: bool) -> Self {
         Self { software, ..Self::default() }
     }
@@ -96,11 +96,11 @@ impl Choices {
     /// The first variant that was made for this kind of adapter and needs nothing.
     fn usual(&self, op: &'static Op) -> &'static Variant {
         let suits = |variant: &&Variant| variant.needs == Needs::NOTHING && variant.made_for.include(self.software);
-        // Each kind of adapter has one: `tests/shaders.rs` sees to it.
+        // Each kind of adapter has one: `tests/shaders.rs` checks it.
         op.variants.iter().find(suits).unwrap_or(&op.variants[0])
     }
 
-    /// True if the variant was made for this kind of adapter, and rounds no more than was asked for.
+    /// True if the variant was made for this kind of adapter, and rounds no more than allowed.
     pub(super) fn may_try(&self, variant: &Variant) -> bool {
         variant.made_for.include(self.software) && variant.precision >= self.precision
     }
@@ -110,7 +110,7 @@ impl Choices {
         self.precision = precision;
     }
 
-    /// The least that may be chosen from.
+    /// Lowest precision that variants may have.
     pub(super) fn precision(&self) -> Precision {
         self.precision
     }

@@ -16,14 +16,14 @@ use super::recorder::{MAX_DISPATCHES, Recorder};
 use super::tensor::{Allocation, Dtype, Tensor};
 use crate::error::{Error, Result};
 
-/// Which adapter to take.
+/// Choice of an adapter.
 #[derive(Debug, Clone, Default)]
 pub struct AdapterChoice {
-    /// Part of the adapter's name, upper and lower case alike; the fastest one if absent.
+    /// Part of the adapter's name, in any case of letters; `None` takes the fastest adapter.
     pub name: Option<String>,
 }
 
-/// What a person wants to know of the adapter in use.
+/// Facts about the adapter in use, for a person.
 #[derive(Debug, Clone, serde::Serialize)]
 pub struct AdapterReport {
     /// Name as the driver gives it.
@@ -32,9 +32,9 @@ pub struct AdapterReport {
     pub backend: String,
     /// DiscreteGpu, IntegratedGpu, VirtualGpu, Cpu or Other.
     pub device_type: String,
-    /// PCI identifier of its maker; 0 in a browser.
+    /// PCI identifier of the adapter's maker; 0 in a browser.
     pub vendor: u32,
-    /// PCI identifier of its model; 0 in a browser.
+    /// PCI identifier of the adapter's model; 0 in a browser.
     pub device: u32,
     /// Driver and its version.
     pub driver: String,
@@ -48,9 +48,9 @@ pub struct AdapterReport {
     pub max_compute_invocations_per_workgroup: u32,
     /// Lanes of the smallest subgroup; 0 if the adapter does not say.
     pub subgroup_min_size: u32,
-    /// Rows of the square cooperative matrices that it has for operands of f16 and sums of f32.
+    /// Rows of the adapter's square cooperative matrices for operands of f16 and sums of f32.
     pub cooperative_matrices: Vec<u32>,
-    /// Optional features that are offered.
+    /// Optional features that the adapter offers.
     pub features: Vec<String>,
 }
 
@@ -74,7 +74,7 @@ pub struct Gpu {
     n_buffers: Cell<u64>,
     profiler: RefCell<Option<Profiler>>,
     failure: Arc<Mutex<Option<Error>>>,
-    /// The latest tensor that was asked for, and its bytes.
+    /// The tensor that was last asked for, and its bytes.
     asked: Arc<Mutex<(String, u64)>>,
     live_bytes: Arc<AtomicU64>,
     peak_bytes: Cell<u64>,
@@ -82,10 +82,10 @@ pub struct Gpu {
 }
 
 impl Gpu {
-    /// Takes the adapter that was chosen, or the fastest; an error that says what to install if there is none.
+    /// Takes the chosen adapter, or the fastest; if there is none, an error says what to install.
     pub async fn new(choice: &AdapterChoice) -> Result<Self> {
         let adapter = choose(choice).await?;
-        // Everything the adapter offers: models are split to fit, so larger limits only mean fewer pieces.
+        // Take all limits that the adapter offers: models are split to fit, so larger limits only mean fewer pieces.
         let limits = adapter.limits();
         let (device, queue) = adapter
             .request_device(&wgpu::DeviceDescriptor {
@@ -137,12 +137,12 @@ impl Gpu {
         &self.report
     }
 
-    /// Dispatches of one submission at most.
+    /// Most dispatches of one submission.
     pub fn max_dispatches(&self) -> usize {
         self.max_dispatches.get()
     }
 
-    /// Submits after `n` dispatches at the latest (1 to 256): drivers reset a GPU that works on one submission for
+    /// Limits a submission to `n` dispatches (1 to 256), because drivers reset a GPU that works on one submission for
     /// seconds.
     pub fn set_max_dispatches(&self, n: usize) {
         self.max_dispatches.set(n.clamp(1, MAX_DISPATCHES));
@@ -158,12 +158,12 @@ impl Gpu {
         self.live_bytes.load(Ordering::Relaxed)
     }
 
-    /// The most bytes of tensors that existed at a time.
+    /// Largest number of bytes of tensors that existed at the same time.
     pub fn peak_bytes(&self) -> u64 {
         self.peak_bytes.get()
     }
 
-    /// The kernel in use for a call: of the forced variant, else the chosen one, else the one that runs everywhere.
+    /// The kernel in use for a call: the forced variant, else the chosen one, else the one that runs everywhere.
     pub fn kernel(&self, call: impl Into<Call>) -> Kernel {
         self.choices.borrow().kernel(call.into())
     }
@@ -173,17 +173,17 @@ impl Gpu {
         self.choices.borrow_mut().choose(call.into(), variant);
     }
 
-    /// True if `choose` was called for it.
+    /// True if `choose` was called for this call.
     pub fn has_chosen(&self, call: impl Into<Call>) -> bool {
         self.choices.borrow().chosen(&call.into()).is_some()
     }
 
-    /// Uses one variant for every call of an operation, whatever was chosen; `None` ends that.
+    /// Uses one variant for every call of an operation, whatever was chosen; `None` ends this.
     pub fn force(&self, op: &'static Op, variant: Option<&'static Variant>) {
         self.choices.borrow_mut().force(op, variant);
     }
 
-    /// What was chosen, with what is forced in its place.
+    /// The chosen variants, replaced by the forced ones.
     pub fn variant_set(&self) -> VariantSet {
         self.choices.borrow().set()
     }
@@ -193,24 +193,24 @@ impl Gpu {
         op.variants.iter().filter(|variant| self.has(variant)).collect()
     }
 
-    /// Those of them that were made for this kind of adapter, and round no more than was asked for.
+    /// The variants of `variants` that were made for this kind of adapter, and round no more than allowed.
     pub fn candidates(&self, op: &'static Op) -> Vec<&'static Variant> {
         let choices = self.choices.borrow();
         self.variants(op).into_iter().filter(|variant| choices.may_try(variant)).collect()
     }
 
-    /// The least precision that variants may be chosen from; f32 at first. Each has its own choices, which stay; what
-    /// is forced holds for all.
+    /// Sets the lowest precision that variants may have; f32 at first. Each precision has its own choices, which stay;
+    /// forced variants hold for all.
     pub fn allow(&self, precision: Precision) {
         self.choices.borrow_mut().allow(precision);
     }
 
-    /// See `allow`.
+    /// Lowest precision that variants may have; see `allow`.
     pub fn precision(&self) -> Precision {
         self.choices.borrow().precision()
     }
 
-    /// True if the device has what a variant needs.
+    /// True if the device meets the needs of a variant.
     fn has(&self, variant: &Variant) -> bool {
         let features = self.device.features();
         let subgroups = self.report.subgroup_min_size >= 8 && features.contains(wgpu::Features::SUBGROUP);
@@ -268,13 +268,13 @@ impl Gpu {
         Recorder::new(self)
     }
 
-    /// The elements of an `F32` tensor, after everything submitted so far has run.
+    /// Reads the elements of an `F32` tensor, after everything submitted so far has run.
     pub async fn read(&self, tensor: &Tensor) -> Result<Vec<f32>> {
         assert_eq!(tensor.dtype(), Dtype::F32, "the elements are floats");
         self.read_back(tensor).await
     }
 
-    /// The elements of a `U32` tensor, after everything submitted so far has run.
+    /// Reads the elements of a `U32` tensor, after everything submitted so far has run.
     pub async fn read_indices(&self, tensor: &Tensor) -> Result<Vec<u32>> {
         assert_eq!(tensor.dtype(), Dtype::U32, "the elements are indices");
         self.read_back(tensor).await
@@ -297,7 +297,7 @@ impl Gpu {
         self.submit(encoder, &[], &[]);
         let (done, mapped) = futures_channel::oneshot::channel();
         staging.map_async(wgpu::MapMode::Read, .., move |result| drop(done.send(result)));
-        // Natively this waits for the GPU; in the browser it does nothing and the await below yields to the page.
+        // Natively this waits for the GPU; in the browser it does nothing, and the await below yields to the page.
         let polled = self.device.poll(wgpu::PollType::wait_indefinitely());
         self.check()?;
         polled.map_err(|e| Error::device(format!("Waiting for the GPU failed: {e}"), RESTART))?;
@@ -323,7 +323,7 @@ impl Gpu {
         self.read(&word).await.map(drop)
     }
 
-    /// An error if the device was lost, ran out of memory, or refused a command since it was made.
+    /// Returns an error if the device has been lost, ran out of memory, or refused a command.
     pub fn check(&self) -> Result<()> {
         match &*self.failure.lock().unwrap_or_else(PoisonError::into_inner) {
             Some(failure) => Err(failure.clone()),
@@ -339,7 +339,7 @@ impl Gpu {
         self.device.create_command_encoder(&Default::default())
     }
 
-    /// Sends off commands; takes the times of the kernels among them that are `profiled`.
+    /// Submits commands, and takes the times of those kernels among them that are `profiled`.
     pub(super) fn submit(&self, mut encoder: wgpu::CommandEncoder, params: &[u8], profiled: &[String]) {
         if !params.is_empty() {
             self.queue.write_buffer(&self.params, 0, params);
@@ -385,16 +385,16 @@ impl Gpu {
         (entry.pipeline.clone(), bind_group)
     }
 
-    /// Takes the time of every kernel from now on; false if the device has no clock for that.
+    /// Measures the time of every kernel from now on; false if the device has no clock for that.
     ///
-    /// Each kernel then has a pass of its own: what kernels gain by running into each other is not seen.
+    /// Each kernel then has a pass of its own, so the times miss what kernels gain by overlapping.
     pub fn start_profile(&self) -> bool {
         let has_clock = self.device.features().contains(wgpu::Features::TIMESTAMP_QUERY);
         *self.profiler.borrow_mut() = has_clock.then(|| Profiler::new(&self.device, &self.queue));
         has_clock
     }
 
-    /// The times since `start_profile`, by the names of the kernels.
+    /// Returns the times since `start_profile`, by kernel name.
     pub fn end_profile(&self) -> BTreeMap<String, KernelTime> {
         self.profiler.borrow_mut().take().map(Profiler::into_times).unwrap_or_default()
     }
@@ -411,7 +411,7 @@ impl Gpu {
         self.profiler.borrow().as_ref().map(|profiler| profiler.pass(encoder, dispatch))
     }
 
-    /// What the device was asked to do so far.
+    /// Counts of the device's work so far.
     pub fn counters(&self) -> Counters {
         Counters { bind_groups: self.bind_groups.made(), ..self.counters.get() }
     }
@@ -423,14 +423,14 @@ impl Gpu {
     }
 }
 
-/// How often a device was asked for what costs time on the host.
+/// Counts of the requests to a device that cost time on the host.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize)]
 pub struct Counters {
     /// Kernels run.
     pub dispatches: u64,
     /// Bind groups made.
     pub bind_groups: u64,
-    /// Lists of commands sent off.
+    /// Lists of commands submitted.
     pub submissions: u64,
     /// Tensors read back.
     pub readbacks: u64,
@@ -454,7 +454,7 @@ impl std::ops::Sub for Counters {
 
 const RESTART: &str = "Restart pairtune; a run continues from its last checkpoint";
 
-/// What is used where an adapter has it.
+/// Features that are used where an adapter has them.
 fn wanted_features() -> wgpu::Features {
     let always = wgpu::Features::SUBGROUP | wgpu::Features::SHADER_F16;
     // A browser's clock is coarse, and its time stamps have made pages hang.
@@ -466,8 +466,8 @@ fn wanted_features() -> wgpu::Features {
 
 #[expect(unsafe_code, reason = "wgpu has cooperative matrices among what it calls experimental")]
 fn experimental_features() -> wgpu::ExperimentalFeatures {
-    // SAFETY: only matrices are asked for. A kernel that uses them is chosen after its numbers were compared with those
-    // of another (`kernels::autotune`), on sizes that the adapter itself lists.
+    // SAFETY: only matrices are asked for. Before a kernel that uses them is chosen, its numbers are compared with
+    // those of another kernel (`kernels::autotune`), on sizes that the adapter itself lists.
     unsafe { wgpu::ExperimentalFeatures::enabled() }
 }
 
@@ -486,7 +486,7 @@ fn cooperative_matrices(adapter: &wgpu::Adapter) -> Vec<u32> {
 }
 
 fn instance() -> wgpu::Instance {
-    // Not OpenGL, which the window's drawing may bring along: it has no compute shaders that we could use.
+    // OpenGL is left out, though drawing the window may bring it along, because it has no compute shaders for our use.
     let backends = wgpu::Backends::PRIMARY;
     wgpu::Instance::new(wgpu::InstanceDescriptor { backends, ..wgpu::InstanceDescriptor::new_without_display_handle() })
 }
@@ -503,7 +503,7 @@ async fn choose(choice: &AdapterChoice) -> Result<wgpu::Adapter> {
             ..Default::default()
         };
         return instance.request_adapter(&options).await.map_err(|e| {
-            // Of drivers, which wgpu tells of, a browser has none.
+            // A browser has no drivers, so wgpu's message about drivers would mislead.
             let why = match wgpu::Instance::enabled_backend_features().contains(wgpu::Backends::BROWSER_WEBGPU) {
                 true => "the browser's WebGPU offers no adapter".to_owned(),
                 false => e.to_string(),
@@ -550,7 +550,7 @@ fn report(adapter: &wgpu::Adapter, limits: &wgpu::Limits) -> AdapterReport {
     }
 }
 
-/// Keeps the first thing that goes wrong on the device, for the next `check`.
+/// Keeps the first failure of the device, for the next `check`.
 fn watch(
     device: &wgpu::Device,
     failure: &Arc<Mutex<Option<Error>>>,
@@ -562,7 +562,7 @@ fn watch(
     };
     let lost = failure.clone();
     device.set_device_lost_callback(move |reason, message| {
-        // A device that is dropped at its end is destroyed too; nobody asks about it any more.
+        // A device that is dropped at its end is destroyed too, but nobody asks about it any more.
         let what = format!("The graphics driver reset ({reason:?}: {message})");
         keep(&lost, Error::DeviceLost { what, fix: RESTART.to_owned() });
     });
@@ -570,7 +570,7 @@ fn watch(
     device.on_uncaptured_error(Arc::new(move |e: wgpu::Error| {
         let error = match e {
             wgpu::Error::OutOfMemory { .. } => {
-                // A browser tells it a little later.
+                // A browser reports it a little later, so the tensor is the latest one at that time.
                 let (name, bytes) = &*asked.lock().unwrap_or_else(PoisonError::into_inner);
                 out_of_memory(name, *bytes, live_bytes.load(Ordering::Relaxed))
             }
@@ -582,7 +582,7 @@ fn watch(
     }));
 }
 
-/// No memory was left, lately for the tensor of this name, with so many bytes in use.
+/// Error of a device without free memory: the latest tensor asked for has this name, and so many bytes are in use.
 fn out_of_memory(name: &str, bytes: u64, live_bytes: u64) -> Error {
     let mb = |bytes: u64| bytes.div_ceil(1_000_000);
     Error::OutOfMemory {

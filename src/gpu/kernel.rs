@@ -1,10 +1,10 @@
-//! `Op`: an operation on the device, with the ways there are to compute it; `Kernel`: one of them, as it is compiled.
+//! `Op`: an operation on the device, with all ways to compute it; `Kernel`: one of them, as it is compiled.
 
 use std::borrow::Cow;
 
 use super::{Dtype, Grid};
 
-/// How a kernel uses one of its storage buffers; binding 0 is always the uniform `Params`.
+/// Use of a storage buffer by a kernel; binding 0 is always the uniform `Params`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Bind {
     /// `var<storage, read>`.
@@ -13,68 +13,68 @@ pub enum Bind {
     Write,
 }
 
-/// What an operation works on, as far as the number of workgroups follows from it: rows, columns, and a third size.
+/// Sizes that decide an operation's number of workgroups: rows, columns, and a third size.
 pub type Shape = [u32; 3];
 
 /// An operation: its bindings, which all variants share, and the variants.
 #[derive(Debug)]
 pub struct Op {
-    /// Unique; the name of its function in `kernels`, of its twin and of its first shader.
+    /// Unique name: that of its function in `kernels`, of its twin and of its first shader.
     pub name: &'static str,
     /// Size of the `Params` struct in bytes.
     pub params_bytes: usize,
     /// Storage buffers from binding 1 on.
     pub binds: &'static [Bind],
-    /// The forms that its text has: how the weight is stored that it reads, or what else is decided before it is
-    /// compiled; one without a name is the usual one. Empty if there are none.
+    /// Forms of its text: storage formats of the weight that it reads, or other choices made before compilation. A form
+    /// without a name is the usual one. Empty if the text has a single form.
     pub formats: &'static [Format],
-    /// The ways to compute it; one for each kind of adapter needs nothing.
+    /// All ways to compute it; for each kind of adapter there is one that needs nothing.
     pub variants: &'static [Variant],
 }
 
 /// One way to compute an operation.
 #[derive(Debug)]
 pub struct Variant {
-    /// Unique within the operation; empty if there is no other.
+    /// Unique within the operation; empty if it is the only variant.
     pub name: &'static str,
-    /// WGSL texts that are joined after that of the format: library parts, then the shader with `main`.
+    /// WGSL texts that follow the format's text: library parts, then the shader with `main`.
     pub parts: &'static [&'static str],
     /// Workgroups for a shape.
     pub grid: fn(Shape) -> Grid,
-    /// What a device must have to run it.
+    /// Features that a device must have to run it.
     pub needs: Needs,
-    /// The adapters that it was made for; autotune tries it on no other.
+    /// Adapters that it was made for; autotune tries it on no other.
     pub made_for: Adapters,
-    /// How it rounds what it multiplies; autotune tries nothing below what was asked for.
+    /// Precision of the operands of products; autotune tries no variant below the one that was asked for.
     pub precision: Precision,
 }
 
-/// How the operands of products are rounded. Sums are f32 always.
+/// Rounding of the operands of products. Sums are always f32.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub enum Precision {
-    /// To 11 bits, and to nothing below 6e-8: numbers agree with f32's to three digits.
+    /// Operands are rounded to 11 bits, and to 0 below 6e-8: numbers agree with f32's to three digits.
     F16,
-    /// Not at all.
+    /// Operands are not rounded.
     #[default]
     F32,
 }
 
-/// What a variant needs beyond what WebGPU promises everywhere.
+/// Needs of a variant beyond what WebGPU guarantees everywhere.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Needs {
-    /// Values pass between the lanes of a subgroup, of which it has at least 8.
+    /// True if values pass between the lanes of a subgroup, which must have at least 8.
     pub subgroups: bool,
-    /// 16-bit floats in the shader.
+    /// True if the shader has 16-bit floats.
     pub f16: bool,
-    /// Cooperative matrices of so many rows and columns, f16 operands and f32 sums; 0 for none. Native only.
+    /// Rows and columns of cooperative matrices with f16 operands and f32 sums; 0 for none. Native only.
     pub matrices: u32,
 }
 
 impl Needs {
-    /// Nothing: it runs everywhere.
+    /// No needs: the variant runs everywhere.
     pub const NOTHING: Self = Self { subgroups: false, f16: false, matrices: 0 };
 
-    /// The features' names in WebGPU, and wgpu's for what WebGPU does not have.
+    /// Names of the features in WebGPU, or in wgpu if WebGPU does not have them.
     pub fn names(self) -> impl Iterator<Item = &'static str> {
         let matrices = self.matrices > 0;
         let all = [(self.subgroups, "subgroups"), (self.f16, "shader-f16"), (matrices, "wgpu-cooperative-matrix")];
@@ -85,9 +85,9 @@ impl Needs {
 /// A kind of adapter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Adapters {
-    /// Every one.
+    /// All adapters.
     All,
-    /// Those whose work the CPU does.
+    /// Adapters whose work the CPU does.
     Software,
     /// Graphics processors.
     Hardware,
@@ -96,11 +96,11 @@ pub enum Adapters {
 /// A form of an operation's text.
 #[derive(Debug)]
 pub struct Format {
-    /// f32, f16, bf16 and so on, as the weight is stored; or what else is decided.
+    /// f32, f16, bf16 and so on, for the storage format of the weight; or the name of another choice.
     pub name: &'static str,
-    /// Of the weight, if that is what is decided.
+    /// Type of the weight, if the form is a storage format.
     pub dtype: Option<Dtype>,
-    /// WGSL that comes first. That of a weight declares binding 2 and `weight(i)`, the i-th four elements.
+    /// WGSL that comes first. The text for a weight declares binding 2 and `weight(i)`, the i-th four elements.
     pub part: &'static str,
 }
 
@@ -112,7 +112,7 @@ impl Variant {
 }
 
 impl Op {
-    /// Every kernel of the operation: each variant with each format.
+    /// All kernels of the operation: each variant with each format.
     pub fn kernels(&'static self) -> impl Iterator<Item = Kernel> {
         let formats = || {
             let none = self.formats.is_empty().then_some(None);
@@ -121,14 +121,14 @@ impl Op {
         self.variants.iter().flat_map(move |variant| formats().map(move |format| Kernel { op: self, variant, format }))
     }
 
-    /// The format of a weight of this type; the caller's fault if the operation cannot read it.
+    /// The format of a weight of this type; a type that the operation cannot read is the caller's fault.
     pub(super) fn format(&self, dtype: Dtype) -> &'static Format {
         let format = self.formats.iter().find(|format| format.dtype == Some(dtype));
         format.unwrap_or_else(|| unreachable!("{} reads no weight stored as {dtype:?}", self.name))
     }
 }
 
-/// Names with a point between them; what has no name is left out.
+/// Joins names with dots; empty names are left out.
 pub(super) fn joined(names: [&str; 3]) -> String {
     names.into_iter().filter(|name| !name.is_empty()).collect::<Vec<_>>().join(".")
 }
@@ -145,31 +145,31 @@ pub struct Kernel {
 }
 
 impl Kernel {
-    /// `<operation>[.<variant>][.<format>]`: unique.
+    /// Unique name: `<operation>[.<variant>][.<format>]`.
     pub fn name(&self) -> String {
         joined([self.op.name, self.variant.name, self.format.map_or("", |format| format.name)])
     }
 
-    /// The whole text without directives.
+    /// The whole text, without directives.
     pub fn wgsl(&self) -> String {
         let format = self.format.map_or("", |format| format.part);
         std::iter::once(format).chain(self.variant.parts.iter().copied()).collect()
     }
 
-    /// The text as a native driver gets it, after a line that says which features it needs.
+    /// The text that a native driver gets, after a line with the features that it needs.
     ///
-    /// In a browser `enable subgroups;` stands before it where that is needed.
+    /// A browser's text begins with `enable subgroups;` if the variant needs it.
     pub fn listing(&self) -> String {
         let needs: Vec<&str> = self.variant.needs.names().collect();
         let needs = if needs.is_empty() { "nothing".to_owned() } else { needs.join(", ") };
         format!("// needs: {needs}\n{}", self.source(false))
     }
 
-    /// The text after the directives that it needs.
+    /// The text, after the directives that it needs.
     pub fn source(&self, browser: bool) -> String {
         let Needs { subgroups, f16, matrices } = self.variant.needs;
         let directives = [
-            // Browsers ask for it, naga does not know it yet (gfx-rs/wgpu#5555).
+            // Browsers require it; naga does not know it yet (gfx-rs/wgpu#5555).
             (subgroups && browser, "enable subgroups;\n"),
             (f16, "enable f16;\n"),
             (matrices > 0, "enable wgpu_cooperative_matrix;\n"),
@@ -179,7 +179,7 @@ impl Kernel {
         text
     }
 
-    /// Equal for two kernels only if they are one.
+    /// Identifier that is equal only for equal kernels.
     pub(super) fn id(&self) -> KernelId {
         KernelId(self.op.name, self.variant.name, self.format.map_or("", |format| format.name))
     }

@@ -1,4 +1,4 @@
-//! `Profiler`: how long each kernel runs, by the device's own clock. Native only: a browser's clock is coarse.
+//! `Profiler`: the running time of each kernel, by the device's own clock. Native only: a browser's clock is coarse.
 
 use std::collections::BTreeMap;
 
@@ -9,7 +9,7 @@ use super::recorder::MAX_DISPATCHES;
 pub struct KernelTime {
     /// Dispatches.
     pub dispatches: u64,
-    /// Seconds of all of them.
+    /// Seconds of all dispatches.
     pub seconds: f64,
 }
 
@@ -44,7 +44,7 @@ impl Profiler {
         }
     }
 
-    /// A pass for the dispatch of this number alone.
+    /// Begins a pass for a single dispatch, by its number.
     pub(super) fn pass(&self, encoder: &mut wgpu::CommandEncoder, dispatch: u32) -> wgpu::ComputePass<'static> {
         let times = wgpu::ComputePassTimestampWrites {
             query_set: &self.queries,

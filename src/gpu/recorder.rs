@@ -11,7 +11,7 @@ pub type Grid = [u32; 3];
 const MAX_GROUPS: u32 = 65_535;
 /// Bytes between the `Params` of two dispatches: WebGPU's `minUniformBufferOffsetAlignment`.
 const PARAMS_STRIDE: usize = 256;
-/// Dispatches recorded before they are sent off on their own, so that no submission grows long.
+/// Dispatches after which a submission is sent off on its own, so that none grows long.
 pub(super) const MAX_DISPATCHES: usize = 256;
 
 /// One workgroup per row; beyond 65535 rows the grid continues on its second axis.
@@ -31,7 +31,7 @@ pub struct Recorder<'a> {
     encoder: Option<wgpu::CommandEncoder>,
     pass: Option<wgpu::ComputePass<'static>>,
     params: Vec<u8>,
-    /// The kernels that were recorded, where their times are taken.
+    /// Names of the recorded kernels, if their times are taken.
     profiled: Vec<String>,
 }
 
@@ -45,7 +45,7 @@ impl<'a> Recorder<'a> {
         self.gpu
     }
 
-    /// Computes an operation by the variant that this device chose for it, with `tensors` bound in order.
+    /// Records an operation in the variant that this device chose for it, with `tensors` bound in order.
     pub fn dispatch<P: Pod>(&mut self, call: impl Into<Call>, params: &P, tensors: &[&Tensor], shape: Shape) {
         let kernel = self.gpu.kernel(call);
         let (name, grid) = (kernel.op.name, (kernel.variant.grid)(shape));
@@ -88,7 +88,7 @@ impl<'a> Recorder<'a> {
         self.encoder().clear_buffer(tensor.buffer(), tensor.offset, Some(tensor.bytes().next_multiple_of(4)));
     }
 
-    /// Copies `from` into `to`, which has as many bytes.
+    /// Copies `from` into `to`, which has the same number of bytes.
     pub fn copy(&mut self, from: &Tensor, to: &Tensor) {
         assert_eq!(from.bytes(), to.bytes(), "a copy needs two tensors of one size");
         self.pass = None;
@@ -96,7 +96,7 @@ impl<'a> Recorder<'a> {
         self.encoder().copy_buffer_to_buffer(from.buffer(), from.offset, to.buffer(), to.offset, bytes);
     }
 
-    /// Copies `rows` rows of `from`, from its row `first` on, to `to` from its row `at` on; both have as many columns.
+    /// Copies `rows` rows of `from`, from its row `first` on, to `to` from its row `at` on; both have the same columns.
     pub fn copy_rows(&mut self, from: &Tensor, first: u32, rows: u32, to: &Tensor, at: u32) {
         assert_eq!((from.cols(), from.dtype()), (to.cols(), to.dtype()), "rows of one kind");
         assert!(first + rows <= from.rows() && at + rows <= to.rows(), "the rows exist on both sides");
@@ -106,7 +106,7 @@ impl<'a> Recorder<'a> {
         self.encoder().copy_buffer_to_buffer(from.buffer(), source, to.buffer(), target, u64::from(rows) * row_bytes);
     }
 
-    /// Sends off what was recorded so far.
+    /// Submits what was recorded so far.
     pub fn submit(&mut self) {
         self.pass = None;
         let Some(encoder) = self.encoder.take() else { return };
@@ -126,7 +126,7 @@ impl<'a> Recorder<'a> {
         self.pass.get_or_insert_with(|| encoder.begin_compute_pass(&Default::default()).forget_lifetime())
     }
 
-    /// Bytes of uniform buffer that one submission may need.
+    /// Largest size of the uniform buffer that one submission needs, in bytes.
     pub(super) const PARAMS_BYTES: u64 = (MAX_DISPATCHES * PARAMS_STRIDE) as u64;
 }
 

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::bind_groups::BindGroups;
 
-/// How the elements of a tensor are stored on the device.
+/// Storage format of a tensor's elements on the device.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Dtype {
     /// 32-bit floats.
@@ -19,26 +19,26 @@ pub enum Dtype {
     U32,
     /// ggml's blocks of 32 with one scale, 4 bits an element.
     Q4_0,
-    /// The same with a minimum.
+    /// ggml's blocks of 32 with one scale and one minimum, 4 bits an element.
     Q4_1,
     /// ggml's blocks of 32 with one scale, 5 bits an element.
     Q5_0,
-    /// The same with a minimum.
+    /// ggml's blocks of 32 with one scale and one minimum, 5 bits an element.
     Q5_1,
     /// ggml's blocks of 32 with one scale, 8 bits an element.
     Q8_0,
     /// ggml's blocks of 256 in eight groups, 4 bits an element.
     Q4K,
-    /// The same, 5 bits an element.
+    /// ggml's blocks of 256 in eight groups, 5 bits an element.
     Q5K,
     /// ggml's blocks of 256 in sixteen groups, 6 bits an element.
     Q6K,
-    /// bitsandbytes' NF4: blocks of 64 with one scale, a place in a code book of 16 for each element.
+    /// bitsandbytes' NF4: blocks of 64 with one scale, and an index into a code book of 16 for each element.
     Nf4,
 }
 
 impl Dtype {
-    /// Elements that are stored together, and their bytes.
+    /// Elements of a block that is stored together, and its bytes.
     pub fn block(self) -> (u64, u64) {
         match self {
             Self::F32 | Self::U32 => (1, 4),
@@ -55,14 +55,14 @@ impl Dtype {
         }
     }
 
-    /// Bytes of so many elements, whole blocks of them; `u64::MAX` if that is less.
+    /// Bytes of `elements` elements, in whole blocks; saturates at `u64::MAX`.
     pub fn bytes_of(self, elements: u64) -> u64 {
         let (block, bytes) = self.block();
         elements.div_ceil(block).saturating_mul(bytes)
     }
 }
 
-/// A matrix on the device, rows one after another; a vector has one row.
+/// A matrix on the device, with its rows one after another; a vector has one row.
 ///
 /// Cloning copies the handle, not the data.
 #[derive(Debug, Clone)]
@@ -74,11 +74,11 @@ pub struct Tensor {
     dtype: Dtype,
 }
 
-/// A buffer, counted as long as a tensor uses it.
+/// A buffer, counted as in use as long as a tensor uses it.
 #[derive(Debug)]
 pub(super) struct Allocation {
     pub(super) buffer: wgpu::Buffer,
-    /// Of all buffers of a device, this one's number.
+    /// Number of the buffer, unique on its device.
     pub(super) id: u64,
     live_bytes: Arc<AtomicU64>,
     bind_groups: Rc<BindGroups>,
@@ -142,7 +142,7 @@ impl Tensor {
         self.dtype.bytes_of(u64::from(self.rows) * u64::from(self.cols))
     }
 
-    /// The first `rows` rows, in another number of columns if that fits: activations are allocated once at their
+    /// The first `rows` rows, with another number of columns if that fits. Activations are allocated once at their
     /// largest size and used at the size of each batch.
     pub fn view(&self, rows: u32, cols: u32) -> Self {
         let view = Self { rows, cols, ..self.clone() };
@@ -150,13 +150,14 @@ impl Tensor {
         view
     }
 
-    /// `rows` rows from row `first`; their first byte must be a multiple of 256, as WebGPU asks of a binding.
+    /// Returns `rows` rows from row `first` on; their first byte must be at a multiple of 256, as WebGPU requires of a
+    /// binding.
     pub fn row_range(&self, first: u32, rows: u32) -> Self {
         assert!(first + rows <= self.rows, "rows {first}..{} of {}", first + rows, self.rows);
         self.slice(u64::from(first) * u64::from(self.cols), rows, self.cols)
     }
 
-    /// A matrix of `rows` by `cols` that begins at element `first`, at a multiple of 256 bytes.
+    /// A matrix of `rows` by `cols` that begins at element `first`, which must be at a multiple of 256 bytes.
     pub fn slice(&self, first: u64, rows: u32, cols: u32) -> Self {
         let begin = self.dtype.bytes_of(first);
         let part = Self { offset: self.offset + begin, rows, cols, ..self.clone() };

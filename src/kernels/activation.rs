@@ -13,17 +13,17 @@ pub enum Act {
     Silu,
     /// `x Φ(x)`, with the error function.
     Gelu,
-    /// The same by tanh: Hugging Face's `gelu_new` and `gelu_pytorch_tanh`.
+    /// The same, approximated by tanh: Hugging Face's `gelu_new` and `gelu_pytorch_tanh`.
     GeluTanh,
     /// `max(x, 0)`.
     Relu,
 }
 
 impl Act {
-    /// All of them.
+    /// All activation functions.
     pub const ALL: [Self; 4] = [Self::Silu, Self::Gelu, Self::GeluTanh, Self::Relu];
 
-    /// The form of an operation with it.
+    /// Name of the form that an operation has with it.
     pub fn form(self) -> &'static str {
         match self {
             Self::Silu => "",
@@ -41,8 +41,8 @@ pub fn glu_forward(rec: &mut Recorder<'_>, gate_up: &Tensor, act: Act, y: &Tenso
     rec.dispatch(call, &params, &[gate_up, y], [params.rows * params.cols4, 1, 1]);
 }
 
-/// Replaces both halves of `gate_up` by the gradients of `glu_forward` with respect to them, given `dy`, and `dy` by
-/// what `glu_forward` gave.
+/// Replaces both halves of `gate_up` by the gradients of `glu_forward` with respect to them, given `dy`, and replaces
+/// `dy` by the result of `glu_forward`.
 pub fn glu_backward(rec: &mut Recorder<'_>, dy: &Tensor, gate_up: &Tensor, act: Act) {
     let params = halves(gate_up, dy);
     let call = GLU_BACKWARD.with_format(act.form());
@@ -55,8 +55,8 @@ pub fn activation_forward(rec: &mut Recorder<'_>, x: &Tensor, act: Act, y: &Tens
     rec.dispatch(ACTIVATION_FORWARD.with_format(act.form()), &params, &[x, y], [params.items, 1, 1]);
 }
 
-/// Replaces `x` (R,C) by the gradient of `activation_forward` with respect to it, given `dy`, and `dy` by what
-/// `activation_forward` gave.
+/// Replaces `x` (R,C) by the gradient of `activation_forward` with respect to it, given `dy`, and replaces `dy` by the
+/// result of `activation_forward`.
 pub fn activation_backward(rec: &mut Recorder<'_>, dy: &Tensor, x: &Tensor, act: Act) {
     let params = items(x, dy);
     rec.dispatch(ACTIVATION_BACKWARD.with_format(act.form()), &params, &[dy, x], [params.items, 1, 1]);

@@ -10,7 +10,7 @@ use crate::gpu::{Bind, Op, Recorder, Tensor, Variant};
 /// Scalars of one AdamW step; names of transformers' `TrainingArguments`.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct AdamW {
-    /// Of this step.
+    /// Learning rate of this step.
     pub learning_rate: f64,
     /// Decay of the first moment.
     pub beta1: f64,
@@ -26,7 +26,7 @@ pub struct AdamW {
     pub step: u32,
 }
 
-/// Workgroups, and so partial sums, per block of gradients.
+/// Workgroups per block of gradients, each of which writes one partial sum.
 const GROUPS: u32 = 64;
 
 /// Writes the L2 norm over all blocks of gradients to `metrics[GRAD_NORM]`; `partials` holds 64 entries per block.
@@ -41,8 +41,8 @@ pub fn grad_norm(rec: &mut Recorder<'_>, blocks: &[&Tensor], partials: &Tensor, 
     rec.dispatch(&GRAD_NORM, &params, &[partials, metrics], [1, 1, 1]);
 }
 
-/// One AdamW step on a block of parameters, all of one length; the loss and norm in `metrics` are read on the device,
-/// and where one of them is not finite nothing changes.
+/// One AdamW step on a block of parameters, all of one length. The device reads loss and norm from `metrics`; if one of
+/// them is not finite, nothing changes.
 pub fn adamw(
     rec: &mut Recorder<'_>,
     grad: &Tensor,

@@ -5,7 +5,7 @@ use bytemuck::{Pod, Zeroable};
 use super::grids::{by_item, forms, wgsl};
 use crate::gpu::{Adapters, Bind, Call, Format, Grid, Op, Recorder, Shape, Tensor, Variant};
 
-/// Which rows a packed row sees: `start <= k <= own row`, without `hole_start <= k < hole_end`; and its position.
+/// Rows that a packed row sees: `start <= k <= own row`, without `hole_start <= k < hole_end`; and its position.
 #[repr(C)]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Pod, Zeroable)]
 pub struct Span {
@@ -25,7 +25,7 @@ impl Span {
     }
 }
 
-/// Sizes of an attention, and what becomes of its scores.
+/// Sizes of an attention, and the scale, cap and window of its scores.
 #[derive(Debug, Clone, Copy)]
 pub struct AttentionShape {
     /// Query heads.
@@ -34,9 +34,9 @@ pub struct AttentionShape {
     pub kv_heads: u32,
     /// Columns of a head; a multiple of 4.
     pub head_dim: u32,
-    /// What scores are multiplied by, usually 1/sqrt(head_dim).
+    /// Factor of the scores, usually 1/sqrt(head_dim).
     pub scale: f32,
-    /// The cap of scores, `softcap * tanh(score / softcap)`; 0 for none.
+    /// Cap of the scores, `softcap * tanh(score / softcap)`; 0 for none.
     pub softcap: f32,
     /// Tokens of its sequence that a row sees, itself included.
     pub window: u32,
@@ -48,11 +48,11 @@ pub(super) const CLASSES: [&str; 3] = ["heads_64", "heads_128", "heads_256"];
 /// Rows of a tile: queries, or keys in `attention_backward_kv`.
 const TILE: usize = 32;
 
-/// The `spans` tensor of the kernels (4 columns of u32): one row per row, then one per tile of up to 32 rows.
+/// The `spans` tensor of the kernels (4 columns of u32): one entry per row, then one per tile of up to 32 rows.
 ///
 /// A tile is (its first row, end of its rows, the first key they see, end of the queries that see its rows as keys).
-/// Tiles never hold rows of two sequences: so a row's sums are taken in the same order whatever else is in the batch,
-/// and the same pair has the same log-probability to the last bit.
+/// Tiles never hold rows of two sequences. A row's sums are therefore taken in the same order whatever else is in the
+/// batch, and the same pair has the same log-probability to the last bit.
 pub fn pack_spans(spans: &[Span]) -> Vec<[u32; 4]> {
     let mut packed: Vec<[u32; 4]> = spans.iter().map(|s| bytemuck::cast(*s)).collect();
     let same_sequence = |a: &Span, b: &Span| a.start == b.start && a.has_hole() == b.has_hole();
@@ -77,10 +77,10 @@ fn end_of_queries(spans: &[Span], key: usize, key_end: usize) -> u32 {
     end as u32
 }
 
-/// Attention of the queries, keys and values that lie side by side in `qkv` (R, (heads + 2 kv_heads) D), into `out`
-/// (R, heads*D) and `lse` (R, heads).
+/// Computes attention of the queries, keys and values that lie side by side in `qkv` (R, (heads + 2 kv_heads) D), into
+/// `out` (R, heads*D) and `lse` (R, heads).
 ///
-/// Of the probabilities only the log-sum-exp of each row is kept (Dao et al. 2022).
+/// The probabilities are not kept, only the log-sum-exp of each row (Dao et al. 2022).
 pub fn attention_forward(
     rec: &mut Recorder<'_>,
     qkv: &Tensor,
@@ -147,7 +147,7 @@ pub fn attention_backward_kv(
 }
 
 impl AttentionShape {
-    /// The usual attention of so many heads: all of the sequence is seen, and scores have no cap.
+    /// The usual attention of these heads: rows see all of their sequence, and scores have no cap.
     pub fn new(heads: u32, kv_heads: u32, head_dim: u32) -> Self {
         let scale = 1.0 / (head_dim as f32).sqrt();
         Self { heads, kv_heads, head_dim, scale, softcap: 0.0, window: u32::MAX }
@@ -165,17 +165,17 @@ impl AttentionShape {
         assert_eq!(out.dims(), [qkv.rows(), self.heads * self.head_dim], "out needs heads*head_dim columns");
     }
 
-    /// An operation on heads as wide as these.
+    /// An operation on heads of this width.
     pub(super) fn call(&self, op: &'static Op) -> Call {
         op.with_format(self.form()).class(self.class())
     }
 
-    /// The form of an operation on these scores.
+    /// Name of the form of an operation on these scores.
     pub(super) fn form(&self) -> &'static str {
         if self.softcap > 0.0 { "capped" } else { "" }
     }
 
-    /// The name of the class of heads as wide as these.
+    /// Name of the class of heads of this width.
     pub fn class(&self) -> &'static str {
         match self.head_dim {
             ..=64 => "heads_64",
@@ -184,20 +184,20 @@ impl AttentionShape {
         }
     }
 
-    /// Tiles, heads and columns of a head; the tiles follow the rows in `spans`.
+    /// Number of tiles, heads and columns of a head; the tiles follow the rows in `spans`.
     fn tiles(&self, spans: &Tensor, qkv: &Tensor, heads: u32) -> Shape {
         assert!(spans.rows() > qkv.rows(), "spans has a row per row and one per tile");
         [spans.rows() - qkv.rows(), heads, self.head_dim]
     }
 }
 
-/// One workgroup per tile, head and so many of its columns.
+/// One workgroup per tile, head and COLUMNS columns of the head.
 fn grid<const COLUMNS: u32>([tiles, heads, head_dim]: Shape) -> Grid {
     [tiles, heads, head_dim.div_ceil(COLUMNS)]
 }
 
-/// The variants of a kernel: for graphics processors operands are staged in workgroup memory and the work is split over
-/// many lanes; for software adapters a few lanes hold large tiles.
+/// The variants of a kernel. The variants for graphics processors stage operands in workgroup memory and split the work
+/// over many lanes; in those for software adapters a few lanes hold large tiles.
 macro_rules! variants {
     ($software:literal, $($staged:literal),+) => {
         [
@@ -226,7 +226,7 @@ macro_rules! variants {
     };
 }
 
-/// What may become of a score.
+/// Forms of a score: plain, or capped.
 pub(super) const SCORES: &[Format] = forms!("": "lib/score_plain", "capped": "lib/score_capped");
 
 #[repr(C)]

@@ -1,4 +1,4 @@
-//! Which variant of an operation is the fastest on the device at hand, and the record of it.
+//! Choice of the fastest variant of an operation on the device at hand, and the record of it.
 
 use super::attention::{self, AttentionShape, Span};
 use super::matmul::{self, Class, Epilogue, Partials, Segments, Store};
@@ -9,25 +9,25 @@ use super::{
 use crate::error::Result;
 use crate::gpu::{Call, Dtype, Gpu, Needs, Op, Precision, Recorder, Tensor, Variant, VariantSet};
 
-/// What of a model decides which operations are tuned.
+/// Properties of a model that decide which operations are tuned.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Tuning {
-    /// How its weights are stored.
+    /// Types in which its weights are stored.
     pub formats: Vec<Dtype>,
     /// Columns of a head.
     pub head_dim: u32,
 }
 
-/// Times each variant of each operation that has several, on middling shapes, and keeps the fastest; what was chosen
-/// before stays. `seconds` is the platform's clock.
+/// Times each variant of each operation that has several, on shapes of medium size, and keeps the fastest; earlier
+/// choices stay. `seconds` is the platform's clock.
 pub async fn autotune(gpu: &Gpu, tuning: &Tuning, seconds: &dyn Fn() -> f64) -> Result<VariantSet> {
-    // A software adapter takes as long for a thousandth of what keeps a graphics processor busy.
+    // A software adapter needs as long for a thousandth of the work that keeps a graphics processor busy.
     let [m, k, n] = if gpu.report().is_software() { [256, 512, 256] } else { [1024, 1024, 1024] };
     let tuner = Tuner { gpu, seconds };
     let float = |name: &str, rows, cols| gpu.zeros(name, rows, cols, Dtype::F32);
     let (x, y) = (float("x", m, k), float("y", m, n));
-    // LoRA's matrices are f32 whatever the model's weights are. Weights in blocks are read by what is best for f32:
-    // their many kernels would take a software adapter minutes to compile.
+    // LoRA's matrices are f32 whatever the model's weights are. Weights in blocks use the variant that is best for f32,
+    // because their many kernels would take a software adapter minutes to compile.
     let plain = tuning.formats.iter().copied().filter(|format| format.block().0 == 1);
     let f32 = [Dtype::F32].into_iter().filter(|f32| !tuning.formats.contains(f32));
     for format in plain.chain(f32) {
@@ -57,13 +57,14 @@ pub async fn autotune(gpu: &Gpu, tuning: &Tuning, seconds: &dyn Fn() -> f64) -> 
     Ok(gpu.variant_set())
 }
 
-/// Times the columns where rows are few: with no more of them, a dispatch takes as long as what it computes.
+/// Factor of the columns where rows are few: with fewer columns, the dispatch itself would take as long as its
+/// computation.
 const DECODED: u32 = 8;
-/// Ranks of LoRA's matrices that the choice is made with, one of each class.
+/// Ranks of LoRA's matrices to tune with, one of each class.
 const RANKS: [u32; 2] = [16, 64];
-/// Rounds of a variant: the first compiles, of the others the fastest counts.
+/// Rounds of a variant: the first compiles; the fastest of the others counts.
 const ROUNDS: usize = 4;
-/// Times the best so far that a variant may take before the next is tried.
+/// A variant is given up once it takes this many times the best so far.
 const HOPELESS: f64 = 1.5;
 
 struct Tuner<'a> {
@@ -72,7 +73,7 @@ struct Tuner<'a> {
 }
 
 impl Tuner<'_> {
-    /// LoRA's own products of a rank, for inputs like `x` and outputs like `y`.
+    /// Tunes LoRA's own products of a rank, for inputs like `x` and outputs like `y`.
     async fn lora(&self, x: &Tensor, y: &Tensor, rank: u32) -> Result<()> {
         let ([m, k], n) = (x.dims(), y.cols());
         let float = |name: &str, rows, cols| self.gpu.zeros(name, rows, cols, Dtype::F32);
@@ -93,7 +94,7 @@ impl Tuner<'_> {
         self.choose(matmul::backward_weight_call(rank, k), &of_a).await
     }
 
-    /// Attention of one sequence of `rows` rows.
+    /// Tunes attention of one sequence of `rows` rows.
     async fn attention(&self, head_dim: u32, rows: u32) -> Result<()> {
         let shape = AttentionShape::new(4, 2, head_dim);
         let span = |row| Span { start: 0, hole_start: row, hole_end: row, position: row };
@@ -145,13 +146,13 @@ impl Tuner<'_> {
     }
 }
 
-/// Why a variant is not used that `multiplies_right` refuses.
+/// Reason for not using a variant that `multiplies_right` refuses.
 const WRONG: &str = "this device's cooperative matrices give other numbers than it says";
 
-/// True if a variant of `matmul_forward` or `matmul_backward_input` agrees with one that needs nothing, but for the
-/// rounding of its operands: drivers have been seen that list matrices and multiply them wrongly.
+/// True if a variant of `matmul_forward` or `matmul_backward_input` agrees with one that needs nothing, up to the
+/// rounding of its operands. Some drivers list matrices and multiply them wrongly.
 pub async fn multiplies_right(gpu: &Gpu, op: &'static Op, variant: &'static Variant) -> Result<bool> {
-    // No size is a multiple of a matrix's.
+    // No size is a multiple of a matrix's size.
     let (m, k, n) = (37, 44, 52);
     let numbers = |name, rows, cols| {
         let of = |i: u32| (i * 37 % 101) as f32 / 101.0 - 0.5;
@@ -182,9 +183,9 @@ pub async fn multiplies_right(gpu: &Gpu, op: &'static Op, variant: &'static Vari
     Ok(results[0].iter().zip(&results[1]).all(near))
 }
 
-/// Chooses the variants of a recorded set, so that a run goes on with the bits it began with.
+/// Chooses the variants of a recorded set, so that a run continues with the same bits.
 ///
-/// Returns the entries that this device cannot run, or that this version does not know: what it chose for them stays.
+/// Returns the entries that this device cannot run or that this version does not know; its own choices for them stay.
 pub fn adopt(gpu: &Gpu, set: &VariantSet) -> Vec<String> {
     let mut left = Vec::new();
     for (key, name) in set {
@@ -200,14 +201,14 @@ pub fn adopt(gpu: &Gpu, set: &VariantSet) -> Vec<String> {
     left
 }
 
-/// What a stored set is valid for: the device, its driver, and the shaders as they are.
+/// Key of a stored set, which is valid for one device, its driver, and the present shaders.
 pub fn tuning_key(gpu: &Gpu) -> String {
     let mut hash = blake3::Hasher::new();
     let report = gpu.report();
     for part in [&report.name, &report.backend, &report.driver] {
         hash.update(part.as_bytes()).update(&[0]);
     }
-    // Without a word for f32, whose sets were stored before there was another.
+    // The key has no part for f32, whose sets were stored before there was another precision.
     if gpu.precision() != Precision::F32 {
         hash.update(format!("{:?}", gpu.precision()).as_bytes());
     }

@@ -19,7 +19,7 @@ pub fn cache_append(rec: &mut Recorder<'_>, qkv: &Tensor, slots: &Tensor, shape:
     rec.dispatch(&CACHE_APPEND, &params, &[qkv, slots, cache], [rows * (columns / 4 - first4), 1, 1]);
 }
 
-/// Attention of the queries of `qkv` (R, ...) over `cache`, each over its text's rows, into `out` (R, heads*D).
+/// Computes attention of the queries of `qkv` (R, ...), each over its text's rows in `cache`, into `out` (R, heads*D).
 ///
 /// Row r of `spans` has the first and the last row of the text in the cache.
 pub fn attention_decode(
@@ -42,14 +42,14 @@ pub fn attention_decode(
     rec.dispatch(call, &params, &[qkv, cache, spans, out], [rows, heads, 1]);
 }
 
-/// How a token is drawn.
+/// Settings for drawing a token.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Sampling {
-    /// What logits are divided by; 0 takes the likeliest token.
+    /// Divisor of the logits; 0 takes the likeliest token.
     pub temperature: f32,
-    /// The likeliest tokens that are kept; 0 for all.
+    /// Number of likeliest tokens that are kept; 0 for all.
     pub top_k: u32,
-    /// Probability that the kept tokens reach together; 1 for all.
+    /// Total probability that the kept tokens reach; 1 for all tokens.
     pub top_p: f32,
     /// Seed of the random numbers.
     pub seed: u64,
@@ -57,7 +57,7 @@ pub struct Sampling {
 
 /// Draws the next token of each text from `logits` (R, ld >= vocab): the `drawn`-th of the texts `first_text..`.
 ///
-/// Writes it to `ids` (R) and to the column `step` of `tokens` (R, steps), and moves each text on: the last row and the
+/// Writes it to `ids` (R) and to the column `step` of `tokens` (R, steps), and advances each text: the last row and the
 /// position in `spans` (R, 4), and `slots` (R).
 pub fn sample(
     rec: &mut Recorder<'_>,
@@ -92,7 +92,7 @@ pub fn sample(
     rec.dispatch(&SAMPLE, &params, &[logits, tokens, ids, spans, slots], [rows, 1, 1]);
 }
 
-/// Columns of a head that `attention_decode` takes: each of its 64 lanes sums four.
+/// Most columns of a head for `attention_decode`: each of its 64 lanes sums four.
 pub const MAX_HEAD_DIM: usize = 256;
 
 #[repr(C)]

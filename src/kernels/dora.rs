@@ -1,4 +1,4 @@
-//! DoRA (Liu et al. 2024): rows of adapted weights brought to lengths that are trained. Records
+//! DoRA (Liu et al. 2024): rows of adapted weights are scaled to trained lengths. Records
 //! `shaders/{dora_norms,scale_columns,dora_backward_lengths}.wgsl`; the CPU twin is `reference::dora`.
 
 use bytemuck::{Pod, Zeroable};
@@ -8,9 +8,9 @@ use super::matmul::{MAX_SEGMENTS, Partials, Segments};
 use super::weight::FORMATS;
 use crate::gpu::{Bind, Grid, Op, Recorder, Shape, Tensor, Variant};
 
-/// The lengths c of the rows of `w + scales[s] b a`, and what brings them to `lengths`:
+/// Computes the lengths c of the rows of `w + scales[s] b a`, and the factors that bring them to `lengths`. Writes
 /// `1 + strength (lengths / c - 1)`, `1 / c` and `c`, or 1, 0, 0 for a layer without an adapter, into the columns of
-/// `norms` from `first` on, three rows of at least L.
+/// `norms` from `first` on; `norms` has three rows of at least L.
 ///
 /// `a` is (ranks,K), `w` (N,K) a block of rows of the layers side by side, `b` (L,r), `lengths` (L). `scales` has one
 /// number for each layer with an adapter, or one for all.
@@ -72,7 +72,7 @@ pub fn scale_columns(
         has_bias: bias.is_some().into(),
         has_residual: residual.is_some().into(),
     };
-    // What is not there is not read, but something must be bound.
+    // Missing tensors are not read, but something must be bound.
     let tensors = [x, gain, bias.unwrap_or(gain), residual.unwrap_or(x), y];
     rec.dispatch(&COLUMNS, &params, &tensors, [params.items, 1, 1]);
 }

@@ -6,7 +6,7 @@ use super::grids::{by_item, wgsl};
 use super::weight::{FORMATS, PLAIN};
 use crate::gpu::{Bind, Op, Recorder, Tensor, Variant};
 
-/// Copies row `ids[r]` of the table times `scale` into row r of `y` (R,C), for the ids that lie in this block.
+/// Copies row `ids[r]` of the table, multiplied by `scale`, into row r of `y` (R,C), for the ids within this block.
 ///
 /// `block` (V',C) holds the table's rows from `first` on; large tables come in several blocks, one call each.
 pub fn embedding(rec: &mut Recorder<'_>, ids: &Tensor, block: &Tensor, first: u32, scale: f32, y: &Tensor) {

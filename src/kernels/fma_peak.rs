@@ -1,4 +1,4 @@
-//! The device's own peak, to measure matmul against. Records `shaders/fma_peak.wgsl`; the CPU twin is
+//! Measures the device's own peak, to compare matmul with. Records `shaders/fma_peak.wgsl`; the CPU twin is
 //! `reference::fma_peak`.
 
 use bytemuck::{Pod, Zeroable};

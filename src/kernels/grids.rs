@@ -1,14 +1,14 @@
-//! What kernels are made of: the texts of shaders, and the common ways to cover a shape with workgroups.
+//! Building blocks of kernels: the texts of shaders, and the common ways to cover a shape with workgroups.
 
 use crate::gpu::{Grid, Shape, item_grid, row_grid};
 
-/// The texts of shaders, by their paths in `shaders/` without the ending.
+/// The texts of shaders, by their paths in `shaders/` without extension.
 macro_rules! wgsl {
     ($($path:literal),+) => { &[$(include_str!(concat!("../../shaders/", $path, ".wgsl"))),+] };
 }
 pub(super) use wgsl;
 
-/// Forms of an operation, each by its name and the path of its text, none of which is a weight's.
+/// Forms of an operation, each by its name and the path of its text. None of them is the format of a weight.
 macro_rules! forms {
     ($($name:literal: $path:literal),+) => {
         &[$($crate::gpu::Format {
@@ -20,7 +20,7 @@ macro_rules! forms {
 }
 pub(super) use forms;
 
-/// A shape that is the number of workgroups.
+/// The shape itself, which is already the number of workgroups.
 pub(super) fn as_is(shape: Shape) -> Grid {
     shape
 }

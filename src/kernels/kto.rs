@@ -9,22 +9,22 @@ use crate::gpu::{Bind, Op, Recorder, Tensor, Variant};
 /// Scalars of KTO's losses; the names are TRL's.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct KtoSettings {
-    /// From log-ratio to reward.
+    /// Factor from log-ratio to reward.
     pub beta: f32,
     /// Weight of the desirable completions.
     pub desirable_weight: f32,
     /// Weight of the undesirable ones.
     pub undesirable_weight: f32,
-    /// Mismatched completions follow the own ones, as `loss_type` `kto` has it; without, it is `apo_zero_unpaired`.
+    /// True if mismatched completions follow the matched ones, as in `loss_type` `kto`; otherwise `apo_zero_unpaired`.
     pub mismatched: bool,
 }
 
-/// Places in the metrics tensor, beside the loss and the gradient's norm; the names are TRL's.
+/// Indices in the metrics tensor, besides the loss and the gradient's norm; the names are TRL's.
 ///
-/// From `REWARDS_CHOSEN` on the values are sums over the micro-batches that had such completions, whose number follows
-/// them; the caller divides.
+/// The values from `REWARDS_CHOSEN` on are sums over the micro-batches that had such completions. The number of these
+/// micro-batches follows them, and the caller divides.
 pub mod kto_metric {
-    /// TRL's `kl`: how far the policy is from the reference on mismatched completions, nats, not below 0.
+    /// TRL's `kl`: the policy's distance from the reference on mismatched completions, nats, not below 0.
     pub const KL: usize = 2;
     /// TRL's `entropy`, mean over scored tokens, nats.
     pub const ENTROPY: usize = 3;
@@ -46,16 +46,16 @@ pub mod kto_metric {
     pub const REJECTED_COUNT: usize = 11;
     /// TRL's `rewards/margins`.
     pub const REWARDS_MARGINS: usize = 12;
-    /// Micro-batches that had both.
+    /// Micro-batches that had both kinds.
     pub const MARGINS_COUNT: usize = 13;
 }
 
-/// Losses of n completions from `sums` (S,8), of which the first column is the sum of log-probabilities, and `known`
-/// (S,4): the reference's sum, completion tokens, scored tokens, 1 for a desirable completion and 0 for another.
+/// Losses of n completions. The first column of `sums` (S,8) is the sum of log-probabilities. `known` (S,4): the
+/// reference's sum, completion tokens, scored tokens, 1 for a desirable completion and 0 for another.
 ///
-/// S is n, or 2n with a mismatched completion for each after them. Writes `dsums` (S,2) = `share` times the derivative
-/// of the loss with respect to the first two columns of `sums`, of which only the first counts and the mismatched have
-/// none, and adds the metrics to `metrics`; `share` is 1 over the number of micro-batches of the step.
+/// S is n, or 2n if a mismatched completion for each follows them. Writes `dsums` (S,2) = `share` times the derivative
+/// of the loss with respect to the first two columns of `sums`; only the first counts, and it is 0 for the mismatched
+/// completions. Adds the metrics to `metrics`; `share` is 1 over the number of micro-batches of the step.
 pub fn kto(
     rec: &mut Recorder<'_>,
     sums: &Tensor,

@@ -6,34 +6,34 @@ use bytemuck::{Pod, Zeroable};
 use super::grids::{by_item, by_row, forms, wgsl};
 use crate::gpu::{Bind, Format, Op, Recorder, Tensor, Variant};
 
-/// What becomes of the products of hidden rows and the head.
+/// Scale, cap and temperature of logits, the products of hidden rows and the head.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Logits {
-    /// What they are multiplied by.
+    /// Factor of the products.
     pub scale: f32,
-    /// Their cap, `softcap * tanh(logit / softcap)`; 0 for none.
+    /// Cap of the logits, `softcap * tanh(logit / softcap)`; 0 for none.
     pub softcap: f32,
-    /// What they are divided by after that; 1 for none.
+    /// Divisor of the logits after the cap; 1 for none.
     pub temperature: f32,
 }
 
 impl Logits {
-    /// Products as they are.
+    /// Products without scale, cap or temperature.
     pub const PLAIN: Self = Self { scale: 1.0, softcap: 0.0, temperature: 1.0 };
 
-    /// The same divided by a temperature.
+    /// The same logits at a temperature.
     #[must_use]
     pub fn at(self, temperature: f32) -> Self {
         Self { temperature, ..self }
     }
 
-    /// The form of an operation on them.
+    /// Name of the form of an operation on these logits.
     pub fn form(self) -> &'static str {
         if self.softcap > 0.0 { "capped" } else { "" }
     }
 
-    /// What the products are multiplied by before they come to `logprob_forward` and `entropy_backward`, and the rows
-    /// of the head behind them: without a cap the temperature is in it.
+    /// Factor of the products before `logprob_forward` and `entropy_backward`, and of the head's rows behind them. It
+    /// includes the temperature if there is no cap.
     pub fn product_scale(self) -> f32 {
         if self.softcap > 0.0 { self.scale } else { self.scale / self.temperature }
     }
@@ -44,13 +44,13 @@ impl Logits {
     }
 }
 
-/// Takes one chunk of logits (R,L), vocabulary entries `first_col..first_col + cols`, into `state` (R,8).
+/// Adds one chunk of logits (R,L), vocabulary entries `first_col..first_col + cols`, to `state` (R,8).
 ///
-/// They come scaled, by `Logits::product_scale`, and are capped here. They become weights relative to the running
-/// maximum, times the cap's slope. With `pull` (R,H) its rows are rescaled to that maximum, and the caller adds weights
-/// times the chunk's rows of the head. `first_chunk` starts the state anew.
+/// The logits come scaled by `Logits::product_scale`, and are capped here. They become weights relative to the running
+/// maximum, times the cap's slope. If `want_pull`, the rows of `pull` (R,H) are rescaled to that maximum, and the
+/// caller adds weights times the chunk's rows of the head. `first_chunk` starts the state anew.
 ///
-/// Of a finished state, column 6 over the square of column 1 is the sum of the squares of the probabilities.
+/// In a finished state, column 6 over the square of column 1 is the sum of the squared probabilities.
 pub fn logprob_forward(
     rec: &mut Recorder<'_>,
     labels: &Tensor,
@@ -80,8 +80,9 @@ pub fn logprob_forward(
     rec.dispatch(FORWARD.with_format(kind.form()), &params, &[labels, logits, state, pull], [rows, 1, 1]);
 }
 
-/// After the last chunk: `stats` (R,4) = log-probability, mean logit, entropy, 1 if the argmax is the label; and `pull`
-/// (R,H) becomes the derivative of the log-probability with respect to the hidden row, `label_rows` being w\[label\].
+/// Finishes after the last chunk. Writes `stats` (R,4): log-probability, mean logit, entropy, 1 if the argmax is the
+/// label. If `want_pull`, turns `pull` (R,H) into the derivative of the log-probability with respect to the hidden row;
+/// `label_rows` is w\[label\].
 pub fn logprob_finish(
     rec: &mut Recorder<'_>,
     labels: &Tensor,
@@ -101,7 +102,7 @@ pub fn logprob_finish(
     rec.dispatch(FINISH.with_format(kind.form()), &params, &[labels, state, label_rows, stats, pull], [rows, 1, 1]);
 }
 
-/// Scales row r of `pull` (R,H) by `dlogp[r]`: it becomes the gradient of the hidden row.
+/// Scales row r of `pull` (R,H) by `dlogp[r]`, which gives the gradient of the hidden row.
 pub fn logprob_backward(rec: &mut Recorder<'_>, dlogp: &Tensor, pull: &Tensor) {
     let [rows, hidden] = pull.dims();
     assert!(dlogp.len() >= rows, "dlogp needs one entry per row of pull");
@@ -109,8 +110,8 @@ pub fn logprob_backward(rec: &mut Recorder<'_>, dlogp: &Tensor, pull: &Tensor) {
     rec.dispatch(&BACKWARD, &params, &[dlogp, pull], [rows * hidden / 4, 1, 1]);
 }
 
-/// Turns a chunk of logits (R,L), which come as they came to `logprob_forward`, into the derivative of the loss with
-/// respect to them, given `dentropy` (R), that with respect to each row's entropy, and the finished `state` (R,8).
+/// Turns a chunk of logits (R,L), in the form that `logprob_forward` takes, into the derivative of the loss with
+/// respect to them. `dentropy` (R) is the derivative with respect to each row's entropy, `state` (R,8) is finished.
 ///
 /// The caller adds it, times the chunk's rows of the head and `Logits::product_scale`, to the hidden rows' gradient.
 pub fn entropy_backward(

@@ -1,7 +1,7 @@
-//! Linear layers with what LoRA adds to them. Records `shaders/{matmul_*,lora_backward,sum_partials}*.wgsl`; the CPU
-//! twins are in `reference::matmul`.
+//! Linear layers with LoRA's additions. Records `shaders/{matmul_*,lora_backward,sum_partials}*.wgsl`; the CPU twins
+//! are in `reference::matmul`.
 //!
-//! A product exists in variants, of which `autotune` takes the fastest on the device at hand.
+//! A product exists in several variants; `autotune` takes the fastest on the device at hand.
 
 use bytemuck::{Pod, Zeroable};
 
@@ -10,9 +10,9 @@ use super::weight::FORMATS;
 use crate::gpu::Adapters::{self, All, Hardware, Software};
 use crate::gpu::{Bind, Call, Dtype, Grid, Needs, Op, Precision, Recorder, Shape, Tensor, Variant, row_grid};
 
-/// What a product works on; each class of shapes has a variant of its own choice.
+/// Kind of a product's operands; each class of shapes has its own choice of variant.
 ///
-/// It follows from the model alone, never from the batch: a pair's numbers would otherwise depend on its batch.
+/// The class follows from the model alone, never from the batch: otherwise a pair's numbers would depend on its batch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Class {
     /// A weight of the model, for the rows of a batch.
@@ -24,7 +24,7 @@ pub enum Class {
 }
 
 impl Class {
-    /// The name of the choice for `rows` rows.
+    /// Name of the class for `rows` rows.
     fn name(self, rows: u32) -> &'static str {
         match self {
             Self::Main => "main",
@@ -39,7 +39,7 @@ impl Class {
 pub(super) const CLASSES: [&str; 10] =
     ["main", "thin", "decode_1", "decode", "small", "large", "a", "a_large", "b", "b_large"];
 
-/// Whether a result replaces what is there or is added to it.
+/// Way to store a result: it replaces the old values, or is added to them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Store {
     /// `=`
@@ -48,18 +48,18 @@ pub enum Store {
     Add,
 }
 
-/// The columns of several linear layers that are computed as one, side by side, and where their LoRA inputs lie.
+/// Columns of several linear layers that are computed as one, side by side, and the columns of their LoRA inputs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Segments {
     /// End of each layer's columns.
     pub ends: Vec<u32>,
-    /// The first column of `u` that belongs to each layer; none if it has no adapter.
+    /// First column of `u` that belongs to each layer; `None` if the layer has no adapter.
     pub u_at: Vec<Option<u32>>,
 }
 
-/// Layers that are computed as one at most.
+/// Most layers that are computed as one.
 pub(super) const MAX_SEGMENTS: usize = 4;
-/// The place of what is not there, in `u` and in the shaders.
+/// Marks a missing segment or adapter, here and in the shaders.
 const NONE: u32 = u32::MAX;
 
 impl Segments {
@@ -75,28 +75,28 @@ impl Segments {
         assert!(fours, "columns come in fours");
     }
 
-    /// Ends in columns; of segments that are not there beyond every column.
+    /// Ends in columns; missing segments end beyond every column.
     pub(super) fn ends(&self) -> [u32; MAX_SEGMENTS] {
         std::array::from_fn(|i| self.ends.get(i).copied().unwrap_or(NONE))
     }
 
-    /// Places in `u`.
+    /// First columns in `u`.
     pub(super) fn u_at(&self) -> [u32; MAX_SEGMENTS] {
         std::array::from_fn(|i| self.u_at.get(i).copied().flatten().unwrap_or(NONE))
     }
 
-    /// The same in vec4.
+    /// First columns in `u`, counted in vec4.
     fn u_at4(&self) -> [u32; MAX_SEGMENTS] {
         self.u_at().map(|at| if at == NONE { NONE } else { at / 4 })
     }
 }
 
-/// What `matmul_forward` adds to a product.
+/// Additions of `matmul_forward` to a product.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Epilogue<'a> {
     /// One entry per column of the result.
     pub bias: Option<&'a Tensor>,
-    /// `u bᵀ`: `u` (M, ldu) are the inputs times A, `b` (columns, r) has a row per column of the result.
+    /// `u bᵀ`: `u` (M, ldu) holds the inputs times A, `b` (columns, r) has a row per column of the result.
     pub lora: Option<(&'a Tensor, &'a Tensor, &'a Segments)>,
     /// A matrix of the shape of the result.
     pub residual: Option<&'a Tensor>,
@@ -135,7 +135,7 @@ pub fn matmul_forward(
         has_residual: residual.is_some().into(),
         ..Zeroable::zeroed()
     };
-    // What is not there is not read, but something must be bound.
+    // Missing tensors are not read, but something must be bound.
     let (mut u, mut b) = (x, x);
     if let Some((inputs, matrix, segments)) = lora {
         segments.check(ld);
@@ -194,7 +194,7 @@ pub fn lora_backward(rec: &mut Recorder<'_>, dy: &Tensor, b: &Tensor, scale: f32
     rec.dispatch(lora_backward_call(b.cols()), &params, &[dy, b, du], [m, b.cols(), adapted.len() as u32]);
 }
 
-/// Multiplies the columns of each segment of `u` (R, segments*width) by its number: `scales` has one for each.
+/// Multiplies the columns of each segment of `u` (R, segments*width) by its own entry of `scales`.
 pub fn scale_segments(rec: &mut Recorder<'_>, u: &Tensor, scales: &[f32]) {
     let [rows, cols] = u.dims();
     let n = scales.len() as u32;
@@ -206,8 +206,8 @@ pub fn scale_segments(rec: &mut Recorder<'_>, u: &Tensor, scales: &[f32]) {
 
 /// Gradients of weights as sums over parts of the rows: `partials[part] = dyᵀ x` over the part's rows, at `at`.
 ///
-/// With `segments` the rows n of the gradient take their own columns of `x` (M,R), as `matmul_forward` does; those of a
-/// segment without an adapter are zero. `dy` is (M,N), the gradient (N,K). `sum_partials` adds the parts up.
+/// If there are `segments`, the rows n of the gradient take their own columns of `x` (M,R), as in `matmul_forward`; the
+/// rows of a segment without an adapter are zero. `dy` is (M,N), the gradient (N,K). `sum_partials` adds the parts up.
 pub fn matmul_backward_weight(
     rec: &mut Recorder<'_>,
     dy: &Tensor,
@@ -248,7 +248,7 @@ pub fn sum_partials(rec: &mut Recorder<'_>, partials: &Partials, rows: u32, grad
     rec.dispatch(&SUM_PARTIALS, &params, &[&partials.tensor, grads], [len4, 1, 1]);
 }
 
-/// Room for gradients of which each is summed over parts of a batch's rows: a gradient has few tiles and long sums.
+/// Buffer for gradients, each summed over parts of a batch's rows, because a gradient has few tiles and long sums.
 #[derive(Debug, Clone)]
 pub struct Partials {
     /// (parts, floats of a layer's gradients)
@@ -258,23 +258,23 @@ pub struct Partials {
 }
 
 impl Partials {
-    /// Rows that are summed together where a batch has at most so many rows, and a layer's gradients so many floats.
+    /// Number of rows to sum together, for batches of at most `rows` rows and layers with `len` floats of gradients.
     pub fn rows_per_part(rows: u32, len: u32) -> u32 {
         let parts = (MAX_FLOATS / len.max(1)).clamp(1, MAX_PARTS);
         rows.div_ceil(parts).next_multiple_of(LEAST_ROWS)
     }
 
-    /// Parts of a batch of so many rows.
+    /// Number of parts of a batch of `rows` rows.
     pub fn parts(&self, rows: u32) -> u32 {
         rows.div_ceil(self.rows_per_part)
     }
 }
 
-/// Parts that a batch is cut into at most.
+/// Most parts that a batch is cut into.
 const MAX_PARTS: u32 = 16;
-/// Floats of all parts at most, unless one alone has more.
+/// Most floats of all parts together, unless a single part has more.
 const MAX_FLOATS: u32 = 8 << 20;
-/// Rows of a part at least, and its step.
+/// Fewest rows of a part; a part has a multiple of them.
 const LEAST_ROWS: u32 = 128;
 
 pub(super) fn forward_call(dtype: Dtype, class: Class, rows: u32) -> Call {
@@ -285,7 +285,7 @@ pub(super) fn backward_input_call(dtype: Dtype) -> Call {
     BACKWARD_INPUT.with_weight(dtype).class(Class::Main.name(0))
 }
 
-/// False for a variant that was made for few rows where there are many, and the other way round.
+/// False for a variant made for few rows if there are many, and the other way round.
 pub(super) fn suits(call: Call, variant: &Variant) -> bool {
     let for_few = ["row_", "rows_"].iter().any(|begin| variant.name.starts_with(begin));
     match call.class_name() {
@@ -308,7 +308,7 @@ pub(super) fn backward_weight_call(n: u32, k: u32) -> Call {
     })
 }
 
-/// Ranks up to which a product is thin.
+/// Largest rank at which a product is thin.
 const MOST_THIN: u32 = 48;
 
 fn check_columns(k: u32, ld: u32, first: u32, n: u32) {
@@ -321,12 +321,12 @@ fn tile_grid([rows, cols, _]: Shape) -> Grid {
     [cols.div_ceil(64), rows.div_ceil(64), 1]
 }
 
-/// Workgroups of 8 lanes with a tile of so many rows and 32 columns.
+/// Workgroups of 8 lanes with a tile of ROWS rows and 32 columns.
 fn subgroup_grid<const ROWS: u32>([rows, cols, _]: Shape) -> Grid {
     [cols.div_ceil(32), rows.div_ceil(ROWS), 1]
 }
 
-/// Likewise with 64 rows, rows first.
+/// Workgroups of 8 lanes with a tile of 64 rows and 32 columns; rows are the first axis.
 fn subgroup_rows_grid([rows, cols, _]: Shape) -> Grid {
     [rows.div_ceil(64), cols.div_ceil(32), 1]
 }
@@ -352,17 +352,17 @@ fn staged_grid<const ROWS: u32, const COLS: u32>([rows, cols, _]: Shape) -> Grid
     [rows.div_ceil(ROWS), cols.div_ceil(COLS), 1]
 }
 
-/// The same for several layers side by side.
+/// One workgroup per tile and layer, for several layers side by side.
 fn layers_grid<const ROWS: u32, const COLS: u32>([rows, cols, layers]: Shape) -> Grid {
     [rows.div_ceil(ROWS), cols.div_ceil(COLS), layers]
 }
 
-/// The same with columns first, for parts of the rows of a batch.
+/// One workgroup per tile and part of a batch's rows; columns are the first axis.
 fn parts_grid<const ROWS: u32, const COLS: u32>([rows, cols, parts]: Shape) -> Grid {
     [cols.div_ceil(COLS), rows.div_ceil(ROWS), parts]
 }
 
-/// Workgroups that hold 8 rows and 32 columns of the weight's gradient.
+/// Workgroups with 8 rows and 32 columns of the weight's gradient.
 fn weight_grid([rows, cols, parts]: Shape) -> Grid {
     [cols.div_ceil(32), rows.div_ceil(8), parts]
 }
@@ -457,26 +457,26 @@ const fn plain(
     Variant { name, made_for, ..Variant::only(parts, grid) }
 }
 
-/// A variant for graphics processors whose operands are staged as f16.
+/// A variant for graphics processors that stages its operands as f16.
 const fn halves(name: &'static str, parts: &'static [&'static str], grid: fn(Shape) -> Grid) -> Variant {
     let needs = Needs { f16: true, ..Needs::NOTHING };
     Variant { needs, precision: Precision::F16, ..plain(name, Hardware, parts, grid) }
 }
 
-/// A variant for graphics processors whose products are of cooperative matrices of so many rows.
+/// A variant for graphics processors that multiplies cooperative matrices of `size` rows.
 const fn matrices(name: &'static str, size: u32, parts: &'static [&'static str], grid: fn(Shape) -> Grid) -> Variant {
     let needs = Needs { subgroups: true, f16: true, matrices: size };
     Variant { needs, ..halves(name, parts, grid) }
 }
 
-/// The parts of a staged product: operands as they are staged, the tile, and the way to read the right operand.
+/// Parts of a staged product: the staging of operands, the tile, and the way to read the right operand.
 macro_rules! staged {
     ($operand:literal, $tile:literal, $right:literal, $lib:literal, $main:literal) => {
         wgsl!($operand, $tile, "lib/chunk", "lib/products", "lib/staged", $right, "lib/matmul", $lib, $main)
     };
 }
 
-/// Forward, with operands staged in workgroup memory.
+/// Parts of the forward product, with operands staged in workgroup memory.
 macro_rules! forward {
     ($operand:literal, $tile:literal) => {
         staged!($operand, $tile, "lib/right_rows", "lib/matmul_forward", "matmul_forward_staged")
@@ -486,7 +486,7 @@ macro_rules! forward {
     };
 }
 
-/// Backward to the input likewise.
+/// Parts of the backward product to the input, with operands staged in workgroup memory.
 macro_rules! backward_input {
     ($operand:literal, $tile:literal) => {
         staged!($operand, $tile, "lib/right_columns", "lib/matmul_backward_input", "matmul_backward_input_staged")
@@ -496,21 +496,21 @@ macro_rules! backward_input {
     };
 }
 
-/// The parts of a product by cooperative matrices, likewise.
+/// Parts of a product by cooperative matrices.
 macro_rules! coop {
     ($matrix:literal, $tile:literal, $right:literal, $lib:literal, $main:literal) => {
         wgsl!("lib/operand_f16", $tile, "lib/chunk", $matrix, "lib/coop", $right, $lib, $main)
     };
 }
 
-/// Forward, with cooperative matrices.
+/// Parts of the forward product by cooperative matrices.
 macro_rules! forward_matrices {
     ($matrix:literal, $tile:literal) => {
         coop!($matrix, $tile, "lib/coop_right_rows", "lib/matmul_forward", "matmul_forward_staged")
     };
 }
 
-/// Backward to the input likewise.
+/// Parts of the backward product to the input by cooperative matrices.
 macro_rules! backward_input_matrices {
     ($matrix:literal, $tile:literal) => {
         coop!($matrix, $tile, "lib/coop_right_columns", "lib/matmul_backward_input", "matmul_backward_input_staged")
@@ -523,12 +523,12 @@ pub(super) static FORWARD: Op = Op {
     binds: &[Bind::Read, Bind::Read, Bind::Write, Bind::Read, Bind::Read, Bind::Read, Bind::Read],
     formats: FORMATS,
     variants: &[
-        // A tile per workgroup, both operands staged in its memory.
+        // One tile per workgroup, with both operands staged in its memory.
         plain("staged_64x64", Hardware, forward!("lib/tile_64x64"), staged_grid::<64, 64>),
         plain("staged_64x64_tall", Hardware, forward!("lib/tile_64x64_tall"), staged_grid::<64, 64>),
         plain("staged_128x64", Hardware, forward!("lib/tile_128x64"), staged_grid::<128, 64>),
         plain("staged_32x32", Hardware, forward!("lib/tile_32x32"), staged_grid::<32, 32>),
-        // The same with operands as f16, which take half of the workgroup memory.
+        // The same with f16 operands, which take half of the workgroup memory.
         halves("staged_64x64_f16", forward!("lib/operand_f16", "lib/tile_64x64"), staged_grid::<64, 64>),
         halves("staged_128x64_f16", forward!("lib/operand_f16", "lib/tile_128x64"), staged_grid::<128, 64>),
         // The same by the matrix units of GPUs.
@@ -556,7 +556,7 @@ pub(super) static FORWARD: Op = Op {
         plain("rows_1", All, wgsl!("lib/matmul_forward", "lib/rows_1", "matmul_forward_rows"), rows_grid::<1>),
         plain("rows_4", All, wgsl!("lib/matmul_forward", "lib/rows_4", "matmul_forward_rows"), rows_grid::<4>),
         plain("rows_16", All, wgsl!("lib/matmul_forward", "lib/rows_16", "matmul_forward_rows"), rows_grid::<16>),
-        // The same with what is not the weight passed around in a subgroup.
+        // The same, with the other operand passed around in a subgroup.
         Variant {
             needs: SUBGROUPS,
             ..plain(
@@ -675,7 +675,7 @@ pub(super) static LORA_BACKWARD: Op = Op {
     ],
 };
 
-/// The parts of a gradient's sums for this tile.
+/// Parts of a gradient's sums for this tile.
 macro_rules! weight {
     ($tile:literal, $main:literal) => {
         wgsl!($tile, "lib/products", "lib/matmul_backward_weight", $main)

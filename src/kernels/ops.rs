@@ -6,7 +6,7 @@ use super::{
 };
 use crate::gpu::{Kernel, Op};
 
-/// Every operation there is.
+/// All operations.
 pub fn ops() -> &'static [&'static Op] {
     static OPS: &[&Op] = &[
         &activation::ACTIVATION_FORWARD,
@@ -76,13 +76,13 @@ pub fn ops() -> &'static [&'static Op] {
     OPS
 }
 
-/// The operation of this name; the caller's fault if there is none.
+/// The operation of this name; a missing one is the caller's fault.
 pub fn op(name: &str) -> &'static Op {
     let found = ops().iter().find(|op| op.name == name);
     found.unwrap_or_else(|| unreachable!("there is no operation {name}"))
 }
 
-/// Every kernel there is: all operations in all variants and formats.
+/// All kernels: all operations in all variants and formats.
 pub fn all() -> impl Iterator<Item = Kernel> {
     ops().iter().flat_map(|op| op.kernels())
 }

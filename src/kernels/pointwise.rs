@@ -40,7 +40,8 @@ pub fn softcap(rec: &mut Recorder<'_>, x: &Tensor, softcap: f32) {
     rec.dispatch(&SOFTCAP, &params, &[x], [params.items, 1, 1]);
 }
 
-/// `y` (R, heads of `to` columns) = `x` (R, heads of `from` columns), with zeros where the heads of `x` have no column.
+/// Copies heads of `from` columns of `x` to heads of `to` columns of `y`, with zeros where the heads of `x` have no
+/// column. Both have the same rows and heads.
 pub fn resize_heads(rec: &mut Recorder<'_>, x: &Tensor, from: u32, to: u32, y: &Tensor) {
     let heads = x.cols() / from;
     assert_eq!([x.rows(), x.cols(), heads * to], [y.rows(), heads * from, y.cols()], "x and y have the same heads");
@@ -48,8 +49,8 @@ pub fn resize_heads(rec: &mut Recorder<'_>, x: &Tensor, from: u32, to: u32, y: &
     rec.dispatch(&RESIZE_HEADS, &params, &[x, y], [params.items, 1, 1]);
 }
 
-/// `y = keep * x / (1 - rate)`, or `+=` that, with a `keep` that is 0 with probability `rate` and follows from `seed`
-/// and the element's place; both of one shape, `rate` below 1.
+/// `y = keep * x / (1 - rate)`, set or added. `keep` is 0 with probability `rate`, and follows from `seed` and the
+/// element's index. Both tensors have one shape, and `rate` is below 1.
 pub fn dropout(rec: &mut Recorder<'_>, x: &Tensor, rate: f32, seed: u32, store: Store, y: &Tensor) {
     assert_eq!(x.dims(), y.dims(), "y needs the shape of x");
     assert!(x.len().is_multiple_of(4) && rate < 1.0, "elements come in fours, of which some are kept");

@@ -1,4 +1,4 @@
-//! The losses of GRPO and what came of it. Records `shaders/policy.wgsl`; the CPU twin is `reference::policy`.
+//! The losses of GRPO and its successors. Records `shaders/policy.wgsl`; the CPU twin is `reference::policy`.
 
 use bytemuck::{Pod, Zeroable};
 
@@ -6,16 +6,16 @@ use super::grids::{as_is, wgsl};
 use super::preference::METRICS;
 use crate::gpu::{Bind, Op, Recorder, Tensor, Variant};
 
-/// TRL's `loss_type` of GRPO: what a token's loss is, and what the sum of all is divided by.
+/// TRL's `loss_type` of GRPO: the loss of a token, and the divisor of the sum of all.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PolicyLoss {
     /// Clipped ratios; a mean over sequences of means over tokens.
     Grpo,
     /// A mean over the micro-batch's tokens.
     Bnpo,
-    /// A sum, over the largest number of tokens that there may be.
+    /// A sum, divided by the largest number of tokens that there may be.
     DrGrpo,
-    /// A sum, over the step's tokens.
+    /// A sum, divided by the step's tokens.
     Dapo,
     /// A mean over sequences of sums.
     Luspo,
@@ -27,31 +27,31 @@ pub enum PolicyLoss {
     Vespo,
 }
 
-/// Settings of [`policy`]; the names and defaults are those of TRL's `GRPOConfig`. Of two numbers the first is for
-/// advantages above 0 (`vespo`: not below), the second for others.
+/// Settings of [`policy`]; the names and defaults are those of TRL's `GRPOConfig`. The first number of a pair is for
+/// advantages above 0 (`vespo`: not below 0), the second for others.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct PolicySettings {
-    /// Which loss.
+    /// Type of the loss.
     pub loss_type: PolicyLoss,
-    /// By how much a ratio may be below 1.
+    /// Distance that a ratio may be below 1.
     pub epsilon: f64,
-    /// By how much it may be above; `cispo`: the largest ratio itself.
+    /// Distance that a ratio may be above 1; `cispo`: the largest ratio itself.
     pub epsilon_high: f64,
     /// Cap of ratios that are not clipped.
     pub delta: Option<f64>,
-    /// `importance_sampling_level` is `sequence` (GSPO): a sequence's tokens have one ratio.
+    /// True if `importance_sampling_level` is `sequence` (GSPO): all tokens of a sequence share one ratio.
     pub sequence_level: bool,
-    /// The text was written by this very policy: ratios are 1, and have a gradient.
+    /// True if this very policy wrote the text: ratios are 1, but have a gradient.
     pub on_policy: bool,
     /// Weight of the distance to the reference.
     pub beta: f64,
-    /// That distance is weighted by the ratio.
+    /// True if the distance to the reference is weighted by the ratio.
     pub use_bias_correction_kl: bool,
-    /// The share of tokens that counts, those of the highest entropy.
+    /// Share of tokens that count, highest entropy first.
     pub top_entropy_quantile: f64,
     /// Weight of the entropy, which is rewarded.
     pub entropy_coef: f64,
-    /// A sequence of a negative advantage counts only below this mean of `old - logp`, nats.
+    /// Limit of the mean of `old - logp`, nats, below which a sequence with a negative advantage counts.
     pub off_policy_mask_threshold: Option<f64>,
     /// TRL's `sapo_temperature_pos` and `_neg`.
     pub sapo_temperature: [f64; 2],
@@ -61,7 +61,7 @@ pub struct PolicySettings {
     pub vespo_lambda: [f64; 2],
     /// Tokens that a completion may have, for `dr_grpo`.
     pub max_completion_length: u32,
-    /// What `dapo`, `cispo` and `vespo` divide by: completion tokens of the generation batch that count, times
+    /// Divisor of `dapo`, `cispo` and `vespo`: completion tokens of the generation batch that count, times
     /// micro-batches of a step over `steps_per_generation`.
     pub step_tokens: f64,
 }
@@ -89,11 +89,11 @@ impl Default for PolicySettings {
     }
 }
 
-/// Places in the metrics tensor, beside the loss and the gradient's norm; the names are TRL's. `rloo` has those from
-/// `ENTROPY` to `EXTREMES_COUNT` but `KL`.
+/// Indices in the metrics tensor, besides the loss and the gradient's norm; the names are TRL's. `rloo` has those from
+/// `ENTROPY` to `EXTREMES_COUNT` except `KL`.
 ///
-/// Where an option is off, what belongs to it means nothing. Ratios are of tokens, or of sequences where a sequence has
-/// one ratio.
+/// Values that belong to an option mean nothing if it is off. Ratios are of tokens, or of sequences if a sequence has a
+/// single ratio.
 pub mod policy_metric {
     /// TRL's `entropy`, mean over tokens, nats.
     pub const ENTROPY: usize = 2;
@@ -119,14 +119,14 @@ pub mod policy_metric {
     pub const POLICY_LOSS: usize = 12;
 }
 
-/// The loss of S completions from `token_stats` (N,4), of each token log-probability, _, entropy, _; `ranges` (S,2),
-/// first token and end of each completion, which hold all tokens; `token_facts` (N,4): log-probability when it was
-/// written (not read on-policy) and under the reference (not read if beta is 0), _, _; and `sequence_facts` (S,4):
+/// The loss of S completions. `token_stats` (N,4): each token's log-probability, _, entropy, _. `ranges` (S,2): first
+/// token and end of each completion; together they hold all tokens. `token_facts` (N,4): log-probability when the token
+/// was written (not read on-policy) and under the reference (not read if beta is 0), _, _. `sequence_facts` (S,4):
 /// advantage, 1 if the completion counts or 0, _, _.
 ///
 /// Writes `dlogp` (N) and `dentropy` (N), the derivatives of the loss with respect to each token's log-probability and
-/// entropy, and adds to `metrics`. `share` is 1 over the number of micro-batches of the step, and is in everything but
-/// the losses that are divided by `step_tokens`.
+/// entropy, and adds to `metrics`. `share` is 1 over the number of micro-batches of the step. It is a factor of
+/// everything except the losses that are divided by `step_tokens`.
 pub fn policy(
     rec: &mut Recorder<'_>,
     token_stats: &Tensor,
@@ -150,7 +150,7 @@ pub fn policy(
     rec.dispatch(&POLICY, &params, &tensors, [1, 1, 1]);
 }
 
-/// What `shaders/policy.wgsl` divides the weight of a token by.
+/// Divisors of a token's weight in `shaders/policy.wgsl`.
 const NOTHING: u32 = 0;
 const BY_SEQUENCE: u32 = 1;
 const BY_TOKENS: u32 = 2;
@@ -174,7 +174,7 @@ impl Params {
         };
         let is_over_the_step = matches!(settings.loss_type, Dapo | Cispo | Vespo);
         let high = if settings.loss_type == Cispo { settings.epsilon_high } else { 1.0 + settings.epsilon_high };
-        // No number of nats or ratio is larger.
+        // Any number of nats, and any ratio, is smaller.
         let or_none = |limit: Option<f64>| limit.map_or(3e38, |limit| limit as f32);
         let [temperature_pos, temperature_neg] = settings.sapo_temperature.map(|t| t as f32);
         let [k_pos, k_neg] = settings.vespo_k.map(|k| k as f32);

@@ -6,7 +6,7 @@ use super::grids::{as_is, wgsl};
 use super::preference::METRICS;
 use crate::gpu::{Bind, Op, Recorder, Tensor, Variant};
 
-/// Places in the metrics tensor, beside the loss (of both) and the gradient's norm; the names are those of TRL 1.12.
+/// Indices in the metrics tensor, besides the loss (of both) and the gradient's norm; the names are those of TRL 1.12.
 pub mod ppo_metric {
     /// TRL's `policy/approxkl_avg`.
     pub const APPROXKL: usize = 2;
@@ -16,7 +16,7 @@ pub mod ppo_metric {
     pub const LOSS_POLICY: usize = 4;
     /// TRL's `val/ratio`.
     pub const RATIO: usize = 5;
-    /// Mean over the micro-batches of the square of the ratio's mean less 1, for TRL's `val/ratio_var`.
+    /// Mean over the micro-batches of the square of (mean ratio - 1), for TRL's `val/ratio_var`.
     pub const RATIO_SQUARES: usize = 6;
     /// Mean entropy of the tokens that count, nats; TRL's `policy/entropy_avg` is over padding too.
     pub const ENTROPY: usize = 7;
@@ -26,9 +26,9 @@ pub mod ppo_metric {
     pub const VAL_CLIPFRAC: usize = 9;
 }
 
-/// The policy's loss from `token_stats` (N,4), of each token log-probability, _, entropy, _; and `token_facts` (N,4):
-/// log-probability when it was written, advantage, 1 if it counts or 0, _. `positions` are the rows of the micro-batch
-/// times TRL's `response_length`, which some metrics are means over.
+/// The policy's loss. `token_stats` (N,4): each token's log-probability, _, entropy, _. `token_facts` (N,4):
+/// log-probability when the token was written, advantage, 1 if the token counts or 0, _. `positions` is the number of
+/// rows of the micro-batch times TRL's `response_length`; some metrics are means over it.
 ///
 /// Writes `dlogp` (N) = `share` times the derivative of the loss with respect to each token's log-probability, and adds
 /// to `metrics`; `share` is 1 over the number of micro-batches of the step.
@@ -51,8 +51,8 @@ pub fn ppo_policy(
     rec.dispatch(&POLICY, &params, &[token_stats, token_facts, dlogp, metrics], [1, 1, 1]);
 }
 
-/// The value model's loss from `values` (N,1) and `token_facts` (N,4): value when the text was written, return, 1 if
-/// the position counts or 0, _.
+/// The value model's loss. `values` (N,1). `token_facts` (N,4): value when the text was written, return, 1 if the
+/// position counts or 0, _.
 ///
 /// Writes `dvalues` (N,1) = `share` times the derivative of the loss, which is `vf_coef` times TRL's, and adds to
 /// `metrics`; `share` is 1 over the number of micro-batches of the step.

@@ -6,7 +6,7 @@ use bytemuck::{Pod, Zeroable};
 use super::grids::{as_is, by_item, forms, wgsl};
 use crate::gpu::{Bind, Format, Op, Recorder, Tensor, Variant};
 
-/// A loss of pairs; TRL's `loss_type` but for the last two. `shaders/lib/loss_*.wgsl` say what each is.
+/// A loss of pairs; TRL's `loss_type` except for the last two. `shaders/lib/loss_*.wgsl` say what each is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[expect(missing_docs, reason = "the shaders say what each is")]
 pub enum PairLoss {
@@ -51,13 +51,13 @@ impl PairLoss {
         Self::OddsRatio,
     ];
 
-    /// The form of the kernel that computes it.
+    /// Name of the form of the kernel that computes it.
     pub fn form(self) -> &'static str {
         LOSSES[self as usize].name
     }
 }
 
-/// How far a policy is from its reference, of the ratio of their probabilities; TRL's `f_divergence_type`.
+/// Divergence of a policy from its reference, by the ratio of their probabilities; TRL's `f_divergence_type`.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Divergence {
     /// The log-ratio itself.
@@ -77,24 +77,24 @@ pub enum Divergence {
 pub struct PreferenceSettings {
     /// Factor from score to reward.
     pub beta: f32,
-    /// Share of labels taken to be wrong: `robust`, `exo_pair`, `aot`, `aot_unpaired`, `smoothed` read it.
+    /// Share of labels assumed to be wrong: `robust`, `exo_pair`, `aot`, `aot_unpaired`, `smoothed` read it.
     pub label_smoothing: f32,
-    /// From log-ratio to score.
+    /// Map from log-ratio to score.
     pub divergence: Divergence,
-    /// Log-ratios by their scored tokens instead of summed.
+    /// True if log-ratios are divided by their scored tokens instead of summed.
     pub by_token: bool,
-    /// Each pair's loss times WPO's weights of its answers.
+    /// True if each pair's loss is multiplied by WPO's weights of its answers.
     pub weighted: bool,
     /// Temperature of `discopop`'s mixture.
     pub discopop_tau: f32,
-    /// What `smoothed` subtracts from beta times the difference.
+    /// Margin that `smoothed` subtracts from beta times the difference.
     pub gamma: f32,
 }
 
-/// Entries of the metrics tensor; each objective names the places that it adds to.
+/// Entries of the metrics tensor; each objective names the entries that it adds to.
 pub const METRICS: u32 = 32;
 
-/// Places in the metrics tensor.
+/// Indices in the metrics tensor.
 pub mod metric {
     /// Loss, of every objective.
     pub const LOSS: usize = 0;
@@ -124,7 +124,7 @@ pub mod metric {
     pub const NLL: usize = 12;
     /// Entropy of the tokens of `NLL`.
     pub const NLL_ENTROPY: usize = 13;
-    /// Share of them that are the likeliest.
+    /// Share of the tokens of `NLL` that are the likeliest.
     pub const NLL_ACCURACY: usize = 14;
     /// TRL's `log_odds_ratio`.
     pub const LOG_ODDS_RATIO: usize = 15;
@@ -134,9 +134,10 @@ pub mod metric {
 
 /// Sums statistics of tokens over each sequence's range, row s of `ranges` (S,2), into `sums` (S,8).
 ///
-/// Of a token with the weights (w, v, u, 0), row t of `weights` (T,4), and the log-probability lp: w lp, v lp, u times
-/// mean logit, entropy and hit, and lp minus the log of the sum of squared probabilities. `stats` (T,4) and `state`
-/// (T,8) are those of the log-probability kernels. With `by_chance` v lp is times the token's probability (DFT).
+/// A token t has the weights (w, v, u, 0), row t of `weights` (T,4), and the log-probability lp. It adds w lp, v lp, u
+/// times mean logit, entropy and hit, and lp minus the log of the sum of squared probabilities. `stats` (T,4) and
+/// `state` (T,8) come from the log-probability kernels. If `by_chance`, v lp is multiplied by the token's probability
+/// (DFT).
 pub fn sequence_sum(
     rec: &mut Recorder<'_>,
     stats: &Tensor,
@@ -153,8 +154,8 @@ pub fn sequence_sum(
     rec.dispatch(&SEQUENCE_SUM, &params, &[stats, state, weights, ranges, sums], [sequences.div_ceil(8), 1, 1]);
 }
 
-/// `dlogp` (T): the derivative with respect to each token's log-probability, from `dsums` (S,2), that with respect to
-/// the first two sums of its sequence, row t of `sequence` (T).
+/// `dlogp` (T): the derivative with respect to each token's log-probability, from `dsums` (S,2), the derivative with
+/// respect to the first two sums of its sequence, row t of `sequence` (T).
 pub fn token_gradient(
     rec: &mut Recorder<'_>,
     dsums: &Tensor,
@@ -170,8 +171,8 @@ pub fn token_gradient(
     rec.dispatch(&TOKEN_GRADIENT, &params, &[dsums, stats, weights, sequence, dlogp], [tokens, 1, 1]);
 }
 
-/// A loss of n pairs from `sums` (2n,8), chosen first, and `known` (2n,4): reference log-probability, completion
-/// tokens, scored tokens, 0.
+/// A loss of n pairs. `sums` (2n,8), chosen first. `known` (2n,4): reference log-probability, completion tokens, scored
+/// tokens, 0.
 ///
 /// Adds `scale` times the derivative to `dsums` (2n,2), and `scale` times the loss to the metrics; `scale` is the
 /// loss's weight over the number of micro-batches of the step.
@@ -191,7 +192,7 @@ pub fn preference(
     rec.dispatch(kernel, &params, &[sums, known, dsums, metrics], [1, 1, 1]);
 }
 
-/// Adds `scale` times what TRL logs of n pairs to `metrics`; `sums` and `known` as for [`preference`].
+/// Adds `scale` times the metrics that TRL logs of n pairs to `metrics`; `sums` and `known` as for [`preference`].
 pub fn pair_metrics(
     rec: &mut Recorder<'_>,
     sums: &Tensor,
@@ -204,8 +205,9 @@ pub fn pair_metrics(
     rec.dispatch(&PAIR_METRICS, &pair_params(sums, known, settings, scale), &[sums, known, metrics], [1, 1, 1]);
 }
 
-/// Cross entropy of the first `sequences` of `sums` (S,8): adds minus `scale` to the second column of their `dsums`
-/// (S,2), the loss to `metrics`, and `each_token` times the same sums as means.
+/// Cross entropy of the first `sequences` rows of `sums` (S,8). Adds minus `scale` to the second column of their
+/// `dsums` (S,2), the loss to `metrics`, and the same sums times `each_token`, which makes them means, to `metrics`
+/// too.
 pub fn token_nll(
     rec: &mut Recorder<'_>,
     sums: &Tensor,
@@ -298,7 +300,7 @@ pub(super) static TOKEN_GRADIENT: Op = Op {
     variants: &[Variant::only(wgsl!("token_gradient"), by_item)],
 };
 
-/// In the order of `PairLoss`.
+/// The losses in the order of `PairLoss`.
 const LOSSES: &[Format] = forms!(
     "sigmoid": "lib/loss_sigmoid",
     "sigmoid_norm": "lib/loss_sigmoid_norm",

@@ -6,16 +6,16 @@ use bytemuck::{Pod, Zeroable};
 use super::grids::{by_row, wgsl};
 use crate::gpu::{Bind, Op, Recorder, Shape, Tensor, Variant};
 
-/// The parts of a row that are normed each by itself: first those of the queries, then those of the keys.
+/// Parts of a row that are normed separately: first those of the queries, then those of the keys.
 #[derive(Debug, Clone, Copy)]
 pub struct QkParts {
     /// Parts of the queries: their heads, or 1 for all heads together.
     pub queries: u32,
-    /// Columns of each.
+    /// Columns of each part of the queries.
     pub query_cols: u32,
     /// Parts of the keys.
     pub keys: u32,
-    /// Columns of each.
+    /// Columns of each part of the keys.
     pub key_cols: u32,
 }
 

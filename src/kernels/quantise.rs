@@ -1,5 +1,5 @@
-//! Weights to blocks as they are loaded. Records `shaders/{quantise_q8_0,quantise_q4_0,quantise_nf4}.wgsl`; the CPU
-//! twin is `reference::quantise`.
+//! Quantises weights to blocks as they are loaded. Records `shaders/{quantise_q8_0,quantise_q4_0,quantise_nf4}.wgsl`;
+//! the CPU twin is `reference::quantise`.
 
 use bytemuck::{Pod, Zeroable};
 
@@ -7,10 +7,10 @@ use super::grids::{by_item, wgsl};
 use super::weight::PLAIN;
 use crate::gpu::{Bind, Dtype, Op, Recorder, Tensor, Variant};
 
-/// Elements that one invocation stores: rows of a weight in blocks have a multiple of them.
+/// Elements that one invocation stores: rows of a weight in blocks have a multiple of this number.
 pub const QUANTISED_TOGETHER: u32 = 64;
 
-/// Stores all rows of `w` in `blocks`, from its row `first` on, as that is stored: Q8_0, Q4_0 or NF4.
+/// Stores all rows of `w` in `blocks`, from row `first` on, in the type of `blocks`: Q8_0, Q4_0 or NF4.
 pub fn quantise(rec: &mut Recorder<'_>, w: &Tensor, blocks: &Tensor, first: u32) {
     match blocks.dtype() {
         Dtype::Q8_0 => quantise_q8_0(rec, w, blocks, first),
@@ -20,17 +20,17 @@ pub fn quantise(rec: &mut Recorder<'_>, w: &Tensor, blocks: &Tensor, first: u32)
     }
 }
 
-/// Blocks of 32 signed bytes under an f16 scale.
+/// Stores blocks of 32 signed bytes under an f16 scale.
 pub fn quantise_q8_0(rec: &mut Recorder<'_>, w: &Tensor, blocks: &Tensor, first: u32) {
     record(rec, &QUANTISE_Q8_0, Dtype::Q8_0, w, blocks, first);
 }
 
-/// Blocks of 32 numbers from -8 to 7 under the f16 scale that errs least.
+/// Stores blocks of 32 numbers from -8 to 7 under the f16 scale that errs least.
 pub fn quantise_q4_0(rec: &mut Recorder<'_>, w: &Tensor, blocks: &Tensor, first: u32) {
     record(rec, &QUANTISE_Q4_0, Dtype::Q4_0, w, blocks, first);
 }
 
-/// Blocks of 64 places in the code book of NF4 under their largest size.
+/// Stores blocks of 64 indices into NF4's code book, scaled by the block's largest absolute weight.
 pub fn quantise_nf4(rec: &mut Recorder<'_>, w: &Tensor, blocks: &Tensor, first: u32) {
     record(rec, &QUANTISE_NF4, Dtype::Nf4, w, blocks, first);
 }

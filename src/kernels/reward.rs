@@ -6,22 +6,23 @@ use super::grids::{as_is, wgsl};
 use super::preference::METRICS;
 use crate::gpu::{Bind, Op, Recorder, Tensor, Variant};
 
-/// Places in the metrics tensor, beside the loss and the gradient's norm; the names are TRL's.
+/// Indices in the metrics tensor, besides the loss and the gradient's norm; the names are TRL's.
 pub mod reward_metric {
     /// The lowest of all rewards.
     pub const MIN_REWARD: usize = 2;
-    /// Their mean.
+    /// The mean of all rewards.
     pub const MEAN_REWARD: usize = 3;
-    /// The highest.
+    /// The highest of all rewards.
     pub const MAX_REWARD: usize = 4;
     /// Share of pairs whose chosen text has the higher reward.
     pub const ACCURACY: usize = 5;
-    /// Mean of chosen less rejected.
+    /// Mean of chosen minus rejected.
     pub const MARGIN: usize = 6;
 }
 
-/// Loss of n pairs from `values` (2n,1), the rewards of the chosen and then of the rejected texts, and `margins` (n,1),
-/// by how much the first should be above the second; `centre` is TRL's `center_rewards_coefficient`, 0 for none.
+/// Loss of n pairs. `values` (2n,1) are the rewards of the chosen and then of the rejected texts. `margins` (n,1) are
+/// the amounts by which the first should be above the second; `centre` is TRL's `center_rewards_coefficient`, 0 for
+/// none.
 ///
 /// Writes `dvalues` (2n,1) = `share` times the derivative of the loss, and adds `share` times each metric to `metrics`;
 /// `share` is 1 over the number of micro-batches of the step.

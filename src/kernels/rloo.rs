@@ -6,13 +6,13 @@ use super::grids::{as_is, wgsl};
 use super::preference::METRICS;
 use crate::gpu::{Bind, Op, Recorder, Tensor, Variant};
 
-/// The loss of S completions from `token_stats` (N,4), of each token log-probability, _, entropy, _; `ranges` (S,2),
-/// first token and end of each completion, which hold all tokens; `token_facts` (N,4): log-probability when it was
-/// written, _, _, _; and `sequence_facts` (S,4): advantage, 1 if the completion counts or 0, _, _. `epsilon` is by how
-/// much the ratio of a completion's probabilities may be below 1 and above.
+/// The loss of S completions. `token_stats` (N,4): each token's log-probability, _, entropy, _. `ranges` (S,2): first
+/// token and end of each completion; together they hold all tokens. `token_facts` (N,4): log-probability when the token
+/// was written, _, _, _. `sequence_facts` (S,4): advantage, 1 if the completion counts or 0, _, _. `epsilon` is the
+/// distance that the ratio of a completion's probabilities may be below 1, and above 1.
 ///
 /// Writes `dlogp` (N) = `share` times the derivative of the loss with respect to each token's log-probability, and adds
-/// to `metrics` at `policy_metric`'s places; `share` is 1 over the number of micro-batches of the step.
+/// to `metrics` at the indices of `policy_metric`; `share` is 1 over the number of micro-batches of the step.
 pub fn rloo(
     rec: &mut Recorder<'_>,
     token_stats: &Tensor,

@@ -25,7 +25,7 @@ pub fn rmsnorm_forward(
     assert_eq!(cols % 4, 0, "columns come in fours");
     assert!(residual.is_none_or(|residual| residual.dims() == x.dims()), "residual needs the shape of x");
     let params = ForwardParams { rows, cols4: cols / 4, eps, has_residual: residual.is_some().into() };
-    // What is not there is not read, but something must be bound.
+    // A missing residual is not read, but something must be bound.
     let tensors = [x, gain, residual.unwrap_or(x), y, rstd];
     rec.dispatch(&FORWARD, &params, &tensors, [rows.div_ceil(ROWS), 1, 1]);
 }

@@ -8,21 +8,21 @@ use crate::gpu::{Bind, Op, Recorder, Tensor, Variant};
 /// Heads that lie side by side in a row.
 #[derive(Debug, Clone, Copy)]
 pub struct Heads {
-    /// Column of the first.
+    /// First column of the first head.
     pub first: u32,
-    /// How many.
+    /// Number of heads.
     pub heads: u32,
-    /// Columns of each.
+    /// Columns of each head.
     pub head_dim: u32,
 }
 
 /// Rotates heads of each row of `x` (R, columns) in place by the row's angles.
 ///
-/// `direction` is 1, or -1 for the backward.
+/// `direction` is 1, or -1 for the backward pass.
 ///
 /// `table` (positions, rotary columns) holds (cos, sin) pairs; the position of row r is the fourth entry of row r of
 /// `spans`. A head's columns beyond the rotary ones stay.
-/// Half-split as Hugging Face's `rotate_half` (Su et al. 2021).
+/// The layout is half-split, as in Hugging Face's `rotate_half` (Su et al. 2021).
 pub fn rope(rec: &mut Recorder<'_>, table: &Tensor, spans: &Tensor, heads: Heads, direction: f32, x: &Tensor) {
     let [rows, columns] = x.dims();
     let half_dim = table.cols() / 2;

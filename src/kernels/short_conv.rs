@@ -6,7 +6,7 @@ use super::attention::Span;
 use super::grids::{by_item, wgsl};
 use crate::gpu::{Bind, Op, Recorder, Shape, Tensor, Variant};
 
-/// A convolution over the last tokens, each column by itself.
+/// A convolution over the last tokens, for each column by itself.
 #[derive(Debug, Clone, Copy)]
 pub struct ShortConv<'a> {
     /// (taps, H), the earliest token first.
@@ -15,14 +15,14 @@ pub struct ShortConv<'a> {
     pub bias: Option<&'a Tensor>,
 }
 
-/// Tokens that a convolution reaches over at most.
+/// Most tokens that a convolution reaches over.
 pub const MAX_TAPS: usize = 4;
 
-/// `y = C * (convolution of B * x)`, into `y` (R,H), of the three parts B, C and x of each row of `gates` (R, 3H).
+/// `y = C * (convolution of B * x)`, into `y` (R,H); B, C and x are the three parts of each row of `gates` (R, 3H).
 pub fn short_conv_forward(rec: &mut Recorder<'_>, gates: &Tensor, spans: &Tensor, conv: ShortConv<'_>, y: &Tensor) {
     let (params, shape) = conv.of(gates, y);
     assert!(spans.rows() >= params.rows, "spans needs one row per row of gates");
-    // What is not there is not read, but something must be bound.
+    // A missing bias is not read, but something must be bound.
     let bias = conv.bias.unwrap_or(conv.weight);
     rec.dispatch(&FORWARD, &params, &[gates, spans, conv.weight, bias, y], shape);
 }
@@ -56,7 +56,7 @@ pub fn short_conv_append(rec: &mut Recorder<'_>, gates: &Tensor, slots: &Tensor,
     rec.dispatch(&APPEND, &params, &[gates, slots, cache], [rows * hidden / 4, 1, 1]);
 }
 
-/// As `short_conv_forward` for one new row of each text, over its rows in `cache`, its own included.
+/// Like `short_conv_forward` for one new row of each text, over the text's rows in `cache`, the new one included.
 ///
 /// Row r of `spans` has the first and the last row of the text in the cache.
 pub fn short_conv_decode(
@@ -74,8 +74,8 @@ pub fn short_conv_decode(
     rec.dispatch(&DECODE, &params, &[gates, cache, spans, conv.weight, bias, y], shape);
 }
 
-/// For each row and distance from 1 to `taps - 1` the rows of the tokens that far after it: two at most, one in each
-/// answer, `u32::MAX` where there are fewer.
+/// Links each row, at each distance from 1 to `taps - 1`, to the rows of the tokens that far after it: at most two, one
+/// in each answer; `u32::MAX` where there are fewer.
 pub fn conv_links(spans: &[Span], taps: usize) -> Vec<u32> {
     let width = 2 * (taps - 1);
     let mut links = vec![u32::MAX; spans.len() * width];

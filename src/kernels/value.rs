@@ -6,8 +6,8 @@ use bytemuck::{Pod, Zeroable};
 use super::grids::{by_item, by_row, wgsl};
 use crate::gpu::{Bind, Op, Recorder, Tensor, Variant};
 
-/// `values` (N,1): the products of the rows of `normed` (N,H) with `score` (1,H), as a reward model's head and a value
-/// model's have them, without a bias.
+/// `values` (N,1): the products of the rows of `normed` (N,H) with `score` (1,H), without a bias: the head of a reward
+/// model or of a value model.
 pub fn value_forward(rec: &mut Recorder<'_>, normed: &Tensor, score: &Tensor, values: &Tensor) {
     let params = Params::of(normed, score);
     assert!(values.len() >= params.rows, "values needs one entry per row of normed");
@@ -37,7 +37,7 @@ struct Params {
 }
 
 impl Params {
-    /// Of a matrix and a vector that has one entry per column of it.
+    /// Sizes of a matrix, and of a vector with one entry per column of it.
     fn of(matrix: &Tensor, vector: &Tensor) -> Self {
         let [rows, hidden] = matrix.dims();
         assert_eq!(vector.len(), hidden, "the head needs one entry per column");

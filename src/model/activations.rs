@@ -27,7 +27,7 @@ impl BatchSize {
         Self { rows: packed.n_rows() as u32, scored: packed.n_scored() as u32, sequences: packed.ranges.len() as u32 }
     }
 
-    /// Large enough for both.
+    /// Returns the smallest size that holds both.
     #[must_use]
     pub fn max(self, other: Self) -> Self {
         Self {
@@ -44,7 +44,7 @@ pub(super) const TOKEN_BLOCK: u32 = 1024;
 /// depend on the batch it is in, to the last bit.
 const VOCAB_CHUNK: u32 = 8192;
 
-/// What the rows of a tensor are, and so how many it has.
+/// Kind of a tensor's rows, which decides their number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Rows {
     /// Packed rows, R.
@@ -64,9 +64,9 @@ pub enum Rows {
 /// Name and shape of a tensor, for a batch of any size.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Slot {
-    /// What it is called in messages.
+    /// Name in messages.
     pub name: &'static str,
-    /// What its rows are.
+    /// Kind of rows.
     pub rows: Rows,
     /// Columns.
     pub cols: u32,
@@ -75,7 +75,7 @@ pub struct Slot {
 }
 
 impl Slot {
-    /// Rows at a batch size, at the most.
+    /// Largest number of rows at a batch size.
     fn rows_at(&self, size: BatchSize) -> u32 {
         let BatchSize { rows, scored, sequences } = size;
         match self.rows {
@@ -88,13 +88,13 @@ impl Slot {
         }
     }
 
-    /// Size in bytes; `u64::MAX` if that is less.
+    /// Size in bytes; saturates at `u64::MAX`.
     pub fn bytes(&self, size: BatchSize) -> u64 {
         self.dtype.bytes_of(u64::from(self.rows_at(size)) * u64::from(self.cols))
     }
 }
 
-/// What a layer keeps from its forward pass for its backward pass.
+/// Tensors that a layer keeps from its forward pass for its backward pass.
 #[derive(Debug, Clone)]
 pub struct Kept<T> {
     pub(super) before_mixer: T, // (R, 1 or 2), what the norm there keeps
@@ -141,7 +141,7 @@ pub struct Tensors<T> {
     pub(super) label_rows: T, // (N, H)
     pub(super) pull: T,       // (N, H)
     pub(super) logits: T,     // (block, chunk)
-    /// What `logprob_forward` keeps of each scored token (N,8).
+    /// Statistics that `logprob_forward` keeps of each scored token (N,8).
     pub state: T,
     /// Log-probability, mean logit, entropy and hit of each scored token (N,4).
     pub token_stats: T,
@@ -177,7 +177,7 @@ impl<T> Kept<T> {
 }
 
 impl<T> Tensors<T> {
-    /// The same with every entry replaced.
+    /// Replaces every entry.
     fn map<U>(&self, to: &mut dyn FnMut(&T) -> U) -> Tensors<U> {
         Tensors {
             x: self.x.iter().map(&mut *to).collect(),
@@ -221,10 +221,10 @@ impl<T> Tensors<T> {
 }
 
 impl Tensors<Slot> {
-    /// Every tensor of a step for an adapter's training, or without one for scoring.
+    /// Lists every tensor of a training step with an adapter, or of scoring without one.
     ///
-    /// With `checkpointing` one layer's worth is kept and layers run forward again in the backward pass (Chen et al.
-    /// 2016).
+    /// If `checkpointing`, only one layer's tensors are kept, and layers run forward again in the backward pass (Chen
+    /// et al. 2016).
     pub fn slots(config: &Architecture, adapter: Option<&AdapterSettings>, checkpointing: bool) -> Self {
         let hidden = config.hidden_size as u32;
         let inner = config.mlp.inner as u32;
@@ -246,7 +246,7 @@ impl Tensors<Slot> {
         let index = |name, rows, cols| slot(name, rows, cols, Dtype::U32);
         let ranks = Group::ALL.map(|group| adapter.map_or(0, |adapter| adapter.ranks(group)));
         let stats = config.norm_stats() as u32;
-        // What only some families need has no columns elsewhere.
+        // Tensors that only some families need have no columns in the others.
         let only_if = |needed: bool, cols: u32| if needed { cols } else { 0 };
         let norms = &config.norms;
         let kept = Kept {
@@ -312,7 +312,7 @@ impl Tensors<Slot> {
         }
     }
 
-    /// All of them, in no order.
+    /// All slots, in no particular order.
     pub fn list(&self) -> Vec<Slot> {
         let mut list = Vec::new();
         self.map(&mut |slot| list.push(*slot));
@@ -331,12 +331,12 @@ pub struct Activations {
     dropout: Option<Dropout>,
 }
 
-/// What is dropped of LoRA's inputs in a batch.
+/// Dropout of LoRA's inputs in a batch.
 #[derive(Debug, Clone, Copy)]
 pub struct Dropout {
-    /// The share.
+    /// Share of the inputs that is dropped.
     pub rate: f32,
-    /// Of this batch.
+    /// Seed of this batch.
     pub seed: u32,
 }
 
@@ -375,14 +375,14 @@ impl Activations {
         Ok(Self { tensors, slots: Rc::new(slots), size, longest: 0, checkpointing, rows_per_part, dropout: None })
     }
 
-    /// The same tensors at the size of one batch, with its indices written to the device.
+    /// Returns views at the size of one batch, and writes the batch's indices to the device.
     pub fn load(&self, gpu: &Gpu, packed: &Packed) -> Self {
         let size = BatchSize::of(packed);
         assert_eq!(size.max(self.size), self.size, "the batch fits the activations");
         let spans = packed.packed_spans();
         let rows = |slot: &Slot, tensor: &Tensor| match slot.rows {
             Rows::Spans => spans.len() as u32,
-            // Both are cut where they are used.
+            // Both are cut to size where they are used.
             Rows::Block | Rows::Parts => tensor.rows(),
             Rows::Packed | Rows::Scored | Rows::Sequences => slot.rows_at(size),
         };
@@ -411,25 +411,25 @@ impl Activations {
         Self { tensors, slots, size, longest: packed.longest, checkpointing, rows_per_part, dropout: None }
     }
 
-    /// The same batch with some of LoRA's inputs dropped, if `dropout`.
+    /// Returns the same batch, with dropout of LoRA's inputs if `dropout` is given.
     #[must_use]
     pub fn with_dropout(self, dropout: Option<Dropout>) -> Self {
         Self { dropout, ..self }
     }
 
-    /// What is dropped in a group of a layer.
+    /// Dropout in a group of a layer.
     pub(super) fn dropout(&self, layer: usize, group: Group) -> Option<Dropout> {
         let place = (4 * layer + group as usize + 1) as u32;
-        // Far from the seeds of other batches and places.
+        // The seed is far from those of other batches and places.
         self.dropout.map(|dropout| Dropout { seed: dropout.seed ^ place.wrapping_mul(0x9e37_79b9), ..dropout })
     }
 
-    /// What layer `index` keeps; with checkpointing all layers share one.
+    /// Tensors that layer `index` keeps; with checkpointing all layers share one set.
     pub(super) fn kept(&self, index: usize) -> &Kept<Tensor> {
         &self.kept[if self.checkpointing { 0 } else { index }]
     }
 
-    /// Room for the parts of a layer's gradients.
+    /// Buffer for the parts of a layer's gradients.
     pub(super) fn partials(&self) -> Partials {
         Partials { tensor: self.partials.clone(), rows_per_part: self.rows_per_part }
     }

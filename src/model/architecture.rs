@@ -1,4 +1,4 @@
-//! `Architecture`: a decoder as data. What a family's config says, in the terms in which one decoder computes it.
+//! `Architecture`: a decoder as data. It states a family's config in the terms in which one decoder computes it.
 
 use serde_json::{Map, Value};
 
@@ -8,7 +8,7 @@ use super::rope::Rope;
 use crate::error::Result;
 use crate::kernels::Act;
 
-/// A decoder's sizes, and which of the ways to compute that there are it takes.
+/// Sizes of a decoder, and its choice among the supported ways to compute.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Architecture {
     /// The model family.
@@ -21,11 +21,11 @@ pub struct Architecture {
     pub vocab_size: usize,
     /// Longest sequence the model was made for, in tokens.
     pub max_position_embeddings: usize,
-    /// How rows are normed.
+    /// Kind of the norms.
     pub norm: NormKind,
     /// Added to the variance in a norm.
     pub norm_eps: f64,
-    /// Where the norms of a layer are.
+    /// The norms of a layer, by place.
     pub norms: Norms,
     /// Attention heads.
     pub attention: Attention,
@@ -33,15 +33,15 @@ pub struct Architecture {
     pub mlp: Mlp,
     /// True if attention and MLP read the same input, and both are added to it.
     pub parallel_residual: bool,
-    /// What attention and MLP are multiplied by before they are added.
+    /// Factor of attention's and the MLP's outputs before they are added.
     pub residual_multiplier: f64,
-    /// What the embedding is multiplied by.
+    /// Factor of the embedding.
     pub embedding_multiplier: f64,
     /// True if there is a table of learned positions.
     pub learned_positions: bool,
-    /// The head: what logits are multiplied by.
+    /// Factor of the logits.
     pub logits_multiplier: f64,
-    /// The cap of logits, if any.
+    /// Cap of the logits, if any.
     pub logits_softcap: Option<f64>,
     /// True if the head is the embedding.
     pub tie_word_embeddings: bool,
@@ -51,7 +51,7 @@ pub struct Architecture {
     pub pattern: Vec<usize>,
     /// Rotary position embeddings, to which the kinds of layers refer.
     pub ropes: Vec<Rope>,
-    /// What tensors are called.
+    /// Names of the tensors.
     pub names: Names,
     /// First token of a text, if any.
     pub bos_token_id: Option<u32>,
@@ -61,23 +61,23 @@ pub struct Architecture {
     pub pad_token_id: Option<u32>,
     /// Type the weights were saved in (`dtype`, formerly `torch_dtype`), for example `bfloat16`.
     pub dtype: Option<String>,
-    /// What tells this model from others beside its weights, as one text.
+    /// Text of everything besides the weights that identifies this model.
     pub identity: String,
 }
 
-/// How rows are normed.
+/// Kind of a norm.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum NormKind {
-    /// To unit mean square; `offset` is added to the stored gain, 1 in Gemma.
+    /// Scales rows to unit mean square; `offset` is added to the stored gain, 1 in Gemma.
     Rms {
         /// Added to the gain.
         offset: f32,
     },
-    /// To mean 0 and variance 1, with a bias.
+    /// Brings rows to mean 0 and variance 1, with a bias.
     Layer,
 }
 
-/// Names of a layer's norms, by their places; none where there is no norm.
+/// Names of a layer's norms, by place; `None` where there is no norm.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Norms {
     /// Before attention.
@@ -86,7 +86,7 @@ pub struct Norms {
     pub after_mixer: Option<&'static str>,
     /// Before the MLP.
     pub before_mlp: Option<&'static str>,
-    /// Between the MLP and its addition.
+    /// Between the MLP and its addition to the residual stream.
     pub after_mlp: Option<&'static str>,
 }
 
@@ -99,39 +99,39 @@ pub struct Attention {
     pub kv_heads: usize,
     /// Width of one head.
     pub head_dim: usize,
-    /// What scores are multiplied by.
+    /// Factor of the scores.
     pub scale: f64,
-    /// True if the scores of layer i are divided by i + 1 beside that.
+    /// True if the scores of layer i are also divided by i + 1.
     pub scale_by_layer: bool,
-    /// The cap of scores, if any.
+    /// Cap of the scores, if any.
     pub softcap: Option<f64>,
-    /// How queries and keys are normed.
+    /// Norm of queries and keys.
     pub qk_norm: QkNorm,
     /// Names of the two norms' gains within a layer.
     pub qk_norm_names: [&'static str; 2],
-    /// How queries grow with their position, if they do.
+    /// Growth of queries with their position, if any.
     pub query_growth: Option<QueryGrowth>,
 }
 
-/// How queries and keys are normed.
+/// Norm of queries and keys.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum QkNorm {
-    /// Not at all.
+    /// No norm.
     No,
-    /// Each head by itself, before it is rotated.
+    /// Each head by itself, before rotation.
     PerHead,
-    /// Each head by itself, after it is rotated.
+    /// Each head by itself, after rotation.
     PerHeadRotated,
-    /// All heads together, before they are rotated.
+    /// All heads together, before rotation.
     Whole,
 }
 
-/// Queries times `1 + beta ln(1 + floor(position / original))`, after rotation (Llama 4, Ministral 3).
+/// Multiplies queries by `1 + beta ln(1 + floor(position / original))`, after rotation (Llama 4, Ministral 3).
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct QueryGrowth {
-    /// How fast they grow.
+    /// Rate of the growth.
     pub beta: f64,
-    /// Positions up to which they do not.
+    /// Positions up to which queries do not grow.
     pub original: usize,
 }
 
@@ -140,29 +140,29 @@ pub struct QueryGrowth {
 pub struct Mlp {
     /// Its width.
     pub inner: usize,
-    /// True if the first layer gives a gate and what is gated, side by side.
+    /// True if the first layer gives a gate and the gated values, side by side.
     pub gated: bool,
-    /// Of the gate, or of all where there is none.
+    /// Activation of the gate, or of all columns where there is no gate.
     pub act: Act,
 }
 
-/// What all layers of a kind have in common.
+/// Common description of all layers of a kind.
 #[derive(Debug, Clone, PartialEq)]
 pub struct LayerKind {
-    /// What lets tokens see each other.
+    /// Part of the layer that lets tokens see each other.
     pub mixer: Mixer,
-    /// Its linear layers, group by group.
+    /// Linear layers, group by group.
     pub linears: [Vec<LinearSpec>; 4],
 }
 
-/// What lets tokens see each other.
+/// Part of a layer that lets tokens see each other.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Mixer {
     /// Attention.
     Attention {
-        /// Which of the rotary embeddings turns queries and keys; none leaves them as they are.
+        /// Index of the rotary embedding that rotates queries and keys; `None` leaves them as they are.
         rope: Option<usize>,
-        /// Tokens that a token sees, itself included; none for all.
+        /// Tokens that a token sees, itself included; `None` for all.
         window: Option<usize>,
     },
     /// A gated convolution over the last `taps` tokens (LFM2).
@@ -185,53 +185,53 @@ pub struct LinearSpec {
     pub output: usize,
     /// True if it has a bias.
     pub bias: bool,
-    /// How its weight lies in a file.
+    /// Layout of the weight in a file.
     pub stored: Stored,
 }
 
-/// How a linear layer's weight lies in a file.
+/// Layout of a linear layer's weight in a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Stored {
     /// (out, in), as `torch.nn.Linear`.
     OutIn,
     /// (in, out), as GPT-2's `Conv1D`.
     InOut,
-    /// (out, in), its rows head by head: query, key and value of each (GPT-NeoX).
+    /// (out, in), with the rows head by head: query, key and value of each (GPT-NeoX).
     PerHead {
         /// Heads.
         heads: usize,
     },
 }
 
-/// Linear layers that read one input. They are computed as one, their outputs side by side.
+/// Linear layers that read the same input. They are computed as one, with their outputs side by side.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 #[repr(usize)]
 pub enum Group {
-    /// Into attention: queries, keys and values. Into a convolution: its two gates and what they gate.
+    /// Into attention: queries, keys and values. Into a convolution: its two gates and the gated values.
     MixerIn,
-    /// Out of it.
+    /// Out of attention or convolution.
     MixerOut,
     /// Into the MLP: gate and up.
     MlpIn,
-    /// Out of it.
+    /// Out of the MLP.
     MlpOut,
 }
 
 impl Group {
-    /// All of them, in the order of the forward pass.
+    /// All groups, in the order of the forward pass.
     pub const ALL: [Self; 4] = [Self::MixerIn, Self::MixerOut, Self::MlpIn, Self::MlpOut];
 }
 
-/// A linear layer of a decoder layer, by its group and its place there.
+/// A linear layer of a decoder layer, by its group and its index there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Module {
     /// Its group.
     pub group: Group,
-    /// Its place.
+    /// Its index in the group.
     pub at: usize,
 }
 
-/// What tensors are called.
+/// Names of a model's tensors.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Names {
     /// Prefix of all but the head; a file may leave it out.
@@ -240,7 +240,7 @@ pub struct Names {
     pub layers: &'static str,
     /// The embedding.
     pub embedding: &'static str,
-    /// The learned positions, where there are.
+    /// The learned positions; empty if there are none.
     pub positions: &'static str,
     /// The last norm.
     pub norm: &'static str,
@@ -249,7 +249,7 @@ pub struct Names {
 }
 
 impl Names {
-    /// Those of most families.
+    /// Names in most families.
     pub const USUAL: Self = Self {
         base: "model",
         layers: "layers",
@@ -261,21 +261,21 @@ impl Names {
 }
 
 impl Norms {
-    /// Before attention and MLP, under Llama's names.
+    /// Norms before attention and MLP, under Llama's names.
     pub const BEFORE: Self = Self {
         before_mixer: Some("input_layernorm"),
         after_mixer: None,
         before_mlp: Some("post_attention_layernorm"),
         after_mlp: None,
     };
-    /// After attention and MLP, under OLMo 2's names.
+    /// Norms after attention and MLP, under OLMo 2's names.
     pub const AFTER: Self = Self {
         before_mixer: None,
         after_mixer: Some("post_attention_layernorm"),
         before_mlp: None,
         after_mlp: Some("post_feedforward_layernorm"),
     };
-    /// On both sides, under Gemma's names.
+    /// Norms on both sides, under Gemma's names.
     pub const BOTH: Self = Self {
         before_mixer: Some("input_layernorm"),
         after_mixer: Some("post_attention_layernorm"),
@@ -283,7 +283,7 @@ impl Norms {
         after_mlp: Some("post_feedforward_layernorm"),
     };
 
-    /// The names of those that there are.
+    /// Names of the norms that exist.
     pub fn iter(&self) -> impl Iterator<Item = &'static str> {
         [self.before_mixer, self.after_mixer, self.before_mlp, self.after_mlp].into_iter().flatten()
     }
@@ -295,7 +295,7 @@ impl LinearSpec {
         Self { path, input, output, bias: false, stored: Stored::OutIn }
     }
 
-    /// The same with a bias, if `bias`.
+    /// The same layer, with a bias if `bias`.
     #[must_use]
     pub fn with_bias(self, bias: bool) -> Self {
         Self { bias, ..self }
@@ -309,8 +309,7 @@ impl LinearSpec {
         }
     }
 
-    /// The rows of the weight as they are stored, in the order in which they are computed: begin and number of each
-    /// run.
+    /// Runs of the weight's stored rows, in the order in which they are computed: first row and number of rows of each.
     pub fn runs(&self) -> Vec<(usize, usize)> {
         match self.stored {
             Stored::OutIn | Stored::InOut => vec![(0, self.output)],
@@ -323,14 +322,14 @@ impl LinearSpec {
 }
 
 impl Architecture {
-    /// Reads the bytes of `config.json`; `file` is what messages call it.
+    /// Reads the bytes of `config.json`; messages call it `file`.
     ///
     /// Errors name the field: missing, of the wrong type, zero, or with a value that is not supported.
     pub fn from_bytes(bytes: &[u8], file: &str) -> Result<Self> {
         Self::from_map(&Fields::parse(bytes, file)?, file)
     }
 
-    /// The same of an object that was read.
+    /// Reads a parsed object.
     pub fn from_map(map: &Map<String, Value>, file: &str) -> Result<Self> {
         let fields = Fields { map, file, within: "" };
         let family = family::of(&fields)?;
@@ -376,18 +375,18 @@ impl Architecture {
         linears.fold((0, 0), |(_, outputs), linear| (linear.input, outputs + linear.output))
     }
 
-    /// The most that `of` gives for any kind of layer.
+    /// Largest value of `of` over all kinds of layers.
     pub fn most(&self, of: impl Fn(&LayerKind) -> usize) -> usize {
         self.kinds.iter().map(of).max().unwrap_or(0)
     }
 
-    /// Columns of queries, of keys and values.
+    /// Columns of the queries, and columns of the keys, which are those of the values.
     pub fn head_columns(&self) -> (usize, usize) {
         let Attention { heads, kv_heads, head_dim, .. } = self.attention;
         (heads * head_dim, kv_heads * head_dim)
     }
 
-    /// Columns of a head as attention reads them, in fours.
+    /// Columns of a head as attention reads them: rounded up to a multiple of four.
     pub fn wide_head_dim(&self) -> usize {
         self.attention.head_dim.next_multiple_of(4)
     }
@@ -407,7 +406,7 @@ impl Architecture {
         self.attention.qk_norm != QkNorm::No
     }
 
-    /// Numbers that are kept of each row that is normed.
+    /// Statistics that a norm keeps of each row.
     pub fn norm_stats(&self) -> usize {
         match self.norm {
             NormKind::Rms { .. } => 1,
@@ -415,7 +414,7 @@ impl Architecture {
         }
     }
 
-    /// What every family must keep to, so that the kernels can compute it.
+    /// Checks the limits that every family must keep, so that the kernels can compute it.
     fn check(&self, fields: &Fields<'_>) -> Result<()> {
         let Attention { heads, kv_heads, head_dim, .. } = self.attention;
         if !heads.is_multiple_of(kv_heads) {
@@ -425,7 +424,7 @@ impl Architecture {
         for (key, size) in [("hidden_size", self.hidden_size), ("intermediate_size", self.mlp.inner)] {
             fields.multiple_of_4(key, size)?;
         }
-        // Attention widens heads of other sizes; what comes before and after it does not.
+        // Attention widens heads of other sizes, but the kernels before and after it do not.
         if self.norms_qk() || !head_dim.is_multiple_of(2) || !(heads * head_dim).is_multiple_of(4) {
             fields.multiple_of_4("head_dim", head_dim)?;
         }

@@ -13,7 +13,7 @@ pub struct Family {
     pub read: fn(&Fields<'_>) -> Result<Architecture>,
 }
 
-/// Every family there is.
+/// All supported families.
 pub static FAMILIES: &[Family] = &[
     Family { model_type: "llama", read: families::llama::read },
     Family { model_type: "qwen3", read: families::qwen::read_qwen3 },
@@ -34,7 +34,7 @@ pub static FAMILIES: &[Family] = &[
     Family { model_type: "hunyuan_v1_dense", read: families::hunyuan::read },
 ];
 
-/// The family of a config; weights that are quantised in a way of their own are refused, too.
+/// Returns the family of a config; also refuses weights in a quantisation of their own.
 pub(super) fn of(fields: &Fields<'_>) -> Result<&'static Family> {
     let supported = FAMILIES.iter().map(|family| family.model_type).collect::<Vec<_>>().join(", ");
     let Some(found) = fields.get("model_type").and_then(serde_json::Value::as_str) else {

@@ -4,7 +4,8 @@ use serde_json::{Map, Value};
 
 use crate::error::{Error, Result};
 
-/// Sizes are below this, so that twice a size is a buffer's index, and a product of two sizes is in range.
+/// Sizes are below this, so that twice a size is still a valid index of a buffer, and a product of two sizes is in
+/// range.
 pub(super) const SIZE_LIMIT: u64 = 1 << 31;
 
 /// The keys of one JSON object, read with checks.
@@ -16,19 +17,19 @@ pub struct Fields<'a> {
 }
 
 impl<'a> Fields<'a> {
-    /// The object in a file.
+    /// Parses the object in a file.
     pub(super) fn parse(bytes: &[u8], file: &str) -> Result<Map<String, Value>> {
         serde_json::from_slice(bytes).map_err(|e| {
             Error::input(format!("This is not a JSON object: {e}"), "Download the model's config.json again", file)
         })
     }
 
-    /// A value that is there and not null.
+    /// A value that is present and not null.
     pub(super) fn get(&self, key: &str) -> Option<&'a Value> {
         self.map.get(key).filter(|value| !value.is_null())
     }
 
-    /// True if the key is there, if only with null.
+    /// True if the key is present, even with null.
     pub(super) fn has(&self, key: &str) -> bool {
         self.map.contains_key(key)
     }
@@ -110,7 +111,7 @@ impl<'a> Fields<'a> {
     }
 
     pub(super) fn token(&self, key: &str) -> Result<Option<u32>> {
-        // Some configs say -1 where they mean that there is none.
+        // Some configs write -1 for no token.
         match self.get(key).filter(|value| value.as_i64() != Some(-1)) {
             None => Ok(None),
             Some(value) => match value.as_u64().and_then(|id| u32::try_from(id).ok()) {
@@ -134,7 +135,7 @@ impl<'a> Fields<'a> {
         numbers.ok_or_else(|| self.wrong(key, "it is no list of positive numbers".to_owned()))
     }
 
-    /// Refuses a value other than these; the first is meant where there is none.
+    /// Refuses a value that is not `allowed`. A missing value is returned as "", and stands for the family's default.
     pub(super) fn only(&self, key: &str, allowed: &[&str]) -> Result<&'a str> {
         let wanted = allowed.iter().map(|name| format!("\"{name}\"")).collect::<Vec<_>>().join(" or ");
         match self.get(key).map(|value| (value, value.as_str())) {
@@ -148,7 +149,7 @@ impl<'a> Fields<'a> {
         }
     }
 
-    /// The object under a key, empty if there is none.
+    /// The object under a key, if there is one.
     pub(super) fn object(&self, key: &'a str) -> Result<Option<&'a Map<String, Value>>> {
         match self.get(key) {
             None => Ok(None),

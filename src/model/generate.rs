@@ -9,9 +9,9 @@ use crate::error::{Error, Result};
 use crate::gpu::{Dtype, Gpu, Tensor};
 use crate::kernels::{MAX_HEAD_DIM, Sampling, Span, sample};
 
-/// Tokens that are drawn between two readbacks at most.
+/// Most tokens that are drawn between two readbacks.
 pub const MAX_STEPS: usize = 16;
-/// Texts that are written together at most.
+/// Most texts that are written together.
 pub const MAX_TEXTS: usize = 16;
 /// Rows of prompts that are computed together, unless a single prompt has more.
 const PROMPT_ROWS: usize = 1024;
@@ -32,14 +32,14 @@ pub struct Generator<'a> {
     tokens: Tensor,      // (texts, MAX_STEPS)
     drawn: usize,
     max_new_tokens: usize,
-    /// Tokens of the longest text once it is whole.
+    /// Tokens of the longest text once it is complete.
     longest: usize,
 }
 
 impl<'a> Generator<'a> {
-    /// Texts that begin with `prompts`, each of which has a token, with room for `max_new_tokens` more.
+    /// Starts texts with `prompts`, each of at least one token, with room for `max_new_tokens` more.
     ///
-    /// An error if a text would outgrow the model, or all of them the device.
+    /// An error if a text would outgrow the model, or all texts together the device.
     pub async fn new(
         gpu: &'a Gpu,
         model: &'a Model,
@@ -92,7 +92,7 @@ impl<'a> Generator<'a> {
             ));
         }
         let cache = |layer| gpu.zeros("cache", rows as u32, model.cache_columns(layer) as u32, Dtype::F32);
-        // A row of logits begins where a binding may begin.
+        // Rows are padded, so that each row of logits begins where a binding may begin.
         let ld = (config.vocab_size as u32).next_multiple_of(64);
         let generator = Self {
             gpu,
@@ -113,7 +113,7 @@ impl<'a> Generator<'a> {
         Ok(generator)
     }
 
-    /// The next tokens of each text, `n` at most: those of a text that has ended before are of no meaning.
+    /// Draws the next tokens of each text, `n` at most. Tokens of a text that has already ended mean nothing.
     pub async fn next(&mut self, n: usize) -> Result<Vec<Vec<u32>>> {
         let n = n.min(MAX_STEPS).min(self.max_new_tokens - self.drawn);
         let vocab = self.model.config.vocab_size as u32;
@@ -136,7 +136,7 @@ impl<'a> Generator<'a> {
         Ok(tokens.chunks_exact(MAX_STEPS).map(|row| row[..n].to_vec()).collect())
     }
 
-    /// Fills the caches, and makes the logits of each text's first token.
+    /// Fills the caches, and computes the logits of each text's first token.
     async fn read_prompts(&self, prompts: &[Vec<u32>]) -> Result<()> {
         let mut rows = Vec::new();
         let mut row = 0;
@@ -166,7 +166,7 @@ impl<'a> Generator<'a> {
             self.model.forward_cached(&mut rec, &acts, self.adapter, &self.caches, &slots, Stage::Prompts);
             self.model.last_logits(&mut rec, &acts, &logits);
             rec.submit();
-            // One batch of prompts is on the device at a time.
+            // Wait, so that only one batch of prompts is on the device at a time.
             self.gpu.wait().await?;
             first = end;
         }
@@ -174,7 +174,7 @@ impl<'a> Generator<'a> {
     }
 }
 
-/// Logits of what follows a text (V).
+/// Returns the logits of the token that follows a text (V).
 pub async fn next_logits(gpu: &Gpu, model: &Model, adapter: Option<&Adapter>, ids: &[u32]) -> Result<Vec<f32>> {
     let acts = batch_of(gpu, model, adapter, &[ids.to_vec()], ids.len())?;
     let logits = gpu.zeros("logits", 1, (model.config.vocab_size as u32).next_multiple_of(4), Dtype::F32);
@@ -187,7 +187,7 @@ pub async fn next_logits(gpu: &Gpu, model: &Model, adapter: Option<&Adapter>, id
     Ok(logits)
 }
 
-/// A batch of whole texts, of each of which the last row is picked; `longest` is what they will grow to.
+/// Loads a batch of whole texts with the last row of each picked; the texts will grow to `longest` tokens.
 fn batch_of(
     gpu: &Gpu,
     model: &Model,

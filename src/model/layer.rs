@@ -16,39 +16,39 @@ use crate::kernels::{
     short_conv_forward, sum_partials,
 };
 
-/// What both passes of a layer need beside the activations.
+/// Inputs of both passes of a layer, besides the activations.
 pub(super) struct Context<'a> {
     pub(super) index: usize,
     pub(super) config: &'a Architecture,
     pub(super) layer: &'a Layer,
     pub(super) adapter: Option<&'a Adapter>,
-    /// Turns this layer's queries and keys; none if they stay as they are.
+    /// Rotary tables for this layer's queries and keys; `None` if they are not rotated.
     pub(super) rope: Option<&'a RopeTables>,
 }
 
-/// What the layer keeps of the texts that are generated together, and what is done with it.
+/// Cache of a layer for the texts that are generated together, and the way a batch uses it.
 pub(super) struct Cache<'a> {
-    /// Keys and values (rows of all texts, 2 kv_heads*D), or what a convolution goes over (rows of all texts, H).
+    /// Keys and values (rows of all texts, 2 kv_heads*D), or a convolution's gated inputs (rows of all texts, H).
     pub(super) kept: &'a Tensor,
-    /// The cache's row of each row of the batch.
+    /// Cache row of each row of the batch.
     pub(super) slots: &'a Tensor,
     pub(super) stage: Stage,
 }
 
-/// What a batch of generation is.
+/// Kind of batch in generation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Stage {
-    /// Whole prompts, which see nothing but themselves.
+    /// Whole prompts, whose tokens see nothing but their own prompt.
     Prompts,
     /// One row for each text, which sees its text's rows in the cache.
     Rows,
 }
 
-/// What stands after a branch: a norm if there is one, its input, and what it keeps for the backward pass.
+/// Norm after a branch, if there is one, with its input and the statistics that it keeps for the backward pass.
 type After<'a> = (Option<&'a Norm>, &'a Tensor, &'a Tensor);
 
 impl Context<'_> {
-    /// From `acts.x[index]` to `acts.x[index + 1]`.
+    /// Computes `acts.x[index + 1]` from `acts.x[index]`.
     pub(super) fn forward(&self, rec: &mut Recorder<'_>, acts: &Activations, cache: Option<&Cache<'_>>) {
         let (layer, kept) = (self.layer, &self.kept(acts));
         let (x, y) = (&acts.x[self.index], &acts.x[self.index + 1]);
@@ -74,22 +74,23 @@ impl Context<'_> {
         self.add_branch(rec, class, Group::MlpOut, &acts.act, acts, kept, after, &kept.x_mid, y);
     }
 
-    /// `acts.dx` from the gradient of the layer's output to that of its input; adds to the adapter's gradients.
+    /// Turns `acts.dx` from the gradient of the layer's output into that of its input; adds to the adapter's gradients.
     ///
-    /// Without `need_dx` (below the first adapted layer nothing is trained) the input's gradient is left unfinished.
+    /// Without `need_dx` the input's gradient is left unfinished, because nothing is trained below the first adapted
+    /// layer.
     pub(super) fn backward(&self, rec: &mut Recorder<'_>, acts: &Activations, need_dx: bool) {
         let (layer, kept) = (self.layer, &self.kept(acts));
         let x = &acts.x[self.index];
         let partials = acts.partials();
 
         if self.adapter.is_some_and(|adapter| !adapter.layers_alike) {
-            // Between this layer's matrices another layer's may have left something.
+            // Another layer may have left values between this layer's matrices.
             rec.clear(&partials.tensor);
         }
         let after = (layer.after_mlp.as_ref(), &kept.mlp_out, &kept.after_mlp);
         let dbranch = self.branch_backward(rec, acts, after);
         self.input_backward(rec, Group::MlpOut, dbranch, acts, Store::Set, &acts.act);
-        // The gradient of the activation becomes the activation, which the layer after it read.
+        // This also replaces the activation's gradient by the activation, which `weight_backward` needs.
         match self.config.mlp.gated {
             true => glu_backward(rec, &acts.act, &kept.mlp_in, self.config.mlp.act),
             false => activation_backward(rec, &acts.act, &kept.mlp_in, self.config.mlp.act),
@@ -100,7 +101,7 @@ impl Context<'_> {
         self.branch_input_backward(rec, Group::MlpIn, &kept.mlp_in, norm, acts, kept, &partials, true);
 
         let after = (layer.after_mixer.as_ref(), &kept.mixed, &kept.after_mixer);
-        // Beside an MLP that read the same input, attention has the gradient from before the MLP's was added.
+        // Attention beside a parallel MLP takes the gradient from before the MLP's was added.
         let dbranch = if self.config.parallel_residual { dbranch } else { self.branch_backward(rec, acts, after) };
         let dout = &exactly(&acts.dout, kept.out.cols());
         self.input_backward(rec, Group::MixerOut, dbranch, acts, Store::Set, dout);
@@ -120,7 +121,7 @@ impl Context<'_> {
         }
     }
 
-    /// From `kept.mixer_in` to `kept.out`.
+    /// Computes `kept.out` from `kept.mixer_in`.
     fn attention(&self, rec: &mut Recorder<'_>, acts: &Activations, kept: &Kept<Tensor>, cache: Option<&Cache<'_>>) {
         let shape = self.wide_shape();
         self.turn_first(rec, acts, kept);
@@ -139,7 +140,7 @@ impl Context<'_> {
         self.narrow(rec, out, &kept.out);
     }
 
-    /// Heads as attention reads them: in `wide` with zeros at their ends, if their columns do not come in fours.
+    /// Heads as attention reads them: padded with zeros in `wide`, if their columns are not a multiple of four.
     fn wide<'b>(&self, rec: &mut Recorder<'_>, heads: &'b Tensor, wide: &'b Tensor) -> &'b Tensor {
         if !self.config.widens_heads() {
             return heads;
@@ -148,14 +149,14 @@ impl Context<'_> {
         wide
     }
 
-    /// The way back from `wide`.
+    /// Undoes `wide`.
     fn narrow(&self, rec: &mut Recorder<'_>, wide: &Tensor, heads: &Tensor) {
         if self.config.widens_heads() {
             resize_heads(rec, wide, self.config.wide_head_dim() as u32, self.config.attention.head_dim as u32, heads);
         }
     }
 
-    /// From `dout` to `dqkv`, the gradient of what the projections of queries, keys and values gave.
+    /// Computes `dqkv`, the gradient of the outputs of the query, key and value projections, from `dout`.
     fn attention_backward(
         &self,
         rec: &mut Recorder<'_>,
@@ -184,14 +185,14 @@ impl Context<'_> {
         self.turn(rec, acts, -1.0, dqkv);
     }
 
-    /// Turns queries and keys in place, unless they are normed before.
+    /// Rotates queries and keys in place, unless they are normed first.
     fn turn_first(&self, rec: &mut Recorder<'_>, acts: &Activations, kept: &Kept<Tensor>) {
         if !self.norms_before_turning() {
             self.turn(rec, acts, 1.0, &kept.mixer_in);
         }
     }
 
-    /// Queries and keys as attention reads them: where heads are normed that is made in both passes, in `acts.turned`.
+    /// Queries and keys as attention reads them. Normed heads are computed in both passes, into `acts.turned`.
     fn normed_heads<'b>(&self, rec: &mut Recorder<'_>, acts: &'b Activations, kept: &'b Kept<Tensor>) -> &'b Tensor {
         let Some(gain) = &self.layer.qk_gain else { return &kept.mixer_in };
         let eps = self.config.norm_eps as f32;
@@ -206,7 +207,7 @@ impl Context<'_> {
         matches!(self.config.attention.qk_norm, QkNorm::PerHead | QkNorm::Whole)
     }
 
-    /// Turns queries and keys by their positions, in place, or back with a direction of -1.
+    /// Rotates queries and keys by their positions, in place; a direction of -1 rotates them back.
     fn turn(&self, rec: &mut Recorder<'_>, acts: &Activations, direction: f32, qkv: &Tensor) {
         let Some(table) = self.rope.map(|rope| rope.of(acts.longest())) else { return };
         let AttentionShape { heads, kv_heads, head_dim, .. } = self.shape();
@@ -223,7 +224,7 @@ impl Context<'_> {
         }
     }
 
-    /// From `kept.mixer_in` to `kept.out`.
+    /// Computes `kept.out` from `kept.mixer_in`.
     fn short_conv(&self, rec: &mut Recorder<'_>, acts: &Activations, kept: &Kept<Tensor>, cache: Option<&Cache<'_>>) {
         if let Some(cache) = cache {
             short_conv_append(rec, &kept.mixer_in, cache.slots, cache.kept);
@@ -236,8 +237,8 @@ impl Context<'_> {
         }
     }
 
-    /// The normed input of attention or MLP in `acts.h`, or the input itself where there is no norm; made again in the
-    /// backward pass rather than kept.
+    /// The normed input of attention or MLP in `acts.h`, or the input itself where there is no norm. The backward pass
+    /// computes it again instead of keeping it.
     fn normed<'b>(
         &self,
         rec: &mut Recorder<'_>,
@@ -251,7 +252,7 @@ impl Context<'_> {
         &acts.h
     }
 
-    /// `y = base + norm(linear(x))`, the norm where there is one.
+    /// `y = base + norm(linear(x))`, without the norm where there is none.
     fn add_branch(
         &self,
         rec: &mut Recorder<'_>,
@@ -269,7 +270,8 @@ impl Context<'_> {
         rmsnorm_forward(rec, before, &norm.gain, self.config.norm_eps as f32, Some(base), y, stats);
     }
 
-    /// The gradient of a branch's last linear layer: `acts.dx` itself where that is added as it is.
+    /// The gradient of the output of a branch's last linear layer: `acts.dx` itself if neither a norm nor a factor
+    /// stands between.
     fn branch_backward<'b>(
         &self,
         rec: &mut Recorder<'_>,
@@ -287,8 +289,8 @@ impl Context<'_> {
         &acts.dbranch
     }
 
-    /// Adds to `acts.dx` what comes back through a branch's first linear layer and the norm before it, and to the
-    /// adapter's gradients; without `need_dx` the latter alone.
+    /// Adds to `acts.dx` the gradient through a branch's first linear layer and the norm before it, and adds to the
+    /// adapter's gradients; without `need_dx` only the latter.
     fn branch_input_backward(
         &self,
         rec: &mut Recorder<'_>,
@@ -315,8 +317,8 @@ impl Context<'_> {
         }
     }
 
-    /// `y = multiplier (x Wᵀ + u Bᵀ) (+ bias) (+ residual)` with `u = scale x Aᵀ`, which is kept; with DoRA the columns
-    /// of the product are scaled.
+    /// `y = multiplier (x Wᵀ + u Bᵀ) (+ bias) (+ residual)` with `u = scale x Aᵀ`, which is kept. DoRA also scales the
+    /// columns of the product.
     fn linear(
         &self,
         rec: &mut Recorder<'_>,
@@ -351,7 +353,7 @@ impl Context<'_> {
         }
     }
 
-    /// What LoRA's A reads: in training some of the input may be dropped. The modules of a group share what is dropped.
+    /// Returns the input of LoRA's A, some of which may be dropped in training. The modules of a group drop the same.
     fn dropped(&self, rec: &mut Recorder<'_>, group: Group, x: &Tensor, acts: &Activations) -> Tensor {
         let Some(Dropout { rate, seed }) = acts.dropout(self.index, group) else { return x.clone() };
         let kept = exactly(&acts.dropped, x.cols());
@@ -359,7 +361,7 @@ impl Context<'_> {
         kept
     }
 
-    /// `y = multiplier x Wᵀ` and what is added to it.
+    /// `y = multiplier x Wᵀ`, plus the epilogue.
     fn product(
         &self,
         rec: &mut Recorder<'_>,
@@ -375,8 +377,8 @@ impl Context<'_> {
         }
     }
 
-    /// The gradient of a product whose columns DoRA scales, in `acts.z`, given that of the scaled one; otherwise they
-    /// are one.
+    /// Returns the gradient of a product whose columns DoRA scales, given that of the scaled product, in `acts.z`.
+    /// Without DoRA both gradients are the same.
     fn product_backward(&self, rec: &mut Recorder<'_>, group: Group, dy: &Tensor, acts: &Activations) -> Tensor {
         let Some(magnitude) = self.magnitude(group) else { return dy.clone() };
         let dz = exactly(&acts.z, dy.cols());
@@ -426,7 +428,7 @@ impl Context<'_> {
         })
     }
 
-    /// The parts of `dB = dyᵀ u` and `dA = duᵀ x`, after `input_backward`, and with DoRA those of its lengths.
+    /// Computes the parts of `dB = dyᵀ u` and `dA = duᵀ x`, after `input_backward`, and those of DoRA's lengths.
     fn weight_backward(
         &self,
         rec: &mut Recorder<'_>,
@@ -440,14 +442,14 @@ impl Context<'_> {
         if let Some(lora) = self.lora(group) {
             let ranks = lora.a.rows();
             let (u, du) = (exactly(&kept.u[group as usize], ranks), exactly(&acts.du, ranks));
-            // `input_backward` left the gradient of the product there.
+            // `input_backward` left the gradient of the product in `acts.z`.
             let scaled = lora.magnitude.as_ref().map(|magnitude| (magnitude, exactly(&acts.z, dy.cols())));
             let dz = scaled.as_ref().map_or(dy, |(_, dz)| dz);
             matmul_backward_weight(rec, dz, &u, Some(&lora.segments), partials, lora.b_at, lora.b.cols());
             let kept_x = &self.dropped(rec, group, x, acts);
             matmul_backward_weight(rec, &du, kept_x, None, partials, lora.a_at, x.cols());
             if let Some((magnitude, z)) = &scaled {
-                // The product is made again, in the same place, rather than kept.
+                // The product is computed again in the same place, instead of being kept.
                 let epilogue = Epilogue { lora: Some((&u, &lora.b, &lora.segments)), ..Epilogue::default() };
                 self.product(rec, Class::Main, group, x, 1.0, epilogue, z);
                 dora_backward_lengths(rec, dy, z, &magnitude.inverse(), partials, magnitude.at);
@@ -468,7 +470,7 @@ impl Context<'_> {
         self.config.kind(self.index).mixer
     }
 
-    /// What this layer keeps, as wide as it is in layers of its kind.
+    /// Tensors that this layer keeps, at the width of its kind of layer.
     fn kept(&self, acts: &Activations) -> Kept<Tensor> {
         let kept = acts.kept(self.index);
         let (_, mixer_in) = self.config.dims(self.index, Group::MixerIn);
@@ -494,7 +496,7 @@ impl Context<'_> {
         }
     }
 
-    /// The shape of attention itself.
+    /// Shape of attention with widened heads.
     fn wide_shape(&self) -> AttentionShape {
         AttentionShape { head_dim: self.config.wide_head_dim() as u32, ..self.shape() }
     }
@@ -518,12 +520,12 @@ impl Context<'_> {
 }
 
 impl Magnitude {
-    /// What the columns of the product are multiplied by.
+    /// Factors of the product's columns.
     fn gain(&self) -> Tensor {
         self.norm(0)
     }
 
-    /// One over the lengths of the rows of the adapted weights.
+    /// Reciprocal lengths of the rows of the adapted weights.
     fn inverse(&self) -> Tensor {
         self.norm(1)
     }
@@ -534,8 +536,8 @@ impl Magnitude {
 }
 
 impl LoraGroup {
-    /// Makes DoRA's norms out of the parameters; `fresh` then takes the lengths that the rows have for those that they
-    /// are brought to.
+    /// Computes DoRA's norms from the parameters. If `fresh`, it then stores the current lengths of the rows as the
+    /// lengths that they are brought to.
     pub(super) fn measure(&self, rec: &mut Recorder<'_>, weight: &Weight, strength: f32, fresh: bool) {
         let Some(magnitude) = &self.magnitude else { return };
         let Magnitude { lengths, norms, .. } = magnitude;
@@ -548,12 +550,12 @@ impl LoraGroup {
         }
     }
 
-    /// What the products of all modules are multiplied by.
+    /// The factor of all modules' products; 1 if each module has its own.
     fn one_scale(&self) -> f32 {
         if let [scale] = self.scales[..] { scale } else { 1.0 }
     }
 
-    /// Scales the inputs or the gradients of each module by its own number, where they differ.
+    /// Scales the inputs or the gradients of each module by its own factor, if the factors differ.
     fn scale_each(&self, rec: &mut Recorder<'_>, u: &Tensor) {
         if self.scales.len() > 1 {
             scale_segments(rec, u, &self.scales);
@@ -595,7 +597,7 @@ impl Norm {
     }
 }
 
-/// A matrix of so many columns in the room of a wider one.
+/// A matrix of `cols` columns in the memory of a wider one.
 fn exactly(tensor: &Tensor, cols: u32) -> Tensor {
     tensor.view(tensor.rows(), cols)
 }

@@ -1,4 +1,4 @@
-//! `LoadIn`: how the linear layers of a base model lie on the device, as they are stored or quantised at load.
+//! `LoadIn`: the format of a base model's linear layers on the device, as stored or quantised at load.
 
 use std::str::FromStr;
 
@@ -7,27 +7,28 @@ use serde::{Deserialize, Serialize};
 use crate::gpu::Dtype;
 use crate::kernels::QUANTISED_TOGETHER;
 
-/// How the linear layers of the decoder lie on the device. Embedding, head, norms and biases, and adapters, stay as
-/// they are; so do layers that a file stores in blocks, and those whose rows are no multiple of 64.
+/// Format of the decoder's linear layers on the device. Embedding, head, norms, biases and adapters stay as they are.
+/// So do layers that a file stores in blocks, and layers whose rows are not a multiple of 64.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum LoadIn {
-    /// As they are stored.
+    /// The format in the file.
     #[default]
     Stored,
-    /// Q8_0: 8 bits and a scale for 32, 8.5 bits a weight.
+    /// Q8_0: 8 bits a weight and a scale for every 32 weights, together 8.5 bits a weight.
     Int8,
-    /// Q4_0: 4 bits and the scale that errs least for 32, 4.5 bits a weight.
+    /// Q4_0: 4 bits a weight and, for every 32 weights, the scale that errs least; together 4.5 bits a weight.
     Int4,
-    /// bitsandbytes' NF4: a place of 4 bits in its code book and a scale for 64, 4.5 bits a weight.
+    /// bitsandbytes' NF4: 4 bits a weight, an index into its code book, and a scale for every 64 weights; together 4.5
+    /// bits a weight.
     Nf4,
 }
 
 impl LoadIn {
-    /// All of them.
+    /// All formats.
     pub const ALL: [Self; 4] = [Self::Stored, Self::Int8, Self::Int4, Self::Nf4];
 
-    /// Its name, as settings and the command line have it.
+    /// Its name in settings and on the command line.
     pub fn name(self) -> &'static str {
         match self {
             Self::Stored => "stored",
@@ -37,7 +38,7 @@ impl LoadIn {
         }
     }
 
-    /// How a linear layer of rows of `columns` lies on the device that is stored as `stored`.
+    /// Type on the device of a linear layer that is stored as `stored` in rows of `columns`.
     pub(super) fn of(self, stored: Dtype, columns: usize) -> Dtype {
         let can = stored.block().0 == 1 && columns.is_multiple_of(QUANTISED_TOGETHER as usize);
         match self {
@@ -63,9 +64,9 @@ impl FromStr for LoadIn {
 /// Bytes of a model's weights.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct WeightBytes {
-    /// As they are stored.
+    /// All bytes, as stored.
     pub stored: u64,
-    /// Of them, those of the linear layers that can be quantised.
+    /// Stored bytes of the linear layers that can be quantised.
     pub(super) linear: u64,
     /// Elements of these layers.
     pub(super) elements: u64,

@@ -1,4 +1,4 @@
-//! LoRA and DoRA: which modules have an adapter, its matrices on the device, its PEFT form.
+//! LoRA and DoRA: the adapted modules, their matrices on the device, the adapter's PEFT form.
 
 use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
@@ -13,14 +13,14 @@ use crate::files::{self, AdapterConfig, SCORE, Task};
 use crate::gpu::{Dtype, Gpu, Tensor};
 use crate::kernels::Segments;
 
-/// What an adapter is made of.
+/// Settings of an adapter, resolved for a model.
 #[derive(Debug, Clone, PartialEq)]
 pub struct AdapterSettings {
     /// PEFT's settings: rank, alpha, targets.
     pub config: AdapterConfig,
     /// The linear layers that it targets in this model, in the order of the forward pass.
     pub targets: Vec<Target>,
-    /// What the adapter's effect is multiplied by: 1, but where a person compares strengths.
+    /// Factor of the adapter's effect: 1, unless a person compares strengths.
     pub strength: f32,
     /// Share of the inputs that training drops.
     pub dropout: f32,
@@ -57,13 +57,13 @@ impl AdapterSettings {
         self.targets.iter().map(|target| target.layer).collect()
     }
 
-    /// The most ranks that the modules of a group have together in a layer.
+    /// Sum of the ranks of a group's modules, in the layer where it is largest.
     pub fn ranks(&self, group: Group) -> u32 {
         let of = |layer| self.adapted(layer, group).len() as u32 * self.padded_rank(layer, group);
         self.layers().into_iter().map(of).max().unwrap_or(0)
     }
 
-    /// The floats of the tensors on the device that DoRA makes of the model's weights.
+    /// Floats of the tensors that DoRA derives from the model's weights on the device.
     pub fn norms_len(&self, model: &Architecture) -> u64 {
         let groups = |layer: usize| Group::ALL.into_iter().filter(move |group| !self.adapted(layer, *group).is_empty());
         let of = |layer: usize| {
@@ -72,13 +72,13 @@ impl AdapterSettings {
         if self.config.use_dora { self.layers().into_iter().map(of).sum() } else { 0 }
     }
 
-    /// The most floats that a layer's matrices take on the device.
+    /// Largest number of floats that a layer's matrices take on the device.
     pub fn layer_len(&self, model: &Architecture) -> u64 {
         self.layers().into_iter().map(|layer| self.layout(model, layer).1).max().unwrap_or(0)
     }
 
-    /// Rank of a group's matrices as they are stored on the device: the largest, up to the next multiple of 4, what a
-    /// module lacks being zero.
+    /// Rank of a group's matrices on the device: the largest of its modules, rounded up to a multiple of 4. Modules of
+    /// a smaller rank are padded with zeros.
     fn padded_rank(&self, layer: usize, group: Group) -> u32 {
         let ranks = self.adapted(layer, group).into_iter().map(|target| target.rank as u32);
         ranks.max().unwrap_or(0).next_multiple_of(4)
@@ -86,16 +86,16 @@ impl AdapterSettings {
 
     /// The targets in a group of a layer.
     fn adapted(&self, layer: usize, group: Group) -> Vec<Target> {
-        // They are in order.
+        // The targets are sorted.
         let first = self.targets.partition_point(|target| (target.layer, target.module.group) < (layer, group));
         let rest = self.targets[first..].iter();
         rest.take_while(|target| (target.layer, target.module.group) == (layer, group)).copied().collect()
     }
 
-    /// Where the matrices of each group of a layer begin, in floats, and the floats of all.
+    /// Returns the offsets of each group's matrices in a layer, and the length of all of them, in floats.
     ///
     /// A group has the As of its adapted modules one below the other, and one B with a row for each of its columns,
-    /// which is zero where a module has no adapter; of DoRA also a number for each column.
+    /// which is zero where a module has no adapter. DoRA adds a number for each column.
     fn layout(&self, model: &Architecture, layer: usize) -> (Vec<Place>, u64) {
         let mut len = 0;
         let mut places = Vec::new();
@@ -118,12 +118,12 @@ impl AdapterSettings {
     }
 }
 
-/// The matrices of a group, in floats from the beginning of the layer's.
+/// Offsets of a group's matrices, in floats from the beginning of the layer's.
 #[derive(Debug, Clone)]
 struct Place {
     group: Group,
     targets: Vec<Target>,
-    /// As it is stored.
+    /// Padded rank, as on the device.
     rank: u32,
     a: u64,
     b: u64,
@@ -138,26 +138,26 @@ pub struct LoraGroup {
     pub a: Tensor,
     /// (out, r): the Bs, one below the other, zero for a module without an adapter.
     pub b: Tensor,
-    /// The columns of each module, and where its inputs times A lie.
+    /// Columns of each module, and offsets of the modules' inputs times A.
     pub segments: Segments,
-    /// What `B A x` of each module with an adapter is multiplied by; one number if they are equal.
+    /// Factor of `B A x` for each module with an adapter; a single number if all are equal.
     pub scales: Vec<f32>,
-    /// Floats before the gradient of A among the layer's.
+    /// Offset of A's gradient among the layer's gradients, in floats.
     pub a_at: u32,
-    /// Floats before the gradient of B.
+    /// Offset of B's gradient, in floats.
     pub b_at: u32,
-    /// Of DoRA.
+    /// Lengths of the rows (DoRA only).
     pub magnitude: Option<Magnitude>,
 }
 
 /// The lengths of the rows of a group's adapted weights.
 #[derive(Debug, Clone)]
 pub struct Magnitude {
-    /// (out): what they are brought to; zero for a module without an adapter.
+    /// (out): the lengths that the rows are brought to; zero for a module without an adapter.
     pub lengths: Tensor,
-    /// (3, out, and what fills a row up): what `dora_norms` makes of them.
+    /// (3, out rounded up to a multiple of 64): results of `dora_norms`.
     pub norms: Tensor,
-    /// Floats before the gradient of `lengths`.
+    /// Offset of the gradient of `lengths`, in floats.
     pub at: u32,
 }
 
@@ -168,7 +168,7 @@ const NORMS: u64 = 3;
 #[derive(Debug, Clone)]
 pub struct LoraLayer {
     groups: [Option<LoraGroup>; 4],
-    /// The gradients of all of them, one after another.
+    /// Gradients of all groups, one after another.
     pub grads: Tensor,
 }
 
@@ -189,37 +189,37 @@ struct Matrix {
     cols: usize,
     /// Rank in PEFT's form.
     rank: usize,
-    /// Rows of B or of a column in PEFT's form, in the order in which they lie here: begin and number of each run.
+    /// Rows of B or of a column in PEFT's form, in the order on the device: begin and number of each run.
     runs: Vec<(usize, usize)>,
 }
 
 /// Matrices by their PEFT key.
 pub type Matrices = BTreeMap<String, files::Tensor>;
 
-/// An adapter on the device. All matrices lie in a few long blocks, so that clipping and AdamW are a few dispatches.
+/// An adapter on the device. All matrices lie in a few long blocks, so that clipping and AdamW take few dispatches.
 pub struct Adapter {
-    /// What it is made of.
+    /// Settings of the adapter.
     pub settings: AdapterSettings,
     /// Parameters, one tensor per block.
     pub params: Vec<Tensor>,
     /// Gradients, laid out as the parameters.
     pub grads: Vec<Tensor>,
     layers: BTreeMap<usize, LoraLayer>,
-    /// True if the matrices of all layers lie alike.
+    /// True if the matrices of all layers have the same layout.
     pub layers_alike: bool,
     /// The head that scores (1, hidden), if it has one, and its gradient.
     pub(super) score: Option<[Tensor; 2]>,
-    /// True if DoRA's norms are not those of the parameters.
+    /// True if DoRA's norms no longer match the parameters.
     pub(super) stale: Cell<bool>,
-    /// By PEFT key.
+    /// Matrices by PEFT key.
     matrices: BTreeMap<String, Matrix>,
 }
 
-/// Floats of a block at most, unless a single layer has more.
+/// Most floats of a block, unless a single layer has more.
 const BLOCK_LEN: u64 = 16 << 20;
 
 impl Adapter {
-    /// An adapter of zeros for a model; `set` gives it values.
+    /// Makes an adapter of zeros for a model; `set` gives it values.
     pub fn new(gpu: &Gpu, model: &Architecture, settings: AdapterSettings) -> Self {
         let max_len = BLOCK_LEN.min(gpu.max_tensor_bytes() / 4);
         // Block and first float of each layer.
@@ -271,7 +271,7 @@ impl Adapter {
         self.score.is_some()
     }
 
-    /// Must be told when the parameters on the device are others.
+    /// Must be called whenever the parameters on the device have changed.
     pub fn changed(&self) {
         self.stale.set(true);
     }
@@ -293,7 +293,7 @@ impl Adapter {
         self.in_peft_form(gpu, &self.params).await
     }
 
-    /// Its gradients under the same names.
+    /// The adapter's gradients, under the same keys.
     pub async fn gradients(&self, gpu: &Gpu) -> Result<files::Adapter> {
         self.in_peft_form(gpu, &self.grads).await
     }
@@ -302,13 +302,13 @@ impl Adapter {
         Ok(files::Adapter { config: self.settings.config.clone(), tensors: self.read(gpu, blocks).await? })
     }
 
-    /// An error that names the first matrix that is missing, unknown or of another shape; they came `from` there.
+    /// Checks matrices that came from `from`; an error names the first that is missing, unknown or of another shape.
     pub fn check(&self, matrices: &Matrices, from: &str) -> Result<()> {
         let wanted = self.matrices.iter().map(|(key, matrix)| (key.clone(), matrix.stored_shape()));
         check_matrices(wanted, matrices, from)
     }
 
-    /// Matrices out of blocks that are laid out as the parameters.
+    /// Reads matrices from blocks that are laid out like the parameters.
     pub async fn read(&self, gpu: &Gpu, blocks: &[Tensor]) -> Result<Matrices> {
         let mut contents = Vec::new();
         for block in blocks {
@@ -321,7 +321,7 @@ impl Adapter {
         Ok(matrices.collect())
     }
 
-    /// Puts matrices, which passed `check`, into blocks that are laid out as the parameters.
+    /// Writes matrices that passed `check` into blocks that are laid out like the parameters.
     pub fn write(&self, gpu: &Gpu, blocks: &[Tensor], matrices: &Matrices) {
         self.changed();
         for (key, matrix) in &self.matrices {
@@ -330,7 +330,8 @@ impl Adapter {
         }
     }
 
-    /// Matrices out of values in the order of versions before 0.2: each module's A and B, in the order of the targets.
+    /// Reads matrices from values in the order of versions before 0.2: each module's A and B, in the order of the
+    /// targets.
     pub fn from_old_layout(&self, model: &Architecture, values: &[f32]) -> Option<Matrices> {
         let mut rest = values;
         let mut matrices = Matrices::new();
@@ -358,7 +359,7 @@ impl Matrix {
         }
     }
 
-    /// From PEFT's form to the padded rank: rows of A, columns of B.
+    /// Pads a matrix from PEFT's form to the padded rank: rows of A, columns of B.
     fn pad(&self, data: &[f32]) -> Vec<f32> {
         let mut padded = vec![0.0; self.rows * self.cols];
         if self.part == Part::A {
@@ -444,9 +445,9 @@ impl Place {
     }
 }
 
-/// A fresh adapter as PEFT initialises it: A uniform in ±1/sqrt(in) (Kaiming with a = sqrt 5), B zero; DoRA's lengths,
-/// which follow from the weights, are zero too: `Model::measure` sets them. A head that scores is drawn as transformers
-/// does it by default, normal with a deviation of 0.02.
+/// A fresh adapter as PEFT initialises it: A uniform in ±1/sqrt(in) (Kaiming with a = sqrt 5), B zero. DoRA's lengths
+/// are zero too: they follow from the weights, and `Model::measure` sets them. A head that scores is drawn as
+/// transformers does it by default, normal with a deviation of 0.02.
 pub fn fresh(settings: &AdapterSettings, model: &Architecture, seed: u64) -> files::Adapter {
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
     let mut tensors = BTreeMap::new();

@@ -1,22 +1,22 @@
-//! Sequences as one packed batch: no padding, and what two sequences begin with once.
+//! Sequences as one packed batch: no padding, and the common beginning of two sequences only once.
 //!
-//! The rows of a group, one sequence or two, are what both begin with (the prompt, and the words that both answers
-//! begin with), the rest of the first, the rest of the second. Both see the common rows and themselves, not each other,
-//! and both count their positions on from there: the same numbers as padded sequences, for fewer rows, and equal
-//! answers get equal numbers. A token has a row only if it takes part in a prediction: the last one of a sequence has
-//! none, unless its own hidden state is asked for.
+//! A group is one sequence or two. Its rows are the tokens that both begin with (the prompt, and the words that both
+//! answers begin with), then the rest of the first, then the rest of the second. Both see the common rows and their
+//! own, not each other's, and both count their positions on from the common rows. The numbers are the same as for
+//! padded sequences, for fewer rows, and equal answers get equal numbers. A token has a row only if it takes part in a
+//! prediction: the last token of a sequence has none, unless its own hidden state is asked for.
 
 use std::ops::Range;
 
 use crate::kernels::{Span, pack_spans};
 
-/// A whole sequence, and which of its tokens are scored.
+/// A whole sequence, and the range of its scored tokens.
 #[derive(Debug, Clone)]
 pub struct PackedSequence<'a> {
     /// Its tokens.
     pub ids: &'a [u32],
-    /// The tokens whose log-probabilities are asked for, each from the row before it; nothing comes before token 0. The
-    /// token behind the last stands for the hidden state of the last.
+    /// The tokens whose log-probabilities are asked for, each predicted by the row before it; nothing comes before
+    /// token 0. The token behind the last stands for the hidden state of the last.
     pub scored: Range<usize>,
 }
 
@@ -26,7 +26,7 @@ impl PackedSequence<'_> {
         if self.scored.is_empty() { self.ids.len().saturating_sub(1) } else { self.scored.end - 1 }
     }
 
-    /// The scored tokens that have something before them.
+    /// The scored tokens that have a token before them.
     pub fn predicted(&self) -> Range<usize> {
         self.scored.start.max(1)..self.scored.end
     }
@@ -37,7 +37,7 @@ impl PackedSequence<'_> {
 pub struct Packed {
     /// Token of each row (R).
     pub ids: Vec<u32>,
-    /// What each row sees (R).
+    /// Rows that each row sees (R).
     pub spans: Vec<Span>,
     /// The row that predicts each scored token (N): those of the groups' first sequences, then those of the second.
     pub rows: Vec<u32>,
@@ -56,10 +56,10 @@ impl Packed {
     /// the second ones.
     pub fn groups(groups: &[Vec<PackedSequence<'_>>]) -> Self {
         let mut packed = Self::default();
-        // Where each group's rows begin, how many are common, and where those of the rests begin.
+        // First row of each group, number of its common rows, and first rows of the two rests.
         let starts: Vec<_> = groups.iter().map(|group| packed.push_rows(group)).collect();
         if packed.ids.is_empty() {
-            // Lone first tokens, which nothing predicts: a row that nobody reads, so that there is a batch at all.
+            // Nothing predicts lone first tokens: one row that nobody reads, because a batch needs a row.
             packed.ids.push(0);
             packed.spans.push(Span { start: 0, hole_start: 0, hole_end: 0, position: 0 });
         }
@@ -73,7 +73,7 @@ impl Packed {
         packed
     }
 
-    /// Packs one whole sequence, every row of it, all tokens but the first scored.
+    /// Packs one whole sequence with a row for every token; all tokens but the first are scored.
     pub fn sequence(ids: &[u32]) -> Self {
         let mut packed = Self::default();
         let rows = 0..ids.len() as u32;
@@ -94,7 +94,7 @@ impl Packed {
         self.labels.len()
     }
 
-    /// The `spans` tensor of the attention kernels.
+    /// Returns the `spans` tensor of the attention kernels.
     pub fn packed_spans(&self) -> Vec<[u32; 4]> {
         pack_spans(&self.spans)
     }
@@ -111,7 +111,7 @@ impl Packed {
         sources
     }
 
-    /// Adds a group's rows; returns its first row, how many are common, and the first rows of the two rests.
+    /// Adds a group's rows; returns the first row, the number of common rows, and the first rows of the two rests.
     fn push_rows(&mut self, group: &[PackedSequence<'_>]) -> (u32, usize, [u32; 2]) {
         let start = self.ids.len() as u32;
         let (first, second) = match group {
@@ -143,7 +143,8 @@ impl Packed {
         (start, common, [start + common as u32, middle])
     }
 
-    /// Adds the scored tokens of a sequence of which `common` rows begin at row `start`, the others at `rest`.
+    /// Adds the scored tokens of a sequence whose `common` first rows begin at row `start`, and the others at row
+    /// `rest`.
     fn push_labels(&mut self, sequence: &PackedSequence<'_>, start: u32, common: usize, rest: u32) {
         let (first, number) = (self.labels.len() as u32, self.ranges.len() as u32);
         for token in sequence.predicted() {
@@ -183,7 +184,7 @@ mod tests {
         let packed = pair(1, [&[1, 2, 3, 4, 5], &[1, 2, 3, 6]]);
         assert_eq!(packed.ids, [1, 2, 3, 4], "the rest of the rejected answer is a last token");
         assert_eq!((packed.labels, packed.rows), (vec![2, 3, 4, 5, 2, 3, 6], vec![0, 1, 2, 3, 0, 1, 2]));
-        // One that goes on where the other ends, and two that are the same.
+        // An answer that goes on where the other ends, and two equal answers.
         let longer = pair(1, [&[1, 2], &[1, 2, 3]]);
         assert_eq!((longer.ids, longer.rows), (vec![1, 2], vec![0, 0, 1]));
         let same = pair(1, [&[1, 2, 3], &[1, 2, 3]]);

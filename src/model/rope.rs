@@ -1,20 +1,20 @@
-//! Rotary position embedding: how a config describes it, and its table of cosines and sines.
+//! Rotary position embedding: its description in a config, and its table of cosines and sines.
 
 use serde_json::{Map, Value};
 
 use super::fields::Fields;
 use crate::error::{Error, Result};
 
-/// Rotary position embedding: the base of its frequencies and how they are stretched.
+/// Rotary position embedding: the base of its frequencies and their stretching.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Rope {
     /// Base of the frequencies.
     pub theta: f64,
-    /// Columns of a head that turn, from the first on.
+    /// Columns of a head that rotate, from the first on.
     pub dim: usize,
     /// Longest sequence the model was made for, in tokens.
     pub max_position_embeddings: usize,
-    /// How frequencies are changed for contexts longer than the original.
+    /// Change of the frequencies for contexts longer than the original.
     pub scaling: RopeScaling,
 }
 
@@ -41,48 +41,48 @@ pub enum RopeScaling {
     },
     /// A larger base for sequences that are longer than the model was made for.
     Dynamic {
-        /// How far the context is stretched.
+        /// Factor by which the context is stretched.
         factor: f64,
     },
     /// YaRN: low frequencies divided, high ones kept, those between interpolated by their number of turns.
     Yarn {
         /// Divisor of the low frequencies.
         factor: f64,
-        /// What cosines and sines are multiplied by.
+        /// Factor of cosines and sines.
         attention_factor: f64,
-        /// Turns over the original context from which on a frequency is high.
+        /// Turns over the original context from which on a frequency counts as high.
         beta_fast: f64,
-        /// Turns up to which it is low.
+        /// Turns over the original context up to which a frequency counts as low.
         beta_slow: f64,
         /// True if the two bounds are rounded to whole dimensions.
         truncate: bool,
         /// Context length before stretching, in tokens.
         original_max_position_embeddings: usize,
     },
-    /// Phi-3's: a divisor for each frequency, of which there are two sets.
+    /// Phi-3's: a divisor for each frequency, in two sets.
     LongRope {
-        /// For batches whose sequences are all within the original context.
+        /// Divisors for batches whose sequences are all within the original context.
         short_factor: Vec<f64>,
-        /// For batches with a longer one.
+        /// Divisors for batches with a longer sequence.
         long_factor: Vec<f64>,
-        /// What cosines and sines are multiplied by.
+        /// Factor of cosines and sines.
         attention_factor: f64,
         /// Context length before stretching, in tokens.
         original_max_position_embeddings: usize,
     },
 }
 
-/// Where a family keeps what its rotary embedding is, and what it takes where nothing is said.
+/// A family's rotary settings where a config is silent.
 pub(super) struct RopeDefaults {
     /// Base of the frequencies.
     pub(super) theta: f64,
-    /// Columns of a head that turn.
+    /// Columns of a head that rotate.
     pub(super) dim: usize,
     /// Longest sequence the model was made for.
     pub(super) max_position_embeddings: usize,
 }
 
-/// The settings of the rotary embedding as a config has them: `rope_scaling` (transformers 4) or `rope_parameters` (5).
+/// Reads the rotary settings of a config: `rope_scaling` (transformers 4) or `rope_parameters` (5).
 pub(super) fn settings<'a>(fields: &Fields<'a>) -> Result<Option<(&'static str, &'a Map<String, Value>)>> {
     for key in ["rope_scaling", "rope_parameters"] {
         if let Some(map) = fields.object(key)?.filter(|map| !map.is_empty()) {
@@ -93,7 +93,7 @@ pub(super) fn settings<'a>(fields: &Fields<'a>) -> Result<Option<(&'static str, 
 }
 
 impl Rope {
-    /// Reads the usual place: one set of settings for all layers, with `rope_theta` in it or beside it.
+    /// Reads the usual form: one set of settings for all layers, with `rope_theta` among them or outside.
     pub(super) fn read(fields: &Fields<'_>, defaults: &RopeDefaults) -> Result<Self> {
         let empty = Map::new();
         let (key, map) = settings(fields)?.unwrap_or(("rope_parameters", &empty));
@@ -101,7 +101,7 @@ impl Rope {
         Self::read_from(fields, key, map, &RopeDefaults { theta, ..*defaults })
     }
 
-    /// Reads one set of settings, which lies under `key`; `defaults.theta` stands unless they have their own.
+    /// Reads the set of settings under `key`; `defaults.theta` counts unless they have their own.
     pub(super) fn read_from(
         fields: &Fields<'_>,
         key: &str,
@@ -136,7 +136,7 @@ impl Rope {
         Ok(Self { theta, dim, max_position_embeddings, scaling })
     }
 
-    /// The longest sequence for which the first of two tables holds; none if there is one for all.
+    /// Longest sequence for which the first of two tables holds; `None` if there is one table for all.
     pub fn switches_at(&self) -> Option<usize> {
         match self.scaling {
             RopeScaling::LongRope { original_max_position_embeddings, .. } => Some(original_max_position_embeddings),
@@ -144,8 +144,8 @@ impl Rope {
         }
     }
 
-    /// Angle per position of each pair of dimensions, radians, length `dim / 2`, for batches whose longest sequence has
-    /// `longest` tokens.
+    /// Angle per position of each pair of dimensions, in radians, length `dim / 2`, for batches whose longest sequence
+    /// has `longest` tokens.
     ///
     /// Computed in f32 in the order of transformers' `modeling_rope_utils.py`, which decides the last bit.
     pub fn inverse_frequencies(&self, longest: usize) -> Vec<f32> {
@@ -186,14 +186,14 @@ impl Rope {
         }
     }
 
-    /// How far each frequency is from the high ones, which are kept, to the low ones, which are divided: 0 to 1.
+    /// Position of each frequency between the high ones, which are kept (0), and the low ones, which are divided (1).
     fn yarn_ramp(&self) -> Vec<f32> {
         let RopeScaling::Yarn { beta_fast, beta_slow, truncate, original_max_position_embeddings, .. } = self.scaling
         else {
             return Vec::new();
         };
         let (dim, original) = (self.dim as f64, original_max_position_embeddings as f64);
-        // The dimension whose frequency makes so many turns over the original context.
+        // Dimension whose frequency makes `turns` turns over the original context.
         let at = |turns: f64| dim * (original / (turns * std::f64::consts::TAU)).ln() / (2.0 * self.theta.ln());
         let (mut low, mut high) = (at(beta_fast), at(beta_slow));
         if truncate {
@@ -231,7 +231,7 @@ impl Rope {
 
 fn llama3(f: f32, factor: f64, low_freq_factor: f64, high_freq_factor: f64, original: f64) -> f32 {
     let (low_wavelength, high_wavelength) = (original / low_freq_factor, original / high_freq_factor);
-    // PyTorch divides a number by a tensor as the number times the reciprocal.
+    // PyTorch divides a number by a tensor by multiplying it with the reciprocal.
     let wavelength = f.recip() * std::f32::consts::TAU;
     if wavelength > low_wavelength as f32 {
         f / factor as f32
@@ -245,7 +245,7 @@ fn llama3(f: f32, factor: f64, low_freq_factor: f64, high_freq_factor: f64, orig
 }
 
 impl Fields<'_> {
-    /// The context before stretching: a field of the whole config counts before one of the rotary settings.
+    /// Context length before stretching: a field of the whole config takes precedence over one of the rotary settings.
     fn original(&self, whole: &Fields<'_>, max_position_embeddings: usize) -> Result<usize> {
         let key = "original_max_position_embeddings";
         match whole.get(key) {
@@ -286,7 +286,8 @@ impl Fields<'_> {
             attention_factor,
             beta_fast: number("beta_fast").unwrap_or(32.0),
             beta_slow: number("beta_slow").unwrap_or(1.0),
-            // transformers reads it in the outermost settings, where settings by kind of layer have none.
+            // transformers reads `truncate` in the outermost settings, which lack it if settings are nested by kind of
+            // layer.
             truncate: self.within.matches('.').count() > 1 || self.flag_or("truncate", true)?,
             original_max_position_embeddings: original,
         })

@@ -4,23 +4,23 @@ use super::architecture::QueryGrowth;
 use super::rope::Rope;
 use crate::gpu::{Dtype, Gpu, Tensor};
 
-/// The tables of one rotary embedding: one, or one for short batches and one for long ones.
+/// Tables of one rotary embedding: a single one, or one for short batches and one for long batches.
 pub(super) struct RopeTables {
-    /// The longest sequence of a batch that is short.
+    /// Longest sequence that the short table is for.
     switches_at: Option<usize>,
     short: RopeTable,
     long: Option<RopeTable>,
 }
 
-/// A table (positions, columns that turn) of (cos, sin).
+/// A table (positions, rotated columns) of (cos, sin).
 pub(super) struct RopeTable {
     pub(super) keys: Tensor,
-    /// That of the queries, where they grow with their position.
+    /// Table of the queries, if they grow with their position.
     pub(super) queries: Option<Tensor>,
 }
 
 impl RopeTables {
-    /// For sequences of at most `positions` tokens.
+    /// Makes tables for sequences of at most `positions` tokens.
     pub(super) fn new(gpu: &Gpu, rope: &Rope, growth: Option<QueryGrowth>, positions: usize) -> Self {
         let table = |longest: usize| RopeTable::new(gpu, rope, growth, positions, longest);
         let switches_at = rope.switches_at().filter(|at| *at < positions);
@@ -28,7 +28,7 @@ impl RopeTables {
         Self { switches_at, short, long }
     }
 
-    /// The table for batches whose longest sequence has so many tokens.
+    /// The table for batches whose longest sequence has `longest` tokens.
     pub(super) fn of(&self, longest: usize) -> &RopeTable {
         match (&self.long, self.switches_at) {
             (Some(long), Some(at)) if longest > at => long,

@@ -1,4 +1,4 @@
-//! Which linear layers an adapter targets, by PEFT's rules, and with which rank and scale.
+//! Linear layers that an adapter targets, by PEFT's rules, with their ranks and scales.
 
 use std::collections::BTreeSet;
 
@@ -9,29 +9,29 @@ use crate::files::{AdapterConfig, LORA_A, LORA_B, LORA_MAGNITUDE, Matcher, PEFT_
 /// A linear layer that has an adapter.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Target {
-    /// Its decoder layer.
+    /// Index of the decoder layer.
     pub layer: usize,
-    /// Which of that layer's it is.
+    /// Linear layer within the decoder layer.
     pub module: Module,
     /// Rank of its matrices.
     pub rank: usize,
-    /// What `B A x` is multiplied by.
+    /// Factor of `B A x`.
     pub scale: f64,
 }
 
-/// What an adapter has of a linear layer.
+/// One tensor of an adapter for a linear layer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Part {
     /// (r, in)
     A,
     /// (out, r)
     B,
-    /// (out), the length of each row of the adapted weight; DoRA alone has it.
+    /// (out), the length of each row of the adapted weight; only DoRA has it.
     Magnitude,
 }
 
 impl Part {
-    /// What an adapter has of each linear layer that it targets.
+    /// Tensors of an adapter for each linear layer that it targets.
     pub fn of(use_dora: bool) -> &'static [Self] {
         if use_dora { &[Self::A, Self::B, Self::Magnitude] } else { &[Self::A, Self::B] }
     }
@@ -66,9 +66,9 @@ impl Target {
 
 /// The linear layers that an adapter targets, in the order of the forward pass.
 ///
-/// `target_modules` is a list of whole paths or their ends after a dot, a pattern for whole paths, or all of them;
-/// `exclude_modules` likewise leaves some out, and `layers_to_transform` all layers but some. An error names what
-/// matches nothing.
+/// `target_modules` is a list of whole paths or their ends after a dot, a pattern for whole paths, or all of them.
+/// `exclude_modules` leaves some out in the same way, and `layers_to_transform` leaves out all layers but some. An
+/// error names an entry that matches nothing.
 pub fn match_targets(config: &AdapterConfig, model: &Architecture) -> Result<Vec<Target>> {
     let wanted = Matcher::new(&config.target_modules, "target_modules")?;
     let left_out = config.exclude_modules.as_ref().map(|out| Matcher::new(out, "exclude_modules")).transpose()?;
@@ -105,7 +105,7 @@ pub fn match_targets(config: &AdapterConfig, model: &Architecture) -> Result<Vec
     Ok(targets)
 }
 
-/// What a person may name in this model.
+/// Advice for errors: the names of this model's linear layers.
 fn linear_layers(model: &Architecture) -> String {
     let linears = model.kinds.iter().flat_map(|kind| kind.linears.iter().flatten());
     let mut names: Vec<&str> = linears.map(|linear| linear.path.rsplit('.').next().unwrap_or(linear.path)).collect();

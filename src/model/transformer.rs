@@ -19,9 +19,9 @@ use crate::kernels::{
 };
 use crate::platform::{Folder, read_all};
 
-/// A base model on the device, frozen. There is one copy of it; adapters are beside it.
+/// A base model on the device, frozen. There is one copy of it; adapters are separate.
 pub struct Model {
-    /// What `config.json` says.
+    /// Architecture, from `config.json`.
     pub config: Architecture,
     /// Hash of every weight that was read, of the config, and of how the weights were quantised if they were.
     pub hash: String,
@@ -36,8 +36,8 @@ pub struct Model {
 }
 
 impl Model {
-    /// Reads `config.json` of a model folder, or what a GGUF file says of its model; an error says what kind of folder
-    /// it is if it holds no model.
+    /// Reads `config.json` of a model folder, or a GGUF file's description of its model. If the folder holds no model,
+    /// an error says what kind of folder it is.
     pub async fn config(folder: &dyn Folder) -> Result<Architecture> {
         let files = folder.files();
         if gguf_in(folder).is_some() {
@@ -57,9 +57,10 @@ impl Model {
         Architecture::from_bytes(&read_all(source.as_ref()).await?, source.name())
     }
 
-    /// Name and shape of every tensor of a model, made one layer at a time: the number of layers may be anything.
+    /// Lists name and shape of every tensor of a model, one layer at a time, because a config may claim any number of
+    /// layers.
     ///
-    /// `head` is the name of the head, if it has one of its own.
+    /// `head` is the name of the head, if it is separate from the embedding.
     pub fn tensors<'a>(
         config: &'a Architecture,
         head: Option<&str>,
@@ -77,24 +78,24 @@ impl Model {
         outside.into_iter().chain((0..config.num_hidden_layers).flat_map(|layer| layer_tensors(config, layer)))
     }
 
-    /// The same of a model in files: name, name in the file, and shape.
+    /// Lists the tensors of a model in files: name, name in the file, and shape.
     pub fn stored_tensors(config: &Architecture, files: &ModelFiles) -> Vec<HfTensor> {
         let tensors = Self::tensors(config, head_name(config, files));
         tensors.map(|(name, shape)| (name.clone(), stored_name(config, files, &name), shape)).collect()
     }
 
-    /// Bytes of the weights, stored and on the device, from the headers alone; checks every name and shape.
+    /// Returns the bytes of the weights, stored and on the device, from the headers alone; checks every name and shape.
     ///
-    /// Nothing may grow with a size of a config that did not pass here: a file can claim any.
+    /// Nothing may grow with a size of a config that did not pass this check, because a file can claim any size.
     pub async fn weight_bytes(folder: &dyn Folder, config: &Architecture) -> Result<WeightBytes> {
         check_tensors(config, &ModelFiles::open(folder).await?)
     }
 
-    /// Reads a model folder onto the device, its linear layers quantised by `load_in` on the way, `positions` rows of
-    /// the rotary table included.
+    /// Reads a model folder onto the device, with `positions` rows of the rotary table. `load_in` quantises its linear
+    /// layers on the way.
     ///
-    /// No weight is ever whole in host memory; `progress` is told the bytes read so far and may stop
-    /// by returning false.
+    /// No weight is ever whole in host memory; `progress` receives the bytes read so far and may stop by returning
+    /// false.
     pub async fn load(
         gpu: &Gpu,
         folder: &dyn Folder,
@@ -120,7 +121,7 @@ impl Model {
             done: 0,
         };
         loader.hash.update(config.identity.as_bytes());
-        // Nothing for weights as they are stored, whose hashes are older than the choice.
+        // Weights as stored add nothing, because their hashes are older than the choice.
         if load_in != LoadIn::Stored {
             loader.hash.update(load_in.name().as_bytes());
         }
@@ -140,7 +141,7 @@ impl Model {
         let mut head = None;
         if let Some(name) = head_name(&config, &files) {
             let weight = loader.weight(&format!("{name}.weight"), vocab, hidden).await?;
-            // As transformers 5: a tied head that is stored all the same counts if it differs from the embedding.
+            // A tied head that is stored all the same counts if it differs from the embedding, as in transformers 5.
             if !config.tie_word_embeddings || loader.last_hash != embedding_hash {
                 head = Some(weight);
             }
@@ -156,7 +157,7 @@ impl Model {
         Ok(Self { config, hash, embedding, positions: positions_table, layers, norm, head, ropes, room })
     }
 
-    /// What the choice of kernels follows from.
+    /// Properties of the model that decide the choice of kernels.
     pub fn tuning(&self) -> Tuning {
         let linears = self.layers.iter().flat_map(|layer| &layer.linears).map(|linear| &linear.weight);
         let weights = linears.chain([&self.embedding]).chain(&self.head);
@@ -166,12 +167,12 @@ impl Model {
         Tuning { formats, head_dim: self.config.wide_head_dim() as u32 }
     }
 
-    /// Positions that there are: no sequence may be longer.
+    /// Number of positions: no sequence may be longer.
     pub fn positions(&self) -> usize {
         self.room
     }
 
-    /// The layers' outputs of a batch into `acts.x`; `acts` comes from `Activations::load`.
+    /// Computes the layers' outputs of a batch into `acts.x`; `acts` comes from `Activations::load`.
     pub fn forward(&self, rec: &mut Recorder<'_>, acts: &Activations, adapter: Option<&Adapter>) {
         self.refresh(rec, adapter);
         self.embed(rec, acts);
@@ -180,11 +181,11 @@ impl Model {
         }
     }
 
-    /// Log-probability, mean logit, entropy and hit of every scored token into `acts.token_stats`, of logits divided
-    /// by a `temperature`.
+    /// Computes log-probability, mean logit, entropy and hit of every scored token into `acts.token_stats`, from logits
+    /// divided by a `temperature`.
     ///
-    /// The vocabulary is taken in chunks, the tokens in blocks, so that a batch's logits never exist at once. With
-    /// `want_pull` the derivative of each log-probability with respect to its hidden row is made on the way.
+    /// It takes the vocabulary in chunks and the tokens in blocks, so that a batch's logits never exist at once. If
+    /// `want_pull`, it also computes the derivative of each log-probability with respect to its hidden row.
     pub fn score(&self, rec: &mut Recorder<'_>, acts: &Activations, temperature: f32, want_pull: bool) {
         let head = self.head();
         self.pick(rec, acts);
@@ -220,7 +221,7 @@ impl Model {
         }
     }
 
-    /// The score of every scored token's row into `values` (N,1), by the adapter's head.
+    /// Computes the score of every scored token's row into `values` (N,1), by the adapter's head.
     pub fn values(&self, rec: &mut Recorder<'_>, acts: &Activations, adapter: &Adapter, values: &Tensor) {
         self.pick(rec, acts);
         if let Some([head, _]) = &adapter.score {
@@ -238,7 +239,7 @@ impl Model {
         self.backward_of_normed(rec, acts, adapter);
     }
 
-    /// The rows that predict, normed.
+    /// Gathers the rows that predict, and norms them.
     fn pick(&self, rec: &mut Recorder<'_>, acts: &Activations) {
         gather_rows(rec, &acts.x[self.layers.len()], &acts.rows, &acts.picked);
         self.norm.forward(rec, &self.config, &acts.picked, &acts.normed, &acts.rstd);
@@ -251,8 +252,8 @@ impl Model {
         self.backward_of_normed(rec, acts, adapter);
     }
 
-    /// As `backward`, of log-probabilities at a `temperature`; with `dentropy` (N), the derivative of the loss with
-    /// respect to every scored token's entropy, its part comes by one more pass over the vocabulary.
+    /// Like `backward`, for log-probabilities at a `temperature`. `dentropy` (N) is the derivative of the loss with
+    /// respect to every scored token's entropy; its part costs one more pass over the vocabulary.
     pub fn backward_with_entropy(
         &self,
         rec: &mut Recorder<'_>,
@@ -287,7 +288,7 @@ impl Model {
         }
     }
 
-    /// The same, given in `acts.pull` (N,H) the derivative with respect to the final norm's output.
+    /// Like `backward`, given the derivative with respect to the final norm's output in `acts.pull` (N,H).
     fn backward_of_normed(&self, rec: &mut Recorder<'_>, acts: &Activations, adapter: &Adapter) {
         self.norm.backward(rec, &acts.pull, &acts.picked, &acts.rstd, Store::Set, &acts.dpicked);
         scatter_rows(rec, &acts.dpicked, &acts.sources, &acts.dx);
@@ -301,13 +302,13 @@ impl Model {
         }
     }
 
-    /// Logits of the picked rows, over the whole vocabulary, into `logits` (N, V up to rounding).
+    /// Computes the logits of the picked rows over the whole vocabulary into `logits` (N, V up to rounding).
     pub fn last_logits(&self, rec: &mut Recorder<'_>, acts: &Activations, logits: &Tensor) {
         gather_rows(rec, &acts.x[self.layers.len()], &acts.rows, &acts.picked);
         self.logits(rec, &acts.picked, &acts.normed, &acts.rstd, logits);
     }
 
-    /// The final norm of a few rows of the residual stream, and their logits over the whole vocabulary.
+    /// Computes the final norm of a few rows of the residual stream, and their logits over the whole vocabulary.
     pub fn logits(&self, rec: &mut Recorder<'_>, x: &Tensor, normed: &Tensor, rstd: &Tensor, logits: &Tensor) {
         self.norm.forward(rec, &self.config, x, normed, rstd);
         let kind = self.logits_kind();
@@ -319,7 +320,7 @@ impl Model {
         }
     }
 
-    /// Columns of what layer `index` keeps of each token of a text that is generated.
+    /// Columns that layer `index` keeps of each token of a text that is generated.
     pub(super) fn cache_columns(&self, index: usize) -> usize {
         match self.config.kind(index).mixer {
             Mixer::Attention { .. } => 2 * self.config.attention.kv_heads * self.config.wide_head_dim(),
@@ -327,7 +328,7 @@ impl Model {
         }
     }
 
-    /// As `forward`, for texts that are generated: what layers keep of them goes to the rows `slots` of the caches.
+    /// Like `forward`, for texts that are generated: layers store what they keep in the rows `slots` of the caches.
     pub(super) fn forward_cached(
         &self,
         rec: &mut Recorder<'_>,
@@ -344,9 +345,9 @@ impl Model {
         }
     }
 
-    /// Gives a fresh DoRA adapter the lengths of the rows of the weights; of LoRA nothing changes.
+    /// Gives a fresh DoRA adapter the lengths of the weights' rows; does nothing for LoRA.
     ///
-    /// Its other matrices are on the device already, and add nothing.
+    /// The adapter's other matrices are on the device already, and add nothing.
     pub fn measure(&self, gpu: &Gpu, adapter: &Adapter) {
         let mut rec = gpu.recorder();
         self.norms(&mut rec, adapter, true);
@@ -354,7 +355,7 @@ impl Model {
         adapter.changed();
     }
 
-    /// Makes what DoRA reads of parameters and weights, if the parameters have changed since.
+    /// Updates DoRA's norms from parameters and weights, if the parameters have changed since.
     fn refresh(&self, rec: &mut Recorder<'_>, adapter: Option<&Adapter>) {
         if let Some(adapter) = adapter.filter(|adapter| adapter.stale.take()) {
             self.norms(rec, adapter, false);
@@ -399,7 +400,7 @@ impl Model {
     }
 }
 
-/// The head's rows in parts of at most `len` rows, with the first row of each.
+/// Splits the head's rows into parts of at most `len` rows, with the first row of each.
 fn chunks(head: &Weight, len: u32) -> Vec<(u32, Tensor)> {
     let mut chunks = Vec::new();
     for (first, block) in &head.blocks {
@@ -410,13 +411,13 @@ fn chunks(head: &Weight, len: u32) -> Vec<(u32, Tensor)> {
     chunks
 }
 
-/// The name of the head that is read: it must be there unless it is tied, and then it may be.
+/// Name of the head in the files. A head that is not tied must be there; a tied one may be.
 fn head_name(config: &Architecture, files: &ModelFiles) -> Option<&'static str> {
     let stored = config.names.heads.iter().find(|name| files.contains(&format!("{name}.weight")));
     stored.or(config.names.heads.first().filter(|_| !config.tie_word_embeddings)).copied()
 }
 
-/// Bytes of all tensors of a model, each of which is in the headers with the config's shape.
+/// Returns the bytes of all tensors of a model; each must be in the headers with the config's shape.
 fn check_tensors(config: &Architecture, files: &ModelFiles) -> Result<WeightBytes> {
     let (layers, tensors) = (config.num_hidden_layers, files.n_tensors());
     if layers > tensors {

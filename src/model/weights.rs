@@ -7,15 +7,16 @@ use crate::files::{self, GgmlType, ModelFiles, Stored as StoredAs};
 use crate::gpu::{Dtype, Gpu, Tensor};
 use crate::kernels::quantise;
 
-/// Bytes of a weight that are in host memory at a time.
+/// Bytes of a weight that are in host memory at the same time.
 const SLICE_BYTES: u64 = 32 << 20;
-/// Rows of a block come in this number, so that every block and every part of one begins at a multiple of 256 bytes.
+/// Blocks have a multiple of this many rows, so that every block and every part of one begins at a multiple of 256
+/// bytes.
 const ROW_STEP: u32 = 128;
 
 /// A matrix (rows, cols) in one or more blocks of rows, each small enough for one binding.
 #[derive(Debug, Clone)]
 pub struct Weight {
-    /// First row and rows of each block.
+    /// First row of each block, and its rows.
     pub blocks: Vec<(u32, Tensor)>,
     /// All rows.
     pub rows: u32,
@@ -24,14 +25,14 @@ pub struct Weight {
 }
 
 impl Weight {
-    /// How its blocks are stored.
+    /// Types of its blocks.
     pub fn dtypes(&self) -> impl Iterator<Item = Dtype> {
         self.blocks.iter().map(|(_, block)| block.dtype())
     }
 }
 
-/// Linear layers that are computed as one: `weight` (out, in) and, in some configs, `bias` (out), their rows one layer
-/// after the other.
+/// Linear layers that are computed as one: `weight` (out, in) and, in some configs, `bias` (out), with the rows of one
+/// layer after those of the other.
 #[derive(Debug, Clone)]
 pub struct Linear {
     /// (out, in)
@@ -43,13 +44,13 @@ pub struct Linear {
 /// A norm, frozen.
 #[derive(Debug, Clone)]
 pub struct Norm {
-    /// (columns), with its offset.
+    /// (columns), offset included.
     pub gain: Tensor,
-    /// (columns), of a `LayerNorm`.
+    /// (columns), only in a `LayerNorm`.
     pub bias: Option<Tensor>,
 }
 
-/// A convolution over the last tokens, each column by itself.
+/// A convolution over the last tokens, for each column by itself.
 #[derive(Debug, Clone)]
 pub struct Conv {
     /// (taps, hidden), the earliest token first.
@@ -67,13 +68,13 @@ pub struct Layer {
     pub after_mixer: Option<Norm>,
     /// Before the MLP.
     pub before_mlp: Option<Norm>,
-    /// Between the MLP and its addition.
+    /// Between the MLP and its addition to the residual stream.
     pub after_mlp: Option<Norm>,
     /// (columns of queries and keys), the gains of their norms.
     pub qk_gain: Option<Tensor>,
-    /// Of a layer without attention.
+    /// Convolution of a layer without attention.
     pub conv: Option<Conv>,
-    /// Of each group.
+    /// Linear layers of each group.
     pub linears: [Linear; 4],
 }
 
@@ -92,15 +93,15 @@ pub(super) struct Loader<'a> {
     pub(super) load_in: LoadIn,
     pub(super) max_block_bytes: u64,
     pub(super) hash: blake3::Hasher,
-    /// Of the bytes of the last matrix.
+    /// Hash of the last matrix's bytes.
     pub(super) last_hash: blake3::Hash,
-    /// Told the bytes read so far; false to stop.
+    /// Receives the bytes read so far; returns false to stop.
     pub(super) progress: &'a mut dyn FnMut(u64) -> bool,
     pub(super) done: u64,
 }
 
 impl Loader<'_> {
-    /// The matrix `name`, of this shape.
+    /// Reads the matrix `name`, of this shape.
     pub(super) async fn weight(&mut self, name: &str, rows: usize, cols: usize) -> Result<Weight> {
         let stored = self.files.expect(&self.stored(name), &[rows, cols])?.stored;
         let weight = self.room(name, &[(rows as u32, dtype_of(stored))], cols as u32);
@@ -108,7 +109,7 @@ impl Loader<'_> {
         Ok(weight)
     }
 
-    /// An empty matrix of parts, each of so many rows and stored in its own way.
+    /// Allocates an empty matrix of parts, each with its own number of rows and type.
     fn room(&self, name: &str, parts: &[(u32, Dtype)], cols: u32) -> Weight {
         let (mut blocks, mut at) = (Vec::new(), 0);
         for run in parts.chunk_by(|a, b| a.1 == b.1) {
@@ -122,8 +123,8 @@ impl Loader<'_> {
         Weight { blocks, rows: at, cols }
     }
 
-    /// Reads runs of rows of the matrix `name` of `n_rows` rows (begin and number of each) to the rows of `weight` from
-    /// row `at` on.
+    /// Reads runs of rows (begin and number of each) of the matrix `name`, which has `n_rows` rows, into the rows of
+    /// `weight` from row `at` on.
     async fn fill(
         &mut self,
         name: &str,
@@ -157,7 +158,8 @@ impl Loader<'_> {
         Ok(())
     }
 
-    /// Reads the matrix `name`, stored (in, out), to the rows of `weight` from row `at` on. It is whole in host memory.
+    /// Reads the matrix `name`, stored (in, out), into the rows of `weight` from row `at` on. It is whole in host
+    /// memory.
     async fn fill_transposed(
         &mut self,
         name: &str,
@@ -196,7 +198,7 @@ impl Loader<'_> {
         Ok(())
     }
 
-    /// Puts rows that are stored as `stored` into a block of a weight, from its row `row` on.
+    /// Writes rows that are stored as `stored` into a block of a weight, from its row `row` on.
     fn put(&self, stored: Dtype, bytes: &[u8], row: u32, block: &Tensor) {
         let row_bytes = |dtype: Dtype| dtype.bytes_of(u64::from(block.cols()));
         if block.dtype() == stored {
@@ -208,7 +210,7 @@ impl Loader<'_> {
         quantise(&mut self.gpu.recorder(), &slice, block, row);
     }
 
-    /// The vector `name`, expanded to f32.
+    /// Reads the vector `name`, expanded to f32.
     async fn vector(&mut self, name: &str, len: usize) -> Result<Tensor> {
         let values = self.values(name, &[len]).await?;
         Ok(self.upload(name, 1, values.len(), &values))
@@ -218,7 +220,7 @@ impl Loader<'_> {
         self.gpu.upload(name, rows as u32, cols as u32, Dtype::F32, values)
     }
 
-    /// The elements of a small tensor of this shape.
+    /// Reads the elements of a small tensor of this shape.
     async fn values(&mut self, name: &str, shape: &[usize]) -> Result<Vec<f32>> {
         let name = self.stored(name);
         self.files.expect(&name, shape)?;
@@ -228,14 +230,14 @@ impl Loader<'_> {
         Ok(values)
     }
 
-    /// The table of learned positions (positions, hidden).
+    /// Reads the table of learned positions (positions, hidden).
     pub(super) async fn positions(&mut self, name: &str) -> Result<Tensor> {
         let (rows, cols) = (self.config.max_position_embeddings, self.config.hidden_size);
         let values = self.values(name, &[rows, cols]).await?;
         Ok(self.upload(name, rows, cols, &values))
     }
 
-    /// The norm at the path `path`.
+    /// Reads the norm at the path `path`.
     pub(super) async fn norm(&mut self, path: &str) -> Result<Norm> {
         let len = self.config.hidden_size;
         let mut gain = self.values(&format!("{path}.weight"), &[len]).await?;
@@ -249,7 +251,7 @@ impl Loader<'_> {
         Ok(Norm { gain: self.upload(path, 1, len, &gain), bias })
     }
 
-    /// The gains of queries and keys, one for each of their columns.
+    /// Reads the gains of queries and keys, one for each of their columns.
     async fn qk_gain(&mut self, layer: &str) -> Result<Tensor> {
         let (queries, keys) = self.config.head_columns();
         let mut gains = Vec::new();
@@ -265,7 +267,7 @@ impl Loader<'_> {
         Ok(self.upload("qk_gain", 1, gains.len(), &gains))
     }
 
-    /// A convolution over `taps` tokens.
+    /// Reads a convolution over `taps` tokens.
     async fn conv(&mut self, layer: &str, taps: usize, bias: bool) -> Result<Conv> {
         let hidden = self.config.hidden_size;
         let stored = self.values(&format!("{layer}.conv.conv.weight"), &[hidden, 1, taps]).await?;
@@ -278,7 +280,7 @@ impl Loader<'_> {
         Ok(Conv { weight, bias })
     }
 
-    /// The linear layers of a group in decoder layer `index`, as one.
+    /// Reads the linear layers of a group in decoder layer `index`, as one.
     async fn linear(&mut self, index: usize, group: Group) -> Result<Linear> {
         let config = self.config;
         let (input, outputs) = config.dims(index, group);
@@ -289,7 +291,7 @@ impl Loader<'_> {
         for (linear, name) in linears.iter().zip(&names) {
             matrices.push(self.files.expect(&self.stored(&format!("{name}.weight")), &linear.shape())?);
         }
-        // Layers that are stored in different types stay so, one part each.
+        // Layers that are stored in different types keep their types, one part each.
         let parts = linears
             .iter()
             .zip(&matrices)
@@ -320,11 +322,11 @@ impl Loader<'_> {
         Ok(Linear { weight, bias })
     }
 
-    /// Decoder layer `index`.
+    /// Reads decoder layer `index`.
     pub(super) async fn layer(&mut self, index: usize) -> Result<Layer> {
         let config = self.config;
         let path = config.layer_path(index);
-        // In the order in which a model's hash has always been taken.
+        // The order is the one in which a model's hash has always been taken.
         let before_mixer = self.layer_norm(&path, config.norms.before_mixer).await?;
         let (mut qk_gain, mut conv) = (None, None);
         match config.kind(index).mixer {
@@ -354,7 +356,7 @@ impl Loader<'_> {
         stored_name(self.config, self.files, name)
     }
 
-    /// Takes the bytes of a matrix into the model's hash.
+    /// Adds a matrix's hash to the model's hash.
     fn count(&mut self, matrix: blake3::Hasher) {
         self.last_hash = matrix.finalize();
         self.hash.update(self.last_hash.as_bytes());
@@ -375,7 +377,7 @@ pub(super) fn stored_name(config: &Architecture, files: &ModelFiles, name: &str)
     }
 }
 
-/// How the device stores what a file stores so, unless it is quantised.
+/// Type on the device of a type in a file, unless it is quantised.
 pub(super) fn dtype_of(stored: StoredAs) -> Dtype {
     match stored {
         StoredAs::Plain(files::Dtype::F32) => Dtype::F32,
@@ -397,7 +399,7 @@ pub(super) fn dtype_of(stored: StoredAs) -> Dtype {
     }
 }
 
-/// Rows of a slice: an even number, which begins at a multiple of 4 bytes however a row is stored.
+/// Rows of a slice: an even number, so that a slice begins at a multiple of 4 bytes in any type.
 fn slice_rows(row_bytes: u64) -> u32 {
     (u32::try_from(SLICE_BYTES / row_bytes).unwrap_or(u32::MAX) / 2 * 2).max(2)
 }

@@ -44,7 +44,7 @@ pub fn glu_forward(gate: &[f64], up: &[f64], act: Act) -> Vec<f64> {
     gate.iter().zip(up).map(|(g, up)| act.of(*g) * up).collect()
 }
 
-/// What [`glu_backward`] writes.
+/// Results of [`glu_backward`].
 #[derive(Debug, Clone, PartialEq)]
 pub struct Glu {
     /// The gradient with respect to `gate`.
@@ -76,7 +76,7 @@ fn curve(x: f64) -> f64 {
     (2.0 / PI).sqrt() * (x + 0.044_715 * x.powi(3))
 }
 
-/// The error function, `2/sqrt(π) ∫ exp(-t^2) dt` from 0 to x, by its series; beyond 6 it is 1 to rounding.
+/// The error function, `2/sqrt(π) ∫ exp(-t^2) dt` from 0 to x, by its series. Beyond 6 it is 1 up to rounding.
 fn erf(x: f64) -> f64 {
     if x.abs() > 6.0 {
         return x.signum();

@@ -27,8 +27,8 @@ pub fn grad_norm(grads: &[f64]) -> f64 {
 
 /// Updates one tensor: `param`, its moments `m` and `v`, from its gradient `grad`; all of one shape.
 ///
-/// `norm` is the [`grad_norm`] over all tensors, before clipping. If it is not finite, nothing changes. With
-/// `g = grad min(1, max_grad_norm / (norm + 1e-6))`:
+/// `norm` is the [`grad_norm`] over all tensors, before clipping. If it is not finite, nothing changes. The gradient is
+/// clipped to `g = grad min(1, max_grad_norm / (norm + 1e-6))`:
 ///
 /// `m = beta1 m + (1 - beta1) g`, `v = beta2 v + (1 - beta2) g^2`, and
 /// `param = param (1 - learning_rate weight_decay) - learning_rate m̂ / (sqrt(v̂) + epsilon)` with

@@ -1,4 +1,4 @@
-//! Causal grouped-query attention over packed rows, with the log-sum-exp kept so that the backward pass can make the
+//! Causal grouped-query attention over packed rows. The log-sum-exp is kept so that the backward pass can compute the
 //! probabilities again (Dao et al. 2022, `FlashAttention`; Ainslie et al. 2023, "GQA").
 //!
 //! Forward, over the keys k that row q sees: `s[q,k] = scale q·k`, or under a cap `c tanh(scale q·k / c)`, `p[q,k] =
@@ -9,8 +9,8 @@
 /// The key rows that one query row sees: those from `start` to itself, except `hole_start..hole_end`.
 ///
 /// `start` is the first row of the pair, or later under a sliding window. The hole is empty for rows of the prompt and
-/// of the chosen completion; for rows of the rejected completion it is the chosen completion. A row is never in its
-/// own hole, so that it sees at least itself.
+/// of the chosen completion; for rows of the rejected completion it is the chosen completion. A row is never in its own
+/// hole, so it sees at least itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Span {
     /// First key row seen.
@@ -38,7 +38,7 @@ pub struct AttentionShape {
     pub first_row: usize,
 }
 
-/// What [`attention_forward`] writes, for Q query rows.
+/// Results of [`attention_forward`], for Q query rows.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Attention {
     /// (Q, heads D), the attended values.

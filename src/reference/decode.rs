@@ -2,8 +2,8 @@
 
 use super::attention::{AttentionShape, Span, attention_forward};
 
-/// Writes the keys and values of each row of `qkv` (R, columns), its columns from `first` on, to row `slots[r]` of
-/// `cache`, and returns the cache.
+/// Writes the keys and values of each row of `qkv` (R, columns), which are its columns from `first` on, to row
+/// `slots[r]` of `cache`, and returns the cache.
 pub fn cache_append(qkv: &[f64], slots: &[u32], columns: usize, first: usize, cache: &[f64]) -> Vec<f64> {
     let mut cache = cache.to_vec();
     let width = columns - first;
@@ -29,12 +29,12 @@ pub fn attention_decode(qkv: &[f64], cache: &[f64], texts: &[[u32; 2]], shape: A
     out
 }
 
-/// The tokens of one text that may be drawn, with their probabilities: of `softmax(logits / temperature)` the `top_k`
-/// likeliest (0: all), of those the likeliest that together reach `top_p`, as `transformers` does it. Temperature 0
-/// leaves the likeliest token, of equals the first.
+/// The tokens of one text that may be drawn, with their probabilities: the `top_k` likeliest of
+/// `softmax(logits / temperature)` (0: all), then the likeliest of these that together reach `top_p`, as in
+/// `transformers`. Temperature 0 leaves only the likeliest token, the first if several are equal.
 pub fn sample(logits: &[f64], temperature: f64, top_k: usize, top_p: f64) -> Vec<(usize, f64)> {
     let mut order: Vec<usize> = (0..logits.len()).collect();
-    // A stable order: of equals the first.
+    // The stable sort keeps the first of equal tokens first.
     order.sort_by(|&a, &b| logits[b].total_cmp(&logits[a]));
     if temperature <= 0.0 {
         return vec![(order[0], 1.0)];

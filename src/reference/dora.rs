@@ -1,9 +1,9 @@
 //! DoRA, weight-decomposed low-rank adaptation (Liu et al. 2024): each row of an adapted weight has a length that is
-//! trained. As in PEFT, the length that it has is a constant for the gradient.
+//! trained. The length before scaling is a constant for the gradient, as in PEFT.
 
 use super::matmul::Segments;
 
-/// The lengths of the rows of `w + scale b a`, and what brings them to `lengths`.
+/// The lengths of the rows of `w + scale b a`, and the factors that bring them to `lengths`.
 ///
 /// `c[n] = |w[n,:] + scales[s] Σ_j b[n,j] a[at(s) + j,:]|` for row n of layer s. `a` (ranks,K), `w` (L,K), `b` (L,r),
 /// `lengths` (L), a number of `scales` for each layer with an adapter. Returns (3,L): `1 + strength (lengths / c - 1)`,
@@ -39,8 +39,8 @@ pub fn scale_columns(x: &[f64], gain: &[f64], scale: f64, bias: &[f64], residual
     x.iter().enumerate().map(|(i, x)| scale * gain[i % l] * x + bias[i % l] + residual[i]).collect()
 }
 
-/// The gradient of `lengths / c · z` with respect to `lengths` (L), given that of the whole, `dy` (M,L): the sum over
-/// the rows of `dy z / c`. `inverse` (L) is `1 / c`.
+/// The gradient of `lengths / c · z` with respect to `lengths` (L), given the gradient `dy` (M,L) of the product: the
+/// sum over the rows of `dy z / c`. `inverse` (L) is `1 / c`.
 pub fn dora_backward_lengths(dy: &[f64], z: &[f64], inverse: &[f64]) -> Vec<f64> {
     let l = inverse.len();
     let mut dlengths = vec![0.0; l];

@@ -11,7 +11,7 @@ pub fn embedding(table: &[f64], ids: &[u32], cols: usize) -> Vec<f64> {
     y
 }
 
-/// `x` (R,C) plus, for each row, the row of `table` (positions, C) of its position. Returns (R,C).
+/// Adds to `x` (R,C) the row of `table` (positions, C) of each row's position. Returns (R,C).
 pub fn add_positions(x: &[f64], positions: &[u32], table: &[f64], cols: usize) -> Vec<f64> {
     embedding(table, positions, cols).iter().zip(x).map(|(added, x)| x + added).collect()
 }

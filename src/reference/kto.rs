@@ -6,18 +6,18 @@ use super::activation::sigmoid;
 /// Settings of [`kto`].
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct KtoSettings {
-    /// From log-ratio to reward, above 0.
+    /// Factor from log-ratio to reward, above 0.
     pub beta: f64,
     /// Weight of the desirable completions.
     pub desirable_weight: f64,
     /// Weight of the undesirable ones.
     pub undesirable_weight: f64,
-    /// As many mismatched completions follow the own ones; without them the loss is `apo_zero_unpaired`
+    /// True if as many mismatched completions follow the matched ones; without them the loss is `apo_zero_unpaired`
     /// (D'Oosterlinck et al. 2024).
     pub mismatched: bool,
 }
 
-/// What [`kto`] returns.
+/// Results of [`kto`].
 #[derive(Debug, Clone, PartialEq)]
 pub struct Kto {
     /// Mean over the completions.
@@ -26,25 +26,25 @@ pub struct Kto {
     pub dsums: Vec<[f64; 2]>,
     /// Mean log-ratio of the mismatched completions, not below 0; nats.
     pub kl: f64,
-    /// Mean entropy of the own scored tokens, nats.
+    /// Mean entropy of the matched completions' scored tokens, nats.
     pub entropy: f64,
-    /// Means over the desirable and over the undesirable completions, where there are any.
+    /// Means over the desirable and over the undesirable completions; `None` where there are none.
     pub kinds: [Option<KtoMeans>; 2],
 }
 
 /// Means over completions of one kind.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct KtoMeans {
-    /// Of the rewards, `beta` times the log-ratio.
+    /// Mean of the rewards, `beta` times the log-ratio.
     pub reward: f64,
-    /// Of the sums of log-probabilities, nats.
+    /// Mean of the sums of log-probabilities, nats.
     pub logp: f64,
-    /// Of the mean logits, over tokens.
+    /// Mean of the mean logits, over tokens.
     pub logit: f64,
 }
 
-/// The loss of n completions from `sums` (S,8): sum of log-probabilities, nothing, sum of mean logits, sum of
-/// entropies; and `known` (S,4): the reference's sum, completion tokens, scored tokens, 1 if it is desirable.
+/// The loss of n completions. `sums` (S,8): sum of log-probabilities, nothing, sum of mean logits, sum of entropies.
+/// `known` (S,4): the reference's sum, completion tokens, scored tokens, 1 if the completion is desirable.
 pub fn kto(sums: &[[f64; 8]], known: &[[f64; 4]], settings: &KtoSettings) -> Kto {
     let n = if settings.mismatched { sums.len() / 2 } else { sums.len() };
     let ratios: Vec<f64> = sums.iter().zip(known).map(|(sums, known)| sums[0] - known[0]).collect();

@@ -1,12 +1,12 @@
 //! Normalisation of each row to mean 0 and variance 1 (Ba, Kiros and Hinton 2016, "Layer Normalization"), with epsilon
 //! inside the root as in `torch.nn.LayerNorm`. Gain and bias are frozen.
 
-/// What [`layernorm_forward`] writes.
+/// Results of [`layernorm_forward`].
 #[derive(Debug, Clone, PartialEq)]
 pub struct LayerNorm {
     /// (R,C), the normalised rows times the gain, plus the bias.
     pub y: Vec<f64>,
-    /// (R), the mean of each row of `x` and one over its deviation; the backward pass reads them.
+    /// (R), the mean of each row of `x` and one over its standard deviation; the backward pass reads them.
     pub stats: Vec<[f64; 2]>,
 }
 
@@ -29,7 +29,7 @@ pub fn layernorm_forward(x: &[f64], gain: &[f64], bias: &[f64], eps: f64) -> Lay
 
 /// The gradient with respect to `x` (R,C), given `dy` (R,C), `gain` (C) and the `stats` (R) of the forward pass.
 ///
-/// With `g = dy gain` and `h = (x - mean) rstd`: `dx = rstd (g - mean_c(g) - h mean_c(g h))`. Returns (R,C).
+/// `dx = rstd (g - mean_c(g) - h mean_c(g h))` with `g = dy gain` and `h = (x - mean) rstd`. Returns (R,C).
 pub fn layernorm_backward(dy: &[f64], x: &[f64], gain: &[f64], stats: &[[f64; 2]]) -> Vec<f64> {
     let cols = gain.len();
     let mut dx = Vec::with_capacity(x.len());

@@ -1,28 +1,28 @@
 //! Log-probability of each row's label, streamed over chunks of the vocabulary so that the logits of a whole batch
 //! never exist at once (online softmax: Milakov and Gimelshein 2018, "Online normalizer calculation for softmax").
 //!
-//! With `logit[v] = w[v]·h`, `lse = log Σ_v exp(logit[v])` and `p[v] = exp(logit[v] - lse)`, the label's
-//! log-probability is `logp = logit[label] - lse`. The head matrix w is frozen, so the only gradient is
-//! `dlogp/dh = pull = w[label] - Σ_v p[v] w[v]`. The sum is accumulated in the forward pass, like the values in
-//! flash attention; the backward pass only scales it.
+//! The label's log-probability is `logp = logit[label] - lse`, with `logit[v] = w[v]·h`, `lse = log Σ_v exp(logit[v])`
+//! and `p[v] = exp(logit[v] - lse)`. The head matrix w is frozen, so the only gradient is
+//! `dlogp/dh = pull = w[label] - Σ_v p[v] w[v]`. The forward pass accumulates the sum, like the values in flash
+//! attention; the backward pass only scales it.
 //!
 //! Logits may be scaled (Granite) and capped, `logit = c tanh(scale w·h / c)` (Gemma 2): each row `w[v]` in the
-//! gradient then has the factor `scale (1 - (logit[v] / c)^2)`. A temperature divides what is left after the cap.
+//! gradient then has the factor `scale (1 - (logit[v] / c)^2)`. A temperature divides the capped logits.
 //!
-//! A caller goes through the chunks of the head matrix: logits of the chunk, [`logprob_forward`], then adds the
-//! returned weights times the chunk to `pull`. After the last chunk, [`logprob_finish`].
+//! A caller goes through the chunks of the head matrix. It computes the logits of the chunk, calls [`logprob_forward`],
+//! and adds the returned weights times the chunk to `pull`. After the last chunk it calls [`logprob_finish`].
 
-/// What becomes of logits.
+/// Cap and temperature of logits.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Cap {
-    /// Their cap; 0 for none.
+    /// Cap of the logits; 0 for none.
     pub softcap: f64,
-    /// What capped logits are divided by; others come divided.
+    /// Divisor of capped logits; uncapped logits come divided already.
     pub temperature: f64,
 }
 
 impl Cap {
-    /// Logits as they are.
+    /// No cap and no temperature.
     pub const NONE: Self = Self { softcap: 0.0, temperature: 1.0 };
 
     fn capped(self, logit: f64) -> f64 {
@@ -73,7 +73,7 @@ impl LogProbState {
     }
 }
 
-/// What [`logprob_finish`] writes, (R) each.
+/// Results of [`logprob_finish`], (R) each.
 #[derive(Debug, Clone, PartialEq)]
 pub struct LogProb {
     /// Log-probability of the label, nats.
@@ -90,12 +90,12 @@ pub struct LogProb {
     pub correct: Vec<f64>,
 }
 
-/// Takes one chunk of `logits` (R,C), whose first column is column `first_column` of the vocabulary, into `state`.
+/// Adds one chunk of `logits` (R,C), whose first column is column `first_column` of the vocabulary, to `state`.
 ///
 /// `labels` (R), at least one row. The logits are capped first, as `cap` says. Returns the weights (R,C),
-/// `exp(logit - max)` with the maximum so far, times the cap's slope; the rows of `pull` (R,H) and the state's sums,
-/// which were taken with the old maximum, are scaled to the new one. The caller then adds weights times the chunk's
-/// head matrix (C,H) to `pull`.
+/// `exp(logit - max)` with the maximum so far, times the cap's slope. Rescales the rows of `pull` (R,H) and the state's
+/// sums, which used the old maximum, to the new one. The caller then adds weights times the chunk's head matrix (C,H)
+/// to `pull`.
 pub fn logprob_forward(
     logits: &[f64],
     first_column: usize,
@@ -179,8 +179,8 @@ pub fn logprob_backward(dlogp: &[f64], pull: &[f64], hidden: usize) -> Vec<f64> 
     dh
 }
 
-/// The derivative of the loss with respect to the logits (R,C) of a chunk before their cap, from that with respect to
-/// the rows' entropies, `dentropy` (R), and the state after the last chunk. Returns (R,C).
+/// The derivative of the loss with respect to the logits (R,C) of a chunk before their cap, from the derivative
+/// `dentropy` (R) with respect to the rows' entropies, and the state after the last chunk. Returns (R,C).
 ///
 /// `dH/dlogit[v] = -p[v] (log p[v] + H)`.
 pub fn entropy_backward(logits: &[f64], state: &LogProbState, dentropy: &[f64], cap: Cap) -> Vec<f64> {

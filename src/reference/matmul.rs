@@ -65,7 +65,7 @@ impl Segments {
     }
 }
 
-/// What LoRA adds to layers side by side: `y[m,n] = Σ_j u[m, at(n) + j] b[n,j]`, 0 for a layer without an adapter.
+/// LoRA's addition to layers side by side: `y[m,n] = Σ_j u[m, at(n) + j] b[n,j]`, 0 for a layer without an adapter.
 ///
 /// `u` (M, ranks), `b` (L, r). Returns (M, L).
 pub fn lora_forward(u: &[f64], b: &[f64], segments: &Segments, m: usize) -> Vec<f64> {
@@ -114,7 +114,7 @@ pub fn lora_backward_weight(dy: &[f64], u: &[f64], segments: &Segments, m: usize
     db
 }
 
-/// Adds the rows of `partials` (parts, stride), as far as `grads` reaches, to `grads`.
+/// Adds each row of `partials` (parts, stride) to `grads`; columns beyond the length of `grads` are left out.
 pub fn sum_partials(partials: &[f64], grads: &[f64], stride: usize) -> Vec<f64> {
     let mut sum = grads.to_vec();
     for part in partials.chunks_exact(stride) {
@@ -123,8 +123,8 @@ pub fn sum_partials(partials: &[f64], grads: &[f64], stride: usize) -> Vec<f64> 
     sum
 }
 
-/// `u` (R, segments width) with the columns of segment s times `scales[s]`: inputs of LoRA's B whose layers have scales
-/// of their own.
+/// Multiplies the columns of segment s of `u` (R, segments width) by `scales[s]`: inputs of LoRA's B whose layers have
+/// different scales.
 pub fn scale_segments(u: &[f64], width: usize, scales: &[f64]) -> Vec<f64> {
     u.iter().enumerate().map(|(i, u)| u * scales[i / width % scales.len()]).collect()
 }

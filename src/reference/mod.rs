@@ -1,8 +1,8 @@
-//! The CPU twins: every GPU kernel once more, as plain f64 loops over slices that read like the formula.
+//! The CPU twins of all GPU kernels, as plain f64 loops over slices that read like the formula.
 //!
-//! A twin has the file name, the function name and the argument order of its kernel, takes what the kernel reads and
-//! returns what the kernel writes. `tests/gradients.rs` proves each backward pass here against central differences,
-//! and the kernels are then compared with the twins. This layer sees nothing else of the crate.
+//! A twin has the file name, the function name and the argument order of its kernel; it takes the kernel's inputs and
+//! returns the kernel's outputs. `tests/gradients.rs` checks each backward pass here against central differences, and
+//! the kernels are then compared with the twins. This layer sees nothing else of the crate.
 //!
 //! Shapes are row-major and written with these letters: `R` token rows of the packed batch, `C` columns, `H` hidden
 //! size, `V` vocabulary, `T` scored tokens, `D` head dimension, `n` preference pairs; `d` in front of a name is the

@@ -27,7 +27,7 @@ pub fn scaled_copy(x: &[f64], factor: f64) -> Vec<f64> {
     x.iter().map(|x| factor * x).collect()
 }
 
-/// Heads of `from` columns as heads of `to`: zeros are added at their ends, or columns left out.
+/// Copies heads of `from` columns to heads of `to` columns: adds zeros at their ends, or leaves columns out.
 pub fn resize_heads(x: &[f64], from: usize, to: usize) -> Vec<f64> {
     let head = |head: &[f64]| (0..to).map(|c| head.get(c).copied().unwrap_or(0.0)).collect::<Vec<f64>>();
     x.chunks_exact(from).flat_map(head).collect()
@@ -40,7 +40,7 @@ pub fn softcap(x: &[f64], cap: f64) -> Vec<f64> {
 
 /// Dropout (Srivastava et al. 2014): each element is zero with probability `rate`, or else divided by `1 - rate`.
 ///
-/// Which are kept follows from `seed` and the place: two steps of PCG (Jarzynski and Olano 2020).
+/// `seed` and the index of an element decide if it is kept: two steps of PCG (Jarzynski and Olano 2020).
 pub fn dropout(x: &[f64], rate: f64, seed: u32) -> Vec<f64> {
     let chance = |i: usize| f64::from(pcg(pcg(i as u32) ^ seed) >> 8) / f64::from(1u32 << 24);
     x.iter().enumerate().map(|(i, x)| if chance(i) >= rate { x / (1.0 - rate) } else { 0.0 }).collect()

@@ -1,8 +1,8 @@
-//! The losses of GRPO and what came of it, over completions that the policy wrote, as in TRL 1.16
+//! The losses of GRPO and its successors, over completions that the policy wrote, as in TRL 1.16
 //! (`trl/trainer/grpo_trainer.py`).
 //!
-//! Of a token, `ratio = exp(logp - old)` is how much likelier it has become since it was written; with one ratio for a
-//! sequence (GSPO: Zheng et al. 2025) the exponent is the mean over its tokens. What a token's loss is made of depends
+//! A token's `ratio = exp(logp - old)` is how much likelier it has become since it was written; if a sequence has a
+//! single ratio (GSPO: Zheng et al. 2025), the exponent is the mean over its tokens. The parts of a token's loss depend
 //! on the type: clipped ratios (GRPO: Shao et al. 2024; Dr. GRPO: Liu et al. 2025; DAPO: Yu et al. 2025), weighted
 //! log-probabilities (CISPO: Chen et al. 2025; VESPO) or a soft gate (SAPO: Gao et al. 2025).
 
@@ -15,9 +15,9 @@ pub enum PolicyLoss {
     Grpo,
     /// A mean over the micro-batch's tokens.
     Bnpo,
-    /// A sum, over the largest number of tokens that there may be.
+    /// A sum, divided by the largest number of tokens that there may be.
     DrGrpo,
-    /// A sum, over the step's tokens.
+    /// A sum, divided by the step's tokens.
     Dapo,
     /// A mean over sequences of sums.
     Luspo,
@@ -29,31 +29,31 @@ pub enum PolicyLoss {
     Vespo,
 }
 
-/// Settings of [`policy`]; the names are TRL's. Of two numbers the first is for advantages above 0 (`vespo`: not
-/// below), the second for others.
+/// Settings of [`policy`]; the names are TRL's. The first number of a pair is for advantages above 0 (`vespo`: not
+/// below 0), the second for others.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct PolicySettings {
-    /// Which loss.
+    /// Type of the loss.
     pub loss_type: PolicyLoss,
-    /// By how much a ratio may be below 1.
+    /// Distance that a ratio may be below 1.
     pub epsilon: f64,
-    /// By how much it may be above; `Cispo`: the largest ratio itself.
+    /// Distance that a ratio may be above 1; `Cispo`: the largest ratio itself.
     pub epsilon_high: f64,
     /// Cap of ratios that are not clipped; infinite for none.
     pub delta: f64,
-    /// A sequence's tokens have one ratio.
+    /// True if all tokens of a sequence share one ratio.
     pub sequence_level: bool,
-    /// Ratios are 1, and have a gradient.
+    /// True if ratios are 1, but have a gradient.
     pub on_policy: bool,
     /// Weight of the distance to the reference.
     pub beta: f64,
-    /// That distance is weighted by the ratio.
+    /// True if the distance to the reference is weighted by the ratio.
     pub use_bias_correction_kl: bool,
-    /// The share of tokens that counts, those of the highest entropy.
+    /// Share of tokens that count, highest entropy first.
     pub top_entropy_quantile: f64,
     /// Weight of the entropy, which is rewarded.
     pub entropy_coef: f64,
-    /// A sequence of a negative advantage counts only up to this mean of `old - logp`, nats; infinite for none.
+    /// Largest mean of `old - logp`, nats, at which a sequence with a negative advantage counts; infinite for no limit.
     pub off_policy_mask_threshold: f64,
     /// `Sapo`'s temperatures.
     pub sapo_temperature: [f64; 2],
@@ -63,18 +63,18 @@ pub struct PolicySettings {
     pub vespo_lambda: [f64; 2],
     /// Tokens that a completion may have, for `DrGrpo`.
     pub max_completion_length: f64,
-    /// What `Dapo`, `Cispo` and `Vespo` divide by, at least 1.
+    /// Divisor of `Dapo`, `Cispo` and `Vespo`, at least 1.
     pub step_tokens: f64,
-    /// 1 over the micro-batches of a step; in all other losses, and in the entropy's part.
+    /// 1 over the micro-batches of a step; used by all other losses, and for the entropy's part.
     pub share: f64,
 }
 
-/// What [`policy`] returns. Means are over the tokens that are kept, and 0 without any.
+/// Results of [`policy`]. Means are over the tokens that are kept, and 0 if none is.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Policy {
     /// This micro-batch's part of the step's loss.
     pub loss: f64,
-    /// Of that, all but the entropy's part.
+    /// The loss without the entropy's part.
     pub policy_loss: f64,
     /// (N), the derivative of `loss` with respect to each log-probability.
     pub dlogp: Vec<f64>,
@@ -86,17 +86,17 @@ pub struct Policy {
     pub kl: f64,
     /// Share of tokens, or of sequences with one ratio each, whose ratio is too low for a negative advantage.
     pub low: f64,
-    /// The same of ratios too high for a positive one; `Cispo`: of those that are capped.
+    /// The same for ratios that are too high for a positive advantage; `Cispo`: for ratios that are capped.
     pub high: f64,
-    /// The lowest share of `low` in a sequence, and the highest of `high`, where there is a sequence.
+    /// Lowest share of `low` in a sequence, and highest of `high`; `None` without a sequence.
     pub extremes: Option<[f64; 2]>,
     /// Mean over sequences of `Vespo`'s weight.
     pub phi: f64,
 }
 
-/// The loss of S completions from `token_stats` (N,4): log-probability, nothing, entropy, nothing; `ranges` (S,2):
-/// first token and end; `token_facts` (N,4): log-probability when it was written, and under the reference; and
-/// `sequence_facts` (S,4): advantage, 1 if it is kept.
+/// The loss of S completions. `token_stats` (N,4): log-probability, nothing, entropy, nothing. `ranges` (S,2): first
+/// token and end. `token_facts` (N,4): log-probability when the token was written, and under the reference.
+/// `sequence_facts` (S,4): advantage, 1 if the sequence is kept.
 pub fn policy(
     token_stats: &[[f64; 4]],
     ranges: &[[u32; 2]],
@@ -173,7 +173,7 @@ pub fn policy(
     result
 }
 
-/// The entropy that a token needs: the quantile of `torch.quantile`, between two of the values.
+/// The entropy that a token needs: the quantile as `torch.quantile` computes it, interpolated between two values.
 fn entropy_level(entropies: impl Iterator<Item = f64>, settings: &PolicySettings) -> f64 {
     let mut sorted: Vec<f64> = entropies.collect();
     if settings.top_entropy_quantile >= 1.0 || sorted.is_empty() {
@@ -186,7 +186,7 @@ fn entropy_level(entropies: impl Iterator<Item = f64>, settings: &PolicySettings
 }
 
 impl PolicySettings {
-    /// What each token's loss is multiplied by: of a sequence of so many tokens among so many sequences and tokens.
+    /// Factor of each token's loss in a sequence of `length` tokens, among `sequences` sequences and `tokens` tokens.
     fn weight(&self, sequences: usize, length: usize, tokens: f64) -> f64 {
         match self.loss_type {
             PolicyLoss::Grpo | PolicyLoss::Sapo => self.share / (sequences * length) as f64,
@@ -203,7 +203,7 @@ struct Sequence<'a> {
     stats: &'a [[f64; 4]],
     facts: &'a [[f64; 4]],
     advantage: f64,
-    /// Of its tokens, `logp - old`; 0 on-policy, and where it is not kept.
+    /// Log-ratios of its tokens, `logp - old`; 0 on-policy, and if the completion is not kept.
     log_ratios: Vec<f64>,
 }
 
@@ -231,7 +231,7 @@ impl<'a> Sequence<'a> {
         self.mean_log_ratio().exp()
     }
 
-    /// Which of two numbers is for this advantage.
+    /// The number of a pair that is for this advantage.
     fn of(&self, two: [f64; 2]) -> f64 {
         two[usize::from(self.advantage <= 0.0)]
     }
@@ -257,7 +257,7 @@ impl<'a> Sequence<'a> {
         ratio > high && self.advantage > 0.0
     }
 
-    /// The i-th token; `acts` if its entropy is high enough.
+    /// Loss of the i-th token; `acts` if its entropy is high enough.
     fn token(&self, i: usize, acts: bool, settings: &PolicySettings) -> TokenLoss {
         let logp = self.stats[i][0];
         let log_ratio = if settings.sequence_level { self.mean_log_ratio() } else { self.log_ratios[i] };
@@ -278,7 +278,7 @@ impl<'a> Sequence<'a> {
         TokenLoss { ratio, loss, by_ratio, by_logp, kl }
     }
 
-    /// Minus what the policy gains, and its two derivatives.
+    /// The policy's gain with a minus sign, and its derivatives with respect to ratio and log-probability.
     fn objective(&self, ratio: f64, logp: f64, settings: &PolicySettings) -> [f64; 3] {
         let a = self.advantage;
         match settings.loss_type {
@@ -304,8 +304,8 @@ impl<'a> Sequence<'a> {
     }
 }
 
-/// `min(ratio a, clamp(ratio) a)`, the first ratio being at most `most`, and its derivative with respect to the ratio
-/// (PPO: Schulman et al. 2017).
+/// `min(ratio a, clamp(ratio) a)`, where the first ratio is at most `most`, and its derivative with respect to the
+/// ratio (PPO: Schulman et al. 2017).
 pub(super) fn clipped_gain(ratio: f64, a: f64, range: std::ops::RangeInclusive<f64>, most: f64) -> [f64; 2] {
     let (free, bound) = (ratio.min(most) * a, ratio.clamp(*range.start(), *range.end()) * a);
     let follows = if free <= bound { ratio <= most } else { range.contains(&ratio) };

@@ -3,7 +3,7 @@
 
 use super::policy::clipped_gain;
 
-/// What [`ppo_policy`] returns.
+/// Results of [`ppo_policy`].
 #[derive(Debug, Clone, PartialEq)]
 pub struct PpoPolicy {
     /// Mean over the tokens that count.
@@ -14,15 +14,15 @@ pub struct PpoPolicy {
     pub approxkl: f64,
     /// Share of tokens whose loss is the clipped one.
     pub clipfrac: f64,
-    /// Mean ratio over all positions, which is 1 where nothing counts.
+    /// Mean ratio over all positions; positions that do not count have a ratio of 1.
     pub ratio: f64,
     /// Mean entropy, nats.
     pub entropy: f64,
 }
 
-/// The policy's loss, `max(-A ratio, -A clamp(ratio, 1 ± cliprange))` with `ratio = exp(logp - old)`, from
-/// `token_stats` (N,4): log-probability, nothing, entropy, nothing; and `token_facts` (N,4): log-probability when it
-/// was written, advantage A, 1 if it counts. `positions` are rows times their padded length.
+/// The policy's loss, `max(-A ratio, -A clamp(ratio, 1 ± cliprange))` with `ratio = exp(logp - old)`. `token_stats`
+/// (N,4): log-probability, nothing, entropy, nothing. `token_facts` (N,4): log-probability when the token was written,
+/// advantage A, 1 if the token counts. `positions` is the number of rows times their padded length.
 pub fn ppo_policy(token_stats: &[[f64; 4]], token_facts: &[[f64; 4]], cliprange: f64, positions: f64) -> PpoPolicy {
     let count = token_facts.iter().map(|facts| facts[2]).sum::<f64>().max(1.0);
     let (mut loss, mut dlogp, mut square, mut clipped) = (0.0, Vec::new(), 0.0, 0.0);
@@ -47,7 +47,7 @@ pub fn ppo_policy(token_stats: &[[f64; 4]], token_facts: &[[f64; 4]], cliprange:
     }
 }
 
-/// What [`ppo_value`] returns.
+/// Results of [`ppo_value`].
 #[derive(Debug, Clone, PartialEq)]
 pub struct PpoValue {
     /// Half the mean over the positions that count.
@@ -58,8 +58,8 @@ pub struct PpoValue {
     pub clipfrac: f64,
 }
 
-/// The value model's loss, half of `max((V - R)^2, (near - R)^2)` with `near` within `cliprange` of the old value, from
-/// `values` (N) and `token_facts` (N,4): old value, return R, 1 if the position counts.
+/// The value model's loss, half of `max((V - R)^2, (near - R)^2)` with `near` within `cliprange` of the old value.
+/// `values` (N). `token_facts` (N,4): old value, return R, 1 if the position counts.
 pub fn ppo_value(values: &[f64], token_facts: &[[f64; 4]], cliprange: f64) -> PpoValue {
     let count = token_facts.iter().map(|facts| facts[2]).sum::<f64>().max(1.0);
     let (mut loss, mut dvalues, mut clipped) = (0.0, Vec::new(), 0.0);

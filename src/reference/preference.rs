@@ -1,7 +1,7 @@
 //! Losses of pairs: value, gradient and metrics, as in TRL 1.16 (`trl/trainer/dpo_trainer.py`, and for the last two
 //! losses `trl/experimental/{cpo,orpo}`).
 //!
-//! Of a pair, `c` and `r` are the policy's minus the reference's log-probabilities of the chosen and of the rejected
+//! In a pair, `c` and `r` are the policy's minus the reference's log-probabilities of the chosen and of the rejected
 //! completion, `C` and `R` their scores by a divergence, `d = C - R`, and `beta c` and `beta r` their rewards (Rafailov
 //! et al. 2023, "Direct Preference Optimization").
 //!
@@ -9,7 +9,7 @@
 
 use super::activation::sigmoid;
 
-/// A loss of pairs, by TRL's name; the last two are CPO's and SimPO's, and ORPO's.
+/// A loss of pairs, by TRL's name; the last two are the loss of CPO and SimPO, and that of ORPO.
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[expect(missing_docs, reason = "`loss_of` says what each is")]
 pub enum PairLoss {
@@ -49,36 +49,36 @@ pub enum Divergence {
 /// Settings of [`preference`].
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct PreferenceSettings {
-    /// How strongly the policy is held to the reference, above 0; the factor from log-ratio to reward.
+    /// Strength with which the policy is held to the reference, above 0: the factor from log-ratio to reward.
     pub beta: f64,
-    /// Share of pairs believed to be the wrong way round, in [0, 0.5).
+    /// Share of pairs assumed to be the wrong way round, in [0, 0.5).
     pub label_smoothing: f64,
-    /// From log-ratio to score.
+    /// Map from log-ratio to score.
     pub divergence: Divergence,
-    /// Log-ratios by their scored tokens instead of summed.
+    /// True if log-ratios are divided by their scored tokens instead of summed.
     pub by_token: bool,
     /// Temperature of `Discopop`'s mixture.
     pub discopop_tau: f64,
-    /// What `Smoothed` subtracts from beta times the difference.
+    /// Margin that `Smoothed` subtracts from beta times the difference.
     pub gamma: f64,
 }
 
-/// What is known of n pairs; every list has 2n entries.
+/// Facts about n pairs; every list has 2n entries.
 #[derive(Debug, Clone, Copy)]
 pub struct Pairs<'a> {
     /// Summed log-probabilities under the policy, nats.
     pub logps: &'a [f64],
-    /// Those under the reference.
+    /// Summed log-probabilities under the reference, nats.
     pub reference: &'a [f64],
     /// Completion tokens, 1 or more.
     pub lengths: &'a [f64],
-    /// Those that have a log-probability.
+    /// Completion tokens that have a log-probability.
     pub scored: &'a [f64],
-    /// WPO's weight of each answer, a constant; 1 without.
+    /// WPO's weight of each answer, a constant; 1 without WPO.
     pub weights: &'a [f64],
 }
 
-/// What TRL logs of pairs; means over the pairs.
+/// Metrics that TRL logs of pairs, as means over the pairs.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct PairMetrics {
     /// TRL's `rewards/chosen`.
@@ -95,8 +95,8 @@ pub struct PairMetrics {
 
 /// Sums `values` (T) into their sequences: `sums[s] = Σ values[t]` over the t with `sequence_of_token[t] == s`.
 ///
-/// With the log-probabilities of scored tokens, in nats, these are the sequences' log-probabilities. Returns
-/// (`sequences`).
+/// If `values` are the log-probabilities of scored tokens, in nats, the sums are the sequences' log-probabilities.
+/// Returns (`sequences`).
 pub fn sequence_sum(values: &[f64], sequence_of_token: &[u32], sequences: usize) -> Vec<f64> {
     assert_eq!(values.len(), sequence_of_token.len(), "every value needs a sequence");
     let mut sums = vec![0.0; sequences];
@@ -106,8 +106,9 @@ pub fn sequence_sum(values: &[f64], sequence_of_token: &[u32], sequences: usize)
     sums
 }
 
-/// The derivative with respect to each token's log-probability, from that with respect to the sums of its sequence:
-/// `weights` (T,2) are what a token counts in either, the second also by `chances` (T).
+/// The derivative with respect to each token's log-probability, from the derivatives `dsums` with respect to its
+/// sequence's two sums. `weights` (T,2) are the token's weights in the two sums; the second is multiplied by `chances`
+/// (T).
 pub fn token_gradient(
     dsums: &[[f64; 2]],
     weights: &[[f64; 2]],
@@ -118,12 +119,13 @@ pub fn token_gradient(
     tokens.map(|((&s, [w, v]), chance)| w * dsums[s as usize][0] + v * chance * dsums[s as usize][1]).collect()
 }
 
-/// Cross entropy: minus `scale` times the log-probabilities of sequences, `logps`, and its derivative by each.
+/// Cross entropy: minus `scale` times the sequences' log-probabilities `logps`, and its derivative with respect to
+/// each.
 pub fn token_nll(logps: &[f64], scale: f64) -> (f64, Vec<f64>) {
     (-scale * logps.iter().sum::<f64>(), vec![-scale; logps.len()])
 }
 
-/// A loss of n pairs, the mean over them, and its derivative with respect to each entry of `logps`.
+/// A loss of n pairs, as a mean over them, and its derivative with respect to each entry of `logps`.
 pub fn preference(loss: PairLoss, pairs: &Pairs<'_>, settings: &PreferenceSettings) -> (f64, Vec<f64>) {
     let n = pairs.logps.len() / 2;
     let scores = pairs.scores(settings);
@@ -134,8 +136,8 @@ pub fn preference(loss: PairLoss, pairs: &Pairs<'_>, settings: &PreferenceSettin
         let each = pairs.weights[i] * pairs.weights[j] / n as f64;
         total += each * pairs.loss_of(loss, i, &scores, settings);
     }
-    // Every loss is a function of the scores of one pair, but for those that sort; these too are sums over the places
-    // in the order, and a place's derivative goes to whichever pair stands there.
+    // Every loss is a function of the scores of one pair, except the losses that sort. They too are sums over the
+    // positions in the sorted order, and the derivative at a position goes to the pair that stands there.
     for (s, slope) in dlogp.iter_mut().enumerate() {
         let i = s % n;
         let each = pairs.weights[i] * pairs.weights[n + i] / n as f64;
@@ -144,7 +146,7 @@ pub fn preference(loss: PairLoss, pairs: &Pairs<'_>, settings: &PreferenceSettin
     (total, dlogp)
 }
 
-/// What TRL logs of n pairs.
+/// Computes the metrics that TRL logs of n pairs.
 pub fn pair_metrics(pairs: &Pairs<'_>, settings: &PreferenceSettings) -> PairMetrics {
     let n = pairs.logps.len() / 2;
     let scores = pairs.scores(settings);
@@ -197,7 +199,7 @@ impl Pairs<'_> {
         by_ratio / if settings.by_token { self.scored[s] } else { 1.0 }
     }
 
-    /// What the k-th smallest of `mine` is compared with: the k-th smallest of `others`, for each of `mine`.
+    /// Returns the match of each of `mine`: the k-th smallest of `mine` is compared with the k-th smallest of `others`.
     fn matched(mine: &[f64], others: &[f64]) -> Vec<f64> {
         let mut order: Vec<usize> = (0..mine.len()).collect();
         order.sort_by(|&a, &b| mine[a].total_cmp(&mine[b]));
@@ -210,7 +212,7 @@ impl Pairs<'_> {
         matched
     }
 
-    /// The differences that AOT's losses are made of, for the sequence s of a pair.
+    /// The differences that AOT's losses use, for sequence s of a pair.
     fn transported(&self, loss: PairLoss, s: usize, scores: &[f64]) -> f64 {
         let n = self.logps.len() / 2;
         let i = s % n;

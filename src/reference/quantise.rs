@@ -1,8 +1,9 @@
-//! Weights to blocks, and what blocks of NF4 stand for. Scales are rounded as they are stored, to f16 or f32.
+//! Quantisation of weights to blocks, and the values of NF4's blocks. Scales are rounded as they are stored, to f16 or
+//! f32.
 
-/// Weights under Q8_0, 32 at a time: the bits of each block's f16 scale, then its 32 numbers.
+/// Quantises to Q8_0, 32 weights at a time: the bits of each block's f16 scale, then its 32 numbers.
 ///
-/// `d = f16(max |w| / 127)`; a number is the whole one nearest to `w / d`, the lower one of two.
+/// `d = f16(max |w| / 127)`; each number is the integer nearest to `w / d`, the lower of two.
 pub fn quantise_q8_0(w: &[f64]) -> Vec<(u16, Vec<i32>)> {
     let blocks = w.chunks_exact(32).map(|block| {
         let largest = block.iter().fold(0.0, |largest: f64, w| largest.max(w.abs()));
@@ -12,10 +13,10 @@ pub fn quantise_q8_0(w: &[f64]) -> Vec<(u16, Vec<i32>)> {
     blocks.collect()
 }
 
-/// Weights under Q4_0, 32 at a time: the bits of each block's f16 scale, then its 32 numbers.
+/// Quantises to Q4_0, 32 weights at a time: the bits of each block's f16 scale, then its 32 numbers.
 ///
-/// With m the weight furthest from 0, the scale is that of `f16(-m k / 256)`, k from 28 to 42, under which the squares
-/// of the errors add up to least, the first of several; a number is the whole one from -8 to 7 nearest to `w / d`.
+/// Let m be the weight furthest from 0. The scale d is the `f16(-m k / 256)`, k from 28 to 42, with the least sum of
+/// squared errors, the first of several. Each number is the integer from -8 to 7 nearest to `w / d`.
 pub fn quantise_q4_0(w: &[f64]) -> Vec<(u16, Vec<i32>)> {
     w.chunks_exact(32).map(quantised_q4_0).collect()
 }
@@ -57,9 +58,10 @@ pub const NF4: [f32; 16] = [
     1.0,
 ];
 
-/// Weights under NF4, 64 at a time: each block's largest size, then its 64 places in the code book.
+/// Quantises to NF4, 64 weights at a time: each block's largest absolute weight, then its 64 indices into the code
+/// book.
 ///
-/// A place is the number of middles between neighbours in the code book, times the scale, that the weight is above.
+/// An index is the number of midpoints between neighbours in the code book, times the scale, that the weight is above.
 pub fn quantise_nf4(w: &[f64]) -> Vec<(f32, Vec<u8>)> {
     let middle = |pair: &[f32]| ((f64::from(pair[0]) + f64::from(pair[1])) / 2.0) as f32;
     let middles: Vec<f32> = NF4.windows(2).map(middle).collect();
@@ -71,7 +73,7 @@ pub fn quantise_nf4(w: &[f64]) -> Vec<(f32, Vec<u8>)> {
     blocks.collect()
 }
 
-/// What blocks of NF4 stand for: an f32 scale, then 32 bytes of two places each, the lower bits first.
+/// Values of NF4 blocks: an f32 scale, then 32 bytes of two indices each, the lower bits first.
 pub fn nf4_values(bytes: &[u8]) -> Vec<f32> {
     let blocks = bytes.chunks_exact(36).flat_map(|block| {
         let scale = f32::from_le_bytes([block[0], block[1], block[2], block[3]]);
@@ -80,12 +82,12 @@ pub fn nf4_values(bytes: &[u8]) -> Vec<f32> {
     blocks.collect()
 }
 
-/// The whole number from `low` to `high` that times `scale` is nearest to `x`, the lower one of two.
+/// The integer from `low` to `high` that times `scale` is nearest to `x`, the lower of two.
 fn nearest(x: f64, scale: f64, low: i32, high: i32) -> i32 {
     if scale == 0.0 { 0 } else { ((x / scale - 0.5).ceil() as i32).clamp(low, high) }
 }
 
-/// The bits of a number from 0 up to f16's largest, rounded to f16, to even where there are two.
+/// The bits of a number from 0 up to f16's largest, rounded to f16, ties to even.
 fn half_bits(x: f32) -> u16 {
     let bits = match x {
         _ if x < 2.0f32.powi(-14) => (f64::from(x) * 2.0f64.powi(24)).round_ties_even() as u32,
@@ -94,7 +96,7 @@ fn half_bits(x: f32) -> u16 {
     bits.min(0x7bff) as u16
 }
 
-/// What the bits of an f16 without sign stand for.
+/// The value of an f16's bits, which have no sign.
 fn half_value(bits: u16) -> f64 {
     match bits {
         ..0x400 => f64::from(bits) * 2.0f64.powi(-24),

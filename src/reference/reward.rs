@@ -1,9 +1,9 @@
 //! The loss of a reward model over pairs, as in TRL 1.16 (`trl/trainer/reward_trainer.py`): Bradley and Terry's model
-//! of which text of a pair is preferred, with a margin, and a pull towards rewards around 0 (Eisenstein et al. 2023).
+//! of preference between two texts, with a margin, and a pull towards rewards around 0 (Eisenstein et al. 2023).
 
 use super::activation::{log_sigmoid, sigmoid};
 
-/// What [`reward`] returns.
+/// Results of [`reward`].
 #[derive(Debug, Clone, PartialEq)]
 pub struct Reward {
     /// Mean over the pairs.
@@ -18,7 +18,7 @@ pub struct Reward {
     pub highest: f64,
     /// Share of pairs whose chosen text has the higher value, strictly.
     pub accuracy: f64,
-    /// Mean of chosen less rejected.
+    /// Mean of chosen minus rejected.
     pub margin: f64,
 }
 

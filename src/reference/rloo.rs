@@ -3,7 +3,7 @@
 
 use super::policy::clipped_gain;
 
-/// What [`rloo`] returns.
+/// Results of [`rloo`].
 #[derive(Debug, Clone, PartialEq)]
 pub struct Rloo {
     /// Mean over the completions.
@@ -12,13 +12,13 @@ pub struct Rloo {
     pub dlogp: Vec<f64>,
     /// Mean entropy of the tokens of kept completions, nats.
     pub entropy: f64,
-    /// For each completion, whether its ratio is too low for a negative advantage, and too high for a positive one.
+    /// Two flags for each completion: the ratio is too low for a negative advantage, or too high for a positive one.
     pub clipped: Vec<[bool; 2]>,
 }
 
-/// The loss of S completions from `token_stats` (N,4): log-probability, nothing, entropy, nothing; `ranges` (S,2):
-/// first token and end; `token_facts` (N,4): log-probability when it was written; and `sequence_facts` (S,4):
-/// advantage, 1 if it is kept. `epsilon` is by how much a ratio may be below 1 and above.
+/// The loss of S completions. `token_stats` (N,4): log-probability, nothing, entropy, nothing. `ranges` (S,2): first
+/// token and end. `token_facts` (N,4): log-probability when the token was written. `sequence_facts` (S,4): advantage, 1
+/// if the completion is kept. `epsilon` is the distance that a ratio may be below 1, and above 1.
 ///
 /// A completion that is not kept has a ratio of 1 without a gradient.
 pub fn rloo(

@@ -1,7 +1,7 @@
 //! Root-mean-square normalisation of each row (Zhang and Sennrich 2019, "Root Mean Square Layer Normalization"),
 //! with epsilon inside the root as in Hugging Face's `LlamaRMSNorm`. The gain is frozen.
 
-/// What [`rmsnorm_forward`] writes.
+/// Results of [`rmsnorm_forward`].
 #[derive(Debug, Clone, PartialEq)]
 pub struct RmsNorm {
     /// (R,C), the normalised rows times the gain.
@@ -28,8 +28,8 @@ pub fn rmsnorm_forward(x: &[f64], gain: &[f64], eps: f64) -> RmsNorm {
 
 /// The gradient with respect to `x` (R,C), given `dy` (R,C), `gain` (C) and the `rstd` (R) of the forward pass.
 ///
-/// `dx[r,c] = rstd[r] (dy[r,c] gain[c] - x[r,c] rstd[r]^2 mean_j(dy[r,j] gain[j] x[r,j]))`; the second term is how
-/// `x` moves `rstd`. Returns (R,C).
+/// `dx[r,c] = rstd[r] (dy[r,c] gain[c] - x[r,c] rstd[r]^2 mean_j(dy[r,j] gain[j] x[r,j]))`; the second term is the
+/// effect of `x` on `rstd`. Returns (R,C).
 pub fn rmsnorm_backward(dy: &[f64], x: &[f64], gain: &[f64], rstd: &[f64]) -> Vec<f64> {
     let cols = gain.len();
     let mut dx = Vec::with_capacity(x.len());

@@ -1,11 +1,11 @@
 //! Rotary position embedding (Su et al. 2021, `RoFormer`), in the half-split layout of Hugging Face's `rotate_half`:
-//! column i of a head turns with column i + D/2, D being the columns that turn; further ones stay.
+//! column i of a head rotates with column i + D/2, where D is the number of rotated columns; further columns stay.
 
 /// Rotates each head of `x` (R, heads D) by the angle of its row's position times `direction`.
 ///
-/// `table` (positions, D/2) holds the cosine and the sine of each angle, D being `rotary_dim`; `positions` (R) names
-/// the table row of each row of `x`. With `i < D/2`, `cos` and `sin` at `table[positions[r], i]` and `sin` times
-/// `direction`:
+/// `table` (positions, D/2) holds the cosine and the sine of each angle, with D = `rotary_dim`; `positions` (R) gives
+/// the table row of each row of `x`. Let `i < D/2`, `cos` and `sin` be those at `table[positions[r], i]`, and `sin` be
+/// multiplied by `direction`:
 ///
 /// `y[i] = x[i] cos - x[i + D/2] sin` and `y[i + D/2] = x[i + D/2] cos + x[i] sin`.
 ///

@@ -23,9 +23,9 @@ impl ShortConv<'_> {
     }
 }
 
-/// `y = C (convolution of B x)` of the three parts B, C and x of each row of `gates` (R, 3H). Returns (R,H).
+/// `y = C (convolution of B x)`, where B, C and x are the three parts of each row of `gates` (R, 3H). Returns (R,H).
 ///
-/// `history[r]` are the rows of the tokens before row r's, the latest first.
+/// `history[r]` lists the rows of the tokens before row r's, the latest first.
 pub fn short_conv_forward(gates: &[f64], history: &[Vec<usize>], conv: ShortConv<'_>) -> Vec<f64> {
     let h = conv.hidden;
     let z = short_conv_append(gates, h);
@@ -41,7 +41,8 @@ pub fn short_conv_forward(gates: &[f64], history: &[Vec<usize>], conv: ShortConv
 
 /// The gradient of [`short_conv_forward`] with respect to `gates`, given `dy` (R,H). Returns (R, 3H).
 ///
-/// `dC = dy` times the convolution; what reaches z of a row is `w dy C` of each row that it is in the history of.
+/// `dC = dy` times the convolution; the gradient of a row's z is the sum of `w dy C` over the rows whose history it is
+/// in.
 pub fn short_conv_backward(gates: &[f64], history: &[Vec<usize>], conv: ShortConv<'_>, dy: &[f64]) -> Vec<f64> {
     let (h, taps) = (conv.hidden, conv.taps());
     let z = short_conv_append(gates, h);
@@ -65,13 +66,14 @@ pub fn short_conv_backward(gates: &[f64], history: &[Vec<usize>], conv: ShortCon
     dgates
 }
 
-/// What the convolution goes over, `B x`, of each row of `gates` (R, 3H). Returns (R,H).
+/// The input of the convolution, `B x`, of each row of `gates` (R, 3H). Returns (R,H).
 pub fn short_conv_append(gates: &[f64], hidden: usize) -> Vec<f64> {
     let row = |row: &[f64]| (0..hidden).map(|c| row[c] * row[2 * hidden + c]).collect::<Vec<f64>>();
     gates.chunks_exact(3 * hidden).flat_map(row).collect()
 }
 
-/// As [`short_conv_forward`] for one new row of each text, over the rows `texts[r]` (first, last) of `cache` (rows, H).
+/// Like [`short_conv_forward`] for one new row of each text, over the rows `texts[r]` (first, last) of `cache` (rows,
+/// H).
 pub fn short_conv_decode(gates: &[f64], cache: &[f64], texts: &[[u32; 2]], conv: ShortConv<'_>) -> Vec<f64> {
     let h = conv.hidden;
     let mut y = Vec::new();

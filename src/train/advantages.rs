@@ -1,5 +1,5 @@
-//! From rewards to advantages, as TRL's GRPO, RLOO and PPO trainers make them. All lists are over the answers of one
-//! batch, those to one prompt in a row; a reward that is not a number does not apply.
+//! Computes advantages from rewards as TRL's GRPO, RLOO and PPO trainers do. All lists cover the answers of one batch,
+//! with the answers to one prompt next to each other. A reward that is NaN does not apply.
 
 /// Mean of the numbers among some values; NaN if there are none.
 pub(super) fn nan_mean(values: &[f64]) -> f64 {
@@ -7,7 +7,7 @@ pub(super) fn nan_mean(values: &[f64]) -> f64 {
     numbers.iter().sum::<f64>() / numbers.len() as f64
 }
 
-/// Their standard deviation with Bessel's correction; NaN for fewer than two.
+/// Standard deviation of the numbers among some values, with Bessel's correction; NaN for fewer than two.
 pub(super) fn nan_std(values: &[f64]) -> f64 {
     let numbers: Vec<f64> = values.iter().copied().filter(|value| !value.is_nan()).collect();
     let mean = nan_mean(&numbers);
@@ -24,21 +24,22 @@ pub(super) fn weighted(rewards: &[Vec<Option<f64>>], weights: &[f64]) -> Vec<f64
     rewards.iter().map(sum).collect()
 }
 
-/// What advantages are divided by.
+/// Divisor of the advantages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Scale {
-    /// The deviation of the group.
+    /// The standard deviation of the group.
     Group,
-    /// That of the batch.
+    /// The standard deviation of the batch.
     Batch,
     /// Nothing.
     No,
 }
 
-/// Small deviations are taken for this much more.
+/// Added to a standard deviation before dividing by it, because it may be 0.
 const SMALL: f64 = 1e-4;
 
-/// GRPO's advantages of answers with these rewards, in groups of n, and each answer's deviation.
+/// Returns GRPO's advantages of answers in groups of n, and for each answer the standard deviation of its group or
+/// batch.
 pub(super) fn grpo(rewards: &[f64], n: usize, scale: Scale) -> (Vec<f64>, Vec<f64>) {
     let of_batch = nan_std(rewards);
     let (mut advantages, mut deviations) = (Vec::new(), Vec::new());
@@ -52,7 +53,7 @@ pub(super) fn grpo(rewards: &[f64], n: usize, scale: Scale) -> (Vec<f64>, Vec<f6
     (advantages, deviations)
 }
 
-/// The same with each reward normalised in its group before they are added, and the sum over the batch.
+/// Like `grpo`, but normalises each reward in its group, adds the results, and normalises the sum over the batch.
 pub(super) fn grpo_normalised_first(rewards: &[Vec<Option<f64>>], weights: &[f64], n: usize) -> (Vec<f64>, Vec<f64>) {
     let mut sums = vec![0.0; rewards.len()];
     for (k, weight) in weights.iter().enumerate() {
@@ -74,7 +75,7 @@ pub(super) fn grpo_normalised_first(rewards: &[Vec<Option<f64>>], weights: &[f64
     (sums.iter().map(|sum| (sum - mean) / (deviation + SMALL)).collect(), vec![deviation; sums.len()])
 }
 
-/// RLOO's advantages of answers with these rewards, in groups of n: each less the mean of the others.
+/// RLOO's advantages of answers in groups of n: each reward minus the mean of the others in its group.
 pub(super) fn rloo(rewards: &[f64], n: usize, normalise: bool) -> Vec<f64> {
     let mut advantages = Vec::new();
     for group in rewards.chunks(n) {
@@ -89,8 +90,8 @@ pub(super) fn rloo(rewards: &[f64], n: usize, normalise: bool) -> Vec<f64> {
     advantages
 }
 
-/// Generalised advantage estimation (Schulman et al. 2016) of one answer: `rewards` and `values` of each place, what
-/// comes after the last being worth nothing.
+/// Generalised advantage estimation (Schulman et al. 2016) of one answer. `rewards` and `values` are by position; the
+/// value behind the last position is 0.
 pub(super) fn gae(rewards: &[f64], values: &[f64], gamma: f64, lambda: f64) -> Vec<f64> {
     let mut advantages = vec![0.0; rewards.len()];
     let mut last = 0.0;
@@ -102,8 +103,8 @@ pub(super) fn gae(rewards: &[f64], values: &[f64], gamma: f64, lambda: f64) -> V
     advantages
 }
 
-/// Values brought to deviation 1 and, but with `keep_mean`, to mean 0; `counts` says which take part, the others
-/// become 0.
+/// Scales values to deviation 1 and, unless `keep_mean`, shifts them to mean 0. Only values with a true entry in
+/// `counts` take part; the others become 0.
 pub(super) fn whitened(values: &[f64], counts: &[bool], keep_mean: bool) -> Vec<f64> {
     let taking_part: Vec<f64> =
         values.iter().zip(counts).filter(|(_, counts)| **counts).map(|(value, _)| *value).collect();

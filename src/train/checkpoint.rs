@@ -1,4 +1,4 @@
-//! What a run needs to continue with the same numbers: adapter, moments, place.
+//! State that a run needs to continue with the same numbers: adapter, moments, position.
 
 use std::collections::BTreeMap;
 
@@ -20,11 +20,11 @@ pub struct Checkpoint {
     pub adapter: files::Adapter,
     /// Adam's first and second moments.
     pub moments: Moments,
-    /// Where the run stands.
+    /// Position of the run.
     pub place: Place,
-    /// Of a run that trains on answers: where it stands with them.
+    /// State of the answers, for a run that trains on answers.
     pub answers: Option<AnswersState>,
-    /// Of PPO: the value model's matrices and their moments.
+    /// The value model's matrices and their moments (PPO only).
     pub value: Option<[Matrices; 3]>,
 }
 
@@ -33,11 +33,11 @@ pub struct Checkpoint {
 pub enum Moments {
     /// Each matrix by its PEFT key.
     Named([Matrices; 2]),
-    /// In the order of versions before 0.2.
+    /// Flat, in the order of versions before 0.2.
     Old([Vec<f32>; 2]),
 }
 
-/// Where a run stands, and what it must be continued with.
+/// Position of a run, and everything it must be continued with.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Place {
     /// Optimiser steps done.
@@ -53,13 +53,14 @@ pub struct Place {
     /// The kernels that the run was computed with; empty in versions before 0.2, whose kernels all gave the same bits.
     #[serde(default)]
     pub variants: VariantSet,
-    /// How a share of the pairs was held out, if one was; versions before 0.2 took equal prompts alone for the same.
+    /// Rule by which a share of the pairs was held out, if one was. Versions before 0.2 kept only equal prompts
+    /// together.
     #[serde(default)]
     pub split: SplitBy,
-    /// What was set for conversations.
+    /// Settings for conversations.
     #[serde(default)]
     pub chat: Chat,
-    /// What answers are given, where a run writes them: rules, and the folders of reward models.
+    /// Rewards of a run that writes answers: rules, and the folders of reward models.
     #[serde(default)]
     pub rewards: Vec<String>,
     /// The folder of the value model that PPO began with, if it had one.
@@ -69,23 +70,24 @@ pub struct Place {
 
 const MOMENTS: &str = "optimizer.safetensors";
 const PLACE: &str = "progress.json";
-/// What it was called before version 0.2, as a run's record is.
+/// Name of `progress.json` before version 0.2. A run's record still has the same name.
 const OLD_PLACE: &str = "run.json";
-/// Of `progress.json`; a file without it is of the first.
+/// Format number of `progress.json`; a file without a number has the first format.
 const FORMAT: u64 = 2;
-/// Answers that are not used up, and how many came before.
+/// Answers that are not used up, and the number of batches before them.
 const ANSWERS: &str = "answers.json";
 /// PPO's value model.
 const VALUE: &str = "value.safetensors";
-/// What it holds.
+/// Prefixes of the keys in the value model's file: its matrices and their two moments.
 const VALUE_NAMES: [&str; 3] = ["adapter", "exp_avg", "exp_avg_sq"];
-/// Names of the moments in the optimizer's file, as torch has them.
+/// Prefixes of the moments' keys in the optimizer's file, as in torch.
 const NAMES: [&str; 2] = ["exp_avg", "exp_avg_sq"];
-/// Names in versions before 0.2.
+/// Names of the moments in versions before 0.2.
 const OLD_NAMES: [&str; 2] = ["m", "v"];
 
 impl Checkpoint {
-    /// Reads a run's state from the device. `data` is the hash of what it is trained on, `chat` what was set for it.
+    /// Reads a run's state from the device. `data` is the hash of what the run trains on, `chat` its conversation
+    /// settings.
     pub async fn take(
         gpu: &Gpu,
         trainer: &Trainer<'_>,
@@ -117,7 +119,7 @@ impl Checkpoint {
         Ok(Self { adapter: trainer.adapter.get(gpu).await?, moments, place, answers, value })
     }
 
-    /// Puts the state into a run that was made with the same settings and pairs.
+    /// Restores the state into a run that was made with the same settings and pairs.
     pub fn restore(&self, gpu: &Gpu, trainer: &mut Trainer<'_>, data: &str, from: &str) -> Result<()> {
         let other = || {
             Error::input(
@@ -151,7 +153,7 @@ impl Checkpoint {
         Ok(())
     }
 
-    /// The files beside the adapter's: moments and place.
+    /// Returns the files besides the adapter's: moments, position, and answers and value model if there are any.
     pub fn files(&self) -> Vec<(String, Vec<u8>)> {
         let tensors: Vec<(String, Vec<usize>, &[f32])> = match &self.moments {
             Moments::Named(moments) => {
@@ -211,7 +213,7 @@ impl Checkpoint {
         Ok(Self { adapter, moments, place, answers, value })
     }
 
-    /// Reads only where the run stands.
+    /// Reads only the position of the run.
     pub async fn place(folder: &dyn crate::platform::Folder) -> Result<Place> {
         let files = folder.files();
         let Some(name) = [PLACE, OLD_PLACE].into_iter().find(|name| files.iter().any(|file| file == name)) else {
@@ -232,7 +234,7 @@ fn damaged(e: &serde_json::Error, file: &str) -> Error {
     Error::input(format!("The file is damaged: {e}"), "Use another checkpoint", file)
 }
 
-/// The tensors whose key begins with a name and a point, by the rest of it.
+/// Returns the tensors whose key begins with `name` and a dot, under the rest of the key.
 fn named(tensors: &BTreeMap<String, files::Tensor>, name: &str) -> Matrices {
     let named = tensors.iter().filter_map(|(key, tensor)| {
         let key = key.strip_prefix(name)?.strip_prefix('.')?;
@@ -241,7 +243,7 @@ fn named(tensors: &BTreeMap<String, files::Tensor>, name: &str) -> Matrices {
     named.collect()
 }
 
-/// An object as JSON, with the number of its format.
+/// Serialises an object as JSON, with its format number.
 pub fn with_format(value: &impl Serialize, format: u64) -> Vec<u8> {
     let mut map = Map::from_iter([("format".to_owned(), format.into())]);
     if let Ok(Value::Object(fields)) = serde_json::to_value(value) {
@@ -250,7 +252,7 @@ pub fn with_format(value: &impl Serialize, format: u64) -> Vec<u8> {
     serde_json::to_vec_pretty(&map).unwrap_or_default()
 }
 
-/// An error if a file's format is newer than the one that this version knows.
+/// Returns an error if a file's format is newer than `known`, the newest that this version reads.
 pub fn read_format(bytes: &[u8], known: u64, at: &str) -> Result<()> {
     #[derive(Deserialize)]
     struct Format {

@@ -13,10 +13,10 @@ use crate::files::{Adapter, AdapterConfig, SCORE, TargetModules, Task};
 use crate::gpu::Precision;
 use crate::model::{AdapterSettings, Architecture, LoadIn, fresh};
 
-/// Everything that decides a run, beside the model, the pairs and the initial adapter.
+/// Everything that decides a run, besides the model, the pairs and the initial adapter.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct TrainConfig {
-    /// How hard the loss pushes away from the reference.
+    /// Strength with which the loss holds the policy to the reference.
     pub beta: f64,
     /// One loss or several.
     pub loss_type: Vec<LossType>,
@@ -30,7 +30,7 @@ pub struct TrainConfig {
     pub lr_scheduler_type: Scheduler,
     /// Steps of linear warm-up; below 1, a share of all steps.
     pub warmup_steps: f64,
-    /// Decoupled, on all parameters alike.
+    /// Decoupled weight decay, the same for all parameters.
     pub weight_decay: f64,
     /// Decay of Adam's first moment.
     pub adam_beta1: f64,
@@ -70,11 +70,11 @@ pub struct TrainConfig {
     pub lora_dropout: f64,
     /// Train without dropout, as TRL does for preferences.
     pub disable_dropout: bool,
-    /// What the policy is measured against.
+    /// Reference that the policy is measured against.
     pub reference: Reference,
     /// Share of the pairs that is held out, whole prompts kept apart.
     pub eval_split: f64,
-    /// How the base's linear layers lie on the device; a run goes on with the same.
+    /// Format of the base's linear layers on the device; a resumed run keeps it.
     pub load_in: LoadIn,
     /// Keep one layer's activations and run layers forward again in the backward pass.
     pub gradient_checkpointing: bool,
@@ -82,7 +82,7 @@ pub struct TrainConfig {
     pub fp16: bool,
     /// Optimiser steps between checkpoints; 0 for none, but Ctrl-C always leaves one.
     pub save_steps: usize,
-    /// The method, and what only it has.
+    /// The method, and the settings that only it has.
     #[serde(skip)]
     pub options: Options,
 }
@@ -101,7 +101,7 @@ pub enum Scheduler {
     ConstantWithWarmup,
 }
 
-/// What the policy is measured against.
+/// Reference that the policy is measured against.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Reference {
@@ -164,12 +164,12 @@ impl TrainConfig {
         }
     }
 
-    /// The method that they are for.
+    /// The method that the settings are for.
     pub fn method(&self) -> Method {
         self.options.method()
     }
 
-    /// How its products may round what they multiply.
+    /// Precision to which products may round their operands.
     pub fn precision(&self) -> Precision {
         if self.fp16 { Precision::F16 } else { Precision::F32 }
     }
@@ -183,7 +183,7 @@ impl TrainConfig {
         }
     }
 
-    /// Defaults overridden by a flat object; `at` says where it came from. Its `method` is DPO if it names none.
+    /// Reads a flat object of settings over the defaults; `at` says where it came from. A missing `method` means DPO.
     ///
     /// An error names an unknown key and the nearest known one, a key that the method does not have, a value of the
     /// wrong type, or every value out of range.
@@ -264,7 +264,7 @@ impl TrainConfig {
         if self.disable_dropout { 0.0 } else { self.lora_dropout }
     }
 
-    /// The settings of a fresh adapter for the model of this name on the Hub, or at this path; empty if it has neither.
+    /// Settings of a fresh adapter. `base` is the model's name on the Hub or its path, or empty if it has neither.
     pub fn adapter(&self, base: &str) -> AdapterConfig {
         AdapterConfig {
             r: self.r,
@@ -283,12 +283,12 @@ impl TrainConfig {
         }
     }
 
-    /// An adapter of these settings for a model, and what training drops.
+    /// Binds an adapter's settings to a model, with the dropout of this run.
     pub fn adapter_settings(&self, adapter: AdapterConfig, model: &Architecture) -> Result<AdapterSettings> {
         Ok(AdapterSettings { dropout: self.dropout() as f32, ..AdapterSettings::new(adapter, model)? })
     }
 
-    /// The adapter of a fresh value model: like a fresh policy's, with a head that scores, from numbers of its own.
+    /// Adapter of a fresh value model: like a fresh policy's, with a scoring head, and from a seed of its own.
     pub fn value_model(&self, base: &str, model: &Architecture) -> Result<(AdapterSettings, Adapter)> {
         let adapter = AdapterConfig { task: Task::SeqCls, ..self.adapter(base) };
         let settings = self.adapter_settings(adapter, model)?;
@@ -296,7 +296,7 @@ impl TrainConfig {
         Ok((settings, values))
     }
 
-    /// An adapter that writes, with a fresh head, so that it scores.
+    /// Turns an adapter that writes text into one that scores, by adding a fresh head.
     pub fn with_head(&self, mut adapter: Adapter, model: &Architecture) -> Result<Adapter> {
         adapter.config.task = Task::SeqCls;
         let settings = AdapterSettings::new(adapter.config.clone(), model)?;
@@ -304,8 +304,8 @@ impl TrainConfig {
         Ok(adapter)
     }
 
-    /// Takes over the settings of an adapter that the run starts from; an error names a key of `given`, the settings
-    /// that were asked for, that says otherwise.
+    /// Takes over the settings of an adapter that the run starts from. An error names a key that contradicts them in
+    /// `given`, the settings that were asked for.
     pub fn take_adapter(&mut self, adapter: &AdapterConfig, given: &Map<String, Value>, at: &str) -> Result<()> {
         let sorted = |targets: &TargetModules| match targets {
             TargetModules::Names(names) => {
@@ -341,7 +341,7 @@ impl TrainConfig {
         self.check(at)
     }
 
-    /// The settings as a flat object, as `--config` reads it; DPO is not named.
+    /// The settings as a flat object, as `--config` reads it; `method` is left out for DPO.
     pub fn to_map(&self) -> Map<String, Value> {
         let mut map = match serde_json::to_value(self) {
             Ok(Value::Object(map)) => map,
@@ -356,8 +356,8 @@ impl TrainConfig {
         map
     }
 
-    /// Steps of a run on so many examples; of one that trains on answers, so many as a pass over its prompts gives. Of
-    /// PPO they are updates.
+    /// Number of steps of a run on `examples` examples. A method that trains on answers counts as examples the answers
+    /// that a pass over its prompts gives. PPO's steps are updates.
     pub fn n_steps(&self, examples: usize) -> usize {
         let (batch, accumulation) = (self.per_device_train_batch_size, self.gradient_accumulation_steps);
         let per_epoch = match &self.options {
@@ -378,13 +378,14 @@ impl TrainConfig {
         }
     }
 
-    /// How often a run sees each of so many rows; 0 of one that trains on answers, which are new each time.
+    /// Number of times that a run sees each of `rows` rows; 0 for a method that trains on answers, which are new each
+    /// time.
     pub fn passes(&self, rows: usize) -> f64 {
         let per_epoch = steps_per_epoch(rows, self.per_device_train_batch_size, self.gradient_accumulation_steps);
         if self.answers().is_some() { 0.0 } else { self.n_steps(rows) as f64 / per_epoch.max(1) as f64 }
     }
 
-    /// Answers to each prompt, and the longest of them in tokens; none where a method writes no answers.
+    /// Answers to each prompt, and the longest in tokens; `None` for a method that writes no answers.
     pub fn answers(&self) -> Option<[usize; 2]> {
         match &self.options {
             Options::Grpo(_, online, _) | Options::Rloo(online, _) => {
@@ -395,7 +396,7 @@ impl TrainConfig {
         }
     }
 
-    /// Steps of a run on so many rows of a file: examples, or prompts.
+    /// Number of steps of a run on `rows` rows of a file: examples, or prompts.
     pub fn steps_on(&self, rows: usize) -> usize {
         self.n_steps(rows * self.answers().map_or(1, |[per_prompt, _]| per_prompt))
     }

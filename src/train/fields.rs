@@ -11,7 +11,7 @@ use crate::files::TargetModules;
 
 /// A type that a setting may have.
 pub(super) trait Taken: DeserializeOwned {
-    /// What it takes.
+    /// Kind of the type's values.
     const KIND: Kind;
 }
 
@@ -54,24 +54,24 @@ impl Fields<'_> {
         }
     }
 
-    /// The same of a type that says itself what it wants.
+    /// Like `get`, for a type that states in errors what is wanted.
     pub(super) fn take<T: Taken>(&self, key: &str, default: T) -> Result<T> {
         self.get(key, T::KIND.wanted(), default)
     }
 
-    /// `loss_type` where a method has one loss at a time; a list of one is taken too.
+    /// Reads the `loss_type` of a method with one loss at a time; a list of one is taken too.
     pub(super) fn one_loss<T: DeserializeOwned>(&self, default: T, wanted: &str) -> Result<T> {
         let value = match self.map.get("loss_type") {
             None | Some(Value::Null) => return Ok(default),
             Some(Value::Array(list)) if list.len() == 1 => &list[0],
             Some(value) => value,
         };
-        // An older name of the same.
+        // The older name of `nll`.
         let value = if value == "chunked_nll" { Value::from("nll") } else { value.clone() };
         serde_json::from_value(value.clone()).map_err(|_| self.wrong("loss_type", &value, &format!("one of {wanted}")))
     }
 
-    /// `loss_type` of DPO.
+    /// Reads DPO's `loss_type`: a name, or a list of names.
     pub(super) fn loss_types(&self, default: Vec<LossType>) -> Result<Vec<LossType>> {
         let wanted = format!("one of {}, or a list of them", loss::NAMES);
         match self.map.get("loss_type") {
@@ -106,7 +106,7 @@ impl Fields<'_> {
     }
 }
 
-/// True for a module's name or path, which has none of the signs of a pattern but the dot.
+/// True for a module's name or path: of a pattern's signs it may have only the dot.
 fn is_name(text: &str) -> bool {
     text.chars().all(|c| c.is_alphanumeric() || "._-".contains(c))
 }

@@ -1,4 +1,4 @@
-//! TRL's loss types of DPO, by name, and what a run of pairs computes of its settings.
+//! TRL's loss types of DPO, by name, and the objective of a run on pairs.
 
 use serde::{Deserialize, Serialize};
 
@@ -33,7 +33,7 @@ pub(super) const NAMES: &str = "sigmoid, hinge, ipo, exo_pair, nca_pair, robust,
                                 aot_unpaired, apo_zero, apo_down, discopop, sft, sigmoid_norm";
 
 impl LossType {
-    /// The loss of pairs that it is; none for `sft`, which is one of tokens.
+    /// The loss of pairs with this name; `None` for `sft`, which is a loss of tokens.
     pub(super) fn of_pairs(self) -> Option<PairLoss> {
         Some(match self {
             Self::Sigmoid => PairLoss::Sigmoid,
@@ -54,7 +54,7 @@ impl LossType {
         })
     }
 
-    /// True if it is a loss of the divergence's scores.
+    /// True if the loss uses the scores of the divergence.
     pub(super) fn takes_divergence(self) -> bool {
         !matches!(
             self,
@@ -68,33 +68,33 @@ impl LossType {
         )
     }
 
-    /// Its name.
+    /// TRL's name of the loss.
     pub(super) fn name(self) -> &'static str {
         self.of_pairs().map_or("sft", PairLoss::form)
     }
 }
 
-/// What a method that trains on pairs computes of each micro-batch.
+/// Objective of a method that trains on pairs.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct PairObjective {
-    /// Losses of pairs, and how much of each.
+    /// Losses of pairs, with their weights.
     pub(super) losses: Vec<(PairLoss, f32)>,
-    /// How much of the chosen answers' cross entropy there is.
+    /// Weight of the chosen answers' cross entropy.
     pub(super) nll: f32,
-    /// Its mean is over whole chosen sequences, prompt included.
+    /// True if that cross entropy is a mean over whole chosen sequences, prompt included.
     pub(super) whole: bool,
     /// Scalars of the losses.
     pub(super) settings: PreferenceSettings,
-    /// What an answer's tokens beyond the length of the shorter one count.
+    /// Weight of an answer's tokens beyond the length of the shorter answer.
     pub(super) ld_alpha: f32,
-    /// True if log-probabilities are those relative to a reference.
+    /// True if log-probabilities are relative to a reference.
     pub(super) has_reference: bool,
-    /// True if lengths are those of completions: the losses divide by them.
+    /// True if the losses divide by the lengths of completions.
     pub(super) by_length: bool,
 }
 
 impl PairObjective {
-    /// What the settings say; none of a method that does not train on pairs.
+    /// Returns the objective of these settings; `None` for a method that does not train on pairs.
     pub(super) fn of(config: &TrainConfig) -> Option<Self> {
         let settings = PreferenceSettings {
             beta: config.beta as f32,

@@ -8,7 +8,7 @@ use super::settings::Setting;
 use crate::data::Method;
 use crate::error::Result;
 
-/// The lists of a method's settings beside the common ones.
+/// Lists of a method's settings besides the common ones.
 pub(super) fn options_of(method: Method) -> &'static [&'static [Setting]] {
     match method {
         Method::Dpo => &[DpoOptions::ROWS],
@@ -23,7 +23,8 @@ pub(super) fn options_of(method: Method) -> &'static [&'static [Setting]] {
     }
 }
 
-/// A struct of settings with defaults, how they are read, and their rows for the list of settings.
+/// Declares a struct of settings: fields, defaults, reader, and rows for the list of settings. The doc comments of the
+/// fields are also the help texts of the flags.
 macro_rules! options {
     ($(#[$about:meta])* $name:ident { $($(#[doc = $help:literal])+ $key:ident: $type:ty = $default:expr;)* }) => {
         $(#[$about])*
@@ -53,15 +54,15 @@ macro_rules! options {
 }
 
 options! {
-    /// Settings of DPO beside the common ones.
+    /// Settings of DPO besides the common ones.
     DpoOptions {
-        /// How far policy and reference are apart: reverse_kl, forward_kl, js_divergence or alpha_divergence
+        /// Divergence between policy and reference: reverse_kl, forward_kl, js_divergence or alpha_divergence
         f_divergence_type: DivergenceType = DivergenceType::ReverseKl;
         /// Alpha of alpha_divergence
         f_alpha_divergence_coef: f64 = 0.5;
-        /// What an answer's tokens beyond the length of the shorter one count (LD-DPO), 0 to 1; all if left out
+        /// Weight of an answer's tokens beyond the length of the shorter one (LD-DPO), 0 to 1; 1 if left out
         ld_alpha: Option<f64> = None;
-        /// Weigh pairs by how likely the policy says them (WPO)
+        /// Weight pairs by their probability under the policy (WPO)
         use_weighting: bool = false;
         /// Temperature of the mixture (loss type discopop)
         discopop_tau: f64 = 0.05;
@@ -73,7 +74,7 @@ options! {
 options! {
     /// Settings of supervised fine-tuning.
     SftOptions {
-        /// Learn the completion alone; by itself true where there is a prompt
+        /// Learn the completion alone; if left out, true where there is a prompt
         completion_only_loss: Option<bool> = None;
         /// Learn the assistant's turns alone, as the chat template marks them
         assistant_only_loss: bool = false;
@@ -91,9 +92,9 @@ options! {
 options! {
     /// Settings of KTO.
     KtoOptions {
-        /// What a liked answer counts
+        /// Weight of a liked answer
         desirable_weight: f64 = 1.0;
-        /// What a disliked answer counts
+        /// Weight of a disliked answer
         undesirable_weight: f64 = 1.0;
     }
 }
@@ -101,7 +102,7 @@ options! {
 options! {
     /// Settings of CPO, SimPO and AlphaPO.
     CpoOptions {
-        /// What imitating the chosen answers counts; SimPO itself has 0
+        /// Weight of imitating the chosen answers; 0 in SimPO itself
         cpo_alpha: f64 = 1.0;
         /// Margin of the rewards (loss type simpo)
         simpo_gamma: f64 = 0.5;
@@ -125,11 +126,11 @@ options! {
         temperature: f64 = 1.0;
         /// Sample from the likeliest tokens that have this probability together
         top_p: f64 = 1.0;
-        /// Sample from so many of the likeliest tokens; 0 for all
+        /// Sample from this many of the likeliest tokens; 0 for all
         top_k: usize = 0;
-        /// How far the ratio to the sampling policy may fall
+        /// Clip range of the ratio to the sampling policy, downwards
         epsilon: f64 = 0.2;
-        /// How far it may rise; as far if left out
+        /// Clip range upwards; the same as epsilon if left out
         epsilon_high: Option<f64> = None;
         /// One weight per reward; 1 each if left out
         reward_weights: Option<Vec<f64>> = None;
@@ -145,7 +146,7 @@ options! {
     GrpoOptions {
         /// Cap of the ratio where the clipped one is the smaller; none if left out
         delta: Option<f64> = None;
-        /// What advantages are divided by: group, batch or none
+        /// Deviation that advantages are divided by: group, batch or none
         scale_rewards: ScaleRewards = ScaleRewards::Group;
         /// Ratio of each token, or of each sequence (GSPO): token or sequence
         importance_sampling_level: SamplingLevel = SamplingLevel::Token;
@@ -155,7 +156,7 @@ options! {
         use_bias_correction_kl: bool = true;
         /// Learn from the share of tokens with the highest entropy alone
         top_entropy_quantile: f64 = 1.0;
-        /// What the tokens' entropy counts
+        /// Weight of the tokens' entropy
         entropy_coef: f64 = 0.0;
         /// Leave out bad answers that the policy has drifted from by more, in nats a token
         off_policy_mask_threshold: Option<f64> = None;
@@ -199,13 +200,13 @@ options! {
         response_length: usize = 53;
         /// Temperature at which answers are sampled, and log-probabilities taken
         temperature: f64 = 0.7;
-        /// Where an answer ends: eos, or nowhere before response_length
+        /// Token that ends an answer: eos; if left out, only response_length ends it
         stop_token: Option<String> = None;
-        /// What an answer without an end loses; nothing if left out
+        /// Penalty for an answer without an end; none if left out
         missing_eos_penalty: Option<f64> = None;
-        /// What the KL to the reference costs
+        /// Weight of the KL to the reference
         kl_coef: f64 = 0.05;
-        /// How KL is estimated: k1 or k3
+        /// Estimator of the KL: k1 or k3
         kl_estimator: KlEstimator = KlEstimator::K1;
         /// Bring rewards to deviation 1
         whiten_rewards: bool = false;
@@ -213,16 +214,16 @@ options! {
         gamma: f64 = 1.0;
         /// Generalised advantage estimation's lambda
         lam: f64 = 0.95;
-        /// How far the ratio to the sampling policy may move
+        /// Clip range of the ratio to the sampling policy
         cliprange: f64 = 0.2;
-        /// How far values may move
+        /// Clip range of the values
         cliprange_value: f64 = 0.2;
-        /// What the value loss counts
+        /// Weight of the value loss
         vf_coef: f64 = 0.1;
     }
 }
 
-/// A choice among words, under the names that TRL gives them.
+/// Declares a choice among words, under the names that TRL gives them.
 macro_rules! words {
     ($(#[$about:meta])* $name:ident { $($(#[$doc:meta])* $word:ident),* $(,)? }) => {
         $(#[$about])*
@@ -253,11 +254,11 @@ words! {
 words! {
     /// TRL's `scale_rewards`.
     ScaleRewards {
-        /// By the group's deviation.
+        /// The deviation of the group.
         Group,
-        /// By the batch's.
+        /// The deviation of the batch.
         Batch,
-        /// Not at all.
+        /// No division.
         None,
     }
 }
@@ -267,7 +268,7 @@ words! {
     SamplingLevel {
         /// A ratio for each token.
         Token,
-        /// One for each sequence.
+        /// A ratio for each sequence.
         Sequence,
     }
 }
@@ -277,7 +278,7 @@ words! {
     Aggregation {
         /// Rewards are added, then normalised.
         SumThenNormalize,
-        /// Each is normalised, then they are added.
+        /// Each reward is normalised, then they are added.
         NormalizeThenSum,
     }
 }
@@ -335,7 +336,7 @@ words! {
         Grpo,
         /// Mean over the tokens of a micro-batch.
         Bnpo,
-        /// Sum over the tokens by the longest length that there may be.
+        /// Sum over the tokens, divided by the longest length that there may be.
         DrGrpo,
         /// Mean over the tokens of a whole step.
         Dapo,
@@ -350,7 +351,7 @@ words! {
     }
 }
 
-/// What only some methods have, for one method.
+/// Settings that only some methods have, for one method.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Options {
     /// DPO's.
@@ -412,7 +413,7 @@ impl Options {
         })
     }
 
-    /// The method whose they are.
+    /// The method that the settings are for.
     pub fn method(&self) -> Method {
         match self {
             Self::Dpo(_) => Method::Dpo,
@@ -427,7 +428,7 @@ impl Options {
         }
     }
 
-    /// As a flat object, `loss_type` among them where there is a single one.
+    /// The settings as a flat object, with `loss_type` where the method has a single loss.
     pub(super) fn to_map(&self) -> Map<String, Value> {
         fn fields(values: &impl Serialize) -> Map<String, Value> {
             match serde_json::to_value(values) {

@@ -1,4 +1,4 @@
-//! What a run computes of each micro-batch of examples: which tokens count and how, the loss, what is logged.
+//! Objective of a run: the tokens that count in each micro-batch and their weights, the loss, the logged values.
 
 use super::config::TrainConfig;
 use super::loss::PairObjective;
@@ -11,27 +11,27 @@ use crate::gpu::{Dtype, Gpu, Recorder, Tensor};
 use crate::kernels::{self, KtoSettings, METRICS, kto_metric, metric, reward_metric};
 use crate::model::{Activations, Adapter, BatchSize, Model, Packed, PackedSequence};
 
-/// What a method computes of its examples.
+/// Objective of an offline method.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Objective {
     /// Losses of pairs: DPO, ORPO, CPO.
     Pairs(PairObjective),
-    /// Cross entropy of the tokens that are labels, each times its probability with `by_chance`.
+    /// Cross entropy of the tokens that are labels.
     Supervised {
-        /// DFT.
+        /// True if each token's cross entropy is multiplied by the token's probability (DFT).
         by_chance: bool,
     },
     /// KTO, whose second sequence joins the prompt with another row's answer.
     Kto(KtoSettings),
     /// Scores of whole texts.
     Reward {
-        /// What pulls the rewards' mean to 0 counts.
+        /// Weight of the term that pulls the rewards' mean to 0.
         centre: f32,
     },
 }
 
 impl Objective {
-    /// That of an offline method.
+    /// Returns the objective of an offline method; `None` for a method that trains on answers.
     pub(super) fn of(config: &TrainConfig) -> Option<Self> {
         match &config.options {
             Options::Sft(loss, _) => Some(Self::Supervised { by_chance: *loss == SftLoss::Dft }),
@@ -69,7 +69,7 @@ impl Objective {
         example.sequences.iter().take(counted).map(Vec::len).sum()
     }
 
-    /// Tokens of an example that are labels, by which supervised fine-tuning divides.
+    /// Number of tokens of an example that are labels; supervised fine-tuning divides by it.
     pub(super) fn labels(example: &Example) -> usize {
         match &example.labels {
             Some(labels) => labels.iter().skip(1).filter(|label| **label).count(),
@@ -77,7 +77,7 @@ impl Objective {
         }
     }
 
-    /// The sequences of an example as they are packed.
+    /// The sequences of an example in the form in which they are packed.
     pub(super) fn sequences<'a>(&self, example: &'a Example) -> Vec<PackedSequence<'a>> {
         let sides = example.sequences.iter().zip(&example.starts).enumerate();
         sides
@@ -96,12 +96,12 @@ impl Objective {
                 let end = labels.iter().rposition(|label| *label).map_or(first, |last| last + 1);
                 first..end
             }
-            // Where the score is read.
+            // The position at which the score is read.
             Self::Reward { .. } => start + 1..start + 2,
         }
     }
 
-    /// What a token of an example counts: in the first sum, in the second, in what is logged.
+    /// Weights of a token of an example: in the first sum, in the second sum, in the logged values, and an unused 0.
     fn weight(&self, example: &Example, side: usize, token: usize) -> [f32; 4] {
         let answer = f32::from(u8::from(token >= example.starts[side]));
         match self {
@@ -121,7 +121,8 @@ impl Objective {
         }
     }
 
-    /// What is known of a sequence: reference log-probability, completion tokens, scored tokens, the example's number.
+    /// Facts about a sequence: reference log-probability, completion tokens (1 where losses do not divide by them),
+    /// scored tokens, the example's value.
     fn facts(&self, example: &Example, side: usize, reference: f32) -> [f32; 4] {
         let (len, start) = (example.sequences[side].len(), example.starts[side]);
         let scored = len.saturating_sub(start.max(1)) as f32;
@@ -130,7 +131,7 @@ impl Objective {
         [reference, if by_length { completion } else { 1.0 }, scored, example.value as f32]
     }
 
-    /// What is logged beside loss and gradient norm, in TRL's order.
+    /// Logged values besides loss and gradient norm, in TRL's order.
     pub(super) fn logged(&self) -> Vec<Logged> {
         let plain = |(name, at)| (name, at, None);
         let rewards = [
@@ -153,7 +154,7 @@ impl Objective {
             Self::Pairs(pairs) => {
                 let more = [("nll_loss", metric::NLL)].into_iter();
                 let odds = odds.into_iter().filter(|_| pairs.whole);
-                // TRL's means of logits take in the padding; these do not.
+                // TRL's means of logits include the padding; these do not.
                 rewards.into_iter().chain(more).chain(odds).chain(tokens.into_iter().take(2)).map(plain).collect()
             }
             Self::Supervised { .. } => {
@@ -188,13 +189,13 @@ impl Objective {
     }
 }
 
-/// A micro-batch: examples, and the reference's log-probabilities of each, as far as there is one.
+/// A micro-batch: examples, and the reference's log-probabilities of each, if there is a reference.
 pub(super) struct MicroBatch<'a> {
     pub(super) examples: Vec<&'a Example>,
     pub(super) reference: Vec<[f32; 2]>,
     /// One over the micro-batches of the step.
     pub(super) share: f32,
-    /// What supervised fine-tuning divides by: the labels of the whole step.
+    /// Divisor of supervised fine-tuning's loss: the number of labels in the whole step.
     pub(super) labels: f32,
 }
 
@@ -228,7 +229,7 @@ impl LossTensors {
         }
     }
 
-    /// At the size of one batch.
+    /// Views at the size of one batch.
     fn view(&self, scored: u32, sequences: u32) -> Self {
         Self {
             sums: self.sums.view(sequences, 8),
@@ -250,7 +251,7 @@ impl Objective {
         Packed::groups(&examples.iter().map(|example| self.sequences(example)).collect::<Vec<_>>())
     }
 
-    /// Each sequence of a packed batch: its example, and its place there.
+    /// Each sequence of a packed batch: the index of its example, and its index in that example.
     fn sides(examples: &[&Example]) -> Vec<(usize, usize)> {
         let side = |side: usize| {
             let with = move |(i, example): (usize, &&Example)| (side < example.sequences.len()).then_some((i, side));
@@ -259,7 +260,7 @@ impl Objective {
         side(0).chain(side(1)).collect()
     }
 
-    /// Writes what the tokens of a packed batch count.
+    /// Writes the weights of the tokens of a packed batch.
     fn write_weights(&self, gpu: &Gpu, examples: &[&Example], weights: &Tensor) {
         let mut rows: Vec<[f32; 4]> = Vec::new();
         for (i, side) in Self::sides(examples) {
@@ -272,7 +273,7 @@ impl Objective {
         }
     }
 
-    /// Records the sums of each sequence of a batch whose forward pass is recorded.
+    /// Records the sums of each sequence of a batch whose forward pass is already recorded.
     fn sum(&self, rec: &mut Recorder<'_>, acts: &Activations, tensors: &LossTensors) {
         let (stats, state) = (&acts.token_stats, &acts.state);
         kernels::sequence_sum(rec, stats, state, &tensors.weights, &acts.ranges, self.by_chance(), &tensors.sums);
@@ -282,8 +283,8 @@ impl Objective {
         matches!(self, Self::Supervised { by_chance: true })
     }
 
-    /// Records what a batch's loss and metrics take, and where gradients are wanted the derivative with respect to each
-    /// token's log-probability, or each value. The batch's statistics, or values, are recorded already.
+    /// Records loss and metrics of a batch, and the derivatives with respect to each token's log-probability, or to
+    /// each value if texts are scored by a head. The batch's statistics, or values, must be recorded already.
     pub(super) fn record(
         &self,
         gpu: &Gpu,
@@ -313,7 +314,7 @@ impl Objective {
         );
     }
 
-    /// Records loss and metrics alone, of sums that are known.
+    /// Records only loss and metrics, from known sums.
     pub(super) fn record_sums(
         &self,
         gpu: &Gpu,
@@ -371,8 +372,8 @@ impl Objective {
         }
     }
 
-    /// The sums of examples that the loss is made of, by the base model or by an adapter; the first is the score where
-    /// there is a head.
+    /// Computes the sums of examples that the loss is made of, under the base model or an adapter. The first sum is the
+    /// score if there is a head.
     pub(super) async fn score(
         &self,
         scorer: &Forward<'_>,
@@ -407,7 +408,7 @@ impl Objective {
     }
 }
 
-/// What a forward pass takes.
+/// Inputs of a forward pass.
 pub(super) struct Forward<'a> {
     pub(super) gpu: &'a Gpu,
     pub(super) model: &'a Model,
@@ -420,12 +421,12 @@ impl LossTensors {
         self.values.view(acts.size().scored, 1)
     }
 
-    /// The derivative of the loss with respect to them.
+    /// Derivative of the loss with respect to the scores (N,1).
     pub(super) fn dvalues(&self, acts: &Activations) -> Tensor {
         self.dvalues.view(acts.size().scored, 1)
     }
 
-    /// The derivative of the loss with respect to the log-probabilities of a batch's scored tokens.
+    /// Derivative of the loss with respect to the log-probabilities of a batch's scored tokens (N).
     pub(super) fn dlogp(&self, acts: &Activations) -> Tensor {
         self.dlogp.view(1, acts.size().scored)
     }

@@ -1,4 +1,4 @@
-//! A run on examples: which come next, and their micro-batches.
+//! A run on examples: the order of the examples, and their micro-batches.
 
 use super::objective::{Forward, LossTensors, MicroBatch, Objective};
 use super::scorer::{PairLogps, References, check_reference, logps, objective_size};
@@ -8,7 +8,7 @@ use crate::error::Result;
 use crate::gpu::Recorder;
 use crate::model::{Activations, Dropout};
 
-/// The examples of a run, and what it computes of them.
+/// The examples of a run, with its objective and its reference.
 pub(super) struct Offline {
     pub(super) objective: Objective,
     pub(super) examples: Vec<Example>,
@@ -48,7 +48,7 @@ impl Offline {
         (epoch as f64 + done as f64 / self.examples.len().div_ceil(batch) as f64, batches)
     }
 
-    /// Computes the reference of those of some examples for which it is not known: one more forward pass.
+    /// Computes the reference log-probabilities that some examples still lack: one more forward pass.
     pub(super) async fn know(&mut self, view: &View<'_>, batch: &[usize]) -> Result<()> {
         if !self.objective.has_reference() {
             return Ok(());
@@ -69,11 +69,11 @@ impl Offline {
         Ok(())
     }
 
-    /// Records forward, loss and backward of the micro-batches of a step; returns their tokens.
+    /// Records forward, loss and backward of the micro-batches of a step; returns the number of their tokens.
     pub(super) fn record(&self, view: &View<'_>, rec: &mut Recorder<'_>, batches: &[Vec<usize>]) -> u64 {
         let labels: usize = batches.iter().flatten().map(|&i| Objective::labels(&self.examples[i])).sum();
         let share = 1.0 / batches.len() as f32;
-        // Without a reference log-probabilities are taken as they are.
+        // Without a reference, log-probabilities are taken as they are: the reference's count as 0.
         let unknown = [if self.objective.has_reference() { f32::NAN } else { 0.0 }; 2];
         for batch in batches {
             let reference = batch.iter().map(|&i| self.reference.known[i].unwrap_or(unknown)).collect();
@@ -87,7 +87,7 @@ impl Offline {
     fn micro_batch(&self, view: &View<'_>, rec: &mut Recorder<'_>, batch: &MicroBatch<'_>, dropout: Option<Dropout>) {
         let View { gpu, model, adapter, .. } = view;
         let packed = self.objective.pack(&batch.examples);
-        // What is written to the device must not overtake what was recorded before.
+        // Submit first: writes to the device must not overtake what was recorded before.
         rec.submit();
         let acts = self.acts.load(gpu, &packed).with_dropout(dropout);
         model.forward(rec, &acts, Some(adapter));
@@ -103,7 +103,7 @@ impl Offline {
     }
 }
 
-/// What is dropped of a micro-batch. It follows from the seed, the step and the examples: a run can be resumed.
+/// Dropout of a micro-batch. It follows from the seed, the step and the examples, so that a run can be resumed.
 fn dropout(view: &View<'_>, batch: &[usize]) -> Option<Dropout> {
     let rate = view.adapter.settings.dropout;
     if rate == 0.0 {

@@ -13,24 +13,24 @@ use crate::gpu::Recorder;
 use crate::kernels::{self, PolicyLoss, PolicySettings, policy_metric};
 use crate::model::Adapter;
 
-/// What GRPO or RLOO trains on.
+/// State of a GRPO or RLOO run.
 pub(super) struct Online<'a> {
     pub(super) source: Box<dyn RolloutSource + 'a>,
-    /// The adapter that is the reference; none for the base model.
+    /// Adapter of the reference; `None` for the base model.
     reference: Option<Adapter>,
     answers: Answers,
     pub(super) tensors: PolicyTensors,
-    /// Tokens with which an answer ends.
+    /// Tokens that end an answer.
     ends: Vec<u32>,
     batch: Option<Batch>,
-    /// Micro-batches so far, and batches of answers.
+    /// Micro-batches and, in the next field, batches of answers so far.
     micro: usize,
     generation: usize,
-    /// What was computed of the answers since somebody asked.
+    /// Results for the answers since they were last taken.
     pub(super) judged: Vec<Judged>,
 }
 
-/// A batch of answers, and what was computed of them.
+/// A batch of answers, and the results computed for it.
 struct Batch {
     rows: Vec<Rollout>,
     old: Vec<Vec<f32>>,
@@ -41,11 +41,11 @@ struct Batch {
     tokens: usize,
 }
 
-/// What a step did beside the gradients.
+/// Results of a step besides the gradients.
 pub(super) struct Recorded {
     /// Tokens of new answers with their prompts.
     pub(super) n_tokens: u64,
-    /// What is logged of new batches of answers.
+    /// Logged values of new batches of answers.
     pub(super) metrics: Vec<(String, f64)>,
 }
 
@@ -62,7 +62,7 @@ impl<'a> Online<'a> {
         Ok(Self { source, reference, answers, tensors, ends, batch, micro: 0, generation: 0, judged })
     }
 
-    /// Records the gradients of a step; answers are written and judged where new ones are needed.
+    /// Records the gradients of a step; writes and judges new answers where they are needed.
     pub(super) async fn record(&mut self, view: &View<'_>, rec: &mut Recorder<'_>) -> Result<Recorded> {
         let online = online_of(view.config);
         let accumulation = view.config.gradient_accumulation_steps;
@@ -83,7 +83,7 @@ impl<'a> Online<'a> {
         Ok(Recorded { n_tokens, metrics: means(&logged) })
     }
 
-    /// The next batch of answers, judged; returns their tokens and what is logged of them.
+    /// Writes and judges the next batch of answers; returns its tokens and its logged values.
     async fn generate(&mut self, view: &View<'_>, answers: usize) -> Result<(u64, Vec<(String, f64)>)> {
         let View { gpu, model, adapter, config, .. } = *view;
         let wanted = Wanted { gpu, model, adapter, answers, generation: self.generation };
@@ -141,7 +141,7 @@ impl<'a> Online<'a> {
         metrics.push(("frac_reward_zero_std".to_owned(), zero));
         let advantages: Vec<f64> = advantages.into_iter().map(|a| if a.is_nan() { 0.0 } else { a }).collect();
         for (i, row) in rows.iter().enumerate() {
-            // Of an answer that does not count nothing is told.
+            // An answer that does not count gets no log-probabilities.
             let told = |logps: &[Vec<f32>]| logps.get(i).filter(|_| keep[i]).cloned().unwrap_or_default();
             self.judged.push(Judged {
                 rollout: row.clone(),
@@ -218,7 +218,7 @@ impl<'a> Online<'a> {
         model.backward_with_entropy(rec, &acts, adapter, dlogp, dentropy, temperature);
     }
 
-    /// Where the run stands.
+    /// State of the answers, which a run needs to continue.
     pub(super) fn state(&self) -> AnswersState {
         let bits = |logps: &[Vec<f32>]| logps.iter().map(|logps| logps.iter().map(|p| p.to_bits()).collect()).collect();
         let batch = self.batch.as_ref().map(|batch| BatchState {
@@ -232,7 +232,7 @@ impl<'a> Online<'a> {
         AnswersState { micro: self.micro, generation: self.generation, optimizer_steps: 0, batch }
     }
 
-    /// Puts back what `state` gave.
+    /// Restores what `state` returned.
     pub(super) fn restore(&mut self, state: &AnswersState) {
         let logps = |bits: &[Vec<u32>]| {
             bits.iter().map(|bits| bits.iter().map(|bits| f32::from_bits(*bits)).collect()).collect()
@@ -248,7 +248,7 @@ impl<'a> Online<'a> {
         });
     }
 
-    /// What is logged of the micro-batches, in TRL's order.
+    /// Logged values of the micro-batches, in TRL's order.
     pub(super) fn logged(config: &TrainConfig) -> Vec<Logged> {
         use policy_metric::{
             CISPO_CLIP_RATIO, ENTROPY, EXTREMES_COUNT, HIGH_MAX, HIGH_MEAN, KL, LOW_MEAN, LOW_MIN, POLICY_LOSS,
@@ -292,7 +292,7 @@ pub(super) fn online_of(config: &TrainConfig) -> &OnlineOptions {
     }
 }
 
-/// What the entropy of answers counts, if it does.
+/// Weight of the answers' entropy, if it is not 0.
 pub(super) fn entropy_coef(config: &TrainConfig) -> Option<f64> {
     match &config.options {
         Options::Grpo(_, _, options) if options.entropy_coef != 0.0 => Some(options.entropy_coef),

@@ -33,12 +33,12 @@ impl Optimizer {
         }
     }
 
-    /// Both moments of every matrix, first the first.
+    /// Reads both moments of every matrix, the first moment first.
     pub async fn read(&self, gpu: &Gpu, adapter: &Adapter) -> Result<[Matrices; 2]> {
         Ok([adapter.read(gpu, &self.m).await?, adapter.read(gpu, &self.v).await?])
     }
 
-    /// Puts back what `read` gave; an error says which matrix does not fit the adapter.
+    /// Restores what `read` returned; an error names a matrix that does not fit the adapter.
     pub fn write(&self, gpu: &Gpu, adapter: &Adapter, moments: &[Matrices; 2], from: &str) -> Result<()> {
         for (matrices, blocks) in moments.iter().zip([&self.m, &self.v]) {
             adapter.check(matrices, from)?;

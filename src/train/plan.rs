@@ -10,32 +10,32 @@ use crate::model::{AdapterSettings, Architecture, BatchSize, Slot, Tensors};
 /// Bytes on the device.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct Memory {
-    /// The base model, as it lies on the device.
+    /// The base model, in its format on the device.
     pub weights: u64,
     /// Parameters, gradients and both moments of the adapter in training.
     pub adapter: u64,
-    /// The same of the value model's adapter (PPO).
+    /// The same for the value model's adapter (PPO).
     pub value_model: u64,
     /// Adapters that are not trained: the one that is the reference, and reward models.
     pub frozen: u64,
-    /// What a batch needs beside its logits.
+    /// Everything that a batch needs besides its logits.
     pub activations: u64,
-    /// The logits that exist at a time.
+    /// The logits that exist at the same time.
     pub logits: u64,
 }
 
 impl Memory {
-    /// All of it; as every sum here `u64::MAX` if that is less.
+    /// Sum of all components. Like every sum in this file it saturates at `u64::MAX`.
     pub fn total(&self) -> u64 {
         sum([self.weights, self.adapter, self.value_model, self.frozen, self.activations, self.logits])
     }
 
-    /// All adapters, and what trains them.
+    /// All adapters, with their gradients and moments.
     pub fn adapters(&self) -> u64 {
         sum([self.adapter, self.value_model, self.frozen])
     }
 
-    /// The same with reward models, by name and bytes.
+    /// Adds reward models, given by name and bytes.
     #[must_use]
     pub fn with_judges(self, judges: &[(String, u64)]) -> Self {
         Self { frozen: sum(judges.iter().map(|(_, bytes)| *bytes).chain([self.frozen])), ..self }
@@ -60,7 +60,7 @@ impl Memory {
     }
 }
 
-/// Bytes of the reference: that of the base is the adapter switched off.
+/// Bytes of the reference. The base model needs none: it is the policy with the adapter switched off.
 fn reference(config: &TrainConfig, adapter: u64) -> u64 {
     if config.has_reference() && config.reference == Reference::InitialAdapter { adapter / 4 } else { 0 }
 }
@@ -71,8 +71,8 @@ pub fn frozen_bytes(adapter: &AdapterSettings, model: &Architecture) -> u64 {
     sum([layers.saturating_mul(4), adapter.norms_len(model).saturating_mul(4)])
 }
 
-/// Memory of a run with these settings: of PPO the value model is an adapter like the policy's, and one room serves
-/// both.
+/// Memory of a run with these settings. PPO's value model is an adapter like the policy's, and both use the same
+/// activations.
 pub fn plan_run(
     config: &TrainConfig,
     model: &Architecture,
@@ -107,7 +107,7 @@ fn sum(bytes: impl IntoIterator<Item = u64>) -> u64 {
     bytes.into_iter().fold(0, u64::saturating_add)
 }
 
-/// Refuses what does not fit `limit` bytes, with the sizes.
+/// Returns an error with the sizes if the memory exceeds `limit` bytes.
 pub fn check_fits(memory: &Memory, limit: Option<u64>) -> Result<()> {
     let Some(limit) = limit else { return Ok(()) };
     if memory.total() <= limit {

@@ -1,4 +1,4 @@
-//! What the methods that write answers share: answers as packed batches, their log-probabilities, the losses' tensors.
+//! Shared parts of the methods that write answers: packed batches, log-probabilities, the tensors of the losses.
 
 use super::config::TrainConfig;
 use super::rollouts::Rollout;
@@ -8,19 +8,19 @@ use crate::gpu::{Dtype, Gpu, Tensor};
 use crate::kernels::METRICS;
 use crate::model::{Activations, Adapter, AdapterSettings, BatchSize, Model, Packed, PackedSequence};
 
-/// The largest micro-batch of answers with prompts and lengths up to `longest`.
+/// Size of the largest micro-batch of answers, with prompts and answers up to `longest`.
 pub fn answers_size(config: &TrainConfig, longest: [usize; 2]) -> BatchSize {
     let (batch, [prompt, answer]) = (config.per_device_train_batch_size, longest);
     BatchSize {
         rows: (batch * (prompt + answer)).max(1) as u32,
-        // One more where the state after the last token is asked for.
+        // One more, for the state after the last token where it is needed.
         scored: (batch * (answer + 1)) as u32,
         sequences: batch as u32,
     }
 }
 
-/// Log-probabilities of the tokens of answers, nats, by the base model or an adapter, at a temperature; `config` says
-/// how many answers are taken together.
+/// Returns the log-probabilities of the tokens of answers, in nats, under the base model or an adapter, at a
+/// temperature. `config` says how many answers are computed together.
 pub async fn answer_logps(
     gpu: &Gpu,
     model: &Model,
@@ -35,7 +35,7 @@ pub async fn answer_logps(
     answers.logps_by(gpu, model, rows, adapter, temperature).await
 }
 
-/// Room for micro-batches of answers.
+/// Buffers for micro-batches of answers.
 pub(super) struct Answers {
     acts: Activations,
     size: BatchSize,
@@ -43,7 +43,7 @@ pub(super) struct Answers {
 }
 
 impl Answers {
-    /// Room for answers with prompts and lengths up to `longest`, and the tensors of an adapter.
+    /// Allocates buffers for prompts and answers up to `longest`, and for the tensors of an adapter.
     pub(super) fn new(view: &View<'_>, longest: [usize; 2], adapter: &Adapter) -> Result<Self> {
         Self::of(view.gpu, view.model, view.config, longest, Some(&adapter.settings))
     }
@@ -64,13 +64,13 @@ impl Answers {
         self.size
     }
 
-    /// A micro-batch, of which every token of the answers is scored.
+    /// Loads a micro-batch in which every token of the answers is scored.
     pub(super) fn load(&self, gpu: &Gpu, rows: &[Rollout]) -> Activations {
         self.load_some(gpu, rows, |row| row.completion.len())
     }
 
-    /// The same, of which so many places from the answer's first token on are scored; the one behind the last token
-    /// stands for the state after it.
+    /// Loads a micro-batch in which `places` positions are scored, counted from the answer's first token. The position
+    /// behind the last token stands for the state after it.
     pub(super) fn load_some(&self, gpu: &Gpu, rows: &[Rollout], places: impl Fn(&Rollout) -> usize) -> Activations {
         let ids: Vec<Vec<u32>> =
             rows.iter().map(|row| row.prompt.iter().chain(&row.completion).copied().collect()).collect();
@@ -84,7 +84,7 @@ impl Answers {
         self.acts.load(gpu, &Packed::groups(&groups))
     }
 
-    /// Log-probabilities of the tokens of answers, by the base model or an adapter.
+    /// Returns the log-probabilities of the tokens of answers, under the base model or an adapter.
     pub(super) async fn logps(
         &self,
         view: &View<'_>,
@@ -117,7 +117,7 @@ impl Answers {
         Ok(logps)
     }
 
-    /// The scores of the first places of answers, by an adapter with a head.
+    /// Returns the scores of the first `places` positions of answers, by an adapter with a head.
     pub(super) async fn values(
         &self,
         view: &View<'_>,
@@ -166,7 +166,7 @@ impl PolicyTensors {
         }
     }
 
-    /// At the size of one batch.
+    /// Views at the size of one batch.
     pub(super) fn view(&self, acts: &Activations) -> Self {
         let BatchSize { scored, sequences, .. } = acts.size();
         Self {

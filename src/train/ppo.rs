@@ -13,38 +13,38 @@ use crate::gpu::Recorder;
 use crate::kernels::{self, AdamW, ppo_metric};
 use crate::model::{Adapter, Model};
 
-/// What PPO trains on, and the value model.
+/// State of a PPO run, with the value model.
 pub(super) struct Ppo<'a> {
     pub(super) source: Box<dyn RolloutSource + 'a>,
-    /// The adapter that is the reference; none for the base model.
+    /// Adapter of the reference; `None` for the base model.
     reference: Option<Adapter>,
     /// The value model's adapter.
     pub(super) value: Adapter,
     pub(super) value_optimizer: Optimizer,
     answers: Answers,
-    /// Room for the value model, if its adapter is laid out otherwise than the policy's.
+    /// Buffers for the value model, if its adapter's layout differs from the policy's.
     value_answers: Option<Answers>,
     pub(super) tensors: PolicyTensors,
-    /// The token with which an answer ends.
+    /// The token that ends an answer.
     eos: Option<u32>,
     pub(super) generation: usize,
-    /// Optimiser steps so far: there are several in an update.
+    /// Optimiser steps so far; an update takes several.
     pub(super) optimizer_steps: u32,
     pub(super) judged: Vec<Judged>,
 }
 
-/// What was computed of a batch of answers before its updates.
+/// Results computed for a batch of answers before its updates.
 struct Batch {
     rows: Vec<Rollout>,
     old: Vec<Vec<f32>>,
-    /// Before each token of an answer, and after the last where there is room.
+    /// Value before each token of an answer, and after the last token where there is room.
     values: Vec<Vec<f32>>,
-    /// Of each place up to the longest that there may be.
+    /// Advantages and returns, one for each position up to the longest possible answer.
     advantages: Vec<Vec<f64>>,
     returns: Vec<Vec<f64>>,
 }
 
-/// What an update did beside the last gradients, which are still to be followed.
+/// Results of an update: the tokens of its answers, and its metrics.
 pub(super) struct Updated {
     pub(super) n_tokens: u64,
     pub(super) metrics: Vec<(&'static str, f64)>,
@@ -59,7 +59,7 @@ impl<'a> Ppo<'a> {
         eos: Option<u32>,
     ) -> Result<Self> {
         let answers = Answers::new(view, source.longest(), view.adapter)?;
-        // Policy and value model run one after the other, so that one room serves both.
+        // Policy and value model run one after the other, so they can share one set of buffers.
         let alike = value.settings.targets == view.adapter.settings.targets;
         let value_answers = if alike { None } else { Some(Answers::new(view, source.longest(), &value)?) };
         let tensors = PolicyTensors::new(view.gpu, answers.size());
@@ -80,8 +80,8 @@ impl<'a> Ppo<'a> {
         })
     }
 
-    /// Writes answers, judges them, and takes the optimiser steps of an update; `each_step` is told before each of
-    /// them, when the gradients are there.
+    /// Writes answers, judges them, and takes the optimiser steps of an update. Calls `each_step` before each step,
+    /// once the gradients are there.
     pub(super) async fn update(
         &mut self,
         view: &View<'_>,
@@ -103,7 +103,8 @@ impl<'a> Ppo<'a> {
                     let rows = at..(at + micro).min(first + mini);
                     self.micro_batch(view, &mut rec, &batch, rows);
                     done += 1;
-                    // After so many micro-batches, whatever the mini-batches say: accelerate counts these.
+                    // The step follows after this many micro-batches, whatever the mini-batches are: accelerate counts
+                    // micro-batches.
                     if done % accumulation == 0 {
                         rec.submit();
                         each_step.before(view.adapter, &self.value).await?;
@@ -122,7 +123,7 @@ impl<'a> Ppo<'a> {
         Ok(Updated { n_tokens, metrics })
     }
 
-    /// The next batch of answers, with values, advantages and returns, and what is logged of them.
+    /// Returns the next batch of answers with values, advantages and returns, and its logged values.
     async fn judge(&mut self, view: &View<'_>) -> Result<(Batch, Vec<(&'static str, f64)>)> {
         let View { gpu, model, adapter, config, .. } = *view;
         let (options, answers) = (ppo_of(config), batch_size(config));
@@ -163,7 +164,7 @@ impl<'a> Ppo<'a> {
                 let k = row.completion.len();
                 let mut rewards = vec![0.0; longest];
                 (0..k).for_each(|t| rewards[t] = -options.kl_coef * kl(i, t));
-                // One place behind the last token, where there is one.
+                // The score is added one position behind the last token, if there is such a position.
                 rewards[if k < longest { k } else { k - 1 }] += score[i];
                 rewards
             })
@@ -207,7 +208,7 @@ impl<'a> Ppo<'a> {
         Ok((Batch { rows, old, values, advantages, returns }, metrics))
     }
 
-    /// Records forward, loss and backward of some answers, by the policy and by the value model.
+    /// Records forward, loss and backward of some answers, for the policy and for the value model.
     fn micro_batch(&self, view: &View<'_>, rec: &mut Recorder<'_>, batch: &Batch, rows: std::ops::Range<usize>) {
         let View { gpu, model, adapter, config, .. } = *view;
         let (options, longest) = (ppo_of(config), ppo_of(config).response_length);
@@ -261,9 +262,9 @@ impl<'a> Ppo<'a> {
     }
 }
 
-/// Told of the gradients of a step before it is taken.
+/// Observer of the gradients of a step before it is taken.
 pub(super) trait AsyncEachStep {
-    /// Of the policy and of the value model.
+    /// Receives the policy and the value model, with their gradients.
     fn before<'a>(
         &'a mut self,
         policy: &'a Adapter,
@@ -289,7 +290,7 @@ fn temperature(options: &PpoOptions) -> f32 {
     (options.temperature + 1e-7) as f32
 }
 
-/// Places of an answer that have a value: before each token, and after the last where there is room.
+/// Number of an answer's positions that have a value: before each token, and after the last where there is room.
 fn places(row: &Rollout, longest: usize) -> usize {
     (row.completion.len() + 1).min(longest)
 }
@@ -311,8 +312,8 @@ fn adamw(config: &TrainConfig, learning_rate: f64, step: u32) -> AdamW {
     }
 }
 
-/// The averages of an update. TRL keeps the values of its micro-batches in an array by epoch, mini-batch and
-/// accumulation, of which only the entries that are used are filled: the others are zeros, and take part.
+/// Averages of an update. TRL keeps the values of its micro-batches in an array by epoch, mini-batch and accumulation,
+/// but fills only the entries that it uses. The other entries are zeros, and count in the averages.
 fn averages(
     values: &[f32],
     options: &PpoOptions,
@@ -321,10 +322,10 @@ fn averages(
 ) -> Vec<(&'static str, f64)> {
     let slots = (options.num_ppo_epochs * options.num_mini_batches * accumulation) as f64;
     let (filled, accumulation) = (micro_batches as f64, accumulation as f64);
-    // The kernels add a share, 1 over the accumulation, of each micro-batch.
+    // The kernels weight each micro-batch by 1 / accumulation, which is undone here.
     let sum = |at: usize| f64::from(values[at]) * accumulation;
     let ratio = sum(ppo_metric::RATIO) / slots;
-    // Deviations of the ratios, those of the zeros included, from what is known of their squares about 1.
+    // The variance of the ratios, zeros included, follows from the sum of their squares about 1.
     let (squares, above) = (sum(ppo_metric::RATIO_SQUARES), sum(ppo_metric::RATIO) - filled);
     let of_filled = squares - 2.0 * (ratio - 1.0) * above + filled * (ratio - 1.0).powi(2);
     let variance = (of_filled + (slots - filled) * ratio.powi(2)) / (slots - 1.0);

@@ -1,4 +1,4 @@
-//! Which values the settings may have.
+//! Ranges of the settings' values.
 
 use std::fmt::Display;
 
@@ -7,11 +7,11 @@ use super::loss::LossType;
 use super::method::{DivergenceType, DpoOptions, GrpoOptions, KtoLoss, OnlineOptions, Options, PpoOptions};
 use crate::data::{Method, Sampling};
 
-/// Told whether a value is right, its setting's name, the value, and what it must be.
+/// Receives whether a value is right, its setting's name, the value, and the range in words.
 type Check<'a> = &'a mut dyn FnMut(bool, &str, &dyn Display, &str);
 
 impl TrainConfig {
-    /// Every value that is out of range, as `name value: range`.
+    /// Lists every value that is out of range, as `name is value, but must be range`.
     pub fn problems(&self) -> Vec<String> {
         let mut problems = Vec::new();
         let mut check = |ok: bool, name: &str, value: &dyn Display, range: &str| {
@@ -58,7 +58,7 @@ impl TrainConfig {
                 for (name, weight) in ["desirable_weight", "undesirable_weight"].into_iter().zip(weights) {
                     check(not_negative(weight), name, &weight, "0 or more");
                 }
-                // Its KL is estimated from answers to other prompts of the batch.
+                // KTO estimates its KL from answers to other prompts of the batch.
                 let paired = *loss == KtoLoss::Kto;
                 check(!paired || batch > 1, "per_device_train_batch_size", &batch, "2 or more for loss_type kto");
                 let random = paired && self.train_sampling_strategy == Sampling::Random;

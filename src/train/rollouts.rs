@@ -1,4 +1,4 @@
-//! Answers that a policy wrote, with what they were given for them; read from a file, or sampled as a run goes.
+//! Answers that a policy wrote, with their rewards; read from a file, or sampled during a run.
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
@@ -17,11 +17,11 @@ pub struct Rollout {
     pub prompt: Vec<u32>,
     /// Tokens of the answer; one that ended has EOS last.
     pub completion: Vec<u32>,
-    /// What each reward gave, in the order of their names; none where it does not apply.
+    /// Value of each reward, in the order of the rewards' names; `None` where a reward does not apply.
     pub rewards: Vec<Option<f64>>,
 }
 
-/// What is asked of a source of answers.
+/// Request to a source of answers.
 pub struct Wanted<'a> {
     /// The device.
     pub gpu: &'a Gpu,
@@ -29,24 +29,24 @@ pub struct Wanted<'a> {
     pub model: &'a Model,
     /// The policy.
     pub adapter: &'a Adapter,
-    /// How many answers, those to one prompt in a row.
+    /// Number of answers; those to one prompt come one after the other.
     pub answers: usize,
-    /// How many batches came before.
+    /// Number of batches before this one.
     pub generation: usize,
 }
 
-/// Where answers come from.
+/// Source of answers.
 pub trait RolloutSource {
     /// Names of the rewards, in their order.
     fn rewards(&self) -> &[String];
 
-    /// The next answers.
+    /// Returns the next batch of answers.
     fn next<'a>(&'a mut self, wanted: Wanted<'a>) -> LocalFuture<'a, Result<Vec<Rollout>>>;
 
-    /// Tokens of the longest prompt and of the longest answer that may come.
+    /// Tokens of the longest possible prompt and of the longest possible answer.
     fn longest(&self) -> [usize; 2];
 
-    /// Answers that a pass over its prompts gives.
+    /// Number of answers that a pass over the prompts gives.
     fn answers(&self) -> usize;
 }
 
@@ -137,7 +137,7 @@ impl RolloutSource for Replay {
     }
 }
 
-/// Where a run that trains on answers stands between two steps, beside its adapters.
+/// State between two steps of a run that trains on answers, without its adapters.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct AnswersState {
     /// Micro-batches done.
@@ -150,40 +150,41 @@ pub struct AnswersState {
     pub batch: Option<BatchState>,
 }
 
-/// A batch of answers, and what was computed of them. Numbers are kept as their bits: a file is to give them back.
+/// A batch of answers, and the results computed for it. Numbers are stored as bits, so that a file restores them
+/// exactly.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct BatchState {
     /// The answers.
     pub rows: Vec<Rollout>,
-    /// Log-probabilities when they were written, f32.
+    /// Log-probabilities of the tokens when they were written, f32.
     pub old: Vec<Vec<u32>>,
-    /// Those under the reference, f32.
+    /// Log-probabilities under the reference, f32.
     pub reference: Vec<Vec<u32>>,
     /// Advantages, f64.
     pub advantages: Vec<u64>,
-    /// Whether an answer counts.
+    /// True for each answer that counts.
     pub keep: Vec<bool>,
-    /// Tokens of those that count.
+    /// Number of tokens of the answers that count.
     pub tokens: usize,
 }
 
-/// What a run computed of an answer.
+/// Results of a run for one answer.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Judged {
     /// The answer.
     pub rollout: Rollout,
     /// Log-probabilities of its tokens under the policy that wrote it, nats; empty if they were not needed.
     pub old_logps: Vec<f32>,
-    /// Those under the reference.
+    /// Log-probabilities of its tokens under the reference.
     pub ref_logps: Vec<f32>,
-    /// One number, or of PPO one for each token.
+    /// One number, or one for each token with PPO.
     pub advantages: Vec<f64>,
-    /// Of PPO: the value before each token.
+    /// Value before each token (PPO only).
     pub values: Vec<f32>,
 }
 
 impl Judged {
-    /// As a line of `rollouts.jsonl`; `names` are those of the rewards, and `per_token` tells PPO's advantages.
+    /// Returns the line of `rollouts.jsonl`. `names` are the rewards' names; `per_token` is true for PPO's advantages.
     pub fn to_json(&self, names: &[String], per_token: bool) -> Value {
         let rollout = &self.rollout;
         let mut line = json!({ "prompt_row": rollout.prompt_row, "prompt_ids": rollout.prompt });

@@ -13,16 +13,16 @@ use crate::model::{Activations, Adapter, AdapterSettings, BatchSize, Model, Pack
 /// Summed log-probability of a pair's chosen and rejected completion, nats.
 pub type PairLogps = [f32; 2];
 
-/// The sums of a pair's chosen and rejected completion that losses are made of, as `kernels::sequence_sum` has them.
+/// Sums of a pair's chosen and rejected completion that losses are made of, as `kernels::sequence_sum` writes them.
 pub type PairSums = [[f32; 8]; 2];
 
-/// What reference log-probabilities depend on beside the kernels.
+/// Hash of everything that reference log-probabilities depend on, besides the kernels.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ReferenceKey(pub String);
 
 impl ReferenceKey {
-    /// A hash of the model, the tokenizer's settings, the tokens of all examples, and the adapter if it is the
-    /// reference. What else decides how a method with these settings sums them is in it too.
+    /// Hashes the model, the tokenizer's settings, the tokens of all examples, the adapter if it is the reference, and
+    /// anything else that decides how a method with these settings sums log-probabilities.
     pub fn new(
         model: &Model,
         tokenizer: &str,
@@ -43,7 +43,7 @@ impl ReferenceKey {
                 more.extend(example.labels.iter().flatten().map(|label| u8::from(*label)));
             }
         }
-        // Nothing for pairs as they were summed before there was another way.
+        // Nothing is added for pairs that are summed in the original way, so that their older keys stay valid.
         if let Some(pairs) = PairObjective::of(config).filter(|pairs| pairs.ld_alpha != 1.0) {
             more.extend(pairs.ld_alpha.to_le_bytes());
         }
@@ -79,14 +79,14 @@ impl ReferenceKey {
         Self(hash.finalize().to_hex().to_string())
     }
 
-    /// What the values themselves are kept under: other kernels may add in another order.
+    /// Key of the stored log-probabilities. It includes the kernels, because others may add in another order.
     pub fn scores(&self, gpu: &Gpu) -> String {
         let set = serde_json::to_vec(&gpu.variant_set()).unwrap_or_default();
         blake3::Hasher::new().update(self.0.as_bytes()).update(&set).finalize().to_hex().to_string()
     }
 }
 
-/// The largest batch of `batch` of those that have these sizes alone, whichever come together.
+/// Upper bound for any batch of `batch` items with these sizes, whichever items come together.
 fn largest(mut sizes: Vec<BatchSize>, batch: usize) -> BatchSize {
     let mut largest = |of: fn(&BatchSize) -> u32| {
         sizes.sort_by_key(|size| std::cmp::Reverse(of(size)));
@@ -99,7 +99,7 @@ fn largest(mut sizes: Vec<BatchSize>, batch: usize) -> BatchSize {
     }
 }
 
-/// The largest batch among micro-batches of `batch` pairs, whichever pairs come together.
+/// Size of the largest micro-batch of `batch` pairs, whichever pairs come together.
 pub fn batch_size(pairs: &[TokenPair], batch: usize) -> BatchSize {
     let group = |pair: &'_ TokenPair| {
         let sides = [&pair.chosen, &pair.rejected];
@@ -110,7 +110,7 @@ pub fn batch_size(pairs: &[TokenPair], batch: usize) -> BatchSize {
     largest(pairs.iter().map(group).collect(), batch)
 }
 
-/// The same of examples of a method that trains on such.
+/// Like `batch_size`, for the examples of an offline method.
 pub fn batch_size_of(config: &TrainConfig, examples: &[Example], batch: usize) -> BatchSize {
     let Some(objective) = Objective::of(config) else { return BatchSize::default() };
     objective_size(&objective, examples, batch)
@@ -131,7 +131,7 @@ pub struct Scorer<'a> {
 }
 
 impl<'a> Scorer<'a> {
-    /// Room for `batch` pairs at a time, with the adapter's tensors if one will be used.
+    /// Allocates buffers for `batch` pairs at a time, with the adapter's tensors if one will be used.
     pub fn new(
         gpu: &'a Gpu,
         model: &'a Model,
@@ -143,7 +143,7 @@ impl<'a> Scorer<'a> {
         Self::of_size(gpu, model, &TrainConfig::defaults(), adapter, size, batch)
     }
 
-    /// Room for a micro-batch of these examples, which are scored as a run with these settings does it.
+    /// Allocates buffers for a micro-batch of these examples, which are scored as in a run with these settings.
     pub fn for_run(
         gpu: &'a Gpu,
         model: &'a Model,
@@ -170,7 +170,8 @@ impl<'a> Scorer<'a> {
         Ok(Self { gpu, model, acts, tensors: LossTensors::new(gpu, size), objective, batch })
     }
 
-    /// Log-probabilities of each pair, in order. `progress` is told the pairs done and may stop by returning false.
+    /// Returns the log-probabilities of each pair, in order. `progress` receives the pairs done and may stop by
+    /// returning false.
     pub async fn score(
         &self,
         pairs: &[TokenPair],
@@ -181,7 +182,7 @@ impl<'a> Scorer<'a> {
         Ok(self.sums(&examples, adapter, progress).await?.iter().map(logps).collect())
     }
 
-    /// The sums that losses are made of, of each example, in order.
+    /// Returns the sums that losses are made of, for each example in order.
     pub async fn sums(
         &self,
         examples: &[Example],
@@ -200,7 +201,7 @@ impl<'a> Scorer<'a> {
         Ok(scores)
     }
 
-    /// Log-probabilities of the scored tokens of one pair's chosen and rejected completion, nats.
+    /// Returns the log-probabilities of the scored tokens of one pair's chosen and rejected completion, nats.
     pub async fn tokens(&self, pair: &TokenPair, adapter: Option<&Adapter>) -> Result<[Vec<f32>; 2]> {
         let example = Example::from(pair.clone());
         let packed = self.objective.pack(&[&example]);
@@ -221,9 +222,9 @@ pub fn logps(sums: &PairSums) -> PairLogps {
     [sums[0][0], sums[1][0]]
 }
 
-/// TRL's evaluation of examples with these sums, by the kernels that train: a batch at a time, each counting by its
-/// examples, which matters to losses that are no means over them. Where there are two answers also the share of
-/// examples whose first is the likelier one, or is scored higher.
+/// TRL's evaluation of examples with these sums, by the kernels that train. Each batch counts by its number of
+/// examples, which matters to losses that are not means over examples. If examples have two answers, the metrics
+/// include the share whose first answer is likelier, or scored higher.
 pub async fn evaluation(
     gpu: &Gpu,
     config: &TrainConfig,
@@ -242,7 +243,7 @@ pub async fn evaluation(
         let labels: usize = batch.iter().map(Objective::labels).sum();
         let reference = reference.get(at * n..at * n + batch.len()).unwrap_or_default().to_vec();
         let sums = &policy[at * n..at * n + batch.len()];
-        // What is written must not overtake what was recorded before.
+        // Submit first: writes must not overtake what was recorded before.
         rec.submit();
         let batch =
             MicroBatch { examples: batch.iter().collect(), reference, share, labels: labels.max(1) as f32 / share };
@@ -256,7 +257,7 @@ pub async fn evaluation(
         metrics.insert(format!("eval_{name}"), value.into());
     }
     if matches!(objective, Objective::Kto(_)) {
-        // Of all rows: chosen and rejected need not meet in a batch.
+        // The margin is over all rows, because chosen and rejected need not meet in a batch.
         let reward = |side: &str| metrics.get(&format!("eval_rewards/{side}")).and_then(serde_json::Value::as_f64);
         if let (Some(chosen), Some(rejected)) = (reward("chosen"), reward("rejected")) {
             metrics.insert("eval_rewards/margins".to_owned(), (chosen - rejected).into());
@@ -269,22 +270,22 @@ pub async fn evaluation(
     Ok(metrics)
 }
 
-/// What a run is measured against: the base model, or the adapter that it begins with.
+/// Reference of a run: the base model, or the adapter that the run begins with.
 pub struct References {
     /// Log-probabilities of the run's pairs, in order, as far as they are known.
     pub known: Vec<Option<PairLogps>>,
-    /// The adapter; none for the base model.
+    /// Adapter of the reference; `None` for the base model.
     pub adapter: Option<Adapter>,
 }
 
 impl References {
-    /// The base model, with nothing known of `n_pairs` pairs.
+    /// The base model, without a known log-probability for any of `n_pairs` pairs.
     pub fn unknown(n_pairs: usize) -> Self {
         Self { known: vec![None; n_pairs], adapter: None }
     }
 }
 
-/// An error if a log-probability is not finite before any training: the model itself is then of no use.
+/// Returns an error if a log-probability is not finite before any training, because the model itself is then of no use.
 pub fn check_reference(row: usize, logps: PairLogps) -> Result<()> {
     match logps.iter().all(|p| p.is_finite()) {
         true => Ok(()),

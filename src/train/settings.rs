@@ -1,4 +1,4 @@
-//! The one list of settings: what each is called, what it takes, what it is for, and which methods have it.
+//! The one list of settings: name, kind of value and help of each, and the methods that have it.
 
 use super::method::options_of;
 use crate::data::Method;
@@ -8,15 +8,15 @@ use crate::data::Method;
 pub struct Setting {
     /// The name.
     pub key: &'static str,
-    /// What it takes.
+    /// Kind of its value.
     pub kind: Kind,
-    /// What a flag's value is called.
+    /// Placeholder of the flag's value in the help.
     pub value: &'static str,
-    /// What it is for, in one line.
+    /// Help text, one line.
     pub help: &'static str,
 }
 
-/// What a setting takes.
+/// Kind of value that a setting takes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
     /// A number.
@@ -36,7 +36,7 @@ pub enum Kind {
 }
 
 impl Kind {
-    /// What it takes, as an error says it.
+    /// Description of the kind for an error.
     pub fn wanted(self) -> &'static str {
         match self {
             Self::Number => "a number",
@@ -54,7 +54,7 @@ const fn row(key: &'static str, kind: Kind, value: &'static str, help: &'static 
     Setting { key, kind, value, help }
 }
 
-/// The settings that are not one method's alone, in the order of the docs; `common` says which of them a method has.
+/// Settings that belong to more than one method, in the order of the docs; `common` says which methods have each.
 pub(super) static COMMON: [Setting; 32] = [
     row("beta", Kind::Number, "BETA", "How hard the loss pushes away from the reference"),
     row("loss_type", Kind::Words, "NAMES", "One loss or several: sigmoid,sft"),
@@ -110,7 +110,7 @@ pub(super) static COMMON: [Setting; 32] = [
     row("save_steps", Kind::Whole, "STEPS", "Steps between checkpoints; 0 for none"),
 ];
 
-/// True if a method has a setting of the common list. All take `reference`: those without one measure against nothing.
+/// True if a method has a setting of the common list. Every method has `reference`; one without a reference ignores it.
 pub(super) fn common(method: Method, key: &str) -> bool {
     use Method::{Cpo, Dpo, Grpo, Kto, Orpo, Ppo, Reward, Sft};
     match key {

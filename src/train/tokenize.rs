@@ -1,4 +1,4 @@
-//! From rows of a file to what a method trains on.
+//! Turns rows of a file into the examples that a method trains on.
 
 use super::config::TrainConfig;
 use super::method::{KtoLoss, Options, SftOptions};
@@ -19,7 +19,7 @@ pub enum Rows {
 }
 
 impl Rows {
-    /// No rows of the same kind.
+    /// Returns an empty list of the same kind.
     fn none(&self) -> Self {
         match self {
             Self::Pairs(_) => Self::Pairs(Vec::new()),
@@ -40,7 +40,7 @@ impl Rows {
         self.len() == 0
     }
 
-    /// Rows to train on and rows held out, whole prompts kept apart.
+    /// Splits into rows to train on and rows held out; rows of one prompt stay on the same side.
     pub fn split(self, by: SplitBy, share: f64, seed: u64) -> Result<(Self, Self)> {
         if share == 0.0 {
             let none = self.none();
@@ -58,7 +58,7 @@ impl Rows {
         })
     }
 
-    /// A number for each row, which those with the same prompt share.
+    /// A number for each row; rows with the same prompt share it.
     pub fn prompt_groups(&self, by: SplitBy) -> Vec<usize> {
         match self {
             Self::Pairs(rows) => prompt_groups(rows, by),
@@ -66,8 +66,7 @@ impl Rows {
         }
     }
 
-    /// The tokens that a method with these settings trains on, as TRL's trainer makes them; an error says why no row
-    /// can be used.
+    /// Tokenises the rows as TRL's trainer does for a method with these settings; an error says why no row can be used.
     pub fn tokenize(&self, tokenizer: &Tokenizer, config: &TrainConfig) -> Result<Examples> {
         let max_length = config.max_length;
         let samples = |of_pair: fn(&Record) -> Sample| match self {
@@ -119,17 +118,17 @@ fn sft_rules(config: &TrainConfig, options: &SftOptions) -> SftRules {
     }
 }
 
-/// The tokens of one row, or why it is left out; of a pair that is taken apart (kto) two, the preferred answer first.
+/// The tokens of one row, or why it is left out. A pair that KTO takes apart gives two, the preferred answer first.
 pub type RowTokens = Vec<std::result::Result<Example, Dropped>>;
 
-/// Tokenises rows one at a time, so that a person can watch and stop it; the outcome is that of [`Rows::tokenize`].
+/// Tokenises rows one at a time, so that a person can watch and stop it; gives the same result as [`Rows::tokenize`].
 pub struct RowTokenizer<'a> {
     tokenizer: Tokenizer,
     config: &'a TrainConfig,
 }
 
 impl<'a> RowTokenizer<'a> {
-    /// For rows that the method takes; an error if the tokenizer or the rows lack what the settings ask for.
+    /// Prepares for rows of the method; an error if the tokenizer or the rows lack what the settings ask for.
     pub fn new(rows: &Rows, tokenizer: &Tokenizer, config: &'a TrainConfig) -> Result<Self> {
         let tokenizer = match (&config.options, rows) {
             (Options::Sft(_, options), _) if options.assistant_only_loss => tokenizer.for_assistant_loss()?,
@@ -142,7 +141,7 @@ impl<'a> RowTokenizer<'a> {
         Ok(Self { tokenizer, config })
     }
 
-    /// The tokens of a row.
+    /// Tokenises one row.
     pub fn row(&self, rows: &Rows, at: usize) -> Result<RowTokens> {
         let (tokenizer, max_length) = (&self.tokenizer, self.config.max_length);
         let sample = |of_pair: fn(&Record) -> Sample| match rows {
@@ -173,10 +172,10 @@ impl<'a> RowTokenizer<'a> {
         Ok(vec![one])
     }
 
-    /// What is trained on, of the tokens of rows in their order.
+    /// Collects the examples to train on from the tokens of rows in their order.
     pub fn examples(&self, rows: &[&RowTokens]) -> Examples {
         let mut examples = Examples::default();
-        // Pairs that are taken apart come by blocks, all preferred answers of one first.
+        // Pairs that are taken apart come in blocks; in each block all preferred answers come first.
         for block in rows.chunks(APART) {
             let sides = block.iter().map(|row| row.len()).max().unwrap_or(0);
             for side in 0..sides {
@@ -189,7 +188,7 @@ impl<'a> RowTokenizer<'a> {
         examples
     }
 
-    /// These examples, or an error with counts if none is left.
+    /// Returns these examples, or an error with counts if none is left.
     pub fn some(&self, examples: Examples) -> Result<Examples> {
         let (noun, max_length) = match self.config.method() {
             Method::Sft => ("examples", self.config.max_length),

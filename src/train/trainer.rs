@@ -20,11 +20,11 @@ use crate::platform::LocalFuture;
 /// A step's values under TRL's names, in TRL's order.
 pub type Metrics = Map<String, Value>;
 
-/// A value that is logged: its name, its place among the metrics, and the place of the number of micro-batches that
-/// had it, if it is not the mean over all of them.
+/// A logged value: its name, its index in the metrics, and the index of the number of micro-batches that had it, if it
+/// is not the mean over all of them.
 pub(super) type Logged = (&'static str, usize, Option<usize>);
 
-/// A run: an adapter, its optimiser, what it trains on, and where it stands.
+/// A run: an adapter, its optimiser, its training data, and its position.
 pub struct Trainer<'a> {
     gpu: &'a Gpu,
     model: &'a Model,
@@ -32,7 +32,7 @@ pub struct Trainer<'a> {
     pub config: TrainConfig,
     /// The adapter in training.
     pub adapter: Adapter,
-    /// Its moments.
+    /// The adapter's moments.
     pub optimizer: Optimizer,
     work: Work<'a>,
     /// Steps done: of the optimiser, or of PPO updates.
@@ -41,18 +41,18 @@ pub struct Trainer<'a> {
     pub n_steps: usize,
     /// Tokens trained on so far, TRL's `num_tokens`.
     pub n_tokens: u64,
-    /// What the next step keeps of its gradients.
+    /// Gradients that the next step keeps.
     kept: KeptGradients,
 }
 
-/// What a run trains on.
+/// Training data and state of a run, by kind of method.
 enum Work<'a> {
     Offline(Box<Offline>),
     Online(Box<Online<'a>>),
     Ppo(Box<Ppo<'a>>),
 }
 
-/// What the parts of a run see of it.
+/// View of a run for its parts.
 #[derive(Clone, Copy)]
 pub(super) struct View<'a> {
     pub(super) gpu: &'a Gpu,
@@ -62,29 +62,29 @@ pub(super) struct View<'a> {
     pub(super) step: usize,
 }
 
-/// Gradients of a step, if they are asked for: of the adapter, and of PPO's value model.
+/// Gradients of a step, if asked for: the adapter's, and those of PPO's value model.
 enum KeptGradients {
     No,
     Asked,
     Kept(Vec<files::Adapter>),
 }
 
-/// What a run that writes answers takes beside its adapter.
+/// Inputs of a run that writes answers, besides its adapter.
 pub struct OnlineRun<'a> {
-    /// Where answers come from.
+    /// Source of answers.
     pub source: Box<dyn RolloutSource + 'a>,
-    /// The adapter that is the reference; none for the base model.
+    /// Adapter of the reference; `None` for the base model.
     pub reference: Option<Adapter>,
     /// PPO's value model.
     pub value: Option<Adapter>,
-    /// Tokens with which an answer ends: EOS, and the padding.
+    /// Tokens that end an answer: EOS, and the padding.
     pub ends: Vec<u32>,
     /// EOS.
     pub eos: Option<u32>,
 }
 
 impl<'a> Trainer<'a> {
-    /// A run at its beginning on the examples of an offline method; `reference` has a place for each.
+    /// Starts a run of an offline method on examples; `reference` has an entry for each.
     pub fn new(
         gpu: &'a Gpu,
         model: &'a Model,
@@ -99,7 +99,7 @@ impl<'a> Trainer<'a> {
         Self::of(gpu, model, config, adapter, Work::Offline(Box::new(offline)), n_steps)
     }
 
-    /// A run at its beginning of a method that trains on answers of the policy.
+    /// Starts a run of a method that trains on the policy's answers.
     pub fn online(
         gpu: &'a Gpu,
         model: &'a Model,
@@ -137,11 +137,12 @@ impl<'a> Trainer<'a> {
         self.step >= self.n_steps
     }
 
-    /// Takes one step and says how it went; everything but the learning rate is measured before the update.
+    /// Takes one step and returns its metrics; everything but the learning rate is measured before the update.
     ///
-    /// The reference is computed first where it is not known, and answers are written where the method takes them.
+    /// The step first computes the reference where it is unknown, and writes answers where the method trains on them.
     ///
-    /// `Error::Diverged` if the loss or the gradient was not finite; the adapter is then as it was before the step.
+    /// Returns `Error::Diverged` if the loss or the gradient was not finite; the adapter is then as it was before the
+    /// step.
     pub async fn step(&mut self) -> Result<Metrics> {
         let learning_rate = self.config.learning_rate(self.step, self.n_steps);
         let Self { gpu, model, config, adapter, work, step, .. } = self;
@@ -195,7 +196,7 @@ impl<'a> Trainer<'a> {
         Ok(self.named(epoch, learning_rate, &names, &values, more))
     }
 
-    /// PPO's step: a batch of answers, and several passes over it.
+    /// Takes PPO's step: a batch of answers, and several passes over it.
     async fn update(&mut self, learning_rate: f64) -> Result<Metrics> {
         let Self { gpu, model, config, adapter, work, step, optimizer, kept, .. } = self;
         let Work::Ppo(ppo) = work else { unreachable!("PPO alone has updates") };
@@ -218,12 +219,12 @@ impl<'a> Trainer<'a> {
         Ok(metrics)
     }
 
-    /// Has the next step keep its gradients as they are before clipping.
+    /// Makes the next step keep its gradients from before clipping.
     pub fn keep_gradients(&mut self) {
         self.kept = KeptGradients::Asked;
     }
 
-    /// The gradients that a step kept: of the adapter, and of PPO's value model.
+    /// Takes the gradients that a step kept: the adapter's, and those of PPO's value model.
     pub fn kept_gradients(&mut self) -> Vec<files::Adapter> {
         match std::mem::replace(&mut self.kept, KeptGradients::No) {
             KeptGradients::Kept(gradients) => gradients,
@@ -231,7 +232,7 @@ impl<'a> Trainer<'a> {
         }
     }
 
-    /// What was computed of answers since this was asked, and the names of their rewards.
+    /// Takes the results for the answers since the last call, with the names of their rewards.
     pub fn take_judged(&mut self) -> (Vec<Judged>, Vec<String>) {
         match &mut self.work {
             Work::Offline(_) => (Vec::new(), Vec::new()),
@@ -240,7 +241,7 @@ impl<'a> Trainer<'a> {
         }
     }
 
-    /// Where a run that trains on answers stands, beside its adapters; none of other runs.
+    /// State of a run that trains on answers, without its adapters; `None` for other runs.
     pub fn answers_state(&self) -> Option<AnswersState> {
         match &self.work {
             Work::Offline(_) => None,
@@ -252,7 +253,7 @@ impl<'a> Trainer<'a> {
         }
     }
 
-    /// Puts back what `answers_state` gave.
+    /// Restores what `answers_state` returned.
     pub fn restore_answers(&mut self, state: &AnswersState) {
         match &mut self.work {
             Work::Offline(_) => {}
@@ -277,7 +278,7 @@ impl<'a> Trainer<'a> {
         }
     }
 
-    /// Matrices of this run's adapter out of values in the order of versions before 0.2.
+    /// Reads matrices of this run's adapter from values in the order of versions before 0.2.
     pub fn from_old_layout(&self, values: &[f32]) -> Option<Matrices> {
         self.adapter.from_old_layout(&self.model.config, values)
     }
@@ -286,7 +287,7 @@ impl<'a> Trainer<'a> {
         View { gpu: self.gpu, model: self.model, config: &self.config, adapter: &self.adapter, step: self.step }
     }
 
-    /// Rows of the examples of the next step; none where answers are written for it.
+    /// Rows of the examples of the next step; empty for a method that writes answers.
     pub fn next_rows(&self) -> Vec<usize> {
         match &self.work {
             Work::Offline(offline) => {
@@ -297,8 +298,7 @@ impl<'a> Trainer<'a> {
         }
     }
 
-    /// Loss, gradient norm and metrics of the first micro-batch of examples alone, and its gradients; nothing is
-    /// updated.
+    /// Returns loss, gradient norm and metrics of the first micro-batch alone, and its gradients; updates nothing.
     pub async fn first_batch(&mut self) -> Result<(Metrics, files::Adapter)> {
         let Self { gpu, model, config, adapter, work, step, .. } = self;
         let view = View { gpu, model, config, adapter, step: *step };
@@ -320,7 +320,7 @@ impl<'a> Trainer<'a> {
         Ok((self.named(0.0, 0.0, &names, &values, Vec::new()), gradients))
     }
 
-    /// Reference log-probabilities as far as they are known, in the order of the examples.
+    /// Reference log-probabilities in the order of the examples, as far as they are known.
     pub fn reference(&self) -> &[Option<PairLogps>] {
         match &self.work {
             Work::Offline(offline) => &offline.reference.known,
@@ -328,7 +328,7 @@ impl<'a> Trainer<'a> {
         }
     }
 
-    /// The adapter that is the reference of a run on examples; none where the base model is.
+    /// Adapter of the reference of a run on examples; `None` if the base model is the reference.
     pub fn reference_adapter(&self) -> Option<&Adapter> {
         match &self.work {
             Work::Offline(offline) => offline.reference.adapter.as_ref(),
@@ -385,7 +385,7 @@ fn check_finite(values: &[f32], step: usize) -> Result<()> {
     }
 }
 
-/// What is logged, out of the metrics tensor: what some micro-batches lack is the mean over those that have it, and
+/// Logged values from the metrics tensor. A value that some micro-batches lack is the mean over those that have it, and
 /// absent if none has.
 pub(super) fn logged<'a>(names: &'a [Logged], values: &'a [f32]) -> impl Iterator<Item = (&'static str, f64)> + 'a {
     names.iter().filter_map(|&(name, at, count)| {

@@ -11,7 +11,7 @@ use crate::model::rope::{Rope, settings};
 
 const GEMMA: Usual = Usual { kv_heads: Some(4), head_dim: Some(256), tied: true, ..LLAMA };
 
-/// Scores and logits are capped; every other layer slides.
+/// Reads Gemma 2: scores and logits are capped, and every other layer has a sliding window.
 pub(in crate::model) fn read_gemma2(fields: &Fields<'_>) -> Result<Architecture> {
     let sizes = Sizes::read(fields, &GEMMA)?;
     let ropes = vec![sizes.rope(fields, GEMMA.theta)?];
@@ -23,7 +23,7 @@ pub(in crate::model) fn read_gemma2(fields: &Fields<'_>) -> Result<Architecture>
     Ok(gemma)
 }
 
-/// Heads are normed; of six layers five slide, with frequencies of their own.
+/// Reads Gemma 3: heads are normed, and five of six layers have a sliding window and frequencies of their own.
 pub(in crate::model) fn read_gemma3(fields: &Fields<'_>) -> Result<Architecture> {
     let sizes = Sizes::read(fields, &GEMMA)?;
     if fields.flag("use_bidirectional_attention")? {
@@ -39,7 +39,7 @@ pub(in crate::model) fn read_gemma3(fields: &Fields<'_>) -> Result<Architecture>
     Ok(gemma)
 }
 
-/// What both have.
+/// Reads the parts that Gemma 2 and Gemma 3 share.
 fn gemma(fields: &Fields<'_>, sizes: &Sizes, ropes: Vec<Rope>) -> Result<Architecture> {
     let bias = fields.flag("attention_bias")?;
     let linears = [sizes.attention(bias, bias), sizes.mlp(false)];
@@ -52,7 +52,7 @@ fn gemma(fields: &Fields<'_>, sizes: &Sizes, ropes: Vec<Rope>) -> Result<Archite
     Ok(gemma)
 }
 
-/// Full layers turn by the first of two rotary embeddings, sliding ones by the second.
+/// Sets the mixers: full layers rotate by the first of two rotary embeddings, sliding layers by the second.
 fn slide(fields: &Fields<'_>, gemma: &mut Architecture, slides: &[bool], ropes: [usize; 2]) -> Result<()> {
     let window = gemma.window(fields.positive_or_null("sliding_window", Some(4096.0))?.map(|window| window as usize));
     let mixer = |slides: &bool| Mixer::Attention {
@@ -63,7 +63,7 @@ fn slide(fields: &Fields<'_>, gemma: &mut Architecture, slides: &[bool], ropes: 
     Ok(())
 }
 
-/// The rotary embeddings of full and of sliding layers.
+/// Reads the rotary embeddings of full and of sliding layers.
 fn ropes(fields: &Fields<'_>, sizes: &Sizes) -> Result<Vec<Rope>> {
     let empty = Map::new();
     let (key, map) = settings(fields)?.unwrap_or(("rope_parameters", &empty));
@@ -75,7 +75,7 @@ fn ropes(fields: &Fields<'_>, sizes: &Sizes) -> Result<Vec<Rope>> {
         };
         return Ok(vec![read("full_attention", full, 1e6)?, read("sliding_attention", sliding, 1e4)?]);
     }
-    // As transformers: settings that are not nested count only where the older fields are.
+    // Settings that are not nested count only under the older key, as in transformers.
     let older = if key == "rope_scaling" { map } else { &empty };
     let theta = fields.positive_or("rope_theta", 1e6)?;
     let local = fields.positive_or("rope_local_base_freq", 1e4)?;

@@ -1,4 +1,4 @@
-//! GPT-NeoX and Pythia: attention and MLP side by side, a part of each head turns.
+//! GPT-NeoX and Pythia: attention and MLP run side by side, and only a part of each head rotates.
 
 use serde_json::Value;
 

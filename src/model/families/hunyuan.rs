@@ -1,4 +1,4 @@
-//! Hunyuan's dense models: heads are normed after they are turned.
+//! Hunyuan's dense models: heads are normed after rotation.
 
 use super::usual::{LLAMA, Usual, llama_like};
 use crate::error::Result;
@@ -12,7 +12,7 @@ pub(in crate::model) fn read(fields: &Fields<'_>) -> Result<Architecture> {
     let mut hunyuan = llama_like(fields, &HUNYUAN, false)?;
     hunyuan.attention.qk_norm = QkNorm::PerHeadRotated;
     hunyuan.attention.qk_norm_names = ["self_attn.query_layernorm", "self_attn.key_layernorm"];
-    // A dynamic embedding with an alpha is a static one of another base.
+    // A dynamic embedding with an alpha is a static one with another base.
     let alpha = settings(fields)?.and_then(|(_, map)| map.get("alpha")?.as_f64()).filter(|alpha| *alpha > 0.0);
     let rope = &mut hunyuan.ropes[0];
     if let (RopeScaling::Dynamic { .. }, Some(alpha)) = (&rope.scaling, alpha) {

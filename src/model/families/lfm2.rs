@@ -46,7 +46,7 @@ pub(in crate::model) fn read(fields: &Fields<'_>) -> Result<Architecture> {
     Ok(lfm)
 }
 
-/// The width of the MLP, which the older fields give in a roundabout way.
+/// Width of the MLP, which the older fields give in a roundabout way.
 fn inner(fields: &Fields<'_>, given: usize) -> Result<usize> {
     let given = fields.size_or("block_ff_dim", given)?;
     if !fields.flag_or("block_auto_adjust_ff_dim", true)? {
@@ -60,7 +60,7 @@ fn inner(fields: &Fields<'_>, given: usize) -> Result<usize> {
     Ok(inner)
 }
 
-/// Which layers are convolutions: 1, and 0 for attention.
+/// Kind of each layer: 1 for a convolution, 0 for attention.
 fn pattern(fields: &Fields<'_>, layers: usize) -> Result<Vec<usize>> {
     if let Some(types) = fields.by_layer("layer_types", layers)? {
         let kind = |kind: &Value| match kind.as_str() {

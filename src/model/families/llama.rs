@@ -1,4 +1,4 @@
-//! Llama and what has its build: SmolLM2, TinyLlama, Falcon 3.
+//! Llama and the models with its structure: SmolLM2, TinyLlama, Falcon 3.
 
 use super::usual::{LLAMA, llama_like};
 use crate::error::Result;
@@ -16,7 +16,7 @@ pub(in crate::model) fn read(fields: &Fields<'_>) -> Result<Architecture> {
     Ok(llama)
 }
 
-/// The text by which version 0.1 told models apart, for the models that it could open: their runs still are theirs.
+/// Identity text of version 0.1, for the models that it could open, so that their runs still match.
 fn first_identity(llama: &Architecture, fields: &Fields<'_>) -> Result<Option<String>> {
     let scaling = match &llama.ropes[0].scaling {
         RopeScaling::Default => "Default".to_owned(),

@@ -12,7 +12,7 @@ use crate::model::rope::{Rope, RopeScaling, settings};
 const MISTRAL: Usual = Usual { kv_heads: Some(8), ..LLAMA };
 const MINISTRAL3: Usual = Usual { head_dim: Some(128), eps: 1e-5, ..MISTRAL };
 
-/// All layers slide, unless `sliding_window` is null.
+/// Reads Mistral: all layers have a sliding window, unless `sliding_window` is null.
 pub(in crate::model) fn read_mistral(fields: &Fields<'_>) -> Result<Architecture> {
     let sizes = Sizes::read(fields, &MISTRAL)?;
     let rope = sizes.rope(fields, MISTRAL.theta)?;
@@ -22,7 +22,7 @@ pub(in crate::model) fn read_mistral(fields: &Fields<'_>) -> Result<Architecture
     Ok(mistral)
 }
 
-/// Queries grow with their position.
+/// Reads Ministral 3: queries grow with their position.
 pub(in crate::model) fn read_ministral3(fields: &Fields<'_>) -> Result<Architecture> {
     let sizes = Sizes::read(fields, &MINISTRAL3)?;
     let usual = json!({

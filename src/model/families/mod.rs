@@ -1,5 +1,4 @@
-//! One file for each model family: it reads the family's config into one `Architecture`. What they have in common is in
-//! `usual`.
+//! One file for each model family: it reads the family's config into one `Architecture`. Common parts are in `usual`.
 
 pub(super) mod exaone4;
 pub(super) mod gemma;

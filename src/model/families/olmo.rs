@@ -17,7 +17,7 @@ pub(in crate::model) fn read_olmo2(fields: &Fields<'_>) -> Result<Architecture> 
     Ok(olmo)
 }
 
-/// Three of four layers slide, with frequencies of their own.
+/// Reads OLMo 3: three of four layers have a sliding window, with frequencies of their own.
 pub(in crate::model) fn read_olmo3(fields: &Fields<'_>) -> Result<Architecture> {
     let map: Map<String, Value> =
         fields.map.iter().filter(|(key, _)| !key.starts_with("rope_")).map(|(k, v)| (k.clone(), v.clone())).collect();
@@ -32,7 +32,8 @@ pub(in crate::model) fn read_olmo3(fields: &Fields<'_>) -> Result<Architecture> 
     Ok(olmo)
 }
 
-/// The rotary embeddings of full and of sliding layers. As transformers: the older fields reach the full ones only.
+/// Reads the rotary embeddings of full and of sliding layers. The older fields reach only the full ones, as in
+/// transformers.
 fn ropes(fields: &Fields<'_>, olmo: &Architecture) -> Result<Vec<Rope>> {
     let (dim, max_position_embeddings) = (olmo.attention.head_dim, olmo.max_position_embeddings);
     let defaults = |theta: f64| RopeDefaults { theta, dim, max_position_embeddings };

@@ -26,7 +26,8 @@ pub(in crate::model) fn read(fields: &Fields<'_>) -> Result<Architecture> {
     Ok(phi)
 }
 
-/// A part of each head turns. Older files say "su" or "yarn" where they mean longrope.
+/// Reads the rotary embedding: only a part of each head rotates. Older files say "su" or "yarn" where they mean
+/// longrope.
 fn rope(fields: &Fields<'_>, sizes: &Sizes) -> Result<Rope> {
     let found = settings(fields)?;
     let within = found.and_then(|(_, map)| map.get("partial_rotary_factor")?.as_f64());

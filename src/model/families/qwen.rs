@@ -9,14 +9,14 @@ use crate::model::fields::Fields;
 const QWEN2: Usual = Usual { kv_heads: Some(32), ..LLAMA };
 const QWEN3: Usual = Usual { head_dim: Some(128), ..QWEN2 };
 
-/// Biases in the projections of queries, keys and values, and nowhere else.
+/// Reads Qwen 2: only the projections of queries, keys and values have biases.
 pub(in crate::model) fn read_qwen2(fields: &Fields<'_>) -> Result<Architecture> {
     let sizes = Sizes::read(fields, &QWEN2)?;
     let attention = sizes.attention(true, false);
     with_windows(fields, &QWEN2, &sizes, attention)
 }
 
-/// Heads are normed.
+/// Reads Qwen 3: heads are normed.
 pub(in crate::model) fn read_qwen3(fields: &Fields<'_>) -> Result<Architecture> {
     let sizes = Sizes::read(fields, &QWEN3)?;
     let bias = fields.flag("attention_bias")?;
@@ -25,7 +25,7 @@ pub(in crate::model) fn read_qwen3(fields: &Fields<'_>) -> Result<Architecture> 
     Ok(qwen)
 }
 
-/// From `max_window_layers` on layers slide, if any do.
+/// Builds a decoder whose layers from `max_window_layers` on have a sliding window, if `use_sliding_window` is set.
 fn with_windows(
     fields: &Fields<'_>,
     usual: &Usual,
@@ -46,5 +46,5 @@ fn with_windows(
     Ok(qwen)
 }
 
-/// Layers that are told apart one by one at most: no published model has as many.
+/// Most layers that are told apart one by one: no published model has as many.
 const MOST_LISTED: usize = 1024;

@@ -12,7 +12,7 @@ const SMOLLM3: Usual = Usual { kv_heads: Some(4), tied: true, theta: 2e6, ..LLAM
 pub(in crate::model) fn read(fields: &Fields<'_>) -> Result<Architecture> {
     let mut smollm = llama_like(fields, &SMOLLM3, fields.flag("mlp_bias")?)?;
     let layers = smollm.num_hidden_layers;
-    // 1 where there are positions.
+    // An entry is 1 where the layer has positions.
     let turns: Vec<bool> = match fields.by_layer("no_rope_layers", layers)? {
         Some(list) => list.iter().map(|turns| turns.as_i64() != Some(0) && *turns != Value::Bool(false)).collect(),
         None => {

@@ -1,4 +1,4 @@
-//! What most families have in common: Llama's fields and names, and the lists of layers that differ.
+//! Common parts of most families: Llama's fields and names, and the lists of layers that differ.
 
 use std::collections::BTreeMap;
 
@@ -12,11 +12,11 @@ use crate::model::architecture::{
 use crate::model::fields::{Fields, SIZE_LIMIT};
 use crate::model::rope::{Rope, RopeDefaults};
 
-/// What a family takes where its config says nothing.
+/// A family's defaults for missing keys of its config.
 pub(super) struct Usual {
-    /// Key and value heads where the key is missing; none for as many as there are query heads.
+    /// Key and value heads; `None` for as many as there are query heads.
     pub(super) kv_heads: Option<usize>,
-    /// Width of a head where the key is missing; none for an equal share of the residual stream.
+    /// Width of a head; `None` for an equal share of the residual stream.
     pub(super) head_dim: Option<usize>,
     /// Added to the mean square in a norm.
     pub(super) eps: f64,
@@ -26,7 +26,7 @@ pub(super) struct Usual {
     pub(super) theta: f64,
 }
 
-/// Llama's.
+/// Llama's defaults.
 pub(super) const LLAMA: Usual = Usual { kv_heads: None, head_dim: None, eps: 1e-6, tied: false, theta: 1e4 };
 
 /// The sizes that every family with Llama's field names has.
@@ -78,7 +78,7 @@ impl Sizes {
         [vec![up("mlp.gate_proj"), up("mlp.up_proj")], vec![down]]
     }
 
-    /// Where a family keeps its rotary settings as Llama does.
+    /// Reads the rotary settings of a family that keeps them as Llama does.
     pub(super) fn rope(&self, fields: &Fields<'_>, theta: f64) -> Result<Rope> {
         for map in [Some(fields.map), crate::model::rope::settings(fields)?.map(|(_, map)| map)].into_iter().flatten() {
             if let Some(partial) = map.get("partial_rotary_factor").filter(|p| !p.is_null() && p.as_f64() != Some(1.0))
@@ -155,7 +155,7 @@ pub(super) fn llama_like(fields: &Fields<'_>, usual: &Usual, mlp_bias: bool) -> 
 }
 
 impl Architecture {
-    /// Gives each layer its own mixer; kinds are those that differ.
+    /// Gives each layer its own mixer; layers with equal mixers share a kind.
     pub(super) fn set_mixers(&mut self, mixers: impl IntoIterator<Item = Mixer>) {
         let linears = self.kinds[0].linears.clone();
         let (mut kinds, mut pattern) = (Vec::<LayerKind>::new(), Vec::new());
@@ -175,13 +175,13 @@ impl Architecture {
         self.set_mixers([Mixer::Attention { rope: Some(0), window }]);
     }
 
-    /// A window, unless no sequence is longer than it.
+    /// Drops a window that no sequence can exceed.
     pub(super) fn window(&self, window: Option<usize>) -> Option<usize> {
         window.filter(|window| *window < self.max_position_embeddings)
     }
 }
 
-/// Which layers slide: as `layer_types` says, or by `slides(layer)`, which repeats after `period` layers.
+/// Layers with a sliding window: as `layer_types` says, or by `slides(layer)`, which repeats after `period` layers.
 pub(super) fn sliding_layers(
     fields: &Fields<'_>,
     layers: usize,
@@ -212,7 +212,7 @@ pub(super) fn act(fields: &Fields<'_>, key: &str, default: Act) -> Result<Act> {
     })
 }
 
-/// What a config says, as one text that does not depend on the order of its keys; without what changes no number.
+/// Text of a config that does not depend on the order of its keys, without the keys that change no number.
 fn identity(fields: &Fields<'_>) -> String {
     const IDLE: [&str; 6] =
         ["_name_or_path", "transformers_version", "architectures", "use_cache", "dtype", "torch_dtype"];
@@ -220,7 +220,7 @@ fn identity(fields: &Fields<'_>) -> String {
     sorted(told)
 }
 
-/// An object as text, its keys in order.
+/// Text of an object, with its keys in order.
 fn sorted<'a>(entries: impl Iterator<Item = (&'a String, &'a Value)>) -> String {
     let entries: BTreeMap<&String, String> = entries
         .map(|(key, value)| (key, value.as_object().map_or_else(|| value.to_string(), |map| sorted(map.iter()))))
