@@ -29,7 +29,7 @@ use std::time::Duration;
 use micro::{PAIRS, micro_run, micro_settings};
 use pairtune::engine::protocol::{
     Chat, Command, Drill, Event, ExportKind, ExportRequest, Failure, GenerateRequest, GgufForm, Inputs, Kind, Metrics,
-    ModelSource, Settings, Status, Subject, Watch, WhichAdapter,
+    ModelSource, Settings, SkipReason, Status, Subject, Turn, Watch, WhichAdapter,
 };
 use pairtune::engine::run::warnings::WarningKind;
 use pairtune::engine::{Message, Session, channel};
@@ -300,19 +300,75 @@ fn too_little_memory_is_told_with_what_would_help() {
 }
 
 #[test]
+fn a_plan_says_what_suits_the_rows_and_the_device() {
+    let mut engine = TestEngine::start("suited");
+    engine.open_demo();
+    let mut plan = |settings: Settings, limit: u64| {
+        engine.send(Command::Plan { settings, limit: Some(limit), inputs: Inputs::default() });
+        expect_event!(engine, Event::Planned(plan) => plan)
+    };
+    let needs = |plan: &pairtune::engine::protocol::PlanInfo| plan.memory.iter().sum::<u64>();
+    let roomy = plan(demo_settings(4), 1 << 40);
+    assert!(roomy.suited.is_empty(), "nothing where all is well: {:?}", roomy.suited);
+    let tight = plan(demo_settings(4), needs(&roomy) * 10 / 9);
+    let [fix] = &tight.suited[..] else { panic!("one change: {:?}", tight.suited) };
+    assert_eq!(fix.settings["per_device_train_batch_size"], json!(1), "{fix:?}");
+    let mut settings = demo_settings(4);
+    settings.extend(fix.settings.clone());
+    let suited = plan(settings, 1 << 40);
+    assert_eq!((needs(&suited) + fix.saves, suited.n_steps), (needs(&roomy), roomy.n_steps), "the same run in less");
+
+    let mut short = demo_settings(4);
+    short.insert("max_length".to_owned(), json!(40));
+    let cut = plan(short, 1 << 40);
+    let longer = cut.suited.iter().find_map(|fix| fix.settings.get("max_length")?.as_u64());
+    let longest = cut.lengths.iter().copied().max().expect("rows");
+    assert!(longer.is_some_and(|longer| longer > 40 && longer < u64::from(longest) + 64), "{:?}", cut.suited);
+}
+
+#[test]
+fn a_plan_names_the_rows_that_it_cuts_and_skips() {
+    let mut engine = TestEngine::start("rows");
+    engine.open_demo();
+    engine.send(Command::FindRows { text: "TIDE".to_owned() });
+    let found = expect_event!(engine, Event::RowsFound { rows, .. } => rows);
+    assert!(!found.is_empty() && found.is_sorted(), "rows hold the word in other letters: {found:?}");
+    let mut settings = demo_settings(4);
+    settings.insert("max_length".to_owned(), json!(48));
+    engine.send(Command::Plan { settings, limit: None, inputs: Inputs::default() });
+    let plan = expect_event!(engine, Event::Planned(plan) => plan);
+    assert!(!plan.truncated.is_empty() && plan.truncated.is_sorted(), "{:?}", plan.truncated);
+    assert_eq!(plan.truncated.len(), plan.lengths.iter().filter(|length| **length > 48).count());
+    assert!(plan.dropped.iter().all(|(_, why)| *why == SkipReason::TooLong), "{:?}", plan.dropped);
+    assert!(plan.dropped.iter().all(|(row, _)| plan.truncated.binary_search(row).is_err()), "a row has one fate");
+}
+
+#[test]
 fn two_steps_that_are_tried_take_what_was_planned() {
     let mut engine = TestEngine::start("tried");
     engine.open_demo();
     // Two steps take as much memory as all of them would.
     let tried = |event: &Event| matches!(event, Event::Tried { .. } | Event::Cancelled { .. } | Event::Refused { .. });
-    engine.send(Command::Trial { settings: demo_settings(4) });
-    let Event::Tried { device_bytes, planned_bytes, .. } = engine.wait(tried) else { panic!("two steps are tried") };
+    let trial = || Command::Trial { settings: demo_settings(4), prompts: vec!["When is high tide?".to_owned()] };
+    engine.send(trial());
+    engine.wait(|event| matches!(event, Event::Trying { step: 2 }));
+    let Event::Tried { device_bytes, planned_bytes, answers_seconds, .. } = engine.wait(tried) else {
+        panic!("two steps are tried")
+    };
+    assert!(answers_seconds.is_some_and(|seconds| seconds > 0.0), "answers take time, too: {answers_seconds:?}");
     assert!(device_bytes.abs_diff(planned_bytes) < planned_bytes / 10, "{device_bytes} of {planned_bytes} planned");
     engine.wait(|event| matches!(event, Event::Planned(_)));
-    engine.send(Command::Trial { settings: demo_settings(4) });
+    engine.send(trial());
     engine.send(Command::Cancel);
     let cancelled = engine.wait(tried);
     assert!(matches!(cancelled, Event::Cancelled { subject: Subject::Plan }), "not {cancelled:?}");
+    engine.send(trial());
+    engine.wait(|event| matches!(event, Event::Trying { step: 2 }));
+    engine.send(Command::Cancel);
+    let Event::Tried { step_seconds, answers_seconds, .. } = engine.wait(tried) else { panic!("one step was taken") };
+    assert!(step_seconds > 0.0 && answers_seconds.is_none(), "what was measured is kept");
+    let plan = expect_event!(engine, Event::Planned(plan) => plan);
+    assert_eq!(plan.step_seconds, Some(step_seconds), "and planned with");
 }
 
 #[test]
@@ -523,6 +579,8 @@ fn base_and_tuned_answer_with_the_same_seed() {
     let request = GenerateRequest {
         id: 7,
         prompt: "Question: When is high tide?\nAnswer:".to_owned(),
+        system: String::new(),
+        turns: Vec::new(),
         seed: 1,
         temperature: 0.0,
         max_new_tokens: 12,
@@ -539,6 +597,20 @@ fn base_and_tuned_answer_with_the_same_seed() {
         pieces.collect()
     };
     assert!(!text(0).is_empty() && !text(1).is_empty(), "both write: {:?} {:?}", text(0), text(1));
+
+    let speeds = engine.said.iter().filter_map(|event| match event {
+        Event::Text { id: 7, end: true, tokens, seconds, .. } => Some((*tokens, *seconds)),
+        _ => None,
+    });
+    assert!(speeds.clone().all(|(tokens, seconds)| (1..=12).contains(&tokens) && seconds > 0.0), "with their speed");
+    assert_eq!(speeds.count(), 2, "each side has one end");
+
+    // A conversation takes a chat template, which is not for pairs of plain texts.
+    let turn = Turn { prompt: "Hello".to_owned(), answers: vec!["Hi".to_owned(), "Good day".to_owned()] };
+    let chat = GenerateRequest { id: 9, system: "Be kind.".to_owned(), turns: vec![turn], ..request.clone() };
+    engine.send(Command::Generate(Box::new(chat)));
+    let refused = expect_event!(engine, Event::Refused { problem, .. } => problem);
+    assert!(refused.what.contains("chat template"), "{refused}");
 
     // A text that is cut off has no end, and so is not taken for an answer.
     engine.send(Command::Generate(Box::new(GenerateRequest { id: 8, strengths: vec![0.0], ..request })));

@@ -8,6 +8,8 @@ use std::path::Path;
 
 #[path = "tidy/house.rs"]
 mod house;
+#[path = "tidy/language.rs"]
+mod language;
 
 /// Layers that each layer may see, downwards only (ARCHITECTURE.md). `engine::protocol` stands for that module and what
 /// is in it.

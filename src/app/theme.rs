@@ -6,8 +6,10 @@ use eframe::egui::{
 
 /// One unit of the grid that everything sits on.
 pub(super) const GRID: f32 = 8.0;
-/// Maximum width of the content.
-pub(super) const MAX_WIDTH: f32 = 1180.0;
+/// Maximum width of a page of text.
+pub(super) const TEXT_WIDTH: f32 = 1180.0;
+/// Maximum width of a page with tables, charts, or columns side by side.
+pub(super) const MAX_WIDTH: f32 = 2200.0;
 /// Rounding of cards.
 pub(super) const RADIUS: u8 = 10;
 

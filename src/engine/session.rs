@@ -5,6 +5,7 @@ use std::rc::Rc;
 use super::data::pairs::Pairs;
 use super::inbox::{Inbox, Message, Outbox};
 use super::model::open_model::OpenModel;
+use super::plan::planning::Measured;
 use super::protocol::{BUILD, Command, Drill, Event, GpuInfo, Inputs, Problem, Progress, Ready};
 use super::run::open_run::{Retry, Run};
 use crate::error::{Error, Result};
@@ -12,7 +13,6 @@ use crate::gpu::{AdapterChoice, AdapterReport, Gpu};
 use crate::model::LoadIn;
 use crate::platform::NetworkEntry;
 use crate::platform::host::{self, Hub, Store, yield_now};
-use crate::train::TrainConfig;
 
 /// One model, one set of pairs and one run at a time, on one device.
 pub struct Session {
@@ -30,8 +30,8 @@ pub struct Session {
     pub(super) model: Option<Rc<OpenModel>>,
     pub(super) pairs: Option<Pairs>,
     pub(super) run: Option<Run>,
-    /// The settings of a trial, and the seconds of a step of it.
-    pub(super) step_seconds: Option<(TrainConfig, f64)>,
+    /// Result of the latest trial.
+    pub(super) measured: Option<Measured>,
     pub(super) drill: Option<Drill>,
     /// Rows of the pairs of a step that was not finite.
     pub(super) batch: Vec<usize>,
@@ -96,7 +96,7 @@ impl Session {
             model: None,
             pairs: None,
             run: None,
-            step_seconds: None,
+            measured: None,
             drill: None,
             batch: Vec::new(),
             rest_seconds: 60.0,
@@ -160,8 +160,9 @@ impl Session {
             Command::SwapPairs => self.swap_pairs(),
             Command::SetChat(chat) => self.set_chat(chat),
             Command::ReadPair { index, max_length } => self.read_pair(index, max_length),
+            Command::FindRows { text } => self.find_rows(text),
             Command::Plan { settings, limit, inputs } => self.plan(settings, limit, &inputs).await,
-            Command::Trial { settings } => self.trial(settings).await,
+            Command::Trial { settings, prompts } => self.trial(settings, &prompts).await,
             Command::Bench => self.measure_gpu().await,
             Command::Start(request) => self.start(*request).await,
             Command::StartRace(request) => self.race(*request).await,
@@ -222,6 +223,7 @@ impl Session {
                 Ok(())
             }
             Command::ReadPair { index, max_length } => self.read_pair(index, max_length),
+            Command::FindRows { text } => self.find_rows(text),
             Command::ListRuns => {
                 self.list_runs().await;
                 Ok(())

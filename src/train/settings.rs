@@ -56,7 +56,7 @@ const fn row(key: &'static str, kind: Kind, value: &'static str, help: &'static 
 
 /// Settings that belong to more than one method, in the order of the docs; `common` says which methods have each.
 pub(super) static COMMON: [Setting; 32] = [
-    row("beta", Kind::Number, "BETA", "How hard the loss pushes away from the reference"),
+    row("beta", Kind::Number, "BETA", "How closely the policy is held to the reference"),
     row("loss_type", Kind::Words, "NAMES", "One loss or several: sigmoid,sft"),
     row("loss_weights", Kind::Numbers, "WEIGHTS", "One weight per loss type: 1.0,0.5"),
     row(

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use eframe::egui::{self, accesskit::Role};
-use egui_kittest::kittest::Queryable as _;
+use egui_kittest::kittest::{NodeT as _, Queryable as _};
 use pairtune::Error;
 use pairtune::engine::protocol::*;
 use pairtune::platform::FoundModel;
@@ -224,7 +224,7 @@ fn paths_are_typed_and_wrong_ones_are_told() {
     stage.type_into("Path of a pairs file", "/no/such.jsonl");
     stage.click("Open the pairs at this path");
     stage.expect("/no/such.jsonl");
-    stage.expect("24 rows → 24 usable");
+    stage.expect("24 rows: 24 used");
     let browser = Stage::in_environment(script::environment("browser"), Vec::new());
     assert!(!browser.shows("Path of a model folder, or of a GGUF file"), "a page opens no paths");
 }
@@ -462,7 +462,7 @@ fn rows_with_problems_are_listed_and_must_be_agreed_to() {
     stage.go("3  Plan");
     stage.sent();
     stage.click("6 rows cannot be used: look at them");
-    stage.expect("30 rows → 24 usable");
+    stage.expect("30 rows: 24 used");
     stage.click("Problems 6");
     stage.expect("6 rows: \"rejected\" is missing");
     stage.expect("Lines 77, 78, 79, 80, 81, 82");
@@ -532,7 +532,7 @@ fn a_flag_shows_its_rows_and_skips_them_only_when_asked_to() {
     stage.click("Skip these 2 rows");
     assert_eq!(stage.sent(), [Command::SkipPairs { rows: vec![3, 17], skip: true }], "the others");
     stage.say(Event::PairsOpened(Box::new(PairsInfo { skipped: 3, ..script::pairs(24) })));
-    stage.expect("24 rows → 21 used, 3 skipped");
+    stage.expect("24 rows: 21 used (4 truncated), 3 skipped");
     stage.expect("Only \"long\": 3 rows, 3 skipped");
     stage.wait(1.0);
     stage.sent();
@@ -902,7 +902,7 @@ fn without_a_limit_only_a_trial_says_that_it_fits() {
     stage.say(Event::Planned(Box::new(PlanInfo { limit: None, ..script::plan() })));
     stage.go("3  Plan");
     stage.expect("Whether it fits is not known: measure with two trial steps");
-    stage.say(Event::Tried { step_seconds: 3.0, device_bytes: 2_900_000_000, planned_bytes: 2_800_000_000 });
+    stage.say(tried(Some(2.0)));
     stage.expect("Memory: 2.8 GB, fits (measured)");
     let blocked = Some(problem("max_length must be 2 or more", "Raise it"));
     stage.say(Event::Planned(Box::new(PlanInfo { blocked, n_steps: 0, memory: [0; 4], ..script::plan() })));
@@ -984,9 +984,110 @@ fn two_steps_are_measured() {
     stage.expect("Measure with 2 trial steps");
     stage.click("Measure: run 2 trial steps");
     assert!(matches!(stage.sent()[..], [Command::Trial { .. }]), "it is measured");
-    stage.say(Event::Tried { step_seconds: 3.0, device_bytes: 2_900_000_000, planned_bytes: 2_800_000_000 });
-    stage.expect("(3.0 s for a step): 14 min of training, ");
+    stage.expect("Preparing 2 trial steps (not kept)");
+    stage.say(Event::Trying { step: 2 });
+    stage.expect("Running 2 trial steps (not kept): step 2 of 2, ");
+    stage.say(tried(Some(2.0)));
+    // 278 steps, a third of a sixteenth of a step for each of 267 pairs, and twelve rounds of 30 of them with answers.
+    stage.expect("Time: about 15 min: 14 min training, 17 s reference scores of the base model, ");
+    stage.expect("24 s sample answers (3.0 s per step)");
+    stage.say(tried(None));
+    stage.expect("; sample answers come on top");
     stage.expect("2.9 GB of memory (planned 2.8 GB)");
+}
+
+/// The end of a trial.
+fn tried(answers_seconds: Option<f64>) -> Event {
+    let (device_bytes, planned_bytes) = (2_900_000_000, 2_800_000_000);
+    Event::Tried { step_seconds: 3.0, answers_seconds, device_bytes, planned_bytes }
+}
+
+#[test]
+fn rows_that_a_plan_skips_or_cuts_are_told_alike_everywhere() {
+    let mut stage = Stage::planned();
+    let dropped = vec![(2, SkipReason::TooLong), (6, SkipReason::TooLong), (8, SkipReason::Template)];
+    stage.say(Event::Planned(Box::new(PlanInfo { dropped, lengths: vec![900, 1500], ..script::plan() })));
+    stage.go("2  Pairs");
+    stage.sent();
+    stage.expect("24 rows: 21 used (4 truncated), 3 skipped");
+    stage.click("Problems");
+    stage.expect("With this model and these settings, 4 truncated and 3 skipped.");
+    stage.click("Show the rows with the flag \"too long\"");
+    stage.expect("Only \"too long\": 2 rows");
+    assert_eq!(stage.harness.query_all_by_label_contains("Read line").count(), 2, "only they are in the table");
+    stage.click("Skip these 2 rows");
+    assert_eq!(stage.sent(), [Command::SkipPairs { rows: vec![2, 6], skip: true }], "those rows");
+    stage.click("Show the rows with the flag \"truncated\"");
+    stage.click("Raise max length to 1500");
+    stage.wait(1.0);
+    let sent = stage.sent();
+    let [Command::Plan { settings, .. }] = &sent[..] else { panic!("it is planned again, not {sent:?}") };
+    assert_eq!(settings["max_length"], json!(1500), "as long as the longest row");
+    stage.go("3  Plan");
+    stage.expect("4 truncated, 3 skipped");
+}
+
+#[test]
+fn untouched_settings_suit_the_rows_and_the_device() {
+    let mut stage = Stage::ready();
+    stage.say(Event::ModelOpened(Box::new(script::model())));
+    stage.say_pairs(24);
+    stage.wait(1.0);
+    let settings = Settings::from_iter([
+        ("per_device_train_batch_size".to_owned(), json!(1)),
+        ("gradient_accumulation_steps".to_owned(), json!(16)),
+    ]);
+    let label = "Batch size 1 × 16 instead of 4 × 4: 1.6 GB instead of 6.2 GB".to_owned();
+    let suited = vec![Fix { label: label.clone(), settings: settings.clone(), saves: 4_600_000_000 }];
+    stage.sent();
+    stage.say(Event::Planned(Box::new(PlanInfo { suited: suited.clone(), ..script::plan() })));
+    stage.wait(1.0);
+    let sent = stage.sent();
+    let [Command::Plan { settings: planned, .. }] = &sent[..] else { panic!("it is planned again, not {sent:?}") };
+    assert!(settings.iter().all(|(key, value)| planned.get(key) == Some(value)), "with them: {planned:?}");
+    stage.say(Event::Planned(Box::new(script::plan())));
+    stage.go("3  Plan");
+    stage.expect(&label);
+    assert!(!stage.shows("Standard + "), "what was suited is no change of the user's");
+    stage.click("Use the values of Standard all the same");
+    stage.wait(1.0);
+    let sent = stage.sent();
+    let [Command::Plan { settings: planned, .. }] = &sent[..] else { panic!("it is planned again, not {sent:?}") };
+    assert!(settings.keys().all(|key| !planned.contains_key(key)), "without them: {planned:?}");
+    stage.say(Event::Planned(Box::new(PlanInfo { suited, ..script::plan() })));
+    stage.wait(1.0);
+    assert!(stage.sent().is_empty() && !stage.shows(&label), "the user has said no");
+}
+
+#[test]
+fn rows_are_searched_and_sorted() {
+    let mut stage = Stage::planned();
+    stage.go("2  Pairs");
+    stage.sent();
+    stage.type_into("Search", "password");
+    stage.harness.key_press(egui::Key::Enter);
+    stage.run();
+    assert_eq!(stage.sent(), [Command::FindRows { text: "password".into() }], "the engine has the whole texts");
+    stage.say(Event::RowsFound { text: "password".into(), rows: vec![4, 9] });
+    stage.expect("in 2 rows");
+    assert_eq!(stage.harness.query_all_by_label_contains("Read line").count(), 2, "only they are in the table");
+    stage.click("clear");
+    assert!(stage.harness.query_all_by_label_contains("Read line").count() > 3, "all rows are there");
+    let line = |stage: &Stage| {
+        let rows = stage.harness.query_all_by_label_contains("Read line");
+        rows.map(|row| (row.rect().top() as i32, row.accesskit_node().label().unwrap_or_default()))
+            .min()
+            .expect("a row")
+            .1
+    };
+    let first = line(&stage);
+    stage.click("Order");
+    stage.click("Longest first");
+    let longest = line(&stage);
+    assert_ne!(first, longest, "another row comes first");
+    stage.click("Order");
+    stage.click("Shortest first");
+    assert_ne!(longest, line(&stage), "and not the longest now");
 }
 
 #[test]

@@ -781,7 +781,7 @@ fn comparing() -> Test {
 }
 
 fn text_of(test: &mut Test, id: u64, side: usize, piece: &str) {
-    test.say(Event::Text { id, side, piece: piece.into(), end: true });
+    test.say(Event::Text { id, side, piece: piece.into(), end: true, tokens: 9, seconds: 1.5 });
 }
 
 fn generated(test: &Test) -> GenerateRequest {
@@ -804,7 +804,39 @@ fn both_models_answer_the_same_prompt() {
     text_of(&mut test, request.id, 1, "Sure, you can do that here: open the settings and reset it.");
     test.sees("Sure, you can do that here");
     test.sees("Tuned, 100 %");
+    test.sees("12 words, 9 tokens, 6.0 tokens/s");
+    assert!(!test.has("Reply") && !test.has("System prompt"), "these pairs are no conversations");
     test.shot("compare-prompts");
+}
+
+#[test]
+fn a_conversation_goes_on_side_by_side() {
+    let mut test = Test::running(72);
+    test.say(Event::ModelOpened(Box::new(script::model())));
+    test.say(Event::PairsOpened(Box::new(PairsInfo { conversations: true, ..script::pairs(24) })));
+    test.say(summary(true));
+    test.page(Key::Num5);
+    test.sent();
+    test.stage.type_into("System prompt", "Be kind.");
+    assert!(!test.has("Reply"), "nothing was said yet");
+    test.click("Generate");
+    let first = generated(&test);
+    assert_eq!((first.system.as_str(), first.turns.len()), ("Be kind.", 0));
+    text_of(&mut test, first.id, 0, "No.");
+    text_of(&mut test, first.id, 1, "Gladly!");
+    test.stage.type_into("Prompt", "And tomorrow?");
+    test.click("Reply");
+    let second = generated(&test);
+    let turn = Turn { prompt: first.prompt.clone(), answers: vec!["No.".into(), "Gladly!".into()] };
+    assert_eq!((second.prompt.as_str(), second.turns.as_slice()), ("And tomorrow?", [turn.clone()].as_slice()));
+    text_of(&mut test, second.id, 0, "Ask the sign.");
+    text_of(&mut test, second.id, 1, "At nine, dear guest.");
+    test.sees("At nine, dear guest.");
+    test.sees("Gladly!");
+    test.shot("compare-chat");
+    test.stage.type_into("Prompt", "Something else");
+    test.click("Generate");
+    assert_eq!(generated(&test).turns, [], "a new conversation");
 }
 
 #[test]

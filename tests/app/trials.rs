@@ -174,7 +174,7 @@ fn a_finished_race_has_its_table_its_runs_and_its_votes() {
     assert_eq!(request.runs, ["run-dpo", "run-ppo"], "of both sides");
     assert_eq!(request.prompt, "How much is a bicycle for the day?");
     for (side, piece) in ["Hello and welcome!", "Four pounds, dear guest."].into_iter().enumerate() {
-        stage.queue(Event::Text { id: request.id, side, piece: piece.into(), end: true });
+        stage.queue(Event::Text { id: request.id, side, piece: piece.into(), end: true, tokens: 5, seconds: 1.0 });
     }
     stage.run();
     assert!(stage.shows("Question 1") && !stage.shows("Win rate"), "no names and no tally before a vote");

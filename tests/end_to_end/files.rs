@@ -2,12 +2,15 @@
 
 use std::path::Path;
 
+use pairtune::bench::{RandomModel, Sizes};
+use pairtune::platform::Folder as _;
+
 use crate::browser::{BrowserKind, BrowserOptions};
 use crate::page::{
-    FEW_PAIRS, LONG, assert_heap, assert_quiet, choose, demo_as_gguf, few_pairs, open, picture, serve,
-    start_with_settings, wait_for_text,
+    FEW_PAIRS, LONG, assert_heap, assert_quiet, choose, demo_as_gguf, few_pairs, open, picture, reach, read_archive,
+    serve, start_with_settings, wait_for_text, write_files,
 };
-use crate::ui::Ui as _;
+use crate::ui::{PATIENCE, Ui as _};
 
 #[test]
 fn a_model_and_pairs_come_from_files_in_chromium() {
@@ -66,7 +69,65 @@ fn a_gguf_file_is_tuned(kind: BrowserKind) {
     browser.wait_for_starting(FEW_PAIRS, LONG);
     start_with_settings(&browser, 3);
     browser.wait_that("the end", LONG, || browser.find("button", "Train more"));
+    browser.click("6  Export");
+    browser.wait_for("Write files", PATIENCE);
+    browser.click_starting("Whole model (GGUF, Q8_0)");
+    write_files(&browser);
+    reach(&browser, "Download: Whole model (GGUF, Q8_0)");
+    let written = read_archive(&browser.wait_download(&format!("{FEW_PAIRS}-gguf-q8_0.zip"), PATIENCE));
+    let gguf = written.iter().find(|(name, _)| name.ends_with(".gguf")).expect("a GGUF file");
+    assert!(gguf.1.starts_with(b"GGUF") && gguf.1.len() > 200_000, "{} bytes", gguf.1.len());
+    assert!(written.iter().any(|(name, _)| name.ends_with("Modelfile")), "with what Ollama needs");
     assert_quiet(&browser, &server);
+}
+
+#[test]
+fn a_model_of_269_megabytes_is_tuned_in_little_memory_in_chromium() {
+    a_model_of_269_megabytes_is_tuned_in_little_memory(BrowserKind::Chromium);
+}
+
+#[test]
+fn a_model_of_269_megabytes_is_tuned_in_little_memory_in_firefox() {
+    a_model_of_269_megabytes_is_tuned_in_little_memory(BrowserKind::Firefox);
+}
+
+/// SmolLM2-135M's shape. The weights go to the device without staying in the page or the worker.
+fn a_model_of_269_megabytes_is_tuned_in_little_memory(kind: BrowserKind) {
+    let folder = tempfile::tempdir().expect("a folder");
+    write_large_model(folder.path());
+    let server = serve();
+    let browser = open(&server, &BrowserOptions::new(kind));
+    browser.click("Open a model folder…");
+    choose(&browser, "pick-model-folder", &[folder.path()]);
+    browser.wait_for("Choose another model", LONG);
+    assert_heap(&browser);
+    browser.click("2  Pairs");
+    browser.click_starting("Open a pairs file");
+    choose(&browser, "pick-pairs", &[&few_pairs()]);
+    browser.wait_for_starting(FEW_PAIRS, LONG);
+    start_with_settings(&browser, 1);
+    browser.wait_that("the end", LONG, || browser.find("button", "Train more"));
+    assert_heap(&browser);
+    assert_quiet(&browser, &server);
+}
+
+/// A model folder of SmolLM2-135M's shape with random weights and the demo's tokenizer.
+fn write_large_model(folder: &Path) {
+    let model = RandomModel::new(Sizes::SMOLLM2_135M).expect("a model");
+    for file in model.files() {
+        let source = model.open(&file).expect("a file");
+        let mut out = std::fs::File::create(folder.join(&file)).expect("a file");
+        let size = source.len();
+        for at in (0..size).step_by(1 << 24) {
+            let len = (size - at).min(1 << 24) as usize;
+            let bytes = pollster::block_on(source.read_at(at, len)).expect("its bytes");
+            std::io::Write::write_all(&mut out, &bytes).expect("room on the disk");
+        }
+    }
+    let demo = Path::new(env!("CARGO_MANIFEST_DIR")).join("assets/demo/model");
+    for file in ["tokenizer.json", "tokenizer_config.json"] {
+        std::fs::copy(demo.join(file), folder.join(file)).expect("the demo's tokenizer");
+    }
 }
 
 #[test]

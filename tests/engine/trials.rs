@@ -92,6 +92,8 @@ fn a_race_measures_both_sides_and_leaves_runs() {
     let request = GenerateRequest {
         id: 7,
         prompt: "Question: When?\nAnswer:".to_owned(),
+        system: String::new(),
+        turns: Vec::new(),
         seed: 1,
         temperature: 0.7,
         max_new_tokens: 4,
@@ -99,8 +101,9 @@ fn a_race_measures_both_sides_and_leaves_runs() {
         runs: vec![dpo.run_id.clone(), ppo.run_id.clone()],
     };
     engine.send(Command::Generate(Box::new(request)));
-    for wanted in 0..2 {
-        engine.wait(|event| matches!(event, Event::Text { id: 7, side, end: true, .. } if *side == wanted));
+    // Either may be the first to end.
+    for _ in 0..2 {
+        engine.wait(|event| matches!(event, Event::Text { id: 7, end: true, .. }));
     }
     // The open model and pairs will do for these runs, since they were trained on them.
     for run in [ppo, dpo] {

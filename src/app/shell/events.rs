@@ -127,6 +127,7 @@ impl App {
         }
         if about != self.views.frame.planned_about {
             self.views.frame.planned_about = about;
+            self.forget_suited();
             self.propose_prompts();
             // The demo brings settings for its pairs, so nothing is proposed while they are on their way.
             self.suit_rows(ctx);
@@ -139,6 +140,7 @@ impl App {
                 self.plan_soon(ctx);
             }
         }
+        self.suit_device(ctx);
     }
 
     fn plan_if_due(&mut self, ctx: &egui::Context) {

@@ -24,6 +24,8 @@ pub(super) type PlannedAbout = (String, Option<(String, [usize; 2], Kind, bool)>
 pub(super) struct FrameView {
     /// Subject of the last requested plan.
     pub(super) planned_about: PlannedAbout,
+    /// Model and pairs that the settings were suited to, or were not, as the user had changed them.
+    pub(super) suited_about: PlannedAbout,
     /// Stem of proposed names: the name of the pairs, or of the run whose settings were taken.
     pub(super) name_stem: String,
     /// Number of stored runs when a name was last proposed.
@@ -344,14 +346,24 @@ pub(super) fn strip_ui(ui: &mut Ui, state: &State, current: Step, actions: &mut 
     });
 }
 
-/// Draws a page in a column that scrolls and is no wider than one can read.
+/// Maximum width of a page: pages of text stay readable, while tables, charts and texts side by side use the window.
+fn max_width(step: Step) -> f32 {
+    match step {
+        Step::Start | Step::Model | Step::Export | Step::Help => theme::TEXT_WIDTH,
+        Step::Pairs | Step::Plan | Step::Run | Step::Compare | Step::Race | Step::Sweep | Step::Runs => {
+            theme::MAX_WIDTH
+        }
+    }
+}
+
+/// Draws a page in a column that scrolls.
 pub(super) fn content(ui: &mut Ui, step: Step, add: impl FnOnce(&mut Ui)) {
     let palette = theme::palette(ui);
     CentralPanel::default().frame(Frame::new().fill(palette.background)).show(ui, |ui| {
         ScrollArea::vertical().id_salt(("page", step)).auto_shrink([false, false]).show(ui, |ui| {
             let room = ui.available_rect_before_wrap();
             let pad = if room.width() < NARROW { 16.0 } else { 32.0 };
-            let width = (room.width() - 2.0 * pad).min(theme::MAX_WIDTH);
+            let width = (room.width() - 2.0 * pad).min(max_width(step));
             let left = room.left() + (room.width() - width) / 2.0;
             let rect = Rect::from_min_size(egui::pos2(left, room.top() + 24.0), egui::vec2(width, room.height()));
             ui.scope_builder(UiBuilder::new().max_rect(rect), |ui| {

@@ -66,6 +66,7 @@ impl App {
         let mut settings = presets::overrides(preset);
         settings.insert("eval_split".to_owned(), presets::EVAL_SPLIT.into());
         self.state.plan.proposed_epochs = None;
+        self.forget_suited();
         self.propose_epochs(preset, &mut settings);
         self.views.plan.forget_typed();
         self.edit_settings(ctx, settings);
@@ -125,6 +126,7 @@ impl App {
         fields::keep_known(&mut settings);
         self.views.plan.forget_typed();
         self.state.plan.proposed_epochs = None;
+        self.forget_suited();
         self.edit_settings(ctx, settings);
         self.state.plan.preset = if self.state.is_demo() { None } else { preset.or(Some(Preset::Standard)) };
         self.before_demo = before;
@@ -168,6 +170,39 @@ impl App {
         let epochs = presets::epochs_for(preset, trained as usize, per_step as usize);
         *proposed = Some(epochs);
         settings.insert(presets::EPOCHS.to_owned(), epochs.into());
+    }
+
+    /// Takes over the settings that suit rows and device, once for each model and pairs, if no setting was changed.
+    pub(super) fn suit_device(&mut self, ctx: &egui::Context) {
+        let plan = &self.state.plan;
+        let Some(info) = plan.info.as_ref().filter(|_| plan.preset.is_some() && !plan.pending && !self.adopting) else {
+            return;
+        };
+        if self.plan_dirty.is_some() || self.views.frame.suited_about == self.views.frame.planned_about {
+            return;
+        }
+        let suited = info.suited.clone();
+        let untouched = plan.changes().is_empty();
+        self.views.frame.suited_about = self.views.frame.planned_about.clone();
+        if suited.is_empty() || !untouched {
+            return;
+        }
+        let plan = &mut self.state.plan;
+        plan.reasons = suited.iter().map(|fix| fix.label.clone()).collect();
+        plan.suited = suited.into_iter().flat_map(|fix| fix.settings).collect();
+        plan.settings.extend(plan.suited.clone());
+        self.plan_soon(ctx);
+    }
+
+    /// Takes back what suited other rows or another device, as far as the user left it.
+    pub(super) fn forget_suited(&mut self) {
+        let plan = &mut self.state.plan;
+        plan.reasons.clear();
+        for (key, value) in std::mem::take(&mut plan.suited) {
+            if plan.settings.get(&key) == Some(&value) {
+                plan.settings.remove(&key);
+            }
+        }
     }
 
     /// Proposes a name that no run has, unless the user has chosen one.

@@ -57,6 +57,11 @@ impl App {
             let own = presets::overrides(preset).remove(presets::EPOCHS).unwrap_or_default();
             self.prefs.settings.insert(presets::EPOCHS.to_owned(), own);
         }
+        if self.before_demo.is_none() {
+            // The same holds for what suits these rows.
+            let suited = &self.state.plan.suited;
+            self.prefs.settings.retain(|key, value| suited.get(key) != Some(value));
+        }
         self.prefs.recent.clone_from(&self.state.recent);
     }
 }

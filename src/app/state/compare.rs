@@ -25,11 +25,19 @@ pub(crate) struct TextSide {
     pub(crate) text: String,
     /// True if nothing follows.
     pub(crate) done: bool,
+    /// Tokens so far, and the seconds of writing them.
+    pub(crate) speed: (usize, f64),
     /// True if it was cancelled or refused before its end.
     pub(crate) failed: bool,
 }
 
 impl State {
+    /// True if the open model answers conversations: it has a chat template, and the pairs do not say otherwise.
+    pub(crate) fn chats(&self) -> bool {
+        let has_template = self.open_model().is_some_and(|model| model.chat.template.is_some());
+        has_template && self.pairs.info.as_ref().is_none_or(|pairs| pairs.conversations)
+    }
+
     /// Held-out pairs scored with this strength.
     pub(crate) fn held_out_at(&self, strength: f32) -> Option<&[HeldOutPair]> {
         self.held_out
@@ -58,10 +66,11 @@ impl State {
         self.compare_problem = None;
     }
 
-    pub(super) fn text_written(&mut self, id: u64, side: usize, piece: &str, end: bool) {
+    pub(super) fn text_written(&mut self, id: u64, side: usize, piece: &str, end: bool, speed: (usize, f64)) {
         if let Some(side) = self.texts.get_mut(&id).and_then(|text| text.sides.get_mut(side)) {
             side.text.push_str(piece);
             side.done |= end;
+            side.speed = speed;
         }
     }
 

@@ -6,7 +6,7 @@ use super::compare::Generation;
 use super::library::Recent;
 use super::machine::{BenchState, Connection, LogLine, Notice};
 use super::model::ModelState;
-use super::pairs::PairsState;
+use super::pairs::{Found, PairsState};
 use super::plan::{PlanState, Trial};
 use super::race::RaceState;
 use super::run::{Rollouts, RunPhase, RunState, Saved, Unsaved};
@@ -124,7 +124,7 @@ impl State {
             Command::OpenPairs { .. } => self.read_pairs(),
             Command::SkipPairs { rows, skip } => self.rows_skipped(rows, *skip),
             Command::Plan { .. } => self.plan_asked(),
-            Command::Trial { .. } => self.plan.trial = Trial::Running,
+            Command::Trial { .. } => self.plan.trial = Trial::Running { step: 0, since: now },
             Command::Bench => self.bench = BenchState::Running(String::new()),
             Command::Start(_) | Command::Resume { .. } | Command::OpenRun { .. } => self.run_awaited(command),
             Command::Import | Command::ImportAdapter => self.runs_problem = None,
@@ -145,6 +145,7 @@ impl State {
             | Command::SwapPairs
             | Command::SetChat(_)
             | Command::ReadPair { .. }
+            | Command::FindRows { .. }
             | Command::ListRuns
             | Command::ReadHistory { .. }
             | Command::MeasureStorage
@@ -185,10 +186,12 @@ impl State {
             Event::PairRows { first, rows } => self.rows_read(first, rows),
             Event::PairsOpened(info) => self.pairs_opened(*info),
             Event::ChatSet(chat) => self.chat_set(*chat),
+            Event::RowsFound { text, rows } => self.pairs.found = Some(Found { text, rows }),
             Event::PairView(view) => self.pairs.viewed(*view),
             Event::Planned(info) => self.planned(*info),
-            Event::Tried { step_seconds, device_bytes, planned_bytes } => {
-                self.tried(step_seconds, device_bytes, planned_bytes);
+            Event::Trying { step } => self.trying(step),
+            Event::Tried { step_seconds, answers_seconds, device_bytes, planned_bytes } => {
+                self.tried(step_seconds, answers_seconds, device_bytes, planned_bytes);
             }
             Event::RunStarted(info) => self.run_started(*info, now),
             Event::RunOpened(info) => self.run_opened(*info),
@@ -214,7 +217,9 @@ impl State {
             Event::Race(event) => self.race_went_on(event),
             Event::Sweep(event) => self.sweep_went_on(event),
             Event::Discarded { run_id } => self.run_discarded(&run_id),
-            Event::Text { id, side, piece, end } => self.text_written(id, side, &piece, end),
+            Event::Text { id, side, piece, end, tokens, seconds } => {
+                self.text_written(id, side, &piece, end, (tokens, seconds));
+            }
             Event::HeldOut { strength, pairs } => self.held_out_scored(strength, pairs),
             Event::Inspected(inspection) => self.inspected(*inspection),
             Event::Exported { run_id, files } => self.export_done(run_id, files),

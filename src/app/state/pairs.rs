@@ -22,6 +22,8 @@ pub(crate) struct PairsState {
     pub(crate) rows: Vec<PairRow>,
     /// Facts about the open pairs.
     pub(crate) info: Option<PairsInfo>,
+    /// Result of the latest search.
+    pub(crate) found: Option<Found>,
     /// Why they were refused.
     pub(crate) refused: Option<Problem>,
     /// Why a template was refused.
@@ -32,6 +34,15 @@ pub(crate) struct PairsState {
     pub(crate) accepted: bool,
     /// Their file, if it can be read again with other columns.
     pub(crate) files: Vec<PickedFile>,
+}
+
+/// Rows that hold a text.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Found {
+    /// The text.
+    pub(crate) text: String,
+    /// Indices of the rows, in order.
+    pub(crate) rows: Vec<usize>,
 }
 
 /// Pairs being read.

@@ -7,7 +7,7 @@ use super::machine::Connection;
 use crate::app::text::notices;
 use crate::app::{fields, methods};
 use crate::engine::plan::presets::{self, EVAL_SPLIT, Preset};
-use crate::engine::protocol::{Inputs, Method, PlanInfo, Problem, RunRecord, Settings, Watch};
+use crate::engine::protocol::{Command, Inputs, Method, PlanInfo, Problem, RunRecord, Settings, SkipReason, Watch};
 
 /// Settings of the next run, and its needs.
 #[derive(Debug)]
@@ -18,6 +18,10 @@ pub(crate) struct PlanState {
     pub(crate) preset: Option<Preset>,
     /// The passes over the pairs that were proposed in place of the preset's own.
     pub(crate) proposed_epochs: Option<f64>,
+    /// Settings that suit the rows and the device better than the preset's own, in whose place they stand.
+    pub(crate) suited: Settings,
+    /// Reasons for them.
+    pub(crate) reasons: Vec<String>,
     /// Starting point of the next run, and the rewards that judge its answers.
     pub(crate) inputs: Inputs,
     /// Evaluation, sampling and save options of the next run.
@@ -40,14 +44,19 @@ pub(crate) struct PlanState {
     pub(crate) trial: Trial,
 }
 
-/// Measurement of two steps.
+/// Measurement of two steps and of sample answers.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub(crate) enum Trial {
     /// Not asked for.
     #[default]
     None,
     /// Under way.
-    Running,
+    Running {
+        /// The step that began last, from 1; 0 before the first.
+        step: usize,
+        /// Time when the trial began, on the clock of `now`.
+        since: f64,
+    },
     /// Measured.
     Done {
         /// Seconds of a step.
@@ -59,6 +68,15 @@ pub(crate) enum Trial {
     },
 }
 
+/// Fate of a row that the planned run does not use whole.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum PlannedFlag {
+    /// It loses its end.
+    Truncated,
+    /// It is skipped.
+    Skipped(SkipReason),
+}
+
 /// Seconds that the parts of a run take.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct RunParts {
@@ -68,6 +86,22 @@ pub(crate) struct RunParts {
     pub(crate) reference: f64,
     /// Scores of the pairs held out.
     pub(crate) evaluations: f64,
+    /// Answers to the sample prompts; none if that was not measured.
+    pub(crate) answers: Option<f64>,
+    /// Number of evaluations, each with answers to the sample prompts.
+    pub(crate) rounds: usize,
+}
+
+impl RunParts {
+    /// Seconds of the whole run, as far as is known.
+    pub(crate) fn total(&self) -> f64 {
+        self.steps + self.reference + self.round() * self.rounds as f64
+    }
+
+    /// Seconds of one evaluation with its sample answers.
+    pub(crate) fn round(&self) -> f64 {
+        (self.evaluations + self.answers.unwrap_or(0.0)) / self.rounds.max(1) as f64
+    }
 }
 
 /// Reason why a run cannot begin, which decides the label and the action of the button.
@@ -135,6 +169,7 @@ impl PlanState {
             return settings;
         }
         settings.extend(self.preset.map(presets::overrides).unwrap_or_default());
+        settings.extend(self.suited.clone());
         if let Some(epochs) = self.proposed_epochs {
             settings.insert(presets::EPOCHS.to_owned(), epochs.into());
         }
@@ -160,7 +195,7 @@ impl PlanState {
         self.value("max_length").and_then(serde_json::Value::as_u64).unwrap_or(1024) as usize
     }
 
-    /// Estimates the seconds of the run's parts, if a step was measured. The time for the watched prompts is unknown.
+    /// Estimates the seconds of the run's parts, if a step was measured.
     pub(crate) fn run_parts(&self) -> Option<RunParts> {
         let info = self.info.as_ref()?;
         let (step, n_steps) = (info.step_seconds?, info.n_steps);
@@ -175,11 +210,17 @@ impl PlanState {
         let scored = if has_reference { info.n_train.min(n_steps * pairs_each) } else { 0 };
         let between = n_steps.saturating_sub(1).checked_div(self.watch.eval_steps).unwrap_or(0);
         // Evaluations between the steps, plus one of the original model and one at the end.
-        let evaluations = between + 2;
+        let rounds = between + 2;
+        let answers = match self.watch.prompts.is_empty() {
+            true => Some(0.0),
+            false => info.answers_seconds.map(|seconds| seconds * rounds as f64),
+        };
         Some(RunParts {
             steps: step * n_steps as f64,
             reference: pair * scored as f64,
-            evaluations: pair * (evaluations * info.held_out.len()) as f64,
+            evaluations: pair * (rounds * info.held_out.len()) as f64,
+            answers,
+            rounds,
         })
     }
 }
@@ -190,6 +231,8 @@ impl Default for PlanState {
             settings: Settings::new(),
             preset: Some(Preset::Standard),
             proposed_epochs: None,
+            suited: Settings::new(),
+            reasons: Vec::new(),
             inputs: Inputs::default(),
             watch: Self::default_watch(),
             watch_edited: false,
@@ -219,6 +262,31 @@ impl State {
     /// True for a row that is held out to be scored, and not trained on.
     pub(crate) fn holds_out(&self, row: usize) -> bool {
         self.figures().is_some_and(|plan| plan.held_out.binary_search(&row).is_ok())
+    }
+
+    /// Asks for a trial of the planned run.
+    pub(crate) fn trial_of_plan(&self) -> Command {
+        let prompts = self.plan.watch.prompts.iter().filter(|prompt| !prompt.trim().is_empty());
+        Command::Trial { settings: self.plan.settings.clone(), prompts: prompts.cloned().collect() }
+    }
+
+    /// A row's fate in the planned run; none if it is used whole.
+    pub(crate) fn planned_flag(&self, row: usize) -> Option<PlannedFlag> {
+        let plan = self.figures()?;
+        if let Ok(at) = plan.dropped.binary_search_by_key(&row, |(row, _)| *row) {
+            return Some(PlannedFlag::Skipped(plan.dropped[at].1));
+        }
+        plan.truncated.binary_search(&row).is_ok().then_some(PlannedFlag::Truncated)
+    }
+
+    /// Fates of rows in the planned run, each with its number of rows.
+    pub(crate) fn planned_flags(&self) -> Vec<(PlannedFlag, usize)> {
+        let Some(plan) = self.figures() else { return Vec::new() };
+        let skipped = |reason| plan.dropped.iter().filter(|(_, why)| *why == reason).count();
+        let reasons = [SkipReason::TooLong, SkipReason::Template, SkipReason::Nothing, SkipReason::Unwanted];
+        let skipped = reasons.map(|reason| (PlannedFlag::Skipped(reason), skipped(reason)));
+        let all = std::iter::once((PlannedFlag::Truncated, plan.truncated.len())).chain(skipped);
+        all.filter(|(_, n)| *n > 0).collect()
     }
 
     /// Bytes on the device that a run may take: as the user set, or as is known.
@@ -320,17 +388,29 @@ impl State {
         self.pairs.loading = None;
         self.plan.pending = false;
         self.plan.problem = None;
-        if info.step_seconds.is_none() && !matches!(self.plan.trial, Trial::Running) {
+        if info.step_seconds.is_none() && !matches!(self.plan.trial, Trial::Running { .. }) {
             // The trial was measured with other settings.
             self.plan.trial = Trial::None;
         }
         self.plan.info = Some(info);
     }
 
-    pub(super) fn tried(&mut self, step_seconds: f64, device_bytes: u64, planned_bytes: u64) {
+    pub(super) fn trying(&mut self, begun: usize) {
+        if let Trial::Running { step, .. } = &mut self.plan.trial {
+            *step = begun;
+        }
+    }
+
+    pub(super) fn tried(
+        &mut self,
+        step_seconds: f64,
+        answers_seconds: Option<f64>,
+        device_bytes: u64,
+        planned_bytes: u64,
+    ) {
         self.plan.trial = Trial::Done { step_seconds, device_bytes, planned_bytes };
         if let Some(info) = &mut self.plan.info {
-            info.step_seconds = Some(step_seconds);
+            (info.step_seconds, info.answers_seconds) = (Some(step_seconds), answers_seconds);
         }
         self.notice(notices::MEASURED, false);
     }

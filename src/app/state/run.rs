@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
+use super::plan::{PlanState, RunParts};
 use crate::engine::protocol::{
     Answered, Failure, Metrics, Phase, Problem, Progress, RunInfo, Summary, is_evaluation, step_of,
 };
@@ -40,6 +41,8 @@ pub(crate) struct RunState {
     pub(crate) unsaved: Option<Unsaved>,
     /// Seconds of each evaluation seen, including the answers to the watched prompts.
     pub(super) rounds: Vec<f64>,
+    /// Seconds of the run's parts by the plan, if the run was measured before it began.
+    pub(crate) expected: Option<RunParts>,
     /// Start time of the current evaluation, on the clock of `now`.
     pub(super) round_since: Option<f64>,
     /// Time when it last began to work, on the clock of `now`; none while it rests.
@@ -148,6 +151,7 @@ impl RunState {
             saved: None,
             unsaved: None,
             rounds: Vec::new(),
+            expected: None,
             round_since: None,
             active_since: None,
             active_seconds,
@@ -160,6 +164,7 @@ impl RunState {
         self.step_seconds = std::mem::take(&mut before.step_seconds);
         self.step_seconds.retain(|[step, _]| *step <= self.info.record.step as f64);
         self.rounds = std::mem::take(&mut before.rounds);
+        self.expected = self.expected.or(before.expected);
         self.rollouts = std::mem::take(&mut before.rollouts);
         self.saved = before.saved;
         self.unsaved = before.unsaved.take();
@@ -170,6 +175,12 @@ impl RunState {
         for seen in &mut self.warnings {
             seen.dismissed = dismissed(&seen.warning);
         }
+    }
+
+    /// True if it begins with the planned settings, so that the plan's times are its own.
+    pub(super) fn is_as_planned(&self, plan: &PlanState) -> bool {
+        let planned = plan.info.as_ref().map(|info| &info.full_settings);
+        self.step() == 0 && planned == Some(&self.info.record.settings)
     }
 
     /// True while it needs the GPU: it is preparing, taking steps, or about to stop doing so.
@@ -203,7 +214,10 @@ impl RunState {
         let recent = &self.step_seconds[self.step_seconds.len().saturating_sub(RECENT_STEPS)..];
         let seconds: Vec<f64> = recent.iter().map(|[_, seconds]| *seconds).collect();
         let steps = stats::eta_seconds(&seconds, self.n_steps().saturating_sub(self.step()))?;
-        let round = self.rounds.iter().sum::<f64>() / self.rounds.len().max(1) as f64;
+        let round = match self.rounds.is_empty() {
+            true => self.expected.map_or(0.0, |parts| parts.round()),
+            false => self.rounds.iter().sum::<f64>() / self.rounds.len() as f64,
+        };
         Some(steps + round * self.rounds_left() as f64)
     }
 

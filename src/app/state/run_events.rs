@@ -58,6 +58,9 @@ impl State {
 
     pub(super) fn run_started(&mut self, info: RunInfo, now: f64) {
         let mut run = RunState::new(info);
+        if run.is_as_planned(&self.plan) {
+            run.expected = self.plan.run_parts();
+        }
         run.remember(self.run_named(&run.info.record.run_id.clone()));
         run.work(now);
         self.run_pending = false;

@@ -3,10 +3,10 @@
 use std::rc::Rc;
 
 use crate::data::{Example, Kind, Method};
-use crate::engine::compare::writing::{self, Style};
+use crate::engine::compare::writing::{self, Style, Writer};
 use crate::engine::model::open_model::OpenModel;
 use crate::engine::protocol::{
-    Event, GenerateRequest, HeldOutPair, Inspection, Metrics, Phase, TokenChange, WhichAdapter,
+    Event, GenerateRequest, HeldOutPair, Inspection, Metrics, Phase, TokenChange, Turn, WhichAdapter,
 };
 use crate::engine::run::between::tell;
 use crate::engine::session::Session;
@@ -15,6 +15,7 @@ use crate::files::{self, Task};
 use crate::gpu::Gpu;
 use crate::kernels::{self, Sampling};
 use crate::model::{Adapter, AdapterSettings, LoadIn, Model};
+use crate::platform::host::seconds;
 use crate::train::{PairLogps, Scorer, TrainConfig, logps};
 
 /// A model on the device with its GPU and files, ready for comparing.
@@ -86,47 +87,54 @@ impl Session {
         place(bench, &values, 1.0)
     }
 
-    /// Writes one text for each strength, or for each run, token by token.
+    /// Writes one text for each strength, or for each run; they grow by turns.
     pub(in crate::engine) async fn generate(&mut self, request: GenerateRequest) -> Result<()> {
         if !request.temperature.is_finite() || request.temperature < 0.0 {
             return Err(Error::input(format!("The temperature is {}", request.temperature), "Give 0 or more", ""));
         }
         let bench = self.bench().await?;
+        let tokenizer = bench.open.tokenizer();
         let raw = self.pairs.as_ref().is_some_and(|pairs| !pairs.conversations());
-        let ids = writing::prompt_ids(&request.prompt, raw, &bench.open.tokenizer())?;
-        if ids.len() >= bench.open.positions() {
-            let what = format!("The prompt has {} tokens, but the model takes {}", ids.len(), bench.open.positions());
-            return Err(Error::input(what, "Shorten the prompt: the answer needs room too", "prompt"));
-        }
         let sampling = Sampling { temperature: request.temperature, top_k: 0, top_p: 1.0, seed: request.seed };
-        let style = Style { sampling, max_new_tokens: request.max_new_tokens };
-        let prompts = [ids];
+        let (mut prompts, mut adapters) = (Vec::new(), Vec::new());
         for side in 0..request.sides() {
-            let adapter = match request.runs.get(side) {
+            let said = |turn: &Turn| turn.answers.get(side).map_or("", String::as_str).to_owned();
+            let turns: Vec<(String, String)> = request.turns.iter().map(|t| (t.prompt.clone(), said(t))).collect();
+            let turns: Vec<[&str; 2]> = turns.iter().map(|(asked, said)| [asked.as_str(), said.as_str()]).collect();
+            let ids = writing::conversation_ids(&request.system, &turns, &request.prompt, raw, &tokenizer)?;
+            if ids.len() >= bench.open.positions() {
+                let room = bench.open.positions();
+                let what = format!("The prompt has {} tokens, but the model takes {room}", ids.len());
+                return Err(Error::input(what, "Shorten the prompt: the answer needs room too", "prompt"));
+            }
+            prompts.push([ids]);
+            adapters.push(match request.runs.get(side) {
                 Some(run_id) => Some(self.place_stored(&bench, run_id).await?),
                 None => self.place_adapter(&bench, request.strengths[side])?,
-            };
-            let wire = &mut self.wire;
-            let id = request.id;
-            let written = writing::write(
-                &bench.gpu,
-                &bench.model,
-                &bench.open.tokenizer(),
-                adapter.as_ref(),
-                &prompts,
-                &bench.open.eos,
-                &style,
-                &mut |_, piece| {
-                    if !piece.is_empty() {
-                        wire.send(Event::Text { id, side, piece: piece.to_owned(), end: false });
-                    }
-                    Ok(!wire.inbox.cancelled())
-                },
-            )
-            .await;
-            // A failed or cancelled text gets no end event: the event of its error ends it.
-            written?;
-            self.wire.send(Event::Text { id, side, piece: String::new(), end: true });
+            });
+        }
+        let Bench { gpu, open, model } = &bench;
+        let mut writers = Vec::new();
+        for (ids, adapter) in prompts.iter().zip(&adapters) {
+            let max_new_tokens = request.max_new_tokens.min(open.positions() - ids[0].len());
+            let (style, began) = (Style { sampling, max_new_tokens }, seconds());
+            let writer = Writer::new(gpu, model, &tokenizer, adapter.as_ref(), ids, &open.eos, &style, 0).await?;
+            writers.push((writer, seconds() - began));
+        }
+        let (wire, id) = (&mut self.wire, request.id);
+        while writers.iter().any(|(writer, _)| !writer.done()) {
+            for (side, (writer, seconds_so_far)) in writers.iter_mut().enumerate().filter(|(_, (w, _))| !w.done()) {
+                let (began, mut text) = (seconds(), String::new());
+                writer
+                    .advance(&mut |_, piece| {
+                        text += piece;
+                        Ok(!wire.inbox.cancelled())
+                    })
+                    .await?;
+                *seconds_so_far += seconds() - began;
+                let (tokens, seconds) = (writer.written[0], *seconds_so_far);
+                wire.send(Event::Text { id, side, piece: text, end: writer.done(), tokens, seconds });
+            }
         }
         Ok(())
     }

@@ -35,61 +35,129 @@ pub async fn write(
     style: &Style,
     say: &mut dyn FnMut(usize, &str) -> Result<bool>,
 ) -> Result<Vec<usize>> {
-    let mut written = vec![0; prompts.len()];
+    let mut written = Vec::with_capacity(prompts.len());
     let room = |prompt: &[u32]| style.max_new_tokens.min(model.positions().saturating_sub(prompt.len()));
     // Only prompts with equal room are written together, so that a text with less room does not end the others.
     let alike = prompts.chunk_by(|a, b| room(a) == room(b)).flat_map(|alike| alike.chunks(MAX_TEXTS));
-    let mut first = 0;
     for prompts in alike {
-        let (max, sampling) = (room(&prompts[0]), style.sampling);
-        let mut generator = Generator::new(gpu, model, adapter, prompts, max, sampling, first).await?;
-        gpu.check()?;
-        let mut streams = Vec::new();
-        for prompt in prompts {
-            streams.push(Some(TextStream::after(prompt, tokenizer)?));
+        let first = written.len();
+        let style = Style { max_new_tokens: room(&prompts[0]), ..style.clone() };
+        let mut writer = Writer::new(gpu, model, tokenizer, adapter, prompts, eos, &style, first).await?;
+        while !writer.done() {
+            writer.advance(&mut |text, piece| say(first + text, piece)).await?;
         }
-        let (mut drawn, mut n) = (0, 1);
-        while drawn < max && streams.iter().any(Option::is_some) {
-            let began = seconds();
-            let tokens = generator.next(n).await?;
-            drawn += tokens.first().map_or(0, Vec::len);
-            if seconds() - began < READBACK_SECONDS / 2.0 {
-                n = (2 * n).min(MAX_STEPS);
-            }
-            for (text, (stream, tokens)) in streams.iter_mut().zip(tokens).enumerate() {
-                for token in tokens {
-                    let Some(open) = stream else { break };
-                    let piece = match eos.contains(&token) {
-                        true => stream.take().map_or(Ok(String::new()), TextStream::finish)?,
-                        false => {
-                            written[first + text] += 1;
-                            open.push(token)?
-                        }
-                    };
-                    if !say(first + text, &piece)? {
-                        return Err(Error::Cancelled);
-                    }
-                }
-            }
-        }
-        for (text, stream) in streams.into_iter().enumerate() {
-            if let Some(stream) = stream {
-                say(first + text, &stream.finish()?)?;
-            }
-        }
-        first += prompts.len();
+        written.extend(writer.written);
     }
     Ok(written)
 }
 
+/// Texts of one model that grow by a few tokens at a time, so that those of several models can grow by turns.
+pub struct Writer<'a> {
+    generator: Generator<'a>,
+    eos: &'a [u32],
+    /// One for each text that has not ended.
+    streams: Vec<Option<TextStream<'a>>>,
+    /// Tokens of each text.
+    pub written: Vec<usize>,
+    /// Tokens that may still be drawn, and those to draw before the next readback.
+    left: usize,
+    next: usize,
+}
+
+impl<'a> Writer<'a> {
+    /// Reads the prompts, at most [`MAX_TEXTS`], with room for all new tokens. The first text has the number `first`,
+    /// on which its random numbers depend.
+    pub async fn new(
+        gpu: &'a Gpu,
+        model: &'a Model,
+        tokenizer: &'a Tokenizer,
+        adapter: Option<&'a Adapter>,
+        prompts: &[Vec<u32>],
+        eos: &'a [u32],
+        style: &Style,
+        first: usize,
+    ) -> Result<Self> {
+        let left = style.max_new_tokens;
+        let generator = Generator::new(gpu, model, adapter, prompts, left, style.sampling, first).await?;
+        gpu.check()?;
+        let stream = |prompt: &Vec<u32>| TextStream::after(prompt, tokenizer).map(Some);
+        let streams = prompts.iter().map(stream).collect::<Result<_>>()?;
+        Ok(Self { generator, eos, streams, written: vec![0; prompts.len()], left, next: 1 })
+    }
+
+    /// True once every text has ended.
+    pub fn done(&self) -> bool {
+        self.streams.iter().all(Option::is_none)
+    }
+
+    /// Draws the next few tokens of each text. `say` gets the pieces and may stop by returning false.
+    pub async fn advance(&mut self, say: &mut dyn FnMut(usize, &str) -> Result<bool>) -> Result<()> {
+        let began = seconds();
+        let tokens = if self.left > 0 { self.generator.next(self.next).await? } else { Vec::new() };
+        self.left -= tokens.first().map_or(0, Vec::len);
+        if seconds() - began < READBACK_SECONDS / 2.0 {
+            self.next = (2 * self.next).min(MAX_STEPS);
+        }
+        for (text, tokens) in tokens.into_iter().enumerate() {
+            for token in tokens {
+                let Some(open) = &mut self.streams[text] else { break };
+                let piece = match self.eos.contains(&token) {
+                    true => self.streams[text].take().map_or(Ok(String::new()), TextStream::finish)?,
+                    false => {
+                        self.written[text] += 1;
+                        open.push(token)?
+                    }
+                };
+                if !say(text, &piece)? {
+                    return Err(Error::Cancelled);
+                }
+            }
+        }
+        if self.left == 0 {
+            for (text, stream) in self.streams.iter_mut().enumerate() {
+                if let Some(stream) = stream.take() {
+                    say(text, &stream.finish()?)?;
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
 /// The prompt as the model sees it: through its chat template, if it has one and `raw` does not forbid it.
 pub fn prompt_ids(prompt: &str, raw: bool, tokenizer: &Tokenizer) -> Result<Vec<u32>> {
+    conversation_ids("", &[], prompt, raw, tokenizer)
+}
+
+/// A conversation as the model sees it: a system prompt if there is one, earlier messages with their answers, and the
+/// message to answer.
+///
+/// An error if it takes a chat template that the model does not have, or that `raw` forbids.
+pub fn conversation_ids(
+    system: &str,
+    turns: &[[&str; 2]],
+    prompt: &str,
+    raw: bool,
+    tokenizer: &Tokenizer,
+) -> Result<Vec<u32>> {
     let ids = if !raw && tokenizer.chat_template().is_ok() {
-        let message: Message =
-            [("role", "user"), ("content", prompt)].map(|(k, v)| (k.to_owned(), json!(v))).into_iter().collect();
-        tokenizer.encode(&tokenizer.render(&[&message], true, None, None)?, false)?
-    } else {
+        let message = |role: &str, content: &str| -> Message {
+            [("role", role), ("content", content)].map(|(k, v)| (k.to_owned(), json!(v))).into_iter().collect()
+        };
+        let mut messages: Vec<Message> = Vec::new();
+        messages.extend((!system.is_empty()).then(|| message("system", system)));
+        messages.extend(turns.iter().flat_map(|[asked, said]| [message("user", asked), message("assistant", said)]));
+        messages.push(message("user", prompt));
+        let text = tokenizer.render(&messages.iter().collect::<Vec<_>>(), true, None, None)?;
+        tokenizer.encode(&text, false)?
+    } else if system.is_empty() && turns.is_empty() {
         tokenizer.encode(prompt, true)?
+    } else {
+        return Err(Error::input(
+            "A conversation takes a chat template, and none is in use",
+            "Ask without a system prompt and earlier turns, or open a model and pairs that are made for chats",
+            "prompt",
+        ));
     };
     match ids.is_empty() {
         true => Err(Error::input("The prompt has no tokens", "Give it some text", "prompt")),

@@ -48,7 +48,7 @@ impl Session {
     pub(in crate::engine) fn set_pairs(&mut self, pairs: Pairs) {
         self.pairs = Some(pairs);
         self.close_run();
-        self.step_seconds = None;
+        self.measured = None;
         self.show_pairs();
     }
 
@@ -86,6 +86,15 @@ impl Session {
     fn pairs_to_change(&mut self) -> Result<&mut Pairs> {
         self.may_close_run()?;
         self.pairs.as_mut().ok_or_else(|| Error::input("No pairs are open", "Choose a pairs file first", ""))
+    }
+
+    pub(in crate::engine) fn find_rows(&mut self, text: String) -> Result<()> {
+        let Some(pairs) = &self.pairs else {
+            return Err(Error::input("No pairs are open", "Choose a pairs file first", ""));
+        };
+        let rows = pairs.find(&text);
+        self.wire.send(Event::RowsFound { text, rows });
+        Ok(())
     }
 
     pub(in crate::engine) fn read_pair(&mut self, index: usize, max_length: usize) -> Result<()> {

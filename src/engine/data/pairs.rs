@@ -1,6 +1,6 @@
 //! Rows as the session holds them, pairs or others: what was read, what was left out, and their tokens for a model.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use serde_json::Value;
 
@@ -9,7 +9,9 @@ use crate::data::{
     audit, held_out, other_purpose, prompt_example, tokenize_record,
 };
 use crate::engine::compare::writing;
-use crate::engine::protocol::{LineProblem, Mapping, PairRow, PairView, PairsInfo, Problem, ProblemKind, SeenSequence};
+use crate::engine::protocol::{
+    LineProblem, Mapping, PairRow, PairView, PairsInfo, Problem, ProblemKind, SeenSequence, SkipReason,
+};
 use crate::engine::stats;
 use crate::error::{Error, Result};
 use crate::platform::{ByteSource, MemorySource};
@@ -70,10 +72,10 @@ pub struct Split {
     pub train: Vec<Example>,
     /// Rows to evaluate with.
     pub held_out: Vec<Example>,
-    /// Rows that lose their end.
-    pub n_truncated: usize,
-    /// Rows that are left out.
-    pub n_dropped: usize,
+    /// Rows that are longer than max_length and lose their end, in order.
+    pub truncated: Vec<usize>,
+    /// Rows that are skipped, in order, and why.
+    pub dropped: Vec<(usize, SkipReason)>,
     /// Tokens of the longest sequence of every row, before cutting.
     pub lengths: Vec<u32>,
 }
@@ -254,6 +256,16 @@ impl Pairs {
         self.look_for_oddities();
     }
 
+    /// Rows that hold a text in any of their own, whatever the case of its letters.
+    pub fn find(&self, text: &str) -> Vec<usize> {
+        let wanted = text.to_lowercase();
+        let holds = |texts: [String; 3]| texts.iter().any(|text| text.to_lowercase().contains(&wanted));
+        match &self.rows {
+            Rows::Pairs(rows) => (0..rows.len()).filter(|&at| holds(texts_of(&rows[at]))).collect(),
+            Rows::Samples(rows) => (0..rows.len()).filter(|&at| holds(sample_texts(&rows[at]))).collect(),
+        }
+    }
+
     /// Returns some rows for a table.
     pub fn shown(&self, range: std::ops::Range<usize>) -> Vec<PairRow> {
         let row = |at: usize| {
@@ -388,12 +400,15 @@ impl Pairs {
         };
         let (train, held_out) = (part(false), part(true));
         let longest = |example: &Example| example.untruncated.iter().copied().max().unwrap_or(0);
-        let lengths: Vec<u32> = train.examples.iter().chain(&held_out.examples).map(|e| longest(e) as u32).collect();
-        let is_cut = |len: &&u32| !config.method().is_online() && **len as usize > config.max_length;
+        let examples = || train.examples.iter().chain(&held_out.examples);
+        let is_cut = |e: &&Example| !config.method().is_online() && longest(e) > config.max_length;
+        let truncated: BTreeSet<usize> = examples().filter(is_cut).map(|e| e.row).collect();
+        let dropped = train.dropped.iter().chain(&held_out.dropped);
+        let dropped: BTreeMap<usize, SkipReason> = dropped.map(|row| (row.row, (&row.reason).into())).collect();
         Ok(Split {
-            n_truncated: lengths.iter().filter(is_cut).count(),
-            n_dropped: train.dropped.len() + held_out.dropped.len(),
-            lengths,
+            truncated: truncated.into_iter().collect(),
+            dropped: dropped.into_iter().collect(),
+            lengths: examples().map(|e| longest(e) as u32).collect(),
             held_out: held_out.examples,
             train: row_tokenizer.some(train)?.examples,
         })

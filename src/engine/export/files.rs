@@ -302,7 +302,7 @@ impl Session {
         let live = held_out::place(&bench, values, 1.0)?;
         let [difference, largest] = self.largest_difference(&bench, &live, &merged, None).await?;
         let dtype = ggml_type.map(GgmlType::name).or(again.config.dtype.as_deref());
-        if difference > rounding(dtype) * largest {
+        if !is_rounding(difference, largest, dtype) {
             return Err(Error::input(
                 format!("The merged model computes something else (logits differ by {difference:.2})"),
                 "Export it again to another place",
@@ -478,16 +478,17 @@ fn same_logits(difference: f32) -> String {
     format!("Read again: its logits on {CHECKED_PROMPTS} prompts {differ}")
 }
 
-/// Returns the difference of logits, as a share of the largest, that rounding merged weights to their type may cause.
-fn rounding(dtype: Option<&str>) -> f32 {
-    match dtype {
+/// True if rounding merged weights to their type may cause this difference of logits, of which the largest is given.
+fn is_rounding(difference: f32, largest: f32, dtype: Option<&str>) -> bool {
+    let share = match dtype {
         Some("float32") => 1e-4,
         Some("float16" | "F16") => 1e-2,
         Some("Q8_0") => 1e-1,
-        // Four bits may change anything; what is infinite or no number is wrong all the same.
-        Some("Q4_0") => f32::MAX,
+        // Four bits may change anything, but not into what is no number.
+        Some("Q4_0") => return difference.is_finite(),
         _ => 5e-2,
-    }
+    };
+    difference <= share * largest
 }
 
 /// A folder of a store that is being written.
@@ -573,4 +574,20 @@ fn same_values(values: &files::Adapter, read: &files::Adapter, place: &str) -> R
 fn chat_files(open: &OpenModel) -> Vec<(String, Vec<u8>)> {
     let tokenizer = open.tokenizer();
     tokenizer.chat().files(tokenizer.own_template())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_broken_export_is_no_rounding_whatever_its_type() {
+        for dtype in ["float32", "float16", "F16", "Q8_0", "Q4_0", "bfloat16"] {
+            assert!(is_rounding(0.0, 20.0, Some(dtype)), "{dtype}: no difference");
+            for difference in [f32::INFINITY, f32::NAN] {
+                assert!(!is_rounding(difference, 20.0, Some(dtype)), "{dtype}: {difference}");
+            }
+        }
+        assert!(!is_rounding(0.3, 20.0, Some("F16")), "half precision rounds less");
+    }
 }

@@ -67,7 +67,7 @@ impl Session {
         }
         self.load_weights(&model, load_in).await?;
         self.close_model();
-        self.step_seconds = None;
+        self.measured = None;
         self.wire.send(Event::ModelOpened(Box::new(model.info())));
         self.model = Some(model);
         Ok(())
@@ -249,7 +249,7 @@ impl Session {
         model.set_tokenizer(tokenizer);
         // It was trained on other texts.
         self.close_run();
-        self.step_seconds = None;
+        self.measured = None;
         self.wire.send(Event::ChatSet(Box::new(model.chat())));
         self.tell_pairs();
         Ok(())

@@ -5,14 +5,24 @@ use std::collections::BTreeSet;
 use crate::data::{Example, Kind};
 use crate::engine::data::pairs::{Pairs, Split};
 use crate::engine::model::open_model::OpenModel;
-use crate::engine::protocol::{Check, Fix, PlanInfo, Problem, Settings};
-use crate::engine::run::warnings::{FEW_HELD_OUT, MANY_TRUNCATED};
+use crate::engine::protocol::{Check, Fix, PlanInfo, Problem, Settings, SkipReason};
+use crate::engine::run::warnings::{MANY_TRUNCATED, few_held_out};
 use crate::error::Result;
 use crate::model::LoadIn;
 use crate::train::{Memory, TrainConfig, answers_size, batch_size_of, plan, plan_run};
 
 /// Chosen is longer in so many pairs that a model could learn length alone.
 const LENGTH_SHARE: f64 = 0.65;
+
+/// Result of a trial.
+pub(in crate::engine) struct Measured {
+    /// Settings of the run that it was a trial for.
+    pub(in crate::engine) config: TrainConfig,
+    /// Seconds of a step.
+    pub(in crate::engine) step_seconds: f64,
+    /// Seconds of answering every sample prompt once, if that was measured.
+    pub(in crate::engine) answers_seconds: Option<f64>,
+}
 
 /// Memory of a run with these settings.
 pub(in crate::engine) fn memory(config: &TrainConfig, model: &OpenModel, split: &Split) -> Result<Memory> {
@@ -47,15 +57,17 @@ pub(in crate::engine) fn blocked(settings: Settings, problem: Problem) -> PlanIn
         blocked: Some(problem),
         n_train: 0,
         held_out: Vec::new(),
-        n_truncated: 0,
-        n_dropped: 0,
+        truncated: Vec::new(),
+        dropped: Vec::new(),
         n_steps: 0,
         lengths: Vec::new(),
         memory: [0; 4],
         models: Vec::new(),
         limit: None,
         fixes: Vec::new(),
+        suited: Vec::new(),
         step_seconds: None,
+        answers_seconds: None,
         checkpoint_bytes: 0,
         checks: Vec::new(),
     }
@@ -69,21 +81,23 @@ pub(in crate::engine) fn plan_info(
     pairs: &Pairs,
     split: &Split,
     limit: Option<u64>,
-    step_seconds: Option<f64>,
+    measured: Option<&Measured>,
     judges: &[(String, u64)],
 ) -> Result<PlanInfo> {
     let memory = memory(config, model, split)?.with_judges(judges);
     let mut info = PlanInfo {
+        suited: suited(config, model, split, &memory, limit)?,
         n_train: split.train.len(),
         held_out: held_out_rows(split),
-        n_truncated: split.n_truncated,
-        n_dropped: split.n_dropped,
+        truncated: split.truncated.clone(),
+        dropped: split.dropped.clone(),
         n_steps: config.steps_on(split.train.len()),
         lengths: split.lengths.clone(),
         memory: [memory.weights, memory.adapters(), memory.activations, memory.logits],
         models: memory.models(config, judges),
         limit,
-        step_seconds,
+        step_seconds: measured.map(|measured| measured.step_seconds),
+        answers_seconds: measured.and_then(|measured| measured.answers_seconds),
         // Adapters in f32 and two moments; the plan counts four copies, with the gradients.
         checkpoint_bytes: memory.adapter.saturating_add(memory.value_model) / 4 * 3,
         checks: checks(config, model, pairs, split),
@@ -107,6 +121,75 @@ pub(in crate::engine) fn plan_info(
         });
     }
     Ok(info)
+}
+
+/// Share of the device's memory that a run takes by default, so that other programs have room.
+const SHARE_OF_MEMORY: f64 = 0.6;
+/// Bytes that a run takes by default on a device that does not say how much it has.
+const MODEST_BYTES: u64 = 4 << 30;
+/// Share of rows that max length leaves whole by default.
+const WHOLE_SHARE: f64 = 0.95;
+
+/// Returns changes of defaults that suit the rows and the device: a max length that leaves most rows whole, and smaller
+/// micro-batches where memory is short.
+fn suited(
+    config: &TrainConfig,
+    model: &OpenModel,
+    split: &Split,
+    now: &Memory,
+    limit: Option<u64>,
+) -> Result<Vec<Fix>> {
+    let room = limit.map_or(MODEST_BYTES, |limit| (limit as f64 * SHARE_OF_MEMORY) as u64);
+    let (mut suited, before) = (Vec::new(), config.to_map());
+    let fix = |label: String, changed: &TrainConfig, saves: u64| Fix {
+        label,
+        settings: changed.to_map().into_iter().filter(|(key, value)| before.get(key) != Some(value)).collect(),
+        saves,
+    };
+    let mut lengths = split.lengths.clone();
+    lengths.sort_unstable();
+    let whole = lengths.iter().filter(|length| **length as usize <= config.max_length).count();
+    if config.answers().is_none() && (whole as f64) < WHOLE_SHARE * lengths.len() as f64 {
+        let wanted = lengths[(lengths.len() as f64 * WHOLE_SHARE) as usize] as usize;
+        let max_length = wanted.next_multiple_of(64).min(model.positions());
+        // Longer rows take as much more memory at least as they are longer.
+        let growth = max_length as f64 / config.max_length as f64;
+        let needs = now.total() as f64 + (now.activations + now.logits) as f64 * (growth - 1.0);
+        if max_length > config.max_length && needs <= room as f64 {
+            let share = 100.0 * whole as f64 / lengths.len() as f64;
+            let kept = lengths.iter().filter(|length| **length as usize <= max_length).count();
+            let label = format!(
+                "Max length {max_length}: {:.0} % of the rows stay whole, with {} it is {share:.0} %",
+                100.0 * kept as f64 / lengths.len() as f64,
+                config.max_length
+            );
+            suited.push(fix(label, &TrainConfig { max_length, ..config.clone() }, 0));
+        }
+    }
+    let [batch, parts] = [config.per_device_train_batch_size, config.gradient_accumulation_steps];
+    if now.total() > room && batch > 1 && config.answers().is_none() {
+        let one = TrainConfig {
+            per_device_train_batch_size: 1,
+            gradient_accumulation_steps: batch * parts,
+            ..config.clone()
+        };
+        let again = TrainConfig { gradient_checkpointing: true, ..one.clone() };
+        let [small, smallest] = [memory(&one, model, split)?.total(), memory(&again, model, split)?.total()];
+        let sizes = format!("Batch size 1 × {} instead of {batch} × {parts}", batch * parts);
+        let same = "the same result, a little slower";
+        suited.push(match small <= room || config.gradient_checkpointing {
+            true => {
+                let label = format!("{sizes}: {} instead of {}, {same}", gigabytes(small), gigabytes(now.total()));
+                fix(label, &one, now.total().saturating_sub(small))
+            }
+            false => {
+                let bytes = format!("{} instead of {}", gigabytes(smallest), gigabytes(now.total()));
+                let label = format!("{sizes} and gradient checkpointing: {bytes}, {same}");
+                fix(label, &again, now.total().saturating_sub(smallest))
+            }
+        });
+    }
+    Ok(suited)
 }
 
 /// Tokens of the longest sequence.
@@ -173,29 +256,16 @@ fn checks(config: &TrainConfig, model: &OpenModel, pairs: &Pairs, split: &Split)
     let mut check = |good: bool, text: String| checks.push(Check { good, text });
     let noun = if pairs.kind == Kind::Pairs { "pairs" } else { pairs.kind.word() };
     check(true, format!("{} {noun} to train on, {} held out", split.train.len(), split.held_out.len()));
-    let n = split.train.len() + split.held_out.len();
-    if pairs.kind == Kind::Pairs && split.held_out.len() < FEW_HELD_OUT {
-        check(false, format!("Only {} pairs are held out: take the accuracy as a hint", split.held_out.len()));
+    if let Some(few) = few_held_out(split.held_out.len()).filter(|_| pairs.kind == Kind::Pairs) {
+        check(false, few.text);
     }
-    if split.n_truncated > 0 {
-        let share = split.n_truncated as f64 / n as f64;
-        check(
-            share <= MANY_TRUNCATED,
-            format!(
-                "{} ({:.0} %) longer than max_length, so that the end is lost",
-                n_pairs(split.n_truncated),
-                100.0 * share
-            ),
-        );
+    if !split.truncated.is_empty() {
+        let share = split.truncated.len() as f64 / (split.train.len() + split.held_out.len()).max(1) as f64;
+        let rows = counted(split.truncated.len(), noun);
+        check(share <= MANY_TRUNCATED, format!("{rows} ({:.0} %) will be truncated to max length", 100.0 * share));
     }
-    if split.n_dropped > 0 {
-        check(
-            false,
-            format!(
-                "{} left out: the prompt alone fills max_length, or the template refuses it",
-                n_pairs(split.n_dropped)
-            ),
-        );
+    if !split.dropped.is_empty() {
+        check(false, format!("{} will be skipped: {}", counted(split.dropped.len(), noun), whys(&split.dropped)));
     }
     let longer = pairs.longer_wins(split.train.iter().map(|pair| pair.row));
     if !(1.0 - LENGTH_SHARE..=LENGTH_SHARE).contains(&longer) {
@@ -233,7 +303,20 @@ pub(in crate::engine) fn gigabytes(bytes: u64) -> String {
     }
 }
 
-/// Returns a number of pairs with its verb.
-fn n_pairs(n: usize) -> String {
-    if n == 1 { "1 pair is".to_owned() } else { format!("{n} pairs are") }
+/// Returns a number of rows with their noun, which is a plural.
+fn counted(n: usize, plural: &str) -> String {
+    if n == 1 { format!("1 {}", plural.trim_end_matches('s')) } else { format!("{n} {plural}") }
+}
+
+/// Returns the reasons why rows are skipped, each with its number.
+fn whys(dropped: &[(usize, SkipReason)]) -> String {
+    let said = [
+        (SkipReason::TooLong, "longer than max length, or their prompt alone is"),
+        (SkipReason::Template, "rejected by the chat template"),
+        (SkipReason::Nothing, "nothing to learn from"),
+        (SkipReason::Unwanted, "disliked answers, which this method cannot use"),
+    ];
+    let count = |reason| dropped.iter().filter(|(_, why)| *why == reason).count();
+    let parts = said.into_iter().map(|(reason, what)| (count(reason), what)).filter(|(n, _)| *n > 0);
+    parts.map(|(n, what)| format!("{n} {what}")).collect::<Vec<_>>().join(", ")
 }

@@ -62,6 +62,11 @@ pub enum Command {
         /// Longest sequence in tokens.
         max_length: usize,
     },
+    /// Find the usable rows that hold a text.
+    FindRows {
+        /// The text, in any case.
+        text: String,
+    },
     /// Work out what a run with these settings would take.
     Plan {
         /// Settings of the run.
@@ -72,10 +77,14 @@ pub enum Command {
         #[serde(default)]
         inputs: Inputs,
     },
-    /// Take two steps with these settings and throw them away, to measure time and memory.
+    /// Take two steps with these settings, and begin an answer to each prompt, to measure time and memory; nothing of
+    /// it is kept. [`Command::Cancel`] after the first step keeps its time.
     Trial {
         /// Settings of the run.
         settings: Settings,
+        /// Sample prompts of the run.
+        #[serde(default)]
+        prompts: Vec<String>,
     },
     /// Measure how fast the GPU is: kernels, training steps, texts.
     Bench,

@@ -9,6 +9,12 @@ pub struct GenerateRequest {
     pub id: u64,
     /// Prompt to answer.
     pub prompt: String,
+    /// System prompt of the conversation; empty for none.
+    #[serde(default)]
+    pub system: String,
+    /// Earlier turns of the conversation.
+    #[serde(default)]
+    pub turns: Vec<Turn>,
     /// Seed of the choice of tokens.
     pub seed: u64,
     /// 0 always takes the likeliest token.
@@ -27,6 +33,15 @@ impl GenerateRequest {
     pub fn sides(&self) -> usize {
         if self.runs.is_empty() { self.strengths.len() } else { self.runs.len() }
     }
+}
+
+/// A turn of a conversation that several models have side by side.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Turn {
+    /// The user's message.
+    pub prompt: String,
+    /// Answer of each model.
+    pub answers: Vec<String>,
 }
 
 /// A held-out pair, scored.

@@ -50,6 +50,13 @@ pub enum Event {
     PairsOpened(Box<PairsInfo>),
     /// Conversations of the open model become text in another way from now on.
     ChatSet(Box<ChatInfo>),
+    /// The usable rows that hold a text.
+    RowsFound {
+        /// The text.
+        text: String,
+        /// Their indices, in order.
+        rows: Vec<usize>,
+    },
     /// A pair as the model sees it.
     PairView(Box<PairView>),
     /// Plan of a run.
@@ -58,10 +65,17 @@ pub enum Event {
     Measuring(String),
     /// Report on the speed of the GPU, as lines of text.
     Measured(String),
-    /// Two steps were measured.
+    /// A step of a trial begins.
+    Trying {
+        /// Its number, from 1 to [`TRIAL_STEPS`].
+        step: usize,
+    },
+    /// A trial is at its end.
     Tried {
-        /// Seconds of the second step.
+        /// Seconds of a step.
         step_seconds: f64,
+        /// Seconds of answering every sample prompt once; 0 without prompts, and none if that was not measured.
+        answers_seconds: Option<f64>,
         /// Bytes on the device at the most.
         device_bytes: u64,
         /// Bytes that the plan had said.
@@ -203,6 +217,10 @@ pub enum Event {
         piece: String,
         /// True if nothing follows on this side.
         end: bool,
+        /// Tokens so far.
+        tokens: usize,
+        /// Seconds of writing them, the prompt's included.
+        seconds: f64,
     },
     /// The held-out pairs with an adapter strength.
     HeldOut {

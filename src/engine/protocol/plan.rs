@@ -3,6 +3,10 @@
 use serde::{Deserialize, Serialize};
 
 use super::{Problem, Settings};
+use crate::data::DropReason;
+
+/// Steps of a trial: the first compiles the kernels, the second is measured.
+pub const TRIAL_STEPS: usize = 2;
 
 /// Plan of a run: steps, memory, obstacles and remedies.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -17,10 +21,10 @@ pub struct PlanInfo {
     pub n_train: usize,
     /// Rows that are held out, in order.
     pub held_out: Vec<usize>,
-    /// Pairs that are too long and lose their end.
-    pub n_truncated: usize,
-    /// Pairs that are left out: nothing of the answers would be left.
-    pub n_dropped: usize,
+    /// Rows that are longer than max_length and lose their end, in order.
+    pub truncated: Vec<usize>,
+    /// Rows that the run skips, in order, and why.
+    pub dropped: Vec<(usize, SkipReason)>,
     /// Optimiser steps.
     pub n_steps: usize,
     /// Tokens of the longer side of every pair, for a histogram.
@@ -33,12 +37,42 @@ pub struct PlanInfo {
     pub limit: Option<u64>,
     /// Changes that would make it fit, largest saving first.
     pub fixes: Vec<Fix>,
+    /// Changes that suit these rows and this device better than defaults do, each with its reason.
+    #[serde(default)]
+    pub suited: Vec<Fix>,
     /// Seconds of a step, if one was measured.
     pub step_seconds: Option<f64>,
+    /// Seconds of answering every sample prompt once, if that was measured.
+    pub answers_seconds: Option<f64>,
     /// Bytes of a checkpoint.
     pub checkpoint_bytes: u64,
     /// Good and less good news.
     pub checks: Vec<Check>,
+}
+
+/// Why a run skips a row that the file itself has whole.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SkipReason {
+    /// The prompt alone fills max_length, or the method does not cut and the row is longer.
+    TooLong,
+    /// The chat template rejects it.
+    Template,
+    /// A text has no tokens, or nothing that is learnt.
+    Nothing,
+    /// The answer is disliked, and the method imitates.
+    Unwanted,
+}
+
+impl From<&DropReason> for SkipReason {
+    fn from(reason: &DropReason) -> Self {
+        match reason {
+            DropReason::PromptTooLong | DropReason::TooLong => Self::TooLong,
+            DropReason::Template(_) => Self::Template,
+            DropReason::Empty | DropReason::NoLabels | DropReason::Boundary => Self::Nothing,
+            DropReason::Unwanted => Self::Unwanted,
+        }
+    }
 }
 
 /// A change of settings that makes a run fit.

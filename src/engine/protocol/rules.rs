@@ -78,7 +78,7 @@ impl Command {
             Self::KeepModel | Self::ForgetModel { .. } => about(S::Model).waiting(Always),
             Self::MeasureModel { .. } => about(S::Model).quiet(),
             Self::OpenPairs { .. } | Self::SkipPairs { .. } | Self::SwapPairs => about(S::Pairs).waiting(Always),
-            Self::ReadPair { .. } => about(S::Pairs).quiet(),
+            Self::ReadPair { .. } | Self::FindRows { .. } => about(S::Pairs).quiet(),
             Self::SetChat(_) => about(S::Chat).waiting(Always),
             Self::Plan { .. } => about(S::Plan).quiet(),
             Self::Trial { .. } => about(S::Plan).on_gpu().waiting(Always),

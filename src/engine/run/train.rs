@@ -331,7 +331,7 @@ impl Session {
         let n_rows = split.train.len() + split.held_out.len();
         let passes = config.passes(split.train.len());
         let facts = Facts {
-            n_truncated: split.n_truncated,
+            n_truncated: split.truncated.len(),
             n_pairs: n_rows,
             passes,
             ..facts(&config, split.held_out.len(), config.steps_on(split.train.len()))

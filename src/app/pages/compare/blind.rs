@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use eframe::egui::{self, Ui};
 
-use super::sampling::{Sampling, ask};
+use super::sampling::{Asked, Sampling, ask};
 use super::text;
 use crate::app::actions::Action;
 use crate::app::charts::share_scale;
@@ -173,7 +173,7 @@ fn begin_when_read(
 
 fn begin(view: &mut BlindView, prompt: String, sampling: Sampling, next_id: &mut u64, actions: &mut Vec<Action>) {
     let seed = view.ballot.next_seed(sampling.seed);
-    let id = ask(&prompt, Sampling { seed, ..sampling }, next_id, actions);
+    let id = ask(Asked { prompt: prompt.clone(), ..Asked::default() }, Sampling { seed, ..sampling }, next_id, actions);
     view.ballot.asked(prompt, id, seed);
 }
 

@@ -31,6 +31,8 @@ pub(crate) struct CompareView {
     /// Id of the next request.
     pub(super) next_id: u64,
     pub(super) prompt: String,
+    /// System prompt of conversations; empty for none.
+    pub(super) system: String,
     pub(super) seed: u64,
     pub(super) temperature: f32,
     pub(super) max_tokens: usize,
@@ -52,6 +54,7 @@ impl Default for CompareView {
             run_id: String::new(),
             next_id: 1,
             prompt: String::new(),
+            system: String::new(),
             seed: 7,
             temperature: 0.0,
             max_tokens: 120,

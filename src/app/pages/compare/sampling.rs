@@ -1,7 +1,16 @@
 //! Requests for generated texts.
 
 use crate::app::actions::Action;
-use crate::engine::protocol::{Command, GenerateRequest};
+use crate::engine::protocol::{Command, GenerateRequest, Turn};
+
+/// Message to both models, and the conversation before it.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Asked {
+    pub(super) prompt: String,
+    /// Empty for none.
+    pub(super) system: String,
+    pub(super) turns: Vec<Turn>,
+}
 
 /// Sampling options of a request.
 #[derive(Debug, Clone, Copy)]
@@ -13,12 +22,14 @@ pub(super) struct Sampling {
 }
 
 /// Requests a text of the base and of the tuned model; returns the id of the request.
-pub(super) fn ask(prompt: &str, sampling: Sampling, next_id: &mut u64, actions: &mut Vec<Action>) -> u64 {
+pub(super) fn ask(asked: Asked, sampling: Sampling, next_id: &mut u64, actions: &mut Vec<Action>) -> u64 {
     let id = *next_id;
     *next_id += 1;
     actions.push(Action::Send(Command::Generate(Box::new(GenerateRequest {
         id,
-        prompt: prompt.to_owned(),
+        prompt: asked.prompt,
+        system: asked.system,
+        turns: asked.turns,
         seed: sampling.seed,
         temperature: sampling.temperature,
         max_new_tokens: sampling.max_tokens,

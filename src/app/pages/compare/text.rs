@@ -19,6 +19,10 @@ pub(super) const TEMPERATURE: &str = "Temperature";
 pub(super) const TEMPERATURE_HELP: &str = "0 always takes the likeliest word; 1 is lively.";
 pub(super) const MAX_TOKENS: &str = "Max tokens";
 pub(super) const WRITE_BOTH: &str = "Generate";
+pub(super) const REPLY: &str = "Reply";
+pub(super) const SYSTEM: &str = "System prompt";
+pub(super) const SYSTEM_HELP: &str = "Told to both models before the conversation.";
+pub(super) const SYSTEM_HINT: &str = "none";
 pub(super) const DIFF: &str = "Highlight differences";
 pub(super) const SAME_SEED: &str = "Both use the same seed. Ctrl+Enter to generate.";
 pub(super) const BASE: &str = "Original";
@@ -136,8 +140,13 @@ pub(super) fn token(token: &str, base: f32, tuned: f32, change: f32) -> String {
     format!("“{token}”\noriginal {base:.2}\ntuned {tuned:.2}\nchange {change:+.2} nats")
 }
 
-pub(super) fn words(n: usize) -> String {
-    units::counted(n, "word")
+/// Length of a text, and the speed of writing it.
+pub(super) fn written(words: usize, (tokens, seconds): (usize, f64)) -> String {
+    let words = units::counted(words, "word");
+    match seconds > 0.0 && tokens > 0 {
+        true => format!("{words}, {}, {:.1} tokens/s", units::counted(tokens, "token"), tokens as f64 / seconds),
+        false => words,
+    }
 }
 
 pub(super) fn tokens(n: usize) -> String {

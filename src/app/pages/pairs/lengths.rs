@@ -3,6 +3,7 @@
 use eframe::egui::{self, Stroke, Ui};
 use egui_plot::{Bar, BarChart, Plot, VLine};
 
+use super::rows::raise_ui;
 use super::text;
 use crate::app::actions::Action;
 use crate::app::state::State;
@@ -20,7 +21,8 @@ pub(super) fn lengths_ui(ui: &mut Ui, state: &State, actions: &mut Vec<Action>) 
     let limit = plan.full_settings.get("max_length").and_then(serde_json::Value::as_f64).unwrap_or(1024.0);
     let longest = plan.lengths.iter().copied().max().unwrap_or(1);
     ui.horizontal_wrapped(|ui| {
-        ui.label(text::lengths(plan.lengths.len(), longest, plan.n_truncated, plan.n_dropped));
+        ui.label(text::lengths(plan, longest));
+        raise_ui(ui, state, actions);
         if widgets::link_button(ui, text::CHANGE_LIMIT).clicked() {
             actions.push(Action::GoToField("max_length"));
         }

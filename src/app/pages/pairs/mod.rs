@@ -5,6 +5,7 @@ mod lengths;
 mod page;
 mod problems;
 mod read;
+mod rows;
 mod table;
 mod template;
 mod text;

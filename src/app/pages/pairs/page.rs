@@ -5,7 +5,8 @@ use eframe::egui::{self, RichText, Ui};
 use super::columns::mapping_ui;
 use super::lengths::lengths_ui;
 use super::problems::problems_ui;
-use super::read::{CHIP_HEIGHT, read_ui};
+use super::read::read_ui;
+use super::rows::{Flag, Order, Sorted, flags_ui, rows_ui};
 use super::table::table_ui;
 use super::template::{TemplateView, template_ui};
 use super::text::{self, template as words};
@@ -53,7 +54,15 @@ pub(crate) struct PairsView {
     /// True if the path field is shown although pairs are open.
     pub(super) by_path: bool,
     /// Flag of the rows in the table; none for all rows.
-    pub(super) flag: Option<String>,
+    pub(super) flag: Option<Flag>,
+    /// Text of the search field.
+    pub(super) search: String,
+    /// Text that the rows in the table hold; empty for all rows.
+    pub(super) searched: String,
+    /// Order of the rows in the table.
+    pub(super) order: Order,
+    /// The rows in that order.
+    pub(super) sorted: Sorted,
     /// State of the template's tab.
     pub(super) template: TemplateView,
 }
@@ -65,6 +74,7 @@ pub(crate) fn pairs_ui(ui: &mut Ui, state: &State, view: &mut PairsView, actions
     if view.generation != pairs.generation {
         view.generation = pairs.generation;
         view.mapping = None;
+        view.searched.clear();
     }
     if let Some(problem) = &pairs.refused {
         widgets::problem_card(ui, Tone::Bad, text::PAIRS_REFUSED, problem, |ui| {
@@ -117,11 +127,10 @@ fn empty_ui(ui: &mut Ui, state: &State, view: &mut PairsView, actions: &mut Vec<
 }
 
 fn file_ui(ui: &mut Ui, state: &State, info: &PairsInfo, view: &mut PairsView, actions: &mut Vec<Action>) {
-    view.flag.take_if(|flag| !info.flags.iter().any(|(known, _)| known == flag));
     widgets::card(ui, |ui| {
         ui.horizontal_wrapped(|ui| {
             widgets::heading(ui, &info.name);
-            ui.label(text::pairs_summary(info));
+            ui.label(text::pairs_summary(info, state.figures()));
             if info.problem_count > 0 {
                 widgets::chip(ui, Tone::Warn, &text::problems(info.problem_count));
             }
@@ -137,9 +146,7 @@ fn file_ui(ui: &mut Ui, state: &State, info: &PairsInfo, view: &mut PairsView, a
         }
         mapping_ui(ui, state, info, view, actions);
         if info.usable > 0 {
-            if !info.flags.is_empty() {
-                ui.horizontal_wrapped(|ui| flags_ui(ui, state, info, view));
-            }
+            flags_ui(ui, state, info, view);
             if info.kind == Kind::Pairs {
                 widgets::small(ui, text::longer_wins(info.longer_wins));
             }
@@ -169,8 +176,8 @@ fn file_ui(ui: &mut Ui, state: &State, info: &PairsInfo, view: &mut PairsView, a
         ui.separator();
         match view.tab {
             Tab::Table => {
-                let flagged = flagged_ui(ui, state, view, actions);
-                table_ui(ui, state, flagged.as_deref(), view, actions);
+                let rows = rows_ui(ui, state, view, actions);
+                table_ui(ui, state, rows.as_deref(), view, actions);
             }
             Tab::Read => read_ui(ui, state, view, actions),
             Tab::Lengths => lengths_ui(ui, state, actions),
@@ -203,42 +210,6 @@ fn ways_on_ui(ui: &mut Ui, state: &State, info: &PairsInfo, view: &mut PairsView
             actions.push(Action::Send(Command::SwapPairs));
         }
     });
-}
-
-/// Draws the flags of odd rows; a click filters the table by a flag, and changes nothing else.
-fn flags_ui(ui: &mut Ui, state: &State, info: &PairsInfo, view: &mut PairsView) {
-    for (flag, n) in &info.flags {
-        let skipped = state.pairs.rows.iter().filter(|row| row.skipped && row.flags.contains(flag)).count();
-        let chosen = view.flag.as_ref() == Some(flag);
-        let chip = egui::Button::selectable(chosen, text::flagged(flag, *n, skipped)).frame_when_inactive(true);
-        let response = ui.add(chip.min_size(egui::vec2(0.0, CHIP_HEIGHT)));
-        widgets::name_of(ui, &response, &text::show_flagged(flag, chosen));
-        if response.clicked() {
-            view.flag = if chosen { None } else { Some(flag.clone()) };
-            view.tab = Tab::Table;
-        }
-    }
-}
-
-/// Draws what can be done with all rows of the chosen flag; returns the indices of those rows.
-fn flagged_ui(ui: &mut Ui, state: &State, view: &mut PairsView, actions: &mut Vec<Action>) -> Option<Vec<usize>> {
-    let flag = view.flag.clone()?;
-    let rows = state.pairs.rows.iter().enumerate().filter(|(_, row)| row.flags.contains(&flag));
-    let (skipped, kept): (Vec<_>, Vec<_>) = rows.clone().map(|(i, row)| (i, row.skipped)).partition(|row| row.1);
-    let indices = |rows: &[(usize, bool)]| rows.iter().map(|(index, _)| *index).collect::<Vec<_>>();
-    ui.horizontal_wrapped(|ui| {
-        ui.label(text::only_flagged(&flag, kept.len() + skipped.len(), skipped.len()));
-        if !kept.is_empty() && ui.button(text::skip_these(kept.len())).clicked() {
-            actions.push(Action::Send(Command::SkipPairs { rows: indices(&kept), skip: true }));
-        }
-        if !skipped.is_empty() && ui.button(text::take_back(skipped.len())).clicked() {
-            actions.push(Action::Send(Command::SkipPairs { rows: indices(&skipped), skip: false }));
-        }
-        if widgets::link_button(ui, text::SHOW_ALL_ROWS).clicked() {
-            view.flag = None;
-        }
-    });
-    Some(rows.map(|(index, _)| index).collect())
 }
 
 /// Draws the number of held-out pairs, and how they are chosen.

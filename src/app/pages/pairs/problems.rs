@@ -19,6 +19,9 @@ pub(super) fn problems_ui(
 ) {
     if info.problem_count == 0 {
         widgets::marked(ui, Tone::Good, text::NO_PROBLEMS);
+        if let Some(fates) = state.figures().and_then(text::fates) {
+            widgets::marked(ui, Tone::Warn, &fates);
+        }
         return;
     }
     ui.horizontal_wrapped(|ui| {

@@ -102,6 +102,9 @@ fn row_ui(
         if state.holds_out(index) {
             widgets::chip(ui, Tone::Accent, text::HELD_OUT_ROW);
         }
+        if let Some(flag) = state.planned_flag(index) {
+            widgets::chip(ui, Tone::Warn, text::planned_flag(flag));
+        }
         for flag in &row.flags {
             widgets::chip(ui, Tone::Warn, flag);
         }

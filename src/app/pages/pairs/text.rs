@@ -1,7 +1,9 @@
 //! The texts of this page.
 
+use super::rows::Order;
+use crate::app::state::PlannedFlag;
 use crate::app::text::units;
-use crate::engine::protocol::{Kind, Mapping, PairsInfo, ProblemKind};
+use crate::engine::protocol::{Kind, Mapping, PairsInfo, PlanInfo, ProblemKind, SkipReason};
 
 /// Link that shows the path field.
 pub(super) const BY_PATH: &str = "by its path";
@@ -53,7 +55,7 @@ pub(super) const PAIRS_BY_LENGTH: &str = "Pairs by length";
 pub(super) const TOKENS: &str = "Tokens of the longer side";
 pub(super) const PAIRS: &str = "Pairs";
 pub(super) const LIMIT: &str = "Longest sequence";
-pub(super) const NO_PROBLEMS: &str = "Every row can be used.";
+pub(super) const NO_PROBLEMS: &str = "Every row of the file can be read.";
 pub(super) const SAVE_REPORT: &str = "Save report";
 
 pub(super) fn rows_so_far(rows: usize, problems: usize) -> String {
@@ -63,14 +65,63 @@ pub(super) fn rows_so_far(rows: usize, problems: usize) -> String {
     }
 }
 
-pub(super) fn pairs_summary(info: &PairsInfo) -> String {
+/// Number of the rows, of those that a run uses, and of those that it skips: by hand, or by the plan if there is one.
+pub(super) fn pairs_summary(info: &PairsInfo, plan: Option<&PlanInfo>) -> String {
     let rows = units::counted(info.lines, "row");
     let rows = if info.kind == Kind::Pairs { rows } else { format!("{rows} of {}", info.kind.word()) };
-    match (info.usable, info.skipped) {
-        (0, _) => format!("{rows}, none of which can be used"),
-        (usable, 0) => format!("{rows} → {} usable", units::count(usable)),
-        (usable, n) => format!("{rows} → {} used, {} skipped", units::count(usable - n), units::count(n)),
+    if info.usable == 0 {
+        return format!("{rows}, none of which can be used");
     }
+    let dropped = plan.map_or(0, |plan| plan.dropped.len());
+    let skipped = info.skipped + dropped;
+    let mut out = format!("{rows}: {} used", units::count(info.usable.saturating_sub(skipped)));
+    if let Some(truncated) = plan.map(|plan| plan.truncated.len()).filter(|n| *n > 0) {
+        out.push_str(&format!(" ({} truncated)", units::count(truncated)));
+    }
+    if skipped > 0 {
+        out.push_str(&format!(", {} skipped", units::count(skipped)));
+    }
+    out
+}
+
+/// A row's fate in the planned run.
+pub(super) fn planned_flag(flag: PlannedFlag) -> &'static str {
+    match flag {
+        PlannedFlag::Truncated => "truncated",
+        PlannedFlag::Skipped(SkipReason::TooLong) => "too long",
+        PlannedFlag::Skipped(SkipReason::Template) => "rejected by the template",
+        PlannedFlag::Skipped(SkipReason::Nothing) => "nothing to learn",
+        PlannedFlag::Skipped(SkipReason::Unwanted) => "not for this method",
+    }
+}
+
+/// Numbers of truncated and skipped rows in the planned run; none if there are no such rows.
+pub(super) fn fates(plan: &PlanInfo) -> Option<String> {
+    let truncated = (!plan.truncated.is_empty()).then(|| format!("{} truncated", units::count(plan.truncated.len())));
+    let skipped = (!plan.dropped.is_empty()).then(|| format!("{} skipped", units::count(plan.dropped.len())));
+    let both: Vec<String> = truncated.into_iter().chain(skipped).collect();
+    (!both.is_empty()).then(|| format!("With this model and these settings, {}.", both.join(" and ")))
+}
+
+pub(super) const SEARCH: &str = "Search";
+pub(super) const SEARCH_HINT: &str = "Text in any column, then Enter";
+pub(super) const CLEAR_SEARCH: &str = "clear";
+pub(super) const ORDER: &str = "Order";
+
+pub(super) fn order(order: Order) -> &'static str {
+    match order {
+        Order::File => "As in the file",
+        Order::Longest => "Longest first",
+        Order::Shortest => "Shortest first",
+    }
+}
+
+pub(super) fn found(rows: usize) -> String {
+    format!("in {}", units::counted(rows, "row"))
+}
+
+pub(super) fn raise(length: usize) -> String {
+    format!("Raise max length to {length}")
 }
 
 pub(super) fn problems(n: usize) -> String {
@@ -218,15 +269,9 @@ pub(super) fn more_tokens(n: usize) -> String {
     format!("and {} more", units::counted(n, "token"))
 }
 
-pub(super) fn lengths(pairs: usize, longest: u32, truncated: usize, dropped: usize) -> String {
-    let mut out = format!("{}, the longest has {longest} tokens.", units::counted(pairs, "pair"));
-    if truncated > 0 {
-        out.push_str(&format!(" {} too long and cut off.", units::counted(truncated, "pair")));
-    }
-    if dropped > 0 {
-        out.push_str(&format!(" {} left out, as nothing of an answer would be left.", units::counted(dropped, "pair")));
-    }
-    out
+pub(super) fn lengths(plan: &PlanInfo, longest: u32) -> String {
+    let out = format!("{}, the longest has {longest} tokens.", units::counted(plan.lengths.len(), "row"));
+    fates(plan).map_or(out.clone(), |fates| format!("{out} {fates}"))
 }
 
 pub(super) fn problems_left_out(problems: usize, usable: usize) -> String {

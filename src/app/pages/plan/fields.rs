@@ -42,6 +42,7 @@ pub(super) fn settings_ui(ui: &mut Ui, state: &State, view: &mut PlanView, actio
                 }
             }
         });
+        suited_ui(ui, state, actions);
         ui.add_space(GRID);
         let mut edited = None;
         let (method, first) = (state.plan.method(), methods::row(state.plan.method()).first);
@@ -87,6 +88,18 @@ fn presets_ui(ui: &mut Ui, state: &State, view: &mut PlanView, changes: &[&str],
                 actions.push(Action::ResetSettings(preset));
             }
         }
+    }
+}
+
+/// Draws the reasons for settings that were suited to the rows and the device, and the way back to the preset's own.
+fn suited_ui(ui: &mut Ui, state: &State, actions: &mut Vec<Action>) {
+    for reason in &state.plan.reasons {
+        widgets::marked(ui, Tone::Good, reason);
+    }
+    let preset = state.plan.preset.filter(|_| !state.plan.reasons.is_empty());
+    if let Some(preset) = preset.filter(|preset| widgets::link_button(ui, &text::own_values(preset.label())).clicked())
+    {
+        actions.push(Action::ResetSettings(preset));
     }
 }
 

@@ -57,6 +57,9 @@ impl PlanView {
     }
 }
 
+/// Width from which the settings and what they take stand side by side.
+const SIDE_BY_SIDE: f32 = 1400.0;
+
 /// Draws the page.
 pub(crate) fn plan_ui(ui: &mut Ui, state: &State, view: &mut PlanView, actions: &mut Vec<Action>) {
     widgets::page_title(ui, text::PLAN_TITLE, text::PLAN_SUBTITLE);
@@ -75,11 +78,28 @@ pub(crate) fn plan_ui(ui: &mut Ui, state: &State, view: &mut PlanView, actions: 
             }
         });
     }
-    method_ui(ui, state, actions);
-    rewards_ui(ui, state, &mut view.method, actions);
-    settings_ui(ui, state, view, actions);
-    take_ui(ui, state, view, actions);
-    watch_ui(ui, state, actions);
+    // Beside each other, what is edited and what it takes are in sight together.
+    let two = ui.available_width() >= SIDE_BY_SIDE;
+    let mut parts = |ui: &mut Ui, first: bool, second: bool| {
+        if first {
+            method_ui(ui, state, actions);
+            rewards_ui(ui, state, &mut view.method, actions);
+            settings_ui(ui, state, view, actions);
+        }
+        if second {
+            take_ui(ui, state, view, actions);
+            watch_ui(ui, state, actions);
+        }
+    };
+    if !two {
+        return parts(ui, true, true);
+    }
+    ui.columns(2, |columns| {
+        for (i, ui) in columns.iter_mut().enumerate() {
+            // Undo the layout of columns, which stretches text to both edges.
+            ui.vertical(|ui| parts(ui, i == 0, i == 1));
+        }
+    });
 }
 
 /// Draws the button that starts the run, or says why it cannot start and leads there.

@@ -12,6 +12,7 @@ use crate::app::text::{labels, setting, units};
 use crate::app::theme::{self, GRID};
 use crate::app::widgets::{self, Icon, Tone};
 use crate::engine::protocol::{Command, Fix, PlanInfo};
+use crate::platform::host;
 
 /// Memory, time, disk, checks.
 pub(super) fn take_ui(ui: &mut Ui, state: &State, view: &mut PlanView, actions: &mut Vec<Action>) {
@@ -154,21 +155,21 @@ fn fixes_ui(ui: &mut Ui, state: &State, fixes: &[Fix], fits: bool, view: &mut Pl
 }
 
 fn time_ui(ui: &mut Ui, state: &State, plan: &PlanInfo, actions: &mut Vec<Action>) {
-    ui.horizontal_wrapped(|ui| {
-        ui.label(text::time(state.plan.run_parts(), plan.step_seconds));
-        match &state.plan.trial {
-            Trial::Running => {
-                widgets::weak(ui, text::TRYING);
-                if ui.button(labels::CANCEL).clicked() {
-                    actions.push(Action::Send(Command::Cancel));
-                }
+    ui.label(text::time(state.plan.run_parts(), plan.step_seconds));
+    ui.horizontal_wrapped(|ui| match &state.plan.trial {
+        Trial::Running { step, since } => {
+            let seconds = (host::seconds() - since).max(0.0);
+            widgets::weak(ui, text::trying(*step, seconds));
+            if ui.button(labels::CANCEL).clicked() {
+                actions.push(Action::Send(Command::Cancel));
             }
-            trial => {
-                let usable = plan.blocked.is_none() && !state.at_work() && !state.run_pending;
-                let label = if matches!(trial, Trial::None) { text::TRIAL } else { text::TRIAL_AGAIN };
-                if ui.add_enabled(usable, egui::Button::new(label)).clicked() {
-                    actions.push(Action::Send(Command::Trial { settings: state.plan.settings.clone() }));
-                }
+            ui.ctx().request_repaint_after_secs(1.0);
+        }
+        trial => {
+            let usable = plan.blocked.is_none() && !state.at_work() && !state.run_pending;
+            let label = if matches!(trial, Trial::None) { text::TRIAL } else { text::TRIAL_AGAIN };
+            if ui.add_enabled(usable, egui::Button::new(label)).clicked() {
+                actions.push(Action::Send(state.trial_of_plan()));
             }
         }
     });

@@ -3,7 +3,7 @@
 use crate::app::fields;
 use crate::app::state::{RunParts, State};
 use crate::app::text::{setting, units};
-use crate::engine::protocol::{Inputs, Kind, Mapping, ModelSource, PlanInfo, Settings};
+use crate::engine::protocol::{Inputs, Kind, Mapping, ModelSource, PlanInfo, Settings, TRIAL_STEPS};
 use crate::platform::file_name;
 
 pub(super) const NOTHING: &str = "(by itself)";
@@ -65,7 +65,6 @@ pub(super) const NO_FIXES: &str = "It does not fit, and no setting would make it
 pub(super) const SMALLER_MODEL: &str = "or choose a smaller model";
 pub(super) const TRIAL: &str = "Measure: run 2 trial steps";
 pub(super) const TRIAL_AGAIN: &str = "Measure again";
-pub(super) const TRYING: &str = "Running 2 trial steps (not kept)";
 pub(super) const WATCH: &str = "Monitoring";
 pub(super) const RUN_NAME: &str = "Name";
 pub(super) const EVAL_EVERY: &str = "Evaluate every";
@@ -79,6 +78,11 @@ pub(super) const START: &str = "Start training";
 /// Name of a preset with changes.
 pub(super) fn changed_preset(preset: &str, changes: usize) -> String {
     format!("{preset} + {}", units::counted(changes, "change"))
+}
+
+/// Way back from settings that were suited to the rows and the device.
+pub(super) fn own_values(preset: &str) -> String {
+    format!("Use the values of {preset} all the same")
 }
 
 pub(super) fn reset_to(preset: &str) -> String {
@@ -142,31 +146,45 @@ pub(super) fn steps(plan: &PlanInfo, kind: Kind) -> String {
         units::counted(plan.n_train, if kind == Kind::Pairs { "pair" } else { "row" }),
         units::count(plan.held_out.len())
     );
-    if plan.n_truncated > 0 {
-        out.push_str(&format!(", {} cut off", units::count(plan.n_truncated)));
-    }
-    if plan.n_dropped > 0 {
-        out.push_str(&format!(", {} left out", units::count(plan.n_dropped)));
+    for (rows, fate) in [(plan.truncated.len(), "truncated"), (plan.dropped.len(), "skipped")] {
+        if rows > 0 {
+            out.push_str(&format!(", {} {fate}", units::count(rows)));
+        }
     }
     out
 }
 
+/// Time of the whole run and of its parts.
 pub(super) fn time(parts: Option<RunParts>, step_seconds: Option<f64>) -> String {
-    match (parts, step_seconds) {
-        (Some(RunParts { steps, reference, evaluations }), Some(step)) => {
-            let scoring = match reference {
-                0.0 => String::new(),
-                seconds => format!(" {} of scoring its pairs with the original model,", units::duration(seconds)),
-            };
-            format!(
-                "Time: about {} ({} for a step): {} of training,{scoring} {} of evaluations",
-                units::duration(steps + reference + evaluations),
-                units::duration(step),
-                units::duration(steps),
-                units::duration(evaluations)
-            )
-        }
-        _ => "Time: unknown. Measure with 2 trial steps".to_owned(),
+    let (Some(parts), Some(step)) = (parts, step_seconds) else {
+        return "Time: unknown. Measure with 2 trial steps".to_owned();
+    };
+    let named = [
+        (parts.steps, "training"),
+        (parts.reference, "reference scores of the base model"),
+        (parts.evaluations, "evaluations"),
+        (parts.answers.unwrap_or(0.0), "sample answers"),
+    ];
+    let named = named.into_iter().filter(|(seconds, _)| *seconds > 0.0);
+    let named: Vec<String> = named.map(|(seconds, what)| format!("{} {what}", units::duration(seconds))).collect();
+    let mut out = format!(
+        "Time: about {}: {} ({} per step)",
+        units::duration(parts.total()),
+        named.join(", "),
+        units::duration(step)
+    );
+    if parts.answers.is_none() {
+        out.push_str("; sample answers come on top");
+    }
+    out
+}
+
+/// Progress of a trial.
+pub(super) fn trying(step: usize, seconds: f64) -> String {
+    let seconds = units::duration(seconds);
+    match step {
+        0 => format!("Preparing {TRIAL_STEPS} trial steps (not kept), {seconds}"),
+        step => format!("Running {TRIAL_STEPS} trial steps (not kept): step {step} of {TRIAL_STEPS}, {seconds}"),
     }
 }
 

@@ -48,6 +48,8 @@ pub(super) fn votes_ui(ui: &mut Ui, state: &State, view: &mut RaceView, actions:
         let request = GenerateRequest {
             id,
             prompt: prompt.to_owned(),
+            system: String::new(),
+            turns: Vec::new(),
             seed,
             temperature: TEMPERATURE,
             max_new_tokens: MOST_TOKENS,

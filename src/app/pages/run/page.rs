@@ -182,6 +182,9 @@ fn preparing_ui(ui: &mut Ui, run: &RunState) {
                 progress_bar(ui, run::STARTING, None);
             }
         }
+        if let Some(parts) = run.expected {
+            small(ui, text::whole(parts.total()));
+        }
         small(ui, text::FIRST_TIME);
     });
 }

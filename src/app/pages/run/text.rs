@@ -147,6 +147,11 @@ pub(super) fn before_and_after(before: &Share, after: &Share) -> String {
     format!("{} before, {} now", share(before), share(after))
 }
 
+/// Planned time of the whole run.
+pub(super) fn whole(seconds: f64) -> String {
+    format!("The whole run takes about {}.", units::duration(seconds))
+}
+
 pub(super) fn more_warnings(n: usize) -> String {
     format!("{n} more, earlier")
 }
