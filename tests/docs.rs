@@ -1,0 +1,76 @@
+//! The commands in README and docs are commands of this program: every subcommand, flag and value of them is known.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+#[test]
+fn every_command_in_the_docs_is_known() {
+    let mut n = 0;
+    for page in pages() {
+        let text = std::fs::read_to_string(&page).expect("a page");
+        for command in commands(&text) {
+            n += 1;
+            let words = words(&command);
+            // The help is shown in place of running it, once all that stands before is understood.
+            let run = Command::new(env!("CARGO_BIN_EXE_pairtune")).args(&words[1..]).arg("--help").output();
+            let run = run.expect("the program runs");
+            let said = String::from_utf8_lossy(&run.stderr);
+            assert!(run.status.success(), "{}: `{command}` is refused: {said}", page.display());
+        }
+    }
+    assert!(n >= 15, "the commands are found: {n}");
+}
+
+/// README, the guide, and the page of the demo.
+fn pages() -> Vec<PathBuf> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let docs = std::fs::read_dir(root.join("docs")).expect("the guide");
+    let docs = docs.map(|entry| entry.expect("a page").path()).filter(|path| path.extension().is_some_and(|e| e == "md"));
+    docs.chain([root.join("README.md"), root.join("assets/demo/README.md")]).collect()
+}
+
+/// Commands of blocks of code, their continued lines joined, and those with flags in running text.
+fn commands(text: &str) -> Vec<String> {
+    let (mut found, mut fenced) = (Vec::new(), false);
+    let joined = text.replace("\\\n", " ");
+    for line in joined.lines() {
+        if line.trim_start().starts_with("```") {
+            fenced = !fenced;
+        } else if fenced {
+            let line = line.trim_start().trim_start_matches("$ ");
+            found.extend(line.starts_with("pairtune ").then(|| line.to_owned()));
+        } else {
+            let spans = line.split('`').skip(1).step_by(2);
+            let named = spans.filter(|span| span.starts_with("pairtune ") && span.contains(" --"));
+            found.extend(named.filter(|span| !span.contains('…')).map(str::to_owned));
+        }
+    }
+    found
+}
+
+/// Words of a command as a shell would split them: quotes hold words together, `#` begins a comment. Brackets mark what
+/// may be left out.
+fn words(command: &str) -> Vec<String> {
+    let (mut words, mut word, mut quote) = (Vec::new(), String::new(), None);
+    for c in command.chars() {
+        match (quote, c) {
+            (Some(open), c) if c == open => quote = None,
+            (None, '"' | '\'') => quote = Some(c),
+            (None, '[' | ']') => {}
+            (None, '#') if word.is_empty() => break,
+            (None, c) if c.is_whitespace() => words.extend((!word.is_empty()).then(|| std::mem::take(&mut word))),
+            (_, c) => word.push(c),
+        }
+    }
+    words.extend((!word.is_empty()).then_some(word));
+    words
+}
+
+#[test]
+fn commands_are_read_as_a_shell_reads_them() {
+    let text = "Run `pairtune train --beta 0.1`, or `pairtune …`:\n\n```\npairtune generate --prompt \"How do\" \\\n  \
+                --raw  # as it is\n```\n";
+    let found = commands(text);
+    assert_eq!(found.len(), 2, "{found:?}");
+    assert_eq!(words(&found[1]), ["pairtune", "generate", "--prompt", "How do", "--raw"]);
+}
