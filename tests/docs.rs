@@ -25,7 +25,8 @@ fn every_command_in_the_docs_is_known() {
 fn pages() -> Vec<PathBuf> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let docs = std::fs::read_dir(root.join("docs")).expect("the guide");
-    let docs = docs.map(|entry| entry.expect("a page").path()).filter(|path| path.extension().is_some_and(|e| e == "md"));
+    let docs =
+        docs.map(|entry| entry.expect("a page").path()).filter(|path| path.extension().is_some_and(|e| e == "md"));
     docs.chain([root.join("README.md"), root.join("assets/demo/README.md")]).collect()
 }
 

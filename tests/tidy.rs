@@ -49,15 +49,11 @@ const CONFINED: &[(&str, &[&str], &str)] = &[
     ("wgpu", &["src/gpu/"], "the GPU is behind gpu::{Gpu, Tensor, Recorder}"),
     ("egui*", &["src/app/", "src/main.rs"], "only the app draws"),
     ("eframe", &["src/app/", "src/main.rs"], "only the app has a window"),
-    (
-        "tokenizers",
-        &["src/data/tokenizer.rs", "src/data/gguf_tokenizer.rs", "src/data/gguf_vocab.rs"],
-        "the rest of the code sees data::Tokenizer",
-    ),
+    ("tokenizers", &["src/data/tokens/"], "the rest of the code sees data::Tokenizer"),
     ("flate2", &["src/files/"], "packed bytes come through files::{Unpacker, Parquet}"),
     ("ruzstd", &["src/files/"], "packed bytes come through files::{Unpacker, Parquet}"),
     ("snap", &["src/files/"], "packed bytes come through files::{Unpacker, Parquet}"),
-    ("plotters", &["src/cli/plot.rs"], "figures come from cli::plot"),
+    ("plotters", &["src/cli/trials/plot.rs"], "figures come from cli::trials::plot"),
     ("ureq", &["src/platform/native_http.rs"], "the desktop app has no connection but by platform::host::Hub"),
     ("safetensors", &["src/files/"], "the rest of the code sees files::{TensorFiles, parse, serialize_f32}"),
 ];
@@ -318,7 +314,7 @@ fn file_pairs(kernels: &[Source], reference: &[Source]) -> Vec<String> {
         stems.filter(|stem| stem != "mod").collect()
     };
     let (mut kernels, reference) = (stems(kernels), stems(reference));
-    for without_twin in ["weight", "autotune", "grids", "ops"] {
+    for without_twin in ["weight", "autotune", "grids", "ops", "matmul_variants"] {
         kernels.remove(without_twin);
     }
     let missing = kernels.difference(&reference).map(|stem| format!("src/reference/{stem}.rs: is missing"));
@@ -715,8 +711,8 @@ fn a_crate_out_of_place_is_found() {
     assert_found(&check("src/model/a.rs", "let a = 1;\nlet b: wgpu::Buffer;"), &["a.rs:2: `wgpu` belongs to src/gpu/"]);
     assert_found(&check("src/app/a.rs", "use eframe::wgpu::Device; use egui_plot::Plot;"), &["`wgpu`"]);
     assert_found(&check("src/engine/a.rs", "use egui as ui;\nuse eframe;"), &["`egui`", "`eframe`"]);
-    assert_found(&check("src/data/batch.rs", "fn f(t: &tokenizers::Tokenizer) {}"), &["`tokenizers`"]);
-    assert_found(&check("src/data/tokenizer.rs", "use tokenizers::Tokenizer; // wgpu::Buffer"), &[]);
+    assert_found(&check("src/data/row.rs", "fn f(t: &tokenizers::Tokenizer) {}"), &["`tokenizers`"]);
+    assert_found(&check("src/data/tokens/tokenizer.rs", "use tokenizers::Tokenizer; // wgpu::Buffer"), &[]);
     assert_found(&check("src/gpu/a.rs", "use wgpu::Buffer;"), &[]);
     assert_found(&check("src/data/a.rs", "let tokenizers = load(); let wgpu = 1;"), &[]);
 }

@@ -14,11 +14,11 @@ use serde_json::{Map, Value};
 use super::args::ExportArgs;
 use super::data::read_rows;
 use super::output::Output;
-use super::rewards::Rewards;
 use super::run::{ModelFolder, read_any_adapter, warn_dropped};
-use super::run_folder::SETTINGS;
 use super::settings::SettingsArgs;
-use super::train_start::{base_of, given_settings};
+use super::training::rewards::Rewards;
+use super::training::run_folder::SETTINGS;
+use super::training::start::{base_of, given_settings};
 
 /// Writes the folder.
 pub(super) async fn export_trl(args: &ExportArgs, out: &Output) -> Result<()> {

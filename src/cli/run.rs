@@ -21,7 +21,7 @@ use serde_json::json;
 
 use super::args::{AppArgs, ChatArgs, Cli, Command, Window};
 use super::output::Output;
-use super::reference::{cache_file, keep};
+use super::training::reference::{cache_file, keep};
 
 /// Exit code of a run that was interrupted, as shells count it: 128 + SIGINT.
 pub(super) const INTERRUPTED: u8 = 130;
@@ -83,9 +83,9 @@ async fn run(command: Command) -> (Output, Result<()>) {
         _ => false,
     });
     let result = match command {
-        Command::Train(args) => super::train::train(&args, &mut out).await,
-        Command::Race(args) => super::race::race(&args, &mut out).await,
-        Command::Sweep(args) => super::sweep::sweep(&args, &mut out).await,
+        Command::Train(args) => super::training::train::train(&args, &mut out).await,
+        Command::Race(args) => super::trials::race::race(&args, &mut out).await,
+        Command::Sweep(args) => super::trials::sweep::sweep(&args, &mut out).await,
         Command::Score(args) => super::score::score(&args, &mut out).await,
         Command::Generate(args) => super::generate::generate(&args, &mut out).await,
         Command::Merge(args) => super::merge::merge(&args, &mut out).await,

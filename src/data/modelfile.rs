@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use serde_json::{Map, Value};
 
-use super::tokenizer::Tokenizer;
+use super::tokens::tokenizer::Tokenizer;
 
 /// Contents of a `Modelfile`.
 pub struct Modelfile<'a> {

@@ -4,9 +4,9 @@ use std::ops::Range;
 
 use serde_json::{Map, Value};
 
-use super::gguf_blocks::GgmlType;
-use super::gguf_names::Change;
-use super::gguf_weights::GgufWeights;
+use super::gguf::blocks::GgmlType;
+use super::gguf::names::Change;
+use super::gguf::weights::GgufWeights;
 use super::safetensors::{Dtype, TensorFiles};
 use crate::error::{Error, Result};
 use crate::platform::Folder;

@@ -16,6 +16,7 @@ mod kto;
 mod layernorm;
 mod logprob;
 mod matmul;
+mod matmul_variants;
 mod ops;
 mod pointwise;
 mod policy;

@@ -2,8 +2,8 @@
 
 use serde_json::{Map, Value};
 
+use super::families::fields::Fields;
 use super::family;
-use super::fields::Fields;
 use super::rope::Rope;
 use crate::error::Result;
 use crate::kernels::Act;

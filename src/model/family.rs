@@ -2,7 +2,7 @@
 
 use super::architecture::Architecture;
 use super::families;
-use super::fields::Fields;
+use super::families::fields::Fields;
 use crate::error::{Error, Result};
 
 /// A model family.

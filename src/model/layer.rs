@@ -3,17 +3,16 @@
 use super::activations::{Activations, Dropout, Kept};
 use super::architecture::{Architecture, Group, Mixer, QkNorm};
 use super::lora::{Adapter, LoraGroup, Magnitude};
-use super::rope_tables::RopeTables;
-use super::weights::{Layer, Norm, Weight};
+use super::rope::RopeTables;
+use super::weights::{Layer, Norm};
 use crate::gpu::{Recorder, Tensor};
 use crate::kernels::{
     AttentionShape, Class, Epilogue, Heads, Partials, QkParts, ShortConv, Store, activation_backward,
     activation_forward, attention_backward_delta, attention_backward_kv, attention_backward_q, attention_decode,
-    attention_forward, cache_append, dora_backward_lengths, dora_norms, dropout, glu_backward, glu_forward,
-    layernorm_backward, layernorm_forward, lora_backward, matmul_backward_input, matmul_backward_weight,
-    matmul_forward, qk_norm_backward, qk_norm_forward, resize_heads, rmsnorm_backward, rmsnorm_forward, rope,
-    scale_columns, scale_segments, scaled_copy, short_conv_append, short_conv_backward, short_conv_decode,
-    short_conv_forward, sum_partials,
+    attention_forward, cache_append, dora_backward_lengths, dropout, glu_backward, glu_forward, lora_backward,
+    matmul_backward_input, matmul_backward_weight, matmul_forward, qk_norm_backward, qk_norm_forward, resize_heads,
+    rmsnorm_backward, rmsnorm_forward, rope, scale_columns, scaled_copy, short_conv_append, short_conv_backward,
+    short_conv_decode, short_conv_forward, sum_partials,
 };
 
 /// Inputs of both passes of a layer, besides the activations.
@@ -515,84 +514,6 @@ impl Context<'_> {
             scale: (attention.scale / by_layer) as f32,
             softcap: attention.softcap.unwrap_or(0.0) as f32,
             window,
-        }
-    }
-}
-
-impl Magnitude {
-    /// Factors of the product's columns.
-    fn gain(&self) -> Tensor {
-        self.norm(0)
-    }
-
-    /// Reciprocal lengths of the rows of the adapted weights.
-    fn inverse(&self) -> Tensor {
-        self.norm(1)
-    }
-
-    fn norm(&self, row: u32) -> Tensor {
-        self.norms.row_range(row, 1).view(1, self.lengths.len())
-    }
-}
-
-impl LoraGroup {
-    /// Computes DoRA's norms from the parameters. If `fresh`, it then stores the current lengths of the rows as the
-    /// lengths that they are brought to.
-    pub(super) fn measure(&self, rec: &mut Recorder<'_>, weight: &Weight, strength: f32, fresh: bool) {
-        let Some(magnitude) = &self.magnitude else { return };
-        let Magnitude { lengths, norms, .. } = magnitude;
-        for (first, block) in &weight.blocks {
-            let (segments, scales) = (&self.segments, &self.scales);
-            dora_norms(rec, &self.a, block, *first, &self.b, lengths, segments, scales, strength, norms);
-        }
-        if fresh {
-            scaled_copy(rec, &magnitude.norm(2), 1.0, lengths);
-        }
-    }
-
-    /// The factor of all modules' products; 1 if each module has its own.
-    fn one_scale(&self) -> f32 {
-        if let [scale] = self.scales[..] { scale } else { 1.0 }
-    }
-
-    /// Scales the inputs or the gradients of each module by its own factor, if the factors differ.
-    fn scale_each(&self, rec: &mut Recorder<'_>, u: &Tensor) {
-        if self.scales.len() > 1 {
-            scale_segments(rec, u, &self.scales);
-        }
-    }
-}
-
-impl Norm {
-    /// `y = norm(x)`; `stats` keeps what the backward pass needs.
-    pub(super) fn forward(
-        &self,
-        rec: &mut Recorder<'_>,
-        config: &Architecture,
-        x: &Tensor,
-        y: &Tensor,
-        stats: &Tensor,
-    ) {
-        let eps = config.norm_eps as f32;
-        match &self.bias {
-            None => rmsnorm_forward(rec, x, &self.gain, eps, None, y, stats),
-            Some(bias) => layernorm_forward(rec, x, &self.gain, bias, eps, y, stats),
-        }
-    }
-
-    /// Stores in `dx` the gradient of the input, given that of the output.
-    pub(super) fn backward(
-        &self,
-        rec: &mut Recorder<'_>,
-        dy: &Tensor,
-        x: &Tensor,
-        stats: &Tensor,
-        store: Store,
-        dx: &Tensor,
-    ) {
-        match &self.bias {
-            None => rmsnorm_backward(rec, dy, x, &self.gain, stats, store, dx),
-            Some(_) => layernorm_backward(rec, dy, x, &self.gain, stats, store, dx),
         }
     }
 }

@@ -8,10 +8,11 @@ use rand_chacha::ChaCha8Rng;
 
 use super::architecture::{Architecture, Group, LinearSpec, Module, Stored};
 use super::targets::{Part, Target, match_targets};
+use super::weights::Weight;
 use crate::error::{Error, Result};
 use crate::files::{self, AdapterConfig, SCORE, Task};
-use crate::gpu::{Dtype, Gpu, Tensor};
-use crate::kernels::Segments;
+use crate::gpu::{Dtype, Gpu, Recorder, Tensor};
+use crate::kernels::{Segments, dora_norms, scale_segments, scaled_copy};
 
 /// Settings of an adapter, resolved for a model.
 #[derive(Debug, Clone, PartialEq)]
@@ -493,5 +494,49 @@ fn check_matrices(wanted: impl Iterator<Item = (String, Vec<usize>)>, found: &Ma
     match found.keys().find(|key| !known.contains(*key)) {
         Some(key) => Err(wrong(key, "This matrix belongs to no target module of this model".to_owned())),
         None => Ok(()),
+    }
+}
+
+impl Magnitude {
+    /// Factors of the product's columns.
+    pub(super) fn gain(&self) -> Tensor {
+        self.norm(0)
+    }
+
+    /// Reciprocal lengths of the rows of the adapted weights.
+    pub(super) fn inverse(&self) -> Tensor {
+        self.norm(1)
+    }
+
+    fn norm(&self, row: u32) -> Tensor {
+        self.norms.row_range(row, 1).view(1, self.lengths.len())
+    }
+}
+
+impl LoraGroup {
+    /// Computes DoRA's norms from the parameters. If `fresh`, it then stores the current lengths of the rows as the
+    /// lengths that they are brought to.
+    pub(super) fn measure(&self, rec: &mut Recorder<'_>, weight: &Weight, strength: f32, fresh: bool) {
+        let Some(magnitude) = &self.magnitude else { return };
+        let Magnitude { lengths, norms, .. } = magnitude;
+        for (first, block) in &weight.blocks {
+            let (segments, scales) = (&self.segments, &self.scales);
+            dora_norms(rec, &self.a, block, *first, &self.b, lengths, segments, scales, strength, norms);
+        }
+        if fresh {
+            scaled_copy(rec, &magnitude.norm(2), 1.0, lengths);
+        }
+    }
+
+    /// The factor of all modules' products; 1 if each module has its own.
+    pub(super) fn one_scale(&self) -> f32 {
+        if let [scale] = self.scales[..] { scale } else { 1.0 }
+    }
+
+    /// Scales the inputs or the gradients of each module by its own factor, if the factors differ.
+    pub(super) fn scale_each(&self, rec: &mut Recorder<'_>, u: &Tensor) {
+        if self.scales.len() > 1 {
+            scale_segments(rec, u, &self.scales);
+        }
     }
 }

@@ -7,14 +7,12 @@ mod activations;
 mod architecture;
 mod families;
 mod family;
-mod fields;
 mod generate;
 mod layer;
 mod load_in;
 mod lora;
 mod packed;
 mod rope;
-mod rope_tables;
 mod targets;
 mod transformer;
 mod weights;
@@ -24,8 +22,8 @@ pub use architecture::{
     Architecture, Attention, Group, LayerKind, LinearSpec, Mixer, Mlp, Module, Names, NormKind, Norms, QkNorm,
     QueryGrowth, Stored,
 };
+pub use families::fields::Fields;
 pub use family::{FAMILIES, Family};
-pub use fields::Fields;
 pub use generate::{Generator, MAX_STEPS, MAX_TEXTS, next_logits};
 pub use load_in::{LoadIn, WeightBytes};
 pub use lora::{Adapter, AdapterSettings, LoraGroup, LoraLayer, Matrices, fresh};

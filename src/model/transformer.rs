@@ -7,7 +7,7 @@ use super::architecture::{Architecture, Group, Mixer, NormKind, QkNorm};
 use super::layer::{Cache, Context, Stage};
 use super::load_in::{LoadIn, WeightBytes};
 use super::lora::Adapter;
-use super::rope_tables::RopeTables;
+use super::rope::RopeTables;
 use super::weights::{Layer, Loader, Norm, Weight, dtype_of, stored_name};
 use crate::error::{Error, Result};
 use crate::files::{HfTensor, ModelFiles, gguf_in};

@@ -4,8 +4,8 @@ use super::architecture::{Architecture, Group, LinearSpec, Mixer, NormKind, QkNo
 use super::load_in::LoadIn;
 use crate::error::{Error, Result};
 use crate::files::{self, GgmlType, ModelFiles, Stored as StoredAs};
-use crate::gpu::{Dtype, Gpu, Tensor};
-use crate::kernels::quantise;
+use crate::gpu::{Dtype, Gpu, Recorder, Tensor};
+use crate::kernels::{Store, layernorm_backward, layernorm_forward, quantise, rmsnorm_backward, rmsnorm_forward};
 
 /// Bytes of a weight that are in host memory at the same time.
 const SLICE_BYTES: u64 = 32 << 20;
@@ -408,4 +408,38 @@ fn slice_rows(row_bytes: u64) -> u32 {
 fn block_rows(row_bytes: u64, max_bytes: u64) -> u32 {
     let rows = u32::try_from(max_bytes / row_bytes).unwrap_or(u32::MAX);
     (rows / ROW_STEP * ROW_STEP).max(ROW_STEP)
+}
+
+impl Norm {
+    /// `y = norm(x)`; `stats` keeps what the backward pass needs.
+    pub(super) fn forward(
+        &self,
+        rec: &mut Recorder<'_>,
+        config: &Architecture,
+        x: &Tensor,
+        y: &Tensor,
+        stats: &Tensor,
+    ) {
+        let eps = config.norm_eps as f32;
+        match &self.bias {
+            None => rmsnorm_forward(rec, x, &self.gain, eps, None, y, stats),
+            Some(bias) => layernorm_forward(rec, x, &self.gain, bias, eps, y, stats),
+        }
+    }
+
+    /// Stores in `dx` the gradient of the input, given that of the output.
+    pub(super) fn backward(
+        &self,
+        rec: &mut Recorder<'_>,
+        dy: &Tensor,
+        x: &Tensor,
+        stats: &Tensor,
+        store: Store,
+        dx: &Tensor,
+    ) {
+        match &self.bias {
+            None => rmsnorm_backward(rec, dy, x, &self.gain, stats, store, dx),
+            Some(_) => layernorm_backward(rec, dy, x, &self.gain, stats, store, dx),
+        }
+    }
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::rollouts::AnswersState;
+use super::online::rollouts::AnswersState;
 use super::trainer::Trainer;
 use crate::data::{Chat, SplitBy};
 use crate::error::{Error, Result};

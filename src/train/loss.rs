@@ -2,8 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::config::TrainConfig;
-use super::method::{CpoLoss, DivergenceType, DpoOptions, Options};
+use super::settings::config::TrainConfig;
+use super::settings::method::{CpoLoss, DivergenceType, DpoOptions, Options};
 use crate::kernels::{Divergence, PairLoss, PreferenceSettings};
 
 /// A value of DPO's `loss_type`.

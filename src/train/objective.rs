@@ -1,9 +1,9 @@
 //! Objective of a run: the tokens that count in each micro-batch and their weights, the loss, the logged values.
 
-use super::config::TrainConfig;
 use super::loss::PairObjective;
-use super::method::{KtoLoss, Options, SftLoss};
 use super::scorer::PairSums;
+use super::settings::config::TrainConfig;
+use super::settings::method::{KtoLoss, Options, SftLoss};
 use super::trainer::Logged;
 use crate::data::Example;
 use crate::error::Result;

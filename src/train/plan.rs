@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::config::{Reference, TrainConfig};
+use super::settings::config::{Reference, TrainConfig};
 use crate::data::Method;
 use crate::error::{Error, Result};
 use crate::model::{AdapterSettings, Architecture, BatchSize, Slot, Tensors};

@@ -1,8 +1,8 @@
 //! Scoring without training: the reference, an evaluation, `pairtune score`.
 
-use super::config::TrainConfig;
 use super::loss::PairObjective;
 use super::objective::{Forward, LossTensors, MicroBatch, Objective};
+use super::settings::config::TrainConfig;
 use super::trainer::{Metrics, logged};
 use crate::data::{Example, Method, TokenPair};
 use crate::error::{Error, Result};

@@ -1,7 +1,7 @@
 //! Turns rows of a file into the examples that a method trains on.
 
-use super::config::TrainConfig;
-use super::method::{KtoLoss, Options, SftOptions};
+use super::settings::config::TrainConfig;
+use super::settings::method::{KtoLoss, Options, SftOptions};
 use crate::data::{
     APART, Dropped, Example, Examples, KtoRules, Method, Record, Sample, SftRules, SplitBy, Tokenizer, check_margins,
     kto_example, mismatch, orpo_example, prompt_example, prompt_groups, reward_example, sft_example, split_by_prompt,

@@ -2,13 +2,13 @@
 
 use serde_json::{Map, Value};
 
-use super::config::TrainConfig;
 use super::offline::Offline;
-use super::online::Online;
+use super::online::ppo::{AsyncEachStep, Ppo, batch_size};
+use super::online::rollouts::{AnswersState, Judged, RolloutSource};
+use super::online::run::Online;
 use super::optimizer::Optimizer;
-use super::ppo::{AsyncEachStep, Ppo, batch_size};
-use super::rollouts::{AnswersState, Judged, RolloutSource};
 use super::scorer::{PairLogps, References};
+use super::settings::config::TrainConfig;
 use crate::data::{Example, Method};
 use crate::error::{Error, Result};
 use crate::files;
@@ -164,7 +164,7 @@ impl<'a> Trainer<'a> {
                 let epoch = (view.step + 1) as f64 / self.n_steps as f64 * config.num_train_epochs;
                 let names = Online::logged(config);
                 let mut more = recorded.metrics;
-                if let Some(coefficient) = super::online::entropy_coef(config) {
+                if let Some(coefficient) = super::online::run::entropy_coef(config) {
                     more.push(("entropy_coef".to_owned(), coefficient));
                 }
                 (online.tensors.metrics.clone(), epoch, recorded.n_tokens, names, more)

@@ -1,9 +1,9 @@
 //! EXAONE 4: norms come after attention and MLP, heads are normed, and layers that see everything have no positions.
 
+use super::fields::Fields;
 use super::usual::{LLAMA, Usual, llama_like, sliding_layers};
 use crate::error::Result;
 use crate::model::architecture::{Architecture, Mixer, Norms, QkNorm};
-use crate::model::fields::Fields;
 
 const EXAONE4: Usual = Usual { kv_heads: Some(32), eps: 1e-5, ..LLAMA };
 

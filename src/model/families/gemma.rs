@@ -2,11 +2,11 @@
 
 use serde_json::{Map, Value};
 
+use super::fields::Fields;
 use super::usual::{LLAMA, Sizes, Usual, act, decoder, sliding_layers};
 use crate::error::Result;
 use crate::kernels::Act;
 use crate::model::architecture::{Architecture, Mixer, NormKind, Norms, QkNorm};
-use crate::model::fields::Fields;
 use crate::model::rope::{Rope, settings};
 
 const GEMMA: Usual = Usual { kv_heads: Some(4), head_dim: Some(256), tied: true, ..LLAMA };

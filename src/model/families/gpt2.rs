@@ -1,10 +1,10 @@
 //! GPT-2: learned positions, LayerNorm, weights stored (in, out).
 
+use super::fields::Fields;
 use super::usual::{LLAMA, Sizes, Usual, act, decoder};
 use crate::error::Result;
 use crate::kernels::Act;
 use crate::model::architecture::{Architecture, LinearSpec, Mixer, Names, NormKind, Norms, Stored};
-use crate::model::fields::Fields;
 
 const GPT2: Usual = Usual { tied: true, ..LLAMA };
 

@@ -2,11 +2,11 @@
 
 use serde_json::Value;
 
+use super::fields::Fields;
 use super::usual::{LLAMA, Sizes, Usual, act, decoder};
 use crate::error::Result;
 use crate::kernels::Act;
 use crate::model::architecture::{Architecture, LinearSpec, Names, NormKind, Stored};
-use crate::model::fields::Fields;
 use crate::model::rope::{Rope, RopeDefaults, settings};
 
 pub(in crate::model) fn read(fields: &Fields<'_>) -> Result<Architecture> {

@@ -1,9 +1,9 @@
 //! Granite: embedding, attention, residual stream and logits have multipliers.
 
+use super::fields::Fields;
 use super::usual::{LLAMA, llama_like};
 use crate::error::Result;
 use crate::model::architecture::Architecture;
-use crate::model::fields::Fields;
 
 pub(in crate::model) fn read(fields: &Fields<'_>) -> Result<Architecture> {
     let mut granite = llama_like(fields, &LLAMA, fields.flag("mlp_bias")?)?;

@@ -1,9 +1,9 @@
 //! Hunyuan's dense models: heads are normed after rotation.
 
+use super::fields::Fields;
 use super::usual::{LLAMA, Usual, llama_like};
 use crate::error::Result;
 use crate::model::architecture::{Architecture, QkNorm};
-use crate::model::fields::Fields;
 use crate::model::rope::{RopeScaling, settings};
 
 const HUNYUAN: Usual = Usual { eps: 1e-5, ..LLAMA };

@@ -2,11 +2,11 @@
 
 use serde_json::Value;
 
+use super::fields::Fields;
 use super::usual::{LLAMA, Sizes, Usual, decoder};
 use crate::error::Result;
 use crate::kernels::{Act, MAX_TAPS};
 use crate::model::architecture::{Architecture, LayerKind, LinearSpec, Mixer, Names, Norms, QkNorm};
-use crate::model::fields::Fields;
 
 const LFM2: Usual = Usual { kv_heads: Some(8), eps: 1e-5, tied: true, theta: 1e6, ..LLAMA };
 

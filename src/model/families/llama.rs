@@ -1,10 +1,10 @@
 //! Llama and the models with its structure: SmolLM2, TinyLlama, Falcon 3.
 
+use super::fields::Fields;
 use super::usual::{LLAMA, llama_like};
 use crate::error::Result;
 use crate::kernels::Act;
 use crate::model::architecture::Architecture;
-use crate::model::fields::Fields;
 use crate::model::rope::RopeScaling;
 
 pub(in crate::model) fn read(fields: &Fields<'_>) -> Result<Architecture> {

@@ -2,11 +2,11 @@
 
 use serde_json::{Map, Value, json};
 
+use super::fields::Fields;
 use super::usual::{LLAMA, Sizes, Usual, act, decoder};
 use crate::error::Result;
 use crate::kernels::Act;
 use crate::model::architecture::{Architecture, QueryGrowth};
-use crate::model::fields::Fields;
 use crate::model::rope::{Rope, RopeScaling, settings};
 
 const MISTRAL: Usual = Usual { kv_heads: Some(8), ..LLAMA };

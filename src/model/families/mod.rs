@@ -1,6 +1,7 @@
 //! One file for each model family: it reads the family's config into one `Architecture`. Common parts are in `usual`.
 
 pub(super) mod exaone4;
+pub(super) mod fields;
 pub(super) mod gemma;
 pub(super) mod gpt2;
 pub(super) mod gpt_neox;

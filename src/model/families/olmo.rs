@@ -2,10 +2,10 @@
 
 use serde_json::{Map, Value};
 
+use super::fields::Fields;
 use super::usual::{LLAMA, Usual, llama_like, sliding_layers};
 use crate::error::Result;
 use crate::model::architecture::{Architecture, Mixer, Norms, QkNorm};
-use crate::model::fields::Fields;
 use crate::model::rope::{Rope, RopeDefaults, settings};
 
 const OLMO2: Usual = Usual { eps: 1e-5, ..LLAMA };

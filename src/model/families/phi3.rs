@@ -1,10 +1,10 @@
 //! Phi-3 and Phi-4-mini: queries, keys and values are one projection, and so are gate and up.
 
+use super::fields::Fields;
 use super::usual::{LLAMA, Sizes, Usual, act, decoder};
 use crate::error::Result;
 use crate::kernels::Act;
 use crate::model::architecture::{Architecture, LinearSpec};
-use crate::model::fields::Fields;
 use crate::model::rope::{Rope, RopeDefaults, settings};
 
 const PHI3: Usual = Usual { eps: 1e-5, ..LLAMA };

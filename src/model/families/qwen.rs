@@ -1,10 +1,10 @@
 //! Qwen 2 and 2.5, Qwen 3.
 
+use super::fields::Fields;
 use super::usual::{LLAMA, Sizes, Usual, act, decoder, sliding_layers};
 use crate::error::Result;
 use crate::kernels::Act;
 use crate::model::architecture::{Architecture, LinearSpec, Mixer, QkNorm};
-use crate::model::fields::Fields;
 
 const QWEN2: Usual = Usual { kv_heads: Some(32), ..LLAMA };
 const QWEN3: Usual = Usual { head_dim: Some(128), ..QWEN2 };

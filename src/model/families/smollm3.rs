@@ -2,10 +2,10 @@
 
 use serde_json::Value;
 
+use super::fields::Fields;
 use super::usual::{LLAMA, Usual, llama_like};
 use crate::error::Result;
 use crate::model::architecture::{Architecture, Mixer};
-use crate::model::fields::Fields;
 
 const SMOLLM3: Usual = Usual { kv_heads: Some(4), tied: true, theta: 2e6, ..LLAMA };
 

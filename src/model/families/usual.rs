@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
+use super::fields::{Fields, SIZE_LIMIT};
 use crate::error::Result;
 use crate::kernels::Act;
 use crate::model::architecture::{
     Architecture, Attention, LayerKind, LinearSpec, Mixer, Mlp, Names, NormKind, Norms, QkNorm,
 };
-use crate::model::fields::{Fields, SIZE_LIMIT};
 use crate::model::rope::{Rope, RopeDefaults};
 
 /// A family's defaults for missing keys of its config.

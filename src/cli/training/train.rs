@@ -1,0 +1,357 @@
+//! `pairtune train`: from a model, pairs and settings to an adapter folder.
+
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+use std::sync::atomic::Ordering;
+
+use pairtune::data::{Example, Method, SplitBy, Tokenizer};
+use pairtune::engine::compare::writing::eos_ids;
+use pairtune::engine::run::drive::{self, upload_adapter};
+use pairtune::files::{self, Task};
+use pairtune::gpu::Gpu;
+use pairtune::model::{Adapter, BatchSize};
+use pairtune::platform::native::{DiskFolder, FileSource, seconds, write_atomic};
+use pairtune::platform::read_all;
+use pairtune::train::{
+    Checkpoint, METHOD, OnlineRun, Reference as ReferenceKind, ReferenceKey, References, Replay, RolloutSource, Rows,
+    TrainConfig, Trainer, answers_size, batch_size_of, check_fits, plan_run,
+};
+use pairtune::{Error, Result};
+use serde_json::json;
+
+use super::reference::ReferenceCache;
+use super::rewards::{Rewards, writer};
+use super::run_folder::{Counters, RunFolder};
+use super::start::{
+    Start, adapter_bytes, base_of, given_settings, memory_limit, resumed_config, same_folder, settings_origin,
+    warn_passes,
+};
+use super::watch::{HeldOut, PREFERENCE_ACCURACY, Saver, headline, steps, watch_ctrl_c};
+use crate::cli::args::TrainArgs;
+use crate::cli::data::{Data, read_rows};
+use crate::cli::output::Output;
+use crate::cli::run::{ModelFolder, open_gpu, read_any_adapter};
+
+/// Trains, from the beginning or from a checkpoint.
+pub(in crate::cli) async fn train(args: &TrainArgs, out: &mut Output) -> Result<()> {
+    let asked_to_stop = watch_ctrl_c()?;
+    let stop = || asked_to_stop.load(Ordering::SeqCst);
+
+    // Settings, and everything that can be wrong without a GPU.
+    let mut given = given_settings(args.config.as_deref(), &args.settings).await?;
+    if let Some(method) = args.method {
+        given.insert(METHOD.to_owned(), method.name().into());
+    }
+    let checkpoint = match &args.resume {
+        Some(path) => Some(Checkpoint::read(&DiskFolder::open(path)?).await?),
+        None => None,
+    };
+    let mut config = match &checkpoint {
+        Some(checkpoint) => resumed_config(&checkpoint.place, &given)?,
+        None => TrainConfig::from_map(&given, &settings_origin(args.config.as_deref()))?,
+    };
+    // A run may grow in its own folder.
+    let its_own = args.resume.as_ref().is_some_and(|path| same_folder(&path.join(".."), &args.output));
+    if !its_own && !args.overwrite {
+        RunFolder::check_free(&args.output)?;
+    }
+    let mut folder = ModelFolder::open(&args.model).await?;
+    let chat = match &checkpoint {
+        Some(checkpoint) => checkpoint.place.chat.clone(),
+        None => ModelFolder::chat_of(args.adapter.as_deref(), out).await?,
+    };
+    folder.set_chat(&args.chat, chat).await?;
+    let start = Start::read(args, checkpoint.as_ref(), &given, &mut config, &folder).await?;
+    let split = checkpoint.as_ref().map_or(SplitBy::Similar, |checkpoint| checkpoint.place.split);
+    let recorded = checkpoint.as_ref().map(|checkpoint| checkpoint.place.rewards.clone()).unwrap_or_default();
+    let rewards = Rewards::of(&args.reward, &args.reward_model, &recorded)?;
+    let input = Input::read(args, &config, split, &folder, rewards.clone(), out).await?;
+
+    let recorded =
+        checkpoint.as_ref().and_then(|checkpoint| checkpoint.place.value_adapter.as_ref()).map(PathBuf::from);
+    let value_path = args.value_adapter.clone().or(recorded);
+
+    // The device, and whether the run fits it, before any weight is read.
+    let gpu = open_gpu(&args.gpu.choice(), out).await?;
+    let longest = input.longest_answer(&config, &folder.tokenizer)?;
+    let size = input.batch_size(&config, longest);
+    let weights = folder.weight_bytes.on_device(config.load_in);
+    let judges = match &input {
+        Input::Prompts(_, rewards) => rewards.judges(&folder.config).await?,
+        Input::Examples(_) | Input::Answers(_) => Vec::new(),
+    };
+    let judged: Vec<_> = judges.iter().map(|judge| (judge.name.clone(), judge.bytes(&folder.config))).collect();
+    let memory = plan_run(&config, &folder.config, weights, &start.settings, size).with_judges(&judged);
+    check_fits(&memory, memory_limit(args.memory_limit, &gpu)?)?;
+    let mib = |bytes: u64| bytes.div_ceil(1 << 20);
+    let models: Vec<String> =
+        memory.models(&config, &judged).into_iter().map(|(name, bytes)| format!("{name} {}", mib(bytes))).collect();
+    out.note(format_args!("Memory on the device: about {} MiB ({})", mib(memory.total()), models.join(", ")));
+    gpu.allow(config.precision());
+    let model = folder.load(&gpu, config.load_in, input.positions(longest), out).await?;
+    if let Some(warning) = checkpoint.as_ref().and_then(|checkpoint| drive::adopt(&gpu, &checkpoint.place.variants)) {
+        out.warn(format_args!("{warning}"));
+    }
+
+    // The reference of the policy.
+    let initial = match (&start.initial, config.reference) {
+        (Some((values, path)), ReferenceKind::InitialAdapter) => {
+            let from = path.display().to_string();
+            Some(upload_adapter(&gpu, &folder.config, start.settings.clone(), values, &from)?)
+        }
+        _ => None,
+    };
+    let initial_bytes = match (&initial, &start.initial) {
+        (Some(_), Some((_, path))) => Some(adapter_bytes(path).await?),
+        _ => None,
+    };
+    let key = |examples: &[Example]| {
+        ReferenceKey::new(&model, &folder.tokenizer.fingerprint(), &config, examples, initial_bytes.as_deref())
+    };
+    let (train, held_out) = input.examples();
+    let data = key(train);
+    let cache = ReferenceCache { gpu: &gpu, model: &model, config: &config, cached: !args.no_cache };
+    let eval_reference = match held_out.is_empty() || !config.has_reference() {
+        true => Vec::new(),
+        false => cache.logps(initial.as_ref(), held_out, &key(held_out), &stop, out).await?,
+    };
+    let held_out = held_out.to_vec();
+    let held_out = HeldOut { gpu: &gpu, model: &model, examples: &held_out, reference: &eval_reference };
+
+    // The run.
+    let from = args.adapter.as_ref().or(args.resume.as_ref()).unwrap_or(&args.model).display().to_string();
+    let adapter = upload_adapter(&gpu, &folder.config, start.settings.clone(), &start.values, &from)?;
+    if start.initial.is_none() && checkpoint.is_none() {
+        model.measure(&gpu, &adapter);
+    }
+    // A resumed run no longer has its first adapter, so only its history can tell how that one did.
+    let before = match &checkpoint {
+        Some(_) => None,
+        None => held_out.evaluate(&adapter, &config, 0, 0.0, out).await?,
+    };
+    let mut trainer = match input {
+        Input::Examples(Data { train, .. }) => {
+            let known = match config.has_reference() {
+                true => cache.known(&data, train.len(), out),
+                false => vec![None; train.len()],
+            };
+            let reference = References { known, adapter: initial };
+            Trainer::new(&gpu, &model, config.clone(), adapter, train, reference)?
+        }
+        Input::Answers(_) | Input::Prompts(..) => {
+            let source: Box<dyn RolloutSource + '_> = match input {
+                Input::Prompts(rows, rewards) => {
+                    let models = judges.iter().map(|judge| judge.upload(&gpu, &folder).map(Rc::new));
+                    let models = models.collect::<Result<_>>()?;
+                    Box::new(writer(rows, &config, &folder, rewards.rules, models).await?)
+                }
+                Input::Answers(replay) => Box::new(replay),
+                Input::Examples(_) => unreachable!("examples are not answers"),
+            };
+            let value = value_model(value_path.as_deref(), args, &config, &gpu, &folder).await?;
+            let eos = folder.tokenizer.eos_id();
+            let mut ends = eos_ids(&folder.folder, &folder.config, &folder.tokenizer).await;
+            ends.extend(folder.tokenizer.pad_id());
+            let online = OnlineRun { source, reference: initial, value, ends, eos };
+            Trainer::online(&gpu, &model, config.clone(), adapter, online)?
+        }
+    };
+    if args.write_first_gradients.is_some() {
+        trainer.keep_gradients();
+    }
+    if let (Some(checkpoint), Some(path)) = (&checkpoint, &args.resume) {
+        checkpoint.restore(&gpu, &mut trainer, &data.0, &path.display().to_string())?;
+        out.note(format_args!("Resuming after step {} of {}", trainer.step, trainer.n_steps));
+    }
+    let licence = files::licence(&folder.folder).await;
+    let tokenizer = &folder.tokenizer;
+    let chat = tokenizer.chat().files(tokenizer.own_template());
+    let mut run = RunFolder::create(&args.output, args.resume.as_deref(), config.to_map(), licence, chat)?;
+    if let Some(before) = before {
+        run.add_evaluation(before);
+    }
+    let began = seconds();
+    let saver = Saver {
+        tokenizer,
+        rewards: &rewards,
+        value: value_path.as_deref(),
+        gpu: &gpu,
+        data: &data,
+        chat: tokenizer.chat(),
+        cache: &cache,
+        initial: start.initial.as_ref().map(|(_, path)| path.as_path()),
+        split,
+    };
+    let ended = steps(&mut trainer, &mut run, &saver, &stop, args, out).await;
+    if let Some(path) = &args.write_first_gradients {
+        write_gradients(path, &trainer.kept_gradients())?;
+    }
+    ended?;
+
+    // The end: the adapter alone is kept on the device for the last evaluation.
+    let (step, n_tokens) = (trainer.step, trainer.n_tokens);
+    let value = match trainer.value() {
+        Some(value) => Some(value.get(&gpu).await?),
+        None => None,
+    };
+    let counters = Counters::of(&trainer, run.epoch());
+    let adapter = only_adapter(trainer);
+    let mut told: Vec<String> = run.first_evaluation().map(headline).into_iter().collect();
+    if let Some(after) = held_out.evaluate(&adapter, &config, step, run.epoch(), out).await? {
+        told.push(headline(&after));
+        let (what, noun) = match after.contains_key(PREFERENCE_ACCURACY) {
+            true => ("preference accuracy", "pairs"),
+            false => ("loss", "rows"),
+        };
+        run.add_evaluation(after);
+        let (told, n) = (told.join(" -> "), held_out.examples.len());
+        out.result(format_args!("held-out {what} {told} ({n} {noun})"));
+    }
+    run.finish(&adapter.get(&gpu).await?, counters)?;
+    if let Some(value) = value {
+        run.write_value(&value)?;
+    }
+    let output = args.output.display().to_string();
+    let seconds = seconds() - began;
+    out.result(format_args!("{step} steps in {seconds:.1} s; the adapter is in {output}"));
+    out.event(&json!({"event": "done", "output": output, "step": step, "num_tokens": n_tokens, "seconds": seconds}));
+    Ok(())
+}
+
+/// Data that a run trains on.
+enum Input {
+    /// Rows of a file.
+    Examples(Data),
+    /// Answers of the policy that were written before.
+    Answers(Replay),
+    /// Prompts that it is to answer, and what it is given for that.
+    Prompts(Rows, Rewards),
+}
+
+impl Input {
+    async fn read(
+        args: &TrainArgs,
+        config: &TrainConfig,
+        split: SplitBy,
+        folder: &ModelFolder,
+        rewards: Rewards,
+        out: &Output,
+    ) -> Result<Self> {
+        match (&args.data, &args.rollouts, config.method().is_online()) {
+            (_, Some(path), true) => {
+                let file = path.display().to_string();
+                Ok(Self::Answers(Replay::read(&read_all(&FileSource::open(path)?).await?, &file)?))
+            }
+            (Some(file), None, false) => {
+                let data = Data::read(args, file, config, split, folder, out).await?;
+                if let Some(path) = &args.write_tokens {
+                    data.write_tokens(config.method(), path)?;
+                }
+                warn_passes(config, data.train.len(), out);
+                Ok(Self::Examples(data))
+            }
+            (Some(file), None, true) => {
+                let rows = read_rows(args.columns.as_ref(), file, config.method(), out).await?;
+                let (rows, _) = rows.split(split, config.eval_split, config.seed)?;
+                Ok(Self::Prompts(rows, rewards))
+            }
+            _ => Err(Error::input(
+                format!("{} takes no answers that were sampled before", config.method()),
+                "Give --data, or use grpo, rloo or ppo",
+                "command line, --rollouts",
+            )),
+        }
+    }
+
+    /// Examples to train on and those held out; none where answers are written.
+    fn examples(&self) -> (&[Example], &[Example]) {
+        match self {
+            Self::Examples(data) => (&data.train, &data.held_out),
+            Self::Answers(_) | Self::Prompts(..) => (&[], &[]),
+        }
+    }
+
+    /// Tokens of the longest prompt, and of the longest answer.
+    fn longest_answer(&self, config: &TrainConfig, tokenizer: &Tokenizer) -> Result<[usize; 2]> {
+        match self {
+            Self::Examples(_) => Ok([0, 0]),
+            Self::Answers(replay) => Ok(replay.longest()),
+            Self::Prompts(rows, _) => {
+                let prompts = rows.tokenize(tokenizer, config)?.examples;
+                let longest = prompts.iter().flat_map(|prompt| &prompt.sequences).map(Vec::len).max();
+                Ok([longest.unwrap_or(0), config.answers().map_or(0, |[_, longest]| longest)])
+            }
+        }
+    }
+
+    /// The largest micro-batch.
+    fn batch_size(&self, config: &TrainConfig, longest: [usize; 2]) -> BatchSize {
+        let batch = config.per_device_train_batch_size;
+        match self {
+            Self::Examples(data) => batch_size_of(config, &data.train, batch),
+            Self::Answers(_) | Self::Prompts(..) => answers_size(config, longest),
+        }
+    }
+
+    /// Tokens of the longest sequence.
+    fn positions(&self, longest: [usize; 2]) -> usize {
+        match self {
+            Self::Examples(data) => data.longest(),
+            // A template may close an answer with more than its end.
+            Self::Answers(_) | Self::Prompts(..) => longest.iter().sum::<usize>() + 16,
+        }
+    }
+}
+
+/// PPO's value model: from its folder, or with a fresh adapter like the policy's and a fresh head.
+async fn value_model(
+    path: Option<&Path>,
+    args: &TrainArgs,
+    config: &TrainConfig,
+    gpu: &Gpu,
+    folder: &ModelFolder,
+) -> Result<Option<Adapter>> {
+    if config.method() != Method::Ppo {
+        return Ok(None);
+    }
+    let (values, settings, from) = match path {
+        Some(path) => {
+            let (values, settings) = read_any_adapter(path, &folder.config).await?;
+            if values.config.task != Task::SeqCls {
+                return Err(Error::input(
+                    "This adapter writes texts, but a value model scores them (task_type SEQ_CLS)",
+                    "Name the adapter of a reward or value model",
+                    path.display().to_string(),
+                ));
+            }
+            (values, settings, path.display().to_string())
+        }
+        None => {
+            let base = base_of(&args.model, &folder.folder).await;
+            let (settings, values) = config.value_model(&base, &folder.config)?;
+            (values, settings, "a fresh value model".to_owned())
+        }
+    };
+    Ok(Some(upload_adapter(gpu, &folder.config, settings, &values, &from)?))
+}
+
+/// Writes gradients under the names of their tensors; of two adapters, policy and value model, with which they are of.
+fn write_gradients(path: &Path, gradients: &[files::Adapter]) -> Result<()> {
+    match gradients {
+        [] => Ok(()),
+        [policy] => write_atomic(path, &policy.tensor_file()),
+        [policy, value, ..] => {
+            let named = |name: &str, adapter: &files::Adapter| {
+                let tensors = adapter.tensors.iter();
+                tensors.map(|(key, tensor)| (format!("{name}.{key}"), tensor.clone())).collect::<Vec<_>>()
+            };
+            let tensors = named("policy", policy).into_iter().chain(named("value", value)).collect();
+            write_atomic(path, &files::Adapter { config: policy.config.clone(), tensors }.tensor_file())
+        }
+    }
+}
+
+/// Gives the memory of everything but the adapter back.
+fn only_adapter(trainer: Trainer<'_>) -> Adapter {
+    trainer.adapter
+}

@@ -1,0 +1,5 @@
+//! Chat templates: the dialect of Jinja that models use, and variants for training.
+
+pub(super) mod parts;
+pub(super) mod template;
+pub(super) mod training;
