@@ -5,9 +5,9 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use super::columns::{Columns, other_purpose};
-use super::fields::Fields;
-use super::reader::Wanted;
+use super::reading::columns::{Columns, other_purpose};
+use super::reading::fields::Fields;
+use super::reading::reader::Wanted;
 use crate::error::{Error, Result};
 
 /// Kind of the rows of a file.

@@ -4,24 +4,17 @@
 //! row that cannot be used is reported with its line and never stops the others.
 
 mod chat;
-mod columns;
 mod examples;
-mod fields;
-mod file;
 mod flags;
 mod kind;
 mod modelfile;
-mod reader;
+mod reading;
 mod record;
-mod row;
 mod sample;
-mod shapes;
 mod split;
-mod table;
 mod tokens;
 
 pub use chat::template::{Chat, ChatTemplate, TEMPLATE_FILE};
-pub use columns::{Columns, first_columns, other_purpose};
 pub use examples::batch::{
     DropReason, Dropped, Sampling, TokenPair, Tokenized, micro_batches, order, steps_per_epoch, tokenize,
     tokenize_record,
@@ -30,15 +23,16 @@ pub use examples::example::{Example, Examples, prompt_example, tokenize_prompts}
 pub use examples::kto::{KtoRules, kto_example, mismatch, tokenize_kto};
 pub use examples::pairwise::{check_margins, orpo_example, reward_example, tokenize_orpo, tokenize_reward};
 pub use examples::sft::{SftRules, sft_example, tokenize_sft};
-pub use fields::Fields;
-pub use file::PairsFile;
 pub use flags::{AuditRow, Flags, Side, audit};
 pub use kind::{Kind, Method};
 pub use modelfile::Modelfile;
-pub use reader::{PairReader, RowReader, SampleReader};
+pub use reading::columns::{Columns, first_columns, other_purpose};
+pub use reading::fields::Fields;
+pub use reading::file::PairsFile;
+pub use reading::reader::{PairReader, RowReader, SampleReader};
+pub use reading::shapes::Shape;
 pub use record::{LineError, Message, Part, Record, read_pairs};
 pub use sample::{APART, Sample};
-pub use shapes::Shape;
 pub use split::{Prompted, SplitBy, held_out, prompt_groups, split_by_prompt};
 pub use tokens::gguf::GgufTokenizer;
 pub use tokens::tokenizer::Tokenizer;

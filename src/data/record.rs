@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde_json::{Map, Value};
 
-use super::reader::PairReader;
+use super::reading::reader::PairReader;
 use crate::error::Result;
 
 /// One preference pair; `prompt`, `chosen` and `rejected` are either all text or all messages.

@@ -2,11 +2,11 @@
 
 use serde_json::{Map, Value};
 
-use super::fields::{Fields, take, verdict};
 use super::kind::Kind;
+use super::reading::fields::{Fields, take, verdict};
+use super::reading::row::{Problem, kind as kind_of, messages as checked, part, problem, template_columns};
+use super::reading::shapes::messages;
 use super::record::{Message, Part, Record};
-use super::row::{Problem, kind as kind_of, messages as checked, part, problem, template_columns};
-use super::shapes::messages;
 
 /// One row that is no pair; `prompt` and `completion`, where both are there, are either text or messages.
 #[derive(Debug, Clone, PartialEq)]

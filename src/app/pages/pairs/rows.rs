@@ -38,7 +38,7 @@ impl Flag {
 /// Order of the rows in the table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) enum Order {
-    /// As in the file.
+    /// Order of the file.
     #[default]
     File,
     /// Most characters first.

@@ -78,7 +78,7 @@ pub(crate) fn plan_ui(ui: &mut Ui, state: &State, view: &mut PlanView, actions: 
             }
         });
     }
-    // Beside each other, what is edited and what it takes are in sight together.
+    // Two columns keep the settings and their cost in sight together.
     let two = ui.available_width() >= SIDE_BY_SIDE;
     let mut parts = |ui: &mut Ui, first: bool, second: bool| {
         if first {

@@ -23,14 +23,14 @@ pub struct Columns {
 }
 
 /// Names by which TRL, LLaMA-Factory, H2O, Orca and Argilla know each column, the likeliest first.
-pub(super) const PROMPTS: &[&str] =
+pub(in crate::data) const PROMPTS: &[&str] =
     &["prompt", "instruction", "question", "conversations", "input", "query", "context"];
 const CHOSEN: &[&str] =
     &["chosen", "accepted", "preferred", "response_j", "chosen_response", "answer", "output", "response"];
 const REJECTED: &[&str] = &["rejected", "rejected_answer", "rejected_response", "dispreferred", "response_k"];
 const SYSTEMS: &[&str] = &["system", "input"];
 /// Columns beside those that are chosen, which rows are read with.
-pub(super) const BESIDE: &[&str] = &["tools", "chat_template_kwargs", "history", "input", "margin"];
+pub(in crate::data) const BESIDE: &[&str] = &["tools", "chat_template_kwargs", "history", "input", "margin"];
 /// Names of what others gave the two answers.
 const SCORES: &[[&str; 2]] = &[
     ["score_chosen", "score_rejected"],
@@ -76,7 +76,7 @@ impl Columns {
     }
 
     /// Gives a row TRL's columns.
-    pub(super) fn rename(&self, row: &mut Map<String, Value>) {
+    pub(in crate::data) fn rename(&self, row: &mut Map<String, Value>) {
         let mut take = |name: &str| if name.is_empty() { None } else { row.remove(name).map(messages) };
         let (mut prompt, mut chosen, mut rejected) = (take(&self.prompt), take(&self.chosen), take(&self.rejected));
         let mut system = take(&self.system).and_then(filled);
@@ -145,12 +145,12 @@ fn dialogue(history: Value, question: &str) -> Value {
 }
 
 /// Scores that others gave the two answers of a row; none unless the row has both.
-pub(super) fn scores(row: &Map<String, Value>) -> Option<[f64; 2]> {
+pub(in crate::data) fn scores(row: &Map<String, Value>) -> Option<[f64; 2]> {
     SCORES.iter().find_map(|[chosen, rejected]| Some([number(row, chosen)?, number(row, rejected)?]))
 }
 
 /// The number in a column, which tables have as text.
-pub(super) fn number(row: &Map<String, Value>, name: &str) -> Option<f64> {
+pub(in crate::data) fn number(row: &Map<String, Value>, name: &str) -> Option<f64> {
     match row.get(name)? {
         Value::String(text) => text.trim().parse().ok().filter(|number: &f64| number.is_finite()),
         value => value.as_f64(),
@@ -195,7 +195,7 @@ pub fn first_columns(file: &str, head: &[u8]) -> Vec<String> {
 }
 
 /// The same, and the first row, as far as it is there.
-pub(super) fn first_row(file: &str, head: &[u8]) -> (Vec<String>, Map<String, Value>) {
+pub(in crate::data) fn first_row(file: &str, head: &[u8]) -> (Vec<String>, Map<String, Value>) {
     table_head(file, head).unwrap_or_else(|| {
         let text = String::from_utf8_lossy(head);
         let begin = text.find('{').unwrap_or(text.len());

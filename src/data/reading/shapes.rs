@@ -56,7 +56,7 @@ impl Shape {
 }
 
 /// ShareGPT's `from` and `value` as `role` and `content`; what is no message is left as it is.
-pub(super) fn messages(value: Value) -> Value {
+pub(in crate::data) fn messages(value: Value) -> Value {
     let each = |item: Value| match item {
         Value::Object(map) => Value::Object(message(map)),
         other => other,

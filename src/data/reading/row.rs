@@ -4,26 +4,26 @@ use serde_json::{Map, Value};
 
 use super::columns::{Columns, number, scores};
 use super::reader::MAX_ROW;
-use super::record::{Message, Part, Record};
+use crate::data::record::{Message, Part, Record};
 
 /// Why a row cannot be used, before its line is known.
-pub(super) struct Problem {
-    pub(super) what: String,
-    pub(super) fix: String,
+pub(in crate::data) struct Problem {
+    pub(in crate::data) what: String,
+    pub(in crate::data) fix: String,
 }
 
 impl Problem {
-    pub(super) fn new(what: impl Into<String>, fix: impl Into<String>) -> Self {
+    pub(in crate::data) fn new(what: impl Into<String>, fix: impl Into<String>) -> Self {
         Self { what: what.into(), fix: fix.into() }
     }
 }
 
-pub(super) fn problem<T>(what: impl Into<String>, fix: impl Into<String>) -> Result<T, Problem> {
+pub(in crate::data) fn problem<T>(what: impl Into<String>, fix: impl Into<String>) -> Result<T, Problem> {
     Err(Problem::new(what, fix))
 }
 
 /// The error of a row that takes too much.
-pub(super) fn too_long() -> Result<Map<String, Value>, Problem> {
+pub(in crate::data) fn too_long() -> Result<Map<String, Value>, Problem> {
     problem(
         format!("The row is longer than {} MiB", MAX_ROW >> 20),
         "Put each row on a line of its own, or all of them in one array",
@@ -31,11 +31,11 @@ pub(super) fn too_long() -> Result<Map<String, Value>, Problem> {
 }
 
 /// Advice for a row of pairs that is not usable.
-pub(super) const KEYS: &str =
+pub(in crate::data) const KEYS: &str =
     "Give it \"prompt\", \"chosen\" and \"rejected\", or \"chosen\" and \"rejected\" with the prompt";
 
 /// A row's bytes as an object; `keys` says what to give a row that is something else.
-pub(super) fn parse_object(bytes: &[u8], keys: &'static str) -> Result<Map<String, Value>, Problem> {
+pub(in crate::data) fn parse_object(bytes: &[u8], keys: &'static str) -> Result<Map<String, Value>, Problem> {
     let Ok(text) = str::from_utf8(bytes) else {
         return problem("The row is not valid UTF-8", "Save the file as UTF-8");
     };
@@ -54,7 +54,7 @@ pub(super) fn parse_object(bytes: &[u8], keys: &'static str) -> Result<Map<Strin
 }
 
 /// A row with any columns as a pair.
-pub(super) fn parse_row(
+pub(in crate::data) fn parse_row(
     mut map: Map<String, Value>,
     row: usize,
     line: usize,
@@ -110,7 +110,7 @@ pub(super) fn parse_row(
 }
 
 /// Takes a prompt or an answer out of a row; none if the row has none, or null.
-pub(super) fn part(map: &mut Map<String, Value>, key: &str) -> Result<Option<Part>, Problem> {
+pub(in crate::data) fn part(map: &mut Map<String, Value>, key: &str) -> Result<Option<Part>, Problem> {
     match map.remove(key) {
         None | Some(Value::Null) => Ok(None),
         Some(Value::String(text)) => Ok(Some(Part::Text(text))),
@@ -123,7 +123,7 @@ pub(super) fn part(map: &mut Map<String, Value>, key: &str) -> Result<Option<Par
 type TemplateColumns = (Option<Value>, Option<Map<String, Value>>);
 
 /// Takes the values for the chat template out of a row.
-pub(super) fn template_columns(map: &mut Map<String, Value>) -> Result<TemplateColumns, Problem> {
+pub(in crate::data) fn template_columns(map: &mut Map<String, Value>) -> Result<TemplateColumns, Problem> {
     let tools = match map.remove("tools") {
         None | Some(Value::Null) => None,
         Some(Value::String(text)) if text.trim().is_empty() => None,
@@ -144,7 +144,7 @@ pub(super) fn template_columns(map: &mut Map<String, Value>) -> Result<TemplateC
 }
 
 /// Checks that each item is a message: an object with a role, and with content or tool calls.
-pub(super) fn messages(list: Vec<Value>, key: &str) -> Result<Vec<Message>, Problem> {
+pub(in crate::data) fn messages(list: Vec<Value>, key: &str) -> Result<Vec<Message>, Problem> {
     const FIX: &str = "A message is {\"role\": \"user\", \"content\": \"...\"}";
     let mut messages = Vec::with_capacity(list.len());
     for (i, item) in list.into_iter().enumerate() {
@@ -186,7 +186,7 @@ fn split_messages(mut chosen: Vec<Message>, mut rejected: Vec<Message>) -> [Vec<
     [chosen, chosen_rest, rejected.split_off(at)]
 }
 
-pub(super) fn kind(value: &Value) -> &'static str {
+pub(in crate::data) fn kind(value: &Value) -> &'static str {
     match value {
         Value::Null => "null",
         Value::Bool(_) => "true or false",
@@ -198,7 +198,7 @@ pub(super) fn kind(value: &Value) -> &'static str {
 }
 
 /// The first 80 characters of a row.
-pub(super) fn excerpt(bytes: &[u8]) -> String {
+pub(in crate::data) fn excerpt(bytes: &[u8]) -> String {
     let text = String::from_utf8_lossy(bytes.get(..400).unwrap_or(bytes));
     match text.char_indices().nth(80) {
         Some((end, _)) => format!("{}...", text.get(..end).unwrap_or_default()),
@@ -207,7 +207,7 @@ pub(super) fn excerpt(bytes: &[u8]) -> String {
 }
 
 /// The beginning of each text of a row that is no text itself, up to about 80 characters.
-pub(super) fn excerpt_of(row: &Map<String, Value>) -> String {
+pub(in crate::data) fn excerpt_of(row: &Map<String, Value>) -> String {
     let mut shown = String::new();
     for (name, value) in row {
         let begin = match value {

@@ -4,9 +4,9 @@ use serde_json::Map;
 
 use super::columns::{Columns, first_row};
 use super::fields::Fields;
-use super::kind::Kind;
 use super::reader::{MAX_ROW, PairReader, RowReader, SampleReader};
 use super::shapes::Shape;
+use crate::data::kind::Kind;
 use crate::error::{Error, Result};
 use crate::files::{Packing, Parquet, RowGroup, Unpacker};
 use crate::platform::{ByteSource, host};

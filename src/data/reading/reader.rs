@@ -6,11 +6,11 @@ use serde_json::{Map, Value};
 
 use super::columns::Columns;
 use super::fields::Fields;
-use super::kind::Kind;
-use super::record::{LineError, Record};
 use super::row::{KEYS, Problem, excerpt, excerpt_of, parse_object, parse_row, too_long};
-use super::sample::{Sample, parse_sample};
 use super::table::{Table, TableRow, is_table};
+use crate::data::kind::Kind;
+use crate::data::record::{LineError, Record};
+use crate::data::sample::{Sample, parse_sample};
 use crate::error::{Error, Result};
 use crate::files::Packing;
 
@@ -51,19 +51,19 @@ type Parse<R> = Box<dyn Fn(Map<String, Value>, usize, usize) -> std::result::Res
 
 /// Words for the rows that are wanted, for messages.
 #[derive(Clone, Copy)]
-pub(super) struct Wanted {
+pub(in crate::data) struct Wanted {
     /// Plural noun of the rows.
-    pub(super) noun: &'static str,
+    pub(in crate::data) noun: &'static str,
     /// Columns that a file should have.
-    pub(super) columns: &'static str,
+    pub(in crate::data) columns: &'static str,
     /// Advice for a row that is not usable.
-    pub(super) keys: &'static str,
+    pub(in crate::data) keys: &'static str,
 }
 
 /// Errors that are kept one by one; more are only counted.
 const MAX_ERRORS: usize = 10_000;
 /// Bytes of a row at most: what has no end would take the rest of the file.
-pub(super) const MAX_ROW: usize = 16 << 20;
+pub(in crate::data) const MAX_ROW: usize = 16 << 20;
 
 /// Position of the reader within the structure of the file.
 #[derive(Clone, Copy)]

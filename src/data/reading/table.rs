@@ -12,7 +12,7 @@ const DELIMITERS: [u8; 3] = [b',', b';', b'\t'];
 const BLANK: &[u8] = b" \r\n";
 
 /// A table that is being read; its first row names the columns.
-pub(super) struct Table {
+pub(in crate::data) struct Table {
     /// None until the first line is whole.
     reader: Option<Reader>,
     delimiter: u8,
@@ -33,24 +33,24 @@ pub(super) struct Table {
 }
 
 /// A row, or why it cannot be used.
-pub(super) struct TableRow {
+pub(in crate::data) struct TableRow {
     /// Line on which it begins, from 1.
-    pub(super) line: usize,
+    pub(in crate::data) line: usize,
     /// Text of its cells, with delimiters between them.
-    pub(super) text: Vec<u8>,
+    pub(in crate::data) text: Vec<u8>,
     /// The cells by the names of their columns; empty ones are left out, as `datasets` reads them, and so are those
     /// without a name: the numbers that pandas puts first.
-    pub(super) cells: Result<Map<String, Value>, Problem>,
+    pub(in crate::data) cells: Result<Map<String, Value>, Problem>,
 }
 
 /// True for a file with this name whose text begins so: rows that are kept with a run are JSON, whatever their name.
-pub(super) fn is_table(file: &str, first: u8) -> bool {
+pub(in crate::data) fn is_table(file: &str, first: u8) -> bool {
     let file = file.to_ascii_lowercase();
     (file.ends_with(".csv") || file.ends_with(".tsv")) && !BLANK.contains(&first) && !b"{[".contains(&first)
 }
 
 /// Names of the columns of a table that begins so, and its first row; none if the file is no table.
-pub(super) fn table_head(file: &str, head: &[u8]) -> Option<(Vec<String>, Map<String, Value>)> {
+pub(in crate::data) fn table_head(file: &str, head: &[u8]) -> Option<(Vec<String>, Map<String, Value>)> {
     let head = head.strip_prefix(b"\xef\xbb\xbf").unwrap_or(head);
     let begin = head.iter().position(|byte| !BLANK.contains(byte))?;
     let (mut table, mut rest) = (Table::new(1), &head[begin..]);
@@ -71,7 +71,7 @@ fn no_end() -> Result<Map<String, Value>, Problem> {
 
 impl Table {
     /// A table whose first byte is on this line of its file.
-    pub(super) fn new(line: usize) -> Self {
+    pub(in crate::data) fn new(line: usize) -> Self {
         Self {
             reader: None,
             delimiter: b',',
@@ -89,7 +89,7 @@ impl Table {
     }
 
     /// Takes bytes to the end of a row at most. Returns those that are left, and the row if it is whole.
-    pub(super) fn read<'a>(&mut self, bytes: &'a [u8]) -> (&'a [u8], Option<TableRow>) {
+    pub(in crate::data) fn read<'a>(&mut self, bytes: &'a [u8]) -> (&'a [u8], Option<TableRow>) {
         if self.reader.is_some() {
             return self.read_rows(bytes);
         }
@@ -104,7 +104,7 @@ impl Table {
     }
 
     /// Takes in that nothing more comes; the last row may have no line's end.
-    pub(super) fn end(&mut self) -> Option<TableRow> {
+    pub(in crate::data) fn end(&mut self) -> Option<TableRow> {
         let row = if self.reader.is_none() { self.begin() } else { None };
         if row.is_some() || self.lost || !self.inside {
             return row;

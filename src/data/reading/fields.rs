@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::columns::{BESIDE, Columns, PROMPTS};
-use super::kind::Kind;
+use crate::data::kind::Kind;
 
 /// Names of the columns of a file without pairs, written as `prompt=question,completion=answer,label=good`; an empty
 /// name stands for none.
@@ -73,12 +73,12 @@ impl Fields {
     }
 
     /// True for a column that rows of this kind are read with; prompts keep all, which rules for rewards may look at.
-    pub(super) fn need(&self, column: &str, kind: Kind) -> bool {
+    pub(in crate::data) fn need(&self, column: &str, kind: Kind) -> bool {
         kind == Kind::Prompts || self.names().contains(&column) || BESIDE.contains(&column)
     }
 
     /// The columns by which the pairs' reader finds a prompt and its answer, which becomes `chosen`.
-    pub(super) fn as_pairs(&self, with_answer: bool) -> Columns {
+    pub(in crate::data) fn as_pairs(&self, with_answer: bool) -> Columns {
         let chosen = if with_answer { self.completion.clone() } else { String::new() };
         Columns { prompt: self.prompt.clone(), chosen, rejected: String::new(), system: self.system.clone() }
     }
@@ -129,7 +129,7 @@ impl FromStr for Fields {
 }
 
 /// The verdict on an answer: true or false, 1 or 0, also as text.
-pub(super) fn verdict(value: &Value) -> Option<bool> {
+pub(in crate::data) fn verdict(value: &Value) -> Option<bool> {
     match value {
         Value::Bool(verdict) => Some(*verdict),
         Value::Number(number) => match number.as_f64()? {
@@ -147,6 +147,6 @@ pub(super) fn verdict(value: &Value) -> Option<bool> {
 }
 
 /// Takes a column with this name out of a row; none for no name, and for null.
-pub(super) fn take(row: &mut Map<String, Value>, name: &str) -> Option<Value> {
+pub(in crate::data) fn take(row: &mut Map<String, Value>, name: &str) -> Option<Value> {
     if name.is_empty() { None } else { row.remove(name).filter(|value| !value.is_null()) }
 }
