@@ -1,5 +1,5 @@
-//! The rules of a house by topic: how large a file, a function and a folder may be; for `src/app/` also which pages know
-//! of each other, where egui is, and no wildcard over what grows.
+//! The rules of a house by topic: how large a file, a function and a folder may be; for `src/app/` also which pages
+//! know of each other, where egui is, and no wildcard over what grows.
 
 use std::collections::{BTreeMap, BTreeSet};
 
