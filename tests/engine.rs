@@ -120,6 +120,9 @@ fn a_run_survives_the_end_of_its_engine() {
     assert_eq!(runs.len(), 1, "the run is listed");
     assert_eq!(runs[0].status, Status::Running, "as one that was interrupted");
     assert!(runs[0].step >= 1, "with the step that is safe");
+    assert!(!runs[0].sparkline.is_empty(), "with its losses so far");
+    let seconds = runs[0].step_seconds.expect("with the time of its steps");
+    assert!(seconds > 0.0 && seconds * runs[0].step as f64 <= runs[0].seconds, "not with all that it has worked");
     engine.send(Command::Resume { run_id: runs[0].run_id.clone(), settings: Metrics::new() });
     assert!(matches!(engine.wait(is_finished), Event::Finished(_)), "it goes on by itself: its model has a path");
     let after = losses(&engine.said);

@@ -100,6 +100,18 @@ fn interrupted_runs_are_continued_from_the_start_page() {
     stage.say(Event::Runs { runs });
     stage.expect("Continue \"tone-v2\", step 120/300");
     assert!(!stage.shows("Continue \"old\""), "a finished run is not continued");
+    stage.expect("Paused: Qwen3-0.6B with tone.jsonl");
+    let timed = |round_seconds| RunRecord {
+        step_seconds: Some(2.0),
+        round_seconds,
+        model_name: "the demo model".into(),
+        ..script::record("r9", "tone-v2", Status::Paused)
+    };
+    stage.say(Event::Runs { runs: vec![timed(None)] });
+    stage.expect("Paused, about 6 min left: the demo model with tone.jsonl");
+    stage.say(Event::Runs { runs: vec![timed(Some(30.0))] });
+    // Evaluations after steps 130, 140 … 290 and the last one.
+    stage.expect("Paused, about 15 min left: ");
     stage.click("Continue: tone-v2");
     let resume = Command::Resume { run_id: "r9".into(), settings: Settings::new() };
     assert_eq!(stage.sent(), [resume], "the run goes on");

@@ -136,6 +136,8 @@ fn record() -> RunRecord {
         status: Status::Running,
         created: 1_772_000_000.0,
         seconds: 0.0,
+        step_seconds: None,
+        round_seconds: None,
         model: ModelSource::Demo,
         model_name: "Qwen3-0.6B".into(),
         model_bytes: 1_192_000_000,
@@ -375,6 +377,20 @@ fn more_than_three_warnings_are_counted() {
 }
 
 #[test]
+fn stopping_says_what_is_still_done() {
+    let mut test = Test::running(24);
+    test.click("Stop and save");
+    test.sees("finishing this step");
+    assert!(!test.has(" left"), "not the time of all the steps that will not be taken");
+    test.say(phase(Phase::Evaluating, 8, 30));
+    test.sees("Scoring held-out pairs 8/30");
+    test.sees("~0:33 left");
+    assert!(!test.has("finishing this step"), "the step is done");
+    test.page(Key::Num3);
+    test.sees("Stopping: scoring held-out pairs 8/30, 33 s left");
+}
+
+#[test]
 fn stopping_keeps_and_discarding_asks() {
     let mut test = Test::running(24);
     test.click("Stop and save");
@@ -476,6 +492,26 @@ fn a_paused_run_branches_with_other_settings() {
     test.sent();
     test.click("Start as a new run");
     assert_eq!(test.sent(), [resume(json!({ "beta": 0.3 }))]);
+}
+
+#[test]
+fn other_settings_are_closed_when_the_run_goes_on() {
+    let mut test = Test::paused(84);
+    assert!(!test.has("Start as a new run"), "not asked for");
+    test.click("Continue with other settings");
+    test.sees("Change a setting first.");
+    set(&mut test, Role::SpinButton, "Learning rate", 1e-5);
+    assert!(!test.has("Change a setting first."), "one is changed");
+    test.say(Event::RunStarted(Box::new(run_info(vec![]))));
+    test.say(step_taken(85));
+    test.say(summary(true));
+    test.stage.harness.run_steps(10);
+    assert!(!test.has("Start as a new run"), "nor asked for again");
+    test.click("Continue with other settings");
+    test.sees("Change a setting first.");
+    test.click("Continue with other settings");
+    test.stage.harness.run_steps(10);
+    assert!(!test.has("Start as a new run"), "a second click closes it");
 }
 
 /// Sets a field or a slider that has a label.
@@ -845,7 +881,7 @@ fn held_out_pairs_are_scored_sorted_and_inspected() {
     test.say(Event::HeldOut { strength: 0.5, pairs: held_out() });
     test.click("Most improved");
     test.click("All");
-    test.click("Inspect pair 1");
+    test.click("Inspect line 1");
     assert_eq!(test.sent(), [Command::InspectPair { index: 0, strength: 1.0 }]);
     let token = |text: &str, base: f32, tuned: f32| TokenChange { text: text.into(), base, tuned };
     let chosen = vec![
@@ -860,7 +896,7 @@ fn held_out_pairs_are_scored_sorted_and_inspected() {
     let sides = [chosen, vec![token("No", -1.0, -4.5), token(".", -0.5, -0.6)]];
     let prompt = "Can I get a refund?".into();
     test.say(Event::Inspected(Box::new(Inspection { index: 0, strength: 1.0, prompt, sides, margin: 0.72 })));
-    test.sees("Pair 1, token by token");
+    test.sees("Line 1, token by token");
     test.sees("Most of the margin comes from");
     test.sees("Margin +0.720 = β 0.1 ×");
     test.stage.harness.get_by_label_contains("Most of the margin comes from").scroll_to_me();
@@ -869,7 +905,33 @@ fn held_out_pairs_are_scored_sorted_and_inspected() {
     let slider = test.stage.harness.get_all_by_role(Role::Slider).next().expect("a slider for the strength");
     slider.set_value_accesskit(50.0);
     test.stage.harness.run_steps(3);
-    assert!(!test.has("Pair 1, token by token"), "it is of another strength");
+    assert!(!test.has("Line 1, token by token"), "it is of another strength");
+}
+
+#[test]
+fn an_inspected_pair_has_the_name_of_its_row_and_is_brought_into_view() {
+    let mut test = comparing();
+    let Event::PairRows { first, mut rows } = pair_rows() else { panic!("rows") };
+    rows.iter_mut().for_each(|row| row.line += 76);
+    test.say(Event::PairRows { first, rows });
+    test.click("Pairs");
+    test.say(Event::HeldOut { strength: 1.0, pairs: held_out() });
+    test.click("All");
+    test.click("Inspect line 77");
+    test.stage.harness.run_steps(20);
+    let work = test.stage.harness.get_by_role_and_label(Role::ProgressIndicator, "Scoring every token");
+    let bottom = work.rect().bottom();
+    assert!(bottom < 720.0, "the work is seen, not at {bottom}");
+    let sides = [0.1, -0.2].map(|tuned| vec![TokenChange { text: "No".into(), base: -1.0, tuned }]);
+    let inspection = Inspection { index: 0, strength: 1.0, prompt: "Refund?".into(), sides, margin: 0.1 };
+    test.say(Event::Inspected(Box::new(inspection)));
+    test.stage.harness.run_steps(20);
+    let bottom = test.stage.harness.get_by_label("Line 77, token by token").rect().bottom();
+    assert!(bottom < 720.0, "and so is what came of it, not at {bottom}");
+    test.stage.harness.get_by_label("By adapter scale").scroll_to_me();
+    test.stage.harness.run_steps(20);
+    let top = test.stage.harness.get_by_label("Line 77, token by token").rect().top();
+    assert!(top > bottom, "once: who scrolls away is not brought back");
 }
 
 #[test]
@@ -995,10 +1057,12 @@ fn another_beta_is_tried_on_paper() {
     test.say(Event::HeldOut { strength: 1.0, pairs: held_out() });
     test.click("What if");
     test.sees("Not a new training run");
+    test.sees("Choose another β first.");
     let slider = test.stage.harness.get_all_by_role(Role::Slider).next().expect("a slider for beta");
     slider.set_value_accesskit(0.4);
     test.stage.harness.run_steps(3);
     test.sees("β 0.400");
+    assert!(!test.has("Choose another β first."), "it was chosen");
     test.sees("Gradient weights of the pairs: ");
     test.shot("what-if");
     test.stage.looks_like("what_if");

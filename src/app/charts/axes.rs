@@ -36,18 +36,14 @@ impl Chart<'_> {
         if !bounds.iter().all(|bound| bound.is_finite()) {
             return [0.0, 1.0, 0.0, 1.0];
         }
-        let (width, y_flat) = (bounds[1] - bounds[0], bounds[3] - bounds[2] < 1e-12);
+        let width = bounds[1] - bounds[0];
         let x_pad = match self.across {
             Some(_) if width > 1e-9 => 0.05 * width,
             Some(_) => 0.5,
             None if width < 1.0 => 1.0,
             None => 0.01 * width,
         };
-        let y_pad = match (self.unit, y_flat) {
-            (Unit::Percent, _) => 0.02,
-            (_, true) => (0.1 * bounds[3].abs()).max(1e-9),
-            (_, false) => 0.08 * (bounds[3] - bounds[2]),
-        };
+        let y_pad = self.unit.room(bounds[2], bounds[3]);
         [bounds[0] - x_pad, bounds[1] + x_pad, bounds[2] - y_pad, bounds[3] + y_pad]
     }
 

@@ -2,6 +2,8 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
+use crate::app::records::rounds_left;
+use crate::app::text::units;
 use crate::engine::protocol::{
     Answered, Failure, Metrics, Phase, Problem, Progress, RunInfo, Summary, is_evaluation, step_of,
 };
@@ -198,21 +200,17 @@ impl RunState {
         self.active_seconds + self.active_since.map_or(0.0, |since| (now - since).max(0.0))
     }
 
-    /// Seconds that are left, by the median of the recent steps and the mean of the evaluations so far.
+    /// Seconds that are left, by the median of the recent steps and the mean of the evaluations so far; only those of the
+    /// work at hand once it was asked to pause or to end.
     pub(crate) fn eta(&self) -> Option<f64> {
+        if matches!(self.phase, RunPhase::Pausing | RunPhase::Stopping) {
+            return units::seconds_left(&self.progress.as_ref()?.1);
+        }
         let recent = &self.step_seconds[self.step_seconds.len().saturating_sub(RECENT_STEPS)..];
         let seconds: Vec<f64> = recent.iter().map(|[_, seconds]| *seconds).collect();
         let steps = stats::eta_seconds(&seconds, self.n_steps().saturating_sub(self.step()))?;
         let round = self.rounds.iter().sum::<f64>() / self.rounds.len().max(1) as f64;
-        Some(steps + round * self.rounds_left() as f64)
-    }
-
-    /// Evaluations to come; the last one is after the last step.
-    fn rounds_left(&self) -> usize {
-        let (step, end) = (self.step(), self.n_steps());
-        let between = (end.saturating_sub(1)).checked_div(self.info.record.watch.eval_steps).unwrap_or(0);
-        let done = step.checked_div(self.info.record.watch.eval_steps).unwrap_or(0);
-        if step < end { between.saturating_sub(done) + 1 } else { 0 }
+        Some(steps + round * rounds_left(&self.info.record) as f64)
     }
 
     /// Tokens per second over the recent steps.

@@ -91,6 +91,7 @@ impl<'a> RunFolder<'a> {
     pub async fn settle(&self, record: &RunRecord) -> Result<()> {
         let mut stored = self.record().await?;
         (stored.status, stored.seconds) = (record.status, record.seconds);
+        (stored.step_seconds, stored.round_seconds) = (record.step_seconds, record.round_seconds);
         stored.sparkline.clone_from(&record.sparkline);
         self.write_record(&stored).await
     }

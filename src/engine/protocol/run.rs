@@ -131,6 +131,12 @@ pub struct RunRecord {
     pub created: f64,
     /// Seconds that it has worked: preparing, steps, evaluations.
     pub seconds: f64,
+    /// Median seconds of its recent steps; none before the first, and in records from before this was written down.
+    #[serde(default)]
+    pub step_seconds: Option<f64>,
+    /// Mean seconds of an evaluation, with its samples; none likewise.
+    #[serde(default)]
+    pub round_seconds: Option<f64>,
     /// Source of its model.
     pub model: ModelSource,
     /// Name of its model.

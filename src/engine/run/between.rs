@@ -150,6 +150,7 @@ impl Live<'_> {
         let run = self.run();
         run.history.push(metrics.clone());
         run.record.step = trainer.step;
+        run.time_step(seconds);
         let warnings = run.watcher.as_mut().map(|watcher| watcher.step(metrics, seconds)).unwrap_or_default();
         let run_id = run.record.run_id.clone();
         self.warn(warnings);
@@ -193,14 +194,23 @@ impl Live<'_> {
 
     /// Scores the held-out pairs and answers the watched prompts, unless somebody wants something else.
     pub(in crate::engine) async fn look(&mut self, trainer: &Trainer<'_>) -> Result<()> {
+        let (began, n_before) = (host::seconds(), self.run().n_looks());
         let looked = async {
             self.evaluate(trainer).await?;
             self.sample(trainer, None).await
         };
         match looked.await {
+            Ok(()) => {
+                let run = self.run();
+                // A step that was looked at before takes no time again.
+                if run.n_looks() > n_before {
+                    run.time_round(host::seconds() - began);
+                }
+                Ok(())
+            }
             // The message that cancelled it is handled next.
             Err(Error::Cancelled) => Ok(()),
-            looked => looked,
+            failed => failed,
         }
     }
 

@@ -71,8 +71,15 @@ pub(super) fn what_if_ui(
         small(ui, text::WEIGHTS_HELP);
         histogram(ui, text::WEIGHTS, &there.weights, [0.0, 1.0], 20);
         ui.horizontal_wrapped(|ui| {
-            let can = record.checkpoint.is_some() && (beta - own).abs() > 1e-9;
-            let go = ui.add_enabled(can, egui::Button::new(text::BRANCH));
+            let why_not = match () {
+                () if record.checkpoint.is_none() => Some(text::NOT_SAVED),
+                () if (beta - own).abs() < 1e-9 => Some(text::SAME_BETA),
+                () => None,
+            };
+            let go = ui.add_enabled(why_not.is_none(), egui::Button::new(text::BRANCH));
+            if let Some(why) = why_not {
+                weak(ui, why);
+            }
             if go.clicked() {
                 let beta = format!("{beta:.3}").parse().unwrap_or(beta);
                 let settings = Settings::from_iter([("beta".to_owned(), json!(beta))]);

@@ -107,7 +107,10 @@ fn buttons_ui(ui: &mut Ui, run: &RunState, view: &mut RunView, actions: &mut Vec
         // The other choices are beside the countdown.
         RunPhase::Recovering { .. } => more(ui, view),
         RunPhase::Pausing | RunPhase::Stopping => {
-            weak(ui, text::FINISHING);
+            // Other work than a step is named below.
+            if run.progress.is_none() {
+                weak(ui, run::FINISHING);
+            }
             ui.spinner();
         }
         RunPhase::Paused | RunPhase::Finished(_) | RunPhase::Failed { .. } | RunPhase::Opened => {

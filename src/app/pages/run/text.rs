@@ -15,7 +15,6 @@ pub(super) const EMPTY_TEXT: &str =
 pub(super) const GO_TO_PLAN: &str = "Go to the plan";
 pub(super) const STOP: &str = "Stop and save";
 pub(super) const MORE: &str = "More";
-pub(super) const FINISHING: &str = "finishing this step";
 pub(super) const FIRST_TIME: &str = "Reference scores are cached: the next run on these pairs starts \
     right away. The first steps also compile shaders.";
 pub(super) const PROGRESS: &str = "Progress of the run";
@@ -59,6 +58,7 @@ pub(super) const BRANCH_TEXT: &str =
     "Go on from here with other settings. It becomes a new run; this one stays as it is.";
 pub(super) const BRANCH_MORE: &str =
     "All its steps are done: the new run takes as many again, unless you change how many.";
+pub(super) const BRANCH_SAME: &str = "Change a setting first.";
 pub(super) const BRANCH_GO: &str = "Start as a new run";
 pub(super) const RATE: &str = "Learning rate";
 pub(super) const EPOCHS: &str = "Epochs";

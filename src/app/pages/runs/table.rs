@@ -241,6 +241,8 @@ mod tests {
             status: Status::Finished,
             created,
             seconds: 0.0,
+            step_seconds: None,
+            round_seconds: None,
             model: ModelSource::Demo,
             model_name: String::new(),
             model_bytes: 0,
