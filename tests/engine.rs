@@ -491,8 +491,14 @@ fn the_demo_is_watched_and_learns() {
     assert!((losses[0] - 2f64.ln()).abs() < 1e-6 && losses[2] < losses[0], "the loss of pairs held out: {losses:?}");
     let likelier = summary.record.likelier_wins.expect("the original model has scored them");
     assert!((0.15..0.85).contains(&likelier), "both answers were in its lessons: {likelier}");
-    let samples = engine.said.iter().filter(|event| matches!(event, Event::Samples { texts, .. } if texts.len() == 3));
+    let samples =
+        engine.said.iter().filter(|event| matches!(event, Event::Samples { answers, .. } if answers.len() == 3));
     assert_eq!(samples.count(), 3, "three watched prompts each time");
+    let answers = engine.said.iter().filter_map(|event| match event {
+        Event::Samples { answers, .. } => Some(answers),
+        _ => None,
+    });
+    assert!(answers.flatten().all(|answer| answer.cut), "four tokens are not enough for them");
 }
 
 #[test]

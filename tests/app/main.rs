@@ -822,6 +822,7 @@ fn a_pair_is_read_as_the_model_sees_it() {
     let view = PairView { index: 0, line: 1, texts, seen: Ok(vec![sequence.clone(), sequence]) };
     stage.say(Event::PairView(Box::new(view)));
     stage.expect("<|im_start|>");
+    stage.expect("Of\u{2009}·course.");
     assert_eq!(stage.harness.query_all_by_label_contains("8 tokens, 2 scored, 1 cut off").count(), 2, "both sides");
     stage.click("Raw");
     stage.expect("Refund?");
@@ -1204,6 +1205,11 @@ fn requests_are_listed() {
     stage.go("Help");
     stage.expect("1 request: 5.0 MB received, 0 B of your data sent");
     stage.expect("https://huggingface.co/a/b");
+    stage.expect("Network: 0 B of your data sent, 5.0 MB received");
+    assert!(!stage.shows("besides the app"), "the app was here before");
+    let mut stage = Stage::in_environment(script::environment("browser"), Vec::new());
+    stage.say(script::ready());
+    stage.expect("Network: 0 B of your data sent, 0 B received besides the app");
 }
 
 #[test]

@@ -41,13 +41,13 @@ impl Test {
 
     fn take_steps(&mut self, steps: usize) {
         self.say(evaluated(0, true));
-        self.say(Event::Samples { run_id: RUN.into(), step: 0, texts: before() });
+        self.say(Event::Samples { run_id: RUN.into(), step: 0, answers: before() });
         for step in 1..=steps {
             self.stage.queue(step_taken(step));
             if step.is_multiple_of(12) {
                 self.stage.queue(evaluated(step, step <= 72));
-                let texts = now(step);
-                self.stage.queue(Event::Samples { run_id: RUN.into(), step, texts });
+                let answers = now(step);
+                self.stage.queue(Event::Samples { run_id: RUN.into(), step, answers });
             }
         }
         self.say(Event::Saved { run_id: RUN.into(), step: steps, bytes: 38_000_000, seconds: 0.4 });
@@ -168,15 +168,18 @@ fn prompts() -> Vec<String> {
     vec!["How do I reset my password?".into(), "The parcel is late. What now?".into()]
 }
 
-fn before() -> Vec<String> {
-    vec!["You can't do that here.".into(), "Wait for it.".into()]
+fn answer(text: &str, cut: bool) -> SampleAnswer {
+    SampleAnswer { text: text.into(), cut }
 }
 
-fn now(step: usize) -> Vec<String> {
-    vec![
-        format!("Sure! Open Settings, choose Security, then Reset password. (answer of step {step})"),
-        "Sorry about the wait. I have asked the carrier and will write to you today.".into(),
-    ]
+fn before() -> Vec<SampleAnswer> {
+    vec![answer("You can't do that here.", false), answer("Wait for it.", false)]
+}
+
+fn now(step: usize) -> Vec<SampleAnswer> {
+    let text = format!("Sure! Open Settings, choose Security, then Reset password. (answer of step {step})");
+    let second = "Sorry about the wait. I have asked the carrier and will write to you";
+    vec![answer(&text, false), answer(second, true)]
 }
 
 fn run_info(history: Vec<Metrics>) -> RunInfo {
@@ -340,7 +343,7 @@ fn one_look_is_no_change() {
     assert_eq!(test.stage.harness.query_all_by_label("You can't do that here.").count(), 1, "one answer");
     test.shot("first");
     test.say(evaluated(12, true));
-    test.say(Event::Samples { run_id: RUN.into(), step: 12, texts: now(12) });
+    test.say(Event::Samples { run_id: RUN.into(), step: 12, answers: now(12) });
     test.sees("57 %");
     test.sees("before 53 %");
     test.sees("Now (step 12)");
@@ -406,6 +409,51 @@ fn stopping_keeps_and_discarding_asks() {
     test.click("Discard this run…");
     test.click("Discard");
     test.sends(Command::Discard { run_id: RUN.into() });
+}
+
+#[test]
+fn an_answer_that_was_cut_ends_in_dots() {
+    let test = Test::running(36);
+    let ends = |text: &str| test.stage.harness.query_all_by_label_contains(text).next().is_some();
+    assert!(ends("will write to you…"), "it had more to say");
+    assert!(ends("(answer of step 36)") && !ends("(answer of step 36)…"), "this one came to its end");
+    assert!(!ends("Wait for it.…"), "nor was it cut before");
+}
+
+#[test]
+fn a_run_is_renamed_by_its_title() {
+    let mut test = Test::running(12);
+    test.sent();
+    let rename = |test: &mut Test, key: Key| {
+        test.click("Rename tone-v2");
+        let field = test.stage.harness.get_by_label("Name of the run");
+        assert!(field.is_focused(), "the keyboard is at it");
+        field.set_text_value_accesskit(" tone, third try ");
+        test.stage.harness.run_steps(2);
+        test.stage.harness.key_press(key);
+        test.stage.harness.run_steps(3);
+    };
+    rename(&mut test, Key::Escape);
+    assert_eq!(test.sent(), [], "given up");
+    rename(&mut test, Key::Enter);
+    let (run_id, name, notes) = (RUN.into(), "tone, third try".into(), String::new());
+    assert_eq!(test.sent(), [Command::DescribeRun { run_id, name, notes }]);
+    test.sees("Rename tone, third try");
+}
+
+#[test]
+fn the_end_of_a_run_calls_who_looks_elsewhere() {
+    let called = |focused: bool| {
+        let mut test = Test::running(278);
+        test.stage.harness.input_mut().focused = focused;
+        test.stage.harness.step();
+        test.stage.queue(summary(true));
+        test.stage.harness.step();
+        let asks = |command: &egui::ViewportCommand| matches!(command, egui::ViewportCommand::RequestUserAttention(_));
+        test.stage.harness.output().viewport_output.values().any(|viewport| viewport.commands.iter().any(asks))
+    };
+    assert!(called(false), "the window is not looked at");
+    assert!(!called(true), "it is");
 }
 
 #[test]
@@ -1275,8 +1323,23 @@ fn a_run_is_renamed_duplicated_and_deleted() {
     test.stage.harness.run_steps(3);
     test.sent();
     test.click("Save");
-    let (run_id, name, notes) = ("second".into(), "tone-v3".into(), "good tone".into());
-    assert_eq!(test.sent(), [Command::DescribeRun { run_id, name, notes }]);
+    let describe = |name: &str| {
+        let (run_id, name, notes) = ("second".into(), name.into(), "good tone".into());
+        Command::DescribeRun { run_id, name, notes }
+    };
+    assert_eq!(test.sent(), [describe("tone-v3")]);
+    test.click("Rename tone-v3");
+    test.stage.harness.get_by_label("Name of the run").set_text_value_accesskit("tone-v4");
+    test.stage.harness.run_steps(2);
+    test.stage.harness.key_press(Key::Enter);
+    test.stage.harness.run_steps(3);
+    assert_eq!(test.sent(), [describe("tone-v4")], "the notes stay");
+    test.click("Rename tone-v4");
+    test.stage.harness.get_by_label("Name of the run").set_text_value_accesskit("tone-v3");
+    test.stage.harness.run_steps(2);
+    test.stage.harness.key_press(Key::Enter);
+    test.stage.harness.run_steps(3);
+    test.sent();
     test.click("Delete…");
     test.sees("Delete “tone-v3”?");
     test.shot("runs-delete");

@@ -9,6 +9,8 @@ use crate::engine::protocol::short;
 use crate::platform::Pick;
 
 pub(super) const COPIED: &str = "Copied";
+/// Notice of the system when nothing else was said.
+pub(super) const TRAINING_ENDED: &str = "Training has ended";
 
 /// The name in the rail.
 pub(super) fn rail(step: Step) -> &'static str {

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, VecDeque};
 use crate::app::records::rounds_left;
 use crate::app::text::units;
 use crate::engine::protocol::{
-    Answered, Failure, Metrics, Phase, Problem, Progress, RunInfo, Summary, is_evaluation, step_of,
+    Answered, Failure, Metrics, Phase, Problem, Progress, RunInfo, SampleAnswer, Summary, is_evaluation, step_of,
 };
 use crate::engine::run::warnings::Warning;
 use crate::engine::stats;
@@ -31,7 +31,7 @@ pub(crate) struct RunState {
     /// Metrics of its evaluations, in order; the first is from before the first step.
     pub(crate) evaluations: Vec<Metrics>,
     /// Answers to the watched prompts: step and texts.
-    pub(crate) samples: Vec<(usize, Vec<String>)>,
+    pub(crate) samples: Vec<(usize, Vec<SampleAnswer>)>,
     /// Answers that it wrote for its steps, the latest last.
     pub(crate) rollouts: VecDeque<Rollouts>,
     /// Warnings so far.

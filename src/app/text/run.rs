@@ -92,6 +92,8 @@ pub(crate) const CHOSEN: &str = "chosen";
 pub(crate) const REJECTED: &str = "rejected";
 pub(crate) const LOSS: &str = "Loss";
 pub(crate) const LOSS_HELP: &str = "Starts at 0.693 for the usual loss; lower is better.";
+pub(crate) const NAME: &str = "Name of the run";
+pub(crate) const RENAME: &str = "Rename";
 pub(crate) const DISMISS: &str = "Dismiss";
 pub(crate) const BETA: &str = "Strength β";
 pub(crate) const LOWER_RATE: &str = "Resume with a third of the learning rate";
@@ -127,6 +129,10 @@ pub(crate) fn go_on(run: &RunRecord) -> &'static str {
         (Some(_), Status::Diverged) => LOWER_RATE,
         (Some(_), _) => "Continue",
     }
+}
+
+pub(crate) fn rename(name: &str) -> String {
+    format!("{RENAME} {name}")
 }
 
 /// Verdict on a finished run: its tone, a heading, and advice.

@@ -38,7 +38,10 @@ pub use export::{ExportKind, ExportRequest, Exported, GgufForm, WhichAdapter};
 pub use model::{ChatInfo, ModelInfo, ModelSource, Origin, StoredModel, THINKING};
 pub use plan::{Check, Fix, PlanInfo};
 pub use rules::{Rules, Subject, Waits};
-pub use run::{Answered, Drill, Failure, Inputs, Phase, RunInfo, RunRecord, RunRequest, Share, Status, Summary, Watch};
+pub use run::{
+    Answered, Drill, Failure, Inputs, Phase, RunInfo, RunRecord, RunRequest, SampleAnswer, Share, Status, Summary,
+    Watch,
+};
 pub use trials::{RaceEvent, RaceRequest, SweepEvent, SweepRequest, SweepStanding};
 
 /// A step's or an evaluation's values under TRL's names.

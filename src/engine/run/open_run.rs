@@ -7,7 +7,8 @@ use crate::engine::data::pairs::Split;
 use crate::engine::library::folder::{self, RunFolder, Samples};
 use crate::engine::model::open_model::OpenModel;
 use crate::engine::protocol::{
-    Event, Failure, Inputs, Metrics, RunInfo, RunRecord, Share, Status, Summary, Watch, is_evaluation, step_of,
+    Event, Failure, Inputs, Metrics, RunInfo, RunRecord, SampleAnswer, Share, Status, Summary, Watch, is_evaluation,
+    step_of,
 };
 use crate::engine::run::drive::number;
 use crate::engine::run::inputs::rank;
@@ -151,16 +152,16 @@ impl Run {
         let mut said = watcher.start();
         let mut samples = self.samples.iter().peekable();
         for entry in &self.history {
-            while let Some((step, texts)) = samples.next_if(|(step, _)| *step < step_of(entry)) {
-                said.extend(watcher.samples(*step, texts));
+            while let Some((step, answers)) = samples.next_if(|(step, _)| *step < step_of(entry)) {
+                said.extend(watcher.samples(*step, &texts_of(answers)));
             }
             said.extend(match is_evaluation(entry) {
                 true => watcher.evaluation(entry),
                 false => watcher.step(entry, usual),
             });
         }
-        for (step, texts) in samples {
-            said.extend(watcher.samples(*step, texts));
+        for (step, answers) in samples {
+            said.extend(watcher.samples(*step, &texts_of(answers)));
         }
         (watcher, said)
     }
@@ -313,6 +314,11 @@ pub(in crate::engine) fn record_of(
         sparkline: Vec::new(),
         bytes: 0,
     }
+}
+
+/// The texts of answers to the watched prompts.
+pub(in crate::engine) fn texts_of(answers: &[SampleAnswer]) -> Vec<String> {
+    answers.iter().map(|answer| answer.text.clone()).collect()
 }
 
 /// Losses of a run, thinned out.

@@ -7,7 +7,7 @@ use super::held_out::score_ui;
 use super::page::CompareView;
 use super::text;
 use crate::app::actions::{Action, Step};
-use crate::app::charts::histogram;
+use crate::app::charts::Histogram;
 use crate::app::records::{beta, resumed};
 use crate::app::state::{RunState, State};
 use crate::app::text::{run, units};
@@ -69,7 +69,7 @@ pub(super) fn what_if_ui(
             }
         });
         small(ui, text::WEIGHTS_HELP);
-        histogram(ui, text::WEIGHTS, &there.weights, [0.0, 1.0], 20);
+        Histogram::new(text::WEIGHTS, &there.weights, [0.0, 1.0], 20).show(ui);
         ui.horizontal_wrapped(|ui| {
             let why_not = match () {
                 () if record.checkpoint.is_none() => Some(text::NOT_SAVED),

@@ -19,7 +19,7 @@ use crate::app::records::{continued, resumed};
 use crate::app::state::{Connection, RunPhase, RunState, State, Unsaved};
 use crate::app::text::{labels, run, units};
 use crate::app::widgets::{
-    Tone, card, chip, discard_ui, fraction, heading, mono, name_of, page_title, primary_button, problem_card,
+    Renaming, Tone, card, chip, discard_ui, fraction, heading, mono, name_of, page_title, primary_button, problem_card,
     progress_bar, refused_ui, small, starting_ui, titled_card, tone_card, weak,
 };
 use crate::engine::protocol::{Command, Settings, Subject};
@@ -40,6 +40,8 @@ pub(crate) struct RunView {
     pub(super) all_warnings: bool,
     /// True to show the pairs of the broken step.
     pub(super) show_batch: bool,
+    /// The name of the run while it is being changed.
+    pub(super) renaming: Option<Renaming>,
     /// Settings as edited for a branch.
     pub(super) branch: Option<Branch>,
     /// True while the settings of a branch are shown.

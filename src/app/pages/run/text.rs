@@ -39,7 +39,9 @@ pub(super) const STEP_TIME: &str = "Seconds per step";
 pub(super) const PLANNED: &str = "Memory by the plan";
 pub(super) const USED: &str = "Memory used at the most";
 pub(super) const PROMPTS: &str = "Watch prompts";
-pub(super) const PROMPTS_HELP: &str = "The same prompts with the same seed, before and during the run.";
+pub(super) const PROMPTS_HELP: &str = "The same prompts with the same seed, before and during the run. An answer that \
+    ends in … had more to say than the tokens that it may have.";
+pub(super) const CUT: &str = "…";
 pub(super) const ROLLOUTS: &str = "Answers in training";
 pub(super) const ROLLOUTS_HELP: &str = "What the model wrote for a step, what it was given, and its \
     advantage: what it learns to write more often, above 0, or less often, below.";

@@ -81,8 +81,8 @@ pub(super) fn gpu_details(gpu: &GpuInfo) -> String {
     parts.join(" · ")
 }
 
-pub(super) fn network_details(requests: &[&NetworkEntry]) -> String {
-    format!("{}. Help lists the requests.", machine::network_line(requests))
+pub(super) fn network_details(requests: &[&NetworkEntry], in_browser: bool) -> String {
+    format!("{}. Help lists the requests.", machine::network_line(requests, in_browser))
 }
 
 pub(super) fn storage_details(place: &str, storage: &StorageInfo, in_browser: bool) -> String {
