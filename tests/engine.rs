@@ -120,6 +120,9 @@ fn a_run_survives_the_end_of_its_engine() {
     assert_eq!(runs.len(), 1, "the run is listed");
     assert_eq!(runs[0].status, Status::Running, "as one that was interrupted");
     assert!(runs[0].step >= 1, "with the step that is safe");
+    assert!(!runs[0].sparkline.is_empty(), "with its losses so far");
+    let seconds = runs[0].step_seconds.expect("with the time of its steps");
+    assert!(seconds > 0.0 && seconds * runs[0].step as f64 <= runs[0].seconds, "not with all that it has worked");
     engine.send(Command::Resume { run_id: runs[0].run_id.clone(), settings: Metrics::new() });
     assert!(matches!(engine.wait(is_finished), Event::Finished(_)), "it goes on by itself: its model has a path");
     let after = losses(&engine.said);
@@ -544,8 +547,14 @@ fn the_demo_is_watched_and_learns() {
     assert!((losses[0] - 2f64.ln()).abs() < 1e-6 && losses[2] < losses[0], "the loss of pairs held out: {losses:?}");
     let likelier = summary.record.likelier_wins.expect("the original model has scored them");
     assert!((0.15..0.85).contains(&likelier), "both answers were in its lessons: {likelier}");
-    let samples = engine.said.iter().filter(|event| matches!(event, Event::Samples { texts, .. } if texts.len() == 3));
+    let samples =
+        engine.said.iter().filter(|event| matches!(event, Event::Samples { answers, .. } if answers.len() == 3));
     assert_eq!(samples.count(), 3, "three watched prompts each time");
+    let answers = engine.said.iter().filter_map(|event| match event {
+        Event::Samples { answers, .. } => Some(answers),
+        _ => None,
+    });
+    assert!(answers.flatten().all(|answer| answer.cut), "four tokens are not enough for them");
 }
 
 #[test]

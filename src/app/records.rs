@@ -78,6 +78,20 @@ pub(crate) fn is_over(record: &RunRecord) -> bool {
     record.step >= record.n_steps
 }
 
+/// Evaluations to come; the last one is after the last step.
+pub(crate) fn rounds_left(record: &RunRecord) -> usize {
+    let RunRecord { step, n_steps, .. } = *record;
+    let between = n_steps.saturating_sub(1).checked_div(record.watch.eval_steps).unwrap_or(0);
+    let done = step.checked_div(record.watch.eval_steps).unwrap_or(0);
+    if step < n_steps { between.saturating_sub(done) + 1 } else { 0 }
+}
+
+/// Seconds that steps and evaluations to come will take, if the run's own steps were timed.
+pub(crate) fn seconds_left(record: &RunRecord) -> Option<f64> {
+    let steps = record.step_seconds? * record.n_steps.saturating_sub(record.step) as f64;
+    Some(steps + record.round_seconds.unwrap_or(0.0) * rounds_left(record) as f64)
+}
+
 /// Returns the setting that makes a run twice as long.
 pub(crate) fn as_many_again(record: &RunRecord) -> Settings {
     let (name, value) = Length::of(record).twice().setting();

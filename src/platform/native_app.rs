@@ -454,6 +454,9 @@ pub fn set_fragment(_fragment: &str) {}
 /// Has screen readers say something in the browser; natively they read the widgets themselves.
 pub fn announce(_text: &str) {}
 
+/// Shows a notice of the browser; a window asks for attention by itself.
+pub fn notify(_text: &str) {}
+
 /// True if the computer is known to run on its battery; only Linux is asked.
 pub fn on_battery() -> bool {
     discharging(Path::new("/sys/class/power_supply"))

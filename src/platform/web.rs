@@ -17,7 +17,7 @@ use super::bytes::{ByteSource, LocalFuture, read_all, short_read};
 use super::picked::FileSet;
 use super::types::{NetworkEntry, Usage, is_temporary, path_parts, split_path, storage_full};
 pub use super::web_ui::{
-    Then, address, announce, claim_gpu, crash, environment, files_at, fragment, keep_awake, mirror, on_battery,
+    Then, address, announce, claim_gpu, crash, environment, files_at, fragment, keep_awake, mirror, notify, on_battery,
     persist, pick, pick_at, reload, save_copy, save_file, set_fragment, set_title, show_crashes, started,
     system_models, warn_before_leaving,
 };

@@ -307,6 +307,21 @@ pub fn on_battery() -> bool {
     thread_local! {
         static BATTERY: RefCell<Option<JsValue>> = const { RefCell::new(None) };
     }
+    /// Shows a notice of the system if the user has allowed that to this page before; nobody is asked.
+    pub fn notify(said: &str) {
+        let Ok(window) = window() else { return };
+        let notification = property(&window, "Notification");
+        if text(&notification, "permission") != "granted" {
+            return;
+        }
+        // Some browsers on phones have the permission, but no constructor.
+        let shown =
+            notification.dyn_into::<Function>().and_then(|new| Reflect::construct(&new, &Array::of1(&said.into())));
+        if let Err(e) = shown {
+            log::warn!("{said} (not shown as a notice: {})", message(&e));
+        }
+    }
+
     BATTERY.with_borrow_mut(|battery| match battery {
         Some(battery) => property(battery, "charging") == JsValue::FALSE,
         None => {

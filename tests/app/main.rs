@@ -100,6 +100,18 @@ fn interrupted_runs_are_continued_from_the_start_page() {
     stage.say(Event::Runs { runs });
     stage.expect("Continue \"tone-v2\", step 120/300");
     assert!(!stage.shows("Continue \"old\""), "a finished run is not continued");
+    stage.expect("Paused: Qwen3-0.6B with tone.jsonl");
+    let timed = |round_seconds| RunRecord {
+        step_seconds: Some(2.0),
+        round_seconds,
+        model_name: "the demo model".into(),
+        ..script::record("r9", "tone-v2", Status::Paused)
+    };
+    stage.say(Event::Runs { runs: vec![timed(None)] });
+    stage.expect("Paused, about 6 min left: the demo model with tone.jsonl");
+    stage.say(Event::Runs { runs: vec![timed(Some(30.0))] });
+    // Evaluations after steps 130, 140 … 290 and the last one.
+    stage.expect("Paused, about 15 min left: ");
     stage.click("Continue: tone-v2");
     let resume = Command::Resume { run_id: "r9".into(), settings: Settings::new() };
     assert_eq!(stage.sent(), [resume], "the run goes on");
@@ -810,6 +822,7 @@ fn a_pair_is_read_as_the_model_sees_it() {
     let view = PairView { index: 0, line: 1, texts, seen: Ok(vec![sequence.clone(), sequence]) };
     stage.say(Event::PairView(Box::new(view)));
     stage.expect("<|im_start|>");
+    stage.expect("Of\u{2009}·course.");
     assert_eq!(stage.harness.query_all_by_label_contains("8 tokens, 2 scored, 1 cut off").count(), 2, "both sides");
     stage.click("Raw");
     stage.expect("Refund?");
@@ -1293,6 +1306,11 @@ fn requests_are_listed() {
     stage.go("Help");
     stage.expect("1 request: 5.0 MB received, 0 B of your data sent");
     stage.expect("https://huggingface.co/a/b");
+    stage.expect("Network: 0 B of your data sent, 5.0 MB received");
+    assert!(!stage.shows("besides the app"), "the app was here before");
+    let mut stage = Stage::in_environment(script::environment("browser"), Vec::new());
+    stage.say(script::ready());
+    stage.expect("Network: 0 B of your data sent, 0 B received besides the app");
 }
 
 #[test]

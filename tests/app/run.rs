@@ -41,13 +41,13 @@ impl Test {
 
     fn take_steps(&mut self, steps: usize) {
         self.say(evaluated(0, true));
-        self.say(Event::Samples { run_id: RUN.into(), step: 0, texts: before() });
+        self.say(Event::Samples { run_id: RUN.into(), step: 0, answers: before() });
         for step in 1..=steps {
             self.stage.queue(step_taken(step));
             if step.is_multiple_of(12) {
                 self.stage.queue(evaluated(step, step <= 72));
-                let texts = now(step);
-                self.stage.queue(Event::Samples { run_id: RUN.into(), step, texts });
+                let answers = now(step);
+                self.stage.queue(Event::Samples { run_id: RUN.into(), step, answers });
             }
         }
         self.say(Event::Saved { run_id: RUN.into(), step: steps, bytes: 38_000_000, seconds: 0.4 });
@@ -136,6 +136,8 @@ fn record() -> RunRecord {
         status: Status::Running,
         created: 1_772_000_000.0,
         seconds: 0.0,
+        step_seconds: None,
+        round_seconds: None,
         model: ModelSource::Demo,
         model_name: "Qwen3-0.6B".into(),
         model_bytes: 1_192_000_000,
@@ -166,15 +168,18 @@ fn prompts() -> Vec<String> {
     vec!["How do I reset my password?".into(), "The parcel is late. What now?".into()]
 }
 
-fn before() -> Vec<String> {
-    vec!["You can't do that here.".into(), "Wait for it.".into()]
+fn answer(text: &str, cut: bool) -> SampleAnswer {
+    SampleAnswer { text: text.into(), cut }
 }
 
-fn now(step: usize) -> Vec<String> {
-    vec![
-        format!("Sure! Open Settings, choose Security, then Reset password. (answer of step {step})"),
-        "Sorry about the wait. I have asked the carrier and will write to you today.".into(),
-    ]
+fn before() -> Vec<SampleAnswer> {
+    vec![answer("You can't do that here.", false), answer("Wait for it.", false)]
+}
+
+fn now(step: usize) -> Vec<SampleAnswer> {
+    let text = format!("Sure! Open Settings, choose Security, then Reset password. (answer of step {step})");
+    let second = "Sorry about the wait. I have asked the carrier and will write to you";
+    vec![answer(&text, false), answer(second, true)]
 }
 
 fn run_info(history: Vec<Metrics>) -> RunInfo {
@@ -338,7 +343,7 @@ fn one_look_is_no_change() {
     assert_eq!(test.stage.harness.query_all_by_label("You can't do that here.").count(), 1, "one answer");
     test.shot("first");
     test.say(evaluated(12, true));
-    test.say(Event::Samples { run_id: RUN.into(), step: 12, texts: now(12) });
+    test.say(Event::Samples { run_id: RUN.into(), step: 12, answers: now(12) });
     test.sees("57 %");
     test.sees("before 53 %");
     test.sees("Now (step 12)");
@@ -375,6 +380,20 @@ fn more_than_three_warnings_are_counted() {
 }
 
 #[test]
+fn stopping_says_what_is_still_done() {
+    let mut test = Test::running(24);
+    test.click("Stop and save");
+    test.sees("finishing this step");
+    assert!(!test.has(" left"), "not the time of all the steps that will not be taken");
+    test.say(phase(Phase::Evaluating, 8, 30));
+    test.sees("Scoring held-out pairs 8/30");
+    test.sees("~0:33 left");
+    assert!(!test.has("finishing this step"), "the step is done");
+    test.page(Key::Num3);
+    test.sees("Stopping: scoring held-out pairs 8/30, 33 s left");
+}
+
+#[test]
 fn stopping_keeps_and_discarding_asks() {
     let mut test = Test::running(24);
     test.click("Stop and save");
@@ -390,6 +409,51 @@ fn stopping_keeps_and_discarding_asks() {
     test.click("Discard this run…");
     test.click("Discard");
     test.sends(Command::Discard { run_id: RUN.into() });
+}
+
+#[test]
+fn an_answer_that_was_cut_ends_in_dots() {
+    let test = Test::running(36);
+    let ends = |text: &str| test.stage.harness.query_all_by_label_contains(text).next().is_some();
+    assert!(ends("will write to you…"), "it had more to say");
+    assert!(ends("(answer of step 36)") && !ends("(answer of step 36)…"), "this one came to its end");
+    assert!(!ends("Wait for it.…"), "nor was it cut before");
+}
+
+#[test]
+fn a_run_is_renamed_by_its_title() {
+    let mut test = Test::running(12);
+    test.sent();
+    let rename = |test: &mut Test, key: Key| {
+        test.click("Rename tone-v2");
+        let field = test.stage.harness.get_by_label("Name of the run");
+        assert!(field.is_focused(), "the keyboard is at it");
+        field.set_text_value_accesskit(" tone, third try ");
+        test.stage.harness.run_steps(2);
+        test.stage.harness.key_press(key);
+        test.stage.harness.run_steps(3);
+    };
+    rename(&mut test, Key::Escape);
+    assert_eq!(test.sent(), [], "given up");
+    rename(&mut test, Key::Enter);
+    let (run_id, name, notes) = (RUN.into(), "tone, third try".into(), String::new());
+    assert_eq!(test.sent(), [Command::DescribeRun { run_id, name, notes }]);
+    test.sees("Rename tone, third try");
+}
+
+#[test]
+fn the_end_of_a_run_calls_who_looks_elsewhere() {
+    let called = |focused: bool| {
+        let mut test = Test::running(278);
+        test.stage.harness.input_mut().focused = focused;
+        test.stage.harness.step();
+        test.stage.queue(summary(true));
+        test.stage.harness.step();
+        let asks = |command: &egui::ViewportCommand| matches!(command, egui::ViewportCommand::RequestUserAttention(_));
+        test.stage.harness.output().viewport_output.values().any(|viewport| viewport.commands.iter().any(asks))
+    };
+    assert!(called(false), "the window is not looked at");
+    assert!(!called(true), "it is");
 }
 
 #[test]
@@ -476,6 +540,26 @@ fn a_paused_run_branches_with_other_settings() {
     test.sent();
     test.click("Start as a new run");
     assert_eq!(test.sent(), [resume(json!({ "beta": 0.3 }))]);
+}
+
+#[test]
+fn other_settings_are_closed_when_the_run_goes_on() {
+    let mut test = Test::paused(84);
+    assert!(!test.has("Start as a new run"), "not asked for");
+    test.click("Continue with other settings");
+    test.sees("Change a setting first.");
+    set(&mut test, Role::SpinButton, "Learning rate", 1e-5);
+    assert!(!test.has("Change a setting first."), "one is changed");
+    test.say(Event::RunStarted(Box::new(run_info(vec![]))));
+    test.say(step_taken(85));
+    test.say(summary(true));
+    test.stage.harness.run_steps(10);
+    assert!(!test.has("Start as a new run"), "nor asked for again");
+    test.click("Continue with other settings");
+    test.sees("Change a setting first.");
+    test.click("Continue with other settings");
+    test.stage.harness.run_steps(10);
+    assert!(!test.has("Start as a new run"), "a second click closes it");
 }
 
 /// Sets a field or a slider that has a label.
@@ -877,7 +961,7 @@ fn held_out_pairs_are_scored_sorted_and_inspected() {
     test.say(Event::HeldOut { strength: 0.5, pairs: held_out() });
     test.click("Most improved");
     test.click("All");
-    test.click("Inspect pair 1");
+    test.click("Inspect line 1");
     assert_eq!(test.sent(), [Command::InspectPair { index: 0, strength: 1.0 }]);
     let token = |text: &str, base: f32, tuned: f32| TokenChange { text: text.into(), base, tuned };
     let chosen = vec![
@@ -892,7 +976,7 @@ fn held_out_pairs_are_scored_sorted_and_inspected() {
     let sides = [chosen, vec![token("No", -1.0, -4.5), token(".", -0.5, -0.6)]];
     let prompt = "Can I get a refund?".into();
     test.say(Event::Inspected(Box::new(Inspection { index: 0, strength: 1.0, prompt, sides, margin: 0.72 })));
-    test.sees("Pair 1, token by token");
+    test.sees("Line 1, token by token");
     test.sees("Most of the margin comes from");
     test.sees("Margin +0.720 = β 0.1 ×");
     test.stage.harness.get_by_label_contains("Most of the margin comes from").scroll_to_me();
@@ -901,7 +985,33 @@ fn held_out_pairs_are_scored_sorted_and_inspected() {
     let slider = test.stage.harness.get_all_by_role(Role::Slider).next().expect("a slider for the strength");
     slider.set_value_accesskit(50.0);
     test.stage.harness.run_steps(3);
-    assert!(!test.has("Pair 1, token by token"), "it is of another strength");
+    assert!(!test.has("Line 1, token by token"), "it is of another strength");
+}
+
+#[test]
+fn an_inspected_pair_has_the_name_of_its_row_and_is_brought_into_view() {
+    let mut test = comparing();
+    let Event::PairRows { first, mut rows } = pair_rows() else { panic!("rows") };
+    rows.iter_mut().for_each(|row| row.line += 76);
+    test.say(Event::PairRows { first, rows });
+    test.click("Pairs");
+    test.say(Event::HeldOut { strength: 1.0, pairs: held_out() });
+    test.click("All");
+    test.click("Inspect line 77");
+    test.stage.harness.run_steps(20);
+    let work = test.stage.harness.get_by_role_and_label(Role::ProgressIndicator, "Scoring every token");
+    let bottom = work.rect().bottom();
+    assert!(bottom < 720.0, "the work is seen, not at {bottom}");
+    let sides = [0.1, -0.2].map(|tuned| vec![TokenChange { text: "No".into(), base: -1.0, tuned }]);
+    let inspection = Inspection { index: 0, strength: 1.0, prompt: "Refund?".into(), sides, margin: 0.1 };
+    test.say(Event::Inspected(Box::new(inspection)));
+    test.stage.harness.run_steps(20);
+    let bottom = test.stage.harness.get_by_label("Line 77, token by token").rect().bottom();
+    assert!(bottom < 720.0, "and so is what came of it, not at {bottom}");
+    test.stage.harness.get_by_label("By adapter scale").scroll_to_me();
+    test.stage.harness.run_steps(20);
+    let top = test.stage.harness.get_by_label("Line 77, token by token").rect().top();
+    assert!(top > bottom, "once: who scrolls away is not brought back");
 }
 
 #[test]
@@ -1027,10 +1137,12 @@ fn another_beta_is_tried_on_paper() {
     test.say(Event::HeldOut { strength: 1.0, pairs: held_out() });
     test.click("What if");
     test.sees("Not a new training run");
+    test.sees("Choose another β first.");
     let slider = test.stage.harness.get_all_by_role(Role::Slider).next().expect("a slider for beta");
     slider.set_value_accesskit(0.4);
     test.stage.harness.run_steps(3);
     test.sees("β 0.400");
+    assert!(!test.has("Choose another β first."), "it was chosen");
     test.sees("Gradient weights of the pairs: ");
     test.shot("what-if");
     test.stage.looks_like("what_if");
@@ -1243,8 +1355,23 @@ fn a_run_is_renamed_duplicated_and_deleted() {
     test.stage.harness.run_steps(3);
     test.sent();
     test.click("Save");
-    let (run_id, name, notes) = ("second".into(), "tone-v3".into(), "good tone".into());
-    assert_eq!(test.sent(), [Command::DescribeRun { run_id, name, notes }]);
+    let describe = |name: &str| {
+        let (run_id, name, notes) = ("second".into(), name.into(), "good tone".into());
+        Command::DescribeRun { run_id, name, notes }
+    };
+    assert_eq!(test.sent(), [describe("tone-v3")]);
+    test.click("Rename tone-v3");
+    test.stage.harness.get_by_label("Name of the run").set_text_value_accesskit("tone-v4");
+    test.stage.harness.run_steps(2);
+    test.stage.harness.key_press(Key::Enter);
+    test.stage.harness.run_steps(3);
+    assert_eq!(test.sent(), [describe("tone-v4")], "the notes stay");
+    test.click("Rename tone-v4");
+    test.stage.harness.get_by_label("Name of the run").set_text_value_accesskit("tone-v3");
+    test.stage.harness.run_steps(2);
+    test.stage.harness.key_press(Key::Enter);
+    test.stage.harness.run_steps(3);
+    test.sent();
     test.click("Delete…");
     test.sees("Delete “tone-v3”?");
     test.shot("runs-delete");

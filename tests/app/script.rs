@@ -486,6 +486,8 @@ pub(crate) fn record(run_id: &str, name: &str, status: Status) -> RunRecord {
         status,
         created: 1_780_000_000.0,
         seconds: 440.0,
+        step_seconds: None,
+        round_seconds: None,
         model: ModelSource::Demo,
         model_name: "Qwen3-0.6B".into(),
         model_bytes: 1_192_000_000,

@@ -144,6 +144,12 @@ fn the_stages_of_a_race_are_drawn_as_they_go() {
     stage.click("Stop the race");
     assert_eq!(stage.sent(), [Command::Stop]);
     stage.expect("Stopping: finishing this step");
+    stage.go("3  Plan");
+    stage.expect("Stopping: finishing this step");
+    stage.say(race(RaceEvent::Step { method: Method::Sft, step: 40, metric: "loss".to_owned(), value: 0.1 }));
+    stage.expect("Stopping: measuring this model");
+    stage.go("Race");
+    stage.expect("Stopping: measuring this model");
 }
 
 #[test]
@@ -319,6 +325,9 @@ fn a_sweep_under_way_shows_the_values_so_far() {
     stage.go("Sweep");
     stage.click("Stop the sweep");
     assert_eq!(stage.sent(), [Command::Stop]);
+    stage.expect("Stopping: finishing this step");
+    stage.say(Event::Sweep(SweepEvent::Step { value: 0.1, step: 40 }));
+    stage.expect("Stopping: measuring this model");
     stage.say(Event::Cancelled { subject: Subject::Sweep });
     stage.expect("The sweep was stopped");
     stage.expect("not tried");

@@ -36,60 +36,38 @@ impl Chart<'_> {
         if !bounds.iter().all(|bound| bound.is_finite()) {
             return [0.0, 1.0, 0.0, 1.0];
         }
-        let (width, y_flat) = (bounds[1] - bounds[0], bounds[3] - bounds[2] < 1e-12);
+        let width = bounds[1] - bounds[0];
         let x_pad = match self.across {
             Some(_) if width > 1e-9 => 0.05 * width,
             Some(_) => 0.5,
             None if width < 1.0 => 1.0,
             None => 0.01 * width,
         };
-        let y_pad = match (self.unit, y_flat) {
-            (Unit::Percent, _) => 0.02,
-            (_, true) => (0.1 * bounds[3].abs()).max(1e-9),
-            (_, false) => 0.08 * (bounds[3] - bounds[2]),
-        };
+        let y_pad = self.unit.room(bounds[2], bounds[3]);
         [bounds[0] - x_pad, bounds[1] + x_pad, bounds[2] - y_pad, bounds[3] + y_pad]
     }
 
     pub(super) fn plot(&self, ui: &Ui, bounds: [f64; 4]) -> Plot<'static> {
         let (unit, across) = (self.unit, self.across);
         let weak = ui.visuals().weak_text_color();
-        let font = egui::TextStyle::Small.resolve(ui.style());
-        let x_axis = AxisHints::new_x()
+        let x_axis = axis(ui, AxisHints::new_x())
             .formatter(move |mark, _| match across {
                 None => format!("{:.0}", mark.value),
                 Some(across) => across.text(mark.value, mark.step_size),
             })
             .label(egui::RichText::new(across.map_or(chart::STEP, |across| across.name)).small().color(weak))
-            .tick_label_color(weak)
-            .tick_label_font(font.clone())
             .label_spacing(12.0..=13.0);
-        let y_axis = AxisHints::new_y()
+        let y_axis = axis(ui, AxisHints::new_y())
             .formatter(move |mark, _| unit.tick(mark.value, mark.step_size))
-            .tick_label_color(weak)
-            .tick_label_font(font)
             .label_spacing(9.0..=10.0)
             .min_thickness(34.0);
-        let plot = Plot::new(self.id.with(self.view.map(|view| view.map(f64::to_bits))))
+        let plot = in_style(ui, Plot::new(self.id.with(self.view.map(|view| view.map(f64::to_bits)))))
             .id(self.id.with(("plot", self.view.map(|view| view.map(f64::to_bits)))))
             .height(self.height(ui))
-            .show_background(false)
-            .show_y(false)
-            .show_x(false)
-            .label_formatter(|_| None)
-            .cursor_color(weak.gamma_multiply(0.6))
-            .grid_color(weak.gamma_multiply(0.2))
-            .grid_fade(0.0)
-            .show_grid([false, true])
-            .set_margin_fraction(vec2(0.0, 0.0))
             .custom_x_axes(vec![x_axis])
             .custom_y_axes(vec![y_axis])
             .x_grid_spacer(move |input| ticks(&input, 6, across.is_none()))
             .y_grid_spacer(|input| ticks(&input, 5, false))
-            .allow_drag(false)
-            .allow_scroll(false)
-            .allow_zoom(false)
-            .allow_axis_zoom_drag(false)
             .boxed_zoom_pointer_button(egui::PointerButton::Primary)
             .show_crosshair(across.is_none());
         // Link the cursors of charts over steps only: elsewhere the same place means another value.
@@ -107,8 +85,32 @@ impl Chart<'_> {
     }
 }
 
+/// An axis with the small and faint marks of all charts.
+pub(super) fn axis<'a>(ui: &Ui, hints: AxisHints<'a>) -> AxisHints<'a> {
+    let font = egui::TextStyle::Small.resolve(ui.style());
+    hints.tick_label_color(ui.visuals().weak_text_color()).tick_label_font(font)
+}
+
+/// A plot in the look of all charts: no background, faint lines from left to right, nothing that moves by itself.
+pub(super) fn in_style<'a>(ui: &Ui, plot: Plot<'a>) -> Plot<'a> {
+    let weak = ui.visuals().weak_text_color();
+    plot.show_background(false)
+        .show_y(false)
+        .show_x(false)
+        .label_formatter(|_| None)
+        .cursor_color(weak.gamma_multiply(0.6))
+        .grid_color(weak.gamma_multiply(0.2))
+        .grid_fade(0.0)
+        .show_grid([false, true])
+        .set_margin_fraction(vec2(0.0, 0.0))
+        .allow_drag(false)
+        .allow_scroll(false)
+        .allow_zoom(false)
+        .allow_axis_zoom_drag(false)
+}
+
 /// About `most` marks at round values.
-fn ticks(input: &GridInput, most: usize, whole: bool) -> Vec<GridMark> {
+pub(super) fn ticks(input: &GridInput, most: usize, whole: bool) -> Vec<GridMark> {
     let (low, high) = input.bounds;
     let span = high - low;
     if !span.is_finite() || span <= 0.0 {

@@ -7,6 +7,9 @@ use super::chart::Chart;
 use super::series::{Hue, Mark, Series};
 use crate::engine::stats;
 
+/// Least share of the height of a chart between two levels.
+const BETWEEN_LEVELS: f64 = 0.02;
+
 /// A line, and the dots on it.
 pub(super) type LineAndDots = (Line<'static>, Option<Points<'static>>);
 
@@ -57,11 +60,12 @@ impl Chart<'_> {
         let grid = ui.visuals().weak_text_color();
         let zero = (bounds[2] < 0.0 && bounds[3] > 0.0)
             .then(|| HLine::new("zero", 0.0).color(grid.gamma_multiply(0.5)).width(1.0));
-        let level = |(name, hue, y): &(String, Hue, f64)| {
-            let line = HLine::new(name.clone(), *y).color(hue.color(ui)).width(1.0);
+        let places = apart(self.levels.iter().map(|(.., y)| *y), BETWEEN_LEVELS * (bounds[3] - bounds[2]));
+        let level = |((name, hue, _), y): (&(String, Hue, f64), f64)| {
+            let line = HLine::new(name.clone(), y).color(hue.color(ui)).width(1.0);
             line.style(LineStyle::dotted_dense())
         };
-        zero.into_iter().chain(self.levels.iter().map(level)).collect()
+        zero.into_iter().chain(self.levels.iter().zip(places).map(level)).collect()
     }
 
     /// A line at each step at which something was noticed.
@@ -72,5 +76,30 @@ impl Chart<'_> {
             line.style(LineStyle::dashed_loose())
         };
         self.marks.iter().enumerate().map(stop).collect()
+    }
+}
+
+/// Places of levels on an axis: one that would lie on another is drawn above it, so that both are seen.
+fn apart(levels: impl Iterator<Item = f64>, gap: f64) -> Vec<f64> {
+    let mut places: Vec<f64> = Vec::new();
+    for mut y in levels {
+        while places.iter().any(|other| (other - y).abs() < gap) {
+            y += gap;
+        }
+        places.push(y);
+    }
+    places
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn levels_that_coincide_are_drawn_side_by_side() {
+        assert_eq!(apart([0.5, 0.75, 0.5].into_iter(), 0.125), [0.5, 0.75, 0.625], "one above the other");
+        assert_eq!(apart([0.5, 0.625, 0.5].into_iter(), 0.125), [0.5, 0.625, 0.75], "above both");
+        assert_eq!(apart([0.5, 0.62].into_iter(), 0.02), [0.5, 0.62], "apart by themselves");
+        assert_eq!(apart([0.5, 0.5].into_iter(), 0.0), [0.5, 0.5], "in a chart without height");
     }
 }

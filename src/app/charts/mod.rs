@@ -5,12 +5,14 @@
 
 mod axes;
 mod chart;
+mod histogram;
 mod lines;
 mod parts;
 mod series;
 mod small;
 
 pub(crate) use chart::{Across, Chart};
+pub(crate) use histogram::Histogram;
 pub(crate) use parts::{legend_ui, tight};
 pub(crate) use series::{Hue, Mark, Series, Unit};
-pub(crate) use small::{diverging, histogram, share_scale, sparkline};
+pub(crate) use small::{diverging, share_scale, sparkline};

@@ -36,6 +36,18 @@ impl Unit {
         }
     }
 
+    /// Room above and below values from `low` to `high`. Values that differ by no more than rounding does are the same,
+    /// and get the room of a value that could be seen.
+    pub(super) fn room(self, low: f64, high: f64) -> f64 {
+        let (rounding, least) = match self {
+            Self::Percent => return 0.02,
+            Self::Plain => (1e-5, 0.1),
+            Self::Small => (1e-12, 1e-6),
+            Self::Seconds => (1e-3, 1.0),
+        };
+        if high - low < rounding { (0.1 * high.abs()).max(least) } else { 0.08 * (high - low) }
+    }
+
     /// Text of an axis mark, with marks `step` apart.
     pub(super) fn tick(self, value: f64, step: f64) -> String {
         match self {
@@ -144,6 +156,20 @@ pub(crate) struct Mark {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn equal_values_get_an_axis_that_can_be_read() {
+        let axis = |unit: Unit, low: f64, high: f64| {
+            let room = unit.room(low, high);
+            [unit.tick(low - room, room), unit.tick(high + room, room)]
+        };
+        assert_eq!(axis(Unit::Plain, 0.0, 0.0), ["-0.1", "0.1"], "a margin of 0");
+        assert_eq!(axis(Unit::Plain, -2e-8, 1e-8), ["-0.1", "0.1"], "a margin of 0 but for rounding");
+        assert_eq!(axis(Unit::Plain, 0.693, 0.693), ["0.6", "0.8"], "a loss");
+        assert_eq!(axis(Unit::Seconds, 0.0, 0.0), ["-1.00 s", "1.00 s"], "seconds");
+        let rate = Unit::Small.room(5e-5, 5e-5);
+        assert!((rate - 5e-6).abs() < 1e-9, "a tenth of a learning rate, not {rate}");
+    }
 
     #[test]
     fn a_value_is_the_last_one_before_the_cursor() {

@@ -1,6 +1,6 @@
 //! The window's own part in events: once a frame, after each event, and while a run is at work.
 
-use eframe::egui::{self, ViewportCommand};
+use eframe::egui::{self, UserAttentionType, ViewportCommand};
 
 use super::app::App;
 use super::draw::Quit;
@@ -72,12 +72,13 @@ impl App {
             let texts: Vec<&str> = notices.iter().map(|notice| notice.text.as_str()).collect();
             host::announce(&texts.join(". "));
         }
+        let last = notices.iter().rev().find(|notice| notice.toast).map(|notice| notice.text.clone());
         for notice in notices.into_iter().filter(|notice| notice.toast) {
             self.toast(ctx, notice.text);
         }
         self.plan_if_due(ctx);
         self.start_demo_if_ready(ctx);
-        self.follow_run(ctx);
+        self.follow_run(ctx, last.as_deref().unwrap_or(text::TRAINING_ENDED));
         self.go_on_when_paused();
     }
 
@@ -177,8 +178,9 @@ impl App {
         }
     }
 
-    /// Keeps title, sleep lock, repainting and a pending close in step with the run at work.
-    fn follow_run(&mut self, ctx: &egui::Context) {
+    /// Keeps title, sleep lock, repainting and a pending close in step with the run at work. Somebody who looks elsewhere
+    /// is called by `said` when it ends.
+    fn follow_run(&mut self, ctx: &egui::Context, said: &str) {
         let active = self.state.at_work();
         let stays = active || self.state.unsaved() || self.views.compare.unsaved_votes();
         if stays != self.was_staying {
@@ -191,6 +193,10 @@ impl App {
             if active {
                 // The messages were about the run at rest and are no longer true.
                 self.toasts.clear();
+            }
+            if !active && !ctx.input(|input| input.focused) {
+                host::notify(said);
+                ctx.send_viewport_cmd(ViewportCommand::RequestUserAttention(UserAttentionType::Informational));
             }
             if !active && self.was_ready {
                 self.send(Command::ListRuns, Vec::new());

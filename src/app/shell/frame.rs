@@ -215,7 +215,7 @@ pub(super) fn status_ui(ui: &mut Ui, state: &State, log_open: &mut bool, actions
             if ui.available_width() > NARROW * 0.7 {
                 ui.separator();
                 let [_, others] = network(state);
-                if widgets::link_button(ui, &machine::network_line(&others)).clicked() {
+                if widgets::link_button(ui, &machine::network_line(&others, state.in_browser)).clicked() {
                     actions.push(Action::Go(Step::Help));
                 }
                 ui.separator();

@@ -9,6 +9,8 @@ use crate::engine::protocol::short;
 use crate::platform::Pick;
 
 pub(super) const COPIED: &str = "Copied";
+/// Notice of the system when nothing else was said.
+pub(super) const TRAINING_ENDED: &str = "Training has ended";
 
 /// The name in the rail.
 pub(super) fn rail(step: Step) -> &'static str {
@@ -164,8 +166,12 @@ pub(super) fn window_title(run: Option<&RunState>) -> String {
 /// Describes the run in a line.
 pub(super) fn strip(run: &RunState) -> String {
     let what = match &run.phase {
-        RunPhase::Pausing => "Pausing: finishing this step".to_owned(),
-        RunPhase::Stopping => STOPPING.to_owned(),
+        RunPhase::Pausing => format!("Pausing: {}", run::FINISHING),
+        RunPhase::Stopping => {
+            let work = run.progress.as_ref().map(|(work, progress)| run::work(*work, progress));
+            let left = run.eta().map_or_else(String::new, |seconds| format!(", {} left", units::duration(seconds)));
+            return run::stopping(work.as_deref()) + &left;
+        }
         RunPhase::Recovering { .. } => "Recovering".to_owned(),
         phase => match (&run.progress, phase) {
             (Some((work, progress)), _) => run::work(*work, progress),
@@ -181,7 +187,7 @@ pub(super) fn strip(run: &RunState) -> String {
 pub(super) fn race_strip(race: &RaceState) -> (String, f32) {
     let stage = race.now.and_then(|method| Some((method, race.stage(method)?)));
     let says = match (&race.course, stage) {
-        (Course::Stopping, _) => STOPPING.to_owned(),
+        (Course::Stopping, stage) => run::stopping_trial(stage.map(|(_, stage)| (stage.step, stage.n_steps))),
         (_, Some((method, stage))) => format!("{}, step {}/{}", method.name(), stage.step, stage.n_steps),
         (_, None) => "Preparing".to_owned(),
     };
@@ -192,14 +198,12 @@ pub(super) fn race_strip(race: &RaceState) -> (String, f32) {
 pub(super) fn sweep_strip(sweep: &SweepState) -> (String, f32) {
     let tried = sweep.now.and_then(|value| sweep.tried.iter().find(|tried| tried.value == value));
     let says = match (&sweep.course, tried) {
-        (Course::Stopping, _) => STOPPING.to_owned(),
+        (Course::Stopping, tried) => run::stopping_trial(tried.map(|tried| (tried.step, tried.n_steps))),
         (_, Some(tried)) => format!("{} {}, step {}/{}", sweep.over, short(tried.value), tried.step, tried.n_steps),
         (_, None) => "Preparing".to_owned(),
     };
     (says, sweep.fraction())
 }
-
-const STOPPING: &str = "Stopping: finishing this step";
 
 pub(super) fn gpu_line(state: &State) -> (Tone, String) {
     match (&state.connection, state.gpu()) {

@@ -202,7 +202,7 @@ impl State {
                 self.run_answered(&run_id, Rollouts { step, rewards, answers });
             }
             Event::Evaluated { run_id, metrics, best } => self.run_evaluated(&run_id, metrics, best),
-            Event::Samples { run_id, step, texts } => self.run_sampled(&run_id, step, texts),
+            Event::Samples { run_id, step, answers } => self.run_sampled(&run_id, step, answers),
             Event::Warned { run_id, warning } => self.run_warned(&run_id, warning, now),
             Event::Saved { run_id, step, bytes, seconds } => {
                 self.run_saved(&run_id, Saved { step, bytes, seconds, at: now });

@@ -3,8 +3,10 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use super::plan::{PlanState, RunParts};
+use crate::app::records::rounds_left;
+use crate::app::text::units;
 use crate::engine::protocol::{
-    Answered, Failure, Metrics, Phase, Problem, Progress, RunInfo, Summary, is_evaluation, step_of,
+    Answered, Failure, Metrics, Phase, Problem, Progress, RunInfo, SampleAnswer, Summary, is_evaluation, step_of,
 };
 use crate::engine::run::warnings::Warning;
 use crate::engine::stats;
@@ -30,7 +32,7 @@ pub(crate) struct RunState {
     /// Metrics of its evaluations, in order; the first is from before the first step.
     pub(crate) evaluations: Vec<Metrics>,
     /// Answers to the watched prompts: step and texts.
-    pub(crate) samples: Vec<(usize, Vec<String>)>,
+    pub(crate) samples: Vec<(usize, Vec<SampleAnswer>)>,
     /// Answers that it wrote for its steps, the latest last.
     pub(crate) rollouts: VecDeque<Rollouts>,
     /// Warnings so far.
@@ -209,8 +211,12 @@ impl RunState {
         self.active_seconds + self.active_since.map_or(0.0, |since| (now - since).max(0.0))
     }
 
-    /// Seconds that are left, by the median of the recent steps and the mean of the evaluations so far.
+    /// Seconds that are left, by the median of the recent steps and the mean of the evaluations so far; only those of the
+    /// work at hand once it was asked to pause or to end.
     pub(crate) fn eta(&self) -> Option<f64> {
+        if matches!(self.phase, RunPhase::Pausing | RunPhase::Stopping) {
+            return units::seconds_left(&self.progress.as_ref()?.1);
+        }
         let recent = &self.step_seconds[self.step_seconds.len().saturating_sub(RECENT_STEPS)..];
         let seconds: Vec<f64> = recent.iter().map(|[_, seconds]| *seconds).collect();
         let steps = stats::eta_seconds(&seconds, self.n_steps().saturating_sub(self.step()))?;
@@ -218,15 +224,7 @@ impl RunState {
             true => self.expected.map_or(0.0, |parts| parts.round()),
             false => self.rounds.iter().sum::<f64>() / self.rounds.len() as f64,
         };
-        Some(steps + round * self.rounds_left() as f64)
-    }
-
-    /// Evaluations to come; the last one is after the last step.
-    fn rounds_left(&self) -> usize {
-        let (step, end) = (self.step(), self.n_steps());
-        let between = (end.saturating_sub(1)).checked_div(self.info.record.watch.eval_steps).unwrap_or(0);
-        let done = step.checked_div(self.info.record.watch.eval_steps).unwrap_or(0);
-        if step < end { between.saturating_sub(done) + 1 } else { 0 }
+        Some(steps + round * rounds_left(&self.info.record) as f64)
     }
 
     /// Tokens per second over the recent steps.

@@ -5,7 +5,7 @@ use super::machine::Connection;
 use super::run::{Rollouts, RunPhase, RunState, RunWarning, Saved, Unsaved};
 use crate::app::text::{notices, run};
 use crate::engine::protocol::{
-    Command, Failure, Metrics, Phase, Problem, Progress, RunInfo, RunRecord, Status, Summary,
+    Command, Failure, Metrics, Phase, Problem, Progress, RunInfo, RunRecord, SampleAnswer, Status, Summary,
 };
 use crate::engine::run::warnings::Warning;
 
@@ -232,10 +232,10 @@ impl State {
         }
     }
 
-    pub(super) fn run_sampled(&mut self, run_id: &str, step: usize, texts: Vec<String>) {
+    pub(super) fn run_sampled(&mut self, run_id: &str, step: usize, answers: Vec<SampleAnswer>) {
         if let Some(run) = self.run_named(run_id) {
             run.samples.retain(|(s, _)| *s != step);
-            run.samples.push((step, texts));
+            run.samples.push((step, answers));
             run.samples.sort_by_key(|(step, _)| *step);
         }
     }

@@ -46,4 +46,9 @@ pub(crate) fn counts(name: &str, counts: &[String], [from, to]: [f64; 2]) -> Str
     format!("{name}: {} from {from} to {to}", counts.join(", "))
 }
 
+/// Says how many values lie in a bar.
+pub(crate) fn bin([from, to]: [&str; 2], count: usize) -> String {
+    format!("{from} to {to}: {count}")
+}
+
 pub(crate) const NO_POINTS: &str = "No values yet";

@@ -8,8 +8,10 @@ pub(crate) const OTHER_TAB_TITLE: &str = "Another tab or window is using the GPU
 pub(crate) const QUIT_TITLE: &str = "A run is at work";
 pub(crate) const TRIAL_TITLE: &str = "A race or a sweep is at work";
 
-pub(crate) fn network_line(requests: &[&NetworkEntry]) -> String {
-    format!("Network: 0 B of your data sent, {} received", units::bytes(received(requests)))
+/// Bytes of these requests; a page comes over the network itself, which they leave out.
+pub(crate) fn network_line(requests: &[&NetworkEntry], in_browser: bool) -> String {
+    let besides = if in_browser { " besides the app" } else { "" };
+    format!("Network: 0 B of your data sent, {} received{besides}", units::bytes(received(requests)))
 }
 
 pub(crate) fn storage_line(storage: &StorageInfo) -> String {

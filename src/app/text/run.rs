@@ -48,11 +48,23 @@ pub(crate) fn work(phase: Phase, progress: &Progress) -> String {
     }
 }
 
+/// Says what is still done although an end was asked for: the step at hand, unless other work is named.
+pub(crate) fn stopping(work: Option<&str>) -> String {
+    format!("Stopping: {}", work.map_or_else(|| FINISHING.to_owned(), units::lower_first))
+}
+
+/// The same of a race or a sweep, by the steps of the model that is trained, done and in all.
+pub(crate) fn stopping_trial(steps: Option<(usize, usize)>) -> String {
+    let is_trained = steps.is_some_and(|(step, n_steps)| step > 0 && step >= n_steps);
+    stopping(is_trained.then_some("measuring this model"))
+}
+
 /// Status of a stored run.
 pub(crate) fn run_status(state: &State, run: &RunRecord) -> &'static str {
     if state.is_at_work(run) { AT_WORK } else { status(run.status) }
 }
 
+pub(crate) const FINISHING: &str = "finishing this step";
 const ANSWERS: &str = "answers";
 const STEPS: &str = "steps";
 pub(crate) const PAIRS: &str = "pairs";
@@ -80,6 +92,8 @@ pub(crate) const CHOSEN: &str = "chosen";
 pub(crate) const REJECTED: &str = "rejected";
 pub(crate) const LOSS: &str = "Loss";
 pub(crate) const LOSS_HELP: &str = "Starts at 0.693 for the usual loss; lower is better.";
+pub(crate) const NAME: &str = "Name of the run";
+pub(crate) const RENAME: &str = "Rename";
 pub(crate) const DISMISS: &str = "Dismiss";
 pub(crate) const BETA: &str = "Strength β";
 pub(crate) const LOWER_RATE: &str = "Resume with a third of the learning rate";
@@ -115,6 +129,10 @@ pub(crate) fn go_on(run: &RunRecord) -> &'static str {
         (Some(_), Status::Diverged) => LOWER_RATE,
         (Some(_), _) => "Continue",
     }
+}
+
+pub(crate) fn rename(name: &str) -> String {
+    format!("{RENAME} {name}")
 }
 
 /// Verdict on a finished run: its tone, a heading, and advice.

@@ -109,6 +109,13 @@ pub(crate) fn parameters(n: u64) -> String {
     }
 }
 
+/// Seconds that are left of some work; none before its speed is known.
+pub(crate) fn seconds_left(progress: &Progress) -> Option<f64> {
+    let Progress { done, total, seconds, .. } = progress;
+    let is_known = *seconds >= 0.5 && *done > 0 && *total > 0;
+    is_known.then(|| total.saturating_sub(*done) as f64 * seconds / *done as f64)
+}
+
 /// Amount, speed and time left of some work.
 pub(crate) fn progress(progress: &Progress, unit: Unit) -> String {
     let Progress { done, total, seconds, .. } = progress;

@@ -49,6 +49,23 @@ pub(crate) fn words<'a>(a: &'a str, b: &'a str) -> [Vec<Piece<'a>>; 2] {
     [left, right]
 }
 
+/// The same while the texts are being written; `done` says which of them is whole. Only as many words as both have are
+/// compared: a word that the other text does not have yet is no difference.
+pub(crate) fn words_so_far<'a>(a: &'a str, b: &'a str, done: [bool; 2]) -> [Vec<Piece<'a>>; 2] {
+    if done == [true; 2] {
+        return words(a, b);
+    }
+    // The last word of a text may be a part of one.
+    let known = |text: &str, done: bool| split(text).len().saturating_sub(usize::from(!done));
+    let n = known(a, done[0]).min(known(b, done[1]));
+    let at = |text: &str| split(text).iter().take(n).map(|word| word.len()).sum::<usize>();
+    let [(a, rest_of_a), (b, rest_of_b)] = [a, b].map(|text| text.split_at(at(text)));
+    let [mut left, mut right] = words(a, b);
+    left.push(Piece { text: rest_of_a, same: true });
+    right.push(Piece { text: rest_of_b, same: true });
+    [left, right]
+}
+
 /// Words with the space after them.
 fn split(text: &str) -> Vec<&str> {
     text.split_inclusive(char::is_whitespace).collect()
@@ -76,6 +93,21 @@ mod tests {
         assert!(others(&a).is_empty() && others(&b).is_empty(), "the same");
         let [a, b] = words("", "one");
         assert_eq!((a.len(), others(&b)), (0, vec!["one".to_owned()]));
+    }
+
+    #[test]
+    fn texts_are_compared_as_far_as_both_are_written() {
+        let (whole, begun) = ("You can not do that here, ask the support.", "You can no");
+        let [a, b] = words_so_far(whole, begun, [true, false]);
+        assert!(others(&a).is_empty() && others(&b).is_empty(), "the rest is on its way");
+        let whole_of = |pieces: &[Piece<'_>]| pieces.iter().map(|piece| piece.text).collect::<String>();
+        assert_eq!((whole_of(&a).as_str(), whole_of(&b).as_str()), (whole, begun), "nothing is left out");
+        let [a, b] = words_so_far(whole, "You may do", [true, false]);
+        assert_eq!((others(&a), others(&b)), (vec!["can".to_owned()], vec!["may".to_owned()]), "a word differs");
+        let [a, _] = words_so_far(whole, "", [false, false]);
+        assert!(others(&a).is_empty(), "the other one has not begun");
+        let [a, _] = words_so_far(whole, "You can", [true, true]);
+        assert_eq!(others(&a).len(), 7, "both are at their end");
     }
 
     #[test]

@@ -1,16 +1,56 @@
-//! Cards about a run that several pages show: its refusal, its start, whether it can be compared.
+//! Parts about a run that several pages show: its name, its refusal, its start, whether it can be compared.
 
-use eframe::egui::{self, Id, Modal, Slider, Ui};
+use eframe::egui::{self, Id, Key, Modal, RichText, Slider, TextEdit, TextStyle, Ui};
 
 use super::buttons::{danger_button, primary_button, slider};
-use super::parts::{Tone, card, heading, problem_card, weak};
+use super::parts::{Tone, card, heading, name_of, problem_card, weak};
 use super::progress::{progress_bar, progress_ui};
 use crate::app::actions::{Action, Step, send};
 use crate::app::state::{ModelState, RunPhase, RunState, State};
 use crate::app::text::run;
 use crate::app::text::units::Unit;
-use crate::engine::protocol::{Command, Problem, Subject};
+use crate::engine::protocol::{Command, Problem, RunRecord, Subject};
 use crate::platform::Pick;
+
+/// The name of a run while it is being changed.
+#[derive(Debug)]
+pub(crate) struct Renaming {
+    name: String,
+    /// True until the keyboard is at it.
+    is_new: bool,
+}
+
+/// Width of the field for a name.
+const NAME: f32 = 320.0;
+
+/// The name of a run as a heading that a click opens for a change; `renaming` is that of the run shown.
+pub(crate) fn run_name_ui(ui: &mut Ui, record: &RunRecord, renaming: &mut Option<Renaming>, actions: &mut Vec<Action>) {
+    let Some(changed) = renaming else {
+        let name = RichText::new(&record.name).text_style(TextStyle::Heading).strong();
+        let button = ui.add(egui::Button::new(name).frame_when_inactive(false).truncate());
+        name_of(ui, &button, &run::rename(&record.name));
+        if button.on_hover_text(run::RENAME).clicked() {
+            *renaming = Some(Renaming { name: record.name.clone(), is_new: true });
+        }
+        return;
+    };
+    let width = NAME.min(ui.available_width());
+    let field = ui.add(TextEdit::singleline(&mut changed.name).font(TextStyle::Heading).desired_width(width));
+    name_of(ui, &field, run::NAME);
+    if std::mem::take(&mut changed.is_new) {
+        field.request_focus();
+    }
+    if !field.lost_focus() {
+        return;
+    }
+    let name = changed.name.trim().to_owned();
+    let given_up = ui.input(|input| input.key_pressed(Key::Escape));
+    if !given_up && !name.is_empty() && name != record.name {
+        let (run_id, notes) = (record.run_id.clone(), record.notes.clone());
+        send(actions, Command::DescribeRun { run_id, name, notes });
+    }
+    *renaming = None;
+}
 
 /// Explains why a run could not be started, continued or opened, with a way on if only its model is missing.
 pub(crate) fn refused_ui(ui: &mut Ui, subject: Subject, problem: Option<&Problem>, actions: &mut Vec<Action>) {

@@ -19,6 +19,13 @@ pub struct Style {
     pub max_new_tokens: usize,
 }
 
+impl Style {
+    /// Most tokens that an answer to a prompt can have.
+    pub fn room(&self, model: &Model, prompt: &[u32]) -> usize {
+        self.max_new_tokens.min(model.positions().saturating_sub(prompt.len()))
+    }
+}
+
 /// Seconds between two readbacks at most, where more than one token can be drawn in them: people watch texts grow.
 const READBACK_SECONDS: f64 = 0.3;
 
@@ -36,7 +43,7 @@ pub async fn write(
     say: &mut dyn FnMut(usize, &str) -> Result<bool>,
 ) -> Result<Vec<usize>> {
     let mut written = Vec::with_capacity(prompts.len());
-    let room = |prompt: &[u32]| style.max_new_tokens.min(model.positions().saturating_sub(prompt.len()));
+    let room = |prompt: &[u32]| style.room(model, prompt);
     // Only prompts with equal room are written together, so that a text with less room does not end the others.
     let alike = prompts.chunk_by(|a, b| room(a) == room(b)).flat_map(|alike| alike.chunks(MAX_TEXTS));
     for prompts in alike {

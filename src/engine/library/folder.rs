@@ -6,7 +6,7 @@
 use serde_json::Value;
 
 use crate::engine::data::pairs::Pairs;
-use crate::engine::protocol::{Metrics, ModelSource, RunRecord};
+use crate::engine::protocol::{Metrics, ModelSource, RunRecord, SampleAnswer};
 use crate::error::{Error, Result};
 use crate::files::{self, ModelCard, TrainerState, metrics_jsonl};
 use crate::platform::host::Store;
@@ -32,7 +32,7 @@ const STATE: &str = "trainer_state.json";
 const MEASURED: [&str; 4] = ["README.md", STATE, METRICS, SAMPLES];
 
 /// Answers to the watched prompts: optimiser step and texts.
-pub type Samples = Vec<(usize, Vec<String>)>;
+pub type Samples = Vec<(usize, Vec<SampleAnswer>)>;
 
 /// Files of a run's folder: path within it, and content.
 pub type Files = Vec<(String, Vec<u8>)>;
@@ -91,6 +91,7 @@ impl<'a> RunFolder<'a> {
     pub async fn settle(&self, record: &RunRecord) -> Result<()> {
         let mut stored = self.record().await?;
         (stored.status, stored.seconds) = (record.status, record.seconds);
+        (stored.step_seconds, stored.round_seconds) = (record.step_seconds, record.round_seconds);
         stored.sparkline.clone_from(&record.sparkline);
         self.write_record(&stored).await
     }

@@ -4,8 +4,8 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     Answered, ChatInfo, Exported, Failure, HeldOutPair, Inspection, Metrics, ModelInfo, ModelSource, PairRow, PairView,
-    PairsInfo, Phase, PlanInfo, Problem, Progress, RaceEvent, Ready, RunInfo, RunRecord, StorageInfo, StoredModel,
-    Subject, Summary, SweepEvent,
+    PairsInfo, Phase, PlanInfo, Problem, Progress, RaceEvent, Ready, RunInfo, RunRecord, SampleAnswer, StorageInfo,
+    StoredModel, Subject, Summary, SweepEvent,
 };
 
 /// A message from the engine.
@@ -139,8 +139,8 @@ pub enum Event {
         run_id: String,
         /// Optimiser steps done.
         step: usize,
-        /// One answer for each prompt.
-        texts: Vec<String>,
+        /// One for each prompt.
+        answers: Vec<SampleAnswer>,
     },
     /// Something in the run looks wrong.
     Warned {

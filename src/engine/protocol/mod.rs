@@ -38,5 +38,8 @@ pub use machine::{
 pub use model::{ChatInfo, ModelInfo, ModelSource, Origin, StoredModel, THINKING};
 pub use plan::{Check, Fix, PlanInfo, SkipReason, TRIAL_STEPS};
 pub use rules::{Rules, Subject, Waits};
-pub use run::{Answered, Drill, Failure, Inputs, Phase, RunInfo, RunRecord, RunRequest, Share, Status, Summary, Watch};
+pub use run::{
+    Answered, Drill, Failure, Inputs, Phase, RunInfo, RunRecord, RunRequest, SampleAnswer, Share, Status, Summary,
+    Watch,
+};
 pub use trials::{RaceEvent, RaceRequest, SweepEvent, SweepRequest, SweepStanding};

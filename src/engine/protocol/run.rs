@@ -107,13 +107,40 @@ pub struct RunInfo {
     /// Watched prompts.
     pub prompts: Vec<String>,
     /// Their answers so far: step and texts.
-    pub samples: Vec<(usize, Vec<String>)>,
+    pub samples: Vec<(usize, Vec<SampleAnswer>)>,
     /// Warnings so far.
     pub warnings: Vec<crate::engine::run::warnings::Warning>,
     /// Bytes on the device by the plan; 0 if that is not known yet.
     pub planned_bytes: u64,
     /// Bytes on the device at the most; 0 if nothing was measured yet.
     pub device_bytes: u64,
+}
+
+/// An answer to a watched prompt.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "StoredAnswer")]
+pub struct SampleAnswer {
+    /// Its text.
+    pub text: String,
+    /// True if it was cut where it had as many tokens as it may have.
+    pub cut: bool,
+}
+
+/// An answer as versions have stored it: the earlier ones only as a text.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum StoredAnswer {
+    Text(String),
+    Answer { text: String, cut: bool },
+}
+
+impl From<StoredAnswer> for SampleAnswer {
+    fn from(stored: StoredAnswer) -> Self {
+        match stored {
+            StoredAnswer::Text(text) => Self { text, cut: false },
+            StoredAnswer::Answer { text, cut } => Self { text, cut },
+        }
+    }
 }
 
 /// A run in the list of runs; `run.json` of its folder.
@@ -131,6 +158,12 @@ pub struct RunRecord {
     pub created: f64,
     /// Seconds that it has worked: preparing, steps, evaluations.
     pub seconds: f64,
+    /// Median seconds of its recent steps; none before the first, and in records from before this was written down.
+    #[serde(default)]
+    pub step_seconds: Option<f64>,
+    /// Mean seconds of an evaluation, with its samples; none likewise.
+    #[serde(default)]
+    pub round_seconds: Option<f64>,
     /// Source of its model.
     pub model: ModelSource,
     /// Name of its model.
@@ -281,4 +314,17 @@ pub enum Failure {
         /// The problem.
         problem: Problem,
     },
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn answers_of_earlier_versions_are_read() {
+        let read = |json: &str| serde_json::from_str::<SampleAnswer>(json).expect("an answer");
+        let answer = SampleAnswer { text: "Sure.".to_owned(), cut: true };
+        assert_eq!(read(&serde_json::to_string(&answer).expect("JSON")), answer, "as it was written");
+        assert_eq!(read("\"Sure.\""), SampleAnswer { cut: false, ..answer }, "a text alone");
+    }
 }

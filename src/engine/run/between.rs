@@ -7,11 +7,11 @@ use serde_json::{Value, json};
 use crate::data::{Example, Method};
 use crate::engine::compare::writing::{self, Style};
 use crate::engine::model::open_model::OpenModel;
-use crate::engine::protocol::{Answered, Command, Drill, Event, Metrics, Phase, step_of};
+use crate::engine::protocol::{Answered, Command, Drill, Event, Metrics, Phase, SampleAnswer, step_of};
 use crate::engine::run::answers::Writer;
 use crate::engine::run::drive::{Host, Next};
 use crate::engine::run::inputs::{judged, rank};
-use crate::engine::run::open_run::Run;
+use crate::engine::run::open_run::{Run, texts_of};
 use crate::engine::run::warnings::{Warning, exchanged};
 use crate::engine::session::{Session, Wire};
 use crate::engine::stats::likelier_wins;
@@ -150,6 +150,7 @@ impl Live<'_> {
         let run = self.run();
         run.history.push(metrics.clone());
         run.record.step = trainer.step;
+        run.time_step(seconds);
         let warnings = run.watcher.as_mut().map(|watcher| watcher.step(metrics, seconds)).unwrap_or_default();
         let run_id = run.record.run_id.clone();
         self.warn(warnings);
@@ -193,14 +194,23 @@ impl Live<'_> {
 
     /// Scores the held-out pairs and answers the watched prompts, unless somebody wants something else.
     pub(in crate::engine) async fn look(&mut self, trainer: &Trainer<'_>) -> Result<()> {
+        let (began, n_before) = (host::seconds(), self.run().n_looks());
         let looked = async {
             self.evaluate(trainer).await?;
             self.sample(trainer, None).await
         };
         match looked.await {
+            Ok(()) => {
+                let run = self.run();
+                // A step that was looked at before takes no time again.
+                if run.n_looks() > n_before {
+                    run.time_round(host::seconds() - began);
+                }
+                Ok(())
+            }
             // The message that cancelled it is handled next.
             Err(Error::Cancelled) => Ok(()),
-            looked => looked,
+            failed => failed,
         }
     }
 
@@ -385,7 +395,7 @@ impl Live<'_> {
         let tokenizer = &self.open.tokenizer();
         let prompts = prompts.iter().map(|prompt| writing::prompt_ids(prompt, raw, tokenizer));
         let prompts: Vec<Vec<u32>> = prompts.collect::<Result<_>>()?;
-        let mut texts = vec![String::new(); prompts.len()];
+        let mut answers = vec![SampleAnswer { text: String::new(), cut: false }; prompts.len()];
         // A fresh adapter is the base model: writing without it is faster.
         let adapter = if step == 0 && self.fresh { None } else { Some(&trainer.adapter) };
         let style = Style { sampling: WATCHED, max_new_tokens: self.session.watched_tokens };
@@ -393,19 +403,23 @@ impl Live<'_> {
         let total = (prompts.len() * style.max_new_tokens) as u64;
         let (wire, mut said) = (&mut self.session.wire, 0);
         wire.begin();
-        writing::write(gpu, model, tokenizer, adapter, &prompts, eos, &style, &mut |text, piece| {
-            texts[text] += piece;
+        let written = writing::write(gpu, model, tokenizer, adapter, &prompts, eos, &style, &mut |text, piece| {
+            answers[text].text += piece;
             said += 1;
             tell(wire, &run_id, Phase::Sampling, said, total);
             Ok(!wire.inbox.wants_the_run_to_end(&run_id))
         })
         .await?;
+        for ((answer, prompt), tokens) in answers.iter_mut().zip(&prompts).zip(written) {
+            answer.cut = tokens >= style.room(model, prompt);
+        }
         let run = self.run();
         let at = run.samples.iter().position(|(done, _)| *done > step).unwrap_or(run.samples.len());
-        run.samples.insert(at, (step, texts.clone()));
-        let warnings = run.watcher.as_mut().map(|watcher| watcher.samples(step, &texts)).unwrap_or_default();
+        run.samples.insert(at, (step, answers.clone()));
+        let warnings =
+            run.watcher.as_mut().map(|watcher| watcher.samples(step, &texts_of(&answers))).unwrap_or_default();
         self.warn(warnings);
-        self.session.wire.send(Event::Samples { run_id, step, texts });
+        self.session.wire.send(Event::Samples { run_id, step, answers });
         Ok(())
     }
 

@@ -7,13 +7,14 @@ use crate::engine::data::pairs::Split;
 use crate::engine::library::folder::{self, RunFolder, Samples};
 use crate::engine::model::open_model::OpenModel;
 use crate::engine::protocol::{
-    Event, Failure, Inputs, Metrics, RunInfo, RunRecord, Share, Status, Summary, Watch, is_evaluation, step_of,
+    Event, Failure, Inputs, Metrics, RunInfo, RunRecord, SampleAnswer, Share, Status, Summary, Watch, is_evaluation,
+    step_of,
 };
 use crate::engine::run::drive::number;
 use crate::engine::run::inputs::rank;
 use crate::engine::run::warnings::{Facts, Warning, Watcher};
 use crate::engine::session::Wire;
-use crate::engine::stats::{sparkline, wilson_interval};
+use crate::engine::stats::{median, sparkline, wilson_interval};
 use crate::error::Result;
 use crate::files;
 use crate::platform::host::{self, Store};
@@ -43,12 +44,16 @@ pub(in crate::engine) struct Run {
     pub(in crate::engine) retry: Option<Retry>,
     pub(in crate::engine) watcher: Option<Watcher>,
     pub(in crate::engine) device_losses: usize,
+    /// Seconds of its recent steps, and of its evaluations, that were timed here.
+    pub(in crate::engine) timed: [Vec<f64>; 2],
     /// It was there before it was continued here.
     pub(in crate::engine) kept: bool,
     pub(in crate::engine) planned_bytes: u64,
     pub(in crate::engine) device_bytes: u64,
 }
 
+/// Steps whose median is kept.
+const RECENT_STEPS: usize = 20;
 /// Points of a run's sparkline.
 const SPARKLINE: usize = 32;
 
@@ -75,6 +80,7 @@ impl Run {
             retry: None,
             watcher: None,
             device_losses: 0,
+            timed: [Vec::new(), Vec::new()],
             kept: false,
             planned_bytes: 0,
             device_bytes: 0,
@@ -146,18 +152,38 @@ impl Run {
         let mut said = watcher.start();
         let mut samples = self.samples.iter().peekable();
         for entry in &self.history {
-            while let Some((step, texts)) = samples.next_if(|(step, _)| *step < step_of(entry)) {
-                said.extend(watcher.samples(*step, texts));
+            while let Some((step, answers)) = samples.next_if(|(step, _)| *step < step_of(entry)) {
+                said.extend(watcher.samples(*step, &texts_of(answers)));
             }
             said.extend(match is_evaluation(entry) {
                 true => watcher.evaluation(entry),
                 false => watcher.step(entry, usual),
             });
         }
-        for (step, texts) in samples {
-            said.extend(watcher.samples(*step, texts));
+        for (step, answers) in samples {
+            said.extend(watcher.samples(*step, &texts_of(answers)));
         }
         (watcher, said)
+    }
+
+    /// Evaluations and answers to the watched prompts so far.
+    pub(in crate::engine) fn n_looks(&self) -> usize {
+        self.evaluations().count() + self.samples.len()
+    }
+
+    /// Takes in the seconds of a step.
+    pub(in crate::engine) fn time_step(&mut self, seconds: f64) {
+        let [steps, _] = &mut self.timed;
+        steps.push(seconds);
+        drop(steps.drain(..steps.len().saturating_sub(RECENT_STEPS)));
+        self.record.step_seconds = median(steps).or(self.record.step_seconds);
+    }
+
+    /// Takes in the seconds of an evaluation with its samples.
+    pub(in crate::engine) fn time_round(&mut self, seconds: f64) {
+        let [_, rounds] = &mut self.timed;
+        rounds.push(seconds);
+        self.record.round_seconds = Some(rounds.iter().sum::<f64>() / rounds.len() as f64);
     }
 
     /// Every file that it has, as it is here.
@@ -216,6 +242,8 @@ impl Run {
             self.unwritten_pairs = None;
         }
         let Some(checkpoint) = &self.checkpoint else { return Ok(0) };
+        // Whatever ends the engine before the run, its record shows the run up to here.
+        self.record.sparkline = sparkline_of(&self.history);
         let new_best = self.best.as_ref().filter(|_| self.best_is_new);
         let bytes = folder.save(checkpoint, new_best, &mut self.record, &self.history, &self.samples).await?;
         self.best_is_new = false;
@@ -263,6 +291,8 @@ pub(in crate::engine) fn record_of(
         status: Status::Running,
         created: now,
         seconds: 0.0,
+        step_seconds: None,
+        round_seconds: None,
         model: open.source.clone(),
         model_name: open.name.clone(),
         model_bytes: open.weight_bytes.stored,
@@ -284,6 +314,11 @@ pub(in crate::engine) fn record_of(
         sparkline: Vec::new(),
         bytes: 0,
     }
+}
+
+/// The texts of answers to the watched prompts.
+pub(in crate::engine) fn texts_of(answers: &[SampleAnswer]) -> Vec<String> {
+    answers.iter().map(|answer| answer.text.clone()).collect()
 }
 
 /// Losses of a run, thinned out.

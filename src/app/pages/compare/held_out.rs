@@ -37,11 +37,22 @@ pub(super) struct HeldOutView {
     strength: u32,
     /// Index of the pair shown token by token.
     inspected: Option<usize>,
+    /// The part of that which the page is yet to be scrolled to.
+    scroll_to: ScrollTo,
+}
+
+/// A part of an inspection, below the table, that the page is scrolled to once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum ScrollTo {
+    Nothing,
+    /// The progress, then the tokens.
+    Progress,
+    Tokens,
 }
 
 impl Default for HeldOutView {
     fn default() -> Self {
-        Self { sort: Sort::Worst, strength: 100, inspected: None }
+        Self { sort: Sort::Worst, strength: 100, inspected: None, scroll_to: ScrollTo::Nothing }
     }
 }
 
@@ -270,8 +281,9 @@ fn rows_ui(
                 let standing = Standing::of(pair);
                 let known = state.pairs.rows.get(pair.index);
                 row.set_selected(view.inspected == Some(pair.index));
+                let line = line_of(state, pair.index);
                 row.col(|ui| {
-                    mono(ui, known.map_or(pair.index + 1, |row| row.line).to_string());
+                    mono(ui, line.to_string());
                 });
                 row.col(|ui| {
                     let prompt = known.map_or("", |row| row.prompt.as_str());
@@ -292,9 +304,9 @@ fn rows_ui(
                 });
                 row.col(|ui| {
                     let button = row_button(ui, text::INSPECT);
-                    name_of(ui, &button, &text::inspect(pair.index));
+                    name_of(ui, &button, &text::inspect(line));
                     if button.clicked() {
-                        view.inspected = Some(pair.index);
+                        (view.inspected, view.scroll_to) = (Some(pair.index), ScrollTo::Progress);
                         let command = Command::InspectPair { index: pair.index, strength };
                         actions.push(Action::Send(command));
                     }
@@ -303,8 +315,17 @@ fn rows_ui(
         });
 }
 
-fn inspection_ui(ui: &mut Ui, state: &State, run: &RunState, strength: f32, view: &HeldOutView) {
+/// The line of a pair in its file; its number where the row is not known here.
+fn line_of(state: &State, index: usize) -> usize {
+    state.pairs.rows.get(index).map_or(index + 1, |row| row.line)
+}
+
+fn inspection_ui(ui: &mut Ui, state: &State, run: &RunState, strength: f32, view: &mut HeldOutView) {
     if state.inspection_pending {
+        if view.scroll_to == ScrollTo::Progress {
+            ui.scroll_to_cursor(Some(Align::TOP));
+            view.scroll_to = ScrollTo::Tokens;
+        }
         return card(ui, |ui| {
             weak(ui, text::INSPECTING);
             progress_bar(ui, text::INSPECTING, None);
@@ -313,8 +334,12 @@ fn inspection_ui(ui: &mut Ui, state: &State, run: &RunState, strength: f32, view
     let is_shown =
         |found: &&Inspection| view.inspected == Some(found.index) && is_same_strength(found.strength, strength);
     let Some(inspection) = state.inspection.as_ref().filter(is_shown) else { return };
+    if view.scroll_to != ScrollTo::Nothing {
+        ui.scroll_to_cursor(Some(Align::TOP));
+        view.scroll_to = ScrollTo::Nothing;
+    }
     card(ui, |ui| {
-        heading(ui, &text::inspected(inspection.index));
+        heading(ui, &text::inspected(line_of(state, inspection.index)));
         ui.add(egui::Label::new(RichText::new(&inspection.prompt).strong()).wrap());
         let most = inspection.sides.iter().flatten().map(|token| change(token).abs()).fold(0.1, f32::max);
         legend_ui(ui, most);

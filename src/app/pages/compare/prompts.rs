@@ -146,7 +146,10 @@ fn turn_ui(ui: &mut Ui, turn: &Turn, strength: f32) {
 /// Draws both answers, with the differing words in colour.
 fn both_ui(ui: &mut Ui, text: &Generation, diff: bool) {
     let [base, tuned] = [0, 1].map(|side| text.sides.get(side).cloned().unwrap_or_default());
-    let [left, right] = if diff { diff::words(base.text.trim(), tuned.text.trim()) } else { Default::default() };
+    let [left, right] = match diff {
+        true => diff::words_so_far(base.text.trim(), tuned.text.trim(), [base.done, tuned.done]),
+        false => Default::default(),
+    };
     let strength = text.request.strengths.get(1).copied().unwrap_or(1.0);
     let side = |ui: &mut Ui, title: &str, side: &TextSide, pieces: &[Piece<'_>], ours: bool| {
         card(ui, |ui| {

@@ -75,6 +75,9 @@ pub(super) const WEIGHTS_HELP: &str =
     "How much each pair still pulls: 0 is learned, 0.5 untouched, 1 the wrong way round.";
 pub(super) const BRANCH: &str = "Branch from here with this β";
 
+pub(super) const SAME_BETA: &str = "Choose another β first.";
+pub(super) const NOT_SAVED: &str = "No step of this run was saved, so nothing can go on from it.";
+
 pub(super) fn which(model: &str, step: usize) -> String {
     format!("{model}, step {step}")
 }
@@ -120,12 +123,12 @@ pub(super) fn hover(row: &PairRow) -> String {
     format!("{}\n\nchosen: {}\n\nrejected: {}", row.prompt, row.chosen, row.rejected)
 }
 
-pub(super) fn inspect(index: usize) -> String {
-    format!("Inspect pair {}", index + 1)
+pub(super) fn inspect(line: usize) -> String {
+    format!("Inspect line {line}")
 }
 
-pub(super) fn inspected(index: usize) -> String {
-    format!("Pair {}, token by token", index + 1)
+pub(super) fn inspected(line: usize) -> String {
+    format!("Line {line}, token by token")
 }
 
 pub(super) fn nats(sum: f64) -> String {

@@ -7,7 +7,7 @@ use super::held_out::score_ui;
 use super::page::CompareView;
 use super::text;
 use crate::app::actions::{Action, Step};
-use crate::app::charts::histogram;
+use crate::app::charts::Histogram;
 use crate::app::records::{beta, resumed};
 use crate::app::state::{RunState, State};
 use crate::app::text::{run, units};
@@ -69,10 +69,17 @@ pub(super) fn what_if_ui(
             }
         });
         small(ui, text::WEIGHTS_HELP);
-        histogram(ui, text::WEIGHTS, &there.weights, [0.0, 1.0], 20);
+        Histogram::new(text::WEIGHTS, &there.weights, [0.0, 1.0], 20).show(ui);
         ui.horizontal_wrapped(|ui| {
-            let can = record.checkpoint.is_some() && (beta - own).abs() > 1e-9;
-            let go = ui.add_enabled(can, egui::Button::new(text::BRANCH));
+            let why_not = match () {
+                () if record.checkpoint.is_none() => Some(text::NOT_SAVED),
+                () if (beta - own).abs() < 1e-9 => Some(text::SAME_BETA),
+                () => None,
+            };
+            let go = ui.add_enabled(why_not.is_none(), egui::Button::new(text::BRANCH));
+            if let Some(why) = why_not {
+                weak(ui, why);
+            }
             if go.clicked() {
                 let beta = format!("{beta:.3}").parse().unwrap_or(beta);
                 let settings = Settings::from_iter([("beta".to_owned(), json!(beta))]);

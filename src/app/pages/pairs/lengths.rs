@@ -1,14 +1,16 @@
 //! Lengths of the pairs, compared with the limit.
 
-use eframe::egui::{self, Stroke, Ui};
-use egui_plot::{Bar, BarChart, Plot, VLine};
+use eframe::egui::Ui;
 
 use super::rows::raise_ui;
 use super::text;
 use crate::app::actions::Action;
+use crate::app::charts::Histogram;
 use crate::app::state::State;
-use crate::app::{theme, widgets};
+use crate::app::widgets;
 
+/// A limit of at most so many times the longest pair is shown beside it.
+const NEAR: f64 = 1.5;
 /// Maximum number of bars in the histogram.
 const BARS: u32 = 40;
 
@@ -17,7 +19,6 @@ pub(super) fn lengths_ui(ui: &mut Ui, state: &State, actions: &mut Vec<Action>) 
         widgets::weak(ui, text::NO_LENGTHS);
         return;
     };
-    let palette = theme::palette(ui);
     let limit = plan.full_settings.get("max_length").and_then(serde_json::Value::as_f64).unwrap_or(1024.0);
     let longest = plan.lengths.iter().copied().max().unwrap_or(1);
     ui.horizontal_wrapped(|ui| {
@@ -27,31 +28,13 @@ pub(super) fn lengths_ui(ui: &mut Ui, state: &State, actions: &mut Vec<Action>) 
             actions.push(Action::GoToField("max_length"));
         }
     });
-    let width = longest.div_ceil(BARS).max(1);
-    let mut counts = vec![0_u32; (longest / width + 1) as usize];
-    for length in &plan.lengths {
-        counts[(length / width) as usize] += 1;
-    }
-    let bars = counts.iter().enumerate().map(|(i, n)| {
-        let from = i as f64 * f64::from(width);
-        let color = if from + f64::from(width) > limit { palette.warn } else { palette.accent };
-        let bar = Bar::new(from + f64::from(width) / 2.0, f64::from(*n)).width(f64::from(width) * 0.9);
-        bar.fill(color.gamma_multiply(0.75)).stroke(Stroke::NONE)
-    });
-    let chart = BarChart::new(text::PAIRS_BY_LENGTH, bars.collect());
-    Plot::new("lengths")
-        .height(260.0)
-        .allow_scroll(false)
-        .allow_drag(false)
-        .allow_zoom(false)
-        .show_grid([false, true])
-        .set_margin_fraction(egui::vec2(0.01, 0.06))
-        .include_y(0.0)
-        .include_x(0.0)
-        .x_axis_label(text::TOKENS)
-        .y_axis_label(text::PAIRS)
-        .show(ui, |plot| {
-            plot.bar_chart(chart);
-            plot.vline(VLine::new(text::LIMIT, limit).color(palette.bad).width(1.5));
-        });
+    let is_near = limit <= NEAR * f64::from(longest);
+    let most = if is_near { longest.max(limit as u32) } else { longest };
+    let width = most.div_ceil(BARS).max(1);
+    let bars = most / width + 1;
+    let values: Vec<f64> = plan.lengths.iter().map(|length| f64::from(*length)).collect();
+    let range = [0.0, f64::from(bars * width)];
+    let histogram = Histogram::new(text::PAIRS_BY_LENGTH, &values, range, bars as usize);
+    let histogram = if is_near { histogram.limit(text::LIMIT, limit) } else { histogram };
+    histogram.across(text::TOKENS).height(260.0).show(ui);
 }

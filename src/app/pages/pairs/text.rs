@@ -53,7 +53,6 @@ pub(super) const NO_LENGTHS: &str = "Lengths are known once a model is open, for
 pub(super) const CHANGE_LIMIT: &str = "Change the limit";
 pub(super) const PAIRS_BY_LENGTH: &str = "Pairs by length";
 pub(super) const TOKENS: &str = "Tokens of the longer side";
-pub(super) const PAIRS: &str = "Pairs";
 pub(super) const LIMIT: &str = "Longest sequence";
 pub(super) const NO_PROBLEMS: &str = "Every row of the file can be read.";
 pub(super) const SAVE_REPORT: &str = "Save report";
@@ -312,6 +311,9 @@ pub(super) fn problem_report(info: &PairsInfo) -> String {
     }
     out
 }
+
+/// A thin space, where a line of tokens may break.
+pub(super) const BREAK: &str = "\u{2009}";
 
 /// A token with its white space in sight; one within a character has no text.
 pub(super) fn token(text: &str) -> String {

@@ -11,7 +11,7 @@ use crate::app::actions::{Action, Demo, Step};
 use crate::app::charts::{Across, Chart, Hue, Series, Unit};
 use crate::app::state::{Course, ModelState, RaceState, State};
 use crate::app::text::units::Unit as Amount;
-use crate::app::text::{labels, setting};
+use crate::app::text::{labels, run, setting};
 use crate::app::widgets::{
     Ballot, Tone, card, columns, danger_button, heading, link_button, page_title, primary_button, problem_card,
     progress_bar, progress_ui, small, titled_card, weak,
@@ -137,13 +137,14 @@ fn start_ui(ui: &mut Ui, state: &State, view: &mut RaceView, actions: &mut Vec<A
 /// Draws the progress of a race, and the button that stops it.
 fn going_ui(ui: &mut Ui, race: &RaceState, actions: &mut Vec<Action>) {
     card(ui, |ui| {
+        let stage = race.now.and_then(|method| race.stage(method));
         ui.horizontal_wrapped(|ui| {
             heading(
                 ui,
-                match (&race.course, race.plan.is_empty()) {
-                    (Course::Stopping, _) => text::STOPPING,
-                    (_, true) => text::PREPARING,
-                    (_, false) => text::GOING,
+                &match (&race.course, race.plan.is_empty()) {
+                    (Course::Stopping, _) => run::stopping_trial(stage.map(|stage| (stage.step, stage.n_steps))),
+                    (_, true) => text::PREPARING.to_owned(),
+                    (_, false) => text::GOING.to_owned(),
                 },
             );
             small(ui, text::elapsed(host::seconds() - race.since));

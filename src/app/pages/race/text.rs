@@ -22,7 +22,6 @@ pub(super) const START: &str = "Race on my model and pairs";
 pub(super) const ON_DEMO: &str = "DPO beside RLHF, on the demo";
 pub(super) const PREPARING: &str = "Preparing";
 pub(super) const GOING: &str = "The race is on";
-pub(super) const STOPPING: &str = "Stopping: finishing this step";
 pub(super) const STOP: &str = "Stop the race";
 pub(super) const STOP_NOTE: &str = "The stages that are done stay, as runs and in the table.";
 pub(super) const TABLE: &str = "What each side takes and gives";

@@ -52,7 +52,8 @@ impl Branch {
 pub(super) fn branch_ui(ui: &mut Ui, run: &RunState, view: &mut RunView, actions: &mut Vec<Action>) {
     let record = &run.info.record;
     let before = Branch::of(record);
-    egui::CollapsingHeader::new(text::BRANCH).id_salt("branch").show_unindented(ui, |ui| {
+    let header = egui::CollapsingHeader::new(text::BRANCH).id_salt("branch").open(Some(view.branch_open));
+    let header = header.show_unindented(ui, |ui| {
         let mut branch = view.branch.unwrap_or(before);
         weak(ui, text::BRANCH_TEXT);
         if is_over(record) {
@@ -72,12 +73,17 @@ pub(super) fn branch_ui(ui: &mut Ui, run: &RunState, view: &mut RunView, actions
             length_ui(ui, &mut branch.length);
             ui.add_space(GRID);
             let changes = branch.changes(before);
-            if ui.add_enabled(!changes.is_empty(), egui::Button::new(text::BRANCH_GO)).clicked() {
+            let is_changed = !changes.is_empty();
+            if ui.add_enabled(is_changed, egui::Button::new(text::BRANCH_GO)).clicked() {
                 resume(actions, run, changes);
+            }
+            if !is_changed {
+                weak(ui, text::BRANCH_SAME);
             }
         });
         view.branch = Some(branch);
     });
+    view.branch_open ^= header.header_response.clicked();
 }
 
 /// Draws the length of a branch, in steps or in epochs.

@@ -1,6 +1,6 @@
 //! The head of the run page: the state of the run, its figures, and the buttons that steer it.
 
-use eframe::egui::{self, RichText, Sides, Ui};
+use eframe::egui::{Sides, Ui};
 
 use super::page::RunView;
 use super::text;
@@ -8,7 +8,7 @@ use crate::app::actions::{Action, send};
 use crate::app::charts::tight;
 use crate::app::state::{Connection, RunPhase, RunState, State};
 use crate::app::text::{labels, run};
-use crate::app::widgets::{Icon, Tone, card, chip, icon_button, mono, progress_bar, small, weak};
+use crate::app::widgets::{Icon, Tone, card, chip, icon_button, mono, progress_bar, run_name_ui, small, weak};
 use crate::engine::protocol::{Command, Failure, Status};
 use crate::platform::host;
 
@@ -17,12 +17,13 @@ pub(super) fn header_ui(ui: &mut Ui, state: &State, run: &RunState, view: &mut R
     let is_gone = !matches!(state.connection, Connection::Ready(_)) && run.is_active();
     let (tone, phase) = if is_gone { (Tone::Bad, run::INTERRUPTED.to_owned()) } else { standing(run) };
     card(ui, |ui| {
-        let name = RichText::new(&run.info.record.name).heading().strong();
+        // Either side takes what it changes by itself.
+        let (mut renaming, mut asked) = (view.renaming.take(), Vec::new());
         Sides::new().shrink_left().truncate().show(
             ui,
             |ui| {
                 chip(ui, tone, &phase);
-                ui.add(egui::Label::new(name).truncate());
+                run_name_ui(ui, &run.info.record, &mut renaming, &mut asked);
             },
             |ui| {
                 if !is_gone && !state.run_pending {
@@ -30,6 +31,8 @@ pub(super) fn header_ui(ui: &mut Ui, state: &State, run: &RunState, view: &mut R
                 }
             },
         );
+        view.renaming = renaming;
+        actions.extend(asked);
         let now = host::seconds();
         let mut facts = vec![text::step_of(run.step(), run.n_steps())];
         facts.extend(run.latest("epoch").map(text::epoch));
@@ -107,7 +110,10 @@ fn buttons_ui(ui: &mut Ui, run: &RunState, view: &mut RunView, actions: &mut Vec
         // The other choices are beside the countdown.
         RunPhase::Recovering { .. } => more(ui, view),
         RunPhase::Pausing | RunPhase::Stopping => {
-            weak(ui, text::FINISHING);
+            // Other work than a step is named below.
+            if run.progress.is_none() {
+                weak(ui, run::FINISHING);
+            }
             ui.spinner();
         }
         RunPhase::Paused | RunPhase::Finished(_) | RunPhase::Failed { .. } | RunPhase::Opened => {

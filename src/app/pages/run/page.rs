@@ -1,5 +1,7 @@
 //! The page itself, from top to bottom; its parts are in sibling modules.
 
+use std::mem::{Discriminant, discriminant};
+
 use eframe::egui::{RichText, Ui};
 
 use super::branch::Branch;
@@ -17,7 +19,7 @@ use crate::app::records::{continued, resumed};
 use crate::app::state::{Connection, RunPhase, RunState, State, Unsaved};
 use crate::app::text::{labels, run, units};
 use crate::app::widgets::{
-    Tone, card, chip, discard_ui, fraction, heading, mono, name_of, page_title, primary_button, problem_card,
+    Renaming, Tone, card, chip, discard_ui, fraction, heading, mono, name_of, page_title, primary_button, problem_card,
     progress_bar, refused_ui, small, starting_ui, titled_card, tone_card, weak,
 };
 use crate::engine::protocol::{Command, Settings, Subject};
@@ -38,8 +40,14 @@ pub(crate) struct RunView {
     pub(super) all_warnings: bool,
     /// True to show the pairs of the broken step.
     pub(super) show_batch: bool,
+    /// The name of the run while it is being changed.
+    pub(super) renaming: Option<Renaming>,
     /// Settings as edited for a branch.
     pub(super) branch: Option<Branch>,
+    /// True while the settings of a branch are shown.
+    pub(super) branch_open: bool,
+    /// Kind of the phase that the branch is shown in.
+    phase: Option<Discriminant<RunPhase>>,
     /// Settings to continue with as soon as the run rests.
     pub(super) when_paused: Option<Settings>,
     /// Weight of the moving average, if it was changed.
@@ -47,11 +55,15 @@ pub(crate) struct RunView {
 }
 
 impl RunView {
-    /// Resets what was about another run.
+    /// Resets what was about another run, and closes what was about another phase.
     pub(super) fn follow(&mut self, run: &RunState) {
         if self.run_id != run.info.record.run_id {
             let run_id = run.info.record.run_id.clone();
             *self = Self { run_id, smoothing: self.smoothing, ..Self::default() };
+        }
+        let phase = Some(discriminant(&run.phase));
+        if self.phase != phase {
+            (self.phase, self.branch, self.branch_open) = (phase, None, false);
         }
     }
 }

@@ -8,9 +8,15 @@ use crate::app::state::RunState;
 use crate::app::theme::GRID;
 use crate::app::widgets::diff::{self, Piece};
 use crate::app::widgets::{answer_ui, card, columns, heading, link_button, slider, small, text_box};
+use crate::engine::protocol::SampleAnswer;
 
 /// Number of watched prompts shown.
 const PROMPTS: usize = 6;
+
+/// The words of an answer, if there is one.
+fn words(answer: Option<&SampleAnswer>) -> &str {
+    answer.map_or("", |answer| answer.text.trim())
+}
 
 /// Draws the model's answers to the watched prompts.
 pub(super) fn samples_ui(ui: &mut Ui, run: &RunState, view: &mut RunView) {
@@ -34,19 +40,22 @@ pub(super) fn samples_ui(ui: &mut Ui, run: &RunState, view: &mut RunView) {
                 }
             }
         });
-        let Some((step, texts)) = run.samples.get(index) else { return };
+        let Some((step, answers)) = run.samples.get(index) else { return };
         for (i, prompt) in run.info.prompts.iter().enumerate().take(PROMPTS) {
             ui.add(egui::Label::new(RichText::new(prompt).strong()).wrap());
-            let [base, now] = [before, texts].map(|texts| texts.get(i).map_or("", |text| text.trim()));
-            let [left, right] = diff::words(base, now);
-            let side = |ui: &mut Ui, title: String, answer: &str, pieces: &[Piece<'_>], tuned: bool| {
-                small(ui, title);
-                text_box(ui, |ui| answer_ui(ui, answer, pieces, tuned));
-            };
+            let [base, now] = [before, answers].map(|answers| answers.get(i));
+            let side =
+                |ui: &mut Ui, title: String, answer: Option<&SampleAnswer>, pieces: &[Piece<'_>], tuned: bool| {
+                    let end = answer.filter(|answer| answer.cut).map(|_| Piece { text: text::CUT, same: true });
+                    let pieces: Vec<Piece<'_>> = pieces.iter().copied().chain(end).collect();
+                    small(ui, title);
+                    text_box(ui, |ui| answer_ui(ui, "", &pieces, tuned));
+                };
             if step == first {
-                side(ui, text::before_at(*first), base, &[], false);
+                side(ui, text::before_at(*first), base, &[Piece { text: words(base), same: true }], false);
                 continue;
             }
+            let [left, right] = diff::words(words(base), words(now));
             columns(
                 ui,
                 320.0,

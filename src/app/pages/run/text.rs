@@ -15,7 +15,6 @@ pub(super) const EMPTY_TEXT: &str =
 pub(super) const GO_TO_PLAN: &str = "Go to the plan";
 pub(super) const STOP: &str = "Stop and save";
 pub(super) const MORE: &str = "More";
-pub(super) const FINISHING: &str = "finishing this step";
 pub(super) const FIRST_TIME: &str = "Reference scores are cached: the next run on these pairs starts \
     right away. The first steps also compile shaders.";
 pub(super) const PROGRESS: &str = "Progress of the run";
@@ -40,7 +39,9 @@ pub(super) const STEP_TIME: &str = "Seconds per step";
 pub(super) const PLANNED: &str = "Memory by the plan";
 pub(super) const USED: &str = "Memory used at the most";
 pub(super) const PROMPTS: &str = "Watch prompts";
-pub(super) const PROMPTS_HELP: &str = "The same prompts with the same seed, before and during the run.";
+pub(super) const PROMPTS_HELP: &str = "The same prompts with the same seed, before and during the run. An answer that \
+    ends in … had more to say than the tokens that it may have.";
+pub(super) const CUT: &str = "…";
 pub(super) const ROLLOUTS: &str = "Answers in training";
 pub(super) const ROLLOUTS_HELP: &str = "What the model wrote for a step, what it was given, and its \
     advantage: what it learns to write more often, above 0, or less often, below.";
@@ -59,6 +60,7 @@ pub(super) const BRANCH_TEXT: &str =
     "Go on from here with other settings. It becomes a new run; this one stays as it is.";
 pub(super) const BRANCH_MORE: &str =
     "All its steps are done: the new run takes as many again, unless you change how many.";
+pub(super) const BRANCH_SAME: &str = "Change a setting first.";
 pub(super) const BRANCH_GO: &str = "Start as a new run";
 pub(super) const RATE: &str = "Learning rate";
 pub(super) const EPOCHS: &str = "Epochs";

@@ -10,7 +10,9 @@ use crate::app::charts::{Chart, Hue, Series, Unit};
 use crate::app::records::continued;
 use crate::app::state::{State, series};
 use crate::app::text::{run, units};
-use crate::app::widgets::{card, chip, columns, danger_button, heading, mono, primary_button, small, text_box, weak};
+use crate::app::widgets::{
+    card, chip, columns, danger_button, heading, mono, primary_button, run_name_ui, small, text_box, weak,
+};
 use crate::engine::protocol::{Command, ModelSource, RunRecord};
 
 /// Maximum number of runs whose curves are drawn together.
@@ -23,7 +25,7 @@ pub(super) fn details_ui(
     view: &mut RunsView,
     actions: &mut Vec<Action>,
 ) {
-    let Some((run_id, name, notes)) = &mut view.open else { return };
+    let Some((run_id, notes)) = &mut view.open else { return };
     let Some(run) = runs.iter().find(|run| run.run_id == *run_id) else {
         view.open = None;
         return;
@@ -31,7 +33,7 @@ pub(super) fn details_ui(
     let mut delete = false;
     card(ui, |ui| {
         ui.horizontal_wrapped(|ui| {
-            heading(ui, &run.name);
+            run_name_ui(ui, run, &mut view.renaming, actions);
             chip(ui, tone(state, run), run::run_status(state, run));
             mono(ui, text::steps(run.step, run.n_steps));
             mono(ui, units::duration(run.seconds));
@@ -54,7 +56,7 @@ pub(super) fn details_ui(
             }
             delete = danger_button(ui, text::DELETE).clicked();
         });
-        describe_ui(ui, run, name, notes, actions);
+        notes_ui(ui, run, notes, actions);
         ui.add_space(4.0);
         changes_ui(ui, runs, run);
         settings_ui(ui, run);
@@ -64,18 +66,13 @@ pub(super) fn details_ui(
     }
 }
 
-/// Draws the name and notes, to be edited.
-fn describe_ui(ui: &mut Ui, run: &RunRecord, name: &mut String, notes: &mut String, actions: &mut Vec<Action>) {
-    ui.horizontal(|ui| {
-        let label = ui.label(text::RUN_NAME).id;
-        ui.add(TextEdit::singleline(name).desired_width(280.0)).labelled_by(label);
-    });
+/// Draws the notes, to be edited.
+fn notes_ui(ui: &mut Ui, run: &RunRecord, notes: &mut String, actions: &mut Vec<Action>) {
     let label = ui.label(text::NOTES).id;
     let field = TextEdit::multiline(notes).desired_rows(2).desired_width(f32::INFINITY);
     ui.add(field.hint_text(text::NOTES_HINT)).labelled_by(label);
-    let edited = (name.trim() != run.name || *notes != run.notes) && !name.trim().is_empty();
-    if ui.add_enabled(edited, egui::Button::new(text::SAVE)).clicked() {
-        let (run_id, name, notes) = (run.run_id.clone(), name.trim().to_owned(), notes.clone());
+    if ui.add_enabled(*notes != run.notes, egui::Button::new(text::SAVE)).clicked() {
+        let (run_id, name, notes) = (run.run_id.clone(), run.name.clone(), notes.clone());
         actions.push(Action::Send(Command::DescribeRun { run_id, name, notes }));
     }
 }

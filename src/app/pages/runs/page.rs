@@ -10,7 +10,9 @@ use super::text;
 use crate::app::actions::{Action, Demo, Step};
 use crate::app::state::State;
 use crate::app::text::{labels, run, units};
-use crate::app::widgets::{card, page_title, primary_button, progress_bar, refused_ui, small, titled_card, weak};
+use crate::app::widgets::{
+    Renaming, card, page_title, primary_button, progress_bar, refused_ui, small, titled_card, weak,
+};
 use crate::engine::protocol::{Command, Subject};
 use crate::platform::Pick;
 
@@ -22,8 +24,10 @@ pub(crate) struct RunsView {
     pub(super) selected: BTreeSet<String>,
     /// Step of each run when its history was last asked for.
     pub(super) asked: BTreeMap<String, usize>,
-    /// The run whose details are open, with its name and notes as edited.
-    pub(super) open: Option<(String, String, String)>,
+    /// The run whose details are open, with its notes as edited.
+    pub(super) open: Option<(String, String)>,
+    /// The name of that run while it is being changed.
+    pub(super) renaming: Option<Renaming>,
     /// Runs that the user is asked about before they are deleted.
     pub(super) delete: Vec<String>,
     pub(super) listed: bool,

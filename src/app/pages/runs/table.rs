@@ -222,7 +222,8 @@ fn select_ui(ui: &mut Ui, run: &RunRecord, view: &mut RunsView) {
 
 fn toggle_details(run: &RunRecord, view: &mut RunsView) {
     let is_open = view.open.as_ref().is_some_and(|(run_id, ..)| *run_id == run.run_id);
-    view.open = (!is_open).then(|| (run.run_id.clone(), run.name.clone(), run.notes.clone()));
+    view.open = (!is_open).then(|| (run.run_id.clone(), run.notes.clone()));
+    view.renaming = None;
 }
 
 #[cfg(test)]
@@ -241,6 +242,8 @@ mod tests {
             status: Status::Finished,
             created,
             seconds: 0.0,
+            step_seconds: None,
+            round_seconds: None,
             model: ModelSource::Demo,
             model_name: String::new(),
             model_bytes: 0,

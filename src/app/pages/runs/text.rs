@@ -26,7 +26,6 @@ pub(super) const DELETE: &str = "Delete…";
 pub(super) const DELETE_YES: &str = "Delete";
 pub(super) const DELETE_NO: &str = "Keep it";
 pub(super) const DELETE_TEXT: &str = "Its checkpoints, adapter and figures are deleted. Exported files stay.";
-pub(super) const RUN_NAME: &str = "Name";
 pub(super) const NOTES: &str = "Notes";
 pub(super) const NOTES_HINT: &str = "What was tried, and what came of it";
 pub(super) const SAVE: &str = "Save";

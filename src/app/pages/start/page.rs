@@ -176,7 +176,7 @@ fn machine_ui(ui: &mut Ui, state: &State) {
             Some(Err(problem)) => widgets::marked(ui, Tone::Warn, &problem.what),
         };
         let [_, others] = network(state);
-        widgets::marked(ui, Tone::Good, &text::network_details(&others));
+        widgets::marked(ui, Tone::Good, &text::network_details(&others, state.in_browser));
         if let Some(ready) = state.ready() {
             widgets::marked(ui, Tone::Good, &text::storage_details(&ready.storage, &state.storage, state.in_browser));
         }

@@ -1,5 +1,6 @@
 //! The texts of this page.
 
+use crate::app::records;
 use crate::app::text::{machine, run, units};
 use crate::engine::protocol::{GpuInfo, RunRecord, Status, StorageInfo};
 use crate::platform::{Environment, NetworkEntry};
@@ -55,18 +56,13 @@ pub(super) fn discard_run(name: &str) -> String {
 pub(super) fn continue_note(run: &RunRecord) -> String {
     let status = match run.status {
         Status::Paused => "Paused",
-        Status::Diverged => "Stopped: it diverged",
+        Status::Diverged => "Diverged",
         Status::Failed => "Stopped by a failure",
         _ => "Interrupted",
     };
-    let left = match run.step {
-        0 => String::new(),
-        step => {
-            let seconds = run.seconds / step as f64 * run.n_steps.saturating_sub(step) as f64;
-            format!(", about {} left", units::duration(seconds))
-        }
-    };
-    format!("{status}{left}. {} with {}", run.model_name, run.pairs_name)
+    let left = records::seconds_left(run)
+        .map_or_else(String::new, |seconds| format!(", about {} left", units::duration(seconds)));
+    format!("{status}{left}: {} with {}", run.model_name, run.pairs_name)
 }
 
 pub(super) fn gpu_details(gpu: &GpuInfo) -> String {
@@ -85,8 +81,8 @@ pub(super) fn gpu_details(gpu: &GpuInfo) -> String {
     parts.join(" · ")
 }
 
-pub(super) fn network_details(requests: &[&NetworkEntry]) -> String {
-    format!("{}. Help lists the requests.", machine::network_line(requests))
+pub(super) fn network_details(requests: &[&NetworkEntry], in_browser: bool) -> String {
+    format!("{}. Help lists the requests.", machine::network_line(requests, in_browser))
 }
 
 pub(super) fn storage_details(place: &str, storage: &StorageInfo, in_browser: bool) -> String {

@@ -8,7 +8,7 @@ use crate::app::actions::{Action, Demo, Step};
 use crate::app::charts::{Hue, legend_ui};
 use crate::app::state::{Course, ModelState, State, SweepState, Tried};
 use crate::app::text::units::Unit;
-use crate::app::text::{labels, setting, units};
+use crate::app::text::{labels, run, setting, units};
 use crate::app::widgets::{
     Tone, card, chip, danger_button, heading, link_button, page_title, primary_button, problem_card, progress_bar,
     progress_ui, small, titled_card, weak,
@@ -147,7 +147,7 @@ fn going_ui(ui: &mut Ui, sweep: &SweepState, actions: &mut Vec<Action>) {
             heading(
                 ui,
                 &match (&sweep.course, now) {
-                    (Course::Stopping, _) => text::STOPPING.to_owned(),
+                    (Course::Stopping, tried) => run::stopping_trial(tried.map(|tried| (tried.step, tried.n_steps))),
                     (_, Some(tried)) => text::going(sweep.over, tried),
                     (_, None) => text::PREPARING.to_owned(),
                 },

@@ -21,7 +21,6 @@ pub(super) const START: &str = "Try these values";
 pub(super) const ON_DEMO: &str = "β from too low to too high, on the demo";
 pub(super) const PREPARING: &str = "Preparing";
 pub(super) const PROGRESS: &str = "Progress of the sweep";
-pub(super) const STOPPING: &str = "Stopping: finishing this step";
 pub(super) const STOP: &str = "Stop the sweep";
 pub(super) const STOP_NOTE: &str = "What was measured stays.";
 pub(super) const ADVICE: &str = "What to train with";
