@@ -5,6 +5,7 @@
 
 mod batch;
 mod columns;
+mod count;
 mod encode;
 mod example;
 mod fields;
@@ -36,6 +37,7 @@ pub use batch::{
     tokenize_record,
 };
 pub use columns::{Columns, first_columns, other_purpose};
+pub use count::{count, counted};
 pub use example::{Example, Examples, prompt_example, tokenize_prompts};
 pub use fields::Fields;
 pub use file::PairsFile;

@@ -5,6 +5,7 @@ use std::mem::take;
 use serde_json::{Map, Value};
 
 use super::columns::Columns;
+use super::count::none_of;
 use super::fields::Fields;
 use super::kind::Kind;
 use super::record::{LineError, Record};
@@ -52,7 +53,7 @@ type Parse<R> = Box<dyn Fn(Map<String, Value>, usize, usize) -> std::result::Res
 /// Words for the rows that are wanted, for messages.
 #[derive(Clone, Copy)]
 pub(super) struct Wanted {
-    /// Plural noun of the rows.
+    /// Noun of a row.
     pub(super) noun: &'static str,
     /// Columns that a file should have.
     pub(super) columns: &'static str,
@@ -85,7 +86,7 @@ enum Stage {
 impl RowReader<Record> {
     /// A reader at the beginning of a file; `file` is what messages call it.
     pub fn new(file: &str) -> Self {
-        let wanted = Wanted { noun: "pairs", columns: "\"prompt\", \"chosen\" and \"rejected\"", keys: KEYS };
+        let wanted = Wanted { noun: "pair", columns: "\"prompt\", \"chosen\" and \"rejected\"", keys: KEYS };
         Self::of(file, wanted, Box::new(|object, row, line| parse_row(object, row, line, None)))
     }
 
@@ -176,12 +177,12 @@ impl<R> RowReader<R> {
         }
         Err(match self.errors.first() {
             None => Error::input(
-                format!("The file has no {}", self.wanted.noun),
-                format!("Give it one JSON object a line, with {}", self.wanted.columns),
+                format!("The file has no {}s", self.wanted.noun),
+                format!("Each line needs one JSON object, with {}", self.wanted.columns),
                 self.file,
             ),
             Some(first) => Error::input(
-                format!("None of the {} rows can be used; the first: {}", self.rows, first.what),
+                format!("{} be used; the first: {}", none_of(self.rows, "row"), first.what),
                 first.fix.clone(),
                 format!("{}, line {}", self.file, first.line),
             ),

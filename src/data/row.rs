@@ -31,8 +31,7 @@ pub(super) fn too_long() -> Result<Map<String, Value>, Problem> {
 }
 
 /// Advice for a row of pairs that is not usable.
-pub(super) const KEYS: &str =
-    "Give it \"prompt\", \"chosen\" and \"rejected\", or \"chosen\" and \"rejected\" with the prompt";
+pub(super) const KEYS: &str = "Each row needs \"chosen\" and \"rejected\", and a \"prompt\" (or a shared beginning)";
 
 /// A row's bytes as an object; `keys` says what to give a row that is something else.
 pub(super) fn parse_object(bytes: &[u8], keys: &'static str) -> Result<Map<String, Value>, Problem> {

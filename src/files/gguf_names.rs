@@ -227,6 +227,12 @@ impl GgufArch {
         Self::ALL.iter().find(|(arch, ..)| *arch == self).expect("every architecture is in the table")
     }
 
+    /// True if Ollama converts PEFT's adapters of such models (its `ConvertAdapter` knows these two alone); a GGUF
+    /// adapter it takes of any.
+    pub fn ollama_takes_adapters(self) -> bool {
+        matches!(self, Self::Llama | Self::Gemma2)
+    }
+
     /// True where rotary embeddings turn neighbours, so that rows of queries and keys were paired.
     pub fn pairs_rows(self) -> bool {
         matches!(self, Self::Llama | Self::SmolLm3 | Self::Granite | Self::Mistral3)

@@ -934,7 +934,7 @@ fn help_opens_at_a_click_and_is_told_to_screen_readers() {
 }
 
 #[test]
-fn watched_prompts_may_have_several_lines() {
+fn sample_prompts_may_have_several_lines() {
     let mut stage = Stage::ready();
     stage.say(Event::ModelOpened(Box::new(script::model())));
     let mut rows = script::rows(3);

@@ -27,9 +27,9 @@ pub use super::run::rewards::{RULES, Rule};
 pub use super::sweep::{
     Advice, Ended as SweepEnded, Judgement, Over, Point as SweepPoint, Run as SweepRun, Verdict, short,
 };
-pub use crate::data::{Chat, Columns as Mapping, Kind, Method};
+pub use crate::data::{Chat, Columns as Mapping, Kind, Method, count, counted};
 use crate::error::Error;
-pub use crate::train::{METHOD, Setting, SettingKind, settings};
+pub use crate::train::{LossType, METHOD, Setting, SettingKind, settings};
 pub use command::Command;
 pub use compare::{GenerateRequest, HeldOutPair, Inspection, TokenChange};
 pub use data::{LineProblem, PairRow, PairView, PairsInfo, ProblemKind, SeenSequence};

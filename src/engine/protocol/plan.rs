@@ -17,9 +17,9 @@ pub struct PlanInfo {
     pub n_train: usize,
     /// Rows that are held out, in order.
     pub held_out: Vec<usize>,
-    /// Pairs that are too long and lose their end.
+    /// Pairs that are longer than max length and truncated.
     pub n_truncated: usize,
-    /// Pairs that are left out: nothing of the answers would be left.
+    /// Pairs that are skipped: nothing of the answers would be left.
     pub n_dropped: usize,
     /// Optimiser steps.
     pub n_steps: usize,

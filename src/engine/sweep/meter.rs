@@ -101,7 +101,7 @@ impl<'a> Meter<'a> {
         scorer.score(self.pairs, adapter, &mut |_| !stop()).await
     }
 
-    /// KL to the start in nats per token, by answers that the model writes: for each token the ratio of start to model
+    /// KL to the starting model in nats per token, by answers that the model writes: for each token the ratio of start to model
     /// less 1 less its logarithm (Schulman's third estimator), which is right on average and never below 0.
     async fn kl(&self, adapter: &Adapter) -> Result<f64> {
         let (gpu, model, config) = (self.gpu, self.model, &self.config);

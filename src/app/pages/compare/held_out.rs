@@ -1,4 +1,4 @@
-//! Held-out pairs, scored by the base model and the tuned one: how many are won, at which strength, which pairs are the
+//! Held-out pairs, scored by the base model and the tuned one: the held-out accuracy at each adapter scale, which pairs are the
 //! worst, and any of them token by token.
 
 use eframe::egui::{self, Align, Layout, RichText, Ui};
@@ -18,13 +18,13 @@ use crate::app::widgets::{
 use crate::engine::protocol::{Command, HeldOutPair, Inspection, TokenChange};
 use crate::engine::stats;
 
-/// Strengths offered for scoring, in percent.
+/// Adapter scales offered for scoring, in percent.
 const DOSES: [u32; 6] = [25, 50, 75, 100, 125, 150];
 /// Number of tokens named as the origin of a margin.
 const ORIGINS: usize = 6;
-/// Width beside the scales of strengths, for the strength and its result.
+/// Width beside the bars, for the adapter scale and its result.
 const BESIDE_SCALE: f32 = 290.0;
-/// Maximum width of a scale.
+/// Maximum width of a bar.
 const SCALE: f32 = 360.0;
 /// Height of the table.
 const TABLE_HEIGHT: f32 = 300.0;
@@ -122,7 +122,7 @@ pub(super) fn score_ui(ui: &mut Ui, state: &State, run: &RunState, strength: f32
     }
 }
 
-/// Draws the pairs won, against a baseline that costs nothing: the share won by always preferring the longer answer.
+/// Draws the held-out accuracy, against a baseline that costs nothing: that of always preferring the longer answer.
 fn counts_ui(ui: &mut Ui, pairs: &[HeldOutPair], longer: f64) {
     let n = pairs.len() as u64;
     let count = |won: &dyn Fn(&HeldOutPair) -> bool| pairs.iter().filter(|pair| won(pair)).count() as u64;
@@ -148,7 +148,7 @@ fn counts_ui(ui: &mut Ui, pairs: &[HeldOutPair], longer: f64) {
     }
 }
 
-/// Draws the pairs won at each strength of the adapter.
+/// Draws the held-out accuracy at each adapter scale.
 fn doses_ui(ui: &mut Ui, state: &State, actions: &mut Vec<Action>) {
     card(ui, |ui| {
         heading(ui, text::DOSES).on_hover_text(text::DOSES_HELP);

@@ -72,7 +72,7 @@ pub(super) fn what_if_ui(
         histogram(ui, text::WEIGHTS, &there.weights, [0.0, 1.0], 20);
         ui.horizontal_wrapped(|ui| {
             let can = record.checkpoint.is_some() && (beta - own).abs() > 1e-9;
-            let go = ui.add_enabled(can, egui::Button::new(text::BRANCH));
+            let go = ui.add_enabled(can, egui::Button::new(text::NEW_RUN));
             if go.clicked() {
                 let beta = format!("{beta:.3}").parse().unwrap_or(beta);
                 let settings = Settings::from_iter([("beta".to_owned(), json!(beta))]);

@@ -1,4 +1,4 @@
-//! Lengths of the pairs, compared with the limit.
+//! Lengths of the pairs, compared with max length.
 
 use eframe::egui::{self, Stroke, Ui};
 use egui_plot::{Bar, BarChart, Plot, VLine};
@@ -21,7 +21,7 @@ pub(super) fn lengths_ui(ui: &mut Ui, state: &State, actions: &mut Vec<Action>) 
     let longest = plan.lengths.iter().copied().max().unwrap_or(1);
     ui.horizontal_wrapped(|ui| {
         ui.label(text::lengths(plan.lengths.len(), longest, plan.n_truncated, plan.n_dropped));
-        if widgets::link_button(ui, text::CHANGE_LIMIT).clicked() {
+        if widgets::link_button(ui, text::CHANGE_MAX_LENGTH).clicked() {
             actions.push(Action::GoToField("max_length"));
         }
     });
@@ -50,6 +50,6 @@ pub(super) fn lengths_ui(ui: &mut Ui, state: &State, actions: &mut Vec<Action>) 
         .y_axis_label(text::PAIRS)
         .show(ui, |plot| {
             plot.bar_chart(chart);
-            plot.vline(VLine::new(text::LIMIT, limit).color(palette.bad).width(1.5));
+            plot.vline(VLine::new(text::MAX_LENGTH, limit).color(palette.bad).width(1.5));
         });
 }

@@ -1,4 +1,4 @@
-//! Answers of the model to the watched prompts.
+//! Answers of the model to the sample prompts.
 
 use eframe::egui::{self, RichText, Slider, Ui};
 
@@ -9,10 +9,10 @@ use crate::app::theme::GRID;
 use crate::app::widgets::diff::{self, Piece};
 use crate::app::widgets::{answer_ui, card, columns, heading, link_button, slider, small, text_box};
 
-/// Number of watched prompts shown.
+/// Number of sample prompts shown.
 const PROMPTS: usize = 6;
 
-/// Draws the model's answers to the watched prompts.
+/// Draws the model's answers to the sample prompts.
 pub(super) fn samples_ui(ui: &mut Ui, run: &RunState, view: &mut RunView) {
     let (Some((first, before)), Some(last)) = (run.samples.first(), run.samples.len().checked_sub(1)) else { return };
     card(ui, |ui| {
