@@ -497,7 +497,7 @@ fn a_learning_rate_that_breaks_the_model_is_too_high() {
     assert!(run.stdout.contains("learning_rate 1e30 is too high: its run broke down"), "{}", run.stdout);
     let header = run.stdout.lines().next().unwrap_or_default();
     let names: Vec<&str> = header.split("  ").map(str::trim).filter(|name| !name.is_empty()).collect();
-    let wanted = ["learning_rate", "pairs won", "reward accuracy", "KL per token", "chosen", "loss", "seconds"];
+    let wanted = ["learning_rate", "held-out accuracy", "reward accuracy", "KL per token", "chosen", "loss", "seconds"];
     assert_eq!(names, wanted, "the table: {}", run.stdout);
     assert!(run.stdout.lines().any(|line| line.starts_with("0.001 ")), "a row for each value: {}", run.stdout);
 }

@@ -278,7 +278,7 @@ fn a_step_that_is_not_finite_stops_the_run_at_the_last_good_one() {
     let settings = Metrics::from_iter([("learning_rate".to_owned(), json!(0.0005))]);
     engine.send(Command::Resume { run_id, settings });
     let Event::Finished(summary) = engine.wait(is_finished) else { panic!("it goes on with another learning rate") };
-    assert!(summary.record.name.ends_with("branch"), "as a run of its own");
+    assert!(summary.record.name.ends_with(", continued"), "as a run of its own");
     assert_eq!(summary.record.settings["learning_rate"], json!(0.0005), "with its own settings");
 }
 
@@ -486,10 +486,10 @@ fn the_demo_is_watched_and_learns() {
     });
     let losses: Vec<f64> = losses.collect();
     assert!((losses[0] - 2f64.ln()).abs() < 1e-6 && losses[2] < losses[0], "the loss of pairs held out: {losses:?}");
-    let likelier = summary.record.likelier_wins.expect("the original model has scored them");
+    let likelier = summary.record.likelier_wins.expect("the base model has scored them");
     assert!((0.15..0.85).contains(&likelier), "both answers were in its lessons: {likelier}");
     let samples = engine.said.iter().filter(|event| matches!(event, Event::Samples { texts, .. } if texts.len() == 3));
-    assert_eq!(samples.count(), 3, "three watched prompts each time");
+    assert_eq!(samples.count(), 3, "three sample prompts each time");
 }
 
 #[test]
@@ -901,5 +901,5 @@ fn what_cannot_be_opened_is_refused_with_a_reason() {
     engine.send(Command::SwapPairs);
     engine.send(Command::ReadPair { index: 0, max_length: 64 });
     let view = expect_event!(engine, Event::PairView(view) => view);
-    assert_eq!(view.texts, ["Say hi\nnow", "No", "Hi!"], "instruction and input, and the answers exchanged");
+    assert_eq!(view.texts, ["Say hi\nnow", "No", "Hi!"], "instruction and input, and the answers swapped");
 }

@@ -93,7 +93,8 @@ const NOT_IMPROVED: &str = "Finished. It did not improve";
 pub(crate) const FINISHED: &str = "Finished";
 const NOT_IMPROVED_TEXT: &str = "Held-out accuracy did not rise, or not by more than chance. Try more or \
     cleaner pairs, a lower beta or another learning rate, and look at the worst margins in Compare.";
-const NOT_BETTER_TEXT: &str = "The evaluation of the held-out rows is no better than before. Try more rows, more steps, or another learning rate.";
+const NOT_BETTER_TEXT: &str = "The held-out rows came out no better than before. Try more rows, more steps, or another \
+    learning rate.";
 
 pub(crate) fn status(status: Status) -> &'static str {
     match status {

@@ -137,7 +137,7 @@ pub fn field_help(key: &str) -> Option<FieldHelp> {
     let [label, what, range, too_low, too_high] = match key {
         "beta" => [
             "Beta (β)",
-            "How close to stay to the base model: the higher, the less the tuned one may drift for the sake of your pairs.",
+            "How close to stay to the base model: the higher, the less the tuned one may drift for your pairs.",
             "0.05–0.5",
             "The model drifts far, and may repeat itself or forget what it knew.",
             "The model hardly changes, whatever the pairs say.",

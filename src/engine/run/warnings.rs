@@ -583,8 +583,8 @@ fn not_finite(metrics: &Map<String, Value>) -> Finding {
 
 fn dislike(fall: f64) -> (String, Action) {
     let text = format!(
-        "The chosen answers have become less likely too, by {fall:.0} nats per answer: the model is getting better mainly by \
-         disliking both."
+        "The chosen answers have become less likely too, by {fall:.0} nats per answer: the model is getting better \
+         mainly by disliking both."
     );
     (text, Action::AddSft)
 }

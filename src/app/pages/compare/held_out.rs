@@ -1,5 +1,5 @@
-//! Held-out pairs, scored by the base model and the tuned one: the held-out accuracy at each adapter scale, which pairs are the
-//! worst, and any of them token by token.
+//! Held-out pairs, scored by the base model and the tuned one: the held-out accuracy at each adapter scale, which pairs
+//! are the worst, and any of them token by token.
 
 use eframe::egui::{self, Align, Layout, RichText, Ui};
 use egui_extras::{Column, TableBuilder};
@@ -132,7 +132,7 @@ fn counts_ui(ui: &mut Ui, pairs: &[HeldOutPair], longer: f64) {
     let share = |wins: u64| wins as f64 / n.max(1) as f64;
     let interval = stats::wilson_interval(tuned, n);
     let others = [(run::LONGER, longer), (text::BASE_SHORT, share(base))];
-    ui.label(RichText::new(units::capitalized(&text::won(tuned, n, interval))).strong());
+    ui.label(RichText::new(text::held_out_accuracy(tuned, n, interval)).strong());
     share_scale(ui, text::HELD_OUT, share(tuned), interval, &others);
     tight(ui, |ui| {
         ui.spacing_mut().item_spacing.x = 16.0;
@@ -170,7 +170,7 @@ fn doses_ui(ui: &mut Ui, state: &State, actions: &mut Vec<Action>) {
                             ui.set_width(scale);
                             share_scale(ui, &text::at_dose(dose), wins as f64 / n.max(1) as f64, interval, &[]);
                         });
-                        mono(ui, text::won(wins, n, interval));
+                        mono(ui, text::accuracy(wins, n, interval));
                     }
                     None => {
                         let idle = state.held_out_pending.is_none();

@@ -34,7 +34,7 @@ pub(super) const GAINED_HELP: &str = "Held-out pairs whose chosen answer gained 
     against the base model, whether it is the likelier one or not.";
 pub(super) const ONLY_LENGTH: &str =
     "This is about what always picking the longer answer would win: the model may have learned only length.";
-pub(super) const DOSES: &str = "By adapter scale";
+pub(super) const DOSES: &str = "Held-out accuracy by adapter scale";
 pub(super) const DOSES_HELP: &str = "An export can fold any scale into the adapter.";
 pub(super) const SCORE: &str = "Score";
 pub(super) const WORST: &str = "Worst margins";
@@ -87,9 +87,14 @@ pub(super) fn scoring(strength: f32) -> String {
     format!("Scoring at adapter scale {}", units::percent(strength.into()))
 }
 
-pub(super) fn won(wins: u64, n: u64, interval: [f64; 2]) -> String {
+/// Held-out accuracy with its interval.
+pub(super) fn accuracy(wins: u64, n: u64, interval: [f64; 2]) -> String {
     let [low, high] = interval.map(|bound| format!("{:.0}", bound * 100.0));
-    format!("held-out accuracy {wins}/{n} = {} ({low}–{high} %)", units::percent(wins as f64 / n.max(1) as f64))
+    format!("{wins}/{n} = {} ({low}–{high} %)", units::percent(wins as f64 / n.max(1) as f64))
+}
+
+pub(super) fn held_out_accuracy(wins: u64, n: u64, interval: [f64; 2]) -> String {
+    format!("Held-out accuracy {}", accuracy(wins, n, interval))
 }
 
 pub(super) fn base_wins(wins: u64, n: u64) -> String {

@@ -34,8 +34,8 @@ pub(super) const MODEL_FILES: &str = "A folder with config.json, tokenizer.json 
 pub(super) const ON_DISK: &str = "on disk";
 pub(super) const USE: &str = "Use";
 pub(super) const FORGET: &str = "Remove…";
-pub(super) const FORGET_TEXT: &str = "It is taken out of the app's storage, and has to be opened or downloaded again to be \
-    used. Runs that were made with it stay.";
+pub(super) const FORGET_TEXT: &str = "It is taken out of the app's storage, and has to be opened or downloaded again \
+    to be used. Runs that were made with it stay.";
 pub(super) const FORGET_YES: &str = "Remove it";
 pub(super) const FORGET_NO: &str = "Keep it";
 pub(super) const NONE_FOUND: &str = "The Hugging Face cache of this computer holds no whole model.";

@@ -19,6 +19,7 @@ pub(super) fn losses_ui(ui: &mut Ui, state: &State, key: &'static str) -> (Respo
     let mut new: Option<Vec<&str>> = None;
     let combo = egui::ComboBox::from_id_salt(key)
         .width(184.0)
+        .height(480.0)
         .truncate()
         .selected_text(text::losses(&now))
         .close_behavior(egui::PopupCloseBehavior::CloseOnClickOutside)

@@ -298,3 +298,30 @@ fn quoted(text: &str) -> String {
     }
     format!("'{}'", text.replace('\'', "'\\''"))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn help_tells_the_default_and_what_a_change_does() {
+        let number = FieldKind::Number(0.0, 1.0);
+        assert_eq!(help_range("0.05–0.5", FieldKind::Positive, "0.1"), "Typical: 0.05–0.5 (default 0.1)");
+        assert_eq!(help_range("20–1000", number, ""), "Typical: 20–1000", "nothing is the default");
+        assert_eq!(help_range("off; on for much", FieldKind::Switch, "false"), "Typical: off; on for much");
+        let both = ["Few.", "Many."];
+        assert_eq!(help_effects(number, both), ["If lower: few.", "If higher: many."]);
+        assert_eq!(help_effects(FieldKind::Switch, both), ["Off: few.", "On: many."]);
+        assert_eq!(help_effects(FieldKind::Choice(&["a"]), both), both, "a choice is neither lower nor off");
+        assert_eq!(help_effects(number, ["", ""]), ["", ""], "nothing to say");
+    }
+
+    #[test]
+    fn the_rows_of_a_step_are_what_the_method_counts() {
+        let said = |method, rows| per_step(method, 4, rows).unwrap_or_default();
+        assert_eq!(said(Method::Dpo, 16), "× 4 = 16 pairs per step");
+        assert_eq!(said(Method::Sft, 1), "× 4 = 1 row per step");
+        assert_eq!(said(Method::Grpo, 32), "× 4 = 32 answers per step");
+        assert_eq!(said(Method::Ppo, 16), "", "its mini-batches decide");
+    }
+}

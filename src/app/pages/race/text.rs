@@ -37,8 +37,8 @@ pub(super) const BOUGHT: &str = "Score against KL";
 pub(super) const BOUGHT_HELP: &str = "What the distance from the base model buys: the reward model's score of fresh \
     answers, over their KL to the base model. Up is better, left is closer to the base model.";
 pub(super) const ACCURACY: &str = "Held-out accuracy";
-pub(super) const ACCURACY_HELP: &str = "The share of held-out pairs where the chosen answer is likelier, while the last \
-    stage of each side goes on.";
+pub(super) const ACCURACY_HELP: &str = "The share of held-out pairs where the chosen answer is likelier, while the \
+    last stage of each side goes on.";
 pub(super) const WAITS: &str = "waiting";
 pub(super) const GOES: &str = "running";
 pub(super) const NOT_DONE: &str = "not done";

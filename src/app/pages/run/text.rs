@@ -27,8 +27,8 @@ pub(super) const NOT_EVALUATED: &str = "Not evaluated yet";
 pub(super) const LIKELIER: &str = "lower perplexity wins";
 pub(super) const BEFORE: &str = "before";
 pub(super) const CHANGE: &str = "Log-probability change (nats per answer)";
-pub(super) const CHANGE_HELP: &str = "How much likelier each side became against the base model. Both falling means the \
-     margin comes mainly from disliking both; a lower learning rate or an SFT term helps.";
+pub(super) const CHANGE_HELP: &str = "How much likelier each side became against the base model. Both falling means \
+    that the margin comes mainly from disliking both; a lower learning rate or an SFT term helps.";
 pub(super) const AT_START: &str = "ln 2";
 pub(super) const LEARNING_RATE: &str = "Learning rate";
 pub(super) const GRADIENT: &str = "Gradient norm";

@@ -12,8 +12,8 @@ pub(super) const WHAT_TITLE: &str = "What it does";
 pub(super) const AGAIN_TITLE: &str = "Another sweep";
 pub(super) const STOPPED_TITLE: &str = "The sweep was stopped";
 pub(super) const WHAT: &str = "Trains once for each value with the plan's settings, the same pairs and the same seed, \
-    and measures each model at its quarters: held-out accuracy, and how far it drifts from where it started. A run that \
-    another value clearly beats ends at half of its steps. What each value trains becomes a run.";
+    and measures each model at its quarters: held-out accuracy, and how far it drifts from where it started. A run \
+    that another value clearly beats ends at half of its steps. What each value trains becomes a run.";
 pub(super) const VALUES: &str = "Values";
 pub(super) const VALUES_HELP: &str = "Numbers above 0 with commas between them, 2 to 12 of them; 3 to 5 are usual.";
 pub(super) const TWO: &str = "Give at least two values.";
@@ -33,14 +33,14 @@ pub(super) const NOT_TRIED: &str = "not tried";
 pub(super) const ACCURACY: &str = "Held-out accuracy";
 pub(super) const ACCURACY_HELP: &str = "The share of held-out pairs where the chosen answer is likelier.";
 pub(super) const DRIFT: &str = "Drift: KL to the starting model, nats per token";
-pub(super) const DRIFT_HELP: &str = "How far the model is from the one that it started as, on answers that it writes itself. \
-    Above 0.5 it has drifted far, below 0.002 it has hardly moved.";
+pub(super) const DRIFT_HELP: &str = "How far the model is from the one that it started as, on answers that it writes \
+    itself. Above 0.5 it has drifted far, below 0.002 it has hardly moved.";
 pub(super) const CHOSEN: &str = "Chosen answers: nats gained per answer";
 pub(super) const CHOSEN_HELP: &str = "What the log-probability of the chosen answers gained since the start. That it \
     falls is a known failure of DPO: both answers become less likely.";
 pub(super) const BOUGHT: &str = "What the drift buys, at the end";
-pub(super) const BOUGHT_HELP: &str = "Held-out accuracy over KL to the starting model, one point for each value: up is better, \
-    left is closer to the starting model.";
+pub(super) const BOUGHT_HELP: &str = "Held-out accuracy over KL to the starting model, one point for each value: up is \
+    better, left is closer to the starting model.";
 pub(super) const KL_AXIS: &str = "KL to the starting model, nats per token";
 
 /// Columns of the table after the value: name and meaning.
