@@ -28,8 +28,8 @@ use std::time::Duration;
 
 use micro::{PAIRS, micro_run, micro_settings};
 use pairtune::engine::protocol::{
-    Chat, Command, Drill, Event, ExportKind, ExportRequest, Failure, GenerateRequest, GgufForm, Inputs, Kind, Metrics,
-    ModelSource, Settings, Status, Subject, Watch, WhichAdapter,
+    Chat, Command, Drill, Event, ExportKind, ExportRequest, Exported, Failure, GenerateRequest, GgufForm, Inputs, Kind,
+    Metrics, ModelSource, Settings, Status, Subject, Watch, WhichAdapter,
 };
 use pairtune::engine::run::warnings::WarningKind;
 use pairtune::engine::{Message, Session, channel};
@@ -551,7 +551,7 @@ fn base_and_tuned_answer_with_the_same_seed() {
 const FORMS: [GgufForm; 4] = [GgufForm::Lora, GgufForm::F16, GgufForm::Q8_0, GgufForm::Q4_0];
 
 #[test]
-fn everything_is_exported_and_read_again() {
+fn everything_is_exported_and_verified() {
     let (mut engine, summary) = TestEngine::finished_micro("journey");
     let folder = engine.store.join("out");
     let request = ExportRequest {
@@ -569,7 +569,16 @@ fn everything_is_exported_and_read_again() {
     let exported = engine.wait(|event| matches!(event, Event::Exported { .. } | Event::Refused { .. }));
     let Event::Exported { files, .. } = exported else { panic!("everything is written: {exported:?}") };
     assert_eq!(files.len(), 8, "one entry each");
-    assert!(files.iter().all(|file| file.bytes > 0 && !file.check.is_empty()), "each was checked: {files:?}");
+    let verified = |file: &Exported| file.bytes > 0 && file.check.starts_with("Verified: reloaded, ");
+    assert!(files.iter().all(verified), "each was reloaded: {files:?}");
+    let tells = |kind, part: &str| {
+        let file = files.iter().find(|file| file.kind == kind).expect("it is written");
+        file.snippets.iter().any(|snippet| snippet.contains(part))
+    };
+    assert!(tells(ExportKind::Adapter, "# Modelfile for Ollama"), "which takes adapters of Llamas");
+    let gguf = ExportKind::Gguf;
+    assert!(tells(gguf(GgufForm::Q8_0), "lms import --copy journey-gguf-q8_0.gguf"), "LM Studio takes it");
+    assert!(!tells(gguf(GgufForm::Lora), "lms import"), "but no adapter");
     let own = folder.join("journey-adapter/README.md");
     let readme = std::fs::read_to_string(&own).expect("there is a model card");
     assert!(readme.contains("Tuned in a test."), "with the words that were given");

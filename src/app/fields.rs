@@ -27,7 +27,7 @@ pub(super) enum Kind {
     Steps {
         /// The value for nothing.
         none: i64,
-        /// What then decides.
+        /// Says what then decides.
         by: &'static str,
     },
     /// One loss of DPO, or several, by their words.

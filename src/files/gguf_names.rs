@@ -365,3 +365,19 @@ impl Change {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ollama_takes_adapters_of_llamas_and_of_gemma_2_alone() {
+        let takes = |model_type: &str| GgufArch::of_model_type(model_type).is_some_and(GgufArch::ollama_takes_adapters);
+        for model_type in ["llama", "mistral", "gemma2"] {
+            assert!(takes(model_type), "{model_type}");
+        }
+        for model_type in ["qwen3", "gemma3_text", "ministral3", "smollm3", "mamba"] {
+            assert!(!takes(model_type), "{model_type}");
+        }
+    }
+}

@@ -468,7 +468,7 @@ fn rows_with_problems_are_listed_and_must_be_agreed_to() {
     stage.expect("6 rows: \"rejected\" is missing");
     stage.expect("Lines 77, 78, 79, 80, 81, 82");
     stage.expect("Add it, or map another column to it");
-    stage.click("Train on the 24 usable rows; 6 have problems and are left out");
+    stage.click("Train on the 24 usable rows; 6 have problems and are skipped");
     stage.go("3  Plan");
     stage.click("Start training");
     assert!(matches!(stage.sent()[..], [Command::Start(_)]), "after that, a run begins");
@@ -1117,7 +1117,7 @@ fn an_address_brings_settings() {
     let [Command::Plan { settings, .. }] = sent.as_slice() else { panic!("it is planned, not {sent:?}") };
     assert_eq!(settings["beta"], json!(0.2), "as the address says");
     assert_eq!(settings["eval_split"], json!(0.1), "some pairs are held out although it does not say so");
-    assert!(!settings.contains_key("output_dir"), "what a run does not have is left out");
+    assert!(!settings.contains_key("output_dir"), "what a run does not have is skipped");
 }
 
 #[test]

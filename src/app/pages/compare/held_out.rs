@@ -9,7 +9,7 @@ use crate::app::actions::Action;
 use crate::app::charts::{self, Hue, share_scale, tight};
 use crate::app::records::beta;
 use crate::app::state::{RunState, State, is_same_strength};
-use crate::app::text::{run, units};
+use crate::app::text::run;
 use crate::app::theme;
 use crate::app::widgets::{
     Icon, Tone, card, fraction, heading, icon, mono, name_of, primary_button, progress_bar, row_button, small,

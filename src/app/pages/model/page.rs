@@ -127,7 +127,7 @@ fn open_ui(ui: &mut Ui, state: &State, info: &ModelInfo, actions: &mut Vec<Actio
             320.0,
             &mut [
                 &mut |ui| {
-                    widgets::key_value(ui, text::ARCHITECTURE, &text::architecture(info));
+                    widgets::key_value(ui, text::ARCHITECTURE, text::architecture(info));
                     widgets::key_value(ui, text::PARAMETERS, units::parameters(info.parameters));
                     widgets::key_value(ui, text::WEIGHTS, units::bytes(info.weight_bytes));
                     widgets::key_value(ui, text::LEAST_MEMORY, units::bytes(info.least_bytes));

@@ -146,12 +146,12 @@ pub(super) fn held_out(n: Option<usize>, share: f64, seed: u64) -> String {
 }
 
 pub(super) fn beyond(n: usize) -> String {
-    format!("{} more than fit in memory here, which are left out.", units::counted(n, "row"))
+    format!("{} more than fit in memory here, which are skipped.", units::counted(n, "row"))
 }
 
 pub(super) fn accept(usable: usize, problems: usize) -> String {
     let verb = if problems == 1 { "has a problem and is" } else { "have problems and are" };
-    format!("Train on the {} usable rows; {} {verb} left out", units::count(usable), units::count(problems))
+    format!("Train on the {}; {} {verb} skipped", units::counted(usable, "usable row"), units::count(problems))
 }
 
 pub(super) fn inspect_line(line: usize) -> String {
@@ -235,9 +235,9 @@ pub(super) fn lengths(pairs: usize, longest: u32, truncated: usize, dropped: usi
     out
 }
 
-pub(super) fn problems_left_out(problems: usize, usable: usize) -> String {
+pub(super) fn problems_skipped(problems: usize, usable: usize) -> String {
     let verb = if problems == 1 { "row is" } else { "rows are" };
-    format!("{} {verb} left out; {} usable.", units::count(problems), units::count(usable))
+    format!("{} {verb} skipped; {} usable.", units::count(problems), units::count(usable))
 }
 
 pub(super) fn more_problems(n: usize) -> String {

@@ -295,7 +295,7 @@ fn text_ui(
     (response, new)
 }
 
-/// What stands beside the batch size and the gradient accumulation: the rows of a step.
+/// The rows of a step, which stand beside the batch size and the gradient accumulation.
 fn per_step(state: &State, key: &str) -> Option<String> {
     let other = match key {
         BATCH_SIZE => ACCUMULATION,

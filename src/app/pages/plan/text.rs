@@ -99,7 +99,10 @@ pub(super) fn help_range(range: &str, kind: FieldKind, default: &str) -> String 
     match kind {
         FieldKind::Switch | FieldKind::Maybe | FieldKind::Words | FieldKind::Losses => format!("Typical: {range}"),
         _ if default.is_empty() => format!("Typical: {range}"),
-        _ => format!("Typical: {range} (default {default})"),
+        _ => match range.split_once("; ") {
+            Some((values, remark)) => format!("Typical: {values} (default {default}); {remark}"),
+            None => format!("Typical: {range} (default {default})"),
+        },
     }
 }
 
@@ -307,6 +310,7 @@ mod tests {
     fn help_tells_the_default_and_what_a_change_does() {
         let number = FieldKind::Number(0.0, 1.0);
         assert_eq!(help_range("0.05–0.5", FieldKind::Positive, "0.1"), "Typical: 0.05–0.5 (default 0.1)");
+        assert_eq!(help_range("8–64; more is rare", number, "16"), "Typical: 8–64 (default 16); more is rare");
         assert_eq!(help_range("20–1000", number, ""), "Typical: 20–1000", "nothing is the default");
         assert_eq!(help_range("off; on for much", FieldKind::Switch, "false"), "Typical: off; on for much");
         let both = ["Few.", "Many."];

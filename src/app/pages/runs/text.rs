@@ -82,7 +82,7 @@ pub(super) fn change(name: &str, before: &str, now: &str) -> String {
     format!("{name}: {before}, now {now}")
 }
 
-/// How far a run is, how long it took, and how large it is.
+/// Says how far a run is, how long it took, and how large it is.
 pub(super) fn extent(run: &RunRecord) -> String {
     let (step, all) = (units::count(run.step), units::count(run.n_steps));
     format!("Step {step} of {all} · {} · {}", units::duration(run.seconds), units::bytes(run.bytes))
