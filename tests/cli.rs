@@ -177,7 +177,7 @@ fn resumed_run_equals_uninterrupted_one() {
     run.check(0);
     let first = scratch.lines("whole/metrics.jsonl")[0]["loss"].as_f64().expect("a number");
     assert!((first - 2f64.ln()).abs() < 1e-6, "policy and reference are equal at first: {first}");
-    assert!(run.stdout.contains("held-out preference accuracy "), "the last sentence: {}", run.stdout);
+    assert!(run.stdout.contains("held-out accuracy "), "the last sentence: {}", run.stdout);
     let run = scratch.train("rest", &["--resume", "whole/checkpoint-4"]);
     run.check(0);
     assert!(run.stderr.contains("Resuming after step 4 of 6"), "it says so: {}", run.stderr);
@@ -482,7 +482,7 @@ fn a_sweep_is_the_runs_that_train_does() {
     let svg = String::from_utf8(scratch.bytes("out/sweep.svg")).expect("text");
     let document = roxmltree::Document::parse(&svg).expect("well-formed");
     let texts: Vec<&str> = document.descendants().filter(|n| n.is_text()).filter_map(|n| n.text()).collect();
-    for word in ["β 0.05", "β 0.5", "Drift", "Chosen answers"] {
+    for word in ["beta 0.05", "beta 0.5", "Drift", "Chosen answers"] {
         assert!(texts.iter().any(|text| text.trim() == word), "{word} is not in the figure: {texts:?}");
     }
     scratch.sweep("out", &["--beta", "0.05,0.5"]).check_error("The output folder already holds a sweep (sweep.json)");
@@ -494,10 +494,10 @@ fn a_learning_rate_that_breaks_the_model_is_too_high() {
     let flags = ["--learning-rate", "1e-3,1e30", "--lr-scheduler-type", "constant", "--max-steps", "4"];
     let run = scratch.sweep("out", &[flags.as_slice(), &["--method", "orpo"]].concat());
     run.check(0);
-    assert!(run.stdout.contains("learning_rate 1e30 is too high: its run broke down"), "{}", run.stdout);
+    assert!(run.stdout.contains("learning rate 1e30 is too high: its run broke down"), "{}", run.stdout);
     let header = run.stdout.lines().next().unwrap_or_default();
     let names: Vec<&str> = header.split("  ").map(str::trim).filter(|name| !name.is_empty()).collect();
-    let wanted = ["learning_rate", "pairs won", "reward accuracy", "KL per token", "chosen", "loss", "seconds"];
+    let wanted = ["learning_rate", "held-out accuracy", "reward accuracy", "KL per token", "chosen", "loss", "seconds"];
     assert_eq!(names, wanted, "the table: {}", run.stdout);
     assert!(run.stdout.lines().any(|line| line.starts_with("0.001 ")), "a row for each value: {}", run.stdout);
 }

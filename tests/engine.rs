@@ -28,8 +28,8 @@ use std::time::Duration;
 
 use micro::{PAIRS, micro_run, micro_settings};
 use pairtune::engine::protocol::{
-    Chat, Command, Drill, Event, ExportKind, ExportRequest, Failure, GenerateRequest, GgufForm, Inputs, Kind, Metrics,
-    ModelSource, Settings, SkipReason, Status, Subject, Turn, Watch, WhichAdapter,
+    Chat, Command, Drill, Event, ExportKind, ExportRequest, Exported, Failure, GenerateRequest, GgufForm, Inputs, Kind,
+    Metrics, ModelSource, Settings, SkipReason, Status, Subject, Turn, Watch, WhichAdapter,
 };
 use pairtune::engine::run::warnings::WarningKind;
 use pairtune::engine::{Message, Session, channel};
@@ -281,7 +281,7 @@ fn a_step_that_is_not_finite_stops_the_run_at_the_last_good_one() {
     let settings = Metrics::from_iter([("learning_rate".to_owned(), json!(0.0005))]);
     engine.send(Command::Resume { run_id, settings });
     let Event::Finished(summary) = engine.wait(is_finished) else { panic!("it goes on with another learning rate") };
-    assert!(summary.record.name.ends_with("branch"), "as a run of its own");
+    assert!(summary.record.name.ends_with(", continued"), "as a run of its own");
     assert_eq!(summary.record.settings["learning_rate"], json!(0.0005), "with its own settings");
 }
 
@@ -545,11 +545,11 @@ fn the_demo_is_watched_and_learns() {
     });
     let losses: Vec<f64> = losses.collect();
     assert!((losses[0] - 2f64.ln()).abs() < 1e-6 && losses[2] < losses[0], "the loss of pairs held out: {losses:?}");
-    let likelier = summary.record.likelier_wins.expect("the original model has scored them");
+    let likelier = summary.record.likelier_wins.expect("the base model has scored them");
     assert!((0.15..0.85).contains(&likelier), "both answers were in its lessons: {likelier}");
     let samples =
         engine.said.iter().filter(|event| matches!(event, Event::Samples { answers, .. } if answers.len() == 3));
-    assert_eq!(samples.count(), 3, "three watched prompts each time");
+    assert_eq!(samples.count(), 3, "three sample prompts each time");
     let answers = engine.said.iter().filter_map(|event| match event {
         Event::Samples { answers, .. } => Some(answers),
         _ => None,
@@ -632,7 +632,7 @@ fn base_and_tuned_answer_with_the_same_seed() {
 const FORMS: [GgufForm; 4] = [GgufForm::Lora, GgufForm::F16, GgufForm::Q8_0, GgufForm::Q4_0];
 
 #[test]
-fn everything_is_exported_and_read_again() {
+fn everything_is_exported_and_verified() {
     let (mut engine, summary) = TestEngine::finished_micro("journey");
     let folder = engine.store.join("out");
     let request = ExportRequest {
@@ -650,7 +650,16 @@ fn everything_is_exported_and_read_again() {
     let exported = engine.wait(|event| matches!(event, Event::Exported { .. } | Event::Refused { .. }));
     let Event::Exported { files, .. } = exported else { panic!("everything is written: {exported:?}") };
     assert_eq!(files.len(), 8, "one entry each");
-    assert!(files.iter().all(|file| file.bytes > 0 && !file.check.is_empty()), "each was checked: {files:?}");
+    let verified = |file: &Exported| file.bytes > 0 && file.check.starts_with("Verified: reloaded, ");
+    assert!(files.iter().all(verified), "each was reloaded: {files:?}");
+    let tells = |kind, part: &str| {
+        let file = files.iter().find(|file| file.kind == kind).expect("it is written");
+        file.snippets.iter().any(|snippet| snippet.contains(part))
+    };
+    assert!(tells(ExportKind::Adapter, "# Modelfile for Ollama"), "which takes adapters of Llamas");
+    let gguf = ExportKind::Gguf;
+    assert!(tells(gguf(GgufForm::Q8_0), "lms import --copy journey-gguf-q8_0.gguf"), "LM Studio takes it");
+    assert!(!tells(gguf(GgufForm::Lora), "lms import"), "but no adapter");
     let own = folder.join("journey-adapter/README.md");
     let readme = std::fs::read_to_string(&own).expect("there is a model card");
     assert!(readme.contains("Tuned in a test."), "with the words that were given");
@@ -982,5 +991,5 @@ fn what_cannot_be_opened_is_refused_with_a_reason() {
     engine.send(Command::SwapPairs);
     engine.send(Command::ReadPair { index: 0, max_length: 64 });
     let view = expect_event!(engine, Event::PairView(view) => view);
-    assert_eq!(view.texts, ["Say hi\nnow", "No", "Hi!"], "instruction and input, and the answers exchanged");
+    assert_eq!(view.texts, ["Say hi\nnow", "No", "Hi!"], "instruction and input, and the answers swapped");
 }

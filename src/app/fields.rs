@@ -17,10 +17,21 @@ pub(super) enum Kind {
     Positive,
     /// A number from 0 to below 1.
     Fraction,
+    /// A share from 0 to below 1, written in percent.
+    Percent,
     /// A whole number between these.
     Whole(i64, i64),
     /// A whole number between these, or nothing.
     OptionalWhole(i64, i64),
+    /// A number of steps from 1, or nothing.
+    Steps {
+        /// The value for nothing.
+        none: i64,
+        /// Says what then decides.
+        by: &'static str,
+    },
+    /// One loss of DPO, or several, by their words.
+    Losses,
     /// On, off, or nothing, which leaves it to the other settings.
     Maybe,
     /// One of these words; an empty word stands for nothing.
@@ -50,7 +61,9 @@ fn kind_of(method: Method, setting: &Setting) -> Kind {
         "beta" => beta_kind(method),
         "loss_type" => loss_kind(method),
         "lora_alpha" | "num_train_epochs" | "temperature" | "discopop_tau" => Kind::Positive,
-        "label_smoothing" | "adam_beta1" | "adam_beta2" | "lora_dropout" | "eval_split" => Kind::Fraction,
+        "label_smoothing" | "adam_beta1" | "adam_beta2" | "lora_dropout" => Kind::Fraction,
+        "eval_split" => Kind::Percent,
+        "save_steps" => Kind::Steps { none: 0, by: setting::BY_TIME },
         "learning_rate" | "adam_epsilon" | "gamma" | "lam" | "top_p" | "top_entropy_quantile" => Kind::Number(0.0, 1.0),
         "lr_scheduler_type" => choice(&["linear", "cosine", "constant", "constant_with_warmup"]),
         "weight_decay" => Kind::Number(0.0, 10.0),
@@ -82,7 +95,7 @@ fn kind_of(method: Method, setting: &Setting) -> Kind {
         _ => match setting.kind {
             SettingKind::Number => Kind::Number(0.0, 1e9),
             SettingKind::Whole => Kind::Whole(0, 1 << 40),
-            SettingKind::Steps => Kind::Whole(-1, 1 << 40),
+            SettingKind::Steps => Kind::Steps { none: -1, by: setting::BY_EPOCHS },
             SettingKind::Flag => Kind::Switch,
             SettingKind::Word | SettingKind::Words => Kind::Words,
             SettingKind::Numbers => Kind::Numbers,
@@ -103,7 +116,7 @@ fn beta_kind(method: Method) -> Kind {
 /// Losses of a method; only DPO adds several up.
 fn loss_kind(method: Method) -> Kind {
     match method {
-        Method::Dpo => Kind::Words,
+        Method::Dpo => Kind::Losses,
         Method::Sft => Kind::Choice(&["nll", "dft"]),
         Method::Kto => Kind::Choice(&["kto", "apo_zero_unpaired"]),
         Method::Cpo => Kind::Choice(&["sigmoid", "hinge", "ipo", "simpo", "alphapo"]),
@@ -123,6 +136,19 @@ pub(super) fn keep_known(settings: &mut Settings) -> Vec<String> {
 }
 
 /// Text of a value in its field.
+pub(super) fn displayed(kind: Kind, value: Option<&Value>) -> String {
+    match (kind, value) {
+        (Kind::Percent, Some(Value::Number(share))) => {
+            // A share such as 0.07 has no exact hundredfold.
+            let percent = share.as_f64().map_or(f64::NAN, |share| (share * 1e10).round() / 1e8);
+            shown(Some(&json!(percent)))
+        }
+        (Kind::Steps { none, .. }, Some(Value::Number(steps))) if steps.as_f64() == Some(none as f64) => String::new(),
+        (_, value) => shown(value),
+    }
+}
+
+/// Text of a value on a command line.
 pub(super) fn shown(value: Option<&Value>) -> String {
     match value {
         None | Some(Value::Null) => String::new(),
@@ -151,13 +177,22 @@ pub(super) fn parsed(kind: Kind, typed: &str) -> Result<Value, String> {
         Kind::Number(from, to) | Kind::Optional(from, to) => number(from, to, &setting::between(from, to)),
         Kind::Positive => number(f64::MIN_POSITIVE, f64::MAX, setting::ABOVE_0),
         Kind::Fraction => number(0.0, 1.0 - f64::EPSILON, setting::FRACTION),
+        Kind::Percent => match typed.trim_end_matches('%').trim_end().replace(',', ".").parse::<f64>() {
+            Ok(percent) if (0.0..100.0).contains(&percent) => Ok(json!(percent / 100.0)),
+            _ => Err(setting::wants(setting::PERCENT)),
+        },
+        Kind::Steps { none, .. } if typed.is_empty() => Ok(json!(none)),
+        Kind::Steps { .. } => match typed.parse::<i64>() {
+            Ok(steps) if (1..=1 << 40).contains(&steps) => Ok(json!(steps)),
+            _ => Err(setting::wants(&setting::whole_between(1, 1 << 40))),
+        },
         Kind::Whole(from, to) | Kind::OptionalWhole(from, to) => match typed.parse::<i64>() {
             Ok(value) if (from..=to).contains(&value) => Ok(json!(value)),
             _ => Err(setting::wants(&setting::whole_between(from, to))),
         },
         Kind::Choice(_) => Ok(json!(typed)),
         Kind::Switch | Kind::Maybe => Ok(json!(typed == "true")),
-        Kind::Words => {
+        Kind::Words | Kind::Losses => {
             let words: Vec<&str> = typed.split(',').map(str::trim).filter(|word| !word.is_empty()).collect();
             match words.as_slice() {
                 [] => Err(setting::wants(setting::A_WORD)),
@@ -183,13 +218,17 @@ mod tests {
             (Kind::Positive, json!(0.1)),
             (Kind::Number(0.0, 1.0), json!(2e-5)),
             (Kind::Whole(1, 1024), json!(16)),
-            (Kind::Words, json!(["sigmoid", "sft"])),
+            (Kind::Losses, json!(["sigmoid", "sft"])),
+            (Kind::Percent, json!(0.07)),
+            (Kind::Percent, json!(0.125)),
+            (Kind::Steps { none: -1, by: "" }, json!(-1)),
+            (Kind::Steps { none: -1, by: "" }, json!(40)),
             (Kind::Words, json!("all-linear")),
             (Kind::Numbers, Value::Null),
             (Kind::Numbers, json!([1.0, 0.5])),
             (Kind::Switch, json!(true)),
         ] {
-            assert_eq!(parsed(kind, &shown(Some(&value))), Ok(value.clone()), "{value}");
+            assert_eq!(parsed(kind, &displayed(kind, Some(&value))), Ok(value.clone()), "{value}");
         }
     }
 
@@ -199,7 +238,7 @@ mod tests {
             let defaults = crate::engine::plan::presets::defaults_of(method);
             for (key, kind) in of(method) {
                 let value = defaults.get(key).cloned().unwrap_or_default();
-                let back = parsed(kind, &shown(Some(&value))).map(|back| shown(Some(&back)));
+                let back = parsed(kind, &displayed(kind, Some(&value))).map(|back| shown(Some(&back)));
                 assert_eq!(back, Ok(shown(Some(&value))), "{method}: {key}");
                 if let Kind::Choice(choices) = kind {
                     assert!(choices.contains(&shown(Some(&value)).as_str()), "{method}: {key} is one of {choices:?}");
@@ -209,10 +248,23 @@ mod tests {
     }
 
     #[test]
+    fn shares_are_percent_and_no_steps_are_nothing() {
+        let (percent, steps) = (Kind::Percent, Kind::Steps { none: -1, by: setting::BY_EPOCHS });
+        assert_eq!(displayed(percent, Some(&json!(0.1))), "10");
+        assert_eq!(displayed(percent, Some(&json!(0.07))), "7", "not 7.000000000000001");
+        assert_eq!(parsed(percent, "12,5 %"), Ok(json!(0.125)));
+        assert_eq!(displayed(steps, Some(&json!(-1))), "", "by epochs");
+        assert_eq!(shown(Some(&json!(-1))), "-1", "as the command line takes it");
+    }
+
+    #[test]
     fn values_out_of_range_are_refused() {
         for (kind, typed) in [
             (Kind::Positive, "0"),
             (Kind::Fraction, "1"),
+            (Kind::Percent, "100"),
+            (Kind::Percent, "-1"),
+            (Kind::Steps { none: 0, by: "" }, "0"),
             (Kind::Whole(1, 4), "5"),
             (Kind::Whole(1, 4), "1.5"),
             (Kind::Number(0.0, 1.0), "much"),

@@ -20,7 +20,7 @@ pub(super) struct Row {
 /// A chart of the run page.
 #[derive(Debug)]
 pub(super) enum Figure {
-    /// The share of held-out pairs that are won, with its interval and the shares to compare it with.
+    /// The held-out accuracy, with its interval and the shares to compare it with.
     Won,
     /// Rewards over beta: how far the log-probabilities moved.
     Change,
@@ -65,7 +65,7 @@ const REWARD: Figure = Figure::Lines {
 
 const KL: Figure = Figure::Lines {
     title: "KL to the reference",
-    help: "How far the model has moved from the original one, in nats. A reward that rises while this runs away is \
+    help: "How far the model has moved from the base model, in nats. A reward that rises while this runs away is \
            often one that was tricked.",
     lines: &[(run::TRAIN, "kl")],
 };
@@ -197,7 +197,7 @@ static PPO: Row = Row {
         },
         Figure::Lines {
             title: "KL to the reference",
-            help: "How far the model has moved from the original one, in nats an answer. A reward that rises \
+            help: "How far the model has moved from the base model, in nats per answer. A reward that rises \
                    while this runs away is often one that was tricked.",
             lines: &[(run::TRAIN, "objective/kl")],
         },

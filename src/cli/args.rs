@@ -308,7 +308,7 @@ pub(super) struct ScoreArgs {
     /// The model's linear layers on the GPU: stored, int8, int4 or nf4, quantised as they are loaded
     #[arg(long, value_name = "FORMAT", default_value = "stored")]
     pub(super) load_in: LoadIn,
-    /// Longest sequence in tokens; longer ones lose their end
+    /// Max length of a sequence in tokens; longer ones are truncated
     #[arg(long, value_name = "TOKENS", default_value_t = 1024)]
     pub(super) max_length: usize,
     /// JSON Lines file to write, one object per kept pair

@@ -48,7 +48,7 @@ impl Data {
         let cut = train.iter().filter(is_cut).count();
         if cut > 0 && !config.method().is_online() {
             out.warn(format_args!(
-                "rows that are longer than max_length ({}) and lose their end: {cut}",
+                "rows that are longer than max length ({} tokens) and truncated: {cut}",
                 config.max_length
             ));
         }

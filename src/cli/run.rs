@@ -247,13 +247,13 @@ pub(super) async fn read_pairs(path: &Path, columns: Option<&Columns>, out: &Out
     Ok(Pairs { records, errors, n_errors })
 }
 
-/// Says which rows were dropped in tokenisation, and why.
+/// Says which rows were skipped in tokenisation, and why.
 pub(super) fn warn_dropped(dropped: &[Dropped], max_length: usize, out: &Output) {
     // The reasons that name no row, each once, in the order in which they came.
     let mut whys: Vec<String> = Vec::new();
     let why = |row: &Dropped| match &row.reason {
-        DropReason::PromptTooLong => format!("the prompt alone reaches max_length ({max_length})"),
-        DropReason::Template(_) => "the chat template refuses them".to_owned(),
+        DropReason::PromptTooLong => format!("the prompt alone exceeds max length ({max_length} tokens)"),
+        DropReason::Template(_) => "the chat template rejects them".to_owned(),
         DropReason::Empty => "they have no tokens".to_owned(),
         other => other.to_string(),
     };
@@ -265,7 +265,7 @@ pub(super) fn warn_dropped(dropped: &[Dropped], max_length: usize, out: &Output)
     }
     for reason in whys {
         let rows: Vec<usize> = dropped.iter().filter(|row| why(row) == reason).map(|row| row.row).collect();
-        out.warn(format_args!("rows dropped: {} (rows {}); {reason}", rows.len(), listed(&rows)));
+        out.warn(format_args!("rows skipped: {} (rows {}); {reason}", rows.len(), listed(&rows)));
     }
 }
 

@@ -102,7 +102,7 @@ impl Kind {
         );
         let fix = match other_purpose(columns) {
             Some([_, fix]) if method.kind() == Self::Pairs => fix.to_owned(),
-            _ => format!("Give it rows with {}", method.kind().wanted().columns),
+            _ => format!("Each row needs {}", method.kind().wanted().columns),
         };
         Err(Error::input(what, format!("Train with another method, or change the file. {fix}"), file))
     }
@@ -111,23 +111,25 @@ impl Kind {
     pub(super) fn wanted(self) -> Wanted {
         match self {
             Self::Pairs => Wanted {
-                noun: "pairs",
+                noun: "pair",
                 columns: "\"prompt\", \"chosen\" and \"rejected\"",
-                keys: "Give it \"prompt\", \"chosen\" and \"rejected\"",
+                keys: "Each row needs \"prompt\", \"chosen\" and \"rejected\"",
             },
             Self::Completions => Wanted {
-                noun: "examples",
+                noun: "example",
                 columns: "\"prompt\" and \"completion\", or \"messages\", or \"text\"",
-                keys: "Give it \"prompt\" and \"completion\", or \"messages\", or \"text\"",
+                keys: "Each row needs \"prompt\" and \"completion\", or \"messages\", or \"text\"",
             },
             Self::Labelled => Wanted {
-                noun: "thumbs",
+                noun: "thumb",
                 columns: "\"prompt\", \"completion\" and \"label\"",
-                keys: "Give it \"prompt\", \"completion\" and \"label\" (true or false)",
+                keys: "Each row needs \"prompt\", \"completion\" and \"label\" (true or false)",
             },
-            Self::Prompts => {
-                Wanted { noun: "prompts", columns: "\"prompt\"", keys: "Give it \"prompt\", a string or messages" }
-            }
+            Self::Prompts => Wanted {
+                noun: "prompt",
+                columns: "\"prompt\"",
+                keys: "Each row needs \"prompt\", a string or messages",
+            },
         }
     }
 }

@@ -4,6 +4,7 @@
 //! row that cannot be used is reported with its line and never stops the others.
 
 mod chat;
+mod count;
 mod examples;
 mod flags;
 mod kind;
@@ -15,6 +16,7 @@ mod split;
 mod tokens;
 
 pub use chat::template::{Chat, ChatTemplate, TEMPLATE_FILE};
+pub use count::{count, counted};
 pub use examples::batch::{
     DropReason, Dropped, Sampling, TokenPair, Tokenized, micro_batches, order, steps_per_epoch, tokenize,
     tokenize_record,

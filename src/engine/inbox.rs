@@ -114,7 +114,7 @@ impl Inbox {
         .await
     }
 
-    /// True if this run is to make way: to be cancelled, paused, stopped or thrown away. The command itself waits.
+    /// True if this run is to make way: to be cancelled, paused, stopped or discarded. The command itself waits.
     pub(super) fn wants_the_run_to_end(&mut self, run_id: &str) -> bool {
         self.receive();
         // A cancel behind an export is meant for the export, which finds it itself.
@@ -122,7 +122,7 @@ impl Inbox {
         self.waiting.iter().enumerate().any(|(i, message)| match &message.command {
             Command::Cancel => export.is_none_or(|export| i < export),
             Command::Pause | Command::Stop => true,
-            Command::Discard { run_id: thrown_away } => thrown_away == run_id,
+            Command::Discard { run_id: discarded } => discarded == run_id,
             _ => false,
         })
     }
@@ -137,9 +137,9 @@ mod tests {
         let (sender, mut inbox) = channel();
         let send = |command| sender.unbounded_send(Message { command, files: Vec::new() }).expect("the inbox is there");
         send(Command::Discard { run_id: "another".to_owned() });
-        assert!(!inbox.wants_the_run_to_end("this"), "another run is thrown away");
+        assert!(!inbox.wants_the_run_to_end("this"), "another run is discarded");
         send(Command::Discard { run_id: "this".to_owned() });
-        assert!(inbox.wants_the_run_to_end("this"), "it is thrown away itself");
+        assert!(inbox.wants_the_run_to_end("this"), "it is discarded itself");
     }
 
     #[test]

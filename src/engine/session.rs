@@ -39,8 +39,8 @@ pub struct Session {
     pub rest_seconds: f64,
     /// Seconds in which a person can decide before a run that lost its device is continued.
     pub retry_seconds: f64,
-    /// Tokens of an answer to a watched prompt, at most.
-    pub watched_tokens: usize,
+    /// Tokens of an answer to a sample prompt, at most.
+    pub sample_tokens: usize,
     /// Returns the Hub's server and cache as they are set when a fetch begins.
     pub hub: Box<dyn Fn() -> Hub>,
 }
@@ -101,7 +101,7 @@ impl Session {
             batch: Vec::new(),
             rest_seconds: 60.0,
             retry_seconds: 10.0,
-            watched_tokens: 48,
+            sample_tokens: 48,
             hub: Box::new(Hub::of_this_person),
         };
         let gpu = session.open_gpu().await;
@@ -301,14 +301,14 @@ impl Session {
     }
 
     fn drill(&mut self, drill: Drill) {
-        self.log("warn", format!("rehearsing a failure: {drill:?}"));
+        self.log("warn", format!("testing a failure: {drill:?}"));
         match drill {
             Drill::DestroyDevice => {
                 if let Some(gpu) = &self.gpu {
                     gpu.destroy();
                 }
             }
-            Drill::Crash => panic!("the engine was told to crash, as a rehearsal"),
+            Drill::Crash => panic!("the engine was told to crash, as a test of a failure"),
             Drill::FillStorage | Drill::Diverge | Drill::OutOfMemory => self.drill = Some(drill),
         }
     }

@@ -140,8 +140,8 @@ impl AdapterConfig {
     pub fn times(&self, strength: f64) -> Result<Self> {
         if self.use_dora {
             return Err(Error::input(
-                format!("A DoRA adapter cannot be written at {:.0} % of its strength", 100.0 * strength),
-                "Set the strength to 100 %, or train plain LoRA",
+                format!("A DoRA adapter cannot be written at an adapter scale of {:.0} %", 100.0 * strength),
+                "Set the adapter scale to 100 %, or train plain LoRA",
                 "use_dora",
             ));
         }

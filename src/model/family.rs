@@ -9,45 +9,79 @@ use crate::error::{Error, Result};
 pub struct Family {
     /// Its `model_type`.
     pub model_type: &'static str,
+    /// Name by which people know it, without a version.
+    pub name: &'static str,
+    /// Versions that have this `model_type`, as in `2/2.5`; empty if it says nothing to name them.
+    pub versions: &'static str,
     /// Reads its config.
     pub read: fn(&Fields<'_>) -> Result<Architecture>,
 }
 
-/// All supported families.
+/// All supported families; those of one name follow each other.
 pub static FAMILIES: &[Family] = &[
-    Family { model_type: "llama", read: families::llama::read },
-    Family { model_type: "qwen3", read: families::qwen::read_qwen3 },
-    Family { model_type: "qwen2", read: families::qwen::read_qwen2 },
-    Family { model_type: "gemma3_text", read: families::gemma::read_gemma3 },
-    Family { model_type: "gemma2", read: families::gemma::read_gemma2 },
-    Family { model_type: "mistral", read: families::mistral::read_mistral },
-    Family { model_type: "ministral3", read: families::mistral::read_ministral3 },
-    Family { model_type: "smollm3", read: families::smollm3::read },
-    Family { model_type: "phi3", read: families::phi3::read },
-    Family { model_type: "granite", read: families::granite::read },
-    Family { model_type: "lfm2", read: families::lfm2::read },
-    Family { model_type: "olmo2", read: families::olmo::read_olmo2 },
-    Family { model_type: "olmo3", read: families::olmo::read_olmo3 },
-    Family { model_type: "gpt2", read: families::gpt2::read },
-    Family { model_type: "gpt_neox", read: families::gpt_neox::read },
-    Family { model_type: "exaone4", read: families::exaone4::read },
-    Family { model_type: "hunyuan_v1_dense", read: families::hunyuan::read },
+    family("llama", "Llama", "", families::llama::read),
+    family("qwen2", "Qwen", "2/2.5", families::qwen::read_qwen2),
+    family("qwen3", "Qwen", "3", families::qwen::read_qwen3),
+    family("gemma2", "Gemma", "2", families::gemma::read_gemma2),
+    family("gemma3_text", "Gemma", "3", families::gemma::read_gemma3),
+    family("mistral", "Mistral", "", families::mistral::read_mistral),
+    family("ministral3", "Ministral", "3", families::mistral::read_ministral3),
+    family("smollm3", "SmolLM", "3", families::smollm3::read),
+    family("phi3", "Phi", "3/3.5/4", families::phi3::read),
+    family("granite", "Granite", "", families::granite::read),
+    family("lfm2", "LFM", "2", families::lfm2::read),
+    family("olmo2", "OLMo", "2", families::olmo::read_olmo2),
+    family("olmo3", "OLMo", "3", families::olmo::read_olmo3),
+    family("gpt2", "GPT-2", "", families::gpt2::read),
+    family("gpt_neox", "GPT-NeoX", "", families::gpt_neox::read),
+    family("exaone4", "EXAONE", "4", families::exaone4::read),
+    family("hunyuan_v1_dense", "Hunyuan", "", families::hunyuan::read),
 ];
+
+const fn family(
+    model_type: &'static str,
+    name: &'static str,
+    versions: &'static str,
+    read: fn(&Fields<'_>) -> Result<Architecture>,
+) -> Family {
+    Family { model_type, name, versions, read }
+}
+
+impl Family {
+    /// The family with this `model_type`.
+    pub fn of_type(model_type: &str) -> Option<&'static Self> {
+        FAMILIES.iter().find(|family| family.model_type == model_type)
+    }
+
+    /// Its name with its versions.
+    pub fn label(&self) -> String {
+        [self.name, self.versions].join(" ").trim_end().to_owned()
+    }
+
+    /// All families as people name them, the versions of a name together.
+    pub fn supported() -> String {
+        let of_one_name = FAMILIES.chunk_by(|a, b| a.name == b.name);
+        let named = of_one_name.map(|same| {
+            let versions: Vec<&str> = same.iter().map(|family| family.versions).collect();
+            format!("{} {}", same[0].name, versions.join("/")).trim_end().to_owned()
+        });
+        named.collect::<Vec<_>>().join(", ")
+    }
+}
 
 /// Returns the family of a config; also refuses weights in a quantisation of their own.
 pub(super) fn of(fields: &Fields<'_>) -> Result<&'static Family> {
-    let supported = FAMILIES.iter().map(|family| family.model_type).collect::<Vec<_>>().join(", ");
     let Some(found) = fields.get("model_type").and_then(serde_json::Value::as_str) else {
         return Err(Error::input(
             "The config has no model_type",
-            format!("Name a folder with a Hugging Face model of a supported type ({supported})"),
+            format!("Choose the folder of a Hugging Face model. Supported: {}", Family::supported()),
             fields.at("model_type"),
         ));
     };
-    let Some(family) = FAMILIES.iter().find(|family| family.model_type == found) else {
+    let Some(family) = Family::of_type(found) else {
         return Err(Error::input(
             format!("The model_type \"{found}\" is not supported"),
-            format!("Use a model of a supported type: {supported}"),
+            format!("Choose a model of another family. Supported: {}", Family::supported()),
             fields.at("model_type"),
         ));
     };
@@ -60,4 +94,21 @@ pub(super) fn of(fields: &Fields<'_>) -> Result<&'static Family> {
         ));
     }
     Ok(family)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn families_are_named_as_people_know_them() {
+        let supported = Family::supported();
+        assert!(supported.starts_with("Llama, Qwen 2/2.5/3, Gemma 2/3, Mistral, "), "{supported}");
+        for family in FAMILIES {
+            assert_eq!(supported.matches(family.name).count(), 1, "{} is named once: {supported}", family.name);
+            assert!(!supported.contains('_'), "no model_type is among them: {supported}");
+        }
+        let labels = ["qwen2", "llama"].map(|model_type| Family::of_type(model_type).map(Family::label));
+        assert_eq!(labels, ["Qwen 2/2.5", "Llama"].map(|label| Some(label.to_owned())));
+    }
 }

@@ -298,7 +298,7 @@ impl StoreWriter {
 fn too_short(len: u64, offset: u64, at: String) -> Error {
     Error::input(
         format!("The stored part has {len} bytes, but writing was to go on at byte {offset}"),
-        "Begin again from the start",
+        "Start over",
         at,
     )
 }

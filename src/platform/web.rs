@@ -308,7 +308,7 @@ impl Store {
         if len < offset {
             return Err(Error::input(
                 format!("The stored part has {len} bytes, but writing was to go on at byte {offset}"),
-                "Begin again from the start",
+                "Start over",
                 path,
             ));
         }

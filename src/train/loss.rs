@@ -29,10 +29,51 @@ pub enum LossType {
 }
 
 /// Every name that DPO's `loss_type` takes.
-pub(super) const NAMES: &str = "sigmoid, hinge, ipo, exo_pair, nca_pair, robust, bco_pair, sppo_hard, aot, \
-                                aot_unpaired, apo_zero, apo_down, discopop, sft, sigmoid_norm";
+pub(super) fn names() -> String {
+    LossType::ALL.map(LossType::name).join(", ")
+}
 
 impl LossType {
+    /// All, the best known first.
+    pub const ALL: [Self; 15] = [
+        Self::Sigmoid,
+        Self::Ipo,
+        Self::Hinge,
+        Self::Robust,
+        Self::ApoZero,
+        Self::ApoDown,
+        Self::Sft,
+        Self::ExoPair,
+        Self::NcaPair,
+        Self::BcoPair,
+        Self::SppoHard,
+        Self::Aot,
+        Self::AotUnpaired,
+        Self::Discopop,
+        Self::SigmoidNorm,
+    ];
+
+    /// Its name for people.
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Sigmoid => "DPO (sigmoid)",
+            Self::Ipo => "IPO",
+            Self::Hinge => "Hinge (SLiC)",
+            Self::Robust => "Robust DPO",
+            Self::ApoZero => "APO-zero",
+            Self::ApoDown => "APO-down",
+            Self::Sft => "SFT",
+            Self::ExoPair => "EXO",
+            Self::NcaPair => "NCA",
+            Self::BcoPair => "BCO",
+            Self::SppoHard => "SPPO (hard)",
+            Self::Aot => "AOT",
+            Self::AotUnpaired => "AOT (unpaired)",
+            Self::Discopop => "DiscoPOP",
+            Self::SigmoidNorm => "DPO per token (sigmoid_norm)",
+        }
+    }
+
     /// The loss of pairs with this name; `None` for `sft`, which is a loss of tokens.
     pub(super) fn of_pairs(self) -> Option<PairLoss> {
         Some(match self {
@@ -69,7 +110,7 @@ impl LossType {
     }
 
     /// TRL's name of the loss.
-    pub(super) fn name(self) -> &'static str {
+    pub fn name(self) -> &'static str {
         self.of_pairs().map_or("sft", PairLoss::form)
     }
 }

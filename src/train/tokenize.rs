@@ -118,7 +118,7 @@ fn sft_rules(config: &TrainConfig, options: &SftOptions) -> SftRules {
     }
 }
 
-/// The tokens of one row, or why it is left out. A pair that KTO takes apart gives two, the preferred answer first.
+/// The tokens of one row, or why it is skipped. A pair that KTO takes apart gives two, the preferred answer first.
 pub type RowTokens = Vec<std::result::Result<Example, Dropped>>;
 
 /// Tokenises rows one at a time, so that a person can watch and stop it; gives the same result as [`Rows::tokenize`].
@@ -191,10 +191,10 @@ impl<'a> RowTokenizer<'a> {
     /// Returns these examples, or an error with counts if none is left.
     pub fn some(&self, examples: Examples) -> Result<Examples> {
         let (noun, max_length) = match self.config.method() {
-            Method::Sft => ("examples", self.config.max_length),
-            Method::Kto => ("thumbs", self.config.max_length),
-            Method::Dpo | Method::Reward | Method::Orpo | Method::Cpo => ("pairs", self.config.max_length),
-            Method::Grpo | Method::Rloo | Method::Ppo => ("prompts", usize::MAX),
+            Method::Sft => ("example", self.config.max_length),
+            Method::Kto => ("thumb", self.config.max_length),
+            Method::Dpo | Method::Reward | Method::Orpo | Method::Cpo => ("pair", self.config.max_length),
+            Method::Grpo | Method::Rloo | Method::Ppo => ("prompt", usize::MAX),
         };
         examples.some(noun, max_length)
     }

@@ -4,6 +4,7 @@ mod methods;
 mod run;
 mod script;
 mod trials;
+mod words;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -58,7 +59,7 @@ fn the_demo_starts_by_itself() {
     let sent = stage.sent();
     let [Command::Start(request)] = sent.as_slice() else { panic!("a run begins, not {sent:?}") };
     assert_eq!(request.settings, settings, "with the demo's settings");
-    assert_eq!(request.watch.prompts.len(), 3, "and watched prompts");
+    assert_eq!(request.watch.prompts.len(), 3, "and sample prompts");
     assert!(request.watch.keep_best && request.watch.save_seconds == 60.0, "and the usual care");
 }
 
@@ -124,7 +125,7 @@ fn interrupted_runs_are_discarded_from_the_start_page() {
     stage.sent();
     stage.click("Discard this run… tone-v2");
     stage.click("Keep it");
-    assert_eq!(stage.sent(), [], "nothing is thrown away without an answer");
+    assert_eq!(stage.sent(), [], "nothing is discarded without an answer");
     stage.click("Discard this run… tone-v2");
     stage.click("Discard");
     assert_eq!(stage.sent(), [Command::Discard { run_id: "r9".into() }]);
@@ -309,10 +310,10 @@ fn a_model_that_loads_can_be_cancelled() {
 fn a_refused_model_says_what_would_work() {
     let mut stage = Stage::ready();
     stage.go("1  Model");
-    let problem = problem("This is a GGUF file", "Open the original model with model.safetensors");
+    let problem = problem("This is a GGUF file", "Open the model as model.safetensors");
     stage.say(Event::Refused { subject: Subject::Model, problem });
     stage.expect("This model can't be used");
-    stage.expect("Open the original model with model.safetensors");
+    stage.expect("Open the model as model.safetensors");
     stage.click("Dismiss");
     assert!(!stage.shows("This model can't be used"), "it was read");
 }
@@ -369,7 +370,7 @@ fn models_of_the_browser_are_fetched_kept_and_forgotten() {
     );
     stage.say(Event::Storage(StorageInfo { used: 0, quota: Some(48_000_000_000), persisted: true }));
     stage.say(Event::ModelOpened(Box::new(script::model())));
-    stage.click("Keep for next time (1.2 GB of 48.0 GB)");
+    stage.click("Save for next time (1.2 GB of 48.0 GB)");
     assert_eq!(stage.sent(), [Command::KeepModel], "it is kept");
     let kept = StoredModel { name: "Qwen/Qwen3-0.6B".into(), bytes: 1_200_000_000, complete: true, origin: None };
     stage.say(Event::Models { models: vec![kept] });
@@ -479,14 +480,14 @@ fn rows_with_problems_are_listed_and_must_be_agreed_to() {
     stage.expect("6 rows: \"rejected\" is missing");
     stage.expect("Lines 77, 78, 79, 80, 81, 82");
     stage.expect("Add it, or map another column to it");
-    stage.click("Train on the 24 usable rows; 6 have problems and are left out");
+    stage.click("Train on the 24 usable rows; 6 have problems and are skipped");
     stage.go("3  Plan");
     stage.click("Start training");
     assert!(matches!(stage.sent()[..], [Command::Start(_)]), "after that, a run begins");
 }
 
 #[test]
-fn rows_are_skipped_and_sides_exchanged() {
+fn rows_are_skipped_and_sides_swapped() {
     let mut stage = Stage::planned();
     stage.go("2  Pairs");
     stage.sent();
@@ -496,9 +497,9 @@ fn rows_are_skipped_and_sides_exchanged() {
     stage.click("Swap chosen and rejected");
     assert_eq!(stage.sent(), [Command::SwapPairs], "all rows");
     stage.say(Event::PairsOpened(Box::new(PairsInfo { swapped: true, ..script::pairs(24) })));
-    stage.expect("chosen and rejected exchanged");
+    stage.expect("chosen and rejected swapped");
     stage.wait(1.0);
-    assert!(matches!(stage.sent()[..], [Command::Plan { .. }]), "the plan is worked out anew");
+    assert!(matches!(stage.sent()[..], [Command::Plan { .. }]), "the plan is worked out again");
 }
 
 #[test]
@@ -537,7 +538,7 @@ fn a_flag_shows_its_rows_and_skips_them_only_when_asked_to() {
     assert!(chip.height() >= 24.0, "its text has room: {chip:?}");
     stage.click("Show the rows with the flag \"long\"");
     assert_eq!(stage.sent(), [], "nothing is skipped by looking");
-    assert_eq!(stage.harness.query_all_by_label_contains("Read line").count(), 3, "only they are in the table");
+    assert_eq!(stage.harness.query_all_by_label_contains("Inspect line").count(), 3, "only they are in the table");
     stage.expect("Only \"long\": 3 rows");
     stage.click("Skip line 11");
     assert_eq!(stage.sent(), [Command::SkipPairs { rows: vec![10], skip: true }], "the row that was clicked");
@@ -551,7 +552,7 @@ fn a_flag_shows_its_rows_and_skips_them_only_when_asked_to() {
     stage.click("Take 3 rows back in");
     assert_eq!(stage.sent(), [Command::SkipPairs { rows: vec![3, 10, 17], skip: false }], "and back in");
     stage.click("Show all rows");
-    assert!(stage.harness.query_all_by_label_contains("Read line").count() > 3, "all rows are there");
+    assert!(stage.harness.query_all_by_label_contains("Inspect line").count() > 3, "all rows are there");
 }
 
 #[test]
@@ -576,7 +577,7 @@ fn a_file_without_a_usable_row_leads_nowhere() {
     stage.expect("This is a file for KTO");
     stage.expect("300 rows: \"rejected\" is missing");
     stage.expect("Lines 2, 15, 44 and 297 more");
-    for absent in ["Next: plan the run", "is the longer one in", "Held out", "Exchange chosen"] {
+    for absent in ["Next: plan the run", "is the longer one in", "Held out", "Swap chosen"] {
         assert!(!stage.shows(absent), "nothing is said or done with no pairs: {absent}");
     }
     stage.go("3  Plan");
@@ -710,7 +711,7 @@ fn columns_are_mapped_by_hand() {
     stage.harness.get_by_role_and_label(Role::ComboBox, "Rejected from").click();
     stage.run();
     stage.click("note");
-    stage.click("Read again");
+    stage.click("Apply");
     let sent = stage.sent_with_files();
     let [(Command::OpenPairs { mapping: Some(mapping) }, files)] = sent.as_slice() else {
         panic!("the file is read again, not {sent:?}")
@@ -731,9 +732,9 @@ fn a_file_goes_and_comes_back_with_its_pairs() {
     stage.run();
     stage.say(Event::Refused { subject: Subject::Pairs, problem: problem("No row can be used", "Map the columns") });
     stage.sent();
-    assert!(!stage.shows("Read again"), "columns of another file are not edited any more");
+    assert!(!stage.shows("Apply"), "columns of another file are not edited any more");
     stage.click("Edit columns");
-    stage.click("Read again");
+    stage.click("Apply");
     let sent = stage.sent_with_files();
     assert!(matches!(&sent[..], [(_, files)] if files == &["tone.jsonl"]), "the pairs that are open: {sent:?}");
 }
@@ -764,7 +765,7 @@ fn the_command_line_names_columns_that_are_not_trls() {
     assert!(text.contains("--columns prompt=instruction,chosen=accepted,rejected=note"), "chosen by hand: {text}");
     stage.say(Event::PairsOpened(Box::new(PairsInfo { swapped: true, ..script::pairs(24) })));
     let text = copied(&mut stage);
-    assert!(text.contains("chosen=rejected,rejected=accepted"), "exchanged: {text}");
+    assert!(text.contains("chosen=rejected,rejected=accepted"), "swapped: {text}");
     // A known file appears with its whole path, as a shell reads it.
     let folder = Folder::new(&["it's mine.jsonl"]);
     stage.harness.input_mut().dropped_files = vec![Arc::new(Dropped(folder.0.join("it's mine.jsonl")))];
@@ -794,7 +795,7 @@ fn a_preset_tells_what_was_changed_and_takes_it_back() {
     stage.go("3  Plan");
     stage.expect("Standard + 2 changes");
     assert_eq!(stage.harness.query_all_by_label("Max steps").count(), 1, "what was changed is in sight");
-    assert_eq!(stage.harness.query_all_by_label("Warm-up").count(), 0, "the others are folded away");
+    assert_eq!(stage.harness.query_all_by_label("Warm-up steps").count(), 0, "the others are folded away");
     stage.click("Reset Max length (tokens) to 1024");
     stage.expect("Standard + 1 change");
     stage.type_into("Beta (β)", "0.3");
@@ -914,7 +915,7 @@ fn without_a_limit_only_a_trial_says_that_it_fits() {
     stage.say_pairs(24);
     stage.say(Event::Planned(Box::new(PlanInfo { limit: None, ..script::plan() })));
     stage.go("3  Plan");
-    stage.expect("Whether it fits is not known: measure with two trial steps");
+    stage.expect("Whether it fits is not known: measure with 2 trial steps");
     stage.say(tried(Some(2.0)));
     stage.expect("Memory: 2.8 GB, fits (measured)");
     let blocked = Some(problem("max_length must be 2 or more", "Raise it"));
@@ -947,7 +948,7 @@ fn help_opens_at_a_click_and_is_told_to_screen_readers() {
 }
 
 #[test]
-fn watched_prompts_may_have_several_lines() {
+fn sample_prompts_may_have_several_lines() {
     let mut stage = Stage::ready();
     stage.say(Event::ModelOpened(Box::new(script::model())));
     let mut rows = script::rows(3);
@@ -958,10 +959,10 @@ fn watched_prompts_may_have_several_lines() {
     stage.wait(1.0);
     stage.say(Event::Planned(Box::new(script::plan())));
     stage.go("3  Plan");
-    stage.click("Remove watched prompt 2");
+    stage.click("Remove sample prompt 2");
     stage.click("Add a prompt");
-    stage.harness.get_by_label("Watched prompt 2").focus();
-    stage.harness.get_by_label("Watched prompt 2").set_text_value_accesskit("One\nTwo");
+    stage.harness.get_by_label("Sample prompt 2").focus();
+    stage.harness.get_by_label("Sample prompt 2").set_text_value_accesskit("One\nTwo");
     stage.run();
     stage.sent();
     stage.click("Start training");
@@ -1230,7 +1231,7 @@ fn an_address_brings_settings() {
     let [Command::Plan { settings, .. }] = sent.as_slice() else { panic!("it is planned, not {sent:?}") };
     assert_eq!(settings["beta"], json!(0.2), "as the address says");
     assert_eq!(settings["eval_split"], json!(0.1), "some pairs are held out although it does not say so");
-    assert!(!settings.contains_key("output_dir"), "what a run does not have is left out");
+    assert!(!settings.contains_key("output_dir"), "what a run does not have is skipped");
 }
 
 #[test]
@@ -1288,7 +1289,7 @@ fn other_pages_show_the_run_at_work() {
 }
 
 #[test]
-fn failures_are_rehearsed_while_a_run_is_at_work() {
+fn failures_are_tested_while_a_run_is_at_work() {
     let mut stage = Stage::ready();
     stage.go("Help");
     stage.expect("Available while a run is training");
@@ -1329,7 +1330,7 @@ fn thousands_of_rows_are_drawn_as_few() {
     stage.say(Event::PairRows { first: 0, rows: script::rows(20_000) });
     stage.say(Event::PairsOpened(Box::new(script::pairs(20_000))));
     stage.go("2  Pairs");
-    let drawn = stage.harness.query_all_by_label_contains("Read line").count();
+    let drawn = stage.harness.query_all_by_label_contains("Inspect line").count();
     assert!((5..80).contains(&drawn), "{drawn} rows are drawn");
 }
 
@@ -1451,7 +1452,7 @@ fn pages_are_drawn_for_people_to_look_at() {
         shoot(&mut stage, "no-dialogs");
         let mut stage = Stage::planned();
         stage.go("1  Model");
-        let refused = problem("The model is of type \"gemma3\"", "Use a model of a supported type: llama");
+        let refused = problem("The model is of type \"gemma3\"", "Choose another family. Supported: Llama, Qwen");
         stage.say(Event::Refused { subject: Subject::Model, problem: refused });
         shoot(&mut stage, "model-refused");
         let mut stage = Stage::planned();

@@ -156,7 +156,7 @@ fn an_adapter_of_a_folder_is_what_the_next_run_starts_from() {
     stage.wait(1.0);
     let asked = |stage: &mut Stage| {
         let sent = stage.sent();
-        let Some(Command::Plan { inputs, .. }) = sent.last() else { panic!("it is planned anew: {sent:?}") };
+        let Some(Command::Plan { inputs, .. }) = sent.last() else { panic!("it is planned again: {sent:?}") };
         inputs.clone()
     };
     assert_eq!(asked(&mut stage), Inputs { start_from: Some("r8".into()), rewards: vec![] }, "DPO has no rewards");

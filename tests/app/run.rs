@@ -305,7 +305,7 @@ fn preparing_counts_and_can_be_cancelled() {
     test.say(Event::RunStarted(Box::new(run_info(vec![]))));
     test.page(Key::Num4);
     test.say(phase(Phase::Reference, 120, 267));
-    test.sees("Scoring pairs with the original model");
+    test.sees("Scoring pairs with the base model");
     test.sees("120/267 pairs");
     test.shot("preparing");
     test.click("Cancel");
@@ -322,7 +322,7 @@ fn running_shows_figures_and_takes_orders() {
     test.sees("Best so far: step 72 (kept)");
     test.sees("Saved at step 84: 38.0 MB");
     test.sees("Margin. train: ");
-    test.sees("Log-probability change. chosen: ");
+    test.sees("Log-probability change (nats per answer). chosen: ");
     test.sees("Held-out accuracy. held out: 53 % at step 0, 69 % at step 84, 95 % interval 52 % to 83 %");
     test.sees("You can't do that here.");
     test.sees("answer of step 84");
@@ -404,7 +404,7 @@ fn stopping_keeps_and_discarding_asks() {
     test.sees("There is no way back");
     test.shot("discard");
     test.click("Keep it");
-    assert_eq!(test.sent(), [], "nothing is thrown away");
+    assert_eq!(test.sent(), [], "nothing is discarded");
     test.click("More");
     test.click("Discard this run…");
     test.click("Discard");
@@ -487,16 +487,12 @@ fn a_warning_can_be_acted_upon() {
     assert_eq!(test.sent(), [resume(json!({ "learning_rate": 1.7e-5 }))], "then it goes on");
     let mut test = Test::running(60);
     test.say(warned(52, Offer::StopAtBest));
-    test.click("Stop and keep the best");
+    let stops: Vec<_> = test.stage.harness.get_all_by_label("Stop and save").collect();
+    assert_eq!(stops.len(), 2, "the warning offers what the run's own button does");
+    stops[1].click_accesskit();
+    drop(stops);
+    test.stage.harness.run_steps(4);
     test.sends(Command::Stop);
-    let mut last = record();
-    last.watch.keep_best = false;
-    let mut test = Test::new();
-    test.say(Event::RunStarted(Box::new(RunInfo { record: last, ..run_info(vec![]) })));
-    test.page(Key::Num4);
-    test.take_steps(60);
-    test.say(warned(52, Offer::StopAtBest));
-    assert!(!test.has("Stop and keep the best"), "the best is not kept");
     let mut test = Test::paused(60);
     test.say(warned(52, Offer::AddSft));
     test.click("Add an SFT term");
@@ -535,7 +531,7 @@ fn a_paused_run_resumes() {
 fn a_paused_run_branches_with_other_settings() {
     let mut test = Test::paused(84);
     test.click("Continue with other settings");
-    set(&mut test, Role::SpinButton, "Strength β", 0.3);
+    set(&mut test, Role::SpinButton, "Beta (β)", 0.3);
     test.shot("branch");
     test.sent();
     test.click("Start as a new run");
@@ -597,7 +593,7 @@ fn a_run_of_so_many_steps_branches_by_steps() {
     test.say(Event::RunOpened(Box::new(RunInfo { record: counted, ..run_info(vec![]) })));
     test.page(Key::Num4);
     test.click("Continue with other settings");
-    set(&mut test, Role::SpinButton, "Strength β", 0.3);
+    set(&mut test, Role::SpinButton, "Beta (β)", 0.3);
     test.sent();
     test.click("Start as a new run");
     assert_eq!(test.sent(), [resume(json!({ "beta": 0.3, "max_steps": 80 }))]);
@@ -625,7 +621,7 @@ fn divergence_keeps_the_last_good_step() {
     test.say(Event::Failed { run_id: RUN.into(), failure, safe_step: Some(96) });
     test.sees("Diverged at step 97");
     test.sees("The last good state is step 96");
-    test.click("Look at the pairs of this step");
+    test.click("Show the pairs of this step");
     test.sees("Question 17");
     test.sent();
     test.click("Show all of it: line 18");
@@ -695,7 +691,7 @@ fn a_lost_device_is_recovered_once_and_then_asked_about() {
     test.sees("The graphics driver reset");
     test.shot("device-lost");
     test.sent();
-    test.click("Smaller steps: one pair at a time");
+    test.click("Smaller steps: batch size 1");
     let smaller = json!({ "per_device_train_batch_size": 1, "gradient_accumulation_steps": 4 });
     assert_eq!(test.sent(), [resume(smaller)]);
     test.refuse();
@@ -733,7 +729,7 @@ fn a_run_that_could_not_be_saved_is_not_called_saved() {
 }
 
 #[test]
-fn a_run_that_was_not_begun_begins_anew() {
+fn a_run_that_was_not_begun_starts_over() {
     let mut test = Test::new();
     let mut interrupted = record();
     interrupted.checkpoint = None;
@@ -849,7 +845,7 @@ fn a_run_that_did_not_improve_says_so_too() {
     let mut test = Test::running(278);
     test.say(summary(false));
     test.sees("Finished. It did not improve");
-    assert!(!test.has("it improved"), "no praise");
+    assert!(!test.has("Finished: improved"), "no praise");
     test.shot("not-improved");
 }
 
@@ -887,7 +883,7 @@ fn both_models_answer_the_same_prompt() {
     text_of(&mut test, request.id, 0, "You can not do that here, ask the support.");
     text_of(&mut test, request.id, 1, "Sure, you can do that here: open the settings and reset it.");
     test.sees("Sure, you can do that here");
-    test.sees("Tuned, 100 %");
+    test.sees("Tuned, adapter scale 100 %");
     test.sees("12 words, 9 tokens, 6.0 tokens/s");
     assert!(!test.has("Reply") && !test.has("System prompt"), "these pairs are no conversations");
     test.shot("compare-prompts");
@@ -953,7 +949,7 @@ fn held_out_pairs_are_scored_sorted_and_inspected() {
     test.click("Score 30 held-out pairs");
     assert_eq!(test.sent(), [Command::ScoreHeldOut { strength: 1.0 }]);
     test.say(Event::HeldOut { strength: 1.0, pairs: held_out() });
-    test.sees("won ");
+    test.sees("Held-out accuracy ");
     test.sees("always the longer 62 %");
     test.shot("compare-pairs");
     test.click("Score at 50 %");
@@ -978,14 +974,14 @@ fn held_out_pairs_are_scored_sorted_and_inspected() {
     test.say(Event::Inspected(Box::new(Inspection { index: 0, strength: 1.0, prompt, sides, margin: 0.72 })));
     test.sees("Line 1, token by token");
     test.sees("Most of the margin comes from");
-    test.sees("Margin +0.720 = β 0.1 ×");
+    test.sees("Margin +0.720 = beta 0.1 ×");
     test.stage.harness.get_by_label_contains("Most of the margin comes from").scroll_to_me();
     test.stage.harness.run_steps(30);
     test.shot("inspector");
     let slider = test.stage.harness.get_all_by_role(Role::Slider).next().expect("a slider for the strength");
     slider.set_value_accesskit(50.0);
     test.stage.harness.run_steps(3);
-    assert!(!test.has("Line 1, token by token"), "it is of another strength");
+    assert!(!test.has("Line 1, token by token"), "it is at another adapter scale");
 }
 
 #[test]
@@ -1018,13 +1014,13 @@ fn an_inspected_pair_has_the_name_of_its_row_and_is_brought_into_view() {
 fn a_blind_test_is_done_by_keys() {
     let mut test = comparing();
     test.click("Blind test");
-    test.click("Begin");
+    test.click("Start the test");
     for (round, key) in [Key::Num1, Key::Num0, Key::Num2].into_iter().enumerate() {
         let request = generated(&test);
         assert_eq!(request.seed, 7 + round as u64, "another seed each time");
         test.stage.harness.key_press(key);
         test.stage.harness.run_steps(3);
-        assert!(!test.has("No names"), "no vote before both are written");
+        test.sees("Keys: 1 for A"); // No vote before both are written.
         text_of(&mut test, request.id, 0, "You can't.");
         text_of(&mut test, request.id, 1, "Sure, open Settings.");
         if round == 0 {
@@ -1044,7 +1040,7 @@ fn a_blind_test_is_done_by_keys() {
     test.click("Start over");
     test.sees("3 votes, not saved as pairs");
     test.sees("The tuned model wins");
-    test.click("Throw them away");
+    test.click("Discard them");
     assert!(!test.has("The tuned model wins"), "the votes are gone");
 }
 
@@ -1052,7 +1048,7 @@ fn a_blind_test_is_done_by_keys() {
 fn blind() -> (Test, GenerateRequest) {
     let mut test = comparing();
     test.click("Blind test");
-    test.click("Begin");
+    test.click("Start the test");
     let request = generated(&test);
     text_of(&mut test, request.id, 0, "You can't.");
     (test, request)
@@ -1092,7 +1088,7 @@ fn votes_stay_with_the_adapter_that_they_are_about() {
     assert!(!test.has("The tuned model wins"), "it is about another run");
     test.say(opened(RUN, 96));
     assert!(!test.has("The tuned model wins"), "another adapter of the run has no votes yet");
-    test.sees("Adapter of step 72 at 100 %: ");
+    test.sees("Step 72 at adapter scale 100 %: ");
     test.say(opened(RUN, 72));
     test.sees("The tuned model wins");
 }
@@ -1116,7 +1112,7 @@ fn an_open_question_outlives_a_look_at_another_run() {
 fn a_blind_question_is_asked_again_when_the_run_went_on() {
     let mut test = comparing();
     test.click("Blind test");
-    test.click("Begin");
+    test.click("Start the test");
     let before = generated(&test);
     text_of(&mut test, before.id, 0, "You can't.");
     test.say(Event::RunStarted(Box::new(run_info(vec![]))));
@@ -1141,13 +1137,13 @@ fn another_beta_is_tried_on_paper() {
     let slider = test.stage.harness.get_all_by_role(Role::Slider).next().expect("a slider for beta");
     slider.set_value_accesskit(0.4);
     test.stage.harness.run_steps(3);
-    test.sees("β 0.400");
+    test.sees("Beta 0.400");
     assert!(!test.has("Choose another β first."), "it was chosen");
     test.sees("Gradient weights of the pairs: ");
     test.shot("what-if");
     test.stage.looks_like("what_if");
     test.sent();
-    test.click("Branch from here with this β");
+    test.click("Start as a new run with this beta");
     // Its steps are done: without further ones, nothing would be trained.
     assert_eq!(test.sent(), [resume(json!({ "beta": 0.4, "num_train_epochs": 2.0 }))]);
 }
@@ -1171,21 +1167,21 @@ fn an_export_is_asked_for_and_shows_its_checks() {
     assert_eq!(request.kinds, [ExportKind::Adapter, ExportKind::Metrics]);
     assert_eq!((request.which, request.strength), (WhichAdapter::Best, 1.0));
     assert_eq!(request.folder, "~/.local/share/pairtune/exports/tone-v2");
-    assert!(request.card.contains("held-out pairs won: 40 % before, 80 % after"), "{}", request.card);
-    test.sees("Writing and checking");
+    assert!(request.card.contains("held-out accuracy: 40 % before, 80 % after"), "{}", request.card);
+    test.sees("Writing and verifying");
     let files = vec![Exported {
         kind: ExportKind::Adapter,
         path: "/home/me/.local/share/pairtune/exports/tone-v2/adapter".into(),
         bytes: 12_700_000,
-        check: "Read again: logits match on 3 prompts, largest difference 2e-6".into(),
+        check: "Verified: reloaded, logits on 3 prompts differ by 2e-6 at most".into(),
         snippets: vec!["PeftModel.from_pretrained(model, \"tone-v2/adapter\")".into()],
     }];
     test.say(Event::Exported { run_id: RUN.into(), files });
-    test.sees("logits match on 3 prompts");
+    test.sees("logits on 3 prompts");
     test.say(Event::Refused { subject: Subject::Export, problem: problem("The disk is gone", "Try again") });
     test.sees("The rest was not written");
-    test.sees("logits match on 3 prompts");
-    test.stage.harness.get_by_label_contains("logits match").scroll_to_me();
+    test.sees("logits on 3 prompts");
+    test.stage.harness.get_by_label_contains("logits on 3").scroll_to_me();
     test.stage.harness.run_steps(30);
     test.shot("exported");
     test.click("Copy: PeftModel.from_pretrained(model, \"tone-v2/adapter\")");
@@ -1204,7 +1200,7 @@ fn a_browser_exports_to_downloads_with_names() {
         kind,
         path: format!("exports/1795499163590-tone-v2/{name}"),
         bytes: 12_700_000,
-        check: "Read again: no difference".into(),
+        check: "Verified: reloaded, logits identical on 3 prompts".into(),
         snippets: vec![],
     };
     let files = vec![file(ExportKind::Adapter, "tone-v2-adapter"), file(ExportKind::Archive, "tone-v2.run")];
@@ -1470,11 +1466,11 @@ fn nothing_runs_off_a_small_window() {
     test.say(Event::HeldOut { strength: 0.25, pairs: held_out() });
     test.click("What if");
     fits(&test, "what if");
-    // The table itself scrolls sideways, and needs the strength that is chosen.
+    // The table itself scrolls sideways, and needs the adapter scale that is chosen.
     test.click("Pairs");
-    test.sees("won ");
-    fits(&test, "strengths");
-    test.shot("small-strengths");
+    test.sees("Held-out accuracy ");
+    fits(&test, "scales");
+    test.shot("small-scales");
     test.page(Key::Num6);
     fits(&test, "export");
 }

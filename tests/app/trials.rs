@@ -174,7 +174,7 @@ fn a_finished_race_has_its_table_its_runs_and_its_votes() {
     for part in ["3.62 ± 1.07", "99 %", "RLHF by PPO took 3.0 times the time of DPO", "Score against KL"] {
         stage.expect(part);
     }
-    press(&mut stage, "Begin");
+    press(&mut stage, "Start the test");
     let sent = stage.sent();
     let [Command::Generate(request)] = sent.as_slice() else { panic!("two answers are wanted, not {sent:?}") };
     assert_eq!(request.runs, ["run-dpo", "run-ppo"], "of both sides");
@@ -190,7 +190,7 @@ fn a_finished_race_has_its_table_its_runs_and_its_votes() {
     press(&mut stage, "Next");
     assert!(matches!(&stage.sent()[..], [Command::Generate(next)] if next.prompt == "When is high tide?"));
     press(&mut stage, "DPO beside RLHF by RLOO");
-    press(&mut stage, "Begin");
+    press(&mut stage, "Start the test");
     assert!(matches!(&stage.sent()[..], [Command::Generate(next)] if next.runs == ["run-dpo", "run-rloo"]));
     stage.harness.get_all_by_label("Open its run").next().expect("a run").scroll_to_me();
     stage.harness.run_steps(3);
@@ -287,7 +287,7 @@ fn sweep_runs(stage: &mut Stage, n: usize) {
 fn a_sweep_of_the_demo_is_one_click_and_its_advice_another() {
     let mut stage = Stage::ready();
     stage.sent();
-    stage.click("β from too low to too high, on the demo");
+    stage.click("Beta from too low to too high, on the demo");
     assert_eq!(stage.sent(), [Command::OpenDemo], "only the demo");
     open_demo(&mut stage);
     let sent = stage.sent();
@@ -296,11 +296,11 @@ fn a_sweep_of_the_demo_is_one_click_and_its_advice_another() {
     assert_eq!(request.settings["learning_rate"], json!(0.0015), "with the demo's settings");
     sweep_runs(&mut stage, 5);
     stage.say(Event::Sweep(SweepEvent::Done));
-    for part in ["too low", "about right", "too high", "Train with beta 0.3", "All values of β in one picture"] {
+    for part in ["too low", "about right", "too high", "Train with beta 0.3", "All values of beta in one picture"] {
         stage.expect(part);
     }
     stage.sent();
-    stage.click("Use β 0.3");
+    stage.click("Use beta 0.3");
     stage.expect("What the run will do");
     stage.wait(1.0);
     let sent = stage.sent();
@@ -311,12 +311,12 @@ fn a_sweep_of_the_demo_is_one_click_and_its_advice_another() {
 #[test]
 fn a_sweep_under_way_shows_the_values_so_far() {
     let mut stage = Stage::ready();
-    stage.click("β from too low to too high, on the demo");
+    stage.click("Beta from too low to too high, on the demo");
     open_demo(&mut stage);
     sweep_runs(&mut stage, 2);
     stage.queue(Event::Sweep(SweepEvent::Run { value: 0.1, n_steps: 40 }));
     stage.say(Event::Sweep(SweepEvent::Step { value: 0.1, step: 7 }));
-    stage.expect("β 0.1, step 7/40");
+    stage.expect("Beta 0.1, step 7/40");
     stage.expect("waiting");
     assert!(!stage.shows("What to train with"), "there is more to come");
     stage.sent();
@@ -331,14 +331,14 @@ fn a_sweep_under_way_shows_the_values_so_far() {
     stage.say(Event::Cancelled { subject: Subject::Sweep });
     stage.expect("The sweep was stopped");
     stage.expect("not tried");
-    stage.expect("Use β 0.3");
+    stage.expect("Use beta 0.3");
 }
 
 #[test]
 fn the_values_of_a_sweep_are_typed() {
     let mut stage = Stage::planned();
     stage.go("Sweep");
-    stage.expect("β in the plan: 0.1");
+    stage.expect("Beta in the plan: 0.1");
     stage.type_into("Values", "0.1");
     stage.expect("Give at least two values.");
     stage.type_into("Values", "0.1, much");
@@ -363,7 +363,7 @@ fn race_and_sweep_wait_for_their_model_and_gpu() {
     stage.go("Sweep");
     stage.expect("What it does");
     assert!(
-        stage.harness.get_by_label("β from too low to too high, on the demo").accesskit_node().is_disabled(),
+        stage.harness.get_by_label("Beta from too low to too high, on the demo").accesskit_node().is_disabled(),
         "it needs a GPU"
     );
     stage.go("Race");

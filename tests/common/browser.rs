@@ -163,7 +163,7 @@ impl Browser {
         browser
     }
 
-    /// Gives access to what only Chromium can do: faults that are rehearsed, memory, workers.
+    /// Gives access to what only Chromium can do: faults that are tested, memory, workers.
     #[track_caller]
     pub(crate) fn chromium(&self) -> &Chromium {
         match &self.driven {

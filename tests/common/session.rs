@@ -54,7 +54,7 @@ impl TestEngine {
         let (wake, woken) = channel();
         let set_up = move |session: &mut Session| {
             // Nobody decides here: a lost device is tried again at once. Nobody reads the answers: they are short.
-            (session.retry_seconds, session.watched_tokens) = (0.1, 4);
+            (session.retry_seconds, session.sample_tokens) = (0.1, 4);
             set_up(session);
         };
         let engine = connect_with(store.display().to_string(), None, move || _ = wake.send(()), set_up);

@@ -152,7 +152,7 @@ fn rows_that_cannot_be_used_are_reported_and_the_rest_is_read() {
     ] {
         let mut reader = SampleReader::new("x", kind, &fields);
         reader.push(row.to_string().as_bytes()).expect("text");
-        check_message(&reader.finish().expect_err(word), &["None of the 1 rows", word]);
+        check_message(&reader.finish().expect_err(word), &["The only row cannot be used", word]);
     }
     let empty = SampleReader::new("x", Kind::Prompts, &fields).finish().expect_err("nothing is in it");
     check_message(&empty, &["The file has no prompts", "\"prompt\""]);

@@ -208,7 +208,7 @@ fn when_all_pairs_are_dropped_the_error_has_the_counts() {
     let long: Vec<_> =
         records.into_iter().filter(|record| matches!(&record.prompt, Part::Text(t) if t.len() > 20)).collect();
     let error = tokenize(&long, &tokenizer("llama_sigmoid"), 2).expect_err("too short");
-    check_message(&error, &[&format!("None of the {} pairs", long.len()), "max_length (2)", "Raise max_length"]);
+    check_message(&error, &[&format!("None of the {} pairs", long.len()), "max length (2 tokens)", "Raise max length"]);
 }
 
 #[test]
@@ -284,7 +284,7 @@ fn files_without_a_usable_row_are_refused() {
         (b"PAR1xxxx", ["Parquet", "JSON Lines"]),
         (b"\x1f\x8b\x08\x00", ["compressed", "JSON Lines"]),
         (b"\xff\xfe{\x00", ["UTF-16", "UTF-8"]),
-        (b"[{\"prompt\": \"a\", \"chosen\"", ["None of the 1 rows", "pairs.json"]),
+        (b"[{\"prompt\": \"a\", \"chosen\"", ["The only row cannot be used", "pairs.json"]),
     ] {
         check_message(&read_pairs(file, "pairs.json").expect_err("no pairs"), &words);
     }

@@ -265,10 +265,12 @@ fn what_a_method_cannot_use_is_told() {
     // "ir" and "s" are one token each, "irst" is one: TRL finds no boundary between them.
     let merged = record(json!({"prompt": "irs", "chosen": "t", "rejected": "!"}));
     let error = tokenize_orpo(&merged, &tokenizer, 64).expect_err("no boundary");
-    check_message(&error, &["None of the 1 pairs", "tokens change where an answer follows"]);
+    check_message(&error, &["The only pair cannot be trained on", "tokens change where an answer follows"]);
     let long = record(json!({"prompt": "a b c d e f g h", "chosen": "i", "rejected": "j"}));
-    check_message(&tokenize_orpo(&long, &tokenizer, 4).expect_err("too long"), &["max_length (4)", "Raise max_length"]);
-    check_message(&tokenize_reward(&long, &tokenizer, 4).expect_err("too long"), &["1 are too long", "max_length (4)"]);
+    let error = tokenize_orpo(&long, &tokenizer, 4).expect_err("too long");
+    check_message(&error, &["max length (4 tokens)", "in 1 pair;", "Raise max length"]);
+    let error = tokenize_reward(&long, &tokenizer, 4).expect_err("too long");
+    check_message(&error, &["max length (4 tokens) is too short for 1 pair"]);
 
     let lines =
         "{\"chosen\": \"a\", \"rejected\": \"b\", \"margin\": \"0.5\"}\n{\"chosen\": \"c\", \"rejected\": \"d\"}";
@@ -281,13 +283,16 @@ fn what_a_method_cannot_use_is_told() {
     let alone = samples(b"{\"prompt\": \"a\"}", None);
     check_message(&tokenize_sft(&alone, &tokenizer, &rules).expect_err("no answer"), &["\"completion\"", "line 1"]);
     let answers = samples(b"{\"prompt\": \"a b c d e f g\", \"completion\": \"h\"}", None);
-    check_message(&tokenize_sft(&answers, &tokenizer, &rules).expect_err("too long"), &["None of the 1 examples"]);
+    check_message(
+        &tokenize_sft(&answers, &tokenizer, &rules).expect_err("too long"),
+        &["The only example cannot be trained on"],
+    );
     let kto = KtoRules { max_length: 64, batch_size: 2, mismatched: true };
     check_message(&tokenize_kto(&answers, &tokenizer, &kto).expect_err("no verdict"), &["no verdict", "\"label\""]);
 
     let text = samples(b"{\"text\": \"a\"}", None);
     check_message(
         &tokenize_prompts(&text, &tokenizer).map(|_| ()).err().unwrap_or(pairtune::Error::Cancelled),
-        &["None of the 1 prompts"],
+        &["The only prompt cannot be trained on"],
     );
 }

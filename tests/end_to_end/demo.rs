@@ -85,7 +85,7 @@ fn the_page_races_and_sweeps_the_demo_by_one_click_in_firefox() {
     let browser = open(&server, &BrowserOptions::new(BrowserKind::Firefox));
     for (begin, end, name) in [
         ("DPO beside RLHF, on the demo", "Another race", "browser-race"),
-        ("β from too low to too high, on the demo", "Another sweep", "browser-sweep"),
+        ("Beta from too low to too high, on the demo", "Another sweep", "browser-sweep"),
     ] {
         let began = Instant::now();
         browser.click(begin);

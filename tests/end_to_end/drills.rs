@@ -41,7 +41,7 @@ fn a_lost_device_and_a_dead_worker_lose_nothing_in_firefox() {
 /// Destroys the device: the page stays alive, says so, and the run goes on by itself. Gives the step that it reached.
 fn lose_the_device(browser: &Browser) -> u64 {
     wait_for_step(browser, 1);
-    rehearse(browser, "Lose the GPU");
+    test_failure(browser, "Lose the GPU");
     browser.click("4  Run");
     wait_for_text(browser, "The graphics driver reset. The run went on by itself");
     browser.wait_for("Stop and save", LONG);
@@ -56,7 +56,7 @@ fn crash_the_engine(browser: &Browser) {
     let (saved, _) = step(browser).expect("the step is shown");
     browser.click("Resume");
     wait_for_step(browser, saved + 1);
-    rehearse(browser, "Crash the engine");
+    test_failure(browser, "Crash the engine");
     browser.click("Start");
     browser.wait_for("Restart the engine", LONG);
     browser.click("Restart the engine");
@@ -65,7 +65,7 @@ fn crash_the_engine(browser: &Browser) {
     wait_for_step(browser, saved + 1);
 }
 
-fn rehearse(browser: &Browser, failure: &str) {
+fn test_failure(browser: &Browser, failure: &str) {
     browser.click("Help");
     reach(browser, failure);
 }

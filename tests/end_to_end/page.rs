@@ -269,7 +269,7 @@ pub(crate) fn wait_enabled(ui: &impl Ui, button: &str) {
 pub(crate) fn write_both(ui: &impl Ui) {
     ui.click("Generate");
     // The button is disabled from the first of their texts until the last is written.
-    ui.wait_for("Original", PATIENCE);
+    ui.wait_for("Base model", PATIENCE);
     wait_enabled(ui, "Generate");
 }
 
@@ -278,7 +278,7 @@ pub(crate) fn write_files(browser: &Browser) {
     let before = told(browser, "exported");
     reach(browser, "Write files");
     browser.wait_that("the end of an export", LONG, || (told(browser, "exported") > before).then_some(()));
-    browser.wait_for("Written and checked", PATIENCE);
+    browser.wait_for("Written and verified", PATIENCE);
 }
 
 /// A picture for the guide, if they are asked for.

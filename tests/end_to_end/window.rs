@@ -158,7 +158,7 @@ fn export_adapter(app: &XvfbApp, rank: usize) {
     let folder = app.home().join("tuned");
     app.fill("Folder", &folder.display().to_string());
     reach(app, "Write files");
-    app.wait_for("Written and checked", LONG);
+    app.wait_for("Written and verified", LONG);
     picture(app, "native-export");
     let written = std::fs::read_dir(&folder).expect("the folder was made").flatten().next().expect("it is not empty");
     let adapter = pollster::block_on(async {

@@ -62,7 +62,10 @@ fn every_setting_has_its_help_in_whole_sentences() {
         assert!(labels.insert(label), "{key} has a label of its own");
         assert!(!label.ends_with('.') && label.chars().count() <= 32, "{key}: a short label, {label}");
         assert!(!range.is_empty() && !range.ends_with('.'), "{key}: a range is no sentence");
-        for text in [what, too_low, too_high] {
+        assert!(!range.contains("usual"), "{key}: the default is told beside it: {range}");
+        assert_eq!((too_low.is_empty(), too_high.is_empty()), [key == "seed"; 2].into(), "{key}: both ends");
+        for text in [what, too_low, too_high].into_iter().filter(|text| !text.is_empty()) {
+            assert!(!text.starts_with("On:") && !text.starts_with("Off:"), "{key}: the app says on and off: {text}");
             assert!(text.ends_with('.') && text.starts_with(char::is_uppercase), "{key}: {text}");
             assert!(text.len() > 20 && text.len() < 200 && !text.contains("  "), "{key}: {text}");
         }

@@ -63,8 +63,8 @@ fn low_beta_drifts_and_high_beta_hardly_moves() {
     let (texts, _) = judge(Over::Beta, Method::Dpo, &runs);
     for (judgement, words) in texts.iter().zip([
         ["beta 0.01 is too low", "drifts far", "30.0 nats less likely"],
-        ["beta 0.1 is about right", "72 % of the held-out pairs won, from 40 %", "KL 0.100 nats per token"],
-        ["beta 1 is too high", "hardly moves", "0.1 clearly wins more pairs"],
+        ["beta 0.1 is about right", "held-out accuracy 72 %, from 40 %", "KL 0.100 nats per token"],
+        ["beta 1 is too high", "hardly moves", "the held-out accuracy of 0.1 is clearly higher"],
     ]) {
         assert!(words.iter().all(|word| judgement.text.contains(word)), "{words:?}: {}", judgement.text);
     }
@@ -79,7 +79,7 @@ fn it_is_the_other_way_round_for_the_learning_rate_and_for_orpo() {
         assert_eq!(advice.value, Some(2e-5));
     }
     let (texts, _) = judge(Over::LearningRate, Method::Dpo, &runs);
-    assert!(texts[2].text.starts_with("learning_rate 1e-4 is too high"), "{}", texts[2].text);
+    assert!(texts[2].text.starts_with("learning rate 1e-4 is too high"), "{}", texts[2].text);
 }
 
 #[test]

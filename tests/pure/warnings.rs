@@ -3,7 +3,7 @@
 use pairtune::data::Method;
 use pairtune::engine::plan::presets::{Preset, epochs_for};
 use pairtune::engine::run::warnings::{
-    Action, CLEAR_STEPS, Facts, Warning, WarningKind, Watcher, exchanged, many_passes,
+    Action, CLEAR_STEPS, Facts, Warning, WarningKind, Watcher, many_passes, swapped,
 };
 use serde_json::{Map, Value, json};
 
@@ -12,13 +12,13 @@ const LN_2: f64 = std::f64::consts::LN_2;
 // Before the start
 
 #[test]
-fn few_held_out_pairs_are_a_hint_with_its_interval() {
+fn few_held_out_pairs_are_a_rough_estimate() {
     let warnings = |n_held_out| Watcher::new(Facts { n_held_out, ..facts() }).start();
     assert_eq!(warnings(20), []);
     let few = only(warnings(19));
     assert_eq!((few.kind, few.step, few.action), (WarningKind::FewHeldOut, 0, Action::HoldOutMore));
-    assert!(few.text.contains("Only 19 pairs are") && few.text.contains("±20 points"), "{}", few.text);
-    assert!(only(warnings(1)).text.contains("Only 1 pair is"));
+    assert!(few.text == "Only 19 held-out pairs: accuracy is a rough estimate (±20 points).", "{}", few.text);
+    assert!(only(warnings(1)).text.contains("Only 1 held-out pair: "));
     assert!(only(warnings(0)).text.contains("No pairs are held out"));
 }
 
@@ -28,7 +28,9 @@ fn truncated_pairs_are_counted_if_they_are_many() {
     assert_eq!(warnings(10), [], "5 % of 200");
     let many = only(warnings(11));
     assert_eq!((many.kind, many.action), (WarningKind::ManyTruncated, Action::RaiseMaxLength));
-    assert!(many.text.contains("11 of 200 pairs (6 %)"), "{}", many.text);
+    assert_eq!(many.text, "11 of 200 pairs (6 %) will be truncated to max length.");
+    let one = only(Watcher::new(Facts { n_truncated: 1, n_pairs: 1, passes: 1.0, ..facts() }).start());
+    assert_eq!(one.text, "1 of 1 pair (100 %) will be truncated to max length.");
     assert_eq!(Watcher::new(Facts { n_truncated: 0, n_pairs: 0, ..facts() }).start(), []);
 }
 
@@ -49,11 +51,11 @@ fn pairs_that_are_seen_again_and_again_are_learnt_by_heart() {
 }
 
 #[test]
-fn exchanged_columns_are_suspected_if_the_original_model_prefers_what_is_rejected() {
-    let told = exchanged(Some(0.14), 20).expect("it is suspected");
-    assert_eq!((told.kind, told.action), (WarningKind::Exchanged, Action::InspectPairs));
+fn swapped_columns_are_suspected_if_the_base_model_prefers_what_is_rejected() {
+    let told = swapped(Some(0.14), 20).expect("it is suspected");
+    assert_eq!((told.kind, told.action), (WarningKind::Swapped, Action::InspectPairs));
     assert!(told.text.contains("86 % of 20 held-out pairs"), "{}", told.text);
-    for quiet in [exchanged(Some(0.15), 20), exchanged(Some(0.0), 19), exchanged(None, 200)] {
+    for quiet in [swapped(Some(0.15), 20), swapped(Some(0.0), 19), swapped(None, 200)] {
         assert_eq!(quiet, None);
     }
 }

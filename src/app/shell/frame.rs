@@ -32,7 +32,7 @@ pub(super) struct FrameView {
     pub(super) n_runs: usize,
     /// The name that was proposed for the next run.
     pub(super) proposed_name: String,
-    /// The watched prompts that were proposed.
+    /// The sample prompts that were proposed.
     pub(super) proposed_prompts: Vec<String>,
     /// Question for a path, where there are no dialogs.
     pub(super) ask_for_path: Option<PathQuestion>,

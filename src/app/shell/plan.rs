@@ -29,7 +29,7 @@ pub(super) const OF_THE_MACHINE: [&str; 10] = [
     "seed",
 ];
 
-/// Number of watched prompts that are proposed.
+/// Number of sample prompts that are proposed.
 const PROPOSED_PROMPTS: usize = 3;
 
 impl App {

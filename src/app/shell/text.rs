@@ -78,7 +78,7 @@ pub(super) const DROP_UNCLEAR: &str = "Open as a model, pairs or a run";
 pub(super) const DROP_UNKNOWN: &str = "This cannot be opened";
 pub(super) const DROP_ESCAPE: &str = "Esc to cancel";
 pub(super) const QUIT_TEXT: &str = "It can wait: paused and saved, it continues from the same step next time.";
-pub(super) const QUIT_TRIAL: &str = "What it has finished is kept among the runs; the rest would have to be done anew.";
+pub(super) const QUIT_TRIAL: &str = "What it has finished is kept among the runs; the rest would have to start over.";
 pub(super) const QUIT_WAITING: &str = "Finishing this step and saving. The window closes by itself.";
 pub(super) const QUIT_STAY: &str = "Keep running";
 pub(super) const QUIT_PAUSE: &str = "Pause, save and quit";
@@ -100,7 +100,7 @@ pub(super) const MANY_FILES: &str = "Drop the files of one model together, or on
 
 pub(super) fn mismatch(engine: &str) -> String {
     format!(
-        "The page is {}, the engine is {engine}. A reload fetches both anew; saved runs are intact.",
+        "The page is {}, the engine is {engine}. A reload fetches both again; saved runs are intact.",
         crate::engine::protocol::BUILD
     )
 }
@@ -199,7 +199,9 @@ pub(super) fn sweep_strip(sweep: &SweepState) -> (String, f32) {
     let tried = sweep.now.and_then(|value| sweep.tried.iter().find(|tried| tried.value == value));
     let says = match (&sweep.course, tried) {
         (Course::Stopping, tried) => run::stopping_trial(tried.map(|tried| (tried.step, tried.n_steps))),
-        (_, Some(tried)) => format!("{} {}, step {}/{}", sweep.over, short(tried.value), tried.step, tried.n_steps),
+        (_, Some(tried)) => {
+            format!("{} {}, step {}/{}", sweep.over.word(), short(tried.value), tried.step, tried.n_steps)
+        }
         (_, None) => "Preparing".to_owned(),
     };
     (says, sweep.fraction())

@@ -3,7 +3,7 @@
 use super::fold::State;
 use crate::engine::protocol::{GenerateRequest, HeldOutPair, Inspection, Problem};
 
-/// Held-out scores that are kept, by adapter strength.
+/// Held-out scores that are kept, by adapter scale.
 const HELD_OUT_STRENGTHS: usize = 24;
 
 /// Texts that are kept.
@@ -14,7 +14,7 @@ const GENERATIONS: usize = 24;
 pub(crate) struct Generation {
     /// The request.
     pub(crate) request: GenerateRequest,
-    /// One text for each strength, or for each run.
+    /// One text for each adapter scale, or for each run.
     pub(crate) sides: Vec<TextSide>,
 }
 
@@ -38,7 +38,7 @@ impl State {
         has_template && self.pairs.info.as_ref().is_none_or(|pairs| pairs.conversations)
     }
 
-    /// Held-out pairs scored with this strength.
+    /// Held-out pairs scored at this adapter scale.
     pub(crate) fn held_out_at(&self, strength: f32) -> Option<&[HeldOutPair]> {
         self.held_out
             .iter()
@@ -117,7 +117,7 @@ impl State {
     }
 }
 
-/// True for strengths of the adapter that a slider does not tell apart.
+/// True for adapter scales that a slider does not tell apart.
 pub(crate) fn is_same_strength(a: f32, b: f32) -> bool {
     (a - b).abs() < 1e-4
 }

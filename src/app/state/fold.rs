@@ -52,9 +52,9 @@ pub(crate) struct State {
     pub(crate) sweep: SweepState,
     /// Texts by the id of their request.
     pub(crate) texts: BTreeMap<u64, Generation>,
-    /// Held-out pairs by adapter strength, the latest last.
+    /// Held-out pairs by adapter scale, the latest last.
     pub(crate) held_out: Vec<(f32, Vec<HeldOutPair>)>,
-    /// The strength that is being scored.
+    /// The adapter scale that is being scored.
     pub(crate) held_out_pending: Option<f32>,
     /// A pair, token by token.
     pub(crate) inspection: Option<Inspection>,

@@ -185,6 +185,11 @@ impl PlanState {
         keys.filter(changed).filter(|_| self.preset.is_some()).collect()
     }
 
+    /// The value of a setting as long as nobody changes it, whatever the preset.
+    pub(crate) fn default_of(&self, key: &str) -> serde_json::Value {
+        if key == "eval_split" { EVAL_SPLIT.into() } else { self.defaults().get(key).cloned().unwrap_or_default() }
+    }
+
     /// True if `value` is the default of this setting.
     pub(crate) fn is_default(&self, key: &str, value: &serde_json::Value) -> bool {
         fields::shown(self.defaults().get(key)) == fields::shown(Some(value))

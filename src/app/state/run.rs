@@ -31,7 +31,7 @@ pub(crate) struct RunState {
     pub(crate) step_seconds: Vec<[f64; 2]>,
     /// Metrics of its evaluations, in order; the first is from before the first step.
     pub(crate) evaluations: Vec<Metrics>,
-    /// Answers to the watched prompts: step and texts.
+    /// Answers to the sample prompts: step and texts.
     pub(crate) samples: Vec<(usize, Vec<SampleAnswer>)>,
     /// Answers that it wrote for its steps, the latest last.
     pub(crate) rollouts: VecDeque<Rollouts>,
@@ -41,7 +41,7 @@ pub(crate) struct RunState {
     pub(crate) saved: Option<Saved>,
     /// Why the last save failed; the run is only in the engine's memory.
     pub(crate) unsaved: Option<Unsaved>,
-    /// Seconds of each evaluation seen, including the answers to the watched prompts.
+    /// Seconds of each evaluation seen, including the answers to the sample prompts.
     pub(super) rounds: Vec<f64>,
     /// Seconds of the run's parts by the plan, if the run was measured before it began.
     pub(crate) expected: Option<RunParts>,

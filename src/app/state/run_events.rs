@@ -67,7 +67,7 @@ impl State {
         self.asked_run = None;
         self.run_problem = None;
         self.replace_run(run);
-        self.notice(notices::RUN_BEGINS, false);
+        self.notice(notices::RUN_STARTED, false);
     }
 
     pub(super) fn run_opened(&mut self, info: RunInfo) {

@@ -8,13 +8,13 @@ pub(crate) const CRASHED: &str = "The engine stopped";
 pub(crate) const OPENING_DEMO: &str = "opening the demo";
 pub(crate) const OPENING_MODEL: &str = "opening the model";
 pub(crate) const READING_PAIRS: &str = "reading pairs";
-pub(crate) const MEASURED: &str = "Two steps were measured";
+pub(crate) const MEASURED: &str = "2 trial steps were measured";
 pub(crate) const GPU_MEASURED: &str = "The GPU was measured";
 pub(crate) const EXPORTED: &str = "The files are written";
-pub(crate) const DISCARDED: &str = "The run was thrown away";
+pub(crate) const DISCARDED: &str = "The run was discarded";
 pub(crate) const RACE_DONE: &str = "The race is at its end";
 pub(crate) const SWEEP_DONE: &str = "All values were tried";
-pub(crate) const RUN_BEGINS: &str = "The run begins";
+pub(crate) const RUN_STARTED: &str = "The run has started";
 pub(crate) const CANCELLED: &str = "Cancelled";
 pub(crate) const RUN_CLOSED: &str =
     "The open run was closed: it was trained on other pairs, or another model. It is in Runs";

@@ -17,9 +17,9 @@ pub(crate) fn failed(failure: &Failure) -> String {
 pub(crate) fn phase(phase: Phase) -> &'static str {
     match phase {
         Phase::Loading => "Reading weights",
-        Phase::Reference => "Scoring pairs with the original model",
-        Phase::Evaluating => "Scoring held-out pairs",
-        Phase::Sampling => "Answering the watched prompts",
+        Phase::Reference => "Scoring pairs with the base model",
+        Phase::Evaluating => "Evaluating held-out pairs",
+        Phase::Sampling => "Answering the sample prompts",
         Phase::Training => "Training",
         Phase::Saving => "Saving",
     }
@@ -80,10 +80,10 @@ pub(crate) const DISCARD_TEXT: &str = "Its checkpoints, adapter and figures are 
 pub(crate) const DISCARD_YES: &str = "Discard";
 pub(crate) const DISCARD_NO: &str = "Keep it";
 pub(crate) const NO_HELD_OUT: &str = "No pairs are held out, so there is nothing to judge by.";
-const NOT_SCORED_NOW: &str = "The held-out pairs were not scored with what was kept; Compare can do that.";
+const NOT_EVALUATED_NOW: &str = "What was kept was not evaluated; Compare can score the held-out pairs.";
 pub(crate) const LONGER: &str = "longer wins";
 pub(crate) const MARGIN: &str = "Margin";
-pub(crate) const MARGIN_HELP: &str = "How far chosen is ahead of rejected, against the original model \
+pub(crate) const MARGIN_HELP: &str = "How far chosen is ahead of rejected, against the base model \
     (TRL: rewards/margins). Rising is learning; \
      if only the training line rises, it is learning by heart. Drag to zoom, double-click to reset.";
 pub(crate) const TRAIN: &str = "train";
@@ -95,7 +95,7 @@ pub(crate) const LOSS_HELP: &str = "Starts at 0.693 for the usual loss; lower is
 pub(crate) const NAME: &str = "Name of the run";
 pub(crate) const RENAME: &str = "Rename";
 pub(crate) const DISMISS: &str = "Dismiss";
-pub(crate) const BETA: &str = "Strength β";
+pub(crate) const BETA: &str = "Beta (β)";
 pub(crate) const LOWER_RATE: &str = "Resume with a third of the learning rate";
 pub(crate) const REFUSED: &str = "That could not be done";
 pub(crate) const OPEN_MODEL: &str = "Open the model's folder…";
@@ -105,11 +105,10 @@ const WITHIN_CHANCE_TEXT: &str = "The intervals of before and now overlap, so th
     may be chance. More held-out pairs make them narrower.";
 const NOT_IMPROVED: &str = "Finished. It did not improve";
 pub(crate) const FINISHED: &str = "Finished";
-const NOT_IMPROVED_TEXT: &str = "The held-out pairs are not won more often than before, or not \
-    by more than chance. Try more or cleaner \
-     pairs, a lower β or another learning rate, and look at the worst pairs in Compare.";
-const NOT_BETTER_TEXT: &str =
-    "The held-out rows came out no better than before. Try more rows, more steps, or another learning rate.";
+const NOT_IMPROVED_TEXT: &str = "Held-out accuracy did not rise, or not by more than chance. Try more or \
+    cleaner pairs, a lower beta or another learning rate, and look at the worst margins in Compare.";
+const NOT_BETTER_TEXT: &str = "The held-out rows came out no better than before. Try more rows, more steps, or another \
+    learning rate.";
 
 pub(crate) fn status(status: Status) -> &'static str {
     match status {
@@ -145,7 +144,7 @@ pub(crate) fn verdict(summary: &Summary) -> (Tone, &'static str, &'static str) {
         (_, Some(_)) => (Tone::Warn, NOT_IMPROVED, NOT_IMPROVED_TEXT),
         (_, None) if summary.record.n_held_out == 0 => (Tone::Accent, FINISHED, NO_HELD_OUT),
         (None, None) if summary.record.best.is_some() => (Tone::Warn, NOT_IMPROVED, NOT_BETTER_TEXT),
-        (_, None) => (Tone::Accent, FINISHED, NOT_SCORED_NOW),
+        (_, None) => (Tone::Accent, FINISHED, NOT_EVALUATED_NOW),
     }
 }
 
@@ -160,6 +159,6 @@ pub(crate) const SHOW_RUN: &str = "Show the run";
 pub(crate) const FAILED_TITLE: &str = "The run failed";
 pub(crate) const FAILED_TEXT: &str = "Its last good state is kept and can be compared.";
 pub(crate) const OPEN_SAFE: &str = "Open its last good state";
-pub(crate) const STRENGTH: &str = "Strength";
-pub(crate) const STRENGTH_HELP: &str =
-    "How much of the adapter is used: 0 % is the original model, 100 % as trained, more exaggerates.";
+pub(crate) const SCALE: &str = "Adapter scale (%)";
+pub(crate) const SCALE_HELP: &str =
+    "How much of the adapter is used: 0 is the base model, 100 as trained, more exaggerates.";

@@ -28,6 +28,10 @@ pub(crate) fn blocked(blocked: &Blocked) -> String {
 pub(crate) const PLANNING: &str = "Working out the plan";
 pub(crate) const ABOVE_0: &str = "a number above 0";
 pub(crate) const FRACTION: &str = "a number from 0 to below 1";
+pub(crate) const PERCENT: &str = "a number from 0 to below 100";
+/// Says what decides if a number of steps is empty.
+pub(crate) const BY_EPOCHS: &str = "by epochs";
+pub(crate) const BY_TIME: &str = "by time";
 pub(crate) const A_WORD: &str = "at least one name";
 pub(crate) const A_LIST: &str = "numbers with commas between them";
 

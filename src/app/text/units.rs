@@ -1,6 +1,7 @@
 //! Numbers, sizes, times and pieces of text, as the app writes them.
 
 use crate::engine::protocol::Progress;
+pub(crate) use crate::engine::protocol::{count, counted};
 use crate::platform::civil_date;
 
 /// Text on one line, for a table.
@@ -43,24 +44,6 @@ pub(super) fn bytes_of(done: u64, total: u64) -> String {
         _ => (1e9, "GB"),
     };
     format!("{:.1}/{:.1} {name}", done as f64 / unit, total as f64 / unit)
-}
-
-/// A count with a fine space between thousands.
-pub(crate) fn count(n: usize) -> String {
-    let digits = n.to_string();
-    let mut out = String::new();
-    for (i, digit) in digits.chars().enumerate() {
-        if i > 0 && (digits.len() - i).is_multiple_of(3) && digits.len() > 4 {
-            out.push('\u{a0}');
-        }
-        out.push(digit);
-    }
-    out
-}
-
-/// A count with its noun, which gets an s.
-pub(crate) fn counted(n: usize, noun: &str) -> String {
-    format!("{} {noun}{}", count(n), if n == 1 { "" } else { "s" })
 }
 
 /// Seconds as a clock shows them: `6:12`, `1:06:12`.

@@ -13,7 +13,7 @@ pub(crate) const WRITE_AGAIN: &str = "Write again";
 pub(crate) const TITLE: &str = "Which answer is better?";
 pub(crate) const TEXT: &str =
     "Two answers in random order, without names. Vote as you like; the names show after the vote.";
-pub(crate) const BEGIN: &str = "Begin";
+pub(crate) const START: &str = "Start the test";
 pub(crate) const CHANCE: &str = "chance";
 
 pub(crate) fn round(n: usize) -> String {
@@ -26,7 +26,7 @@ pub(crate) fn win_rate(name: &str, rate: f64, interval: [f64; 2]) -> String {
     format!("{name} wins {} ({low}–{high} %)", units::percent(rate))
 }
 
-/// Votes for each of the two names, of which the original's comes first.
+/// Votes for each of the two names, of which the base model's comes first.
 pub(crate) fn tally([base, tuned]: [&str; 2], wins: u64, losses: u64, ties: u64) -> String {
     format!("{wins} for {tuned}, {losses} for {base}, {ties} without difference")
 }

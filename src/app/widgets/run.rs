@@ -80,7 +80,7 @@ pub(crate) fn starting_ui(ui: &mut Ui, state: &State, actions: &mut Vec<Action>)
     });
 }
 
-/// Asks whether to throw a run away; returns true until there is an answer.
+/// Asks whether to discard a run; returns true until there is an answer.
 pub(crate) fn discard_ui(ui: &mut Ui, run_id: &str, actions: &mut Vec<Action>) -> bool {
     let frame = egui::Frame::popup(ui.style()).inner_margin(20.0);
     let modal = Modal::new(Id::unique("discard run")).frame(frame).show(ui.ctx(), |ui| {
@@ -130,6 +130,6 @@ pub(crate) fn comparable_ui(ui: &mut Ui, run: &RunState, actions: &mut Vec<Actio
 
 /// The factor on the adapter, in percent.
 pub(crate) fn strength_ui(ui: &mut Ui, strength: &mut u32) {
-    let label = ui.label(run::STRENGTH).on_hover_text(run::STRENGTH_HELP).id;
-    slider(ui, Slider::new(strength, 0..=150).suffix(" %").step_by(5.0)).labelled_by(label);
+    let label = ui.label(run::SCALE).on_hover_text(run::SCALE_HELP).id;
+    slider(ui, Slider::new(strength, 0..=150).step_by(5.0)).labelled_by(label);
 }

@@ -9,7 +9,7 @@ use crate::app::state::State;
 use crate::app::text::{run, votes};
 use crate::engine::stats::Vote;
 
-/// Questions that were asked, with their votes. One of the two models is the original and the other the tuned one, or
+/// Questions that were asked, with their votes. One of the two models is the base model and the other the tuned one, or
 /// whatever their names say.
 #[derive(Debug, Default)]
 pub(crate) struct Ballot {
@@ -76,7 +76,7 @@ impl Ballot {
         }
     }
 
-    /// Draws the current question and takes the vote; `names` are those of the original and of the tuned model.
+    /// Draws the current question and takes the vote; `names` are those of the base model and of the tuned model.
     pub(crate) fn show(&mut self, ui: &mut Ui, state: &State, names: [&str; 2]) -> Option<Answer> {
         // Answers that were being written are gone once another run is opened.
         let gone = |round: &mut Round| round.texts.is_none() && round.known && !state.texts.contains_key(&round.id);

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::sync::atomic::Ordering;
 
-use pairtune::data::{Example, Method, SplitBy, Tokenizer};
+use pairtune::data::{Example, Method, SplitBy, Tokenizer, counted};
 use pairtune::engine::compare::writing::eos_ids;
 use pairtune::engine::run::drive::{self, upload_adapter};
 use pairtune::files::{self, Task};
@@ -200,12 +200,12 @@ pub(in crate::cli) async fn train(args: &TrainArgs, out: &mut Output) -> Result<
     if let Some(after) = held_out.evaluate(&adapter, &config, step, run.epoch(), out).await? {
         told.push(headline(&after));
         let (what, noun) = match after.contains_key(PREFERENCE_ACCURACY) {
-            true => ("preference accuracy", "pairs"),
-            false => ("loss", "rows"),
+            true => ("accuracy", "pair"),
+            false => ("loss", "row"),
         };
         run.add_evaluation(after);
-        let (told, n) = (told.join(" -> "), held_out.examples.len());
-        out.result(format_args!("held-out {what} {told} ({n} {noun})"));
+        let (told, n) = (told.join(" -> "), counted(held_out.examples.len(), noun));
+        out.result(format_args!("held-out {what} {told} ({n})"));
     }
     run.finish(&adapter.get(&gpu).await?, counters)?;
     if let Some(value) = value {

@@ -208,7 +208,7 @@ impl HeldOut<'_> {
 
 pub(in crate::cli) const PREFERENCE_ACCURACY: &str = "eval_preference_accuracy";
 
-/// An evaluation in one figure: the share of pairs won, or the loss of other rows.
+/// An evaluation in one figure: the held-out accuracy, or the loss of other rows.
 pub(in crate::cli) fn headline(metrics: &Metrics) -> String {
     match metrics.contains_key(PREFERENCE_ACCURACY) {
         true => format!("{:.1} %", 100.0 * number(metrics, PREFERENCE_ACCURACY)),
@@ -219,7 +219,7 @@ pub(in crate::cli) fn headline(metrics: &Metrics) -> String {
 /// Metrics that the summary of an evaluation shows, if it has them.
 const TOLD: [(&str, &str); 6] = [
     ("eval_loss", "loss"),
-    ("eval_preference_accuracy", "preference accuracy"),
+    ("eval_preference_accuracy", "held-out accuracy"),
     ("eval_rewards/accuracies", "reward accuracy"),
     ("eval_rewards/margins", "reward margin"),
     ("eval_mean_token_accuracy", "token accuracy"),

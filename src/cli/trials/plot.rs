@@ -398,7 +398,7 @@ mod tests {
             description: "Two values.".to_owned(),
             panels: vec![
                 panel("Drift", Axis::new("KL", "nats per token"), vec![line("β 0.1", 0.25), line("β 0.01", 1.5)]),
-                panel("Won", Axis::new("Pairs won", "%").within(0.0, 100.0), vec![line("β 0.1", 61.0)]),
+                panel("Accuracy", Axis::new("Held-out accuracy", "%").within(0.0, 100.0), vec![line("β 0.1", 61.0)]),
                 panel("None", Axis::new("Log", "").log(), vec![Line::points("β 0.1", vec![[1.0, 0.0]])]),
             ],
         }
@@ -420,7 +420,7 @@ mod tests {
         assert_eq!(
             text("desc"),
             "Two values. Drift, KL (nats per token) by Step: β 0.1 0.25 at 2; β 0.01 1.5 at 2. \
-             Won, Pairs won (%) by Step: β 0.1 61 at 2. None, Log by Step: no values.",
+             Accuracy, Held-out accuracy (%) by Step: β 0.1 61 at 2. None, Log by Step: no values.",
             "and the values"
         );
         let written: Vec<&str> =

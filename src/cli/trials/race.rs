@@ -144,7 +144,7 @@ impl Host for Watcher<'_> {
     fn measured(&mut self, name: &str, measure: &Measure) {
         self.out.end();
         self.out.note(format_args!(
-            "{name}: held-out pairs won {:.0} %, score {:.2} ± {:.2}, KL {:.2} nats, {:.1} tokens an answer",
+            "{name}: held-out accuracy {:.0} %, score {:.2} ± {:.2}, KL {:.2} nats, {:.1} tokens per answer",
             100.0 * measure.won,
             measure.score,
             measure.score_std,
@@ -195,14 +195,14 @@ fn figure(standing: &Standing) -> Figure {
         panels: vec![
             panel(
                 "What the distance buys",
-                Axis::new("KL to the start", "nats an answer"),
+                Axis::new("KL to the base model", "nats per answer"),
                 Axis::new("score by the reward model", ""),
                 line(&|point| [point.measure.kl, point.measure.score]),
             ),
             panel(
-                "Held-out pairs won",
+                "Held-out accuracy",
                 Axis::new("last stage done", "%"),
-                Axis::new("pairs won", "%").within(0.0, 100.0),
+                Axis::new("held-out accuracy", "%").within(0.0, 100.0),
                 line(&|point| [100.0 * point.done, 100.0 * point.measure.won]),
             ),
         ],

@@ -20,8 +20,8 @@ use crate::cli::training::watch::quoted;
 pub(in crate::cli) const FILE: &str = "sweep.json";
 
 /// Definition of `kl` in the record.
-const KL: &str = "nats per token to the start, by Schulman's third estimator (k3), on answers to held-out prompts that \
-                  the tuned model samples at temperature 1";
+const KL: &str = "nats per token to the starting model, by Schulman's third estimator (k3), on answers to held-out \
+                  prompts that the tuned model samples at temperature 1";
 
 /// The runs so far, and what is said of them.
 pub(in crate::cli) struct Report {
@@ -165,7 +165,7 @@ impl Report {
     fn table(&self) -> String {
         let percent = |share: f64| format!("{:.1} %", 100.0 * share);
         let none = || "-".to_owned();
-        let names = ["pairs won", "reward accuracy", "KL per token", "chosen", "loss", "seconds"];
+        let names = ["held-out accuracy", "reward accuracy", "KL per token", "chosen", "loss", "seconds"];
         let mut rows = vec![[&[self.over.key()][..], &names].concat().into_iter().map(str::to_owned).collect()];
         let runs = self.sorted();
         if let Some(start) = runs.first().and_then(|run| run.points.first()) {
@@ -192,10 +192,7 @@ impl Report {
 
     fn figure(&self) -> Figure {
         let runs = self.sorted();
-        let name = match self.over {
-            Over::Beta => "β",
-            Over::LearningRate => "learning rate",
-        };
+        let name = self.over.word();
         let of = |run: &Run| format!("{name} {}", short(run.value));
         let by_step = |title: &str, y: Axis, value: &dyn Fn(&Point) -> f64| Panel {
             title: title.to_owned(),
@@ -221,13 +218,15 @@ impl Report {
             ),
             description: format!("The same training with {} values of {name}. {}", runs.len(), advice.text),
             panels: vec![
-                by_step("Held-out pairs", Axis::new("pairs won", "%"), &|point| 100.0 * point.pairs_won),
-                by_step("Drift", Axis::new("KL to the start", "nats/token"), &|point| point.kl),
-                by_step("Chosen answers", Axis::new("log-probability", "nats gained"), &|point| point.chosen_change),
+                by_step("Held-out accuracy", Axis::new("held-out accuracy", "%"), &|point| 100.0 * point.pairs_won),
+                by_step("Drift", Axis::new("KL to the starting model", "nats per token"), &|point| point.kl),
+                by_step("Chosen answers", Axis::new("log-probability", "nats gained per answer"), &|point| {
+                    point.chosen_change
+                }),
                 Panel {
                     title: "What the drift buys, at the end".to_owned(),
-                    x: Axis::new("KL to the start", "nats/token").log(),
-                    y: Axis::new("pairs won", "%"),
+                    x: Axis::new("KL to the starting model", "nats per token").log(),
+                    y: Axis::new("held-out accuracy", "%"),
                     lines: ends.collect(),
                 },
             ],

@@ -42,11 +42,11 @@ impl TokenPair {
 pub struct Tokenized {
     /// The pairs to train on.
     pub pairs: Vec<TokenPair>,
-    /// The pairs that are left out.
+    /// The pairs that are skipped.
     pub dropped: Vec<Dropped>,
 }
 
-/// A row that is left out, and why.
+/// A row that is skipped, and why.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Dropped {
     /// The row's number.
@@ -59,7 +59,7 @@ pub struct Dropped {
     pub reason: DropReason,
 }
 
-/// Why a row is left out.
+/// Why a row is skipped.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum DropReason {
     /// The prompt alone reaches the maximum length, so that nothing of the answers would be left.
@@ -81,11 +81,11 @@ pub enum DropReason {
 impl std::fmt::Display for DropReason {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Self::PromptTooLong => write!(f, "its prompt alone fills max_length"),
-            Self::Template(message) => write!(f, "the chat template refuses it ({message})"),
+            Self::PromptTooLong => write!(f, "the prompt alone exceeds max length"),
+            Self::Template(message) => write!(f, "the chat template rejects it ({message})"),
             Self::Empty => write!(f, "one of its texts has no tokens"),
-            Self::TooLong => write!(f, "it is longer than max_length"),
-            Self::NoLabels => write!(f, "nothing of it within max_length is learnt"),
+            Self::TooLong => write!(f, "it is longer than max length"),
+            Self::NoLabels => write!(f, "nothing of it within max length is learnt"),
             Self::Unwanted => write!(f, "its answer is not wanted"),
             Self::Boundary => write!(f, "its prompt's tokens change where an answer follows"),
         }
@@ -105,12 +105,12 @@ pub fn tokenize(records: &[Record], tokenizer: &Tokenizer, max_length: usize) ->
         }
     }
     if tokenized.pairs.is_empty() {
-        return Err(none_left_of("pairs", &tokenized.dropped, max_length));
+        return Err(none_left_of("pair", &tokenized.dropped, max_length));
     }
     Ok(tokenized)
 }
 
-/// Tokenises one record, as [`tokenize`] does; the inner error says why the pair is left out.
+/// Tokenises one record, as [`tokenize`] does; the inner error says why the pair is skipped.
 pub fn tokenize_record(
     record: &Record,
     tokenizer: &Tokenizer,

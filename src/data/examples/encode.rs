@@ -10,9 +10,9 @@ use crate::data::sample::Sample;
 use crate::data::tokens::tokenizer::Tokenizer;
 use crate::error::{Error, Result};
 
-/// Why a row has no tokens: it alone is left out, or nothing can be done at all.
+/// Why a row has no tokens: it alone is skipped, or nothing can be done at all.
 pub(in crate::data) enum Stop {
-    /// The row is left out; the number is that of its prompt's tokens, as far as they are known.
+    /// The row is skipped; the number is that of its prompt's tokens, as far as they are known.
     Drop(usize, DropReason),
     /// The tokenizer or a setting is at fault.
     Fail(Error),
@@ -164,7 +164,7 @@ impl Encoder<'_> {
     }
 }
 
-/// A row that the template refuses is left out, and others are not.
+/// A row that the template rejects is skipped, and others are not.
 fn refused(error: Error) -> Stop {
     Stop::Drop(0, DropReason::Template(error.to_string()))
 }

@@ -2,6 +2,7 @@
 
 use super::batch::{DropReason, Dropped, TokenPair};
 use super::encode::{Stop, settle};
+use crate::data::count::{counted, none_of};
 use crate::data::sample::Sample;
 use crate::data::tokens::tokenizer::Tokenizer;
 use crate::error::{Error, Result};
@@ -69,12 +70,12 @@ impl Example {
 pub struct Examples {
     /// The rows to train on.
     pub examples: Vec<Example>,
-    /// The rows that are left out.
+    /// The rows that are skipped.
     pub dropped: Vec<Dropped>,
 }
 
 impl Examples {
-    /// Takes a row's tokens, or why it is left out.
+    /// Takes a row's tokens, or why it is skipped.
     pub fn push(&mut self, row: std::result::Result<Example, Dropped>) {
         match row {
             Ok(example) => self.examples.push(example),
@@ -82,7 +83,7 @@ impl Examples {
         }
     }
 
-    /// These rows, or an error with counts if none is left; `noun` is what several of them are called.
+    /// These rows, or an error with counts if none is left; `noun` is what one of them is called.
     pub fn some(self, noun: &str, max_length: usize) -> Result<Self> {
         if self.examples.is_empty() { Err(none_left_of(noun, &self.dropped, max_length)) } else { Ok(self) }
     }
@@ -95,10 +96,10 @@ pub fn tokenize_prompts(samples: &[Sample], tokenizer: &Tokenizer) -> Result<Exa
     for sample in samples {
         prompts.push(prompt_example(sample, tokenizer)?);
     }
-    prompts.some("prompts", usize::MAX)
+    prompts.some("prompt", usize::MAX)
 }
 
-/// Tokenises one prompt, as [`tokenize_prompts`] does; the inner error says why it is left out.
+/// Tokenises one prompt, as [`tokenize_prompts`] does; the inner error says why it is skipped.
 pub fn prompt_example(sample: &Sample, tokenizer: &Tokenizer) -> Result<std::result::Result<Example, Dropped>> {
     let ids = sample.encoder(tokenizer).prompt(sample.prompt.as_ref()).and_then(|ids| match ids.is_empty() {
         true => Err(Stop::Drop(0, DropReason::Empty)),
@@ -115,20 +116,24 @@ pub fn prompt_example(sample: &Sample, tokenizer: &Tokenizer) -> Result<std::res
     settle(ids.map(example), sample.row, sample.line)
 }
 
-/// The error of rows of which none can be trained on, with counts; `noun` is what several of them are called.
+/// The error of rows of which none can be trained on, with counts; `noun` is what one of them is called.
 pub(in crate::data) fn none_left_of(noun: &str, dropped: &[Dropped], max_length: usize) -> Error {
     let count = |wanted: fn(&DropReason) -> bool| dropped.iter().filter(|row| wanted(&row.reason)).count();
-    let what = format!("None of the {} {noun} can be trained on", dropped.len());
+    let what = format!("{} be trained on", none_of(dropped.len(), noun));
     let prompts = dropped.iter().filter(|row| row.reason == DropReason::PromptTooLong);
     if let Some(shortest) = prompts.clone().map(|row| row.prompt_len).min() {
-        let n = prompts.count();
-        let lengths = format!("the prompts of {n} have max_length ({max_length}) tokens or more, the shortest");
-        return Error::input(format!("{what}: {lengths} {shortest}"), "Raise max_length, or shorten the prompts", "");
+        let n = counted(prompts.count(), noun);
+        let lengths = format!("max length ({max_length} tokens) leaves no room for an answer after the prompt in {n}");
+        return Error::input(
+            format!("{what}: {lengths}; the shortest prompt has {shortest}"),
+            "Raise max length, or shorten the prompts",
+            "",
+        );
     }
     let too_long = count(|reason| matches!(reason, DropReason::TooLong | DropReason::NoLabels));
     if too_long > 0 {
-        let lengths = format!("{too_long} are too long for max_length ({max_length})");
-        return Error::input(format!("{what}: {lengths}"), "Raise max_length, or shorten the texts", "");
+        let lengths = format!("max length ({max_length} tokens) is too short for {}", counted(too_long, noun));
+        return Error::input(format!("{what}: {lengths}"), "Raise max length, or shorten the texts", "");
     }
     let failed = dropped.iter().find_map(|row| match &row.reason {
         DropReason::Template(message) => Some((row.line, message)),

@@ -11,7 +11,7 @@ use crate::error::{Error, Result};
 /// Rules for laying out answers with verdicts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct KtoRules {
-    /// Tokens of a sequence at most; what is behind them is cut off.
+    /// Tokens of a sequence at most; what is behind them is truncated.
     pub max_length: usize,
     /// Rows of a micro-batch, within which answers change places.
     pub batch_size: usize,
@@ -26,10 +26,10 @@ pub fn tokenize_kto(samples: &[Sample], tokenizer: &Tokenizer, rules: &KtoRules)
         examples.push(kto_example(sample, tokenizer, rules.max_length)?);
     }
     examples.examples = mismatch(examples.examples, rules);
-    examples.some("thumbs", rules.max_length)
+    examples.some("thumb", rules.max_length)
 }
 
-/// Tokenises one sample without cutting it; the inner error says why it is left out. [`mismatch`] goes on with those
+/// Tokenises one sample without cutting it; the inner error says why it is skipped. [`mismatch`] goes on with those
 /// that are kept.
 pub fn kto_example(
     sample: &Sample,
@@ -47,7 +47,7 @@ fn judged(sample: &Sample, tokenizer: &Tokenizer, max_length: usize) -> std::res
     let Some(label) = sample.label else {
         return Err(Stop::Fail(Error::input(
             "A row has no verdict on its answer",
-            "Give it \"label\", true or false",
+            "Each row needs \"label\", true or false",
             format!("line {}", sample.line),
         )));
     };

@@ -28,7 +28,7 @@ pub fn check_margins(records: &[Record]) -> Result<()> {
     Ok(())
 }
 
-/// Tokenises one pair, as [`tokenize_reward`] does; the inner error says why it is left out.
+/// Tokenises one pair, as [`tokenize_reward`] does; the inner error says why it is skipped.
 pub fn reward_example(
     record: &Record,
     tokenizer: &Tokenizer,
@@ -59,7 +59,7 @@ pub fn tokenize_orpo(records: &[Record], tokenizer: &Tokenizer, max_length: usiz
     each(records, max_length, |record| orpo_example(record, tokenizer, max_length))
 }
 
-/// Tokenises one pair, as [`tokenize_orpo`] does; the inner error says why it is left out.
+/// Tokenises one pair, as [`tokenize_orpo`] does; the inner error says why it is skipped.
 pub fn orpo_example(
     record: &Record,
     tokenizer: &Tokenizer,
@@ -166,5 +166,5 @@ fn each(
     for record in records {
         examples.push(tokens(record)?);
     }
-    examples.some("pairs", max_length)
+    examples.some("pair", max_length)
 }

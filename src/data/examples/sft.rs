@@ -15,7 +15,7 @@ pub struct SftRules {
     pub completion_only_loss: Option<bool>,
     /// Learn what the template marks as the assistant's.
     pub assistant_only_loss: bool,
-    /// Tokens of a row at most; what is behind them is cut off.
+    /// Tokens of a row at most; what is behind them is truncated.
     pub max_length: usize,
 }
 
@@ -36,11 +36,11 @@ pub fn tokenize_sft(samples: &[Sample], tokenizer: &Tokenizer, rules: &SftRules)
     for sample in samples {
         examples.push(sft_example(sample, tokenizer, rules)?);
     }
-    examples.some("examples", rules.max_length)
+    examples.some("example", rules.max_length)
 }
 
 /// Tokenises one sample, as [`tokenize_sft`] does, with the tokenizer of [`Tokenizer::for_assistant_loss`] where the
-/// assistant's part alone is learnt; the inner error says why the row is left out.
+/// assistant's part alone is learnt; the inner error says why the row is skipped.
 pub fn sft_example(
     sample: &Sample,
     tokenizer: &Tokenizer,
@@ -103,7 +103,7 @@ fn learnt(sample: &Sample, tokenizer: &Tokenizer, rules: &SftRules) -> std::resu
 pub(in crate::data) fn no_answer(sample: &Sample) -> Error {
     Error::input(
         "A row has a prompt and no answer to learn from",
-        "Give it \"completion\"",
+        "Each row needs \"completion\"",
         format!("line {}", sample.line),
     )
 }

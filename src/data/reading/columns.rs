@@ -18,7 +18,7 @@ pub struct Columns {
     pub chosen: String,
     /// Column of the other answer.
     pub rejected: String,
-    /// Column of a system message or further input before the prompt; empty for none.
+    /// Column of a system message, or of Alpaca's further input, which follows the prompt; empty for none.
     pub system: String,
 }
 
@@ -56,6 +56,11 @@ impl Columns {
         Self { prompt, chosen: find(CHOSEN), rejected: find(REJECTED), system }
     }
 
+    /// True if the column for a system message is Alpaca's `input`, which follows the prompt.
+    pub fn follows_prompt(&self) -> bool {
+        self.system == "input"
+    }
+
     /// True for a column that rows are read with, if these are the columns.
     pub fn needs(&self, column: &str) -> bool {
         let Self { prompt, chosen, rejected, system } = self;
@@ -83,9 +88,9 @@ impl Columns {
         let is_alpaca = self.prompt == "instruction";
         if let Some(Value::String(text)) = &mut prompt {
             // LLaMA-Factory's alpaca format: the input follows the instruction.
-            let input = match self.system.as_str() {
-                "input" => system.take(),
-                _ => take(if is_alpaca { "input" } else { "" }).and_then(filled),
+            let input = match self.follows_prompt() {
+                true => system.take(),
+                false => take(if is_alpaca { "input" } else { "" }).and_then(filled),
             };
             if let Some(input) = input {
                 *text = format!("{text}\n{input}");

@@ -8,6 +8,7 @@ use super::columns::Columns;
 use super::fields::Fields;
 use super::row::{KEYS, Problem, excerpt, excerpt_of, parse_object, parse_row, too_long};
 use super::table::{Table, TableRow, is_table};
+use crate::data::count::none_of;
 use crate::data::kind::Kind;
 use crate::data::record::{LineError, Record};
 use crate::data::sample::{Sample, parse_sample};
@@ -52,7 +53,7 @@ type Parse<R> = Box<dyn Fn(Map<String, Value>, usize, usize) -> std::result::Res
 /// Words for the rows that are wanted, for messages.
 #[derive(Clone, Copy)]
 pub(in crate::data) struct Wanted {
-    /// Plural noun of the rows.
+    /// Noun of a row.
     pub(in crate::data) noun: &'static str,
     /// Columns that a file should have.
     pub(in crate::data) columns: &'static str,
@@ -85,7 +86,7 @@ enum Stage {
 impl RowReader<Record> {
     /// A reader at the beginning of a file; `file` is what messages call it.
     pub fn new(file: &str) -> Self {
-        let wanted = Wanted { noun: "pairs", columns: "\"prompt\", \"chosen\" and \"rejected\"", keys: KEYS };
+        let wanted = Wanted { noun: "pair", columns: "\"prompt\", \"chosen\" and \"rejected\"", keys: KEYS };
         Self::of(file, wanted, Box::new(|object, row, line| parse_row(object, row, line, None)))
     }
 
@@ -176,12 +177,12 @@ impl<R> RowReader<R> {
         }
         Err(match self.errors.first() {
             None => Error::input(
-                format!("The file has no {}", self.wanted.noun),
-                format!("Give it one JSON object a line, with {}", self.wanted.columns),
+                format!("The file has no {}s", self.wanted.noun),
+                format!("Each line needs one JSON object, with {}", self.wanted.columns),
                 self.file,
             ),
             Some(first) => Error::input(
-                format!("None of the {} rows can be used; the first: {}", self.rows, first.what),
+                format!("{} be used; the first: {}", none_of(self.rows, "row"), first.what),
                 first.fix.clone(),
                 format!("{}, line {}", self.file, first.line),
             ),

@@ -32,7 +32,7 @@ pub(in crate::data) fn too_long() -> Result<Map<String, Value>, Problem> {
 
 /// Advice for a row of pairs that is not usable.
 pub(in crate::data) const KEYS: &str =
-    "Give it \"prompt\", \"chosen\" and \"rejected\", or \"chosen\" and \"rejected\" with the prompt";
+    "Each row needs \"chosen\" and \"rejected\", and a \"prompt\" (or a shared beginning)";
 
 /// A row's bytes as an object; `keys` says what to give a row that is something else.
 pub(in crate::data) fn parse_object(bytes: &[u8], keys: &'static str) -> Result<Map<String, Value>, Problem> {

@@ -72,7 +72,7 @@ impl Session {
             return Ok(None);
         }
         if !strength.is_finite() || !(0.0..=4.0).contains(&strength) {
-            return Err(Error::input(format!("The adapter strength is {strength}"), "Give 0 to 4", ""));
+            return Err(Error::input(format!("The adapter scale is {:.0} %", 100.0 * strength), "Give 0 to 400 %", ""));
         }
         let values = self.adapter_of_run(WhichAdapter::Best)?;
         check_writes(&values, "")?;
@@ -87,7 +87,7 @@ impl Session {
         place(bench, &values, 1.0)
     }
 
-    /// Writes one text for each strength, or for each run; they grow by turns.
+    /// Writes one text for each adapter scale, or for each run; they grow by turns.
     pub(in crate::engine) async fn generate(&mut self, request: GenerateRequest) -> Result<()> {
         if !request.temperature.is_finite() || request.temperature < 0.0 {
             return Err(Error::input(format!("The temperature is {}", request.temperature), "Give 0 or more", ""));
@@ -139,7 +139,7 @@ impl Session {
         Ok(())
     }
 
-    /// Scores every held-out pair with the adapter at some strength.
+    /// Scores every held-out pair at an adapter scale.
     pub(in crate::engine) async fn score_held_out(&mut self, strength: f32) -> Result<()> {
         let bench = self.bench().await?;
         let (pairs, base) = self.held_out(&bench).await?;
@@ -231,7 +231,7 @@ impl Session {
         let record = pairs.record(index)?;
         let pair = crate::data::tokenize_record(record, tokenizer, config.max_length)?.map_err(|dropped| {
             let at = format!("line {}", dropped.line);
-            Error::input(format!("This pair is left out: {}", dropped.reason), "Choose another", at)
+            Error::input(format!("This pair is skipped: {}", dropped.reason), "Choose another", at)
         })?;
         let adapter = self.place_adapter(&bench, strength)?;
         let settings = adapter.as_ref().map(|adapter| &adapter.settings);
@@ -261,7 +261,7 @@ fn check_finite<'a>(mut scores: impl Iterator<Item = &'a f32>, strength: f32) ->
         None => Ok(()),
         Some(score) => {
             let what = format!("With the adapter at {:.0} %, a pair's score is {score}", 100.0 * strength);
-            Err(Error::input(what, "Choose a lower strength, or train with a lower learning_rate", ""))
+            Err(Error::input(what, "Choose a lower adapter scale, or train with a lower learning rate", ""))
         }
     }
 }

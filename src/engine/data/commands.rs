@@ -1,4 +1,4 @@
-//! The session's commands on rows: open, skip, exchange, read.
+//! The session's commands on rows: open, skip, swap, read.
 
 use crate::data::Tokenizer;
 use crate::engine::data::pairs::{Pairs, Split, preview};

@@ -1,4 +1,4 @@
-//! Rows as the session holds them, pairs or others: what was read, what was left out, and their tokens for a model.
+//! Rows as the session holds them, pairs or others: what was read, what was skipped, and their tokens for a model.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -244,7 +244,7 @@ impl Pairs {
         }
     }
 
-    /// Exchanges chosen and rejected.
+    /// Swaps chosen and rejected.
     pub fn swap(&mut self) {
         let Rows::Pairs(rows) = &mut self.rows else { return };
         for record in rows {
@@ -488,7 +488,7 @@ impl Pairs {
         // A row with a thumbs up or down shows its own answer alone, not the answer that the loss compares it with.
         for outcome in row_tokenizer.row(&self.rows, index).map_err(problem)? {
             let example = outcome.map_err(|dropped| Problem {
-                what: format!("This row is left out: {}", dropped.reason),
+                what: format!("This row is skipped: {}", dropped.reason),
                 fix: "Correct the row, or skip it".to_owned(),
                 at: format!("line {}", dropped.line),
             })?;

@@ -1,5 +1,6 @@
-//! Files from a run, each read again after writing and compared with the live model.
+//! Files from a run, each reloaded after writing and compared with the live model.
 
+use crate::data::counted;
 use crate::engine::compare::held_out::{self, Bench, metrics_at};
 use crate::engine::compare::writing;
 use crate::engine::data::pairs::Pairs;
@@ -166,17 +167,17 @@ impl Session {
             return Ok(Exported { kind: ExportKind::Adapter, path, bytes, check, snippets });
         }
         let check = self.check_adapter(values, &read, &path).await?;
-        let snippets = vec![
+        let mut snippets = vec![
             format!("pairtune generate --model MODEL --adapter {name} --prompt \"Hello\""),
             format!(
                 "from peft import PeftModel\nfrom transformers import AutoModelForCausalLM\n\
                  model = AutoModelForCausalLM.from_pretrained(\"{base}\")\n\
                  model = PeftModel.from_pretrained(model, \"{name}\")"
             ),
-            format!(
-                "# Ollama: safetensors adapters of the Llama, Mistral and Gemma families\nFROM base\nADAPTER ./{name}"
-            ),
         ];
+        if self.model.as_ref().is_some_and(|open| open.ollama_takes_adapters()) {
+            snippets.push(format!("# Modelfile for Ollama\nFROM BASE\nADAPTER ./{name}"));
+        }
         Ok(Exported { kind: ExportKind::Adapter, path, bytes, check, snippets })
     }
 
@@ -258,7 +259,11 @@ impl Session {
                 (self.check_model(values, target, Some(ggml_type)).await?, format!("llama-cli -m {file} -p \"Hello\""))
             }
         };
-        let snippets = vec![snippet, format!("ollama create {name} -f Modelfile && ollama run {name}")];
+        let mut snippets = vec![snippet, format!("ollama create {name} -f Modelfile && ollama run {name}")];
+        if kind != GgufKind::Lora {
+            // LM Studio opens whole models alone.
+            snippets.push(format!("lms import --copy {file}  # LM Studio"));
+        }
         let path = place_of(request, target);
         Ok(Exported { kind: ExportKind::Gguf(form), path, bytes, check, snippets })
     }
@@ -294,7 +299,8 @@ impl Session {
         // The adapter was added to the weights as they are stored, however the run had them on the device.
         let both = open.weight_bytes.stored + again.weight_bytes.stored;
         if self.limit_now().is_some_and(|limit| both > limit) {
-            let read = "Read again: every tensor has its shape; a second copy of the weights does not fit for more";
+            let read =
+                "Verified: reloaded, every tensor has its shape; a second copy of the weights does not fit for more";
             return Ok(read.to_owned());
         }
         let bench = self.bench_in(LoadIn::Stored).await?;
@@ -326,7 +332,8 @@ impl Session {
         if read_files(request, target, &contents).await? != contents {
             return Err(Error::input("The metrics that were written say something else", "Export them again", place));
         }
-        let check = format!("Read again: {} files, {} entries, all as they were", contents.len(), run.history.len());
+        let check =
+            verified(&format!("{} with {}", counted(contents.len(), "file"), counted(run.history.len(), "row")));
         let snippets = vec![format!("tensorboard --logdir {}", target.name)];
         Ok(Exported { kind: ExportKind::Metrics, path: place, bytes, check, snippets })
     }
@@ -376,7 +383,7 @@ impl Session {
         if read_files(request, target, &contents).await? != contents {
             return Err(Error::input("The files that were written say something else", "Export them again", path));
         }
-        let check = format!("Read again: {} files, all as they were", contents.len());
+        let check = verified(&counted(contents.len(), "file"));
         let snippets = vec![format!(
             "cd {name} && pip install -r requirements.txt && \\\n\
              accelerate launch --config_file accelerate/one.yaml train.py"
@@ -400,7 +407,7 @@ impl Session {
         let archive = pack(&contents)?;
         store.write(path, &archive).await?;
         let again = files::unpack(path, &store.read(path).await?)?;
-        let check = format!("Read again: {} files, all as they were", again.len());
+        let check = verified(&counted(again.len(), "file"));
         if again != contents {
             return Err(Error::input(
                 "The archive that was written holds something else",
@@ -409,7 +416,7 @@ impl Session {
             ));
         }
         let place = place_of(request, target);
-        let snippets = vec!["Open it in the other world: Runs, Import a .run archive".to_owned()];
+        let snippets = vec!["Open it in the app or the web page: Runs → Import".to_owned()];
         Ok(Exported { kind: ExportKind::Archive, path: place, bytes: archive.len() as u64, check, snippets })
     }
 
@@ -469,13 +476,19 @@ fn place_of(request: &ExportRequest, target: &Target<'_>) -> String {
     }
 }
 
-/// Returns a sentence on the difference of logits after reading again.
+/// Says that what was written came back unchanged.
+fn verified(what: &str) -> String {
+    format!("Verified: reloaded, {what} unchanged")
+}
+
+/// Says how far the logits of what was reloaded differ.
 fn same_logits(difference: f32) -> String {
-    let differ = match difference {
-        0.0 => "have no difference".to_owned(),
-        difference => format!("differ by {difference:.1e} at most"),
-    };
-    format!("Read again: its logits on {CHECKED_PROMPTS} prompts {differ}")
+    match difference {
+        0.0 => format!("Verified: reloaded, logits identical on {CHECKED_PROMPTS} prompts"),
+        difference => {
+            format!("Verified: reloaded, logits on {CHECKED_PROMPTS} prompts differ by {difference:.1e} at most")
+        }
+    }
 }
 
 /// True if rounding merged weights to their type may cause this difference of logits, of which the largest is given.
@@ -567,7 +580,7 @@ fn same_values(values: &files::Adapter, read: &files::Adapter, place: &str) -> R
         let what = "The adapter that was written has other values";
         return Err(Error::input(what, "Export it again to another place", place));
     }
-    Ok(format!("Read again: {} tensors, all as they were", read.tensors.len()))
+    Ok(verified(&counted(read.tensors.len(), "tensor")))
 }
 
 /// The file with the chat template, if it is not the model's own.

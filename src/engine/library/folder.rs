@@ -31,7 +31,7 @@ const STATE: &str = "trainer_state.json";
 /// The files of a checkpoint that say what was measured until then; the others are its state.
 const MEASURED: [&str; 4] = ["README.md", STATE, METRICS, SAMPLES];
 
-/// Answers to the watched prompts: optimiser step and texts.
+/// Answers to the sample prompts: optimiser step and texts.
 pub type Samples = Vec<(usize, Vec<SampleAnswer>)>;
 
 /// Files of a run's folder: path within it, and content.
@@ -53,7 +53,7 @@ pub struct StoredRun {
     pub best: Option<files::Adapter>,
     /// Steps and evaluations.
     pub history: Vec<Metrics>,
-    /// Answers to the watched prompts.
+    /// Answers to the sample prompts.
     pub samples: Samples,
 }
 

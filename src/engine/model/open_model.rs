@@ -8,10 +8,10 @@ use crate::engine::compare::writing;
 use crate::engine::protocol::{ChatInfo, ModelInfo, ModelSource, THINKING};
 use crate::engine::run::drive;
 use crate::error::Result;
-use crate::files::{TargetModules, licence, stated_name};
+use crate::files::{GgufArch, TargetModules, licence, stated_name};
 use crate::gpu::{Gpu, Precision, VariantSet};
 use crate::kernels;
-use crate::model::{AdapterSettings, Architecture, BatchSize, LoadIn, Model, WeightBytes};
+use crate::model::{AdapterSettings, Architecture, BatchSize, Family, LoadIn, Model, WeightBytes};
 use crate::platform::host::Store;
 use crate::platform::{Folder, MemoryFolder, hub_name};
 use crate::train::{TrainConfig, plan};
@@ -151,6 +151,11 @@ impl OpenModel {
         least_bytes(&self.config, self.weight_bytes.on_device(load_in))
     }
 
+    /// True if Ollama takes safetensors adapters of this model's family.
+    pub fn ollama_takes_adapters(&self) -> bool {
+        GgufArch::of_model_type(&self.config.model_type).is_some_and(GgufArch::ollama_takes_adapters)
+    }
+
     /// Returns a summary for people.
     pub fn info(&self) -> ModelInfo {
         let bytes_each = match self.config.dtype.as_deref() {
@@ -161,6 +166,8 @@ impl OpenModel {
             name: self.name.clone(),
             source: self.source.clone(),
             model_type: self.config.model_type.clone(),
+            family: Family::of_type(&self.config.model_type).map(Family::label).unwrap_or_default(),
+            ollama_adapter: self.ollama_takes_adapters(),
             parameters: self.weight_bytes.stored / bytes_each,
             weight_bytes: self.weight_bytes.stored,
             layers: self.config.num_hidden_layers,

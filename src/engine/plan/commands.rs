@@ -145,7 +145,7 @@ impl Session {
         let tokenizer = model.tokenizer();
         let ids: Vec<Vec<u32>> =
             prompts.iter().map(|prompt| writing::prompt_ids(prompt, raw, &tokenizer)).collect::<Result<_>>()?;
-        let wanted = self.watched_tokens;
+        let wanted = self.sample_tokens;
         let timed = async {
             let mut seconds = 0.0;
             for ids in ids.chunks(MAX_TEXTS) {

@@ -97,13 +97,13 @@ pub fn nearest(settings: &Map<String, Value>) -> Preset {
     order.into_iter().min_by_key(changed).unwrap_or(Preset::Standard)
 }
 
-/// Returns the preset that the settings match. Passes over the pairs may differ: they depend on the number of pairs.
+/// Returns the preset that the settings match. Epochs may differ: they depend on the number of pairs.
 pub fn of(settings: &Map<String, Value>) -> Option<Preset> {
     let like = |(key, value): (String, Value)| key == EPOCHS || settings.get(&key) == Some(&value);
     Preset::ALL.into_iter().find(|preset| overrides(*preset).into_iter().all(like))
 }
 
-/// Passes over the pairs to suggest in place of the preset's own, for pairs so few that it would hardly take a step.
+/// Epochs to suggest in place of the preset's own, for pairs so few that it would hardly take a step.
 ///
 /// Enough for 30, 60 or 120 optimiser steps, at most 3, 5 or 8 passes, and never fewer than the preset has.
 pub fn epochs_for(preset: Preset, n_pairs: usize, pairs_per_step: usize) -> f64 {
@@ -123,11 +123,11 @@ pub struct FieldHelp {
     pub label: &'static str,
     /// Effect of the setting.
     pub what: &'static str,
-    /// Values that make sense.
+    /// Values that make sense, beside the default.
     pub range: &'static str,
-    /// Effect of a value that is too low, or off.
+    /// Effect of a lower value, or of off; empty if there is nothing to say.
     pub too_low: &'static str,
-    /// Effect of a value that is too high, or on.
+    /// Effect of a higher value, or of on; empty if there is nothing to say.
     pub too_high: &'static str,
 }
 
@@ -137,38 +137,37 @@ pub fn field_help(key: &str) -> Option<FieldHelp> {
     let [label, what, range, too_low, too_high] = match key {
         "beta" => [
             "Beta (β)",
-            "Holds the tuned model to the original one: the higher, the less it may drift for the sake of your pairs.",
-            "0.05 to 0.5; 0.1 is usual",
+            "How close to stay to the base model: the higher, the less the tuned one may drift for your pairs.",
+            "0.05–0.5",
             "The model drifts far, and may repeat itself or forget what it knew.",
             "The model hardly changes, whatever the pairs say.",
         ],
         "loss_type" => [
             "Loss",
-            "The rule that turns a pair into a correction. \"sigmoid\" is DPO itself; adding \"sft\" also teaches the \
-             chosen answers as such.",
-            "sigmoid; ipo, robust, apo_zero, sft and ten others, or several of them",
-            "With only one, plain DPO: fine for most runs.",
+            "The rule that turns a pair into a correction. Adding SFT to DPO also teaches the chosen answers as such.",
+            "DPO (sigmoid); robust if some labels are wrong",
+            "One alone is fine for most runs.",
             "With several, each pulls its own way, and the curves are harder to read.",
         ],
         "loss_weights" => [
             "Loss weights",
             "How much each loss counts, if there are several.",
-            "one number per loss; 1 each if left empty",
+            "one number per loss; 1 each if empty",
             "The loss hardly counts.",
             "The loss drowns the others.",
         ],
         "label_smoothing" => [
             "Label smoothing",
             "The share of pairs that you think are the wrong way round. The losses robust, exo_pair and aot read it.",
-            "0 to 0.3, and below 0.5",
+            "0–0.3, and below 0.5",
             "Wrong labels are learned like right ones.",
             "The model is told to doubt good labels too, and learns little.",
         ],
         "learning_rate" => [
             "Learning rate",
             "The size of each correction, at its peak. Change this first if a run does too little or too much.",
-            "5e-6 to 5e-5; higher only for very small models",
-            "Held-out accuracy hardly moves from where it began.",
+            "5e-6–5e-5; higher only for very small models",
+            "Held-out accuracy hardly moves from that of the base model.",
             "The loss jumps, answers repeat themselves or turn to nonsense.",
         ],
         "lr_scheduler_type" => [
@@ -181,42 +180,42 @@ pub fn field_help(key: &str) -> Option<FieldHelp> {
         "warmup_steps" => [
             "Warm-up steps",
             "Steps at the start over which the learning rate rises from nothing. Below 1, it is a share of the run.",
-            "0 to 0.2 of the run; 0.1 is usual",
+            "0–0.2 of the run",
             "The first steps are large while little is known of the pairs, and may upset the model.",
             "Much of the run is spent at a low learning rate.",
         ],
         "weight_decay" => [
             "Weight decay",
             "Pulls the adapter a little towards \"no change\" at every step.",
-            "0 to 0.1; 0 is usual, since β holds the model already",
-            "Nothing pulls back but β; that is fine.",
+            "0–0.1; beta holds the model already",
+            "Nothing pulls back but beta; that is fine.",
             "The adapter is held back and learns less.",
         ],
         "adam_beta1" => [
             "Adam β₁",
             "How much of the direction of earlier steps is kept. Leave it unless you know why.",
-            "0.8 to 0.95; 0.9 is usual",
+            "0.8–0.95",
             "Every step follows its own few pairs, and the path is jittery.",
             "Steps react slowly and may overshoot.",
         ],
         "adam_beta2" => [
             "Adam β₂",
             "How long the size of past corrections is remembered to scale new ones. Leave it unless you know why.",
-            "0.95 to 0.999; 0.999 is usual",
+            "0.95–0.999",
             "One unusual batch changes the scale, and steps become uneven.",
             "The scale adapts slowly when the pairs change.",
         ],
         "adam_epsilon" => [
             "Adam ε",
             "Keeps steps finite where corrections are close to nothing. Leave it unless you know why.",
-            "1e-8; up to 1e-6",
+            "1e-8–1e-6",
             "At 0, corrections that are hardly there are blown up to full steps.",
             "Small corrections are ignored, and the run learns less.",
         ],
         "max_grad_norm" => [
             "Gradient clipping (max norm)",
             "Shortens a correction that is larger than this, so that one odd batch cannot spoil the model.",
-            "0.3 to 2; 1 is usual, 0 switches it off",
+            "0.3–2; 0 switches it off",
             "Corrections are cut short most of the time. At 0, none is, and one odd batch can do harm.",
             "The limit is never reached and protects from nothing.",
         ],
@@ -224,45 +223,45 @@ pub fn field_help(key: &str) -> Option<FieldHelp> {
             "Batch size",
             "Rows that the GPU works on at the same time. Changes memory and speed; what is learned depends on it \
              times the gradient accumulation.",
-            "1 to 16, as memory allows",
+            "1–16, as memory allows",
             "Slower than the GPU could be.",
             "Does not fit into the GPU's memory.",
         ],
         "gradient_accumulation_steps" => [
             "Gradient accumulation",
             "Batches that are put together into one correction. Batch size times this is the rows of a step.",
-            "enough for 16 to 64 pairs per step",
+            "enough for 16–64 pairs per step",
             "Each correction rests on few pairs and is noisy.",
             "Few corrections in all, so that a small file of pairs changes nothing.",
         ],
         "max_length" => [
             "Max length (tokens)",
-            "Prompt and answer together; what is longer loses its end. A token is some three quarters of a word.",
-            "256 to 2048; the check of the pairs says how many are cut",
-            "Answers are cut off, and the model does not learn how they end.",
+            "Prompt and answer together; what is longer is truncated. A token is some three quarters of a word.",
+            "256–2048; Pairs, Lengths says how many are truncated",
+            "Answers are truncated, and the model does not learn how they end.",
             "More memory and time, if there are texts that long.",
         ],
         "max_steps" => [
             "Max steps",
-            "Stops after so many corrections, however many pairs are left. -1 goes by passes instead.",
-            "-1, or 20 to 1000",
+            "Stops after so many corrections, however many pairs are left. Empty: the epochs decide.",
+            "20–1000, or empty: by epochs",
             "The model hardly changes.",
             "The same pairs come again and again until they are learned by heart.",
         ],
         "num_train_epochs" => [
             "Epochs",
-            "How often every pair is seen. Not used if there is a number of steps.",
-            "1 to 3; more only for fewer than a few hundred pairs",
+            "How often every pair is seen. Not used if max steps is set.",
+            "1–3; more only for fewer than a few hundred pairs",
             "Few pairs leave hardly a trace.",
             "Pairs are learned by heart: training gets better, held-out pairs get worse.",
         ],
         "seed" => [
             "Seed",
             "Decides all that is left to chance: the order, what is held out, the adapter's start. The same seed gives \
-             the same run.",
+             the same run; another one shows how much is chance.",
             "any whole number from 0",
-            "No number is better than another.",
-            "No number is better than another; try a second to see how much is chance.",
+            "",
+            "",
         ],
         "train_sampling_strategy" => [
             "Order of the data",
@@ -274,7 +273,7 @@ pub fn field_help(key: &str) -> Option<FieldHelp> {
         "r" => [
             "LoRA rank (r)",
             "How much room the adapter has for what is new.",
-            "8 to 64; 16 is usual",
+            "8–64",
             "Too little room for a large change.",
             "A larger file, more memory, and more room to learn the pairs by heart.",
         ],
@@ -296,15 +295,15 @@ pub fn field_help(key: &str) -> Option<FieldHelp> {
             "rsLoRA",
             "Divides by the square root of the rank instead of the rank, so that large adapters are not too quiet.",
             "off; on for a rank of 64 and more",
-            "Off: large adapters speak quietly and learn more slowly.",
-            "On: the adapter is louder, so the learning rate may have to be lower.",
+            "Large adapters speak quietly and learn more slowly.",
+            "The adapter is louder, so the learning rate may have to be lower.",
         ],
         "use_dora" => [
             "DoRA",
             "Learns how far each row of a weight reaches apart from where it points to.",
             "off; on where a small rank learns too little",
-            "Off: plain LoRA, which is faster.",
-            "On: often better at a small rank, but steps take longer, and not every program opens the adapter.",
+            "Plain LoRA, which is faster.",
+            "Often better at a small rank, but steps take longer, and not every program opens the adapter.",
         ],
         "lora_dropout" => [
             "LoRA dropout",
@@ -317,8 +316,8 @@ pub fn field_help(key: &str) -> Option<FieldHelp> {
             "Disable dropout",
             "Switches dropout off whatever the adapter's settings say, as TRL does for preferences.",
             "on",
-            "Off: the adapter's dropout is used.",
-            "On: policy and reference are compared without chance.",
+            "The adapter's dropout is used.",
+            "Policy and reference are compared without chance.",
         ],
         "reference" => [
             "Reference",
@@ -329,7 +328,7 @@ pub fn field_help(key: &str) -> Option<FieldHelp> {
         ],
         "f_divergence_type" => [
             "f-divergence",
-            "How far the tuned model is from the original one, of the ratio of their probabilities (f-DPO).",
+            "How far the tuned model is from the base model, of the ratio of their probabilities (f-DPO).",
             "reverse_kl; forward_kl, js_divergence or alpha_divergence",
             "DPO as it was published (reverse_kl), which is fine for most runs.",
             "Other divergences keep more variety in what is said, and learn the pairs less firmly.",
@@ -337,14 +336,14 @@ pub fn field_help(key: &str) -> Option<FieldHelp> {
         "f_alpha_divergence_coef" => [
             "f-divergence alpha",
             "The shape of alpha_divergence; no other divergence reads it.",
-            "0 to 1; 0.5 is usual",
+            "0–1",
             "Near 0 it is like forward_kl.",
             "Near 1 it is like reverse_kl.",
         ],
         "ld_alpha" => [
             "LD-DPO alpha",
             "What the tokens of the longer answer count beyond the length of the shorter one.",
-            "empty for all; 0 to 1",
+            "0–1, or empty for all",
             "At 0 only as many tokens count as the shorter answer has: length itself is not learned.",
             "At 1 all tokens count, as in plain DPO, and longer answers may win for their length.",
         ],
@@ -352,27 +351,27 @@ pub fn field_help(key: &str) -> Option<FieldHelp> {
             "WPO weighting",
             "Pairs count more the likelier the model itself would say their answers.",
             "off; on for pairs that another model wrote",
-            "Off: every pair counts the same.",
-            "On: pairs that are unlike anything the model says hardly count.",
+            "Every pair counts the same.",
+            "Pairs that are unlike anything the model says hardly count.",
         ],
         "discopop_tau" => [
             "DiscoPOP tau",
             "How sharply the discopop loss goes over from one of its parts to the other; no other loss reads it.",
-            "0.05 is what was found",
+            "0.05, which is what was found",
             "The two parts are cut apart sharply.",
             "The two parts are mixed, and the loss is closer to their mean.",
         ],
         "precompute_ref_log_probs" => [
             "Precompute reference",
-            "TRL's switch for scoring all pairs with the original model first. Here every pair is scored once anyway.",
+            "TRL's switch for scoring all pairs with the base model first. Here every pair is scored once anyway.",
             "off or on; no difference",
-            "Off: a pair is scored when a step first needs it.",
-            "On: the same, since nothing is scored twice in any case.",
+            "A pair is scored when a step first needs it.",
+            "The same, since nothing is scored twice in any case.",
         ],
         "eval_split" => [
-            "Held out (share)",
+            "Held out (%)",
             "Pairs kept aside to see whether the model learns what you mean or only these pairs by heart.",
-            "0.1 to 0.2, and at least 20 pairs",
+            "10–20, and at least 20 pairs",
             "Nothing, or only chance, tells learning from learning by heart.",
             "Fewer pairs are left to learn from.",
         ],
@@ -388,85 +387,85 @@ pub fn field_help(key: &str) -> Option<FieldHelp> {
             "Gradient checkpointing",
             "Forgets intermediate results and works them out again: a third more work for much less memory.",
             "on or off",
-            "Off: faster, but long texts and large batches may not fit.",
-            "On: fits more, but every step takes about a third longer. The result is the same.",
+            "Faster, but long texts and large batches may not fit.",
+            "Fits more, but every step takes about a third longer. The result is the same.",
         ],
         "fp16" => [
             "Half precision (fp16)",
             "Rounds the numbers that are multiplied to 16 bits, as mixed precision does. Sums, weights and the adapter \
              keep theirs.",
             "off; on for speed, on a GPU with f16 arithmetic",
-            "Off: the numbers agree with TRL's in float32.",
-            "On: faster on most GPUs. Numbers agree to three digits. A GPU without f16, and a software device, gain \
+            "The numbers agree with TRL's in float32.",
+            "Faster on most GPUs. Numbers agree to three digits. A GPU without f16, and a software device, gain \
              nothing and change nothing.",
         ],
         "save_steps" => [
             "Save every … steps",
             "How often the run is saved along the way, to go back to or to go on from after a crash.",
-            "20 to 200; 0 saves none along the way",
+            "20–200, or empty: by time",
             "Saving often takes disk space and a little time.",
-            "A crash loses more steps. At 0, the app still saves every minute; the command line only at the end.",
+            "A crash loses more steps. Empty: the app saves every minute, the command line only at the end.",
         ],
         "num_generations" => [
             "Answers per prompt",
             "Answers that are sampled to each prompt; each is judged against the others.",
-            "4 to 16; it divides the answers of a batch",
+            "4–16; it divides the answers of a batch",
             "The comparison rests on few answers and is noisy.",
             "Steps take longer: most of the time goes into writing.",
         ],
         "max_completion_length" => [
             "Max answer length (tokens)",
             "The longest answer that is sampled.",
-            "as long as a good answer is; 64 to 512",
-            "Answers are cut off, and what is judged is half an answer.",
+            "64–512, as long as a good answer is",
+            "Answers are truncated, and what is judged is half an answer.",
             "More time and memory, above all before the model has learned to stop.",
         ],
         "response_length" => [
             "Max answer length (tokens)",
             "The longest answer that is sampled.",
-            "as long as a good answer is; 53 is TRL's",
-            "Answers are cut off, and what is judged is half an answer.",
+            "as long as a good answer is",
+            "Answers are truncated, and what is judged is half an answer.",
             "More time and memory, above all before the model has learned to stop.",
         ],
         "temperature" => [
             "Temperature",
             "How freely answers are sampled; probabilities are taken at the same temperature.",
-            "0.7 to 1",
+            "0.7–1",
             "Answers are alike, so that there is little to compare.",
             "Answers are wild, and good ones become rare.",
         ],
         "epsilon" => [
             "Clip range (ε)",
             "How far a step may move from the model that wrote the answers.",
-            "0.2 is usual",
+            "0.1–0.3",
             "The model hardly changes within a batch of answers.",
             "Single answers may pull the model far.",
         ],
         "cliprange" => [
             "Clip range",
             "How far a step may move from the model that wrote the answers.",
-            "0.2 is usual",
+            "0.1–0.3",
             "The model hardly changes within a batch of answers.",
             "Single answers may pull the model far.",
         ],
         "kl_coef" => [
             "KL coefficient",
-            "What it costs to move away from the original model, per nat.",
-            "0.02 to 0.2; 0.05 is usual",
+            "What it costs to move away from the base model, per nat.",
+            "0.02–0.2",
             "The model finds answers that please the reward and nobody else.",
             "The model hardly changes, whatever the reward says.",
         ],
         "num_ppo_epochs" => [
             "Passes over each batch",
             "How often PPO goes over a batch of answers before it samples new ones.",
-            "1 to 4",
+            "1–4",
             "Every answer is used once: safe, and slow to learn.",
             "The model fits old answers, and the clip range holds more of them back.",
         ],
         "num_iterations" => [
             "Passes over each batch",
             "How often a batch of answers is used before new ones are sampled.",
-            "1; up to 4 where writing takes most of the time",
+            "1–4; more than 1 where writing takes most of the time",
             "Every answer is used once, as GRPO was published.",
             "The model fits old answers, and the clip range holds more of them back.",
         ],
@@ -475,11 +474,11 @@ pub fn field_help(key: &str) -> Option<FieldHelp> {
             "Answers that the whole run samples; if it is empty, epochs times the prompts.",
             "a few hundred and more",
             "The model hardly changes.",
-            "The run takes long, and drifts further from the original model.",
+            "The run takes long, and drifts further from the base model.",
         ],
         "missing_eos_penalty" => [
             "Penalty without an end",
-            "What an answer loses that was cut off before it ended.",
+            "What an answer loses that was truncated before it ended.",
             "1, or empty for none",
             "Nothing teaches the model to stop.",
             "The end of an answer matters more than what it says.",
@@ -489,20 +488,20 @@ pub fn field_help(key: &str) -> Option<FieldHelp> {
             "Whether only the answers are learned, or the prompts too. By itself: only the answers, where there are \
              prompts.",
             "empty, for what suits the file",
-            "Off: the model also learns to write prompts.",
-            "On: only answers are learned.",
+            "The model also learns to write prompts.",
+            "Only answers are learned.",
         ],
         "assistant_only_loss" => [
             "Assistant turns only",
             "Whether only the assistant's turns of a conversation are learned; the chat template has to mark them.",
             "on for conversations of several turns",
-            "Off: all that comes after the prompt is learned.",
-            "On: what the user says in later turns is read, not learned.",
+            "All that comes after the prompt is learned.",
+            "What the user says in later turns is read, not learned.",
         ],
         "center_rewards_coefficient" => [
             "Centre rewards",
             "Pulls the scores of a pair to a mean of 0, so that scores of different prompts can be compared.",
-            "empty for none; 0.01 is usual",
+            "0.01, or empty for none",
             "At 0 only differences within a pair mean something.",
             "Centring weighs more than telling good from bad.",
         ],
@@ -530,7 +529,7 @@ pub fn field_help(key: &str) -> Option<FieldHelp> {
         "simpo_gamma" => [
             "SimPO margin (γ)",
             "How far the chosen answer's reward is to be above the other's (loss simpo).",
-            "0.5 to 1.5",
+            "0.5–1.5",
             "Any difference is enough.",
             "The model is pushed on where it has long learned the pair.",
         ],
@@ -547,7 +546,7 @@ fn labelled(key: &str) -> Option<FieldHelp> {
         "top_k" => "Top k",
         "epsilon_high" => "Clip range upwards",
         "reward_weights" => "Reward weights",
-        "mask_truncated_completions" => "Leave out cut answers",
+        "mask_truncated_completions" => "Skip truncated answers",
         "shuffle_dataset" => "Shuffle prompts",
         "delta" => "Two-sided clip (δ)",
         "scale_rewards" => "Scale rewards by",

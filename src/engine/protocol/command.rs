@@ -51,7 +51,7 @@ pub enum Command {
         /// True to leave them out.
         skip: bool,
     },
-    /// Exchange chosen and rejected in all rows.
+    /// Swap chosen and rejected in all rows.
     SwapPairs,
     /// Set how the open model's conversations become text.
     SetChat(Chat),
@@ -105,7 +105,7 @@ pub enum Command {
     },
     /// Finish this step and end the run with what it has.
     Stop,
-    /// End the run and throw it away.
+    /// End the run and discard it.
     Discard {
         /// The run.
         run_id: String,
@@ -120,7 +120,7 @@ pub enum Command {
     },
     /// Write a text with the base model and with the tuned one.
     Generate(Box<GenerateRequest>),
-    /// Score every held-out pair with an adapter strength.
+    /// Score every held-out pair at an adapter scale, 1 as trained.
     ScoreHeldOut {
         /// Factor on the adapter, 1 as trained.
         strength: f32,

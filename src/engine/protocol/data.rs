@@ -19,7 +19,7 @@ pub struct PairRow {
     pub chars: [usize; 3],
     /// Oddities of the pair, a word each.
     pub flags: Vec<String>,
-    /// True if it is left out.
+    /// True if it is skipped.
     pub skipped: bool,
     /// Scores that others gave the two answers, if the file has them.
     pub scores: Option<[f64; 2]>,
@@ -36,9 +36,9 @@ pub struct PairsInfo {
     pub lines: usize,
     /// Rows that can be used and were kept.
     pub usable: usize,
-    /// Usable rows beyond what fits in memory here, which are left out.
+    /// Usable rows beyond what fits in memory here, which are skipped.
     pub beyond: usize,
-    /// Rows that were left out by the person.
+    /// Rows that the person skips.
     pub skipped: usize,
     /// Rows that cannot be used.
     pub problems: Vec<LineProblem>,
@@ -56,7 +56,7 @@ pub struct PairsInfo {
     pub mapping: Mapping,
     /// The columns that the first row has.
     pub columns: Vec<String>,
-    /// True if chosen and rejected were exchanged.
+    /// True if chosen and rejected were swapped.
     pub swapped: bool,
     /// Counts of what is odd, by word.
     pub flags: Vec<(String, usize)>,
@@ -110,6 +110,6 @@ pub struct SeenSequence {
     pub tokens: Vec<String>,
     /// Tokens of the prompt, which are not scored.
     pub prompt_len: usize,
-    /// Tokens that are cut off.
+    /// Tokens that are truncated.
     pub cut: usize,
 }

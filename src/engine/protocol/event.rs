@@ -133,7 +133,7 @@ pub enum Event {
         /// True if no earlier evaluation was better.
         best: bool,
     },
-    /// The watched prompts were answered.
+    /// The sample prompts were answered.
     Samples {
         /// The run.
         run_id: String,
@@ -193,7 +193,7 @@ pub enum Event {
     Race(RaceEvent),
     /// Event of a sweep.
     Sweep(SweepEvent),
-    /// The run was thrown away.
+    /// The run was discarded.
     Discarded {
         /// The run.
         run_id: String,
@@ -211,7 +211,7 @@ pub enum Event {
     Text {
         /// The request's.
         id: u64,
-        /// Index in the request's strengths.
+        /// Index in the request's adapter scales.
         side: usize,
         /// Text to append.
         piece: String,
@@ -222,7 +222,7 @@ pub enum Event {
         /// Seconds of writing them, the prompt's included.
         seconds: f64,
     },
-    /// The held-out pairs with an adapter strength.
+    /// The held-out pairs at an adapter scale.
     HeldOut {
         /// Factor on the adapter.
         strength: f32,

@@ -18,7 +18,7 @@ mod rules;
 mod run;
 mod trials;
 
-pub use crate::data::{Chat, Columns as Mapping, Kind, Method};
+pub use crate::data::{Chat, Columns as Mapping, Kind, Method, count, counted};
 pub use crate::engine::race::{
     Measure, Point as RacePoint, Row as RaceRow, Side, SideResult, StageResult, Standing, sides as race_sides,
 };
@@ -26,7 +26,7 @@ pub use crate::engine::run::rewards::{RULES, Rule};
 pub use crate::engine::sweep::{
     Advice, Ended as SweepEnded, Judgement, Over, Point as SweepPoint, Run as SweepRun, Verdict, short,
 };
-pub use crate::train::{METHOD, Setting, SettingKind, settings};
+pub use crate::train::{LossType, METHOD, Setting, SettingKind, settings};
 pub use command::Command;
 pub use compare::{GenerateRequest, HeldOutPair, Inspection, TokenChange, Turn};
 pub use data::{LineProblem, PairRow, PairView, PairsInfo, ProblemKind, SeenSequence};

@@ -54,6 +54,10 @@ pub struct ModelInfo {
     pub source: ModelSource,
     /// `model_type` of its config.
     pub model_type: String,
+    /// Name of its family, as people know it.
+    pub family: String,
+    /// True if Ollama takes safetensors adapters of this family.
+    pub ollama_adapter: bool,
     /// Parameters.
     pub parameters: u64,
     /// Bytes of the weights as stored.

@@ -85,11 +85,11 @@ pub enum Drill {
 pub enum Phase {
     /// Reading weights.
     Loading,
-    /// Scoring pairs with the original model.
+    /// Scoring pairs with the base model.
     Reference,
     /// Scoring the held-out pairs.
     Evaluating,
-    /// Answering the watched prompts.
+    /// Answering the sample prompts.
     Sampling,
     /// Taking steps.
     Training,
@@ -104,7 +104,7 @@ pub struct RunInfo {
     pub record: RunRecord,
     /// Steps and evaluations so far.
     pub history: Vec<Metrics>,
-    /// Watched prompts.
+    /// Sample prompts.
     pub prompts: Vec<String>,
     /// Their answers so far: step and texts.
     pub samples: Vec<(usize, Vec<SampleAnswer>)>,
@@ -201,7 +201,7 @@ pub struct RunRecord {
     pub n_held_out: usize,
     /// Share of held-out pairs whose preferred answer is longer.
     pub longer_wins: f64,
-    /// Share of held-out pairs whose preferred answer the original model finds likelier per token, once it is known.
+    /// Share of held-out pairs whose preferred answer the base model finds likelier per token, once it is known.
     pub likelier_wins: Option<f64>,
     /// Losses, thinned out, for a sparkline.
     pub sparkline: Vec<f64>,

@@ -25,7 +25,7 @@ pub struct Measure {
     /// Mean tokens of its answers.
     #[serde(deserialize_with = "number_or_nan")]
     pub length: f64,
-    /// Share of its answers that were cut off.
+    /// Share of its answers that were truncated.
     #[serde(deserialize_with = "number_or_nan")]
     pub cut: f64,
 }
@@ -188,14 +188,14 @@ type Told = fn(&Measure, &Measure) -> String;
 
 /// The rows of the table that are measured.
 const MEASURED: [(&str, Told); 6] = [
-    ("held-out pairs won", |_, m| format!("{:.0} %", 100.0 * m.won)),
+    ("held-out accuracy", |_, m| format!("{:.0} %", 100.0 * m.won)),
     ("score of fresh answers by the reward model", |_, m| format!("{} ± {:.2}", hundredths(m.score), m.score_std)),
     ("gained, in standard deviations of the base model's scores", |base, m| {
         hundredths((m.score - base.score) / base.score_std.max(1e-9))
     }),
-    ("KL to the start, nats an answer", |_, m| hundredths(m.kl)),
-    ("tokens of an answer", |_, m| format!("{:.1}", m.length)),
-    ("answers cut off", |_, m| format!("{:.0} %", 100.0 * m.cut)),
+    ("KL to the base model, nats per answer", |_, m| hundredths(m.kl)),
+    ("tokens per answer", |_, m| format!("{:.1}", m.length)),
+    ("truncated answers", |_, m| format!("{:.0} %", 100.0 * m.cut)),
 ];
 
 /// Says in sentences where one side does better than the other; none before both were measured.
@@ -234,19 +234,19 @@ fn verdict(base: &Measure, dpo: &SideResult, other: &SideResult) -> Option<Vec<S
         ),
     });
     said.push(match b.won - a.won {
-        more if more > 0.02 => format!("{} wins more of the held-out pairs.", other.name),
-        less if less < -0.02 => "DPO wins more of the held-out pairs.".to_owned(),
-        _ => "Both win as many of the held-out pairs.".to_owned(),
+        more if more > 0.02 => format!("{} has the higher held-out accuracy.", other.name),
+        less if less < -0.02 => "DPO has the higher held-out accuracy.".to_owned(),
+        _ => "Both have the same held-out accuracy.".to_owned(),
     });
     let (own, others) = (hundredths(a.kl), hundredths(b.kl));
     said.push(match b.kl - a.kl {
         apart if apart.abs() < 0.1 => {
-            format!("Both stay as close to the base model: {own} and {others} nats an answer.")
+            format!("Both stay as close to the base model: {own} and {others} nats per answer.")
         }
         less if less < 0.0 => {
-            format!("{} stays closer to the base model: {others} nats an answer against {own}.", other.name)
+            format!("{} stays closer to the base model: {others} nats per answer against {own}.", other.name)
         }
-        _ => format!("DPO stays closer to the base model: {own} nats an answer against {others}."),
+        _ => format!("DPO stays closer to the base model: {own} nats per answer against {others}."),
     });
     Some(said)
 }
@@ -303,7 +303,9 @@ mod tests {
             assert!(table.contains(part), "{part} is missing:\n{table}");
         }
         let said = standing.verdict().join(" ");
-        for part in ["6.0 times", "RLHF by PPO does better", "DPO wins more", "RLHF by PPO stays closer"] {
+        for part in
+            ["6.0 times", "RLHF by PPO does better", "DPO has the higher held-out accuracy", "RLHF by PPO stays closer"]
+        {
             assert!(said.contains(part), "{part} is missing: {said}");
         }
     }

@@ -1,4 +1,4 @@
-//! A run between two of its steps: it listens, measures, answers the watched prompts, and saves.
+//! A run between two of its steps: it listens, measures, answers the sample prompts, and saves.
 
 use std::rc::Rc;
 
@@ -12,7 +12,7 @@ use crate::engine::run::answers::Writer;
 use crate::engine::run::drive::{Host, Next};
 use crate::engine::run::inputs::{judged, rank};
 use crate::engine::run::open_run::{Run, texts_of};
-use crate::engine::run::warnings::{Warning, exchanged};
+use crate::engine::run::warnings::{Warning, swapped};
 use crate::engine::session::{Session, Wire};
 use crate::engine::stats::likelier_wins;
 use crate::error::{Error, Result};
@@ -37,8 +37,8 @@ pub(in crate::engine) enum Stop {
 /// Prefixes of evaluation metrics that log-probabilities alone do not give.
 const OF_TOKENS: [&str; 3] = ["eval_entropy", "eval_logits/", "eval_mean_token_accuracy"];
 
-/// Settings for answering the watched prompts, with the same seed every time.
-const WATCHED: Sampling = Sampling { temperature: 0.7, top_k: 0, top_p: 1.0, seed: 1 };
+/// Settings for answering the sample prompts, with the same seed every time.
+const SAMPLING: Sampling = Sampling { temperature: 0.7, top_k: 0, top_p: 1.0, seed: 1 };
 
 /// A run between two of its steps.
 pub(in crate::engine) struct Live<'a> {
@@ -94,10 +94,10 @@ impl Host for Live<'_> {
         Box::pin(async move {
             self.step_taken(trainer, metrics, seconds);
             if self.session.drilled(Drill::Diverge) {
-                return Err(Error::Diverged { step: trainer.step + 1, what: "a rehearsal".to_owned() });
+                return Err(Error::Diverged { step: trainer.step + 1, what: "a test of a failure".to_owned() });
             }
             if self.session.drilled(Drill::OutOfMemory) {
-                let (what, fix) = ("The GPU ran out of memory (a rehearsal)", "Apply one of the fixes");
+                let (what, fix) = ("The GPU ran out of memory (a test of a failure)", "Apply one of the fixes");
                 return Err(Error::OutOfMemory { what: what.to_owned(), fix: fix.to_owned() });
             }
             // Messages that were sent while the step ran can arrive now.
@@ -192,7 +192,7 @@ impl Live<'_> {
         Ok(())
     }
 
-    /// Scores the held-out pairs and answers the watched prompts, unless somebody wants something else.
+    /// Scores the held-out pairs and answers the sample prompts, unless somebody wants something else.
     pub(in crate::engine) async fn look(&mut self, trainer: &Trainer<'_>) -> Result<()> {
         let (began, n_before) = (host::seconds(), self.run().n_looks());
         let looked = async {
@@ -252,7 +252,7 @@ impl Live<'_> {
             let held_out = (self.held_out.clone(), reference.clone());
             let run = self.run();
             (run.held_out, run.record.likelier_wins) = (Some(held_out), likelier);
-            self.warn(exchanged(likelier, lengths.len()).into_iter().collect());
+            self.warn(swapped(likelier, lengths.len()).into_iter().collect());
         }
         Ok(reference)
     }
@@ -384,7 +384,7 @@ impl Live<'_> {
         scorer.sums(&self.held_out, adapter, &mut scored).await
     }
 
-    /// Answers the watched prompts, unless that was done at this step; at step 0 by the base model.
+    /// Answers the sample prompts, unless that was done at this step; at step 0 by the base model.
     async fn sample(&mut self, trainer: &Trainer<'_>, at: Option<usize>) -> Result<()> {
         let step = at.unwrap_or(trainer.step);
         let (prompts, run_id) = (self.run().prompts.clone(), self.run().record.run_id.clone());
@@ -398,7 +398,7 @@ impl Live<'_> {
         let mut answers = vec![SampleAnswer { text: String::new(), cut: false }; prompts.len()];
         // A fresh adapter is the base model: writing without it is faster.
         let adapter = if step == 0 && self.fresh { None } else { Some(&trainer.adapter) };
-        let style = Style { sampling: WATCHED, max_new_tokens: self.session.watched_tokens };
+        let style = Style { sampling: SAMPLING, max_new_tokens: self.session.sample_tokens };
         let (gpu, model, eos) = (self.gpu, self.model, &self.open.eos);
         let total = (prompts.len() * style.max_new_tokens) as u64;
         let (wire, mut said) = (&mut self.session.wire, 0);
@@ -444,9 +444,9 @@ impl Live<'_> {
 /// Says how far a phase of a run is.
 pub(in crate::engine) fn tell(wire: &mut Wire, run_id: &str, phase: Phase, done: u64, total: u64) {
     let what = match phase {
-        Phase::Reference => "scoring pairs with the original model",
-        Phase::Evaluating => "scoring the held-out pairs",
-        Phase::Sampling => "answering the watched prompts",
+        Phase::Reference => "scoring pairs with the base model",
+        Phase::Evaluating => "evaluating the held-out pairs",
+        Phase::Sampling => "answering the sample prompts",
         Phase::Loading => "reading the weights",
         Phase::Training => "training",
         Phase::Saving => "saving",

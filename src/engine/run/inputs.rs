@@ -204,8 +204,8 @@ pub(in crate::engine) fn judged(answers: &[Rollout], names: &[String], weights: 
     metrics
 }
 
-/// Ranks an evaluation by pairs won, then by how far apart the answers are, in nats, so that beta does not matter; else
-/// by the reward; else by the loss.
+/// Ranks an evaluation by held-out accuracy, then by how far apart the answers are, in nats, so that beta does not
+/// matter; else by the reward; else by the loss.
 pub(in crate::engine) fn rank(metrics: &Metrics) -> [f64; 2] {
     let or = |value: f64, other: f64| if value.is_finite() { value } else { other };
     let won = number(metrics, "eval_preference_accuracy");

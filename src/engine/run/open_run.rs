@@ -197,7 +197,7 @@ impl Run {
         let now = host::unix_seconds();
         self.rescale_rewards(config.beta / number(&self.record.settings, "beta"));
         let record = &mut self.record;
-        record.name = format!("{}, branch", record.name.trim_end_matches(", branch"));
+        record.name = format!("{}, continued", record.name.trim_end_matches(", continued"));
         record.run_id = run_id(now, &record.name);
         record.created = now;
         record.settings = config.to_map();

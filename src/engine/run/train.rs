@@ -28,7 +28,7 @@ use crate::platform::host;
 use crate::platform::is_storage_full;
 use crate::train::{LossType, OnlineRun, Options, Reference, References, TrainConfig, Trainer, check_fits};
 
-/// Watched prompts that are taken from the held-out pairs if none are given.
+/// Sample prompts that are taken from the held-out pairs if none are given.
 const WATCHED_PROMPTS: usize = 3;
 
 impl Session {
@@ -55,7 +55,7 @@ impl Session {
             // A reward model writes nothing.
             _ if config.method() == Method::Reward => Vec::new(),
             false => request.watch.prompts.clone(),
-            true => watched_prompts(pairs, &split),
+            true => sample_prompts(pairs, &split),
         };
         let files = pairs.to_files(&split);
         let planned_bytes = planning::memory(&config, &model, &split)?.total();
@@ -129,7 +129,7 @@ impl Session {
         self.wire.send(Event::Failed { run_id, failure, safe_step });
     }
 
-    /// Throws a run away.
+    /// Discards a run.
     pub(in crate::engine) async fn discard(&mut self, run_id: &str) -> Result<()> {
         if self.is_current(run_id) {
             self.run = None;
@@ -243,7 +243,9 @@ impl Session {
         let full = self.drilled(Drill::FillStorage);
         let Some(run) = &mut self.run else { return };
         let written = match &self.store {
-            _ if full => Err(Error::input("Storage is full (a rehearsal)", "Delete old runs, or export this one", "")),
+            _ if full => {
+                Err(Error::input("Storage is full (a test of a failure)", "Delete old runs, or export this one", ""))
+            }
             Ok(store) => run.write(store).await,
             Err(e) => Err(e.clone()),
         };
@@ -463,7 +465,7 @@ pub(in crate::engine) fn facts(config: &TrainConfig, n_held_out: usize, n_steps:
 }
 
 /// The first prompts of the held-out pairs, each once; of the training pairs if none are held out.
-fn watched_prompts(pairs: &Pairs, split: &Split) -> Vec<String> {
+fn sample_prompts(pairs: &Pairs, split: &Split) -> Vec<String> {
     let mut prompts: Vec<String> = Vec::new();
     for pair in split.held_out.iter().chain(&split.train) {
         let prompt = pairs.prompt(pair.row);

@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, HashSet, VecDeque};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use crate::data::{Kind, Method};
+use crate::data::{Kind, Method, counted};
 use crate::engine::stats::{median, wilson_interval};
 
 /// One warning, for a chip on the chart at its step.
@@ -31,12 +31,13 @@ pub struct Warning {
 pub enum WarningKind {
     /// Fewer than [`FEW_HELD_OUT`] pairs are held out.
     FewHeldOut,
-    /// More than [`MANY_TRUNCATED`] of the pairs lose their end.
+    /// More than [`MANY_TRUNCATED`] of the pairs are truncated.
     ManyTruncated,
     /// Each pair is seen more than [`MANY_PASSES`] times.
     ManyPasses,
-    /// The original model prefers the rejected answers.
-    Exchanged,
+    /// The base model prefers the rejected answers.
+    #[serde(rename = "exchanged")]
+    Swapped,
     /// Loss or gradient is not a finite number.
     NotFinite,
     /// The first loss is not what an untrained adapter has.
@@ -73,7 +74,7 @@ pub enum Action {
     None,
     /// Go on from the last good state with a third of the learning rate.
     LowerLearningRate,
-    /// Stop, and keep the best state.
+    /// Stop and save, with the best state.
     StopAtBest,
     /// Show the pairs as the model sees them.
     InspectPairs,
@@ -81,7 +82,7 @@ pub enum Action {
     AddSft,
     /// Hold out more pairs.
     HoldOutMore,
-    /// Allow longer sequences.
+    /// Raise max length.
     RaiseMaxLength,
 }
 
@@ -91,11 +92,11 @@ impl Action {
         match self {
             Self::None => "",
             Self::LowerLearningRate => "Lower the learning rate",
-            Self::StopAtBest => "Stop and keep the best",
-            Self::InspectPairs => "Look at the pairs",
+            Self::StopAtBest => "Stop and save",
+            Self::InspectPairs => "Inspect the pairs",
             Self::AddSft => "Add an SFT term",
             Self::HoldOutMore => "Hold out more pairs",
-            Self::RaiseMaxLength => "Allow longer texts",
+            Self::RaiseMaxLength => "Raise max length",
         }
     }
 }
@@ -107,7 +108,7 @@ pub struct Facts {
     pub method: Method,
     /// Pairs held out.
     pub n_held_out: usize,
-    /// Pairs, of all `n_pairs`, that are longer than the limit.
+    /// Pairs, of all `n_pairs`, that are longer than max length.
     pub n_truncated: usize,
     /// Pairs.
     pub n_pairs: usize,
@@ -128,10 +129,10 @@ pub const FEW_HELD_OUT: usize = 20;
 pub const MANY_TRUNCATED: f64 = 0.05;
 /// Times that a pair may be seen, above which the run is taken to learn by heart: no preset suggests more.
 pub const MANY_PASSES: f64 = 8.0;
-/// Share of pairs whose chosen answer the original model prefers, below which chosen and rejected look exchanged.
-pub const EXCHANGED: f64 = 0.15;
+/// Share of pairs whose chosen answer the base model prefers, below which chosen and rejected look swapped.
+pub const SWAPPED: f64 = 0.15;
 /// Fewer pairs than this do not tell.
-pub const EXCHANGED_PAIRS: usize = 20;
+pub const SWAPPED_PAIRS: usize = 20;
 /// Largest difference between the first loss and the expected one.
 pub const FIRST_LOSS_TOLERANCE: f64 = 1e-3;
 /// A loss is high above this many times the first: 1.0 for `sigmoid`.
@@ -152,7 +153,7 @@ pub const ACCURACY_FALL: f64 = 0.03;
 pub const MARGIN_FALL: f64 = 0.1;
 /// Nats that the chosen answers may lose against the reference, on average.
 pub const CHOSEN_FALL: f64 = 10.0;
-/// Share of training pairs won that is suspicious early.
+/// Training accuracy that is suspicious early.
 pub const EASY_ACCURACY: f64 = 0.98;
 /// The share of the run that is early.
 pub const EARLY: f64 = 0.2;
@@ -176,15 +177,15 @@ const USUAL_LEAST: usize = 10;
 /// Latest steps of which the median is "now": one odd step alone is none.
 const NOW: usize = 3;
 
-/// Returns a warning if the original model finds the chosen answer likelier per token in too few of `n_pairs` pairs.
-pub fn exchanged(likelier_wins: Option<f64>, n_pairs: usize) -> Option<Warning> {
-    let share = likelier_wins.filter(|share| *share < EXCHANGED && n_pairs >= EXCHANGED_PAIRS)?;
+/// Returns a warning if the base model finds the chosen answer likelier per token in too few of `n_pairs` pairs.
+pub fn swapped(likelier_wins: Option<f64>, n_pairs: usize) -> Option<Warning> {
+    let share = likelier_wins.filter(|share| *share < SWAPPED && n_pairs >= SWAPPED_PAIRS)?;
     let text = format!(
-        "The original model prefers the rejected answer in {:.0} % of {n_pairs} held-out pairs, token for token. \
-         Perhaps chosen and rejected are exchanged in this file; or a model like this one wrote the rejected answers.",
+        "The base model prefers the rejected answer in {:.0} % of {n_pairs} held-out pairs, token for token. \
+         Perhaps chosen and rejected are swapped in this file; or a model like this one wrote the rejected answers.",
         100.0 * (1.0 - share)
     );
-    Some(Warning { kind: WarningKind::Exchanged, step: 0, text, action: Action::InspectPairs })
+    Some(Warning { kind: WarningKind::Swapped, step: 0, text, action: Action::InspectPairs })
 }
 
 /// A warning before the start.
@@ -192,19 +193,18 @@ fn before(kind: WarningKind, text: String, action: Action) -> Warning {
     Warning { kind, step: 0, text, action }
 }
 
+/// Says how little a few held-out pairs tell.
+pub fn rough_estimate(n_held_out: usize) -> String {
+    let [low, high] = wilson_interval(n_held_out as u64 / 2, n_held_out as u64);
+    let points = 50.0 * (high - low);
+    format!("Only {}: accuracy is a rough estimate (±{points:.0} points)", counted(n_held_out, "held-out pair"))
+}
+
 /// Returns a warning if too few pairs are held out.
 pub fn few_held_out(n_held_out: usize) -> Option<Warning> {
     let text = match n_held_out {
         0 => "No pairs are held out, so nothing will tell learning from learning by heart.".to_owned(),
-        1..FEW_HELD_OUT => {
-            let [low, high] = wilson_interval(n_held_out as u64 / 2, n_held_out as u64);
-            let points = 50.0 * (high - low);
-            let pairs = if n_held_out == 1 { "pair is" } else { "pairs are" };
-            format!(
-                "Only {n_held_out} {pairs} held out, so the share of them that is won is known to ±{points:.0} \
-                 points: take it as a hint."
-            )
-        }
+        1..FEW_HELD_OUT => rough_estimate(n_held_out) + ".",
         _ => return None,
     };
     Some(before(WarningKind::FewHeldOut, text, Action::HoldOutMore))
@@ -216,7 +216,7 @@ pub fn many_passes(n_pairs: usize, passes: f64) -> Option<Warning> {
         let pairs = if n_pairs == 1 { "The one pair is".to_owned() } else { format!("Each of the {n_pairs} pairs is") };
         let text = format!(
             "{pairs} seen {passes:.0} times: the model learns them by heart rather than what they have in common. \
-             Fewer steps (num_train_epochs, max_steps) or more pairs help."
+             Fewer epochs or steps, or more pairs, help."
         );
         before(WarningKind::ManyPasses, text, Action::None)
     })
@@ -284,7 +284,8 @@ impl Watcher {
         let share = n_truncated as f64 / n_pairs.max(1) as f64;
         if share > MANY_TRUNCATED {
             let text = format!(
-                "{n_truncated} of {n_pairs} pairs ({:.0} %) are longer than the limit and lose their end.",
+                "{n_truncated} of {} ({:.0} %) will be truncated to max length.",
+                counted(n_pairs, "pair"),
                 100.0 * share
             );
             warnings.push(before(WarningKind::ManyTruncated, text, Action::RaiseMaxLength));
@@ -364,7 +365,7 @@ impl Watcher {
         self.tell([(WarningKind::Repetition, found)], CLEAR_ROUNDS)
     }
 
-    /// Step of the best evaluation so far: most held-out pairs won, then the largest margin, then the earliest.
+    /// Step of the best evaluation so far: highest held-out accuracy, then the largest margin, then the earliest.
     pub fn best_step(&self) -> Option<usize> {
         let score = |e: &Evaluation| (e.accuracy.unwrap_or(f64::NEG_INFINITY), e.margin.unwrap_or(f64::NEG_INFINITY));
         let known = self.evaluations.iter().filter(|e| e.accuracy.is_some() || e.margin.is_some());
@@ -456,8 +457,8 @@ impl Watcher {
         let early = (self.step as f64) < EARLY * self.facts.n_steps as f64;
         (won >= EASY_ACCURACY && early).then(|| {
             let text = format!(
-                "{:.0} % of the training pairs are won after {:.0} % of the run: something easy, such as the length, \
-                 may give the answer away.",
+                "Training accuracy is {:.0} % after {:.0} % of the run: something easy, such as the length, may give \
+                 the answer away.",
                 (100.0 * won).floor(),
                 100.0 * self.step as f64 / self.facts.n_steps.max(1) as f64
             );
@@ -582,8 +583,8 @@ fn not_finite(metrics: &Map<String, Value>) -> Finding {
 
 fn dislike(fall: f64) -> (String, Action) {
     let text = format!(
-        "The chosen answers have become less likely too, by {fall:.0} nats: the model is getting better mainly by \
-         disliking both."
+        "The chosen answers have become less likely too, by {fall:.0} nats per answer: the model is getting better \
+         mainly by disliking both."
     );
     (text, Action::AddSft)
 }

@@ -13,7 +13,7 @@ use crate::data::Method;
 use crate::engine::run::warnings::CHOSEN_FALL;
 use crate::engine::stats::number_or_nan;
 
-/// KL to the start, in nats per token of the tuned model's own answers, above which a model has drifted far.
+/// KL to the starting model, in nats per token of the tuned model's own answers, above which a model has drifted far.
 pub const FAR: f64 = 0.5;
 /// KL below which a model has hardly moved, in the same unit.
 pub const HARDLY: f64 = 0.002;
@@ -34,7 +34,15 @@ impl Over {
     /// All.
     pub const ALL: [Self; 2] = [Self::Beta, Self::LearningRate];
 
-    /// The setting's name.
+    /// The setting's name in a sentence.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Beta => "beta",
+            Self::LearningRate => "learning rate",
+        }
+    }
+
+    /// The setting's key.
     pub fn key(self) -> &'static str {
         match self {
             Self::Beta => "beta",
@@ -91,10 +99,10 @@ pub struct Point {
     pub pairs_won: f64,
     /// Share of those whose chosen answer gained on the rejected one since the start.
     pub reward_accuracy: f64,
-    /// KL to the start in nats per token, on answers that the model itself writes.
+    /// KL to the starting model in nats per token, on answers that the model itself writes.
     #[serde(deserialize_with = "number_or_nan")]
     pub kl: f64,
-    /// Gain of the chosen answers' log-probability since the start: nats an answer, on average.
+    /// Gain of the chosen answers' log-probability since the start: nats per answer, on average.
     #[serde(deserialize_with = "number_or_nan")]
     pub chosen_change: f64,
     /// True for each held-out pair that is won.
@@ -301,7 +309,7 @@ impl Sweep<'_> {
 
     fn judgement(&self, run: &Run, reach: Reach) -> Judgement {
         let verdict = self.verdict(reach);
-        let name = format!("{} {}", self.over, short(run.value));
+        let name = format!("{} {}", self.over.word(), short(run.value));
         let word = match verdict {
             Verdict::TooLow => "is too low",
             Verdict::AboutRight => "is about right",
@@ -314,7 +322,7 @@ impl Sweep<'_> {
 
     fn why(&self, run: &Run, reach: Reach) -> String {
         let (Some(first), Some(last)) = (run.points.first(), run.last()) else {
-            return "its run did not begin".to_owned();
+            return "its run did not start".to_owned();
         };
         if let Ended::Diverged { what } = &run.ended {
             return format!("its run broke down after step {} ({what})", last.step);
@@ -322,10 +330,10 @@ impl Sweep<'_> {
         let better = self.runs.iter().filter(|other| wins_clearly(other, run));
         let better = better.max_by(|a, b| won(a).total_cmp(&won(b)));
         let beside = match better {
-            Some(other) => format!(", and {} clearly wins more pairs", short(other.value)),
+            Some(other) => format!(", and the held-out accuracy of {} is clearly higher", short(other.value)),
             None => String::new(),
         };
-        let won = format!("{} of the held-out pairs won, from {}", percent(last.pairs_won), percent(first.pairs_won));
+        let won = format!("held-out accuracy {}, from {}", percent(last.pairs_won), percent(first.pairs_won));
         let drift = format!("KL {:.3} nats per token, the chosen answers {}", last.kl, gain(last.chosen_change));
         let given_up = match run.ended {
             Ended::Beaten { .. } => format!("; given up at step {} of {}", last.step, run.n_steps),
@@ -362,7 +370,7 @@ impl Sweep<'_> {
         let untried = |value: f64, why: &str| Advice {
             value: Some(value),
             tried: false,
-            text: format!("{why}: try {} {}.", self.over, short(value)),
+            text: format!("{why}: try {} {}.", self.over.word(), short(value)),
         };
         match (far.first(), weak.last()) {
             (Some(far), Some(weak)) => {
@@ -389,7 +397,10 @@ impl Sweep<'_> {
             false => format!(" {n} held-out pairs do not tell it from {} for sure.", alike.join(" and ")),
         };
         let value = short(best.value);
-        format!("Train with {} {value}: of the values that are about right it wins the most pairs.{noise}", self.over)
+        format!(
+            "Train with {} {value}: of the values that are about right it has the highest held-out accuracy.{noise}",
+            self.over.word()
+        )
     }
 }
 

@@ -101,8 +101,9 @@ impl<'a> Meter<'a> {
         scorer.score(self.pairs, adapter, &mut |_| !stop()).await
     }
 
-    /// KL to the start in nats per token, by answers that the model writes: for each token the ratio of start to model
-    /// less 1 less its logarithm (Schulman's third estimator), which is right on average and never below 0.
+    /// KL to the starting model in nats per token, by answers that the model writes: for each token the ratio of
+    /// start to model less 1 less its logarithm (Schulman's third estimator), which is right on average and never below
+    /// 0.
     async fn kl(&self, adapter: &Adapter) -> Result<f64> {
         let (gpu, model, config) = (self.gpu, self.model, &self.config);
         let sampling = Sampling { temperature: 1.0, top_k: 0, top_p: 1.0, seed: config.seed };

@@ -227,6 +227,12 @@ impl GgufArch {
         Self::ALL.iter().find(|(arch, ..)| *arch == self).expect("every architecture is in the table")
     }
 
+    /// True if Ollama converts PEFT's adapters of such models (its `ConvertAdapter` knows these two alone); a GGUF
+    /// adapter it takes of any.
+    pub fn ollama_takes_adapters(self) -> bool {
+        matches!(self, Self::Llama | Self::Gemma2)
+    }
+
     /// True where rotary embeddings turn neighbours, so that rows of queries and keys were paired.
     pub fn pairs_rows(self) -> bool {
         matches!(self, Self::Llama | Self::SmolLm3 | Self::Granite | Self::Mistral3)
@@ -356,6 +362,22 @@ impl Change {
             (Self::Transposed, [rows, columns]) => vec![*columns, *rows],
             (Self::Squeezed, [channels, taps]) => vec![*channels, 1, *taps],
             _ => stored.to_vec(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ollama_takes_adapters_of_llamas_and_of_gemma_2_alone() {
+        let takes = |model_type: &str| GgufArch::of_model_type(model_type).is_some_and(GgufArch::ollama_takes_adapters);
+        for model_type in ["llama", "mistral", "gemma2"] {
+            assert!(takes(model_type), "{model_type}");
+        }
+        for model_type in ["qwen3", "gemma3_text", "ministral3", "smollm3", "mamba"] {
+            assert!(!takes(model_type), "{model_type}");
         }
     }
 }

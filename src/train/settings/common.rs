@@ -75,7 +75,7 @@ pub(in crate::train) static COMMON: [Setting; 32] = [
     row("max_grad_norm", Kind::Number, "NORM", "Largest gradient norm; 0 switches clipping off"),
     row("per_device_train_batch_size", Kind::Whole, "ROWS", "Rows (pairs, examples, completions) of a micro-batch"),
     row("gradient_accumulation_steps", Kind::Whole, "BATCHES", "Micro-batches of an optimiser step"),
-    row("max_length", Kind::Whole, "TOKENS", "Longest sequence in tokens; longer ones lose their end"),
+    row("max_length", Kind::Whole, "TOKENS", "Max length of a sequence in tokens; longer ones are truncated"),
     row("max_steps", Kind::Steps, "STEPS", "Optimiser steps of the run; -1 for --num-train-epochs"),
     row("num_train_epochs", Kind::Number, "EPOCHS", "Passes over the data"),
     row("seed", Kind::Whole, "SEED", "Seeds the order of the data, the split, sampling and a fresh adapter"),

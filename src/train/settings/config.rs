@@ -44,7 +44,7 @@ pub struct TrainConfig {
     pub per_device_train_batch_size: usize,
     /// Micro-batches of an optimiser step.
     pub gradient_accumulation_steps: usize,
-    /// Longest sequence in tokens; longer ones lose their end.
+    /// Max length of a sequence in tokens; longer ones are truncated.
     pub max_length: usize,
     /// Optimiser steps of the run; -1 for `num_train_epochs` instead.
     pub max_steps: i64,

@@ -73,7 +73,7 @@ impl Fields<'_> {
 
     /// Reads DPO's `loss_type`: a name, or a list of names.
     pub(in crate::train) fn loss_types(&self, default: Vec<LossType>) -> Result<Vec<LossType>> {
-        let wanted = format!("one of {}, or a list of them", loss::NAMES);
+        let wanted = format!("one of {}, or a list of them", loss::names());
         match self.map.get("loss_type") {
             Some(value @ Value::String(_)) => Ok(vec![self.get("loss_type", &wanted, LossType::Sigmoid)?])
                 .map_err(|_: Error| self.wrong("loss_type", value, &wanted)),

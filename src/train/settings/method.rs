@@ -134,7 +134,7 @@ options! {
         epsilon_high: Option<f64> = None;
         /// One weight per reward; 1 each if left out
         reward_weights: Option<Vec<f64>> = None;
-        /// Leave out answers that were cut off
+        /// Skip truncated answers
         mask_truncated_completions: bool = false;
         /// Shuffle the prompts
         shuffle_dataset: bool = true;

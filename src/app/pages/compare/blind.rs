@@ -14,7 +14,7 @@ use crate::app::widgets::{Answer, Ballot, card, danger_button, heading, primary_
 use crate::engine::protocol::{Command, PairRow};
 use crate::engine::stats::win_rate_from_votes;
 
-/// Opponent of the original model: an adapter at a strength. Votes on one opponent say nothing about the others.
+/// Opponent of the base model: an adapter at a scale. Votes on one opponent say nothing about the others.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Contender {
     run_id: String,
@@ -31,7 +31,7 @@ pub(super) struct BlindView {
     ballot: Ballot,
     /// Index of the pair whose prompt is awaited.
     reading: Option<usize>,
-    /// True while the user is asked whether to throw the votes away.
+    /// True while the user is asked whether to discard the votes.
     asking: bool,
     /// Number of votes that were saved as pairs.
     saved: usize,
@@ -78,7 +78,7 @@ pub(super) fn blind_ui(
         ui.horizontal_wrapped(|ui| {
             if view.ballot.rounds() == 0 {
                 let idle = !questions.is_empty() && view.reading.is_none();
-                if ui.add_enabled_ui(idle, |ui| primary_button(ui, votes::BEGIN)).inner.clicked() {
+                if ui.add_enabled_ui(idle, |ui| primary_button(ui, votes::START)).inner.clicked() {
                     next(view, &questions, sampling, next_id, actions);
                 }
                 if questions.is_empty() {
@@ -119,7 +119,7 @@ pub(super) fn blind_ui(
     result_ui(ui, run, &contender, views, actions);
 }
 
-/// Questions that can be asked: the watched prompts, then the prompts of the held-out pairs scored last.
+/// Questions that can be asked: the sample prompts, then the prompts of the held-out pairs scored last.
 fn questions(state: &State, run: &RunState) -> Vec<Question> {
     let mut questions: Vec<Question> = run.info.prompts.iter().cloned().map(Question::Prompt).collect();
     let held_out = state.held_out.last().map(|(_, pairs)| pairs.iter().map(|pair| pair.index).collect::<Vec<_>>());

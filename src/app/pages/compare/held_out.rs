@@ -1,5 +1,5 @@
-//! Held-out pairs, scored by the base model and the tuned one: how many are won, at which strength, which pairs are the
-//! worst, and any of them token by token.
+//! Held-out pairs, scored by the base model and the tuned one: the held-out accuracy at each adapter scale, which pairs
+//! are the worst, and any of them token by token.
 
 use eframe::egui::{self, Align, Layout, RichText, Ui};
 use egui_extras::{Column, TableBuilder};
@@ -9,7 +9,7 @@ use crate::app::actions::Action;
 use crate::app::charts::{self, Hue, share_scale, tight};
 use crate::app::records::beta;
 use crate::app::state::{RunState, State, is_same_strength};
-use crate::app::text::{run, units};
+use crate::app::text::run;
 use crate::app::theme;
 use crate::app::widgets::{
     Icon, Tone, card, fraction, heading, icon, mono, name_of, primary_button, progress_bar, row_button, small,
@@ -18,13 +18,13 @@ use crate::app::widgets::{
 use crate::engine::protocol::{Command, HeldOutPair, Inspection, TokenChange};
 use crate::engine::stats;
 
-/// Strengths offered for scoring, in percent.
+/// Adapter scales offered for scoring, in percent.
 const DOSES: [u32; 6] = [25, 50, 75, 100, 125, 150];
 /// Number of tokens named as the origin of a margin.
 const ORIGINS: usize = 6;
-/// Width beside the scales of strengths, for the strength and its result.
+/// Width beside the bars, for the adapter scale and its result.
 const BESIDE_SCALE: f32 = 290.0;
-/// Maximum width of a scale.
+/// Maximum width of a bar.
 const SCALE: f32 = 360.0;
 /// Height of the table.
 const TABLE_HEIGHT: f32 = 300.0;
@@ -133,7 +133,7 @@ pub(super) fn score_ui(ui: &mut Ui, state: &State, run: &RunState, strength: f32
     }
 }
 
-/// Draws the pairs won, against a baseline that costs nothing: the share won by always preferring the longer answer.
+/// Draws the held-out accuracy, against a baseline that costs nothing: that of always preferring the longer answer.
 fn counts_ui(ui: &mut Ui, pairs: &[HeldOutPair], longer: f64) {
     let n = pairs.len() as u64;
     let count = |won: &dyn Fn(&HeldOutPair) -> bool| pairs.iter().filter(|pair| won(pair)).count() as u64;
@@ -143,7 +143,7 @@ fn counts_ui(ui: &mut Ui, pairs: &[HeldOutPair], longer: f64) {
     let share = |wins: u64| wins as f64 / n.max(1) as f64;
     let interval = stats::wilson_interval(tuned, n);
     let others = [(run::LONGER, longer), (text::BASE_SHORT, share(base))];
-    ui.label(RichText::new(units::capitalized(&text::won(tuned, n, interval))).strong());
+    ui.label(RichText::new(text::held_out_accuracy(tuned, n, interval)).strong());
     share_scale(ui, text::HELD_OUT, share(tuned), interval, &others);
     tight(ui, |ui| {
         ui.spacing_mut().item_spacing.x = 16.0;
@@ -159,7 +159,7 @@ fn counts_ui(ui: &mut Ui, pairs: &[HeldOutPair], longer: f64) {
     }
 }
 
-/// Draws the pairs won at each strength of the adapter.
+/// Draws the held-out accuracy at each adapter scale.
 fn doses_ui(ui: &mut Ui, state: &State, actions: &mut Vec<Action>) {
     card(ui, |ui| {
         heading(ui, text::DOSES).on_hover_text(text::DOSES_HELP);
@@ -181,7 +181,7 @@ fn doses_ui(ui: &mut Ui, state: &State, actions: &mut Vec<Action>) {
                             ui.set_width(scale);
                             share_scale(ui, &text::at_dose(dose), wins as f64 / n.max(1) as f64, interval, &[]);
                         });
-                        mono(ui, text::won(wins, n, interval));
+                        mono(ui, text::accuracy(wins, n, interval));
                     }
                     None => {
                         let idle = state.held_out_pending.is_none();

@@ -25,9 +25,9 @@ pub(super) const SYSTEM_HELP: &str = "Told to both models before the conversatio
 pub(super) const SYSTEM_HINT: &str = "none";
 pub(super) const DIFF: &str = "Highlight differences";
 pub(super) const SAME_SEED: &str = "Both use the same seed. Ctrl+Enter to generate.";
-pub(super) const BASE: &str = "Original";
+pub(super) const BASE: &str = "Base model";
 pub(super) const HELD_OUT: &str = "Held-out pairs";
-pub(super) const BASE_SHORT: &str = "original";
+pub(super) const BASE_SHORT: &str = "base model";
 pub(super) const TUNED_SHORT: &str = "tuned";
 /// Capitalized, for the beginning of a sentence.
 pub(super) const THE_TUNED: &str = "The tuned model";
@@ -35,16 +35,16 @@ pub(super) const REWARD: &str = "reward margin";
 pub(super) const LINE: &str = "line";
 pub(super) const PROMPT_COLUMN: &str = "prompt";
 pub(super) const GAINED_HELP: &str = "Held-out pairs whose chosen answer gained on the rejected one, \
-    against the original model, whether they are won or not.";
+    against the base model, whether it is the likelier one or not.";
 pub(super) const ONLY_LENGTH: &str =
     "This is about what always picking the longer answer would win: the model may have learned only length.";
-pub(super) const DOSES: &str = "By adapter scale";
-pub(super) const DOSES_HELP: &str = "An export can fold any strength into the adapter.";
+pub(super) const DOSES: &str = "Held-out accuracy by adapter scale";
+pub(super) const DOSES_HELP: &str = "An export can fold any scale into the adapter.";
 pub(super) const SCORE: &str = "Score";
-pub(super) const WORST: &str = "Worst";
+pub(super) const WORST: &str = "Worst margins";
 pub(super) const IMPROVED: &str = "Most improved";
 pub(super) const ALL: &str = "All";
-pub(super) const NO_FLIPPED: &str = "No pair that the original model had right was lost.";
+pub(super) const NO_FLIPPED: &str = "No pair that the base model had right was lost.";
 pub(super) const INSPECT: &str = "Inspect";
 pub(super) const INSPECTING: &str = "Scoring every token";
 pub(super) const LESS_LIKELY: &str = "less likely than before";
@@ -52,18 +52,18 @@ pub(super) const MORE_LIKELY: &str = "more likely";
 pub(super) const SCALE: &str = "Scale from orange, less likely, to blue, more likely";
 pub(super) const ORIGINS: &str = "Most of the margin comes from";
 pub(super) const NO_QUESTIONS: &str =
-    "There are no prompts: score the held-out pairs first, or watch some prompts in the next run.";
+    "There are no prompts: score the held-out pairs first, or give the next run sample prompts.";
 pub(super) const RESET: &str = "Start over";
-pub(super) const RESET_YES: &str = "Throw them away";
+pub(super) const RESET_YES: &str = "Discard them";
 pub(super) const RESET_NO: &str = "Keep them";
 pub(super) const READING: &str = "Reading the prompt";
 pub(super) const WIN_RATE: &str = "Win rate of the tuned model";
 pub(super) const SAVE_VOTES: &str = "Save the votes as pairs…";
-pub(super) const SAVE_VOTES_HELP: &str = "A pairs file for the next round; ties are left out.";
-pub(super) const WHAT_IF_TITLE: &str = "The same figures with another β";
+pub(super) const SAVE_VOTES_HELP: &str = "A pairs file for the next round, without ties.";
+pub(super) const WHAT_IF_TITLE: &str = "The same figures with another beta";
 pub(super) const WHAT_IF_TEXT: &str = "From the log-ratios of the held-out pairs, exact for the model as \
-    it is now. A larger β asks for a smaller \
-     step away from the original model.";
+    it is now. A larger beta asks for a smaller \
+     step away from the base model.";
 pub(super) const NOT_A_RUN: &str = "Not a new training run";
 pub(super) const OWN_BETA: &str = "Back to the run's";
 pub(super) const LOSS: &str = "Loss (sigmoid)";
@@ -73,7 +73,7 @@ pub(super) const WEIGHT: &str = "Mean gradient weight";
 pub(super) const WEIGHTS: &str = "Gradient weights of the pairs";
 pub(super) const WEIGHTS_HELP: &str =
     "How much each pair still pulls: 0 is learned, 0.5 untouched, 1 the wrong way round.";
-pub(super) const BRANCH: &str = "Branch from here with this β";
+pub(super) const NEW_RUN: &str = "Start as a new run with this beta";
 
 pub(super) const SAME_BETA: &str = "Choose another β first.";
 pub(super) const NOT_SAVED: &str = "No step of this run was saved, so nothing can go on from it.";
@@ -83,7 +83,7 @@ pub(super) fn which(model: &str, step: usize) -> String {
 }
 
 pub(super) fn tuned(strength: f32) -> String {
-    format!("Tuned, {}", units::percent(strength.into()))
+    format!("Tuned, adapter scale {}", units::percent(strength.into()))
 }
 
 pub(super) fn score(n: usize) -> String {
@@ -91,16 +91,21 @@ pub(super) fn score(n: usize) -> String {
 }
 
 pub(super) fn scoring(strength: f32) -> String {
-    format!("Scoring with {} of the adapter", units::percent(strength.into()))
+    format!("Scoring at adapter scale {}", units::percent(strength.into()))
 }
 
-pub(super) fn won(wins: u64, n: u64, interval: [f64; 2]) -> String {
+/// Held-out accuracy with its interval.
+pub(super) fn accuracy(wins: u64, n: u64, interval: [f64; 2]) -> String {
     let [low, high] = interval.map(|bound| format!("{:.0}", bound * 100.0));
-    format!("won {wins}/{n} = {} ({low}–{high} %)", units::percent(wins as f64 / n.max(1) as f64))
+    format!("{wins}/{n} = {} ({low}–{high} %)", units::percent(wins as f64 / n.max(1) as f64))
+}
+
+pub(super) fn held_out_accuracy(wins: u64, n: u64, interval: [f64; 2]) -> String {
+    format!("Held-out accuracy {}", accuracy(wins, n, interval))
 }
 
 pub(super) fn base_wins(wins: u64, n: u64) -> String {
-    format!("original model {wins}/{n} = {}", units::percent(wins as f64 / n.max(1) as f64))
+    format!("base model {wins}/{n} = {}", units::percent(wins as f64 / n.max(1) as f64))
 }
 
 pub(super) fn longer_wins(share: f64) -> String {
@@ -136,11 +141,11 @@ pub(super) fn nats(sum: f64) -> String {
 }
 
 pub(super) fn margin(margin: f64, beta: f64, sums: [f64; 2]) -> String {
-    format!("Margin {margin:+.3} = β {beta} × (chosen {:+.2}, less rejected {:+.2})", sums[0], sums[1])
+    format!("Margin {margin:+.3} = beta {beta} × (chosen {:+.2}, less rejected {:+.2})", sums[0], sums[1])
 }
 
 pub(super) fn token(token: &str, base: f32, tuned: f32, change: f32) -> String {
-    format!("“{token}”\noriginal {base:.2}\ntuned {tuned:.2}\nchange {change:+.2} nats")
+    format!("“{token}”\nbase model {base:.2}\ntuned {tuned:.2}\nchange {change:+.2} nats")
 }
 
 /// Length of a text, and the speed of writing it.
@@ -165,7 +170,7 @@ pub(super) fn reset_votes(n: usize) -> String {
 }
 
 pub(super) fn other_votes(step: usize, strength: u32, votes: &str) -> String {
-    format!("Adapter of step {step} at {strength} %: {votes}")
+    format!("Step {step} at adapter scale {strength} %: {votes}")
 }
 
 pub(super) fn votes_file(run: &str) -> String {
@@ -173,9 +178,9 @@ pub(super) fn votes_file(run: &str) -> String {
 }
 
 pub(super) fn at_run_beta(beta: f64) -> String {
-    format!("β {beta} (this run)")
+    format!("Beta {beta} (this run)")
 }
 
 pub(super) fn at_beta(beta: f64) -> String {
-    format!("β {beta:.3}")
+    format!("Beta {beta:.3}")
 }

@@ -76,7 +76,7 @@ pub(super) fn what_if_ui(
                 () if (beta - own).abs() < 1e-9 => Some(text::SAME_BETA),
                 () => None,
             };
-            let go = ui.add_enabled(why_not.is_none(), egui::Button::new(text::BRANCH));
+            let go = ui.add_enabled(why_not.is_none(), egui::Button::new(text::NEW_RUN));
             if let Some(why) = why_not {
                 weak(ui, why);
             }

@@ -1,4 +1,4 @@
-//! The page that writes files: choice of adapter, strength, formats and folder, and the files written.
+//! The page that writes files: choice of adapter, its scale, formats and folder, and the files written.
 
 mod page;
 mod text;

@@ -160,7 +160,7 @@ fn which_ui(ui: &mut Ui, record: &RunRecord, view: &mut ExportView) {
         ui.horizontal_wrapped(|ui| {
             strength_ui(ui, &mut view.strength);
             if view.strength != 100 {
-                small(ui, text::STRENGTH_NOTE);
+                small(ui, text::SCALE_NOTE);
             }
         });
     });
@@ -193,8 +193,8 @@ fn what_ui(ui: &mut Ui, state: &State, run: &RunState, view: &mut ExportView) {
                 }
             });
         }
-        if view.kinds.contains(&ExportKind::Adapter) {
-            small(ui, text::OLLAMA);
+        if let Some(model) = state.open_model().filter(|_| view.kinds.contains(&ExportKind::Adapter)) {
+            small(ui, text::ollama(model));
         }
     });
 }

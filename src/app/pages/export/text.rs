@@ -1,13 +1,13 @@
 //! The texts of this page.
 
 use crate::app::text::units;
-use crate::engine::protocol::{ExportKind, GgufForm, RunRecord};
+use crate::engine::protocol::{ExportKind, GgufForm, ModelInfo, RunRecord};
 
-pub(super) const SUBTITLE: &str = "Write the result to files; each is read again and checked.";
+pub(super) const SUBTITLE: &str = "Write the result to files; each is reloaded and verified.";
 pub(super) const EMPTY_TITLE: &str = "Nothing to export yet";
 pub(super) const WHICH: &str = "Which adapter";
 pub(super) const WHAT: &str = "What to write";
-pub(super) const STRENGTH_NOTE: &str = "Folded into lora_alpha, so every program uses it.";
+pub(super) const SCALE_NOTE: &str = "Folded into lora_alpha, so every program uses it.";
 pub(super) const CARD: &str = "Model card";
 pub(super) const CARD_HELP: &str = "Goes to README.md; tables of settings and results follow it.";
 pub(super) const EDIT: &str = "Edit";
@@ -25,17 +25,25 @@ pub(super) const NAME_FOLDER: &str = "Name a folder";
 pub(super) const PAUSE_TO_MERGE: &str = "Pause the run to write a merged model";
 pub(super) const WHILE_RUNNING: &str = "The run goes on meanwhile: what is written is what it has learned \
     when the step at hand is done.";
-pub(super) const WRITING: &str = "Writing and checking";
+pub(super) const WRITING: &str = "Writing and verifying";
 pub(super) const FAILED: &str = "Nothing was written";
 pub(super) const FAILED_PARTLY: &str = "The rest was not written";
 pub(super) const AGAIN: &str = "Try again";
-pub(super) const DONE: &str = "Written and checked";
+pub(super) const DONE: &str = "Written and verified";
 pub(super) const COPY: &str = "Copy";
 pub(super) const COPY_PATH: &str = "Copy path";
 pub(super) const DOWNLOAD: &str = "Download";
 pub(super) const DOWNLOAD_ALL: &str = "Download all";
-pub(super) const OLLAMA: &str =
-    "Ollama reads safetensors adapters only for Llama, Mistral and Gemma; GGUF it reads for all families.";
+/// Says whether Ollama takes this adapter.
+pub(super) fn ollama(model: &ModelInfo) -> String {
+    match model.ollama_adapter {
+        true => format!("Ollama takes this adapter, because the model is of the family {}.", model.family),
+        false => format!(
+            "Ollama takes no such adapter for {}: write the adapter as GGUF for it, or the whole model.",
+            model.family
+        ),
+    }
+}
 
 pub(super) fn best(step: usize) -> String {
     format!("Best, step {step}")
@@ -65,10 +73,10 @@ pub(super) fn kind(kind: ExportKind) -> &'static str {
 
 pub(super) fn kind_help(kind: ExportKind) -> &'static str {
     match kind {
-        ExportKind::Adapter => "For transformers and PEFT, vLLM and others; small, needs the original model.",
-        ExportKind::Merged => "The original model with the adapter in its weights; opens wherever the model does.",
-        ExportKind::Gguf(GgufForm::Lora) => "For llama.cpp and Ollama, beside the original model as GGUF.",
-        ExportKind::Gguf(GgufForm::F16) => "For llama.cpp, Ollama, LM Studio and Jan; the closest to the original.",
+        ExportKind::Adapter => "For transformers and PEFT, vLLM and others; small, needs the base model.",
+        ExportKind::Merged => "The base model with the adapter in its weights; opens wherever the base model does.",
+        ExportKind::Gguf(GgufForm::Lora) => "For llama.cpp and Ollama, beside the base model as GGUF.",
+        ExportKind::Gguf(GgufForm::F16) => "For llama.cpp, Ollama, LM Studio and Jan; the closest to what was trained.",
         ExportKind::Gguf(GgufForm::Q8_0) => "The same in half the size; hardly told apart from it.",
         ExportKind::Gguf(GgufForm::Q4_0) => "The same in a quarter of the size; answers may suffer.",
         ExportKind::Trl => "Goes on with the run in TRL on accelerate: one GPU or several, DeepSpeed, FSDP.",
@@ -88,7 +96,7 @@ pub(super) fn model_card(record: &RunRecord, method: &str, beta: Option<f64>, ra
     if let Some([before, now]) = record.won.map(|won| won.map(units::percent)) {
         let longer = units::percent(record.longer_wins);
         card += &format!(
-            "- held-out pairs won: {before} before, {now} after ({n_held_out} pairs; always the longer answer: \
+            "- held-out accuracy: {before} before, {now} after ({n_held_out} pairs; always the longer answer: \
              {longer})\n"
         );
     }

@@ -1,4 +1,4 @@
-//! The help page: explanations, keys, network requests, the report for a bug, and failures to rehearse.
+//! The help page: explanations, keys, network requests, the report for a bug, and tests of failures.
 
 mod page;
 mod text;

@@ -13,14 +13,15 @@ pub(super) const HOW: [&str; 6] = [
     "You bring a model and pairs: a prompt with the answer you prefer and one you do not.",
     "Some pairs are held out. They are never trained on, so they show whether the model learned your taste or the \
      pairs.",
-    "The original model stays as it is. A small adapter beside it learns; switched off, the original is back.",
-    "Each step makes the preferred answers of a few pairs likelier than the others, measured against the original.",
+    "The base model stays as it is. A small adapter beside it learns; switched off, the base model is back.",
+    "Each step makes the preferred answers of a few pairs likelier than the others, measured against the base model.",
     "Everything is saved as it goes. Pause, close, or crash: the run continues from its last save.",
     "In the end, compare both side by side and export the adapter, or the whole model with it merged in.",
 ];
 pub(super) const KEYS_TITLE: &str = "Keys";
-pub(super) const KEYS: [(&str, &str); 6] = [
+pub(super) const KEYS: [(&str, &str); 7] = [
     ("Alt+0 … Alt+7", "Start, Model, Pairs, Plan, Run, Compare, Export, Runs"),
+    ("Alt+8, Alt+9", "Race, Sweep"),
     ("F1", "Help"),
     ("Ctrl+O", "Open a model folder"),
     ("Ctrl+L", "Show or hide the log"),

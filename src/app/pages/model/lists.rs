@@ -164,7 +164,7 @@ pub(super) fn computer_ui(ui: &mut Ui, state: &State, view: &mut ModelView, acti
 
 pub(super) fn kept_ui(ui: &mut Ui, state: &State, view: &mut ModelView, actions: &mut Vec<Action>) {
     if state.models.is_empty() {
-        widgets::weak(ui, text::NONE_KEPT);
+        widgets::weak(ui, text::NONE_SAVED);
         return;
     }
     let rows: Vec<Row> = state
@@ -176,7 +176,7 @@ pub(super) fn kept_ui(ui: &mut Ui, state: &State, view: &mut ModelView, actions:
             let needs = state.needs(&source).filter(|_| model.complete);
             let open = Command::OpenModel { source };
             let (state, button, command) = match (&model.origin, model.complete) {
-                (_, true) => (text::KEPT, text::USE, open),
+                (_, true) => (text::SAVED, text::USE, open),
                 (Some(origin), false) => {
                     let Origin { repo, endpoint } = origin.clone();
                     (text::PARTLY, text::FETCH_REST, Command::FetchModel { repo, endpoint })

@@ -83,7 +83,7 @@ pub(crate) fn model_ui(ui: &mut Ui, state: &State, view: &mut ModelView, actions
             (Source::Demo, text::SOURCE_DEMO.to_owned()),
         ];
         if state.in_browser || !state.models.is_empty() {
-            sources.push((Source::Kept, text::source_kept(state.models.len())));
+            sources.push((Source::Kept, text::source_saved(state.models.len())));
         }
         ui.horizontal_wrapped(|ui| {
             for (source, name) in &sources {
@@ -127,7 +127,7 @@ fn open_ui(ui: &mut Ui, state: &State, info: &ModelInfo, actions: &mut Vec<Actio
             320.0,
             &mut [
                 &mut |ui| {
-                    widgets::key_value(ui, text::ARCHITECTURE, &info.model_type);
+                    widgets::key_value(ui, text::ARCHITECTURE, text::architecture(info));
                     widgets::key_value(ui, text::PARAMETERS, units::parameters(info.parameters));
                     widgets::key_value(ui, text::WEIGHTS, units::bytes(info.weight_bytes));
                     widgets::key_value(ui, text::LEAST_MEMORY, units::bytes(info.least_bytes));
@@ -151,8 +151,8 @@ fn open_ui(ui: &mut Ui, state: &State, info: &ModelInfo, actions: &mut Vec<Actio
             }
             let is_kept = matches!(&info.source, ModelSource::Stored { .. } | ModelSource::Demo);
             if state.in_browser && !is_kept {
-                let label = text::keep(info.weight_bytes, &state.storage);
-                let button = egui::Button::new(if state.keeping_model { text::KEEPING } else { &label });
+                let label = text::save(info.weight_bytes, &state.storage);
+                let button = egui::Button::new(if state.keeping_model { text::SAVING } else { &label });
                 if ui.add_enabled(!state.keeping_model, button).clicked() {
                     actions.push(Action::Send(Command::KeepModel));
                 }

@@ -2,7 +2,7 @@
 
 use crate::app::text::units;
 use crate::app::widgets::Tone;
-use crate::engine::protocol::StorageInfo;
+use crate::engine::protocol::{ModelInfo, StorageInfo};
 
 pub(super) const OPEN_MODEL_FILES: &str = "Open model files…";
 pub(super) const MODEL_TITLE: &str = "Model";
@@ -24,7 +24,7 @@ pub(super) const WEIGHTS: &str = "Weights";
 pub(super) const LEAST_MEMORY: &str = "Minimum memory (in 4 bits)";
 pub(super) const LICENCE: &str = "Licence";
 pub(super) const LICENCE_UNKNOWN: &str = "not stated";
-pub(super) const KEEPING: &str = "Keeping a copy…";
+pub(super) const SAVING: &str = "Saving a copy…";
 pub(super) const FITS: &str = "fits";
 pub(super) const NEEDS_WHY: &str = "Weights, adapter, activations and logits of the smallest sensible run: one short \
     pair at a time. A smaller model helps most.";
@@ -34,8 +34,8 @@ pub(super) const MODEL_FILES: &str = "A folder with config.json, tokenizer.json 
 pub(super) const ON_DISK: &str = "on disk";
 pub(super) const USE: &str = "Use";
 pub(super) const FORGET: &str = "Remove…";
-pub(super) const FORGET_TEXT: &str = "It is taken out of the app's storage, and has to be opened or fetched anew to be \
-    used again. Runs that were made with it stay.";
+pub(super) const FORGET_TEXT: &str = "It is taken out of the app's storage, and has to be opened or downloaded again \
+    to be used. Runs that were made with it stay.";
 pub(super) const FORGET_YES: &str = "Remove it";
 pub(super) const FORGET_NO: &str = "Keep it";
 pub(super) const NONE_FOUND: &str = "The Hugging Face cache of this computer holds no whole model.";
@@ -47,8 +47,8 @@ pub(super) const ENDPOINT: &str = "Address";
 pub(super) const DEMO_MODEL: &str = "A tiny model and its pairs come with the program. Use them to see how everything \
                                      works; what it writes is no prose.";
 pub(super) const OPEN_DEMO: &str = "Open the demo";
-pub(super) const NONE_KEPT: &str = "Nothing is kept yet. An open model can be kept for next time.";
-pub(super) const KEPT: &str = "kept here";
+pub(super) const NONE_SAVED: &str = "No saved models yet. An open model can be saved for next time.";
+pub(super) const SAVED: &str = "saved";
 pub(super) const CUT_OFF: &str = "copy was cut off";
 pub(super) const PARTLY: &str = "not whole yet";
 pub(super) const FETCH_REST: &str = "Get the rest";
@@ -71,8 +71,13 @@ pub(super) fn hub_note(endpoint: &str, place: &str, token_places: Option<&str>) 
     note
 }
 
-pub(super) fn source_kept(n: usize) -> String {
+pub(super) fn source_saved(n: usize) -> String {
     format!("Saved models ({n})")
+}
+
+/// The family as people know it, and its `model_type`.
+pub(super) fn architecture(info: &ModelInfo) -> String {
+    format!("{} ({})", info.family, info.model_type)
 }
 
 pub(super) fn layers(n: usize) -> String {
@@ -94,10 +99,10 @@ pub(super) fn positions(n: usize) -> String {
     format!("Context length {}", units::count(n))
 }
 
-pub(super) fn keep(bytes: u64, storage: &StorageInfo) -> String {
+pub(super) fn save(bytes: u64, storage: &StorageInfo) -> String {
     match storage.quota {
-        Some(quota) => format!("Keep for next time ({} of {})", units::bytes(bytes), units::bytes(quota)),
-        None => format!("Keep for next time ({})", units::bytes(bytes)),
+        Some(quota) => format!("Save for next time ({} of {})", units::bytes(bytes), units::bytes(quota)),
+        None => format!("Save for next time ({})", units::bytes(bytes)),
     }
 }
 

@@ -33,23 +33,25 @@ pub(super) fn mapping_ui(
     };
     widgets::text_box(ui, |ui| {
         ui.horizontal_wrapped(|ui| {
+            let beside = text::column_beside(&mapping);
             let fields = [
                 (text::COLUMN_PROMPT, &mut mapping.prompt, true),
                 (text::COLUMN_CHOSEN, &mut mapping.chosen, false),
                 (text::COLUMN_REJECTED, &mut mapping.rejected, false),
-                (text::COLUMN_SYSTEM, &mut mapping.system, true),
+                (beside, &mut mapping.system, true),
             ];
-            for (name, value, may_be_empty) in fields {
+            for (i, (name, value, may_be_empty)) in fields.into_iter().enumerate() {
                 ui.label(name);
                 let shown = if value.is_empty() { text::NO_COLUMN } else { value.as_str() };
-                let combo = egui::ComboBox::from_id_salt(name).selected_text(shown.to_owned()).show_ui(ui, |ui| {
-                    if may_be_empty {
-                        ui.selectable_value(value, String::new(), text::NO_COLUMN);
-                    }
-                    for column in &info.columns {
-                        ui.selectable_value(value, column.clone(), column);
-                    }
-                });
+                let combo =
+                    egui::ComboBox::from_id_salt(("column", i)).selected_text(shown.to_owned()).show_ui(ui, |ui| {
+                        if may_be_empty {
+                            ui.selectable_value(value, String::new(), text::NO_COLUMN);
+                        }
+                        for column in &info.columns {
+                            ui.selectable_value(value, column.clone(), column);
+                        }
+                    });
                 widgets::name_of(ui, &combo.response, name);
             }
         });

@@ -1,4 +1,4 @@
-//! Lengths of the pairs, compared with the limit.
+//! Lengths of the pairs, compared with max length.
 
 use eframe::egui::Ui;
 
@@ -24,7 +24,7 @@ pub(super) fn lengths_ui(ui: &mut Ui, state: &State, actions: &mut Vec<Action>) 
     ui.horizontal_wrapped(|ui| {
         ui.label(text::lengths(plan, longest));
         raise_ui(ui, state, actions);
-        if widgets::link_button(ui, text::CHANGE_LIMIT).clicked() {
+        if widgets::link_button(ui, text::CHANGE_MAX_LENGTH).clicked() {
             actions.push(Action::GoToField("max_length"));
         }
     });
@@ -35,6 +35,6 @@ pub(super) fn lengths_ui(ui: &mut Ui, state: &State, actions: &mut Vec<Action>) 
     let values: Vec<f64> = plan.lengths.iter().map(|length| f64::from(*length)).collect();
     let range = [0.0, f64::from(bars * width)];
     let histogram = Histogram::new(text::PAIRS_BY_LENGTH, &values, range, bars as usize);
-    let histogram = if is_near { histogram.limit(text::LIMIT, limit) } else { histogram };
+    let histogram = if is_near { histogram.limit(text::MAX_LENGTH, limit) } else { histogram };
     histogram.across(text::TOKENS).height(260.0).show(ui);
 }

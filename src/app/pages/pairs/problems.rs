@@ -25,7 +25,7 @@ pub(super) fn problems_ui(
         return;
     }
     ui.horizontal_wrapped(|ui| {
-        ui.label(text::problems_left_out(info.problem_count, info.usable));
+        ui.label(text::problems_skipped(info.problem_count, info.usable));
         if !state.pairs.files.is_empty() && ui.button(text::EDIT_COLUMNS).clicked() {
             view.mapping = Some(info.mapping.clone());
         }

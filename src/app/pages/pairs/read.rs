@@ -51,7 +51,7 @@ pub(super) fn read_ui(ui: &mut Ui, state: &State, view: &mut PairsView, actions:
     });
     match shown {
         None => {
-            widgets::weak(ui, text::READING_PAIR);
+            widgets::weak(ui, text::OPENING_PAIR);
         }
         Some(pair) if view.raw => raw_ui(ui, state.kind(), pair),
         Some(pair) => match &pair.seen {

@@ -87,7 +87,7 @@ fn row_ui(
             ui.add_space(10.0);
             let label = RichText::new(units::count(row.line)).monospace();
             let read = ui.add(egui::Link::new(label));
-            ui.ctx().accesskit_node_builder(read.id, |node| node.set_label(text::read_line(row.line)));
+            ui.ctx().accesskit_node_builder(read.id, |node| node.set_label(text::inspect_line(row.line)));
             if read.clicked() {
                 view.index = index;
                 view.tab = Tab::Read;

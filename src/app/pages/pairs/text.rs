@@ -20,16 +20,15 @@ pub(super) const PAIRS_ALSO: &str = "Parquet, and CSV with a first row of names,
     packed; so do conversations as lists of messages and the column names of other trainers. Others can be mapped by \
     hand.";
 pub(super) const NO_PAIRS: &str = "This file holds no pairs";
-pub(super) const SWAPPED: &str = "chosen and rejected exchanged";
+pub(super) const SWAPPED: &str = "chosen and rejected swapped";
 pub(super) const COLUMNS: &str = "Columns";
 pub(super) const EDIT_COLUMNS: &str = "Edit columns";
 pub(super) const COLUMN_PROMPT: &str = "Prompt from";
 pub(super) const COLUMN_CHOSEN: &str = "Chosen from";
 pub(super) const COLUMN_REJECTED: &str = "Rejected from";
-pub(super) const COLUMN_SYSTEM: &str = "System from";
 pub(super) const NO_COLUMN: &str = "(none)";
-pub(super) const APPLY_COLUMNS: &str = "Read again";
-pub(super) const KEEP_COLUMNS: &str = "Cancel the change";
+pub(super) const APPLY_COLUMNS: &str = "Apply";
+pub(super) const KEEP_COLUMNS: &str = "Cancel";
 pub(super) const CHANGE: &str = "change";
 pub(super) const OPEN_OTHER_PAIRS: &str = "Open another file…";
 pub(super) const SWAP: &str = "Swap chosen and rejected";
@@ -38,22 +37,22 @@ pub(super) const TAB_TABLE: &str = "Table";
 pub(super) const TAB_READ: &str = "Inspect";
 pub(super) const TAB_LENGTHS: &str = "Lengths";
 const PAIR_COLUMNS: [&str; 6] = ["Line", "Prompt", "Chosen", "Rejected", "Flags", "Skip"];
-pub(super) const NO_ROWS: &str = "There is no pair to read.";
+pub(super) const NO_ROWS: &str = "There is no pair to inspect.";
 pub(super) const PREVIOUS: &str = "Previous";
 pub(super) const NEXT: &str = "Next";
 pub(super) const PAIR: &str = "Pair";
 pub(super) const AS_SEEN: &str = "As the model sees it";
 pub(super) const AS_FILED: &str = "Raw";
-pub(super) const READING_PAIR: &str = "Reading this pair";
+pub(super) const OPENING_PAIR: &str = "Opening this pair";
 pub(super) const SEQUENCE: &str = "Tokens";
 pub(super) const SIDES: [&str; 3] = ["Prompt", "Chosen", "Rejected"];
 pub(super) const TOKENS_LEGEND: &str = "Tinted tokens are trained on. Grey: the prompt, which is not scored. Struck \
     through: truncated. \"…\" is a token within the character that follows.";
 pub(super) const NO_LENGTHS: &str = "Lengths are known once a model is open, for its tokenizer counts them.";
-pub(super) const CHANGE_LIMIT: &str = "Change the limit";
+pub(super) const CHANGE_MAX_LENGTH: &str = "Change max length";
 pub(super) const PAIRS_BY_LENGTH: &str = "Pairs by length";
 pub(super) const TOKENS: &str = "Tokens of the longer side";
-pub(super) const LIMIT: &str = "Longest sequence";
+pub(super) const MAX_LENGTH: &str = "Max length";
 pub(super) const NO_PROBLEMS: &str = "Every row of the file can be read.";
 pub(super) const SAVE_REPORT: &str = "Save report";
 
@@ -142,10 +141,17 @@ pub(super) fn mapping(mapping: &Mapping) -> String {
     };
     let mut parts =
         vec![from("prompt", &mapping.prompt), from("chosen", &mapping.chosen), from("rejected", &mapping.rejected)];
-    if !mapping.system.is_empty() {
+    if mapping.follows_prompt() {
+        parts.push(from("after the prompt", &mapping.system));
+    } else if !mapping.system.is_empty() {
         parts.push(from("system", &mapping.system));
     }
     parts.join("   ")
+}
+
+/// Label of the column that stands before the prompt, or follows it.
+pub(super) fn column_beside(mapping: &Mapping) -> &'static str {
+    if mapping.follows_prompt() { "After the prompt from" } else { "System from" }
 }
 
 /// Describes rows that are not pairs, and names the columns that they are read from.
@@ -190,16 +196,16 @@ pub(super) fn held_out(n: Option<usize>, share: f64, seed: u64) -> String {
 }
 
 pub(super) fn beyond(n: usize) -> String {
-    format!("{} more than fit in memory here, which are left out.", units::counted(n, "row"))
+    format!("{} more than fit in memory here, which are skipped.", units::counted(n, "row"))
 }
 
 pub(super) fn accept(usable: usize, problems: usize) -> String {
     let verb = if problems == 1 { "has a problem and is" } else { "have problems and are" };
-    format!("Train on the {} usable rows; {} {verb} left out", units::count(usable), units::count(problems))
+    format!("Train on the {}; {} {verb} skipped", units::counted(usable, "usable row"), units::count(problems))
 }
 
-pub(super) fn read_line(line: usize) -> String {
-    format!("Read line {line}")
+pub(super) fn inspect_line(line: usize) -> String {
+    format!("Inspect line {line}")
 }
 
 /// Marks a row that is not trained on.
@@ -273,9 +279,9 @@ pub(super) fn lengths(plan: &PlanInfo, longest: u32) -> String {
     fates(plan).map_or(out.clone(), |fates| format!("{out} {fates}"))
 }
 
-pub(super) fn problems_left_out(problems: usize, usable: usize) -> String {
+pub(super) fn problems_skipped(problems: usize, usable: usize) -> String {
     let verb = if problems == 1 { "row is" } else { "rows are" };
-    format!("{} {verb} left out; {} usable.", units::count(problems), units::count(usable))
+    format!("{} {verb} skipped; {} usable.", units::count(problems), units::count(usable))
 }
 
 pub(super) fn more_problems(n: usize) -> String {

@@ -3,6 +3,7 @@
 use eframe::egui::{self, Align, RichText, Ui};
 use serde_json::Value;
 
+use super::losses::losses_ui;
 use super::page::PlanView;
 use super::share::share_ui;
 use super::text;
@@ -12,8 +13,14 @@ use crate::app::methods;
 use crate::app::state::State;
 use crate::app::theme::{self, GRID};
 use crate::app::widgets::{self, Tone};
-use crate::engine::plan::presets::{Preset, field_help};
+use crate::engine::plan::presets::{EPOCHS, Preset, field_help};
 use crate::engine::protocol::{Method, Settings};
+
+/// The setting that overrules the epochs.
+const MAX_STEPS: &str = "max_steps";
+/// The settings whose product is the rows of a step.
+const BATCH_SIZE: &str = "per_device_train_batch_size";
+const ACCUMULATION: &str = "gradient_accumulation_steps";
 
 pub(super) fn settings_ui(ui: &mut Ui, state: &State, view: &mut PlanView, actions: &mut Vec<Action>) {
     let changes = state.plan.changes();
@@ -136,41 +143,17 @@ fn field_ui(
     is_changed: bool,
     edited: &mut Option<Settings>,
 ) {
-    let help = field_help(key);
-    let name = help.map_or(key, |help| help.label);
     let row = ui.spacing().interact_size.y;
     ui.spacing_mut().interact_size.y = 18.0;
-    let label = ui.horizontal(|ui| {
-        let label = widgets::small(ui, name);
-        let spoken = help.map_or(key, |help| help.what);
-        widgets::info(ui, name, spoken, |ui| {
-            ui.label(RichText::new(name).strong());
-            widgets::small(ui, key);
-            if let Some(help) = help {
-                ui.label(help.what);
-            }
-            if let Some(help) = help.filter(|help| !help.range.is_empty()) {
-                widgets::weak(ui, text::help_range(help.range));
-                widgets::weak(ui, text::help_low(help.too_low));
-                widgets::weak(ui, text::help_high(help.too_high));
-            }
-        });
-        if is_changed {
-            let before = state.plan.unchanged().get(key).cloned().unwrap_or_default();
-            let reset = widgets::link_button(ui, text::RESET).on_hover_text(fields::shown(Some(&before)));
-            widgets::name_of(ui, &reset, &text::reset_field(name, &fields::shown(Some(&before))));
-            if reset.clicked() {
-                view.typed.remove(key);
-                *edited = Some(with_setting(state, key, before));
-            }
-        }
-        label
-    });
+    let label = name_ui(ui, state, view, key, kind, is_changed, edited);
     ui.spacing_mut().interact_size.y = row;
-    let value = state.plan.value(key);
-    let (response, new) = value_ui(ui, view, key, kind, value, label.inner.id);
-    if let Some(value) = new {
-        *edited = Some(with_setting(state, key, value));
+    let overruled = key == EPOCHS && state.plan.value(MAX_STEPS).and_then(Value::as_f64).is_some_and(|n| n > 0.0);
+    let (response, new) = ui.add_enabled_ui(!overruled, |ui| value_ui(ui, state, view, key, kind, label)).inner;
+    if overruled {
+        widgets::small(ui, text::STEPS_DECIDE);
+    }
+    if let Some(new) = new {
+        *edited = Some(new);
     }
     if view.show == Some(key) {
         response.scroll_to_me(Some(Align::Center));
@@ -183,69 +166,162 @@ fn field_ui(
     ui.add_space(4.0);
 }
 
+/// Draws a setting's name with its help, and a way back if it was changed.
+fn name_ui(
+    ui: &mut Ui,
+    state: &State,
+    view: &mut PlanView,
+    key: &'static str,
+    kind: Kind,
+    is_changed: bool,
+    edited: &mut Option<Settings>,
+) -> egui::Id {
+    let help = field_help(key);
+    let name = help.map_or(key, |help| help.label);
+    let row = ui.horizontal(|ui| {
+        let label = widgets::small(ui, name);
+        let spoken = help.map_or(key, |help| help.what);
+        widgets::info(ui, name, spoken, |ui| {
+            ui.label(RichText::new(name).strong());
+            widgets::small(ui, key);
+            let Some(help) = help else { return };
+            ui.label(help.what);
+            if !help.range.is_empty() {
+                let default = fields::displayed(kind, Some(&state.plan.default_of(key)));
+                widgets::weak(ui, text::help_range(help.range, kind, &default));
+            }
+            for effect in text::help_effects(kind, [help.too_low, help.too_high]) {
+                if !effect.is_empty() {
+                    widgets::weak(ui, effect);
+                }
+            }
+        });
+        if is_changed {
+            let before = state.plan.unchanged().get(key).cloned().unwrap_or_default();
+            let shown = fields::displayed(kind, Some(&before));
+            let reset = widgets::link_button(ui, text::RESET).on_hover_text(&shown);
+            widgets::name_of(ui, &reset, &text::reset_field(name, &shown));
+            if reset.clicked() {
+                view.typed.remove(key);
+                *edited = Some(with_setting(state, key, before));
+            }
+        }
+        label.id
+    });
+    row.inner
+}
+
 /// Draws the error of a typed value.
 pub(super) fn wrong_ui(ui: &mut Ui, wrong: &str) {
     let color = theme::palette(ui).bad;
     ui.label(RichText::new(wrong).small().color(color));
 }
 
-/// Draws the control of a setting; returns a new value when there is one.
+/// Draws the control of a setting; returns the edited settings when there is a new value.
 fn value_ui(
+    ui: &mut Ui,
+    state: &State,
+    view: &mut PlanView,
+    key: &'static str,
+    kind: Kind,
+    label: egui::Id,
+) -> (egui::Response, Option<Settings>) {
+    let value = state.plan.value(key);
+    let (response, new) = match kind {
+        Kind::Losses => return losses_ui(ui, state, key),
+        Kind::Choice(choices) => choice_ui(ui, key, kind, choices, value),
+        Kind::Maybe => choice_ui(ui, key, kind, &["", "true", "false"], value),
+        Kind::Switch => {
+            let mut on = value.and_then(Value::as_bool).unwrap_or(false);
+            let response = ui.checkbox(&mut on, text::ON).labelled_by(label);
+            let new = response.changed().then(|| Value::from(on));
+            (response, new)
+        }
+        Kind::Number(..)
+        | Kind::Optional(..)
+        | Kind::Positive
+        | Kind::Fraction
+        | Kind::Percent
+        | Kind::Whole(..)
+        | Kind::OptionalWhole(..)
+        | Kind::Steps { .. }
+        | Kind::Words
+        | Kind::Numbers => match per_step(state, key) {
+            None => text_ui(ui, view, key, kind, value, label, 200.0),
+            Some(per_step) => {
+                let row = ui.horizontal(|ui| {
+                    let edit = text_ui(ui, view, key, kind, value, label, 56.0);
+                    widgets::small(ui, per_step);
+                    edit
+                });
+                row.inner
+            }
+        },
+    };
+    (response, new.map(|value| with_setting(state, key, value)))
+}
+
+/// Draws a choice of words.
+fn choice_ui(
+    ui: &mut Ui,
+    key: &'static str,
+    kind: Kind,
+    choices: &[&str],
+    value: Option<&Value>,
+) -> (egui::Response, Option<Value>) {
+    let now = fields::shown(value);
+    let mut new = None;
+    let combo = egui::ComboBox::from_id_salt(key).width(184.0).selected_text(now.clone()).show_ui(ui, |ui| {
+        for choice in choices {
+            let name = if choice.is_empty() { text::NOTHING } else { choice };
+            if ui.selectable_label(now == *choice, name).clicked() {
+                new = fields::parsed(kind, choice).ok();
+            }
+        }
+    });
+    widgets::name_of(ui, &combo.response, field_help(key).map_or(key, |help| help.label));
+    (combo.response, new)
+}
+
+/// Draws a field for text, which keeps what is typed until it is a value.
+fn text_ui(
     ui: &mut Ui,
     view: &mut PlanView,
     key: &'static str,
     kind: Kind,
     value: Option<&Value>,
     label: egui::Id,
+    width: f32,
 ) -> (egui::Response, Option<Value>) {
-    let now = fields::shown(value);
+    let mut typed = view.typed.get(key).cloned().unwrap_or_else(|| fields::displayed(kind, value));
+    let width = ui.available_width().min(width);
+    let edit = egui::TextEdit::singleline(&mut typed).desired_width(width).font(egui::TextStyle::Monospace);
+    let edit = if let Kind::Steps { by, .. } = kind { edit.hint_text(by) } else { edit };
+    let response = ui.add(edit).labelled_by(label);
     let mut new = None;
-    let choices = match kind {
-        Kind::Choice(choices) => choices,
-        Kind::Maybe => &["", "true", "false"],
-        _ => &[],
-    };
-    let response = match kind {
-        Kind::Choice(_) | Kind::Maybe => {
-            let combo = egui::ComboBox::from_id_salt(key).width(184.0).selected_text(now.clone()).show_ui(ui, |ui| {
-                for choice in choices {
-                    let name = if choice.is_empty() { text::NOTHING } else { choice };
-                    if ui.selectable_label(now == *choice, name).clicked() {
-                        new = fields::parsed(kind, choice).ok();
-                    }
-                }
-            });
-            let name = field_help(key).map_or(key, |help| help.label);
-            widgets::name_of(ui, &combo.response, name);
-            combo.response
-        }
-        Kind::Switch => {
-            let mut on = value.and_then(Value::as_bool).unwrap_or(false);
-            let response = ui.checkbox(&mut on, text::ON).labelled_by(label);
-            new = response.changed().then(|| Value::from(on));
-            response
-        }
-        _ => {
-            let mut typed = view.typed.get(key).cloned().unwrap_or_else(|| now.clone());
-            let width = ui.available_width().min(200.0);
-            let edit = egui::TextEdit::singleline(&mut typed).desired_width(width).font(egui::TextStyle::Monospace);
-            let response = ui.add(edit).labelled_by(label);
-            if response.changed() {
-                new = fields::parsed(kind, &typed).ok();
-                view.typed.insert(key, typed);
-            } else if !response.has_focus()
-                && view.typed.get(key).is_some_and(|typed| fields::parsed(kind, typed).is_ok())
-            {
-                view.typed.remove(key);
-            }
-            response
-        }
-    };
+    if response.changed() {
+        new = fields::parsed(kind, &typed).ok();
+        view.typed.insert(key, typed);
+    } else if !response.has_focus() && view.typed.get(key).is_some_and(|typed| fields::parsed(kind, typed).is_ok()) {
+        view.typed.remove(key);
+    }
     (response, new)
 }
 
+/// The rows of a step, which stand beside the batch size and the gradient accumulation.
+fn per_step(state: &State, key: &str) -> Option<String> {
+    let other = match key {
+        BATCH_SIZE => ACCUMULATION,
+        ACCUMULATION => BATCH_SIZE,
+        _ => return None,
+    };
+    let number = |key: &str| state.plan.value(key).and_then(Value::as_f64).map(|n| n as usize);
+    let (own, other) = (number(key)?, number(other)?);
+    text::per_step(state.plan.method(), other, own.saturating_mul(other))
+}
+
 /// The edited settings with one changed; the adapter's scale follows its rank, so that the rank alone changes no scale.
-fn with_setting(state: &State, key: &str, value: Value) -> Settings {
+pub(super) fn with_setting(state: &State, key: &str, value: Value) -> Settings {
     let mut settings = state.plan.settings.clone();
     if key == "r" {
         let number = |key: &str| state.plan.value(key).and_then(Value::as_f64);

@@ -1,9 +1,9 @@
 //! The texts of this page.
 
-use crate::app::fields;
+use crate::app::fields::{self, Kind as FieldKind};
 use crate::app::state::{RunParts, State};
 use crate::app::text::{setting, units};
-use crate::engine::protocol::{Inputs, Kind, Mapping, ModelSource, PlanInfo, Settings, TRIAL_STEPS};
+use crate::engine::protocol::{Inputs, Kind, LossType, Mapping, Method, ModelSource, PlanInfo, Settings, TRIAL_STEPS};
 use crate::platform::file_name;
 
 pub(super) const NOTHING: &str = "(by itself)";
@@ -34,20 +34,22 @@ pub(super) fn remove_rule(rule: &str) -> String {
 
 pub(super) const CORRECT_FIELD: &str = "Correct the field";
 pub(super) const PLAN_TITLE: &str = "Plan";
-pub(super) const PLAN_SUBTITLE: &str = "What the run will do and what it takes, before anything begins.";
+pub(super) const PLAN_SUBTITLE: &str = "What the run will do and what it takes, before anything starts.";
 pub(super) const PLAN_REFUSED: &str = "These settings do not work";
-pub(super) const RUN_REFUSED: &str = "The run did not begin";
+pub(super) const RUN_REFUSED: &str = "The run did not start";
 pub(super) const PRESET: &str = "Preset";
 pub(super) const DEMO_SETTINGS: &str = "The demo's own settings.";
 pub(super) const RESET: &str = "reset";
 pub(super) const MORE: &str = "More settings";
 pub(super) const ON: &str = "on";
+pub(super) const ADD_LOSS: &str = "add";
+pub(super) const REMOVE_LOSS: &str = "remove";
+pub(super) const STEPS_DECIDE: &str = "Max steps is set and decides.";
 pub(super) const SETTINGS_AS: &str = "Settings as";
 pub(super) const AS_LINK: &str = "Copy link";
 pub(super) const AS_COMMAND: &str = "Copy command line";
 pub(super) const AS_FILE: &str = "Save file…";
-pub(super) const AS_FILE_HELP: &str =
-    "As the command line reads it with --config. How the run is watched is not in it.";
+pub(super) const AS_FILE_HELP: &str = "As the command line reads it with --config. Monitoring is not in it.";
 pub(super) const COMMAND_SKIPS_NOTHING: &str = "It does not skip the rows that are skipped here.";
 pub(super) const COMMAND: &str = "Command line";
 pub(super) const FROM_FILE: &str = "Load file…";
@@ -70,7 +72,7 @@ pub(super) const RUN_NAME: &str = "Name";
 pub(super) const EVAL_EVERY: &str = "Evaluate every";
 pub(super) const EVAL_STEPS: &str = "steps";
 pub(super) const KEEP_BEST: &str = "Keep the best adapter";
-pub(super) const WATCH_PROMPTS: &str = "Sample prompts (answered before the run and at every evaluation)";
+pub(super) const SAMPLE_PROMPTS: &str = "Sample prompts (answered before the run and at every evaluation)";
 pub(super) const ADD_PROMPT: &str = "Add a prompt";
 pub(super) const REMOVE: &str = "Remove";
 pub(super) const START: &str = "Start training";
@@ -96,16 +98,64 @@ pub(super) fn reset_field(name: &str, value: &str) -> String {
     }
 }
 
-pub(super) fn help_range(range: &str) -> String {
-    format!("Typical: {range}")
+/// Values that make sense, with the default unless it is nothing, or a switch or a list that names it.
+pub(super) fn help_range(range: &str, kind: FieldKind, default: &str) -> String {
+    match kind {
+        FieldKind::Switch | FieldKind::Maybe | FieldKind::Words | FieldKind::Losses => format!("Typical: {range}"),
+        _ if default.is_empty() => format!("Typical: {range}"),
+        _ => match range.split_once("; ") {
+            Some((values, remark)) => format!("Typical: {values} (default {default}); {remark}"),
+            None => format!("Typical: {range} (default {default})"),
+        },
+    }
 }
 
-pub(super) fn help_low(text: &str) -> String {
-    format!("If lower, or off: {text}")
+/// Effects of a lower and of a higher value, of off and of on, or of one choice and of others.
+pub(super) fn help_effects(kind: FieldKind, [low, high]: [&str; 2]) -> [String; 2] {
+    let said = |when: &str, text: &str| match text {
+        "" => String::new(),
+        text => format!("{when}: {}", units::lower_first(text)),
+    };
+    match kind {
+        FieldKind::Switch | FieldKind::Maybe => [said("Off", low), said("On", high)],
+        FieldKind::Choice(_) | FieldKind::Words | FieldKind::Losses => [low, high].map(str::to_owned),
+        FieldKind::Number(..)
+        | FieldKind::Optional(..)
+        | FieldKind::Positive
+        | FieldKind::Fraction
+        | FieldKind::Percent
+        | FieldKind::Whole(..)
+        | FieldKind::OptionalWhole(..)
+        | FieldKind::Steps { .. }
+        | FieldKind::Numbers => [said("If lower", low), said("If higher", high)],
+    }
 }
 
-pub(super) fn help_high(text: &str) -> String {
-    format!("If higher, or on: {text}")
+/// The rows of a step, beside the batch size and the gradient accumulation, of which `other` is the one that is not
+/// beside it; nothing where a step has no such number.
+pub(super) fn per_step(method: Method, other: usize, rows: usize) -> Option<String> {
+    let noun = match method {
+        Method::Dpo | Method::Reward | Method::Orpo | Method::Cpo => "pair",
+        Method::Sft | Method::Kto => "row",
+        Method::Grpo | Method::Rloo => "answer",
+        // Its batches are cut into mini-batches.
+        Method::Ppo => return None,
+    };
+    Some(format!("× {} = {} per step", units::count(other), units::counted(rows, noun)))
+}
+
+/// Names of the losses that are added up.
+pub(super) fn losses(words: &[&str]) -> String {
+    let named = |word: &str| LossType::ALL.into_iter().find(|loss| loss.name() == word).map(LossType::label);
+    words.iter().map(|word| named(word).unwrap_or(word)).collect::<Vec<_>>().join(" + ")
+}
+
+pub(super) fn add_loss(name: &str) -> String {
+    format!("Add {name} to the loss")
+}
+
+pub(super) fn remove_loss(name: &str) -> String {
+    format!("Remove {name} from the loss")
 }
 
 /// The models in memory: one base, and the adapters on it.
@@ -123,16 +173,16 @@ pub(super) fn memory_label(total: u64, limit: Option<u64>, measured: bool) -> St
         Some(limit) if total <= limit => format!("Memory: {} of {}, fits", units::bytes(total), units::bytes(limit)),
         Some(limit) => format!("Memory: {} of {}, does not fit", units::bytes(total), units::bytes(limit)),
         None if measured => format!("Memory: {}, fits (measured)", units::bytes(total)),
-        None => format!("Memory: {}. Whether it fits is not known: measure with two trial steps", units::bytes(total)),
+        None => format!("Memory: {}. Whether it fits is not known: measure with 2 trial steps", units::bytes(total)),
     }
 }
 
-pub(super) fn watch_prompt(number: usize) -> String {
-    format!("Watched prompt {number}")
+pub(super) fn sample_prompt(number: usize) -> String {
+    format!("Sample prompt {number}")
 }
 
 pub(super) fn remove_prompt(number: usize) -> String {
-    format!("Remove watched prompt {number}")
+    format!("Remove sample prompt {number}")
 }
 
 pub(super) fn fix(label: &str, saves: u64) -> String {
@@ -268,4 +318,32 @@ fn quoted(text: &str) -> String {
         return text.to_owned();
     }
     format!("'{}'", text.replace('\'', "'\\''"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn help_tells_the_default_and_what_a_change_does() {
+        let number = FieldKind::Number(0.0, 1.0);
+        assert_eq!(help_range("0.05–0.5", FieldKind::Positive, "0.1"), "Typical: 0.05–0.5 (default 0.1)");
+        assert_eq!(help_range("8–64; more is rare", number, "16"), "Typical: 8–64 (default 16); more is rare");
+        assert_eq!(help_range("20–1000", number, ""), "Typical: 20–1000", "nothing is the default");
+        assert_eq!(help_range("off; on for much", FieldKind::Switch, "false"), "Typical: off; on for much");
+        let both = ["Few.", "Many."];
+        assert_eq!(help_effects(number, both), ["If lower: few.", "If higher: many."]);
+        assert_eq!(help_effects(FieldKind::Switch, both), ["Off: few.", "On: many."]);
+        assert_eq!(help_effects(FieldKind::Choice(&["a"]), both), both, "a choice is neither lower nor off");
+        assert_eq!(help_effects(number, ["", ""]), ["", ""], "nothing to say");
+    }
+
+    #[test]
+    fn the_rows_of_a_step_are_what_the_method_counts() {
+        let said = |method, rows| per_step(method, 4, rows).unwrap_or_default();
+        assert_eq!(said(Method::Dpo, 16), "× 4 = 16 pairs per step");
+        assert_eq!(said(Method::Sft, 1), "× 4 = 1 row per step");
+        assert_eq!(said(Method::Grpo, 32), "× 4 = 32 answers per step");
+        assert_eq!(said(Method::Ppo, 16), "", "its mini-batches decide");
+    }
 }

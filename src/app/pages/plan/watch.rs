@@ -1,4 +1,4 @@
-//! The card for the run's name, evaluations and watched prompts.
+//! The card for the run's name, evaluations and sample prompts.
 
 use eframe::egui::{self, Ui};
 
@@ -8,7 +8,7 @@ use crate::app::state::State;
 use crate::app::theme::GRID;
 use crate::app::widgets;
 
-/// Draws the run's name, evaluations and watched prompts.
+/// Draws the run's name, evaluations and sample prompts.
 pub(super) fn watch_ui(ui: &mut Ui, state: &State, actions: &mut Vec<Action>) {
     widgets::titled_card(ui, text::WATCH, |ui| {
         let mut watch = state.plan.watch.clone();
@@ -26,7 +26,7 @@ pub(super) fn watch_ui(ui: &mut Ui, state: &State, actions: &mut Vec<Action>) {
             ui.add_space(GRID);
             ui.checkbox(&mut watch.keep_best, text::KEEP_BEST);
         });
-        widgets::weak(ui, text::WATCH_PROMPTS);
+        widgets::weak(ui, text::SAMPLE_PROMPTS);
         prompts_ui(ui, &mut watch.prompts);
         if watch != state.plan.watch {
             actions.push(Action::EditWatch(watch));
@@ -41,7 +41,7 @@ fn prompts_ui(ui: &mut Ui, prompts: &mut Vec<String>) {
         ui.horizontal(|ui| {
             let width = (ui.available_width() - 96.0).max(120.0);
             let field = ui.add(egui::TextEdit::multiline(prompt).desired_rows(1).desired_width(width));
-            widgets::name_of(ui, &field, &text::watch_prompt(index + 1));
+            widgets::name_of(ui, &field, &text::sample_prompt(index + 1));
             let remove = ui.button(text::REMOVE);
             widgets::name_of(ui, &remove, &text::remove_prompt(index + 1));
             if remove.clicked() {

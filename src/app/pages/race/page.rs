@@ -202,7 +202,7 @@ fn table_ui(ui: &mut Ui, race: &RaceState, actions: &mut Vec<Action>) {
     });
 }
 
-/// Draws the score against KL, and the pairs won over the last stage of each side.
+/// Draws the score against KL, and the held-out accuracy over the last stage of each side.
 fn figures_ui(ui: &mut Ui, race: &RaceState) {
     let sides = &race.standing.sides;
     if sides.iter().all(|side| side.curve.is_empty()) {
@@ -227,7 +227,7 @@ fn figures_ui(ui: &mut Ui, race: &RaceState) {
             ui,
             380.0,
             &mut [&mut |ui| chart(ui, text::BOUGHT, text::BOUGHT_HELP, kl, Unit::Plain, &bought), &mut |ui| {
-                chart(ui, text::WON, text::WON_HELP, done, Unit::Percent, &won);
+                chart(ui, text::ACCURACY, text::ACCURACY_HELP, done, Unit::Percent, &won);
             }],
         );
     });

@@ -30,14 +30,14 @@ pub(super) const JUDGE: &str = "The judge is the reward model of the RLHF side, 
     other rows do not depend on it.";
 pub(super) const SAVE_TABLE: &str = "Save the table…";
 pub(super) const TABLE_FILE: &str = "race.md";
-pub(super) const KL: &str = "KL to the start, nats an answer";
+pub(super) const KL: &str = "KL to the base model, nats per answer";
 pub(super) const DONE_SHARE: &str = "last stage done, %";
 pub(super) const BOUGHT: &str = "Score against KL";
 pub(super) const BOUGHT_HELP: &str = "What the distance from the base model buys: the reward model's score of fresh \
-    answers, over their KL to the base model. Up is better, left is closer to the base.";
-pub(super) const WON: &str = "Held-out pairs won";
-pub(super) const WON_HELP: &str = "Pairs whose chosen answer the model finds the likelier one, while the last stage \
-    of each side goes on.";
+    answers, over their KL to the base model. Up is better, left is closer to the base model.";
+pub(super) const ACCURACY: &str = "Held-out accuracy";
+pub(super) const ACCURACY_HELP: &str = "The share of held-out pairs where the chosen answer is likelier, while the \
+    last stage of each side goes on.";
 pub(super) const WAITS: &str = "waiting";
 pub(super) const GOES: &str = "running";
 pub(super) const NOT_DONE: &str = "not done";
@@ -82,7 +82,7 @@ pub(super) fn stage(method: Method) -> &'static str {
 /// Describes a stage.
 pub(super) fn stage_help(method: Method) -> &'static str {
     match method {
-        Method::Sft => "Supervised fine-tuning (SFT) on the chosen answers: where RLHF's policy begins.",
+        Method::Sft => "Supervised fine-tuning (SFT) on the chosen answers: where RLHF's policy starts.",
         Method::Dpo => "Direct preference optimisation, on the pairs themselves.",
         Method::Reward => "Learns to score answers from the pairs. It is trained first, because it judges all models.",
         Method::Ppo => "Proximal policy optimisation of fresh answers, by the reward model's scores.",
@@ -131,13 +131,13 @@ pub(super) fn row_help(name: &str) -> &'static str {
         "wall time" => "Time that the stages took, without measuring.",
         "tokens trained on" => "Tokens that went forward and backward.",
         "tokens sampled" => "Tokens that the policy wrote in order to be trained on them.",
-        "held-out pairs won" => "Held-out pairs whose chosen answer the model finds the likelier one.",
+        "held-out accuracy" => "The share of held-out pairs where the chosen answer is likelier.",
         "score of fresh answers by the reward model" => {
             "Mean and standard deviation, over answers to held-out prompts."
         }
-        "KL to the start, nats an answer" => "How far the model is from the base model, on its own answers.",
-        "tokens of an answer" => "Mean length of the fresh answers.",
-        "answers cut off" => "Fresh answers that did not come to their end.",
+        "KL to the base model, nats per answer" => "How far the model is from the base model, on its own answers.",
+        "tokens per answer" => "Mean length of the fresh answers.",
+        "truncated answers" => "Fresh answers that did not come to their end.",
         _ => "The gain in score, measured by how much the base model's own answers differ.",
     }
 }

@@ -62,7 +62,7 @@ pub(super) fn votes_ui(ui: &mut Ui, state: &State, view: &mut RaceView, actions:
     let next = race.prompts.get(ballot.rounds() % race.prompts.len().max(1));
     if ballot.rounds() == 0 {
         if let Some(prompt) = next
-            && primary_button(ui, votes::BEGIN).clicked()
+            && primary_button(ui, votes::START).clicked()
         {
             ask(ballot, prompt);
         }

@@ -12,7 +12,7 @@ use crate::app::text::{run, units};
 use crate::app::theme;
 use crate::app::widgets::{card, columns, small, weak};
 use crate::engine::protocol::{Failure, Status, step_of};
-use crate::engine::run::warnings::{FEW_HELD_OUT, Warning};
+use crate::engine::run::warnings::{FEW_HELD_OUT, Warning, rough_estimate};
 use crate::engine::stats;
 
 /// Weight of the moving average of training curves.
@@ -98,7 +98,7 @@ fn won_ui(ui: &mut Ui, run: &RunState, end: usize, bottom: f32) {
         return;
     }
     let Some([before, now]) = record.won else {
-        weak(ui, text::NOT_SCORED);
+        weak(ui, text::NOT_EVALUATED);
         return;
     };
     let n = record.n_held_out;
@@ -116,7 +116,7 @@ fn won_ui(ui: &mut Ui, run: &RunState, end: usize, bottom: f32) {
     });
     small(ui, text::of_pairs(n, interval));
     if n < FEW_HELD_OUT {
-        small(ui, text::few(n));
+        small(ui, rough_estimate(n));
     }
     let point = |metrics| Some([step_of(metrics) as f64, accuracy_of(metrics)?]);
     let points: Vec<[f64; 2]> = run.evaluations.iter().filter_map(point).collect();

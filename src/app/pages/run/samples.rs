@@ -1,4 +1,4 @@
-//! Answers of the model to the watched prompts.
+//! Answers of the model to the sample prompts.
 
 use eframe::egui::{self, RichText, Slider, Ui};
 
@@ -10,7 +10,7 @@ use crate::app::widgets::diff::{self, Piece};
 use crate::app::widgets::{answer_ui, card, columns, heading, link_button, slider, small, text_box};
 use crate::engine::protocol::SampleAnswer;
 
-/// Number of watched prompts shown.
+/// Number of sample prompts shown.
 const PROMPTS: usize = 6;
 
 /// The words of an answer, if there is one.
@@ -18,7 +18,7 @@ fn words(answer: Option<&SampleAnswer>) -> &str {
     answer.map_or("", |answer| answer.text.trim())
 }
 
-/// Draws the model's answers to the watched prompts.
+/// Draws the model's answers to the sample prompts.
 pub(super) fn samples_ui(ui: &mut Ui, run: &RunState, view: &mut RunView) {
     let (Some((first, before)), Some(last)) = (run.samples.first(), run.samples.len().checked_sub(1)) else { return };
     card(ui, |ui| {

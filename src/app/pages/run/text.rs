@@ -2,7 +2,6 @@
 
 use crate::app::text::units;
 use crate::engine::protocol::Share;
-use crate::engine::run::warnings::Action;
 
 pub(super) const PREPARING: &str = "Preparing";
 pub(super) const TRAINING: &str = "Training";
@@ -22,14 +21,13 @@ pub(super) const WON: &str = "Held-out accuracy";
 pub(super) const WON_HELP: &str = "Share of the pairs kept apart from training for which the model \
     prefers the chosen answer. \
      The band is the 95 % interval: with few pairs it is wide, so treat small changes as chance. Beside it: what \
-     always choosing the longer answer would win, and always the one of lower perplexity to the original model.";
-pub(super) const NOT_SCORED: &str = "Not scored yet";
+     always choosing the longer answer would win, and always the one of lower perplexity to the base model.";
+pub(super) const NOT_EVALUATED: &str = "Not evaluated yet";
 pub(super) const LIKELIER: &str = "lower perplexity wins";
 pub(super) const BEFORE: &str = "before";
-pub(super) const CHANGE: &str = "Log-probability change";
-pub(super) const CHANGE_HELP: &str = "How much likelier each side became against the original model, in \
-    nats per answer. Both falling means the \
-     margin comes mainly from disliking both; a lower learning rate or an SFT term helps.";
+pub(super) const CHANGE: &str = "Log-probability change (nats per answer)";
+pub(super) const CHANGE_HELP: &str = "How much likelier each side became against the base model. Both falling means \
+    that the margin comes mainly from disliking both; a lower learning rate or an SFT term helps.";
 pub(super) const AT_START: &str = "ln 2";
 pub(super) const LEARNING_RATE: &str = "Learning rate";
 pub(super) const GRADIENT: &str = "Gradient norm";
@@ -38,7 +36,7 @@ pub(super) const SPEED: &str = "Speed and memory";
 pub(super) const STEP_TIME: &str = "Seconds per step";
 pub(super) const PLANNED: &str = "Memory by the plan";
 pub(super) const USED: &str = "Memory used at the most";
-pub(super) const PROMPTS: &str = "Watch prompts";
+pub(super) const PROMPTS: &str = "Sample prompts";
 pub(super) const PROMPTS_HELP: &str = "The same prompts with the same seed, before and during the run. An answer that \
     ends in … had more to say than the tokens that it may have.";
 pub(super) const CUT: &str = "…";
@@ -65,11 +63,11 @@ pub(super) const BRANCH_GO: &str = "Start as a new run";
 pub(super) const RATE: &str = "Learning rate";
 pub(super) const EPOCHS: &str = "Epochs";
 pub(super) const N_STEPS: &str = "Steps";
-pub(super) const SHOW_BATCH: &str = "Look at the pairs of this step";
+pub(super) const SHOW_BATCH: &str = "Show the pairs of this step";
 pub(super) const HIDE_BATCH: &str = "Hide the pairs of this step";
 pub(super) const KEEP_ANYWAY: &str = "Keep what there is";
 pub(super) const RESTART: &str = "Restart now";
-pub(super) const SMALLER: &str = "Smaller steps: one pair at a time";
+pub(super) const SMALLER: &str = "Smaller steps: batch size 1";
 pub(super) const GIVE_UP: &str = "Stop";
 pub(super) const OUT_OF_MEMORY: &str = "Out of memory";
 pub(super) const DEVICE_LOST: &str = "The graphics driver reset";
@@ -85,14 +83,6 @@ pub(super) const MEMORY: &str = "Memory";
 pub(super) const LOWERING: &str = "Pausing, then going on with the new settings";
 pub(super) const ROW_GONE: &str = "this pair is not open here";
 pub(super) const WHOLE: &str = "Show all of it";
-
-/// Label of the button for the offer of a warning; empty if it offers nothing.
-pub(super) fn offer(offer: Action, keeps_best: bool) -> &'static str {
-    match offer {
-        Action::StopAtBest if !keeps_best => STOP,
-        offer => offer.label(),
-    }
-}
 
 pub(super) fn not_saved(full: bool, active: bool) -> &'static str {
     match (full, active) {
@@ -162,10 +152,6 @@ pub(super) fn whole_of(line: usize) -> String {
     format!("{WHOLE}: line {line}")
 }
 
-pub(super) fn few(n: usize) -> String {
-    format!("Only {} held out: treat this as a hint.", units::counted(n, "pair"))
-}
-
 pub(super) fn best(step: usize, kept: bool) -> String {
     format!("Best so far: step {step}{}", if kept { " (kept)" } else { "" })
 }
@@ -213,7 +199,7 @@ pub(super) fn diverged_text(what: &str, safe: Option<usize>) -> String {
 pub(super) fn safe(step: Option<usize>) -> String {
     match step {
         Some(step) => format!("Your run is safe at step {step}."),
-        None => "No step was saved yet; it would begin anew.".to_owned(),
+        None => "No step was saved yet; it would start over.".to_owned(),
     }
 }
 

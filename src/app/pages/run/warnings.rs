@@ -28,7 +28,7 @@ pub(super) fn warnings_ui(ui: &mut Ui, state: &State, run: &RunState, view: &mut
                 ui.vertical(|ui| {
                     ui.add(egui::Label::new(run::warning(warning.step, &warning.text)).wrap());
                     ui.horizontal_wrapped(|ui| {
-                        let label = text::offer(warning.action, run.info.record.watch.keep_best);
+                        let label = warning.action.label();
                         let offered = !label.is_empty() && is_possible(warning, state, run);
                         if offered && ui.button(label).clicked() {
                             act_on(warning, run, view, actions);

@@ -35,9 +35,7 @@ pub(super) fn details_ui(
         ui.horizontal_wrapped(|ui| {
             run_name_ui(ui, run, &mut view.renaming, actions);
             chip(ui, tone(state, run), run::run_status(state, run));
-            mono(ui, text::steps(run.step, run.n_steps));
-            mono(ui, units::duration(run.seconds));
-            mono(ui, units::bytes(run.bytes));
+            mono(ui, text::extent(run));
         });
         ui.horizontal_wrapped(|ui| {
             let offered = run.step < run.n_steps && state.may_continue();
@@ -77,7 +75,7 @@ fn notes_ui(ui: &mut Ui, run: &RunRecord, notes: &mut String, actions: &mut Vec<
     }
 }
 
-/// Draws the settings that differ from those of the run before it.
+/// Draws the settings that differ from those of the previous run.
 fn changes_ui(ui: &mut Ui, runs: &[RunRecord], run: &RunRecord) {
     ui.label(RichText::new(text::CHANGES_TITLE).strong());
     match before(runs, run).map(|earlier| changes(&earlier.settings, &run.settings)) {

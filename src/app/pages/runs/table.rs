@@ -29,7 +29,7 @@ const COLUMNS: [(&str, Option<Sort>); 12] = [
     (text::MODEL, None),
     (text::BETA, None),
     (text::RANK, None),
-    (text::WON, Some(Sort::Won)),
+    (text::ACCURACY_COLUMN, Some(Sort::Won)),
     (text::LOSS, None),
     (text::CHANGES, None),
     (text::SIZE, Some(Sort::Size)),
@@ -37,7 +37,7 @@ const COLUMNS: [(&str, Option<Sort>); 12] = [
     ("", None),
 ];
 
-/// Order of the runs: the newest, the largest, or those that win most come first.
+/// Order of the runs: the newest, the largest, or those of the highest held-out accuracy come first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) enum Sort {
     #[default]
@@ -61,7 +61,7 @@ fn sorted(runs: &[RunRecord], sort: Sort, reversed: bool) -> Vec<&RunRecord> {
     runs
 }
 
-/// The run before `run` with the same model.
+/// The previous run of the same model.
 pub(super) fn before<'a>(runs: &'a [RunRecord], run: &RunRecord) -> Option<&'a RunRecord> {
     let earlier = runs.iter().filter(|other| other.model_name == run.model_name && other.created < run.created);
     earlier.max_by(|a, b| a.created.total_cmp(&b.created))
@@ -99,7 +99,7 @@ pub(super) fn tone(state: &State, run: &RunRecord) -> Tone {
 
 pub(super) fn table_ui(ui: &mut Ui, state: &State, runs: &[RunRecord], view: &mut RunsView, actions: &mut Vec<Action>) {
     // The remaining width is shared by the name, and by model and pairs.
-    let fixed = [28.0, 84.0, 40.0, 36.0, 98.0, 80.0, 74.0, 70.0, 88.0, 60.0];
+    let fixed = [28.0, 84.0, 52.0, 36.0, 118.0, 80.0, 74.0, 70.0, 88.0, 60.0];
     let gaps = 11.0 * ui.spacing().item_spacing.x;
     let wide = (ui.available_width() - fixed.iter().sum::<f32>() - gaps - 12.0).max(220.0);
     let mut table = TableBuilder::new(ui)

@@ -1,24 +1,27 @@
 //! The texts of this page.
 
+use crate::app::text::units;
+use crate::engine::protocol::RunRecord;
+
 pub(super) const SUBTITLE: &str = "All training runs on this computer.";
 pub(super) const LOADING: &str = "Reading the list";
 pub(super) const EMPTY_TITLE: &str = "No runs yet";
-pub(super) const EMPTY_TEXT: &str = "A run appears here as soon as it begins, and stays until you delete it.";
+pub(super) const EMPTY_TEXT: &str = "A run appears here as soon as it starts, and stays until you delete it.";
 pub(super) const IMPORT: &str = "Import a .run archive…";
 pub(super) const REFRESH: &str = "Refresh";
 pub(super) const NAME: &str = "name";
 pub(super) const STATUS: &str = "status";
 pub(super) const MODEL: &str = "model and pairs";
-pub(super) const BETA: &str = "β";
+pub(super) const BETA: &str = "beta (β)";
 pub(super) const RANK: &str = "rank";
-pub(super) const WON: &str = "won";
+pub(super) const ACCURACY_COLUMN: &str = "held-out accuracy";
 pub(super) const LOSS: &str = "loss";
 pub(super) const SIZE: &str = "size";
 pub(super) const DATE: &str = "date";
 pub(super) const CHANGES: &str = "changes";
 pub(super) const CHANGES_TITLE: &str = "Changes from the previous run";
 pub(super) const FIRST: &str = "No earlier run of this model.";
-pub(super) const SAME: &str = "The same settings as the run before.";
+pub(super) const SAME: &str = "The same settings as the previous run.";
 pub(super) const OPEN: &str = "Open";
 pub(super) const DUPLICATE: &str = "Duplicate";
 pub(super) const DUPLICATE_HELP: &str = "Takes its settings to the plan.";
@@ -51,11 +54,11 @@ pub(super) fn details(name: &str) -> String {
 }
 
 pub(super) fn delete_several(n: usize) -> String {
-    format!("Delete these {n} runs…")
+    format!("Delete these {}…", units::counted(n, "run"))
 }
 
 pub(super) fn delete_titles(n: usize) -> String {
-    format!("Delete {n} runs?")
+    format!("Delete {}?", units::counted(n, "run"))
 }
 
 pub(super) fn delete_title(name: &str) -> String {
@@ -67,11 +70,7 @@ pub(super) fn used(used: &str, quota: Option<&str>) -> String {
 }
 
 pub(super) fn changes(n: usize) -> String {
-    match n {
-        0 => "none".to_owned(),
-        1 => "1 setting".to_owned(),
-        n => format!("{n} settings"),
-    }
+    if n == 0 { "none".to_owned() } else { units::counted(n, "setting") }
 }
 
 pub(super) fn won([before, now]: [f64; 2]) -> String {
@@ -82,6 +81,8 @@ pub(super) fn change(name: &str, before: &str, now: &str) -> String {
     format!("{name}: {before}, now {now}")
 }
 
-pub(super) fn steps(step: usize, all: usize) -> String {
-    format!("{step}/{all} steps")
+/// Says how far a run is, how long it took, and how large it is.
+pub(super) fn extent(run: &RunRecord) -> String {
+    let (step, all) = (units::count(run.step), units::count(run.n_steps));
+    format!("Step {step} of {all} · {} · {}", units::duration(run.seconds), units::bytes(run.bytes))
 }

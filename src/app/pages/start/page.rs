@@ -18,7 +18,7 @@ use crate::platform::{Environment, Pick};
 pub(crate) struct StartView {
     /// Index of the chosen model among those found.
     found: usize,
-    /// Id of the run that the user is asked about before it is thrown away.
+    /// Id of the run that the user is asked about before it is discarded.
     discard: Option<String>,
     /// The path of a model typed so far.
     model_path: String,

@@ -16,8 +16,8 @@ pub(super) const DEMO_WHAT: &str = "Trains at once, with live charts and a befor
 pub(super) const DEMO_NOTE: &str = "A tiny bundled model with its pairs: no download, nothing to set.";
 pub(super) const RACE: &str = "DPO beside RLHF, on the demo";
 pub(super) const RACE_HELP: &str = "Trains the demo both ways and measures what each takes and gives: a few minutes.";
-pub(super) const SWEEP: &str = "β from too low to too high, on the demo";
-pub(super) const SWEEP_HELP: &str = "Trains the demo with five values of β and shows which is about right.";
+pub(super) const SWEEP: &str = "Beta from too low to too high, on the demo";
+pub(super) const SWEEP_HELP: &str = "Trains the demo with five values of beta and shows which is about right.";
 pub(super) const OWN_TITLE: &str = "Your own model and pairs";
 pub(super) const OPEN_FOUND: &str = "Use this model";
 pub(super) const FROM_HUB: &str = "or get one from Hugging Face";
@@ -41,7 +41,7 @@ pub(super) const RUN_DESKTOP: &str = "cargo run --release";
 pub(super) fn continue_title(run: &RunRecord) -> String {
     match run.checkpoint {
         Some(_) => format!("Continue \"{}\", step {}/{}", run.name, units::count(run.step), units::count(run.n_steps)),
-        None => format!("Begin \"{}\" anew: {} steps", run.name, units::count(run.n_steps)),
+        None => format!("Start over: \"{}\", {} steps", run.name, units::count(run.n_steps)),
     }
 }
 

@@ -1,4 +1,4 @@
-//! All runs of a sweep in one picture: pairs won, drift and chosen answers on the way, and what the drift buys.
+//! All runs of a sweep in one picture: held-out accuracy, drift and chosen answers on the way, and what the drift buys.
 
 use eframe::egui::Ui;
 
@@ -43,7 +43,7 @@ pub(super) fn figures_ui(ui: &mut Ui, sweep: &SweepState) {
             ui,
             380.0,
             &mut [
-                &mut |ui| draw(ui, by_step(text::WON, text::WON_HELP).unit(Unit::Percent), &won),
+                &mut |ui| draw(ui, by_step(text::ACCURACY, text::ACCURACY_HELP).unit(Unit::Percent), &won),
                 &mut |ui| {
                     let chart = Chart::new(text::BOUGHT, text::BOUGHT_HELP).across(kl).unit(Unit::Percent);
                     draw(ui, chart, &ends);

@@ -12,13 +12,13 @@ pub(super) const WHAT_TITLE: &str = "What it does";
 pub(super) const AGAIN_TITLE: &str = "Another sweep";
 pub(super) const STOPPED_TITLE: &str = "The sweep was stopped";
 pub(super) const WHAT: &str = "Trains once for each value with the plan's settings, the same pairs and the same seed, \
-    and measures each model at its quarters: held-out pairs won, and how far it drifts from where it began. A run that \
-    another value clearly beats ends at half of its steps. What each value trains becomes a run.";
+    and measures each model at its quarters: held-out accuracy, and how far it drifts from where it started. A run \
+    that another value clearly beats ends at half of its steps. What each value trains becomes a run.";
 pub(super) const VALUES: &str = "Values";
 pub(super) const VALUES_HELP: &str = "Numbers above 0 with commas between them, 2 to 12 of them; 3 to 5 are usual.";
 pub(super) const TWO: &str = "Give at least two values.";
 pub(super) const START: &str = "Try these values";
-pub(super) const ON_DEMO: &str = "β from too low to too high, on the demo";
+pub(super) const ON_DEMO: &str = "Beta from too low to too high, on the demo";
 pub(super) const PREPARING: &str = "Preparing";
 pub(super) const PROGRESS: &str = "Progress of the sweep";
 pub(super) const STOP: &str = "Stop the sweep";
@@ -29,33 +29,33 @@ pub(super) const USE: &str = "Use";
 pub(super) const OPEN_RUN: &str = "Open its run";
 pub(super) const WAITS: &str = "waiting";
 pub(super) const NOT_TRIED: &str = "not tried";
-pub(super) const WON: &str = "Held-out pairs won";
-pub(super) const WON_HELP: &str = "Held-out pairs whose chosen answer is the likelier one.";
-pub(super) const DRIFT: &str = "Drift: KL to the start, nats a token";
-pub(super) const DRIFT_HELP: &str = "How far the model is from where it began, on answers that it writes itself. \
-    Above 0.5 it has drifted far, below 0.002 it has hardly moved.";
-pub(super) const CHOSEN: &str = "Chosen answers: nats gained";
+pub(super) const ACCURACY: &str = "Held-out accuracy";
+pub(super) const ACCURACY_HELP: &str = "The share of held-out pairs where the chosen answer is likelier.";
+pub(super) const DRIFT: &str = "Drift: KL to the starting model, nats per token";
+pub(super) const DRIFT_HELP: &str = "How far the model is from the one that it started as, on answers that it writes \
+    itself. Above 0.5 it has drifted far, below 0.002 it has hardly moved.";
+pub(super) const CHOSEN: &str = "Chosen answers: nats gained per answer";
 pub(super) const CHOSEN_HELP: &str = "What the log-probability of the chosen answers gained since the start. That it \
     falls is a known failure of DPO: both answers become less likely.";
 pub(super) const BOUGHT: &str = "What the drift buys, at the end";
-pub(super) const BOUGHT_HELP: &str = "Pairs won over KL to the start, one point for each value: up is better, left is \
-    closer to the start.";
-pub(super) const KL_AXIS: &str = "KL to the start, nats a token";
+pub(super) const BOUGHT_HELP: &str = "Held-out accuracy over KL to the starting model, one point for each value: up is \
+    better, left is closer to the starting model.";
+pub(super) const KL_AXIS: &str = "KL to the starting model, nats per token";
 
 /// Columns of the table after the value: name and meaning.
 pub(super) const COLUMNS: [(&str, &str); 6] = [
     ("Verdict", "Whether a higher or a lower value would do better, by the held-out pairs and the drift."),
-    ("Pairs won", WON_HELP),
-    ("KL a token", DRIFT_HELP),
+    ("Held-out accuracy", ACCURACY_HELP),
+    ("KL per token", DRIFT_HELP),
     ("Chosen", CHOSEN_HELP),
-    ("Loss", "Loss of the last step. Losses of different values of β are not comparable."),
+    ("Loss", "Loss of the last step. Losses of different values of beta are not comparable."),
     ("Time", "Time of the steps, without measuring."),
 ];
 
-/// A setting's name.
+/// A setting's label.
 pub(super) fn name(over: Over) -> &'static str {
     match over {
-        Over::Beta => "β",
+        Over::Beta => "Beta (β)",
         Over::LearningRate => "Learning rate",
     }
 }
@@ -64,7 +64,7 @@ pub(super) fn name(over: Over) -> &'static str {
 pub(super) fn name_help(over: Over) -> &'static str {
     match over {
         Over::Beta => {
-            "How strongly the model is held to where it began: too low, and it drifts; too high, and it \
+            "How strongly the model is held to the one that it started as: too low, and it drifts; too high, and it \
             hardly learns. (To ORPO it is the weight of the preference.)"
         }
         Over::LearningRate => {
@@ -74,7 +74,7 @@ pub(super) fn name_help(over: Over) -> &'static str {
 }
 
 pub(super) fn in_plan(over: Over, value: f64) -> String {
-    format!("{} in the plan: {}", name(over), short(value))
+    format!("{} in the plan: {}", units::capitalized(over.word()), short(value))
 }
 
 pub(super) const TAKES: &str = "On the demo it takes five to ten minutes on two processor cores without a GPU; on a \
@@ -92,7 +92,7 @@ pub(super) fn elapsed(seconds: f64) -> String {
 }
 
 pub(super) fn going(over: Over, tried: &Tried) -> String {
-    format!("{} {}, {}", name(over), short(tried.value), step(tried))
+    format!("{} {}, {}", units::capitalized(over.word()), short(tried.value), step(tried))
 }
 
 pub(super) fn step(tried: &Tried) -> String {
@@ -100,11 +100,11 @@ pub(super) fn step(tried: &Tried) -> String {
 }
 
 pub(super) fn picture(over: Over) -> String {
-    format!("All values of {} in one picture", units::lower_first(name(over)))
+    format!("All values of {} in one picture", over.word())
 }
 
 pub(super) fn use_value(over: Over, value: f64) -> String {
-    format!("Use {} {}", units::lower_first(name(over)), short(value))
+    format!("Use {} {}", over.word(), short(value))
 }
 
 pub(super) fn verdict(verdict: Verdict) -> &'static str {
@@ -124,7 +124,7 @@ pub(super) fn tone(verdict: Verdict) -> Tone {
     }
 }
 
-/// Cells of the table after the verdict: pairs won, KL, chosen, loss, time and how the run ended.
+/// Cells of the table after the verdict: held-out accuracy, KL, chosen, loss, time and how the run ended.
 pub(super) fn cells(last: Option<&SweepPoint>, run: Option<&SweepRun>) -> [String; 5] {
     let none = || "–".to_owned();
     let ended = run.map(|run| match run.ended {
