@@ -262,7 +262,7 @@ pub(super) fn sequence(tokens: usize, prompt: usize, cut: usize) -> String {
     match cut {
         0 => format!("{}, {} scored", units::counted(tokens, "token"), units::count(scored)),
         cut => format!(
-            "{}, {} scored, {} cut off",
+            "{}, {} scored, {} truncated",
             units::counted(tokens, "token"),
             units::count(scored),
             units::count(cut)
