@@ -188,7 +188,7 @@ fn a_run_is_exported_while_it_goes_on() {
     let steps = 2 * STEPS;
     let mut engine = TestEngine::micro("exported");
     engine.send(micro_run("exported", steps, unwatched()));
-    // Another run is thrown away while this one is prepared.
+    // Another run is discarded while this one is prepared.
     engine.send(Command::Discard { run_id: "another".to_owned() });
     let run = expect_event!(engine, Event::RunStarted(run) => run);
     let export = |kind: ExportKind| {

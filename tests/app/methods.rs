@@ -58,7 +58,7 @@ fn rows_choose_the_method_that_they_serve() {
     assert_eq!(planned(&mut stage), "sft");
     stage.go("2  Pairs");
     stage.expect("Examples: answers to imitate.");
-    assert!(!stage.shows("Swap chosen and rejected"), "there is nothing to exchange");
+    assert!(!stage.shows("Swap chosen and rejected"), "there is nothing to swap");
     assert!(!stage.shows("The preferred answer is the longer one"), "nor to compare");
     stage.go("3  Plan");
     assert!(!stage.shows("Reward model"), "examples train no reward model");

@@ -978,7 +978,7 @@ fn held_out_pairs_are_scored_sorted_and_inspected() {
     test.stage.harness.get_by_label_contains("Most of the margin comes from").scroll_to_me();
     test.stage.harness.run_steps(30);
     test.shot("inspector");
-    let slider = test.stage.harness.get_all_by_role(Role::Slider).next().expect("a slider for the strength");
+    let slider = test.stage.harness.get_all_by_role(Role::Slider).next().expect("a slider for the adapter scale");
     slider.set_value_accesskit(50.0);
     test.stage.harness.run_steps(3);
     assert!(!test.has("Line 1, token by token"), "it is at another adapter scale");

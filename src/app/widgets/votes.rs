@@ -233,7 +233,7 @@ mod tests {
     }
 
     #[test]
-    fn sides_are_exchanged_about_half_of_the_time() {
+    fn sides_are_swapped_about_half_of_the_time() {
         let first = (0..1000).filter(|&seed| mixed(seed) & 1 == 0).count();
         assert!((450..550).contains(&first), "{first} of 1000");
         assert_eq!(mixed(3), mixed(3), "the same seed gives the same order");

@@ -329,7 +329,7 @@ fn notes(export: &TrlExport<'_>) -> Vec<String> {
     let config = export.config;
     let method = config.method();
     let mut notes = vec![
-        "The learning rate's schedule begins anew, and so does AdamW: `max_steps` and `num_train_epochs` count from \
+        "The learning rate's schedule starts over, and so does AdamW: `max_steps` and `num_train_epochs` count from \
          the adapter that is here."
             .to_owned(),
     ];

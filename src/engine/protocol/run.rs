@@ -276,7 +276,7 @@ pub struct Answered {
 /// A share with its uncertainty.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Share {
-    /// Pairs won.
+    /// Pairs whose chosen answer is the likelier one.
     pub wins: u64,
     /// Pairs.
     pub n: u64,

@@ -158,7 +158,7 @@ options! {
         top_entropy_quantile: f64 = 1.0;
         /// Weight of the tokens' entropy
         entropy_coef: f64 = 0.0;
-        /// Leave out bad answers that the policy has drifted from by more, in nats a token
+        /// Leave out bad answers that the policy has drifted from by more, in nats per token
         off_policy_mask_threshold: Option<f64> = None;
         /// SAPO's temperature of good answers (loss type sapo)
         sapo_temperature_pos: f64 = 1.0;
