@@ -124,6 +124,8 @@ pub(super) enum Action {
     CloseRun,
     /// Dismiss a refusal that the user has read.
     DismissProblem(crate::engine::protocol::Subject),
+    /// Show a folder, or the one that a file is in, in the system's file manager.
+    OpenFolder(String),
     /// Show a short message.
     Toast(String),
     /// Load the page anew, in the browser.

@@ -15,4 +15,4 @@ mod text;
 mod theme;
 mod widgets;
 
-pub use shell::{App, AskForFiles, OpenDrop};
+pub use shell::{App, AskForFiles, OpenDrop, OpenFolder};

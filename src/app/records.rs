@@ -7,7 +7,7 @@ use crate::engine::plan::presets::EPOCHS;
 use crate::engine::protocol::{Command, RunRecord, Settings, Status, settings};
 
 /// Setting for the number of steps.
-const MAX_STEPS: &str = "max_steps";
+pub(crate) const MAX_STEPS: &str = "max_steps";
 
 /// Length of a run.
 #[derive(Debug, Clone, Copy, PartialEq)]

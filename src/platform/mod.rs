@@ -11,6 +11,8 @@ pub mod native;
 #[cfg(not(target_arch = "wasm32"))]
 mod native_app;
 #[cfg(all(feature = "app", not(target_arch = "wasm32")))]
+mod native_folders;
+#[cfg(all(feature = "app", not(target_arch = "wasm32")))]
 mod native_http;
 #[cfg(not(target_arch = "wasm32"))]
 mod native_hub;

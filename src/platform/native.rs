@@ -15,6 +15,8 @@ pub use super::native_app::{
     set_title, sleep, system_models, unix_seconds, video_memory, warn_before_leaving, yield_now,
 };
 #[cfg(feature = "app")]
+pub use super::native_folders::{export_folder, open_folder};
+#[cfg(feature = "app")]
 pub use super::native_http::Fetched;
 pub use super::native_hub::Hub;
 use super::types::storage_full;

@@ -392,7 +392,7 @@ pub(super) fn for_people(path: &Path) -> String {
 }
 
 /// Expands a path that people wrote, with `~` for their home.
-fn from_home(path: &str) -> PathBuf {
+pub(super) fn from_home(path: &str) -> PathBuf {
     match (Path::new(path).strip_prefix("~"), directories::BaseDirs::new()) {
         (Ok(below), Some(places)) => places.home_dir().join(below),
         _ => PathBuf::from(path),

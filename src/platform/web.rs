@@ -17,9 +17,9 @@ use super::bytes::{ByteSource, LocalFuture, read_all, short_read};
 use super::picked::FileSet;
 use super::types::{NetworkEntry, Usage, is_temporary, path_parts, split_path, storage_full};
 pub use super::web_ui::{
-    Then, address, announce, claim_gpu, crash, environment, files_at, fragment, keep_awake, mirror, notify, on_battery,
-    persist, pick, pick_at, reload, save_copy, save_file, set_fragment, set_title, show_crashes, started,
-    system_models, warn_before_leaving,
+    Then, address, announce, claim_gpu, crash, environment, export_folder, files_at, fragment, keep_awake, mirror,
+    notify, on_battery, open_folder, persist, pick, pick_at, reload, save_copy, save_file, set_fragment, set_title,
+    show_crashes, started, system_models, warn_before_leaving,
 };
 use crate::error::{Error, Result};
 

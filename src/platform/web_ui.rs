@@ -112,6 +112,16 @@ pub fn files_at(_what: Pick, typed: &str) -> Result<Vec<PickedFile>> {
     Err(Error::input("A page opens no paths", "Choose the file in the browser's dialog, or drop it", typed))
 }
 
+/// The folder for exports; none, because a browser puts downloads where it is told to.
+pub fn export_folder() -> Option<String> {
+    None
+}
+
+/// Fails: a page shows no folders.
+pub fn open_folder(path: &str, failed: impl FnOnce(Error) + 'static) {
+    failed(Error::input("A page shows no folders", "Look among the downloads of this browser", path));
+}
+
 /// Files directly in a folder with a known path; none, because the browser knows no paths.
 pub fn pick_at(_folder: &str) -> Vec<PickedFile> {
     Vec::new()
@@ -297,6 +307,20 @@ pub fn announce(text: &str) {
     }
 }
 
+/// Shows a notice of the system if the user has allowed that to this page before; nobody is asked.
+pub fn notify(said: &str) {
+    let Ok(window) = window() else { return };
+    let notification = property(&window, "Notification");
+    if text(&notification, "permission") != "granted" {
+        return;
+    }
+    // Some browsers on phones have the permission, but no constructor.
+    let shown = notification.dyn_into::<Function>().and_then(|new| Reflect::construct(&new, &Array::of1(&said.into())));
+    if let Err(e) = shown {
+        log::warn!("{said} (not shown as a notice: {})", message(&e));
+    }
+}
+
 /// True if nobody can see the page now.
 fn hidden() -> bool {
     document().is_ok_and(|document| document.hidden())
@@ -307,21 +331,6 @@ pub fn on_battery() -> bool {
     thread_local! {
         static BATTERY: RefCell<Option<JsValue>> = const { RefCell::new(None) };
     }
-    /// Shows a notice of the system if the user has allowed that to this page before; nobody is asked.
-    pub fn notify(said: &str) {
-        let Ok(window) = window() else { return };
-        let notification = property(&window, "Notification");
-        if text(&notification, "permission") != "granted" {
-            return;
-        }
-        // Some browsers on phones have the permission, but no constructor.
-        let shown =
-            notification.dyn_into::<Function>().and_then(|new| Reflect::construct(&new, &Array::of1(&said.into())));
-        if let Err(e) = shown {
-            log::warn!("{said} (not shown as a notice: {})", message(&e));
-        }
-    }
-
     BATTERY.with_borrow_mut(|battery| match battery {
         Some(battery) => property(battery, "charging") == JsValue::FALSE,
         None => {

@@ -427,6 +427,60 @@ fn models_on_this_computer_are_opened_by_their_folder() {
 }
 
 #[test]
+fn steps_that_were_chosen_for_a_file_are_left_out_for_another() {
+    let mut stage = Stage::planned();
+    stage.go("3  Plan");
+    stage.click("More settings");
+    stage.wait(1.0);
+    stage.type_into("Max steps", "40");
+    stage.wait(1.0);
+    let steps = |stage: &Stage| match stage.sent().as_slice() {
+        [.., Command::Plan { settings, .. }] => settings.get("max_steps").cloned(),
+        sent => panic!("it is planned, not {sent:?}"),
+    };
+    assert_eq!(steps(&stage), Some(json!(40)));
+    // The same file with other rows, as after a change of its columns.
+    stage.say_pairs(20);
+    stage.wait(1.0);
+    assert_eq!(steps(&stage), Some(json!(40)), "chosen for this file");
+    stage.say(Event::PairsOpened(Box::new(PairsInfo { name: "other.jsonl".into(), ..script::pairs(20) })));
+    stage.expect("Max steps 40 was chosen for tone.jsonl and is left out here");
+    stage.wait(1.0);
+    assert_eq!(steps(&stage), None, "not for this one");
+}
+
+#[test]
+fn a_model_that_cannot_be_tuned_is_not_offered() {
+    let model = |name: &str| FoundModel { name: name.into(), folder: format!("/{name}"), bytes: 9, licence: None };
+    let mut stage = Stage::in_environment(script::environment("desktop"), vec![model("org/t5"), model("org/llama")]);
+    stage.say(script::ready());
+    let source = |name: &str| ModelSource::Picked { name: name.into(), path: Some(format!("/{name}")) };
+    let refused = || Err(problem("Models of type t5 are not supported", "Use another"));
+    let is_disabled = |stage: &Stage, label: &str| stage.harness.get_by_label(label).accesskit_node().is_disabled();
+    stage.go("1  Model");
+    assert!(!is_disabled(&stage, "Use org/t5"), "nothing is known yet");
+    stage.say(Event::ModelMeasured { source: source("org/t5"), needs: refused() });
+    assert!(is_disabled(&stage, "Use org/t5"), "it would be refused");
+    stage.expect("Models of type t5 are not supported");
+    assert!(!is_disabled(&stage, "Use org/llama"), "the other one is not known to be");
+    stage.go("Start");
+    stage.click("Found on this computer");
+    stage.expect("org/t5  9 B  (cannot be tuned)");
+    assert!(is_disabled(&stage, "org/t5  9 B  (cannot be tuned)"), "nor can it be chosen");
+    stage.harness.key_press(egui::Key::Escape);
+    stage.run();
+    stage.sent();
+    stage.click("Use this model");
+    let sent = stage.sent();
+    assert!(matches!(&sent[..], [Command::OpenModel { source: opened }] if *opened == source("org/llama")), "{sent:?}");
+    let mut stage = Stage::in_environment(script::environment("desktop"), vec![model("org/t5")]);
+    stage.say(script::ready());
+    stage.say(Event::ModelMeasured { source: source("org/t5"), needs: refused() });
+    stage.expect("Models of type t5 are not supported");
+    assert!(is_disabled(&stage, "Use this model"), "there is no other");
+}
+
+#[test]
 fn lengths_are_drawn_as_a_histogram() {
     let mut stage = Stage::planned();
     stage.harness.ctx.set_theme(egui::Theme::Light);
@@ -787,14 +841,16 @@ fn a_preset_tells_what_was_changed_and_takes_it_back() {
     stage.click("More settings");
     stage.wait(1.0);
     stage.type_into("Max steps", "3");
+    stage.type_into("Weight decay", "0.01");
     stage.type_into("Max length (tokens)", "256");
-    stage.expect("Standard + 2 changes");
+    stage.expect("Standard + 3 changes");
     assert!(!stage.shows("a good first run"), "it is not the preset any more");
     let mut stage = Stage::again(stage.remembered());
     stage.say(script::ready());
     stage.go("3  Plan");
     stage.expect("Standard + 2 changes");
-    assert_eq!(stage.harness.query_all_by_label("Max steps").count(), 1, "what was changed is in sight");
+    assert_eq!(stage.harness.query_all_by_label("Max length (tokens)").count(), 1, "what was changed is in sight");
+    assert_eq!(stage.harness.query_all_by_label("Max steps").count(), 0, "steps are not kept for another file");
     assert_eq!(stage.harness.query_all_by_label("Warm-up steps").count(), 0, "the others are folded away");
     stage.click("Reset Max length (tokens) to 1024");
     stage.expect("Standard + 1 change");

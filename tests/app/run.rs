@@ -377,6 +377,38 @@ fn more_than_three_warnings_are_counted() {
     assert_eq!(shown(&test), 3);
     test.click("2 more, earlier");
     assert_eq!(shown(&test), 5);
+    test.click("Show only the latest");
+    assert_eq!(shown(&test), 3, "folded again");
+}
+
+#[test]
+fn a_warning_is_a_row_with_its_offer_at_the_right() {
+    let mut test = Test::sized(1600.0, 900.0);
+    test.say(Event::RunStarted(Box::new(run_info(vec![]))));
+    test.page(Key::Num4);
+    test.take_steps(60);
+    test.say(warned(52, Offer::LowerLearningRate));
+    let place = |label: &str| test.stage.harness.get_by_label_contains(label).rect();
+    // The marks in the figures have the same name.
+    let text = "Step 52: It is getting better mainly by disliking both answers: chosen fell by 12 nats.";
+    let text = test.stage.harness.get_by_role_and_label(Role::Label, text).rect();
+    let (offer, dismiss) = (place("Lower the learning rate"), place("Dismiss"));
+    assert!(text.right() < offer.left() && offer.right() < dismiss.left(), "{text} {offer} {dismiss}");
+    assert!(offer.y_range().contains(text.center().y), "on one line: {text} {offer}");
+}
+
+#[test]
+fn a_run_of_a_few_steps_is_not_judged() {
+    let mut test = Test::running(3);
+    let Event::Finished(mut ended) = summary(false) else { panic!("a summary") };
+    (ended.record.step, ended.record.status) = (3, Status::Stopped);
+    test.say(Event::Finished(ended));
+    let place = |label: &str| test.stage.harness.get_by_label_contains(label).rect();
+    let few = place("Only 3 steps, of about 278 for one pass over the pairs");
+    assert!(few.bottom() <= place("Try more or cleaner").top(), "before any advice");
+    let mut test = Test::running(278);
+    test.say(summary(false));
+    assert!(!test.has("for one pass"), "it has seen all of them");
 }
 
 #[test]
@@ -390,7 +422,7 @@ fn stopping_says_what_is_still_done() {
     test.sees("~0:33 left");
     assert!(!test.has("finishing this step"), "the step is done");
     test.page(Key::Num3);
-    test.sees("Stopping: scoring held-out pairs 8/30, 33 s left");
+    test.sees("Stopping: scoring held-out pairs 8/30, 33 s left, step 24/278, 9 %");
 }
 
 #[test]
@@ -1011,6 +1043,29 @@ fn an_inspected_pair_has_the_name_of_its_row_and_is_brought_into_view() {
 }
 
 #[test]
+fn every_adapter_scale_is_scored_at_a_click() {
+    let mut test = comparing();
+    test.click("Pairs");
+    test.say(Event::HeldOut { strength: 1.0, pairs: held_out() });
+    test.click("Score all");
+    for strength in [0.25, 0.5] {
+        assert_eq!(test.sent(), [Command::ScoreHeldOut { strength }], "one after the other");
+        test.say(Event::HeldOut { strength, pairs: held_out() });
+    }
+    assert_eq!(test.sent(), [Command::ScoreHeldOut { strength: 0.75 }]);
+    test.click("Cancel");
+    test.say(Event::Cancelled { subject: Subject::Compare });
+    assert_eq!(test.sent(), [Command::Cancel], "and no other");
+    test.click("Score all");
+    for strength in [0.75, 1.25, 1.5] {
+        assert_eq!(test.sent(), [Command::ScoreHeldOut { strength }], "those that are left");
+        test.say(Event::HeldOut { strength, pairs: held_out() });
+    }
+    assert_eq!(test.sent(), [], "that was the last");
+    assert!(!test.has("Score all"), "nothing is left");
+}
+
+#[test]
 fn a_blind_test_is_done_by_keys() {
     let mut test = comparing();
     test.click("Blind test");
@@ -1166,7 +1221,7 @@ fn an_export_is_asked_for_and_shows_its_checks() {
     let [Command::Export(request)] = sent.as_slice() else { panic!("no export, but {sent:?}") };
     assert_eq!(request.kinds, [ExportKind::Adapter, ExportKind::Metrics]);
     assert_eq!((request.which, request.strength), (WhichAdapter::Best, 1.0));
-    assert_eq!(request.folder, "~/.local/share/pairtune/exports/tone-v2");
+    assert_eq!(request.folder, "~/Documents/pairtune/tone-v2", "where people look");
     assert!(request.card.contains("held-out accuracy: 40 % before, 80 % after"), "{}", request.card);
     test.sees("Writing and verifying");
     let files = vec![Exported {
@@ -1175,6 +1230,7 @@ fn an_export_is_asked_for_and_shows_its_checks() {
         bytes: 12_700_000,
         check: "Verified: reloaded, logits on 3 prompts differ by 2e-6 at most".into(),
         snippets: vec!["PeftModel.from_pretrained(model, \"tone-v2/adapter\")".into()],
+        notes: vec!["vLLM loads it, too.".into()],
     }];
     test.say(Event::Exported { run_id: RUN.into(), files });
     test.sees("logits on 3 prompts");
@@ -1185,6 +1241,48 @@ fn an_export_is_asked_for_and_shows_its_checks() {
     test.stage.harness.run_steps(30);
     test.shot("exported");
     test.click("Copy: PeftModel.from_pretrained(model, \"tone-v2/adapter\")");
+    test.sees("vLLM loads it, too.");
+    assert!(!test.has("Copy: vLLM"), "a sentence is no command");
+}
+
+#[test]
+fn the_folder_of_an_export_is_shown() {
+    let asked = std::rc::Rc::new(std::cell::RefCell::new(Vec::new()));
+    let told = asked.clone();
+    let mut test = Test { stage: Stage::with_folders(move |path| told.borrow_mut().push(path.to_owned())) };
+    test.say(script::ready());
+    test.say(Event::RunOpened(Box::new(run_info(vec![]))));
+    test.page(Key::Num6);
+    let path = "/home/me/Documents/pairtune/tone-v2/adapter".to_owned();
+    let (check, snippets, notes) = ("Read again: no difference".into(), vec![], vec![]);
+    let file = Exported { kind: ExportKind::Adapter, path: path.clone(), bytes: 9, check, snippets, notes };
+    test.say(Event::Exported { run_id: RUN.into(), files: vec![file] });
+    test.click("Open folder: Adapter (PEFT)");
+    assert_eq!(*asked.borrow(), [path]);
+    test.sees("There is no file manager");
+}
+
+#[test]
+fn exports_go_where_the_last_one_went() {
+    let mut test = Test::new();
+    let folder = |test: &Test| test.stage.harness.get_by_label("Folder").value().unwrap_or_default();
+    test.say(Event::RunOpened(Box::new(run_info(vec![]))));
+    test.page(Key::Num6);
+    assert_eq!(folder(&test), "~/Documents/pairtune/tone-v2");
+    test.stage.type_into("Folder", "/media/usb/first");
+    test.click("Write files");
+    let another = || {
+        let record = RunRecord { run_id: "another".into(), name: "calm".into(), ..record() };
+        Event::RunOpened(Box::new(RunInfo { record, ..run_info(vec![]) }))
+    };
+    test.say(Event::Exported { run_id: RUN.into(), files: Vec::new() });
+    test.say(another());
+    assert_eq!(folder(&test), "/media/usb/calm", "beside the other");
+    let mut test = Test { stage: Stage::again(test.stage.remembered()) };
+    test.say(script::ready());
+    test.say(another());
+    test.page(Key::Num6);
+    assert_eq!(folder(&test), "/media/usb/calm", "tomorrow, too");
 }
 
 #[test]
@@ -1202,6 +1300,7 @@ fn a_browser_exports_to_downloads_with_names() {
         bytes: 12_700_000,
         check: "Verified: reloaded, logits identical on 3 prompts".into(),
         snippets: vec![],
+        notes: vec![],
     };
     let files = vec![file(ExportKind::Adapter, "tone-v2-adapter"), file(ExportKind::Archive, "tone-v2.run")];
     test.say(Event::Exported { run_id: RUN.into(), files });

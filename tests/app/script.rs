@@ -115,6 +115,16 @@ impl Stage {
         })
     }
 
+    /// A desktop window without a file manager: folders to show are told instead.
+    pub(crate) fn with_folders(told: impl Fn(&str) + 'static) -> Self {
+        Self::with([1280.0, 720.0], move |app| {
+            app.with_environment(environment("desktop"), Vec::new()).with_folders(Box::new(move |path, failed| {
+                told(path);
+                failed(Error::device("There is no file manager", "Open it by its path"));
+            }))
+        })
+    }
+
     /// A desktop window that opens these paths at its start.
     pub(crate) fn opening(model: Option<String>, pairs: Option<String>) -> Self {
         Self::with([1280.0, 720.0], move |app| {

@@ -19,6 +19,8 @@ pub(super) enum Answer {
     Picked(Pick, Result<Vec<PickedFile>>),
     /// A file was saved, or not.
     Saved(Result<String>),
+    /// A folder could not be shown.
+    NotShown(Error),
     /// A settings file was read.
     SettingsRead(Result<Vec<u8>>),
     /// Files were found in the storage, to be saved elsewhere.
@@ -70,7 +72,7 @@ impl App {
             Answer::Picked(pick, Err(e)) => self.not_opened(ctx, pick, &e),
             Answer::Saved(Ok(path)) => self.toast(ctx, text::saved_to(&path)),
             Answer::Saved(Err(Error::Cancelled)) => {}
-            Answer::Saved(Err(e)) | Answer::SettingsRead(Err(e)) | Answer::Found(Err(e)) => {
+            Answer::Saved(Err(e)) | Answer::SettingsRead(Err(e)) | Answer::Found(Err(e)) | Answer::NotShown(e) => {
                 self.toast(ctx, e.to_string());
             }
             Answer::SettingsRead(Ok(bytes)) => match serde_json::from_slice(&bytes) {

@@ -25,7 +25,7 @@ use crate::app::state::State;
 use crate::app::theme;
 use crate::engine::plan::presets;
 use crate::engine::protocol::Settings;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::link::Engine;
 use crate::platform::host::{self, PickedFile};
 use crate::platform::{Environment, FoundModel, LocalFuture, Pick};
@@ -35,6 +35,9 @@ pub type OpenDrop = Box<dyn Fn(&egui::DroppedFileHandle) -> Vec<PickedFile>>;
 
 /// Asks the user for files in a dialog with a title; the last argument takes the answer.
 pub type AskForFiles = Box<dyn Fn(Pick, &str, host::Then<Result<Vec<PickedFile>>>)>;
+
+/// Shows a folder in the system's file manager; the last argument takes the error if that cannot be done.
+pub type OpenFolder = Box<dyn Fn(&str, host::Then<Error>)>;
 
 /// The app.
 pub struct App {
@@ -48,6 +51,7 @@ pub struct App {
     pub(super) reading: Vec<LocalFuture<'static, Answer>>,
     pub(super) open_drop: OpenDrop,
     pub(super) ask_for_files: AskForFiles,
+    pub(super) open_folder: OpenFolder,
     /// Paths to open as soon as the engine listens.
     pub(super) opening: Vec<(Pick, String)>,
     /// Time of the last change that the plan depends on, on egui's clock.
@@ -108,6 +112,7 @@ impl App {
         state.plan.preset = Some(presets::nearest(&prefs.settings));
         state.recent.clone_from(&prefs.recent);
         state.in_browser = environment.kind == "browser";
+        state.export_home = host::export_folder();
         let app = Self {
             engine,
             state,
@@ -119,6 +124,7 @@ impl App {
             reading: Vec::new(),
             open_drop: Box::new(|file| drops::open_path(file.path())),
             ask_for_files: Box::new(host::pick),
+            open_folder: Box::new(|path, failed| host::open_folder(path, failed)),
             opening: Vec::new(),
             plan_dirty: None,
             adopting: false,
@@ -175,12 +181,20 @@ impl App {
         self
     }
 
+    /// Shows folders in another way than the system's file manager, for tests.
+    #[must_use]
+    pub fn with_folders(mut self, open_folder: OpenFolder) -> Self {
+        self.open_folder = open_folder;
+        self
+    }
+
     /// Behaves as if in another environment, with these models on the computer, for tests.
     #[must_use]
     pub fn with_environment(mut self, environment: Environment, found: Vec<FoundModel>) -> Self {
         // Discard the answers of the real computer.
         self.answers = channel();
         self.state.in_browser = environment.kind == "browser";
+        self.state.export_home = (!self.state.in_browser).then(|| "~/Documents/pairtune".to_owned());
         self.state.found = found;
         self.environment = environment;
         self

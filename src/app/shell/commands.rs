@@ -54,6 +54,7 @@ impl App {
             Action::DismissWarning(index) => self.state.dismiss_warning(index),
             Action::CloseRun => self.close_run(ctx),
             Action::DismissProblem(subject) => self.dismiss(subject),
+            Action::OpenFolder(path) => self.show_folder(ctx, &path),
             Action::Toast(message) => self.toast(ctx, message),
             Action::Reload => host::reload(),
             Action::RestartEngine => self.restart_engine(),
@@ -67,6 +68,15 @@ impl App {
             repaint.request_repaint();
         });
         (self.ask_for_files)(pick, text::pick_title(pick), done);
+    }
+
+    fn show_folder(&self, ctx: &egui::Context, path: &str) {
+        let (sender, repaint) = (self.answers.0.clone(), ctx.clone());
+        let failed = Box::new(move |error| {
+            drop(sender.send(Answer::NotShown(error)));
+            repaint.request_repaint();
+        });
+        (self.open_folder)(path, failed);
     }
 
     fn download(&mut self, ctx: &egui::Context, path: String) {

@@ -120,6 +120,9 @@ impl App {
         if let Some(name) = file(&about).filter(|_| file(&about) != file(&self.views.frame.planned_about)) {
             self.views.frame.name_stem = name.split('.').next().unwrap_or(&name).to_owned();
             self.propose_name();
+            if let Some(before) = file(&self.views.frame.planned_about) {
+                self.forget_steps(ctx, &before);
+            }
         }
         let n_runs = self.state.runs.as_ref().map_or(0, Vec::len);
         if n_runs != self.views.frame.n_runs {

@@ -14,4 +14,4 @@ mod prefs;
 mod text;
 mod trials;
 
-pub use app::{App, AskForFiles, OpenDrop};
+pub use app::{App, AskForFiles, OpenDrop, OpenFolder};

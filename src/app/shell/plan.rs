@@ -9,6 +9,7 @@ use super::text;
 use crate::app::actions::Step;
 use crate::app::fields;
 use crate::app::methods::{self, method_of};
+use crate::app::records::MAX_STEPS;
 use crate::app::state::State;
 use crate::app::text::setting;
 use crate::engine::plan::presets::{self, Preset};
@@ -149,6 +150,20 @@ impl App {
         self.edit_settings(ctx, settings);
         self.go(Step::Plan);
         self.toast(ctx, text::settings_read(&unknown));
+    }
+
+    /// Leaves out a number of steps that was chosen for the file of this name: another one takes others.
+    pub(super) fn forget_steps(&mut self, ctx: &egui::Context, file: &str) {
+        // The demo's settings may replace these, and give them back later.
+        if self.adopting || self.before_demo.is_some() {
+            return;
+        }
+        let chosen = self.state.plan.settings.get(MAX_STEPS).and_then(Value::as_i64);
+        self.state.plan.settings.remove(MAX_STEPS);
+        if let Some(steps) = chosen.filter(|steps| *steps > 0) {
+            self.views.plan.forget_typed();
+            self.toast(ctx, text::steps_forgotten(steps, file));
+        }
     }
 
     /// Proposes a number of passes over the open pairs that suits the preset, unless the user has chosen one.

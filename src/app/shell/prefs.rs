@@ -6,6 +6,7 @@ use serde_json::Value;
 
 use super::app::App;
 use crate::app::fields;
+use crate::app::records::MAX_STEPS;
 use crate::app::state::Recent;
 use crate::engine::plan::presets::{self, Preset};
 use crate::engine::protocol::Settings;
@@ -62,6 +63,8 @@ impl App {
             let suited = &self.state.plan.suited;
             self.prefs.settings.retain(|key, value| suited.get(key) != Some(value));
         }
+        // So does a number of steps.
+        self.prefs.settings.remove(MAX_STEPS);
         self.prefs.recent.clone_from(&self.state.recent);
     }
 }

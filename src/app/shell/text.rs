@@ -148,6 +148,11 @@ pub(super) fn settings_read(unknown: &[String]) -> String {
     }
 }
 
+/// Says that a number of steps is left out, because it was chosen for another file.
+pub(super) fn steps_forgotten(steps: i64, file: &str) -> String {
+    format!("Max steps {steps} was chosen for {file} and is left out here")
+}
+
 /// The window's title.
 pub(super) fn window_title(run: Option<&RunState>) -> String {
     let Some(run) = run else { return APP.to_owned() };
@@ -170,7 +175,7 @@ pub(super) fn strip(run: &RunState) -> String {
         RunPhase::Stopping => {
             let work = run.progress.as_ref().map(|(work, progress)| run::work(*work, progress));
             let left = run.eta().map_or_else(String::new, |seconds| format!(", {} left", units::duration(seconds)));
-            return run::stopping(work.as_deref()) + &left;
+            run::stopping(work.as_deref()) + &left
         }
         RunPhase::Recovering { .. } => "Recovering".to_owned(),
         phase => match (&run.progress, phase) {

@@ -66,6 +66,10 @@ pub(crate) struct State {
     pub(crate) exported: Option<(String, Vec<Exported>)>,
     /// True while files are written.
     pub(crate) exporting: bool,
+    /// The folder that they are written to.
+    pub(super) export_folder: String,
+    /// The folder for all exports, where the platform has one.
+    pub(crate) export_home: Option<String>,
     /// Why writing failed.
     pub(crate) export_problem: Option<Problem>,
     /// Measurement of the GPU's speed.
@@ -136,7 +140,7 @@ impl State {
             Command::Generate(request) => self.text_asked(request),
             Command::ScoreHeldOut { strength } => self.scores_asked(*strength),
             Command::InspectPair { .. } => self.inspection_asked(),
-            Command::Export(_) => self.export_asked(),
+            Command::Export(request) => self.export_asked(&request.folder),
             Command::DeleteRun { run_id } | Command::Discard { run_id } => self.run_deleted(run_id),
             Command::DescribeRun { run_id, name, notes } => self.run_described(run_id, name, notes),
             // The screen changes with the answer to these.

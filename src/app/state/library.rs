@@ -9,7 +9,8 @@ use crate::engine::protocol::{Command, Problem, RunRecord, Status};
 /// Number of models, and of pairs files, that are remembered to be opened again.
 const RECENT: usize = 5;
 
-/// Models and pairs that were opened before, the latest first; remembered from one start to the next.
+/// Models and pairs that were opened before, the latest first, and the place of the last export; remembered from one
+/// start to the next.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub(crate) struct Recent {
@@ -17,6 +18,8 @@ pub(crate) struct Recent {
     pub(crate) models: Vec<RecentPath>,
     /// Pairs files.
     pub(crate) pairs: Vec<RecentPath>,
+    /// The folder that the last export got its folder in.
+    pub(crate) exports: Option<String>,
 }
 
 /// Something that was opened before.

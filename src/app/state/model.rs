@@ -38,6 +38,11 @@ impl State {
         self.measured.iter().find(|(known, _)| known == source).map(|(_, needs)| needs.clone())
     }
 
+    /// Why a model in a list cannot be tuned, if that is known.
+    pub(crate) fn not_tunable(&self, source: &ModelSource) -> Option<Problem> {
+        self.needs(source)?.err()
+    }
+
     /// Takes in the models in the storage; the engine also lists them after it has stored another.
     pub(super) fn models_listed(&mut self, models: Vec<StoredModel>) {
         self.models = models;

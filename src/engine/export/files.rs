@@ -164,7 +164,7 @@ impl Session {
                      model = PeftModel.from_pretrained(model, \"{name}\")"
                 ),
             ];
-            return Ok(Exported { kind: ExportKind::Adapter, path, bytes, check, snippets });
+            return Ok(Exported { kind: ExportKind::Adapter, path, bytes, check, snippets, notes: Vec::new() });
         }
         let check = self.check_adapter(values, &read, &path).await?;
         let mut snippets = vec![
@@ -176,9 +176,10 @@ impl Session {
             ),
         ];
         if self.model.as_ref().is_some_and(|open| open.ollama_takes_adapters()) {
-            snippets.push(format!("# Modelfile for Ollama\nFROM BASE\nADAPTER ./{name}"));
+            let modelfile = format!("printf 'FROM BASE\\nADAPTER ./{name}\\n' > Modelfile");
+            snippets.push(format!("{modelfile} && ollama create {name} -f Modelfile"));
         }
-        Ok(Exported { kind: ExportKind::Adapter, path, bytes, check, snippets })
+        Ok(Exported { kind: ExportKind::Adapter, path, bytes, check, snippets, notes: Vec::new() })
     }
 
     async fn export_merged(
@@ -215,7 +216,7 @@ impl Session {
             format!("echo \"FROM ./{name}\" > Modelfile && ollama create {name} -f Modelfile"),
         ];
         let path = place_of(request, target);
-        Ok(Exported { kind: ExportKind::Merged, path, bytes, check, snippets })
+        Ok(Exported { kind: ExportKind::Merged, path, bytes, check, snippets, notes: Vec::new() })
     }
 
     /// A folder with the GGUF file and Ollama's file for it.
@@ -265,7 +266,7 @@ impl Session {
             snippets.push(format!("lms import --copy {file}  # LM Studio"));
         }
         let path = place_of(request, target);
-        Ok(Exported { kind: ExportKind::Gguf(form), path, bytes, check, snippets })
+        Ok(Exported { kind: ExportKind::Gguf(form), path, bytes, check, snippets, notes: Vec::new() })
     }
 
     /// Compares an adapter that was read again with the live one; the error says that it was written to `place`.
@@ -335,7 +336,7 @@ impl Session {
         let check =
             verified(&format!("{} with {}", counted(contents.len(), "file"), counted(run.history.len(), "row")));
         let snippets = vec![format!("tensorboard --logdir {}", target.name)];
-        Ok(Exported { kind: ExportKind::Metrics, path: place, bytes, check, snippets })
+        Ok(Exported { kind: ExportKind::Metrics, path: place, bytes, check, snippets, notes: Vec::new() })
     }
 
     /// A folder for TRL, with the run's own rows, and the reward models beside them.
@@ -388,7 +389,7 @@ impl Session {
             "cd {name} && pip install -r requirements.txt && \\\n\
              accelerate launch --config_file accelerate/one.yaml train.py"
         )];
-        Ok(Exported { kind: ExportKind::Trl, path, bytes, check, snippets })
+        Ok(Exported { kind: ExportKind::Trl, path, bytes, check, snippets, notes: Vec::new() })
     }
 
     async fn export_archive(&mut self, request: &ExportRequest, target: &Target<'_>) -> Result<Exported> {
@@ -416,8 +417,9 @@ impl Session {
             ));
         }
         let place = place_of(request, target);
-        let snippets = vec!["Open it in the app or the web page: Runs → Import".to_owned()];
-        Ok(Exported { kind: ExportKind::Archive, path: place, bytes: archive.len() as u64, check, snippets })
+        let notes = vec!["Open it in the app or the web page: Runs → Import.".to_owned()];
+        let (kind, bytes) = (ExportKind::Archive, archive.len() as u64);
+        Ok(Exported { kind, path: place, bytes, check, snippets: Vec::new(), notes })
     }
 
     /// The pairs of the open run, as files.

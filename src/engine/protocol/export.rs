@@ -77,6 +77,9 @@ pub struct Exported {
     pub bytes: u64,
     /// Method and result of the check after writing.
     pub check: String,
-    /// Commands that use it.
+    /// Commands that use it, to be copied.
     pub snippets: Vec<String>,
+    /// Ways to use it that are no commands, as sentences.
+    #[serde(default)]
+    pub notes: Vec<String>,
 }

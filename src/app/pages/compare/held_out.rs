@@ -37,6 +37,10 @@ pub(super) struct HeldOutView {
     strength: u32,
     /// Index of the pair shown token by token.
     inspected: Option<usize>,
+    /// Strengths that are to be scored one after the other, the next one last.
+    queue: Vec<u32>,
+    /// The one of them that was asked for.
+    asked: Option<u32>,
     /// The part of that which the page is yet to be scrolled to.
     scroll_to: ScrollTo,
 }
@@ -52,7 +56,8 @@ enum ScrollTo {
 
 impl Default for HeldOutView {
     fn default() -> Self {
-        Self { sort: Sort::Worst, strength: 100, inspected: None, scroll_to: ScrollTo::Nothing }
+        let (queue, asked, scroll_to) = (Vec::new(), None, ScrollTo::Nothing);
+        Self { sort: Sort::Worst, strength: 100, inspected: None, queue, asked, scroll_to }
     }
 }
 
@@ -107,7 +112,7 @@ pub(super) fn held_out_ui(
     if state.held_out.is_empty() {
         return;
     }
-    doses_ui(ui, state, actions);
+    doses_ui(ui, state, view, actions);
     if let Some(pairs) = state.held_out_at(strength) {
         table_ui(ui, state, run, pairs, strength, view, actions);
     }
@@ -160,13 +165,26 @@ fn counts_ui(ui: &mut Ui, pairs: &[HeldOutPair], longer: f64) {
 }
 
 /// Draws the held-out accuracy at each adapter scale.
-fn doses_ui(ui: &mut Ui, state: &State, actions: &mut Vec<Action>) {
+fn doses_ui(ui: &mut Ui, state: &State, view: &mut HeldOutView, actions: &mut Vec<Action>) {
+    go_on_scoring(state, view, actions);
     card(ui, |ui| {
-        heading(ui, text::DOSES).on_hover_text(text::DOSES_HELP);
         let mut doses: Vec<u32> = state.held_out.iter().map(|(s, _)| (s * 100.0).round() as u32).collect();
         doses.extend(DOSES);
         doses.sort_unstable();
         doses.dedup();
+        ui.horizontal_wrapped(|ui| {
+            heading(ui, text::DOSES).on_hover_text(text::DOSES_HELP);
+            let missing = doses.iter().copied().filter(|dose| !is_scored(state, *dose)).rev().collect::<Vec<_>>();
+            if let Some(pending) = state.held_out_pending {
+                weak(ui, text::scoring(pending));
+                if row_button(ui, run::CANCEL).clicked() {
+                    view.queue.clear();
+                    actions.push(Action::Send(Command::Cancel));
+                }
+            } else if !missing.is_empty() && row_button(ui, text::SCORE_ALL).clicked() {
+                view.queue = missing;
+            }
+        });
         let scale = (ui.available_width() - BESIDE_SCALE).clamp(40.0, SCALE);
         egui::Grid::new("doses").num_columns(3).spacing([20.0, 2.0]).show(ui, |ui| {
             for dose in doses {
@@ -199,6 +217,24 @@ fn doses_ui(ui: &mut Ui, state: &State, actions: &mut Vec<Action>) {
             }
         });
     });
+}
+
+fn is_scored(state: &State, dose: u32) -> bool {
+    state.held_out_at(dose as f32 / 100.0).is_some()
+}
+
+/// Asks for the next of the strengths that are to be scored, unless the last one was cancelled or refused.
+fn go_on_scoring(state: &State, view: &mut HeldOutView, actions: &mut Vec<Action>) {
+    if state.held_out_pending.is_some() {
+        return;
+    }
+    if view.asked.take().is_some_and(|asked| !is_scored(state, asked)) {
+        view.queue.clear();
+    }
+    view.asked = view.queue.pop();
+    if let Some(dose) = view.asked {
+        actions.push(Action::Send(Command::ScoreHeldOut { strength: dose as f32 / 100.0 }));
+    }
 }
 
 /// Returns the pairs in the chosen order.

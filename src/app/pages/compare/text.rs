@@ -41,6 +41,7 @@ pub(super) const ONLY_LENGTH: &str =
 pub(super) const DOSES: &str = "Held-out accuracy by adapter scale";
 pub(super) const DOSES_HELP: &str = "An export can fold any scale into the adapter.";
 pub(super) const SCORE: &str = "Score";
+pub(super) const SCORE_ALL: &str = "Score all";
 pub(super) const WORST: &str = "Worst margins";
 pub(super) const IMPROVED: &str = "Most improved";
 pub(super) const ALL: &str = "All";

@@ -92,9 +92,8 @@ impl ExportView {
             return;
         }
         self.run_id.clone_from(&record.run_id);
-        let home = state.ready().map_or("", |ready| ready.storage.as_str());
-        if !state.in_browser && !home.is_empty() {
-            self.folder = format!("{}/exports/{}", home.trim_end_matches('/'), file_name(&record.name));
+        if let Some(place) = state.export_place() {
+            self.folder = format!("{}/{}", place.trim_end_matches('/'), file_name(&record.name));
         }
     }
 }
@@ -338,19 +337,26 @@ fn done_ui(ui: &mut Ui, state: &State, files: &[Exported], actions: &mut Vec<Act
             marked(ui, Tone::Good, &file.check);
             ui.horizontal_wrapped(|ui| {
                 // A path in the browser's storage tells the user nothing, so show the name only.
-                let (shown, label, action) = if state.in_browser {
+                let path = || file.path.clone();
+                let (shown, offers) = if state.in_browser {
                     let name = file.path.rsplit('/').next().unwrap_or(&file.path);
-                    (name, text::DOWNLOAD, Action::Download { path: file.path.clone() })
+                    (name, vec![(text::DOWNLOAD, Action::Download { path: path() })])
                 } else {
-                    (file.path.as_str(), text::COPY_PATH, Action::Copy(file.path.clone()))
+                    let open = (text::OPEN_FOLDER, Action::OpenFolder(path()));
+                    (file.path.as_str(), vec![open, (text::COPY_PATH, Action::Copy(path()))])
                 };
                 ui.add(egui::Label::new(RichText::new(shown).monospace()).wrap());
-                let button = row_button(ui, label);
-                name_of(ui, &button, &format!("{label}: {}", text::kind(file.kind)));
-                if button.clicked() {
-                    actions.push(action);
+                for (label, action) in offers {
+                    let button = row_button(ui, label);
+                    name_of(ui, &button, &format!("{label}: {}", text::kind(file.kind)));
+                    if button.clicked() {
+                        actions.push(action);
+                    }
                 }
             });
+            for note in &file.notes {
+                weak(ui, note);
+            }
             for snippet in &file.snippets {
                 text_box(ui, |ui| {
                     ui.horizontal_top(|ui| {

@@ -31,6 +31,7 @@ pub(super) const FAILED_PARTLY: &str = "The rest was not written";
 pub(super) const AGAIN: &str = "Try again";
 pub(super) const DONE: &str = "Written and verified";
 pub(super) const COPY: &str = "Copy";
+pub(super) const OPEN_FOLDER: &str = "Open folder";
 pub(super) const COPY_PATH: &str = "Copy path";
 pub(super) const DOWNLOAD: &str = "Download";
 pub(super) const DOWNLOAD_ALL: &str = "Download all";

@@ -8,10 +8,14 @@ use super::text;
 use crate::app::actions::Action;
 use crate::app::state::{State, source_of};
 use crate::app::text::{labels, machine, units};
-use crate::app::theme::GRID;
+use crate::app::theme::{self, GRID};
 use crate::app::widgets::{self, Tone, by_path_ui};
 use crate::engine::protocol::{Command, ModelSource, Origin, Problem};
 use crate::platform::Pick;
+
+/// Height of a row, and of one with a reason below its name.
+const ROW: f32 = 34.0;
+const HIGH_ROW: f32 = 52.0;
 
 /// A row of a list of models.
 struct Row {
@@ -25,6 +29,30 @@ struct Row {
     /// Action of the button, for screen readers.
     pub(super) what: String,
     pub(super) action: Action,
+}
+
+impl Row {
+    /// Why it cannot be tuned.
+    fn why_not(&self) -> Option<&Problem> {
+        self.needs.as_ref()?.as_ref().err()
+    }
+
+    fn height(&self) -> f32 {
+        if self.why_not().is_some() { HIGH_ROW } else { ROW }
+    }
+}
+
+/// Draws the name of a model, above the reason if it cannot be tuned.
+fn name_cell(ui: &mut Ui, row: &Row) {
+    ui.vertical(|ui| {
+        ui.spacing_mut().item_spacing.y = 2.0;
+        ui.add_space(if row.why_not().is_some() { 6.0 } else { 8.0 });
+        ui.add(egui::Label::new(RichText::new(&row.name).strong()).truncate());
+        if let Some(problem) = row.why_not() {
+            let why = RichText::new(&problem.what).small().color(theme::palette(ui).weak);
+            ui.add(egui::Label::new(why).truncate()).on_hover_text(problem.to_string());
+        }
+    });
 }
 
 /// Draws a list of models; returns the name of a model to be forgotten, where forgetting is possible.
@@ -65,11 +93,9 @@ fn table_ui(
         }
     });
     table.body(|body| {
-        body.rows(34.0, rows.len(), |mut table_row| {
+        body.heterogeneous_rows(rows.iter().map(Row::height), |mut table_row| {
             let row = &rows[table_row.index()];
-            table_row.col(|ui| {
-                ui.add(egui::Label::new(RichText::new(&row.name).strong()).truncate());
-            });
+            table_row.col(|ui| name_cell(ui, row));
             table_row.col(|ui| {
                 widgets::mono(ui, units::bytes(row.bytes));
             });
@@ -88,7 +114,8 @@ fn table_ui(
             });
             table_row.col(|ui| {
                 if !row.button.is_empty() {
-                    let response = ui.button(row.button);
+                    let is_usable = row.why_not().is_none();
+                    let response = ui.add_enabled(is_usable, egui::Button::new(row.button));
                     widgets::name_of(ui, &response, &row.what);
                     if response.clicked() {
                         actions.push(row.action.clone());

@@ -114,11 +114,6 @@ fn sequence_ui(ui: &mut Ui, name: &str, sequence: &SeenSequence) {
             line_height: Some(20.0),
             ..TextFormat::default()
         };
-        if token.starts_with(' ') {
-            // Lines break at white space alone, and a token's own is drawn as a dot.
-            let background = Color32::TRANSPARENT;
-            job.append(text::BREAK, 0.0, TextFormat { background, strikethrough: Stroke::NONE, ..format.clone() });
-        }
         job.append(&text::token(token), 0.0, format.clone());
         if token.contains('\n') {
             job.append("\n", 0.0, format);

@@ -318,15 +318,13 @@ pub(super) fn problem_report(info: &PairsInfo) -> String {
     out
 }
 
-/// A thin space, where a line of tokens may break.
-pub(super) const BREAK: &str = "\u{2009}";
-
-/// A token with its white space in sight; one within a character has no text.
+/// A token with its white space in sight; one within a character has no text. A line may break before a space: at the
+/// thin one, because it breaks nowhere else.
 pub(super) fn token(text: &str) -> String {
     if text.is_empty() {
         return "…".to_owned();
     }
-    text.replace('\n', "↵").replace('\t', "→").replace(' ', "·")
+    text.replace('\n', "↵").replace('\t', "→").replace(' ', "\u{2009}·")
 }
 
 /// The part about the chat template.

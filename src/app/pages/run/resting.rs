@@ -1,6 +1,6 @@
 //! A resting run (paused, finished or only opened), and its buttons.
 
-use eframe::egui::Ui;
+use eframe::egui::{RichText, Ui};
 
 use super::branch::branch_ui;
 use super::page::{RunView, resume};
@@ -12,6 +12,9 @@ use crate::app::state::RunState;
 use crate::app::text::{run, units};
 use crate::app::widgets::{Icon, Tone, card, heading, icon, mono, primary_button, tone_card, weak};
 use crate::engine::protocol::{RunRecord, Settings, Status, Summary};
+
+/// Share of a pass over the pairs below which a run has seen too little to be judged by.
+const A_PART: f64 = 0.5;
 
 pub(super) fn paused_ui(ui: &mut Ui, run: &RunState, view: &mut RunView, actions: &mut Vec<Action>) {
     card(ui, |ui| {
@@ -51,6 +54,9 @@ pub(super) fn summary_ui(
             icon(ui, if tone == Tone::Warn { Icon::Warning } else { Icon::Check }, tone);
             heading(ui, title);
         });
+        if let Some((step, pass)) = few_steps(run) {
+            ui.label(RichText::new(text::few_steps(step, pass)).strong());
+        }
         if !comment.is_empty() {
             ui.label(comment);
         }
@@ -84,6 +90,12 @@ pub(super) fn summary_ui(
             branch_ui(ui, run, view, actions);
         }
     });
+}
+
+/// Steps of a run that has seen only a part of its pairs, and about how many a pass over them takes.
+fn few_steps(run: &RunState) -> Option<(usize, usize)> {
+    let (step, epoch) = (run.step(), run.latest("epoch")?);
+    (epoch > 0.0 && epoch < A_PART).then(|| (step, (step as f64 / epoch).round() as usize))
 }
 
 /// Trains as many steps again: from the checkpoint if there is one, else as a new plan.

@@ -144,6 +144,14 @@ pub(super) fn whole(seconds: f64) -> String {
     format!("The whole run takes about {}.", units::duration(seconds))
 }
 
+pub(super) const FEWER_WARNINGS: &str = "Show only the latest";
+
+/// Says how little of the pairs a run has seen.
+pub(super) fn few_steps(step: usize, pass: usize) -> String {
+    let (steps, pass) = (units::counted(step, "step"), units::count(pass));
+    format!("Only {steps}, of about {pass} for one pass over the pairs: take more before you judge it.")
+}
+
 pub(super) fn more_warnings(n: usize) -> String {
     format!("{n} more, earlier")
 }

@@ -1,6 +1,6 @@
 //! Warnings about a run, each with its offer.
 
-use eframe::egui::{self, Ui};
+use eframe::egui::{self, Sides, Ui};
 use serde_json::{Value, json};
 
 use super::page::{RunView, resume};
@@ -9,41 +9,60 @@ use crate::app::actions::{Action, Step, send};
 use crate::app::records::{changed, lower_rate};
 use crate::app::state::{RunPhase, RunState, State};
 use crate::app::text::run;
-use crate::app::widgets::{Icon, Tone, icon, link_button, tone_card};
+use crate::app::widgets::{Icon, Tone, icon, link_button, row_button, tone_card};
 use crate::engine::protocol::{Command, RunRecord, Settings};
 use crate::engine::run::warnings::{Action as Offer, Warning};
 
 /// Number of warnings shown at a time.
 const WARNINGS: usize = 3;
+/// Least height of a warning.
+const ROW: f32 = 26.0;
 
+/// Draws the warnings, the latest first, a row for each; all but the latest three are folded away.
 pub(super) fn warnings_ui(ui: &mut Ui, state: &State, run: &RunState, view: &mut RunView, actions: &mut Vec<Action>) {
     let shown = run.warnings.iter().enumerate().filter(|(_, warning)| !warning.dismissed);
-    let most = if view.all_warnings { usize::MAX } else { WARNINGS };
-    let hidden = shown.clone().count().saturating_sub(most);
-    for (i, warning) in shown.rev().take(most) {
-        let warning = &warning.warning;
-        tone_card(ui, Tone::Warn, |ui| {
-            ui.horizontal_top(|ui| {
-                icon(ui, Icon::Warning, Tone::Warn);
-                ui.vertical(|ui| {
-                    ui.add(egui::Label::new(run::warning(warning.step, &warning.text)).wrap());
-                    ui.horizontal_wrapped(|ui| {
-                        let label = warning.action.label();
-                        let offered = !label.is_empty() && is_possible(warning, state, run);
-                        if offered && ui.button(label).clicked() {
-                            act_on(warning, run, view, actions);
-                        }
-                        if link_button(ui, run::DISMISS).clicked() {
-                            actions.push(Action::DismissWarning(i));
-                        }
-                    });
-                });
-            });
-        });
+    let shown: Vec<(usize, &Warning)> = shown.map(|(i, warning)| (i, &warning.warning)).rev().collect();
+    if shown.is_empty() {
+        return;
     }
-    if hidden > 0 && link_button(ui, &text::more_warnings(hidden)).clicked() {
-        view.all_warnings = true;
-    }
+    let hidden = shown.len().saturating_sub(WARNINGS);
+    let most = if view.all_warnings { shown.len() } else { WARNINGS };
+    tone_card(ui, Tone::Warn, |ui| {
+        ui.spacing_mut().item_spacing.y = 4.0;
+        for warning in shown.into_iter().take(most) {
+            warning_ui(ui, state, run, warning, view, actions);
+        }
+        let fold = if view.all_warnings { text::FEWER_WARNINGS.to_owned() } else { text::more_warnings(hidden) };
+        if hidden > 0 && link_button(ui, &fold).clicked() {
+            view.all_warnings = !view.all_warnings;
+        }
+    });
+}
+
+/// Draws a warning, with its offer at the right.
+fn warning_ui(
+    ui: &mut Ui,
+    state: &State,
+    run: &RunState,
+    (i, warning): (usize, &Warning),
+    view: &mut RunView,
+    actions: &mut Vec<Action>,
+) {
+    let left = |ui: &mut Ui| {
+        icon(ui, Icon::Warning, Tone::Warn);
+        ui.add(egui::Label::new(run::warning(warning.step, &warning.text)).wrap());
+    };
+    let right = |ui: &mut Ui| {
+        if link_button(ui, run::DISMISS).clicked() {
+            actions.push(Action::DismissWarning(i));
+        }
+        let label = warning.action.label();
+        let offered = !label.is_empty() && is_possible(warning, state, run);
+        if offered && row_button(ui, label).clicked() {
+            act_on(warning, run, view, actions);
+        }
+    };
+    Sides::new().height(ROW).shrink_left().wrap().show(ui, left, right);
 }
 
 /// True if the offer of a warning can be taken now.

@@ -5,8 +5,8 @@ use eframe::egui::{self, Ui};
 use super::text;
 use crate::app::actions::{Action, Demo, Step};
 use crate::app::records::continued;
-use crate::app::state::{Connection, ModelState, State, network};
-use crate::app::text::units::{self, Unit};
+use crate::app::state::{Connection, ModelState, State, network, source_of};
+use crate::app::text::units::Unit;
 use crate::app::text::{labels, machine, notices, run};
 use crate::app::theme::{self, GRID};
 use crate::app::widgets::{self, Icon, Tone, by_path_ui, discard_ui};
@@ -101,19 +101,7 @@ fn open_ui(ui: &mut Ui, state: &State, view: &mut StartView, actions: &mut Vec<A
             if ui.button(labels::OPEN_MODEL_FOLDER).clicked() {
                 actions.push(Action::Pick(Pick::ModelFolder));
             }
-            if let Some(chosen) = state.found.get(view.found) {
-                let combo = egui::ComboBox::from_id_salt("found").width(240.0).selected_text(&chosen.name);
-                let combo = combo.show_ui(ui, |ui| {
-                    for (index, found) in state.found.iter().enumerate() {
-                        let label = format!("{}  {}", found.name, units::bytes(found.bytes));
-                        ui.selectable_value(&mut view.found, index, label);
-                    }
-                });
-                widgets::name_of(ui, &combo.response, labels::FOUND_HERE);
-                if ui.button(text::OPEN_FOUND).clicked() {
-                    actions.push(Action::OpenFound(view.found));
-                }
-            }
+            found_ui(ui, state, view, actions);
             if widgets::link_button(ui, text::FROM_HUB).clicked() {
                 actions.push(Action::Go(Step::Model));
             }
@@ -132,6 +120,36 @@ fn open_ui(ui: &mut Ui, state: &State, view: &mut StartView, actions: &mut Vec<A
             by_path_ui(ui, &mut view.pairs_path, Pick::PairsFile, &state.recent.pairs, actions);
         }
     });
+}
+
+/// Draws the models that other programs keep on this computer; those that cannot be tuned are told, and not chosen.
+fn found_ui(ui: &mut Ui, state: &State, view: &mut StartView, actions: &mut Vec<Action>) {
+    let why_not = |index: usize| state.not_tunable(&source_of(state.found.get(index)?));
+    if why_not(view.found).is_some() {
+        view.found = (0..state.found.len()).find(|index| why_not(*index).is_none()).unwrap_or(view.found);
+    }
+    let Some(chosen) = state.found.get(view.found) else { return };
+    let combo = egui::ComboBox::from_id_salt("found").width(240.0).selected_text(&chosen.name);
+    let combo = combo.show_ui(ui, |ui| {
+        for (index, found) in state.found.iter().enumerate() {
+            let why_not = why_not(index);
+            let label = text::found(&found.name, found.bytes, why_not.is_none());
+            ui.add_enabled_ui(why_not.is_none(), |ui| {
+                let choice = ui.selectable_value(&mut view.found, index, label);
+                if let Some(problem) = why_not {
+                    choice.on_disabled_hover_text(problem.to_string());
+                }
+            });
+        }
+    });
+    widgets::name_of(ui, &combo.response, labels::FOUND_HERE);
+    let why_not = why_not(view.found);
+    if ui.add_enabled(why_not.is_none(), egui::Button::new(text::OPEN_FOUND)).clicked() {
+        actions.push(Action::OpenFound(view.found));
+    }
+    if let Some(problem) = why_not {
+        widgets::weak(ui, problem.what);
+    }
 }
 
 /// Draws the runs that wait to be continued.

@@ -38,6 +38,12 @@ pub(super) const SOFTWARE_TITLE: &str = "No GPU: running on the CPU";
 /// Command that runs the desktop app from the source.
 pub(super) const RUN_DESKTOP: &str = "cargo run --release";
 
+/// Describes a model that was found on this computer.
+pub(super) fn found(name: &str, bytes: u64, is_tunable: bool) -> String {
+    let note = if is_tunable { "" } else { "  (cannot be tuned)" };
+    format!("{name}  {}{note}", units::bytes(bytes))
+}
+
 pub(super) fn continue_title(run: &RunRecord) -> String {
     match run.checkpoint {
         Some(_) => format!("Continue \"{}\", step {}/{}", run.name, units::count(run.step), units::count(run.n_steps)),
