@@ -1188,12 +1188,12 @@ fn another_beta_is_tried_on_paper() {
     test.say(Event::HeldOut { strength: 1.0, pairs: held_out() });
     test.click("What if");
     test.sees("Not a new training run");
-    test.sees("Choose another β first.");
+    test.sees("Choose another beta first.");
     let slider = test.stage.harness.get_all_by_role(Role::Slider).next().expect("a slider for beta");
     slider.set_value_accesskit(0.4);
     test.stage.harness.run_steps(3);
     test.sees("Beta 0.400");
-    assert!(!test.has("Choose another β first."), "it was chosen");
+    assert!(!test.has("Choose another beta first."), "it was chosen");
     test.sees("Gradient weights of the pairs: ");
     test.shot("what-if");
     test.stage.looks_like("what_if");

@@ -39,7 +39,7 @@ fn oblique_starts(source: &Source) -> Vec<String> {
         let starts = begins.then_some(body).into_iter().chain(within);
         found.extend(starts.filter(|start| is_oblique(start)).map(|start| {
             let opening: String = start.chars().take(40).collect();
-            source.finding(line + 1, &format!("begin with the subject, not with {opening:?}"))
+            source.finding(line + 1, format!("begin with the subject, not with {opening:?}"))
         }));
         above = Some(said.to_owned());
     }

@@ -124,7 +124,7 @@ impl App {
             reading: Vec::new(),
             open_drop: Box::new(|file| drops::open_path(file.path())),
             ask_for_files: Box::new(host::pick),
-            open_folder: Box::new(|path, failed| host::open_folder(path, failed)),
+            open_folder: Box::new(host::open_folder),
             opening: Vec::new(),
             plan_dirty: None,
             adopting: false,

@@ -82,7 +82,7 @@ pub(crate) enum PlannedFlag {
 pub(crate) struct RunParts {
     /// Training.
     pub(crate) steps: f64,
-    /// The original model's scores of the pairs that are trained on.
+    /// The base model's scores of the pairs that are trained on.
     pub(crate) reference: f64,
     /// Scores of the pairs held out.
     pub(crate) evaluations: f64,
@@ -214,7 +214,7 @@ impl PlanState {
         let has_reference = matches!(method, Method::Dpo | Method::Kto);
         let scored = if has_reference { info.n_train.min(n_steps * pairs_each) } else { 0 };
         let between = n_steps.saturating_sub(1).checked_div(self.watch.eval_steps).unwrap_or(0);
-        // Evaluations between the steps, plus one of the original model and one at the end.
+        // Evaluations between the steps, plus one of the base model and one at the end.
         let rounds = between + 2;
         let answers = match self.watch.prompts.is_empty() {
             true => Some(0.0),

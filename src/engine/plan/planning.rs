@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::data::{Example, Kind};
+use crate::data::{Example, Kind, counted};
 use crate::engine::data::pairs::{Pairs, Split};
 use crate::engine::model::open_model::OpenModel;
 use crate::engine::protocol::{Check, Fix, PlanInfo, Problem, Settings, SkipReason};
@@ -108,7 +108,7 @@ pub(in crate::engine) fn plan_info(
     if longest as usize > model.positions() {
         info.blocked = Some(Problem {
             what: format!("The longest pair has {longest} tokens, but the model takes {}", model.positions()),
-            fix: format!("Set max_length to {} or less", model.positions()),
+            fix: format!("Set max length to {} or less", model.positions()),
             at: "max_length".to_owned(),
         });
     }
@@ -209,7 +209,7 @@ pub(in crate::engine) fn fixes(config: &TrainConfig, model: &OpenModel, split: &
         let mut one = config.clone();
         one.gradient_accumulation_steps *= config.per_device_train_batch_size;
         one.per_device_train_batch_size = 1;
-        candidates.push(("One pair at a time (slower, as many steps)".to_owned(), one));
+        candidates.push(("Batch size 1 (slower, as many steps)".to_owned(), one));
     }
     if !config.gradient_checkpointing {
         let again = TrainConfig { gradient_checkpointing: true, ..config.clone() };
@@ -225,7 +225,7 @@ pub(in crate::engine) fn fixes(config: &TrainConfig, model: &OpenModel, split: &
     for part in [3, 2] {
         let max_length = (longest * part / 4).next_multiple_of(8);
         if max_length >= 32 && max_length < longest {
-            let label = format!("max_length {longest} → {max_length}");
+            let label = format!("Max length {longest} → {max_length}");
             candidates.push((label, TrainConfig { max_length, ..config.clone() }));
         }
     }
@@ -254,8 +254,8 @@ pub(in crate::engine) fn fixes(config: &TrainConfig, model: &OpenModel, split: &
 fn checks(config: &TrainConfig, model: &OpenModel, pairs: &Pairs, split: &Split) -> Vec<Check> {
     let mut checks = Vec::new();
     let mut check = |good: bool, text: String| checks.push(Check { good, text });
-    let noun = if pairs.kind == Kind::Pairs { "pairs" } else { pairs.kind.word() };
-    check(true, format!("{} {noun} to train on, {} held out", split.train.len(), split.held_out.len()));
+    let noun = if pairs.kind == Kind::Pairs { "pair" } else { "row" };
+    check(true, format!("{} to train on, {} held out", counted(split.train.len(), noun), split.held_out.len()));
     if let Some(few) = few_held_out(split.held_out.len()).filter(|_| pairs.kind == Kind::Pairs) {
         check(false, few.text);
     }
@@ -301,11 +301,6 @@ pub(in crate::engine) fn gigabytes(bytes: u64) -> String {
         1_000_000..1_000_000_000 => format!("{:.0} MB", bytes as f64 / 1e6),
         _ => format!("{:.1} GB", bytes as f64 / 1e9),
     }
-}
-
-/// Returns a number of rows with their noun, which is a plural.
-fn counted(n: usize, plural: &str) -> String {
-    if n == 1 { format!("1 {}", plural.trim_end_matches('s')) } else { format!("{n} {plural}") }
 }
 
 /// Returns the reasons why rows are skipped, each with its number.

@@ -116,7 +116,7 @@ pub struct RunInfo {
     pub device_bytes: u64,
 }
 
-/// An answer to a watched prompt.
+/// An answer to a sample prompt.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(from = "StoredAnswer")]
 pub struct SampleAnswer {

@@ -166,7 +166,7 @@ impl Run {
         (watcher, said)
     }
 
-    /// Evaluations and answers to the watched prompts so far.
+    /// Evaluations and answers to the sample prompts so far.
     pub(in crate::engine) fn n_looks(&self) -> usize {
         self.evaluations().count() + self.samples.len()
     }
@@ -316,7 +316,7 @@ pub(in crate::engine) fn record_of(
     }
 }
 
-/// The texts of answers to the watched prompts.
+/// The texts of answers to the sample prompts.
 pub(in crate::engine) fn texts_of(answers: &[SampleAnswer]) -> Vec<String> {
     answers.iter().map(|answer| answer.text.clone()).collect()
 }

@@ -76,7 +76,7 @@ pub(super) const WEIGHTS_HELP: &str =
     "How much each pair still pulls: 0 is learned, 0.5 untouched, 1 the wrong way round.";
 pub(super) const NEW_RUN: &str = "Start as a new run with this beta";
 
-pub(super) const SAME_BETA: &str = "Choose another β first.";
+pub(super) const SAME_BETA: &str = "Choose another beta first.";
 pub(super) const NOT_SAVED: &str = "No step of this run was saved, so nothing can go on from it.";
 
 pub(super) fn which(model: &str, step: usize) -> String {
