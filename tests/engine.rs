@@ -656,7 +656,7 @@ fn everything_is_exported_and_verified() {
         let file = files.iter().find(|file| file.kind == kind).expect("it is written");
         file.snippets.iter().any(|snippet| snippet.contains(part))
     };
-    assert!(tells(ExportKind::Adapter, "# Modelfile for Ollama"), "which takes adapters of Llamas");
+    assert!(tells(ExportKind::Adapter, "> Modelfile && ollama create"), "which takes adapters of Llamas");
     let gguf = ExportKind::Gguf;
     assert!(tells(gguf(GgufForm::Q8_0), "lms import --copy journey-gguf-q8_0.gguf"), "LM Studio takes it");
     assert!(!tells(gguf(GgufForm::Lora), "lms import"), "but no adapter");

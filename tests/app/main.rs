@@ -880,7 +880,7 @@ fn a_pair_is_read_as_the_model_sees_it() {
     stage.say(Event::PairView(Box::new(view)));
     stage.expect("<|im_start|>");
     stage.expect("Of\u{2009}·course.");
-    assert_eq!(stage.harness.query_all_by_label_contains("8 tokens, 2 scored, 1 cut off").count(), 2, "both sides");
+    assert_eq!(stage.harness.query_all_by_label_contains("8 tokens, 2 scored, 1 truncated").count(), 2, "both sides");
     stage.click("Raw");
     stage.expect("Refund?");
     stage.click("Next");
@@ -1084,7 +1084,7 @@ fn rows_that_a_plan_skips_or_cuts_are_told_alike_everywhere() {
     stage.expect("With this model and these settings, 4 truncated and 3 skipped.");
     stage.click("Show the rows with the flag \"too long\"");
     stage.expect("Only \"too long\": 2 rows");
-    assert_eq!(stage.harness.query_all_by_label_contains("Read line").count(), 2, "only they are in the table");
+    assert_eq!(stage.harness.query_all_by_label_contains("Inspect line").count(), 2, "only they are in the table");
     stage.click("Skip these 2 rows");
     assert_eq!(stage.sent(), [Command::SkipPairs { rows: vec![2, 6], skip: true }], "those rows");
     stage.click("Show the rows with the flag \"truncated\"");
@@ -1140,11 +1140,11 @@ fn rows_are_searched_and_sorted() {
     assert_eq!(stage.sent(), [Command::FindRows { text: "password".into() }], "the engine has the whole texts");
     stage.say(Event::RowsFound { text: "password".into(), rows: vec![4, 9] });
     stage.expect("in 2 rows");
-    assert_eq!(stage.harness.query_all_by_label_contains("Read line").count(), 2, "only they are in the table");
+    assert_eq!(stage.harness.query_all_by_label_contains("Inspect line").count(), 2, "only they are in the table");
     stage.click("clear");
-    assert!(stage.harness.query_all_by_label_contains("Read line").count() > 3, "all rows are there");
+    assert!(stage.harness.query_all_by_label_contains("Inspect line").count() > 3, "all rows are there");
     let line = |stage: &Stage| {
-        let rows = stage.harness.query_all_by_label_contains("Read line");
+        let rows = stage.harness.query_all_by_label_contains("Inspect line");
         rows.map(|row| (row.rect().top() as i32, row.accesskit_node().label().unwrap_or_default()))
             .min()
             .expect("a row")

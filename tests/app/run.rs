@@ -418,7 +418,7 @@ fn stopping_says_what_is_still_done() {
     test.sees("finishing this step");
     assert!(!test.has(" left"), "not the time of all the steps that will not be taken");
     test.say(phase(Phase::Evaluating, 8, 30));
-    test.sees("Scoring held-out pairs 8/30");
+    test.sees("Evaluating held-out pairs 8/30");
     test.sees("~0:33 left");
     assert!(!test.has("finishing this step"), "the step is done");
     test.page(Key::Num3);
@@ -1036,7 +1036,7 @@ fn an_inspected_pair_has_the_name_of_its_row_and_is_brought_into_view() {
     test.stage.harness.run_steps(20);
     let bottom = test.stage.harness.get_by_label("Line 77, token by token").rect().bottom();
     assert!(bottom < 720.0, "and so is what came of it, not at {bottom}");
-    test.stage.harness.get_by_label("By adapter scale").scroll_to_me();
+    test.stage.harness.get_by_label("Held-out accuracy by adapter scale").scroll_to_me();
     test.stage.harness.run_steps(20);
     let top = test.stage.harness.get_by_label("Line 77, token by token").rect().top();
     assert!(top > bottom, "once: who scrolls away is not brought back");

@@ -136,7 +136,7 @@ fn without_a_gpu_pairs_can_still_be_checked() {
     wait_for_text(&browser, "Open as a model, pairs or a run");
     browser.chromium().drop_files(&[&few_pairs()], x, y);
     browser.wait_for_starting(FEW_PAIRS, LONG);
-    wait_for_text(&browser, &format!("{N_PAIRS} rows → {N_PAIRS} usable"));
+    wait_for_text(&browser, &format!("{N_PAIRS} rows: {N_PAIRS} used"));
     browser.click("3  Plan");
     browser.wait_for("Training needs a GPU: see why", PATIENCE);
     assert_quiet(&browser, &server);
