@@ -67,6 +67,7 @@ const NATIVE: &[(&str, &[&str], &str)] = &[
             "src/platform/native_app.rs",
             "src/platform/native_hub.rs",
             "src/platform/dialogs.rs",
+            "src/platform/native_folders.rs",
             "src/main.rs",
             "src/cli/",
         ],

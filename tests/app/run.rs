@@ -422,7 +422,7 @@ fn stopping_says_what_is_still_done() {
     test.sees("~0:33 left");
     assert!(!test.has("finishing this step"), "the step is done");
     test.page(Key::Num3);
-    test.sees("Stopping: scoring held-out pairs 8/30, 33 s left, step 24/278, 9 %");
+    test.sees("Stopping: evaluating held-out pairs 8/30, 33 s left, step 24/278, 9 %");
 }
 
 #[test]

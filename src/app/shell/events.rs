@@ -181,8 +181,8 @@ impl App {
         }
     }
 
-    /// Keeps title, sleep lock, repainting and a pending close in step with the run at work. Somebody who looks elsewhere
-    /// is called by `said` when it ends.
+    /// Keeps title, sleep lock, repainting and a pending close in step with the run at work. Somebody who looks
+    /// elsewhere is called by `said` when it ends.
     fn follow_run(&mut self, ctx: &egui::Context, said: &str) {
         let active = self.state.at_work();
         let stays = active || self.state.unsaved() || self.views.compare.unsaved_votes();

@@ -211,8 +211,8 @@ impl RunState {
         self.active_seconds + self.active_since.map_or(0.0, |since| (now - since).max(0.0))
     }
 
-    /// Seconds that are left, by the median of the recent steps and the mean of the evaluations so far; only those of the
-    /// work at hand once it was asked to pause or to end.
+    /// Seconds that are left, by the median of the recent steps and the mean of the evaluations so far; only those of
+    /// the work at hand once it was asked to pause or to end.
     pub(crate) fn eta(&self) -> Option<f64> {
         if matches!(self.phase, RunPhase::Pausing | RunPhase::Stopping) {
             return units::seconds_left(&self.progress.as_ref()?.1);
