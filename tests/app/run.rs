@@ -944,6 +944,7 @@ fn a_conversation_goes_on_side_by_side() {
     text_of(&mut test, second.id, 0, "Ask the sign.");
     text_of(&mut test, second.id, 1, "At nine, dear guest.");
     test.sees("At nine, dear guest.");
+    assert!(test.has("And tomorrow?"), "beside what they answer");
     test.sees("Gladly!");
     test.shot("compare-chat");
     test.stage.type_into("Prompt", "Something else");

@@ -39,6 +39,10 @@ pub(super) fn prompts_ui(
         ui.horizontal_wrapped(|ui| ask_ui(ui, state, shown, command_enter, view, actions));
     });
     let Some(text) = shown else { return };
+    if !text.request.turns.is_empty() {
+        // The field is empty again, for the next message.
+        weak(ui, &text.request.prompt);
+    }
     both_ui(ui, text, view.diff);
     for turn in text.request.turns.iter().rev() {
         turn_ui(ui, turn, text.request.strengths.get(1).copied().unwrap_or(1.0));
