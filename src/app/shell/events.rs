@@ -131,7 +131,9 @@ impl App {
         }
         if about != self.views.frame.planned_about {
             self.views.frame.planned_about = about;
-            self.forget_suited();
+            if self.planned_names() != self.views.frame.suited_about {
+                self.forget_suited();
+            }
             self.propose_prompts();
             // The demo brings settings for its pairs, so nothing is proposed while they are on their way.
             self.suit_rows(ctx);

@@ -24,8 +24,8 @@ pub(super) type PlannedAbout = (String, Option<(String, [usize; 2], Kind, bool)>
 pub(super) struct FrameView {
     /// Subject of the last requested plan.
     pub(super) planned_about: PlannedAbout,
-    /// Model and pairs that the settings were suited to, or were not, as the user had changed them.
-    pub(super) suited_about: PlannedAbout,
+    /// Names of the model and the pairs that the settings were suited to, or were not, as the user had changed them.
+    pub(super) suited_about: (String, Option<String>),
     /// Stem of proposed names: the name of the pairs, or of the run whose settings were taken.
     pub(super) name_stem: String,
     /// Number of stored runs when a name was last proposed.

@@ -193,12 +193,12 @@ impl App {
         let Some(info) = plan.info.as_ref().filter(|_| plan.preset.is_some() && !plan.pending && !self.adopting) else {
             return;
         };
-        if self.plan_dirty.is_some() || self.views.frame.suited_about == self.views.frame.planned_about {
+        if self.plan_dirty.is_some() || self.views.frame.suited_about == self.planned_names() {
             return;
         }
         let suited = info.suited.clone();
         let untouched = plan.changes().is_empty();
-        self.views.frame.suited_about = self.views.frame.planned_about.clone();
+        self.views.frame.suited_about = self.planned_names();
         if suited.is_empty() || !untouched {
             return;
         }
@@ -207,6 +207,12 @@ impl App {
         plan.suited = suited.into_iter().flat_map(|fix| fix.settings).collect();
         plan.settings.extend(plan.suited.clone());
         self.plan_soon(ctx);
+    }
+
+    /// Names of the model and the pairs that the plan is about. A skipped row makes them no others.
+    pub(super) fn planned_names(&self) -> (String, Option<String>) {
+        let (model, pairs) = &self.views.frame.planned_about;
+        (model.clone(), pairs.as_ref().map(|(name, ..)| name.clone()))
     }
 
     /// Takes back what suited other rows or another device, as far as the user left it.

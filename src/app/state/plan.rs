@@ -284,14 +284,22 @@ impl State {
         plan.truncated.binary_search(&row).is_ok().then_some(PlannedFlag::Truncated)
     }
 
+    /// Rows of the planned run with this fate, in order.
+    pub(crate) fn planned_rows(&self, flag: PlannedFlag) -> Vec<usize> {
+        let Some(plan) = self.figures() else { return Vec::new() };
+        match flag {
+            PlannedFlag::Truncated => plan.truncated.clone(),
+            PlannedFlag::Skipped(reason) => {
+                plan.dropped.iter().filter(|(_, why)| *why == reason).map(|(row, _)| *row).collect()
+            }
+        }
+    }
+
     /// Fates of rows in the planned run, each with its number of rows.
     pub(crate) fn planned_flags(&self) -> Vec<(PlannedFlag, usize)> {
-        let Some(plan) = self.figures() else { return Vec::new() };
-        let skipped = |reason| plan.dropped.iter().filter(|(_, why)| *why == reason).count();
         let reasons = [SkipReason::TooLong, SkipReason::Template, SkipReason::Nothing, SkipReason::Unwanted];
-        let skipped = reasons.map(|reason| (PlannedFlag::Skipped(reason), skipped(reason)));
-        let all = std::iter::once((PlannedFlag::Truncated, plan.truncated.len())).chain(skipped);
-        all.filter(|(_, n)| *n > 0).collect()
+        let all = std::iter::once(PlannedFlag::Truncated).chain(reasons.map(PlannedFlag::Skipped));
+        all.map(|flag| (flag, self.planned_rows(flag).len())).filter(|(_, n)| *n > 0).collect()
     }
 
     /// Bytes on the device that a run may take: as the user set, or as is known.

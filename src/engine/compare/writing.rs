@@ -136,6 +136,11 @@ pub fn prompt_ids(prompt: &str, raw: bool, tokenizer: &Tokenizer) -> Result<Vec<
     conversation_ids("", &[], prompt, raw, tokenizer)
 }
 
+/// Prompts as the model sees them, each by itself.
+pub fn prompts_ids(prompts: &[String], raw: bool, tokenizer: &Tokenizer) -> Result<Vec<Vec<u32>>> {
+    prompts.iter().map(|prompt| prompt_ids(prompt, raw, tokenizer)).collect()
+}
+
 /// A conversation as the model sees it: a system prompt if there is one, earlier messages with their answers, and the
 /// message to answer.
 ///

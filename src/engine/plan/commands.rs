@@ -7,12 +7,12 @@ use crate::engine::data::pairs::Pairs;
 use crate::engine::model::open_model::OpenModel;
 use crate::engine::plan::planning::{self, Measured};
 use crate::engine::protocol::{Event, Inputs, PlanInfo, Problem, Settings, TRIAL_STEPS};
+use crate::engine::run::between::SAMPLING;
 use crate::engine::run::inputs::Rewards;
 use crate::engine::session::{Session, memory_of};
 use crate::error::{Error, Result};
 use crate::files::TargetModules;
 use crate::gpu::Gpu;
-use crate::kernels;
 use crate::model::{AdapterSettings, Generator, LoadIn, MAX_TEXTS, Model};
 use crate::platform::host;
 use crate::train::{OnlineRun, References, Scorer, TrainConfig, Trainer, frozen_bytes};
@@ -143,16 +143,14 @@ impl Session {
     ) -> Result<Option<f64>> {
         let raw = self.pairs.as_ref().is_some_and(|pairs| !pairs.conversations());
         let tokenizer = model.tokenizer();
-        let ids: Vec<Vec<u32>> =
-            prompts.iter().map(|prompt| writing::prompt_ids(prompt, raw, &tokenizer)).collect::<Result<_>>()?;
         let wanted = self.sample_tokens;
         let timed = async {
+            let ids = writing::prompts_ids(prompts, raw, &tokenizer)?;
             let mut seconds = 0.0;
             for ids in ids.chunks(MAX_TEXTS) {
                 let began = host::seconds();
-                let sampling = kernels::Sampling { temperature: 0.0, top_k: 0, top_p: 1.0, seed: 0 };
                 let n = TIMED_TOKENS.min(wanted);
-                let mut generator = Generator::new(gpu, weights, None, ids, n, sampling, 0).await?;
+                let mut generator = Generator::new(gpu, weights, None, ids, n, SAMPLING, 0).await?;
                 // The first token compiles the kernels.
                 generator.next(1).await?;
                 let read = host::seconds();
@@ -165,7 +163,7 @@ impl Session {
         match self.wire.inbox.unless_cancelled(timed).await {
             Ok(seconds) => Ok(Some(seconds)),
             Err(Error::Cancelled) => Ok(None),
-            // A prompt that is too long for the model is told when the run begins.
+            // A prompt that the model does not take is told when the run begins.
             Err(Error::Input(_)) => Ok(None),
             Err(error) => Err(error),
         }

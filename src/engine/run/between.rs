@@ -38,7 +38,7 @@ pub(in crate::engine) enum Stop {
 const OF_TOKENS: [&str; 3] = ["eval_entropy", "eval_logits/", "eval_mean_token_accuracy"];
 
 /// Settings for answering the sample prompts, with the same seed every time.
-const SAMPLING: Sampling = Sampling { temperature: 0.7, top_k: 0, top_p: 1.0, seed: 1 };
+pub(in crate::engine) const SAMPLING: Sampling = Sampling { temperature: 0.7, top_k: 0, top_p: 1.0, seed: 1 };
 
 /// A run between two of its steps.
 pub(in crate::engine) struct Live<'a> {
@@ -393,8 +393,7 @@ impl Live<'_> {
         }
         let raw = self.session.pairs.as_ref().is_some_and(|pairs| !pairs.conversations());
         let tokenizer = &self.open.tokenizer();
-        let prompts = prompts.iter().map(|prompt| writing::prompt_ids(prompt, raw, tokenizer));
-        let prompts: Vec<Vec<u32>> = prompts.collect::<Result<_>>()?;
+        let prompts = writing::prompts_ids(&prompts, raw, tokenizer)?;
         let mut answers = vec![SampleAnswer { text: String::new(), cut: false }; prompts.len()];
         // A fresh adapter is the base model: writing without it is faster.
         let adapter = if step == 0 && self.fresh { None } else { Some(&trainer.adapter) };

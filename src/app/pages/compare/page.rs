@@ -77,6 +77,16 @@ pub(super) enum Tab {
 }
 
 impl CompareView {
+    /// Sampling options as they are set.
+    pub(super) fn sampling(&self) -> Sampling {
+        Sampling {
+            seed: self.seed,
+            temperature: self.temperature,
+            max_tokens: self.max_tokens,
+            strength: self.strength as f32 / 100.0,
+        }
+    }
+
     /// True if there are votes that were not saved as pairs.
     pub(crate) fn unsaved_votes(&self) -> bool {
         self.blind.values().any(BlindView::unsaved)
@@ -126,12 +136,7 @@ pub(crate) fn compare_ui(ui: &mut Ui, state: &State, view: &mut CompareView, act
         (Tab::WhatIf, text::WHAT_IF.to_owned()),
     ];
     tabs(ui, &mut view.tab, &all);
-    let sampling = Sampling {
-        seed: view.seed,
-        temperature: view.temperature,
-        max_tokens: view.max_tokens,
-        strength: view.strength as f32 / 100.0,
-    };
+    let sampling = view.sampling();
     match view.tab {
         Tab::Prompts => prompts_ui(ui, state, run, view, actions),
         Tab::Pairs => held_out_ui(ui, state, run, &mut view.held_out, actions),

@@ -3,7 +3,7 @@
 use eframe::egui::{self, Button, DragValue, TextEdit, Ui};
 
 use super::page::CompareView;
-use super::sampling::{Asked, Sampling, ask};
+use super::sampling::{Asked, ask};
 use super::text;
 use crate::app::actions::Action;
 use crate::app::state::{Generation, RunState, State, TextSide};
@@ -105,12 +105,7 @@ fn ask_ui(
         let system = if state.chats() { view.system.trim().to_owned() } else { String::new() };
         let is_reply = !turns.is_empty();
         let asked = Asked { prompt: view.prompt.clone(), system, turns };
-        let sampling = Sampling {
-            seed: view.seed,
-            temperature: view.temperature,
-            max_tokens: view.max_tokens,
-            strength: view.strength as f32 / 100.0,
-        };
+        let sampling = view.sampling();
         view.asked = Some(ask(asked, sampling, &mut view.next_id, actions));
         if is_reply {
             view.prompt.clear();

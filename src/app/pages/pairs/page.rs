@@ -74,7 +74,10 @@ pub(crate) fn pairs_ui(ui: &mut Ui, state: &State, view: &mut PairsView, actions
     if view.generation != pairs.generation {
         view.generation = pairs.generation;
         view.mapping = None;
-        view.searched.clear();
+        // The results stay with their rows, also where some of those are skipped or swapped.
+        if pairs.found.is_none() {
+            view.searched.clear();
+        }
     }
     if let Some(problem) = &pairs.refused {
         widgets::problem_card(ui, Tone::Bad, text::PAIRS_REFUSED, problem, |ui| {

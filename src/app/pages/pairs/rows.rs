@@ -27,6 +27,17 @@ impl Flag {
         }
     }
 
+    /// Indices of its rows.
+    fn rows(&self, state: &State) -> Vec<usize> {
+        match self {
+            Self::Odd(word) => {
+                let rows = state.pairs.rows.iter().enumerate();
+                rows.filter(|(_, row)| row.flags.contains(word)).map(|(index, _)| index).collect()
+            }
+            Self::Planned(flag) => state.planned_rows(*flag),
+        }
+    }
+
     fn holds(&self, state: &State, index: usize, row: &PairRow) -> bool {
         match self {
             Self::Odd(word) => row.flags.contains(word),
@@ -63,7 +74,7 @@ impl Sorted {
     fn of(&mut self, state: &State, order: Order) -> &[usize] {
         let rows = &state.pairs.rows;
         let key = (state.pairs.generation, rows.len(), order);
-        if self.key != key || self.rows.len() != rows.len() {
+        if self.key != key {
             self.key = key;
             self.rows = (0..rows.len()).collect();
             let chars = |row: &usize| rows[*row].chars.iter().sum::<usize>();
@@ -88,8 +99,7 @@ pub(super) fn flags_ui(ui: &mut Ui, state: &State, info: &PairsInfo, view: &mut 
     }
     ui.horizontal_wrapped(|ui| {
         for (flag, n) in flags {
-            let rows = state.pairs.rows.iter().enumerate();
-            let skipped = rows.filter(|(index, row)| row.skipped && flag.holds(state, *index, row)).count();
+            let skipped = flag.rows(state).into_iter().filter(|row| is_skipped(state, *row)).count();
             let chosen = view.flag.as_ref() == Some(&flag);
             let label = text::flagged(flag.name(), n, skipped);
             let chip = egui::Button::selectable(chosen, label).frame_when_inactive(true);
@@ -165,16 +175,15 @@ fn order_ui(ui: &mut Ui, view: &mut PairsView) {
 /// Draws what can be done with all rows of the chosen flag.
 fn flag_tools_ui(ui: &mut Ui, state: &State, view: &mut PairsView, actions: &mut Vec<Action>) {
     let Some(flag) = view.flag.clone() else { return };
-    let rows = state.pairs.rows.iter().enumerate().filter(|(index, row)| flag.holds(state, *index, row));
-    let (skipped, kept): (Vec<_>, Vec<_>) = rows.map(|(index, row)| (index, row.skipped)).partition(|row| row.1);
-    let indices = |rows: &[(usize, bool)]| rows.iter().map(|(index, _)| *index).collect::<Vec<_>>();
+    let (skipped, kept): (Vec<usize>, Vec<usize>) =
+        flag.rows(state).into_iter().partition(|row| is_skipped(state, *row));
     ui.horizontal_wrapped(|ui| {
         ui.label(text::only_flagged(flag.name(), kept.len() + skipped.len(), skipped.len()));
         if !kept.is_empty() && ui.button(text::skip_these(kept.len())).clicked() {
-            actions.push(Action::Send(Command::SkipPairs { rows: indices(&kept), skip: true }));
+            actions.push(Action::Send(Command::SkipPairs { rows: kept, skip: true }));
         }
         if !skipped.is_empty() && ui.button(text::take_back(skipped.len())).clicked() {
-            actions.push(Action::Send(Command::SkipPairs { rows: indices(&skipped), skip: false }));
+            actions.push(Action::Send(Command::SkipPairs { rows: skipped, skip: false }));
         }
         if matches!(flag, Flag::Planned(PlannedFlag::Truncated)) {
             raise_ui(ui, state, actions);
@@ -185,9 +194,14 @@ fn flag_tools_ui(ui: &mut Ui, state: &State, view: &mut PairsView, actions: &mut
     });
 }
 
+fn is_skipped(state: &State, row: usize) -> bool {
+    state.pairs.rows.get(row).is_some_and(|row| row.skipped)
+}
+
 /// Draws the button that raises max length to the longest row, as far as the model takes it.
 pub(super) fn raise_ui(ui: &mut Ui, state: &State, actions: &mut Vec<Action>) {
-    let (Some(plan), Some(model)) = (state.plan_info(), state.open_model()) else { return };
+    let plan = state.plan_info().filter(|plan| !plan.truncated.is_empty());
+    let (Some(plan), Some(model)) = (plan, state.open_model()) else { return };
     let longest = plan.lengths.iter().copied().max().unwrap_or(0) as usize;
     let length = longest.min(model.max_positions);
     if length > state.plan.max_length() && ui.button(text::raise(length)).clicked() {
