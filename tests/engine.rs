@@ -991,5 +991,39 @@ fn what_cannot_be_opened_is_refused_with_a_reason() {
     engine.send(Command::SwapPairs);
     engine.send(Command::ReadPair { index: 0, max_length: 64 });
     let view = expect_event!(engine, Event::PairView(view) => view);
-    assert_eq!(view.texts, ["Say hi\nnow", "No", "Hi!"], "instruction and input, and the answers swapped");
+    let texts = view.parts.map(|part| part.into_iter().map(|passage| passage.text).collect::<Vec<_>>().join("|"));
+    assert_eq!(texts, ["Say hi\nnow", "No", "Hi!"], "instruction and input, and the answers swapped");
+
+    // A row is edited: its flags are of the new texts, and a file of the rows has them.
+    let texts = |texts: [&str; 3]| texts.map(|text| vec![text.to_owned()]);
+    engine.send(Command::EditPair { index: 1, texts: texts(["Say bye", "So long!", "Bye"]) });
+    let info = expect_event!(engine, Event::PairsOpened(info) => info);
+    assert_eq!((info.edits, info.flags), (1, vec![("edited".to_owned(), 1)]), "the answers differ now");
+    engine.send(Command::WritePairs);
+    let (name, written) = expect_event!(engine, Event::PairsWritten { name, text } => (name, text));
+    let rows: Vec<serde_json::Value> = written.lines().map(|row| serde_json::from_str(row).expect("JSON")).collect();
+    assert!(name.ends_with("-edited.jsonl"), "{name}");
+    let edited = json!({"prompt": "Say bye", "chosen": "So long!", "rejected": "Bye"});
+    let other = json!({"prompt": "Say hi\nnow", "chosen": "No", "rejected": "Hi!"});
+    assert_eq!(rows, [other, edited], "every row, as runs take them");
+    engine.send(Command::EditPair { index: 1, texts: Default::default() });
+    let problem = expect_event!(engine, Event::Refused { subject: Subject::Pairs, problem } => problem);
+    assert!(problem.what.contains("another row"), "{problem}");
+}
+
+#[test]
+fn an_edited_row_is_planned_as_it_is_now() {
+    let mut engine = TestEngine::micro("edited");
+    let longest = |engine: &mut TestEngine| {
+        engine.send(Command::Plan { settings: micro_settings(4), limit: None, inputs: Inputs::default() });
+        expect_event!(engine, Event::Planned(plan) => plan.lengths.iter().copied().max())
+    };
+    let before = longest(&mut engine);
+    engine.send(Command::ReadPair { index: 0, max_length: 64 });
+    let view = expect_event!(engine, Event::PairView(view) => view);
+    let mut texts = view.parts.map(|part| part.into_iter().map(|passage| passage.text).collect::<Vec<_>>());
+    texts[1][0] = "a much longer answer ".repeat(100);
+    engine.send(Command::EditPair { index: 0, texts });
+    expect_event!(engine, Event::PairsOpened(info) => info);
+    assert!(longest(&mut engine) > before, "its tokens are counted again");
 }

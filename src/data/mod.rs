@@ -33,7 +33,7 @@ pub use reading::fields::Fields;
 pub use reading::file::PairsFile;
 pub use reading::reader::{PairReader, RowReader, SampleReader};
 pub use reading::shapes::Shape;
-pub use record::{LineError, Message, Part, Record, read_pairs};
+pub use record::{LineError, Message, Part, Passage, Record, read_pairs};
 pub use sample::{APART, Sample};
 pub use split::{Prompted, SplitBy, held_out, prompt_groups, split_by_prompt};
 pub use tokens::gguf::GgufTokenizer;

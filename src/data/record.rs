@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::reading::reader::PairReader;
@@ -77,16 +78,58 @@ impl Part {
     pub fn text(&self) -> String {
         match self {
             Self::Text(text) => text.clone(),
+            Self::Messages(list) => list.iter().map(content).collect::<Vec<_>>().join("\n"),
+        }
+    }
+
+    /// The text, or each message with its role.
+    pub fn passages(&self) -> Vec<Passage> {
+        match self {
+            Self::Text(text) => vec![Passage { role: None, text: text.clone(), editable: true }],
+            Self::Messages(list) => list
+                .iter()
+                .map(|message| Passage {
+                    role: message.get("role").and_then(Value::as_str).map(str::to_owned),
+                    text: content(message),
+                    editable: message.get("content").is_some_and(Value::is_string),
+                })
+                .collect(),
+        }
+    }
+
+    /// Replaces the texts of the passages, one for each; those that are not editable stay as they are.
+    pub fn edit(&mut self, texts: Vec<String>) {
+        match self {
+            Self::Text(text) => *text = texts.into_iter().next().unwrap_or_default(),
             Self::Messages(list) => {
-                let contents = list.iter().map(|message| match message.get("content") {
-                    Some(Value::String(text)) => text.clone(),
-                    Some(other) => other.to_string(),
-                    None => String::new(),
-                });
-                contents.collect::<Vec<_>>().join("\n")
+                for (message, text) in list.iter_mut().zip(texts) {
+                    if let Some(Value::String(content)) = message.get_mut("content") {
+                        *content = text;
+                    }
+                }
             }
         }
     }
+}
+
+/// Content of a message as text: other contents, as JSON.
+fn content(message: &Message) -> String {
+    match message.get("content") {
+        Some(Value::String(text)) => text.clone(),
+        Some(other) => other.to_string(),
+        None => String::new(),
+    }
+}
+
+/// A text, or a message, of a prompt or an answer.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Passage {
+    /// Role of the message; none for plain text.
+    pub role: Option<String>,
+    /// The text; of a content that is no text, its JSON.
+    pub text: String,
+    /// True if a person may change the text.
+    pub editable: bool,
 }
 
 /// A row that cannot be used.

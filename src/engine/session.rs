@@ -158,6 +158,8 @@ impl Session {
             Command::OpenPairs { mapping } => self.open_pairs(mapping, files).await,
             Command::SkipPairs { rows, skip } => self.skip_pairs(&rows, skip),
             Command::SwapPairs => self.swap_pairs(),
+            Command::EditPair { index, texts } => self.edit_pair(index, texts),
+            Command::WritePairs => self.write_pairs(),
             Command::SetChat(chat) => self.set_chat(chat),
             Command::ReadPair { index, max_length } => self.read_pair(index, max_length),
             Command::FindRows { text } => self.find_rows(text),

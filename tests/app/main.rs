@@ -1,6 +1,7 @@
 //! The window without an engine: what each page shows in each state, and which commands a click sends.
 
 mod methods;
+mod rows;
 mod run;
 mod script;
 mod trials;
@@ -875,8 +876,8 @@ fn a_pair_is_read_as_the_model_sees_it() {
         prompt_len: 5,
         cut: 1,
     };
-    let texts = ["Refund?", "Of course.", "No."].map(str::to_owned);
-    let view = PairView { index: 0, line: 1, texts, seen: Ok(vec![sequence.clone(), sequence]) };
+    let parts = ["Refund?", "Of course.", "No."].map(script::passage);
+    let view = PairView { index: 0, line: 1, parts, seen: Ok(vec![sequence.clone(), sequence]) };
     stage.say(Event::PairView(Box::new(view)));
     stage.expect("<|im_start|>");
     stage.expect("Of\u{2009}·course.");
@@ -1482,8 +1483,8 @@ fn pages_are_drawn_for_people_to_look_at() {
         let mut tokens: Vec<String> = tokens.split_whitespace().map(|t| t.replace('|', " ")).collect();
         tokens.extend((0..60).map(|i| format!(" word{i}")));
         let seen = SeenSequence { tokens, prompt_len: 9, cut: 6 };
-        let texts = ["How do I reset my password?", "Sure. Open Settings.", "No."].map(str::to_owned);
-        let view = PairView { index: 0, line: 1, texts, seen: Ok(vec![seen.clone(), seen]) };
+        let parts = ["How do I reset my password?", "Sure. Open Settings.", "No."].map(script::passage);
+        let view = PairView { index: 0, line: 1, parts, seen: Ok(vec![seen.clone(), seen]) };
         stage.say(Event::PairView(Box::new(view)));
         shoot(&mut stage, "pairs-read");
         stage.say(Event::PairsOpened(Box::new(script::pairs_with_problems(24))));

@@ -659,9 +659,9 @@ fn divergence_keeps_the_last_good_step() {
     test.click("Show all of it: line 18");
     assert_eq!(test.sent(), [Command::ReadPair { index: 17, max_length: 1024 }]);
     for index in [17, 3] {
-        let texts = [format!("The whole question {index}"), "Yes.".into(), "No.".into()];
+        let parts = [&format!("The whole question {index}"), "Yes.", "No."].map(script::passage);
         let seen = Err(problem("No model is open", "Choose a model"));
-        test.say(Event::PairView(Box::new(PairView { index, line: index + 1, texts, seen })));
+        test.say(Event::PairView(Box::new(PairView { index, line: index + 1, parts, seen })));
     }
     test.sees("The whole question 17");
     test.shot("diverged");

@@ -412,10 +412,16 @@ pub(crate) fn pairs(n: usize) -> PairsInfo {
         },
         columns: vec!["instruction".into(), "accepted".into(), "rejected".into(), "note".into()],
         swapped: false,
+        edits: 0,
         flags: vec![("long".into(), 3)],
         longer_wins: 0.81,
         conversations: false,
     }
+}
+
+/// A part of a row that is plain text.
+pub(crate) fn passage(text: &str) -> Vec<Passage> {
+    vec![Passage { role: None, text: text.to_owned(), editable: true }]
 }
 
 /// A pairs file of which six rows cannot be used.

@@ -94,6 +94,9 @@ impl App {
             }
         }
         self.was_ready = ready;
+        if let Some((name, text)) = self.state.pairs.written.take() {
+            self.save_file(ctx, &name, text.as_bytes());
+        }
         if self.linked && self.state.runs.is_some() {
             self.linked = false;
             if self.step == Step::Plan && self.state.continuable().next().is_some() {
@@ -114,8 +117,12 @@ impl App {
         self.leave_demo(ctx);
         let opened = self.state.open_model().map(|model| model.name.clone()).unwrap_or_default();
         let pairs = self.state.pairs.info.as_ref();
-        let about =
-            (opened, pairs.map(|pairs| (pairs.name.clone(), [pairs.usable, pairs.skipped], pairs.kind, pairs.swapped)));
+        let about = (
+            opened,
+            pairs.map(|pairs| {
+                (pairs.name.clone(), [pairs.usable, pairs.skipped, pairs.edits], pairs.kind, pairs.swapped)
+            }),
+        );
         let file = |about: &PlannedAbout| about.1.as_ref().map(|(name, ..)| name.clone());
         if let Some(name) = file(&about).filter(|_| file(&about) != file(&self.views.frame.planned_about)) {
             self.views.frame.name_stem = name.split('.').next().unwrap_or(&name).to_owned();

@@ -15,9 +15,9 @@ use crate::app::widgets::{self, Icon, Tone};
 use crate::engine::protocol::{BUILD, Command, Kind, Problem};
 use crate::platform::Pick;
 
-/// Subject of a plan: the name of the open model, and the open rows by name, number of usable and skipped ones, kind,
-/// and whether their sides are swapped.
-pub(super) type PlannedAbout = (String, Option<(String, [usize; 2], Kind, bool)>);
+/// Subject of a plan: the name of the open model, and the open rows by name, number of usable ones, of skipped ones and
+/// of edits, kind, and whether their sides are swapped.
+pub(super) type PlannedAbout = (String, Option<(String, [usize; 3], Kind, bool)>);
 
 /// State of the frame.
 #[derive(Debug, Default)]

@@ -147,6 +147,8 @@ impl State {
             Command::MeasureModel { .. }
             | Command::ForgetModel { .. }
             | Command::SwapPairs
+            | Command::EditPair { .. }
+            | Command::WritePairs
             | Command::SetChat(_)
             | Command::ReadPair { .. }
             | Command::FindRows { .. }
@@ -192,6 +194,7 @@ impl State {
             Event::ChatSet(chat) => self.chat_set(*chat),
             Event::RowsFound { text, rows } => self.pairs.found = Some(Found { text, rows }),
             Event::PairView(view) => self.pairs.viewed(*view),
+            Event::PairsWritten { name, text } => self.pairs.written = Some((name, text)),
             Event::Planned(info) => self.planned(*info),
             Event::Trying { step } => self.trying(step),
             Event::Tried { step_seconds, answers_seconds, device_bytes, planned_bytes } => {

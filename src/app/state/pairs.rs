@@ -30,6 +30,8 @@ pub(crate) struct PairsState {
     pub(crate) chat_refused: Option<Problem>,
     /// Pairs as the model sees them, the latest last.
     pub(super) views: Vec<PairView>,
+    /// Name and text of a file of rows that is to be saved.
+    pub(crate) written: Option<(String, String)>,
     /// True if the user agreed to train on the usable rows.
     pub(crate) accepted: bool,
     /// Their file, if it can be read again with other columns.

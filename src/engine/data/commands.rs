@@ -1,7 +1,8 @@
-//! The session's commands on rows: open, skip, swap, read.
+//! The session's commands on rows: open, skip, swap, edit, read, write.
 
 use crate::data::Tokenizer;
-use crate::engine::data::pairs::{Pairs, Split, preview};
+use crate::engine::data::pairs::{Pairs, Split};
+use crate::engine::data::views::preview;
 use crate::engine::protocol::{Event, Mapping};
 use crate::engine::session::{Session, Wire};
 use crate::error::{Error, Result};
@@ -83,24 +84,34 @@ impl Session {
         Ok(())
     }
 
+    pub(in crate::engine) fn edit_pair(&mut self, index: usize, texts: [Vec<String>; 3]) -> Result<()> {
+        self.pairs_to_change()?.edit(index, texts)?;
+        self.close_run();
+        self.show_pairs();
+        Ok(())
+    }
+
+    pub(in crate::engine) fn write_pairs(&mut self) -> Result<()> {
+        let Some(pairs) = &self.pairs else { return Err(no_pairs()) };
+        let stem = pairs.name.split('.').next().unwrap_or(&pairs.name);
+        self.wire.send(Event::PairsWritten { name: format!("{stem}-edited.jsonl"), text: pairs.to_jsonl() });
+        Ok(())
+    }
+
     fn pairs_to_change(&mut self) -> Result<&mut Pairs> {
         self.may_close_run()?;
-        self.pairs.as_mut().ok_or_else(|| Error::input("No pairs are open", "Choose a pairs file first", ""))
+        self.pairs.as_mut().ok_or_else(no_pairs)
     }
 
     pub(in crate::engine) fn find_rows(&mut self, text: String) -> Result<()> {
-        let Some(pairs) = &self.pairs else {
-            return Err(Error::input("No pairs are open", "Choose a pairs file first", ""));
-        };
+        let Some(pairs) = &self.pairs else { return Err(no_pairs()) };
         let rows = pairs.find(&text);
         self.wire.send(Event::RowsFound { text, rows });
         Ok(())
     }
 
     pub(in crate::engine) fn read_pair(&mut self, index: usize, max_length: usize) -> Result<()> {
-        let Some(pairs) = &self.pairs else {
-            return Err(Error::input("No pairs are open", "Choose a pairs file first", ""));
-        };
+        let Some(pairs) = &self.pairs else { return Err(no_pairs()) };
         let tokenizer = self.model.as_ref().map(|model| model.tokenizer());
         let view = pairs.view(index, tokenizer.as_deref(), max_length)?;
         self.wire.send(Event::PairView(Box::new(view)));
@@ -110,11 +121,13 @@ impl Session {
     /// The pairs of a run with these settings, in tokens.
     pub(in crate::engine) async fn split(&mut self, config: &TrainConfig) -> Result<Split> {
         let model = self.opened()?;
-        let Some(pairs) = &mut self.pairs else {
-            return Err(Error::input("No pairs are open", "Choose a pairs file", ""));
-        };
+        let Some(pairs) = &mut self.pairs else { return Err(no_pairs()) };
         split(&mut self.wire, pairs, &model.tokenizer(), config).await
     }
+}
+
+fn no_pairs() -> Error {
+    Error::input("No pairs are open", "Choose a pairs file first", "")
 }
 
 /// Pairs as the tokens of a run with these settings.

@@ -2,3 +2,4 @@
 
 pub(super) mod commands;
 pub mod pairs;
+mod views;

@@ -4,14 +4,12 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use serde_json::Value;
 
+use super::views::{sample_texts, texts_of};
 use crate::data::{
     AuditRow, Example, Fields, Kind, LineError, Method, PairsFile, Part, Record, Sample, Shape, SplitBy, Tokenizer,
     audit, held_out, other_purpose, prompt_example, tokenize_record,
 };
-use crate::engine::compare::writing;
-use crate::engine::protocol::{
-    LineProblem, Mapping, PairRow, PairView, PairsInfo, Problem, ProblemKind, SeenSequence, SkipReason,
-};
+use crate::engine::protocol::{LineProblem, Mapping, PairsInfo, Problem, ProblemKind, SkipReason};
 use crate::engine::stats;
 use crate::error::{Error, Result};
 use crate::platform::{ByteSource, MemorySource};
@@ -35,9 +33,12 @@ pub struct Pairs {
     problem_kinds: Vec<ProblemKind>,
     mapping: Mapping,
     columns: Vec<String>,
-    flags: Vec<Vec<String>>,
-    skipped: BTreeSet<usize>,
+    pub(super) flags: Vec<Vec<String>>,
+    pub(super) skipped: BTreeSet<usize>,
     swapped: bool,
+    /// Rows that were edited, and the number of edits.
+    edited: BTreeSet<usize>,
+    edits: usize,
     shape: Option<Shape>,
     /// Groups of rows with the same prompt, once they are known.
     groups: Vec<usize>,
@@ -87,8 +88,8 @@ const SHOWN_PROBLEMS: usize = 1000;
 /// Kinds of such rows that are told, and lines of each.
 const SHOWN_KINDS: usize = 50;
 const SHOWN_LINES: usize = 8;
-/// Characters of a text that a table shows.
-const SHOWN_CHARS: usize = 120;
+/// Flag of rows that a person edited.
+const EDITED: &str = "edited";
 /// Rows between two looks at the inbox while tokenising.
 const TOKENIZE_ROWS: usize = 64;
 
@@ -197,6 +198,8 @@ impl Pairs {
             flags: Vec::new(),
             skipped: BTreeSet::new(),
             swapped: false,
+            edited: BTreeSet::new(),
+            edits: 0,
             shape: None,
             groups: Vec::new(),
             tokens: None,
@@ -226,6 +229,9 @@ impl Pairs {
                 rows.iter().map(|row| row.label.map(|label| word(label).to_owned()).into_iter().collect()).collect()
             }
         };
+        for &row in &self.edited {
+            self.flags[row].push(EDITED.to_owned());
+        }
     }
 
     /// All rows.
@@ -256,6 +262,47 @@ impl Pairs {
         self.look_for_oddities();
     }
 
+    /// Changes the texts of a row, one for each of its passages; an error if they are of another row.
+    pub fn edit(&mut self, index: usize, texts: [Vec<String>; 3]) -> Result<()> {
+        let mut parts = match &mut self.rows {
+            Rows::Pairs(rows) => rows.get_mut(index).map(parts_of),
+            Rows::Samples(rows) => rows.get_mut(index).map(sample_parts),
+        }
+        .ok_or_else(no_row)?;
+        let count = |part: &Option<&mut Part>| part.as_ref().map_or(0, |part| part.passages().len());
+        if parts.iter().zip(&texts).any(|(part, texts)| count(part) != texts.len()) {
+            return Err(Error::input("The edited texts are of another row", "Open the row again, then edit it", ""));
+        }
+        for (part, texts) in parts.iter_mut().zip(texts) {
+            if let Some(part) = part {
+                part.edit(texts);
+            }
+        }
+        self.edited.insert(index);
+        self.edits += 1;
+        // The row's tokens, and the rows that its prompt is like, are other ones now.
+        if let Some(tokens) = &mut self.tokens {
+            tokens.rows[index] = None;
+        }
+        self.groups.clear();
+        self.look_for_oddities();
+        Ok(())
+    }
+
+    /// The rows that are not skipped, as JSON Lines.
+    pub fn to_jsonl(&self) -> String {
+        let rows = (0..self.rows.len()).filter(|row| !self.skipped.contains(row));
+        rows.filter_map(|row| self.json(row)).map(|row| format!("{row}\n")).collect()
+    }
+
+    /// A row as a row of a file.
+    fn json(&self, row: usize) -> Option<Value> {
+        match &self.rows {
+            Rows::Pairs(rows) => rows.get(row).map(Record::to_json),
+            Rows::Samples(rows) => rows.get(row).map(Sample::to_json),
+        }
+    }
+
     /// Rows that hold a text in any of their own, whatever the case of its letters.
     pub fn find(&self, text: &str) -> Vec<usize> {
         let wanted = text.to_lowercase();
@@ -264,19 +311,6 @@ impl Pairs {
             Rows::Pairs(rows) => (0..rows.len()).filter(|&at| holds(texts_of(&rows[at]))).collect(),
             Rows::Samples(rows) => (0..rows.len()).filter(|&at| holds(sample_texts(&rows[at]))).collect(),
         }
-    }
-
-    /// Returns some rows for a table.
-    pub fn shown(&self, range: std::ops::Range<usize>) -> Vec<PairRow> {
-        let row = |at: usize| {
-            let row = match &self.rows {
-                Rows::Pairs(rows) => preview(rows.get(at)?),
-                Rows::Samples(rows) => preview_of(rows.get(at)?),
-            };
-            let flags = self.flags.get(at).cloned().unwrap_or_default();
-            Some(PairRow { flags, skipped: self.skipped.contains(&at), ..row })
-        };
-        range.filter_map(row).collect()
     }
 
     /// Returns the summary of the file.
@@ -304,6 +338,7 @@ impl Pairs {
             mapping: self.mapping.clone(),
             columns: self.columns.clone(),
             swapped: self.swapped,
+            edits: self.edits,
             flags,
             longer_wins: self.longer_wins(0..self.rows.len()),
             conversations: self.conversations(),
@@ -454,56 +489,6 @@ impl Pairs {
         done
     }
 
-    /// A row in full.
-    pub fn view(&self, index: usize, tokenizer: Option<&Tokenizer>, max_length: usize) -> Result<PairView> {
-        let none = || Error::input("There is no such row", "Choose another", "");
-        let (line, texts) = match &self.rows {
-            Rows::Pairs(rows) => rows.get(index).map(|row| (row.line, texts_of(row))),
-            Rows::Samples(rows) => rows.get(index).map(|row| (row.line, sample_texts(row))),
-        }
-        .ok_or_else(none)?;
-        let seen = match tokenizer {
-            Some(tokenizer) => self.seen(index, tokenizer, max_length),
-            None => Err(Problem {
-                what: "No model is open".to_owned(),
-                fix: "Choose a model to see the tokens".to_owned(),
-                at: String::new(),
-            }),
-        };
-        Ok(PairView { index, line, texts, seen })
-    }
-
-    /// A row as the model sees it, by the method that such rows are made for.
-    fn seen(
-        &self,
-        index: usize,
-        tokenizer: &Tokenizer,
-        max_length: usize,
-    ) -> std::result::Result<Vec<SeenSequence>, Problem> {
-        let problem = |e: Error| Problem::from(&e);
-        // Nothing is cut here, so that what would be cut can be shown.
-        let config = TrainConfig { max_length: usize::MAX, ..TrainConfig::defaults_of(self.kind.methods()[0]) };
-        let row_tokenizer = RowTokenizer::new(&self.rows, tokenizer, &config).map_err(problem)?;
-        let mut sequences = Vec::new();
-        // A row with a thumbs up or down shows its own answer alone, not the answer that the loss compares it with.
-        for outcome in row_tokenizer.row(&self.rows, index).map_err(problem)? {
-            let example = outcome.map_err(|dropped| Problem {
-                what: format!("This row is skipped: {}", dropped.reason),
-                fix: "Correct the row, or skip it".to_owned(),
-                at: format!("line {}", dropped.line),
-            })?;
-            let learnt = example.labels.as_ref().and_then(|labels| labels.iter().position(|learnt| *learnt));
-            for (ids, start) in example.sequences.iter().zip(&example.starts) {
-                sequences.push(SeenSequence {
-                    tokens: writing::pieces(ids, tokenizer).map_err(problem)?,
-                    prompt_len: learnt.unwrap_or(*start),
-                    cut: ids.len().saturating_sub(max_length),
-                });
-            }
-        }
-        Ok(sequences)
-    }
-
     /// Some of the pairs; an error if the rows are none.
     pub fn some(&self, rows: &[Example]) -> Result<Vec<Record>> {
         match &self.rows {
@@ -531,40 +516,23 @@ impl Pairs {
             let mut bytes = Vec::new();
             let rows: BTreeSet<usize> = examples.iter().map(|example| example.row).collect();
             for row in rows {
-                let row = match &self.rows {
-                    Rows::Pairs(rows) => rows.get(row).map(Record::to_json),
-                    Rows::Samples(rows) => rows.get(row).map(Sample::to_json),
-                };
-                bytes.extend(row.map(|row| format!("{row}\n")).unwrap_or_default().into_bytes());
+                bytes.extend(self.json(row).map(|row| format!("{row}\n")).unwrap_or_default().into_bytes());
             }
             bytes
         })
     }
 }
 
-fn texts_of(record: &Record) -> [String; 3] {
-    [&record.prompt, &record.chosen, &record.rejected].map(Part::text)
+pub(super) fn no_row() -> Error {
+    Error::input("There is no such row", "Choose another", "")
 }
 
-/// The prompt and the answer of a row that is no pair.
-fn sample_texts(sample: &Sample) -> [String; 3] {
-    let text = |part: &Option<Part>| part.as_ref().map(Part::text).unwrap_or_default();
-    [text(&sample.prompt), text(&sample.completion), String::new()]
+fn parts_of(record: &mut Record) -> [Option<&mut Part>; 3] {
+    [&mut record.prompt, &mut record.chosen, &mut record.rejected].map(Some)
 }
 
-fn shown_row(line: usize, texts: [String; 3]) -> PairRow {
-    let chars = texts.each_ref().map(|text| text.chars().count());
-    let [prompt, chosen, rejected] = texts.map(|text| text.chars().take(SHOWN_CHARS).collect());
-    PairRow { line, prompt, chosen, rejected, chars, flags: Vec::new(), skipped: false, scores: None }
-}
-
-/// Returns a pair for a table, before all rows are known.
-pub fn preview(record: &Record) -> PairRow {
-    PairRow { scores: record.scores, ..shown_row(record.line, texts_of(record)) }
-}
-
-fn preview_of(sample: &Sample) -> PairRow {
-    shown_row(sample.line, sample_texts(sample))
+fn sample_parts(sample: &mut Sample) -> [Option<&mut Part>; 3] {
+    [sample.prompt.as_mut(), sample.completion.as_mut(), None]
 }
 
 fn line_problem(error: LineError) -> LineProblem {

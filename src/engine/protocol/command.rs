@@ -53,6 +53,15 @@ pub enum Command {
     },
     /// Swap chosen and rejected in all rows.
     SwapPairs,
+    /// Change the texts of a row; the file stays as it is.
+    EditPair {
+        /// Its index among the usable rows.
+        index: usize,
+        /// Texts of prompt, chosen and rejected: one for each passage of the [`PairView`](super::PairView).
+        texts: [Vec<String>; 3],
+    },
+    /// Write the rows that are not skipped as JSON Lines, edits included.
+    WritePairs,
     /// Set how the open model's conversations become text.
     SetChat(Chat),
     /// Show a pair as the model sees it.

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Kind, Mapping, Problem};
+use super::{Kind, Mapping, Passage, Problem};
 
 /// A pair in a table.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -58,6 +58,8 @@ pub struct PairsInfo {
     pub columns: Vec<String>,
     /// True if chosen and rejected were swapped.
     pub swapped: bool,
+    /// Number of edits of rows so far.
+    pub edits: usize,
     /// Counts of what is odd, by word.
     pub flags: Vec<(String, usize)>,
     /// Share of pairs whose preferred answer is longer; ties count half.
@@ -97,10 +99,19 @@ pub struct PairView {
     pub index: usize,
     /// Line of the file.
     pub line: usize,
-    /// Prompt, chosen and rejected as in the file.
-    pub texts: [String; 3],
+    /// Prompt, chosen and rejected as in the file, or as they were edited.
+    pub parts: [Vec<Passage>; 3],
     /// Sequences that the model sees (of a pair, chosen and rejected), or why there are none.
     pub seen: Result<Vec<SeenSequence>, Problem>,
+}
+
+impl PairView {
+    /// Texts of prompt, chosen and rejected, the messages of each joined.
+    pub fn texts(&self) -> [String; 3] {
+        self.parts
+            .each_ref()
+            .map(|part| part.iter().map(|passage| passage.text.as_str()).collect::<Vec<_>>().join("\n"))
+    }
 }
 
 /// A sequence as the model sees it.

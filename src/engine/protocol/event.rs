@@ -59,6 +59,13 @@ pub enum Event {
     },
     /// A pair as the model sees it.
     PairView(Box<PairView>),
+    /// Rows for a file of a person's own, as [`Command::WritePairs`](super::Command::WritePairs) asked for them.
+    PairsWritten {
+        /// Proposed name of the file.
+        name: String,
+        /// Rows as JSON Lines.
+        text: String,
+    },
     /// Plan of a run.
     Planned(Box<PlanInfo>),
     /// Name of the GPU measurement that begins.

@@ -18,7 +18,7 @@ mod rules;
 mod run;
 mod trials;
 
-pub use crate::data::{Chat, Columns as Mapping, Kind, Method, count, counted};
+pub use crate::data::{Chat, Columns as Mapping, Kind, Method, Passage, count, counted};
 pub use crate::engine::race::{
     Measure, Point as RacePoint, Row as RaceRow, Side, SideResult, StageResult, Standing, sides as race_sides,
 };

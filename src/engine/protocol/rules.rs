@@ -77,7 +77,10 @@ impl Command {
             Self::OpenModel { .. } | Self::FetchModel { .. } => about(S::Model).waiting(Always),
             Self::KeepModel | Self::ForgetModel { .. } => about(S::Model).waiting(Always),
             Self::MeasureModel { .. } => about(S::Model).quiet(),
-            Self::OpenPairs { .. } | Self::SkipPairs { .. } | Self::SwapPairs => about(S::Pairs).waiting(Always),
+            Self::OpenPairs { .. } | Self::SkipPairs { .. } | Self::SwapPairs | Self::EditPair { .. } => {
+                about(S::Pairs).waiting(Always)
+            }
+            Self::WritePairs => about(S::Pairs),
             Self::ReadPair { .. } | Self::FindRows { .. } => about(S::Pairs).quiet(),
             Self::SetChat(_) => about(S::Chat).waiting(Always),
             Self::Plan { .. } => about(S::Plan).quiet(),

@@ -165,7 +165,7 @@ fn begin_when_read(
 ) {
     let read = view.reading.and_then(|index| state.pairs.view(index));
     if let Some(pair) = read {
-        let prompt = pair.texts[0].clone();
+        let [prompt, ..] = pair.texts();
         view.reading = None;
         begin(view, prompt, sampling, next_id, actions);
     }

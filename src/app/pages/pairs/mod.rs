@@ -1,6 +1,7 @@
 //! Check the pairs: a table of them, one in full and as the model sees it, lengths, and rows that cannot be used.
 
 mod columns;
+mod edit;
 mod lengths;
 mod page;
 mod problems;

@@ -3,6 +3,7 @@
 use eframe::egui::{self, RichText, Ui};
 
 use super::columns::mapping_ui;
+use super::edit::Edit;
 use super::lengths::lengths_ui;
 use super::problems::problems_ui;
 use super::read::read_ui;
@@ -63,6 +64,8 @@ pub(crate) struct PairsView {
     pub(super) order: Order,
     /// The rows in that order.
     pub(super) sorted: Sorted,
+    /// Texts of a row while they are edited.
+    pub(super) edit: Option<Edit>,
     /// State of the template's tab.
     pub(super) template: TemplateView,
 }
@@ -74,6 +77,7 @@ pub(crate) fn pairs_ui(ui: &mut Ui, state: &State, view: &mut PairsView, actions
     if view.generation != pairs.generation {
         view.generation = pairs.generation;
         view.mapping = None;
+        view.edit = None;
         // The results stay with their rows, also where some of those are skipped or swapped.
         if pairs.found.is_none() {
             view.searched.clear();
@@ -211,6 +215,9 @@ fn ways_on_ui(ui: &mut Ui, state: &State, info: &PairsInfo, view: &mut PairsView
         if info.usable > 0 && info.kind == Kind::Pairs && ui.button(text::SWAP).on_hover_text(text::SWAP_HELP).clicked()
         {
             actions.push(Action::Send(Command::SwapPairs));
+        }
+        if info.edits > 0 && ui.button(text::WRITE_ROWS).on_hover_text(text::WRITE_ROWS_HELP).clicked() {
+            actions.push(Action::Send(Command::WritePairs));
         }
     });
 }

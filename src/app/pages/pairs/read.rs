@@ -3,6 +3,7 @@
 use eframe::egui::text::{LayoutJob, TextFormat};
 use eframe::egui::{self, Color32, Stroke, Ui};
 
+use super::edit::{Edit, edit_ui};
 use super::page::PairsView;
 use super::text;
 use crate::app::actions::Action;
@@ -30,6 +31,13 @@ pub(super) fn read_ui(ui: &mut Ui, state: &State, view: &mut PairsView, actions:
         view.asked = wanted;
         actions.push(Action::Send(Command::ReadPair { index: view.index, max_length }));
     }
+    view.edit.take_if(|edit| edit.index != view.index);
+    if let (Some(edit), Some(pair)) = (&mut view.edit, shown) {
+        if edit_ui(ui, state, pair, edit, actions) {
+            view.edit = None;
+        }
+        return;
+    }
     ui.horizontal_wrapped(|ui| {
         if ui.add_enabled(view.index > 0, egui::Button::new(text::PREVIOUS)).clicked() {
             view.index -= 1;
@@ -48,6 +56,11 @@ pub(super) fn read_ui(ui: &mut Ui, state: &State, view: &mut PairsView, actions:
         ui.separator();
         ui.selectable_value(&mut view.raw, false, text::AS_SEEN);
         ui.selectable_value(&mut view.raw, true, text::AS_FILED);
+        if let Some(pair) = shown
+            && ui.button(text::EDIT).clicked()
+        {
+            view.edit = Some(Edit::of(pair));
+        }
     });
     match shown {
         None => {
@@ -65,11 +78,11 @@ pub(super) fn read_ui(ui: &mut Ui, state: &State, view: &mut PairsView, actions:
 }
 
 fn raw_ui(ui: &mut Ui, kind: Kind, pair: &PairView) {
-    let shown = text::sides(kind).into_iter().zip(&pair.texts).filter(|(name, _)| !name.is_empty());
-    for (name, content) in shown {
-        widgets::weak(ui, name);
+    let sides = text::sides(kind).into_iter().zip(&pair.parts).filter(|(name, _)| !name.is_empty());
+    for (side, passage) in sides.flat_map(|(side, part)| part.iter().map(move |passage| (side, passage))) {
+        widgets::weak(ui, text::passage(side, passage));
         widgets::text_box(ui, |ui| {
-            ui.add(egui::Label::new(content).wrap());
+            ui.add(egui::Label::new(&passage.text).wrap());
         });
     }
 }

@@ -3,7 +3,7 @@
 use super::rows::Order;
 use crate::app::state::PlannedFlag;
 use crate::app::text::units;
-use crate::engine::protocol::{Kind, Mapping, PairsInfo, PlanInfo, ProblemKind, SkipReason};
+use crate::engine::protocol::{Kind, Mapping, PairsInfo, Passage, PlanInfo, ProblemKind, SkipReason};
 
 /// Link that shows the path field.
 pub(super) const BY_PATH: &str = "by its path";
@@ -43,6 +43,13 @@ pub(super) const NEXT: &str = "Next";
 pub(super) const PAIR: &str = "Pair";
 pub(super) const AS_SEEN: &str = "As the model sees it";
 pub(super) const AS_FILED: &str = "Raw";
+pub(super) const EDIT: &str = "Edit";
+pub(super) const SAVE_EDIT: &str = "Apply";
+pub(super) const EDIT_HELP: &str =
+    "Runs use the edited row. Your file stays as it is: \"Save rows…\" writes a new one.";
+pub(super) const NOT_EDITABLE: &str = "This content is no text, and stays as it is.";
+pub(super) const WRITE_ROWS: &str = "Save rows…";
+pub(super) const WRITE_ROWS_HELP: &str = "Writes all rows that are not skipped as JSON Lines, with your edits.";
 pub(super) const OPENING_PAIR: &str = "Opening this pair";
 pub(super) const SEQUENCE: &str = "Tokens";
 pub(super) const SIDES: [&str; 3] = ["Prompt", "Chosen", "Rejected"];
@@ -181,6 +188,16 @@ pub(super) fn sides(kind: Kind) -> [&'static str; 3] {
         Kind::Pairs => SIDES,
         _ => ["Prompt", "Answer", ""],
     }
+}
+
+/// Title of a passage of a row: the side, and the role of a message.
+pub(super) fn passage(side: &str, passage: &Passage) -> String {
+    passage.role.as_ref().map_or_else(|| side.to_owned(), |role| format!("{side}, {role}"))
+}
+
+/// Title of the editor of a row.
+pub(super) fn editing(line: usize) -> String {
+    format!("Line {}", units::count(line))
 }
 
 pub(super) fn longer_wins(share: f64) -> String {

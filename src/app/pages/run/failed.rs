@@ -13,7 +13,7 @@ use crate::app::text::{run, units};
 use crate::app::widgets::{
     Tone, card, heading, link_button, name_of, primary_button, problem_text, small, text_box, tone_card,
 };
-use crate::engine::protocol::{Command, Failure, Fix, Problem, RunRecord, Settings};
+use crate::engine::protocol::{Command, Failure, Fix, PairView, Problem, RunRecord, Settings};
 use crate::platform::host;
 
 /// Steps that are shown before a break.
@@ -145,8 +145,8 @@ fn batch_ui(ui: &mut Ui, state: &State, pairs: &[usize], actions: &mut Vec<Actio
             let Some(row) = state.pairs.rows.get(index) else { return drop(small(ui, text::ROW_GONE)) };
             let shown = [&row.prompt, &row.chosen, &row.rejected];
             let is_cut = shown.iter().zip(row.chars).any(|(text, chars)| text.chars().count() < chars);
-            let whole = state.pairs.view(index);
-            let [prompt, chosen, rejected] = whole.map_or(shown, |pair| pair.texts.each_ref());
+            let whole = state.pairs.view(index).map(PairView::texts);
+            let [prompt, chosen, rejected] = whole.as_ref().map_or(shown, |texts| texts.each_ref());
             small(ui, text::line(row.line));
             ui.add(egui::Label::new(RichText::new(prompt).strong()).wrap());
             side_ui(ui, Hue::First, run::CHOSEN, chosen);
