@@ -10,8 +10,8 @@ use super::bytes::{ByteSource, Folder, FolderWriter, LocalFuture, short_read};
 #[cfg(feature = "app")]
 pub use super::dialogs::{pick, save_copy, save_file};
 pub use super::native_app::{
-    PickedFile, Store, StoreWriter, Then, address, announce, available_memory, claim_gpu, environment, files_at,
-    fragment, keep_awake, mirror, network_ledger, notify, on_battery, persist, pick_at, reload, set_fragment,
+    PickedFile, Store, StoreWriter, Then, adapter_names, address, announce, available_memory, claim_gpu, environment,
+    files_at, fragment, keep_awake, mirror, network_ledger, notify, on_battery, persist, pick_at, reload, set_fragment,
     set_title, sleep, system_models, unix_seconds, video_memory, warn_before_leaving, yield_now,
 };
 #[cfg(feature = "app")]

@@ -15,6 +15,7 @@ use futures_channel::oneshot;
 use serde::Deserialize;
 
 use super::bytes::ByteSource;
+use super::gpu_name::AdapterNames;
 use super::native::{FileSource, io_error, make_folder, write_atomic};
 use super::native_hub::Hub;
 use super::picked::{FileSet, Pick};
@@ -309,6 +310,11 @@ pub fn available_memory() -> Option<u64> {
     let line = text.lines().find_map(|line| line.strip_prefix("MemAvailable:"))?;
     let kib: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
     Some(kib * 1024)
+}
+
+/// Names that a browser has for its adapter; natively the driver names it.
+pub async fn adapter_names() -> AdapterNames {
+    AdapterNames::default()
 }
 
 /// Bytes of a graphics card's own memory, by its PCI identifiers; none where the system does not say. Linux says it for

@@ -94,6 +94,16 @@ fn a_software_adapter_is_named() {
 }
 
 #[test]
+fn the_gpu_is_named_with_its_interface_as_people_know_it() {
+    let mut stage = Stage::in_environment(script::environment("browser"), Vec::new());
+    for (backend, shown) in [("BrowserWebGpu", "WebGPU"), ("Dx12", "DirectX 12"), ("Vulkan", "Vulkan")] {
+        let name = "NVIDIA GeForce RTX 3060".to_owned();
+        stage.say(script::ready_with(Ok(GpuInfo { name, backend: backend.to_owned(), ..script::gpu() })));
+        stage.expect(&format!("GPU: NVIDIA GeForce RTX 3060, {shown} · f16"));
+    }
+}
+
+#[test]
 fn interrupted_runs_are_continued_from_the_start_page() {
     let mut stage = Stage::ready();
     stage.sent();
