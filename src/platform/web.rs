@@ -42,6 +42,13 @@ impl PickedFile {
         Self { file, folder }
     }
 
+    /// Bytes in memory as a file of this name.
+    pub fn from_bytes(name: &str, bytes: Vec<u8>) -> Result<Self> {
+        let file = File::new_with_u8_array_sequence(&Array::of1(&Uint8Array::from(bytes.as_slice())), name);
+        let failed = |e: JsValue| Error::device(format!("The browser takes no file: {}", message(&e)), "Choose a file");
+        file.map(Self::from_file).map_err(failed)
+    }
+
     /// The same file, as chosen with the folder of this name.
     pub fn in_folder(self, folder: impl Into<String>) -> Self {
         Self { folder: folder.into(), ..self }

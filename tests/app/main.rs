@@ -1,6 +1,7 @@
 //! The window without an engine: what each page shows in each state, and which commands a click sends.
 
 mod methods;
+mod paste;
 mod run;
 mod script;
 mod trials;
