@@ -9,7 +9,7 @@ use super::plan::planning::Measured;
 use super::protocol::{BUILD, Command, Drill, Event, GpuInfo, Inputs, Problem, Progress, Ready};
 use super::run::open_run::{Retry, Run};
 use crate::error::{Error, Result};
-use crate::gpu::{AdapterChoice, AdapterReport, Gpu};
+use crate::gpu::{AdapterChoice, Gpu};
 use crate::model::LoadIn;
 use crate::platform::NetworkEntry;
 use crate::platform::host::{self, Hub, Store, yield_now};
@@ -104,8 +104,10 @@ impl Session {
             sample_tokens: 48,
             hub: Box::new(Hub::of_this_person),
         };
-        let gpu = session.open_gpu().await;
-        let gpu = gpu.map(|gpu| gpu_info(gpu.report(), memory_of(&gpu))).map_err(|e| Problem::from(&e));
+        let gpu = match session.open_gpu().await {
+            Ok(gpu) => Ok(gpu_info(&gpu).await),
+            Err(e) => Err(Problem::from(&e)),
+        };
         let (storage, storage_problem) = match &session.store {
             Ok(store) => (store.location(), None),
             Err(e) => (String::new(), Some(Problem::from(e))),
@@ -367,15 +369,20 @@ pub(super) fn memory_of(gpu: &Gpu) -> Option<u64> {
     }
 }
 
-fn gpu_info(report: &AdapterReport, memory: Option<u64>) -> GpuInfo {
+async fn gpu_info(gpu: &Gpu) -> GpuInfo {
+    let report = gpu.report();
+    let name = match report.name.as_str() {
+        // Browsers seldom name the adapter. The report stays as it is: choices of kernels are stored under its name.
+        "" => host::adapter_names().await.shown().unwrap_or_else(|| "WebGPU adapter".to_owned()),
+        name => name.to_owned(),
+    };
     GpuInfo {
-        // Browsers do not tell.
-        name: if report.name.is_empty() { "WebGPU adapter".to_owned() } else { report.name.clone() },
+        name,
         backend: report.backend.clone(),
         software: report.is_software(),
         max_buffer_size: report.max_buffer_size,
         features: report.features.clone(),
-        memory,
+        memory: memory_of(gpu),
         report: serde_json::to_string_pretty(report).unwrap_or_default(),
     }
 }

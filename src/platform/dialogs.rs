@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::time::{Duration, Instant};
 
-use super::native::{io_error, write_atomic};
-use super::native_app::{PickedFile, files_in};
+use super::native::{PickedFile, write_atomic};
+use super::native_app::files_in;
 use super::picked::Pick;
 use crate::error::{Error, Result};
 
@@ -84,11 +84,8 @@ pub fn save_file(name: &str, bytes: &[u8], done: impl FnOnce(Result<String>) + S
 
 /// Copies a file to a path that the user chooses in the system's dialog.
 pub fn save_copy(file: &PickedFile, done: impl FnOnce(Result<String>) + Send + 'static) {
-    let from = file.path().to_owned();
-    save(&file.name(), done, move |to| match std::fs::copy(&from, to) {
-        Ok(_) => Ok(()),
-        Err(e) => Err(io_error(to, "write", &e)),
-    });
+    let from = file.clone();
+    save(&file.name(), done, move |to| from.copy_to(to));
 }
 
 fn save(

@@ -6,6 +6,7 @@
 mod bytes;
 #[cfg(all(feature = "app", not(target_arch = "wasm32")))]
 mod dialogs;
+mod gpu_name;
 #[cfg(not(target_arch = "wasm32"))]
 pub mod native;
 #[cfg(not(target_arch = "wasm32"))]
@@ -21,11 +22,14 @@ mod types;
 #[cfg(target_arch = "wasm32")]
 pub mod web;
 #[cfg(target_arch = "wasm32")]
+mod web_gpu;
+#[cfg(target_arch = "wasm32")]
 mod web_ui;
 
 pub use bytes::{
     ByteSource, Folder, FolderWriter, LocalFuture, MemoryFolder, MemorySource, missing_file, read_all, short_read,
 };
+pub use gpu_name::AdapterNames;
 #[cfg(not(target_arch = "wasm32"))]
 pub use native as host;
 pub use picked::{FileSet, Pick};

@@ -3,14 +3,15 @@
 use std::fs::File;
 use std::io::{BufWriter, Read as _, Seek as _, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Instant;
 
-use super::bytes::{ByteSource, Folder, FolderWriter, LocalFuture, short_read};
+use super::bytes::{ByteSource, Folder, FolderWriter, LocalFuture, MemorySource, short_read};
 #[cfg(feature = "app")]
 pub use super::dialogs::{pick, save_copy, save_file};
+use super::native_app::last_name;
 pub use super::native_app::{
-    PickedFile, Store, StoreWriter, Then, address, announce, available_memory, claim_gpu, environment, files_at,
+    Store, StoreWriter, Then, adapter_names, address, announce, available_memory, claim_gpu, environment, files_at,
     fragment, keep_awake, mirror, network_ledger, notify, on_battery, persist, pick_at, reload, set_fragment,
     set_title, sleep, system_models, unix_seconds, video_memory, warn_before_leaving, yield_now,
 };
@@ -21,6 +22,97 @@ pub use super::native_http::Fetched;
 pub use super::native_hub::Hub;
 use super::types::storage_full;
 use crate::error::{Error, Result};
+
+/// A file that the user chose, or bytes in place of one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PickedFile {
+    content: Content,
+    folder: String,
+}
+
+/// Content of a chosen file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Content {
+    /// A file on disk.
+    At(PathBuf),
+    /// Bytes in memory, under a name.
+    Bytes(String, Arc<Vec<u8>>),
+}
+
+impl PickedFile {
+    /// The file at `path`, chosen by itself.
+    pub fn at(path: impl Into<PathBuf>) -> Self {
+        Self { content: Content::At(path.into()), folder: String::new() }
+    }
+
+    /// Bytes in memory as a file of this name, which has no path; here this never fails.
+    pub fn from_bytes(name: &str, bytes: Vec<u8>) -> Result<Self> {
+        Ok(Self { content: Content::Bytes(name.to_owned(), Arc::new(bytes)), folder: String::new() })
+    }
+
+    /// The same file, as chosen with the folder of this name.
+    pub fn in_folder(self, folder: impl Into<String>) -> Self {
+        Self { folder: folder.into(), ..self }
+    }
+
+    /// The folder that it is in, so that it can be opened again; none for bytes in memory.
+    pub fn place(&self) -> Option<String> {
+        match &self.content {
+            Content::At(path) => path.parent().map(|folder| folder.display().to_string()),
+            Content::Bytes(..) => None,
+        }
+    }
+
+    /// Its whole path as text, by which it can be opened again; none for bytes in memory.
+    pub fn whole_path(&self) -> Option<String> {
+        match &self.content {
+            Content::At(path) => Some(path.display().to_string()),
+            Content::Bytes(..) => None,
+        }
+    }
+
+    /// Its name, without folders.
+    pub fn name(&self) -> String {
+        match &self.content {
+            Content::At(path) => last_name(path),
+            Content::Bytes(name, _) => name.clone(),
+        }
+    }
+
+    /// Name of the folder that it was chosen with; empty if it was chosen by itself.
+    pub fn folder(&self) -> String {
+        self.folder.clone()
+    }
+
+    /// Length in bytes; 0 if the file is gone.
+    pub fn len(&self) -> u64 {
+        match &self.content {
+            Content::At(path) => std::fs::metadata(path).map_or(0, |meta| meta.len()),
+            Content::Bytes(_, bytes) => bytes.len() as u64,
+        }
+    }
+
+    /// True if it has no bytes.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Opens it for reading.
+    pub fn source(&self) -> Result<Box<dyn ByteSource>> {
+        match &self.content {
+            Content::At(path) => Ok(Box::new(FileSource::open(path)?)),
+            Content::Bytes(name, bytes) => Ok(Box::new(MemorySource { name: name.clone(), bytes: bytes.to_vec() })),
+        }
+    }
+
+    /// Copies it to a path.
+    pub fn copy_to(&self, to: &Path) -> Result<()> {
+        match &self.content {
+            Content::At(path) => std::fs::copy(path, to).map(drop).map_err(|e| io_error(to, "write", &e)),
+            Content::Bytes(_, bytes) => write_atomic(to, bytes),
+        }
+    }
+}
 
 /// A file on disk, read by range.
 pub struct FileSource {
@@ -221,4 +313,28 @@ pub fn io_error(path: &Path, verb: &str, e: &std::io::Error) -> Error {
         _ => "Check the path and the disk",
     };
     Error::input(format!("Could not {verb} it: {e}"), fix, path.display().to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::platform::read_all;
+
+    #[test]
+    fn bytes_stand_in_for_a_file() {
+        let file = PickedFile::from_bytes("pasted.csv", b"prompt,chosen".to_vec()).expect("a file");
+        assert_eq!((file.name().as_str(), file.len(), file.is_empty()), ("pasted.csv", 13, false), "its facts");
+        assert_eq!((file.place(), file.whole_path(), file.folder()), (None, None, String::new()), "it is nowhere");
+        let source = file.source().expect("it opens");
+        assert_eq!(source.name(), "pasted.csv", "the name in messages");
+        let read = pollster::block_on(read_all(source.as_ref()));
+        assert_eq!(read.as_deref(), Ok(b"prompt,chosen".as_slice()), "its content");
+        let folder = tempfile::tempdir().expect("a folder");
+        let to = folder.path().join("copy.csv");
+        file.copy_to(&to).expect("it is written");
+        assert_eq!(std::fs::read(&to).expect("a file"), b"prompt,chosen", "a copy");
+        let again = folder.path().join("again.csv");
+        PickedFile::at(&to).copy_to(&again).expect("it is copied");
+        assert_eq!(PickedFile::at(&again).len(), 13, "a copy of a file");
+    }
 }

@@ -15,7 +15,8 @@ use futures_channel::oneshot;
 use serde::Deserialize;
 
 use super::bytes::ByteSource;
-use super::native::{FileSource, io_error, make_folder, write_atomic};
+use super::gpu_name::AdapterNames;
+use super::native::{FileSource, PickedFile, io_error, make_folder, write_atomic};
 use super::native_hub::Hub;
 use super::picked::{FileSet, Pick};
 use super::types::{
@@ -26,65 +27,6 @@ use crate::error::{Error, Result};
 
 /// Callback for an answer, called on a thread of its own.
 pub type Then<T> = Box<dyn FnOnce(T) + Send>;
-
-/// A file that the user chose.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct PickedFile {
-    path: PathBuf,
-    folder: String,
-}
-
-impl PickedFile {
-    /// The file at `path`, chosen by itself.
-    pub fn at(path: impl Into<PathBuf>) -> Self {
-        Self { path: path.into(), folder: String::new() }
-    }
-
-    /// The same file, as chosen with the folder of this name.
-    pub fn in_folder(self, folder: impl Into<String>) -> Self {
-        Self { folder: folder.into(), ..self }
-    }
-
-    /// Its path.
-    pub fn path(&self) -> &Path {
-        &self.path
-    }
-
-    /// The folder that it is in, so that it can be opened again.
-    pub fn place(&self) -> Option<String> {
-        self.path.parent().map(|folder| folder.display().to_string())
-    }
-
-    /// Its whole path as text, by which it can be opened again.
-    pub fn whole_path(&self) -> Option<String> {
-        Some(self.path.display().to_string())
-    }
-
-    /// Its name, without folders.
-    pub fn name(&self) -> String {
-        last_name(&self.path)
-    }
-
-    /// Name of the folder that it was chosen with; empty if it was chosen by itself.
-    pub fn folder(&self) -> String {
-        self.folder.clone()
-    }
-
-    /// Length in bytes; 0 if the file is gone.
-    pub fn len(&self) -> u64 {
-        std::fs::metadata(&self.path).map_or(0, |meta| meta.len())
-    }
-
-    /// True if it has no bytes.
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-
-    /// Opens it for reading.
-    pub fn source(&self) -> Result<Box<dyn ByteSource>> {
-        Ok(Box::new(FileSource::open(&self.path)?))
-    }
-}
 
 /// The app's own storage: a folder of this user. Paths in it are relative, with `/` between the parts; the folders in
 /// them are made when something is written.
@@ -309,6 +251,11 @@ pub fn available_memory() -> Option<u64> {
     let line = text.lines().find_map(|line| line.strip_prefix("MemAvailable:"))?;
     let kib: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
     Some(kib * 1024)
+}
+
+/// Names that a browser has for its adapter; natively the driver names it.
+pub async fn adapter_names() -> AdapterNames {
+    AdapterNames::default()
 }
 
 /// Bytes of a graphics card's own memory, by its PCI identifiers; none where the system does not say. Linux says it for
@@ -640,7 +587,7 @@ fn entries(folder: &Path) -> Result<Vec<PathBuf>> {
 }
 
 /// The last part of a path.
-fn last_name(path: &Path) -> String {
+pub(super) fn last_name(path: &Path) -> String {
     path.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned())
 }
 

@@ -16,6 +16,7 @@ use web_sys::{
 use super::bytes::{ByteSource, LocalFuture, read_all, short_read};
 use super::picked::FileSet;
 use super::types::{NetworkEntry, Usage, is_temporary, path_parts, split_path, storage_full};
+pub use super::web_gpu::{adapter_names, available_memory, video_memory};
 pub use super::web_ui::{
     Then, address, announce, claim_gpu, crash, environment, export_folder, files_at, fragment, keep_awake, mirror,
     notify, on_battery, open_folder, persist, pick, pick_at, reload, save_copy, save_file, set_fragment, set_title,
@@ -39,6 +40,13 @@ impl PickedFile {
         let path = text(&file, "webkitRelativePath");
         let folder = path.rsplit('/').nth(1).unwrap_or_default().to_owned();
         Self { file, folder }
+    }
+
+    /// Bytes in memory as a file of this name.
+    pub fn from_bytes(name: &str, bytes: Vec<u8>) -> Result<Self> {
+        let file = File::new_with_u8_array_sequence(&Array::of1(&Uint8Array::from(bytes.as_slice())), name);
+        let failed = |e: JsValue| Error::device(format!("The browser takes no file: {}", message(&e)), "Choose a file");
+        file.map(Self::from_file).map_err(failed)
     }
 
     /// The same file, as chosen with the folder of this name.
@@ -492,16 +500,6 @@ fn fetch_error(e: &JsValue, went: &str, url: &str) -> Error {
         _ => "Try again; if it stays so, the server or a blocker keeps pages from reading it: download it yourself",
     };
     Error::input(format!("The download {went}: {}", message(e)), fix, url)
-}
-
-/// Bytes of memory that a run may take; no browser tells.
-pub fn available_memory() -> Option<u64> {
-    None
-}
-
-/// Bytes of a graphics card's own memory; no browser tells.
-pub fn video_memory(_vendor: u32, _device: u32) -> Option<u64> {
-    None
 }
 
 /// Seconds since the page or worker began, for measuring.

@@ -1,6 +1,7 @@
 //! The window without an engine: what each page shows in each state, and which commands a click sends.
 
 mod methods;
+mod paste;
 mod rows;
 mod run;
 mod script;
@@ -92,6 +93,16 @@ fn a_software_adapter_is_named() {
     stage.expect("Try the demo: a few minutes here");
     stage.expect("No GPU: running on the CPU");
     stage.expect("llvmpipe (software)");
+}
+
+#[test]
+fn the_gpu_is_named_with_its_interface_as_people_know_it() {
+    let mut stage = Stage::in_environment(script::environment("browser"), Vec::new());
+    for (backend, shown) in [("BrowserWebGpu", "WebGPU"), ("Dx12", "DirectX 12"), ("Vulkan", "Vulkan")] {
+        let name = "NVIDIA GeForce RTX 3060".to_owned();
+        stage.say(script::ready_with(Ok(GpuInfo { name, backend: backend.to_owned(), ..script::gpu() })));
+        stage.expect(&format!("GPU: NVIDIA GeForce RTX 3060, {shown} · f16"));
+    }
 }
 
 #[test]

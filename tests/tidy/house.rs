@@ -13,12 +13,8 @@ const MAX_ENTRIES: usize = 15;
 const LISTS: &[&str] = &["src", "src/kernels", "src/reference", "src/model/families"];
 
 /// Files and functions from before the limits. They may shrink, but not grow, and leave the list when they fit.
-const LONGER: &[(&str, usize)] = &[
-    ("src/engine/run/warnings.rs", 640),
-    ("src/platform/native_app.rs", 660),
-    ("src/platform/web.rs", 717),
-    ("src/platform/web_ui.rs", 640),
-];
+const LONGER: &[(&str, usize)] =
+    &[("src/engine/run/warnings.rs", 640), ("src/platform/web.rs", 715), ("src/platform/web_ui.rs", 640)];
 const LONGER_FUNCTIONS: &[(&str, usize)] = &[
     ("slots", 86),
     ("check_all", 89),

@@ -114,6 +114,7 @@ impl App {
         if ctx.input_mut(|input| input.consume_shortcut(&KeyboardShortcut::new(Modifiers::COMMAND, Key::L))) {
             self.prefs.log_open = !self.prefs.log_open;
         }
+        self.pasted(ctx, actions);
     }
 
     /// Asks before the window is closed while a run is at work or not saved.

@@ -9,6 +9,7 @@ mod events;
 mod files;
 mod frame;
 mod mirror;
+mod paste;
 mod plan;
 mod prefs;
 mod text;

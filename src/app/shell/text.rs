@@ -116,6 +116,15 @@ pub(super) fn not_by_dropping(why: &str) -> String {
     format!("{why} A folder is opened by \"{OPEN_MODEL_FOLDER}\", not by dropping it.")
 }
 
+/// Says what can be pasted; a page opens no paths.
+pub(super) fn cannot_paste(in_browser: bool) -> String {
+    let path = if in_browser { "" } else { ", or the path of a model, of pairs or of a run" };
+    format!(
+        "What was pasted cannot be opened. Paste rows (JSON Lines, a JSON array, or a table whose first line names its \
+         columns){path}."
+    )
+}
+
 pub(super) fn drop_title(pick: Pick) -> &'static str {
     match pick {
         Pick::ModelFolder | Pick::ModelFiles => "Open as a model",

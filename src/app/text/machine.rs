@@ -21,6 +21,15 @@ pub(crate) fn storage_line(storage: &StorageInfo) -> String {
     }
 }
 
+/// The interface to the GPU, as people know it.
+pub(crate) fn backend(name: &str) -> &str {
+    match name {
+        "BrowserWebGpu" => "WebGPU",
+        "Dx12" => "DirectX 12",
+        name => name,
+    }
+}
+
 /// Everything about GPU and build, for a bug report.
 pub(crate) fn report(environment: &Environment, gpu: Option<&GpuInfo>, problem: Option<&Problem>) -> String {
     let mut out = format!("pairtune {}\n", crate::engine::protocol::BUILD);

@@ -44,7 +44,7 @@ pub struct Ready {
 /// A GPU.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct GpuInfo {
-    /// Name as the driver gives it.
+    /// Name for people: the driver's, or as much as a browser tells.
     pub name: String,
     /// Vulkan, Metal, Dx12 or BrowserWebGpu.
     pub backend: String,

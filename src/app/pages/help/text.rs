@@ -19,11 +19,12 @@ pub(super) const HOW: [&str; 6] = [
     "In the end, compare both side by side and export the adapter, or the whole model with it merged in.",
 ];
 pub(super) const KEYS_TITLE: &str = "Keys";
-pub(super) const KEYS: [(&str, &str); 7] = [
+pub(super) const KEYS: [(&str, &str); 8] = [
     ("Alt+0 … Alt+7", "Start, Model, Pairs, Plan, Run, Compare, Export, Runs"),
     ("Alt+8, Alt+9", "Race, Sweep"),
     ("F1", "Help"),
     ("Ctrl+O", "Open a model folder"),
+    ("Ctrl+V", "Open pasted rows, or a pasted path"),
     ("Ctrl+L", "Show or hide the log"),
     ("Ctrl++  Ctrl+-  Ctrl+0", "Larger, smaller, usual size"),
     ("Tab, Space, Esc", "Next control, use it, close or cancel"),

@@ -121,6 +121,7 @@ fn empty_ui(ui: &mut Ui, state: &State, view: &mut PairsView, actions: &mut Vec<
             }
             widgets::weak(ui, labels::DROP_ANYWHERE);
         });
+        widgets::small(ui, text::paste(state.in_browser));
         if !state.in_browser {
             by_path_ui(ui, &mut view.path, Pick::PairsFile, &state.recent.pairs, actions);
         }

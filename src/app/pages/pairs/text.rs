@@ -19,6 +19,15 @@ pub(super) const PAIRS_EXAMPLE: &str = "{\"prompt\": \"Can I get a refund?\", \"
 pub(super) const PAIRS_ALSO: &str = "Parquet, and CSV with a first row of names, work too, and text that gzip or zstd \
     packed; so do conversations as lists of messages and the column names of other trainers. Others can be mapped by \
     hand.";
+
+/// Says that rows can be pasted, and where paths are opened, a path.
+pub(super) fn paste(in_browser: bool) -> &'static str {
+    match in_browser {
+        true => "Ctrl+V opens rows that you have copied from somewhere else.",
+        false => "Ctrl+V opens rows that you have copied from somewhere else, or a path.",
+    }
+}
+
 pub(super) const NO_PAIRS: &str = "This file holds no pairs";
 pub(super) const SWAPPED: &str = "chosen and rejected swapped";
 pub(super) const COLUMNS: &str = "Columns";

@@ -73,7 +73,7 @@ pub(super) fn continue_note(run: &RunRecord) -> String {
 
 pub(super) fn gpu_details(gpu: &GpuInfo) -> String {
     let has = |feature: &str| gpu.features.iter().any(|f| f.to_lowercase().replace(['-', '_'], "").contains(feature));
-    let mut parts = vec![format!("GPU: {}, {}", gpu.name, gpu.backend)];
+    let mut parts = vec![format!("GPU: {}, {}", gpu.name, machine::backend(&gpu.backend))];
     if has("shaderf16") {
         parts.push("f16".to_owned());
     }
