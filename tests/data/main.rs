@@ -233,6 +233,25 @@ fn a_template_without_an_end_is_stopped() {
 }
 
 #[test]
+fn a_namespace_does_not_hold_itself() {
+    let rendered = |source: &str| {
+        let template = ChatTemplate::new(source, "chat_template.jinja").expect("it compiles");
+        template.render(&[], false, &[], None, None)
+    };
+    for held in ["ns", "[ns]", "{'a': [1, ns]}", "namespace(b=2)"] {
+        // Writing or comparing it would go on until the stack overflows.
+        let source =
+            format!("{{% set ns = namespace(a=1) %}}{{%- set ns.a = {held} -%}}{{{{ ns }}}}{{{{ [ns]|unique }}}}");
+        let error = rendered(&source).expect_err("it would hold itself");
+        check_message(&error, &["a namespace cannot be put into a namespace", "chat_template.jinja, line 1"]);
+    }
+    let text = rendered(
+        "{% set ns = namespace(a=1) %}{% set ns.a = [ns.a, 2] %}{% set ns.b = 1, 'x' -%}\n {{ ns.a }}{{ ns.b[1] }}",
+    );
+    assert_eq!(text.expect("lists and strings are fine"), "[1, 2]x");
+}
+
+#[test]
 fn a_template_that_writes_without_measure_is_stopped() {
     let stopped = |source: &str| {
         let template = ChatTemplate::new(source, "chat_template.jinja").expect("it compiles");
@@ -254,7 +273,7 @@ fn a_template_that_writes_without_measure_is_stopped() {
     }
     let deep = "{% set ns = namespace(x=1) %}{% for i in range(9999) %}{% set ns.x = [ns.x] %}{% endfor %}";
     let error = stopped(&format!("{deep}{{{{ ns.x | tojson }}}}"));
-    check_message(&error, &["more than 128 lists and maps within each other", "chat_template.jinja, line 1"]);
+    check_message(&error, &["at most 128 lists and maps within each other", "chat_template.jinja, line 1"]);
 }
 
 #[test]

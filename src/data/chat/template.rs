@@ -1,6 +1,5 @@
 //! Chat templates: Jinja as transformers sets it up, so that conversations become the same text as there.
 
-use std::borrow::Cow;
 use std::io::Write;
 use std::mem::take;
 use std::ops::Range;
@@ -13,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::parts::{is_iterable, raise_exception, strftime, tojson};
+use super::tags::{Rewritten, in_namespace, rewrite};
 use crate::data::record::Message;
 use crate::error::{Error, Result};
 use crate::platform::{Folder, read_all};
@@ -122,7 +122,8 @@ impl ChatTemplate {
         let marks = Arc::new(Marks::default());
         let noting = Arc::clone(&marks);
         environment.add_filter("generation", move |block: minijinja::Value| noting.note(block));
-        let (text, is_marked) = with_generation_filters(&source);
+        environment.add_filter("in_namespace", in_namespace);
+        let Rewritten { text, is_marked } = rewrite(&source).map_err(|e| failure(file, &e))?;
         environment.add_template_owned(NAME, text).map_err(|e| failure(file, &e))?;
         Ok(Self { environment, source, file: file.to_owned(), now, is_marked, marks })
     }
@@ -233,36 +234,6 @@ fn with_reasoning(message: &Message) -> minijinja::Value {
     }
     message.insert("reasoning_content".to_owned(), reasoning);
     object_to_jinja(&message)
-}
-
-/// Replaces `{% generation %}` blocks, which mark what the assistant writes, by filter blocks that note where their
-/// text lies; also says whether there is one.
-///
-/// The tags stay tags, so that whitespace around them is trimmed as before.
-fn with_generation_filters(source: &str) -> (String, bool) {
-    let (mut text, mut found) = (String::with_capacity(source.len()), false);
-    let mut rest = source;
-    while let Some((before, tag)) = rest.split_once("{%") {
-        let Some((inside, after)) = tag.split_once("%}") else { break };
-        let word = inside.trim_matches(['-', '+']).trim();
-        let inside: Cow<'_, str> = match word {
-            "generation" => {
-                found = true;
-                inside.replace(word, "filter generation").into()
-            }
-            "endgeneration" => inside.replace(word, "endfilter").into(),
-            _ => {
-                // Only this tag's opening is behind us: its text may hold the next one, as a comment or a string may.
-                text.push_str(before);
-                text.push_str("{%");
-                rest = tag;
-                continue;
-            }
-        };
-        text.extend([before, "{%", &inside, "%}"]);
-        rest = after;
-    }
-    (text + rest, found)
 }
 
 /// Output of one rendering: bytes written, and the spans that are the assistant's.
