@@ -85,7 +85,7 @@ fn uninterrupted(test: &str, steps: usize) -> Vec<(u64, f64)> {
 fn a_paused_run_goes_on_with_the_same_numbers() {
     let whole = uninterrupted("whole", STEPS);
     let mut engine = TestEngine::micro("paused");
-    engine.send(micro_run("paused", STEPS, Watch { eval_steps: 2, ..unwatched() }));
+    engine.send(micro_run("paused", STEPS, Watch { eval_steps: 2, eval_pairs: 0, ..unwatched() }));
     engine.wait(is_step(2));
     // The held-out pairs would be scored now.
     engine.send(Command::Pause);
@@ -528,7 +528,7 @@ fn the_demo_is_watched_and_learns() {
     // Ten steps need only these pairs, and scoring the others first would take longer than to train.
     engine.send(Command::SkipPairs { rows: (80..384).collect(), skip: true });
     engine.wait(|event| matches!(event, Event::PairsOpened(info) if info.skipped > 0));
-    let watch = Watch { eval_steps: 5, keep_best: true, prompts: Vec::new(), save_seconds: 0.0 };
+    let watch = Watch { eval_steps: 5, eval_pairs: 0, keep_best: true, prompts: Vec::new(), save_seconds: 0.0 };
     let mut settings = demo_settings(10);
     settings.insert("per_device_train_batch_size".to_owned(), json!(8));
     engine.send(start_run("journey", settings, watch));
@@ -1009,6 +1009,33 @@ fn what_cannot_be_opened_is_refused_with_a_reason() {
     engine.send(Command::EditPair { index: 1, texts: Default::default() });
     let problem = expect_event!(engine, Event::Refused { subject: Subject::Pairs, problem } => problem);
     assert!(problem.what.contains("another row"), "{problem}");
+}
+
+#[test]
+fn an_evaluation_scores_at_most_the_pairs_that_were_asked_for() {
+    let mut engine = TestEngine::micro("few-pairs");
+    engine.send(Command::Plan { settings: micro_settings(2), limit: None, inputs: Inputs::default() });
+    let all = expect_event!(engine, Event::Planned(plan) => plan.held_out);
+    engine.send(micro_run("few", 2, Watch { eval_pairs: 3, ..unwatched() }));
+    let Event::Finished(summary) = engine.wait(is_finished) else { panic!("it ends well") };
+    assert_eq!((all.len(), summary.record.n_held_out), (8, 3), "of all that the plan holds out");
+    let run_id = summary.record.run_id;
+    // The same pairs, some of each part of the file, also where the run is opened anew.
+    let scored = |engine: &mut TestEngine| {
+        engine.send(Command::ScoreHeldOut { strength: 1.0 });
+        expect_event!(engine, Event::HeldOut { pairs, .. } => pairs)
+    };
+    let first = scored(&mut engine);
+    let rows: Vec<usize> = first.iter().map(|pair| pair.index).collect();
+    assert_eq!(rows, [all[2], all[5], all[7]], "no other pair is scored");
+    let mut other = TestEngine::on(&engine.store.clone());
+    other.send(Command::OpenRun { run_id });
+    other.wait(|event| matches!(event, Event::RunOpened(_)));
+    let again = scored(&mut other);
+    assert_eq!(again.len(), 3, "the run has no others");
+    for (first, again) in first.iter().zip(&again) {
+        assert_eq!((first.base, first.tokens), (again.base, again.tokens), "the same pairs");
+    }
 }
 
 #[test]

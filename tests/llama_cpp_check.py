@@ -38,6 +38,9 @@ ANSWER = 16
 # How far log-probabilities may be apart. llama.cpp rounds activations to F16 beside F16 weights, and to eight bits with
 # a scale for 32 beside Q8_0 and Q4_0; Gemma's activation it takes from a table in F16.
 TOLERANCE = {"f32": 5e-3, "f16": 3e-2, "lora": 5e-3, "q8_0": 0.3, "q4_0": 0.5}
+# A real model has activations far from the others of their 32, which such rounding loses: llama.cpp's own F16 and Q8_0
+# answers by SmolLM2-135M are 0.5 apart.
+TOLERANCE_REAL = dict(TOLERANCE, q8_0=0.7, q4_0=1.0)
 EVERY_TYPE = ["llama", "qwen2", "qwen3", "gemma3"]
 
 LLAMA3 = dict(rope_type="llama3", factor=8.0, low_freq_factor=1.0, high_freq_factor=4.0,
@@ -150,7 +153,7 @@ def line(family, what, passed, text):
     print(f"{'ok  ' if passed else 'FAIL'} {family:28} {what:5} {text}", flush=True)
 
 
-def compare(family, what, gguf, expected, vocab, adapter=None):
+def compare(family, what, gguf, expected, vocab, adapter=None, tolerance=TOLERANCE):
     """llama.cpp's answers from a file against ours."""
     llama = LlamaCpp(gguf, adapter)
     largest, same, of, ties, differ, steps_seen, prompts = 0.0, 0, 0, 0, 0, 0, True
@@ -172,10 +175,10 @@ def compare(family, what, gguf, expected, vocab, adapter=None):
             same += 1
         differ += tokens != wanted[:len(tokens)]
     exact = what in ("f16", "f32", "lora")
-    passed = prompts and steps_seen > 0 and largest <= TOLERANCE[what] and (differ == ties or not exact)
+    passed = prompts and steps_seen > 0 and largest <= tolerance[what] and (differ == ties or not exact)
     line(family, what, passed, f"prompts {'alike' if prompts else 'DIFFERENT'}, {same}/{of} tokens, {ties} ties, "
                                f"log-probabilities of {steps_seen} differ by {largest:.1e} "
-                               f"(at most {TOLERANCE[what]:.0e})")
+                               f"(at most {tolerance[what]:.0e})")
     del llama
 
 
@@ -231,7 +234,7 @@ def check_family(folder, family):
                     logits = tuned(ids).logits[0, len(want["prompt"]) - 1:-1]
                 apart = torch.log_softmax(logits.double(), dim=-1) - log_softmax(want["logits"])
                 largest = max(largest, apart.abs().max().item())
-            line(family, what, largest <= TOLERANCE[what], f"transformers and PEFT differ by {largest:.1e}")
+            line(family, what, largest <= tolerance[what], f"transformers and PEFT differ by {largest:.1e}")
     run(*export, "--output", folder / "base.gguf", "--outtype", "f32")
     run(*export, "--adapter", adapter, "--output", folder / "lora.gguf", "--outtype", "lora")
     compare(family, "lora", folder / "base.gguf", ours(folder / "base.gguf", adapter), vocab, folder / "lora.gguf")
@@ -241,7 +244,7 @@ def check_model(folder, model):
     for what in ("f16", "q8_0", "q4_0"):
         gguf = folder / f"{what}.gguf"
         run(TARGET / "pairtune", "export", "--model", model, "--output", gguf, "--outtype", what)
-        compare(Path(model).name[:28], what, gguf, ours(gguf), 50)
+        compare(Path(model).name[:28], what, gguf, ours(gguf), 50, tolerance=TOLERANCE_REAL)
 
 
 def main():

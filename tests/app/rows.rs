@@ -1,7 +1,7 @@
-//! Rows of the pairs page: edits.
+//! Rows: edits, and how many an evaluation scores.
 
 use egui_kittest::kittest::{NodeT as _, Queryable as _};
-use pairtune::engine::protocol::{Command, Event, PairView, PairsInfo, Passage};
+use pairtune::engine::protocol::{Command, Event, GpuInfo, PairView, PairsInfo, Passage, PlanInfo};
 
 use crate::script::{self, Stage};
 
@@ -40,4 +40,20 @@ fn a_row_is_edited_and_the_rows_are_saved() {
     stage.click("Edit");
     assert!(is_disabled(&stage, "Apply"), "what was typed is forgotten");
     assert_eq!(stage.sent(), [], "nothing is sent");
+}
+
+#[test]
+fn evaluations_without_a_gpu_score_some_of_many_pairs() {
+    let mut stage = Stage::ready();
+    stage.say(script::ready_with(Ok(GpuInfo { software: true, ..script::gpu() })));
+    stage.say(Event::ModelOpened(Box::new(script::model())));
+    stage.say_pairs(24);
+    stage.say(Event::Planned(Box::new(PlanInfo { held_out: (0..300).collect(), ..script::plan() })));
+    stage.go("3  Plan");
+    stage.expect("64 of 300 held-out pairs are scored at each evaluation");
+    stage.type_into("on at most", "all");
+    stage.run();
+    assert!(!stage.shows("of 300 held-out pairs are scored"), "all are scored where a person says so");
+    stage.say(Event::Planned(Box::new(PlanInfo { held_out: (0..300).collect(), ..script::plan() })));
+    assert!(!stage.shows("of 300 held-out pairs are scored"), "and the next plan does not change that");
 }

@@ -50,7 +50,8 @@ impl App {
     }
 
     pub(super) fn edit_watch(&mut self, watch: Watch) {
-        self.state.plan.watch_edited |= watch.eval_steps != self.state.plan.watch.eval_steps;
+        let looks = |watch: &Watch| (watch.eval_steps, watch.eval_pairs);
+        self.state.plan.watch_edited |= looks(&watch) != looks(&self.state.plan.watch);
         self.state.plan.watch = watch;
     }
 

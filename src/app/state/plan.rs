@@ -9,6 +9,9 @@ use crate::app::{fields, methods};
 use crate::engine::plan::presets::{self, EVAL_SPLIT, Preset};
 use crate::engine::protocol::{Command, Inputs, Method, PlanInfo, Problem, RunRecord, Settings, SkipReason, Watch};
 
+/// Held-out pairs that are enough for an evaluation where a GPU is missing, and each takes seconds.
+const FEW_ENOUGH: usize = 64;
+
 /// Settings of the next run, and its needs.
 #[derive(Debug)]
 pub(crate) struct PlanState {
@@ -140,7 +143,7 @@ pub(crate) enum Blocked {
 impl PlanState {
     /// Watch options of the next run until the user changes them.
     fn default_watch() -> Watch {
-        Watch { eval_steps: 10, keep_best: true, prompts: Vec::new(), save_seconds: 60.0 }
+        Watch { eval_steps: 10, eval_pairs: 0, keep_best: true, prompts: Vec::new(), save_seconds: 60.0 }
     }
 
     /// Training method of the next run.
@@ -200,6 +203,14 @@ impl PlanState {
         self.value("max_length").and_then(serde_json::Value::as_u64).unwrap_or(1024) as usize
     }
 
+    /// Held-out pairs of an evaluation.
+    pub(crate) fn evaluated(&self, info: &PlanInfo) -> usize {
+        match self.watch.eval_pairs {
+            0 => info.held_out.len(),
+            most => most.min(info.held_out.len()),
+        }
+    }
+
     /// Estimates the seconds of the run's parts, if a step was measured.
     pub(crate) fn run_parts(&self) -> Option<RunParts> {
         let info = self.info.as_ref()?;
@@ -223,7 +234,7 @@ impl PlanState {
         Some(RunParts {
             steps: step * n_steps as f64,
             reference: pair * scored as f64,
-            evaluations: pair * (rounds * info.held_out.len()) as f64,
+            evaluations: pair * (rounds * self.evaluated(info)) as f64,
             answers,
             rounds,
         })
@@ -396,6 +407,10 @@ impl State {
             // Scoring takes time too, so a short run is evaluated four times, a long one ten times.
             let looks = if info.n_steps <= 100 { 4 } else { 10 };
             self.plan.watch.eval_steps = (info.n_steps / looks).max(5);
+            let many = self.gpu().is_some_and(|gpu| gpu.as_ref().is_ok_and(|gpu| gpu.software))
+                && !self.is_demo()
+                && info.held_out.len() > FEW_ENOUGH;
+            self.plan.watch.eval_pairs = if many { FEW_ENOUGH } else { 0 };
         }
         // The pairs, which planning reads as tokens, have been read.
         self.pairs.loading = None;

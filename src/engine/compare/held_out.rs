@@ -181,7 +181,7 @@ impl Session {
             return Ok(known);
         }
         let config = self.pairs_config()?;
-        let pairs = self.split(&config).await?.held_out;
+        let pairs = self.run_split(&config).await?.held_out;
         if pairs.is_empty() {
             return Err(Error::input("No pairs are held out", "Set eval_split above 0 in the plan", "eval_split"));
         }

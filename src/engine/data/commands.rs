@@ -124,6 +124,12 @@ impl Session {
         let Some(pairs) = &mut self.pairs else { return Err(no_pairs()) };
         split(&mut self.wire, pairs, &model.tokenizer(), config).await
     }
+
+    /// The pairs of the open run, in tokens, with as many held out as it evaluates.
+    pub(in crate::engine) async fn run_split(&mut self, config: &TrainConfig) -> Result<Split> {
+        let most = self.run.as_ref().map_or(0, |run| run.record.watch.eval_pairs);
+        Ok(self.split(config).await?.hold_out_at_most(most))
+    }
 }
 
 fn no_pairs() -> Error {

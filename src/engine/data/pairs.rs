@@ -81,6 +81,21 @@ pub struct Split {
     pub lengths: Vec<u32>,
 }
 
+impl Split {
+    /// Keeps at most `n` of the held-out rows, or all with 0: some of every part of the file, which may be in an order.
+    pub fn hold_out_at_most(mut self, n: usize) -> Self {
+        let all = self.held_out.len();
+        if n > 0 && n < all {
+            let mut at = 0;
+            self.held_out.retain(|_| {
+                at += 1;
+                at * n / all > (at - 1) * n / all
+            });
+        }
+        self
+    }
+}
+
 /// Bytes of rows that are kept: a browser's memory is small.
 const ROOM: u64 = if usize::BITS < 64 { 64 << 20 } else { 1 << 30 };
 /// Rows that cannot be used and are listed; more are counted.

@@ -55,6 +55,9 @@ impl Inputs {
 pub struct Watch {
     /// Steps between evaluations of the held-out pairs; 0 for only before and after.
     pub eval_steps: usize,
+    /// Held-out pairs of the run at most; 0 for all. The others are neither scored nor trained on.
+    #[serde(default)]
+    pub eval_pairs: usize,
     /// Keep the adapter of the best evaluation.
     pub keep_best: bool,
     /// Prompts that are answered before the run and at every evaluation.

@@ -49,7 +49,7 @@ impl Session {
             config.take_adapter(&first.config, &Settings::new(), "settings")?;
         }
         self.need_gpu().await?;
-        let split = self.split(&config).await?;
+        let split = self.split(&config).await?.hold_out_at_most(request.watch.eval_pairs);
         let Some(pairs) = &self.pairs else { return Err(Error::input("No pairs are open", "Choose a pairs file", "")) };
         let prompts = match request.watch.prompts.is_empty() {
             // A reward model writes nothing.
@@ -91,7 +91,7 @@ impl Session {
             all.extend(settings);
             // A failure or a cancel here leaves the run as it is.
             let config = TrainConfig::from_map(&all, "settings")?;
-            let split = self.split(&config).await?;
+            let split = self.run_split(&config).await?;
             let planned_bytes = planning::memory(&config, &model, &split)?.total();
             let pairs = self.pairs.as_ref().map(|pairs| pairs.to_files(&split));
             if let Some(run) = &mut self.run {
@@ -276,7 +276,7 @@ impl Session {
         let (Ok(config), Ok(model)) = (TrainConfig::from_map(&settings, "settings"), self.opened()) else {
             return Vec::new();
         };
-        let Ok(split) = self.split(&config).await else { return Vec::new() };
+        let Ok(split) = self.run_split(&config).await else { return Vec::new() };
         let mut fixes = match planning::memory(&config, &model, &split) {
             Ok(memory) => planning::fixes(&config, &model, &split, &memory),
             Err(_) => Vec::new(),
@@ -310,7 +310,7 @@ impl Session {
         let settings = self.run.as_ref().map(|run| run.record.settings.clone()).unwrap_or_default();
         let config = TrainConfig::from_map(&settings, "settings")?;
         let open = &self.opened()?;
-        let split = self.split(&config).await?;
+        let split = self.run_split(&config).await?;
         let memory = planning::memory(&config, open, &split)?;
         check_fits(&memory, self.limit_now())?;
         let run_id = self.run.as_ref().map(|run| run.record.run_id.clone()).unwrap_or_default();

@@ -71,6 +71,27 @@ pub(super) const WATCH: &str = "Monitoring";
 pub(super) const RUN_NAME: &str = "Name";
 pub(super) const EVAL_EVERY: &str = "Evaluate every";
 pub(super) const EVAL_STEPS: &str = "steps";
+pub(super) const EVAL_PAIRS: &str = "on at most";
+pub(super) const EVAL_PAIRS_HELP: &str = "Held-out pairs that are scored at each evaluation, spread over the file. The \
+    others are neither scored nor trained on. Fewer take less time, and say less.";
+const ALL_PAIRS: &str = "all pairs";
+
+/// A limit on the pairs of an evaluation; 0 is none.
+pub(super) fn most_pairs(most: usize) -> String {
+    if most == 0 { ALL_PAIRS.to_owned() } else { units::counted(most, "pair") }
+}
+
+/// Says that an evaluation leaves pairs out, and why one may want that.
+pub(super) fn some_pairs(some: usize, all: usize) -> String {
+    let (some, all) = (units::count(some), units::counted(all, "held-out pair"));
+    format!("{some} of {all} are scored at each evaluation, which saves time; the others are left out of the run.")
+}
+
+/// Reads such a limit as a person types it.
+pub(super) fn as_most_pairs(typed: &str) -> Option<f64> {
+    let digits: String = typed.chars().filter(char::is_ascii_digit).collect();
+    if digits.is_empty() { typed.trim_start().starts_with("all").then_some(0.0) } else { digits.parse().ok() }
+}
 pub(super) const KEEP_BEST: &str = "Keep the best adapter";
 pub(super) const SAMPLE_PROMPTS: &str = "Sample prompts (answered before the run and at every evaluation)";
 pub(super) const ADD_PROMPT: &str = "Add a prompt";
