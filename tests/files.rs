@@ -249,7 +249,7 @@ fn defaults_of_the_config_are_those_of_transformers() {
 #[test]
 fn unsupported_and_malformed_configs_are_refused_by_field() {
     for (key, value, words) in [
-        ("model_type", json!("mamba"), ["\"mamba\" is not supported", "Supported: Llama, Qwen 2/2.5/3, Gemma 2/3, "]),
+        ("model_type", json!("mamba"), ["\"mamba\" is not supported", "Supported: Llama, Qwen 2/2.5/3, Gemma 1/2/3, "]),
         ("model_type", Value::Null, ["no model_type", "Supported: Llama, Qwen 2/2.5/3"]),
         ("hidden_size", Value::Null, ["hidden_size is missing", "field hidden_size"]),
         ("hidden_size", json!("64"), ["hidden_size", "\"64\" is not a positive whole number"]),

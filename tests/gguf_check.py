@@ -191,6 +191,7 @@ MODELS = [
     ("mistral", "mistral", "llama", dict(SMALL, head_dim=16, sliding_window=None)),
     ("qwen2", "qwen2", "qwen2", dict(SMALL, rope_parameters=YARN)),
     ("qwen3", "qwen3", "qwen3", dict(SMALL, head_dim=16, tie_word_embeddings=True)),
+    ("gemma", "gemma", "gemma", dict(SMALL, head_dim=16)),
     ("gemma2", "gemma2", "gemma2", dict(SMALL, head_dim=16, query_pre_attn_scalar=16, sliding_window=128)),
     ("gemma3", "gemma3_text", "gemma3", dict(
         SMALL, head_dim=16, query_pre_attn_scalar=16, sliding_window=128, num_hidden_layers=7, rope_parameters=dict(
@@ -337,7 +338,7 @@ def converted(arch, config, name, data):
             return permute(data, config.num_attention_heads)
         if name.endswith(("k_proj.weight", "k_proj.bias")):
             return permute(data, config.num_key_value_heads)
-    if arch in ("gemma2", "gemma3") and name.endswith("norm.weight"):
+    if arch in ("gemma", "gemma2", "gemma3") and name.endswith("norm.weight"):
         return data + 1
     if arch == "gpt2" and name.endswith((".c_attn.weight", ".c_proj.weight", ".c_fc.weight")):
         return data.T
@@ -363,7 +364,7 @@ def write_model(path, model, arch):
     number = next(number for number, name in gguf.MODEL_ARCH_NAMES.items() if name == arch)
     names = gguf.get_tensor_name_map(number, 8)
     for name, tensor in model.state_dict().items():
-        if name == "lm_head.weight" and (config.tie_word_embeddings or arch in ("gemma2", "gemma3")):
+        if name == "lm_head.weight" and (config.tie_word_embeddings or arch in ("gemma", "gemma2", "gemma3")):
             continue
         base, suffix = name.rsplit(".", 1)
         data = converted(arch, config, name, tensor.numpy())
@@ -393,7 +394,7 @@ def models():
             theirs = fingerprint(tensor.contiguous().numpy().reshape(-1).view(np.uint32))
             ours = found["hf"][key]
             tied = ours is None and found["config"]["tie_word_embeddings"] and key == "lm_head.weight"
-            if arch in ("gemma2", "gemma3") and key.endswith("norm.weight"):
+            if arch in ("gemma", "gemma2", "gemma3") and key.endswith("norm.weight"):
                 theirs = fingerprint(((tensor + 1) - 1).numpy().view(np.uint32))
             found_same = ours is not None and ours[0] == list(tensor.shape) and int(ours[1], 16) == theirs
             if not tied and not found_same:

@@ -58,6 +58,7 @@ FAMILIES = {
     "gemma3": ("gemma3_text", "gemma3_robust", dict(
         SMALL, num_hidden_layers=7, head_dim=32, query_pre_attn_scalar=32, sliding_window=16,
         tie_word_embeddings=True), {}),
+    "gemma": ("gemma", "gemma3_robust", dict(SMALL, head_dim=32), {}),
     "gemma2": ("gemma2", "gemma3_robust", dict(SMALL, head_dim=32, query_pre_attn_scalar=32, sliding_window=16), {}),
     "mistral": ("mistral", "llama_sigmoid", dict(SMALL, sliding_window=None), {}),
     "qwen2, yarn": ("qwen2", "qwen2_hinge", dict(SMALL, rope_parameters=YARN), {}),

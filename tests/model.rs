@@ -205,6 +205,7 @@ cases!(
     mistral_window,
     ministral3_v4,
     smollm3_window,
+    gemma_chat,
     gemma2_softcap,
     phi3_window,
     phi3_longrope_long,

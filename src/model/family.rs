@@ -22,6 +22,7 @@ pub static FAMILIES: &[Family] = &[
     family("llama", "Llama", "", families::llama::read),
     family("qwen2", "Qwen", "2/2.5", families::qwen::read_qwen2),
     family("qwen3", "Qwen", "3", families::qwen::read_qwen3),
+    family("gemma", "Gemma", "1", families::gemma::read_gemma),
     family("gemma2", "Gemma", "2", families::gemma::read_gemma2),
     family("gemma3_text", "Gemma", "3", families::gemma::read_gemma3),
     family("mistral", "Mistral", "", families::mistral::read_mistral),
@@ -103,7 +104,7 @@ mod tests {
     #[test]
     fn families_are_named_as_people_know_them() {
         let supported = Family::supported();
-        assert!(supported.starts_with("Llama, Qwen 2/2.5/3, Gemma 2/3, Mistral, "), "{supported}");
+        assert!(supported.starts_with("Llama, Qwen 2/2.5/3, Gemma 1/2/3, Mistral, "), "{supported}");
         for family in FAMILIES {
             assert_eq!(supported.matches(family.name).count(), 1, "{} is named once: {supported}", family.name);
             assert!(!supported.contains('_'), "no model_type is among them: {supported}");

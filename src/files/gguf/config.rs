@@ -41,6 +41,7 @@ pub async fn gguf_config(gguf: &Gguf) -> Result<Config> {
     };
     match arch {
         GgufArch::Llama => llama(&meta, &mut config)?,
+        GgufArch::Gemma => put(&mut config, "hidden_act", "gelu_pytorch_tanh"),
         GgufArch::Gemma2 | GgufArch::Gemma3 => gemma(&meta, arch, &mut config)?,
         GgufArch::Phi3 => phi3(&meta, &mut config)?,
         GgufArch::GptNeox => gpt_neox(&meta, &mut config)?,

@@ -11,6 +11,8 @@ pub enum GgufArch {
     Qwen2,
     /// Qwen 3, dense.
     Qwen3,
+    /// Gemma, its first version.
+    Gemma,
     /// Gemma 2.
     Gemma2,
     /// Gemma 3, the text model.
@@ -179,6 +181,7 @@ impl GgufArch {
         (Self::Llama, "llama", "llama"),
         (Self::Qwen2, "qwen2", "qwen2"),
         (Self::Qwen3, "qwen3", "qwen3"),
+        (Self::Gemma, "gemma", "gemma"),
         (Self::Gemma2, "gemma2", "gemma2"),
         (Self::Gemma3, "gemma3", "gemma3_text"),
         (Self::Phi3, "phi3", "phi3"),
@@ -240,13 +243,13 @@ impl GgufArch {
 
     /// True where transformers multiplies by a norm's weight plus one.
     fn adds_one(self) -> bool {
-        matches!(self, Self::Gemma2 | Self::Gemma3)
+        matches!(self, Self::Gemma | Self::Gemma2 | Self::Gemma3)
     }
 
     /// The parts of a layer, and what is outside of layers.
     fn parts(self) -> (Vec<&'static [Part]>, &'static [Part]) {
         match self {
-            Self::Llama | Self::Qwen2 | Self::SmolLm3 | Self::Granite | Self::Mistral3 => {
+            Self::Llama | Self::Qwen2 | Self::Gemma | Self::SmolLm3 | Self::Granite | Self::Mistral3 => {
                 (vec![PROJECTIONS, NORMS_BEFORE], OUTSIDE)
             }
             Self::Qwen3 => (vec![PROJECTIONS, NORMS_BEFORE, HEAD_NORMS], OUTSIDE),

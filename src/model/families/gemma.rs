@@ -1,4 +1,4 @@
-//! Gemma 2 and Gemma 3.
+//! Gemma: its first version, Gemma 2 and Gemma 3.
 
 use serde_json::{Map, Value};
 
@@ -11,11 +11,25 @@ use crate::model::rope::{Rope, settings};
 
 const GEMMA: Usual = Usual { kv_heads: Some(4), head_dim: Some(256), tied: true, ..LLAMA };
 
+/// Reads Gemma's first version: norms stand before each branch alone. A config that says `gelu` means its approximation
+/// by tanh, as transformers has it.
+pub(in crate::model) fn read_gemma(fields: &Fields<'_>) -> Result<Architecture> {
+    let usual = Usual { kv_heads: Some(16), ..GEMMA };
+    let sizes = Sizes::read(fields, &usual)?;
+    let ropes = vec![sizes.rope(fields, usual.theta)?];
+    let act = match act(fields, "hidden_act", Act::GeluTanh)? {
+        Act::Gelu => Act::GeluTanh,
+        other => other,
+    };
+    causal(fields)?;
+    gemma(fields, &sizes, ropes, act)
+}
+
 /// Reads Gemma 2: scores and logits are capped, and every other layer has a sliding window.
 pub(in crate::model) fn read_gemma2(fields: &Fields<'_>) -> Result<Architecture> {
     let sizes = Sizes::read(fields, &GEMMA)?;
     let ropes = vec![sizes.rope(fields, GEMMA.theta)?];
-    let mut gemma = gemma(fields, &sizes, ropes)?;
+    let mut gemma = later(fields, &sizes, ropes)?;
     gemma.attention.softcap = fields.positive_or_null("attn_logit_softcapping", Some(50.0))?;
     gemma.logits_softcap = fields.positive_or_null("final_logit_softcapping", Some(30.0))?;
     let slides = sliding_layers(fields, sizes.layers, 2, |layer| layer % 2 == 0)?;
@@ -26,11 +40,9 @@ pub(in crate::model) fn read_gemma2(fields: &Fields<'_>) -> Result<Architecture>
 /// Reads Gemma 3: heads are normed, and five of six layers have a sliding window and frequencies of their own.
 pub(in crate::model) fn read_gemma3(fields: &Fields<'_>) -> Result<Architecture> {
     let sizes = Sizes::read(fields, &GEMMA)?;
-    if fields.flag("use_bidirectional_attention")? {
-        return Err(fields.wrong("use_bidirectional_attention", "only causal attention is supported".to_owned()));
-    }
+    causal(fields)?;
     let ropes = ropes(fields, &sizes)?;
-    let mut gemma = gemma(fields, &sizes, ropes)?;
+    let mut gemma = later(fields, &sizes, ropes)?;
     gemma.attention.qk_norm = QkNorm::PerHead;
     gemma.logits_softcap = fields.positive_or_null("final_logit_softcapping", None)?;
     let period = fields.size_or("sliding_window_pattern", 6)?;
@@ -39,17 +51,31 @@ pub(in crate::model) fn read_gemma3(fields: &Fields<'_>) -> Result<Architecture>
     Ok(gemma)
 }
 
-/// Reads the parts that Gemma 2 and Gemma 3 share.
-fn gemma(fields: &Fields<'_>, sizes: &Sizes, ropes: Vec<Rope>) -> Result<Architecture> {
+/// Reads the parts that all versions share.
+fn gemma(fields: &Fields<'_>, sizes: &Sizes, ropes: Vec<Rope>, act: Act) -> Result<Architecture> {
     let bias = fields.flag("attention_bias")?;
     let linears = [sizes.attention(bias, bias), sizes.mlp(false)];
-    let act = act(fields, "hidden_activation", Act::GeluTanh)?;
     let mut gemma = decoder(fields, &GEMMA, sizes, linears, ropes, act)?;
     gemma.norm = NormKind::Rms { offset: 1.0 };
-    gemma.norms = Norms::BOTH;
-    gemma.attention.scale = fields.positive_or("query_pre_attn_scalar", 256.0)?.powf(-0.5);
     gemma.embedding_multiplier = (sizes.hidden as f64).sqrt();
     Ok(gemma)
+}
+
+/// Reads the parts that Gemma 2 and Gemma 3 share.
+fn later(fields: &Fields<'_>, sizes: &Sizes, ropes: Vec<Rope>) -> Result<Architecture> {
+    let act = act(fields, "hidden_activation", Act::GeluTanh)?;
+    let mut gemma = gemma(fields, sizes, ropes, act)?;
+    gemma.norms = Norms::BOTH;
+    gemma.attention.scale = fields.positive_or("query_pre_attn_scalar", 256.0)?.powf(-0.5);
+    Ok(gemma)
+}
+
+/// An error if attention looks ahead.
+fn causal(fields: &Fields<'_>) -> Result<()> {
+    match fields.flag("use_bidirectional_attention")? {
+        true => Err(fields.wrong("use_bidirectional_attention", "only causal attention is supported".to_owned())),
+        false => Ok(()),
+    }
 }
 
 /// Sets the mixers: full layers rotate by the first of two rotary embeddings, sliding layers by the second.
