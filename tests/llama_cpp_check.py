@@ -235,7 +235,7 @@ def check_family(folder, family):
                     logits = tuned(ids).logits[0, len(want["prompt"]) - 1:-1]
                 apart = torch.log_softmax(logits.double(), dim=-1) - log_softmax(want["logits"])
                 largest = max(largest, apart.abs().max().item())
-            line(family, what, largest <= tolerance[what], f"transformers and PEFT differ by {largest:.1e}")
+            line(family, what, largest <= TOLERANCE[what], f"transformers and PEFT differ by {largest:.1e}")
     run(*export, "--output", folder / "base.gguf", "--outtype", "f32")
     run(*export, "--adapter", adapter, "--output", folder / "lora.gguf", "--outtype", "lora")
     compare(family, "lora", folder / "base.gguf", ours(folder / "base.gguf", adapter), vocab, folder / "lora.gguf")
