@@ -85,7 +85,7 @@ fn uninterrupted(test: &str, steps: usize) -> Vec<(u64, f64)> {
 fn a_paused_run_goes_on_with_the_same_numbers() {
     let whole = uninterrupted("whole", STEPS);
     let mut engine = TestEngine::micro("paused");
-    engine.send(micro_run("paused", STEPS, Watch { eval_steps: 2, eval_pairs: 0, ..unwatched() }));
+    engine.send(micro_run("paused", STEPS, Watch { eval_steps: 2, ..unwatched() }));
     engine.wait(is_step(2));
     // The held-out pairs would be scored now.
     engine.send(Command::Pause);
@@ -528,7 +528,7 @@ fn the_demo_is_watched_and_learns() {
     // Ten steps need only these pairs, and scoring the others first would take longer than to train.
     engine.send(Command::SkipPairs { rows: (80..384).collect(), skip: true });
     engine.wait(|event| matches!(event, Event::PairsOpened(info) if info.skipped > 0));
-    let watch = Watch { eval_steps: 5, eval_pairs: 0, keep_best: true, prompts: Vec::new(), save_seconds: 0.0 };
+    let watch = Watch { eval_steps: 5, max_eval_pairs: 0, keep_best: true, prompts: Vec::new(), save_seconds: 0.0 };
     let mut settings = demo_settings(10);
     settings.insert("per_device_train_batch_size".to_owned(), json!(8));
     engine.send(start_run("journey", settings, watch));
@@ -1016,7 +1016,7 @@ fn an_evaluation_scores_at_most_the_pairs_that_were_asked_for() {
     let mut engine = TestEngine::micro("few-pairs");
     engine.send(Command::Plan { settings: micro_settings(2), limit: None, inputs: Inputs::default() });
     let all = expect_event!(engine, Event::Planned(plan) => plan.held_out);
-    engine.send(micro_run("few", 2, Watch { eval_pairs: 3, ..unwatched() }));
+    engine.send(micro_run("few", 2, Watch { max_eval_pairs: 3, ..unwatched() }));
     let Event::Finished(summary) = engine.wait(is_finished) else { panic!("it ends well") };
     assert_eq!((all.len(), summary.record.n_held_out), (8, 3), "of all that the plan holds out");
     let run_id = summary.record.run_id;

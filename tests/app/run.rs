@@ -149,7 +149,7 @@ fn record() -> RunRecord {
             "loss_type": ["sigmoid"], "per_device_train_batch_size": 4, "gradient_accumulation_steps": 1,
         })),
         inputs: Inputs::default(),
-        watch: Watch { eval_steps: 12, eval_pairs: 0, keep_best: true, prompts: prompts(), save_seconds: 60.0 },
+        watch: Watch { eval_steps: 12, max_eval_pairs: 0, keep_best: true, prompts: prompts(), save_seconds: 60.0 },
         step: 0,
         n_steps: 278,
         checkpoint: Some("checkpoint-80".into()),

@@ -516,7 +516,7 @@ pub(crate) fn record(run_id: &str, name: &str, status: Status) -> RunRecord {
         chat: Chat::default(),
         settings: full_settings(),
         inputs: Inputs::default(),
-        watch: Watch { eval_steps: 10, eval_pairs: 0, keep_best: true, prompts: Vec::new(), save_seconds: 60.0 },
+        watch: Watch { eval_steps: 10, max_eval_pairs: 0, keep_best: true, prompts: Vec::new(), save_seconds: 60.0 },
         step: 120,
         n_steps: 300,
         checkpoint: Some("checkpoint-120".into()),

@@ -157,7 +157,7 @@ pub(crate) fn demo_settings(steps: usize) -> Settings {
 pub(crate) fn unwatched() -> Watch {
     Watch {
         eval_steps: 0,
-        eval_pairs: 0,
+        max_eval_pairs: 0,
         keep_best: false,
         prompts: vec!["Question: Why?\nAnswer:".to_owned()],
         save_seconds: 0.0,

@@ -50,7 +50,7 @@ impl App {
     }
 
     pub(super) fn edit_watch(&mut self, watch: Watch) {
-        let looks = |watch: &Watch| (watch.eval_steps, watch.eval_pairs);
+        let looks = |watch: &Watch| (watch.eval_steps, watch.max_eval_pairs);
         self.state.plan.watch_edited |= looks(&watch) != looks(&self.state.plan.watch);
         self.state.plan.watch = watch;
     }

@@ -143,7 +143,7 @@ pub(crate) enum Blocked {
 impl PlanState {
     /// Watch options of the next run until the user changes them.
     fn default_watch() -> Watch {
-        Watch { eval_steps: 10, eval_pairs: 0, keep_best: true, prompts: Vec::new(), save_seconds: 60.0 }
+        Watch { eval_steps: 10, max_eval_pairs: 0, keep_best: true, prompts: Vec::new(), save_seconds: 60.0 }
     }
 
     /// Training method of the next run.
@@ -205,7 +205,7 @@ impl PlanState {
 
     /// Held-out pairs of an evaluation.
     pub(crate) fn evaluated(&self, info: &PlanInfo) -> usize {
-        match self.watch.eval_pairs {
+        match self.watch.max_eval_pairs {
             0 => info.held_out.len(),
             most => most.min(info.held_out.len()),
         }
@@ -410,7 +410,7 @@ impl State {
             let many = self.gpu().is_some_and(|gpu| gpu.as_ref().is_ok_and(|gpu| gpu.software))
                 && !self.is_demo()
                 && info.held_out.len() > FEW_ENOUGH;
-            self.plan.watch.eval_pairs = if many { FEW_ENOUGH } else { 0 };
+            self.plan.watch.max_eval_pairs = if many { FEW_ENOUGH } else { 0 };
         }
         // The pairs, which planning reads as tokens, have been read.
         self.pairs.loading = None;

@@ -127,7 +127,7 @@ impl Session {
 
     /// The pairs of the open run, in tokens, with as many held out as it evaluates.
     pub(in crate::engine) async fn run_split(&mut self, config: &TrainConfig) -> Result<Split> {
-        let most = self.run.as_ref().map_or(0, |run| run.record.watch.eval_pairs);
+        let most = self.run.as_ref().map_or(0, |run| run.record.watch.max_eval_pairs);
         Ok(self.split(config).await?.hold_out_at_most(most))
     }
 }

@@ -84,13 +84,13 @@ pub struct Split {
 impl Split {
     /// Keeps at most `n` of the held-out rows, or all with 0: some of every part of the file, which may be in an order.
     pub fn hold_out_at_most(mut self, n: usize) -> Self {
-        let all = self.held_out.len();
+        // Rows are counted, because one may be several examples.
+        let rows: BTreeSet<usize> = self.held_out.iter().map(|example| example.row).collect();
+        let all = rows.len();
         if n > 0 && n < all {
-            let mut at = 0;
-            self.held_out.retain(|_| {
-                at += 1;
-                at * n / all > (at - 1) * n / all
-            });
+            let spread = |(at, _): &(usize, usize)| (at + 1) * n / all > at * n / all;
+            let kept: BTreeSet<usize> = rows.into_iter().enumerate().filter(spread).map(|(_, row)| row).collect();
+            self.held_out.retain(|example| kept.contains(&example.row));
         }
         self
     }
@@ -577,4 +577,26 @@ fn kinds_of(errors: &[LineError]) -> Vec<ProblemKind> {
 
 fn file_name(path: &str) -> String {
     path.rsplit(['/', '\\']).next().unwrap_or(path).to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whole_rows_of_every_part_of_the_file_stay_held_out() {
+        let example = |row| Example {
+            row,
+            sequences: Vec::new(),
+            starts: Vec::new(),
+            untruncated: Vec::new(),
+            labels: None,
+            value: 0.0,
+        };
+        // KTO takes a pair apart: all chosen answers, then all rejected ones.
+        let split = Split { held_out: (0..8).chain(0..8).map(example).collect(), ..Split::default() };
+        let rows = |most| split.clone().hold_out_at_most(most).held_out.iter().map(|e| e.row).collect::<Vec<_>>();
+        assert_eq!(rows(3), [2, 5, 7, 2, 5, 7], "both answers of three pairs");
+        assert_eq!((rows(0).len(), rows(8).len(), rows(9).len()), (16, 16, 16), "all of them");
+    }
 }

@@ -57,7 +57,7 @@ pub struct Watch {
     pub eval_steps: usize,
     /// Held-out pairs of the run at most; 0 for all. The others are neither scored nor trained on.
     #[serde(default)]
-    pub eval_pairs: usize,
+    pub max_eval_pairs: usize,
     /// Keep the adapter of the best evaluation.
     pub keep_best: bool,
     /// Prompts that are answered before the run and at every evaluation.

@@ -49,7 +49,7 @@ impl Session {
             config.take_adapter(&first.config, &Settings::new(), "settings")?;
         }
         self.need_gpu().await?;
-        let split = self.split(&config).await?.hold_out_at_most(request.watch.eval_pairs);
+        let split = self.split(&config).await?.hold_out_at_most(request.watch.max_eval_pairs);
         let Some(pairs) = &self.pairs else { return Err(Error::input("No pairs are open", "Choose a pairs file", "")) };
         let prompts = match request.watch.prompts.is_empty() {
             // A reward model writes nothing.

@@ -26,6 +26,12 @@ impl Edit {
         let texts = |part: &Vec<Passage>| part.iter().map(|passage| passage.text.clone()).collect();
         Self { index: pair.index, texts: pair.parts.each_ref().map(texts) }
     }
+
+    /// True if a text differs from the row's.
+    fn changes(&self, pair: &PairView) -> bool {
+        let of_row = pair.parts.iter().flatten().map(|passage| &passage.text);
+        self.texts.iter().flatten().ne(of_row)
+    }
 }
 
 /// Draws a field for each text, and the ways to end; true once the edit is at its end.
@@ -40,8 +46,8 @@ pub(super) fn edit_ui(ui: &mut Ui, state: &State, pair: &PairView, edit: &mut Ed
     }
     widgets::small(ui, text::EDIT_HELP);
     ui.horizontal_wrapped(|ui| {
-        let changed = Edit::of(pair).texts != edit.texts;
-        let apply = ui.add_enabled_ui(changed, |ui| widgets::primary_button(ui, text::SAVE_EDIT)).inner.clicked();
+        let apply =
+            ui.add_enabled_ui(edit.changes(pair), |ui| widgets::primary_button(ui, text::SAVE_EDIT)).inner.clicked();
         if apply {
             actions.push(Action::Send(Command::EditPair { index: edit.index, texts: edit.texts.clone() }));
         }

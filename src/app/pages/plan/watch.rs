@@ -24,7 +24,7 @@ pub(super) fn watch_ui(ui: &mut Ui, state: &State, actions: &mut Vec<Action>) {
             ui.add(egui::DragValue::new(&mut watch.eval_steps).range(0..=100_000)).labelled_by(label.id);
             ui.label(text::EVAL_STEPS);
             let label = ui.label(text::EVAL_PAIRS);
-            let most = egui::DragValue::new(&mut watch.eval_pairs).range(0..=100_000);
+            let most = egui::DragValue::new(&mut watch.max_eval_pairs).range(0..=100_000);
             let most = most.custom_formatter(|most, _| text::most_pairs(most as usize));
             ui.add(most.custom_parser(text::as_most_pairs)).labelled_by(label.id).on_hover_text(text::EVAL_PAIRS_HELP);
             ui.add_space(GRID);
