@@ -5,6 +5,8 @@
 
 use std::fmt;
 
+use serde::{Deserialize, Serialize};
+
 /// Result of every fallible function of the library.
 pub type Result<T> = std::result::Result<T, Error>;
 
@@ -45,7 +47,32 @@ pub enum Error {
     Cancelled,
 }
 
-/// The three things a message about bad input says, in this order.
+/// Kind of a failure, for code that acts on it; words are for people.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ErrorCode {
+    /// A file, a setting or a text cannot be used as it is.
+    #[default]
+    Input,
+    /// A name does not exist; the command line then ends as it does for an unknown flag.
+    Unknown,
+    /// There is no space left to write to.
+    StorageFull,
+    /// A stored run was asked for, and its model is not at hand.
+    OtherModel,
+    /// [`Error::Device`].
+    Device,
+    /// [`Error::OutOfMemory`].
+    OutOfMemory,
+    /// [`Error::DeviceLost`].
+    DeviceLost,
+    /// [`Error::Diverged`].
+    Diverged,
+    /// [`Error::Cancelled`].
+    Cancelled,
+}
+
+/// What is wrong with some input, and the three things that a message about it says, in this order.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct InputError {
     /// The fault that was found.
@@ -54,24 +81,51 @@ pub struct InputError {
     pub fix: String,
     /// The place: a path, with line, tensor or field; empty if there is no place.
     pub at: String,
-    /// True if a name does not exist; the command line then ends as it does for an unknown flag.
-    pub is_unknown: bool,
+    /// Kind of the fault.
+    pub code: ErrorCode,
+    /// Key of the setting that is at fault, if one is.
+    pub setting: Option<String>,
 }
 
 impl Error {
     /// Bad input: `what` was found, `fix` would work, `at` says where.
     pub fn input(what: impl Into<String>, fix: impl Into<String>, at: impl Into<String>) -> Self {
-        Self::Input(Box::new(InputError { what: what.into(), fix: fix.into(), at: at.into(), is_unknown: false }))
+        Self::coded(ErrorCode::Input, what, fix, at)
     }
 
     /// Bad input: `what` says which name does not exist.
     pub fn unknown(what: impl Into<String>, fix: impl Into<String>, at: impl Into<String>) -> Self {
-        Self::Input(Box::new(InputError { what: what.into(), fix: fix.into(), at: at.into(), is_unknown: true }))
+        Self::coded(ErrorCode::Unknown, what, fix, at)
+    }
+
+    /// Bad input of a kind that some code acts on.
+    pub fn coded(code: ErrorCode, what: impl Into<String>, fix: impl Into<String>, at: impl Into<String>) -> Self {
+        Self::Input(Box::new(InputError { what: what.into(), fix: fix.into(), at: at.into(), code, setting: None }))
+    }
+
+    /// This error, which the setting of this key is the reason of.
+    pub fn about_setting(mut self, key: &str) -> Self {
+        if let Self::Input(e) = &mut self {
+            e.setting = Some(key.to_owned());
+        }
+        self
     }
 
     /// Trouble with the device: `what` happened, `fix` may help.
     pub fn device(what: impl Into<String>, fix: impl Into<String>) -> Self {
         Self::Device { what: what.into(), fix: fix.into() }
+    }
+
+    /// The kind of this failure.
+    pub fn code(&self) -> ErrorCode {
+        match self {
+            Self::Input(e) => e.code,
+            Self::Device { .. } => ErrorCode::Device,
+            Self::OutOfMemory { .. } => ErrorCode::OutOfMemory,
+            Self::DeviceLost { .. } => ErrorCode::DeviceLost,
+            Self::Diverged { .. } => ErrorCode::Diverged,
+            Self::Cancelled => ErrorCode::Cancelled,
+        }
     }
 }
 

@@ -32,4 +32,4 @@ pub mod platform;
 pub mod reference;
 pub mod train;
 
-pub use error::{Error, Result};
+pub use error::{Error, ErrorCode, Result};

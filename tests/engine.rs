@@ -28,8 +28,9 @@ use std::time::Duration;
 
 use micro::{PAIRS, micro_run, micro_settings};
 use pairtune::engine::protocol::{
-    Chat, Command, Drill, Event, ExportKind, ExportRequest, Exported, Failure, GenerateRequest, GgufForm, Inputs, Kind,
-    Metrics, ModelSource, Settings, SkipReason, Status, Subject, Turn, Watch, WhichAdapter,
+    Chat, Command, CompareCommand, Drill, Event, ExportKind, ExportRequest, Exported, Failure, GenerateRequest,
+    GgufForm, Inputs, Kind, LibraryCommand, Metrics, ModelCommand, ModelSource, PairsCommand, PlanCommand, RunCommand,
+    Settings, SkipReason, Status, Subject, Turn, Watch, WhichAdapter,
 };
 use pairtune::engine::run::warnings::WarningKind;
 use pairtune::engine::{Message, Session, channel};
@@ -88,10 +89,10 @@ fn a_paused_run_goes_on_with_the_same_numbers() {
     engine.send(micro_run("paused", STEPS, Watch { eval_steps: 2, ..unwatched() }));
     engine.wait(is_step(2));
     // The held-out pairs would be scored now.
-    engine.send(Command::Pause);
+    engine.send(Command::Run(RunCommand::Pause));
     let (run_id, step) = expect_event!(engine, Event::Paused { run_id, step } => (run_id, step));
     assert!((2..STEPS).contains(&step), "it stopped on the way, at step {step}");
-    engine.send(Command::Resume { run_id, settings: Metrics::new() });
+    engine.send(Command::Run(RunCommand::Resume { run_id, settings: Metrics::new() }));
     engine.wait(is_finished);
     assert_eq!(losses(&engine.said), whole, "the same losses, to the last bit");
     let evaluated = engine.said.iter().filter_map(|event| match event {
@@ -123,7 +124,7 @@ fn a_run_survives_the_end_of_its_engine() {
     assert!(!runs[0].sparkline.is_empty(), "with its losses so far");
     let seconds = runs[0].step_seconds.expect("with the time of its steps");
     assert!(seconds > 0.0 && seconds * runs[0].step as f64 <= runs[0].seconds, "not with all that it has worked");
-    engine.send(Command::Resume { run_id: runs[0].run_id.clone(), settings: Metrics::new() });
+    engine.send(Command::Run(RunCommand::Resume { run_id: runs[0].run_id.clone(), settings: Metrics::new() }));
     assert!(matches!(engine.wait(is_finished), Event::Finished(_)), "it goes on by itself: its model has a path");
     let after = losses(&engine.said);
     assert_eq!(after[0].0, runs[0].step as u64 + 1, "from the step after the checkpoint");
@@ -149,9 +150,9 @@ fn a_lost_device_is_replaced_and_the_run_goes_on() {
     assert!(matches!(engine.wait(is_finished), Event::Finished(_)), "the run ends well");
     assert_eq!(losses(&engine.said).last(), whole.last(), "with the loss of an undisturbed run");
     engine.send(Command::Drill(Drill::DestroyDevice));
-    engine.send(Command::ScoreHeldOut { strength: 1.0 });
+    engine.send(Command::Compare(CompareCommand::ScoreHeldOut { strength: 1.0 }));
     engine.wait(|event| matches!(event, Event::Refused { .. }));
-    engine.send(Command::ScoreHeldOut { strength: 1.0 });
+    engine.send(Command::Compare(CompareCommand::ScoreHeldOut { strength: 1.0 }));
     engine.wait(|event| matches!(event, Event::HeldOut { .. }));
 }
 
@@ -166,13 +167,13 @@ fn a_person_may_decide_before_a_lost_device_is_tried_again() {
     engine.send(Command::Drill(Drill::DestroyDevice));
     let Event::Recovering { run_id, seconds, .. } = engine.wait(lost) else { panic!("it is to go on by itself") };
     assert_eq!(seconds, 3600.0, "the person is told how long there is to decide");
-    engine.send(Command::Stop);
+    engine.send(Command::Run(RunCommand::Stop));
     let stopped = engine.wait(is_finished);
     assert!(
         matches!(stopped, Event::Failed { failure: Failure::DeviceLost { .. }, safe_step: Some(1..), .. }),
         "it stays where it is safe: {stopped:?}"
     );
-    let resume = Command::Resume { run_id, settings: Metrics::new() };
+    let resume = Command::Run(RunCommand::Resume { run_id, settings: Metrics::new() });
     engine.send(resume.clone());
     engine.wait(is_step(4));
     engine.send(Command::Drill(Drill::DestroyDevice));
@@ -189,7 +190,7 @@ fn a_run_is_exported_while_it_goes_on() {
     let mut engine = TestEngine::micro("exported");
     engine.send(micro_run("exported", steps, unwatched()));
     // Another run is discarded while this one is prepared.
-    engine.send(Command::Discard { run_id: "another".to_owned() });
+    engine.send(Command::Run(RunCommand::Discard { run_id: "another".to_owned() }));
     let run = expect_event!(engine, Event::RunStarted(run) => run);
     let export = |kind: ExportKind| {
         let (run_id, folder) = (run.record.run_id.clone(), std::env::temp_dir().join(&run.record.run_id));
@@ -222,6 +223,25 @@ fn a_run_is_exported_while_it_goes_on() {
 }
 
 #[test]
+fn what_a_run_needs_waits_for_its_pause_and_the_rest_is_answered() {
+    let mut engine = TestEngine::micro("aside");
+    engine.send(micro_run("aside", 2 * STEPS, unwatched()));
+    let run = expect_event!(engine, Event::RunStarted(run) => run);
+    engine.wait(is_step(1));
+    let answered =
+        |event: &Event| matches!(event, Event::PairsWritten { .. } | Event::PairsOpened(_)) || is_finished(event);
+    engine.send(Command::Pairs(PairsCommand::Write));
+    assert!(matches!(engine.wait(answered), Event::PairsWritten { .. }), "the rows are read, not changed");
+    engine.send(Command::Pairs(PairsCommand::Swap));
+    let refused = engine.wait(answered);
+    assert!(matches!(refused, Event::Refused { subject: Subject::Pairs, .. }), "it trains on them: {refused:?}");
+    engine.send(Command::Run(RunCommand::Resume { run_id: run.record.run_id, settings: Metrics::new() }));
+    let refused = engine.wait(answered);
+    assert!(matches!(refused, Event::Refused { subject: Subject::Run, .. }), "it goes on already: {refused:?}");
+    assert!(matches!(engine.wait(is_finished), Event::Finished(_)), "the run ends well");
+}
+
+#[test]
 fn what_is_asked_of_a_run_is_answered_when_the_step_ends() {
     let folder = TestEngine::micro("asked").store.clone();
     let (commands, inbox) = channel();
@@ -233,7 +253,7 @@ fn what_is_asked_of_a_run_is_answered_when_the_step_ends() {
             let out = Box::new(move |event: Event| {
                 // Asked in the middle of the engine's work, so that it is there before another step begins.
                 if is_step(2)(&event) {
-                    let command = Command::ReadPair { index: 0, max_length: 64 };
+                    let command = Command::Pairs(PairsCommand::Read { index: 0, max_length: 64 });
                     ask.unbounded_send(Message { command, files: Vec::new() }).expect("the engine is there");
                 }
                 drop(out.send(event));
@@ -246,8 +266,8 @@ fn what_is_asked_of_a_run_is_answered_when_the_step_ends() {
         commands.unbounded_send(Message { command, files }).expect("the engine is there");
     };
     let path = Some(folder.join("micro").display().to_string());
-    send(Command::OpenModel { source: ModelSource::Picked { name: "micro".into(), path } }, &[]);
-    send(Command::OpenPairs { mapping: None }, &[folder.join("micro.jsonl")]);
+    send(Command::Model(ModelCommand::Open { source: ModelSource::Picked { name: "micro".into(), path } }), &[]);
+    send(Command::Pairs(PairsCommand::Open { mapping: None }), &[folder.join("micro.jsonl")]);
     send(micro_run("asked", 6, unwatched()), &[]);
     let mut order = Vec::new();
     loop {
@@ -279,7 +299,7 @@ fn a_step_that_is_not_finite_stops_the_run_at_the_last_good_one() {
     };
     assert_eq!(pairs.len(), 4, "the pairs of the step are named");
     let settings = Metrics::from_iter([("learning_rate".to_owned(), json!(0.0005))]);
-    engine.send(Command::Resume { run_id, settings });
+    engine.send(Command::Run(RunCommand::Resume { run_id, settings }));
     let Event::Finished(summary) = engine.wait(is_finished) else { panic!("it goes on with another learning rate") };
     assert!(summary.record.name.ends_with(", continued"), "as a run of its own");
     assert_eq!(summary.record.settings["learning_rate"], json!(0.0005), "with its own settings");
@@ -289,7 +309,11 @@ fn a_step_that_is_not_finite_stops_the_run_at_the_last_good_one() {
 fn too_little_memory_is_told_with_what_would_help() {
     let mut engine = TestEngine::start("memory");
     engine.open_demo();
-    engine.send(Command::Plan { settings: demo_settings(4), limit: Some(3 << 20), inputs: Inputs::default() });
+    engine.send(Command::Plan(PlanCommand::Estimate {
+        settings: demo_settings(4),
+        limit: Some(3 << 20),
+        inputs: Inputs::default(),
+    }));
     let plan = expect_event!(engine, Event::Planned(plan) => plan);
     let blocked = plan.blocked.expect("it does not fit");
     assert!(blocked.what.contains("needs"), "it says how much: {}", blocked.what);
@@ -297,7 +321,7 @@ fn too_little_memory_is_told_with_what_would_help() {
     let needs: u64 = plan.memory.iter().sum();
     let mut settings = demo_settings(4);
     settings.extend(plan.fixes[0].settings.clone());
-    engine.send(Command::Plan { settings, limit: Some(1 << 40), inputs: Inputs::default() });
+    engine.send(Command::Plan(PlanCommand::Estimate { settings, limit: Some(1 << 40), inputs: Inputs::default() }));
     let fixed = expect_event!(engine, Event::Planned(plan) => plan);
     assert_eq!(fixed.memory.iter().sum::<u64>() + plan.fixes[0].saves, needs, "the fix saves what it says");
 }
@@ -307,7 +331,7 @@ fn a_plan_says_what_suits_the_rows_and_the_device() {
     let mut engine = TestEngine::start("suited");
     engine.open_demo();
     let mut plan = |settings: Settings, limit: u64| {
-        engine.send(Command::Plan { settings, limit: Some(limit), inputs: Inputs::default() });
+        engine.send(Command::Plan(PlanCommand::Estimate { settings, limit: Some(limit), inputs: Inputs::default() }));
         expect_event!(engine, Event::Planned(plan) => plan)
     };
     let needs = |plan: &pairtune::engine::protocol::PlanInfo| plan.memory.iter().sum::<u64>();
@@ -333,12 +357,12 @@ fn a_plan_says_what_suits_the_rows_and_the_device() {
 fn a_plan_names_the_rows_that_it_cuts_and_skips() {
     let mut engine = TestEngine::start("rows");
     engine.open_demo();
-    engine.send(Command::FindRows { text: "TIDE".to_owned() });
+    engine.send(Command::Pairs(PairsCommand::Find { text: "TIDE".to_owned() }));
     let found = expect_event!(engine, Event::RowsFound { rows, .. } => rows);
     assert!(!found.is_empty() && found.is_sorted(), "rows hold the word in other letters: {found:?}");
     let mut settings = demo_settings(4);
     settings.insert("max_length".to_owned(), json!(48));
-    engine.send(Command::Plan { settings, limit: None, inputs: Inputs::default() });
+    engine.send(Command::Plan(PlanCommand::Estimate { settings, limit: None, inputs: Inputs::default() }));
     let plan = expect_event!(engine, Event::Planned(plan) => plan);
     assert!(!plan.truncated.is_empty() && plan.truncated.is_sorted(), "{:?}", plan.truncated);
     assert_eq!(plan.truncated.len(), plan.lengths.iter().filter(|length| **length > 48).count());
@@ -352,7 +376,9 @@ fn two_steps_that_are_tried_take_what_was_planned() {
     engine.open_demo();
     // Two steps take as much memory as all of them would.
     let tried = |event: &Event| matches!(event, Event::Tried { .. } | Event::Cancelled { .. } | Event::Refused { .. });
-    let trial = || Command::Trial { settings: demo_settings(4), prompts: vec!["When is high tide?".to_owned()] };
+    let trial = || {
+        Command::Plan(PlanCommand::Trial { settings: demo_settings(4), prompts: vec!["When is high tide?".to_owned()] })
+    };
     engine.send(trial());
     engine.wait(|event| matches!(event, Event::Trying { step: 2 }));
     let Event::Tried { device_bytes, planned_bytes, answers_seconds, .. } = engine.wait(tried) else {
@@ -402,7 +428,7 @@ fn of_settings_that_cannot_be_read_the_others_are() {
     let mut engine = TestEngine::micro("unreadable");
     let mut wrong = micro_settings(4);
     wrong.insert("beta".to_owned(), json!(-1));
-    engine.send(Command::Plan { settings: wrong, limit: None, inputs: Inputs::default() });
+    engine.send(Command::Plan(PlanCommand::Estimate { settings: wrong, limit: None, inputs: Inputs::default() }));
     let plan = expect_event!(engine, Event::Planned(plan) => plan);
     assert!(plan.blocked.is_some() && plan.n_train == 0, "there are no figures: {plan:?}");
     assert_eq!((&plan.full_settings["max_steps"], &plan.full_settings["beta"]), (&json!(4), &json!(0.1)));
@@ -414,10 +440,10 @@ fn full_storage_does_not_stop_a_run() {
     engine.send(micro_run("full", STEPS, unwatched()));
     engine.wait(is_step(1));
     engine.send(Command::Drill(Drill::FillStorage));
-    engine.send(Command::Pause);
+    engine.send(Command::Run(RunCommand::Pause));
     engine.wait(|event| matches!(event, Event::NotSaved { full: true, .. }));
     let run_id = expect_event!(engine, Event::Paused { run_id, .. } => run_id);
-    engine.send(Command::Resume { run_id, settings: Metrics::new() });
+    engine.send(Command::Run(RunCommand::Resume { run_id, settings: Metrics::new() }));
     assert!(matches!(engine.wait(is_finished), Event::Finished(_)), "the state was kept in memory");
 }
 
@@ -443,23 +469,23 @@ fn a_run_that_cannot_be_written_is_kept_in_memory_until_it_can() {
     let exported = |event: &Event| matches!(event, Event::Exported { .. } | Event::Refused { .. });
     let written = engine.wait(exported);
     assert!(matches!(written, Event::Exported { .. }), "an archive is made from memory: {written:?}");
-    engine.send(Command::SwapPairs);
+    engine.send(Command::Pairs(PairsCommand::Swap));
     engine.wait(|event| matches!(event, Event::Refused { .. }));
 
     // Once it can be written, it is, with everything that was owed.
     std::fs::remove_file(&runs).expect("the file goes");
-    engine.send(Command::Resume { run_id: run_id.clone(), settings: Metrics::new() });
+    engine.send(Command::Run(RunCommand::Resume { run_id: run_id.clone(), settings: Metrics::new() }));
     engine.wait(|event| matches!(event, Event::Saved { step: 4, .. }));
     engine.wait(is_finished);
     let mut other = TestEngine::on(&engine.store.clone());
-    other.send(Command::OpenRun { run_id: run_id.clone() });
+    other.send(Command::Library(LibraryCommand::Open { run_id: run_id.clone() }));
     let opened = |event: &Event| matches!(event, Event::RunOpened(_) | Event::Refused { .. });
     let Event::RunOpened(opened) = other.wait(opened) else { panic!("it opens") };
     assert_eq!((opened.record.step, opened.history.iter().filter(|entry| entry.contains_key("loss")).count()), (4, 4));
     let mut elsewhere = TestEngine::start("unwritten-elsewhere");
-    elsewhere.send_files(Command::Import, &[out.join("unwritten.run")]);
+    elsewhere.send_files(Command::Library(LibraryCommand::Import), &[out.join("unwritten.run")]);
     elsewhere.wait(|event| matches!(event, Event::Runs { runs } if runs.len() == 1));
-    elsewhere.send(Command::OpenRun { run_id });
+    elsewhere.send(Command::Library(LibraryCommand::Open { run_id }));
     let Event::RunOpened(opened) = elsewhere.wait(|event| matches!(event, Event::RunOpened(_) | Event::Refused { .. }))
     else {
         panic!("and so does the archive")
@@ -474,7 +500,7 @@ fn a_run_that_rests_gives_the_memory_of_the_weights_back() {
     engine.send(micro_run("rests", 1, unwatched()));
     engine.wait(|event| matches!(event, Event::Finished(_)));
     engine.wait(|event| matches!(event, Event::Log { text, .. } if text.contains("is given back")));
-    engine.send(Command::ScoreHeldOut { strength: 1.0 });
+    engine.send(Command::Compare(CompareCommand::ScoreHeldOut { strength: 1.0 }));
     engine.wait(|event| matches!(event, Event::HeldOut { .. }));
 }
 
@@ -484,10 +510,10 @@ fn a_template_is_set_kept_with_the_run_and_exported() {
     engine.open_micro();
     let template = "{% for m in messages %}[{{ m.role }}]{{ m.content }}{% endfor %}";
     let chat = |template: &str| Chat { template: Some(template.to_owned()), ..Chat::default() };
-    engine.send(Command::SetChat(chat("{% if %}")));
+    engine.send(Command::Pairs(PairsCommand::SetChat(chat("{% if %}"))));
     let refused = engine.wait(|event| matches!(event, Event::Refused { .. }));
     assert!(matches!(refused, Event::Refused { subject: Subject::Chat, .. }), "a template that does not compile");
-    engine.send(Command::SetChat(chat(template)));
+    engine.send(Command::Pairs(PairsCommand::SetChat(chat(template))));
     let Event::ChatSet(info) = engine.wait(|event| matches!(event, Event::ChatSet(_))) else { unreachable!() };
     assert_eq!(info.template.as_deref(), Some(template));
     assert_ne!(info.own, info.template, "the model's own is another, if it has one");
@@ -513,7 +539,7 @@ fn a_template_is_set_kept_with_the_run_and_exported() {
     }
     // Another engine opens the run with it.
     let mut other = TestEngine::on(&engine.store.clone());
-    other.send(Command::OpenRun { run_id });
+    other.send(Command::Library(LibraryCommand::Open { run_id }));
     let Event::ChatSet(info) = other.wait(|event| matches!(event, Event::ChatSet(_) | Event::Refused { .. })) else {
         panic!("it opens")
     };
@@ -526,7 +552,7 @@ fn the_demo_is_watched_and_learns() {
     let mut engine = TestEngine::start("journey");
     engine.open_demo();
     // Ten steps need only these pairs, and scoring the others first would take longer than to train.
-    engine.send(Command::SkipPairs { rows: (80..384).collect(), skip: true });
+    engine.send(Command::Pairs(PairsCommand::Skip { rows: (80..384).collect(), skip: true }));
     engine.wait(|event| matches!(event, Event::PairsOpened(info) if info.skipped > 0));
     let watch = Watch { eval_steps: 5, max_eval_pairs: 0, keep_best: true, prompts: Vec::new(), save_seconds: 0.0 };
     let mut settings = demo_settings(10);
@@ -561,17 +587,17 @@ fn the_demo_is_watched_and_learns() {
 fn held_out_pairs_are_scored_at_any_strength() {
     let (mut engine, summary) = TestEngine::finished_micro("strengths");
     let after = summary.after.expect("evaluated after");
-    engine.send(Command::ScoreHeldOut { strength: 0.0 });
+    engine.send(Command::Compare(CompareCommand::ScoreHeldOut { strength: 0.0 }));
     let pairs = expect_event!(engine, Event::HeldOut { pairs, .. } => pairs);
     assert!(pairs.iter().all(|pair| pair.base == pair.tuned), "without the adapter nothing changes");
-    engine.send(Command::ScoreHeldOut { strength: 1.0 });
+    engine.send(Command::Compare(CompareCommand::ScoreHeldOut { strength: 1.0 }));
     let pairs = expect_event!(engine, Event::HeldOut { pairs, .. } => pairs);
     let won = pairs.iter().filter(|pair| pair.tuned[0] > pair.tuned[1]).count() as u64;
     assert_eq!(won, after.wins, "the tuned model wins as many pairs as the evaluation said");
 
     // A pair token by token adds up to its sums.
     let pair = &pairs[0];
-    engine.send(Command::InspectPair { index: pair.index, strength: 1.0 });
+    engine.send(Command::Compare(CompareCommand::InspectPair { index: pair.index, strength: 1.0 }));
     let seen = expect_event!(engine, Event::Inspected(seen) => seen);
     for side in 0..2 {
         let sum: f64 = seen.sides[side].iter().map(|token| f64::from(token.tuned)).sum();
@@ -596,7 +622,7 @@ fn base_and_tuned_answer_with_the_same_seed() {
         strengths: vec![0.0, 1.0],
         runs: Vec::new(),
     };
-    engine.send(Command::Generate(Box::new(request.clone())));
+    engine.send(Command::Compare(CompareCommand::Generate(Box::new(request.clone()))));
     engine.wait(|event| matches!(event, Event::Text { id: 7, side: 1, end: true, .. }));
     let text = |side: usize| -> String {
         let pieces = engine.said.iter().filter_map(|event| match event {
@@ -617,12 +643,16 @@ fn base_and_tuned_answer_with_the_same_seed() {
     // A conversation takes a chat template, which is not for pairs of plain texts.
     let turn = Turn { prompt: "Hello".to_owned(), answers: vec!["Hi".to_owned(), "Good day".to_owned()] };
     let chat = GenerateRequest { id: 9, system: "Be kind.".to_owned(), turns: vec![turn], ..request.clone() };
-    engine.send(Command::Generate(Box::new(chat)));
+    engine.send(Command::Compare(CompareCommand::Generate(Box::new(chat))));
     let refused = expect_event!(engine, Event::Refused { problem, .. } => problem);
     assert!(refused.what.contains("chat template"), "{refused}");
 
     // A text that is cut off has no end, and so is not taken for an answer.
-    engine.send(Command::Generate(Box::new(GenerateRequest { id: 8, strengths: vec![0.0], ..request })));
+    engine.send(Command::Compare(CompareCommand::Generate(Box::new(GenerateRequest {
+        id: 8,
+        strengths: vec![0.0],
+        ..request
+    }))));
     engine.send(Command::Cancel);
     engine.wait(|event| matches!(event, Event::Cancelled { subject: Subject::Compare }));
     assert!(!engine.said.iter().any(|event| matches!(event, Event::Text { id: 8, end: true, .. })), "it has no end");
@@ -703,7 +733,11 @@ fn a_quantised_base_is_planned_trained_and_merged_as_it_is_stored() {
         settings
     };
     let mut planned = |load_in: &str| {
-        engine.send(Command::Plan { settings: quantised(load_in, 4), limit: None, inputs: Inputs::default() });
+        engine.send(Command::Plan(PlanCommand::Estimate {
+            settings: quantised(load_in, 4),
+            limit: None,
+            inputs: Inputs::default(),
+        }));
         expect_event!(engine, Event::Planned(plan) => plan.memory[0])
     };
     let weights = ["stored", "int8", "nf4"].map(&mut planned);
@@ -711,14 +745,18 @@ fn a_quantised_base_is_planned_trained_and_merged_as_it_is_stored() {
 
     engine.send(start_run("quantised", quantised("nf4", STEPS), unwatched()));
     engine.wait(is_step(2));
-    engine.send(Command::Pause);
+    engine.send(Command::Run(RunCommand::Pause));
     let run_id = expect_event!(engine, Event::Paused { run_id, .. } => run_id);
     // The next plan does not change the settings of the run.
-    engine.send(Command::Plan { settings: quantised("stored", 4), limit: None, inputs: Inputs::default() });
+    engine.send(Command::Plan(PlanCommand::Estimate {
+        settings: quantised("stored", 4),
+        limit: None,
+        inputs: Inputs::default(),
+    }));
     engine.wait(|event| matches!(event, Event::Planned(_)));
-    engine.send(Command::Resume { run_id: run_id.clone(), settings: Settings::new() });
+    engine.send(Command::Run(RunCommand::Resume { run_id: run_id.clone(), settings: Settings::new() }));
     assert!(matches!(engine.wait(is_finished), Event::Finished(_)), "it goes on with the base that it began with");
-    engine.send(Command::ScoreHeldOut { strength: 1.0 });
+    engine.send(Command::Compare(CompareCommand::ScoreHeldOut { strength: 1.0 }));
     engine.wait(|event| matches!(event, Event::HeldOut { .. }));
     let request = ExportRequest {
         run_id,
@@ -740,36 +778,40 @@ fn an_archive_opens_elsewhere_and_continues() {
 
     // The archive opens in another store and continues.
     let mut other = TestEngine::start("archive-elsewhere");
-    other.send_files(Command::Import, std::slice::from_ref(&archive));
+    other.send_files(Command::Library(LibraryCommand::Import), std::slice::from_ref(&archive));
     let runs = expect_event!(other, Event::Runs { runs } if runs.len() == 1 => runs);
     let more = Metrics::from_iter([("max_steps".to_owned(), json!(4))]);
-    other.send(Command::Resume { run_id: runs[0].run_id.clone(), settings: more });
+    other.send(Command::Run(RunCommand::Resume { run_id: runs[0].run_id.clone(), settings: more }));
     let Event::Finished(summary) = other.wait(is_finished) else { panic!("it goes on elsewhere") };
     assert_eq!(summary.record.step, 4, "from step 2 to step 4");
 
     // The continued run is a run of its own: it is closed before its pairs change, and opens again with its best
     // adapter.
     let branch = summary.record.run_id;
-    other.send(Command::SkipPairs { rows: vec![0], skip: true });
+    other.send(Command::Pairs(PairsCommand::Skip { rows: vec![0], skip: true }));
     other.wait(|event| matches!(event, Event::RunClosed { run_id } if *run_id == branch));
     let known = other.said.len();
     let info = expect_event!(other, Event::PairsOpened(info) => info);
     assert_eq!((info.skipped, other.said.len()), (1, known + 1), "the rows are known");
     let plan = |engine: &mut TestEngine| {
-        engine.send(Command::Plan { settings: micro_settings(4), limit: None, inputs: Inputs::default() });
+        engine.send(Command::Plan(PlanCommand::Estimate {
+            settings: micro_settings(4),
+            limit: None,
+            inputs: Inputs::default(),
+        }));
         expect_event!(engine, Event::Planned(plan) => plan.n_train + plan.held_out.len())
     };
     assert_eq!(plan(&mut other), PAIRS - 1, "one is left out");
-    other.send(Command::SkipPairs { rows: vec![0], skip: false });
+    other.send(Command::Pairs(PairsCommand::Skip { rows: vec![0], skip: false }));
     assert_eq!(plan(&mut other), PAIRS, "and back again");
-    other.send(Command::OpenRun { run_id: branch.clone() });
+    other.send(Command::Library(LibraryCommand::Open { run_id: branch.clone() }));
     let opened = other.wait(|event| matches!(event, Event::RunOpened(_) | Event::Refused { .. }));
     let Event::RunOpened(opened) = opened else { panic!("the branch opens: {opened:?}") };
     assert_eq!((opened.record.run_id, opened.record.step), (branch, 4), "where it ended");
     assert!(opened.record.best_step.is_some(), "with the best adapter, though it may be from before");
 
     // The archive is older than what is there: it is not written over it.
-    other.send_files(Command::Import, &[archive]);
+    other.send_files(Command::Library(LibraryCommand::Import), &[archive]);
     let problem = expect_event!(other, Event::Refused { subject: Subject::Runs, problem } => problem);
     assert!(problem.what.contains("already here"), "{problem}");
 }
@@ -785,7 +827,7 @@ fn a_damaged_archive_leaves_nothing_behind() {
     std::fs::create_dir_all(&other.store).expect("a folder");
     let mut refused = |files: Vec<(String, Vec<u8>)>| {
         std::fs::write(&damaged, pack(&files).expect("packed")).expect("written");
-        other.send_files(Command::Import, std::slice::from_ref(&damaged));
+        other.send_files(Command::Library(LibraryCommand::Import), std::slice::from_ref(&damaged));
         expect_event!(other, Event::Refused { subject: Subject::Runs, problem } => problem.to_string())
     };
     let without = |part: &str| files.iter().filter(|(name, _)| !name.ends_with(part)).cloned().collect::<Vec<_>>();
@@ -821,14 +863,14 @@ fn a_run_is_opened_with_its_model_wherever_that_is() {
     let open = |engine: &mut TestEngine, folder: &std::path::Path| {
         let name = folder.file_name().and_then(|name| name.to_str()).expect("a name").to_owned();
         let path = Some(folder.display().to_string());
-        engine.send(Command::OpenModel { source: ModelSource::Picked { name, path } });
+        engine.send(Command::Model(ModelCommand::Open { source: ModelSource::Picked { name, path } }));
         engine.wait(|event| matches!(event, Event::ModelOpened(_)));
     };
     let [first, second, other] = ["first", "second", "other"].map(|name| engine.store.join(name));
     copy(&first);
     // The model's needs are known before it is opened, by the same figures.
     let source = ModelSource::Picked { name: "first".into(), path: Some(first.display().to_string()) };
-    engine.send(Command::MeasureModel { source: source.clone() });
+    engine.send(Command::Model(ModelCommand::Measure { source: source.clone() }));
     let measured = engine.wait(|event| matches!(event, Event::ModelMeasured { .. }));
     open(&mut engine, &first);
     let Some(Event::ModelOpened(info)) = engine.said.last() else { panic!("its figures come last") };
@@ -836,7 +878,7 @@ fn a_run_is_opened_with_its_model_wherever_that_is() {
     let pairs = engine.store.join("pairs.jsonl");
     let few: Vec<&str> = include_str!("../assets/demo/held_out.jsonl").lines().take(8).collect();
     std::fs::write(&pairs, few.join("\n")).expect("written");
-    engine.send_files(Command::OpenPairs { mapping: None }, &[pairs]);
+    engine.send_files(Command::Pairs(PairsCommand::Open { mapping: None }), &[pairs]);
     engine.wait(|event| matches!(event, Event::PairsOpened(_)));
     engine.send(start_run("moved", demo_settings(1), unwatched()));
     let Event::Finished(summary) = engine.wait(is_finished) else { panic!("the run ends well") };
@@ -845,7 +887,7 @@ fn a_run_is_opened_with_its_model_wherever_that_is() {
     // Its folder is gone, and nothing is open.
     std::fs::rename(&first, &second).expect("moved");
     let mut engine = TestEngine::on(&engine.store.clone());
-    engine.send(Command::OpenRun { run_id: run_id.clone() });
+    engine.send(Command::Library(LibraryCommand::Open { run_id: run_id.clone() }));
     let Event::Refused { problem, .. } = opened(&mut engine) else { panic!("there is no model") };
     assert!(problem.wants_model(), "it is told what is missing: {problem}");
     assert!(problem.what.contains("\"first\" (2 MB of weights), which is not open"), "{problem}");
@@ -857,13 +899,13 @@ fn a_run_is_opened_with_its_model_wherever_that_is() {
     *bytes.last_mut().expect("bytes") ^= 1;
     std::fs::write(&weights, bytes).expect("changed");
     open(&mut engine, &other);
-    engine.send(Command::OpenRun { run_id: run_id.clone() });
+    engine.send(Command::Library(LibraryCommand::Open { run_id: run_id.clone() }));
     let Event::Refused { problem, .. } = opened(&mut engine) else { panic!("it is another model") };
     assert!(problem.what.contains("\"first\"") && problem.what.contains("\"other\" is another"), "{problem}");
 
     // The same content at another place, under another name.
     open(&mut engine, &second);
-    engine.send(Command::OpenRun { run_id: run_id.clone() });
+    engine.send(Command::Library(LibraryCommand::Open { run_id: run_id.clone() }));
     let Event::RunOpened(run) = opened(&mut engine) else { panic!("it is the run's model") };
     let place = ModelSource::Picked { name: "second".into(), path: Some(second.display().to_string()) };
     assert_eq!(run.record.model, place, "where it is found from now on");
@@ -876,13 +918,13 @@ fn a_run_is_opened_with_its_model_wherever_that_is() {
         assert!(models.iter().all(|model| model.complete), "{models:?}");
         models.into_iter().map(|model| model.name).collect::<Vec<_>>()
     };
-    assert_eq!(kept(&mut engine, Command::KeepModel), ["second"]);
-    assert_eq!(kept(&mut engine, Command::KeepModel), ["second", "second-2"]);
-    engine.send(Command::OpenModel { source: ModelSource::Stored { name: "second-2".into() } });
+    assert_eq!(kept(&mut engine, Command::Model(ModelCommand::Keep)), ["second"]);
+    assert_eq!(kept(&mut engine, Command::Model(ModelCommand::Keep)), ["second", "second-2"]);
+    engine.send(Command::Model(ModelCommand::Open { source: ModelSource::Stored { name: "second-2".into() } }));
     let second = ModelSource::Stored { name: "second-2".into() };
     engine.wait(|event| matches!(event, Event::ModelOpened(info) if info.source == second));
     engine.said.clear();
-    assert_eq!(kept(&mut engine, Command::ForgetModel { name: "second-2".into() }), ["second"]);
+    assert_eq!(kept(&mut engine, Command::Model(ModelCommand::Forget { name: "second-2".into() })), ["second"]);
     assert!(engine.said.contains(&Event::ModelClosed), "it is closed before its files go: {:?}", engine.said);
 }
 
@@ -899,7 +941,7 @@ fn a_model_that_is_refused_leaves_the_open_one_with_its_run() {
         }
         change(&folder);
         let source = ModelSource::Picked { name: "bad".into(), path: Some(folder.display().to_string()) };
-        engine.send(Command::OpenModel { source });
+        engine.send(Command::Model(ModelCommand::Open { source }));
         let subject = expect_event!(engine, Event::Refused { subject, .. } => subject);
         assert_eq!(subject, Subject::Model, "the model is refused");
         std::fs::remove_dir_all(&folder).expect("removed");
@@ -910,12 +952,16 @@ fn a_model_that_is_refused_leaves_the_open_one_with_its_run() {
     });
     // All is well with the next one, but there is no room for it.
     let settings = micro_settings(1);
-    engine.send(Command::Plan { settings: settings.clone(), limit: Some(1000), inputs: Inputs::default() });
+    engine.send(Command::Plan(PlanCommand::Estimate {
+        settings: settings.clone(),
+        limit: Some(1000),
+        inputs: Inputs::default(),
+    }));
     refused(&mut engine, &|_| {});
-    engine.send(Command::Plan { settings, limit: None, inputs: Inputs::default() });
+    engine.send(Command::Plan(PlanCommand::Estimate { settings, limit: None, inputs: Inputs::default() }));
     let closed = |event: &Event| matches!(event, Event::ModelClosed | Event::RunClosed { .. });
     assert!(!engine.said.iter().any(closed), "nothing is closed: {:?}", engine.said);
-    engine.send(Command::ScoreHeldOut { strength: 1.0 });
+    engine.send(Command::Compare(CompareCommand::ScoreHeldOut { strength: 1.0 }));
     let scored = engine.wait(|event| matches!(event, Event::HeldOut { .. } | Event::Refused { .. }));
     assert!(matches!(scored, Event::HeldOut { .. }), "the run is at hand with its model: {scored:?}");
 }
@@ -927,34 +973,34 @@ fn what_cannot_be_opened_is_refused_with_a_reason() {
     std::fs::create_dir_all(&folder).expect("a folder");
     std::fs::write(folder.join("adapter_config.json"), "{}").expect("a file");
     let source = ModelSource::Picked { name: "adapter".to_owned(), path: None };
-    engine.send_files(Command::OpenModel { source }, &[folder.join("adapter_config.json")]);
+    engine.send_files(Command::Model(ModelCommand::Open { source }), &[folder.join("adapter_config.json")]);
     let Event::Refused { subject: Subject::Model, problem } = engine.wait(|e| matches!(e, Event::Refused { .. }))
     else {
         panic!("the model is refused")
     };
     assert!(problem.what.contains("adapter"), "it says what was found: {problem}");
     let source = ModelSource::Picked { name: "adapter".to_owned(), path: Some(folder.display().to_string()) };
-    engine.send(Command::MeasureModel { source });
+    engine.send(Command::Model(ModelCommand::Measure { source }));
     let measured = engine.wait(|e| matches!(e, Event::ModelMeasured { .. }));
     let Event::ModelMeasured { needs: Err(why), .. } = measured else { panic!("it has no needs: {measured:?}") };
     assert!(why.what.contains("adapter"), "a list says the same: {why}");
 
     let pairs = engine.store.join("pairs.jsonl");
     std::fs::write(&pairs, "{\"q\": \"a\", \"better\": \"b\"}\n").expect("a file");
-    engine.send_files(Command::OpenPairs { mapping: None }, std::slice::from_ref(&pairs));
+    engine.send_files(Command::Pairs(PairsCommand::Open { mapping: None }), std::slice::from_ref(&pairs));
     // Rows of other columns are shown, so that a person can say which is which.
     let info = expect_event!(engine, Event::PairsOpened(info) => info);
     assert_eq!((info.usable, info.problem_count, &info.columns[..]), (0, 1, &["q".into(), "better".into()][..]));
     assert!(info.problems[0].line == 1 && info.problems[0].what.contains("chosen"), "{:?}", info.problems);
     std::fs::write(&pairs, "[1, 2]").expect("a file");
-    engine.send_files(Command::OpenPairs { mapping: None }, std::slice::from_ref(&pairs));
+    engine.send_files(Command::Pairs(PairsCommand::Open { mapping: None }), std::slice::from_ref(&pairs));
     let problem = expect_event!(engine, Event::Refused { subject: Subject::Pairs, problem } => problem);
     assert!(problem.at.contains("line 1"), "what has no columns is refused, with the line: {problem}");
 
     // A file of thumbs is one for KTO, and its broken rows are counted by what is wrong with them.
     let kto = |i: usize| format!("{{\"prompt\": \"{i}\", \"completion\": \"b\", \"label\": true}}\n");
     std::fs::write(&pairs, (0..30).map(kto).collect::<String>() + "{\n{\"a\": 1,}\n{\"abc\": 12,}\n").expect("a file");
-    engine.send_files(Command::OpenPairs { mapping: None }, std::slice::from_ref(&pairs));
+    engine.send_files(Command::Pairs(PairsCommand::Open { mapping: None }), std::slice::from_ref(&pairs));
     let Event::PairsOpened(info) = engine.wait(|e| matches!(e, Event::PairsOpened(_))) else {
         unreachable!("it was waited for")
     };
@@ -965,13 +1011,13 @@ fn what_cannot_be_opened_is_refused_with_a_reason() {
     // A table's columns are its first row.
     let table = engine.store.join("pairs.csv");
     std::fs::write(&table, "question;accepted;rejected\nWhy?;\"So; that\";No\n").expect("a file");
-    engine.send_files(Command::OpenPairs { mapping: None }, &[table]);
+    engine.send_files(Command::Pairs(PairsCommand::Open { mapping: None }), &[table]);
     let info = expect_event!(engine, Event::PairsOpened(info) => info);
     assert_eq!((info.usable, info.problem_count, info.mapping.prompt.as_str()), (1, 0, "question"));
 
     // So are those of a table that is no text.
     let table = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/parquet/pairs_datasets.parquet");
-    engine.send_files(Command::OpenPairs { mapping: None }, &[table]);
+    engine.send_files(Command::Pairs(PairsCommand::Open { mapping: None }), &[table]);
     let info = expect_event!(engine, Event::PairsOpened(info) => info);
     assert_eq!((info.usable, info.problem_count, info.columns.len()), (9, 0, 7), "{:?}", info.problems);
     assert!(info.shape.as_ref().is_some_and(|shape| shape.contains("UltraFeedback")), "{:?}", info.shape);
@@ -982,31 +1028,31 @@ fn what_cannot_be_opened_is_refused_with_a_reason() {
                 {\"instruction\": \"Say bye\", \"input\": \"\", \"chosen\": \"Bye\", \"rejected\": \"Bye\"}\n\
                 not a row\n";
     std::fs::write(&pairs, rows).expect("a file");
-    engine.send_files(Command::OpenPairs { mapping: None }, std::slice::from_ref(&pairs));
+    engine.send_files(Command::Pairs(PairsCommand::Open { mapping: None }), std::slice::from_ref(&pairs));
     let info = expect_event!(engine, Event::PairsOpened(info) => info);
     assert_eq!((info.usable, info.problem_count, info.lines), (2, 1, 3), "two rows can be used");
     assert_eq!(info.mapping.prompt, "instruction", "LLaMA-Factory's columns are known");
     assert_eq!(info.problems[0].line, 3, "the third line is the bad one");
     assert_eq!(info.flags, [("identical".to_owned(), 1)], "the audit finds the empty choice");
-    engine.send(Command::SwapPairs);
-    engine.send(Command::ReadPair { index: 0, max_length: 64 });
+    engine.send(Command::Pairs(PairsCommand::Swap));
+    engine.send(Command::Pairs(PairsCommand::Read { index: 0, max_length: 64 }));
     let view = expect_event!(engine, Event::PairView(view) => view);
     let texts = view.parts.map(|part| part.into_iter().map(|passage| passage.text).collect::<Vec<_>>().join("|"));
     assert_eq!(texts, ["Say hi\nnow", "No", "Hi!"], "instruction and input, and the answers swapped");
 
     // A row is edited: its flags are of the new texts, and a file of the rows has them.
     let texts = |texts: [&str; 3]| texts.map(|text| vec![text.to_owned()]);
-    engine.send(Command::EditPair { index: 1, texts: texts(["Say bye", "So long!", "Bye"]) });
+    engine.send(Command::Pairs(PairsCommand::Edit { index: 1, texts: texts(["Say bye", "So long!", "Bye"]) }));
     let info = expect_event!(engine, Event::PairsOpened(info) => info);
     assert_eq!((info.edits, info.flags), (1, vec![("edited".to_owned(), 1)]), "the answers differ now");
-    engine.send(Command::WritePairs);
+    engine.send(Command::Pairs(PairsCommand::Write));
     let (name, written) = expect_event!(engine, Event::PairsWritten { name, text } => (name, text));
     let rows: Vec<serde_json::Value> = written.lines().map(|row| serde_json::from_str(row).expect("JSON")).collect();
     assert!(name.ends_with("-edited.jsonl"), "{name}");
     let edited = json!({"prompt": "Say bye", "chosen": "So long!", "rejected": "Bye"});
     let other = json!({"prompt": "Say hi\nnow", "chosen": "No", "rejected": "Hi!"});
     assert_eq!(rows, [other, edited], "every row, as runs take them");
-    engine.send(Command::EditPair { index: 1, texts: Default::default() });
+    engine.send(Command::Pairs(PairsCommand::Edit { index: 1, texts: Default::default() }));
     let problem = expect_event!(engine, Event::Refused { subject: Subject::Pairs, problem } => problem);
     assert!(problem.what.contains("another row"), "{problem}");
 }
@@ -1014,22 +1060,27 @@ fn what_cannot_be_opened_is_refused_with_a_reason() {
 #[test]
 fn an_evaluation_scores_at_most_the_pairs_that_were_asked_for() {
     let mut engine = TestEngine::micro("few-pairs");
-    engine.send(Command::Plan { settings: micro_settings(2), limit: None, inputs: Inputs::default() });
+    engine.send(Command::Plan(PlanCommand::Estimate {
+        settings: micro_settings(2),
+        limit: None,
+        inputs: Inputs::default(),
+    }));
     let all = expect_event!(engine, Event::Planned(plan) => plan.held_out);
     engine.send(micro_run("few", 2, Watch { max_eval_pairs: 3, ..unwatched() }));
     let Event::Finished(summary) = engine.wait(is_finished) else { panic!("it ends well") };
+    assert!(!engine.said.iter().any(|event| matches!(event, Event::Samples { .. })), "no prompt is answered");
     assert_eq!((all.len(), summary.record.n_held_out), (8, 3), "of all that the plan holds out");
     let run_id = summary.record.run_id;
     // The same pairs, some of each part of the file, also where the run is opened anew.
     let scored = |engine: &mut TestEngine| {
-        engine.send(Command::ScoreHeldOut { strength: 1.0 });
+        engine.send(Command::Compare(CompareCommand::ScoreHeldOut { strength: 1.0 }));
         expect_event!(engine, Event::HeldOut { pairs, .. } => pairs)
     };
     let first = scored(&mut engine);
     let rows: Vec<usize> = first.iter().map(|pair| pair.index).collect();
     assert_eq!(rows, [all[2], all[5], all[7]], "no other pair is scored");
     let mut other = TestEngine::on(&engine.store.clone());
-    other.send(Command::OpenRun { run_id });
+    other.send(Command::Library(LibraryCommand::Open { run_id }));
     other.wait(|event| matches!(event, Event::RunOpened(_)));
     let again = scored(&mut other);
     assert_eq!(again.len(), 3, "the run has no others");
@@ -1042,15 +1093,19 @@ fn an_evaluation_scores_at_most_the_pairs_that_were_asked_for() {
 fn an_edited_row_is_planned_as_it_is_now() {
     let mut engine = TestEngine::micro("edited");
     let longest = |engine: &mut TestEngine| {
-        engine.send(Command::Plan { settings: micro_settings(4), limit: None, inputs: Inputs::default() });
+        engine.send(Command::Plan(PlanCommand::Estimate {
+            settings: micro_settings(4),
+            limit: None,
+            inputs: Inputs::default(),
+        }));
         expect_event!(engine, Event::Planned(plan) => plan.lengths.iter().copied().max())
     };
     let before = longest(&mut engine);
-    engine.send(Command::ReadPair { index: 0, max_length: 64 });
+    engine.send(Command::Pairs(PairsCommand::Read { index: 0, max_length: 64 }));
     let view = expect_event!(engine, Event::PairView(view) => view);
     let mut texts = view.parts.map(|part| part.into_iter().map(|passage| passage.text).collect::<Vec<_>>());
     texts[1][0] = "a much longer answer ".repeat(100);
-    engine.send(Command::EditPair { index: 0, texts });
+    engine.send(Command::Pairs(PairsCommand::Edit { index: 0, texts }));
     expect_event!(engine, Event::PairsOpened(info) => info);
     assert!(longest(&mut engine) > before, "its tokens are counted again");
 }

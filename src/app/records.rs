@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use crate::app::methods::method_of;
 use crate::engine::plan::presets::EPOCHS;
-use crate::engine::protocol::{Command, RunRecord, Settings, Status, settings};
+use crate::engine::protocol::{Command, RunCommand, RunRecord, Settings, Status, settings};
 
 /// Setting for the number of steps.
 pub(crate) const MAX_STEPS: &str = "max_steps";
@@ -64,7 +64,7 @@ pub(crate) fn resumed(record: &RunRecord, mut settings: Settings) -> Command {
     if is_over(record) && !settings.is_empty() && !is_told {
         settings.extend(as_many_again(record));
     }
-    Command::Resume { run_id: record.run_id.clone(), settings }
+    Command::Run(RunCommand::Resume { run_id: record.run_id.clone(), settings })
 }
 
 /// Continues an interrupted run. One that diverged continues at a lower learning rate, or it would diverge again.

@@ -16,7 +16,7 @@ use pairtune::kernels;
 use pairtune::model::{AdapterSettings, Architecture, LoadIn, Model, WeightBytes};
 use pairtune::platform::native::{DiskFolder, FileSource};
 use pairtune::platform::{ByteSource as _, read_all};
-use pairtune::{Error, Result};
+use pairtune::{Error, ErrorCode, Result};
 use serde_json::json;
 
 use super::args::{AppArgs, ChatArgs, Cli, Command, Window};
@@ -62,7 +62,7 @@ pub(crate) fn main(open_window: OpenWindow) -> ExitCode {
         error => {
             out.note(format_args!("error: {error}"));
             match error {
-                Error::Input(error) if error.is_unknown => ExitCode::from(USAGE),
+                error if error.code() == ErrorCode::Unknown => ExitCode::from(USAGE),
                 _ => ExitCode::FAILURE,
             }
         }

@@ -7,7 +7,7 @@ use std::task::Poll;
 
 use futures_channel::mpsc::{self, UnboundedReceiver, UnboundedSender};
 
-use super::protocol::{Command, Event};
+use super::protocol::{Command, Event, RunCommand};
 use crate::error::{Error, Result};
 use crate::platform::host::{PickedFile, sleep};
 
@@ -83,7 +83,7 @@ impl Inbox {
     fn close(&mut self) {
         if !self.closed {
             self.closed = true;
-            self.waiting.push_back(Message { command: Command::Pause, files: Vec::new() });
+            self.waiting.push_back(Message { command: Command::Run(RunCommand::Pause), files: Vec::new() });
         }
     }
 
@@ -121,8 +121,8 @@ impl Inbox {
         let export = self.waiting.iter().position(|message| matches!(message.command, Command::Export(_)));
         self.waiting.iter().enumerate().any(|(i, message)| match &message.command {
             Command::Cancel => export.is_none_or(|export| i < export),
-            Command::Pause | Command::Stop => true,
-            Command::Discard { run_id: discarded } => discarded == run_id,
+            Command::Run(RunCommand::Pause | RunCommand::Stop) => true,
+            Command::Run(RunCommand::Discard { run_id: discarded }) => discarded == run_id,
             _ => false,
         })
     }
@@ -136,9 +136,9 @@ mod tests {
     fn only_what_is_about_a_run_ends_it() {
         let (sender, mut inbox) = channel();
         let send = |command| sender.unbounded_send(Message { command, files: Vec::new() }).expect("the inbox is there");
-        send(Command::Discard { run_id: "another".to_owned() });
+        send(Command::Run(RunCommand::Discard { run_id: "another".to_owned() }));
         assert!(!inbox.wants_the_run_to_end("this"), "another run is discarded");
-        send(Command::Discard { run_id: "this".to_owned() });
+        send(Command::Run(RunCommand::Discard { run_id: "this".to_owned() }));
         assert!(inbox.wants_the_run_to_end("this"), "it is discarded itself");
     }
 
@@ -148,7 +148,10 @@ mod tests {
         assert!(!inbox.cancelled() && !inbox.wants_the_run_to_end("this"), "somebody could still send");
         drop(sender);
         assert!(inbox.wants_the_run_to_end("this") && inbox.cancelled(), "nobody is there to see the end of it");
-        assert!(matches!(inbox.poll(), Some(Message { command: Command::Pause, .. })), "what there is is saved");
+        assert!(
+            matches!(inbox.poll(), Some(Message { command: Command::Run(RunCommand::Pause), .. })),
+            "what there is is saved"
+        );
         assert!(inbox.poll().is_none(), "once");
     }
 
@@ -156,11 +159,14 @@ mod tests {
     fn a_cancel_behind_other_commands_is_found() {
         let (sender, mut inbox) = channel();
         let send = |command| sender.unbounded_send(Message { command, files: Vec::new() }).expect("the inbox is there");
-        send(Command::Stop);
+        send(Command::Run(RunCommand::Stop));
         send(Command::Cancel);
         assert!(inbox.wants_the_run_to_end("this"), "both wait");
         assert!(inbox.cancelled(), "one of them is a cancel");
         assert!(!inbox.cancelled(), "which is gone");
-        assert!(matches!(inbox.poll(), Some(Message { command: Command::Stop, .. })), "the other still waits");
+        assert!(
+            matches!(inbox.poll(), Some(Message { command: Command::Run(RunCommand::Stop), .. })),
+            "the other still waits"
+        );
     }
 }

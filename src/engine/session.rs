@@ -6,10 +6,12 @@ use super::data::pairs::Pairs;
 use super::inbox::{Inbox, Message, Outbox};
 use super::model::open_model::OpenModel;
 use super::plan::planning::Measured;
-use super::protocol::{BUILD, Command, Drill, Event, GpuInfo, Inputs, Problem, Progress, Ready};
+use super::protocol::{
+    BUILD, Command, Drill, Event, GpuInfo, Inputs, Level, Problem, Progress, Ready, Rules, RunCommand, Subject,
+};
 use super::run::open_run::{Retry, Run};
 use crate::error::{Error, Result};
-use crate::gpu::{AdapterChoice, Gpu};
+use crate::gpu::{AdapterChoice, DeviceType, Gpu};
 use crate::model::LoadIn;
 use crate::platform::NetworkEntry;
 use crate::platform::host::{self, Hub, Store, yield_now};
@@ -135,7 +137,7 @@ impl Session {
             {
                 model.unload();
                 self.log(
-                    "info",
+                    Level::Info,
                     "the run rests: the memory of the weights is given back until they are needed".to_owned(),
                 );
             }
@@ -145,112 +147,58 @@ impl Session {
     }
 
     async fn handle(&mut self, message: Message) {
-        let Message { command, files } = message;
-        let subject = command.rules().subject;
-        let done = match command {
-            Command::OpenDemo => self.open_demo().await,
-            Command::OpenModel { source } => self.open_model(source, files).await,
-            Command::MeasureModel { source } => {
-                self.measure_model(source, files).await;
-                Ok(())
-            }
-            Command::KeepModel => self.keep_model().await,
-            Command::ForgetModel { name } => self.forget_model(&name).await,
-            Command::FetchModel { repo, endpoint } => self.fetch_model(&repo, &endpoint).await,
-            Command::OpenPairs { mapping } => self.open_pairs(mapping, files).await,
-            Command::SkipPairs { rows, skip } => self.skip_pairs(&rows, skip),
-            Command::SwapPairs => self.swap_pairs(),
-            Command::EditPair { index, texts } => self.edit_pair(index, texts),
-            Command::WritePairs => self.write_pairs(),
-            Command::SetChat(chat) => self.set_chat(chat),
-            Command::ReadPair { index, max_length } => self.read_pair(index, max_length),
-            Command::FindRows { text } => self.find_rows(text),
-            Command::Plan { settings, limit, inputs } => self.plan(settings, limit, &inputs).await,
-            Command::Trial { settings, prompts } => self.trial(settings, &prompts).await,
-            Command::Bench => self.measure_gpu().await,
-            Command::Start(request) => self.start(*request).await,
-            Command::StartRace(request) => self.race(*request).await,
-            Command::StartSweep(request) => self.sweep(*request).await,
-            Command::Resume { run_id, settings } => self.resume(&run_id, settings).await,
-            Command::Discard { run_id } => self.discard(&run_id).await,
-            Command::OpenRun { run_id } => self.open_run(&run_id).await,
-            Command::Generate(request) => self.generate(*request).await,
-            Command::ScoreHeldOut { strength } => self.score_held_out(strength).await,
-            Command::InspectPair { index, strength } => self.inspect_pair(index, strength).await,
+        let subject = message.command.rules().subject;
+        let done = self.carry_out(message).await;
+        // A device that failed once refuses everything from then on.
+        let failed = matches!(&done, Err(error) if *error != Error::Cancelled);
+        self.tell(subject, done);
+        if failed && self.gpu.as_ref().is_some_and(|gpu| gpu.check().is_err()) {
+            self.recover_gpu().await;
+        }
+    }
+
+    /// Carries out a command between two steps of what trains, unless its rules say that it waits for a pause.
+    pub(super) async fn handle_aside(&mut self, message: Message) {
+        let Rules { subject, waits_for_pause, .. } = message.command.rules();
+        let waits = match &self.run {
+            Some(run) => waits_for_pause.for_run(&run.record.run_id),
+            None => waits_for_pause.for_trials(),
+        };
+        // What trains goes on already.
+        let resumes = matches!(message.command, Command::Run(RunCommand::Resume { .. }));
+        let done = if waits || resumes {
+            Err(Error::input("Something is being trained", "Pause or stop it first", ""))
+        } else {
+            Box::pin(self.carry_out(message)).await
+        };
+        self.tell(subject, done);
+    }
+
+    async fn carry_out(&mut self, Message { command, files }: Message) -> Result<()> {
+        match command {
+            Command::Model(command) => self.handle_model(command, files).await,
+            Command::Pairs(command) => self.handle_pairs(command, files).await,
+            Command::Plan(command) => self.handle_plan(command).await,
+            Command::Run(command) => self.handle_run(command).await,
+            Command::Race(request) => self.race(*request).await,
+            Command::Sweep(request) => self.sweep(*request).await,
+            Command::Compare(command) => self.handle_compare(command).await,
             Command::Export(request) => self.export(*request).await,
-            Command::ListRuns => {
-                self.list_runs().await;
-                Ok(())
-            }
-            Command::DescribeRun { run_id, name, notes } => self.describe_run(&run_id, name, notes).await,
-            Command::DeleteRun { run_id } => {
-                let deleted = self.delete_run(&run_id).await;
-                // There may be room now for what could not be saved.
-                if self.run.as_ref().is_some_and(|run| run.unsaved) {
-                    self.store_run().await;
-                }
-                deleted
-            }
-            Command::ReadHistory { run_id } => self.read_history(&run_id).await,
-            Command::Import => self.import(files).await,
-            Command::ImportAdapter => self.import_adapter(files).await,
-            Command::MeasureStorage => self.measure_storage().await,
-            Command::Drill(drill) => {
-                self.drill(drill);
-                Ok(())
-            }
-            Command::Cancel | Command::Pause | Command::Stop => {
+            Command::Library(command) => self.handle_library(command, files).await,
+            Command::Bench => self.measure_gpu().await,
+            Command::Cancel => {
                 self.give_up_retry().await;
                 Ok(())
             }
-        };
-        match done {
-            Ok(()) => {}
-            Err(Error::Cancelled) => self.wire.send(Event::Cancelled { subject }),
-            Err(error) => {
-                self.wire.send(Event::Refused { subject, problem: Problem::from(&error) });
-                // A device that failed once refuses everything from then on.
-                if self.gpu.as_ref().is_some_and(|gpu| gpu.check().is_err()) {
-                    self.recover_gpu().await;
-                }
+            Command::Drill(drill) => {
+                self.drill(drill);
+                Ok(())
             }
         }
     }
 
-    /// Carries out a command while a run is being trained; refuses commands that must wait until it is paused.
-    pub(super) async fn handle_aside(&mut self, message: Message) {
-        let Message { command, files } = message;
-        let subject = command.rules().subject;
-        let done = match command {
-            Command::MeasureModel { source } => {
-                self.measure_model(source, files).await;
-                Ok(())
-            }
-            Command::ReadPair { index, max_length } => self.read_pair(index, max_length),
-            Command::FindRows { text } => self.find_rows(text),
-            Command::ListRuns => {
-                self.list_runs().await;
-                Ok(())
-            }
-            Command::DescribeRun { run_id, name, notes } => self.describe_run(&run_id, name, notes).await,
-            Command::ReadHistory { run_id } => self.read_history(&run_id).await,
-            Command::MeasureStorage => self.measure_storage().await,
-            Command::Drill(drill) => {
-                self.drill(drill);
-                Ok(())
-            }
-            Command::DeleteRun { run_id } if !self.is_current(&run_id) => self.delete_run(&run_id).await,
-            Command::Discard { run_id } if !self.is_current(&run_id) => self.discard(&run_id).await,
-            Command::Plan { settings, limit, inputs } => self.plan(settings, limit, &inputs).await,
-            // A merged model needs its weights a second time.
-            Command::Export(request)
-                if self.is_current(&request.run_id) && !request.kinds.iter().any(|kind| kind.is_model()) =>
-            {
-                self.export(*request).await
-            }
-            Command::Cancel => Ok(()),
-            _ => Err(Error::input("Something is being trained", "Pause or stop it first", "")),
-        };
+    /// Reports a command that did not succeed.
+    fn tell(&self, subject: Subject, done: Result<()>) {
         match done {
             Ok(()) => {}
             Err(Error::Cancelled) => self.wire.send(Event::Cancelled { subject }),
@@ -284,7 +232,7 @@ impl Session {
             run.forget_device();
         }
         if let Err(e) = self.open_gpu().await {
-            self.log("error", format!("no new GPU device: {e}"));
+            self.log(Level::Error, format!("no new GPU device: {e}"));
         }
     }
 
@@ -300,12 +248,12 @@ impl Session {
         self.store.as_ref().map_err(Clone::clone)
     }
 
-    pub(super) fn log(&self, level: &str, text: String) {
-        self.wire.send(Event::Log { level: level.to_owned(), text });
+    pub(super) fn log(&self, level: Level, text: String) {
+        self.wire.send(Event::Log { level, text });
     }
 
     fn drill(&mut self, drill: Drill) {
-        self.log("warn", format!("testing a failure: {drill:?}"));
+        self.log(Level::Warn, format!("testing a failure: {drill:?}"));
         match drill {
             Drill::DestroyDevice => {
                 if let Some(gpu) = &self.gpu {
@@ -332,7 +280,7 @@ impl Session {
         let mut stop = false;
         while let Some(message) = self.wire.inbox.poll() {
             match message.command {
-                Command::Stop | Command::Pause | Command::Cancel => stop = true,
+                Command::Run(RunCommand::Stop | RunCommand::Pause) | Command::Cancel => stop = true,
                 _ => self.handle_aside(message).await,
             }
         }
@@ -362,10 +310,12 @@ impl Session {
 /// Bytes that a run may take on a device, where the system tells; what is on it already counts as free.
 pub(super) fn memory_of(gpu: &Gpu) -> Option<u64> {
     let report = gpu.report();
-    match report.device_type.as_str() {
+    match report.device_type {
         // They have no memory but the computer's.
-        "Cpu" | "IntegratedGpu" => host::available_memory().map(|free| free + gpu.live_bytes()),
-        _ => host::video_memory(report.vendor, report.device),
+        DeviceType::Cpu | DeviceType::IntegratedGpu => host::available_memory().map(|free| free + gpu.live_bytes()),
+        DeviceType::DiscreteGpu | DeviceType::VirtualGpu | DeviceType::Other => {
+            host::video_memory(report.vendor, report.device)
+        }
     }
 }
 
@@ -378,7 +328,7 @@ async fn gpu_info(gpu: &Gpu) -> GpuInfo {
     };
     GpuInfo {
         name,
-        backend: report.backend.clone(),
+        backend: report.backend,
         software: report.is_software(),
         max_buffer_size: report.max_buffer_size,
         features: report.features.clone(),

@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use bytemuck::Pod;
 
+use super::adapter_report::{AdapterReport, Backend};
 use super::bind_groups::BindGroups;
 use super::choices::{Call, Choices, VariantSet};
 use super::kernel::{Kernel, KernelId, Op, Pipeline, Precision, Variant};
@@ -21,44 +22,6 @@ use crate::error::{Error, Result};
 pub struct AdapterChoice {
     /// Part of the adapter's name, in any case of letters; `None` takes the fastest adapter.
     pub name: Option<String>,
-}
-
-/// Facts about the adapter in use, for a person.
-#[derive(Debug, Clone, serde::Serialize)]
-pub struct AdapterReport {
-    /// Name as the driver gives it.
-    pub name: String,
-    /// Vulkan, Metal, Dx12 or BrowserWebGpu.
-    pub backend: String,
-    /// DiscreteGpu, IntegratedGpu, VirtualGpu, Cpu or Other.
-    pub device_type: String,
-    /// PCI identifier of the adapter's maker; 0 in a browser.
-    pub vendor: u32,
-    /// PCI identifier of the adapter's model; 0 in a browser.
-    pub device: u32,
-    /// Driver and its version.
-    pub driver: String,
-    /// Largest range that one binding may cover, in bytes.
-    pub max_storage_buffer_binding_size: u64,
-    /// Largest buffer, in bytes.
-    pub max_buffer_size: u64,
-    /// Workgroup memory, in bytes.
-    pub max_compute_workgroup_storage_size: u32,
-    /// Invocations of one workgroup.
-    pub max_compute_invocations_per_workgroup: u32,
-    /// Lanes of the smallest subgroup; 0 if the adapter does not say.
-    pub subgroup_min_size: u32,
-    /// Rows of the adapter's square cooperative matrices for operands of f16 and sums of f32.
-    pub cooperative_matrices: Vec<u32>,
-    /// Optional features that the adapter offers.
-    pub features: Vec<String>,
-}
-
-impl AdapterReport {
-    /// True if the CPU does the adapter's work.
-    pub fn is_software(&self) -> bool {
-        self.device_type == "Cpu"
-    }
 }
 
 /// A device to run kernels on, with everything allocated on it.
@@ -111,7 +74,7 @@ impl Gpu {
             usage: wgpu::BufferUsages::UNIFORM | wgpu::BufferUsages::COPY_DST,
             mapped_at_creation: false,
         });
-        let report = report(&adapter, &limits);
+        let report = AdapterReport::of(&adapter, &limits);
         let choices = Choices::new(report.is_software());
         Ok(Self {
             device,
@@ -364,7 +327,7 @@ impl Gpu {
         let mut pipelines = self.pipelines.borrow_mut();
         let entry = pipelines
             .entry(kernel.id())
-            .or_insert_with(|| Pipeline::new(&self.device, kernel, self.report.backend == "BrowserWebGpu"));
+            .or_insert_with(|| Pipeline::new(&self.device, kernel, self.report.backend == Backend::BrowserWebGpu));
         let bind_group = self.bind_groups.get(kernel.id(), tensors, || {
             let range = |buffer, offset, bytes| {
                 let size = std::num::NonZeroU64::new(bytes);
@@ -471,20 +434,6 @@ fn experimental_features() -> wgpu::ExperimentalFeatures {
     unsafe { wgpu::ExperimentalFeatures::enabled() }
 }
 
-/// Rows of the square matrices that `Needs::matrices` can ask for, as the adapter lists them.
-fn cooperative_matrices(adapter: &wgpu::Adapter) -> Vec<u32> {
-    use wgpu::CooperativeScalarType::{F16, F32};
-    if !adapter.features().contains(wgpu::Features::EXPERIMENTAL_COOPERATIVE_MATRIX) {
-        return Vec::new();
-    }
-    let listed = adapter.cooperative_matrix_properties().into_iter();
-    let square = listed.filter(|of| of.m_size == of.n_size && of.n_size == of.k_size && !of.saturating_accumulation);
-    let mut sizes: Vec<u32> = square.filter(|of| [of.ab_type, of.cr_type] == [F16, F32]).map(|of| of.m_size).collect();
-    sizes.sort_unstable();
-    sizes.dedup();
-    sizes
-}
-
 fn instance() -> wgpu::Instance {
     // OpenGL is left out, though drawing the window may bring it along, because it has no compute shaders for our use.
     let backends = wgpu::Backends::PRIMARY;
@@ -522,32 +471,6 @@ async fn choose(choice: &AdapterChoice) -> Result<wgpu::Adapter> {
         let found = if names.is_empty() { "none".to_owned() } else { names.join("; ") };
         Error::device(format!("No adapter's name contains {part:?} (found: {found})"), "Name a part of one of these")
     })
-}
-
-fn report(adapter: &wgpu::Adapter, limits: &wgpu::Limits) -> AdapterReport {
-    let info = adapter.get_info();
-    let features = [
-        (wgpu::Features::SHADER_F16, "shader-f16"),
-        (wgpu::Features::SUBGROUP, "subgroups"),
-        (wgpu::Features::TIMESTAMP_QUERY, "timestamp-query"),
-        (wgpu::Features::EXPERIMENTAL_COOPERATIVE_MATRIX, "wgpu-cooperative-matrix"),
-    ];
-    let offered = adapter.features();
-    AdapterReport {
-        name: info.name,
-        backend: format!("{:?}", info.backend),
-        device_type: format!("{:?}", info.device_type),
-        vendor: info.vendor,
-        device: info.device,
-        driver: format!("{} {}", info.driver, info.driver_info).trim().to_owned(),
-        max_storage_buffer_binding_size: limits.max_storage_buffer_binding_size,
-        max_buffer_size: limits.max_buffer_size,
-        max_compute_workgroup_storage_size: limits.max_compute_workgroup_storage_size,
-        max_compute_invocations_per_workgroup: limits.max_compute_invocations_per_workgroup,
-        subgroup_min_size: info.subgroup_min_size,
-        cooperative_matrices: cooperative_matrices(adapter),
-        features: features.iter().filter(|f| offered.contains(f.0)).map(|f| f.1.to_owned()).collect(),
-    }
 }
 
 /// Keeps the first failure of the device, for the next `check`.

@@ -2,6 +2,7 @@
 //!
 //! Knows nothing of models, losses or files. Nothing outside this folder maps a buffer or polls the device.
 
+mod adapter_report;
 mod bind_groups;
 mod choices;
 mod device;
@@ -10,8 +11,9 @@ mod profiler;
 mod recorder;
 mod tensor;
 
+pub use adapter_report::{AdapterReport, Backend, DeviceType};
 pub use choices::{Call, VariantSet};
-pub use device::{AdapterChoice, AdapterReport, Counters, Gpu};
+pub use device::{AdapterChoice, Counters, Gpu};
 pub use kernel::{Adapters, Bind, Format, Kernel, Needs, Op, Precision, Shape, Variant};
 pub use profiler::KernelTime;
 pub use recorder::{Grid, Recorder, item_grid, row_grid};

@@ -205,7 +205,7 @@ pub fn adopt(gpu: &Gpu, set: &VariantSet) -> Vec<String> {
 pub fn tuning_key(gpu: &Gpu) -> String {
     let mut hash = blake3::Hasher::new();
     let report = gpu.report();
-    for part in [&report.name, &report.backend, &report.driver] {
+    for part in [&report.name, &report.backend.to_string(), &report.driver] {
         hash.update(part.as_bytes()).update(&[0]);
     }
     // The key has no part for f32, whose sets were stored before there was another precision.

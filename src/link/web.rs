@@ -10,7 +10,7 @@ use wasm_bindgen_futures::{JsFuture, spawn_local};
 use web_sys::{DedicatedWorkerGlobalScope, Event as DomEvent, File, MessageEvent, Worker};
 
 use super::engine::{Engine, Incoming};
-use crate::engine::protocol::{BUILD, Command, Event};
+use crate::engine::protocol::{BUILD, Command, Event, Level};
 use crate::engine::{Message, Session, channel};
 use crate::platform::host::PickedFile;
 
@@ -128,7 +128,7 @@ impl Link {
                     Err(e) => {
                         let beginning: String = text.chars().take(SHOWN_CHARS).collect();
                         let text = format!("an event cannot be read: {e}: {beginning}");
-                        Incoming::Event(Box::new(Event::Log { level: "error".to_owned(), text }))
+                        Incoming::Event(Box::new(Event::Log { level: Level::Error, text }))
                     }
                 },
                 (None, None) => return,
@@ -212,7 +212,7 @@ impl log::Log for PageLog {
 
     fn log(&self, record: &log::Record<'_>) {
         if self.enabled(record.metadata()) {
-            let level = record.level().as_str().to_lowercase();
+            let level = if record.level() == log::Level::Error { Level::Error } else { Level::Warn };
             post_event(&Event::Log { level, text: record.args().to_string() });
         }
     }

@@ -140,7 +140,7 @@ pub struct Tensors<T> {
     pub(super) rstd: T,       // (N)
     pub(super) label_rows: T, // (N, H)
     pub(super) pull: T,       // (N, H)
-    pub(super) logits: T,     // (block, chunk)
+    pub(crate) logits: T,     // (block, chunk)
     /// Statistics that `logprob_forward` keeps of each scored token (N,8).
     pub state: T,
     /// Log-probability, mean logit, entropy and hit of each scored token (N,4).

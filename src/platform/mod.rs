@@ -34,8 +34,8 @@ pub use gpu_name::AdapterNames;
 pub use native as host;
 pub use picked::{FileSet, Pick};
 pub use types::{
-    Environment, FoundModel, NetworkEntry, UiNode, Usage, browser_name, civil_date, file_name, hub_name, is_hub_name,
-    is_storage_full, licence_in, system_name,
+    Environment, FoundModel, NetworkEntry, Purpose, UiNode, Usage, World, browser_name, civil_date, file_name,
+    hub_name, is_hub_name, is_storage_full, licence_in, system_name,
 };
 #[cfg(target_arch = "wasm32")]
 pub use web as host;

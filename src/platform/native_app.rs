@@ -20,7 +20,7 @@ use super::native::{FileSource, PickedFile, io_error, make_folder, write_atomic}
 use super::native_hub::Hub;
 use super::picked::{FileSet, Pick};
 use super::types::{
-    Environment, FoundModel, NetworkEntry, UiNode, Usage, is_temporary, licence_in, path_parts, split_path,
+    Environment, FoundModel, NetworkEntry, UiNode, Usage, World, is_temporary, licence_in, path_parts, split_path,
     storage_full,
 };
 use crate::error::{Error, Result};
@@ -463,7 +463,7 @@ pub fn environment() -> Environment {
         other => other,
     };
     Environment {
-        kind: "desktop",
+        world: World::Desktop,
         browser: String::new(),
         system: system.to_owned(),
         webgpu: true,

@@ -1,9 +1,9 @@
 //! Answers of both platforms, and rules that hold on both: the form of a path in the app's storage, the error of a full
 //! storage, the names that the Hub accepts.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorCode, Result};
 
 /// Space that the app's storage uses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -16,11 +16,29 @@ pub struct Usage {
     pub persisted: bool,
 }
 
+/// The two worlds that the app runs in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum World {
+    /// A program with a window, files and folders.
+    Desktop,
+    /// A page.
+    Browser,
+}
+
+impl std::fmt::Display for World {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Desktop => "desktop",
+            Self::Browser => "browser",
+        })
+    }
+}
+
 /// Environment that the app runs in.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Environment {
-    /// `desktop` or `browser`.
-    pub kind: &'static str,
+    /// Window or page.
+    pub world: World,
     /// Name and major version of the browser, as in `Firefox 128`; empty on the desktop.
     pub browser: String,
     /// The operating system, as in `Linux`.
@@ -33,6 +51,24 @@ pub struct Environment {
     pub online: bool,
 }
 
+/// What something was fetched for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Purpose {
+    /// The app's own files.
+    App,
+    /// The list of a model's files.
+    ModelList,
+    /// A model's configuration.
+    ModelConfig,
+    /// The commit of a model's repository.
+    ModelCommit,
+    /// A model's weights and tokenizer.
+    Model,
+    /// Something else.
+    Other,
+}
+
 /// One thing that was fetched over the network.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NetworkEntry {
@@ -40,8 +76,8 @@ pub struct NetworkEntry {
     pub url: String,
     /// Bytes of it, 0 if another site does not let them be known.
     pub bytes: u64,
-    /// `the app itself` for what came with the page, else `other`.
-    pub purpose: String,
+    /// What it was fetched for.
+    pub purpose: Purpose,
 }
 
 /// A model that is already on this computer.
@@ -165,12 +201,17 @@ pub(super) fn storage_full(need: Option<u64>, have: Option<u64>, at: impl Into<S
         (None, Some(have)) => format!("{FULL}: {} left", amount(have)),
         (None, None) => FULL.to_owned(),
     };
-    Error::input(what, "Remove models or runs that are no longer needed, or free some space on the disk", at)
+    Error::coded(
+        ErrorCode::StorageFull,
+        what,
+        "Remove models or runs that are no longer needed, or free some space on the disk",
+        at,
+    )
 }
 
 /// True if `error` came from a write that found no space.
 pub fn is_storage_full(error: &Error) -> bool {
-    matches!(error, Error::Input(e) if e.what.starts_with(FULL))
+    error.code() == ErrorCode::StorageFull
 }
 
 /// Bytes in the unit that suits them.

@@ -15,7 +15,7 @@ use web_sys::{
 
 use super::bytes::{ByteSource, LocalFuture, read_all, short_read};
 use super::picked::FileSet;
-use super::types::{NetworkEntry, Usage, is_temporary, path_parts, split_path, storage_full};
+use super::types::{NetworkEntry, Purpose, Usage, is_temporary, path_parts, split_path, storage_full};
 pub use super::web_gpu::{adapter_names, available_memory, video_memory};
 pub use super::web_ui::{
     Then, address, announce, claim_gpu, crash, environment, export_folder, files_at, fragment, keep_awake, mirror,
@@ -552,8 +552,8 @@ pub fn network_ledger() -> Vec<NetworkEntry> {
         // A file from the cache counts without its headers.
         let bytes = |name: &str| number(&entry, name).unwrap_or_default() as u64;
         let is_own = url.strip_prefix("blob:").unwrap_or(&url).starts_with(&origin);
-        let purpose = if is_own { "the app itself" } else { "other" };
-        NetworkEntry { bytes: bytes("transferSize").max(bytes("encodedBodySize")), url, purpose: purpose.to_owned() }
+        let purpose = if is_own { Purpose::App } else { Purpose::Other };
+        NetworkEntry { bytes: bytes("transferSize").max(bytes("encodedBodySize")), url, purpose }
     });
     entries.collect()
 }

@@ -15,7 +15,7 @@ use web_sys::{
 };
 
 use super::picked::Pick;
-use super::types::{Environment, FoundModel, UiNode, browser_name, system_name};
+use super::types::{Environment, FoundModel, UiNode, World, browser_name, system_name};
 use super::web::{PickedFile, call, call_async, ignore, message, property, text};
 use crate::error::{Error, Result};
 
@@ -384,7 +384,7 @@ pub fn environment() -> Environment {
     let agent = text(&navigator, "userAgent");
     let is_true = |value: JsValue, unknown: bool| value.as_bool().unwrap_or(unknown);
     Environment {
-        kind: "browser",
+        world: World::Browser,
         browser: browser_name(&agent),
         system: system_name(&agent).to_owned(),
         webgpu: !property(&navigator, "gpu").is_falsy(),

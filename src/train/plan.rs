@@ -5,7 +5,7 @@ use serde::Serialize;
 use super::settings::config::{Reference, TrainConfig};
 use crate::data::Method;
 use crate::error::{Error, Result};
-use crate::model::{AdapterSettings, Architecture, BatchSize, Slot, Tensors};
+use crate::model::{AdapterSettings, Architecture, BatchSize, Tensors};
 
 /// Bytes on the device.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -93,10 +93,10 @@ pub fn plan(
     size: BatchSize,
     checkpointing: bool,
 ) -> Memory {
-    let slots = Tensors::slots(config, Some(adapter), checkpointing).list();
-    let (logits, others): (Vec<Slot>, Vec<Slot>) = slots.iter().partition(|slot| slot.name == "logits");
-    let bytes = |slots: &[Slot]| sum(slots.iter().map(|slot| slot.bytes(size)));
-    let (activations, logits) = (bytes(&others), bytes(&logits));
+    let slots = Tensors::slots(config, Some(adapter), checkpointing);
+    let logits = slots.logits.bytes(size);
+    let others = slots.list().into_iter().filter(|slot| *slot != slots.logits);
+    let activations = sum(others.map(|slot| slot.bytes(size)));
     let layers = adapter.layers().len() as u64;
     let parameters = layers.saturating_mul(adapter.layer_len(config)).saturating_mul(16);
     let adapter = sum([parameters, adapter.norms_len(config).saturating_mul(4)]);

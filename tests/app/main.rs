@@ -16,14 +16,18 @@ use eframe::egui::{self, accesskit::Role};
 use egui_kittest::kittest::{NodeT as _, Queryable as _};
 use pairtune::Error;
 use pairtune::engine::protocol::*;
-use pairtune::platform::FoundModel;
+use pairtune::platform::{FoundModel, World};
 use script::{Stage, problem, progress};
 use serde_json::{Map, json};
 
 #[test]
 fn an_empty_app_begins_with_the_demo() {
     let mut stage = Stage::ready();
-    assert_eq!(stage.sent(), [Command::ListRuns, Command::MeasureStorage], "what it asks for at first");
+    assert_eq!(
+        stage.sent(),
+        [Command::Library(LibraryCommand::List), Command::Library(LibraryCommand::MeasureStorage)],
+        "what it asks for at first"
+    );
     stage.expect("Teach a small language model your taste");
     stage.expect("GPU: Apple M3");
     stage.expect("0 B of your data sent");
@@ -49,7 +53,7 @@ fn the_demo_starts_by_itself() {
     let mut stage = Stage::ready();
     stage.sent();
     stage.click("Try the 60-second demo");
-    assert_eq!(stage.sent(), [Command::OpenDemo], "only the demo");
+    assert_eq!(stage.sent(), [Command::Model(ModelCommand::OpenDemo)], "only the demo");
     stage.say(Event::ModelProgress(progress("reading weights", 1, 2)));
     stage.say(Event::ModelOpened(Box::new(script::demo_model())));
     stage.say_pairs(48);
@@ -59,7 +63,7 @@ fn the_demo_starts_by_itself() {
     stage.say(Event::Planned(Box::new(PlanInfo { settings: settings.clone(), ..script::plan() })));
     stage.run();
     let sent = stage.sent();
-    let [Command::Start(request)] = sent.as_slice() else { panic!("a run begins, not {sent:?}") };
+    let [Command::Run(RunCommand::Start(request))] = sent.as_slice() else { panic!("a run begins, not {sent:?}") };
     assert_eq!(request.settings, settings, "with the demo's settings");
     assert_eq!(request.watch.prompts.len(), 3, "and sample prompts");
     assert!(request.watch.keep_best && request.watch.save_seconds == 60.0, "and the usual care");
@@ -67,7 +71,7 @@ fn the_demo_starts_by_itself() {
 
 #[test]
 fn without_a_gpu_the_reason_and_the_fix_are_told() {
-    let mut stage = Stage::in_environment(script::environment("browser"), Vec::new());
+    let mut stage = Stage::in_environment(script::environment(World::Browser), Vec::new());
     stage.say(script::ready_with(Err(problem("navigator.gpu is missing", "Switch WebGPU on"))));
     stage.expect("This browser offers no GPU to train on");
     stage.expect("navigator.gpu is missing");
@@ -97,10 +101,12 @@ fn a_software_adapter_is_named() {
 
 #[test]
 fn the_gpu_is_named_with_its_interface_as_people_know_it() {
-    let mut stage = Stage::in_environment(script::environment("browser"), Vec::new());
-    for (backend, shown) in [("BrowserWebGpu", "WebGPU"), ("Dx12", "DirectX 12"), ("Vulkan", "Vulkan")] {
+    let mut stage = Stage::in_environment(script::environment(World::Browser), Vec::new());
+    for (backend, shown) in
+        [(Backend::BrowserWebGpu, "WebGPU"), (Backend::Dx12, "DirectX 12"), (Backend::Vulkan, "Vulkan")]
+    {
         let name = "NVIDIA GeForce RTX 3060".to_owned();
-        stage.say(script::ready_with(Ok(GpuInfo { name, backend: backend.to_owned(), ..script::gpu() })));
+        stage.say(script::ready_with(Ok(GpuInfo { name, backend, ..script::gpu() })));
         stage.expect(&format!("GPU: NVIDIA GeForce RTX 3060, {shown} · f16"));
     }
 }
@@ -126,7 +132,7 @@ fn interrupted_runs_are_continued_from_the_start_page() {
     // Evaluations after steps 130, 140 … 290 and the last one.
     stage.expect("Paused, about 15 min left: ");
     stage.click("Continue: tone-v2");
-    let resume = Command::Resume { run_id: "r9".into(), settings: Settings::new() };
+    let resume = Command::Run(RunCommand::Resume { run_id: "r9".into(), settings: Settings::new() });
     assert_eq!(stage.sent(), [resume], "the run goes on");
 }
 
@@ -140,7 +146,7 @@ fn interrupted_runs_are_discarded_from_the_start_page() {
     assert_eq!(stage.sent(), [], "nothing is discarded without an answer");
     stage.click("Discard this run… tone-v2");
     stage.click("Discard");
-    assert_eq!(stage.sent(), [Command::Discard { run_id: "r9".into() }]);
+    assert_eq!(stage.sent(), [Command::Run(RunCommand::Discard { run_id: "r9".into() })]);
     stage.say(Event::Discarded { run_id: "r9".into() });
     assert!(!stage.shows("Continue \"tone-v2\""), "it is gone");
 }
@@ -170,7 +176,7 @@ fn hovering_files_say_what_they_will_do() {
     assert_eq!(stage.sent(), [], "and what is let go of then is not opened");
     stage.harness.input_mut().dropped_files = vec![Arc::new(Dropped(folder.0.join("tone.jsonl")))];
     stage.run();
-    assert_eq!(stage.sent(), [Command::OpenPairs { mapping: None }], "but the next time");
+    assert_eq!(stage.sent(), [Command::Pairs(PairsCommand::Open { mapping: None })], "but the next time");
 }
 
 #[test]
@@ -182,11 +188,12 @@ fn dropped_files_are_opened_as_what_they_are() {
     stage.harness.input_mut().dropped_files = vec![Arc::new(Dropped(folder.0.join("tone.jsonl")))];
     stage.run();
     let sent = stage.sent_with_files();
-    assert_eq!(sent, [(Command::OpenPairs { mapping: None }, vec!["tone.jsonl".to_owned()])], "pairs");
+    assert_eq!(sent, [(Command::Pairs(PairsCommand::Open { mapping: None }), vec!["tone.jsonl".to_owned()])], "pairs");
     stage.harness.input_mut().dropped_files = vec![Arc::new(Dropped(model.0.clone()))];
     stage.run();
     let sent = stage.sent_with_files();
-    let [(Command::OpenModel { source: ModelSource::Picked { path, .. } }, files)] = sent.as_slice() else {
+    let [(Command::Model(ModelCommand::Open { source: ModelSource::Picked { path, .. } }), files)] = sent.as_slice()
+    else {
         panic!("a model is opened, not {sent:?}")
     };
     assert_eq!(path.as_deref(), Some(&*model.0.display().to_string()), "its folder is known");
@@ -217,7 +224,11 @@ fn without_dialogs_a_path_is_asked_for() {
     drop(buttons);
     stage.run();
     let sent = stage.sent_with_files();
-    assert_eq!(sent, [(Command::OpenPairs { mapping: None }, vec!["tone.jsonl".to_owned()])], "it is opened");
+    assert_eq!(
+        sent,
+        [(Command::Pairs(PairsCommand::Open { mapping: None }), vec!["tone.jsonl".to_owned()])],
+        "it is opened"
+    );
     assert!(!stage.shows("shows no file dialog"), "the question is answered");
 }
 
@@ -229,7 +240,8 @@ fn paths_are_typed_and_wrong_ones_are_told() {
     stage.type_into("Path of a model folder, or of a GGUF file", &folder.0.display().to_string());
     stage.click("Open the model at this path");
     let sent = stage.sent_with_files();
-    let [(Command::OpenModel { source: ModelSource::Picked { path, .. } }, files)] = sent.as_slice() else {
+    let [(Command::Model(ModelCommand::Open { source: ModelSource::Picked { path, .. } }), files)] = sent.as_slice()
+    else {
         panic!("a model is opened, not {sent:?}")
     };
     assert_eq!(path.as_deref(), Some(&*folder.0.display().to_string()), "by its folder");
@@ -250,7 +262,7 @@ fn paths_are_typed_and_wrong_ones_are_told() {
     stage.click("Open the pairs at this path");
     stage.expect("/no/such.jsonl");
     stage.expect("24 rows: 24 used");
-    let browser = Stage::in_environment(script::environment("browser"), Vec::new());
+    let browser = Stage::in_environment(script::environment(World::Browser), Vec::new());
     assert!(!browser.shows("Path of a model folder, or of a GGUF file"), "a page opens no paths");
 }
 
@@ -262,7 +274,10 @@ fn the_command_line_opens_a_model_and_pairs() {
     assert_eq!(stage.sent(), [], "the engine does not listen yet");
     stage.say(script::ready());
     let sent = stage.sent();
-    let opened = sent.iter().filter(|c| matches!(c, Command::OpenModel { .. } | Command::OpenPairs { .. })).count();
+    let opened = sent
+        .iter()
+        .filter(|c| matches!(c, Command::Model(ModelCommand::Open { .. }) | Command::Pairs(PairsCommand::Open { .. })))
+        .count();
     assert_eq!(opened, 2, "both are opened: {sent:?}");
     let mut stage = Stage::opening(None, Some("/no/such.jsonl".into()));
     stage.say(script::ready());
@@ -289,10 +304,10 @@ fn what_was_opened_before_is_opened_again() {
     stage.say(script::ready());
     stage.sent();
     stage.click("Open again: tone.jsonl");
-    assert!(matches!(stage.sent()[..], [Command::OpenPairs { .. }]), "the pairs");
+    assert!(matches!(stage.sent()[..], [Command::Pairs(PairsCommand::Open { .. })]), "the pairs");
     stage.go("1  Model");
     stage.click("Open again: mine");
-    assert!(matches!(stage.sent()[..], [Command::OpenModel { .. }]), "the model");
+    assert!(matches!(stage.sent()[..], [Command::Model(ModelCommand::Open { .. })]), "the model");
     stage.say(Event::Cancelled { subject: Subject::Model });
     let memory = stage.remembered();
     drop(folder);
@@ -368,7 +383,7 @@ fn an_open_model_shows_what_it_is() {
 
 #[test]
 fn models_of_the_browser_are_fetched_kept_and_forgotten() {
-    let mut stage = Stage::in_environment(script::environment("browser"), Vec::new());
+    let mut stage = Stage::in_environment(script::environment(World::Browser), Vec::new());
     stage.say(script::ready());
     stage.go("1  Model");
     stage.click("Hugging Face");
@@ -376,31 +391,35 @@ fn models_of_the_browser_are_fetched_kept_and_forgotten() {
     stage.click("Get");
     let sent = stage.sent();
     assert!(
-        matches!(&sent[..], [Command::FetchModel { repo, endpoint }, Command::MeasureStorage]
+        matches!(&sent[..], [Command::Model(ModelCommand::Fetch { repo, endpoint }), Command::Library(LibraryCommand::MeasureStorage)]
             if repo.contains('/') && endpoint == "https://huggingface.co"),
         "{sent:?}"
     );
     stage.say(Event::Storage(StorageInfo { used: 0, quota: Some(48_000_000_000), persisted: true }));
     stage.say(Event::ModelOpened(Box::new(script::model())));
     stage.click("Save for next time (1.2 GB of 48.0 GB)");
-    assert_eq!(stage.sent(), [Command::KeepModel], "it is kept");
+    assert_eq!(stage.sent(), [Command::Model(ModelCommand::Keep)], "it is kept");
     let kept = StoredModel { name: "Qwen/Qwen3-0.6B".into(), bytes: 1_200_000_000, complete: true, origin: None };
     stage.say(Event::Models { models: vec![kept] });
     stage.click("Saved models (1)");
     stage.click("Use Qwen/Qwen3-0.6B");
     let source = ModelSource::Stored { name: "Qwen/Qwen3-0.6B".into() };
-    assert_eq!(stage.sent(), [Command::OpenModel { source }], "it is used");
+    assert_eq!(stage.sent(), [Command::Model(ModelCommand::Open { source })], "it is used");
     stage.click("Remove Qwen/Qwen3-0.6B");
     stage.click("Keep it");
     assert_eq!(stage.sent(), [], "nothing is forgotten without an answer");
     stage.click("Remove Qwen/Qwen3-0.6B");
     stage.click("Remove it");
-    assert_eq!(stage.sent(), [Command::ForgetModel { name: "Qwen/Qwen3-0.6B".into() }], "it is forgotten");
+    assert_eq!(
+        stage.sent(),
+        [Command::Model(ModelCommand::Forget { name: "Qwen/Qwen3-0.6B".into() })],
+        "it is forgotten"
+    );
 }
 
 #[test]
 fn the_window_fetches_a_model_at_a_click_alone() {
-    let mut stage = Stage::in_environment(script::environment("desktop"), Vec::new());
+    let mut stage = Stage::in_environment(script::environment(World::Desktop), Vec::new());
     stage.say(script::ready());
     stage.click("or get one from Hugging Face");
     stage.click("Hugging Face");
@@ -409,7 +428,7 @@ fn the_window_fetches_a_model_at_a_click_alone() {
     stage.type_into("Repository", "org/tiny");
     stage.click("Get");
     let sent = stage.sent();
-    assert!(matches!(&sent[..], [Command::FetchModel { repo, .. }] if repo == "org/tiny"), "{sent:?}");
+    assert!(matches!(&sent[..], [Command::Model(ModelCommand::Fetch { repo, .. })] if repo == "org/tiny"), "{sent:?}");
     stage.say(Event::ModelProgress(progress("fetching model.safetensors", 3, 9)));
     stage.expect("fetching model.safetensors");
     stage.click("Cancel");
@@ -421,11 +440,11 @@ fn models_on_this_computer_are_opened_by_their_folder() {
     let folder = Folder::new(&["config.json", "tokenizer.json", "model.safetensors"]);
     let path = folder.0.display().to_string();
     let found = FoundModel { name: "org/m".into(), folder: path.clone(), bytes: 9, licence: Some("mit".into()) };
-    let mut stage = Stage::in_environment(script::environment("desktop"), vec![found]);
+    let mut stage = Stage::in_environment(script::environment(World::Desktop), vec![found]);
     stage.say(script::ready());
     stage.go("1  Model");
     let source = ModelSource::Picked { name: "org/m".into(), path: Some(path) };
-    let measure = Command::MeasureModel { source: source.clone() };
+    let measure = Command::Model(ModelCommand::Measure { source: source.clone() });
     assert!(stage.sent().contains(&measure), "the engine is asked what it needs");
     stage.say(Event::ModelMeasured { source: source.clone(), needs: Ok(7_000_000_000) });
     stage.expect("needs 7.0 GB, has 6.0 GB");
@@ -435,7 +454,11 @@ fn models_on_this_computer_are_opened_by_their_folder() {
     stage.expect("fits");
     stage.click("Use org/m");
     let files = ["config.json", "model.safetensors", "tokenizer.json"].map(str::to_owned).to_vec();
-    assert_eq!(stage.sent_with_files(), [(Command::OpenModel { source }, files)], "its files are sent along");
+    assert_eq!(
+        stage.sent_with_files(),
+        [(Command::Model(ModelCommand::Open { source }), files)],
+        "its files are sent along"
+    );
 }
 
 #[test]
@@ -447,7 +470,7 @@ fn steps_that_were_chosen_for_a_file_are_left_out_for_another() {
     stage.type_into("Max steps", "40");
     stage.wait(1.0);
     let steps = |stage: &Stage| match stage.sent().as_slice() {
-        [.., Command::Plan { settings, .. }] => settings.get("max_steps").cloned(),
+        [.., Command::Plan(PlanCommand::Estimate { settings, .. })] => settings.get("max_steps").cloned(),
         sent => panic!("it is planned, not {sent:?}"),
     };
     assert_eq!(steps(&stage), Some(json!(40)));
@@ -464,7 +487,8 @@ fn steps_that_were_chosen_for_a_file_are_left_out_for_another() {
 #[test]
 fn a_model_that_cannot_be_tuned_is_not_offered() {
     let model = |name: &str| FoundModel { name: name.into(), folder: format!("/{name}"), bytes: 9, licence: None };
-    let mut stage = Stage::in_environment(script::environment("desktop"), vec![model("org/t5"), model("org/llama")]);
+    let mut stage =
+        Stage::in_environment(script::environment(World::Desktop), vec![model("org/t5"), model("org/llama")]);
     stage.say(script::ready());
     let source = |name: &str| ModelSource::Picked { name: name.into(), path: Some(format!("/{name}")) };
     let refused = || Err(problem("Models of type t5 are not supported", "Use another"));
@@ -484,8 +508,11 @@ fn a_model_that_cannot_be_tuned_is_not_offered() {
     stage.sent();
     stage.click("Use this model");
     let sent = stage.sent();
-    assert!(matches!(&sent[..], [Command::OpenModel { source: opened }] if *opened == source("org/llama")), "{sent:?}");
-    let mut stage = Stage::in_environment(script::environment("desktop"), vec![model("org/t5")]);
+    assert!(
+        matches!(&sent[..], [Command::Model(ModelCommand::Open { source: opened })] if *opened == source("org/llama")),
+        "{sent:?}"
+    );
+    let mut stage = Stage::in_environment(script::environment(World::Desktop), vec![model("org/t5")]);
     stage.say(script::ready());
     stage.say(Event::ModelMeasured { source: source("org/t5"), needs: refused() });
     stage.expect("Models of type t5 are not supported");
@@ -549,7 +576,7 @@ fn rows_with_problems_are_listed_and_must_be_agreed_to() {
     stage.click("Train on the 24 usable rows; 6 have problems and are skipped");
     stage.go("3  Plan");
     stage.click("Start training");
-    assert!(matches!(stage.sent()[..], [Command::Start(_)]), "after that, a run begins");
+    assert!(matches!(stage.sent()[..], [Command::Run(RunCommand::Start(_))]), "after that, a run begins");
 }
 
 #[test]
@@ -559,13 +586,13 @@ fn rows_are_skipped_and_sides_swapped() {
     stage.sent();
     assert!(stage.harness.query_all_by_label("held out").count() > 0, "every tenth row is marked");
     stage.click("Skip line 3");
-    assert_eq!(stage.sent(), [Command::SkipPairs { rows: vec![2], skip: true }], "one row");
+    assert_eq!(stage.sent(), [Command::Pairs(PairsCommand::Skip { rows: vec![2], skip: true })], "one row");
     stage.click("Swap chosen and rejected");
-    assert_eq!(stage.sent(), [Command::SwapPairs], "all rows");
+    assert_eq!(stage.sent(), [Command::Pairs(PairsCommand::Swap)], "all rows");
     stage.say(Event::PairsOpened(Box::new(PairsInfo { swapped: true, ..script::pairs(24) })));
     stage.expect("chosen and rejected swapped");
     stage.wait(1.0);
-    assert!(matches!(stage.sent()[..], [Command::Plan { .. }]), "the plan is worked out again");
+    assert!(matches!(stage.sent()[..], [Command::Plan(PlanCommand::Estimate { .. })]), "the plan is worked out again");
 }
 
 #[test]
@@ -576,11 +603,15 @@ fn the_chat_template_is_shown_and_changed() {
     stage.click("Chat template");
     stage.click("Thinking off");
     let off = Map::from_iter([("enable_thinking".to_owned(), json!(false))]);
-    assert_eq!(stage.sent(), [Command::SetChat(Chat { template: None, kwargs: off.clone() })], "its own template");
+    assert_eq!(
+        stage.sent(),
+        [Command::Pairs(PairsCommand::SetChat(Chat { template: None, kwargs: off.clone() }))],
+        "its own template"
+    );
     stage.say(Event::ChatSet(Box::new(ChatInfo { kwargs: off.clone(), ..script::chat() })));
     stage.type_into("Text of the template", "{{ x");
     stage.click("Use this template");
-    let [Command::SetChat(Chat { template: Some(template), kwargs })] = &stage.sent()[..] else {
+    let [Command::Pairs(PairsCommand::SetChat(Chat { template: Some(template), kwargs }))] = &stage.sent()[..] else {
         panic!("the edited template is set")
     };
     assert!(template.contains("{{ x") && *kwargs == off, "what was typed, and thinking as it was: {template}");
@@ -592,7 +623,11 @@ fn the_chat_template_is_shown_and_changed() {
     assert!(stage.harness.query_by_label("This template cannot be used").is_none(), "the next one can");
     stage.expect("not the model's own");
     stage.click("Back to the model's own");
-    assert_eq!(stage.sent(), [Command::SetChat(Chat { template: None, kwargs: off })], "its own again");
+    assert_eq!(
+        stage.sent(),
+        [Command::Pairs(PairsCommand::SetChat(Chat { template: None, kwargs: off }))],
+        "its own again"
+    );
 }
 
 #[test]
@@ -607,16 +642,24 @@ fn a_flag_shows_its_rows_and_skips_them_only_when_asked_to() {
     assert_eq!(stage.harness.query_all_by_label_contains("Inspect line").count(), 3, "only they are in the table");
     stage.expect("Only \"long\": 3 rows");
     stage.click("Skip line 11");
-    assert_eq!(stage.sent(), [Command::SkipPairs { rows: vec![10], skip: true }], "the row that was clicked");
+    assert_eq!(
+        stage.sent(),
+        [Command::Pairs(PairsCommand::Skip { rows: vec![10], skip: true })],
+        "the row that was clicked"
+    );
     stage.click("Skip these 2 rows");
-    assert_eq!(stage.sent(), [Command::SkipPairs { rows: vec![3, 17], skip: true }], "the others");
+    assert_eq!(stage.sent(), [Command::Pairs(PairsCommand::Skip { rows: vec![3, 17], skip: true })], "the others");
     stage.say(Event::PairsOpened(Box::new(PairsInfo { skipped: 3, ..script::pairs(24) })));
     stage.expect("24 rows: 21 used (4 truncated), 3 skipped");
     stage.expect("Only \"long\": 3 rows, 3 skipped");
     stage.wait(1.0);
     stage.sent();
     stage.click("Take 3 rows back in");
-    assert_eq!(stage.sent(), [Command::SkipPairs { rows: vec![3, 10, 17], skip: false }], "and back in");
+    assert_eq!(
+        stage.sent(),
+        [Command::Pairs(PairsCommand::Skip { rows: vec![3, 10, 17], skip: false })],
+        "and back in"
+    );
     stage.click("Show all rows");
     assert!(stage.harness.query_all_by_label_contains("Inspect line").count() > 3, "all rows are there");
 }
@@ -702,7 +745,7 @@ fn the_next_run_gets_a_name_of_its_own() {
         stage.sent();
         stage.click("Start training");
         let sent = stage.sent();
-        let [Command::Start(request)] = sent.as_slice() else { panic!("a run begins, not {sent:?}") };
+        let [Command::Run(RunCommand::Start(request))] = sent.as_slice() else { panic!("a run begins, not {sent:?}") };
         stage.say(Event::Refused { subject: Subject::Run, problem: problem("Not now", "Try later") });
         request.name.clone()
     };
@@ -738,7 +781,9 @@ fn own_settings_come_back_with_an_own_model() {
     stage.say(Event::ModelOpened(Box::new(script::model())));
     stage.wait(1.0);
     let sent = stage.sent();
-    let [Command::Plan { settings, .. }] = sent.as_slice() else { panic!("it is planned, not {sent:?}") };
+    let [Command::Plan(PlanCommand::Estimate { settings, .. })] = sent.as_slice() else {
+        panic!("it is planned, not {sent:?}")
+    };
     assert_eq!(settings["learning_rate"], json!(2e-5), "not the demo's");
 }
 
@@ -779,7 +824,7 @@ fn columns_are_mapped_by_hand() {
     stage.click("note");
     stage.click("Apply");
     let sent = stage.sent_with_files();
-    let [(Command::OpenPairs { mapping: Some(mapping) }, files)] = sent.as_slice() else {
+    let [(Command::Pairs(PairsCommand::Open { mapping: Some(mapping) }), files)] = sent.as_slice() else {
         panic!("the file is read again, not {sent:?}")
     };
     assert_eq!(mapping.rejected, "note", "with the other column");
@@ -881,7 +926,7 @@ fn a_pair_is_read_as_the_model_sees_it() {
     stage.go("2  Pairs");
     stage.sent();
     stage.click("Inspect");
-    assert_eq!(stage.sent(), [Command::ReadPair { index: 0, max_length: 1024 }], "the first pair");
+    assert_eq!(stage.sent(), [Command::Pairs(PairsCommand::Read { index: 0, max_length: 1024 })], "the first pair");
     let sequence = SeenSequence {
         tokens: ["<|im_start|>", "user", "\n", "Refund", "?", "Of", " course", "."].map(str::to_owned).to_vec(),
         prompt_len: 5,
@@ -896,7 +941,7 @@ fn a_pair_is_read_as_the_model_sees_it() {
     stage.click("Raw");
     stage.expect("Refund?");
     stage.click("Next");
-    assert_eq!(stage.sent(), [Command::ReadPair { index: 1, max_length: 1024 }], "the next pair");
+    assert_eq!(stage.sent(), [Command::Pairs(PairsCommand::Read { index: 1, max_length: 1024 })], "the next pair");
 }
 
 #[test]
@@ -928,13 +973,13 @@ fn a_run_begins_with_the_edited_settings() {
     stage.wait(1.0);
     let sent = stage.sent();
     assert!(
-        matches!(&sent[..], [Command::Plan { settings, .. }] if settings["r"] == json!(32)),
+        matches!(&sent[..], [Command::Plan(PlanCommand::Estimate { settings, .. })] if settings["r"] == json!(32)),
         "the plan follows: {sent:?}"
     );
     stage.say(Event::Planned(Box::new(script::plan())));
     stage.click("Start training");
     let sent = stage.sent();
-    let [Command::Start(request)] = sent.as_slice() else { panic!("a run begins, not {sent:?}") };
+    let [Command::Run(RunCommand::Start(request))] = sent.as_slice() else { panic!("a run begins, not {sent:?}") };
     assert_eq!(request.name, "tone", "named after its pairs");
     assert_eq!(request.settings["learning_rate"], json!(5e-5), "with the preset");
     assert_eq!(request.settings["eval_split"], json!(0.1), "with some pairs held out");
@@ -952,7 +997,7 @@ fn what_does_not_fit_is_fixed_by_a_click() {
     stage.wait(1.0);
     let sent = stage.sent();
     assert!(
-        matches!(&sent[..], [Command::Plan { settings, .. }] if settings["max_length"] == json!(384)),
+        matches!(&sent[..], [Command::Plan(PlanCommand::Estimate { settings, .. })] if settings["max_length"] == json!(384)),
         "the fix is applied and planned: {sent:?}"
     );
 }
@@ -972,7 +1017,7 @@ fn a_limit_that_is_no_number_is_told() {
     stage.click("Set");
     stage.wait(1.0);
     let sent = stage.sent();
-    assert!(matches!(sent[..], [Command::Plan { limit: Some(7_500_000_000), .. }]), "{sent:?}");
+    assert!(matches!(sent[..], [Command::Plan(PlanCommand::Estimate { limit: Some(7_500_000_000), .. })]), "{sent:?}");
 }
 
 #[test]
@@ -1002,7 +1047,7 @@ fn a_plan_that_was_cancelled_is_worked_out_at_a_click() {
     stage.sent();
     stage.click("Work out the plan");
     stage.wait(1.0);
-    assert!(matches!(stage.sent()[..], [Command::Plan { .. }]), "it is asked for again");
+    assert!(matches!(stage.sent()[..], [Command::Plan(PlanCommand::Estimate { .. })]), "it is asked for again");
     stage.expect("Working out the plan");
 }
 
@@ -1035,7 +1080,7 @@ fn sample_prompts_may_have_several_lines() {
     stage.sent();
     stage.click("Start training");
     let sent = stage.sent();
-    let [Command::Start(request)] = sent.as_slice() else { panic!("a run begins, not {sent:?}") };
+    let [Command::Run(RunCommand::Start(request))] = sent.as_slice() else { panic!("a run begins, not {sent:?}") };
     assert_eq!(request.watch.prompts, ["Translate:\nGood day", "One\nTwo"], "whole, the shortened one left out");
 }
 
@@ -1050,7 +1095,10 @@ fn a_field_takes_what_is_typed_and_refuses_what_is_wrong() {
     stage.run();
     stage.wait(1.0);
     let sent = stage.sent();
-    assert!(matches!(&sent[..], [Command::Plan { settings, .. }] if settings["max_length"] == json!(512)), "{sent:?}");
+    assert!(
+        matches!(&sent[..], [Command::Plan(PlanCommand::Estimate { settings, .. })] if settings["max_length"] == json!(512)),
+        "{sent:?}"
+    );
     stage.harness.get_by_label("Max length (tokens)").set_text_value_accesskit("none");
     stage.run();
     stage.expect("Needs a whole number, 2 or more");
@@ -1065,7 +1113,7 @@ fn two_steps_are_measured() {
     stage.sent();
     stage.expect("Measure with 2 trial steps");
     stage.click("Measure: run 2 trial steps");
-    assert!(matches!(stage.sent()[..], [Command::Trial { .. }]), "it is measured");
+    assert!(matches!(stage.sent()[..], [Command::Plan(PlanCommand::Trial { .. })]), "it is measured");
     stage.expect("Preparing 2 trial steps (not kept)");
     stage.say(Event::Trying { step: 2 });
     stage.expect("Running 2 trial steps (not kept): step 2 of 2, ");
@@ -1098,12 +1146,14 @@ fn rows_that_a_plan_skips_or_cuts_are_told_alike_everywhere() {
     stage.expect("Only \"too long\": 2 rows");
     assert_eq!(stage.harness.query_all_by_label_contains("Inspect line").count(), 2, "only they are in the table");
     stage.click("Skip these 2 rows");
-    assert_eq!(stage.sent(), [Command::SkipPairs { rows: vec![2, 6], skip: true }], "those rows");
+    assert_eq!(stage.sent(), [Command::Pairs(PairsCommand::Skip { rows: vec![2, 6], skip: true })], "those rows");
     stage.click("Show the rows with the flag \"truncated\"");
     stage.click("Raise max length to 1500");
     stage.wait(1.0);
     let sent = stage.sent();
-    let [Command::Plan { settings, .. }] = &sent[..] else { panic!("it is planned again, not {sent:?}") };
+    let [Command::Plan(PlanCommand::Estimate { settings, .. })] = &sent[..] else {
+        panic!("it is planned again, not {sent:?}")
+    };
     assert_eq!(settings["max_length"], json!(1500), "as long as the longest row");
     stage.go("3  Plan");
     stage.expect("4 truncated, 3 skipped");
@@ -1125,7 +1175,9 @@ fn untouched_settings_suit_the_rows_and_the_device() {
     stage.say(Event::Planned(Box::new(PlanInfo { suited: suited.clone(), ..script::plan() })));
     stage.wait(1.0);
     let sent = stage.sent();
-    let [Command::Plan { settings: planned, .. }] = &sent[..] else { panic!("it is planned again, not {sent:?}") };
+    let [Command::Plan(PlanCommand::Estimate { settings: planned, .. })] = &sent[..] else {
+        panic!("it is planned again, not {sent:?}")
+    };
     assert!(settings.iter().all(|(key, value)| planned.get(key) == Some(value)), "with them: {planned:?}");
     stage.say(Event::Planned(Box::new(script::plan())));
     stage.go("3  Plan");
@@ -1134,7 +1186,9 @@ fn untouched_settings_suit_the_rows_and_the_device() {
     stage.click("Use the values of Standard all the same");
     stage.wait(1.0);
     let sent = stage.sent();
-    let [Command::Plan { settings: planned, .. }] = &sent[..] else { panic!("it is planned again, not {sent:?}") };
+    let [Command::Plan(PlanCommand::Estimate { settings: planned, .. })] = &sent[..] else {
+        panic!("it is planned again, not {sent:?}")
+    };
     assert!(settings.keys().all(|key| !planned.contains_key(key)), "without them: {planned:?}");
     let again = suited.clone();
     stage.say(Event::Planned(Box::new(PlanInfo { suited, ..script::plan() })));
@@ -1156,7 +1210,11 @@ fn rows_are_searched_and_sorted() {
     stage.type_into("Search", "password");
     stage.harness.key_press(egui::Key::Enter);
     stage.run();
-    assert_eq!(stage.sent(), [Command::FindRows { text: "password".into() }], "the engine has the whole texts");
+    assert_eq!(
+        stage.sent(),
+        [Command::Pairs(PairsCommand::Find { text: "password".into() })],
+        "the engine has the whole texts"
+    );
     stage.say(Event::RowsFound { text: "password".into(), rows: vec![4, 9] });
     stage.expect("in 2 rows");
     stage.say(Event::PairsOpened(Box::new(PairsInfo { skipped: 1, ..script::pairs(24) })));
@@ -1227,7 +1285,11 @@ fn a_crash_leaves_the_window_and_a_way_back() {
     stage.click("Restart the engine");
     assert_eq!(stage.restarts(), 1, "another engine starts");
     stage.say(script::ready());
-    assert_eq!(stage.sent(), [Command::ListRuns, Command::MeasureStorage], "and is asked for the runs");
+    assert_eq!(
+        stage.sent(),
+        [Command::Library(LibraryCommand::List), Command::Library(LibraryCommand::MeasureStorage)],
+        "and is asked for the runs"
+    );
     stage.say(Event::Runs { runs: vec![script::record("r1", "tone", Status::Running)] });
     stage.go("Start");
     stage.expect("Continue \"tone\", step 120/300");
@@ -1264,20 +1326,20 @@ fn with_another_tab_at_work_nothing_is_begun_here() {
     stage.go("2  Pairs");
     stage.say_pairs(24);
     stage.wait(1.0);
-    assert!(matches!(stage.sent()[..], [Command::Plan { .. }]), "pairs can be looked at");
+    assert!(matches!(stage.sent()[..], [Command::Plan(PlanCommand::Estimate { .. })]), "pairs can be looked at");
 }
 
 #[test]
 fn an_address_begins_the_demo() {
     let mut stage = Stage::at_address("demo", true);
-    assert_eq!(stage.sent(), [Command::OpenDemo], "at once");
+    assert_eq!(stage.sent(), [Command::Model(ModelCommand::OpenDemo)], "at once");
     stage.say(Event::Refused { subject: Subject::Model, problem: problem("The demo is damaged", "Load again") });
     stage.say(script::ready());
     stage.say(Event::ModelOpened(Box::new(script::demo_model())));
     stage.say_pairs(48);
     stage.wait(1.0);
     stage.say(Event::Planned(Box::new(script::plan())));
-    let begun = stage.sent().into_iter().any(|command| matches!(command, Command::Start(_)));
+    let begun = stage.sent().into_iter().any(|command| matches!(command, Command::Run(RunCommand::Start(_))));
     assert!(!begun, "once refused, it does not begin by itself later");
 }
 
@@ -1291,7 +1353,7 @@ fn own_pairs_are_planned_after_a_demo_that_was_cancelled() {
     stage.say_pairs(24);
     stage.wait(1.0);
     let sent = stage.sent();
-    assert!(matches!(sent[..], [Command::Plan { .. }]), "{sent:?}");
+    assert!(matches!(sent[..], [Command::Plan(PlanCommand::Estimate { .. })]), "{sent:?}");
 }
 
 #[test]
@@ -1307,7 +1369,9 @@ fn an_address_brings_settings() {
     stage.say_pairs(24);
     stage.wait(1.0);
     let sent = stage.sent();
-    let [Command::Plan { settings, .. }] = sent.as_slice() else { panic!("it is planned, not {sent:?}") };
+    let [Command::Plan(PlanCommand::Estimate { settings, .. })] = sent.as_slice() else {
+        panic!("it is planned, not {sent:?}")
+    };
     assert_eq!(settings["beta"], json!(0.2), "as the address says");
     assert_eq!(settings["eval_split"], json!(0.1), "some pairs are held out although it does not say so");
     assert!(!settings.contains_key("output_dir"), "what a run does not have is skipped");
@@ -1329,7 +1393,7 @@ fn closing_the_window_on_a_run_asks_first() {
     close_requested(&mut stage, false);
     stage.run();
     stage.click("Pause, save and quit");
-    assert_eq!(stage.sent(), [Command::Pause], "the run is paused");
+    assert_eq!(stage.sent(), [Command::Run(RunCommand::Pause)], "the run is paused");
     stage.say(Event::Paused { run_id: "r1".into(), step: 2 });
     assert!(!stage.shows("The window closes by itself"), "the dialog is gone");
 }
@@ -1363,7 +1427,7 @@ fn other_pages_show_the_run_at_work() {
     stage.expect("Training, step 1/278, 0 %");
     stage.sent();
     stage.click("Pause");
-    assert_eq!(stage.sent(), [Command::Pause], "it can be paused from here");
+    assert_eq!(stage.sent(), [Command::Run(RunCommand::Pause)], "it can be paused from here");
     stage.expect("Pausing: finishing this step");
 }
 
@@ -1382,13 +1446,13 @@ fn failures_are_tested_while_a_run_is_at_work() {
 #[test]
 fn requests_are_listed() {
     let mut stage = Stage::ready();
-    stage.say(Event::Request { url: "https://huggingface.co/a/b".into(), bytes: 5_000_000, purpose: "model".into() });
+    stage.say(Event::Request { url: "https://huggingface.co/a/b".into(), bytes: 5_000_000, purpose: Purpose::Model });
     stage.go("Help");
     stage.expect("1 request: 5.0 MB received, 0 B of your data sent");
     stage.expect("https://huggingface.co/a/b");
     stage.expect("Network: 0 B of your data sent, 5.0 MB received");
     assert!(!stage.shows("besides the app"), "the app was here before");
-    let mut stage = Stage::in_environment(script::environment("browser"), Vec::new());
+    let mut stage = Stage::in_environment(script::environment(World::Browser), Vec::new());
     stage.say(script::ready());
     stage.expect("Network: 0 B of your data sent, 0 B received besides the app");
 }
@@ -1396,7 +1460,7 @@ fn requests_are_listed() {
 #[test]
 fn the_log_is_shown_and_copied() {
     let mut stage = Stage::ready();
-    stage.say(Event::Log { level: "warn".into(), text: "shaders took long".into() });
+    stage.say(Event::Log { level: Level::Warn, text: "shaders took long".into() });
     stage.click("Log");
     stage.expect("shaders took long");
     stage.click("Copy log");
@@ -1547,7 +1611,7 @@ fn pages_are_drawn_for_people_to_look_at() {
         stage.crash("index out of bounds at attention.rs:12");
         stage.click("Log");
         shoot(&mut stage, "crash");
-        let mut stage = Stage::in_environment(script::environment("browser"), Vec::new());
+        let mut stage = Stage::in_environment(script::environment(World::Browser), Vec::new());
         stage.say(script::ready_with(Err(problem("navigator.gpu is missing", "Switch WebGPU on"))));
         shoot(&mut stage, "no-gpu");
         stage.go("1  Model");
@@ -1555,7 +1619,7 @@ fn pages_are_drawn_for_people_to_look_at() {
         shoot(&mut stage, "model-hub");
     }
     for (name, size, scale) in [("zoomed", [1280.0, 720.0], 2.0), ("large", [2560.0, 1440.0], 1.0)] {
-        let mut stage = Stage::with_size(script::environment("desktop"), Vec::new(), size);
+        let mut stage = Stage::with_size(script::environment(World::Desktop), Vec::new(), size);
         stage.harness.set_pixels_per_point(scale);
         stage.say(script::ready());
         for page in ["Start", "1  Model", "2  Pairs", "3  Plan"] {

@@ -22,7 +22,7 @@ fn open(stage: &mut Stage, kind: Kind, columns: &[&str]) {
 fn planned(stage: &mut Stage) -> String {
     let sent = stage.sent();
     let last = sent.iter().rev().find_map(|command| match command {
-        Command::Plan { settings, .. } => Some(settings.clone()),
+        Command::Plan(PlanCommand::Estimate { settings, .. }) => Some(settings.clone()),
         _ => None,
     });
     let settings = last.unwrap_or_else(|| panic!("a plan is asked for: {sent:?}"));
@@ -81,7 +81,9 @@ fn a_method_shows_its_own_settings_and_keeps_those_of_the_machine() {
     stage.expect("Answers per prompt");
     assert!(!stage.shows("Preset"), "presets are DPO's");
     let sent = stage.sent();
-    let Some(Command::Plan { settings, .. }) = sent.last() else { panic!("a plan is asked for: {sent:?}") };
+    let Some(Command::Plan(PlanCommand::Estimate { settings, .. })) = sent.last() else {
+        panic!("a plan is asked for: {sent:?}")
+    };
     assert_eq!(settings.get("r"), Some(&json!(4)), "the rank stays");
     assert_eq!(settings.get("learning_rate"), None, "the rate is the method's own");
     shot(&mut stage, "plan-grpo");
@@ -119,7 +121,7 @@ fn answers_need_something_that_judges_them() {
     stage.sent();
     stage.click("Start training");
     let sent = stage.sent();
-    let [Command::Start(request)] = sent.as_slice() else { panic!("a run begins, not {sent:?}") };
+    let [Command::Run(RunCommand::Start(request))] = sent.as_slice() else { panic!("a run begins, not {sent:?}") };
     assert_eq!(request.inputs.rewards, ["length:40", "run:r7"]);
     assert_eq!(request.settings.get(METHOD), Some(&json!("rloo")));
 }
@@ -139,7 +141,7 @@ fn a_run_starts_from_another_one() {
     stage.sent();
     stage.click("Start training");
     let sent = stage.sent();
-    let [Command::Start(request)] = sent.as_slice() else { panic!("a run begins, not {sent:?}") };
+    let [Command::Run(RunCommand::Start(request))] = sent.as_slice() else { panic!("a run begins, not {sent:?}") };
     assert_eq!(request.inputs.start_from.as_deref(), Some("r5"));
 }
 
@@ -156,7 +158,9 @@ fn an_adapter_of_a_folder_is_what_the_next_run_starts_from() {
     stage.wait(1.0);
     let asked = |stage: &mut Stage| {
         let sent = stage.sent();
-        let Some(Command::Plan { inputs, .. }) = sent.last() else { panic!("it is planned again: {sent:?}") };
+        let Some(Command::Plan(PlanCommand::Estimate { inputs, .. })) = sent.last() else {
+            panic!("it is planned again: {sent:?}")
+        };
         inputs.clone()
     };
     assert_eq!(asked(&mut stage), Inputs { start_from: Some("r8".into()), rewards: vec![] }, "DPO has no rewards");
@@ -165,7 +169,7 @@ fn an_adapter_of_a_folder_is_what_the_next_run_starts_from() {
     stage.say(Event::AdapterImported { run_id: "r9".into() });
     stage.wait(1.0);
     assert_eq!(asked(&mut stage).rewards, ["run:r9"], "it judges");
-    let problem = Problem { what: "No adapter_config.json".into(), fix: "Choose".into(), at: "folder".into() };
+    let problem = Problem::new("No adapter_config.json", "Choose", "folder");
     stage.say(Event::Refused { subject: Subject::Runs, problem });
     stage.expect("No adapter_config.json");
 }

@@ -3,6 +3,7 @@
 use eframe::egui;
 use egui_kittest::kittest::{NodeT as _, Queryable as _};
 use pairtune::engine::protocol::*;
+use pairtune::platform::World;
 
 use crate::Folder;
 use crate::script::{self, Stage};
@@ -36,7 +37,7 @@ fn pasted_rows_are_opened_as_a_pairs_file() {
     ] {
         stage.go("Start");
         let sent = pasted(&mut stage, text);
-        assert_eq!(sent, [(Command::OpenPairs { mapping: None }, vec![name.to_owned()])], "{text}");
+        assert_eq!(sent, [(Command::Pairs(PairsCommand::Open { mapping: None }), vec![name.to_owned()])], "{text}");
         stage.expect("Each pair is a prompt with two answers");
     }
     paste(&mut stage, "prompt,chosen,rejected\na,b,c\n");
@@ -53,7 +54,7 @@ fn pasted_rows_wait_for_a_run_at_work() {
     let mut stage = Stage::running();
     stage.sent();
     paste(&mut stage, "prompt,chosen,rejected\na,b,c\n");
-    let opened = stage.sent().iter().any(|command| matches!(command, Command::OpenPairs { .. }));
+    let opened = stage.sent().iter().any(|command| matches!(command, Command::Pairs(PairsCommand::Open { .. })));
     assert!(!opened, "they would end it");
     stage.expect("A run is at work: pause it first");
 }
@@ -73,22 +74,27 @@ fn a_pasted_path_is_opened_as_what_is_there() {
         (at("rows.txt"), "rows.txt"),
     ] {
         let sent = pasted(&mut stage, &text);
-        assert_eq!(sent, [(Command::OpenPairs { mapping: None }, vec![name.to_owned()])], "{text}");
+        assert_eq!(sent, [(Command::Pairs(PairsCommand::Open { mapping: None }), vec![name.to_owned()])], "{text}");
     }
     for (text, path, n_files) in
         [(model.0.display().to_string(), &model.0, 3), (at("m.gguf"), &folder.0.join("m.gguf"), 1)]
     {
         let sent = pasted(&mut stage, &text);
-        let [(Command::OpenModel { source: ModelSource::Picked { path: opened, .. } }, files)] = sent.as_slice() else {
+        let [(Command::Model(ModelCommand::Open { source: ModelSource::Picked { path: opened, .. } }), files)] =
+            sent.as_slice()
+        else {
             panic!("a model is opened, not {sent:?}")
         };
         assert_eq!(opened.as_deref(), Some(&*path.display().to_string()), "its place is known");
         assert_eq!(files.len(), n_files, "its files");
     }
     let sent = pasted(&mut stage, &at("tone.run"));
-    assert_eq!(sent.first(), Some(&(Command::Import, vec!["tone.run".to_owned()])), "a run");
+    assert_eq!(sent.first(), Some(&(Command::Library(LibraryCommand::Import), vec!["tone.run".to_owned()])), "a run");
     let sent = pasted(&mut stage, &adapter.0.display().to_string());
-    assert!(matches!(sent.first(), Some((Command::ImportAdapter, files)) if files.len() == 2), "an adapter: {sent:?}");
+    assert!(
+        matches!(sent.first(), Some((Command::Library(LibraryCommand::ImportAdapter), files)) if files.len() == 2),
+        "an adapter: {sent:?}"
+    );
 }
 
 #[test]
@@ -100,7 +106,7 @@ fn other_texts_are_told_what_can_be_pasted() {
     stage.expect(CANNOT);
     stage.expect("or the path of a model");
     let folder = Folder::new(&["tone.jsonl"]);
-    let mut page = Stage::in_environment(script::environment("browser"), Vec::new());
+    let mut page = Stage::in_environment(script::environment(World::Browser), Vec::new());
     page.say(script::ready());
     page.sent();
     paste(&mut page, &folder.0.join("tone.jsonl").display().to_string());

@@ -1,7 +1,9 @@
 //! Rows: edits, and how many an evaluation scores.
 
 use egui_kittest::kittest::{NodeT as _, Queryable as _};
-use pairtune::engine::protocol::{Command, Event, GpuInfo, PairView, PairsInfo, Passage, PlanInfo};
+use pairtune::engine::protocol::{
+    Command, Event, GpuInfo, PairView, PairsCommand, PairsInfo, Passage, PlanCommand, PlanInfo,
+};
 
 use crate::script::{self, Stage};
 
@@ -27,12 +29,15 @@ fn a_row_is_edited_and_the_rows_are_saved() {
     stage.type_into("Chosen, assistant", "Of course. Gladly!");
     stage.click("Apply");
     let texts = [vec!["Be kind.".to_owned(), "[1, 2]".into()], vec!["Of course. Gladly!".into()], Vec::new()];
-    assert_eq!(stage.sent(), [Command::EditPair { index: 0, texts }], "every text of the row");
+    assert_eq!(stage.sent(), [Command::Pairs(PairsCommand::Edit { index: 0, texts })], "every text of the row");
     assert!(!stage.shows("Save rows…"), "nothing was edited yet, as far as the engine said");
     stage.say(Event::PairsOpened(Box::new(PairsInfo { edits: 1, ..script::pairs(24) })));
-    assert!(stage.sent().iter().any(|command| matches!(command, Command::Plan { .. })), "the plan is of the new text");
+    assert!(
+        stage.sent().iter().any(|command| matches!(command, Command::Plan(PlanCommand::Estimate { .. }))),
+        "the plan is of the new text"
+    );
     stage.click("Save rows…");
-    assert_eq!(stage.sent(), [Command::WritePairs], "for a file of one's own");
+    assert_eq!(stage.sent(), [Command::Pairs(PairsCommand::Write)], "for a file of one's own");
     stage.say(Event::PairView(Box::new(view)));
     stage.click("Edit");
     stage.type_into("Prompt, system", "Be kind. Always.");

@@ -7,6 +7,7 @@ use eframe::egui::{self, Key, Modifiers, accesskit::Role};
 use egui_kittest::kittest::{NodeT as _, Queryable as _};
 use pairtune::engine::protocol::*;
 use pairtune::engine::run::warnings::{Action as Offer, Warning, WarningKind};
+use pairtune::platform::World;
 use serde_json::{Map, Value, json};
 
 use crate::script::{self, Stage, problem};
@@ -23,7 +24,7 @@ impl Test {
     }
 
     fn sized(width: f32, height: f32) -> Self {
-        let mut stage = Stage::with_size(script::environment("desktop"), Vec::new(), [width, height]);
+        let mut stage = Stage::with_size(script::environment(World::Desktop), Vec::new(), [width, height]);
         stage.harness.ctx.set_theme(egui::Theme::Light);
         stage.say(script::ready());
         Self { stage }
@@ -99,8 +100,12 @@ impl Test {
     /// The commands since the last time.
     fn sent(&self) -> Vec<Command> {
         let sent = self.stage.sent();
-        let asked = |command: &Command| !matches!(command, Command::ListRuns | Command::MeasureStorage);
-        sent.into_iter().filter(|command| asked(command) && !matches!(command, Command::Plan { .. })).collect()
+        let asked = |command: &Command| {
+            !matches!(command, Command::Library(LibraryCommand::List | LibraryCommand::MeasureStorage))
+        };
+        sent.into_iter()
+            .filter(|command| asked(command) && !matches!(command, Command::Plan(PlanCommand::Estimate { .. })))
+            .collect()
     }
 
     #[track_caller]
@@ -283,7 +288,7 @@ fn held_out() -> Vec<HeldOutPair> {
 }
 
 fn resume(settings: Value) -> Command {
-    Command::Resume { run_id: RUN.into(), settings: map(settings) }
+    Command::Run(RunCommand::Resume { run_id: RUN.into(), settings: map(settings) })
 }
 
 // ---- The run page. ----
@@ -296,7 +301,7 @@ fn an_empty_page_says_what_to_do_first() {
     test.shot("empty");
     test.sent();
     test.click("Try the demo");
-    test.sends(Command::OpenDemo);
+    test.sends(Command::Model(ModelCommand::OpenDemo));
 }
 
 #[test]
@@ -331,7 +336,7 @@ fn running_shows_figures_and_takes_orders() {
     test.sees("Loss. train: ");
     test.shot("running-loss");
     test.click("Pause");
-    test.sends(Command::Pause);
+    test.sends(Command::Run(RunCommand::Pause));
     test.sees("finishing this step");
     test.shot("pausing");
 }
@@ -429,7 +434,7 @@ fn stopping_says_what_is_still_done() {
 fn stopping_keeps_and_discarding_asks() {
     let mut test = Test::running(24);
     test.click("Stop and save");
-    test.sends(Command::Stop);
+    test.sends(Command::Run(RunCommand::Stop));
     let mut test = Test::running(24);
     test.click("More");
     test.click("Discard this run…");
@@ -440,7 +445,7 @@ fn stopping_keeps_and_discarding_asks() {
     test.click("More");
     test.click("Discard this run…");
     test.click("Discard");
-    test.sends(Command::Discard { run_id: RUN.into() });
+    test.sends(Command::Run(RunCommand::Discard { run_id: RUN.into() }));
 }
 
 #[test]
@@ -469,7 +474,7 @@ fn a_run_is_renamed_by_its_title() {
     assert_eq!(test.sent(), [], "given up");
     rename(&mut test, Key::Enter);
     let (run_id, name, notes) = (RUN.into(), "tone, third try".into(), String::new());
-    assert_eq!(test.sent(), [Command::DescribeRun { run_id, name, notes }]);
+    assert_eq!(test.sent(), [Command::Library(LibraryCommand::Describe { run_id, name, notes })]);
     test.sees("Rename tone, third try");
 }
 
@@ -514,7 +519,7 @@ fn a_warning_can_be_acted_upon() {
     let mut test = Test::running(60);
     test.say(warned(52, Offer::LowerLearningRate));
     test.click("Lower the learning rate");
-    assert_eq!(test.sent(), [Command::Pause], "first it pauses");
+    assert_eq!(test.sent(), [Command::Run(RunCommand::Pause)], "first it pauses");
     test.say(Event::Paused { run_id: RUN.into(), step: 61 });
     assert_eq!(test.sent(), [resume(json!({ "learning_rate": 1.7e-5 }))], "then it goes on");
     let mut test = Test::running(60);
@@ -524,7 +529,7 @@ fn a_warning_can_be_acted_upon() {
     stops[1].click_accesskit();
     drop(stops);
     test.stage.harness.run_steps(4);
-    test.sends(Command::Stop);
+    test.sends(Command::Run(RunCommand::Stop));
     let mut test = Test::paused(60);
     test.say(warned(52, Offer::AddSft));
     test.click("Add an SFT term");
@@ -657,7 +662,7 @@ fn divergence_keeps_the_last_good_step() {
     test.sees("Question 17");
     test.sent();
     test.click("Show all of it: line 18");
-    assert_eq!(test.sent(), [Command::ReadPair { index: 17, max_length: 1024 }]);
+    assert_eq!(test.sent(), [Command::Pairs(PairsCommand::Read { index: 17, max_length: 1024 })]);
     for index in [17, 3] {
         let parts = [&format!("The whole question {index}"), "Yes.", "No."].map(script::passage);
         let seen = Err(problem("No model is open", "Choose a model"));
@@ -667,7 +672,7 @@ fn divergence_keeps_the_last_good_step() {
     test.shot("diverged");
     test.sent();
     test.click("Keep what there is");
-    assert_eq!(test.sent(), [Command::OpenRun { run_id: RUN.into() }]);
+    assert_eq!(test.sent(), [Command::Library(LibraryCommand::Open { run_id: RUN.into() })]);
     test.refuse();
     test.click("Resume with a third of the learning rate");
     assert_eq!(test.sent(), [resume(json!({ "learning_rate": 1.7e-5 }))]);
@@ -718,7 +723,7 @@ fn a_lost_device_is_recovered_once_and_then_asked_about() {
     test.refuse();
     test.click("Dismiss");
     test.click("Stop");
-    assert_eq!(test.sent(), [Command::Stop], "nor let it go on");
+    assert_eq!(test.sent(), [Command::Run(RunCommand::Stop)], "nor let it go on");
     test.say(Event::Failed { run_id: RUN.into(), failure, safe_step: Some(80) });
     test.sees("The graphics driver reset");
     test.shot("device-lost");
@@ -818,13 +823,14 @@ fn an_interrupted_run_is_continued() {
 fn a_run_whose_model_is_elsewhere_is_opened_once_that_is_open() {
     let wanted = |subject| {
         let what = "The run \"tone-v2\" needs its model, \"Qwen3-0.6B\", which is not open".to_owned();
-        let problem = Problem { what, fix: "Open the folder that it is in now".into(), at: RUN_MODEL.into() };
+        let problem =
+            Problem { code: ErrorCode::OtherModel, ..Problem::new(what, "Open the folder that it is in now", "") };
         Event::Refused { subject, problem }
     };
     let opened = || Event::ModelOpened(Box::new(script::model()));
     let mut test = Test::new();
     test.say(Event::Runs { runs: vec![record()] });
-    let open = Command::OpenRun { run_id: RUN.into() };
+    let open = Command::Library(LibraryCommand::Open { run_id: RUN.into() });
     for (page, button, subject, command) in [
         (Key::Num4, "Continue tone-v2", Subject::Run, resume(json!({}))),
         (Key::Num5, "Open tone-v2", Subject::Runs, open),
@@ -899,7 +905,7 @@ fn text_of(test: &mut Test, id: u64, side: usize, piece: &str) {
 fn generated(test: &Test) -> GenerateRequest {
     let sent = test.sent();
     let request = sent.iter().find_map(|command| match command {
-        Command::Generate(request) => Some((**request).clone()),
+        Command::Compare(CompareCommand::Generate(request)) => Some((**request).clone()),
         _ => None,
     });
     request.unwrap_or_else(|| panic!("no text was asked for, but {sent:?}"))
@@ -959,7 +965,7 @@ fn comparing_waits_for_a_pause() {
     test.sees("The run needs the GPU");
     test.shot("compare-busy");
     test.click("Pause");
-    test.sends(Command::Pause);
+    test.sends(Command::Run(RunCommand::Pause));
 }
 
 #[test]
@@ -970,7 +976,7 @@ fn a_stored_run_is_opened_to_compare() {
     test.shot("compare-empty");
     test.sent();
     test.click("Open tone-v2");
-    assert_eq!(test.sent(), [Command::OpenRun { run_id: RUN.into() }]);
+    assert_eq!(test.sent(), [Command::Library(LibraryCommand::Open { run_id: RUN.into() })]);
     test.say(Event::RunOpened(Box::new(run_info((1..=80).map(metrics_at).collect()))));
     test.sees("Generate");
 }
@@ -980,18 +986,18 @@ fn held_out_pairs_are_scored_sorted_and_inspected() {
     let mut test = comparing();
     test.click("Pairs");
     test.click("Score 30 held-out pairs");
-    assert_eq!(test.sent(), [Command::ScoreHeldOut { strength: 1.0 }]);
+    assert_eq!(test.sent(), [Command::Compare(CompareCommand::ScoreHeldOut { strength: 1.0 })]);
     test.say(Event::HeldOut { strength: 1.0, pairs: held_out() });
     test.sees("Held-out accuracy ");
     test.sees("always the longer 62 %");
     test.shot("compare-pairs");
     test.click("Score at 50 %");
-    assert_eq!(test.sent(), [Command::ScoreHeldOut { strength: 0.5 }]);
+    assert_eq!(test.sent(), [Command::Compare(CompareCommand::ScoreHeldOut { strength: 0.5 })]);
     test.say(Event::HeldOut { strength: 0.5, pairs: held_out() });
     test.click("Most improved");
     test.click("All");
     test.click("Inspect line 1");
-    assert_eq!(test.sent(), [Command::InspectPair { index: 0, strength: 1.0 }]);
+    assert_eq!(test.sent(), [Command::Compare(CompareCommand::InspectPair { index: 0, strength: 1.0 })]);
     let token = |text: &str, base: f32, tuned: f32| TokenChange { text: text.into(), base, tuned };
     let chosen = vec![
         token("Of", -2.0, -0.6),
@@ -1050,16 +1056,16 @@ fn every_adapter_scale_is_scored_at_a_click() {
     test.say(Event::HeldOut { strength: 1.0, pairs: held_out() });
     test.click("Score all");
     for strength in [0.25, 0.5] {
-        assert_eq!(test.sent(), [Command::ScoreHeldOut { strength }], "one after the other");
+        assert_eq!(test.sent(), [Command::Compare(CompareCommand::ScoreHeldOut { strength })], "one after the other");
         test.say(Event::HeldOut { strength, pairs: held_out() });
     }
-    assert_eq!(test.sent(), [Command::ScoreHeldOut { strength: 0.75 }]);
+    assert_eq!(test.sent(), [Command::Compare(CompareCommand::ScoreHeldOut { strength: 0.75 })]);
     test.click("Cancel");
     test.say(Event::Cancelled { subject: Subject::Compare });
     assert_eq!(test.sent(), [Command::Cancel], "and no other");
     test.click("Score all");
     for strength in [0.75, 1.25, 1.5] {
-        assert_eq!(test.sent(), [Command::ScoreHeldOut { strength }], "those that are left");
+        assert_eq!(test.sent(), [Command::Compare(CompareCommand::ScoreHeldOut { strength })], "those that are left");
         test.say(Event::HeldOut { strength, pairs: held_out() });
     }
     assert_eq!(test.sent(), [], "that was the last");
@@ -1288,7 +1294,7 @@ fn exports_go_where_the_last_one_went() {
 
 #[test]
 fn a_browser_exports_to_downloads_with_names() {
-    let mut test = Test { stage: Stage::with_size(script::environment("browser"), Vec::new(), [1280.0, 720.0]) };
+    let mut test = Test { stage: Stage::with_size(script::environment(World::Browser), Vec::new(), [1280.0, 720.0]) };
     test.say(script::ready());
     let record = RunRecord { step: 72, best_step: Some(72), ..record() };
     test.say(Event::RunOpened(Box::new(RunInfo { record, ..run_info(vec![]) })));
@@ -1343,11 +1349,8 @@ fn a_failed_export_says_why_and_tries_again() {
     test.page(Key::Num6);
     test.click("Write files");
     test.sent();
-    let problem = Problem {
-        what: "The folder cannot be written to".into(),
-        fix: "Choose another one".into(),
-        at: "/media/usb/adapter_model.safetensors".into(),
-    };
+    let problem =
+        Problem::new("The folder cannot be written to", "Choose another one", "/media/usb/adapter_model.safetensors");
     test.say(Event::Refused { subject: Subject::Export, problem });
     test.sees("Nothing was written");
     test.sees("/media/usb/adapter_model.safetensors");
@@ -1431,7 +1434,7 @@ fn a_deleted_run_is_not_said_to_be_kept() {
     test.click("Details of tone-v2");
     test.click("Delete…");
     test.click("Delete");
-    test.sends(Command::DeleteRun { run_id: RUN.into() });
+    test.sends(Command::Library(LibraryCommand::Delete { run_id: RUN.into() }));
     test.say(Event::RunClosed { run_id: RUN.into() });
     assert!(!test.has("The open run was closed"), "it is not in Runs");
     test.page(Key::Num4);
@@ -1453,7 +1456,7 @@ fn a_run_is_renamed_duplicated_and_deleted() {
     test.click("Save");
     let describe = |name: &str| {
         let (run_id, name, notes) = ("second".into(), name.into(), "good tone".into());
-        Command::DescribeRun { run_id, name, notes }
+        Command::Library(LibraryCommand::Describe { run_id, name, notes })
     };
     assert_eq!(test.sent(), [describe("tone-v3")]);
     test.click("Rename tone-v3");
@@ -1472,7 +1475,7 @@ fn a_run_is_renamed_duplicated_and_deleted() {
     test.sees("Delete “tone-v3”?");
     test.shot("runs-delete");
     test.click("Delete");
-    test.sends(Command::DeleteRun { run_id: "second".into() });
+    test.sends(Command::Library(LibraryCommand::Delete { run_id: "second".into() }));
     assert!(!test.has("Details of tone-v3"), "it is off the list");
     test.click("Details of tone-v2");
     test.click("Duplicate");
@@ -1489,7 +1492,7 @@ fn curves_of_several_runs_are_laid_over_each_other() {
     test.click("Show the curves of tone-v3");
     let asked = test.sent();
     for (run_id, part) in [(RUN, 1.0), ("second", 0.8)] {
-        let command = Command::ReadHistory { run_id: run_id.into() };
+        let command = Command::Library(LibraryCommand::ReadHistory { run_id: run_id.into() });
         assert_eq!(asked.iter().filter(|sent| **sent == command).count(), 1, "{asked:?}");
         let mut history: Vec<Metrics> = (1..=90).map(metrics_at).collect();
         for step in (0..90).step_by(12) {
@@ -1516,7 +1519,7 @@ fn curves_of_several_runs_are_laid_over_each_other() {
     test.sees("Delete 2 runs?");
     test.sent();
     test.click("Delete");
-    let delete = |run_id: &str| Command::DeleteRun { run_id: run_id.into() };
+    let delete = |run_id: &str| Command::Library(LibraryCommand::Delete { run_id: run_id.into() });
     assert_eq!(test.sent(), [delete("second"), delete(RUN)]);
 }
 

@@ -12,7 +12,7 @@ use pairtune::app::App;
 use pairtune::engine::protocol::*;
 use pairtune::link::{Engine, Incoming};
 use pairtune::platform::host::PickedFile;
-use pairtune::platform::{Environment, FoundModel};
+use pairtune::platform::{Environment, FoundModel, World};
 use serde_json::{Map, json};
 
 /// Commands that went in and events that come out, shared with the engine inside of the app.
@@ -83,7 +83,7 @@ impl Drop for Stage {
 impl Stage {
     /// A desktop window of the usual size; the engine has said nothing.
     pub(crate) fn new() -> Self {
-        Self::in_environment(environment("desktop"), Vec::new())
+        Self::in_environment(environment(World::Desktop), Vec::new())
     }
 
     /// An app in another environment, with these models on the computer.
@@ -99,7 +99,7 @@ impl Stage {
     /// A page with this behind the `#` of its address; another tab has the GPU unless `claimed`.
     pub(crate) fn at_address(fragment: &'static str, claimed: bool) -> Self {
         Self::with([1280.0, 720.0], move |app| {
-            app.with_environment(environment("browser"), Vec::new()).with_address(fragment, claimed)
+            app.with_environment(environment(World::Browser), Vec::new()).with_address(fragment, claimed)
         })
     }
 
@@ -107,7 +107,7 @@ impl Stage {
     pub(crate) fn with_dialogs(answers: Vec<Option<Result<Vec<PickedFile>, Error>>>) -> Self {
         let answers = RefCell::new(VecDeque::from(answers));
         Self::with([1280.0, 720.0], move |app| {
-            app.with_environment(environment("desktop"), Vec::new()).with_dialogs(Box::new(move |_, _, done| {
+            app.with_environment(environment(World::Desktop), Vec::new()).with_dialogs(Box::new(move |_, _, done| {
                 if let Some(answer) = answers.borrow_mut().pop_front().expect("another dialog is foreseen") {
                     done(answer);
                 }
@@ -118,7 +118,7 @@ impl Stage {
     /// A desktop window without a file manager: folders to show are told instead.
     pub(crate) fn with_folders(told: impl Fn(&str) + 'static) -> Self {
         Self::with([1280.0, 720.0], move |app| {
-            app.with_environment(environment("desktop"), Vec::new()).with_folders(Box::new(move |path, failed| {
+            app.with_environment(environment(World::Desktop), Vec::new()).with_folders(Box::new(move |path, failed| {
                 told(path);
                 failed(Error::device("There is no file manager", "Open it by its path"));
             }))
@@ -128,7 +128,7 @@ impl Stage {
     /// A desktop window that opens these paths at its start.
     pub(crate) fn opening(model: Option<String>, pairs: Option<String>) -> Self {
         Self::with([1280.0, 720.0], move |app| {
-            app.with_environment(environment("desktop"), Vec::new()).opening(model, pairs)
+            app.with_environment(environment(World::Desktop), Vec::new()).opening(model, pairs)
         })
     }
 
@@ -142,7 +142,7 @@ impl Stage {
 
     /// A desktop window that was closed with this before.
     pub(crate) fn again(memory: Memory) -> Self {
-        let change = |app: App| app.with_environment(environment("desktop"), Vec::new());
+        let change = |app: App| app.with_environment(environment(World::Desktop), Vec::new());
         Self::with_memory([1280.0, 720.0], memory, change)
     }
 
@@ -293,11 +293,11 @@ impl Stage {
     }
 }
 
-/// Environment of an app: `desktop` or `browser`.
-pub(crate) fn environment(kind: &'static str) -> Environment {
-    let browser = if kind == "browser" { "Chromium 141" } else { "" };
+/// Environment of an app in a window or in a page.
+pub(crate) fn environment(world: World) -> Environment {
+    let browser = if world == World::Browser { "Chromium 141" } else { "" };
     Environment {
-        kind,
+        world,
         browser: browser.to_owned(),
         system: "Linux".to_owned(),
         webgpu: true,
@@ -309,7 +309,7 @@ pub(crate) fn environment(kind: &'static str) -> Environment {
 pub(crate) fn gpu() -> GpuInfo {
     GpuInfo {
         name: "Apple M3".into(),
-        backend: "Metal".into(),
+        backend: Backend::Metal,
         software: false,
         max_buffer_size: 4_000_000_000,
         features: vec!["shader-f16".into(), "subgroups".into()],
@@ -319,7 +319,7 @@ pub(crate) fn gpu() -> GpuInfo {
 }
 
 pub(crate) fn problem(what: &str, fix: &str) -> Problem {
-    Problem { what: what.into(), fix: fix.into(), at: String::new() }
+    Problem::new(what, fix, "")
 }
 
 pub(crate) fn ready() -> Event {

@@ -2,6 +2,7 @@
 
 use egui_kittest::kittest::{NodeT as _, Queryable as _};
 use pairtune::engine::protocol::*;
+use pairtune::platform::World;
 use serde_json::{Map, json};
 
 use crate::script::{self, Stage, environment, problem};
@@ -111,11 +112,11 @@ fn a_race_on_the_demo_is_one_click() {
     let mut stage = Stage::ready();
     stage.sent();
     stage.click("DPO beside RLHF, on the demo");
-    assert_eq!(stage.sent(), [Command::OpenDemo], "only the demo");
+    assert_eq!(stage.sent(), [Command::Model(ModelCommand::OpenDemo)], "only the demo");
     stage.expect("one stage of DPO, three of RLHF");
     open_demo(&mut stage);
     let sent = stage.sent();
-    let [Command::StartRace(request)] = sent.as_slice() else { panic!("a race begins, not {sent:?}") };
+    let [Command::Race(request)] = sent.as_slice() else { panic!("a race begins, not {sent:?}") };
     assert_eq!(request.against, [Method::Ppo], "the article's");
     assert_eq!(request.settings["ppo"]["total_episodes"], json!(480), "with the demo's settings");
     assert_eq!(request.name, "Race");
@@ -142,7 +143,7 @@ fn the_stages_of_a_race_are_drawn_as_they_go() {
     stage.click("A race is at work: show it");
     stage.expect("The race is on");
     stage.click("Stop the race");
-    assert_eq!(stage.sent(), [Command::Stop]);
+    assert_eq!(stage.sent(), [Command::Run(RunCommand::Stop)]);
     stage.expect("Stopping: finishing this step");
     stage.go("3  Plan");
     stage.expect("Stopping: finishing this step");
@@ -176,7 +177,9 @@ fn a_finished_race_has_its_table_its_runs_and_its_votes() {
     }
     press(&mut stage, "Start the test");
     let sent = stage.sent();
-    let [Command::Generate(request)] = sent.as_slice() else { panic!("two answers are wanted, not {sent:?}") };
+    let [Command::Compare(CompareCommand::Generate(request))] = sent.as_slice() else {
+        panic!("two answers are wanted, not {sent:?}")
+    };
     assert_eq!(request.runs, ["run-dpo", "run-ppo"], "of both sides");
     assert_eq!(request.prompt, "How much is a bicycle for the day?");
     for (side, piece) in ["Hello and welcome!", "Four pounds, dear guest."].into_iter().enumerate() {
@@ -188,15 +191,22 @@ fn a_finished_race_has_its_table_its_runs_and_its_votes() {
     stage.expect("Win rate of RLHF by PPO");
     stage.expect("0 without difference");
     press(&mut stage, "Next");
-    assert!(matches!(&stage.sent()[..], [Command::Generate(next)] if next.prompt == "When is high tide?"));
+    assert!(
+        matches!(&stage.sent()[..], [Command::Compare(CompareCommand::Generate(next))] if next.prompt == "When is high tide?")
+    );
     press(&mut stage, "DPO beside RLHF by RLOO");
     press(&mut stage, "Start the test");
-    assert!(matches!(&stage.sent()[..], [Command::Generate(next)] if next.runs == ["run-dpo", "run-rloo"]));
+    assert!(
+        matches!(&stage.sent()[..], [Command::Compare(CompareCommand::Generate(next))] if next.runs == ["run-dpo", "run-rloo"])
+    );
     stage.harness.get_all_by_label("Open its run").next().expect("a run").scroll_to_me();
     stage.harness.run_steps(3);
     stage.harness.get_all_by_label("Open its run").next().expect("a run").click();
     stage.harness.run_steps(3);
-    assert!(matches!(&stage.sent()[..], [Command::OpenRun { run_id }] if run_id == "run-dpo"), "DPO's is the first");
+    assert!(
+        matches!(&stage.sent()[..], [Command::Library(LibraryCommand::Open { run_id })] if run_id == "run-dpo"),
+        "DPO's is the first"
+    );
 }
 
 #[test]
@@ -229,7 +239,7 @@ fn a_race_on_an_own_model_has_what_suits_the_machine() {
     stage.sent();
     stage.click("Race on my model and pairs");
     let sent = stage.sent();
-    let [Command::StartRace(request)] = sent.as_slice() else { panic!("a race begins, not {sent:?}") };
+    let [Command::Race(request)] = sent.as_slice() else { panic!("a race begins, not {sent:?}") };
     assert_eq!(request.settings["r"], json!(32), "the adapter's rank");
     assert!(!request.settings.contains_key("learning_rate"), "each method has its own");
     assert_eq!(request.name, "Race 2", "the first one's runs are there");
@@ -288,10 +298,10 @@ fn a_sweep_of_the_demo_is_one_click_and_its_advice_another() {
     let mut stage = Stage::ready();
     stage.sent();
     stage.click("Beta from too low to too high, on the demo");
-    assert_eq!(stage.sent(), [Command::OpenDemo], "only the demo");
+    assert_eq!(stage.sent(), [Command::Model(ModelCommand::OpenDemo)], "only the demo");
     open_demo(&mut stage);
     let sent = stage.sent();
-    let [Command::StartSweep(request)] = sent.as_slice() else { panic!("a sweep begins, not {sent:?}") };
+    let [Command::Sweep(request)] = sent.as_slice() else { panic!("a sweep begins, not {sent:?}") };
     assert_eq!(request.values, [0.003, 0.03, 0.1, 0.3, 3.0], "from too low to too high");
     assert_eq!(request.settings["learning_rate"], json!(0.0015), "with the demo's settings");
     sweep_runs(&mut stage, 5);
@@ -304,7 +314,9 @@ fn a_sweep_of_the_demo_is_one_click_and_its_advice_another() {
     stage.expect("What the run will do");
     stage.wait(1.0);
     let sent = stage.sent();
-    let [Command::Plan { settings, .. }] = sent.as_slice() else { panic!("it is planned, not {sent:?}") };
+    let [Command::Plan(PlanCommand::Estimate { settings, .. })] = sent.as_slice() else {
+        panic!("it is planned, not {sent:?}")
+    };
     assert_eq!((&settings["beta"], &settings["learning_rate"]), (&json!(0.3), &json!(0.0015)), "the sweep's, with it");
 }
 
@@ -324,7 +336,7 @@ fn a_sweep_under_way_shows_the_values_so_far() {
     stage.expect("beta 0.1, step 7/40");
     stage.go("Sweep");
     stage.click("Stop the sweep");
-    assert_eq!(stage.sent(), [Command::Stop]);
+    assert_eq!(stage.sent(), [Command::Run(RunCommand::Stop)]);
     stage.expect("Stopping: finishing this step");
     stage.say(Event::Sweep(SweepEvent::Step { value: 0.1, step: 40 }));
     stage.expect("Stopping: measuring this model");
@@ -349,7 +361,7 @@ fn the_values_of_a_sweep_are_typed() {
     stage.sent();
     stage.click("Try these values");
     let sent = stage.sent();
-    let [Command::StartSweep(request)] = sent.as_slice() else { panic!("a sweep begins, not {sent:?}") };
+    let [Command::Sweep(request)] = sent.as_slice() else { panic!("a sweep begins, not {sent:?}") };
     assert_eq!((request.over, request.values.as_slice()), (Over::LearningRate, [1e-5, 5e-5].as_slice()));
     stage.say(Event::Refused { subject: Subject::Sweep, problem: problem("No pairs are held out", "Give more pairs") });
     stage.expect("The sweep could not go on");
@@ -358,7 +370,7 @@ fn the_values_of_a_sweep_are_typed() {
 
 #[test]
 fn race_and_sweep_wait_for_their_model_and_gpu() {
-    let mut stage = Stage::with_size(environment("browser"), Vec::new(), [1920.0, 1000.0]);
+    let mut stage = Stage::with_size(environment(World::Browser), Vec::new(), [1920.0, 1000.0]);
     stage.say(script::ready_with(Err(problem("navigator.gpu is missing", "Switch WebGPU on"))));
     stage.go("Sweep");
     stage.expect("What it does");

@@ -16,7 +16,7 @@ fn planned(stage: &mut Stage) -> Settings {
     stage.run();
     stage.wait(1.0);
     match stage.sent().pop() {
-        Some(Command::Plan { settings, .. }) => settings,
+        Some(Command::Plan(PlanCommand::Estimate { settings, .. })) => settings,
         sent => panic!("nothing was planned, but {sent:?}"),
     }
 }

@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use pairtune::engine::protocol::{Command, Event, ModelSource, Settings, Summary, Watch};
+use pairtune::engine::protocol::{Command, Event, ModelCommand, ModelSource, PairsCommand, Settings, Summary, Watch};
 use pairtune::platform::{Folder as _, read_all};
 use serde_json::json;
 
@@ -29,9 +29,9 @@ impl TestEngine {
         let few: Vec<&str> = text.lines().take(PAIRS).collect();
         std::fs::write(&pairs, few.join("\n")).expect("written");
         let source = ModelSource::Picked { name: "micro".into(), path: Some(model.display().to_string()) };
-        self.send(Command::OpenModel { source });
+        self.send(Command::Model(ModelCommand::Open { source }));
         self.wait(|event| matches!(event, Event::ModelOpened(_)));
-        self.send_files(Command::OpenPairs { mapping: None }, &[pairs]);
+        self.send_files(Command::Pairs(PairsCommand::Open { mapping: None }), &[pairs]);
         expect_event!(self, Event::PairsOpened(info) => assert_eq!(info.usable, PAIRS, "all of the demo's are usable"));
     }
 

@@ -6,7 +6,8 @@ use std::time::{Duration, Instant};
 
 use pairtune::engine::Session;
 use pairtune::engine::protocol::{
-    Command, Event, ExportKind, ExportRequest, Inputs, Ready, RunRequest, Settings, Watch, WhichAdapter,
+    Command, Event, ExportKind, ExportRequest, Inputs, ModelCommand, Ready, RunCommand, RunRequest, Settings, Watch,
+    WhichAdapter,
 };
 use pairtune::link::{Engine, Incoming, connect_with};
 use pairtune::platform::host::PickedFile;
@@ -108,7 +109,7 @@ impl TestEngine {
 
     /// Opens the demo, with these settings over its own.
     pub(crate) fn open_demo(&mut self) {
-        self.send(Command::OpenDemo);
+        self.send(Command::Model(ModelCommand::OpenDemo));
         self.wait(|event| matches!(event, Event::Planned(_)));
     }
 
@@ -139,7 +140,7 @@ pub(crate) fn new_store(test: &str) -> PathBuf {
 /// Starts a run of what is open.
 pub(crate) fn start_run(name: &str, settings: Settings, watch: Watch) -> Command {
     let (name, inputs) = (name.to_owned(), Inputs::default());
-    Command::Start(Box::new(RunRequest { name, settings, watch, inputs }))
+    Command::Run(RunCommand::Start(Box::new(RunRequest { name, settings, watch, inputs })))
 }
 
 /// The demo's settings, for so many steps.

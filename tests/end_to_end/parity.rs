@@ -4,7 +4,9 @@ use std::path::PathBuf;
 
 use pairtune::data::Method;
 use pairtune::engine::plan::presets::demo_of;
-use pairtune::engine::protocol::{Command, Event, Inputs, Metrics, RunRequest, Settings};
+use pairtune::engine::protocol::{
+    Command, Event, Inputs, LibraryCommand, Metrics, PairsCommand, RunCommand, RunRequest, Settings,
+};
 use pairtune::files::parse;
 use pairtune::model::{AdapterSettings, Architecture, fresh};
 use pairtune::train::TrainConfig;
@@ -88,7 +90,7 @@ fn methods_are_the_same(kind: BrowserKind, methods: &[Method]) {
         let rewards = if method.is_online() { vec![RULE.to_owned()] } else { Vec::new() };
         let inputs = Inputs { rewards, start_from: None };
         let request = RunRequest { name: "native".to_owned(), settings: settings.clone(), watch: unwatched(), inputs };
-        engine.send(Command::Start(Box::new(request)));
+        engine.send(Command::Run(RunCommand::Start(Box::new(request))));
         let run_id = finished(&mut engine);
         let native = read_archive(&engine.archive(&run_id));
 
@@ -136,7 +138,7 @@ fn a_run_is_the_same_and_moves(kind: BrowserKind) {
     engine.send(start_run("native half", short_settings(STEPS), unwatched()));
     engine.wait(|event| matches!(event, Event::RunStarted(info) if info.record.name == "native half"));
     engine.wait(|event| matches!(event, Event::Step { run_id, .. } if *run_id != first));
-    engine.send(Command::Pause);
+    engine.send(Command::Run(RunCommand::Pause));
     let Event::Paused { run_id, step: native_pause } = engine.wait(|event| matches!(event, Event::Paused { .. }))
     else {
         unreachable!("it was waited for")
@@ -159,10 +161,10 @@ fn a_run_is_the_same_and_moves(kind: BrowserKind) {
 
     // The browser's checkpoint continues natively.
     let mut other = TestEngine::start(&format!("parity-from-{kind:?}"));
-    other.send_files(Command::Import, &[web_half]);
+    other.send_files(Command::Library(LibraryCommand::Import), &[web_half]);
     let imported = |event: &Event| matches!(event, Event::Runs { runs } if runs.len() == 1);
     let Event::Runs { runs } = other.wait(imported) else { unreachable!("it was waited for") };
-    other.send(Command::Resume { run_id: runs[0].run_id.clone(), settings: Metrics::new() });
+    other.send(Command::Run(RunCommand::Resume { run_id: runs[0].run_id.clone(), settings: Metrics::new() }));
     let moved = finished(&mut other);
     let moved = read_archive(&other.archive(&moved));
     assert_same_run(&native, &moved, STEPS);
@@ -184,7 +186,7 @@ fn a_run_is_the_same_and_moves(kind: BrowserKind) {
 fn engine_with_few_pairs(test: &str) -> TestEngine {
     let mut engine = TestEngine::start(test);
     engine.open_demo();
-    engine.send_files(Command::OpenPairs { mapping: None }, &[few_pairs()]);
+    engine.send_files(Command::Pairs(PairsCommand::Open { mapping: None }), &[few_pairs()]);
     engine.wait(|event| matches!(event, Event::PairsOpened(_)));
     engine
 }

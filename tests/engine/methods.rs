@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use pairtune::data::Method;
 use pairtune::engine::plan::presets::demo_of;
 use pairtune::engine::protocol::{
-    Command, Event, ExportKind, ExportRequest, Inputs, Metrics, RunRequest, Settings, Subject, Summary, Watch,
-    WhichAdapter,
+    Command, CompareCommand, Event, ExportKind, ExportRequest, Inputs, LibraryCommand, Metrics, RunCommand, RunRequest,
+    Settings, Subject, Summary, Watch, WhichAdapter,
 };
 use serde_json::json;
 
@@ -41,7 +41,12 @@ fn settings(method: Method) -> Settings {
 
 fn request(method: Method, name: &str, inputs: Inputs) -> Command {
     let watch = Watch { eval_steps: 4, keep_best: true, ..unwatched() };
-    Command::Start(Box::new(RunRequest { name: name.to_owned(), settings: settings(method), watch, inputs }))
+    Command::Run(RunCommand::Start(Box::new(RunRequest {
+        name: name.to_owned(),
+        settings: settings(method),
+        watch,
+        inputs,
+    })))
 }
 
 /// Rules that answers of random words can meet.
@@ -102,10 +107,10 @@ fn goes_on_with_the_same_numbers(method: Method, of_steps: &[&str], of_evaluatio
     let from = engine.said.len();
     engine.send(request(method, "paused", rules(method)));
     engine.wait(|event| matches!(event, Event::Step { metrics, .. } if metrics["step"].as_u64() >= Some(3)));
-    engine.send(Command::Pause);
+    engine.send(Command::Run(RunCommand::Pause));
     let (run_id, step) = expect_event!(engine, Event::Paused { run_id, step } => (run_id, step));
     assert!(step < steps.len(), "{method}: it is paused on its way, at {step}");
-    engine.send(Command::Resume { run_id, settings: Settings::new() });
+    engine.send(Command::Run(RunCommand::Resume { run_id, settings: Settings::new() }));
     finished(&mut engine);
     let again = metrics(&engine.said[from..]);
     if let Some(at) = (0..whole.len().max(again.len())).find(|at| whole.get(*at) != again.get(*at)) {
@@ -251,7 +256,7 @@ fn a_reward_model_is_exported_as_an_adapter_alone() {
     let problem = expect_event!(engine, Event::Refused { subject: Subject::Export, problem } => problem);
     assert!(problem.what.contains("reward model"), "{problem}");
     // Nor can it answer.
-    engine.send(Command::ScoreHeldOut { strength: 1.0 });
+    engine.send(Command::Compare(CompareCommand::ScoreHeldOut { strength: 1.0 }));
     let problem = expect_event!(engine, Event::Refused { subject: Subject::Compare, problem } => problem);
     assert!(problem.what.contains("reward model"), "{problem}");
 }
@@ -282,7 +287,7 @@ fn an_adapter_from_elsewhere_serves_like_a_run() {
     let tensors = |folder: &Path| std::fs::read(folder.join("adapter_model.safetensors")).expect("tensors");
     let before = tensors(&exported);
 
-    engine.send_files(Command::ImportAdapter, &files_of(&exported));
+    engine.send_files(Command::Library(LibraryCommand::ImportAdapter), &files_of(&exported));
     let run_id = expect_event!(engine, Event::AdapterImported { run_id } => run_id);
     let record = engine.said.iter().rev().find_map(|event| match event {
         Event::Runs { runs } => runs.iter().find(|run| run.run_id == run_id).cloned(),
@@ -297,9 +302,9 @@ fn an_adapter_from_elsewhere_serves_like_a_run() {
     assert_eq!(next.record.inputs, inputs, "the record says from which");
 
     // It is opened with the rows that are open, compared, exported and archived.
-    engine.send(Command::OpenRun { run_id: run_id.clone() });
+    engine.send(Command::Library(LibraryCommand::Open { run_id: run_id.clone() }));
     engine.wait(|event| matches!(event, Event::RunOpened(_)));
-    engine.send(Command::ScoreHeldOut { strength: 1.0 });
+    engine.send(Command::Compare(CompareCommand::ScoreHeldOut { strength: 1.0 }));
     let rows = expect_event!(engine, Event::HeldOut { pairs, .. } => pairs);
     assert!(!rows.is_empty(), "held-out pairs of the open file");
     let again = engine.store.join("again");
@@ -307,13 +312,13 @@ fn an_adapter_from_elsewhere_serves_like_a_run() {
     let exported_again = expect_event!(engine, Event::Exported { files, .. } => again.join(&files[0].path));
     assert_eq!(tensors(&exported_again), before, "bit for bit what came in");
     let archive = engine.archive(&run_id);
-    engine.send(Command::DeleteRun { run_id: run_id.clone() });
-    engine.send_files(Command::Import, &[archive]);
+    engine.send(Command::Library(LibraryCommand::Delete { run_id: run_id.clone() }));
+    engine.send_files(Command::Library(LibraryCommand::Import), &[archive]);
     engine.wait(|event| matches!(event, Event::Runs { runs } if runs.iter().any(|run| run.run_id == run_id)));
 
     // A folder that is no adapter of this model is refused, and nothing is left of it.
     std::fs::remove_file(exported.join("adapter_model.safetensors")).expect("removed");
-    engine.send_files(Command::ImportAdapter, &files_of(&exported));
+    engine.send_files(Command::Library(LibraryCommand::ImportAdapter), &files_of(&exported));
     let problem = expect_event!(engine, Event::Refused { subject: Subject::Runs, problem } => problem);
     assert!(problem.to_string().contains("adapter_model.safetensors"), "{problem}");
 }

@@ -1,8 +1,8 @@
 //! Races and sweeps behind the protocol: what is told on the way, what they leave among the runs, how they stop.
 
 use pairtune::engine::protocol::{
-    Command, Event, GenerateRequest, Inputs, Method, Over, RaceEvent, RaceRequest, Settings, Standing, Subject,
-    SweepEvent, SweepRequest, Verdict,
+    Command, CompareCommand, Event, GenerateRequest, Inputs, LibraryCommand, Method, Over, RaceEvent, RaceRequest,
+    RunCommand, Settings, Standing, Subject, SweepEvent, SweepRequest, Verdict,
 };
 use serde_json::json;
 
@@ -18,7 +18,7 @@ fn race(against: &[Method]) -> Command {
     let own = json!({"per_device_train_batch_size": 4, "num_generations": 2, "max_completion_length": 4});
     settings.insert("rloo".to_owned(), own);
     let (name, against) = ("Race".to_owned(), against.to_vec());
-    Command::StartRace(Box::new(RaceRequest { name, settings: known(settings), against }))
+    Command::Race(Box::new(RaceRequest { name, settings: known(settings), against }))
 }
 
 /// Without what no stage of a race has.
@@ -76,7 +76,7 @@ fn a_race_measures_both_sides_and_leaves_runs() {
 
     let kept = kept(&engine.said);
     assert_eq!(kept.iter().map(|(method, _)| *method).collect::<Vec<_>>(), stages, "every stage is kept");
-    engine.send(Command::ListRuns);
+    engine.send(Command::Library(LibraryCommand::List));
     let runs = expect_event!(engine, Event::Runs { runs } if runs.len() == 5 => runs);
     let of = |method: Method| {
         let (_, run_id) = kept.iter().find(|(kept, _)| *kept == method).expect("it is kept");
@@ -100,7 +100,7 @@ fn a_race_measures_both_sides_and_leaves_runs() {
         strengths: Vec::new(),
         runs: vec![dpo.run_id.clone(), ppo.run_id.clone()],
     };
-    engine.send(Command::Generate(Box::new(request)));
+    engine.send(Command::Compare(CompareCommand::Generate(Box::new(request))));
     // Either may be the first to end.
     for _ in 0..2 {
         engine.wait(|event| matches!(event, Event::Text { id: 7, end: true, .. }));
@@ -108,7 +108,7 @@ fn a_race_measures_both_sides_and_leaves_runs() {
     // The open model and pairs will do for these runs, since they were trained on them.
     for run in [ppo, dpo] {
         let before = engine.said.len();
-        engine.send(Command::OpenRun { run_id: run.run_id.clone() });
+        engine.send(Command::Library(LibraryCommand::Open { run_id: run.run_id.clone() }));
         let info = expect_event!(engine, Event::RunOpened(info) => info);
         assert_eq!(info.record.step, 2, "of all its steps");
         assert_eq!(info.history.len(), 4, "two steps, and two evaluations");
@@ -123,9 +123,9 @@ fn a_race_stops_at_a_step_and_keeps_what_is_done() {
     engine.send(race(&[Method::Ppo]));
     engine.wait(|event| matches!(event, Event::Race(RaceEvent::Stage { method: Method::Dpo, .. })));
     // Commands that can run beside the race are carried out; another training is refused.
-    engine.send(Command::ListRuns);
-    engine.send(Command::StartSweep(Box::new(sweep(vec![0.1, 1.0]))));
-    engine.send(Command::Stop);
+    engine.send(Command::Library(LibraryCommand::List));
+    engine.send(Command::Sweep(Box::new(sweep(vec![0.1, 1.0]))));
+    engine.send(Command::Run(RunCommand::Stop));
     let refused = expect_event!(engine, Event::Refused { subject, problem } => (subject, problem));
     assert_eq!(refused.0, Subject::Sweep, "two do not train at once");
     assert!(refused.1.fix.contains("stop it"), "{}", refused.1);
@@ -133,7 +133,7 @@ fn a_race_stops_at_a_step_and_keeps_what_is_done() {
     assert_eq!(end, Event::Cancelled { subject: Subject::Race });
     assert_eq!(kept(&engine.said).iter().map(|(method, _)| *method).collect::<Vec<_>>(), [Method::Reward]);
     assert!(standing(&engine.said).base.is_some(), "the base model was measured");
-    engine.send(Command::StartRace(Box::new(RaceRequest {
+    engine.send(Command::Race(Box::new(RaceRequest {
         name: "Race".to_owned(),
         settings: Settings::from_iter([("bta".to_owned(), json!(1))]),
         against: Vec::new(),
@@ -150,7 +150,7 @@ fn sweep(values: Vec<f64>) -> SweepRequest {
 #[test]
 fn a_sweep_says_what_to_train_with_and_leaves_runs() {
     let mut engine = TestEngine::micro("sweep");
-    engine.send(Command::StartSweep(Box::new(sweep(vec![1.0, 0.1, 0.01]))));
+    engine.send(Command::Sweep(Box::new(sweep(vec![1.0, 0.1, 0.01]))));
     let end = engine.wait(is_over);
     assert!(matches!(end, Event::Sweep(SweepEvent::Done)), "it comes to its end: {end:?}");
     let begun = engine.said.iter().filter_map(|event| match event {
@@ -170,12 +170,12 @@ fn a_sweep_says_what_to_train_with_and_leaves_runs() {
     let values: Vec<f64> = stands.judgements.iter().map(|judgement| judgement.value).collect();
     assert_eq!(values, [0.01, 0.1, 1.0], "by rising value");
     assert!(stands.judgements.iter().all(|judgement| judgement.verdict != Verdict::Unclear) || !stands.advice.tried);
-    engine.send(Command::ListRuns);
+    engine.send(Command::Library(LibraryCommand::List));
     let runs = expect_event!(engine, Event::Runs { runs } if runs.len() == 3 => runs);
     let mut names: Vec<&str> = runs.iter().map(|run| run.name.as_str()).collect();
     names.sort_unstable();
     assert_eq!(names, ["Sweep: beta 0.01", "Sweep: beta 0.1", "Sweep: beta 1"]);
-    engine.send(Command::OpenRun { run_id: runs[0].run_id.clone() });
+    engine.send(Command::Library(LibraryCommand::Open { run_id: runs[0].run_id.clone() }));
     let record = expect_event!(engine, Event::RunOpened(info) => info.record);
     assert!(record.checkpoint.is_some(), "it can be gone on with");
 }
@@ -184,7 +184,7 @@ fn a_sweep_says_what_to_train_with_and_leaves_runs() {
 fn a_sweep_that_cannot_be_is_refused() {
     let mut engine = TestEngine::micro("sweep-refused");
     let mut refused = |request: SweepRequest, what: &str| {
-        engine.send(Command::StartSweep(Box::new(request)));
+        engine.send(Command::Sweep(Box::new(request)));
         let problem = expect_event!(engine, Event::Refused { subject: Subject::Sweep, problem } => problem);
         assert!(problem.what.contains(what), "{problem}");
     };

@@ -8,7 +8,7 @@ use eframe::egui;
 use super::app::App;
 use super::frame::PathQuestion;
 use super::text;
-use crate::engine::protocol::{Command, Problem};
+use crate::engine::protocol::{Command, LibraryCommand, Problem};
 use crate::error::{Error, Result};
 use crate::platform::host::{self, PickedFile};
 use crate::platform::{FoundModel, Pick};
@@ -98,7 +98,7 @@ impl App {
                     self.measure_found();
                 }
             }
-            Answer::Persisted => self.send(Command::MeasureStorage, Vec::new()),
+            Answer::Persisted => self.send(Command::Library(LibraryCommand::MeasureStorage), Vec::new()),
         }
     }
 

@@ -7,7 +7,7 @@ use eframe::egui::{self, Ui};
 use super::answers::Answer;
 use super::draw::Quit;
 use super::drops;
-use super::frame::{FrameView, Toast};
+use super::frame::{FrameView, PlannedAbout, Toast};
 use super::mirror::Mirror;
 use super::prefs::{Prefs, STORAGE_KEY};
 use crate::app::actions::{Demo, Step};
@@ -28,7 +28,7 @@ use crate::engine::protocol::Settings;
 use crate::error::{Error, Result};
 use crate::link::Engine;
 use crate::platform::host::{self, PickedFile};
-use crate::platform::{Environment, FoundModel, LocalFuture, Pick};
+use crate::platform::{Environment, FoundModel, LocalFuture, Pick, World};
 
 /// Turns what was dropped on the window into files; natively by its path.
 pub type OpenDrop = Box<dyn Fn(&egui::DroppedFileHandle) -> Vec<PickedFile>>;
@@ -111,7 +111,7 @@ impl App {
         state.plan.settings = prefs.settings.clone();
         state.plan.preset = Some(presets::nearest(&prefs.settings));
         state.recent.clone_from(&prefs.recent);
-        state.in_browser = environment.kind == "browser";
+        state.in_browser = environment.world == World::Browser;
         state.export_home = host::export_folder();
         let app = Self {
             engine,
@@ -193,7 +193,7 @@ impl App {
     pub fn with_environment(mut self, environment: Environment, found: Vec<FoundModel>) -> Self {
         // Discard the answers of the real computer.
         self.answers = channel();
-        self.state.in_browser = environment.kind == "browser";
+        self.state.in_browser = environment.world == World::Browser;
         self.state.export_home = (!self.state.in_browser).then(|| "~/Documents/pairtune".to_owned());
         self.state.found = found;
         self.environment = environment;

@@ -10,7 +10,9 @@ use super::text;
 use crate::app::actions::{Action, Demo, Step};
 use crate::app::state::{BenchState, Connection, Course};
 use crate::app::text::labels;
-use crate::engine::protocol::{Command, Mapping, RunRequest, Subject, Watch};
+use crate::engine::protocol::{
+    Command, LibraryCommand, Mapping, ModelCommand, PairsCommand, RunCommand, RunRequest, Subject, Watch,
+};
 use crate::platform::Pick;
 use crate::platform::host::{self, PickedFile};
 
@@ -92,11 +94,11 @@ impl App {
     /// Reads the pairs file again, with other columns.
     fn read_again(&mut self, mapping: Mapping) {
         let files = self.state.pairs.files.clone();
-        self.send(Command::OpenPairs { mapping: Some(mapping) }, files);
+        self.send(Command::Pairs(PairsCommand::Open { mapping: Some(mapping) }), files);
     }
 
     fn start_demo(&mut self, demo: Demo) {
-        self.send(Command::OpenDemo, Vec::new());
+        self.send(Command::Model(ModelCommand::OpenDemo), Vec::new());
         match &demo {
             Demo::Run => {}
             Demo::Race(_) => self.go(Step::Race),
@@ -127,7 +129,7 @@ impl App {
             host::announce(labels::step_name(step));
         }
         if step == Step::Runs && self.was_ready {
-            self.send(Command::ListRuns, Vec::new());
+            self.send(Command::Library(LibraryCommand::List), Vec::new());
         }
     }
 
@@ -140,32 +142,24 @@ impl App {
             return;
         }
         self.state.sent(&command, host::seconds());
-        if matches!(command, Command::OpenPairs { .. }) {
+        if matches!(command, Command::Pairs(PairsCommand::Open { .. })) {
             self.state.pairs.files.clone_from(&files);
         }
-        if matches!(command, Command::Start(_) | Command::Resume { .. }) {
+        if matches!(command, Command::Run(RunCommand::Start(_) | RunCommand::Resume { .. })) {
             host::set_fragment("");
         }
-        let keeps = matches!(
-            command,
-            Command::KeepModel
-                | Command::FetchModel { .. }
-                | Command::Start(_)
-                | Command::StartRace(_)
-                | Command::StartSweep(_)
-        );
-        if keeps && self.state.in_browser && !self.state.storage.persisted {
+        if command.rules().keeps && self.state.in_browser && !self.state.storage.persisted {
             let sender = self.answers.0.clone();
             host::persist(move || drop(sender.send(Answer::Persisted)));
         }
-        if matches!(command, Command::OpenDemo) {
+        if matches!(command, Command::Model(ModelCommand::OpenDemo)) {
             self.adopting = true;
             self.state.plan.info = None;
         }
-        if matches!(command, Command::OpenModel { .. } | Command::FetchModel { .. }) {
+        if matches!(command, Command::Model(ModelCommand::Open { .. } | ModelCommand::Fetch { .. })) {
             self.adopting = false;
             self.demo_starting = None;
-            self.fetching = matches!(command, Command::FetchModel { .. });
+            self.fetching = matches!(command, Command::Model(ModelCommand::Fetch { .. }));
         }
         self.engine.send(command, files);
     }
@@ -196,7 +190,7 @@ impl App {
         let name = if plan.name.trim().is_empty() { text::UNNAMED.to_owned() } else { plan.name.trim().to_owned() };
         let watch = Watch { prompts: non_empty(&plan.watch.prompts), ..plan.watch.clone() };
         let request = RunRequest { name, settings: plan.settings.clone(), watch, inputs: plan.inputs.clone() };
-        self.send(Command::Start(Box::new(request)), Vec::new());
+        self.send(Command::Run(RunCommand::Start(Box::new(request))), Vec::new());
         self.step = Step::Run;
     }
 

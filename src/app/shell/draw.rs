@@ -7,7 +7,7 @@ use super::commands::TOAST_SECONDS;
 use super::frame;
 use crate::app::actions::{Action, Step};
 use crate::app::pages::{compare, export, help, model, pairs, plan, race, run, runs, start, sweep};
-use crate::engine::protocol::Command;
+use crate::engine::protocol::{Command, RunCommand};
 use crate::platform::Pick;
 
 /// Progress of closing the window.
@@ -79,7 +79,7 @@ impl App {
                 }
                 Some(frame::QuitChoice::Pause) => {
                     self.quit = Quit::WhenPaused;
-                    actions.push(Action::Send(Command::Pause));
+                    actions.push(Action::Send(Command::Run(RunCommand::Pause)));
                 }
                 Some(frame::QuitChoice::Quit) => self.close(ui.ctx()),
                 None => {}

@@ -11,7 +11,7 @@ use crate::app::pages::run;
 use crate::app::state::{Blocked, Connection};
 use crate::app::text::setting;
 use crate::engine::plan::presets;
-use crate::engine::protocol::{Command, Event, Subject};
+use crate::engine::protocol::{Command, Event, LibraryCommand, PlanCommand, Subject};
 use crate::link::Incoming;
 use crate::platform::host;
 
@@ -50,7 +50,11 @@ impl App {
                 self.look_for_models(ctx);
             }
             if opened && let Some(command) = self.state.run_to_ask_again() {
-                self.go(if matches!(command, Command::OpenRun { .. }) { Step::Compare } else { Step::Run });
+                self.go(if matches!(command, Command::Library(LibraryCommand::Open { .. })) {
+                    Step::Compare
+                } else {
+                    Step::Run
+                });
                 self.send(command, Vec::new());
             }
         }
@@ -86,8 +90,8 @@ impl App {
     fn after_event(&mut self, ctx: &egui::Context) {
         let ready = matches!(self.state.connection, Connection::Ready(_));
         if ready && !self.was_ready {
-            self.send(Command::ListRuns, Vec::new());
-            self.send(Command::MeasureStorage, Vec::new());
+            self.send(Command::Library(LibraryCommand::List), Vec::new());
+            self.send(Command::Library(LibraryCommand::MeasureStorage), Vec::new());
             self.measure_found();
             for (pick, path) in std::mem::take(&mut self.opening) {
                 self.open_path(ctx, pick, &path);
@@ -167,7 +171,7 @@ impl App {
         if self.state.open_model().is_some() && self.state.pairs.info.is_some() {
             let plan = &self.state.plan;
             let (settings, limit, inputs) = (plan.settings.clone(), plan.limit, plan.inputs.clone());
-            self.send(Command::Plan { settings, limit, inputs }, Vec::new());
+            self.send(Command::Plan(PlanCommand::Estimate { settings, limit, inputs }), Vec::new());
         }
     }
 
@@ -211,8 +215,8 @@ impl App {
                 ctx.send_viewport_cmd(ViewportCommand::RequestUserAttention(UserAttentionType::Informational));
             }
             if !active && self.was_ready {
-                self.send(Command::ListRuns, Vec::new());
-                self.send(Command::MeasureStorage, Vec::new());
+                self.send(Command::Library(LibraryCommand::List), Vec::new());
+                self.send(Command::Library(LibraryCommand::MeasureStorage), Vec::new());
             }
         }
         if active {

@@ -7,7 +7,7 @@ use super::app::App;
 use super::{drops, frame, text};
 use crate::app::actions::Step;
 use crate::app::state::source_of;
-use crate::engine::protocol::{Command, ModelSource, Problem};
+use crate::engine::protocol::{Command, LibraryCommand, ModelCommand, ModelSource, PairsCommand, Problem};
 use crate::error::{Error, Result};
 use crate::platform::host::{self, PickedFile};
 use crate::platform::{Pick, hub_name, read_all};
@@ -41,12 +41,12 @@ impl App {
                 let folder = first.folder();
                 let name = if folder.is_empty() || is_alone { first.name() } else { folder };
                 let name = path.as_deref().and_then(hub_name).unwrap_or(name);
-                self.send(Command::OpenModel { source: ModelSource::Picked { name, path } }, files);
+                self.send(Command::Model(ModelCommand::Open { source: ModelSource::Picked { name, path } }), files);
                 self.go(Step::Model);
             }
             Pick::PairsFile => {
                 let file = files.into_iter().take(1).collect();
-                self.send(Command::OpenPairs { mapping: None }, file);
+                self.send(Command::Pairs(PairsCommand::Open { mapping: None }), file);
                 self.go(Step::Pairs);
             }
             Pick::Settings => {
@@ -55,11 +55,11 @@ impl App {
                 ctx.request_repaint();
             }
             Pick::Archive => {
-                self.send(Command::Import, files);
+                self.send(Command::Library(LibraryCommand::Import), files);
                 self.go(Step::Runs);
             }
             Pick::Adapter => {
-                self.send(Command::ImportAdapter, files);
+                self.send(Command::Library(LibraryCommand::ImportAdapter), files);
                 if self.step != Step::Plan {
                     self.go(Step::Runs);
                 }
@@ -122,14 +122,17 @@ impl App {
     pub(super) fn open_found(&mut self, index: usize) {
         let Some(found) = self.state.found.get(index).cloned() else { return };
         let source = source_of(&found);
-        self.send(Command::OpenModel { source }, host::pick_at(&found.folder));
+        self.send(Command::Model(ModelCommand::Open { source }), host::pick_at(&found.folder));
         self.go(Step::Model);
     }
 
     /// Asks for the needs of the models that were found on this computer.
     pub(super) fn measure_found(&mut self) {
         for found in self.state.found.clone() {
-            self.send(Command::MeasureModel { source: source_of(&found) }, host::pick_at(&found.folder));
+            self.send(
+                Command::Model(ModelCommand::Measure { source: source_of(&found) }),
+                host::pick_at(&found.folder),
+            );
         }
     }
 

@@ -12,7 +12,7 @@ use crate::app::state::{Connection, Course, LogLine, ModelState, RunPhase, State
 use crate::app::text::{labels, machine, notices, units};
 use crate::app::theme::{self, GRID};
 use crate::app::widgets::{self, Icon, Tone};
-use crate::engine::protocol::{BUILD, Command, Kind, Problem};
+use crate::engine::protocol::{BUILD, Command, Kind, Level, Problem, RunCommand};
 use crate::platform::Pick;
 
 /// Subject of a plan: the name of the open model, and the open rows by name, number of usable ones, of skipped ones and
@@ -273,10 +273,10 @@ pub(super) fn log_ui(ui: &mut Ui, state: &State, actions: &mut Vec<Action>) {
         }
         area.show_rows(ui, height, state.log.len(), |ui, rows| {
             for line in state.log.range(rows) {
-                let color = match line.level.as_str() {
-                    "error" => palette.bad,
-                    "warn" => palette.warn,
-                    _ => palette.text,
+                let color = match line.level {
+                    Level::Error => palette.bad,
+                    Level::Warn => palette.warn,
+                    Level::Info => palette.text,
                 };
                 let text = RichText::new(log_line(line)).monospace().color(color);
                 ui.add(egui::Label::new(text).extend());
@@ -286,7 +286,7 @@ pub(super) fn log_ui(ui: &mut Ui, state: &State, actions: &mut Vec<Action>) {
 }
 
 fn log_line(line: &LogLine) -> String {
-    format!("{:>8}  {:<5}  {}", units::clock(line.at), line.level, line.text)
+    format!("{:>8}  {:<5}  {}", units::clock(line.at), line.level.name(), line.text)
 }
 
 /// The log as a text to send to someone.
@@ -332,7 +332,7 @@ pub(super) fn strip_ui(ui: &mut Ui, state: &State, current: Step, actions: &mut 
                 if run.is_some_and(|run| matches!(run.phase, RunPhase::Running))
                     && widgets::icon_button(ui, Icon::Pause, text::PAUSE).clicked()
                 {
-                    actions.push(Action::Send(Command::Pause));
+                    actions.push(Action::Send(Command::Run(RunCommand::Pause)));
                 }
                 if ui.button(text::SHOW_RUN).clicked() {
                     actions.push(Action::Go(step));

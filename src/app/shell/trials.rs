@@ -19,7 +19,7 @@ impl App {
             }
         };
         let name = free("Race", &self.state);
-        self.send(Command::StartRace(Box::new(RaceRequest { name, settings, against })), Vec::new());
+        self.send(Command::Race(Box::new(RaceRequest { name, settings, against })), Vec::new());
     }
 
     /// Trains the demo with values of beta from far too low to far too high.
@@ -33,7 +33,7 @@ impl App {
         let (settings, inputs) = (self.state.plan.settings.clone(), self.state.plan.inputs.clone());
         let name = free("Sweep", &self.state);
         let request = SweepRequest { name, settings, inputs, over, values };
-        self.send(Command::StartSweep(Box::new(request)), Vec::new());
+        self.send(Command::Sweep(Box::new(request)), Vec::new());
     }
 }
 

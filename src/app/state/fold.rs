@@ -13,8 +13,9 @@ use super::run::{Rollouts, RunPhase, RunState, Saved, Unsaved};
 use super::sweep::SweepState;
 use crate::app::text::notices;
 use crate::engine::protocol::{
-    Command, Event, Exported, HeldOutPair, Inspection, Metrics, ModelInfo, ModelSource, Problem, RunRecord,
-    StorageInfo, StoredModel, Subject,
+    Command, CompareCommand, Event, Exported, HeldOutPair, Inspection, Level, LibraryCommand, Metrics, ModelCommand,
+    ModelInfo, ModelSource, PairsCommand, PlanCommand, Problem, RunCommand, RunRecord, StorageInfo, StoredModel,
+    Subject,
 };
 use crate::link::Incoming;
 use crate::platform::{FoundModel, NetworkEntry};
@@ -118,44 +119,51 @@ impl State {
     /// Takes in that a command is on its way.
     pub(crate) fn sent(&mut self, command: &Command, now: f64) {
         match command {
-            Command::OpenDemo => {
-                self.load_model(notices::OPENING_DEMO);
-                self.load_pairs(PairsState::default());
-            }
-            Command::OpenModel { .. } => self.load_model(notices::OPENING_MODEL),
-            Command::FetchModel { repo, .. } => self.load_model(&notices::fetching(repo)),
-            Command::KeepModel => self.keeping_model = true,
-            Command::OpenPairs { .. } => self.read_pairs(),
-            Command::SkipPairs { rows, skip } => self.rows_skipped(rows, *skip),
-            Command::Plan { .. } => self.plan_asked(),
-            Command::Trial { .. } => self.plan.trial = Trial::Running { step: 0, since: now },
-            Command::Bench => self.bench = BenchState::Running(String::new()),
-            Command::Start(_) | Command::Resume { .. } | Command::OpenRun { .. } => self.run_awaited(command),
-            Command::Import | Command::ImportAdapter => self.runs_problem = None,
-            Command::Pause => self.run_asked(RunPhase::Pausing),
-            Command::Stop => self.stop_asked(),
-            Command::StartRace(_) => self.race_asked(now),
-            Command::StartSweep(request) => self.sweep_asked(request, now),
-            Command::Cancel => self.cancel_asked(now),
-            Command::Generate(request) => self.text_asked(request),
-            Command::ScoreHeldOut { strength } => self.scores_asked(*strength),
-            Command::InspectPair { .. } => self.inspection_asked(),
+            Command::Model(command) => match command {
+                ModelCommand::OpenDemo => {
+                    self.load_model(notices::OPENING_DEMO);
+                    self.load_pairs(PairsState::default());
+                }
+                ModelCommand::Open { .. } => self.load_model(notices::OPENING_MODEL),
+                ModelCommand::Fetch { repo, .. } => self.load_model(&notices::fetching(repo)),
+                ModelCommand::Keep => self.keeping_model = true,
+                ModelCommand::Measure { .. } | ModelCommand::Forget { .. } => {}
+            },
+            Command::Pairs(command) => match command {
+                PairsCommand::Open { .. } => self.read_pairs(),
+                PairsCommand::Skip { rows, skip } => self.rows_skipped(rows, *skip),
+                // The screen changes with the answer.
+                PairsCommand::Swap | PairsCommand::Edit { .. } | PairsCommand::Write | PairsCommand::SetChat(_) => {}
+                PairsCommand::Read { .. } | PairsCommand::Find { .. } => {}
+            },
+            Command::Plan(command) => match command {
+                PlanCommand::Estimate { .. } => self.plan_asked(),
+                PlanCommand::Trial { .. } => self.plan.trial = Trial::Running { step: 0, since: now },
+            },
+            Command::Run(asked) => match asked {
+                RunCommand::Start(_) | RunCommand::Resume { .. } => self.run_awaited(command),
+                RunCommand::Pause => self.run_asked(RunPhase::Pausing),
+                RunCommand::Stop => self.stop_asked(),
+                RunCommand::Discard { run_id } => self.run_deleted(run_id),
+            },
+            Command::Race(_) => self.race_asked(now),
+            Command::Sweep(request) => self.sweep_asked(request, now),
+            Command::Compare(command) => match command {
+                CompareCommand::Generate(request) => self.text_asked(request),
+                CompareCommand::ScoreHeldOut { strength } => self.scores_asked(*strength),
+                CompareCommand::InspectPair { .. } => self.inspection_asked(),
+            },
             Command::Export(request) => self.export_asked(&request.folder),
-            Command::DeleteRun { run_id } | Command::Discard { run_id } => self.run_deleted(run_id),
-            Command::DescribeRun { run_id, name, notes } => self.run_described(run_id, name, notes),
-            // The screen changes with the answer to these.
-            Command::MeasureModel { .. }
-            | Command::ForgetModel { .. }
-            | Command::SwapPairs
-            | Command::EditPair { .. }
-            | Command::WritePairs
-            | Command::SetChat(_)
-            | Command::ReadPair { .. }
-            | Command::FindRows { .. }
-            | Command::ListRuns
-            | Command::ReadHistory { .. }
-            | Command::MeasureStorage
-            | Command::Drill(_) => {}
+            Command::Library(asked) => match asked {
+                LibraryCommand::Open { .. } => self.run_awaited(command),
+                LibraryCommand::Import | LibraryCommand::ImportAdapter => self.runs_problem = None,
+                LibraryCommand::Delete { run_id } => self.run_deleted(run_id),
+                LibraryCommand::Describe { run_id, name, notes } => self.run_described(run_id, name, notes),
+                LibraryCommand::List | LibraryCommand::ReadHistory { .. } | LibraryCommand::MeasureStorage => {}
+            },
+            Command::Bench => self.bench = BenchState::Running(String::new()),
+            Command::Cancel => self.cancel_asked(now),
+            Command::Drill(_) => {}
         }
     }
 
@@ -178,7 +186,7 @@ impl State {
             Event::Ready(ready) => self.engine_ready(ready),
             Event::Storage(storage) => self.storage = storage,
             Event::Request { url, bytes, purpose } => self.requests.push(NetworkEntry { url, bytes, purpose }),
-            Event::Log { level, text } => self.log_line(&level, &text, now),
+            Event::Log { level, text } => self.log_line(level, text, now),
             Event::Measuring(what) => self.bench = BenchState::Running(what),
             Event::Measured(report) => self.gpu_measured(report),
             Event::Refused { subject, problem } => self.refused(subject, problem, now),
@@ -237,7 +245,7 @@ impl State {
     }
 
     fn refused(&mut self, subject: Subject, problem: Problem, now: f64) {
-        self.log_line("warn", &problem.to_string(), now);
+        self.log_line(Level::Warn, problem.to_string(), now);
         self.notice(&problem.what, false);
         match subject {
             Subject::Model => self.model_refused(problem),

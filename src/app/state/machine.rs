@@ -2,7 +2,7 @@
 
 use super::fold::State;
 use crate::app::text::{machine, notices};
-use crate::engine::protocol::{BUILD, GpuInfo, Problem, Ready};
+use crate::engine::protocol::{BUILD, GpuInfo, Level, Problem, Ready};
 use crate::platform::NetworkEntry;
 
 /// Maximum number of lines in the log.
@@ -43,7 +43,7 @@ pub(crate) enum BenchState {
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct LogLine {
     /// error, warn or info.
-    pub(crate) level: String,
+    pub(crate) level: Level,
     /// Text of the line.
     pub(crate) text: String,
     /// Time of the line, on the clock of `now`.
@@ -95,7 +95,7 @@ impl State {
 
     /// Takes in that the engine is gone. A second reason follows from the first one, so the first one stays.
     pub(super) fn engine_crashed(&mut self, why: String, now: f64) {
-        self.log_line("error", &why, now);
+        self.log_line(Level::Error, &why, now);
         if matches!(self.connection, Connection::Crashed(_)) {
             return;
         }
@@ -119,10 +119,10 @@ impl State {
         self.notices.push(Notice { text: text.to_owned(), toast });
     }
 
-    pub(super) fn log_line(&mut self, level: &str, text: &str, now: f64) {
+    pub(super) fn log_line(&mut self, level: Level, text: impl Into<String>, now: f64) {
         if self.log.len() == LOG_LINES {
             self.log.pop_front();
         }
-        self.log.push_back(LogLine { level: level.to_owned(), text: text.to_owned(), at: now });
+        self.log.push_back(LogLine { level, text: text.into(), at: now });
     }
 }

@@ -7,7 +7,9 @@ use super::machine::Connection;
 use crate::app::text::notices;
 use crate::app::{fields, methods};
 use crate::engine::plan::presets::{self, EVAL_SPLIT, Preset};
-use crate::engine::protocol::{Command, Inputs, Method, PlanInfo, Problem, RunRecord, Settings, SkipReason, Watch};
+use crate::engine::protocol::{
+    Command, Inputs, Method, PlanCommand, PlanInfo, Problem, RunRecord, Settings, SkipReason, Watch,
+};
 
 /// Held-out pairs that are enough for an evaluation where a GPU is missing, and each takes seconds.
 const FEW_ENOUGH: usize = 64;
@@ -283,7 +285,7 @@ impl State {
     /// Asks for a trial of the planned run.
     pub(crate) fn trial_of_plan(&self) -> Command {
         let prompts = self.plan.watch.prompts.iter().filter(|prompt| !prompt.trim().is_empty());
-        Command::Trial { settings: self.plan.settings.clone(), prompts: prompts.cloned().collect() }
+        Command::Plan(PlanCommand::Trial { settings: self.plan.settings.clone(), prompts: prompts.cloned().collect() })
     }
 
     /// A row's fate in the planned run; none if it is used whole.

@@ -5,7 +5,8 @@ use super::machine::Connection;
 use super::run::{Rollouts, RunPhase, RunState, RunWarning, Saved, Unsaved};
 use crate::app::text::{notices, run};
 use crate::engine::protocol::{
-    Command, Failure, Metrics, Phase, Problem, Progress, RunInfo, RunRecord, SampleAnswer, Status, Summary,
+    Command, Failure, Level, Metrics, Phase, Problem, Progress, RunCommand, RunInfo, RunRecord, SampleAnswer, Status,
+    Summary,
 };
 use crate::engine::run::warnings::Warning;
 
@@ -40,7 +41,7 @@ impl State {
         self.run_pending = true;
         self.run_problem = None;
         self.asked_run = None;
-        if !matches!(command, Command::Start(_)) {
+        if !matches!(command, Command::Run(RunCommand::Start(_))) {
             self.runs_problem = None;
             self.asked_run = Some(command.clone());
         }
@@ -143,7 +144,7 @@ impl State {
 
     pub(super) fn run_failed(&mut self, run_id: &str, failure: Failure, safe_step: Option<usize>, now: f64) {
         let text = run::failed(&failure);
-        self.log_line("error", &text, now);
+        self.log_line(Level::Error, &text, now);
         self.run_pending = false;
         if let Some(run) = self.run_named(run_id) {
             run.rest(now);
@@ -167,7 +168,7 @@ impl State {
         now: f64,
     ) {
         let text = run::failed(&failure);
-        self.log_line("warn", &text, now);
+        self.log_line(Level::Warn, &text, now);
         if let Some(run) = self.run_named(run_id) {
             run.rest(now);
             run.phase = RunPhase::Recovering { failure, safe_step, until };
@@ -176,7 +177,7 @@ impl State {
     }
 
     pub(super) fn run_warned(&mut self, run_id: &str, warning: Warning, now: f64) {
-        self.log_line("warn", &warning.text, now);
+        self.log_line(Level::Warn, &warning.text, now);
         let text = warning.text.clone();
         if let Some(run) = self.run_named(run_id) {
             run.warnings.push(RunWarning { warning, dismissed: false });
@@ -251,7 +252,7 @@ impl State {
     }
 
     pub(super) fn run_not_saved(&mut self, run_id: &str, unsaved: Unsaved, now: f64) {
-        self.log_line("warn", &unsaved.problem.to_string(), now);
+        self.log_line(Level::Warn, unsaved.problem.to_string(), now);
         let full = unsaved.full;
         if let Some(run) = self.run_named(run_id) {
             let new = run.unsaved.replace(unsaved).is_none();

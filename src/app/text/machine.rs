@@ -1,8 +1,8 @@
 //! Sentences about this machine: the GPU, the network, the storage, another tab.
 
 use super::units;
-use crate::engine::protocol::{GpuInfo, Problem, StorageInfo};
-use crate::platform::{Environment, NetworkEntry};
+use crate::engine::protocol::{Backend, GpuInfo, Problem, StorageInfo};
+use crate::platform::{Environment, NetworkEntry, Purpose};
 
 pub(crate) const OTHER_TAB_TITLE: &str = "Another tab or window is using the GPU";
 pub(crate) const QUIT_TITLE: &str = "A run is at work";
@@ -22,18 +22,21 @@ pub(crate) fn storage_line(storage: &StorageInfo) -> String {
 }
 
 /// The interface to the GPU, as people know it.
-pub(crate) fn backend(name: &str) -> &str {
-    match name {
-        "BrowserWebGpu" => "WebGPU",
-        "Dx12" => "DirectX 12",
-        name => name,
+pub(crate) fn backend(backend: Backend) -> &'static str {
+    match backend {
+        Backend::BrowserWebGpu => "WebGPU",
+        Backend::Dx12 => "DirectX 12",
+        Backend::Vulkan => "Vulkan",
+        Backend::Metal => "Metal",
+        Backend::Gl => "OpenGL",
+        Backend::Noop => "none",
     }
 }
 
 /// Everything about GPU and build, for a bug report.
 pub(crate) fn report(environment: &Environment, gpu: Option<&GpuInfo>, problem: Option<&Problem>) -> String {
     let mut out = format!("pairtune {}\n", crate::engine::protocol::BUILD);
-    out.push_str(&format!("{} {} {}\n", environment.kind, environment.system, environment.browser));
+    out.push_str(&format!("{} {} {}\n", environment.world, environment.system, environment.browser));
     let yes = |yes: bool| if yes { "yes" } else { "no" };
     out.push_str(&format!(
         "GPU interface: {}, secure: {}, online: {}\n",
@@ -57,8 +60,17 @@ pub(crate) fn received(requests: &[&NetworkEntry]) -> u64 {
 
 /// True for a request for one of the app's own files.
 pub(crate) fn is_own(request: &NetworkEntry) -> bool {
-    request.purpose == OWN_PURPOSE
+    request.purpose == Purpose::App
 }
 
-/// Purpose of the requests for the app's own files, as the ledger names it.
-const OWN_PURPOSE: &str = "the app itself";
+/// What a request was for, as the ledger names it.
+pub(crate) fn purpose(purpose: Purpose) -> &'static str {
+    match purpose {
+        Purpose::App => "the app itself",
+        Purpose::ModelList => "the list of the model's files",
+        Purpose::ModelConfig => "the model's configuration",
+        Purpose::ModelCommit => "the model's commit",
+        Purpose::Model => "a model that you asked for",
+        Purpose::Other => "other",
+    }
+}

@@ -9,7 +9,7 @@ use crate::app::actions::{Action, Step, send};
 use crate::app::state::{ModelState, RunPhase, RunState, State};
 use crate::app::text::run;
 use crate::app::text::units::Unit;
-use crate::engine::protocol::{Command, Problem, RunRecord, Subject};
+use crate::engine::protocol::{Command, LibraryCommand, Problem, RunCommand, RunRecord, Subject};
 use crate::platform::Pick;
 
 /// The name of a run while it is being changed.
@@ -47,7 +47,7 @@ pub(crate) fn run_name_ui(ui: &mut Ui, record: &RunRecord, renaming: &mut Option
     let given_up = ui.input(|input| input.key_pressed(Key::Escape));
     if !given_up && !name.is_empty() && name != record.name {
         let (run_id, notes) = (record.run_id.clone(), record.notes.clone());
-        send(actions, Command::DescribeRun { run_id, name, notes });
+        send(actions, Command::Library(LibraryCommand::Describe { run_id, name, notes }));
     }
     *renaming = None;
 }
@@ -89,7 +89,7 @@ pub(crate) fn discard_ui(ui: &mut Ui, run_id: &str, actions: &mut Vec<Action>) -
         ui.label(run::DISCARD_TEXT);
         ui.horizontal(|ui| {
             if danger_button(ui, run::DISCARD_YES).clicked() {
-                send(actions, Command::Discard { run_id: run_id.to_owned() });
+                send(actions, Command::Run(RunCommand::Discard { run_id: run_id.to_owned() }));
                 ui.close();
             }
             if ui.button(run::DISCARD_NO).clicked() {
@@ -108,7 +108,9 @@ pub(crate) fn comparable_ui(ui: &mut Ui, run: &RunState, actions: &mut Vec<Actio
             heading(ui, run::FAILED_TITLE);
             weak(ui, run::FAILED_TEXT);
             if primary_button(ui, run::OPEN_SAFE).clicked() {
-                actions.push(Action::Send(Command::OpenRun { run_id: run.info.record.run_id.clone() }));
+                actions.push(Action::Send(Command::Library(LibraryCommand::Open {
+                    run_id: run.info.record.run_id.clone(),
+                })));
             }
         }),
         phase => card(ui, |ui| {
@@ -117,7 +119,7 @@ pub(crate) fn comparable_ui(ui: &mut Ui, run: &RunState, actions: &mut Vec<Actio
             ui.horizontal_wrapped(|ui| {
                 let can = *phase == RunPhase::Running;
                 if can && primary_button(ui, run::PAUSE).clicked() {
-                    actions.push(Action::Send(Command::Pause));
+                    actions.push(Action::Send(Command::Run(RunCommand::Pause)));
                 }
                 if ui.button(run::SHOW_RUN).clicked() {
                     actions.push(Action::Go(Step::Run));

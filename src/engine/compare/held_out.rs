@@ -6,7 +6,7 @@ use crate::data::{Example, Kind, Method};
 use crate::engine::compare::writing::{self, Style, Writer};
 use crate::engine::model::open_model::OpenModel;
 use crate::engine::protocol::{
-    Event, GenerateRequest, HeldOutPair, Inspection, Metrics, Phase, TokenChange, Turn, WhichAdapter,
+    CompareCommand, Event, GenerateRequest, HeldOutPair, Inspection, Metrics, Phase, TokenChange, Turn, WhichAdapter,
 };
 use crate::engine::run::between::tell;
 use crate::engine::session::Session;
@@ -26,6 +26,14 @@ pub(in crate::engine) struct Bench {
 }
 
 impl Session {
+    pub(in crate::engine) async fn handle_compare(&mut self, command: CompareCommand) -> Result<()> {
+        match command {
+            CompareCommand::Generate(request) => self.generate(*request).await,
+            CompareCommand::ScoreHeldOut { strength } => self.score_held_out(strength).await,
+            CompareCommand::InspectPair { index, strength } => self.inspect_pair(index, strength).await,
+        }
+    }
+
     /// The open model on the device, quantised as for the open run, or else as it was planned last.
     pub(in crate::engine) async fn bench(&mut self) -> Result<Bench> {
         self.bench_in(self.load_in()).await

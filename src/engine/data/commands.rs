@@ -3,7 +3,7 @@
 use crate::data::Tokenizer;
 use crate::engine::data::pairs::{Pairs, Split};
 use crate::engine::data::views::preview;
-use crate::engine::protocol::{Event, Mapping};
+use crate::engine::protocol::{Event, Mapping, PairsCommand};
 use crate::engine::session::{Session, Wire};
 use crate::error::{Error, Result};
 use crate::platform::host::PickedFile;
@@ -15,6 +15,23 @@ const FIRST_ROWS: usize = 50;
 const SHOW_ROWS: usize = 500;
 
 impl Session {
+    pub(in crate::engine) async fn handle_pairs(
+        &mut self,
+        command: PairsCommand,
+        files: Vec<PickedFile>,
+    ) -> Result<()> {
+        match command {
+            PairsCommand::Open { mapping } => self.open_pairs(mapping, files).await,
+            PairsCommand::Skip { rows, skip } => self.skip_pairs(&rows, skip),
+            PairsCommand::Swap => self.swap_pairs(),
+            PairsCommand::Edit { index, texts } => self.edit_pair(index, texts),
+            PairsCommand::Write => self.write_pairs(),
+            PairsCommand::SetChat(chat) => self.set_chat(chat),
+            PairsCommand::Read { index, max_length } => self.read_pair(index, max_length),
+            PairsCommand::Find { text } => self.find_rows(text),
+        }
+    }
+
     pub(in crate::engine) async fn open_pairs(
         &mut self,
         mapping: Option<Mapping>,

@@ -363,7 +363,7 @@ impl Pairs {
     /// Returns what the file is instead of pairs, if no row can be used and the columns tell.
     fn purpose(&self) -> Option<Problem> {
         let [what, fix] = other_purpose(&self.columns).filter(|_| self.rows.is_empty())?;
-        Some(Problem { what: what.to_owned(), fix: fix.to_owned(), at: self.name.clone() })
+        Some(Problem::new(what, fix, &self.name))
     }
 
     /// True if the rows are conversations.

@@ -38,11 +38,7 @@ impl Pairs {
         .ok_or_else(no_row)?;
         let seen = match tokenizer {
             Some(tokenizer) => self.seen(index, tokenizer, max_length),
-            None => Err(Problem {
-                what: "No model is open".to_owned(),
-                fix: "Choose a model to see the tokens".to_owned(),
-                at: String::new(),
-            }),
+            None => Err(Problem::new("No model is open", "Choose a model to see the tokens", "")),
         };
         Ok(PairView { index, line, parts, seen })
     }
@@ -61,10 +57,9 @@ impl Pairs {
         let mut sequences = Vec::new();
         // A row with a thumbs up or down shows its own answer alone, not the answer that the loss compares it with.
         for outcome in row_tokenizer.row(&self.rows, index).map_err(problem)? {
-            let example = outcome.map_err(|dropped| Problem {
-                what: format!("This row is skipped: {}", dropped.reason),
-                fix: "Correct the row, or skip it".to_owned(),
-                at: format!("line {}", dropped.line),
+            let example = outcome.map_err(|dropped| {
+                let what = format!("This row is skipped: {}", dropped.reason);
+                Problem::new(what, "Correct the row, or skip it", format!("line {}", dropped.line))
             })?;
             let learnt = example.labels.as_ref().and_then(|labels| labels.iter().position(|learnt| *learnt));
             for (ids, start) in example.sequences.iter().zip(&example.starts) {

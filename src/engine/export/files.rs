@@ -9,7 +9,7 @@ use crate::engine::export::trl::{TrlExport, trl_files, trl_rows};
 use crate::engine::library::folder::{EXPORTS, RunFolder, card, state};
 use crate::engine::model::open_model::OpenModel;
 use crate::engine::protocol::{
-    Event, ExportKind, ExportRequest, Exported, GgufForm, Inputs, ModelSource, Phase, WhichAdapter,
+    Event, ExportKind, ExportRequest, Exported, GgufForm, Inputs, Level, ModelSource, Phase, WhichAdapter,
 };
 use crate::engine::session::Session;
 use crate::error::{Error, Result};
@@ -92,7 +92,7 @@ impl Session {
         if exported.is_err()
             && let Err(e) = store.remove(&target.path).await
         {
-            self.log("warn", format!("a part of an export stays: {e}"));
+            self.log(Level::Warn, format!("a part of an export stays: {e}"));
         }
         exported
     }

@@ -1,16 +1,44 @@
 //! The session's commands on stored runs and on the storage.
 
 use crate::engine::library::folder::{self, EXPORTS, RunFolder};
-use crate::engine::protocol::{Event, StorageInfo};
+use crate::engine::protocol::{Event, Level, LibraryCommand, StorageInfo};
 use crate::engine::session::Session;
 use crate::error::Result;
+use crate::platform::host::PickedFile;
 
 impl Session {
+    pub(in crate::engine) async fn handle_library(
+        &mut self,
+        command: LibraryCommand,
+        files: Vec<PickedFile>,
+    ) -> Result<()> {
+        match command {
+            LibraryCommand::List => {
+                self.list_runs().await;
+                Ok(())
+            }
+            LibraryCommand::Open { run_id } => self.open_run(&run_id).await,
+            LibraryCommand::Describe { run_id, name, notes } => self.describe_run(&run_id, name, notes).await,
+            LibraryCommand::Delete { run_id } => {
+                let deleted = self.delete_run(&run_id).await;
+                // There may be room now for what could not be saved.
+                if self.run.as_ref().is_some_and(|run| run.unsaved) {
+                    self.store_run().await;
+                }
+                deleted
+            }
+            LibraryCommand::ReadHistory { run_id } => self.read_history(&run_id).await,
+            LibraryCommand::Import => self.import(files).await,
+            LibraryCommand::ImportAdapter => self.import_adapter(files).await,
+            LibraryCommand::MeasureStorage => self.measure_storage().await,
+        }
+    }
+
     pub(in crate::engine) async fn list_runs(&mut self) {
         let Ok(store) = &self.store else { return };
         match folder::list(store).await {
             Ok(runs) => self.wire.send(Event::Runs { runs }),
-            Err(e) => self.log("error", e.to_string()),
+            Err(e) => self.log(Level::Error, e.to_string()),
         }
     }
 

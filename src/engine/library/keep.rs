@@ -4,7 +4,7 @@ use serde_json::json;
 
 use crate::engine::library::folder::RunFolder;
 use crate::engine::model::open_model::OpenModel;
-use crate::engine::protocol::{Inputs, Metrics, RunRecord, Status};
+use crate::engine::protocol::{Inputs, Level, Metrics, RunRecord, Status};
 use crate::engine::run::open_run::{record_of, sparkline_of};
 use crate::engine::session::Session;
 use crate::error::Result;
@@ -47,7 +47,7 @@ impl Session {
                 Some(run_id)
             }
             Err(error) => {
-                self.log("error", format!("what was trained is not kept: {error}"));
+                self.log(Level::Error, format!("what was trained is not kept: {error}"));
                 None
             }
         }

@@ -4,12 +4,12 @@ use crate::engine::data::commands::split;
 use crate::engine::data::pairs::Pairs;
 use crate::engine::library::folder::RunFolder;
 use crate::engine::plan::planning;
-use crate::engine::protocol::{Event, ModelSource, Problem, RUN_MODEL, RunRecord, Status};
+use crate::engine::protocol::{Event, ModelSource, Problem, RunRecord, Status};
 use crate::engine::run::open_run::Run;
 use crate::engine::run::reference::data_of;
 use crate::engine::run::train::facts;
 use crate::engine::session::Session;
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorCode, Result};
 use crate::train::{Checkpoint, Reference, TrainConfig};
 
 impl Session {
@@ -96,7 +96,7 @@ impl Session {
             what += &format!(". Where the run had it: {missing}");
         }
         let fix = format!("Open the folder that \"{name}\" is in now");
-        Err(Error::input(what, fix, RUN_MODEL))
+        Err(Error::coded(ErrorCode::OtherModel, what, fix, ""))
     }
 
     /// True if the open model is the one of a stored run: by its content if the run has a state that tells, and there

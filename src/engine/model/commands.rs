@@ -7,9 +7,9 @@ use crate::engine::data::pairs::Pairs;
 use crate::engine::model::open_model::{self, OpenModel, demo_model};
 use crate::engine::plan::planning;
 use crate::engine::plan::presets;
-use crate::engine::protocol::{Event, Inputs, ModelSource, Problem, StoredModel};
+use crate::engine::protocol::{Event, Inputs, Level, ModelCommand, ModelSource, Problem, StoredModel};
 use crate::engine::session::Session;
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorCode, Result};
 use crate::model::LoadIn;
 use crate::platform::host::{self, PickedFile, Store};
 use crate::platform::{FileSet, Folder};
@@ -22,6 +22,24 @@ pub(in crate::engine) const PARTIAL: &str = "download.json";
 pub(in crate::engine) const SLICE_BYTES: u64 = 16 << 20;
 
 impl Session {
+    pub(in crate::engine) async fn handle_model(
+        &mut self,
+        command: ModelCommand,
+        files: Vec<PickedFile>,
+    ) -> Result<()> {
+        match command {
+            ModelCommand::OpenDemo => self.open_demo().await,
+            ModelCommand::Open { source } => self.open_model(source, files).await,
+            ModelCommand::Measure { source } => {
+                self.measure_model(source, files).await;
+                Ok(())
+            }
+            ModelCommand::Keep => self.keep_model().await,
+            ModelCommand::Forget { name } => self.forget_model(&name).await,
+            ModelCommand::Fetch { repo, endpoint } => self.fetch_model(&repo, &endpoint).await,
+        }
+    }
+
     pub(in crate::engine) async fn open_demo(&mut self) -> Result<()> {
         self.open_model(ModelSource::Demo, Vec::new()).await?;
         let pairs = Pairs::demo().await?;
@@ -144,10 +162,10 @@ impl Session {
                 planning::gigabytes(total),
                 planning::gigabytes(quota.saturating_sub(usage.used))
             );
-            return Err(Error::input(what, "Delete old runs or models", store.location()));
+            return Err(Error::coded(ErrorCode::StorageFull, what, "Delete old runs or models", store.location()));
         }
         if !store.persist().await.unwrap_or(false) {
-            self.log("warn", "the browser did not promise to keep the model for good".to_owned());
+            self.log(Level::Warn, "the browser did not promise to keep the model for good".to_owned());
         }
         let name = free_name(&store, &model.name.replace(['/', '\\'], "--")).await?;
         let path = format!("{MODELS}/{name}");

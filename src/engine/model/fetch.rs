@@ -12,10 +12,8 @@ use crate::engine::session::Wire;
 use crate::error::{Error, Result};
 use crate::model::Architecture;
 use crate::platform::host::{Fetched, Hub, Store};
-use crate::platform::{ByteSource, is_hub_name};
+use crate::platform::{ByteSource, Purpose, is_hub_name};
 
-/// Why the files of a model are asked for.
-const MODEL_PURPOSE: &str = "a model that you asked for";
 /// Bytes of an answer that is read whole, at the most.
 const SMALL_BYTES: usize = 16 << 20;
 
@@ -40,7 +38,7 @@ pub(in crate::engine) async fn fetch(
         Err(error) => place.known_commit().await.ok_or(error)?,
     };
     let list = format!("{endpoint}/api/models/{repo}/tree/{commit}");
-    let listed = get(wire, hub, &list, "the list of the model's files").await?;
+    let listed = get(wire, hub, &list, Purpose::ModelList).await?;
     let files: Vec<RepoFile> = serde_json::from_slice(&listed)
         .map_err(|e| Error::input(format!("The list of files cannot be read: {e}"), "Try again later", list.clone()))?;
     let is_weight = |file: &RepoFile| file.path.ends_with(".safetensors");
@@ -53,7 +51,7 @@ pub(in crate::engine) async fn fetch(
     }
     // A model that cannot be trained is refused before gigabytes are fetched.
     let config = format!("{endpoint}/{repo}/resolve/{commit}/config.json");
-    Architecture::from_bytes(&get(wire, hub, &config, "the model's configuration").await?, &config)?;
+    Architecture::from_bytes(&get(wire, hub, &config, Purpose::ModelConfig).await?, &config)?;
     let total: u64 = files.iter().map(|file| file.size).sum();
     place.begin(endpoint, commit.clone(), &files).await?;
     let mut before = 0;
@@ -72,7 +70,7 @@ async fn commit(wire: &mut Wire, hub: &Hub, repo: &str, endpoint: &str) -> Resul
         sha: String,
     }
     let url = format!("{endpoint}/api/models/{repo}/revision/{BRANCH}");
-    let told = get(wire, hub, &url, "the model's commit").await?;
+    let told = get(wire, hub, &url, Purpose::ModelCommit).await?;
     match serde_json::from_slice::<Revision>(&told).map(|told| told.sha) {
         Ok(sha) if is_hex(&sha) => Ok(sha),
         _ => Err(Error::input("The server does not tell the model's commit", "Check the address of the server", url)),
@@ -131,7 +129,7 @@ async fn fetch_file(
         };
         // The bytes that arrived stay, so that the next attempt goes on from there.
         let kept = writer.finish().await;
-        tell_request(wire, url, Some(&answer), have - begin, MODEL_PURPOSE);
+        tell_request(wire, url, Some(&answer), have - begin, Purpose::Model);
         ended.and(kept)?;
     } else if !store.exists(path).await? {
         // An empty file, of which there is nothing to ask for.
@@ -187,7 +185,7 @@ async fn hash(
 }
 
 /// Fetches a small answer whole.
-async fn get(wire: &mut Wire, hub: &Hub, url: &str, purpose: &str) -> Result<Vec<u8>> {
+async fn get(wire: &mut Wire, hub: &Hub, url: &str, purpose: Purpose) -> Result<Vec<u8>> {
     let mut answer = ask(wire, hub, url, 0).await?;
     let (inbox, mut bytes) = (&mut wire.inbox, Vec::new());
     let got = async {
@@ -213,7 +211,7 @@ async fn ask(wire: &mut Wire, hub: &Hub, url: &str, begin: u64) -> Result<Fetche
         Ok(answer) => status_error(hub, &answer, url),
         Err(error) => error,
     };
-    tell_request(wire, url, None, 0, MODEL_PURPOSE);
+    tell_request(wire, url, None, 0, Purpose::Model);
     Err(error)
 }
 
@@ -232,10 +230,10 @@ fn status_error(hub: &Hub, answer: &Fetched, url: &str) -> Error {
 }
 
 /// Adds a request to the ledger, failed ones included, with the host that answered in the end.
-fn tell_request(wire: &Wire, url: &str, answer: Option<&Fetched>, bytes: u64, purpose: &str) {
+fn tell_request(wire: &Wire, url: &str, answer: Option<&Fetched>, bytes: u64, purpose: Purpose) {
     let other = answer.map(|answer| host_of(&answer.url)).filter(|host| *host != host_of(url));
     let url = other.map_or_else(|| url.to_owned(), |host| format!("{url}, from {host}"));
-    wire.send(Event::Request { url, bytes, purpose: purpose.to_owned() });
+    wire.send(Event::Request { url, bytes, purpose });
 }
 
 /// The host of an address, with its port.

@@ -6,7 +6,7 @@ use crate::engine::compare::writing;
 use crate::engine::data::pairs::Pairs;
 use crate::engine::model::open_model::OpenModel;
 use crate::engine::plan::planning::{self, Measured};
-use crate::engine::protocol::{Event, Inputs, PlanInfo, Problem, Settings, TRIAL_STEPS};
+use crate::engine::protocol::{Event, Inputs, PlanCommand, PlanInfo, Problem, Settings, TRIAL_STEPS};
 use crate::engine::run::between::SAMPLING;
 use crate::engine::run::inputs::Rewards;
 use crate::engine::session::{Session, memory_of};
@@ -18,6 +18,13 @@ use crate::platform::host;
 use crate::train::{OnlineRun, References, Scorer, TrainConfig, Trainer, frozen_bytes};
 
 impl Session {
+    pub(in crate::engine) async fn handle_plan(&mut self, command: PlanCommand) -> Result<()> {
+        match command {
+            PlanCommand::Estimate { settings, limit, inputs } => self.plan(settings, limit, &inputs).await,
+            PlanCommand::Trial { settings, prompts } => self.trial(settings, &prompts).await,
+        }
+    }
+
     pub(in crate::engine) async fn plan(
         &mut self,
         settings: Settings,

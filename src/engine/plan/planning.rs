@@ -101,24 +101,24 @@ pub(in crate::engine) fn plan_info(
         // Adapters in f32 and two moments; the plan counts four copies, with the gradients.
         checkpoint_bytes: memory.adapter.saturating_add(memory.value_model) / 4 * 3,
         checks: checks(config, model, pairs, split),
-        ..blocked(settings, Problem { what: String::new(), fix: String::new(), at: String::new() })
+        ..blocked(settings, Problem::default())
     };
     info.blocked = None;
     let longest = split.lengths.iter().copied().max().unwrap_or(0).min(config.max_length as u32);
     if longest as usize > model.positions() {
-        info.blocked = Some(Problem {
-            what: format!("The longest pair has {longest} tokens, but the model takes {}", model.positions()),
-            fix: format!("Set max length to {} or less", model.positions()),
-            at: "max_length".to_owned(),
-        });
+        info.blocked = Some(Problem::with_setting(
+            "max_length",
+            format!("The longest pair has {longest} tokens, but the model takes {}", model.positions()),
+            format!("Set max length to {} or less", model.positions()),
+        ));
     }
     if let Some(limit) = limit.filter(|limit| memory.total() > *limit) {
         info.fixes = fixes(config, model, split, &memory);
-        info.blocked = Some(Problem {
-            what: format!("The run needs {}, but there are {}", gigabytes(memory.total()), gigabytes(limit)),
-            fix: "Apply one of the fixes below, or choose a smaller model".to_owned(),
-            at: "memory".to_owned(),
-        });
+        info.blocked = Some(Problem::new(
+            format!("The run needs {}, but there are {}", gigabytes(memory.total()), gigabytes(limit)),
+            "Apply one of the fixes below, or choose a smaller model",
+            "memory",
+        ));
     }
     Ok(info)
 }

@@ -2,6 +2,26 @@
 
 use serde::{Deserialize, Serialize};
 
+/// Commands that set the tuned model beside the base.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CompareCommand {
+    /// Write a text with the base model and with the tuned one.
+    Generate(Box<GenerateRequest>),
+    /// Score every held-out pair at an adapter scale, 1 as trained.
+    ScoreHeldOut {
+        /// Factor on the adapter, 1 as trained.
+        strength: f32,
+    },
+    /// Log-probabilities of every token of a pair, base and tuned.
+    InspectPair {
+        /// Index of the pair among the usable rows.
+        index: usize,
+        /// Factor on the adapter, 1 as trained.
+        strength: f32,
+    },
+}
+
 /// A text to write.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct GenerateRequest {

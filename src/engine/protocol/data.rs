@@ -2,7 +2,50 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Kind, Mapping, Passage, Problem};
+use super::{Chat, Kind, Mapping, Passage, Problem};
+
+/// Commands about the pairs, or rows of another kind.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PairsCommand {
+    /// Open a pairs file, which comes beside the command.
+    Open {
+        /// Columns to read, or none to guess.
+        mapping: Option<Mapping>,
+    },
+    /// Take some rows out of the pairs, or back in.
+    Skip {
+        /// Their indices.
+        rows: Vec<usize>,
+        /// True to leave them out.
+        skip: bool,
+    },
+    /// Swap chosen and rejected in all rows.
+    Swap,
+    /// Change the texts of a row; the file stays as it is.
+    Edit {
+        /// Its index among the usable rows.
+        index: usize,
+        /// Texts of prompt, chosen and rejected: one for each passage of the [`PairView`].
+        texts: [Vec<String>; 3],
+    },
+    /// Write the rows that are not skipped as JSON Lines, edits included.
+    Write,
+    /// Set how the open model's conversations become text.
+    SetChat(Chat),
+    /// Show a pair as the model sees it.
+    Read {
+        /// Its index among the usable rows.
+        index: usize,
+        /// Longest sequence in tokens.
+        max_length: usize,
+    },
+    /// Find the usable rows that hold a text.
+    Find {
+        /// The text, in any case.
+        text: String,
+    },
+}
 
 /// A pair in a table.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -3,9 +3,9 @@
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Answered, ChatInfo, Exported, Failure, HeldOutPair, Inspection, Metrics, ModelInfo, ModelSource, PairRow, PairView,
-    PairsInfo, Phase, PlanInfo, Problem, Progress, RaceEvent, Ready, RunInfo, RunRecord, SampleAnswer, StorageInfo,
-    StoredModel, Subject, Summary, SweepEvent,
+    Answered, ChatInfo, Exported, Failure, HeldOutPair, Inspection, Level, Metrics, ModelInfo, ModelSource, PairRow,
+    PairView, PairsInfo, Phase, PlanInfo, Problem, Progress, Purpose, RaceEvent, Ready, RunInfo, RunRecord,
+    SampleAnswer, StorageInfo, StoredModel, Subject, Summary, SweepEvent,
 };
 
 /// A message from the engine.
@@ -59,7 +59,7 @@ pub enum Event {
     },
     /// A pair as the model sees it.
     PairView(Box<PairView>),
-    /// Rows for a file of a person's own, as [`Command::WritePairs`](super::Command::WritePairs) asked for them.
+    /// Rows for a file of a person's own, as [`PairsCommand::Write`](super::PairsCommand::Write) asked for them.
     PairsWritten {
         /// Proposed name of the file.
         name: String,
@@ -280,12 +280,12 @@ pub enum Event {
         /// Bytes received.
         bytes: u64,
         /// Why.
-        purpose: String,
+        purpose: Purpose,
     },
     /// A line for the log panel.
     Log {
-        /// error, warn or info.
-        level: String,
+        /// Weight of the line.
+        level: Level,
         /// Text of the line.
         text: String,
     },

@@ -3,7 +3,8 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use crate::error::Error;
+use crate::error::{Error, ErrorCode};
+use crate::gpu::Backend;
 
 /// A step's or an evaluation's values under TRL's names.
 pub type Metrics = Map<String, Value>;
@@ -25,9 +26,6 @@ pub type Settings = Map<String, Value>;
 /// Identifies this build; a page and a worker of different builds must not talk to each other.
 pub const BUILD: &str = env!("PAIRTUNE_BUILD");
 
-/// The place that a [`Problem`] names when a stored run was asked for and its model is not at hand.
-pub const RUN_MODEL: &str = "the run's model";
-
 /// The engine at its start.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Ready {
@@ -46,8 +44,8 @@ pub struct Ready {
 pub struct GpuInfo {
     /// Name for people: the driver's, or as much as a browser tells.
     pub name: String,
-    /// Vulkan, Metal, Dx12 or BrowserWebGpu.
-    pub backend: String,
+    /// Interface to it.
+    pub backend: Backend,
     /// True if it is the CPU in disguise.
     pub software: bool,
     /// Largest buffer, bytes.
@@ -61,34 +59,49 @@ pub struct GpuInfo {
 }
 
 /// A problem and its remedy, from an [`Error`].
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Problem {
+    /// Kind of the problem.
+    #[serde(default)]
+    pub code: ErrorCode,
     /// Description of the problem.
     pub what: String,
     /// Remedy.
     pub fix: String,
     /// Place of the problem; empty if there is none.
     pub at: String,
+    /// Key of the setting that is at fault, if one is.
+    #[serde(default)]
+    pub setting: Option<String>,
 }
 
 impl From<&Error> for Problem {
     fn from(error: &Error) -> Self {
-        match error {
-            Error::Input(e) => Self { what: e.what.clone(), fix: e.fix.clone(), at: e.at.clone() },
+        let problem = match error {
+            Error::Input(e) => Self { setting: e.setting.clone(), ..Self::new(&e.what, &e.fix, &e.at) },
             Error::Device { what, fix } | Error::OutOfMemory { what, fix } | Error::DeviceLost { what, fix } => {
-                Self { what: what.clone(), fix: fix.clone(), at: String::new() }
+                Self::new(what, fix, "")
             }
-            Error::Diverged { .. } | Error::Cancelled => {
-                Self { what: error.to_string(), fix: String::new(), at: String::new() }
-            }
-        }
+            Error::Diverged { .. } | Error::Cancelled => Self::new(error.to_string(), "", ""),
+        };
+        Self { code: error.code(), ..problem }
     }
 }
 
 impl Problem {
+    /// A problem with some input.
+    pub fn new(what: impl Into<String>, fix: impl Into<String>, at: impl Into<String>) -> Self {
+        Self { code: ErrorCode::Input, what: what.into(), fix: fix.into(), at: at.into(), setting: None }
+    }
+
+    /// A problem with the setting of this key.
+    pub fn with_setting(key: &str, what: impl Into<String>, fix: impl Into<String>) -> Self {
+        Self { setting: Some(key.to_owned()), ..Self::new(what, fix, "") }
+    }
+
     /// True if a stored run could be opened with another model than the open one.
     pub fn wants_model(&self) -> bool {
-        self.at == RUN_MODEL
+        self.code == ErrorCode::OtherModel
     }
 }
 
@@ -113,6 +126,29 @@ pub struct Progress {
     pub total: u64,
     /// Seconds since it began.
     pub seconds: f64,
+}
+
+/// Weight of a line in the log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Level {
+    /// Something failed.
+    Error,
+    /// Something may be wrong.
+    Warn,
+    /// Nothing is wrong.
+    Info,
+}
+
+impl Level {
+    /// Its name in the log.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Error => "error",
+            Self::Warn => "warn",
+            Self::Info => "info",
+        }
+    }
 }
 
 /// Storage in use.

@@ -11,6 +11,7 @@ mod compare;
 mod data;
 mod event;
 mod export;
+mod library;
 mod machine;
 mod model;
 mod plan;
@@ -26,20 +27,24 @@ pub use crate::engine::run::rewards::{RULES, Rule};
 pub use crate::engine::sweep::{
     Advice, Ended as SweepEnded, Judgement, Over, Point as SweepPoint, Run as SweepRun, Verdict, short,
 };
+pub use crate::error::ErrorCode;
+pub use crate::gpu::Backend;
+pub use crate::platform::Purpose;
 pub use crate::train::{LossType, METHOD, Setting, SettingKind, settings};
 pub use command::Command;
-pub use compare::{GenerateRequest, HeldOutPair, Inspection, TokenChange, Turn};
-pub use data::{LineProblem, PairRow, PairView, PairsInfo, ProblemKind, SeenSequence};
+pub use compare::{CompareCommand, GenerateRequest, HeldOutPair, Inspection, TokenChange, Turn};
+pub use data::{LineProblem, PairRow, PairView, PairsCommand, PairsInfo, ProblemKind, SeenSequence};
 pub use event::Event;
 pub use export::{ExportKind, ExportRequest, Exported, GgufForm, WhichAdapter};
+pub use library::LibraryCommand;
 pub use machine::{
-    BUILD, GpuInfo, Metrics, Problem, Progress, RUN_MODEL, Ready, Settings, StorageInfo, is_evaluation, step_of,
+    BUILD, GpuInfo, Level, Metrics, Problem, Progress, Ready, Settings, StorageInfo, is_evaluation, step_of,
 };
-pub use model::{ChatInfo, ModelInfo, ModelSource, Origin, StoredModel, THINKING};
-pub use plan::{Check, Fix, PlanInfo, SkipReason, TRIAL_STEPS};
+pub use model::{ChatInfo, ModelCommand, ModelInfo, ModelSource, Origin, StoredModel, THINKING};
+pub use plan::{Check, Fix, PlanCommand, PlanInfo, SkipReason, TRIAL_STEPS};
 pub use rules::{Rules, Subject, Waits};
 pub use run::{
-    Answered, Drill, Failure, Inputs, Phase, RunInfo, RunRecord, RunRequest, SampleAnswer, Share, Status, Summary,
-    Watch,
+    Answered, Drill, Failure, Inputs, Phase, RunCommand, RunInfo, RunRecord, RunRequest, SampleAnswer, Share, Status,
+    Summary, Watch,
 };
 pub use trials::{RaceEvent, RaceRequest, SweepEvent, SweepRequest, SweepStanding};

@@ -3,6 +3,40 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+/// Commands about the model.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ModelCommand {
+    /// Open the bundled model and pairs.
+    OpenDemo,
+    /// Open a model; for [`ModelSource::Picked`] its files come beside the command.
+    Open {
+        /// Source of the model.
+        source: ModelSource,
+    },
+    /// Read what a model's configuration and headers say of the memory that it needs; for [`ModelSource::Picked`] its
+    /// files come beside the command.
+    Measure {
+        /// Source of the model.
+        source: ModelSource,
+    },
+    /// Copy the open model into the app's own storage, so that it is there next time.
+    Keep,
+    /// Take a model out of the app's own storage.
+    Forget {
+        /// Its name in [`Event::Models`](super::Event::Models).
+        name: String,
+    },
+    /// Fetch a model from the Hugging Face Hub, or continue to: in a page into the app's own storage, natively into the
+    /// cache that other tools share; then open it.
+    Fetch {
+        /// `organisation/name`.
+        repo: String,
+        /// Server of the repositories; `https://huggingface.co` except in tests.
+        endpoint: String,
+    },
+}
+
 /// Source of a model's files.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "source", rename_all = "snake_case")]

@@ -2,8 +2,33 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Problem, Settings};
+use super::{Inputs, Problem, Settings};
 use crate::data::DropReason;
+
+/// Commands about a run that has not begun.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PlanCommand {
+    /// Work out what a run with these settings would take.
+    Estimate {
+        /// Settings of the run.
+        settings: Settings,
+        /// Bytes it may take on the device, if the person knows better than the engine.
+        limit: Option<u64>,
+        /// Rewards, and the run to start from.
+        #[serde(default)]
+        inputs: Inputs,
+    },
+    /// Take two steps with these settings, and begin an answer to each prompt, to measure time and memory; nothing of
+    /// it is kept. [`Command::Cancel`](super::Command::Cancel) after the first step keeps its time.
+    Trial {
+        /// Settings of the run.
+        settings: Settings,
+        /// Sample prompts of the run.
+        #[serde(default)]
+        prompts: Vec<String>,
+    },
+}
 
 /// Steps of a trial: the first compiles the kernels, the second is measured.
 pub const TRIAL_STEPS: usize = 2;

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::Command;
+use super::{Command, CompareCommand, LibraryCommand, ModelCommand, PairsCommand, PlanCommand, RunCommand};
 
 /// Rules of a command, which the session, the window and tests share.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -13,6 +13,8 @@ pub struct Rules<'a> {
     pub quiet: bool,
     /// It would share the GPU, or the stored runs, with another tab or window at work.
     pub needs_gpu: bool,
+    /// It stores something that would be missed, so that a page asks the browser not to clear its storage.
+    pub keeps: bool,
     /// The engine refuses it while a run trains.
     pub waits_for_pause: Waits<'a>,
 }
@@ -50,7 +52,7 @@ impl Waits<'_> {
 impl<'a> Rules<'a> {
     /// Returns the rules of a command that a person asks for, that needs no GPU and that is answered at any time.
     const fn about(subject: Subject) -> Self {
-        Self { subject, quiet: false, needs_gpu: false, waits_for_pause: Waits::Never }
+        Self { subject, quiet: false, needs_gpu: false, keeps: false, waits_for_pause: Waits::Never }
     }
 
     const fn quiet(self) -> Self {
@@ -59,6 +61,10 @@ impl<'a> Rules<'a> {
 
     const fn on_gpu(self) -> Self {
         Self { needs_gpu: true, ..self }
+    }
+
+    const fn keeping(self) -> Self {
+        Self { keeps: true, ..self }
     }
 
     const fn waiting(self, waits_for_pause: Waits<'a>) -> Self {
@@ -73,37 +79,53 @@ impl Command {
         use Waits::{Always, IfAtWork, UnlessAtWork};
         let about = Rules::about;
         match self {
-            Self::OpenDemo => about(S::Model).on_gpu().waiting(Always),
-            Self::OpenModel { .. } | Self::FetchModel { .. } => about(S::Model).waiting(Always),
-            Self::KeepModel | Self::ForgetModel { .. } => about(S::Model).waiting(Always),
-            Self::MeasureModel { .. } => about(S::Model).quiet(),
-            Self::OpenPairs { .. } | Self::SkipPairs { .. } | Self::SwapPairs | Self::EditPair { .. } => {
-                about(S::Pairs).waiting(Always)
-            }
-            Self::WritePairs => about(S::Pairs),
-            Self::ReadPair { .. } | Self::FindRows { .. } => about(S::Pairs).quiet(),
-            Self::SetChat(_) => about(S::Chat).waiting(Always),
-            Self::Plan { .. } => about(S::Plan).quiet(),
-            Self::Trial { .. } => about(S::Plan).on_gpu().waiting(Always),
-            Self::Bench => about(S::Bench).on_gpu().waiting(Always),
-            Self::Start(_) => about(S::Run).on_gpu().waiting(Always),
-            Self::StartRace(_) => about(S::Race).on_gpu().waiting(Always),
-            Self::StartSweep(_) => about(S::Sweep).on_gpu().waiting(Always),
-            Self::Resume { run_id, .. } => about(S::Run).on_gpu().waiting(UnlessAtWork(run_id)),
-            Self::Pause | Self::Stop | Self::Cancel | Self::Drill(_) => about(S::Run),
-            Self::Discard { .. } => about(S::Run).on_gpu(),
-            Self::Generate(_) | Self::ScoreHeldOut { .. } | Self::InspectPair { .. } => {
-                about(S::Compare).on_gpu().waiting(Always)
-            }
+            Self::Model(command) => match command {
+                ModelCommand::OpenDemo => about(S::Model).on_gpu().waiting(Always),
+                ModelCommand::Open { .. } | ModelCommand::Forget { .. } => about(S::Model).waiting(Always),
+                ModelCommand::Keep | ModelCommand::Fetch { .. } => about(S::Model).keeping().waiting(Always),
+                ModelCommand::Measure { .. } => about(S::Model).quiet(),
+            },
+            Self::Pairs(command) => match command {
+                PairsCommand::Open { .. } | PairsCommand::Skip { .. } => about(S::Pairs).waiting(Always),
+                PairsCommand::Swap | PairsCommand::Edit { .. } => about(S::Pairs).waiting(Always),
+                PairsCommand::Write => about(S::Pairs),
+                PairsCommand::Read { .. } | PairsCommand::Find { .. } => about(S::Pairs).quiet(),
+                PairsCommand::SetChat(_) => about(S::Chat).waiting(Always),
+            },
+            Self::Plan(command) => match command {
+                PlanCommand::Estimate { .. } => about(S::Plan).quiet(),
+                PlanCommand::Trial { .. } => about(S::Plan).on_gpu().waiting(Always),
+            },
+            Self::Run(command) => match command {
+                RunCommand::Start(_) => about(S::Run).on_gpu().keeping().waiting(Always),
+                RunCommand::Resume { run_id, .. } => about(S::Run).on_gpu().waiting(UnlessAtWork(run_id)),
+                RunCommand::Pause | RunCommand::Stop => about(S::Run),
+                RunCommand::Discard { .. } => about(S::Run).on_gpu(),
+            },
+            Self::Race(_) => about(S::Race).on_gpu().keeping().waiting(Always),
+            Self::Sweep(_) => about(S::Sweep).on_gpu().keeping().waiting(Always),
+            Self::Compare(command) => match command {
+                CompareCommand::Generate(_)
+                | CompareCommand::ScoreHeldOut { .. }
+                | CompareCommand::InspectPair { .. } => about(S::Compare).on_gpu().waiting(Always),
+            },
             // A merged model needs its weights a second time.
             Self::Export(request) if request.kinds.iter().any(|kind| kind.is_model()) => {
                 about(S::Export).on_gpu().waiting(Always)
             }
             Self::Export(request) => about(S::Export).on_gpu().waiting(UnlessAtWork(&request.run_id)),
-            Self::OpenRun { .. } | Self::Import | Self::ImportAdapter => about(S::Runs).on_gpu().waiting(Always),
-            Self::DescribeRun { .. } => about(S::Runs).on_gpu(),
-            Self::DeleteRun { run_id } => about(S::Runs).on_gpu().waiting(IfAtWork(run_id)),
-            Self::ListRuns | Self::ReadHistory { .. } | Self::MeasureStorage => about(S::Runs).quiet(),
+            Self::Library(command) => match command {
+                LibraryCommand::Open { .. } | LibraryCommand::Import | LibraryCommand::ImportAdapter => {
+                    about(S::Runs).on_gpu().waiting(Always)
+                }
+                LibraryCommand::Describe { .. } => about(S::Runs).on_gpu(),
+                LibraryCommand::Delete { run_id } => about(S::Runs).on_gpu().waiting(IfAtWork(run_id)),
+                LibraryCommand::List | LibraryCommand::ReadHistory { .. } | LibraryCommand::MeasureStorage => {
+                    about(S::Runs).quiet()
+                }
+            },
+            Self::Bench => about(S::Bench).on_gpu().waiting(Always),
+            Self::Cancel | Self::Drill(_) => about(S::Run),
         }
     }
 }
@@ -144,11 +166,17 @@ mod tests {
     #[test]
     fn a_command_waits_only_for_a_run_that_is_in_its_way() {
         let waits = |command: Command, at_work: &str| command.rules().waits_for_pause.for_run(at_work);
-        assert!(waits(Command::SwapPairs, "a"), "the run trains on these pairs");
-        assert!(!waits(Command::ListRuns, "a"), "a list is answered between two steps");
-        assert!(waits(Command::DeleteRun { run_id: "a".to_owned() }, "a"), "its own files are in use");
-        assert!(!waits(Command::DeleteRun { run_id: "a".to_owned() }, "b"), "the files of another run are not");
-        let resume = || Command::Resume { run_id: "a".to_owned(), settings: Settings::new() };
+        assert!(waits(Command::Pairs(PairsCommand::Swap), "a"), "the run trains on these pairs");
+        assert!(!waits(Command::Library(LibraryCommand::List), "a"), "a list is answered between two steps");
+        assert!(
+            waits(Command::Library(LibraryCommand::Delete { run_id: "a".to_owned() }), "a"),
+            "its own files are in use"
+        );
+        assert!(
+            !waits(Command::Library(LibraryCommand::Delete { run_id: "a".to_owned() }), "b"),
+            "the files of another run are not"
+        );
+        let resume = || Command::Run(RunCommand::Resume { run_id: "a".to_owned(), settings: Settings::new() });
         assert!(!waits(resume(), "a"), "it is the run at work");
         assert!(waits(resume(), "b"), "two runs do not train at once");
     }

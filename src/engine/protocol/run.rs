@@ -4,6 +4,30 @@ use serde::{Deserialize, Serialize};
 
 use super::{Chat, Fix, Metrics, ModelSource, Problem, Settings};
 
+/// Commands about the run at work.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RunCommand {
+    /// Begin a run with the open model and pairs.
+    Start(Box<RunRequest>),
+    /// Finish this step, save, and wait.
+    Pause,
+    /// Go on with a paused or interrupted run, opened as by [`LibraryCommand::Open`](super::LibraryCommand::Open).
+    Resume {
+        /// The run.
+        run_id: String,
+        /// Settings that differ from now on; the run then continues as a new one.
+        settings: Settings,
+    },
+    /// Finish this step and end the run with what it has.
+    Stop,
+    /// End the run and discard it.
+    Discard {
+        /// The run.
+        run_id: String,
+    },
+}
+
 /// A run to begin.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct RunRequest {
@@ -60,7 +84,7 @@ pub struct Watch {
     pub max_eval_pairs: usize,
     /// Keep the adapter of the best evaluation.
     pub keep_best: bool,
-    /// Prompts that are answered before the run and at every evaluation.
+    /// Prompts that are answered before the run and at every evaluation; if there are none, some of the held-out pairs'.
     pub prompts: Vec<String>,
     /// Seconds between saves, as well as every `save_steps`; 0 for none.
     pub save_seconds: f64,

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use crate::data::{Example, Method};
 use crate::engine::compare::writing::{self, Style};
 use crate::engine::model::open_model::OpenModel;
-use crate::engine::protocol::{Answered, Command, Drill, Event, Metrics, Phase, SampleAnswer, step_of};
+use crate::engine::protocol::{Answered, Command, Drill, Event, Metrics, Phase, RunCommand, SampleAnswer, step_of};
 use crate::engine::run::answers::Writer;
 use crate::engine::run::drive::{Host, Next};
 use crate::engine::run::inputs::{judged, rank};
@@ -178,9 +178,11 @@ impl Live<'_> {
     async fn listen(&mut self, trainer: &Trainer<'_>) -> Result<()> {
         while let Some(message) = self.session.wire.inbox.poll() {
             match message.command {
-                Command::Pause | Command::Cancel => self.stop = self.stop.or(Some(Stop::Paused)),
-                Command::Stop => self.stop = Some(Stop::Stopped),
-                Command::Discard { ref run_id } if self.session.is_current(run_id) => self.stop = Some(Stop::Discarded),
+                Command::Run(RunCommand::Pause) | Command::Cancel => self.stop = self.stop.or(Some(Stop::Paused)),
+                Command::Run(RunCommand::Stop) => self.stop = Some(Stop::Stopped),
+                Command::Run(RunCommand::Discard { ref run_id }) if self.session.is_current(run_id) => {
+                    self.stop = Some(Stop::Discarded);
+                }
                 Command::Export(_) => {
                     // The export gets everything that was trained until now, even if it cannot be stored.
                     self.save(trainer).await?;

@@ -1,7 +1,7 @@
 //! The reference's log-probabilities of a run: known from before, or computed when they are needed, and kept.
 
 use crate::data::Example;
-use crate::engine::protocol::Phase;
+use crate::engine::protocol::{Level, Phase};
 use crate::engine::run::between::tell;
 use crate::engine::run::drive;
 use crate::engine::session::Session;
@@ -35,7 +35,7 @@ impl Session {
         if let Ok(store) = &self.store
             && let Err(e) = store.write(&reference_path(gpu, key), &serde_json::to_vec(known).unwrap_or_default()).await
         {
-            self.log("warn", format!("the reference log-probabilities are not kept: {e}"));
+            self.log(Level::Warn, format!("the reference log-probabilities are not kept: {e}"));
         }
     }
 

@@ -11,7 +11,8 @@ use crate::engine::library::folder::RunFolder;
 use crate::engine::model::open_model::OpenModel;
 use crate::engine::plan::planning;
 use crate::engine::protocol::{
-    Command, Drill, Event, Failure, Inputs, Phase, Problem, RunRecord, RunRequest, Settings, Status, Watch,
+    Command, Drill, Event, Failure, Inputs, Level, Phase, Problem, RunCommand, RunRecord, RunRequest, Settings, Status,
+    Watch,
 };
 use crate::engine::run::between::{Live, Stop, tell};
 use crate::engine::run::drive;
@@ -20,7 +21,7 @@ use crate::engine::run::open_run::{Retry, Run, record_of, sparkline_of, summary}
 use crate::engine::run::reference::data_of;
 use crate::engine::run::warnings::{Action, Facts, Warning, WarningKind};
 use crate::engine::session::Session;
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorCode, Result};
 use crate::files;
 use crate::gpu::Gpu;
 use crate::kernels;
@@ -32,6 +33,19 @@ use crate::train::{LossType, OnlineRun, Options, Reference, References, TrainCon
 const WATCHED_PROMPTS: usize = 3;
 
 impl Session {
+    pub(in crate::engine) async fn handle_run(&mut self, command: RunCommand) -> Result<()> {
+        match command {
+            RunCommand::Start(request) => self.start(*request).await,
+            RunCommand::Resume { run_id, settings } => self.resume(&run_id, settings).await,
+            RunCommand::Discard { run_id } => self.discard(&run_id).await,
+            // Nothing trains, but a run may be about to be continued.
+            RunCommand::Pause | RunCommand::Stop => {
+                self.give_up_retry().await;
+                Ok(())
+            }
+        }
+    }
+
     /// Begins a run with the open model and pairs.
     pub(in crate::engine) async fn start(&mut self, mut request: RunRequest) -> Result<()> {
         self.may_close_run()?;
@@ -110,7 +124,7 @@ impl Session {
 
     /// Continues the run that lost its device: nobody decided otherwise.
     pub(in crate::engine) async fn retry(&mut self) {
-        self.log("info", "the run is continued by itself".to_owned());
+        self.log(Level::Info, "the run is continued by itself".to_owned());
         if let Some(run) = &mut self.run {
             let step = run.safe_step();
             // The warning is for a person who did not see the countdown.
@@ -160,7 +174,7 @@ impl Session {
         let failure = match ended {
             Ok(Stop::Discarded) => {
                 if let Err(e) = self.discard(&run_id).await {
-                    self.log("error", e.to_string());
+                    self.log(Level::Error, e.to_string());
                 }
                 return;
             }
@@ -184,7 +198,7 @@ impl Session {
                 // A driver that was reset may have waited too long for one submission.
                 self.shorten_submissions();
                 self.recover_gpu().await;
-                let failure = Failure::DeviceLost { problem: Problem { what, fix, at: String::new() } };
+                let failure = Failure::DeviceLost { problem: Problem::new(what, fix, "") };
                 // A driver that is still busy with itself may be there when the time has passed.
                 if let Some(run) = self.run.as_mut().filter(|_| first) {
                     let (seconds, at) = (self.retry_seconds, host::seconds() + self.retry_seconds);
@@ -199,7 +213,7 @@ impl Session {
                 run.rewind();
                 let fixes = self.memory_fixes().await;
                 self.recover_gpu().await;
-                Failure::OutOfMemory { problem: Problem { what, fix, at: String::new() }, fixes }
+                Failure::OutOfMemory { problem: Problem::new(what, fix, ""), fixes }
             }
             Err(Error::Diverged { step, what }) => {
                 let pairs = std::mem::take(&mut self.batch);
@@ -244,7 +258,8 @@ impl Session {
         let Some(run) = &mut self.run else { return };
         let written = match &self.store {
             _ if full => {
-                Err(Error::input("Storage is full (a test of a failure)", "Delete old runs, or export this one", ""))
+                let (what, fix) = ("Storage is full (a test of a failure)", "Delete old runs, or export this one");
+                Err(Error::coded(ErrorCode::StorageFull, what, fix, ""))
             }
             Ok(store) => run.write(store).await,
             Err(e) => Err(e.clone()),
@@ -434,7 +449,7 @@ impl Session {
         kernels::adopt(gpu, &open.tuned());
         let checkpoint = self.run.as_ref().and_then(|run| run.checkpoint.as_ref());
         if let Some(warning) = checkpoint.and_then(|checkpoint| drive::adopt(gpu, &checkpoint.place.variants)) {
-            self.log("warn", warning);
+            self.log(Level::Warn, warning);
         }
     }
 
@@ -442,8 +457,8 @@ impl Session {
     async fn asked_to_stop(&mut self) -> Stop {
         while let Some(message) = self.wire.inbox.poll() {
             match message.command {
-                Command::Pause | Command::Stop => return Stop::Paused,
-                Command::Discard { ref run_id } if self.is_current(run_id) => return Stop::Discarded,
+                Command::Run(RunCommand::Pause | RunCommand::Stop) => return Stop::Paused,
+                Command::Run(RunCommand::Discard { ref run_id }) if self.is_current(run_id) => return Stop::Discarded,
                 Command::Cancel => break,
                 _ => self.handle_aside(message).await,
             }

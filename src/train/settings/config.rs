@@ -194,6 +194,7 @@ impl TrainConfig {
                 let names = Method::ALL.map(Method::name).join(", ");
                 let what = format!("There is no method {other}");
                 Error::unknown(what, format!("Give one of {names}"), format!("{at}, field {METHOD}"))
+                    .about_setting(METHOD)
             })?,
         };
         for key in map.keys().filter(|key| key.as_str() != METHOD) {
@@ -253,10 +254,10 @@ impl TrainConfig {
     }
 
     fn check(&self, at: &str) -> Result<()> {
-        match self.problems() {
-            problems if problems.is_empty() => Ok(()),
-            problems => Err(Error::input(problems.join("; "), "Correct these settings", at)),
-        }
+        let problems = self.problems();
+        let Some((first, _)) = problems.first() else { return Ok(()) };
+        let texts: Vec<&str> = problems.iter().map(|(_, text)| text.as_str()).collect();
+        Err(Error::input(texts.join("; "), "Correct these settings", at).about_setting(first))
     }
 
     /// Share of the adapter's inputs that training drops.
@@ -329,7 +330,8 @@ impl TrainConfig {
                     format!("{key} differs from that of the adapter the run starts from"),
                     format!("Leave {key} out, or start without --adapter"),
                     at,
-                ));
+                )
+                .about_setting(key));
             }
         }
         self.r = adapter.r;
@@ -434,7 +436,8 @@ fn check_key(key: &str, method: Method, at: &str) -> Result<()> {
             format!("The method {} has no setting \"{key}\"", method.name()),
             format!("Leave it out, or use a method that has it ({others})"),
             at,
-        ));
+        )
+        .about_setting(key));
     }
     let likeness = |setting: &&Setting| strsim::jaro_winkler(setting.key, key);
     let nearest = settings(method).max_by(|a, b| likeness(a).total_cmp(&likeness(b)));
@@ -442,7 +445,8 @@ fn check_key(key: &str, method: Method, at: &str) -> Result<()> {
         format!("There is no setting \"{key}\""),
         format!("Did you mean \"{}\"", nearest.map_or("", |setting| setting.key)),
         at,
-    ))
+    )
+    .about_setting(key))
 }
 
 fn sampling_name<S: serde::Serializer>(sampling: &Sampling, s: S) -> std::result::Result<S::Ok, S::Error> {

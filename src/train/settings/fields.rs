@@ -102,7 +102,8 @@ impl Fields<'_> {
     }
 
     fn wrong(&self, key: &str, value: &Value, wanted: &str) -> Error {
-        Error::input(format!("{key} is {value}"), format!("Give {wanted}"), format!("{}, field {key}", self.at))
+        let at = format!("{}, field {key}", self.at);
+        Error::input(format!("{key} is {value}"), format!("Give {wanted}"), at).about_setting(key)
     }
 }
 

@@ -11,12 +11,12 @@ use crate::train::loss::LossType;
 type Check<'a> = &'a mut dyn FnMut(bool, &str, &dyn Display, &str);
 
 impl TrainConfig {
-    /// Lists every value that is out of range, as `name is value, but must be range`.
-    pub fn problems(&self) -> Vec<String> {
+    /// Lists every value that is out of range: the setting's key, and `name is value, but must be range`.
+    pub fn problems(&self) -> Vec<(String, String)> {
         let mut problems = Vec::new();
         let mut check = |ok: bool, name: &str, value: &dyn Display, range: &str| {
             if !ok {
-                problems.push(format!("{name} is {value}, but must be {range}"));
+                problems.push((name.to_owned(), format!("{name} is {value}, but must be {range}")));
             }
         };
         match self.method() {

@@ -11,7 +11,7 @@ use crate::app::charts::share_scale;
 use crate::app::state::{RunState, State};
 use crate::app::text::votes;
 use crate::app::widgets::{Answer, Ballot, card, danger_button, heading, primary_button, small, weak};
-use crate::engine::protocol::{Command, PairRow};
+use crate::engine::protocol::{Command, PairRow, PairsCommand};
 use crate::engine::stats::win_rate_from_votes;
 
 /// Opponent of the base model: an adapter at a scale. Votes on one opponent say nothing about the others.
@@ -150,7 +150,7 @@ fn next(
         Question::Prompt(prompt) => begin(view, prompt.clone(), sampling, next_id, actions),
         &Question::Pair { index, max_length } => {
             view.reading = Some(index);
-            actions.push(Action::Send(Command::ReadPair { index, max_length }));
+            actions.push(Action::Send(Command::Pairs(PairsCommand::Read { index, max_length })));
         }
     }
 }

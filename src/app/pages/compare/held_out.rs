@@ -15,7 +15,7 @@ use crate::app::widgets::{
     Icon, Tone, card, fraction, heading, icon, mono, name_of, primary_button, progress_bar, row_button, small,
     strength_ui, tabs, weak,
 };
-use crate::engine::protocol::{Command, HeldOutPair, Inspection, TokenChange};
+use crate::engine::protocol::{Command, CompareCommand, HeldOutPair, Inspection, TokenChange};
 use crate::engine::stats;
 
 /// Adapter scales offered for scoring, in percent.
@@ -134,7 +134,7 @@ pub(super) fn score_ui(ui: &mut Ui, state: &State, run: &RunState, strength: f32
         return;
     }
     if primary_button(ui, &text::score(run.info.record.n_held_out)).clicked() {
-        actions.push(Action::Send(Command::ScoreHeldOut { strength }));
+        actions.push(Action::Send(Command::Compare(CompareCommand::ScoreHeldOut { strength })));
     }
 }
 
@@ -206,7 +206,7 @@ fn doses_ui(ui: &mut Ui, state: &State, view: &mut HeldOutView, actions: &mut Ve
                         let button = ui.add_enabled_ui(idle, |ui| row_button(ui, text::SCORE)).inner;
                         name_of(ui, &button, &text::at_dose(dose));
                         if button.clicked() {
-                            actions.push(Action::Send(Command::ScoreHeldOut { strength }));
+                            actions.push(Action::Send(Command::Compare(CompareCommand::ScoreHeldOut { strength })));
                         }
                         if state.held_out_pending == Some(strength) {
                             ui.spinner();
@@ -233,7 +233,7 @@ fn go_on_scoring(state: &State, view: &mut HeldOutView, actions: &mut Vec<Action
     }
     view.asked = view.queue.pop();
     if let Some(dose) = view.asked {
-        actions.push(Action::Send(Command::ScoreHeldOut { strength: dose as f32 / 100.0 }));
+        actions.push(Action::Send(Command::Compare(CompareCommand::ScoreHeldOut { strength: dose as f32 / 100.0 })));
     }
 }
 
@@ -343,7 +343,7 @@ fn rows_ui(
                     name_of(ui, &button, &text::inspect(line));
                     if button.clicked() {
                         (view.inspected, view.scroll_to) = (Some(pair.index), ScrollTo::Progress);
-                        let command = Command::InspectPair { index: pair.index, strength };
+                        let command = Command::Compare(CompareCommand::InspectPair { index: pair.index, strength });
                         actions.push(Action::Send(command));
                     }
                 });

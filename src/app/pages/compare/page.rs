@@ -17,7 +17,7 @@ use crate::app::widgets::{
     Tone, chip, comparable_ui, name_of, page_title, primary_button, refused_ui, small, starting_ui, tabs, titled_card,
     weak,
 };
-use crate::engine::protocol::{Command, RunRecord, Subject};
+use crate::engine::protocol::{Command, LibraryCommand, RunRecord, Subject};
 
 /// Number of stored runs that are offered.
 const OFFERED: usize = 8;
@@ -155,7 +155,7 @@ fn choose_ui(ui: &mut Ui, state: &State, actions: &mut Vec<Action>) {
                 let button = ui.button(text::OPEN);
                 name_of(ui, &button, &format!("{} {}", text::OPEN, run.name));
                 if button.clicked() {
-                    actions.push(Action::Send(Command::OpenRun { run_id: run.run_id.clone() }));
+                    actions.push(Action::Send(Command::Library(LibraryCommand::Open { run_id: run.run_id.clone() })));
                 }
                 ui.label(RichText::new(&run.name).strong());
                 chip(ui, Tone::Neutral, run::run_status(state, run));

@@ -1,7 +1,7 @@
 //! Requests for generated texts.
 
 use crate::app::actions::Action;
-use crate::engine::protocol::{Command, GenerateRequest, Turn};
+use crate::engine::protocol::{Command, CompareCommand, GenerateRequest, Turn};
 
 /// Message to both models, and the conversation before it.
 #[derive(Debug, Clone, Default)]
@@ -25,7 +25,7 @@ pub(super) struct Sampling {
 pub(super) fn ask(asked: Asked, sampling: Sampling, next_id: &mut u64, actions: &mut Vec<Action>) -> u64 {
     let id = *next_id;
     *next_id += 1;
-    actions.push(Action::Send(Command::Generate(Box::new(GenerateRequest {
+    actions.push(Action::Send(Command::Compare(CompareCommand::Generate(Box::new(GenerateRequest {
         id,
         prompt: asked.prompt,
         system: asked.system,
@@ -35,6 +35,6 @@ pub(super) fn ask(asked: Asked, sampling: Sampling, next_id: &mut u64, actions: 
         max_new_tokens: sampling.max_tokens,
         strengths: vec![0.0, sampling.strength],
         runs: Vec::new(),
-    }))));
+    })))));
     id
 }

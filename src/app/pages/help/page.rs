@@ -85,7 +85,7 @@ fn requests_ui(ui: &mut Ui, id: &str, requests: &[&NetworkEntry]) {
                 widgets::mono(ui, units::bytes(*bytes));
             });
             row.col(|ui| {
-                ui.add(egui::Label::new(purpose).truncate());
+                ui.add(egui::Label::new(machine::purpose(*purpose)).truncate());
             });
             row.col(|ui| {
                 ui.add(egui::Label::new(RichText::new(url).monospace()).truncate());

@@ -10,7 +10,7 @@ use crate::app::state::{State, source_of};
 use crate::app::text::{labels, machine, units};
 use crate::app::theme::{self, GRID};
 use crate::app::widgets::{self, Tone, by_path_ui};
-use crate::engine::protocol::{Command, ModelSource, Origin, Problem};
+use crate::engine::protocol::{Command, ModelCommand, ModelSource, Origin, Problem};
 use crate::platform::Pick;
 
 /// Height of a row, and of one with a reason below its name.
@@ -141,7 +141,7 @@ pub(super) fn forget_ui(ui: &mut Ui, name: &str, actions: &mut Vec<Action>) -> b
         ui.label(text::FORGET_TEXT);
         ui.horizontal(|ui| {
             if widgets::danger_button(ui, text::FORGET_YES).clicked() {
-                actions.push(Action::Send(Command::ForgetModel { name: name.to_owned() }));
+                actions.push(Action::Send(Command::Model(ModelCommand::Forget { name: name.to_owned() })));
                 ui.close();
             }
             if ui.button(text::FORGET_NO).clicked() {
@@ -201,12 +201,12 @@ pub(super) fn kept_ui(ui: &mut Ui, state: &State, view: &mut ModelView, actions:
             let name = model.name.clone();
             let source = ModelSource::Stored { name: name.clone() };
             let needs = state.needs(&source).filter(|_| model.complete);
-            let open = Command::OpenModel { source };
+            let open = Command::Model(ModelCommand::Open { source });
             let (state, button, command) = match (&model.origin, model.complete) {
                 (_, true) => (text::SAVED, text::USE, open),
                 (Some(origin), false) => {
                     let Origin { repo, endpoint } = origin.clone();
-                    (text::PARTLY, text::FETCH_REST, Command::FetchModel { repo, endpoint })
+                    (text::PARTLY, text::FETCH_REST, Command::Model(ModelCommand::Fetch { repo, endpoint }))
                 }
                 // An interrupted copy of the user's own files.
                 (None, false) => (text::CUT_OFF, "", open),

@@ -11,7 +11,7 @@ use crate::app::text::labels;
 use crate::app::text::units::{self, Unit};
 use crate::app::theme::GRID;
 use crate::app::widgets::{self, Tone};
-use crate::engine::protocol::{Command, ModelInfo, ModelSource, Progress, Subject};
+use crate::engine::protocol::{Command, ModelCommand, ModelInfo, ModelSource, Progress, Subject};
 use crate::platform::Pick;
 use crate::platform::host::Hub;
 
@@ -154,7 +154,7 @@ fn open_ui(ui: &mut Ui, state: &State, info: &ModelInfo, actions: &mut Vec<Actio
                 let label = text::save(info.weight_bytes, &state.storage);
                 let button = egui::Button::new(if state.keeping_model { text::SAVING } else { &label });
                 if ui.add_enabled(!state.keeping_model, button).clicked() {
-                    actions.push(Action::Send(Command::KeepModel));
+                    actions.push(Action::Send(Command::Model(ModelCommand::Keep)));
                 }
                 if state.keeping_model && ui.button(labels::CANCEL).clicked() {
                     actions.push(Action::Send(Command::Cancel));
@@ -182,6 +182,6 @@ pub(super) fn fits_chip(ui: &mut Ui, state: &State, least: u64) {
 fn demo_ui(ui: &mut Ui, actions: &mut Vec<Action>) {
     ui.label(text::DEMO_MODEL);
     if widgets::primary_button(ui, text::OPEN_DEMO).clicked() {
-        actions.push(Action::Send(Command::OpenDemo));
+        actions.push(Action::Send(Command::Model(ModelCommand::OpenDemo)));
     }
 }

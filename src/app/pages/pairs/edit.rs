@@ -7,7 +7,7 @@ use crate::app::actions::Action;
 use crate::app::state::State;
 use crate::app::text::labels;
 use crate::app::widgets;
-use crate::engine::protocol::{Command, PairView, Passage};
+use crate::engine::protocol::{Command, PairView, PairsCommand, Passage};
 
 /// Lines of a text field at the least.
 const LINES: usize = 2;
@@ -49,7 +49,10 @@ pub(super) fn edit_ui(ui: &mut Ui, state: &State, pair: &PairView, edit: &mut Ed
         let apply =
             ui.add_enabled_ui(edit.changes(pair), |ui| widgets::primary_button(ui, text::SAVE_EDIT)).inner.clicked();
         if apply {
-            actions.push(Action::Send(Command::EditPair { index: edit.index, texts: edit.texts.clone() }));
+            actions.push(Action::Send(Command::Pairs(PairsCommand::Edit {
+                index: edit.index,
+                texts: edit.texts.clone(),
+            })));
         }
         ui.button(labels::CANCEL).clicked() || apply
     })

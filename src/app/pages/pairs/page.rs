@@ -17,7 +17,7 @@ use crate::app::text::labels;
 use crate::app::text::units::Unit;
 use crate::app::theme::GRID;
 use crate::app::widgets::{self, Tone, by_path_ui};
-use crate::engine::protocol::{Command, Kind, Mapping, PairsInfo, PlanInfo, Subject};
+use crate::engine::protocol::{Command, Kind, Mapping, PairsCommand, PairsInfo, PlanInfo, Subject};
 use crate::platform::Pick;
 
 /// Views of the pairs.
@@ -215,10 +215,10 @@ fn ways_on_ui(ui: &mut Ui, state: &State, info: &PairsInfo, view: &mut PairsView
         }
         if info.usable > 0 && info.kind == Kind::Pairs && ui.button(text::SWAP).on_hover_text(text::SWAP_HELP).clicked()
         {
-            actions.push(Action::Send(Command::SwapPairs));
+            actions.push(Action::Send(Command::Pairs(PairsCommand::Swap)));
         }
         if info.edits > 0 && ui.button(text::WRITE_ROWS).on_hover_text(text::WRITE_ROWS_HELP).clicked() {
-            actions.push(Action::Send(Command::WritePairs));
+            actions.push(Action::Send(Command::Pairs(PairsCommand::Write)));
         }
     });
 }

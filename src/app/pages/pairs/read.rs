@@ -10,7 +10,7 @@ use crate::app::actions::Action;
 use crate::app::state::State;
 use crate::app::theme;
 use crate::app::widgets::{self, Tone};
-use crate::engine::protocol::{Command, Kind, PairView, SeenSequence};
+use crate::engine::protocol::{Command, Kind, PairView, PairsCommand, SeenSequence};
 
 /// The height of a button that shows rows with a flag.
 pub(super) const CHIP_HEIGHT: f32 = 28.0;
@@ -29,7 +29,7 @@ pub(super) fn read_ui(ui: &mut Ui, state: &State, view: &mut PairsView, actions:
     let wanted = Some((view.index, max_length, state.pairs.generation));
     if view.asked != wanted {
         view.asked = wanted;
-        actions.push(Action::Send(Command::ReadPair { index: view.index, max_length }));
+        actions.push(Action::Send(Command::Pairs(PairsCommand::Read { index: view.index, max_length })));
     }
     view.edit.take_if(|edit| edit.index != view.index);
     if let (Some(edit), Some(pair)) = (&mut view.edit, shown) {

@@ -8,7 +8,7 @@ use super::text;
 use crate::app::actions::Action;
 use crate::app::state::{PlannedFlag, State};
 use crate::app::widgets;
-use crate::engine::protocol::{Command, PairRow, PairsInfo};
+use crate::engine::protocol::{Command, PairRow, PairsCommand, PairsInfo};
 
 /// Flag of rows in the table.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -147,7 +147,7 @@ fn search_ui(ui: &mut Ui, state: &State, view: &mut PairsView, actions: &mut Vec
     if entered && wanted != view.searched {
         view.searched = wanted.to_owned();
         if !wanted.is_empty() {
-            actions.push(Action::Send(Command::FindRows { text: wanted.to_owned() }));
+            actions.push(Action::Send(Command::Pairs(PairsCommand::Find { text: wanted.to_owned() })));
         }
     }
     if view.searched.is_empty() {
@@ -180,10 +180,10 @@ fn flag_tools_ui(ui: &mut Ui, state: &State, view: &mut PairsView, actions: &mut
     ui.horizontal_wrapped(|ui| {
         ui.label(text::only_flagged(flag.name(), kept.len() + skipped.len(), skipped.len()));
         if !kept.is_empty() && ui.button(text::skip_these(kept.len())).clicked() {
-            actions.push(Action::Send(Command::SkipPairs { rows: kept, skip: true }));
+            actions.push(Action::Send(Command::Pairs(PairsCommand::Skip { rows: kept, skip: true })));
         }
         if !skipped.is_empty() && ui.button(text::take_back(skipped.len())).clicked() {
-            actions.push(Action::Send(Command::SkipPairs { rows: skipped, skip: false }));
+            actions.push(Action::Send(Command::Pairs(PairsCommand::Skip { rows: skipped, skip: false })));
         }
         if matches!(flag, Flag::Planned(PlannedFlag::Truncated)) {
             raise_ui(ui, state, actions);

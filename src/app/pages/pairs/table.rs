@@ -10,7 +10,7 @@ use crate::app::state::State;
 use crate::app::text::units;
 use crate::app::theme;
 use crate::app::widgets::{self, Tone};
-use crate::engine::protocol::{Command, PairRow};
+use crate::engine::protocol::{Command, PairRow, PairsCommand};
 
 /// Draws the rows, or only some of them.
 pub(super) fn table_ui(
@@ -114,7 +114,7 @@ fn row_ui(
         let response = ui.checkbox(&mut skipped, "");
         ui.ctx().accesskit_node_builder(response.id, |node| node.set_label(text::skip_line(row.line)));
         if response.changed() {
-            actions.push(Action::Send(Command::SkipPairs { rows: vec![index], skip: skipped }));
+            actions.push(Action::Send(Command::Pairs(PairsCommand::Skip { rows: vec![index], skip: skipped })));
         }
     });
     if table_row.response().double_clicked() {

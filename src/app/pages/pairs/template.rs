@@ -9,7 +9,7 @@ use crate::app::actions::Action;
 use crate::app::state::State;
 use crate::app::text::labels;
 use crate::app::widgets::{self, Tone};
-use crate::engine::protocol::{Chat, ChatInfo, Command, Subject, THINKING};
+use crate::engine::protocol::{Chat, ChatInfo, Command, PairsCommand, Subject, THINKING};
 
 /// Rows of the editor.
 const ROWS: usize = 14;
@@ -93,5 +93,5 @@ fn changed(chat: &ChatInfo) -> Option<String> {
 }
 
 fn set(template: Option<String>, kwargs: serde_json::Map<String, Value>, actions: &mut Vec<Action>) {
-    actions.push(Action::Send(Command::SetChat(Chat { template, kwargs })));
+    actions.push(Action::Send(Command::Pairs(PairsCommand::SetChat(Chat { template, kwargs }))));
 }

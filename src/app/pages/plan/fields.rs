@@ -14,7 +14,7 @@ use crate::app::state::State;
 use crate::app::theme::{self, GRID};
 use crate::app::widgets::{self, Tone};
 use crate::engine::plan::presets::{EPOCHS, Preset, field_help};
-use crate::engine::protocol::{Method, Settings};
+use crate::engine::protocol::{Method, Problem, Settings};
 
 /// The setting that overrules the epochs.
 const MAX_STEPS: &str = "max_steps";
@@ -337,10 +337,8 @@ pub(super) fn with_setting(state: &State, key: &str, value: Value) -> Settings {
     settings
 }
 
-/// The setting that a problem is about, by its place or its words.
-pub(super) fn field_of(method: Method, at: &str, what: &str) -> &'static str {
-    let names = |text: &str, key: &str| text.split(|c: char| !c.is_alphanumeric() && c != '_').any(|word| word == key);
-    let is_it = |key: &&str| names(at, key) || (key.len() > 1 && names(what, key));
+/// The setting that a problem is about; one that tells on memory if the problem names none.
+pub(super) fn field_of(method: Method, problem: &Problem) -> &'static str {
     let usual = if method.is_online() { "per_device_train_batch_size" } else { "max_length" };
-    fields::of(method).map(|(key, _)| key).find(is_it).unwrap_or(usual)
+    fields::of(method).map(|(key, _)| key).find(|key| problem.setting.as_deref() == Some(key)).unwrap_or(usual)
 }

@@ -52,7 +52,7 @@ impl PlanView {
             let what = fields::parsed(kind, typed).err()?;
             let name = field_help(key).map_or(key, |help| help.label);
             let what = format!("{name}: {what}");
-            Some(Problem { what, fix: text::CORRECT_FIELD.to_owned(), at: key.to_owned() })
+            Some(Problem::with_setting(key, what, text::CORRECT_FIELD))
         })
     }
 }
@@ -133,9 +133,7 @@ fn leads_to(state: &State, blocked: Option<&Blocked>) -> Action {
         Some(Blocked::Model) => Action::Go(Step::Model),
         Some(Blocked::Pairs | Blocked::NoUsablePairs | Blocked::PairProblems(_)) => Action::Go(Step::Pairs),
         Some(Blocked::Rewards) => Action::Toast(text::REWARDS_FIRST.to_owned()),
-        Some(Blocked::Settings(problem)) => {
-            Action::GoToField(field_of(state.plan.method(), &problem.at, &problem.what))
-        }
+        Some(Blocked::Settings(problem)) => Action::GoToField(field_of(state.plan.method(), problem)),
         Some(Blocked::Planning) => Action::Toast(setting::PLANNING.to_owned()),
         Some(Blocked::NotPlanned) => Action::Plan,
     }

@@ -16,7 +16,7 @@ use crate::app::widgets::{
     Ballot, Tone, card, columns, danger_button, heading, link_button, page_title, primary_button, problem_card,
     progress_bar, progress_ui, small, titled_card, weak,
 };
-use crate::engine::protocol::{Command, Method, RacePoint, Subject};
+use crate::engine::protocol::{Command, LibraryCommand, Method, RacePoint, RunCommand, Subject};
 use crate::platform::host;
 
 /// The methods that RLHF can end with.
@@ -153,7 +153,7 @@ fn going_ui(ui: &mut Ui, race: &RaceState, actions: &mut Vec<Action>) {
         ui.horizontal_wrapped(|ui| {
             let stops = race.course == Course::Stopping;
             if ui.add_enabled_ui(!stops, |ui| danger_button(ui, text::STOP)).inner.clicked() {
-                actions.push(Action::Send(Command::Stop));
+                actions.push(Action::Send(Command::Run(RunCommand::Stop)));
             }
             weak(ui, text::STOP_NOTE);
         });
@@ -236,7 +236,7 @@ fn figures_ui(ui: &mut Ui, race: &RaceState) {
 /// Draws the button that opens the run of a stage.
 pub(super) fn open_ui(ui: &mut Ui, run_id: &str, enabled: bool, actions: &mut Vec<Action>) {
     if ui.add_enabled_ui(enabled, |ui| link_button(ui, text::OPEN_RUN)).inner.clicked() {
-        actions.push(Action::Send(Command::OpenRun { run_id: run_id.to_owned() }));
+        actions.push(Action::Send(Command::Library(LibraryCommand::Open { run_id: run_id.to_owned() })));
         actions.push(Action::Go(Step::Compare));
     }
 }

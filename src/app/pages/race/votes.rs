@@ -9,7 +9,7 @@ use crate::app::charts::share_scale;
 use crate::app::state::{RaceState, State};
 use crate::app::text::votes;
 use crate::app::widgets::{Answer, Ballot, card, heading, primary_button, refused_ui, small, tabs, weak};
-use crate::engine::protocol::{Command, GenerateRequest, Subject};
+use crate::engine::protocol::{Command, CompareCommand, GenerateRequest, Subject};
 use crate::engine::stats::win_rate_from_votes;
 
 /// The runs whose models are compared: DPO's, and the other side's.
@@ -56,7 +56,7 @@ pub(super) fn votes_ui(ui: &mut Ui, state: &State, view: &mut RaceView, actions:
             strengths: Vec::new(),
             runs: runs.to_vec(),
         };
-        actions.push(Action::Send(Command::Generate(Box::new(request))));
+        actions.push(Action::Send(Command::Compare(CompareCommand::Generate(Box::new(request)))));
         ballot.asked(prompt.to_owned(), id, seed);
     };
     let next = race.prompts.get(ballot.rounds() % race.prompts.len().max(1));

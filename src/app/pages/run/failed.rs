@@ -13,7 +13,9 @@ use crate::app::text::{run, units};
 use crate::app::widgets::{
     Tone, card, heading, link_button, name_of, primary_button, problem_text, small, text_box, tone_card,
 };
-use crate::engine::protocol::{Command, Failure, Fix, PairView, Problem, RunRecord, Settings};
+use crate::engine::protocol::{
+    Command, Failure, Fix, LibraryCommand, PairView, PairsCommand, Problem, RunCommand, RunRecord, Settings,
+};
 use crate::platform::host;
 
 /// Steps that are shown before a break.
@@ -42,7 +44,10 @@ pub(super) fn failed_ui(
                         view.show_batch = !view.show_batch;
                     }
                     if ui.button(text::KEEP_ANYWAY).clicked() {
-                        send(actions, Command::OpenRun { run_id: run.info.record.run_id.clone() });
+                        send(
+                            actions,
+                            Command::Library(LibraryCommand::Open { run_id: run.info.record.run_id.clone() }),
+                        );
                     }
                 });
                 if view.show_batch {
@@ -155,7 +160,7 @@ fn batch_ui(ui: &mut Ui, state: &State, pairs: &[usize], actions: &mut Vec<Actio
                 let link = link_button(ui, text::WHOLE);
                 name_of(ui, &link, &text::whole_of(row.line));
                 if link.clicked() {
-                    send(actions, Command::ReadPair { index, max_length: state.plan.max_length() });
+                    send(actions, Command::Pairs(PairsCommand::Read { index, max_length: state.plan.max_length() }));
                 }
             }
         });
@@ -186,7 +191,7 @@ pub(super) fn recovering_ui(
         ui.horizontal_wrapped(|ui| {
             restart_buttons(ui, run, actions);
             if ui.button(text::GIVE_UP).clicked() {
-                send(actions, Command::Stop);
+                send(actions, Command::Run(RunCommand::Stop));
             }
         });
         ui.ctx().request_repaint_after_secs(0.5);

@@ -9,7 +9,7 @@ use crate::app::charts::tight;
 use crate::app::state::{Connection, RunPhase, RunState, State};
 use crate::app::text::{labels, run};
 use crate::app::widgets::{Icon, Tone, card, chip, icon_button, mono, progress_bar, run_name_ui, small, weak};
-use crate::engine::protocol::{Command, Failure, Status};
+use crate::engine::protocol::{Command, Failure, RunCommand, Status};
 use crate::platform::host;
 
 pub(super) fn header_ui(ui: &mut Ui, state: &State, run: &RunState, view: &mut RunView, actions: &mut Vec<Action>) {
@@ -101,10 +101,10 @@ fn buttons_ui(ui: &mut Ui, run: &RunState, view: &mut RunView, actions: &mut Vec
         RunPhase::Running => {
             more(ui, view);
             if icon_button(ui, Icon::Stop, text::STOP).clicked() {
-                send(actions, Command::Stop);
+                send(actions, Command::Run(RunCommand::Stop));
             }
             if icon_button(ui, Icon::Pause, run::PAUSE).clicked() {
-                send(actions, Command::Pause);
+                send(actions, Command::Run(RunCommand::Pause));
             }
         }
         // The other choices are beside the countdown.

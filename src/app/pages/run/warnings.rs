@@ -10,7 +10,7 @@ use crate::app::records::{changed, lower_rate};
 use crate::app::state::{RunPhase, RunState, State};
 use crate::app::text::run;
 use crate::app::widgets::{Icon, Tone, icon, link_button, row_button, tone_card};
-use crate::engine::protocol::{Command, RunRecord, Settings};
+use crate::engine::protocol::{Command, RunCommand, RunRecord, Settings};
 use crate::engine::run::warnings::{Action as Offer, Warning};
 
 /// Number of warnings shown at a time.
@@ -82,7 +82,7 @@ fn is_possible(warning: &Warning, state: &State, run: &RunState) -> bool {
 fn act_on(warning: &Warning, run: &RunState, view: &mut RunView, actions: &mut Vec<Action>) {
     match warning.action {
         Offer::None => {}
-        Offer::StopAtBest => send(actions, Command::Stop),
+        Offer::StopAtBest => send(actions, Command::Run(RunCommand::Stop)),
         Offer::InspectPairs => actions.push(Action::Go(Step::Pairs)),
         Offer::HoldOutMore => actions.push(Action::GoToField("eval_split")),
         Offer::RaiseMaxLength => actions.push(Action::GoToField("max_length")),
@@ -95,7 +95,7 @@ fn act_on(warning: &Warning, run: &RunState, view: &mut RunView, actions: &mut V
 fn go_on_with(settings: Settings, run: &RunState, view: &mut RunView, actions: &mut Vec<Action>) {
     if run.is_active() {
         view.when_paused = Some(settings);
-        send(actions, Command::Pause);
+        send(actions, Command::Run(RunCommand::Pause));
         actions.push(Action::Toast(text::LOWERING.to_owned()));
     } else {
         resume(actions, run, settings);

@@ -13,7 +13,7 @@ use crate::app::text::{run, units};
 use crate::app::widgets::{
     card, chip, columns, danger_button, heading, mono, primary_button, run_name_ui, small, text_box, weak,
 };
-use crate::engine::protocol::{Command, ModelSource, RunRecord};
+use crate::engine::protocol::{Command, LibraryCommand, ModelSource, RunRecord};
 
 /// Maximum number of runs whose curves are drawn together.
 const OVERLAID: usize = 6;
@@ -71,7 +71,7 @@ fn notes_ui(ui: &mut Ui, run: &RunRecord, notes: &mut String, actions: &mut Vec<
     ui.add(field.hint_text(text::NOTES_HINT)).labelled_by(label);
     if ui.add_enabled(*notes != run.notes, egui::Button::new(text::SAVE)).clicked() {
         let (run_id, name, notes) = (run.run_id.clone(), run.name.clone(), notes.clone());
-        actions.push(Action::Send(Command::DescribeRun { run_id, name, notes }));
+        actions.push(Action::Send(Command::Library(LibraryCommand::Describe { run_id, name, notes })));
     }
 }
 
@@ -125,7 +125,7 @@ pub(super) fn overlay_ui(
     for run in &chosen {
         // Ask again once the run has taken further steps.
         if view.asked.insert(run.run_id.clone(), run.step) != Some(run.step) {
-            actions.push(Action::Send(Command::ReadHistory { run_id: run.run_id.clone() }));
+            actions.push(Action::Send(Command::Library(LibraryCommand::ReadHistory { run_id: run.run_id.clone() })));
         }
     }
     ui.horizontal_wrapped(|ui| {
@@ -173,9 +173,11 @@ pub(super) fn delete_ui(ui: &Ui, runs: &[RunRecord], view: &mut RunsView, action
         mono(ui, units::bytes(doomed.iter().map(|run| run.bytes).sum()));
         ui.horizontal(|ui| {
             if danger_button(ui, text::DELETE_YES).clicked() {
-                let delete = |run: &&RunRecord| Action::Send(Command::DeleteRun { run_id: run.run_id.clone() });
+                let delete = |run: &&RunRecord| {
+                    Action::Send(Command::Library(LibraryCommand::Delete { run_id: run.run_id.clone() }))
+                };
                 actions.extend(doomed.iter().map(delete));
-                actions.push(Action::Send(Command::MeasureStorage));
+                actions.push(Action::Send(Command::Library(LibraryCommand::MeasureStorage)));
                 ui.close();
             }
             if ui.button(text::DELETE_NO).clicked() {

@@ -13,7 +13,7 @@ use crate::app::text::{labels, run, units};
 use crate::app::widgets::{
     Renaming, card, page_title, primary_button, progress_bar, refused_ui, small, titled_card, weak,
 };
-use crate::engine::protocol::{Command, Subject};
+use crate::engine::protocol::{Command, LibraryCommand, Subject};
 use crate::platform::Pick;
 
 /// State of this page.
@@ -38,8 +38,8 @@ pub(crate) fn runs_ui(ui: &mut Ui, state: &State, view: &mut RunsView, actions: 
     page_title(ui, labels::step_name(Step::Runs), text::SUBTITLE);
     if !view.listed {
         view.listed = true;
-        actions.push(Action::Send(Command::ListRuns));
-        actions.push(Action::Send(Command::MeasureStorage));
+        actions.push(Action::Send(Command::Library(LibraryCommand::List)));
+        actions.push(Action::Send(Command::Library(LibraryCommand::MeasureStorage)));
     }
     refused_ui(ui, Subject::Runs, state.runs_problem.as_ref(), actions);
     storage_ui(ui, state, actions);
@@ -72,8 +72,8 @@ fn storage_ui(ui: &mut Ui, state: &State, actions: &mut Vec<Action>) {
             actions.push(Action::Pick(Pick::Archive));
         }
         if ui.button(text::REFRESH).clicked() {
-            actions.push(Action::Send(Command::ListRuns));
-            actions.push(Action::Send(Command::MeasureStorage));
+            actions.push(Action::Send(Command::Library(LibraryCommand::List)));
+            actions.push(Action::Send(Command::Library(LibraryCommand::MeasureStorage)));
         }
         let storage = &state.storage;
         let quota = storage.quota.map(units::bytes);

@@ -14,7 +14,7 @@ use crate::app::records::{beta, setting};
 use crate::app::state::State;
 use crate::app::text::{run, units};
 use crate::app::widgets::{Tone, link_button, mono, name_of, row_button, small, tone_colors};
-use crate::engine::protocol::{Command, RunRecord, Settings, Status};
+use crate::engine::protocol::{Command, LibraryCommand, RunRecord, Settings, Status};
 
 /// Height of the table before it scrolls.
 const TABLE_HEIGHT: f32 = 380.0;
@@ -190,7 +190,7 @@ fn row_ui(
         let button = row_button(ui, text::OPEN);
         name_of(ui, &button, &format!("{} {}", text::OPEN, run.name));
         if button.clicked() {
-            actions.push(Action::Send(Command::OpenRun { run_id: run.run_id.clone() }));
+            actions.push(Action::Send(Command::Library(LibraryCommand::Open { run_id: run.run_id.clone() })));
             actions.push(Action::Go(Step::Compare));
         }
     });

@@ -11,7 +11,7 @@ use crate::app::text::{labels, machine, notices, run};
 use crate::app::theme::{self, GRID};
 use crate::app::widgets::{self, Icon, Tone, by_path_ui, discard_ui};
 use crate::engine::protocol::{Command, GpuInfo, Method, Problem};
-use crate::platform::{Environment, Pick};
+use crate::platform::{Environment, Pick, World};
 
 /// State of this page.
 #[derive(Debug, Default)]
@@ -211,7 +211,7 @@ fn gpu_trouble_ui(ui: &mut Ui, state: &State, environment: &Environment, actions
 }
 
 fn no_gpu_ui(ui: &mut Ui, problem: &Problem, environment: &Environment, actions: &mut Vec<Action>) {
-    let in_browser = environment.kind == "browser";
+    let in_browser = environment.world == World::Browser;
     let title = if in_browser { text::NO_WEBGPU } else { text::NO_GPU };
     widgets::tone_card(ui, Tone::Warn, |ui| {
         ui.horizontal_top(|ui| {

@@ -3,7 +3,7 @@
 use crate::app::records;
 use crate::app::text::{machine, run, units};
 use crate::engine::protocol::{GpuInfo, RunRecord, Status, StorageInfo};
-use crate::platform::{Environment, NetworkEntry};
+use crate::platform::{Environment, NetworkEntry, World};
 
 pub(super) const START_TITLE: &str = "Teach a small language model your taste";
 pub(super) const START_SUBTITLE: &str = "Show it pairs of answers, one better than the other. Everything stays on this \
@@ -73,7 +73,7 @@ pub(super) fn continue_note(run: &RunRecord) -> String {
 
 pub(super) fn gpu_details(gpu: &GpuInfo) -> String {
     let has = |feature: &str| gpu.features.iter().any(|f| f.to_lowercase().replace(['-', '_'], "").contains(feature));
-    let mut parts = vec![format!("GPU: {}, {}", gpu.name, machine::backend(&gpu.backend))];
+    let mut parts = vec![format!("GPU: {}, {}", gpu.name, machine::backend(gpu.backend))];
     if has("shaderf16") {
         parts.push("f16".to_owned());
     }
@@ -106,7 +106,7 @@ pub(super) fn software(name: &str) -> String {
 
 /// Ways to get a GPU in this environment.
 pub(super) fn gpu_fixes(environment: &Environment) -> Vec<String> {
-    if environment.kind != "browser" {
+    if environment.world == World::Desktop {
         return vec![
             "Install the current driver of your graphics card, then start pairtune again.".to_owned(),
             "On Linux, check that vulkaninfo lists your card (packages vulkan-tools, mesa-vulkan-drivers).".to_owned(),

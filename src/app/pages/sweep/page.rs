@@ -13,7 +13,7 @@ use crate::app::widgets::{
     Tone, card, chip, danger_button, heading, link_button, page_title, primary_button, problem_card, progress_bar,
     progress_ui, small, titled_card, weak,
 };
-use crate::engine::protocol::{Command, Judgement, Over, Subject, SweepRun, short};
+use crate::engine::protocol::{Command, Judgement, LibraryCommand, Over, RunCommand, Subject, SweepRun, short};
 use crate::platform::host;
 
 /// State of this page.
@@ -158,7 +158,7 @@ fn going_ui(ui: &mut Ui, sweep: &SweepState, actions: &mut Vec<Action>) {
         ui.horizontal_wrapped(|ui| {
             let stops = sweep.course == Course::Stopping;
             if ui.add_enabled_ui(!stops, |ui| danger_button(ui, text::STOP)).inner.clicked() {
-                actions.push(Action::Send(Command::Stop));
+                actions.push(Action::Send(Command::Run(RunCommand::Stop)));
             }
             weak(ui, text::STOP_NOTE);
         });
@@ -230,7 +230,7 @@ fn value_ui(ui: &mut Ui, sweep: &SweepState, at: usize, tried: &Tried, actions: 
             use_value(sweep, tried.value, actions);
         }
         if link_button(ui, text::OPEN_RUN).clicked() {
-            actions.push(Action::Send(Command::OpenRun { run_id: run_id.clone() }));
+            actions.push(Action::Send(Command::Library(LibraryCommand::Open { run_id: run_id.clone() })));
             actions.push(Action::Go(Step::Compare));
         }
     });
