@@ -8,7 +8,7 @@ use pairtune::data::{ChatTemplate, Tokenizer};
 use pairtune::engine::library::folder::RunFolder;
 use pairtune::engine::protocol::{RunRecord, Status};
 use pairtune::files::{
-    Adapter, Dtype, ModelCard, TargetModules, Tensor, TensorFiles, TrainerState, parse, serialize_f32,
+    Adapter, Dtype, ModelCard, TargetModules, Task, Tensor, TensorFiles, TrainerState, parse, serialize_f32,
 };
 use pairtune::model::{AdapterSettings, Architecture, BatchSize, Model, RopeScaling, fresh};
 use pairtune::platform::host::Store;
@@ -557,11 +557,26 @@ fn the_model_card_has_front_matter_and_tables() {
     }
 }
 
+#[test]
+fn the_model_card_names_the_method() {
+    let mut adapter = block_on(Adapter::read(&disk("llama_sigmoid/adapter_init"))).expect("adapter");
+    let settings = json!({ "method": "grpo" }).as_object().expect("an object").clone();
+    let card = ModelCard::of_run("m", None, &settings, &[]);
+    adapter.config.task = Task::SeqCls;
+    let (_, bytes) = adapter.files(&card).remove(2);
+    let text = String::from_utf8(bytes).expect("UTF-8");
+    for part in ["# m, tuned by GRPO", "trained by GRPO with pairtune", "\n- \"grpo\"\n", "text-classification"] {
+        assert!(text.contains(part), "{part} is not in:\n{text}");
+    }
+    assert!(!text.contains("dpo") && !text.contains("DPO"), "another method: {text}");
+}
+
 fn card() -> ModelCard {
     let rows = |name: &str, value: &str| vec![(name.to_owned(), value.to_owned())];
     ModelCard {
         title: "My\nadapter".to_owned(),
         about: None,
+        method: "dpo".to_owned(),
         licence: Some("apache-2.0".to_owned()),
         settings: rows("beta", "0.1"),
         metrics: rows("loss", "a|b\nc"),

@@ -31,6 +31,7 @@ const LAYERS: &[(&str, &[&str])] = &[
         "app",
         &[
             "engine::protocol",
+            "engine::plan::field_help",
             "engine::plan::presets",
             "engine::stats",
             "engine::run::warnings",

@@ -7,9 +7,10 @@ use std::fmt;
 
 use serde_json::{Map, Value, json};
 
+use super::model_card::ModelCard;
 use super::safetensors::{Tensor, parse, serialize_f32};
 use crate::error::{Error, Result};
-use crate::platform::{Folder, is_hub_name, read_all};
+use crate::platform::{Folder, read_all};
 
 const CONFIG: &str = "adapter_config.json";
 const WEIGHTS: &str = "adapter_model.safetensors";
@@ -157,21 +158,6 @@ impl AdapterConfig {
     }
 }
 
-/// Contents of the README beside a saved adapter.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ModelCard {
-    /// Heading.
-    pub title: String,
-    /// Description of the adapter, as a person wrote it; none for the default, `ABOUT`.
-    pub about: Option<String>,
-    /// Licence of the base model, as the Hub names it.
-    pub licence: Option<String>,
-    /// Settings of the run, name and value, in the order shown.
-    pub settings: Vec<(String, String)>,
-    /// Final metrics, name and value, in the order shown.
-    pub metrics: Vec<(String, String)>,
-}
-
 impl Adapter {
     /// Reads an adapter folder; keys without the `base_model.model.` prefix get it.
     ///
@@ -302,22 +288,8 @@ impl AdapterConfig {
         let map: Map<String, Value> = serde_json::from_slice(bytes).map_err(|e| {
             Error::input(format!("This is not a JSON object: {e}"), "Save the adapter again with PEFT", file)
         })?;
-        let get = |key: &str| map.get(key).filter(|value| !value.is_null());
-        let refused = |key: &str, value: &Value| {
-            Error::input(
-                format!("The adapter has {key} = {value}, which is not supported"),
-                "Use a plain LoRA adapter, or merge this one into its base model first",
-                format!("{file}, field {key}"),
-            )
-        };
-        let wrong = |key: &str, needed: &str| {
-            let found = get(key).map_or_else(|| "missing".to_owned(), Value::to_string);
-            Error::input(
-                format!("{key} is {found}"),
-                format!("It must be {needed}; save the adapter again with PEFT"),
-                format!("{file}, field {key}"),
-            )
-        };
+        let fields = Fields { map: &map, file };
+        let (get, wrong) = (|key: &str| fields.get(key), |key: &str, needed: &str| fields.wrong(key, needed));
         if get("peft_type").and_then(Value::as_str) != Some("LORA") {
             return Err(wrong("peft_type", "\"LORA\""));
         }
@@ -325,46 +297,10 @@ impl AdapterConfig {
             Some("SEQ_CLS") => Task::SeqCls,
             _ => Task::CausalLm,
         };
-        // PEFT names the head that scores among the modules to save, by two names of which a model has one.
-        let is_head = |name: &Value| matches!(name.as_str(), Some("score" | "classifier"));
-        let heads = |value: &Value| value.as_array().is_some_and(|list| list.iter().all(is_head));
-        for (key, value) in REFUSED.iter().filter_map(|key| get(key).map(|value| (key, value))) {
-            if *key == "modules_to_save" && task == Task::SeqCls && heads(value) {
-                continue;
-            }
-            let empty = match value {
-                Value::Bool(flag) => !flag,
-                Value::Array(list) => list.is_empty(),
-                Value::Object(map) => map.is_empty(),
-                _ => false,
-            };
-            if !empty {
-                return Err(refused(key, value));
-            }
-        }
-        if let Some(bias) = get("bias").filter(|bias| bias.as_str() != Some("none")) {
-            return Err(refused("bias", bias));
-        }
-        // Other initialisations (PiSSA, OLoRA, ...) change the base weights when PEFT loads the adapter.
-        if let Some(init @ Value::String(name)) = get("init_lora_weights")
-            && !["gaussian", "orthogonal", "eva"].contains(&name.as_str())
-        {
-            return Err(refused("init_lora_weights", init));
-        }
-        let flag = |key: &str| match get(key) {
-            None => Ok(false),
-            Some(Value::Bool(flag)) => Ok(*flag),
-            Some(_) => Err(wrong(key, "true or false")),
-        };
+        fields.check_supported(task)?;
         let number = |key: &str| get(key).and_then(Value::as_f64);
-        let modules = |key: &str| match get(key).map(TargetModules::from_json) {
-            Some(None) => Err(wrong(key, "a list of module names, a regular expression, or \"all-linear\"")),
-            other => Ok(other.flatten()),
-        };
         let excluded = get("exclude_modules").is_some_and(|list| list.as_array().is_none_or(|list| !list.is_empty()));
-        let Some(target_modules) = modules("target_modules")? else {
-            return Err(wrong("target_modules", "a list of module names, a regular expression, or \"all-linear\""));
-        };
+        let target_modules = fields.modules("target_modules")?.ok_or_else(|| wrong("target_modules", MODULES))?;
         // The name of the list of layers says nothing new: a model has one.
         let layers_to_transform = match get("layers_to_transform") {
             None => None,
@@ -389,14 +325,14 @@ impl AdapterConfig {
                 _ => return Err(wrong("lora_dropout", "a number from 0 to 1")),
             },
             target_modules,
-            exclude_modules: if excluded { modules("exclude_modules")? } else { None },
+            exclude_modules: if excluded { fields.modules("exclude_modules")? } else { None },
             layers_to_transform: layers_to_transform.filter(|layers| !layers.is_empty()),
             rank_pattern: rank_pattern
                 .ok_or_else(|| wrong("rank_pattern", "an object of whole numbers below 65536"))?,
             alpha_pattern: alpha_pattern.ok_or_else(|| wrong("alpha_pattern", "an object of numbers"))?,
-            use_rslora: flag("use_rslora")?,
-            use_dora: flag("use_dora")?,
-            fan_in_fan_out: flag("fan_in_fan_out")?,
+            use_rslora: fields.flag("use_rslora")?,
+            use_dora: fields.flag("use_dora")?,
+            fan_in_fan_out: fields.flag("fan_in_fan_out")?,
             base_model_name_or_path: get("base_model_name_or_path").and_then(Value::as_str).map(str::to_owned),
             task,
         })
@@ -457,6 +393,84 @@ impl AdapterConfig {
     }
 }
 
+/// What `target_modules` may be.
+const MODULES: &str = "a list of module names, a regular expression, or \"all-linear\"";
+
+/// Fields of an `adapter_config.json`, and the errors that name them.
+struct Fields<'a> {
+    map: &'a Map<String, Value>,
+    file: &'a str,
+}
+
+impl Fields<'_> {
+    fn get(&self, key: &str) -> Option<&Value> {
+        self.map.get(key).filter(|value| !value.is_null())
+    }
+
+    fn wrong(&self, key: &str, needed: &str) -> Error {
+        let found = self.get(key).map_or_else(|| "missing".to_owned(), Value::to_string);
+        Error::input(
+            format!("{key} is {found}"),
+            format!("It must be {needed}; save the adapter again with PEFT"),
+            format!("{}, field {key}", self.file),
+        )
+    }
+
+    fn refused(&self, key: &str, value: &Value) -> Error {
+        Error::input(
+            format!("The adapter has {key} = {value}, which is not supported"),
+            "Use a plain LoRA adapter, or merge this one into its base model first",
+            format!("{}, field {key}", self.file),
+        )
+    }
+
+    fn flag(&self, key: &str) -> Result<bool> {
+        match self.get(key) {
+            None => Ok(false),
+            Some(Value::Bool(flag)) => Ok(*flag),
+            Some(_) => Err(self.wrong(key, "true or false")),
+        }
+    }
+
+    fn modules(&self, key: &str) -> Result<Option<TargetModules>> {
+        match self.get(key).map(TargetModules::from_json) {
+            Some(None) => Err(self.wrong(key, MODULES)),
+            other => Ok(other.flatten()),
+        }
+    }
+
+    /// An error if the adapter has something that would be lost here.
+    fn check_supported(&self, task: Task) -> Result<()> {
+        // PEFT names the head that scores among the modules to save, by two names of which a model has one.
+        let is_head = |name: &Value| matches!(name.as_str(), Some("score" | "classifier"));
+        let heads = |value: &Value| value.as_array().is_some_and(|list| list.iter().all(is_head));
+        for (key, value) in REFUSED.iter().filter_map(|key| self.get(key).map(|value| (key, value))) {
+            if *key == "modules_to_save" && task == Task::SeqCls && heads(value) {
+                continue;
+            }
+            let empty = match value {
+                Value::Bool(flag) => !flag,
+                Value::Array(list) => list.is_empty(),
+                Value::Object(map) => map.is_empty(),
+                _ => false,
+            };
+            if !empty {
+                return Err(self.refused(key, value));
+            }
+        }
+        if let Some(bias) = self.get("bias").filter(|bias| bias.as_str() != Some("none")) {
+            return Err(self.refused("bias", bias));
+        }
+        // Other initialisations (PiSSA, OLoRA, ...) change the base weights when PEFT loads the adapter.
+        match self.get("init_lora_weights") {
+            Some(init @ Value::String(name)) if !["gaussian", "orthogonal", "eva"].contains(&name.as_str()) => {
+                Err(self.refused("init_lora_weights", init))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
 /// A tensor's key with the prefix that may be left out, and as PEFT names it today.
 fn full_key(key: &str) -> String {
     let prefix = if key.starts_with(PEFT_PREFIX) { "" } else { PEFT_PREFIX };
@@ -478,96 +492,4 @@ fn layer_list(value: &Value) -> Option<Vec<usize>> {
 fn pattern<T>(value: Option<&Value>, read: impl Fn(&Value) -> Option<T>) -> Option<Vec<(String, T)>> {
     let Some(value) = value else { return Some(Vec::new()) };
     value.as_object()?.iter().map(|(key, value)| Some((key.clone(), read(value)?))).collect()
-}
-
-impl ModelCard {
-    /// The card of a run: its settings, and its latest metrics. `base` is the name of the base model.
-    pub fn of_run(
-        base: &str,
-        licence: Option<&str>,
-        settings: &Map<String, Value>,
-        history: &[Map<String, Value>],
-    ) -> Self {
-        // An evaluation may have come after the last step.
-        let mut latest = Map::new();
-        for entry in history.iter().rev().take(2).rev() {
-            latest.extend(entry.clone());
-        }
-        let rounded = |value: &Value| match value.as_f64() {
-            Some(number) if number.fract() == 0.0 => format!("{number}"),
-            Some(number) if number.abs() >= 1e-3 => format!("{number:.4}"),
-            _ => value.to_string(),
-        };
-        Self {
-            title: format!("{base}, preference-tuned"),
-            about: None,
-            licence: licence.map(str::to_owned),
-            settings: settings.iter().map(|(name, value)| (name.clone(), value.to_string())).collect(),
-            metrics: latest.iter().map(|(name, value)| (name.clone(), rounded(value))).collect(),
-        }
-    }
-
-    /// The same in a person's words: a heading that they begin with is the card's.
-    #[must_use]
-    pub fn in_words(mut self, words: &str) -> Self {
-        let words = words.trim();
-        let (title, about) = match words.strip_prefix("# ") {
-            Some(words) => words.split_once('\n').unwrap_or((words, "")),
-            None => ("", words),
-        };
-        if !title.trim().is_empty() {
-            self.title = title.to_owned();
-        }
-        self.about = Some(about.trim().to_owned()).filter(|about| !about.is_empty());
-        self
-    }
-
-    /// Markdown with the front matter that the Hugging Face Hub reads.
-    fn to_markdown(&self, config: &AdapterConfig) -> String {
-        let mut text = "---\n".to_owned();
-        let mut tags = vec!["lora".to_owned(), "dpo".to_owned(), "pairtune".to_owned()];
-        // The Hub refuses what is no name there, such as a path.
-        if let Some(base) = config.base_model_name_or_path.as_ref().filter(|base| names_a_repository(base)) {
-            // A JSON string is a YAML string, quotes and escapes included.
-            text += &format!("base_model: {}\n", json!(base));
-            tags.insert(0, format!("base_model:adapter:{base}"));
-        }
-        text += "library_name: peft\n";
-        if let Some(licence) = &self.licence {
-            text += &format!("license: {}\n", json!(licence));
-        }
-        text += "pipeline_tag: text-generation\ntags:\n";
-        for tag in &tags {
-            text += &format!("- {}\n", json!(tag));
-        }
-        text += &format!("---\n\n# {}\n\n", one_line(&self.title));
-        text += self.about.as_deref().unwrap_or(ABOUT);
-        text += "\n\nLoad it with `PeftModel.from_pretrained(base_model, folder)`.\n";
-        for (heading, rows) in [("Settings", &self.settings), ("Final metrics", &self.metrics)] {
-            if rows.is_empty() {
-                continue;
-            }
-            text += &format!("\n## {heading}\n\n| name | value |\n|---|---|\n");
-            for (name, value) in rows {
-                text += &format!("| {} | {} |\n", cell(name), cell(value));
-            }
-        }
-        text
-    }
-}
-
-/// Default description of an adapter.
-const ABOUT: &str = "A LoRA adapter trained on preference pairs with direct preference optimisation (DPO) by pairtune.";
-
-/// True for `org/name`. A lone name may be that of a folder.
-fn names_a_repository(base: &str) -> bool {
-    base.contains('/') && is_hub_name(base)
-}
-
-fn one_line(text: &str) -> String {
-    text.split_whitespace().collect::<Vec<_>>().join(" ")
-}
-
-fn cell(text: &str) -> String {
-    one_line(text).replace('|', "\\|")
 }

@@ -9,6 +9,7 @@ mod foreign;
 mod gguf;
 mod hf_config;
 mod merge;
+mod model_card;
 mod model_files;
 mod parquet;
 mod patterns;
@@ -18,9 +19,7 @@ mod trainer_state;
 mod unpack;
 
 pub use self::safetensors::{Dtype, Tensor, TensorFiles, TensorInfo, parse, serialize_f32, to_f32};
-pub use adapter::{
-    Adapter, AdapterConfig, LORA_A, LORA_B, LORA_MAGNITUDE, ModelCard, PEFT_PREFIX, SCORE, TargetModules, Task,
-};
+pub use adapter::{Adapter, AdapterConfig, LORA_A, LORA_B, LORA_MAGNITUDE, PEFT_PREFIX, SCORE, TargetModules, Task};
 pub use archive::{MAX_ARCHIVE_BYTES, check_archive_size, pack, unpack};
 pub use gguf::blocks::GgmlType;
 pub use gguf::config::gguf_config;
@@ -33,6 +32,7 @@ pub use gguf::weights::GgufWeights;
 pub use gguf::write::{GgufLayout, encode, write_gguf};
 pub use hf_config::{licence, stated_name};
 pub use merge::merge_model;
+pub use model_card::ModelCard;
 pub use model_files::{ModelFiles, Stored, StoredMatrix, gguf_in};
 pub use parquet::{Parquet, Row, RowGroup};
 pub use patterns::{Matcher, Scales};

@@ -229,40 +229,16 @@ impl Tensors<Slot> {
         let hidden = config.hidden_size as u32;
         let inner = config.mlp.inner as u32;
         let heads = if config.has_attention() { config.attention.heads as u32 } else { 0 };
-        let columns = |group: Group, output: bool| {
-            let sum = |kind: &LayerKind| match output {
-                true => kind.linears[group as usize].iter().map(|linear| linear.output).sum(),
-                false => kind.linears[group as usize].first().map_or(0, |linear| linear.input),
-            };
-            config.most(sum) as u32
-        };
+        let columns = |group, output| columns(config, group, output);
         let widest = Group::ALL.into_iter().map(|group| columns(group, true)).max().unwrap_or(0);
         let widest_input = Group::ALL.into_iter().map(|group| columns(group, false)).max().unwrap_or(0);
         let layers = config.num_hidden_layers;
         let chunk = VOCAB_CHUNK.min((config.vocab_size as u32).next_multiple_of(128));
-        let slot = |name, rows, cols, dtype| Slot { name, rows, cols, dtype };
-        let by_row = |name, cols| slot(name, Rows::Packed, cols, Dtype::F32);
         let by_token = |name, cols| slot(name, Rows::Scored, cols, Dtype::F32);
         let index = |name, rows, cols| slot(name, rows, cols, Dtype::U32);
         let ranks = Group::ALL.map(|group| adapter.map_or(0, |adapter| adapter.ranks(group)));
-        let stats = config.norm_stats() as u32;
-        // Tensors that only some families need have no columns in the others.
-        let only_if = |needed: bool, cols: u32| if needed { cols } else { 0 };
-        let norms = &config.norms;
-        let kept = Kept {
-            before_mixer: by_row("before_mixer", only_if(norms.before_mixer.is_some(), stats)),
-            mixer_in: by_row("mixer_in", columns(Group::MixerIn, true)),
-            out: by_row("out", columns(Group::MixerOut, false)),
-            lse: by_row("lse", heads),
-            mixed: by_row("mixed", only_if(norms.after_mixer.is_some(), hidden)),
-            after_mixer: by_row("after_mixer", only_if(norms.after_mixer.is_some(), stats)),
-            x_mid: by_row("x_mid", hidden),
-            before_mlp: by_row("before_mlp", only_if(norms.before_mlp.is_some(), stats)),
-            mlp_in: by_row("mlp_in", columns(Group::MlpIn, true)),
-            mlp_out: by_row("mlp_out", only_if(norms.after_mlp.is_some(), hidden)),
-            after_mlp: by_row("after_mlp", only_if(norms.after_mlp.is_some(), stats)),
-            u: ranks.map(|ranks| by_row("u", ranks)),
-        };
+        let (stats, norms) = (config.norm_stats() as u32, &config.norms);
+        let kept = kept(config, ranks);
         let links = config.most(|kind| match kind.mixer {
             Mixer::ShortConv { taps, .. } => 2 * (taps - 1),
             Mixer::Attention { .. } => 0,
@@ -317,6 +293,48 @@ impl Tensors<Slot> {
         let mut list = Vec::new();
         self.map(&mut |slot| list.push(*slot));
         list
+    }
+}
+
+fn slot(name: &'static str, rows: Rows, cols: u32, dtype: Dtype) -> Slot {
+    Slot { name, rows, cols, dtype }
+}
+
+fn by_row(name: &'static str, cols: u32) -> Slot {
+    slot(name, Rows::Packed, cols, Dtype::F32)
+}
+
+/// Columns of a tensor that only some families need: none in the others.
+fn only_if(needed: bool, cols: u32) -> u32 {
+    if needed { cols } else { 0 }
+}
+
+/// Columns that a group of linears needs of its outputs, which lie beside each other, or of its input.
+fn columns(config: &Architecture, group: Group, output: bool) -> u32 {
+    let sum = |kind: &LayerKind| match output {
+        true => kind.linears[group as usize].iter().map(|linear| linear.output).sum(),
+        false => kind.linears[group as usize].first().map_or(0, |linear| linear.input),
+    };
+    config.most(sum) as u32
+}
+
+/// What a layer keeps for its backward pass.
+fn kept(config: &Architecture, ranks: [u32; 4]) -> Kept<Slot> {
+    let (hidden, stats, norms) = (config.hidden_size as u32, config.norm_stats() as u32, &config.norms);
+    let heads = only_if(config.has_attention(), config.attention.heads as u32);
+    Kept {
+        before_mixer: by_row("before_mixer", only_if(norms.before_mixer.is_some(), stats)),
+        mixer_in: by_row("mixer_in", columns(config, Group::MixerIn, true)),
+        out: by_row("out", columns(config, Group::MixerOut, false)),
+        lse: by_row("lse", heads),
+        mixed: by_row("mixed", only_if(norms.after_mixer.is_some(), hidden)),
+        after_mixer: by_row("after_mixer", only_if(norms.after_mixer.is_some(), stats)),
+        x_mid: by_row("x_mid", hidden),
+        before_mlp: by_row("before_mlp", only_if(norms.before_mlp.is_some(), stats)),
+        mlp_in: by_row("mlp_in", columns(config, Group::MlpIn, true)),
+        mlp_out: by_row("mlp_out", only_if(norms.after_mlp.is_some(), hidden)),
+        after_mlp: by_row("after_mlp", only_if(norms.after_mlp.is_some(), stats)),
+        u: ranks.map(|ranks| by_row("u", ranks)),
     }
 }
 

@@ -21,10 +21,6 @@ mod picked;
 mod types;
 #[cfg(target_arch = "wasm32")]
 pub mod web;
-#[cfg(target_arch = "wasm32")]
-mod web_gpu;
-#[cfg(target_arch = "wasm32")]
-mod web_ui;
 
 pub use bytes::{
     ByteSource, Folder, FolderWriter, LocalFuture, MemoryFolder, MemorySource, missing_file, read_all, short_read,

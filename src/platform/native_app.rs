@@ -1,5 +1,5 @@
 //! Desktop services for the app: its storage, the files that the user chooses, the window's surroundings. The browser's
-//! versions, under the same names, are in `web.rs` and `web_ui.rs`.
+//! versions, under the same names, are in `web`.
 
 use std::cell::RefCell;
 use std::fs::{File, OpenOptions, TryLockError};

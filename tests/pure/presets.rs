@@ -3,7 +3,8 @@
 use std::collections::HashSet;
 
 use pairtune::data::Method;
-use pairtune::engine::plan::presets::{FieldHelp, Preset, demo_of, epochs_for, field_help, nearest, overrides};
+use pairtune::engine::plan::field_help::{FieldHelp, field_help};
+use pairtune::engine::plan::presets::{Preset, demo_of, epochs_for, nearest, overrides};
 use pairtune::train::{TrainConfig, settings};
 use serde_json::Map;
 

@@ -7,7 +7,7 @@ use eframe::egui::{self, Ui};
 use super::answers::Answer;
 use super::draw::Quit;
 use super::drops;
-use super::frame::{FrameView, PlannedAbout, Toast};
+use super::frame::{FrameView, Toast};
 use super::mirror::Mirror;
 use super::prefs::{Prefs, STORAGE_KEY};
 use crate::app::actions::{Demo, Step};

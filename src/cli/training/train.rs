@@ -9,7 +9,7 @@ use pairtune::engine::compare::writing::eos_ids;
 use pairtune::engine::run::drive::{self, upload_adapter};
 use pairtune::files::{self, Task};
 use pairtune::gpu::Gpu;
-use pairtune::model::{Adapter, BatchSize};
+use pairtune::model::{Adapter, BatchSize, Model};
 use pairtune::platform::native::{DiskFolder, FileSource, seconds, write_atomic};
 use pairtune::platform::read_all;
 use pairtune::train::{
@@ -20,7 +20,7 @@ use pairtune::{Error, Result};
 use serde_json::json;
 
 use super::reference::ReferenceCache;
-use super::rewards::{Rewards, writer};
+use super::rewards::{Judge, Rewards, writer};
 use super::run_folder::{Counters, RunFolder};
 use super::start::{
     Start, adapter_bytes, base_of, given_settings, memory_limit, resumed_config, same_folder, settings_origin,
@@ -36,75 +36,16 @@ use crate::cli::run::{ModelFolder, open_gpu, read_any_adapter};
 pub(in crate::cli) async fn train(args: &TrainArgs, out: &mut Output) -> Result<()> {
     let asked_to_stop = watch_ctrl_c()?;
     let stop = || asked_to_stop.load(Ordering::SeqCst);
-
-    // Settings, and everything that can be wrong without a GPU.
-    let mut given = given_settings(args.config.as_deref(), &args.settings).await?;
-    if let Some(method) = args.method {
-        given.insert(METHOD.to_owned(), method.name().into());
-    }
-    let checkpoint = match &args.resume {
-        Some(path) => Some(Checkpoint::read(&DiskFolder::open(path)?).await?),
-        None => None,
-    };
-    let mut config = match &checkpoint {
-        Some(checkpoint) => resumed_config(&checkpoint.place, &given)?,
-        None => TrainConfig::from_map(&given, &settings_origin(args.config.as_deref()))?,
-    };
-    // A run may grow in its own folder.
-    let its_own = args.resume.as_ref().is_some_and(|path| same_folder(&path.join(".."), &args.output));
-    if !its_own && !args.overwrite {
-        RunFolder::check_free(&args.output)?;
-    }
-    let mut folder = ModelFolder::open(&args.model).await?;
-    let chat = match &checkpoint {
-        Some(checkpoint) => checkpoint.place.chat.clone(),
-        None => ModelFolder::chat_of(args.adapter.as_deref(), out).await?,
-    };
-    folder.set_chat(&args.chat, chat).await?;
-    let start = Start::read(args, checkpoint.as_ref(), &given, &mut config, &folder).await?;
-    let split = checkpoint.as_ref().map_or(SplitBy::Similar, |checkpoint| checkpoint.place.split);
-    let recorded = checkpoint.as_ref().map(|checkpoint| checkpoint.place.rewards.clone()).unwrap_or_default();
-    let rewards = Rewards::of(&args.reward, &args.reward_model, &recorded)?;
-    let input = Input::read(args, &config, split, &folder, rewards.clone(), out).await?;
-
-    let recorded =
-        checkpoint.as_ref().and_then(|checkpoint| checkpoint.place.value_adapter.as_ref()).map(PathBuf::from);
-    let value_path = args.value_adapter.clone().or(recorded);
-
-    // The device, and whether the run fits it, before any weight is read.
+    let prepared = Prepared::read(args, out).await?;
     let gpu = open_gpu(&args.gpu.choice(), out).await?;
-    let longest = input.longest_answer(&config, &folder.tokenizer)?;
-    let size = input.batch_size(&config, longest);
-    let weights = folder.weight_bytes.on_device(config.load_in);
-    let judges = match &input {
-        Input::Prompts(_, rewards) => rewards.judges(&folder.config).await?,
-        Input::Examples(_) | Input::Answers(_) => Vec::new(),
-    };
-    let judged: Vec<_> = judges.iter().map(|judge| (judge.name.clone(), judge.bytes(&folder.config))).collect();
-    let memory = plan_run(&config, &folder.config, weights, &start.settings, size).with_judges(&judged);
-    check_fits(&memory, memory_limit(args.memory_limit, &gpu)?)?;
-    let mib = |bytes: u64| bytes.div_ceil(1 << 20);
-    let models: Vec<String> =
-        memory.models(&config, &judged).into_iter().map(|(name, bytes)| format!("{name} {}", mib(bytes))).collect();
-    out.note(format_args!("Memory on the device: about {} MiB ({})", mib(memory.total()), models.join(", ")));
-    gpu.allow(config.precision());
-    let model = folder.load(&gpu, config.load_in, input.positions(longest), out).await?;
-    if let Some(warning) = checkpoint.as_ref().and_then(|checkpoint| drive::adopt(&gpu, &checkpoint.place.variants)) {
-        out.warn(format_args!("{warning}"));
-    }
-
-    // The reference of the policy.
-    let initial = match (&start.initial, config.reference) {
-        (Some((values, path)), ReferenceKind::InitialAdapter) => {
-            let from = path.display().to_string();
-            Some(upload_adapter(&gpu, &folder.config, start.settings.clone(), values, &from)?)
-        }
-        _ => None,
-    };
-    let initial_bytes = match (&initial, &start.initial) {
+    let (model, judges) = prepared.load(&gpu, args, out).await?;
+    let initial = prepared.initial(&gpu)?;
+    let initial_bytes = match (&initial, &prepared.start.initial) {
         (Some(_), Some((_, path))) => Some(adapter_bytes(path).await?),
         _ => None,
     };
+    let Prepared { checkpoint, config, folder, start, split, rewards, input, value_path } = prepared;
+
     let key = |examples: &[Example]| {
         ReferenceKey::new(&model, &folder.tokenizer.fingerprint(), &config, examples, initial_bytes.as_deref())
     };
@@ -115,10 +56,13 @@ pub(in crate::cli) async fn train(args: &TrainArgs, out: &mut Output) -> Result<
         true => Vec::new(),
         false => cache.logps(initial.as_ref(), held_out, &key(held_out), &stop, out).await?,
     };
+    let known = match config.has_reference() && !train.is_empty() {
+        true => cache.known(&data, train.len(), out),
+        false => vec![None; train.len()],
+    };
     let held_out = held_out.to_vec();
     let held_out = HeldOut { gpu: &gpu, model: &model, examples: &held_out, reference: &eval_reference };
 
-    // The run.
     let from = args.adapter.as_ref().or(args.resume.as_ref()).unwrap_or(&args.model).display().to_string();
     let adapter = upload_adapter(&gpu, &folder.config, start.settings.clone(), &start.values, &from)?;
     if start.initial.is_none() && checkpoint.is_none() {
@@ -129,33 +73,10 @@ pub(in crate::cli) async fn train(args: &TrainArgs, out: &mut Output) -> Result<
         Some(_) => None,
         None => held_out.evaluate(&adapter, &config, 0, 0.0, out).await?,
     };
-    let mut trainer = match input {
-        Input::Examples(Data { train, .. }) => {
-            let known = match config.has_reference() {
-                true => cache.known(&data, train.len(), out),
-                false => vec![None; train.len()],
-            };
-            let reference = References { known, adapter: initial };
-            Trainer::new(&gpu, &model, config.clone(), adapter, train, reference)?
-        }
-        Input::Answers(_) | Input::Prompts(..) => {
-            let source: Box<dyn RolloutSource + '_> = match input {
-                Input::Prompts(rows, rewards) => {
-                    let models = judges.iter().map(|judge| judge.upload(&gpu, &folder).map(Rc::new));
-                    let models = models.collect::<Result<_>>()?;
-                    Box::new(writer(rows, &config, &folder, rewards.rules, models).await?)
-                }
-                Input::Answers(replay) => Box::new(replay),
-                Input::Examples(_) => unreachable!("examples are not answers"),
-            };
-            let value = value_model(value_path.as_deref(), args, &config, &gpu, &folder).await?;
-            let eos = folder.tokenizer.eos_id();
-            let mut ends = eos_ids(&folder.folder, &folder.config, &folder.tokenizer).await;
-            ends.extend(folder.tokenizer.pad_id());
-            let online = OnlineRun { source, reference: initial, value, ends, eos };
-            Trainer::online(&gpu, &model, config.clone(), adapter, online)?
-        }
-    };
+    let value = value_model(value_path.as_deref(), args, &config, &gpu, &folder).await?;
+    let on = On { gpu: &gpu, model: &model, config: &config, folder: &folder };
+    let reference = References { known, adapter: initial };
+    let mut trainer = on.trainer(input, adapter, reference, &judges, value).await?;
     if args.write_first_gradients.is_some() {
         trainer.keep_gradients();
     }
@@ -187,11 +108,144 @@ pub(in crate::cli) async fn train(args: &TrainArgs, out: &mut Output) -> Result<
         write_gradients(path, &trainer.kept_gradients())?;
     }
     ended?;
+    finish(trainer, run, &held_out, began, args, out).await
+}
 
-    // The end: the adapter alone is kept on the device for the last evaluation.
-    let (step, n_tokens) = (trainer.step, trainer.n_tokens);
+/// Settings, files and rows of a run: everything that can be wrong without a GPU.
+struct Prepared {
+    checkpoint: Option<Checkpoint>,
+    config: TrainConfig,
+    folder: ModelFolder,
+    start: Start,
+    split: SplitBy,
+    rewards: Rewards,
+    input: Input,
+    /// The folder of PPO's value model, if it does not begin with a fresh one.
+    value_path: Option<PathBuf>,
+}
+
+impl Prepared {
+    async fn read(args: &TrainArgs, out: &mut Output) -> Result<Self> {
+        let mut given = given_settings(args.config.as_deref(), &args.settings).await?;
+        if let Some(method) = args.method {
+            given.insert(METHOD.to_owned(), method.name().into());
+        }
+        let checkpoint = match &args.resume {
+            Some(path) => Some(Checkpoint::read(&DiskFolder::open(path)?).await?),
+            None => None,
+        };
+        let mut config = match &checkpoint {
+            Some(checkpoint) => resumed_config(&checkpoint.place, &given)?,
+            None => TrainConfig::from_map(&given, &settings_origin(args.config.as_deref()))?,
+        };
+        // A run may grow in its own folder.
+        let its_own = args.resume.as_ref().is_some_and(|path| same_folder(&path.join(".."), &args.output));
+        if !its_own && !args.overwrite {
+            RunFolder::check_free(&args.output)?;
+        }
+        let mut folder = ModelFolder::open(&args.model).await?;
+        let place = checkpoint.as_ref().map(|checkpoint| &checkpoint.place);
+        let chat = match place {
+            Some(place) => place.chat.clone(),
+            None => ModelFolder::chat_of(args.adapter.as_deref(), out).await?,
+        };
+        folder.set_chat(&args.chat, chat).await?;
+        let start = Start::read(args, checkpoint.as_ref(), &given, &mut config, &folder).await?;
+        let split = place.map_or(SplitBy::Similar, |place| place.split);
+        let recorded = place.map(|place| place.rewards.clone()).unwrap_or_default();
+        let rewards = Rewards::of(&args.reward, &args.reward_model, &recorded)?;
+        let input = Input::read(args, &config, split, &folder, rewards.clone(), out).await?;
+        let recorded = place.and_then(|place| place.value_adapter.as_ref()).map(PathBuf::from);
+        let value_path = args.value_adapter.clone().or(recorded);
+        Ok(Self { checkpoint, config, folder, start, split, rewards, input, value_path })
+    }
+
+    /// The model on the device, and the reward models in memory; an error, before any weight is read, if the run does
+    /// not fit the device.
+    async fn load(&self, gpu: &Gpu, args: &TrainArgs, out: &mut Output) -> Result<(Model, Vec<Judge>)> {
+        let Self { config, folder, input, .. } = self;
+        let longest = input.longest_answer(config, &folder.tokenizer)?;
+        let size = input.batch_size(config, longest);
+        let weights = folder.weight_bytes.on_device(config.load_in);
+        let judges = match input {
+            Input::Prompts(_, rewards) => rewards.judges(&folder.config).await?,
+            Input::Examples(_) | Input::Answers(_) => Vec::new(),
+        };
+        let judged: Vec<_> = judges.iter().map(|judge| (judge.name.clone(), judge.bytes(&folder.config))).collect();
+        let memory = plan_run(config, &folder.config, weights, &self.start.settings, size).with_judges(&judged);
+        check_fits(&memory, memory_limit(args.memory_limit, gpu)?)?;
+        let mib = |bytes: u64| bytes.div_ceil(1 << 20);
+        let models: Vec<String> =
+            memory.models(config, &judged).into_iter().map(|(name, bytes)| format!("{name} {}", mib(bytes))).collect();
+        out.note(format_args!("Memory on the device: about {} MiB ({})", mib(memory.total()), models.join(", ")));
+        gpu.allow(config.precision());
+        let model = folder.load(gpu, config.load_in, input.positions(longest), out).await?;
+        let place = self.checkpoint.as_ref().map(|checkpoint| &checkpoint.place);
+        if let Some(warning) = place.and_then(|place| drive::adopt(gpu, &place.variants)) {
+            out.warn(format_args!("{warning}"));
+        }
+        Ok((model, judges))
+    }
+
+    /// The adapter that is the policy's reference, on the device; none if that is the base model.
+    fn initial(&self, gpu: &Gpu) -> Result<Option<Adapter>> {
+        let (Some((values, path)), ReferenceKind::InitialAdapter) = (&self.start.initial, self.config.reference) else {
+            return Ok(None);
+        };
+        let from = path.display().to_string();
+        upload_adapter(gpu, &self.folder.config, self.start.settings.clone(), values, &from).map(Some)
+    }
+}
+
+/// A model on a device, with its files and the settings of a run.
+struct On<'a> {
+    gpu: &'a Gpu,
+    model: &'a Model,
+    config: &'a TrainConfig,
+    folder: &'a ModelFolder,
+}
+
+impl<'a> On<'a> {
+    async fn trainer(
+        &self,
+        input: Input,
+        adapter: Adapter,
+        reference: References,
+        judges: &[Judge],
+        value: Option<Adapter>,
+    ) -> Result<Trainer<'a>> {
+        let Self { gpu, model, config, folder } = *self;
+        let source: Box<dyn RolloutSource + 'a> = match input {
+            Input::Examples(Data { train, .. }) => {
+                return Trainer::new(gpu, model, config.clone(), adapter, train, reference);
+            }
+            Input::Prompts(rows, rewards) => {
+                let models = judges.iter().map(|judge| judge.upload(gpu, folder).map(Rc::new));
+                let models = models.collect::<Result<_>>()?;
+                Box::new(writer(rows, config, folder, rewards.rules, models).await?)
+            }
+            Input::Answers(replay) => Box::new(replay),
+        };
+        let eos = folder.tokenizer.eos_id();
+        let mut ends = eos_ids(&folder.folder, &folder.config, &folder.tokenizer).await;
+        ends.extend(folder.tokenizer.pad_id());
+        let online = OnlineRun { source, reference: reference.adapter, value, ends, eos };
+        Trainer::online(gpu, model, config.clone(), adapter, online)
+    }
+}
+
+/// Evaluates what a run ended with, and writes it: the adapter alone is kept on the device for that.
+async fn finish(
+    trainer: Trainer<'_>,
+    mut run: RunFolder,
+    held_out: &HeldOut<'_>,
+    began: f64,
+    args: &TrainArgs,
+    out: &mut Output,
+) -> Result<()> {
+    let (step, n_tokens, config) = (trainer.step, trainer.n_tokens, trainer.config.clone());
     let value = match trainer.value() {
-        Some(value) => Some(value.get(&gpu).await?),
+        Some(value) => Some(value.get(held_out.gpu).await?),
         None => None,
     };
     let counters = Counters::of(&trainer, run.epoch());
@@ -207,7 +261,7 @@ pub(in crate::cli) async fn train(args: &TrainArgs, out: &mut Output) -> Result<
         let (told, n) = (told.join(" -> "), counted(held_out.examples.len(), noun));
         out.result(format_args!("held-out {what} {told} ({n})"));
     }
-    run.finish(&adapter.get(&gpu).await?, counters)?;
+    run.finish(&adapter.get(held_out.gpu).await?, counters)?;
     if let Some(value) = value {
         run.write_value(&value)?;
     }

@@ -69,7 +69,6 @@ pub async fn check_all(gpu: &Gpu) -> Result<Vec<Check>> {
         checks.push(qk_norm_backward(gpu, 37, Heads::new(4, 2, 20), whole).await?);
     }
     checks.push(rope(gpu, 37, 3, 20, 12).await?);
-    let pairs = &[[5, 20, 31], [1, 3, 9]];
     for heads in [Heads::new(4, 2, 20), Heads { window: 9, softcap: 0.5, ..Heads::new(4, 2, 20) }] {
         checks.extend(check_attention(gpu, heads).await?);
     }
@@ -77,6 +76,15 @@ pub async fn check_all(gpu: &Gpu) -> Result<Vec<Check>> {
     for sampling in SAMPLINGS {
         checks.push(sample(gpu, 2, 101, sampling).await?);
     }
+    checks.extend(rows_and_activations(gpu).await?);
+    checks.extend(scores_and_steps(gpu).await?);
+    Ok(checks)
+}
+
+/// What lies between the matrices of a layer.
+async fn rows_and_activations(gpu: &Gpu) -> Result<Vec<Check>> {
+    let pairs = &[[5, 20, 31], [1, 3, 9]];
+    let mut checks = Vec::new();
     checks.push(gather_rows(gpu, 37, 68).await?);
     checks.push(scatter_rows(gpu, 37, 68).await?);
     checks.push(scaled_copy(gpu, 37, 68).await?);
@@ -95,6 +103,12 @@ pub async fn check_all(gpu: &Gpu) -> Result<Vec<Check>> {
         checks.push(activation_forward(gpu, 37, 68, act).await?);
         checks.push(activation_backward(gpu, 37, 68, act).await?);
     }
+    Ok(checks)
+}
+
+/// Log-probabilities, losses, and what the optimiser does with their gradients.
+async fn scores_and_steps(gpu: &Gpu) -> Result<Vec<Check>> {
+    let mut checks = Vec::new();
     for kind in LOGITS {
         checks.push(logprob_forward(gpu, 37, 300, 68, kind).await?);
         checks.push(logprob_finish(gpu, 37, 300, 68, kind).await?);

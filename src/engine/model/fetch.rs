@@ -57,7 +57,7 @@ pub(in crate::engine) async fn fetch(
     let mut before = 0;
     for file in &files {
         let url = format!("{endpoint}/{repo}/resolve/{commit}/{}", file.path);
-        fetch_file(wire, hub, &place, &url, file, before, total).await?;
+        fetch_file(wire, hub, &place, &Part { url, file, before, total }).await?;
         before += file.size;
     }
     place.finish().await
@@ -77,16 +77,17 @@ async fn commit(wire: &mut Wire, hub: &Hub, repo: &str, endpoint: &str) -> Resul
     }
 }
 
-/// Fetches one file, or what is missing of it, and checks it; a file that is wrong is taken away.
-async fn fetch_file(
-    wire: &mut Wire,
-    hub: &Hub,
-    place: &Place,
-    url: &str,
-    file: &RepoFile,
+/// A file of a download of `total` bytes, `before` of which belong to the files before it.
+struct Part<'a> {
+    url: String,
+    file: &'a RepoFile,
     before: u64,
     total: u64,
-) -> Result<()> {
+}
+
+/// Fetches one file, or what is missing of it, and checks it; a file that is wrong is taken away.
+async fn fetch_file(wire: &mut Wire, hub: &Hub, place: &Place, part: &Part<'_>) -> Result<()> {
+    let Part { url, file, .. } = part;
     if place.has(file).await? {
         return Ok(());
     }
@@ -100,37 +101,7 @@ async fn fetch_file(
         have = 0;
     }
     if have < file.size {
-        let mut answer = ask(wire, hub, url, have).await?;
-        if answer.status == 200 {
-            // The server has no ranges: from the beginning.
-            have = 0;
-        }
-        let mut writer = store.create(path, have).await?;
-        let begin = have;
-        let ended = loop {
-            // A connection may stall: cancelling does not wait for it.
-            match wire.inbox.unless_cancelled(answer.next()).await {
-                Ok(Some(bytes)) => {
-                    if let Err(error) = writer.write(&bytes).await {
-                        break Err(error);
-                    }
-                    have += bytes.len() as u64;
-                }
-                Ok(None) => break Ok(()),
-                Err(error) => break Err(error),
-            }
-            if have > file.size {
-                // The server must not fill the disk with more than it listed.
-                break Ok(());
-            }
-            if let Some(progress) = wire.progress(&format!("fetching {}", file.path), before + have, total) {
-                wire.send(Event::ModelProgress(progress));
-            }
-        };
-        // The bytes that arrived stay, so that the next attempt goes on from there.
-        let kept = writer.finish().await;
-        tell_request(wire, url, Some(&answer), have - begin, Purpose::Model);
-        ended.and(kept)?;
+        have = receive(wire, hub, store, path, part, have).await?;
     } else if !store.exists(path).await? {
         // An empty file, of which there is nothing to ask for.
         store.write(path, &[]).await?;
@@ -142,12 +113,10 @@ async fn fetch_file(
     let source = store.source(path).await?;
     let (kind, found, stated) = match file.sum() {
         None => return place.keep(file).await,
-        Some(Sum::Sha256(stated)) => {
-            ("SHA-256", hash(wire, Sha256::new(), source.as_ref(), file, before, total).await?, stated)
-        }
+        Some(Sum::Sha256(stated)) => ("SHA-256", hash(wire, Sha256::new(), source.as_ref(), part).await?, stated),
         Some(Sum::Git(stated)) => {
             let head = Sha1::new_with_prefix(format!("blob {}\0", file.size));
-            ("git hash", hash(wire, head, source.as_ref(), file, before, total).await?, stated)
+            ("git hash", hash(wire, head, source.as_ref(), part).await?, stated)
         }
     };
     drop(source);
@@ -162,19 +131,49 @@ async fn fetch_file(
     ))
 }
 
+/// Fetches the bytes of a file that are missing behind the first `have`; returns how many are there then. The bytes that
+/// arrived stay after a failure, so that the next attempt goes on from there.
+async fn receive(wire: &mut Wire, hub: &Hub, store: &Store, path: &str, part: &Part<'_>, mut have: u64) -> Result<u64> {
+    let Part { url, file, before, total } = part;
+    let mut answer = ask(wire, hub, url, have).await?;
+    if answer.status == 200 {
+        // The server has no ranges: from the beginning.
+        have = 0;
+    }
+    let mut writer = store.create(path, have).await?;
+    let begin = have;
+    let ended = loop {
+        // A connection may stall: cancelling does not wait for it.
+        match wire.inbox.unless_cancelled(answer.next()).await {
+            Ok(Some(bytes)) => {
+                if let Err(error) = writer.write(&bytes).await {
+                    break Err(error);
+                }
+                have += bytes.len() as u64;
+            }
+            Ok(None) => break Ok(()),
+            Err(error) => break Err(error),
+        }
+        if have > file.size {
+            // The server must not fill the disk with more than it listed.
+            break Ok(());
+        }
+        if let Some(progress) = wire.progress(&format!("fetching {}", file.path), before + have, *total) {
+            wire.send(Event::ModelProgress(progress));
+        }
+    };
+    let kept = writer.finish().await;
+    tell_request(wire, url, Some(&answer), have - begin, Purpose::Model);
+    ended.and(kept).map(|()| have)
+}
+
 /// The hash of a file's content behind what was hashed before, in hexadecimal.
-async fn hash(
-    wire: &mut Wire,
-    mut hash: impl Digest,
-    source: &dyn ByteSource,
-    file: &RepoFile,
-    before: u64,
-    total: u64,
-) -> Result<String> {
+async fn hash(wire: &mut Wire, mut hash: impl Digest, source: &dyn ByteSource, part: &Part<'_>) -> Result<String> {
+    let Part { file, before, total, .. } = part;
     for offset in (0..file.size).step_by(SLICE_BYTES as usize) {
         let len = SLICE_BYTES.min(file.size - offset);
         hash.update(source.read_at(offset, len as usize).await?);
-        if let Some(progress) = wire.progress(&format!("checking {}", file.path), before + offset + len, total) {
+        if let Some(progress) = wire.progress(&format!("checking {}", file.path), before + offset + len, *total) {
             wire.send(Event::ModelProgress(progress));
         }
         if wire.inbox.cancelled() {

@@ -126,7 +126,7 @@ impl Host for Live<'_> {
 }
 
 impl Live<'_> {
-    fn run(&mut self) -> &mut Run {
+    pub(in crate::engine) fn run(&mut self) -> &mut Run {
         self.session.run.as_mut().expect("a run that is trained is open")
     }
 

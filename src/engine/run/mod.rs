@@ -8,4 +8,5 @@ pub(super) mod open_run;
 pub(super) mod reference;
 pub mod rewards;
 pub(super) mod train;
+mod trend;
 pub mod warnings;

@@ -25,6 +25,7 @@ use crate::error::{Error, ErrorCode, Result};
 use crate::files;
 use crate::gpu::Gpu;
 use crate::kernels;
+use crate::model::Model;
 use crate::platform::host;
 use crate::platform::is_storage_full;
 use crate::train::{LossType, OnlineRun, Options, Reference, References, TrainConfig, Trainer, check_fits};
@@ -320,6 +321,26 @@ impl Session {
         }
     }
 
+    /// Loads the weights of the run's base, and the choice of kernels that the run began with.
+    async fn load_base(
+        &mut self,
+        gpu: &Rc<Gpu>,
+        open: &OpenModel,
+        config: &TrainConfig,
+        run_id: &str,
+    ) -> Result<Rc<Model>> {
+        let (wire, store) = (&mut self.wire, self.store.as_ref().ok());
+        wire.begin();
+        let mut read = |done| {
+            tell(wire, run_id, Phase::Loading, done, open.weight_bytes.stored);
+            !wire.inbox.wants_the_run_to_end(run_id)
+        };
+        gpu.allow(config.precision());
+        let model = open.load(gpu, store, config.load_in, &mut read).await?;
+        self.adopt_kernels(gpu, open);
+        Ok(model)
+    }
+
     async fn train_on(&mut self, gpu: &Rc<Gpu>) -> Result<Stop> {
         let counted = host::seconds();
         let settings = self.run.as_ref().map(|run| run.record.settings.clone()).unwrap_or_default();
@@ -329,15 +350,7 @@ impl Session {
         let memory = planning::memory(&config, open, &split)?;
         check_fits(&memory, self.limit_now())?;
         let run_id = self.run.as_ref().map(|run| run.record.run_id.clone()).unwrap_or_default();
-        let (wire, store) = (&mut self.wire, self.store.as_ref().ok());
-        wire.begin();
-        let mut read = |done| {
-            tell(wire, &run_id, Phase::Loading, done, open.weight_bytes.stored);
-            !wire.inbox.wants_the_run_to_end(&run_id)
-        };
-        gpu.allow(config.precision());
-        let model = open.load(gpu, store, config.load_in, &mut read).await?;
-        self.adopt_kernels(gpu, open);
+        let model = self.load_base(gpu, open, &config, &run_id).await?;
         let inputs = self.run.as_ref().map(|run| run.record.inputs.clone()).unwrap_or_default();
         let first = self.beginning(&inputs, &config, open).await?;
         let first_reference = Self::reference_adapter(gpu, open, &model, &config, first.as_ref())?;
@@ -395,38 +408,7 @@ impl Session {
         let model = &*model;
         let mut live =
             Live { session: self, gpu, model, open, data, held_out, judge, fresh, counted, saved_at, n_known, stop };
-        // A run that does not begin as the base model is evaluated before it changes.
-        if trainer.step == 0 && !fresh {
-            live.look(&trainer).await?;
-        }
-        // A click may have ended the evaluation that was due at this step. The base model is evaluated after a few
-        // steps, so that people see first that the run trains.
-        if trainer.step > 0 && live.look_due(&trainer) {
-            live.look_at_the_base(&trainer).await?;
-            live.look(&trainer).await?;
-        }
-        let (step, n_steps) = (trainer.step as u64, trainer.n_steps as u64);
-        tell(&mut live.session.wire, &run_id, Phase::Training, step, n_steps);
-        match drive::steps(&mut trainer, &mut live).await {
-            Ok(_) => {}
-            Err(error) => {
-                if let Error::Diverged { .. } = error {
-                    // The adapter is as it was after the last good step.
-                    live.session.batch = trainer.next_rows();
-                    live.save(&trainer).await?;
-                }
-                return Err(error);
-            }
-        }
-        let stop = live.stop.unwrap_or(Stop::Finished);
-        if matches!(stop, Stop::Finished | Stop::Stopped) {
-            // Saves first, so that a failing evaluation cannot lose the result.
-            live.save(&trainer).await?;
-            live.look_at_the_base(&trainer).await?;
-            live.look(&trainer).await?;
-            live.save(&trainer).await?;
-        }
-        Ok(stop)
+        live.go_through(&mut trainer).await
     }
 
     /// Returns the adapter that the open run begins with; none for a fresh one. A checkpoint, once there is one, gives
@@ -466,6 +448,45 @@ impl Session {
         // A run that existed before it was continued here stays.
         let keep = self.run.as_ref().is_some_and(|run| run.kept || run.checkpoint.is_some());
         if keep { Stop::Paused } else { Stop::Discarded }
+    }
+}
+
+impl Live<'_> {
+    /// Takes the run's steps, with evaluations before, between and after them.
+    async fn go_through(&mut self, trainer: &mut Trainer<'_>) -> Result<Stop> {
+        // A run that does not begin as the base model is evaluated before it changes.
+        if trainer.step == 0 && !self.fresh {
+            self.look(trainer).await?;
+        }
+        // A click may have ended the evaluation that was due at this step. The base model is evaluated after a few
+        // steps, so that people see first that the run trains.
+        if trainer.step > 0 && self.look_due(trainer) {
+            self.look_at_the_base(trainer).await?;
+            self.look(trainer).await?;
+        }
+        let run_id = self.run().record.run_id.clone();
+        let (step, n_steps) = (trainer.step as u64, trainer.n_steps as u64);
+        tell(&mut self.session.wire, &run_id, Phase::Training, step, n_steps);
+        match drive::steps(trainer, self).await {
+            Ok(_) => {}
+            Err(error) => {
+                if let Error::Diverged { .. } = error {
+                    // The adapter is as it was after the last good step.
+                    self.session.batch = trainer.next_rows();
+                    self.save(trainer).await?;
+                }
+                return Err(error);
+            }
+        }
+        let stop = self.stop.unwrap_or(Stop::Finished);
+        if matches!(stop, Stop::Finished | Stop::Stopped) {
+            // Saves first, so that a failing evaluation cannot lose the result.
+            self.save(trainer).await?;
+            self.look_at_the_base(trainer).await?;
+            self.look(trainer).await?;
+            self.save(trainer).await?;
+        }
+        Ok(stop)
     }
 }
 

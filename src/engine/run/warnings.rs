@@ -4,12 +4,13 @@
 //! [`Watcher`] back. Every kind is told once, and again only after it has been gone for a while. The thresholds are
 //! first guesses, each named below.
 
-use std::collections::{BTreeMap, HashSet, VecDeque};
+use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::data::{Kind, Method, counted};
+use crate::engine::run::trend::{Series, mean, repeated_share};
 use crate::engine::stats::{median, wilson_interval};
 
 /// One warning, for a chip on the chart at its step.
@@ -170,13 +171,6 @@ pub const CLEAR_STEPS: usize = 20;
 /// Evaluations, or samplings, without the reason after which a kind may be told again.
 pub const CLEAR_ROUNDS: usize = 2;
 
-/// Steps of which the median is "usual".
-const USUAL: usize = 50;
-/// Fewest of them.
-const USUAL_LEAST: usize = 10;
-/// Latest steps of which the median is "now": one odd step alone is none.
-const NOW: usize = 3;
-
 /// Returns a warning if the base model finds the chosen answer likelier per token in too few of `n_pairs` pairs.
 pub fn swapped(likelier_wins: Option<f64>, n_pairs: usize) -> Option<Warning> {
     let share = likelier_wins.filter(|share| *share < SWAPPED && n_pairs >= SWAPPED_PAIRS)?;
@@ -254,7 +248,7 @@ impl Watcher {
     /// At the beginning of a run.
     pub fn new(facts: Facts) -> Self {
         let window = (facts.n_steps / 10).clamp(3, 20);
-        let series = || Series { window, first: Vec::new(), last: VecDeque::new() };
+        let series = || Series::new(window);
         Self {
             facts,
             window,
@@ -351,7 +345,7 @@ impl Watcher {
     /// only compared with.
     pub fn samples(&mut self, step: usize, texts: &[String]) -> Vec<Warning> {
         self.step = step;
-        let circles: Vec<bool> = texts.iter().map(|text| goes_in_circles(text)).collect();
+        let circles: Vec<bool> = texts.iter().map(|text| repeated_share(text) >= REPEATED).collect();
         if step == 0 {
             self.circles_before = circles;
             return Vec::new();
@@ -529,47 +523,6 @@ struct Evaluation {
     train_margin: Option<f64>,
 }
 
-/// One metric: how it began, and what it was lately.
-#[derive(Debug, Clone, PartialEq)]
-struct Series {
-    window: usize,
-    /// The first `window` values.
-    first: Vec<f64>,
-    /// The last values, oldest first.
-    last: VecDeque<f64>,
-}
-
-impl Series {
-    fn push(&mut self, value: Option<f64>) {
-        let Some(value) = value else { return };
-        if self.first.len() < self.window {
-            self.first.push(value);
-        }
-        if self.last.len() == USUAL + NOW {
-            self.last.pop_front();
-        }
-        self.last.push_back(value);
-    }
-
-    /// Mean of the last `window` values, once there are so many.
-    fn recent(&self) -> Option<f64> {
-        let from = self.last.len().checked_sub(self.window)?;
-        Some(self.last.iter().skip(from).sum::<f64>() / self.window as f64)
-    }
-
-    /// True if the last `window` values are none of the first.
-    fn is_past_first(&self) -> bool {
-        self.last.len() >= 2 * self.window
-    }
-
-    /// Medians of the latest values and of those before, once there are enough.
-    fn now_and_usual(&self) -> Option<(f64, f64)> {
-        let from = self.last.len().checked_sub(NOW).filter(|from| *from >= USUAL_LEAST)?;
-        let values: Vec<f64> = self.last.iter().copied().collect();
-        Some((median(&values[from..])?, median(&values[..from])?))
-    }
-}
-
 fn not_finite(metrics: &Map<String, Value>) -> Finding {
     // JSON has no number for them, so they are null.
     let broken =
@@ -595,25 +548,4 @@ fn step_of(metrics: &Map<String, Value>) -> Option<usize> {
 
 fn number(metrics: &Map<String, Value>, name: &str) -> Option<f64> {
     metrics.get(name).and_then(Value::as_f64).filter(|value| value.is_finite())
-}
-
-fn mean(values: &[f64]) -> Option<f64> {
-    (!values.is_empty()).then(|| values.iter().sum::<f64>() / values.len() as f64)
-}
-
-/// True if much of a text is said before in the same text: by fours of words, or by eights of characters in scripts
-/// without spaces, and in one endless word.
-fn goes_in_circles(text: &str) -> bool {
-    let words: Vec<&str> = text.split_whitespace().collect();
-    let chars: Vec<char> = text.chars().filter(|c| !c.is_whitespace()).collect();
-    if chars.len() > 15 * words.len() { repeats(&chars, 8) } else { repeats(&words, 4) }
-}
-
-fn repeats<T: Eq + std::hash::Hash>(units: &[T], n: usize) -> bool {
-    /// Fewer than these say nothing.
-    const LEAST: usize = 16;
-    let grams = units.windows(n);
-    let total = grams.len();
-    let distinct = grams.collect::<HashSet<_>>().len();
-    total >= LEAST && (total - distinct) as f64 >= REPEATED * total as f64
 }

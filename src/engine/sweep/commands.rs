@@ -22,18 +22,24 @@ use crate::train::{ReferenceKey, TrainConfig, Trainer, check_fits};
 /// Origin of a sweep's settings, for errors.
 const AT: &str = "the sweep's settings";
 
+/// Settings of the runs, and the values, rising; an error if a run with one of them could not begin.
+fn checked(mut given: Settings, over: Over, mut values: Vec<f64>) -> Result<(TrainConfig, Vec<f64>)> {
+    given.entry("eval_split").or_insert(HELD_OUT.into());
+    let config = TrainConfig::from_map(&given, AT)?;
+    check_method(config.method(), AT)?;
+    values.sort_by(f64::total_cmp);
+    check_values(over, &values, AT)?;
+    for value in &values {
+        TrainConfig::from_map(&config_of(&config, over, *value).to_map(), AT)?;
+    }
+    Ok((config, values))
+}
+
 impl Session {
     /// Trains with several values of a setting on the open model and pairs.
     pub(in crate::engine) async fn sweep(&mut self, request: SweepRequest) -> Result<()> {
-        let SweepRequest { name, settings: mut given, inputs, over, mut values } = request;
-        given.entry("eval_split").or_insert(HELD_OUT.into());
-        let mut config = TrainConfig::from_map(&given, AT)?;
-        check_method(config.method(), AT)?;
-        values.sort_by(f64::total_cmp);
-        check_values(over, &values, AT)?;
-        for value in &values {
-            TrainConfig::from_map(&config_of(&config, over, *value).to_map(), AT)?;
-        }
+        let SweepRequest { name, settings, inputs, over, values } = request;
+        let (mut config, values) = checked(settings, over, values)?;
         let open = self.opened()?;
         let initial = self.first_adapter(&inputs, &config, &open).await?;
         if let Some(initial) = &initial {

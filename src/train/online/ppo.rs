@@ -173,18 +173,7 @@ impl<'a> Ppo<'a> {
             let counts: Vec<bool> = rows.iter().flat_map(|row| counted(longest, places(row, longest))).collect();
             rewards = whitened(&rewards.concat(), &counts, true).chunks(longest).map(<[f64]>::to_vec).collect();
         }
-        let filled = |i: usize| -> Vec<f64> {
-            let mut filled: Vec<f64> = values[i].iter().map(|value| f64::from(*value)).collect();
-            filled.resize(longest, 0.0);
-            filled
-        };
-        let raw: Vec<Vec<f64>> =
-            (0..rows.len()).map(|i| gae(&rewards[i], &filled(i), options.gamma, options.lam)).collect();
-        let returns: Vec<Vec<f64>> =
-            (0..rows.len()).map(|i| raw[i].iter().zip(filled(i)).map(|(a, value)| a + value).collect()).collect();
-        let counts: Vec<bool> = rows.iter().flat_map(|row| counted(longest, row.completion.len())).collect();
-        let advantages: Vec<Vec<f64>> =
-            whitened(&raw.concat(), &counts, false).chunks(longest).map(<[f64]>::to_vec).collect();
+        let Advantages { raw, returns, whitened: advantages } = advantages_of(options, &rows, &rewards, &values);
 
         for (i, row) in rows.iter().enumerate() {
             let k = row.completion.len();
@@ -270,6 +259,31 @@ pub(in crate::train) trait AsyncEachStep {
         policy: &'a Adapter,
         value: &'a Adapter,
     ) -> crate::platform::LocalFuture<'a, Result<()>>;
+}
+
+/// Advantages of each token of each answer, padded to the longest that may be written.
+struct Advantages {
+    /// As generalised advantage estimation has them.
+    raw: Vec<Vec<f64>>,
+    /// With the values that they were measured against.
+    returns: Vec<Vec<f64>>,
+    /// With mean 0 and variance 1 over all tokens that were written.
+    whitened: Vec<Vec<f64>>,
+}
+
+fn advantages_of(options: &PpoOptions, rows: &[Rollout], rewards: &[Vec<f64>], values: &[Vec<f32>]) -> Advantages {
+    let longest = options.response_length;
+    let filled = |i: usize| -> Vec<f64> {
+        let mut filled: Vec<f64> = values[i].iter().map(|value| f64::from(*value)).collect();
+        filled.resize(longest, 0.0);
+        filled
+    };
+    let raw: Vec<Vec<f64>> =
+        (0..rows.len()).map(|i| gae(&rewards[i], &filled(i), options.gamma, options.lam)).collect();
+    let returns = (0..rows.len()).map(|i| raw[i].iter().zip(filled(i)).map(|(a, value)| a + value).collect()).collect();
+    let counts: Vec<bool> = rows.iter().flat_map(|row| counted(longest, row.completion.len())).collect();
+    let whitened = whitened(&raw.concat(), &counts, false).chunks(longest).map(<[f64]>::to_vec).collect();
+    Advantages { raw, returns, whitened }
 }
 
 /// PPO's settings.

@@ -13,7 +13,8 @@ use crate::app::methods;
 use crate::app::state::State;
 use crate::app::theme::{self, GRID};
 use crate::app::widgets::{self, Tone};
-use crate::engine::plan::presets::{EPOCHS, Preset, field_help};
+use crate::engine::plan::field_help::field_help;
+use crate::engine::plan::presets::{EPOCHS, Preset};
 use crate::engine::protocol::{Method, Problem, Settings};
 
 /// The setting that overrules the epochs.

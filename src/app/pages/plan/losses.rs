@@ -7,7 +7,7 @@ use super::fields::with_setting;
 use super::text;
 use crate::app::state::State;
 use crate::app::widgets;
-use crate::engine::plan::presets::field_help;
+use crate::engine::plan::field_help::field_help;
 use crate::engine::protocol::{LossType, Settings};
 
 /// The setting for how much each of several losses counts.

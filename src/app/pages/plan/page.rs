@@ -15,7 +15,7 @@ use crate::app::text::{labels, setting};
 use crate::app::theme::{self, GRID};
 use crate::app::widgets::{self, Icon, Tone};
 use crate::app::{fields, methods};
-use crate::engine::plan::presets::field_help;
+use crate::engine::plan::field_help::field_help;
 use crate::engine::protocol::{Method, Problem, Subject};
 
 /// State of this page.

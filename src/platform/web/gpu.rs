@@ -3,8 +3,8 @@
 use js_sys::{Array, Function, Object, Reflect};
 use wasm_bindgen::{JsCast as _, JsValue};
 
-use super::gpu_name::{AdapterNames, is_mask};
-use super::web::{call, call_async, property, text};
+use super::js::{call, call_async, property, text};
+use crate::platform::gpu_name::{AdapterNames, is_mask};
 
 /// Names of the adapter that WebGPU gives for hard work, and of the GPU behind WebGL. Failures leave them empty.
 pub async fn adapter_names() -> AdapterNames {
