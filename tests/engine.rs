@@ -554,7 +554,7 @@ fn the_demo_is_watched_and_learns() {
     // Ten steps need only these pairs, and scoring the others first would take longer than to train.
     engine.send(Command::Pairs(PairsCommand::Skip { rows: (80..384).collect(), skip: true }));
     engine.wait(|event| matches!(event, Event::PairsOpened(info) if info.skipped > 0));
-    let watch = Watch { eval_steps: 5, max_eval_pairs: 0, keep_best: true, prompts: Vec::new(), save_seconds: 0.0 };
+    let watch = Watch { eval_steps: 5, keep_best: true, ..Watch::default() };
     let mut settings = demo_settings(10);
     settings.insert("per_device_train_batch_size".to_owned(), json!(8));
     engine.send(start_run("journey", settings, watch));
@@ -1066,7 +1066,7 @@ fn an_evaluation_scores_at_most_the_pairs_that_were_asked_for() {
         inputs: Inputs::default(),
     }));
     let all = expect_event!(engine, Event::Planned(plan) => plan.held_out);
-    engine.send(micro_run("few", 2, Watch { max_eval_pairs: 3, ..unwatched() }));
+    engine.send(micro_run("few", 2, Watch { max_eval_pairs: 3, no_samples: true, ..Watch::default() }));
     let Event::Finished(summary) = engine.wait(is_finished) else { panic!("it ends well") };
     assert!(!engine.said.iter().any(|event| matches!(event, Event::Samples { .. })), "no prompt is answered");
     assert_eq!((all.len(), summary.record.n_held_out), (8, 3), "of all that the plan holds out");

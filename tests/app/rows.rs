@@ -1,8 +1,8 @@
-//! Rows: edits, and how many an evaluation scores.
+//! Rows: edits, how many an evaluation scores, and what makes a run shorter.
 
 use egui_kittest::kittest::{NodeT as _, Queryable as _};
 use pairtune::engine::protocol::{
-    Command, Event, GpuInfo, PairView, PairsCommand, PairsInfo, Passage, PlanCommand, PlanInfo,
+    Command, Event, GpuInfo, PairView, PairsCommand, PairsInfo, Passage, PlanCommand, PlanInfo, RunCommand, Subject,
 };
 
 use crate::script::{self, Stage};
@@ -61,4 +61,66 @@ fn evaluations_without_a_gpu_score_some_of_many_pairs() {
     assert!(!stage.shows("of 300 held-out pairs are scored"), "all are scored where a person says so");
     stage.say(Event::Planned(Box::new(PlanInfo { held_out: (0..300).collect(), ..script::plan() })));
     assert!(!stage.shows("of 300 held-out pairs are scored"), "and the next plan does not change that");
+}
+
+#[test]
+fn long_parts_of_a_run_are_made_shorter_by_a_click() {
+    let mut stage = Stage::planned();
+    stage.go("3  Plan");
+    let tried = |answers| Event::Tried {
+        step_seconds: 3.0,
+        answers_seconds: Some(answers),
+        device_bytes: 2_900_000_000,
+        planned_bytes: 2_800_000_000,
+    };
+    let ways = ["Evaluate on 64 pairs", "Evaluate only before and after", "No sample prompts"];
+    stage.say(tried(2.0));
+    assert!(ways.iter().all(|way| !stage.shows(way)), "training takes nearly all of the time");
+    let plan = PlanInfo { held_out: (0..30_000).step_by(10).collect(), ..script::plan() };
+    stage.say(Event::Planned(Box::new(plan)));
+    stage.say(tried(60.0));
+    stage.expect(" evaluations, ");
+    stage.click("No sample prompts");
+    assert!(!stage.shows(" sample answers") && !stage.shows("Add a prompt"), "nothing is answered");
+    stage.click("Evaluate only before and after");
+    assert!(!stage.shows(ways[1]), "there are only these two");
+    stage.click("Evaluate on 64 pairs");
+    assert!(ways.iter().all(|way| !stage.shows(way)), "nothing is left to do");
+    stage.sent();
+    stage.click("Start training");
+    let Some(Command::Run(RunCommand::Start(request))) = stage.sent().pop() else { panic!("a run begins") };
+    let watch = request.watch;
+    assert_eq!((watch.eval_steps, watch.max_eval_pairs, watch.no_samples), (0, 64, true), "as it was planned");
+    stage.go("3  Plan");
+    stage.click("Sample prompts (answered before the run and at every evaluation)");
+    stage.expect("Add a prompt");
+}
+
+#[test]
+fn a_gpu_tries_a_plan_that_rests_on_the_screen() {
+    let trials = |stage: &mut Stage| {
+        stage.wait(3.0);
+        let sent = stage.sent().into_iter();
+        sent.filter(|command| matches!(command, Command::Plan(PlanCommand::Trial { .. }))).count()
+    };
+    let mut stage = Stage::with_trials();
+    stage.say(script::ready());
+    stage.plan();
+    assert_eq!(trials(&mut stage), 0, "nobody looks at the plan");
+    stage.go("3  Plan");
+    assert_eq!(trials(&mut stage), 1, "its time is measured");
+    stage.expect("Preparing 2 trial steps");
+    stage.click("Cancel");
+    stage.say(Event::Cancelled { subject: Subject::Plan });
+    assert_eq!(trials(&mut stage), 0, "it was cancelled, and nothing has changed");
+    stage.type_into("Learning rate", "0.0001");
+    stage.wait(1.0);
+    stage.say(Event::Planned(Box::new(script::plan())));
+    assert_eq!(trials(&mut stage), 1, "this is another plan");
+
+    let mut stage = Stage::with_trials();
+    stage.say(script::ready_with(Ok(GpuInfo { software: true, ..script::gpu() })));
+    stage.plan();
+    stage.go("3  Plan");
+    assert_eq!(trials(&mut stage), 0, "without a GPU a trial takes minutes");
 }

@@ -154,7 +154,7 @@ fn record() -> RunRecord {
             "loss_type": ["sigmoid"], "per_device_train_batch_size": 4, "gradient_accumulation_steps": 1,
         })),
         inputs: Inputs::default(),
-        watch: Watch { eval_steps: 12, max_eval_pairs: 0, keep_best: true, prompts: prompts(), save_seconds: 60.0 },
+        watch: Watch { eval_steps: 12, keep_best: true, prompts: prompts(), save_seconds: 60.0, ..Watch::default() },
         step: 0,
         n_steps: 278,
         checkpoint: Some("checkpoint-80".into()),

@@ -115,6 +115,13 @@ impl Stage {
         })
     }
 
+    /// A desktop window that tries plans by itself.
+    pub(crate) fn with_trials() -> Self {
+        Self::with([1280.0, 720.0], |app| {
+            app.with_environment(environment(World::Desktop), Vec::new()).with_trials_after(Some(2.0))
+        })
+    }
+
     /// A desktop window without a file manager: folders to show are told instead.
     pub(crate) fn with_folders(told: impl Fn(&str) + 'static) -> Self {
         Self::with([1280.0, 720.0], move |app| {
@@ -158,7 +165,7 @@ impl Stage {
             if let Some(change) = start.take() {
                 let new = App::new(ui.ctx(), Some(&memory), Box::new(engine.clone()));
                 // Drawn from the next frame on, which has its styles.
-                *app = Some(change(new));
+                *app = Some(change(new.with_trials_after(None)));
                 ui.ctx().request_repaint();
             } else if let Some(app) = app {
                 app.tick(ui.ctx());
@@ -181,11 +188,16 @@ impl Stage {
     /// An app with a model and pairs open and planned.
     pub(crate) fn planned() -> Self {
         let mut stage = Self::ready();
-        stage.say(Event::ModelOpened(Box::new(model())));
-        stage.say_pairs(24);
-        stage.wait(1.0);
-        stage.say(Event::Planned(Box::new(plan())));
+        stage.plan();
         stage
+    }
+
+    /// Opens a model and pairs and plans a run, once the engine is ready.
+    pub(crate) fn plan(&mut self) {
+        self.say(Event::ModelOpened(Box::new(model())));
+        self.say_pairs(24);
+        self.wait(1.0);
+        self.say(Event::Planned(Box::new(plan())));
     }
 
     /// An app with a run at work, one step done.
@@ -516,7 +528,7 @@ pub(crate) fn record(run_id: &str, name: &str, status: Status) -> RunRecord {
         chat: Chat::default(),
         settings: full_settings(),
         inputs: Inputs::default(),
-        watch: Watch { eval_steps: 10, max_eval_pairs: 0, keep_best: true, prompts: Vec::new(), save_seconds: 60.0 },
+        watch: Watch { eval_steps: 10, keep_best: true, save_seconds: 60.0, ..Watch::default() },
         step: 120,
         n_steps: 300,
         checkpoint: Some("checkpoint-120".into()),

@@ -133,6 +133,7 @@ fn the_stages_of_a_race_are_drawn_as_they_go() {
     for part in ["RLHF by PPO", "RLHF by RLOO", "Reward model", "Fine-tuning", "waiting", "running", "step 20/40"] {
         stage.expect(part);
     }
+    stage.expect(" left of this stage, then 2 more stages");
     stage.expect("46 %");
     stage.expect("96 %");
     assert!(!stage.shows("99 %"), "RLHF is not measured yet");
@@ -326,6 +327,7 @@ fn a_sweep_under_way_shows_the_values_so_far() {
     stage.click("Beta from too low to too high, on the demo");
     open_demo(&mut stage);
     sweep_runs(&mut stage, 2);
+    stage.expect(" so far, ~");
     stage.queue(Event::Sweep(SweepEvent::Run { value: 0.1, n_steps: 40 }));
     stage.say(Event::Sweep(SweepEvent::Step { value: 0.1, step: 7 }));
     stage.expect("Beta 0.1, step 7/40");

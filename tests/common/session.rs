@@ -156,11 +156,5 @@ pub(crate) fn demo_settings(steps: usize) -> Settings {
 
 /// Watched as little as possible.
 pub(crate) fn unwatched() -> Watch {
-    Watch {
-        eval_steps: 0,
-        max_eval_pairs: 0,
-        keep_best: false,
-        prompts: vec!["Question: Why?\nAnswer:".to_owned()],
-        save_seconds: 0.0,
-    }
+    Watch { prompts: vec!["Question: Why?\nAnswer:".to_owned()], ..Watch::default() }
 }

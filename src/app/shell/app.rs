@@ -7,7 +7,7 @@ use eframe::egui::{self, Ui};
 use super::answers::Answer;
 use super::draw::Quit;
 use super::drops;
-use super::frame::{FrameView, Toast};
+use super::frame::{FrameView, PlannedAbout, Toast};
 use super::mirror::Mirror;
 use super::prefs::{Prefs, STORAGE_KEY};
 use crate::app::actions::{Demo, Step};
@@ -29,6 +29,9 @@ use crate::error::{Error, Result};
 use crate::link::Engine;
 use crate::platform::host::{self, PickedFile};
 use crate::platform::{Environment, FoundModel, LocalFuture, Pick, World};
+
+/// Seconds that a plan rests on the screen before the app tries it by itself.
+const TRIAL_DELAY: f64 = 2.0;
 
 /// Turns what was dropped on the window into files; natively by its path.
 pub type OpenDrop = Box<dyn Fn(&egui::DroppedFileHandle) -> Vec<PickedFile>>;
@@ -56,6 +59,12 @@ pub struct App {
     pub(super) opening: Vec<(Pick, String)>,
     /// Time of the last change that the plan depends on, on egui's clock.
     pub(super) plan_dirty: Option<f64>,
+    /// Seconds that a plan rests on the screen before the app tries it by itself; none for never.
+    pub(super) trial_delay: Option<f64>,
+    /// Time since which a plan without a trial rests on the screen, on egui's clock.
+    pub(super) rests: Option<f64>,
+    /// The last plan that the app tried by itself.
+    pub(super) tried: Option<(PlannedAbout, Settings)>,
     /// True until the demo's plan arrives and its settings are taken over.
     pub(super) adopting: bool,
     /// Training to start as soon as the demo is planned.
@@ -127,6 +136,9 @@ impl App {
             open_folder: Box::new(host::open_folder),
             opening: Vec::new(),
             plan_dirty: None,
+            trial_delay: Some(TRIAL_DELAY),
+            rests: None,
+            tried: None,
             adopting: false,
             demo_starting: None,
             before_demo: None,
@@ -185,6 +197,13 @@ impl App {
     #[must_use]
     pub fn with_folders(mut self, open_folder: OpenFolder) -> Self {
         self.open_folder = open_folder;
+        self
+    }
+
+    /// Tries a plan by itself after so many seconds, or never, for tests.
+    #[must_use]
+    pub fn with_trials_after(mut self, seconds: Option<f64>) -> Self {
+        self.trial_delay = seconds;
         self
     }
 

@@ -8,7 +8,7 @@ use super::frame::PlannedAbout;
 use super::text;
 use crate::app::actions::{Action, Demo, Step};
 use crate::app::pages::run;
-use crate::app::state::{Blocked, Connection};
+use crate::app::state::{Blocked, Connection, Trial};
 use crate::app::text::setting;
 use crate::engine::plan::presets;
 use crate::engine::protocol::{Command, Event, LibraryCommand, PlanCommand, Subject};
@@ -81,6 +81,7 @@ impl App {
             self.toast(ctx, notice.text);
         }
         self.plan_if_due(ctx);
+        self.try_if_rested(ctx);
         self.start_demo_if_ready(ctx);
         self.follow_run(ctx, last.as_deref().unwrap_or(text::TRAINING_ENDED));
         self.go_on_when_paused();
@@ -173,6 +174,36 @@ impl App {
             let (settings, limit, inputs) = (plan.settings.clone(), plan.limit, plan.inputs.clone());
             self.send(Command::Plan(PlanCommand::Estimate { settings, limit, inputs }), Vec::new());
         }
+    }
+
+    /// Takes trial steps of a plan that has rested on the screen, once, where they take a moment: on a GPU.
+    fn try_if_rested(&mut self, ctx: &egui::Context) {
+        let Some(delay) = self.trial_delay else { return };
+        let on_gpu = self.state.gpu().is_some_and(|gpu| gpu.as_ref().is_ok_and(|gpu| !gpu.software));
+        let unmeasured = self.state.plan_info().is_some_and(|plan| plan.step_seconds.is_none());
+        let free = self.plan_dirty.is_none() && !self.adopting && self.demo_starting.is_none();
+        let planned = (self.views.frame.planned_about.clone(), self.state.plan.settings.clone());
+        let rests = self.step == Step::Plan
+            && on_gpu
+            && unmeasured
+            && free
+            && matches!(self.state.plan.trial, Trial::None)
+            && self.tried.as_ref() != Some(&planned)
+            && self.state.start_blocked().is_none()
+            && !self.views.plan.is_wrong(self.state.plan.method());
+        if !rests {
+            self.rests = None;
+            return;
+        }
+        let now = ctx.input(|input| input.time);
+        let left = *self.rests.get_or_insert(now) + delay - now;
+        if left > 0.0 {
+            ctx.request_repaint_after_secs(left as f32 + 0.01);
+            return;
+        }
+        self.rests = None;
+        self.tried = Some(planned);
+        self.send(self.state.trial_of_plan(), Vec::new());
     }
 
     fn start_demo_if_ready(&mut self, ctx: &egui::Context) {

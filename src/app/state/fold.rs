@@ -229,7 +229,7 @@ impl State {
             Event::Recovering { run_id, failure, safe_step, seconds } => {
                 self.run_recovering(&run_id, failure, safe_step, now + seconds, now);
             }
-            Event::Race(event) => self.race_went_on(event),
+            Event::Race(event) => self.race_went_on(event, now),
             Event::Sweep(event) => self.sweep_went_on(event),
             Event::Discarded { run_id } => self.run_discarded(&run_id),
             Event::Text { id, side, piece, end, tokens, seconds } => {

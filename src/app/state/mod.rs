@@ -18,7 +18,7 @@ pub(crate) use fold::State;
 pub(crate) use library::{Recent, RecentPath};
 pub(crate) use machine::{BenchState, Connection, LogLine, network};
 pub(crate) use model::{ModelState, source_of};
-pub(crate) use plan::{Blocked, PlannedFlag, RunParts, Trial};
+pub(crate) use plan::{Blocked, FEW_ENOUGH, PlannedFlag, RunParts, Trial};
 pub(crate) use race::{Course, RaceState};
 pub(crate) use run::{Rollouts, RunPhase, RunState, Unsaved, accuracy_of, series};
 pub(crate) use sweep::{SweepState, Tried};

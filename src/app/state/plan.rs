@@ -12,7 +12,7 @@ use crate::engine::protocol::{
 };
 
 /// Held-out pairs that are enough for an evaluation where a GPU is missing, and each takes seconds.
-const FEW_ENOUGH: usize = 64;
+pub(crate) const FEW_ENOUGH: usize = 64;
 
 /// Settings of the next run, and its needs.
 #[derive(Debug)]
@@ -145,7 +145,7 @@ pub(crate) enum Blocked {
 impl PlanState {
     /// Watch options of the next run until the user changes them.
     fn default_watch() -> Watch {
-        Watch { eval_steps: 10, max_eval_pairs: 0, keep_best: true, prompts: Vec::new(), save_seconds: 60.0 }
+        Watch { eval_steps: 10, keep_best: true, save_seconds: 60.0, ..Watch::default() }
     }
 
     /// Training method of the next run.
@@ -229,7 +229,7 @@ impl PlanState {
         let between = n_steps.saturating_sub(1).checked_div(self.watch.eval_steps).unwrap_or(0);
         // Evaluations between the steps, plus one of the base model and one at the end.
         let rounds = between + 2;
-        let answers = match self.watch.prompts.is_empty() {
+        let answers = match self.watch.no_samples || self.watch.prompts.is_empty() {
             true => Some(0.0),
             false => info.answers_seconds.map(|seconds| seconds * rounds as f64),
         };
@@ -284,7 +284,8 @@ impl State {
 
     /// Asks for a trial of the planned run.
     pub(crate) fn trial_of_plan(&self) -> Command {
-        let prompts = self.plan.watch.prompts.iter().filter(|prompt| !prompt.trim().is_empty());
+        let watch = &self.plan.watch;
+        let prompts = watch.prompts.iter().filter(|prompt| !watch.no_samples && !prompt.trim().is_empty());
         Command::Plan(PlanCommand::Trial { settings: self.plan.settings.clone(), prompts: prompts.cloned().collect() })
     }
 

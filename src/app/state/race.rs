@@ -1,6 +1,6 @@
 //! DPO against RLHF: the progress of each stage, and the measurements.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::fold::State;
 use super::machine::Connection;
@@ -59,6 +59,18 @@ pub(crate) struct Stage {
     pub(crate) values: Vec<f64>,
     /// Id of the stored run.
     pub(crate) run_id: Option<String>,
+    /// Time of its beginning, and of its latest step, on the clock of `now`.
+    pub(crate) times: [f64; 2],
+}
+
+impl Stage {
+    /// Seconds that its other steps take at the pace of those that it took, `now`; none before the second step.
+    pub(crate) fn left(&self, now: f64) -> Option<f64> {
+        let [began, stepped] = self.times;
+        let each = (stepped - began) / self.step as f64;
+        let left = self.n_steps.saturating_sub(self.step) as f64 * each - (now - stepped);
+        (self.step >= 2 && self.step < self.n_steps).then_some(left.max(0.0))
+    }
 }
 
 /// The latest race.
@@ -86,26 +98,36 @@ impl RaceState {
         self.stages.get(method.name())
     }
 
-    /// Share of the stages that is done; each stage counts alike.
-    pub(crate) fn fraction(&self) -> f32 {
-        let mut methods: Vec<Method> = self.plan.iter().flat_map(|side| side.stages.clone()).collect();
-        methods.sort_by_key(|method| method.name());
-        methods.dedup();
-        let done = |stage: &Stage| stage.step as f32 / stage.n_steps.max(1) as f32;
-        self.stages.values().map(done).sum::<f32>() / methods.len().max(1) as f32
+    /// Number of stages; one that several sides have counts once.
+    fn n_stages(&self) -> usize {
+        let methods: BTreeSet<&str> =
+            self.plan.iter().flat_map(|side| &side.stages).map(|method| method.name()).collect();
+        methods.len()
     }
 
-    fn take(&mut self, event: RaceEvent) {
+    /// Share of the stages that is done; each stage counts alike.
+    pub(crate) fn fraction(&self) -> f32 {
+        let done = |stage: &Stage| stage.step as f32 / stage.n_steps.max(1) as f32;
+        self.stages.values().map(done).sum::<f32>() / self.n_stages().max(1) as f32
+    }
+
+    /// Number of stages that have not begun. A step of theirs takes as long as nobody knows yet.
+    pub(crate) fn n_waiting(&self) -> usize {
+        self.n_stages().saturating_sub(self.stages.len())
+    }
+
+    fn take(&mut self, event: RaceEvent, now: f64) {
         match event {
             RaceEvent::Begins { plan, prompts } => (self.plan, self.prompts) = (plan, prompts),
             RaceEvent::Stage { method, n_steps } => {
                 self.now = Some(method);
-                self.stages.insert(method.name(), Stage { n_steps, ..Stage::default() });
+                self.stages.insert(method.name(), Stage { n_steps, times: [now; 2], ..Stage::default() });
             }
             RaceEvent::Step { method, step, metric, value } => {
                 let stage = self.stages.entry(method.name()).or_default();
                 (stage.step, stage.metric) = (step, metric);
                 stage.values.push(value);
+                stage.times[1] = now;
             }
             RaceEvent::Stands(standing) => self.standing = *standing,
             RaceEvent::Kept { method, run_id } => {
@@ -143,9 +165,9 @@ impl State {
         self.race = RaceState { course: Course::Running, since: now, ..RaceState::default() };
     }
 
-    pub(super) fn race_went_on(&mut self, event: RaceEvent) {
+    pub(super) fn race_went_on(&mut self, event: RaceEvent, now: f64) {
         let done = event == RaceEvent::Done;
-        self.race.take(event);
+        self.race.take(event, now);
         if done {
             self.notice(notices::RACE_DONE, true);
         }

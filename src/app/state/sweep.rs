@@ -60,6 +60,13 @@ impl SweepState {
         self.tried.iter().map(done).sum::<f32>() / self.tried.len().max(1) as f32
     }
 
+    /// Seconds that the other steps take at the pace of those that were taken, `now`; none before there is a pace.
+    pub(crate) fn left(&self, now: f64) -> Option<f64> {
+        let done = f64::from(self.fraction());
+        let steps: usize = self.tried.iter().map(|tried| tried.step).sum();
+        (self.course == Course::Running && steps >= 2 && done < 1.0).then(|| (now - self.since) * (1.0 - done) / done)
+    }
+
     fn tried(&mut self, value: f64) -> Option<&mut Tried> {
         self.tried.iter_mut().find(|tried| tried.value == value)
     }

@@ -75,7 +75,7 @@ impl Inputs {
 }
 
 /// Evaluations, samples and saves of a run.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Watch {
     /// Steps between evaluations of the held-out pairs; 0 for only before and after.
     pub eval_steps: usize,
@@ -86,6 +86,9 @@ pub struct Watch {
     pub keep_best: bool,
     /// Prompts that are answered before the run and at every evaluation; if there are none, some of the held-out pairs'.
     pub prompts: Vec<String>,
+    /// Answer no prompts.
+    #[serde(default)]
+    pub no_samples: bool,
     /// Seconds between saves, as well as every `save_steps`; 0 for none.
     pub save_seconds: f64,
 }

@@ -300,7 +300,7 @@ pub(in crate::engine) fn record_of(
         pairs_name: pairs_name.to_owned(),
         chat: open.tokenizer().chat().clone(),
         settings: config.to_map(),
-        watch: Watch { eval_steps: 0, max_eval_pairs: 0, keep_best: true, prompts: Vec::new(), save_seconds: 0.0 },
+        watch: Watch { keep_best: true, ..Watch::default() },
         inputs: Inputs::default(),
         step: 0,
         n_steps: 0,

@@ -68,7 +68,7 @@ impl Session {
         let Some(pairs) = &self.pairs else { return Err(Error::input("No pairs are open", "Choose a pairs file", "")) };
         let prompts = match request.watch.prompts.is_empty() {
             // A reward model writes nothing.
-            _ if config.method() == Method::Reward => Vec::new(),
+            _ if request.watch.no_samples || config.method() == Method::Reward => Vec::new(),
             false => request.watch.prompts.clone(),
             true => sample_prompts(pairs, &split),
         };

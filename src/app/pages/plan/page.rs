@@ -45,6 +45,11 @@ impl PlanView {
         self.typed.clear();
     }
 
+    /// True if the text of a field is no value.
+    pub(crate) fn is_wrong(&self, method: Method) -> bool {
+        self.wrong(method).is_some()
+    }
+
     /// Describes a field whose text is no value, if there is one.
     pub(super) fn wrong(&self, method: Method) -> Option<Problem> {
         self.typed.iter().find_map(|(key, typed)| {

@@ -7,12 +7,16 @@ use super::page::PlanView;
 use super::text;
 use crate::app::actions::{Action, Step};
 use crate::app::fields::{self, Kind};
-use crate::app::state::{State, Trial};
+use crate::app::state::{FEW_ENOUGH, RunParts, State, Trial};
 use crate::app::text::{labels, setting, units};
 use crate::app::theme::{self, GRID};
 use crate::app::widgets::{self, Icon, Tone};
-use crate::engine::protocol::{Command, Fix, PlanInfo};
+use crate::engine::protocol::{Command, Fix, PlanInfo, Watch};
 use crate::platform::host;
+
+/// Share of a run's time, and seconds, from which a part of it has links that make it shorter.
+const LONG_SHARE: f64 = 0.1;
+const LONG_SECONDS: f64 = 10.0;
 
 /// Memory, time, disk, checks.
 pub(super) fn take_ui(ui: &mut Ui, state: &State, view: &mut PlanView, actions: &mut Vec<Action>) {
@@ -154,8 +158,48 @@ fn fixes_ui(ui: &mut Ui, state: &State, fixes: &[Fix], fits: bool, view: &mut Pl
     });
 }
 
+/// Draws links that make the long parts of the run shorter.
+fn shorter_ui(ui: &mut Ui, state: &State, plan: &PlanInfo, parts: RunParts, actions: &mut Vec<Action>) {
+    let offers = shorter(&state.plan.watch, parts, state.plan.evaluated(plan));
+    if offers.is_empty() {
+        return;
+    }
+    ui.horizontal_wrapped(|ui| {
+        for (label, why, watch) in offers {
+            if widgets::link_button(ui, &label).on_hover_text(why).clicked() {
+                actions.push(Action::EditWatch(watch));
+            }
+        }
+    });
+}
+
+/// Ways to make the long parts of a run shorter, that scores so many pairs at each evaluation: the words of a link, what
+/// it changes, and how the run is monitored then.
+fn shorter(watch: &Watch, parts: RunParts, scored: usize) -> Vec<(String, String, Watch)> {
+    let long = |seconds: f64| seconds >= LONG_SECONDS && seconds > LONG_SHARE * parts.total();
+    let mut offers = Vec::new();
+    if long(parts.evaluations) && scored > FEW_ENOUGH {
+        let fewer = Watch { max_eval_pairs: FEW_ENOUGH, ..watch.clone() };
+        offers.push((text::evaluate_on(FEW_ENOUGH), text::some_pairs(FEW_ENOUGH, scored), fewer));
+    }
+    // Those before and after the run stay.
+    if long(parts.evaluations + parts.answers.unwrap_or(0.0)) && parts.rounds > 2 {
+        let ends = Watch { eval_steps: 0, ..watch.clone() };
+        offers.push((text::EVALUATE_ENDS.to_owned(), text::evaluations_left_out(parts.rounds - 2), ends));
+    }
+    if long(parts.answers.unwrap_or(0.0)) {
+        let none = Watch { no_samples: true, ..watch.clone() };
+        offers.push((text::NO_SAMPLES.to_owned(), text::answers_left_out(watch.prompts.len()), none));
+    }
+    offers
+}
+
 fn time_ui(ui: &mut Ui, state: &State, plan: &PlanInfo, actions: &mut Vec<Action>) {
-    ui.label(text::time(state.plan.run_parts(), plan.step_seconds));
+    let parts = state.plan.run_parts();
+    ui.label(text::time(parts, plan.step_seconds));
+    if let Some(parts) = parts {
+        shorter_ui(ui, state, plan, parts, actions);
+    }
     ui.horizontal_wrapped(|ui| match &state.plan.trial {
         Trial::Running { step, since } => {
             let seconds = (host::seconds() - since).max(0.0);

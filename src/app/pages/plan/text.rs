@@ -94,6 +94,26 @@ pub(super) fn as_most_pairs(typed: &str) -> Option<f64> {
 }
 pub(super) const KEEP_BEST: &str = "Keep the best adapter";
 pub(super) const SAMPLE_PROMPTS: &str = "Sample prompts (answered before the run and at every evaluation)";
+pub(super) const EVALUATE_ENDS: &str = "Evaluate only before and after";
+pub(super) const NO_SAMPLES: &str = "No sample prompts";
+
+/// Offer of evaluations on fewer pairs.
+pub(super) fn evaluate_on(pairs: usize) -> String {
+    format!("Evaluate on {}", units::counted(pairs, "pair"))
+}
+
+/// What is left out if a run is only evaluated before and after.
+pub(super) fn evaluations_left_out(n: usize) -> String {
+    format!(
+        "Leaves out {} during the run, which show when the held-out accuracy is best.",
+        units::counted(n, "evaluation")
+    )
+}
+
+/// What is left out if nothing is answered.
+pub(super) fn answers_left_out(prompts: usize) -> String {
+    format!("Leaves out the answers to {}. Compare writes them after the run.", units::counted(prompts, "prompt"))
+}
 pub(super) const ADD_PROMPT: &str = "Add a prompt";
 pub(super) const REMOVE: &str = "Remove";
 pub(super) const START: &str = "Start training";

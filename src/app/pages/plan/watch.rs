@@ -36,8 +36,12 @@ pub(super) fn watch_ui(ui: &mut Ui, state: &State, actions: &mut Vec<Action>) {
                 widgets::weak(ui, text::some_pairs(some, all));
             }
         }
-        widgets::weak(ui, text::SAMPLE_PROMPTS);
-        prompts_ui(ui, &mut watch.prompts);
+        let mut samples = !watch.no_samples;
+        ui.checkbox(&mut samples, text::SAMPLE_PROMPTS);
+        watch.no_samples = !samples;
+        if samples {
+            prompts_ui(ui, &mut watch.prompts);
+        }
         if watch != state.plan.watch {
             actions.push(Action::EditWatch(watch));
         }

@@ -147,7 +147,9 @@ fn going_ui(ui: &mut Ui, race: &RaceState, actions: &mut Vec<Action>) {
                     (_, false) => text::GOING.to_owned(),
                 },
             );
-            small(ui, text::elapsed(host::seconds() - race.since));
+            let now = host::seconds();
+            let left = stage.filter(|_| race.course == Course::Running).and_then(|stage| stage.left(now));
+            small(ui, text::times(now - race.since, left, race.n_waiting()));
         });
         progress_bar(ui, text::GOING, Some(race.fraction()));
         ui.horizontal_wrapped(|ui| {

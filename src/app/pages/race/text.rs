@@ -70,8 +70,16 @@ pub(super) fn own(state: &State) -> String {
     format!("Open: {model} with {pairs}")
 }
 
-pub(super) fn elapsed(seconds: f64) -> String {
-    format!("{} so far", units::clock(seconds))
+/// Time that a race took, that is left of the stage under way if its pace is known, and the stages that wait.
+pub(super) fn times(so_far: f64, left: Option<f64>, n_waiting: usize) -> String {
+    let mut out = format!("{} so far", units::clock(so_far));
+    if let Some(left) = left {
+        out += &format!(", ~{} left of this stage", units::clock(left));
+    }
+    if n_waiting > 0 {
+        out += &format!(", then {}", units::counted(n_waiting, "more stage"));
+    }
+    out
 }
 
 /// A stage's name.

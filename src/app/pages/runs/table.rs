@@ -252,7 +252,7 @@ mod tests {
             chat: Chat::default(),
             settings: Settings::new(),
             inputs: Inputs::default(),
-            watch: Watch { eval_steps: 0, max_eval_pairs: 0, keep_best: true, prompts: Vec::new(), save_seconds: 60.0 },
+            watch: Watch { keep_best: true, save_seconds: 60.0, ..Watch::default() },
             step: 0,
             n_steps: 0,
             checkpoint: None,

@@ -152,7 +152,8 @@ fn going_ui(ui: &mut Ui, sweep: &SweepState, actions: &mut Vec<Action>) {
                     (_, None) => text::PREPARING.to_owned(),
                 },
             );
-            small(ui, text::elapsed(host::seconds() - sweep.since));
+            let now = host::seconds();
+            small(ui, text::times(now - sweep.since, sweep.left(now)));
         });
         progress_bar(ui, text::PROGRESS, Some(sweep.fraction()));
         ui.horizontal_wrapped(|ui| {

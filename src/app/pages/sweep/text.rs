@@ -87,8 +87,10 @@ pub(super) fn own(state: &State) -> String {
     format!("Open: {model} with {pairs}, by {}", state.plan.method())
 }
 
-pub(super) fn elapsed(seconds: f64) -> String {
-    format!("{} so far", units::clock(seconds))
+/// Time that a sweep took and will take, as far as that is known.
+pub(super) fn times(so_far: f64, left: Option<f64>) -> String {
+    let left = left.map_or_else(String::new, |left| format!(", ~{} left", units::clock(left)));
+    format!("{} so far{left}", units::clock(so_far))
 }
 
 pub(super) fn going(over: Over, tried: &Tried) -> String {
