@@ -2,7 +2,7 @@
 # What must pass, fast to slow, with what it needs installed. From any folder:
 #   ./check.sh        what CI runs: everything native, and one short journey in the window and in each browser
 #   ./check.sh full   also newer drivers, llama.cpp and TRL, damaged files, every other test of the window and of the
-#                     page, the docs, and the page as it is released
+#                     page, examples in the docs, and the page as it is released
 # docs/testing.md lists which test is where, what it proves, and how long it takes.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
@@ -73,6 +73,7 @@ step 'scripts parse' check_scripts
 step 'format' cargo fmt --check
 step 'format of the fuzz targets' cargo fmt --check --manifest-path fuzz/Cargo.toml
 step 'clippy' cargo clippy "${app[@]}" --all-targets --test end_to_end -- -D warnings
+step 'docs' env RUSTDOCFLAGS='-D warnings' cargo doc "${app[@]}" --no-deps --lib
 step 'build the tests' build_tests
 step 'tests' run_tests
 step 'build the page' build_page
@@ -91,7 +92,6 @@ full)
     step 'clippy, browser' env CLIPPY_CONF_DIR=web \
         cargo clippy --locked --lib --bins --target wasm32-unknown-unknown -- -D warnings
     step 'damaged files' scripts/fuzz.sh 20000
-    step 'docs' env RUSTDOCFLAGS='-D warnings' cargo doc "${app[@]}" --no-deps --lib
     step 'examples in the docs' cargo test "${app[@]}" --doc
     ;;
 esac

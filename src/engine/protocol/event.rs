@@ -74,7 +74,7 @@ pub enum Event {
     Measured(String),
     /// A step of a trial begins.
     Trying {
-        /// Its number, from 1 to [`TRIAL_STEPS`].
+        /// Its number, from 1 to [`TRIAL_STEPS`](super::TRIAL_STEPS).
         step: usize,
     },
     /// A trial is at its end.
