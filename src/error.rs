@@ -72,7 +72,7 @@ pub enum ErrorCode {
     Cancelled,
 }
 
-/// What is wrong with some input, and the three things that a message about it says, in this order.
+/// A fault of some input, and the three things that a message about it says, in this order.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct InputError {
     /// The fault that was found.

@@ -164,7 +164,7 @@ impl Session {
             Some(run) => waits_for_pause.for_run(&run.record.run_id),
             None => waits_for_pause.for_trials(),
         };
-        // What trains goes on already.
+        // The run at work goes on already.
         let resumes = matches!(message.command, Command::Run(RunCommand::Resume { .. }));
         let done = if waits || resumes {
             Err(Error::input("Something is being trained", "Pause or stop it first", ""))

@@ -393,7 +393,7 @@ impl AdapterConfig {
     }
 }
 
-/// What `target_modules` may be.
+/// Values of `target_modules`, for errors.
 const MODULES: &str = "a list of module names, a regular expression, or \"all-linear\"";
 
 /// Fields of an `adapter_config.json`, and the errors that name them.

@@ -1,4 +1,4 @@
-//! What an adapter says of itself.
+//! Facts that an adapter tells of itself.
 
 use std::fmt;
 

@@ -318,7 +318,7 @@ fn columns(config: &Architecture, group: Group, output: bool) -> u32 {
     config.most(sum) as u32
 }
 
-/// What a layer keeps for its backward pass.
+/// Tensors that a layer keeps for its backward pass.
 fn kept(config: &Architecture, ranks: [u32; 4]) -> Kept<Slot> {
     let (hidden, stats, norms) = (config.hidden_size as u32, config.norm_stats() as u32, &config.norms);
     let heads = only_if(config.has_attention(), config.attention.heads as u32);

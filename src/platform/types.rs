@@ -51,7 +51,7 @@ pub struct Environment {
     pub online: bool,
 }
 
-/// What something was fetched for.
+/// Purpose of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Purpose {
@@ -76,7 +76,7 @@ pub struct NetworkEntry {
     pub url: String,
     /// Bytes of it, 0 if another site does not let them be known.
     pub bytes: u64,
-    /// What it was fetched for.
+    /// Purpose of the request.
     pub purpose: Purpose,
 }
 

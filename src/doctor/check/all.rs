@@ -81,7 +81,7 @@ pub async fn check_all(gpu: &Gpu) -> Result<Vec<Check>> {
     Ok(checks)
 }
 
-/// What lies between the matrices of a layer.
+/// Checks the operations between the matrices of a layer.
 async fn rows_and_activations(gpu: &Gpu) -> Result<Vec<Check>> {
     let pairs = &[[5, 20, 31], [1, 3, 9]];
     let mut checks = Vec::new();
@@ -106,7 +106,7 @@ async fn rows_and_activations(gpu: &Gpu) -> Result<Vec<Check>> {
     Ok(checks)
 }
 
-/// Log-probabilities, losses, and what the optimiser does with their gradients.
+/// Checks log-probabilities, losses, and the optimiser's steps.
 async fn scores_and_steps(gpu: &Gpu) -> Result<Vec<Check>> {
     let mut checks = Vec::new();
     for kind in LOGITS {

@@ -131,8 +131,9 @@ async fn fetch_file(wire: &mut Wire, hub: &Hub, place: &Place, part: &Part<'_>) 
     ))
 }
 
-/// Fetches the bytes of a file that are missing behind the first `have`; returns how many are there then. The bytes that
-/// arrived stay after a failure, so that the next attempt goes on from there.
+/// Fetches the bytes of a file that are missing behind the first `have`; returns how many are there then.
+///
+/// The bytes that arrived stay after a failure, so that the next attempt goes on from there.
 async fn receive(wire: &mut Wire, hub: &Hub, store: &Store, path: &str, part: &Part<'_>, mut have: u64) -> Result<u64> {
     let Part { url, file, before, total } = part;
     let mut answer = ask(wire, hub, url, have).await?;

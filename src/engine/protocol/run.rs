@@ -84,7 +84,7 @@ pub struct Watch {
     pub max_eval_pairs: usize,
     /// Keep the adapter of the best evaluation.
     pub keep_best: bool,
-    /// Prompts that are answered before the run and at every evaluation; if there are none, some of the held-out pairs'.
+    /// Prompts that are answered before the run and at every evaluation; some of the held-out pairs' if there are none.
     pub prompts: Vec<String>,
     /// Answer no prompts.
     #[serde(default)]

@@ -1,4 +1,4 @@
-//! What a metric did lately against its beginning, and what a text repeats: the figures behind the warnings.
+//! Figures behind the warnings: a metric of late against its beginning, and repetitions in a text.
 
 use std::collections::{HashSet, VecDeque};
 use std::hash::Hash;

@@ -263,11 +263,11 @@ pub(in crate::train) trait AsyncEachStep {
 
 /// Advantages of each token of each answer, padded to the longest that may be written.
 struct Advantages {
-    /// As generalised advantage estimation has them.
+    /// Advantages of generalised advantage estimation.
     raw: Vec<Vec<f64>>,
-    /// With the values that they were measured against.
+    /// Sums of these and the values that they were measured against.
     returns: Vec<Vec<f64>>,
-    /// With mean 0 and variance 1 over all tokens that were written.
+    /// Advantages with mean 0 and variance 1 over all tokens that were written.
     whitened: Vec<Vec<f64>>,
 }
 

@@ -173,8 +173,8 @@ fn shorter_ui(ui: &mut Ui, state: &State, plan: &PlanInfo, parts: RunParts, acti
     });
 }
 
-/// Ways to make the long parts of a run shorter, that scores so many pairs at each evaluation: the words of a link, what
-/// it changes, and how the run is monitored then.
+/// Ways to make the long parts of a run shorter: the words of a link, its consequence, and the monitoring of the run
+/// then. An evaluation scores so many pairs.
 fn shorter(watch: &Watch, parts: RunParts, scored: usize) -> Vec<(String, String, Watch)> {
     let long = |seconds: f64| seconds >= LONG_SECONDS && seconds > LONG_SHARE * parts.total();
     let mut offers = Vec::new();
@@ -182,7 +182,7 @@ fn shorter(watch: &Watch, parts: RunParts, scored: usize) -> Vec<(String, String
         let fewer = Watch { max_eval_pairs: FEW_ENOUGH, ..watch.clone() };
         offers.push((text::evaluate_on(FEW_ENOUGH), text::some_pairs(FEW_ENOUGH, scored), fewer));
     }
-    // Those before and after the run stay.
+    // The evaluations before and after the run stay.
     if long(parts.evaluations + parts.answers.unwrap_or(0.0)) && parts.rounds > 2 {
         let ends = Watch { eval_steps: 0, ..watch.clone() };
         offers.push((text::EVALUATE_ENDS.to_owned(), text::evaluations_left_out(parts.rounds - 2), ends));

@@ -102,7 +102,7 @@ pub(super) fn evaluate_on(pairs: usize) -> String {
     format!("Evaluate on {}", units::counted(pairs, "pair"))
 }
 
-/// What is left out if a run is only evaluated before and after.
+/// Consequence of evaluating only before and after a run.
 pub(super) fn evaluations_left_out(n: usize) -> String {
     format!(
         "Leaves out {} during the run, which show when the held-out accuracy is best.",
@@ -110,7 +110,7 @@ pub(super) fn evaluations_left_out(n: usize) -> String {
     )
 }
 
-/// What is left out if nothing is answered.
+/// Consequence of answering no prompts.
 pub(super) fn answers_left_out(prompts: usize) -> String {
     format!("Leaves out the answers to {}. Compare writes them after the run.", units::counted(prompts, "prompt"))
 }
