@@ -78,7 +78,9 @@ pub(super) fn kind_help(kind: ExportKind) -> &'static str {
         ExportKind::Merged => "The base model with the adapter in its weights; opens wherever the base model does.",
         ExportKind::Gguf(GgufForm::Lora) => "For llama.cpp and Ollama, beside the base model as GGUF.",
         ExportKind::Gguf(GgufForm::F16) => "For llama.cpp, Ollama, LM Studio and Jan; the closest to what was trained.",
-        ExportKind::Gguf(GgufForm::Q8_0) => "The same in half the size; hardly told apart from it.",
+        ExportKind::Gguf(GgufForm::Q8_0) => {
+            "The same in half the size; llama.cpp rounds more with it, which small models show."
+        }
         ExportKind::Gguf(GgufForm::Q4_0) => "The same in a quarter of the size; answers may suffer.",
         ExportKind::Trl => "Goes on with the run in TRL on accelerate: one GPU or several, DeepSpeed, FSDP.",
         ExportKind::Metrics => "JSON, JSONL, CSV and a TensorBoard file, with TRL's names.",
