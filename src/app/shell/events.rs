@@ -182,13 +182,15 @@ impl App {
         let on_gpu = self.state.gpu().is_some_and(|gpu| gpu.as_ref().is_ok_and(|gpu| !gpu.software));
         let unmeasured = self.state.plan_info().is_some_and(|plan| plan.step_seconds.is_none());
         let free = self.plan_dirty.is_none() && !self.adopting && self.demo_starting.is_none();
-        let planned = (self.views.frame.planned_about.clone(), self.state.plan.settings.clone());
+        let is_tried = self.tried.as_ref().is_some_and(|(about, settings)| {
+            *about == self.views.frame.planned_about && *settings == self.state.plan.settings
+        });
         let rests = self.step == Step::Plan
             && on_gpu
             && unmeasured
             && free
             && matches!(self.state.plan.trial, Trial::None)
-            && self.tried.as_ref() != Some(&planned)
+            && !is_tried
             && self.state.start_blocked().is_none()
             && !self.views.plan.is_wrong(self.state.plan.method());
         if !rests {
@@ -202,7 +204,7 @@ impl App {
             return;
         }
         self.rests = None;
-        self.tried = Some(planned);
+        self.tried = Some((self.views.frame.planned_about.clone(), self.state.plan.settings.clone()));
         self.send(self.state.trial_of_plan(), Vec::new());
     }
 

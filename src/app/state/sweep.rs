@@ -62,9 +62,15 @@ impl SweepState {
 
     /// Seconds that the other steps take at the pace of those that were taken, `now`; none before there is a pace.
     pub(crate) fn left(&self, now: f64) -> Option<f64> {
-        let done = f64::from(self.fraction());
+        let n_steps = self.tried.iter().map(|tried| tried.n_steps).max()?;
         let steps: usize = self.tried.iter().map(|tried| tried.step).sum();
-        (self.course == Course::Running && steps >= 2 && done < 1.0).then(|| (now - self.since) * (1.0 - done) / done)
+        // A run may end before its last step: beaten at half of its steps, or by a number that is not finite.
+        let has_ended =
+            |value: f64| self.standing.iter().flat_map(|standing| &standing.runs).any(|run| run.value == value);
+        let open = self.tried.iter().filter(|tried| !has_ended(tried.value));
+        let left: usize = open.map(|tried| n_steps.saturating_sub(tried.step)).sum();
+        let known = self.course == Course::Running && steps >= 2 && left > 0;
+        known.then(|| (now - self.since) / steps as f64 * left as f64)
     }
 
     fn tried(&mut self, value: f64) -> Option<&mut Tried> {
@@ -119,5 +125,26 @@ impl State {
         self.sweep.course.end();
         self.sweep.now = None;
         self.forget_progress();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::protocol::{Advice, SweepEnded, SweepRun};
+
+    #[test]
+    fn a_value_that_is_given_up_takes_no_more_time() {
+        let tried = |value, step| Tried { value, step, n_steps: 40, points: Vec::new(), run_id: None };
+        let tried = vec![tried(0.1, 40), tried(0.3, 20), tried(1.0, 0)];
+        let mut sweep = SweepState { course: Course::Running, tried, ..SweepState::default() };
+        assert_eq!(sweep.left(60.0), Some(60.0), "60 steps are left, at a second each");
+        let ended = SweepEnded::Beaten { by: 0.1 };
+        let runs = vec![SweepRun { value: 0.3, ended, n_steps: 20, seconds: 20.0, points: Vec::new() }];
+        let advice = Advice { value: None, tried: false, text: String::new() };
+        sweep.standing = Some(SweepStanding { runs, judgements: Vec::new(), advice });
+        assert_eq!(sweep.left(60.0), Some(40.0), "those of the value that waits");
+        sweep.course = Course::Stopping;
+        assert_eq!(sweep.left(60.0), None, "it ends now");
     }
 }
