@@ -7,6 +7,7 @@
 pub mod compare;
 pub mod data;
 pub mod export;
+mod hub;
 pub mod library;
 pub mod model;
 pub mod plan;

@@ -177,6 +177,7 @@ impl Session {
     async fn carry_out(&mut self, Message { command, files }: Message) -> Result<()> {
         match command {
             Command::Model(command) => self.handle_model(command, files).await,
+            Command::Hub(command) => self.handle_hub(command).await,
             Command::Pairs(command) => self.handle_pairs(command, files).await,
             Command::Plan(command) => self.handle_plan(command).await,
             Command::Run(command) => self.handle_run(command).await,

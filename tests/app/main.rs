@@ -391,7 +391,7 @@ fn models_of_the_browser_are_fetched_kept_and_forgotten() {
     stage.click("Get");
     let sent = stage.sent();
     assert!(
-        matches!(&sent[..], [Command::Model(ModelCommand::Fetch { repo, endpoint }), Command::Library(_)]
+        matches!(&sent[..], [Command::Hub(HubCommand::Fetch { repo, endpoint }), Command::Library(_)]
             if repo.contains('/') && endpoint == "https://huggingface.co"),
         "{sent:?}"
     );
@@ -428,7 +428,7 @@ fn the_window_fetches_a_model_at_a_click_alone() {
     stage.type_into("Repository", "org/tiny");
     stage.click("Get");
     let sent = stage.sent();
-    assert!(matches!(&sent[..], [Command::Model(ModelCommand::Fetch { repo, .. })] if repo == "org/tiny"), "{sent:?}");
+    assert!(matches!(&sent[..], [Command::Hub(HubCommand::Fetch { repo, .. })] if repo == "org/tiny"), "{sent:?}");
     stage.say(Event::ModelProgress(progress("fetching model.safetensors", 3, 9)));
     stage.expect("fetching model.safetensors");
     stage.click("Cancel");

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use pairtune::engine::protocol::{Command, Event, ModelCommand, ModelSource, Problem, Subject};
+use pairtune::engine::protocol::{Command, Event, HubCommand, ModelSource, Problem, Subject};
 use pairtune::platform::host::Hub;
 
 use crate::hub::{COMMIT, Repository};
@@ -49,7 +49,7 @@ impl Stage {
     /// Asks for the model.
     fn get(&mut self) {
         let (repo, endpoint) = (NAME.to_owned(), self.server.url(""));
-        self.engine.send(Command::Model(ModelCommand::Fetch { repo, endpoint }));
+        self.engine.send(Command::Hub(HubCommand::Fetch { repo, endpoint }));
     }
 
     /// Asks for the model, which opens or is refused.

@@ -11,7 +11,7 @@ use crate::app::actions::{Action, Demo, Step};
 use crate::app::state::{BenchState, Connection, Course};
 use crate::app::text::labels;
 use crate::engine::protocol::{
-    Command, LibraryCommand, Mapping, ModelCommand, PairsCommand, RunCommand, RunRequest, Subject, Watch,
+    Command, HubCommand, LibraryCommand, Mapping, ModelCommand, PairsCommand, RunCommand, RunRequest, Subject, Watch,
 };
 use crate::platform::Pick;
 use crate::platform::host::{self, PickedFile};
@@ -156,10 +156,10 @@ impl App {
             self.adopting = true;
             self.state.plan.info = None;
         }
-        if matches!(command, Command::Model(ModelCommand::Open { .. } | ModelCommand::Fetch { .. })) {
+        if matches!(command, Command::Model(ModelCommand::Open { .. }) | Command::Hub(HubCommand::Fetch { .. })) {
             self.adopting = false;
             self.demo_starting = None;
-            self.fetching = matches!(command, Command::Model(ModelCommand::Fetch { .. }));
+            self.fetching = matches!(command, Command::Hub(HubCommand::Fetch { .. }));
         }
         self.engine.send(command, files);
     }

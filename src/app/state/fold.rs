@@ -13,9 +13,9 @@ use super::run::{Rollouts, RunPhase, RunState, Saved, Unsaved};
 use super::sweep::SweepState;
 use crate::app::text::notices;
 use crate::engine::protocol::{
-    Command, CompareCommand, Event, Exported, HeldOutPair, Inspection, Level, LibraryCommand, Metrics, ModelCommand,
-    ModelInfo, ModelSource, PairsCommand, PlanCommand, Problem, RunCommand, RunRecord, StorageInfo, StoredModel,
-    Subject,
+    Command, CompareCommand, Event, Exported, HeldOutPair, HubCommand, Inspection, Level, LibraryCommand, Metrics,
+    ModelCommand, ModelInfo, ModelSource, PairsCommand, PlanCommand, Problem, RunCommand, RunRecord, StorageInfo,
+    StoredModel, Subject,
 };
 use crate::link::Incoming;
 use crate::platform::{FoundModel, NetworkEntry};
@@ -125,9 +125,11 @@ impl State {
                     self.load_pairs(PairsState::default());
                 }
                 ModelCommand::Open { .. } => self.load_model(notices::OPENING_MODEL),
-                ModelCommand::Fetch { repo, .. } => self.load_model(&notices::fetching(repo)),
                 ModelCommand::Keep => self.keeping_model = true,
                 ModelCommand::Measure { .. } | ModelCommand::Forget { .. } => {}
+            },
+            Command::Hub(command) => match command {
+                HubCommand::Fetch { repo, .. } => self.load_model(&notices::fetching(repo)),
             },
             Command::Pairs(command) => match command {
                 PairsCommand::Open { .. } => self.read_pairs(),

@@ -1,4 +1,4 @@
-//! The session's commands on models: open, keep, forget, fetch.
+//! The session's commands on models: open, keep, forget.
 
 use std::rc::Rc;
 
@@ -36,7 +36,6 @@ impl Session {
             }
             ModelCommand::Keep => self.keep_model().await,
             ModelCommand::Forget { name } => self.forget_model(&name).await,
-            ModelCommand::Fetch { repo, endpoint } => self.fetch_model(&repo, &endpoint).await,
         }
     }
 
@@ -271,21 +270,6 @@ impl Session {
         self.wire.send(Event::ChatSet(Box::new(model.chat())));
         self.tell_pairs();
         Ok(())
-    }
-
-    #[cfg(feature = "app")]
-    pub(in crate::engine) async fn fetch_model(&mut self, repo: &str, endpoint: &str) -> Result<()> {
-        let (hub, store) = ((self.hub)(), self.store.as_ref().map_err(Clone::clone));
-        let fetched = super::fetch::fetch(&mut self.wire, &hub, store, repo, endpoint).await;
-        // The list shows the model even if its download is not finished.
-        self.list_models().await;
-        self.open_model(fetched?, Vec::new()).await
-    }
-
-    /// A build for the command line alone has nothing to connect with.
-    #[cfg(not(feature = "app"))]
-    pub(in crate::engine) async fn fetch_model(&mut self, repo: &str, _endpoint: &str) -> Result<()> {
-        Err(Error::input("This pairtune was built without downloads", "Build it with the feature `app`", repo))
     }
 }
 

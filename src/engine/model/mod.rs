@@ -1,8 +1,4 @@
-//! Models: open, kept, fetched.
+//! Models: open, kept.
 
 pub(super) mod commands;
-#[cfg(feature = "app")]
-pub(super) mod fetch;
 pub mod open_model;
-#[cfg(feature = "app")]
-pub(super) mod place;

@@ -3,8 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use super::{
-    CompareCommand, Drill, ExportRequest, LibraryCommand, ModelCommand, PairsCommand, PlanCommand, RaceRequest,
-    RunCommand, SweepRequest,
+    CompareCommand, Drill, ExportRequest, HubCommand, LibraryCommand, ModelCommand, PairsCommand, PlanCommand,
+    RaceRequest, RunCommand, SweepRequest,
 };
 
 /// A request to the engine.
@@ -13,6 +13,8 @@ use super::{
 pub enum Command {
     /// About the model.
     Model(ModelCommand),
+    /// About models on the Hugging Face Hub.
+    Hub(HubCommand),
     /// About the pairs, or rows of another kind.
     Pairs(PairsCommand),
     /// About a run that has not begun.

@@ -27,14 +27,6 @@ pub enum ModelCommand {
         /// Its name in [`Event::Models`](super::Event::Models).
         name: String,
     },
-    /// Fetch a model from the Hugging Face Hub, or continue to: in a page into the app's own storage, natively into the
-    /// cache that other tools share; then open it.
-    Fetch {
-        /// `organisation/name`.
-        repo: String,
-        /// Server of the repositories; `https://huggingface.co` except in tests.
-        endpoint: String,
-    },
 }
 
 /// Source of a model's files.

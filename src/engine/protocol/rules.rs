@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Command, CompareCommand, LibraryCommand, ModelCommand, PairsCommand, PlanCommand, RunCommand};
+use super::{Command, CompareCommand, HubCommand, LibraryCommand, ModelCommand, PairsCommand, PlanCommand, RunCommand};
 
 /// Rules of a command, which the session, the window and tests share.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -82,8 +82,11 @@ impl Command {
             Self::Model(command) => match command {
                 ModelCommand::OpenDemo => about(S::Model).on_gpu().waiting(Always),
                 ModelCommand::Open { .. } | ModelCommand::Forget { .. } => about(S::Model).waiting(Always),
-                ModelCommand::Keep | ModelCommand::Fetch { .. } => about(S::Model).keeping().waiting(Always),
+                ModelCommand::Keep => about(S::Model).keeping().waiting(Always),
                 ModelCommand::Measure { .. } => about(S::Model).quiet(),
+            },
+            Self::Hub(command) => match command {
+                HubCommand::Fetch { .. } => about(S::Model).keeping().waiting(Always),
             },
             Self::Pairs(command) => match command {
                 PairsCommand::Open { .. } | PairsCommand::Skip { .. } => about(S::Pairs).waiting(Always),

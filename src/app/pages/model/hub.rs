@@ -7,7 +7,7 @@ use super::text;
 use crate::app::actions::Action;
 use crate::app::state::{ModelState, State};
 use crate::app::widgets;
-use crate::engine::protocol::{Command, ModelCommand};
+use crate::engine::protocol::{Command, HubCommand};
 
 /// Hub repositories to propose, known to be small enough for a browser.
 pub(super) const PROPOSED_REPOS: [&str; 3] = [
@@ -37,7 +37,7 @@ pub(super) fn hub_ui(ui: &mut Ui, state: &State, view: &mut ModelView, actions: 
         let get = ui.add_enabled_ui(usable && !loading, |ui| widgets::primary_button(ui, text::GET)).inner;
         if get.clicked() {
             let repo = view.repo.trim().to_owned();
-            actions.push(Action::Send(Command::Model(ModelCommand::Fetch { repo, endpoint: view.hub.clone() })));
+            actions.push(Action::Send(Command::Hub(HubCommand::Fetch { repo, endpoint: view.hub.clone() })));
         }
     });
     widgets::small(ui, &view.hub_note);

@@ -10,7 +10,7 @@ use crate::app::state::{State, source_of};
 use crate::app::text::{labels, machine, units};
 use crate::app::theme::{self, GRID};
 use crate::app::widgets::{self, Tone, by_path_ui};
-use crate::engine::protocol::{Command, ModelCommand, ModelSource, Origin, Problem};
+use crate::engine::protocol::{Command, HubCommand, ModelCommand, ModelSource, Origin, Problem};
 use crate::platform::Pick;
 
 /// Height of a row, and of one with a reason below its name.
@@ -206,7 +206,7 @@ pub(super) fn kept_ui(ui: &mut Ui, state: &State, view: &mut ModelView, actions:
                 (_, true) => (text::SAVED, text::USE, open),
                 (Some(origin), false) => {
                     let Origin { repo, endpoint } = origin.clone();
-                    (text::PARTLY, text::FETCH_REST, Command::Model(ModelCommand::Fetch { repo, endpoint }))
+                    (text::PARTLY, text::FETCH_REST, Command::Hub(HubCommand::Fetch { repo, endpoint }))
                 }
                 // An interrupted copy of the user's own files.
                 (None, false) => (text::CUT_OFF, "", open),

@@ -3,7 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::commands::{MODELS, PARTIAL};
+use crate::engine::model::commands::{MODELS, PARTIAL};
 use crate::engine::protocol::{ModelSource, Origin};
 use crate::error::{Error, Result};
 use crate::platform::Folder as _;
