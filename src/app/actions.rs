@@ -10,6 +10,8 @@ pub(super) enum Step {
     /// The start page.
     #[default]
     Start,
+    /// Find a model on the Hugging Face Hub.
+    Hub,
     /// Choose a model.
     Model,
     /// Choose and check pairs.

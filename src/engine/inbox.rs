@@ -114,6 +114,28 @@ impl Inbox {
         .await
     }
 
+    /// Waits for `work`, or until something is asked for that is no request of the app's own; none then. All messages
+    /// wait.
+    pub(super) async fn unless_asked<T>(&mut self, work: impl Future<Output = T>) -> Option<T> {
+        let mut work = pin!(work);
+        poll_fn(|context| {
+            while let Poll::Ready(message) = pin!(self.receiver.recv()).poll(context) {
+                match message {
+                    Ok(message) => self.waiting.push_back(message),
+                    Err(_) => self.close(),
+                }
+                if self.closed {
+                    break;
+                }
+            }
+            if self.waiting.iter().any(|message| !message.command.rules().quiet) {
+                return Poll::Ready(None);
+            }
+            work.as_mut().poll(context).map(Some)
+        })
+        .await
+    }
+
     /// True if this run is to make way: to be cancelled, paused, stopped or discarded. The command itself waits.
     pub(super) fn wants_the_run_to_end(&mut self, run_id: &str) -> bool {
         self.receive();

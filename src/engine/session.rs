@@ -7,7 +7,7 @@ use super::inbox::{Inbox, Message, Outbox};
 use super::model::open_model::OpenModel;
 use super::plan::planning::Measured;
 use super::protocol::{
-    BUILD, Command, Drill, Event, GpuInfo, Inputs, Level, Problem, Progress, Ready, Rules, RunCommand, Subject,
+    BUILD, Command, Drill, Event, GpuInfo, Inputs, Level, Problem, Progress, Ready, Rules, RunCommand, Subject, Token,
 };
 use super::run::open_run::{Retry, Run};
 use crate::error::{Error, Result};
@@ -45,6 +45,8 @@ pub struct Session {
     pub sample_tokens: usize,
     /// Returns the Hub's server and cache as they are set when a fetch begins.
     pub hub: Box<dyn Fn() -> Hub>,
+    /// The token that the user typed.
+    pub(super) token: Option<Token>,
 }
 
 /// Both directions of the wire, and when progress was last told.
@@ -105,6 +107,7 @@ impl Session {
             retry_seconds: 10.0,
             sample_tokens: 48,
             hub: Box::new(Hub::of_this_person),
+            token: None,
         };
         let gpu = match session.open_gpu().await {
             Ok(gpu) => Ok(gpu_info(&gpu).await),

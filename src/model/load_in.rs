@@ -4,6 +4,8 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
+use super::architecture::Architecture;
+use crate::error::{Error, Result};
 use crate::gpu::Dtype;
 use crate::kernels::QUANTISED_TOGETHER;
 
@@ -53,7 +55,7 @@ impl LoadIn {
 impl FromStr for LoadIn {
     type Err = String;
 
-    fn from_str(name: &str) -> Result<Self, String> {
+    fn from_str(name: &str) -> std::result::Result<Self, String> {
         Self::ALL
             .into_iter()
             .find(|known| known.name() == name)
@@ -72,7 +74,41 @@ pub struct WeightBytes {
     pub(super) elements: u64,
 }
 
+/// Layers of a model, at most; those of the largest known models are some hundred.
+const MOST_LAYERS: usize = 4096;
+
 impl WeightBytes {
+    /// Returns the bytes of weights that nobody has read yet, by their number and their bytes as stored.
+    ///
+    /// # Errors
+    ///
+    /// If the layers of `config` have more weights than there are.
+    pub fn expected(config: &Architecture, parameters: u64, stored: u64) -> Result<Self> {
+        let (mut all, mut elements) = (0, 0);
+        for layer in 0..config.num_hidden_layers.min(MOST_LAYERS) {
+            for module in config.modules(layer) {
+                let linear = config.linear(layer, module);
+                let n = linear.input as u64 * linear.output as u64;
+                all += n;
+                if Self::is_quantised(Dtype::F32, linear.input) {
+                    elements += n;
+                }
+            }
+        }
+        if all > parameters || config.num_hidden_layers > MOST_LAYERS {
+            let layers = config.num_hidden_layers;
+            let what = format!("config.json has {layers} layers, which are larger than {parameters} weights can be");
+            return Err(Error::input(what, "Choose another model", "num_hidden_layers"));
+        }
+        let linear = (elements as f64 * stored as f64 / parameters.max(1) as f64) as u64;
+        Ok(Self { stored, linear: linear.min(stored), elements })
+    }
+
+    /// True for a linear layer that is stored as `stored` in rows of `columns`, if it can be quantised.
+    pub(super) fn is_quantised(stored: Dtype, columns: usize) -> bool {
+        LoadIn::Int8.of(stored, columns) == Dtype::Q8_0
+    }
+
     /// Bytes on the device.
     pub fn on_device(&self, load_in: LoadIn) -> u64 {
         match load_in.of(Dtype::F32, 0) {

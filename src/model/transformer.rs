@@ -435,7 +435,7 @@ fn check_tensors(config: &Architecture, files: &ModelFiles) -> Result<WeightByte
         for module in config.modules(layer) {
             let (linear, name) = (config.linear(layer, module), format!("{}.weight", config.path(layer, module)));
             let matrix = files.expect(&stored_name(config, files, &name), &linear.shape())?;
-            if LoadIn::Int8.of(dtype_of(matrix.stored), linear.input) == Dtype::Q8_0 {
+            if WeightBytes::is_quantised(dtype_of(matrix.stored), linear.input) {
                 bytes.linear += matrix.bytes;
                 bytes.elements += (linear.input * linear.output) as u64;
             }

@@ -31,7 +31,7 @@ pub use native as host;
 pub use picked::{FileSet, Pick};
 pub use types::{
     Environment, FoundModel, NetworkEntry, Purpose, UiNode, Usage, World, browser_name, civil_date, file_name,
-    hub_name, is_hub_name, is_storage_full, licence_in, system_name,
+    hub_name, is_below, is_hub_name, is_storage_full, licence_in, system_name,
 };
 #[cfg(target_arch = "wasm32")]
 pub use web as host;

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use super::native_app::{Store, for_people};
 use crate::error::{Error, Result};
+use crate::platform::is_below;
 
 /// A server of models, and the cache for what it sends.
 #[derive(Clone)]
@@ -92,7 +93,8 @@ impl Hub {
                 format!("Check the name; {conditions}, or use a token that may read it (there is one in {places})")
             }
             (_, Some(places)) => {
-                format!("Check the name; {conditions}, and leave a token in {places}, as `hf auth login` does")
+                let leave = format!("leave a token in {places}, as `hf auth login` does");
+                format!("Check the name; {conditions}, and {leave}, or type one in Find models")
             }
             (_, None) => {
                 format!("Check the name; {conditions}, and allow a token: HF_HUB_DISABLE_IMPLICIT_TOKEN is set")
@@ -102,7 +104,7 @@ impl Hub {
 
     /// True for an address of this server: no other gets the token.
     fn is_own(&self, url: &str) -> bool {
-        url.strip_prefix(&self.endpoint).is_some_and(|path| path.starts_with('/'))
+        is_below(url, &self.endpoint)
     }
 
     /// Asks a server for the bytes of `url` from `begin` on.

@@ -57,6 +57,8 @@ pub struct Environment {
 pub enum Purpose {
     /// The app's own files.
     App,
+    /// A search for models.
+    ModelSearch,
     /// The list of a model's files.
     ModelList,
     /// A model's configuration.
@@ -251,6 +253,11 @@ pub fn is_hub_name(name: &str) -> bool {
         !part.is_empty() && part.len() <= 96 && part.chars().all(plain) && !edges && !part.contains("..")
     };
     name.matches('/').count() <= 1 && name.split('/').all(is_part)
+}
+
+/// True for an address on the server at `endpoint`.
+pub fn is_below(url: &str, endpoint: &str) -> bool {
+    url.strip_prefix(endpoint).is_some_and(|path| path.starts_with('/'))
 }
 
 /// The `license` in the front matter of a README: the metadata of a model card on the Hub.

@@ -1,5 +1,6 @@
 //! The window without an engine: what each page shows in each state, and which commands a click sends.
 
+mod hub;
 mod methods;
 mod paste;
 mod rows;
@@ -32,6 +33,7 @@ fn an_empty_app_begins_with_the_demo() {
     stage.expect("GPU: Apple M3");
     stage.expect("0 B of your data sent");
     for page in [
+        "Find models",
         "1  Model",
         "2  Pairs",
         "3  Plan",
@@ -386,13 +388,14 @@ fn models_of_the_browser_are_fetched_kept_and_forgotten() {
     let mut stage = Stage::in_environment(script::environment(World::Browser), Vec::new());
     stage.say(script::ready());
     stage.go("1  Model");
-    stage.click("Hugging Face");
+    stage.click("or find one on Hugging Face");
     stage.sent();
+    stage.click("HuggingFaceTB/SmolLM2-135M-Instruct");
     stage.click("Get");
     let sent = stage.sent();
     assert!(
         matches!(&sent[..], [Command::Hub(HubCommand::Fetch { repo, endpoint }), Command::Library(_)]
-            if repo.contains('/') && endpoint == "https://huggingface.co"),
+            if repo == "HuggingFaceTB/SmolLM2-135M-Instruct" && endpoint == "https://huggingface.co"),
         "{sent:?}"
     );
     stage.say(Event::Storage(StorageInfo { used: 0, quota: Some(48_000_000_000), persisted: true }));
@@ -422,10 +425,9 @@ fn the_window_fetches_a_model_at_a_click_alone() {
     let mut stage = Stage::in_environment(script::environment(World::Desktop), Vec::new());
     stage.say(script::ready());
     stage.click("or get one from Hugging Face");
-    stage.click("Hugging Face");
     stage.expect("at your click only");
     stage.sent();
-    stage.type_into("Repository", "org/tiny");
+    stage.type_into("Name", "org/tiny");
     stage.click("Get");
     let sent = stage.sent();
     assert!(matches!(&sent[..], [Command::Hub(HubCommand::Fetch { repo, .. })] if repo == "org/tiny"), "{sent:?}");
@@ -1614,9 +1616,12 @@ fn pages_are_drawn_for_people_to_look_at() {
         let mut stage = Stage::in_environment(script::environment(World::Browser), Vec::new());
         stage.say(script::ready_with(Err(problem("navigator.gpu is missing", "Switch WebGPU on"))));
         shoot(&mut stage, "no-gpu");
-        stage.go("1  Model");
-        stage.click("Hugging Face");
-        shoot(&mut stage, "model-hub");
+        stage.go("Find models");
+        stage.say(Event::Hub(HubEvent::Found { models: hub::models() }));
+        for event in hub::measured() {
+            stage.say(event);
+        }
+        shoot(&mut stage, "hub");
     }
     for (name, size, scale) in [("zoomed", [1280.0, 720.0], 2.0), ("large", [2560.0, 1440.0], 1.0)] {
         let mut stage = Stage::with_size(script::environment(World::Desktop), Vec::new(), size);

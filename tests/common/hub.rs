@@ -3,7 +3,7 @@
 
 use std::path::{Path, PathBuf};
 
-use serde_json::json;
+use serde_json::{Value, json};
 use sha1::Sha1;
 use sha2::{Digest as _, Sha256};
 
@@ -40,10 +40,10 @@ impl Repository {
                 entry["lfs"] = json!({"oid": new.weights_sha256});
             }
             list.push(entry);
-            new.write(&new.file(file), &bytes);
+            new.put(&new.file(file), &bytes);
         }
-        new.write(&new.list(), &serde_json::to_vec(&list).expect("JSON"));
-        new.write(&new.revision(), format!(r#"{{"sha": "{COMMIT}"}}"#).as_bytes());
+        new.put(&new.list(), &serde_json::to_vec(&list).expect("JSON"));
+        new.put(&new.revision(), format!(r#"{{"sha": "{COMMIT}"}}"#).as_bytes());
         new
     }
 
@@ -65,11 +65,24 @@ impl Repository {
         std::fs::write(path, list.replace(old, new)).expect("it is written");
     }
 
+    /// A model as a search lists it, with this repository's weights.
+    pub(crate) fn listed(&self, name: &str) -> Value {
+        let parameters = self.weights_bytes / 2;
+        json!({"id": name, "downloads": 7, "gated": false, "tags": ["license:mit"],
+            "safetensors": {"parameters": {"BF16": parameters}, "total": parameters}})
+    }
+
+    /// Answers every search with these models.
+    pub(crate) fn found(&self, models: &[Value]) {
+        self.put("api/models/index.html", &serde_json::to_vec(models).expect("JSON"));
+    }
+
     fn list(&self) -> String {
         format!("api/models/{}/tree/{COMMIT}", self.name)
     }
 
-    fn write(&self, path: &str, bytes: &[u8]) {
+    /// Puts a file below the root.
+    pub(crate) fn put(&self, path: &str, bytes: &[u8]) {
         let path = self.root.join(path);
         std::fs::create_dir_all(path.parent().expect("it is in a folder")).expect("a folder");
         std::fs::write(path, bytes).expect("it is written");

@@ -153,10 +153,9 @@ fn a_model_is_fetched_in_pieces_and_checked(kind: BrowserKind) {
     // The connection breaks in the middle of the weights, once.
     server.cut_after(&weights, 600_000, 1);
     let browser = open(&server, &BrowserOptions::new(kind));
-    browser.click("1  Model");
-    browser.click("Hugging Face");
-    browser.fill("Repository", "org/tiny");
-    browser.click("Another server");
+    browser.click("Find models");
+    browser.fill("Name", "org/tiny");
+    browser.click("Token and server");
     browser.fill("Address", &server.url("hub"));
     browser.click("Get");
     browser.wait_that("the refusal", LONG, || server.asked_for(&weights).first().map(drop));

@@ -74,14 +74,13 @@ fn the_window_fetches_a_model_by_clicks() {
     let app = XvfbApp::start_in(home, Path::new(env!("CARGO_BIN_EXE_pairtune")), &["app"], &env, (1280, 800));
     wait_enabled(&app, DEMO);
     app.click("or get one from Hugging Face");
-    app.click("Hugging Face");
     // Said before anything is asked: from where, to where, and who sees the token.
     let said = says(&app, "Fetched from 127.0.0.1");
     for part in ["into ~/hf/hub, at your click only", "A token in HF_TOKEN or ~/hf/token is shown to 127.0.0.1"] {
         assert!(said.contains(part), "{part:?} in {said:?}");
     }
     assert_eq!(server.asked(), [], "no connection without a click");
-    app.fill("Repository", "org/tiny");
+    app.fill("Name", "org/tiny");
     app.click("Get");
     app.wait_for("This model can't be used", LONG);
     wait_enabled(&app, "Get");

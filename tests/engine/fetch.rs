@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use pairtune::engine::protocol::{Command, Event, HubCommand, ModelSource, Problem, Subject};
+use pairtune::engine::protocol::{Command, Event, HubCommand, HubEvent, ModelSource, Problem, Subject, Token};
 use pairtune::platform::host::Hub;
 
 use crate::hub::{COMMIT, Repository};
@@ -234,6 +234,56 @@ fn a_gated_model_says_where_a_token_is_looked_for() {
     let problem = stage.is_refused();
     assert!(problem.fix.contains("use a token that may read it"), "{problem}");
     assert!(!problem.to_string().contains("hf_of_somebody"), "the token itself is not told: {problem}");
+}
+
+#[test]
+fn a_search_says_what_each_model_needs() {
+    let mut stage = Stage::new("search", |_| ());
+    let listed = |name: &str| stage.repository.listed(name);
+    stage.repository.found(&[listed(NAME), listed("org/other"), listed("../wrong")]);
+    let config = format!("{NAME}/resolve/main/config.json");
+    stage.repository.put(&config, &std::fs::read("assets/demo/model/config.json").expect("the demo's config"));
+    stage.repository.put("org/other/resolve/main/config.json", br#"{"model_type": "bloom"}"#);
+    let endpoint = stage.server.url("");
+    stage.engine.send(Command::Hub(HubCommand::Search { text: "tiny".to_owned(), most_parameters: None, endpoint }));
+    let found = stage.engine.wait(|event| matches!(event, Event::Hub(HubEvent::Found { .. })));
+    let Event::Hub(HubEvent::Found { models }) = found else { unreachable!() };
+    let names: Vec<_> = models.iter().map(|model| model.repo.as_str()).collect();
+    assert_eq!(names, [NAME, "org/other"], "those that can be fetched");
+    assert_eq!(models[0].weight_bytes, Some(stage.repository.weights_bytes), "its size");
+
+    // The need that is said before a download is the one that is found after it.
+    let measured = |stage: &mut Stage, name: &str| {
+        let is_it = |event: &Event| matches!(event, Event::Hub(HubEvent::Measured { repo, .. }) if repo == name);
+        let Event::Hub(HubEvent::Measured { needs, .. }) = stage.engine.wait(is_it) else { unreachable!() };
+        needs
+    };
+    let needs = measured(&mut stage, NAME).expect("it can be tuned");
+    let other = measured(&mut stage, "org/other").expect_err("nobody can read it");
+    assert!(other.what.contains("\"bloom\" is not supported"), "{other}");
+    stage.opens();
+    let info = stage.engine.said.iter().find_map(|event| match event {
+        Event::ModelOpened(info) => Some(info),
+        _ => None,
+    });
+    let least = info.expect("it was opened").least_bytes;
+    assert!(needs.abs_diff(least) * 50 < least, "{needs} before, {least} after");
+}
+
+#[test]
+fn a_typed_token_is_used_instead_of_the_one_of_the_computer() {
+    let mut stage = Stage::new("typed", |hub| hub.token = Some("hf_of_somebody".to_owned()));
+    stage.server.ask_for_token(&stage.repository.revision(), TOKEN);
+    stage.is_refused();
+    let token =
+        |token: Option<&str>| Command::Hub(HubCommand::SetToken { token: token.map(|token| Token(token.to_owned())) });
+    stage.engine.send(token(Some(TOKEN)));
+    stage.opens();
+    stage.engine.send(token(None));
+    stage.opens();
+    let asked = stage.server.asked_for(&stage.repository.revision());
+    let shown: Vec<_> = asked.iter().map(|asked| asked.authorization.as_deref().unwrap_or_default()).collect();
+    assert_eq!(shown, ["Bearer hf_of_somebody", "Bearer hf_secret", "Bearer hf_of_somebody"], "in turn");
 }
 
 #[test]

@@ -3,6 +3,7 @@
 pub(crate) mod compare;
 pub(crate) mod export;
 pub(crate) mod help;
+pub(crate) mod hub;
 pub(crate) mod model;
 pub(crate) mod pairs;
 pub(crate) mod plan;

@@ -13,6 +13,7 @@ use super::prefs::{Prefs, STORAGE_KEY};
 use crate::app::actions::{Demo, Step};
 use crate::app::pages::compare::CompareView;
 use crate::app::pages::export::ExportView;
+use crate::app::pages::hub::HubView;
 use crate::app::pages::model::ModelView;
 use crate::app::pages::pairs::PairsView;
 use crate::app::pages::plan::PlanView;
@@ -95,6 +96,7 @@ pub struct App {
 #[derive(Default)]
 pub(super) struct Views {
     pub(super) start: StartView,
+    pub(super) hub: HubView,
     pub(super) model: ModelView,
     pub(super) pairs: PairsView,
     pub(super) plan: PlanView,

@@ -198,6 +198,7 @@ impl App {
         let state = &mut self.state;
         match subject {
             Subject::Model => state.model_problem = None,
+            Subject::Hub => state.hub.problem = None,
             Subject::Pairs => state.pairs.refused = None,
             Subject::Chat => state.pairs.chat_refused = None,
             Subject::Plan => state.plan.problem = None,

@@ -6,7 +6,7 @@ use super::app::App;
 use super::commands::TOAST_SECONDS;
 use super::frame;
 use crate::app::actions::{Action, Step};
-use crate::app::pages::{compare, export, help, model, pairs, plan, race, run, runs, start, sweep};
+use crate::app::pages::{compare, export, help, hub, model, pairs, plan, race, run, runs, start, sweep};
 use crate::engine::protocol::{Command, RunCommand};
 use crate::platform::Pick;
 
@@ -56,6 +56,7 @@ impl App {
         let step = self.step;
         frame::content(ui, step, |ui| match step {
             Step::Start => start::start_ui(ui, state, &self.environment, &mut views.start, actions),
+            Step::Hub => hub::hub_ui(ui, state, &mut views.hub, actions),
             Step::Model => model::model_ui(ui, state, &mut views.model, actions),
             Step::Pairs => pairs::pairs_ui(ui, state, &mut views.pairs, actions),
             Step::Plan => plan::plan_ui(ui, state, &mut views.plan, actions),

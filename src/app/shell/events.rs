@@ -48,6 +48,9 @@ impl App {
             if opened && std::mem::take(&mut self.fetching) {
                 // The model is now among those on this computer.
                 self.look_for_models(ctx);
+                if self.step == Step::Hub {
+                    self.go(Step::Model);
+                }
             }
             if opened && let Some(command) = self.state.run_to_ask_again() {
                 self.go(if matches!(command, Command::Library(LibraryCommand::Open { .. })) {

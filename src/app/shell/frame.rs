@@ -97,7 +97,7 @@ pub(super) fn rail_ui(ui: &mut Ui, state: &State, current: Step, actions: &mut V
             ui.add_space(GRID);
             ui.separator();
             ui.add_space(GRID);
-            for step in [Step::Race, Step::Sweep, Step::Runs, Step::Help] {
+            for step in [Step::Hub, Step::Race, Step::Sweep, Step::Runs, Step::Help] {
                 rail_entry(ui, state, step, current, actions);
             }
         });
@@ -153,7 +153,8 @@ fn mark(state: &State, step: Step) -> Option<(Icon, Tone, &'static str)> {
         Step::Export => state.exported.as_ref().and(done),
         Step::Race => course_mark(&state.race.course),
         Step::Sweep => course_mark(&state.sweep.course),
-        Step::Start | Step::Compare | Step::Runs | Step::Help => None,
+        Step::Hub if state.hub.searching => busy,
+        Step::Start | Step::Hub | Step::Compare | Step::Runs | Step::Help => None,
     }
 }
 
@@ -350,7 +351,7 @@ pub(super) fn strip_ui(ui: &mut Ui, state: &State, current: Step, actions: &mut 
 fn max_width(step: Step) -> f32 {
     match step {
         Step::Start | Step::Model | Step::Export | Step::Help => theme::TEXT_WIDTH,
-        Step::Pairs | Step::Plan | Step::Run | Step::Compare | Step::Race | Step::Sweep | Step::Runs => {
+        Step::Hub | Step::Pairs | Step::Plan | Step::Run | Step::Compare | Step::Race | Step::Sweep | Step::Runs => {
             theme::MAX_WIDTH
         }
     }

@@ -1,6 +1,7 @@
 //! A paste beside all text fields: the path of something to open, or rows.
 
 use eframe::egui::{self, Event};
+use percent_encoding::percent_decode_str;
 
 use super::app::App;
 use super::{drops, text};
@@ -58,21 +59,7 @@ fn path_in(pasted: &str) -> Option<(Pick, String)> {
 
 /// The path in a file's address, in which `%20` is a space.
 fn decoded(address: &str) -> String {
-    let (mut bytes, mut rest) = (Vec::new(), address.as_bytes());
-    while let Some((&byte, after)) = rest.split_first() {
-        let digits = after.get(..2).filter(|_| byte == b'%').and_then(|digits| std::str::from_utf8(digits).ok());
-        match digits.and_then(|digits| u8::from_str_radix(digits, 16).ok()) {
-            Some(code) => {
-                bytes.push(code);
-                rest = &after[2..];
-            }
-            None => {
-                bytes.push(byte);
-                rest = after;
-            }
-        }
-    }
-    String::from_utf8(bytes).unwrap_or_else(|_| address.to_owned())
+    percent_decode_str(address).decode_utf8().map_or_else(|_| address.to_owned(), Into::into)
 }
 
 /// Returns a name for a file of pasted rows, whose ending says how they are written; none for other texts.

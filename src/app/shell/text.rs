@@ -16,6 +16,7 @@ pub(super) const TRAINING_ENDED: &str = "Training has ended";
 pub(super) fn rail(step: Step) -> &'static str {
     match step {
         Step::Start => "Start",
+        Step::Hub => "Find models",
         Step::Model => "1  Model",
         Step::Pairs => "2  Pairs",
         Step::Plan => "3  Plan",

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use super::compare::Generation;
+use super::hub::HubState;
 use super::library::Recent;
 use super::machine::{BenchState, Connection, LogLine, Notice};
 use super::model::ModelState;
@@ -35,6 +36,8 @@ pub(crate) struct State {
     pub(crate) model: ModelState,
     /// True while the model is copied into the app's storage.
     pub(crate) keeping_model: bool,
+    /// The latest search for models.
+    pub(crate) hub: HubState,
     /// The pairs.
     pub(crate) pairs: PairsState,
     /// Settings of the next run, and its needs.
@@ -129,6 +132,8 @@ impl State {
                 ModelCommand::Measure { .. } | ModelCommand::Forget { .. } => {}
             },
             Command::Hub(command) => match command {
+                HubCommand::Search { .. } => self.search_asked(),
+                HubCommand::SetToken { .. } => {}
                 HubCommand::Fetch { repo, .. } => self.load_model(&notices::fetching(repo)),
             },
             Command::Pairs(command) => match command {
@@ -198,6 +203,7 @@ impl State {
             Event::ModelProgress(progress) => self.model_progress(progress),
             Event::ModelOpened(info) => self.model_opened(info),
             Event::ModelClosed => self.model_closed(),
+            Event::Hub(event) => self.hub_answered(event),
             Event::PairsProgress { progress, rows, problems } => self.pairs_progress(progress, rows, problems),
             Event::PairRows { first, rows } => self.rows_read(first, rows),
             Event::PairsOpened(info) => self.pairs_opened(*info),
@@ -251,6 +257,7 @@ impl State {
         self.notice(&problem.what, false);
         match subject {
             Subject::Model => self.model_refused(problem),
+            Subject::Hub => self.search_refused(problem),
             Subject::Pairs => self.pairs_refused(problem),
             Subject::Chat => self.pairs.chat_refused = Some(problem),
             Subject::Plan => self.plan_refused(problem),
@@ -268,6 +275,7 @@ impl State {
         self.notice(notices::CANCELLED, true);
         match subject {
             Subject::Model => self.model_cancelled(),
+            Subject::Hub => self.hub.searching = false,
             Subject::Pairs => self.pairs_back(),
             // A template is set at once, so there is nothing to end.
             Subject::Chat => {}
@@ -290,6 +298,7 @@ impl State {
         self.plan.pending = false;
         self.plan.trial = Trial::None;
         self.keeping_model = false;
+        self.hub.searching = false;
         self.run_pending = false;
         self.race_ended();
         self.sweep_ended();

@@ -3,6 +3,7 @@
 mod compare;
 mod export;
 mod fold;
+mod hub;
 mod library;
 mod machine;
 mod model;

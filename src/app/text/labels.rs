@@ -6,6 +6,7 @@ use crate::platform::Pick;
 pub(crate) fn step_name(step: Step) -> &'static str {
     match step {
         Step::Start => "Start",
+        Step::Hub => "Find models",
         Step::Model => "Model",
         Step::Pairs => "Pairs",
         Step::Plan => "Plan",

@@ -67,6 +67,7 @@ pub(crate) fn is_own(request: &NetworkEntry) -> bool {
 pub(crate) fn purpose(purpose: Purpose) -> &'static str {
     match purpose {
         Purpose::App => "the app itself",
+        Purpose::ModelSearch => "a search for models",
         Purpose::ModelList => "the list of the model's files",
         Purpose::ModelConfig => "the model's configuration",
         Purpose::ModelCommit => "the model's commit",

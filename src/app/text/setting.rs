@@ -1,5 +1,7 @@
 //! Sentences about the value of a setting, and the settings as a link.
 
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
+
 use super::units;
 use crate::app::state::Blocked;
 use crate::engine::protocol::Settings;
@@ -51,35 +53,18 @@ pub(crate) fn whole_between(from: i64, to: i64) -> String {
     }
 }
 
+/// Bytes of settings that are written as codes in an address.
+const CODED: &AsciiSet =
+    &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~').remove(b':').remove(b',');
+
 /// Fragment of the address (after the `#`) for these settings.
 pub(crate) fn settings_fragment(settings: &Settings) -> String {
     let json = serde_json::to_string(settings).unwrap_or_default();
-    let mut out = "s=".to_owned();
-    for byte in json.bytes() {
-        match byte {
-            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' | b':' | b',' => out.push(byte.into()),
-            _ => out.push_str(&format!("%{byte:02X}")),
-        }
-    }
-    out
+    format!("s={}", utf8_percent_encode(&json, CODED))
 }
 
 /// Parses the settings in the fragment of an address.
 pub(crate) fn fragment_settings(fragment: &str) -> Option<Settings> {
-    let encoded = fragment.strip_prefix("s=")?.as_bytes();
-    let (mut bytes, mut i) = (Vec::new(), 0);
-    while i < encoded.len() {
-        let hex = encoded.get(i + 1..i + 3).and_then(|hex| std::str::from_utf8(hex).ok());
-        match (encoded[i], hex.and_then(|hex| u8::from_str_radix(hex, 16).ok())) {
-            (b'%', Some(byte)) => {
-                bytes.push(byte);
-                i += 3;
-            }
-            (byte, _) => {
-                bytes.push(byte);
-                i += 1;
-            }
-        }
-    }
+    let bytes: Vec<u8> = percent_decode_str(fragment.strip_prefix("s=")?).collect();
     serde_json::from_slice(&bytes).ok()
 }

@@ -40,7 +40,7 @@ pub(super) fn bytes_of(done: u64, total: u64) -> String {
     let (unit, name) = match total {
         0..1_000 => (1.0, "B"),
         1_000..1_000_000 => (1e3, "kB"),
-        1_000_000..1_000_000_000 => (1e6, "MB"),
+        1_000_000..999_500_000 => (1e6, "MB"),
         _ => (1e9, "GB"),
     };
     format!("{:.1}/{:.1} {name}", done as f64 / unit, total as f64 / unit)
@@ -87,7 +87,7 @@ pub(crate) fn number(value: f64) -> String {
 pub(crate) fn parameters(n: u64) -> String {
     match n {
         0..1_000_000 => format!("{:.0} k", n as f64 / 1e3),
-        1_000_000..1_000_000_000 => format!("{:.0} M", n as f64 / 1e6),
+        1_000_000..999_500_000 => format!("{:.0} M", n as f64 / 1e6),
         _ => format!("{:.2} B", n as f64 / 1e9),
     }
 }

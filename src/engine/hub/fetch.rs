@@ -162,7 +162,7 @@ async fn receive(wire: &mut Wire, hub: &Hub, store: &Store, path: &str, part: &P
         }
     };
     let kept = writer.finish().await;
-    tell_request(wire, url, Some(&answer), have - begin, Purpose::Model);
+    tell_request(wire, url, Some(&answer.url), have - begin, Purpose::Model);
     ended.and(kept).map(|()| have)
 }
 

@@ -1,4 +1,4 @@
-//! Models on the Hugging Face Hub.
+//! Models on the Hugging Face Hub: searched for and fetched.
 
 pub(super) mod commands;
 #[cfg(feature = "app")]
@@ -7,3 +7,5 @@ mod fetch;
 mod place;
 #[cfg(feature = "app")]
 mod requests;
+#[cfg(feature = "app")]
+mod search;

@@ -11,33 +11,62 @@ const SMALL_BYTES: usize = 16 << 20;
 
 /// Fetches a small answer whole.
 pub(super) async fn get(wire: &mut Wire, hub: &Hub, url: &str, purpose: Purpose) -> Result<Vec<u8>> {
-    let mut answer = ask(wire, hub, url, 0).await?;
-    let (inbox, mut bytes) = (&mut wire.inbox, Vec::new());
-    let got = async {
-        while let Some(piece) = inbox.unless_cancelled(answer.next()).await? {
-            bytes.extend(piece);
-            if bytes.len() > SMALL_BYTES {
-                let what = format!("The server answers with more than {} MiB", SMALL_BYTES >> 20);
-                return Err(Error::input(what, "Check the address of the server", url));
-            }
-        }
-        Ok(())
-    };
-    let got = got.await;
-    tell_request(wire, url, Some(&answer), bytes.len() as u64, purpose);
-    got.map(|()| bytes)
+    let got = wire.inbox.unless_cancelled(small(hub, url)).await;
+    tell_small(wire, url, &got, purpose);
+    got.map(|(_, bytes)| bytes)
 }
 
-/// Asks for the bytes of `url` from `begin` on; an answer without any is an error. A failure goes into the ledger.
-pub(super) async fn ask(wire: &mut Wire, hub: &Hub, url: &str, begin: u64) -> Result<Fetched> {
-    let asked = wire.inbox.unless_cancelled(hub.fetch_range(url, begin)).await;
-    let error = match asked {
-        Ok(answer) if matches!(answer.status, 200 | 206) => return Ok(answer),
-        Ok(answer) => status_error(hub, &answer, url),
-        Err(error) => error,
+/// Fetches a small answer whole; none if the user asked for something else before it was there.
+pub(super) async fn get_unless_asked(
+    wire: &mut Wire,
+    hub: &Hub,
+    url: &str,
+    purpose: Purpose,
+) -> Option<Result<Vec<u8>>> {
+    let got = wire.inbox.unless_asked(small(hub, url)).await;
+    tell_small(wire, url, got.as_ref().unwrap_or(&Err(Error::Cancelled)), purpose);
+    got.map(|got| got.map(|(_, bytes)| bytes))
+}
+
+/// A small answer, and the address that it came from.
+async fn small(hub: &Hub, url: &str) -> Result<(String, Vec<u8>)> {
+    let mut answer = answered(hub, url, 0).await?;
+    let mut bytes = Vec::new();
+    while let Some(piece) = answer.next().await? {
+        bytes.extend(piece);
+        if bytes.len() > SMALL_BYTES {
+            let what = format!("The server answers with more than {} MiB", SMALL_BYTES >> 20);
+            return Err(Error::input(what, "Check the address of the server", url));
+        }
+    }
+    Ok((answer.url.clone(), bytes))
+}
+
+/// Adds the request for a small answer to the ledger.
+fn tell_small(wire: &Wire, url: &str, got: &Result<(String, Vec<u8>)>, purpose: Purpose) {
+    let (from, bytes) = match got {
+        Ok((from, bytes)) => (Some(from.as_str()), bytes.len() as u64),
+        Err(_) => (None, 0),
     };
-    tell_request(wire, url, None, 0, Purpose::Model);
-    Err(error)
+    tell_request(wire, url, from, bytes, purpose);
+}
+
+/// Asks for the bytes of a model's file from `begin` on. A failure goes into the ledger.
+pub(super) async fn ask(wire: &mut Wire, hub: &Hub, url: &str, begin: u64) -> Result<Fetched> {
+    let asked = wire.inbox.unless_cancelled(answered(hub, url, begin)).await;
+    if asked.is_err() {
+        tell_request(wire, url, None, 0, Purpose::Model);
+    }
+    asked
+}
+
+/// Asks for the bytes of `url` from `begin` on; an answer without any is an error.
+async fn answered(hub: &Hub, url: &str, begin: u64) -> Result<Fetched> {
+    let answer = hub.fetch_range(url, begin).await?;
+    match answer.status {
+        200 | 206 => Ok(answer),
+        _ => Err(status_error(hub, &answer, url)),
+    }
 }
 
 /// The error of a status that brings no bytes.
@@ -54,9 +83,9 @@ fn status_error(hub: &Hub, answer: &Fetched, url: &str) -> Error {
     Error::input(format!("The server answered {status}{meaning}"), fix, url)
 }
 
-/// Adds a request to the ledger, failed ones included, with the host that answered in the end.
-pub(super) fn tell_request(wire: &Wire, url: &str, answer: Option<&Fetched>, bytes: u64, purpose: Purpose) {
-    let other = answer.map(|answer| host_of(&answer.url)).filter(|host| *host != host_of(url));
+/// Adds a request to the ledger, failed ones included, with the host that answered in the end: the one of `from`.
+pub(super) fn tell_request(wire: &Wire, url: &str, from: Option<&str>, bytes: u64, purpose: Purpose) {
+    let other = from.map(host_of).filter(|host| *host != host_of(url));
     let url = other.map_or_else(|| url.to_owned(), |host| format!("{url}, from {host}"));
     wire.send(Event::Request { url, bytes, purpose });
 }

@@ -197,7 +197,12 @@ pub fn base_of(source: &ModelSource, stated: Option<String>) -> String {
 pub(in crate::engine) async fn measure(folder: &dyn Folder) -> Result<u64> {
     let config = Model::config(folder).await?;
     let weight_bytes = Model::weight_bytes(folder, &config).await?;
-    Ok(least_bytes(&config, weight_bytes.on_device(LoadIn::Int4)))
+    Ok(least_bytes_of(&config, &weight_bytes))
+}
+
+/// Bytes on the device that a model needs at least, in 4 bits.
+pub(in crate::engine) fn least_bytes_of(config: &Architecture, weight_bytes: &WeightBytes) -> u64 {
+    least_bytes(config, weight_bytes.on_device(LoadIn::Int4))
 }
 
 /// Bytes on the device of the smallest sensible run: rank 8, one pair of 256 tokens at a time, recomputing layers.

@@ -3,8 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Answered, ChatInfo, Exported, Failure, HeldOutPair, Inspection, Level, Metrics, ModelInfo, ModelSource, PairRow,
-    PairView, PairsInfo, Phase, PlanInfo, Problem, Progress, Purpose, RaceEvent, Ready, RunInfo, RunRecord,
+    Answered, ChatInfo, Exported, Failure, HeldOutPair, HubEvent, Inspection, Level, Metrics, ModelInfo, ModelSource,
+    PairRow, PairView, PairsInfo, Phase, PlanInfo, Problem, Progress, Purpose, RaceEvent, Ready, RunInfo, RunRecord,
     SampleAnswer, StorageInfo, StoredModel, Subject, Summary, SweepEvent,
 };
 
@@ -30,6 +30,8 @@ pub enum Event {
     ModelProgress(Progress),
     /// A model is open.
     ModelOpened(Box<ModelInfo>),
+    /// Models on the Hugging Face Hub.
+    Hub(HubEvent),
     /// Pairs are being read.
     PairsProgress {
         /// Bytes so far and in all.

@@ -37,7 +37,7 @@ pub use compare::{CompareCommand, GenerateRequest, HeldOutPair, Inspection, Toke
 pub use data::{LineProblem, PairRow, PairView, PairsCommand, PairsInfo, ProblemKind, SeenSequence};
 pub use event::Event;
 pub use export::{ExportKind, ExportRequest, Exported, GgufForm, WhichAdapter};
-pub use hub::HubCommand;
+pub use hub::{HubCommand, HubEvent, HubModel, Token};
 pub use library::LibraryCommand;
 pub use machine::{
     BUILD, GpuInfo, Level, Metrics, Problem, Progress, Ready, Settings, StorageInfo, is_evaluation, step_of,

@@ -86,6 +86,8 @@ impl Command {
                 ModelCommand::Measure { .. } => about(S::Model).quiet(),
             },
             Self::Hub(command) => match command {
+                HubCommand::Search { .. } => about(S::Hub).waiting(Always),
+                HubCommand::SetToken { .. } => about(S::Hub).quiet(),
                 HubCommand::Fetch { .. } => about(S::Model).keeping().waiting(Always),
             },
             Self::Pairs(command) => match command {
@@ -139,6 +141,8 @@ impl Command {
 pub enum Subject {
     /// Opening a model.
     Model,
+    /// Searching the Hugging Face Hub.
+    Hub,
     /// Opening pairs, or reading one.
     Pairs,
     /// Setting the chat template.

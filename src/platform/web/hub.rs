@@ -10,11 +10,14 @@ use web_sys::{
 use super::js::{call_async, ignore, message, property};
 use super::store::Store;
 use crate::error::{Error, Result};
+use crate::platform::is_below;
 
-/// The Hugging Face Hub, from which a page fetches into its own storage, and without a token.
+/// The Hugging Face Hub, from which a page fetches into its own storage.
 pub struct Hub {
     /// Its address.
     pub endpoint: String,
+    /// The token that the user typed, which no other server gets.
+    pub token: Option<String>,
     /// Places where a token is looked for: none.
     pub token_places: Option<String>,
 }
@@ -22,7 +25,7 @@ pub struct Hub {
 impl Hub {
     /// The public Hub, the same for everybody.
     pub fn of_this_person() -> Self {
-        Self { endpoint: "https://huggingface.co".to_owned(), token_places: None }
+        Self { endpoint: "https://huggingface.co".to_owned(), token: None, token_places: None }
     }
 
     /// Destination of downloads, for the user to read.
@@ -36,8 +39,15 @@ impl Hub {
     }
 
     /// Advice about a model that the server gives only to some users.
-    pub fn fix_for_refusal(&self, _url: &str) -> String {
-        "Choose a model that anyone may download, or fetch it with the desktop app and choose its files".to_owned()
+    pub fn fix_for_refusal(&self, url: &str) -> String {
+        let endpoint = &self.endpoint;
+        match &self.token {
+            _ if !is_below(url, endpoint) => format!("A token goes to {endpoint} alone: choose a model for anyone"),
+            Some(_) => format!("Check the name, accept the model's conditions at {endpoint}, or use another token"),
+            None => {
+                format!("Check the name, accept the model's conditions at {endpoint}, and give a token in Find models")
+            }
+        }
     }
 
     /// Asks a server for the bytes of `url` from `begin` on.
@@ -45,6 +55,9 @@ impl Hub {
         let failed = |e: JsValue| fetch_error(&e, "did not begin", url);
         let headers = Headers::new().map_err(failed)?;
         headers.set("Range", &format!("bytes={begin}-")).map_err(failed)?;
+        if let Some(token) = self.token.as_ref().filter(|_| is_below(url, &self.endpoint)) {
+            headers.set("Authorization", &format!("Bearer {token}")).map_err(failed)?;
+        }
         let init = RequestInit::new();
         init.set_headers(&headers);
         // Gigabytes are kept in the storage, not a second time in the browser's cache; and no site learns who asks.

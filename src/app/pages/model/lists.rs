@@ -3,13 +3,13 @@
 use eframe::egui::{self, RichText, Ui};
 use egui_extras::{Column, TableBuilder};
 
-use super::page::{ModelView, fits_chip};
+use super::page::ModelView;
 use super::text;
 use crate::app::actions::Action;
 use crate::app::state::{State, source_of};
 use crate::app::text::{labels, machine, units};
 use crate::app::theme::{self, GRID};
-use crate::app::widgets::{self, Tone, by_path_ui};
+use crate::app::widgets::{self, by_path_ui};
 use crate::engine::protocol::{Command, HubCommand, ModelCommand, ModelSource, Origin, Problem};
 use crate::platform::Pick;
 
@@ -101,10 +101,7 @@ fn table_ui(
             });
             table_row.col(|ui| match &row.needs {
                 None => {}
-                Some(Ok(least)) => fits_chip(ui, state, *least),
-                Some(Err(problem)) => {
-                    widgets::chip(ui, Tone::Bad, text::NOT_SUPPORTED).on_hover_text(problem.to_string());
-                }
+                Some(needs) => widgets::needs_chip(ui, state, needs),
             });
             table_row.col(|ui| {
                 widgets::small(ui, &row.state);

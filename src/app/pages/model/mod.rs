@@ -1,6 +1,5 @@
-//! Choose a model: from this computer, from the Hub, the bundled one, or one that was kept.
+//! Choose a model: from this computer, the bundled one, or one that was kept.
 
-mod hub;
 mod lists;
 mod page;
 mod text;

@@ -9,15 +9,11 @@ pub(super) const MODEL_TITLE: &str = "Model";
 pub(super) const MODEL_SUBTITLE: &str = "A language model in the Hugging Face format. It is read, never changed: the \
     run \
                                          writes a small adapter beside it.";
-pub(super) const MODEL_REFUSED: &str = "This model can't be used";
-pub(super) const MODEL_LOADING: &str = "Opening the model";
-pub(super) const PICK_OTHER: &str = "Pick another folder…";
 pub(super) const CHOOSE_MODEL: &str = "Choose a model";
 pub(super) const OTHER_MODEL: &str = "Choose another model";
 pub(super) const SOURCE_COMPUTER: &str = "This computer";
-pub(super) const SOURCE_HUB: &str = "Hugging Face";
+pub(super) const FROM_HUB: &str = "or find one on Hugging Face";
 pub(super) const SOURCE_DEMO: &str = "Demo";
-pub(super) const CANCEL_NOTE: &str = "Frees the memory again. A download continues where it stopped.";
 pub(super) const ARCHITECTURE: &str = "Architecture";
 pub(super) const PARAMETERS: &str = "Parameters";
 pub(super) const WEIGHTS: &str = "Weights";
@@ -25,10 +21,6 @@ pub(super) const LEAST_MEMORY: &str = "Minimum memory (in 4 bits)";
 pub(super) const LICENCE: &str = "Licence";
 pub(super) const LICENCE_UNKNOWN: &str = "not stated";
 pub(super) const SAVING: &str = "Saving a copy…";
-pub(super) const FITS: &str = "fits";
-pub(super) const NEEDS_WHY: &str = "Weights, adapter, activations and logits of the smallest sensible run: one short \
-    pair at a time. A smaller model helps most.";
-pub(super) const NOT_SUPPORTED: &str = "cannot be tuned";
 pub(super) const MODEL_COLUMNS: [&str; 6] = ["Name", "Size", "Memory", "State", "Licence", ""];
 pub(super) const MODEL_FILES: &str = "A folder with config.json, tokenizer.json and model.safetensors (or its shards).";
 pub(super) const ON_DISK: &str = "on disk";
@@ -39,11 +31,6 @@ pub(super) const FORGET_TEXT: &str = "It is taken out of the app's storage, and 
 pub(super) const FORGET_YES: &str = "Remove it";
 pub(super) const FORGET_NO: &str = "Keep it";
 pub(super) const NONE_FOUND: &str = "The Hugging Face cache of this computer holds no whole model.";
-pub(super) const REPOSITORY: &str = "Repository";
-pub(super) const SUGGESTIONS: &str = "Suggestions";
-pub(super) const GET: &str = "Get";
-pub(super) const HUB_ADVANCED: &str = "Another server";
-pub(super) const ENDPOINT: &str = "Address";
 pub(super) const DEMO_MODEL: &str = "A tiny model and its pairs come with the program. Use them to see how everything \
                                      works; what it writes is no prose.";
 pub(super) const OPEN_DEMO: &str = "Open the demo";
@@ -52,24 +39,6 @@ pub(super) const SAVED: &str = "saved";
 pub(super) const CUT_OFF: &str = "copy was cut off";
 pub(super) const PARTLY: &str = "not whole yet";
 pub(super) const FETCH_REST: &str = "Get the rest";
-
-/// Says that the open model stays open although another one was refused.
-pub(super) fn still_open(name: &str) -> String {
-    format!("\"{name}\" stays open.")
-}
-
-/// Says before a download where it is from, where it goes, and to whom a token is shown.
-pub(super) fn hub_note(endpoint: &str, place: &str, token_places: Option<&str>) -> String {
-    let server = endpoint.split_once("://").map_or(endpoint, |(_, server)| server);
-    let mut note = format!(
-        "Fetched from {server} into {place}, at your click only. A download that stops continues where it was, and \
-         every file is checked."
-    );
-    if let Some(places) = token_places {
-        note.push_str(&format!(" A token in {places} is shown to {server} alone."));
-    }
-    note
-}
 
 pub(super) fn source_saved(n: usize) -> String {
     format!("Saved models ({n})")
@@ -104,14 +73,6 @@ pub(super) fn save(bytes: u64, storage: &StorageInfo) -> String {
         Some(quota) => format!("Save for next time ({} of {})", units::bytes(bytes), units::bytes(quota)),
         None => format!("Save for next time ({})", units::bytes(bytes)),
     }
-}
-
-pub(super) fn needs(least: u64, limit: u64) -> String {
-    format!("needs {}, has {}", units::bytes(least), units::bytes(limit))
-}
-
-pub(super) fn needs_only(least: u64) -> String {
-    format!("needs {}", units::bytes(least))
 }
 
 pub(super) fn use_model(name: &str) -> String {

@@ -103,7 +103,7 @@ fn open_ui(ui: &mut Ui, state: &State, view: &mut StartView, actions: &mut Vec<A
             }
             found_ui(ui, state, view, actions);
             if widgets::link_button(ui, text::FROM_HUB).clicked() {
-                actions.push(Action::Go(Step::Model));
+                actions.push(Action::Go(Step::Hub));
             }
         });
         if !state.in_browser {

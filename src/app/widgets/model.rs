@@ -1,0 +1,76 @@
+//! A model that is on its way, that was refused, or that is to be chosen.
+
+use eframe::egui::Ui;
+
+use super::parts::{Tone, chip, problem_card, small, titled_card, weak};
+use super::progress::progress_ui;
+use crate::app::actions::Action;
+use crate::app::state::State;
+use crate::app::text::labels;
+use crate::app::text::units::{self, Unit};
+use crate::engine::protocol::{Command, Problem, Progress, Subject};
+use crate::platform::Pick;
+
+const LOADING: &str = "Opening the model";
+const CANCEL_NOTE: &str = "Frees the memory again. A download continues where it stopped.";
+const REFUSED: &str = "This model can't be used";
+const PICK_OTHER: &str = "Pick another folder…";
+const FITS: &str = "fits";
+const NEEDS_WHY: &str = "Weights, adapter, activations and logits of the smallest sensible run: one short pair at a \
+    time. A smaller model helps most.";
+const NOT_SUPPORTED: &str = "cannot be tuned";
+
+/// Draws the progress of the model that is being read or fetched.
+pub(crate) fn model_loading_ui(ui: &mut Ui, progress: &Progress, actions: &mut Vec<Action>) {
+    titled_card(ui, LOADING, |ui| {
+        progress_ui(ui, progress, Unit::Bytes);
+        ui.horizontal_wrapped(|ui| {
+            if ui.button(labels::CANCEL).clicked() {
+                actions.push(Action::Send(Command::Cancel));
+            }
+            small(ui, CANCEL_NOTE);
+        });
+    });
+}
+
+/// Draws why the model that was last asked for was refused, if it was.
+pub(crate) fn model_refused_ui(ui: &mut Ui, state: &State, actions: &mut Vec<Action>) {
+    let Some(problem) = &state.model_problem else { return };
+    problem_card(ui, Tone::Bad, REFUSED, problem, |ui| {
+        if ui.button(PICK_OTHER).clicked() {
+            actions.push(Action::Pick(Pick::ModelFolder));
+        }
+        if ui.button(labels::DISMISS).clicked() {
+            actions.push(Action::DismissProblem(Subject::Model));
+        }
+        if let Some(open) = state.open_model() {
+            weak(ui, format!("\"{}\" stays open.", open.name));
+        }
+    });
+}
+
+/// Says what a model needs, or that it cannot be tuned.
+pub(crate) fn needs_chip(ui: &mut Ui, state: &State, needs: &Result<u64, Problem>) {
+    match needs {
+        Ok(least) => fits_chip(ui, state, *least),
+        Err(problem) => {
+            chip(ui, Tone::Bad, NOT_SUPPORTED).on_hover_text(problem.to_string());
+        }
+    }
+}
+
+/// Says whether a run fits, as far as `least` bytes can tell.
+pub(crate) fn fits_chip(ui: &mut Ui, state: &State, least: u64) {
+    match state.memory_limit() {
+        None => {
+            small(ui, format!("needs {}", units::bytes(least)));
+        }
+        Some(limit) if least <= limit => {
+            chip(ui, Tone::Good, FITS);
+        }
+        Some(limit) => {
+            let needs = format!("needs {}, has {}", units::bytes(least), units::bytes(limit));
+            chip(ui, Tone::Bad, &needs).on_hover_text(NEEDS_WHY);
+        }
+    }
+}
