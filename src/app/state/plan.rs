@@ -14,6 +14,9 @@ use crate::engine::protocol::{
 /// Held-out pairs that are enough for an evaluation where a GPU is missing, and each takes seconds.
 pub(crate) const FEW_ENOUGH: usize = 64;
 
+/// Evaluations without a better one after which a run stops unless the user says otherwise.
+const PATIENCE: usize = 3;
+
 /// Settings of the next run, and its needs.
 #[derive(Debug)]
 pub(crate) struct PlanState {
@@ -145,7 +148,7 @@ pub(crate) enum Blocked {
 impl PlanState {
     /// Watch options of the next run until the user changes them.
     fn default_watch() -> Watch {
-        Watch { eval_steps: 10, keep_best: true, save_seconds: 60.0, ..Watch::default() }
+        Watch { eval_steps: 10, keep_best: true, patience: PATIENCE, save_seconds: 60.0, ..Watch::default() }
     }
 
     /// Training method of the next run.

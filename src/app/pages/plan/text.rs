@@ -89,10 +89,29 @@ pub(super) fn some_pairs(some: usize, all: usize) -> String {
 
 /// Reads such a limit as a person types it.
 pub(super) fn as_most_pairs(typed: &str) -> Option<f64> {
+    or_else_0(typed, "all")
+}
+
+/// Reads a number with its unit, or a word that stands for 0.
+fn or_else_0(typed: &str, word: &str) -> Option<f64> {
     let digits: String = typed.chars().filter(char::is_ascii_digit).collect();
-    if digits.is_empty() { typed.trim_start().starts_with("all").then_some(0.0) } else { digits.parse().ok() }
+    if digits.is_empty() { typed.trim_start().starts_with(word).then_some(0.0) } else { digits.parse().ok() }
 }
 pub(super) const KEEP_BEST: &str = "Keep the best adapter";
+pub(super) const PATIENCE: &str = "Early stopping patience";
+pub(super) const PATIENCE_HELP: &str = "Stops and saves the run once so many evaluations in a row were no better than \
+    the best one (transformers: early_stopping_patience). Off takes every step.";
+const NO_PATIENCE: &str = "off";
+
+/// Evaluations that a run waits for a better one; 0 is for ever.
+pub(super) fn patience(evaluations: usize) -> String {
+    if evaluations == 0 { NO_PATIENCE.to_owned() } else { units::counted(evaluations, "evaluation") }
+}
+
+/// Reads them as a person types them.
+pub(super) fn as_patience(typed: &str) -> Option<f64> {
+    or_else_0(typed, NO_PATIENCE)
+}
 pub(super) const SAMPLE_PROMPTS: &str = "Sample prompts (answered before the run and at every evaluation)";
 pub(super) const EVALUATE_ENDS: &str = "Evaluate only before and after";
 pub(super) const NO_SAMPLES: &str = "No sample prompts";
