@@ -869,6 +869,8 @@ fn the_command_line_names_columns_that_are_not_trls() {
     let text = copied(&mut stage);
     let command = "pairtune train --model /models/Qwen3-0.6B --pairs tone.jsonl --output tone";
     let settings = text.strip_prefix(command).expect("model, pairs and output come first");
+    let evaluations = " --eval-steps 27 --load-best-model-at-end --early-stopping-patience 3";
+    let settings = settings.strip_suffix(evaluations).expect("evaluations as they are planned come last");
     assert_eq!(settings, " --num-train-epochs 5 --eval-split 0.1", "and nothing that the command has by itself");
     let mapping = Mapping { rejected: "note".into(), ..script::pairs(24).mapping };
     stage.say(Event::PairsOpened(Box::new(PairsInfo { mapping, ..script::pairs(24) })));

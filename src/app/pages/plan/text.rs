@@ -3,7 +3,9 @@
 use crate::app::fields::{self, Kind as FieldKind};
 use crate::app::state::{RunParts, State};
 use crate::app::text::{setting, units};
-use crate::engine::protocol::{Inputs, Kind, LossType, Mapping, Method, ModelSource, PlanInfo, Settings, TRIAL_STEPS};
+use crate::engine::protocol::{
+    Inputs, Kind, LossType, Mapping, Method, ModelSource, PlanInfo, Settings, TRIAL_STEPS, Watch,
+};
 use crate::platform::file_name;
 
 pub(super) const NOTHING: &str = "(by itself)";
@@ -363,6 +365,23 @@ pub(super) fn command_line(state: &State) -> String {
     for (key, value) in state.plan.settings.iter().filter(|(key, value)| !state.plan.is_default(key, value)) {
         let value = fields::shown(Some(value)).replace(", ", ",");
         out.push_str(&format!(" --{} {}", key.replace('_', "-"), quoted(&value)));
+    }
+    out + &evaluation_flags(state)
+}
+
+/// Flags of the evaluations on the way of a run; none where the command would score nothing.
+fn evaluation_flags(state: &State) -> String {
+    let Watch { eval_steps, keep_best, patience, .. } = state.plan.watch;
+    let is_scored = state.plan_info().is_some_and(|plan| !plan.held_out.is_empty());
+    if eval_steps == 0 || !is_scored || state.plan.method().is_online() {
+        return String::new();
+    }
+    let mut out = format!(" --eval-steps {eval_steps}");
+    if keep_best {
+        out.push_str(" --load-best-model-at-end");
+    }
+    if patience > 0 {
+        out.push_str(&format!(" --early-stopping-patience {patience}"));
     }
     out
 }
