@@ -266,11 +266,15 @@ pub(super) fn steps(plan: &PlanInfo, kind: Kind) -> String {
     out
 }
 
+pub(super) const NO_TIME: &str = "Time: unknown. Measure with 2 trial steps";
+
+/// The same by another run.
+pub(super) fn guessed_time(parts: RunParts, step: f64, run: &str) -> String {
+    format!("{}. A guess, from run \"{run}\": measure with 2 trial steps", time(parts, step))
+}
+
 /// Time of the whole run and of its parts.
-pub(super) fn time(parts: Option<RunParts>, step_seconds: Option<f64>) -> String {
-    let (Some(parts), Some(step)) = (parts, step_seconds) else {
-        return "Time: unknown. Measure with 2 trial steps".to_owned();
-    };
+pub(super) fn time(parts: RunParts, step: f64) -> String {
     let named = [
         (parts.steps, "training"),
         (parts.reference, "reference scores of the base model"),
