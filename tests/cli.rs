@@ -328,6 +328,57 @@ fn a_run_that_is_resumed_at_its_end_keeps_its_epoch_and_is_not_scored_as_its_beg
     assert_eq!(steps, [1, 2, 2], "two steps, and an evaluation after them");
 }
 
+/// Steps of the evaluations in a file of metrics, or in a history.
+fn evaluated(entries: &[Value]) -> Vec<u64> {
+    let evaluations = entries.iter().filter(|entry| entry.get("eval_preference_accuracy").is_some());
+    evaluations.map(|entry| entry["step"].as_u64().expect("a step")).collect()
+}
+
+#[test]
+fn a_run_is_evaluated_on_its_way_and_ends_with_the_best_adapter() {
+    let scratch = Scratch::new("eval-steps");
+    let pairs = first_pairs(8);
+    // The held-out pairs say the opposite of those that are trained on, so that every step makes them worse.
+    let swapped = pairs.replace("\"chosen\"", "\"x\"").replace("\"rejected\"", "\"chosen\"");
+    scratch.write("swapped.jsonl", swapped.replace("\"x\"", "\"rejected\""));
+    scratch.write("pairs.jsonl", pairs);
+    let train = |output: &str, more: &[&str]| {
+        let model = path("llama_sigmoid", "model");
+        let files = ["train", "--model", &model, "--pairs", "pairs.jsonl", "--eval-pairs", "swapped.jsonl"];
+        let run = scratch.run(&[&files[..], &["--output", output, "--eval-steps", "2"], more].concat());
+        run.check(0);
+        run
+    };
+    let state = |run: &str, key: &str| read_json(&scratch.path(&format!("{run}/trainer_state.json")))[key].clone();
+    let adapter = |run: &str| scratch.bytes(&format!("{run}/adapter_model.safetensors"));
+    let best = "--load-best-model-at-end";
+    let settings = ["--learning-rate", "5e-3", "--lr-scheduler-type", "constant", "--warmup-steps", "0"];
+    let settings = [&settings[..], &["--gradient-accumulation-steps", "1", "--save-steps", "3"]].concat();
+
+    let run = train("whole", &[&settings[..], &["--max-steps", "6", best]].concat());
+    assert!(run.stdout.contains("the adapter is that of step 2, of the best evaluation"), "{}", run.stdout);
+    let counters = ["global_step", "best_global_step", "eval_steps"].map(|key| state("whole", key));
+    assert_eq!(counters, [json!(6), json!(2), json!(2.0)], "the state");
+    let history = state("whole", "log_history");
+    assert_eq!(evaluated(history.as_array().expect("a list")), [0, 2, 4, 6], "before, every other step, and after");
+    assert_eq!(evaluated(&scratch.lines("whole/metrics.jsonl")), [0, 2, 4, 6], "in the metrics, too");
+    train("two", &[&settings[..], &["--max-steps", "2"]].concat());
+    assert!(adapter("whole") == adapter("two"), "it is that of the second step");
+    train("rest", &["--resume", "whole/checkpoint-3", best]);
+    assert!(adapter("rest") == adapter("whole"), "a resumed run has it from before");
+    assert_eq!(scratch.lines("rest/metrics.jsonl"), scratch.lines("whole/metrics.jsonl"), "with the same numbers");
+
+    let patience = [best, "--early-stopping-patience", "3"];
+    let run = train("early", &[&settings[..], &["--max-steps", "20"], &patience].concat());
+    let why = "Stopped early: no better held-out result in 3 evaluations. The best adapter, of step 2, is kept.";
+    assert!(run.stderr.contains(why), "it says why: {}", run.stderr);
+    assert_eq!(state("early", "global_step"), 8, "three evaluations after the best");
+    train("later", &[&["--resume", "early/checkpoint-6"][..], &patience].concat());
+    assert_eq!(state("later", "global_step"), 8, "a resumed run counts on");
+    assert!(adapter("early") == adapter("two") && adapter("later") == adapter("two"), "with the same adapter");
+    scratch.train("out", &["--load-best-model-at-end"]).check(2);
+}
+
 #[test]
 fn same_seed_gives_the_same_adapter_with_and_without_cache() {
     let scratch = Scratch::new("seed");

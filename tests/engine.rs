@@ -32,7 +32,7 @@ use pairtune::engine::protocol::{
     GgufForm, Inputs, Kind, LibraryCommand, Metrics, ModelCommand, ModelSource, PairsCommand, PlanCommand, RunCommand,
     Settings, SkipReason, Status, Subject, Turn, Watch, WhichAdapter,
 };
-use pairtune::engine::run::warnings::WarningKind;
+use pairtune::engine::run::warnings::{Warning, WarningKind};
 use pairtune::engine::{Message, Session, channel};
 use pairtune::files::{pack, unpack};
 use pairtune::link::Incoming;
@@ -581,6 +581,41 @@ fn the_demo_is_watched_and_learns() {
         _ => None,
     });
     assert!(answers.flatten().all(|answer| answer.cut), "four tokens are not enough for them");
+}
+
+#[test]
+fn a_run_without_a_better_evaluation_stops_early_and_counts_on_after_a_pause() {
+    let run = |name: &str, steps: usize, patience: usize| {
+        let mut settings = micro_settings(steps);
+        // Nothing changes, so the first evaluation after a step stays the best.
+        settings.insert("learning_rate".to_owned(), json!(0.0));
+        start_run(name, settings, Watch { eval_steps: 1, keep_best: true, patience, ..unwatched() })
+    };
+    let mut engine = TestEngine::micro("patience");
+    engine.send(run("never", 5, 0));
+    let Event::Finished(summary) = engine.wait(is_finished) else { panic!("the run ends well") };
+    assert_eq!((summary.record.status, summary.record.step), (Status::Finished, 5), "0 takes every step");
+
+    engine.send(run("patient", 20, 6));
+    engine.wait(is_step(2));
+    engine.send(Command::Run(RunCommand::Pause));
+    let run_id = expect_event!(engine, Event::Paused { run_id, .. } => run_id);
+    // Another engine knows only what is stored.
+    let mut other = TestEngine::on(&engine.store.clone());
+    other.send(Command::Run(RunCommand::Resume { run_id: run_id.clone(), settings: Metrics::new() }));
+    let Event::Finished(summary) = other.wait(is_finished) else { panic!("the run ends well") };
+    let record = summary.record;
+    assert_eq!((record.status, record.step), (Status::Stopped, 7), "six evaluations after the first, the pause or not");
+    assert_eq!(record.best_step, Some(1), "the best is kept");
+    let text = "Stopped early: no better held-out result in 6 evaluations. The best adapter, of step 1, is kept.";
+    let why = |warning: &Warning| warning.kind == WarningKind::StoppedEarly && warning.text == text;
+    let warned = other.said.iter().filter(|event| matches!(event, Event::Warned { warning, .. } if why(warning)));
+    assert_eq!(warned.count(), 1, "it says why");
+
+    let mut again = TestEngine::on(&engine.store.clone());
+    again.send(Command::Library(LibraryCommand::Open { run_id }));
+    let info = expect_event!(again, Event::RunOpened(info) => info);
+    assert!(info.warnings.iter().any(why), "and so does the run when it is opened again: {:?}", info.warnings);
 }
 
 #[test]

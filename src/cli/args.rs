@@ -175,6 +175,9 @@ pub(super) struct TrainArgs {
     /// Held-out pairs, instead of --eval-split
     #[arg(long, value_name = "FILE", conflicts_with = "eval_split")]
     pub(super) eval_pairs: Option<PathBuf>,
+    /// Evaluations during training.
+    #[command(flatten)]
+    pub(super) evaluation: EvaluationArgs,
     /// Replace the run that the output folder holds
     #[arg(long)]
     pub(super) overwrite: bool,
@@ -196,6 +199,38 @@ pub(super) struct TrainArgs {
     /// The settings that were given as flags.
     #[command(flatten)]
     pub(super) settings: SettingsArgs,
+}
+
+/// Evaluations of `pairtune train` on its way, and what they decide.
+#[derive(Debug, Clone, Copy, Default, Args)]
+pub(super) struct EvaluationArgs {
+    /// Steps between evaluations of the held-out rows; 0 for only before and after
+    #[arg(long, value_name = "STEPS", default_value_t = 0)]
+    pub(super) eval_steps: usize,
+    /// End with the adapter of the best evaluation, instead of the last adapter
+    #[arg(long, requires = "eval_steps")]
+    pub(super) load_best_model_at_end: bool,
+    /// Stop once so many evaluations in a row were no better than the best; 0 for never
+    #[arg(long, value_name = "EVALUATIONS", default_value_t = 0, requires = "eval_steps")]
+    pub(super) early_stopping_patience: usize,
+}
+
+impl EvaluationArgs {
+    /// True at the steps after which an evaluation is due, of `n_steps`.
+    pub(super) fn is_due(self, step: usize, n_steps: usize) -> bool {
+        self.eval_steps > 0 && step > 0 && step < n_steps && step.is_multiple_of(self.eval_steps)
+    }
+
+    /// The flags that say the same.
+    pub(super) fn words(self) -> Vec<String> {
+        let number = |flag: &str, value: usize| (value > 0).then(|| format!("{flag} {value}"));
+        let flags = [
+            number("--eval-steps", self.eval_steps),
+            self.load_best_model_at_end.then(|| "--load-best-model-at-end".to_owned()),
+            number("--early-stopping-patience", self.early_stopping_patience),
+        ];
+        flags.into_iter().flatten().collect()
+    }
 }
 
 /// `pairtune race`.

@@ -871,6 +871,8 @@ fn the_command_line_names_columns_that_are_not_trls() {
     let text = copied(&mut stage);
     let command = "pairtune train --model /models/Qwen3-0.6B --pairs tone.jsonl --output tone";
     let settings = text.strip_prefix(command).expect("model, pairs and output come first");
+    let evaluations = " --eval-steps 27 --load-best-model-at-end --early-stopping-patience 3";
+    let settings = settings.strip_suffix(evaluations).expect("evaluations as they are planned come last");
     assert_eq!(settings, " --num-train-epochs 5 --eval-split 0.1", "and nothing that the command has by itself");
     let mapping = Mapping { rejected: "note".into(), ..script::pairs(24).mapping };
     stage.say(Event::PairsOpened(Box::new(PairsInfo { mapping, ..script::pairs(24) })));
@@ -1126,6 +1128,27 @@ fn two_steps_are_measured() {
     stage.say(tried(None));
     stage.expect("; sample answers come on top");
     stage.expect("2.9 GB of memory (planned 2.8 GB)");
+}
+
+#[test]
+fn a_plan_that_was_not_measured_guesses_its_time_from_a_run_like_it() {
+    let mut stage = Stage::planned();
+    stage.go("3  Plan");
+    stage.expect("Time: unknown. Measure with 2 trial steps");
+    let record = script::record("r0", "tone-v1", Status::Finished);
+    let watch = Watch { prompts: vec!["Why?".into()], ..record.watch.clone() };
+    // An evaluation of the thirty pairs held out takes 1.875 s of this, by the seconds of a step.
+    let like = RunRecord { step_seconds: Some(3.0), round_seconds: Some(3.875), watch, ..record };
+    let mut other = RunRecord { step_seconds: Some(9.0), ..like.clone() };
+    other.settings.insert("r".into(), json!(64));
+    stage.say(Event::Runs { runs: vec![other.clone()] });
+    stage.expect("Time: unknown");
+    let untimed = RunRecord { step_seconds: None, ..like.clone() };
+    stage.say(Event::Runs { runs: vec![untimed, other, like] });
+    stage.expect("Time: about 15 min: 14 min training, 17 s reference scores of the base model, ");
+    stage.expect("24 s sample answers (3.0 s per step). A guess, from run \"tone-v1\"");
+    stage.say(tried(Some(2.0)));
+    assert!(!stage.shows("A guess"), "it was measured");
 }
 
 /// The end of a trial.

@@ -64,6 +64,23 @@ fn evaluations_without_a_gpu_score_some_of_many_pairs() {
 }
 
 #[test]
+fn a_run_stops_early_after_as_many_evaluations_as_the_user_says() {
+    for (typed, patience) in [(None, 3), (Some("off"), 0), (Some("5"), 5)] {
+        let mut stage = Stage::planned();
+        stage.go("3  Plan");
+        if let Some(typed) = typed {
+            stage.type_into("Early stopping patience", typed);
+            stage.run();
+        }
+        stage.sent();
+        stage.click("Start training");
+        let Some(Command::Run(RunCommand::Start(request))) = stage.sent().pop() else { panic!("a run begins") };
+        assert_eq!(request.watch.patience, patience, "{typed:?}");
+        assert!(request.watch.keep_best, "and the best adapter is kept");
+    }
+}
+
+#[test]
 fn long_parts_of_a_run_are_made_shorter_by_a_click() {
     let mut stage = Stage::planned();
     stage.go("3  Plan");

@@ -14,6 +14,9 @@ use crate::engine::protocol::{
 /// Held-out pairs that are enough for an evaluation where a GPU is missing, and each takes seconds.
 pub(crate) const FEW_ENOUGH: usize = 64;
 
+/// Evaluations without a better one after which a run stops unless the user says otherwise.
+const PATIENCE: usize = 3;
+
 /// Settings of the next run, and its needs.
 #[derive(Debug)]
 pub(crate) struct PlanState {
@@ -145,7 +148,7 @@ pub(crate) enum Blocked {
 impl PlanState {
     /// Watch options of the next run until the user changes them.
     fn default_watch() -> Watch {
-        Watch { eval_steps: 10, keep_best: true, save_seconds: 60.0, ..Watch::default() }
+        Watch { eval_steps: 10, keep_best: true, patience: PATIENCE, save_seconds: 60.0, ..Watch::default() }
     }
 
     /// Training method of the next run.
@@ -216,31 +219,70 @@ impl PlanState {
     /// Estimates the seconds of the run's parts, if a step was measured.
     pub(crate) fn run_parts(&self) -> Option<RunParts> {
         let info = self.info.as_ref()?;
-        let (step, n_steps) = (info.step_seconds?, info.n_steps);
+        Some(self.parts_by(info, info.step_seconds?, info.answers_seconds))
+    }
+
+    /// Rows of a step.
+    fn rows_each(&self) -> usize {
         let number = |key: &str| self.value(key).and_then(serde_json::Value::as_u64).unwrap_or(1).max(1) as usize;
-        let pairs_each = number("per_device_train_batch_size") * number("gradient_accumulation_steps");
-        let method = self.method();
+        number("per_device_train_batch_size") * number("gradient_accumulation_steps")
+    }
+
+    /// Seconds of scoring a row, by those of a step.
+    fn row_seconds(&self, step: f64) -> f64 {
+        let rows = self.rows_each();
         // A step is a forward pass and a backward pass, which takes twice as long. If the method writes answers, its
         // step is mostly writing.
-        let pair = step / (if method.is_online() { pairs_each } else { 3 * pairs_each }) as f64;
+        step / (if self.method().is_online() { rows } else { 3 * rows }) as f64
+    }
+
+    /// Seconds of the run's parts by those of a step, and of answering every sample prompt once if that is known.
+    fn parts_by(&self, info: &PlanInfo, step: f64, answers: Option<f64>) -> RunParts {
+        let (n_steps, pairs_each, pair, method) =
+            (info.n_steps, self.rows_each(), self.row_seconds(step), self.method());
         // Methods that write answers score the reference within their steps.
         let has_reference = matches!(method, Method::Dpo | Method::Kto);
         let scored = if has_reference { info.n_train.min(n_steps * pairs_each) } else { 0 };
         let between = n_steps.saturating_sub(1).checked_div(self.watch.eval_steps).unwrap_or(0);
         // Evaluations between the steps, plus one of the base model and one at the end.
         let rounds = between + 2;
-        let answers = match self.watch.no_samples || self.watch.prompts.is_empty() {
-            true => Some(0.0),
-            false => info.answers_seconds.map(|seconds| seconds * rounds as f64),
+        let answers = match answers_prompts(&self.watch) {
+            false => Some(0.0),
+            true => answers.map(|seconds| seconds * rounds as f64),
         };
-        Some(RunParts {
+        RunParts {
             steps: step * n_steps as f64,
             reference: pair * scored as f64,
             evaluations: pair * (rounds * self.evaluated(info)) as f64,
             answers,
             rounds,
-        })
+        }
     }
+
+    /// True if a run had the same settings as far as they decide the time of a step.
+    fn is_timed_like(&self, record: &RunRecord) -> bool {
+        /// Settings that decide the time of a step, beside the method.
+        const KEYS: [&str; 10] = [
+            "per_device_train_batch_size",
+            "gradient_accumulation_steps",
+            "max_length",
+            "r",
+            "gradient_checkpointing",
+            "load_in",
+            "fp16",
+            "num_generations",
+            "max_completion_length",
+            "response_length",
+        ];
+        let of_run = |key: &str| record.settings.get(key).or_else(|| self.defaults().get(key));
+        let is_same = |key: &str| fields::shown(self.value(key)) == fields::shown(of_run(key));
+        methods::method_of(&record.settings) == self.method() && KEYS.into_iter().all(is_same)
+    }
+}
+
+/// True if sample prompts are answered.
+fn answers_prompts(watch: &Watch) -> bool {
+    !watch.no_samples && !watch.prompts.is_empty()
 }
 
 impl Default for PlanState {
@@ -275,6 +317,19 @@ impl State {
     /// The plan, if it has figures; a plan for settings that cannot be read has none.
     pub(crate) fn figures(&self) -> Option<&PlanInfo> {
         self.plan_info().filter(|info| info.n_train > 0)
+    }
+
+    /// Guesses the seconds of a step and of the planned run's parts, where no step was measured: by the newest stored
+    /// run of the same model with the same settings, as far as they decide the time.
+    pub(crate) fn guessed_parts(&self) -> Option<(&RunRecord, f64, RunParts)> {
+        let (info, plan) = (self.figures().filter(|info| info.step_seconds.is_none())?, &self.plan);
+        let model = &self.open_model()?.name;
+        let is_like = |run: &&RunRecord| &run.model_name == model && plan.is_timed_like(run);
+        let (run, step) = self.runs.iter().flatten().filter(is_like).find_map(|run| Some((run, run.step_seconds?)))?;
+        // The rest of an evaluation, after its scores, was the answers.
+        let scores = plan.row_seconds(step) * run.n_held_out as f64;
+        let answers = run.round_seconds.filter(|_| answers_prompts(&run.watch)).map(|round| (round - scores).max(0.0));
+        Some((run, step, plan.parts_by(info, step, answers)))
     }
 
     /// True for a row that is held out to be scored, and not trained on.

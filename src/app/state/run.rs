@@ -211,8 +211,8 @@ impl RunState {
         self.active_seconds + self.active_since.map_or(0.0, |since| (now - since).max(0.0))
     }
 
-    /// Seconds that are left, by the median of the recent steps and the mean of the evaluations so far; only those of
-    /// the work at hand once it was asked to pause or to end.
+    /// Seconds that are left, by the median of the recent steps and the mean of the evaluations so far, else of those
+    /// before it went on; only those of the work at hand once it was asked to pause or to end.
     pub(crate) fn eta(&self) -> Option<f64> {
         if matches!(self.phase, RunPhase::Pausing | RunPhase::Stopping) {
             return units::seconds_left(&self.progress.as_ref()?.1);
@@ -220,11 +220,15 @@ impl RunState {
         let recent = &self.step_seconds[self.step_seconds.len().saturating_sub(RECENT_STEPS)..];
         let seconds: Vec<f64> = recent.iter().map(|[_, seconds]| *seconds).collect();
         let steps = stats::eta_seconds(&seconds, self.n_steps().saturating_sub(self.step()))?;
+        let record = &self.info.record;
+        let expected = || record.round_seconds.or(self.expected.map(|parts| parts.round()));
         let round = match self.rounds.is_empty() {
-            true => self.expected.map_or(0.0, |parts| parts.round()),
+            true => expected().unwrap_or(0.0),
             false => self.rounds.iter().sum::<f64>() / self.rounds.len() as f64,
         };
-        Some(steps + round * rounds_left(&self.info.record) as f64)
+        // The base model is evaluated after the first steps.
+        let of_base = usize::from(self.evaluations.is_empty() && record.n_held_out > 0);
+        Some(steps + round * (rounds_left(record) + of_base) as f64)
     }
 
     /// Tokens per second over the recent steps.
@@ -375,10 +379,19 @@ mod tests {
         state.apply(Incoming::Event(Box::new(evaluating)), 1.0);
         // Seven seconds of evaluation, then a step of two.
         step(&mut state, 1, 10.0);
-        let eta = state.run.as_ref().and_then(RunState::eta);
-        assert_eq!(eta, Some(39.0 * 2.0 + 4.0 * 7.0), "after 10, 20, 30 and the last step");
+        let eta = |state: &State| state.run.as_ref().and_then(RunState::eta);
+        assert_eq!(eta(&state), Some(39.0 * 2.0 + 5.0 * 7.0), "of the base model, after 10, 20, 30 and the last step");
+        let metrics = map(json!({ "step": 0, "eval_loss": 0.7 }));
+        let evaluated = Event::Evaluated { run_id: "r".to_owned(), metrics, best: false };
+        state.apply(Incoming::Event(Box::new(evaluated)), 11.0);
+        assert_eq!(eta(&state), Some(39.0 * 2.0 + 4.0 * 7.0), "the base model was evaluated");
         step(&mut state, 30, 12.0);
-        assert_eq!(state.run.as_ref().and_then(RunState::eta), Some(10.0 * 2.0 + 7.0), "only the last one");
+        assert_eq!(eta(&state), Some(10.0 * 2.0 + 7.0), "only the last one");
+        if let Some(run) = &mut state.run {
+            run.rounds.clear();
+            run.info.record.round_seconds = Some(5.0);
+        }
+        assert_eq!(eta(&state), Some(10.0 * 2.0 + 5.0), "as long as those of the run before it went on");
     }
 
     #[test]

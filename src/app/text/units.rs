@@ -15,6 +15,9 @@ pub(crate) fn shortened(text: &str, most: usize) -> String {
     if short.chars().count() < text.chars().count() { format!("{}…", short.trim_end()) } else { short }
 }
 
+/// Things a second below which the seconds of one are told.
+const SLOW_RATE: f64 = 0.1;
+
 /// Unit of a progress.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Unit {
@@ -114,6 +117,8 @@ pub(crate) fn progress(progress: &Progress, unit: Unit) -> String {
     let rate = *done as f64 / seconds;
     let speed = match unit {
         Unit::Bytes => format!("{}/s", bytes(rate as u64)),
+        // A speed below that is easier to read the other way round.
+        Unit::Things(_) if rate < SLOW_RATE => format!("{} each", duration(1.0 / rate)),
         Unit::Things(_) => format!("{}/s", number(rate)),
     };
     match total.saturating_sub(*done) {
@@ -138,4 +143,19 @@ pub(crate) fn capitalized(text: &str) -> String {
 pub(crate) fn date(seconds: f64) -> String {
     let (year, month, day) = civil_date((seconds / 86_400.0).floor() as i64);
     format!("{year}-{month:02}-{day:02}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_slow_speed_is_told_by_the_time_of_one() {
+        let of = |done: u64, seconds: f64| {
+            let total = 10;
+            progress(&Progress { what: String::new(), done, total, seconds }, Unit::Things("pairs"))
+        };
+        assert_eq!(of(2, 80.0), "2/10 pairs, 40 s each, 5 min left");
+        assert_eq!(of(2, 4.0), "2/10 pairs, 0.500/s, 16 s left");
+    }
 }

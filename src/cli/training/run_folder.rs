@@ -5,15 +5,20 @@ use std::io::{BufRead as _, BufReader, BufWriter, Write as _};
 use std::path::{Path, PathBuf};
 
 use pairtune::engine::protocol::{is_evaluation, step_of};
+use pairtune::engine::run::best::{best_of, is_better, stops_early};
 use pairtune::files::{self, ModelCard, TrainerState};
-use pairtune::platform::native::{io_error, make_folder, write_atomic};
+use pairtune::platform::native::{DiskFolder, io_error, make_folder, write_atomic};
 use pairtune::train::{Checkpoint, Metrics, Trainer};
 use pairtune::{Error, Result};
 use serde_json::Value;
 
+use crate::cli::args::EvaluationArgs;
+
 const METRICS: &str = "metrics.jsonl";
 const STATE: &str = "trainer_state.json";
 const ROLLOUTS: &str = "rollouts.jsonl";
+/// The folder of the best evaluation's adapter in a checkpoint.
+const BEST: &str = "best";
 /// The step that an answer in there was written for.
 const STEP: &str = "step";
 /// A run's settings with its method, as `--config` reads them.
@@ -29,6 +34,11 @@ pub(in crate::cli) struct RunFolder {
     chat: Vec<(String, Vec<u8>)>,
     /// Every step's metrics, and the evaluations between them.
     history: Vec<Metrics>,
+    evaluation: EvaluationArgs,
+    /// The adapter of the best evaluation, if the run is to end with it.
+    best: Option<files::Adapter>,
+    /// Entries of the history that are too old to be the best: their adapter is gone.
+    n_gone: usize,
 }
 
 impl RunFolder {
@@ -57,6 +67,7 @@ impl RunFolder {
         settings: Metrics,
         licence: Option<String>,
         chat: Vec<(String, Vec<u8>)>,
+        evaluation: EvaluationArgs,
     ) -> Result<Self> {
         make_folder(path)?;
         let (lines, history) = match checkpoint {
@@ -71,16 +82,37 @@ impl RunFolder {
         write_atomic(&file, &lines)?;
         keep_rollouts(&path.join(ROLLOUTS), history.iter().map(step_of).max().unwrap_or(0))?;
         let metrics = OpenOptions::new().append(true).open(&file).map_err(|e| io_error(&file, "write", &e))?;
-        Ok(Self { path: path.to_owned(), metrics, settings, licence, chat, history })
+        let (path, best, n_gone) = (path.to_owned(), None, 0);
+        Ok(Self { path, metrics, settings, licence, chat, history, evaluation, best, n_gone })
+    }
+
+    /// Takes up the adapter of the best evaluation from a checkpoint, or from beside it, where the app keeps it.
+    /// Returns the step of one that is not there.
+    pub(in crate::cli) async fn take_best(&mut self, checkpoint: &Path) -> Result<Option<usize>> {
+        let Some(step) = self.best_evaluation().map(step_of).filter(|_| self.evaluation.load_best_model_at_end) else {
+            return Ok(None);
+        };
+        for folder in [checkpoint.join(BEST), checkpoint.join("..").join(format!("{BEST}-{step}"))] {
+            if folder.is_dir() {
+                self.best = Some(files::Adapter::read(&DiskFolder::open(&folder)?).await?);
+                return Ok(None);
+            }
+        }
+        self.n_gone = self.history.len();
+        Ok(Some(step))
     }
 
     /// Adds a step: a line of `metrics.jsonl`, at once, and an entry of the history.
     pub(in crate::cli) fn add_step(&mut self, metrics: &Metrics) -> Result<()> {
-        let line = format!("{}\n", Value::Object(metrics.clone()));
-        let written = self.metrics.write_all(line.as_bytes()).and_then(|()| self.metrics.flush());
-        written.map_err(|e| io_error(&self.path.join(METRICS), "write", &e))?;
+        self.add_line(metrics)?;
         self.history.push(metrics.clone());
         Ok(())
+    }
+
+    fn add_line(&mut self, metrics: &Metrics) -> Result<()> {
+        let line = format!("{}\n", Value::Object(metrics.clone()));
+        let written = self.metrics.write_all(line.as_bytes()).and_then(|()| self.metrics.flush());
+        written.map_err(|e| io_error(&self.path.join(METRICS), "write", &e))
     }
 
     /// Adds answers that the policy wrote for a step, a line of `rollouts.jsonl` each.
@@ -105,9 +137,41 @@ impl RunFolder {
         Ok(())
     }
 
-    /// Adds an evaluation to the history.
-    pub(in crate::cli) fn add_evaluation(&mut self, metrics: Metrics) {
+    /// Adds an evaluation to the history; in a run that is evaluated on its way, to `metrics.jsonl` too. True if its
+    /// adapter is the best so far, and is to be kept.
+    pub(in crate::cli) fn add_evaluation(&mut self, metrics: Metrics) -> Result<bool> {
+        let best = is_better(&metrics, self.best_evaluation());
+        if self.evaluation.eval_steps > 0 {
+            self.add_line(&metrics)?;
+        }
         self.history.push(metrics);
+        Ok(best && self.evaluation.load_best_model_at_end)
+    }
+
+    /// Keeps the adapter of the best evaluation.
+    pub(in crate::cli) fn keep_best(&mut self, adapter: files::Adapter) {
+        self.best = Some(adapter);
+    }
+
+    /// The best evaluation, if there was one of an adapter that was trained.
+    fn best_evaluation(&self) -> Option<&Metrics> {
+        best_of(self.history.get(self.n_gone..)?)
+    }
+
+    /// The best evaluation and its adapter, if the run is to end with it.
+    pub(in crate::cli) fn best(&self) -> Option<(&Metrics, &files::Adapter)> {
+        self.best_evaluation().zip(self.best.as_ref())
+    }
+
+    /// Says that the run is to stop, because no evaluation was better for long enough.
+    pub(in crate::cli) fn stops_early(&self) -> Option<String> {
+        let EvaluationArgs { load_best_model_at_end, early_stopping_patience, .. } = self.evaluation;
+        stops_early(&self.history, self.best_evaluation(), early_stopping_patience, load_best_model_at_end)
+    }
+
+    /// The evaluation after a step.
+    pub(in crate::cli) fn evaluation_at(&self, step: usize) -> Option<&Metrics> {
+        self.history.iter().find(|entry| is_evaluation(entry) && step_of(entry) == step)
     }
 
     /// The first evaluation, if there was one.
@@ -138,6 +202,13 @@ impl RunFolder {
         for (name, bytes) in files {
             write_atomic(&temporary.join(name), &bytes)?;
         }
+        if let Some(best) = &self.best {
+            let folder = temporary.join(BEST);
+            make_folder(&folder)?;
+            for (name, bytes) in best.files(&self.card(best)) {
+                write_atomic(&folder.join(name), &bytes)?;
+            }
+        }
         std::fs::rename(&temporary, &path).map_err(|e| io_error(&path, "write", &e))?;
         Ok(path)
     }
@@ -161,7 +232,15 @@ impl RunFolder {
     }
 
     fn state(&self, counters: Counters) -> TrainerState {
-        TrainerState { log_history: self.history.clone(), ..counters.0 }
+        let mut state = TrainerState { log_history: self.history.clone(), ..counters.0 };
+        if let Some((best, _)) = self.best() {
+            state.best_global_step = Some(step_of(best) as u64);
+            state.best_metric = best.get("eval_preference_accuracy").and_then(Value::as_f64);
+        }
+        if self.evaluation.eval_steps > 0 {
+            state.eval_steps = self.evaluation.eval_steps as f64;
+        }
+        state
     }
 }
 

@@ -6,6 +6,7 @@ use std::sync::atomic::Ordering;
 
 use pairtune::data::{Example, Method, SplitBy, Tokenizer, counted};
 use pairtune::engine::compare::writing::eos_ids;
+use pairtune::engine::protocol::step_of;
 use pairtune::engine::run::drive::{self, upload_adapter};
 use pairtune::files::{self, Task};
 use pairtune::gpu::Gpu;
@@ -13,8 +14,8 @@ use pairtune::model::{Adapter, BatchSize, Model};
 use pairtune::platform::native::{DiskFolder, FileSource, seconds, write_atomic};
 use pairtune::platform::read_all;
 use pairtune::train::{
-    Checkpoint, METHOD, OnlineRun, Reference as ReferenceKind, ReferenceKey, References, Replay, RolloutSource, Rows,
-    TrainConfig, Trainer, answers_size, batch_size_of, check_fits, plan_run,
+    Checkpoint, METHOD, Metrics, OnlineRun, Reference as ReferenceKind, ReferenceKey, References, Replay,
+    RolloutSource, Rows, TrainConfig, Trainer, answers_size, batch_size_of, check_fits, plan_run,
 };
 use pairtune::{Error, Result};
 use serde_json::json;
@@ -84,12 +85,10 @@ pub(in crate::cli) async fn train(args: &TrainArgs, out: &mut Output) -> Result<
         checkpoint.restore(&gpu, &mut trainer, &data.0, &path.display().to_string())?;
         out.note(format_args!("Resuming after step {} of {}", trainer.step, trainer.n_steps));
     }
-    let licence = files::licence(&folder.folder).await;
     let tokenizer = &folder.tokenizer;
-    let chat = tokenizer.chat().files(tokenizer.own_template());
-    let mut run = RunFolder::create(&args.output, args.resume.as_deref(), config.to_map(), licence, chat)?;
-    if let Some(before) = before {
-        run.add_evaluation(before);
+    let mut run = run_folder(args, &config, &folder, before, out).await?;
+    if args.evaluation.eval_steps > 0 && held_out.examples.is_empty() {
+        out.warn("no held-out rows are scored in this run, so --eval-steps does nothing");
     }
     let began = seconds();
     let saver = Saver {
@@ -103,12 +102,35 @@ pub(in crate::cli) async fn train(args: &TrainArgs, out: &mut Output) -> Result<
         initial: start.initial.as_ref().map(|(_, path)| path.as_path()),
         split,
     };
-    let ended = steps(&mut trainer, &mut run, &saver, &stop, args, out).await;
+    let ended = steps(&mut trainer, &mut run, &saver, &held_out, &stop, args, out).await;
     if let Some(path) = &args.write_first_gradients {
         write_gradients(path, &trainer.kept_gradients())?;
     }
     ended?;
     finish(trainer, run, &held_out, began, args, out).await
+}
+
+/// The folder that a run writes, with what a checkpoint has of it, or with the evaluation before the first step.
+async fn run_folder(
+    args: &TrainArgs,
+    config: &TrainConfig,
+    folder: &ModelFolder,
+    before: Option<Metrics>,
+    out: &Output,
+) -> Result<RunFolder> {
+    let licence = files::licence(&folder.folder).await;
+    let chat = folder.tokenizer.chat().files(folder.tokenizer.own_template());
+    let resume = args.resume.as_deref();
+    let mut run = RunFolder::create(&args.output, resume, config.to_map(), licence, chat, args.evaluation)?;
+    if let Some(before) = before {
+        run.add_evaluation(before)?;
+    }
+    if let Some(checkpoint) = resume
+        && let Some(step) = run.take_best(checkpoint).await?
+    {
+        out.warn(format_args!("the adapter of the best evaluation, of step {step}, is gone: a later one is the best"));
+    }
+    Ok(run)
 }
 
 /// Settings, files and rows of a run: everything that can be wrong without a GPU.
@@ -251,24 +273,44 @@ async fn finish(
     let counters = Counters::of(&trainer, run.epoch());
     let adapter = only_adapter(trainer);
     let mut told: Vec<String> = run.first_evaluation().map(headline).into_iter().collect();
-    if let Some(after) = held_out.evaluate(&adapter, &config, step, run.epoch(), out).await? {
-        told.push(headline(&after));
+    let last = adapter.get(held_out.gpu).await?;
+    // A run that stopped early was evaluated at this step.
+    let after = match run.evaluation_at(step) {
+        Some(_) => None,
+        None => held_out.evaluate(&adapter, &config, step, run.epoch(), out).await?,
+    };
+    if let Some(after) = after
+        && run.add_evaluation(after)?
+    {
+        run.keep_best(last.clone());
+    }
+    let best = run.best();
+    let best_step = best.map(|(evaluation, _)| step_of(evaluation));
+    let kept = best.map(|(evaluation, _)| evaluation).or_else(|| run.evaluation_at(step));
+    if let Some(after) = kept.filter(|_| !held_out.examples.is_empty()) {
+        told.push(headline(after));
         let (what, noun) = match after.contains_key(PREFERENCE_ACCURACY) {
             true => ("accuracy", "pair"),
             false => ("loss", "row"),
         };
-        run.add_evaluation(after);
         let (told, n) = (told.join(" -> "), counted(held_out.examples.len(), noun));
         out.result(format_args!("held-out {what} {told} ({n})"));
     }
-    run.finish(&adapter.get(held_out.gpu).await?, counters)?;
+    if let Some(best) = best_step.filter(|best| *best != step) {
+        out.result(format_args!("the adapter is that of step {best}, of the best evaluation"));
+    }
+    run.finish(best.map_or(&last, |(_, adapter)| adapter), counters)?;
     if let Some(value) = value {
         run.write_value(&value)?;
     }
     let output = args.output.display().to_string();
     let seconds = seconds() - began;
     out.result(format_args!("{step} steps in {seconds:.1} s; the adapter is in {output}"));
-    out.event(&json!({"event": "done", "output": output, "step": step, "num_tokens": n_tokens, "seconds": seconds}));
+    let mut done = json!({"event": "done", "output": output, "step": step, "num_tokens": n_tokens, "seconds": seconds});
+    if let Some(best) = best_step {
+        done["best_step"] = best.into();
+    }
+    out.event(&done);
     Ok(())
 }
 

@@ -27,23 +27,32 @@ pub(in crate::cli) async fn steps(
     trainer: &mut Trainer<'_>,
     run: &mut RunFolder,
     saver: &Saver<'_>,
+    held_out: &HeldOut<'_>,
     stop: &dyn Fn() -> bool,
     args: &TrainArgs,
     out: &mut Output,
 ) -> Result<()> {
+    // Ctrl-C may have come before the evaluation that was due at this step.
+    let is_due = args.evaluation.is_due(trainer.step, trainer.n_steps) && run.evaluation_at(trainer.step).is_none();
+    let stops_early = is_due && held_out.look(trainer, run, out).await?;
+    if stops_early {
+        return Ok(());
+    }
     out.begin_steps("train", trainer.n_steps as u64);
     out.skip_to(trainer.step as u64);
     let (began, tokens_before) = (seconds(), trainer.n_tokens);
-    let method = trainer.config.method();
-    let mut terminal = Terminal { run, saver, stop, args, out, began, tokens_before, step: trainer.step, method };
+    let (step, method) = (trainer.step, trainer.config.method());
+    let mut terminal =
+        Terminal { run, saver, held_out, stop, args, out, began, tokens_before, step, method, stops_early };
     let ended = drive::steps(trainer, &mut terminal).await;
+    let stops_early = terminal.stops_early;
     saver.cache.keep(saver.data, trainer.reference(), out);
     if let Err(Error::Diverged { .. }) = ended {
         // The adapter is as it was after the last good step.
         let adapter = trainer.adapter.get(saver.gpu).await?;
         run.finish(&adapter, Counters::of(trainer, run.epoch()))?;
     }
-    if ended? == Next::End {
+    if ended? == Next::End && !stops_early {
         return Err(Error::Cancelled);
     }
     out.end();
@@ -54,6 +63,7 @@ pub(in crate::cli) async fn steps(
 struct Terminal<'a> {
     run: &'a mut RunFolder,
     saver: &'a Saver<'a>,
+    held_out: &'a HeldOut<'a>,
     stop: &'a dyn Fn() -> bool,
     args: &'a TrainArgs,
     out: &'a mut Output,
@@ -62,6 +72,8 @@ struct Terminal<'a> {
     /// The steps that are done.
     step: usize,
     method: Method,
+    /// No evaluation was better for long enough.
+    stops_early: bool,
 }
 
 impl Host for Terminal<'_> {
@@ -101,6 +113,17 @@ impl Host for Terminal<'_> {
             event.insert("tokens_per_sec".to_owned(), json!(tokens_per_sec));
             self.out.event(&Value::Object(event));
 
+            // A person who pressed Ctrl-C does not wait for an evaluation.
+            if self.args.evaluation.is_due(trainer.step, trainer.n_steps) && !(self.stop)() {
+                let began = seconds();
+                self.stops_early = self.held_out.look(trainer, self.run, self.out).await?;
+                if self.stops_early {
+                    return Ok(Next::End);
+                }
+                self.out.begin_steps("train", total);
+                self.out.skip_to(trainer.step as u64);
+                self.began += seconds() - began;
+            }
             let save_steps = trainer.config.save_steps;
             let interrupted = (self.stop)() && !trainer.done();
             if interrupted || (save_steps > 0 && trainer.step.is_multiple_of(save_steps)) {
@@ -163,7 +186,7 @@ fn whole_path(path: &Path) -> String {
     std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned()).display().to_string()
 }
 
-/// Held-out examples, scored before the first step and after the last.
+/// Held-out examples, scored before the first step, after the last and, if that is asked for, between.
 pub(in crate::cli) struct HeldOut<'a> {
     pub(in crate::cli) gpu: &'a Gpu,
     pub(in crate::cli) model: &'a Model,
@@ -172,6 +195,20 @@ pub(in crate::cli) struct HeldOut<'a> {
 }
 
 impl HeldOut<'_> {
+    /// Evaluates a run on its way, and keeps its adapter if it is the best. True if the run is to stop, which is said.
+    async fn look(&self, trainer: &Trainer<'_>, run: &mut RunFolder, out: &mut Output) -> Result<bool> {
+        let Trainer { adapter, config, step, .. } = trainer;
+        let Some(metrics) = self.evaluate(adapter, config, *step, run.epoch(), out).await? else { return Ok(false) };
+        if run.add_evaluation(metrics)? {
+            run.keep_best(adapter.get(self.gpu).await?);
+        }
+        let why = run.stops_early();
+        if let Some(why) = &why {
+            out.note(why);
+        }
+        Ok(why.is_some())
+    }
+
     /// The metrics of an adapter; none if nothing is held out.
     pub(in crate::cli) async fn evaluate(
         &self,
@@ -244,6 +281,7 @@ fn resume_command(args: &TrainArgs, checkpoint: &Path) -> String {
     if let Some(columns) = &args.columns {
         words.push(format!("--columns {}", quoted(&columns.to_string())));
     }
+    words.extend(args.evaluation.words());
     words.join(" ")
 }
 

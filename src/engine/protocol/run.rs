@@ -84,6 +84,10 @@ pub struct Watch {
     pub max_eval_pairs: usize,
     /// Keep the adapter of the best evaluation.
     pub keep_best: bool,
+    /// Evaluations in a row without a better one after which the run stops (transformers' `early_stopping_patience`);
+    /// 0 for never.
+    #[serde(default)]
+    pub patience: usize,
     /// Prompts that are answered before the run and at every evaluation; some of the held-out pairs' if there are none.
     pub prompts: Vec<String>,
     /// Answer no prompts.

@@ -9,8 +9,9 @@ use crate::engine::compare::writing::{self, Style};
 use crate::engine::model::open_model::OpenModel;
 use crate::engine::protocol::{Answered, Command, Drill, Event, Metrics, Phase, RunCommand, SampleAnswer, step_of};
 use crate::engine::run::answers::Writer;
+use crate::engine::run::best::is_better;
 use crate::engine::run::drive::{Host, Next};
-use crate::engine::run::inputs::{judged, rank};
+use crate::engine::run::inputs::judged;
 use crate::engine::run::open_run::{Run, texts_of};
 use crate::engine::run::warnings::{Warning, swapped};
 use crate::engine::session::{Session, Wire};
@@ -279,7 +280,8 @@ impl Live<'_> {
         self.record_evaluation(0, json!(0.0), metrics).map(drop)
     }
 
-    /// Scores the held-out rows unless they were at this step, and keeps the adapter if no evaluation was better.
+    /// Scores the held-out rows unless they were at this step, keeps the adapter if no evaluation was better, and ends
+    /// the run if none was for long enough.
     async fn evaluate(&mut self, trainer: &Trainer<'_>) -> Result<()> {
         if self.run().evaluation_at(trainer.step).is_some() || self.held_out.is_empty() {
             return Ok(());
@@ -299,6 +301,12 @@ impl Live<'_> {
             let run = self.run();
             run.record.best_step = Some(trainer.step);
             (run.best, run.best_is_new) = (Some(adapter), true);
+        }
+        if self.stop.is_none()
+            && let Some(warning) = self.run().stops_early()
+        {
+            self.warn(vec![warning]);
+            self.stop = Some(Stop::Stopped);
         }
         Ok(())
     }
@@ -357,7 +365,7 @@ impl Live<'_> {
         let mut metrics = Metrics::from_iter([("step".to_owned(), json!(step)), ("epoch".to_owned(), epoch)]);
         metrics.extend(values);
         let run = self.run();
-        let best = step > 0 && run.record.best.as_ref().is_none_or(|best| rank(&metrics) > rank(best));
+        let best = is_better(&metrics, run.record.best.as_ref());
         // In the order of the steps, though the base model is measured after the first of them.
         let at = run.history.iter().position(|entry| step_of(entry) > step).unwrap_or(run.history.len());
         run.history.insert(at, metrics.clone());

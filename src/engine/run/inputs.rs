@@ -8,7 +8,6 @@ use crate::engine::library::folder::RunFolder;
 use crate::engine::model::open_model::OpenModel;
 use crate::engine::protocol::{Inputs, Metrics};
 use crate::engine::run::answers::{Writer, Writing};
-use crate::engine::run::drive::number;
 use crate::engine::run::rewards::{RULES, RewardModel, Rule};
 use crate::engine::session::Session;
 use crate::error::{Error, Result};
@@ -202,17 +201,4 @@ pub(in crate::engine) fn judged(answers: &[Rollout], names: &[String], weights: 
     let length = mean(&mut answers.iter().map(|answer| answer.completion.len() as f64));
     metrics.insert("eval_completions/mean_length".to_owned(), length.into());
     metrics
-}
-
-/// Ranks an evaluation by held-out accuracy, then by how far apart the answers are, in nats, so that beta does not
-/// matter; else by the reward; else by the loss.
-pub(in crate::engine) fn rank(metrics: &Metrics) -> [f64; 2] {
-    let or = |value: f64, other: f64| if value.is_finite() { value } else { other };
-    let won = number(metrics, "eval_preference_accuracy");
-    if won.is_finite() {
-        let apart = number(metrics, "eval_logps/chosen") - number(metrics, "eval_logps/rejected");
-        return [won, or(or(apart, number(metrics, "eval_margin")), 0.0)];
-    }
-    let reward = number(metrics, "eval_reward");
-    [or(reward, or(-number(metrics, "eval_loss"), f64::NEG_INFINITY)), 0.0]
 }

@@ -1,6 +1,7 @@
 //! A run: what it has, its steps, what is measured and warned of.
 
 pub mod answers;
+pub mod best;
 pub(super) mod between;
 pub mod drive;
 pub(super) mod inputs;

@@ -10,9 +10,9 @@ use crate::engine::protocol::{
     Event, Failure, Inputs, Metrics, RunInfo, RunRecord, SampleAnswer, Share, Status, Summary, Watch, is_evaluation,
     step_of,
 };
+use crate::engine::run::best::{rank, stops_early};
 use crate::engine::run::drive::number;
-use crate::engine::run::inputs::rank;
-use crate::engine::run::warnings::{Facts, Warning, Watcher};
+use crate::engine::run::warnings::{Action, Facts, Warning, WarningKind, Watcher};
 use crate::engine::session::Wire;
 use crate::engine::stats::{median, sparkline, wilson_interval};
 use crate::error::Result;
@@ -163,7 +163,18 @@ impl Run {
         for (step, answers) in samples {
             said.extend(watcher.samples(*step, &texts_of(answers)));
         }
+        said.extend(self.stops_early().filter(|_| self.record.status == Status::Stopped));
         (watcher, said)
+    }
+
+    /// Says that the run is to stop here, before its last step, because it had no better evaluation for long enough.
+    pub(in crate::engine) fn stops_early(&self) -> Option<Warning> {
+        let RunRecord { step, n_steps, watch, best, .. } = &self.record;
+        // The evaluation of a run that a person stopped is no regular one.
+        let is_regular = watch.eval_steps > 0 && step.is_multiple_of(watch.eval_steps) && step < n_steps;
+        self.evaluation_at(*step).filter(|_| is_regular)?;
+        let text = stops_early(&self.history, best.as_ref(), watch.patience, watch.keep_best)?;
+        Some(Warning { kind: WarningKind::StoppedEarly, step: *step, text, action: Action::None })
     }
 
     /// Evaluations and answers to the sample prompts so far.

@@ -15,7 +15,7 @@ use crate::engine::protocol::{
     Watch,
 };
 use crate::engine::run::between::{Live, Stop, tell};
-use crate::engine::run::drive;
+use crate::engine::run::drive::{self, Next};
 use crate::engine::run::inputs;
 use crate::engine::run::open_run::{Retry, Run, record_of, sparkline_of, summary};
 use crate::engine::run::reference::data_of;
@@ -467,7 +467,11 @@ impl Live<'_> {
         let run_id = self.run().record.run_id.clone();
         let (step, n_steps) = (trainer.step as u64, trainer.n_steps as u64);
         tell(&mut self.session.wire, &run_id, Phase::Training, step, n_steps);
-        match drive::steps(trainer, self).await {
+        let stepped = match self.stop {
+            None => drive::steps(trainer, self).await,
+            Some(_) => Ok(Next::End),
+        };
+        match stepped {
             Ok(_) => {}
             Err(error) => {
                 if let Error::Diverged { .. } = error {

@@ -65,6 +65,8 @@ pub enum WarningKind {
     SlowSteps,
     /// The GPU was lost, and the run went on by itself; told by the run, for no metric shows it.
     DeviceLost,
+    /// The run stopped because no evaluation was better for as long as it may take; told by the run, which stops then.
+    StoppedEarly,
 }
 
 /// Remedy that a warning offers.

@@ -195,9 +195,14 @@ fn shorter(watch: &Watch, parts: RunParts, scored: usize) -> Vec<(String, String
 }
 
 fn time_ui(ui: &mut Ui, state: &State, plan: &PlanInfo, actions: &mut Vec<Action>) {
-    let parts = state.plan.run_parts();
-    ui.label(text::time(parts, plan.step_seconds));
-    if let Some(parts) = parts {
+    let measured = state.plan.run_parts();
+    let guessed = state.guessed_parts();
+    match (measured.zip(plan.step_seconds), guessed) {
+        (Some((parts, step)), _) => ui.label(text::time(parts, step)),
+        (None, Some((run, step, parts))) => ui.label(text::guessed_time(parts, step, &run.name)),
+        (None, None) => ui.label(text::NO_TIME),
+    };
+    if let Some(parts) = measured.or(guessed.map(|(.., parts)| parts)) {
         shorter_ui(ui, state, plan, parts, actions);
     }
     ui.horizontal_wrapped(|ui| match &state.plan.trial {

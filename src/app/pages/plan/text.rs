@@ -3,7 +3,9 @@
 use crate::app::fields::{self, Kind as FieldKind};
 use crate::app::state::{RunParts, State};
 use crate::app::text::{setting, units};
-use crate::engine::protocol::{Inputs, Kind, LossType, Mapping, Method, ModelSource, PlanInfo, Settings, TRIAL_STEPS};
+use crate::engine::protocol::{
+    Inputs, Kind, LossType, Mapping, Method, ModelSource, PlanInfo, Settings, TRIAL_STEPS, Watch,
+};
 use crate::platform::file_name;
 
 pub(super) const NOTHING: &str = "(by itself)";
@@ -89,10 +91,29 @@ pub(super) fn some_pairs(some: usize, all: usize) -> String {
 
 /// Reads such a limit as a person types it.
 pub(super) fn as_most_pairs(typed: &str) -> Option<f64> {
+    or_else_0(typed, "all")
+}
+
+/// Reads a number with its unit, or a word that stands for 0.
+fn or_else_0(typed: &str, word: &str) -> Option<f64> {
     let digits: String = typed.chars().filter(char::is_ascii_digit).collect();
-    if digits.is_empty() { typed.trim_start().starts_with("all").then_some(0.0) } else { digits.parse().ok() }
+    if digits.is_empty() { typed.trim_start().starts_with(word).then_some(0.0) } else { digits.parse().ok() }
 }
 pub(super) const KEEP_BEST: &str = "Keep the best adapter";
+pub(super) const PATIENCE: &str = "Early stopping patience";
+pub(super) const PATIENCE_HELP: &str = "Stops and saves the run once so many evaluations in a row were no better than \
+    the best one (transformers: early_stopping_patience). Off takes every step.";
+const NO_PATIENCE: &str = "off";
+
+/// Evaluations that a run waits for a better one; 0 is for ever.
+pub(super) fn patience(evaluations: usize) -> String {
+    if evaluations == 0 { NO_PATIENCE.to_owned() } else { units::counted(evaluations, "evaluation") }
+}
+
+/// Reads them as a person types them.
+pub(super) fn as_patience(typed: &str) -> Option<f64> {
+    or_else_0(typed, NO_PATIENCE)
+}
 pub(super) const SAMPLE_PROMPTS: &str = "Sample prompts (answered before the run and at every evaluation)";
 pub(super) const EVALUATE_ENDS: &str = "Evaluate only before and after";
 pub(super) const NO_SAMPLES: &str = "No sample prompts";
@@ -245,11 +266,15 @@ pub(super) fn steps(plan: &PlanInfo, kind: Kind) -> String {
     out
 }
 
+pub(super) const NO_TIME: &str = "Time: unknown. Measure with 2 trial steps";
+
+/// The same by another run.
+pub(super) fn guessed_time(parts: RunParts, step: f64, run: &str) -> String {
+    format!("{}. A guess, from run \"{run}\": measure with 2 trial steps", time(parts, step))
+}
+
 /// Time of the whole run and of its parts.
-pub(super) fn time(parts: Option<RunParts>, step_seconds: Option<f64>) -> String {
-    let (Some(parts), Some(step)) = (parts, step_seconds) else {
-        return "Time: unknown. Measure with 2 trial steps".to_owned();
-    };
+pub(super) fn time(parts: RunParts, step: f64) -> String {
     let named = [
         (parts.steps, "training"),
         (parts.reference, "reference scores of the base model"),
@@ -344,6 +369,23 @@ pub(super) fn command_line(state: &State) -> String {
     for (key, value) in state.plan.settings.iter().filter(|(key, value)| !state.plan.is_default(key, value)) {
         let value = fields::shown(Some(value)).replace(", ", ",");
         out.push_str(&format!(" --{} {}", key.replace('_', "-"), quoted(&value)));
+    }
+    out + &evaluation_flags(state)
+}
+
+/// Flags of the evaluations on the way of a run; none where the command would score nothing.
+fn evaluation_flags(state: &State) -> String {
+    let Watch { eval_steps, keep_best, patience, .. } = state.plan.watch;
+    let is_scored = state.plan_info().is_some_and(|plan| !plan.held_out.is_empty());
+    if eval_steps == 0 || !is_scored || state.plan.method().is_online() {
+        return String::new();
+    }
+    let mut out = format!(" --eval-steps {eval_steps}");
+    if keep_best {
+        out.push_str(" --load-best-model-at-end");
+    }
+    if patience > 0 {
+        out.push_str(&format!(" --early-stopping-patience {patience}"));
     }
     out
 }

@@ -29,6 +29,11 @@ pub(super) fn watch_ui(ui: &mut Ui, state: &State, actions: &mut Vec<Action>) {
             ui.add(most.custom_parser(text::as_most_pairs)).labelled_by(label.id).on_hover_text(text::EVAL_PAIRS_HELP);
             ui.add_space(GRID);
             ui.checkbox(&mut watch.keep_best, text::KEEP_BEST);
+            let label = ui.label(text::PATIENCE);
+            let patience = egui::DragValue::new(&mut watch.patience).range(0..=1000);
+            let patience = patience.custom_formatter(|patience, _| text::patience(patience as usize));
+            let patience = ui.add(patience.custom_parser(text::as_patience)).labelled_by(label.id);
+            patience.on_hover_text(text::PATIENCE_HELP);
         });
         if let Some(plan) = state.plan_info() {
             let (some, all) = (state.plan.evaluated(plan), plan.held_out.len());
