@@ -245,37 +245,9 @@ fn too_short(len: u64, offset: u64, at: String) -> Error {
     )
 }
 
-/// `MemAvailable` of Linux, in bytes; none elsewhere.
-pub fn available_memory() -> Option<u64> {
-    let text = std::fs::read_to_string("/proc/meminfo").ok()?;
-    let line = text.lines().find_map(|line| line.strip_prefix("MemAvailable:"))?;
-    let kib: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
-    Some(kib * 1024)
-}
-
 /// Names that a browser has for its adapter; natively the driver names it.
 pub async fn adapter_names() -> AdapterNames {
     AdapterNames::default()
-}
-
-/// Bytes of a graphics card's own memory, by its PCI identifiers; none where the system does not say. Linux says it for
-/// AMD's cards.
-pub fn video_memory(vendor: u32, device: u32) -> Option<u64> {
-    memory_of_card(Path::new("/sys/class/drm"), vendor, device)
-}
-
-fn memory_of_card(cards: &Path, vendor: u32, device: u32) -> Option<u64> {
-    let number = |path: PathBuf| -> Option<u64> {
-        let text = std::fs::read_to_string(path).ok()?;
-        match text.trim().strip_prefix("0x") {
-            Some(digits) => u64::from_str_radix(digits, 16).ok(),
-            None => text.trim().parse().ok(),
-        }
-    };
-    entries(cards).ok()?.iter().map(|card| card.join("device")).find_map(|card| {
-        let is = |name: &str, id: u32| number(card.join(name)) == Some(id.into());
-        (is("vendor", vendor) && is("device", device)).then(|| number(card.join("mem_info_vram_total")))?
-    })
 }
 
 /// Seconds since 1970.
@@ -577,7 +549,7 @@ fn is_gguf(path: &Path) -> bool {
 }
 
 /// Paths of the entries directly in a folder; empty if there is no such folder.
-fn entries(folder: &Path) -> Result<Vec<PathBuf>> {
+pub(super) fn entries(folder: &Path) -> Result<Vec<PathBuf>> {
     let failed = |e: std::io::Error| io_error(folder, "list", &e);
     match std::fs::read_dir(folder) {
         Ok(entries) => entries.map(|entry| entry.map(|entry| entry.path()).map_err(failed)).collect(),
@@ -671,21 +643,6 @@ mod tests {
         assert!(!discharging(folder.path()), "it is being charged");
         supply("BAT1", "Battery", "Discharging");
         assert!(discharging(folder.path()), "the second one is not");
-    }
-
-    #[test]
-    fn a_card_is_asked_for_its_memory() {
-        let place = Temporary::new();
-        for (card, device, memory) in [("card0", "0x1638", None), ("card1", "0x744c", Some("25753026560\n"))] {
-            place.put(&format!("{card}/device/vendor"), "0x1002\n");
-            place.put(&format!("{card}/device/device"), &format!("{device}\n"));
-            if let Some(memory) = memory {
-                place.put(&format!("{card}/device/mem_info_vram_total"), memory);
-            }
-        }
-        assert_eq!(memory_of_card(&place.0, 0x1002, 0x744c), Some(25_753_026_560), "the second card");
-        assert_eq!(memory_of_card(&place.0, 0x1002, 0x1638), None, "it does not tell");
-        assert_eq!(memory_of_card(&place.0, 0x10de, 0x744c), None, "of another maker");
     }
 
     #[test]
