@@ -926,6 +926,11 @@ fn a_run_is_opened_with_its_model_wherever_that_is() {
     engine.said.clear();
     assert_eq!(kept(&mut engine, Command::Model(ModelCommand::Forget { name: "second-2".into() })), ["second"]);
     assert!(engine.said.contains(&Event::ModelClosed), "it is closed before its files go: {:?}", engine.said);
+    // A name of Ollama's has a colon, which no path in the storage may have.
+    let (name, path) = ("smollm2:135m".to_owned(), Some(other.display().to_string()));
+    engine.send(Command::Model(ModelCommand::Open { source: ModelSource::Picked { name, path } }));
+    engine.wait(|event| matches!(event, Event::ModelOpened(_)));
+    assert_eq!(kept(&mut engine, Command::Model(ModelCommand::Keep)), ["second", "smollm2-135m"]);
 }
 
 #[test]

@@ -19,6 +19,8 @@ mod native_http;
 mod native_hub;
 #[cfg(not(target_arch = "wasm32"))]
 mod native_memory;
+#[cfg(not(target_arch = "wasm32"))]
+mod native_models;
 mod picked;
 mod types;
 #[cfg(target_arch = "wasm32")]
