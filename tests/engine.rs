@@ -961,6 +961,11 @@ fn a_run_is_opened_with_its_model_wherever_that_is() {
     engine.said.clear();
     assert_eq!(kept(&mut engine, Command::Model(ModelCommand::Forget { name: "second-2".into() })), ["second"]);
     assert!(engine.said.contains(&Event::ModelClosed), "it is closed before its files go: {:?}", engine.said);
+    // A name of Ollama's has a colon, which no path in the storage may have.
+    let (name, path) = ("smollm2:135m".to_owned(), Some(other.display().to_string()));
+    engine.send(Command::Model(ModelCommand::Open { source: ModelSource::Picked { name, path } }));
+    engine.wait(|event| matches!(event, Event::ModelOpened(_)));
+    assert_eq!(kept(&mut engine, Command::Model(ModelCommand::Keep)), ["second", "smollm2-135m"]);
 }
 
 #[test]
@@ -1090,6 +1095,60 @@ fn what_cannot_be_opened_is_refused_with_a_reason() {
     engine.send(Command::Pairs(PairsCommand::Edit { index: 1, texts: Default::default() }));
     let problem = expect_event!(engine, Event::Refused { subject: Subject::Pairs, problem } => problem);
     assert!(problem.what.contains("another row"), "{problem}");
+}
+
+#[test]
+fn liked_and_disliked_answers_become_pairs_to_train_on() {
+    let mut engine = TestEngine::micro("made");
+    let words = ["tide", "lamp", "bread", "winter", "copper", "violin", "garden", "engine", "pepper", "glass", "fox"];
+    let row = |word: &str, answer: &str, label: bool| {
+        json!({"prompt": word, "completion": format!("{answer} {word}"), "label": label}).to_string() + "\n"
+    };
+    let rows = words.map(|word| row(word, "Good", true) + &row(word, "Bad", false) + &row(word, "Worse", false));
+    let file = engine.store.join("thumbs.jsonl");
+    std::fs::write(&file, rows.concat() + &row("alone", "Good", true)).expect("a file");
+    let opened = |engine: &mut TestEngine| expect_event!(engine, Event::PairsOpened(info) => info);
+    engine.send_files(Command::Pairs(PairsCommand::Open { mapping: None }), &[file]);
+    let info = opened(&mut engine);
+    assert_eq!((info.kind, info.usable, info.to_make), (Kind::Labelled, 34, 22), "two pairs of each prompt with both");
+    engine.send(Command::Pairs(PairsCommand::Skip { rows: vec![1], skip: true }));
+    assert_eq!(opened(&mut engine).to_make, 21, "a skipped answer is in no pair");
+    engine.send(Command::Pairs(PairsCommand::Make));
+    let info = opened(&mut engine);
+    assert_eq!((info.kind, info.usable, info.lines, info.skipped), (Kind::Pairs, 21, 21, 0), "the pairs are open");
+    assert_eq!((info.edits, info.to_make, info.name.as_str()), (1, 0, "thumbs.jsonl"), "they are in no file yet");
+
+    let written = |engine: &mut TestEngine| -> Vec<serde_json::Value> {
+        engine.send(Command::Pairs(PairsCommand::Write));
+        let text = expect_event!(engine, Event::PairsWritten { text, .. } => text);
+        text.lines().map(|row| serde_json::from_str(row).expect("JSON")).collect()
+    };
+    let pair = |word: &str, chosen: &str, rejected: &str| json!({"prompt": word, "chosen": format!("{chosen} {word}"), "rejected": format!("{rejected} {word}")});
+    let first = [pair("tide", "Good", "Worse"), pair("lamp", "Good", "Bad"), pair("lamp", "Good", "Worse")];
+    assert_eq!(written(&mut engine)[..3], first, "the liked answer stands in both pairs of its prompt");
+    engine.send(Command::Pairs(PairsCommand::Find { text: "bad".to_owned() }));
+    let found = expect_event!(engine, Event::RowsFound { rows, .. } => rows);
+    assert_eq!(found, (1..21).step_by(2).collect::<Vec<_>>(), "they are searched");
+    engine.send(Command::Plan(PlanCommand::Estimate {
+        settings: micro_settings(2),
+        limit: None,
+        inputs: Inputs::default(),
+    }));
+    let plan = expect_event!(engine, Event::Planned(plan) => plan);
+    assert_eq!((plan.blocked, plan.n_train + plan.held_out.len()), (None, 21), "DPO trains on them");
+
+    // One row alone is swapped, as an edit of it.
+    engine.send(Command::Pairs(PairsCommand::SwapRow { index: 0 }));
+    let info = opened(&mut engine);
+    assert!(info.flags.contains(&("edited".to_owned(), 1)) && !info.swapped, "{:?}", info.flags);
+    assert_eq!(info.edits, 2, "the plan is made anew");
+    assert_eq!(written(&mut engine)[..2], [pair("tide", "Worse", "Good"), pair("lamp", "Good", "Bad")], "no other row");
+    engine.send(Command::Pairs(PairsCommand::SwapRow { index: 21 }));
+    let problem = expect_event!(engine, Event::Refused { subject: Subject::Pairs, problem } => problem);
+    assert!(problem.what.contains("no such row"), "{problem}");
+    engine.send(Command::Pairs(PairsCommand::Make));
+    let problem = expect_event!(engine, Event::Refused { subject: Subject::Pairs, problem } => problem);
+    assert!(problem.what.contains("disliked"), "pairs make no pairs: {problem}");
 }
 
 #[test]

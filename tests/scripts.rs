@@ -71,6 +71,40 @@ fn wasm_bindgen_version() -> String {
     after.split('"').next().expect("a version").to_owned()
 }
 
+/// Runs the hook of the page's build on a few files, with `WASM_OPT` so, and a `brotli` that copies; returns the names
+/// of the files that are there then, and the service worker.
+fn hook(optimizer: &str) -> (BTreeSet<String>, String) {
+    let (dist, tools) = (tempfile::tempdir().expect("a folder"), tempfile::tempdir().expect("a folder"));
+    for file in ["index.html", "pairtune-1.js", "pairtune-1_bg.wasm", "worker.js", "worker_bg.wasm", "style.css"] {
+        std::fs::write(dist.path().join(file), file).expect("a file");
+    }
+    std::fs::copy(root().join("web/sw.js"), dist.path().join("sw.js")).expect("a file");
+    let stub = tools.path().join("brotli");
+    std::fs::write(&stub, "#!/bin/sh\nfor file; do :; done\ncp \"$file\" \"$file.br\"\n").expect("a stub");
+    std::fs::set_permissions(&stub, std::fs::Permissions::from_mode(0o755)).expect("it can be run");
+    let path = std::env::join_paths([tools.path(), Path::new("/usr/bin"), Path::new("/bin")]).expect("a path");
+    let mut command = Command::new("sh");
+    command.arg("web/hook.sh").current_dir(root()).env("PATH", path).env("WASM_OPT", optimizer);
+    command.env("TRUNK_STAGING_DIR", dist.path()).env("TRUNK_PROFILE", "release");
+    let output = command.output().expect("sh runs");
+    assert!(output.status.success(), "{}", said(&output));
+    let entries = std::fs::read_dir(dist.path()).expect("a folder");
+    let names = entries.map(|entry| entry.expect("an entry").file_name().to_string_lossy().into_owned());
+    (names.collect(), std::fs::read_to_string(dist.path().join("sw.js")).expect("a file"))
+}
+
+#[test]
+fn a_released_page_has_compressed_files_beside_its_large_ones() {
+    let (names, worker) = hook("missing");
+    let packed: Vec<&str> = names.iter().map(String::as_str).filter(|name| name.ends_with(".br")).collect();
+    let large = ["pairtune-1.js.br", "pairtune-1_bg.wasm.br", "sw.js.br", "worker.js.br", "worker_bg.wasm.br"];
+    assert_eq!(packed, large, "and no others");
+    assert!(large.iter().all(|name| names.contains(&name.replace(".br", ".gz"))), "by gzip, too: {names:?}");
+    assert!(worker.contains("pairtune-1_bg.wasm") && !worker.contains(".br\"") && !worker.contains(".gz"), "{worker}");
+    let (names, _) = hook("none");
+    assert!(!names.iter().any(|name| name.ends_with(".gz") || name.ends_with(".br")), "not under test: {names:?}");
+}
+
 #[test]
 fn the_checks_run_every_test_binary() {
     let found = unrun_tests(&read("check.sh"), &read("Cargo.toml"), &test_files());

@@ -45,4 +45,18 @@ for file in $files; do
 done
 fill sw.js "s/__BUILD__/$build/; s|/\*__FILES__\*/|$list|"
 
+# Compressed beside the large files, for servers that send such files as they are (docs/the-page.md). They come last, so
+# that neither the build's name nor the service worker's list has them. A page under test goes without.
+if [ "$TRUNK_PROFILE" = release ] && [ "$optimizer" != none ]; then
+    command -v brotli >/dev/null || echo "brotli is not found: the files are compressed by gzip alone" >&2
+    for file in $files sw.js; do
+        case $file in
+        *.js | *.wasm)
+            gzip -k9n "$file"
+            if command -v brotli >/dev/null; then brotli -k -q 11 "$file"; fi
+            ;;
+        esac
+    done
+fi
+
 echo "build $build, app $bytes bytes"

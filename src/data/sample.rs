@@ -1,6 +1,8 @@
 //! Rows that are no pairs: an answer to a prompt, with a verdict or without, a whole text, a prompt alone.
 
-use serde_json::{Map, Value};
+use std::collections::HashMap;
+
+use serde_json::{Map, Value, json};
 
 use super::kind::Kind;
 use super::reading::fields::{Fields, take, verdict};
@@ -87,6 +89,41 @@ impl Sample {
         records.chunks(APART).flat_map(block).collect()
     }
 
+    /// Answers with verdicts as pairs: a wanted answer with an unwanted one to the same prompt, in their order. The fewer
+    /// of the two kinds are taken again from the first on.
+    pub fn together(samples: &[&Self]) -> Vec<Record> {
+        let pair = |[wanted, unwanted]: [&Self; 2], line: usize| {
+            Some(Record {
+                row: 0,
+                line,
+                prompt: wanted.prompt.clone()?,
+                chosen: wanted.completion.clone()?,
+                rejected: unwanted.completion.clone()?,
+                tools: wanted.tools.clone(),
+                chat_template_kwargs: wanted.chat_template_kwargs.clone(),
+                scores: None,
+                margin: None,
+            })
+        };
+        let mut pairs = Vec::new();
+        for sides in by_prompt(samples) {
+            // The line of a pair is that of the answer which is in no other pair.
+            let longer = usize::from(sides[1].len() > sides[0].len());
+            for (at, own) in sides[longer].iter().enumerate() {
+                pairs.extend(pair(sides.each_ref().map(|side| side[at % side.len()]), own.line));
+            }
+        }
+        for (row, pair) in pairs.iter_mut().enumerate() {
+            pair.row = row;
+        }
+        pairs
+    }
+
+    /// Number of pairs that answers with verdicts make.
+    pub fn n_together(samples: &[&Self]) -> usize {
+        by_prompt(samples).iter().map(|[wanted, unwanted]| wanted.len().max(unwanted.len())).sum()
+    }
+
     /// The sample as a row of a file, with TRL's columns.
     pub fn to_json(&self) -> Value {
         let mut map = self.columns.clone();
@@ -104,6 +141,23 @@ impl Sample {
         map.extend(kwargs.map(|kwargs| ("chat_template_kwargs".to_owned(), Value::Object(kwargs))));
         Value::Object(map)
     }
+}
+
+/// Wanted and unwanted answers to each prompt that has both, in the order of the prompts.
+fn by_prompt<'a>(samples: &[&'a Sample]) -> Vec<[Vec<&'a Sample>; 2]> {
+    let mut places: HashMap<String, usize> = HashMap::new();
+    let mut prompts: Vec<[Vec<&Sample>; 2]> = Vec::new();
+    for &sample in samples {
+        let (Some(prompt), Some(_), Some(label)) = (&sample.prompt, &sample.completion, sample.label) else { continue };
+        let key = json!([prompt.to_json(), sample.tools, sample.chat_template_kwargs]).to_string();
+        let place = *places.entry(key).or_insert_with(|| {
+            prompts.push(Default::default());
+            prompts.len() - 1
+        });
+        prompts[place][usize::from(!label)].push(sample);
+    }
+    prompts.retain(|sides| sides.iter().all(|side| !side.is_empty()));
+    prompts
 }
 
 /// A row with these columns as a sample of this kind.

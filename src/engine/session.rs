@@ -314,12 +314,13 @@ impl Session {
 /// Bytes that a run may take on a device, where the system tells; what is on it already counts as free.
 pub(super) fn memory_of(gpu: &Gpu) -> Option<u64> {
     let report = gpu.report();
+    let own = || host::video_memory(&report.name, report.vendor, report.device);
     match report.device_type {
-        // They have no memory but the computer's.
-        DeviceType::Cpu | DeviceType::IntegratedGpu => host::available_memory().map(|free| free + gpu.live_bytes()),
-        DeviceType::DiscreteGpu | DeviceType::VirtualGpu | DeviceType::Other => {
-            host::video_memory(report.vendor, report.device)
+        // They have no memory but the computer's, of which Apple's may take a share.
+        DeviceType::Cpu | DeviceType::IntegratedGpu => {
+            host::available_memory().map(|free| free + gpu.live_bytes()).or_else(own)
         }
+        DeviceType::DiscreteGpu | DeviceType::VirtualGpu | DeviceType::Other => own(),
     }
 }
 

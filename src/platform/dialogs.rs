@@ -5,7 +5,7 @@ use std::pin::Pin;
 use std::time::{Duration, Instant};
 
 use super::native::{PickedFile, write_atomic};
-use super::native_app::files_in;
+use super::native_app::folder_files;
 use super::picked::Pick;
 use crate::error::{Error, Result};
 
@@ -70,7 +70,7 @@ fn chosen_files(what: Pick, mut paths: Vec<PathBuf>) -> Result<Vec<PickedFile>> 
         paths.truncate(1);
     }
     match paths.first() {
-        Some(folder) if what.is_folder() => files_in(folder),
+        Some(folder) if what.is_folder() => folder_files(what, folder),
         _ => Ok(paths.into_iter().map(PickedFile::at).collect()),
     }
 }

@@ -17,6 +17,10 @@ mod native_folders;
 mod native_http;
 #[cfg(not(target_arch = "wasm32"))]
 mod native_hub;
+#[cfg(not(target_arch = "wasm32"))]
+mod native_memory;
+#[cfg(not(target_arch = "wasm32"))]
+mod native_models;
 mod picked;
 mod types;
 #[cfg(target_arch = "wasm32")]

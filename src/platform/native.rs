@@ -9,17 +9,19 @@ use std::time::Instant;
 use super::bytes::{ByteSource, Folder, FolderWriter, LocalFuture, MemorySource, short_read};
 #[cfg(feature = "app")]
 pub use super::dialogs::{pick, save_copy, save_file};
-use super::native_app::last_name;
 pub use super::native_app::{
-    Store, StoreWriter, Then, adapter_names, address, announce, available_memory, claim_gpu, environment, files_at,
-    fragment, keep_awake, mirror, network_ledger, notify, on_battery, persist, pick_at, reload, set_fragment,
-    set_title, sleep, system_models, unix_seconds, video_memory, warn_before_leaving, yield_now,
+    Store, StoreWriter, Then, adapter_names, address, announce, claim_gpu, environment, files_at, fragment, keep_awake,
+    mirror, network_ledger, notify, on_battery, persist, pick_at, reload, set_fragment, set_title, sleep, unix_seconds,
+    warn_before_leaving, yield_now,
 };
+use super::native_app::{has_gguf_ending, is_gguf, last_name};
 #[cfg(feature = "app")]
 pub use super::native_folders::{export_folder, open_folder};
 #[cfg(feature = "app")]
 pub use super::native_http::Fetched;
 pub use super::native_hub::Hub;
+pub use super::native_memory::{available_memory, video_memory};
+pub use super::native_models::system_models;
 use super::types::storage_full;
 use crate::error::{Error, Result};
 
@@ -28,6 +30,8 @@ use crate::error::{Error, Result};
 pub struct PickedFile {
     content: Content,
     folder: String,
+    /// Its name where that is not the one on the disk.
+    name: Option<String>,
 }
 
 /// Content of a chosen file.
@@ -42,12 +46,19 @@ enum Content {
 impl PickedFile {
     /// The file at `path`, chosen by itself.
     pub fn at(path: impl Into<PathBuf>) -> Self {
-        Self { content: Content::At(path.into()), folder: String::new() }
+        Self { content: Content::At(path.into()), folder: String::new(), name: None }
+    }
+
+    /// The GGUF file at `path`, under a name with that ending: such files are known by it.
+    pub(super) fn gguf(path: impl Into<PathBuf>) -> Self {
+        let path = path.into();
+        let name = (!has_gguf_ending(&path)).then(|| format!("{}.gguf", last_name(&path)));
+        Self { name, ..Self::at(path) }
     }
 
     /// Bytes in memory as a file of this name, which has no path; here this never fails.
     pub fn from_bytes(name: &str, bytes: Vec<u8>) -> Result<Self> {
-        Ok(Self { content: Content::Bytes(name.to_owned(), Arc::new(bytes)), folder: String::new() })
+        Ok(Self { content: Content::Bytes(name.to_owned(), Arc::new(bytes)), folder: String::new(), name: None })
     }
 
     /// The same file, as chosen with the folder of this name.
@@ -73,9 +84,9 @@ impl PickedFile {
 
     /// Its name, without folders.
     pub fn name(&self) -> String {
-        match &self.content {
-            Content::At(path) => last_name(path),
-            Content::Bytes(name, _) => name.clone(),
+        match (&self.name, &self.content) {
+            (Some(name), _) | (None, Content::Bytes(name, _)) => name.clone(),
+            (None, Content::At(path)) => last_name(path),
         }
     }
 
@@ -166,8 +177,8 @@ impl ByteSource for FileSource {
 pub struct DiskFolder {
     path: PathBuf,
     name: String,
-    /// Name of the only file that counts, if this is a GGUF file.
-    only: Option<String>,
+    /// The only file that counts, if this is a GGUF file.
+    only: Option<PickedFile>,
 }
 
 impl DiskFolder {
@@ -176,10 +187,9 @@ impl DiskFolder {
         let name = path.display().to_string();
         match std::fs::metadata(path) {
             Ok(meta) if meta.is_dir() => Ok(Self { path: path.to_owned(), name, only: None }),
-            Ok(_) if path.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("gguf")) => {
+            Ok(meta) if meta.is_file() && is_gguf(path) => {
                 let folder = path.parent().unwrap_or(Path::new("")).to_owned();
-                let only = path.file_name().map(|file| file.to_string_lossy().into_owned());
-                Ok(Self { path: folder, name, only })
+                Ok(Self { path: folder, name, only: Some(PickedFile::gguf(path)) })
             }
             Ok(_) => Err(Error::input("This is a file, but a folder is needed", "Name the folder that holds it", name)),
             Err(e) => Err(io_error(path, "open", &e)),
@@ -194,7 +204,7 @@ impl Folder for DiskFolder {
 
     fn files(&self) -> Vec<String> {
         if let Some(only) = &self.only {
-            return vec![only.clone()];
+            return vec![only.name()];
         }
         let Ok(entries) = std::fs::read_dir(&self.path) else { return Vec::new() };
         let mut names: Vec<String> = entries
@@ -207,7 +217,10 @@ impl Folder for DiskFolder {
     }
 
     fn open(&self, file: &str) -> Result<Box<dyn ByteSource>> {
-        Ok(Box::new(FileSource::open(&self.path.join(file))?))
+        match &self.only {
+            Some(only) if only.name() == file => only.source(),
+            _ => Ok(Box::new(FileSource::open(&self.path.join(file))?)),
+        }
     }
 }
 

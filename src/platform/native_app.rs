@@ -12,16 +12,14 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use futures_channel::oneshot;
-use serde::Deserialize;
 
 use super::bytes::ByteSource;
 use super::gpu_name::AdapterNames;
 use super::native::{FileSource, PickedFile, io_error, make_folder, write_atomic};
-use super::native_hub::Hub;
+use super::native_models::model_files;
 use super::picked::{FileSet, Pick};
 use super::types::{
-    Environment, FoundModel, NetworkEntry, UiNode, Usage, World, is_temporary, licence_in, path_parts, split_path,
-    storage_full,
+    Environment, NetworkEntry, UiNode, Usage, World, is_temporary, path_parts, split_path, storage_full,
 };
 use crate::error::{Error, Result};
 
@@ -245,37 +243,9 @@ fn too_short(len: u64, offset: u64, at: String) -> Error {
     )
 }
 
-/// `MemAvailable` of Linux, in bytes; none elsewhere.
-pub fn available_memory() -> Option<u64> {
-    let text = std::fs::read_to_string("/proc/meminfo").ok()?;
-    let line = text.lines().find_map(|line| line.strip_prefix("MemAvailable:"))?;
-    let kib: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
-    Some(kib * 1024)
-}
-
 /// Names that a browser has for its adapter; natively the driver names it.
 pub async fn adapter_names() -> AdapterNames {
     AdapterNames::default()
-}
-
-/// Bytes of a graphics card's own memory, by its PCI identifiers; none where the system does not say. Linux says it for
-/// AMD's cards.
-pub fn video_memory(vendor: u32, device: u32) -> Option<u64> {
-    memory_of_card(Path::new("/sys/class/drm"), vendor, device)
-}
-
-fn memory_of_card(cards: &Path, vendor: u32, device: u32) -> Option<u64> {
-    let number = |path: PathBuf| -> Option<u64> {
-        let text = std::fs::read_to_string(path).ok()?;
-        match text.trim().strip_prefix("0x") {
-            Some(digits) => u64::from_str_radix(digits, 16).ok(),
-            None => text.trim().parse().ok(),
-        }
-    };
-    entries(cards).ok()?.iter().map(|card| card.join("device")).find_map(|card| {
-        let is = |name: &str, id: u32| number(card.join(name)) == Some(id.into());
-        (is("vendor", vendor) && is("device", device)).then(|| number(card.join("mem_info_vram_total")))?
-    })
 }
 
 /// Seconds since 1970.
@@ -313,12 +283,12 @@ pub fn files_at(what: Pick, typed: &str) -> Result<Vec<PickedFile>> {
         }
         Err(e) => Err(io_error(&path, "open", &e)),
         // A whole model in one file.
-        Ok(meta) if what == Pick::ModelFolder && !meta.is_dir() && is_gguf(&path) => Ok(vec![PickedFile::at(path)]),
+        Ok(meta) if what == Pick::ModelFolder && meta.is_file() && is_gguf(&path) => Ok(vec![PickedFile::gguf(path)]),
         Ok(meta) if wants_folder && !meta.is_dir() => {
             Err(Error::input("This is a file", "Name the folder that it is in", at))
         }
         Ok(meta) if !wants_folder && meta.is_dir() => Err(Error::input("This is a folder", "Name a file in it", at)),
-        Ok(_) if what.is_folder() => match files_in(&path)? {
+        Ok(_) if what.is_folder() => match folder_files(what, &path)? {
             files if files.is_empty() => {
                 let what = if what == Pick::Adapter { "an adapter" } else { "a model" };
                 Err(Error::input("There are no files in this folder", format!("Name the folder of {what}"), at))
@@ -506,64 +476,15 @@ fn write_nodes(path: &Path, nodes: &[UiNode]) -> Result<()> {
         .map_err(|e| io_error(path, "write", &e))
 }
 
-/// Looks for whole models that other programs have fetched from the Hugging Face Hub, and changes nothing there; `done`
-/// gets them on another thread.
-pub fn system_models(done: impl FnOnce(Vec<FoundModel>) + Send + 'static) {
-    std::thread::spawn(move || {
-        done(Hub::of_this_person().cache.map(|cache| models_in(&cache)).unwrap_or_default());
-    });
+/// The files of a folder that was chosen for `what`.
+pub(super) fn folder_files(what: Pick, folder: &Path) -> Result<Vec<PickedFile>> {
+    if what == Pick::ModelFolder { model_files(folder) } else { files_in(folder) }
 }
 
-/// Whole models in a cache of the Hub, by name. Unreadable entries are skipped, because they are not ours.
-fn models_in(cache: &Path) -> Vec<FoundModel> {
-    let mut models: Vec<FoundModel> =
-        entries(cache).unwrap_or_default().iter().filter_map(|repo| model_in(repo)).collect();
-    models.sort_by(|a, b| a.name.cmp(&b.name));
-    models
-}
-
-/// The model in `models--<org>--<name>`: the commit that `main` was last seen at, else any that is whole.
-fn model_in(repo: &Path) -> Option<FoundModel> {
-    let name = last_name(repo).strip_prefix("models--")?.replace("--", "/");
-    let snapshots = repo.join("snapshots");
-    let main = std::fs::read_to_string(repo.join("refs/main")).unwrap_or_default();
-    let mut folders = entries(&snapshots).unwrap_or_default();
-    folders.sort_by_key(|folder| (last_name(folder) != main.trim(), folder.clone()));
-    let folder = folders.into_iter().find(|folder| is_whole_model(folder))?;
-    let files = files_in(&folder).ok()?;
-    let bytes = files.iter().filter(|file| !file.name().ends_with(".incomplete")).map(PickedFile::len).sum();
-    let licence = licence(&folder.join("README.md"));
-    Some(FoundModel { name, folder: folder.display().to_string(), bytes, licence })
-}
-
-/// True if a folder has all that a model needs, with every shard of its weights.
-fn is_whole_model(folder: &Path) -> bool {
-    /// The one field of `model.safetensors.index.json` that matters here.
-    #[derive(Deserialize)]
-    struct Index {
-        weight_map: std::collections::BTreeMap<String, String>,
-    }
-    let has = |name: &str| folder.join(name).is_file();
-    let has_shards = || {
-        let index = std::fs::read(folder.join("model.safetensors.index.json")).ok();
-        let index: Option<Index> = index.and_then(|bytes| serde_json::from_slice(&bytes).ok());
-        index.is_some_and(|index| !index.weight_map.is_empty() && index.weight_map.values().all(|shard| has(shard)))
-    };
-    has("config.json") && has("tokenizer.json") && (has("model.safetensors") || has_shards())
-}
-
-/// The licence that a README states at its beginning.
-fn licence(readme: &Path) -> Option<String> {
-    const FRONT_BYTES: u64 = 64 * 1024;
-    let mut front = Vec::new();
-    File::open(readme).ok()?.take(FRONT_BYTES).read_to_end(&mut front).ok()?;
-    licence_in(&front)
-}
-
-/// The files directly in a folder, links to files among them, by name.
+/// The files directly in a folder, links to files among them, by name; a GGUF file stands for itself.
 pub(super) fn files_in(folder: &Path) -> Result<Vec<PickedFile>> {
-    if is_gguf(folder) && folder.is_file() {
-        return Ok(vec![PickedFile::at(folder.to_owned())]);
+    if folder.is_file() && is_gguf(folder) {
+        return Ok(vec![PickedFile::gguf(folder)]);
     }
     let name = last_name(folder);
     let mut paths = entries(folder)?;
@@ -572,12 +493,22 @@ pub(super) fn files_in(folder: &Path) -> Result<Vec<PickedFile>> {
     Ok(paths.into_iter().map(|path| PickedFile::at(path).in_folder(name.as_str())).collect())
 }
 
-fn is_gguf(path: &Path) -> bool {
+/// True for a GGUF file by its name.
+pub(super) fn has_gguf_ending(path: &Path) -> bool {
     path.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("gguf"))
 }
 
+/// True for a GGUF file by its name or its first bytes, because Ollama names files by their hashes.
+pub(super) fn is_gguf(path: &Path) -> bool {
+    let begins_so = || {
+        let mut start = [0; 4];
+        File::open(path).is_ok_and(|mut file| file.read_exact(&mut start).is_ok()) && &start == b"GGUF"
+    };
+    has_gguf_ending(path) || begins_so()
+}
+
 /// Paths of the entries directly in a folder; empty if there is no such folder.
-fn entries(folder: &Path) -> Result<Vec<PathBuf>> {
+pub(super) fn entries(folder: &Path) -> Result<Vec<PathBuf>> {
     let failed = |e: std::io::Error| io_error(folder, "list", &e);
     match std::fs::read_dir(folder) {
         Ok(entries) => entries.map(|entry| entry.map(|entry| entry.path()).map_err(failed)).collect(),
@@ -671,21 +602,6 @@ mod tests {
         assert!(!discharging(folder.path()), "it is being charged");
         supply("BAT1", "Battery", "Discharging");
         assert!(discharging(folder.path()), "the second one is not");
-    }
-
-    #[test]
-    fn a_card_is_asked_for_its_memory() {
-        let place = Temporary::new();
-        for (card, device, memory) in [("card0", "0x1638", None), ("card1", "0x744c", Some("25753026560\n"))] {
-            place.put(&format!("{card}/device/vendor"), "0x1002\n");
-            place.put(&format!("{card}/device/device"), &format!("{device}\n"));
-            if let Some(memory) = memory {
-                place.put(&format!("{card}/device/mem_info_vram_total"), memory);
-            }
-        }
-        assert_eq!(memory_of_card(&place.0, 0x1002, 0x744c), Some(25_753_026_560), "the second card");
-        assert_eq!(memory_of_card(&place.0, 0x1002, 0x1638), None, "it does not tell");
-        assert_eq!(memory_of_card(&place.0, 0x10de, 0x744c), None, "of another maker");
     }
 
     #[test]
@@ -790,58 +706,5 @@ mod tests {
             let error = writer.write(b"123").await.expect_err("full");
             assert!(is_storage_full(&error) && error.to_string().contains("3 bytes needed"), "{error}");
         });
-    }
-
-    #[test]
-    fn whole_models_of_the_hub_are_found() {
-        let place = Temporary::new();
-        let repo = |name: &str, commit: &str, files: &[&str]| {
-            for file in files {
-                place.put(&format!("hub/models--{name}/snapshots/{commit}/{file}"), "12345");
-            }
-        };
-        repo("org--one", "c1", &["config.json", "tokenizer.json", "model.safetensors", "x.incomplete"]);
-        repo("org--one", "c0", &["config.json", "tokenizer.json", "model.safetensors"]);
-        place.put("hub/models--org--one/refs/main", "c1\n");
-        place.put("hub/models--org--one/snapshots/c1/README.md", "---\ntags: []\nlicense: \"mit\"\n---\nlicense: no\n");
-        repo("gpt2", "c1", &["config.json", "tokenizer.json", "s1.safetensors"]);
-        place.put(
-            "hub/models--gpt2/snapshots/c1/model.safetensors.index.json",
-            r#"{"weight_map":{"a":"s1.safetensors"}}"#,
-        );
-        repo("org--half", "c1", &["config.json", "tokenizer.json", "s1.safetensors"]);
-        place.put(
-            "hub/models--org--half/snapshots/c1/model.safetensors.index.json",
-            r#"{"weight_map":{"a":"s1.safetensors","b":"s2.safetensors"}}"#,
-        );
-        repo("org--weights", "c1", &["config.json", "model.safetensors"]);
-        place.put("hub/datasets--org--d/snapshots/c1/config.json", "{}");
-        place.put("hub/version.txt", "1");
-        let models = models_in(&place.0.join("hub"));
-        let found: Vec<_> = models.iter().map(|m| (m.name.as_str(), m.bytes, m.licence.as_deref())).collect();
-        let readme = "---\ntags: []\nlicense: \"mit\"\n---\nlicense: no\n".len() as u64;
-        assert_eq!(found, [("gpt2", 15 + 37, None), ("org/one", 15 + readme, Some("mit"))], "whole models");
-        assert!(models[1].folder.ends_with("c1"), "the commit of main, not {}", models[1].folder);
-        assert!(models_in(&place.0.join("none")).is_empty(), "no cache");
-    }
-
-    #[cfg(target_os = "linux")]
-    #[test]
-    fn links_in_the_cache_are_followed() {
-        let place = Temporary::new();
-        place.put("hub/models--a--b/blobs/0", "0123456789");
-        let snapshot = place.0.join("hub/models--a--b/snapshots/c");
-        std::fs::create_dir_all(&snapshot).expect("a folder");
-        for name in ["config.json", "tokenizer.json", "model.safetensors"] {
-            assert!(models_in(&place.0.join("hub")).is_empty(), "not whole before {name}");
-            symlink("../../blobs/0", snapshot.join(name)).expect("a link");
-        }
-        assert_eq!(
-            models_in(&place.0.join("hub")).first().map(|model| model.bytes),
-            Some(30),
-            "sizes behind the links"
-        );
-        std::fs::remove_file(place.0.join("hub/models--a--b/blobs/0")).expect("removed");
-        assert!(models_in(&place.0.join("hub")).is_empty(), "links that lead nowhere");
     }
 }

@@ -85,11 +85,11 @@ pub struct NetworkEntry {
 /// A model that is already on this computer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FoundModel {
-    /// Its name on the Hub, as in `org/name`.
+    /// Its name on the Hub, as in `org/name`, or in Ollama, as in `name:tag`, or the name of its GGUF file.
     pub name: String,
-    /// The folder with its files.
+    /// The folder with its files, or its GGUF file.
     pub folder: String,
-    /// Bytes of the files in the folder.
+    /// Bytes of the files in the folder, or of that file.
     pub bytes: u64,
     /// The licence that its README states.
     pub licence: Option<String>,

@@ -834,6 +834,35 @@ fn columns_are_mapped_by_hand() {
 }
 
 #[test]
+fn thumbs_become_pairs_by_a_click() {
+    let folder = Folder::new(&["tone.jsonl"]);
+    let mut stage = Stage::ready();
+    stage.harness.input_mut().dropped_files = vec![Arc::new(Dropped(folder.0.join("tone.jsonl")))];
+    stage.run();
+    stage.say_pairs(24);
+    assert!(!stage.shows("pairs of them"), "they are pairs already");
+    let thumbs = PairsInfo { kind: Kind::Labelled, to_make: 12, ..script::pairs(24) };
+    stage.harness.input_mut().dropped_files = vec![Arc::new(Dropped(folder.0.join("tone.jsonl")))];
+    stage.run();
+    stage.say(Event::PairRows { first: 0, rows: script::rows(24) });
+    stage.say(Event::PairsOpened(Box::new(thumbs)));
+    stage.expect("Edit columns");
+    stage.type_into("Search", "password");
+    stage.harness.key_press(egui::Key::Enter);
+    stage.run();
+    stage.say(Event::RowsFound { text: "password".into(), rows: vec![4, 20] });
+    stage.sent();
+    stage.click("Make 12 pairs of them");
+    assert_eq!(stage.sent(), [Command::Pairs(PairsCommand::Make)]);
+    stage.say(Event::PairRows { first: 0, rows: script::rows(12) });
+    stage.say(Event::PairsOpened(Box::new(PairsInfo { edits: 1, ..script::pairs(12) })));
+    assert!(!stage.shows("pairs of them") && !stage.shows("in 2 rows"), "the rows that were found are others");
+    assert!(!stage.shows("Edit columns"), "the columns of the file are not those of the pairs");
+    stage.expect("12 rows: 12 used");
+    stage.expect("Save rows…");
+}
+
+#[test]
 fn a_file_goes_and_comes_back_with_its_pairs() {
     let folder = Folder::new(&["tone.jsonl", "other.jsonl"]);
     let mut stage = Stage::ready();

@@ -48,6 +48,19 @@ fn a_row_is_edited_and_the_rows_are_saved() {
 }
 
 #[test]
+fn one_row_is_swapped_by_itself() {
+    let mut stage = Stage::planned();
+    stage.go("2  Pairs");
+    stage.click("Inspect");
+    assert!(!stage.shows("Swap this row"), "the row is not there yet");
+    let parts = ["Refund?", "Of course.", "No."].map(script::passage);
+    stage.say(Event::PairView(Box::new(PairView { index: 0, line: 1, parts, seen: Ok(Vec::new()) })));
+    stage.sent();
+    stage.click("Swap this row");
+    assert_eq!(stage.sent(), [Command::Pairs(PairsCommand::SwapRow { index: 0 })], "this one only");
+}
+
+#[test]
 fn evaluations_without_a_gpu_score_some_of_many_pairs() {
     let mut stage = Stage::ready();
     stage.say(script::ready_with(Ok(GpuInfo { software: true, ..script::gpu() })));

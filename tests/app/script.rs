@@ -425,6 +425,7 @@ pub(crate) fn pairs(n: usize) -> PairsInfo {
         columns: vec!["instruction".into(), "accepted".into(), "rejected".into(), "note".into()],
         swapped: false,
         edits: 0,
+        to_make: 0,
         flags: vec![("long".into(), 3)],
         longer_wins: 0.81,
         conversations: false,

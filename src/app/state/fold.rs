@@ -140,7 +140,8 @@ impl State {
                 PairsCommand::Open { .. } => self.read_pairs(),
                 PairsCommand::Skip { rows, skip } => self.rows_skipped(rows, *skip),
                 // The screen changes with the answer.
-                PairsCommand::Swap | PairsCommand::Edit { .. } | PairsCommand::Write | PairsCommand::SetChat(_) => {}
+                PairsCommand::Swap | PairsCommand::SwapRow { .. } | PairsCommand::Make => {}
+                PairsCommand::Edit { .. } | PairsCommand::Write | PairsCommand::SetChat(_) => {}
                 PairsCommand::Read { .. } | PairsCommand::Find { .. } => {}
             },
             Command::Plan(command) => match command {

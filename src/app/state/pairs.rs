@@ -120,9 +120,13 @@ impl State {
         self.pairs.accepted &= same;
         self.pairs.loading = None;
         self.pairs.refused = None;
-        if self.run_pending {
-            // The pairs are the run's own, not those of the file that was read before.
+        let made = self.pairs.info.as_ref().is_some_and(|before| before.kind != info.kind);
+        if self.run_pending || made {
+            // The pairs are the run's own, or made of the file's rows, not those of the file that was read before.
             self.pairs.files.clear();
+        }
+        if made {
+            self.pairs.found = None;
         }
         if let Some(path) = self.pairs.path() {
             Recent::add(&mut self.recent.pairs, &info.name, &path);

@@ -24,6 +24,8 @@ impl Session {
             PairsCommand::Open { mapping } => self.open_pairs(mapping, files).await,
             PairsCommand::Skip { rows, skip } => self.skip_pairs(&rows, skip),
             PairsCommand::Swap => self.swap_pairs(),
+            PairsCommand::SwapRow { index } => self.swap_row(index),
+            PairsCommand::Make => self.make_pairs(),
             PairsCommand::Edit { index, texts } => self.edit_pair(index, texts),
             PairsCommand::Write => self.write_pairs(),
             PairsCommand::SetChat(chat) => self.set_chat(chat),
@@ -98,6 +100,19 @@ impl Session {
         self.pairs_to_change()?.swap();
         self.close_run();
         self.show_pairs();
+        Ok(())
+    }
+
+    pub(in crate::engine) fn swap_row(&mut self, index: usize) -> Result<()> {
+        self.pairs_to_change()?.swap_row(index)?;
+        self.close_run();
+        self.show_pairs();
+        Ok(())
+    }
+
+    pub(in crate::engine) fn make_pairs(&mut self) -> Result<()> {
+        let made = self.pairs_to_change()?.make()?;
+        self.set_pairs(made);
         Ok(())
     }
 

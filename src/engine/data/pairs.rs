@@ -1,13 +1,14 @@
 //! Rows as the session holds them, pairs or others: what was read, what was skipped, and their tokens for a model.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
+use super::problems::{kinds_of, line_problem};
 use super::views::{sample_texts, texts_of};
 use crate::data::{
-    AuditRow, Example, Fields, Kind, LineError, Method, PairsFile, Part, Record, Sample, Shape, SplitBy, Tokenizer,
-    audit, held_out, other_purpose, prompt_example, tokenize_record,
+    AuditRow, Example, Fields, Kind, Method, PairsFile, Part, Record, Sample, Shape, SplitBy, Tokenizer, audit,
+    held_out, other_purpose, prompt_example, tokenize_record,
 };
 use crate::engine::protocol::{LineProblem, Mapping, PairsInfo, Problem, ProblemKind, SkipReason};
 use crate::engine::stats;
@@ -36,7 +37,7 @@ pub struct Pairs {
     pub(super) flags: Vec<Vec<String>>,
     pub(super) skipped: BTreeSet<usize>,
     swapped: bool,
-    /// Rows that were edited, and the number of edits.
+    /// Rows that were edited, and the number of changes that no file has.
     edited: BTreeSet<usize>,
     edits: usize,
     shape: Option<Shape>,
@@ -100,9 +101,6 @@ impl Split {
 const ROOM: u64 = if usize::BITS < 64 { 64 << 20 } else { 1 << 30 };
 /// Rows that cannot be used and are listed; more are counted.
 const SHOWN_PROBLEMS: usize = 1000;
-/// Kinds of such rows that are told, and lines of each.
-const SHOWN_KINDS: usize = 50;
-const SHOWN_LINES: usize = 8;
 /// Flag of rows that a person edited.
 const EDITED: &str = "edited";
 /// Rows between two looks at the inbox while tokenising.
@@ -189,6 +187,15 @@ impl Pairs {
         }
     }
 
+    /// Pairs that no file has yet.
+    pub(super) fn of_rows(name: String, rows: Vec<Record>, held_out_from: Option<usize>) -> Self {
+        let lines = rows.len();
+        let columns = ["prompt", "chosen", "rejected"].map(str::to_owned).to_vec();
+        let mapping = Mapping::guess(&columns);
+        let pairs = Self::of(name, Rows::Pairs(rows), Kind::Pairs, held_out_from);
+        Self { lines, edits: 1, columns, mapping, ..pairs }
+    }
+
     /// The bundled pairs.
     pub async fn demo() -> Result<Self> {
         let train = include_bytes!("../../../assets/demo/pairs.jsonl");
@@ -268,13 +275,21 @@ impl Pairs {
     /// Swaps chosen and rejected.
     pub fn swap(&mut self) {
         let Rows::Pairs(rows) = &mut self.rows else { return };
-        for record in rows {
-            std::mem::swap(&mut record.chosen, &mut record.rejected);
-            record.scores = record.scores.map(|[chosen, rejected]| [rejected, chosen]);
-        }
+        rows.iter_mut().for_each(swap_answers);
         self.swapped = !self.swapped;
         self.tokens = None;
         self.look_for_oddities();
+    }
+
+    /// Swaps chosen and rejected of one row, as an edit of it.
+    pub fn swap_row(&mut self, index: usize) -> Result<()> {
+        let row = match &mut self.rows {
+            Rows::Pairs(rows) => rows.get_mut(index),
+            Rows::Samples(_) => None,
+        };
+        swap_answers(row.ok_or_else(no_row)?);
+        self.edited(index);
+        Ok(())
     }
 
     /// Changes the texts of a row, one for each of its passages; an error if they are of another row.
@@ -293,6 +308,12 @@ impl Pairs {
                 part.edit(texts);
             }
         }
+        self.edited(index);
+        Ok(())
+    }
+
+    /// Takes in that a row is another one now.
+    fn edited(&mut self, index: usize) {
         self.edited.insert(index);
         self.edits += 1;
         // The row's tokens, and the rows that its prompt is like, are other ones now.
@@ -301,7 +322,6 @@ impl Pairs {
         }
         self.groups.clear();
         self.look_for_oddities();
-        Ok(())
     }
 
     /// The rows that are not skipped, as JSON Lines.
@@ -354,6 +374,7 @@ impl Pairs {
             columns: self.columns.clone(),
             swapped: self.swapped,
             edits: self.edits,
+            to_make: self.n_to_make(),
             flags,
             longer_wins: self.longer_wins(0..self.rows.len()),
             conversations: self.conversations(),
@@ -542,37 +563,17 @@ pub(super) fn no_row() -> Error {
     Error::input("There is no such row", "Choose another", "")
 }
 
+fn swap_answers(record: &mut Record) {
+    std::mem::swap(&mut record.chosen, &mut record.rejected);
+    record.scores = record.scores.map(|[chosen, rejected]| [rejected, chosen]);
+}
+
 fn parts_of(record: &mut Record) -> [Option<&mut Part>; 3] {
     [&mut record.prompt, &mut record.chosen, &mut record.rejected].map(Some)
 }
 
 fn sample_parts(sample: &mut Sample) -> [Option<&mut Part>; 3] {
     [sample.prompt.as_mut(), sample.completion.as_mut(), None]
-}
-
-fn line_problem(error: LineError) -> LineProblem {
-    LineProblem { line: error.line, what: error.what, fix: error.fix, excerpt: error.excerpt }
-}
-
-/// Groups unusable rows by reason. Numbers in a reason are ignored: another place in the row is not another kind.
-fn kinds_of(errors: &[LineError]) -> Vec<ProblemKind> {
-    let mut places: HashMap<(String, &str), usize> = HashMap::new();
-    let mut kinds: Vec<ProblemKind> = Vec::new();
-    for error in errors {
-        let what = error.what.split(|c: char| c.is_ascii_digit()).filter(|part| !part.is_empty()).collect();
-        let place = *places.entry((what, error.fix.as_str())).or_insert_with(|| {
-            let first = line_problem(error.clone());
-            kinds.push(ProblemKind { count: 0, lines: Vec::new(), first });
-            kinds.len() - 1
-        });
-        kinds[place].count += 1;
-        if kinds[place].lines.len() < SHOWN_LINES {
-            kinds[place].lines.push(error.line);
-        }
-    }
-    kinds.sort_by_key(|kind| std::cmp::Reverse(kind.count));
-    kinds.truncate(SHOWN_KINDS);
-    kinds
 }
 
 fn file_name(path: &str) -> String {

@@ -166,7 +166,8 @@ impl Session {
         if !store.persist().await.unwrap_or(false) {
             self.log(Level::Warn, "the browser did not promise to keep the model for good".to_owned());
         }
-        let name = free_name(&store, &model.name.replace(['/', '\\'], "--")).await?;
+        // Ollama's names have a colon, which no path in the storage may have.
+        let name = free_name(&store, &model.name.replace(['/', '\\'], "--").replace(':', "-")).await?;
         let path = format!("{MODELS}/{name}");
         let copied = self.copy_model(folder, &store, &path, total).await;
         if copied.is_err() {

@@ -22,6 +22,13 @@ pub enum PairsCommand {
     },
     /// Swap chosen and rejected in all rows.
     Swap,
+    /// Swap chosen and rejected in one row, as an edit of it.
+    SwapRow {
+        /// Its index among the usable rows.
+        index: usize,
+    },
+    /// Open pairs made of the open rows with verdicts: a liked and a disliked answer to the same prompt.
+    Make,
     /// Change the texts of a row; the file stays as it is.
     Edit {
         /// Its index among the usable rows.
@@ -101,8 +108,11 @@ pub struct PairsInfo {
     pub columns: Vec<String>,
     /// True if chosen and rejected were swapped.
     pub swapped: bool,
-    /// Number of edits of rows so far.
+    /// Number of changes so far that no file has: edits of rows, or pairs made of other rows.
     pub edits: usize,
+    /// Number of pairs that liked and disliked answers to the same prompts make; 0 for rows without verdicts.
+    #[serde(default)]
+    pub to_make: usize,
     /// Counts of what is odd, by word.
     pub flags: Vec<(String, usize)>,
     /// Share of pairs whose preferred answer is longer; ties count half.

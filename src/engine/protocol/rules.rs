@@ -92,7 +92,8 @@ impl Command {
             },
             Self::Pairs(command) => match command {
                 PairsCommand::Open { .. } | PairsCommand::Skip { .. } => about(S::Pairs).waiting(Always),
-                PairsCommand::Swap | PairsCommand::Edit { .. } => about(S::Pairs).waiting(Always),
+                PairsCommand::Swap | PairsCommand::SwapRow { .. } => about(S::Pairs).waiting(Always),
+                PairsCommand::Make | PairsCommand::Edit { .. } => about(S::Pairs).waiting(Always),
                 PairsCommand::Write => about(S::Pairs),
                 PairsCommand::Read { .. } | PairsCommand::Find { .. } => about(S::Pairs).quiet(),
                 PairsCommand::SetChat(_) => about(S::Chat).waiting(Always),

@@ -30,7 +30,8 @@ pub(super) const FORGET_TEXT: &str = "It is taken out of the app's storage, and 
     to be used. Runs that were made with it stay.";
 pub(super) const FORGET_YES: &str = "Remove it";
 pub(super) const FORGET_NO: &str = "Keep it";
-pub(super) const NONE_FOUND: &str = "The Hugging Face cache of this computer holds no whole model.";
+pub(super) const NONE_FOUND: &str =
+    "No whole model is in the Hugging Face cache of this computer, in LM Studio's folder or in Ollama's store.";
 pub(super) const DEMO_MODEL: &str = "A tiny model and its pairs come with the program. Use them to see how everything \
                                      works; what it writes is no prose.";
 pub(super) const OPEN_DEMO: &str = "Open the demo";

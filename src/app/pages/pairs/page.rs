@@ -195,7 +195,7 @@ fn file_ui(ui: &mut Ui, state: &State, info: &PairsInfo, view: &mut PairsView, a
     });
 }
 
-/// Draws the buttons that go to the next page, open another file, or swap the two sides.
+/// Draws the buttons that go to the next page, open another file, or change all rows.
 fn ways_on_ui(ui: &mut Ui, state: &State, info: &PairsInfo, view: &mut PairsView, actions: &mut Vec<Action>) {
     let used = info.usable.saturating_sub(info.skipped);
     ui.horizontal_wrapped(|ui| {
@@ -216,6 +216,9 @@ fn ways_on_ui(ui: &mut Ui, state: &State, info: &PairsInfo, view: &mut PairsView
         if info.usable > 0 && info.kind == Kind::Pairs && ui.button(text::SWAP).on_hover_text(text::SWAP_HELP).clicked()
         {
             actions.push(Action::Send(Command::Pairs(PairsCommand::Swap)));
+        }
+        if info.to_make > 0 && ui.button(text::make(info.to_make)).on_hover_text(text::MAKE_HELP).clicked() {
+            actions.push(Action::Send(Command::Pairs(PairsCommand::Make)));
         }
         if info.edits > 0 && ui.button(text::WRITE_ROWS).on_hover_text(text::WRITE_ROWS_HELP).clicked() {
             actions.push(Action::Send(Command::Pairs(PairsCommand::Write)));

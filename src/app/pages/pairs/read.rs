@@ -61,6 +61,10 @@ pub(super) fn read_ui(ui: &mut Ui, state: &State, view: &mut PairsView, actions:
         {
             view.edit = Some(Edit::of(pair));
         }
+        let may_swap = state.kind() == Kind::Pairs && shown.is_some();
+        if may_swap && ui.button(text::SWAP_ROW).on_hover_text(text::SWAP_ROW_HELP).clicked() {
+            actions.push(Action::Send(Command::Pairs(PairsCommand::SwapRow { index: view.index })));
+        }
     });
     match shown {
         None => {

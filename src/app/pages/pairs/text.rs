@@ -42,6 +42,10 @@ pub(super) const CHANGE: &str = "change";
 pub(super) const OPEN_OTHER_PAIRS: &str = "Open another file…";
 pub(super) const SWAP: &str = "Swap chosen and rejected";
 pub(super) const SWAP_HELP: &str = "For files in which the worse answer stands under \"chosen\". Click again to undo.";
+pub(super) const SWAP_ROW: &str = "Swap this row";
+pub(super) const SWAP_ROW_HELP: &str = "Swaps chosen and rejected of this row only, as an edit. Click again to undo.";
+pub(super) const MAKE_HELP: &str = "A liked and a disliked answer to the same prompt become a pair, as DPO needs them. \
+    Open the file again to undo.";
 pub(super) const TAB_TABLE: &str = "Table";
 pub(super) const TAB_READ: &str = "Inspect";
 pub(super) const TAB_LENGTHS: &str = "Lengths";
@@ -207,6 +211,11 @@ pub(super) fn passage(side: &str, passage: &Passage) -> String {
 /// Title of the editor of a row.
 pub(super) fn editing(line: usize) -> String {
     format!("Line {}", units::count(line))
+}
+
+/// Button that makes pairs of liked and disliked answers.
+pub(super) fn make(pairs: usize) -> String {
+    format!("Make {} of them", units::counted(pairs, "pair"))
 }
 
 pub(super) fn longer_wins(share: f64) -> String {
