@@ -26,11 +26,13 @@ mod page;
 mod parity;
 #[path = "../common/process.rs"]
 mod process;
+mod rows;
 #[path = "../common/server.rs"]
 mod server;
 mod serving;
 #[path = "../common/session.rs"]
 mod session;
+mod sweep;
 #[path = "../common/ui.rs"]
 mod ui;
 #[path = "../common/websocket.rs"]

@@ -68,10 +68,15 @@ const HOOKS: &str = "{
 
 /// Opens the page and waits until its engine is ready. Without the service worker, which has tests of its own.
 pub(crate) fn open(server: &StaticServer, options: &BrowserOptions) -> Browser {
+    open_at(server, options, "", DEMO)
+}
+
+/// The same as `open` at an address with this fragment, where a button says that the engine is ready.
+pub(crate) fn open_at(server: &StaticServer, options: &BrowserOptions, fragment: &str, button: &str) -> Browser {
     let browser = Browser::start(options);
     browser.before_load(HOOKS);
-    browser.goto(&server.url("?nosw"));
-    wait_enabled(&browser, DEMO);
+    browser.goto(&server.url(&format!("?nosw{fragment}")));
+    wait_enabled(&browser, button);
     browser
 }
 
@@ -128,16 +133,22 @@ pub(crate) fn open_with_few_pairs(server: &StaticServer, options: &BrowserOption
 /// Opens the page with the demo's model and `few_pairs`.
 pub(crate) fn open_demo_with_few_pairs(server: &StaticServer, options: &BrowserOptions) -> Browser {
     let browser = open(server, options);
+    open_demo_with(&browser, &few_pairs());
+    browser
+}
+
+/// Opens the demo's model, and then these pairs in place of the demo's own.
+pub(crate) fn open_demo_with(browser: &Browser, pairs: &Path) {
     browser.click("1  Model");
     browser.click("Demo");
     browser.click("Open the demo");
     browser.click("3  Plan");
-    wait_for_text(&browser, "Steps: 40,");
+    wait_for_text(browser, "Steps: 40,");
     browser.click("Start");
     browser.click_starting("Open a pairs file");
-    choose(&browser, "pick-pairs", &[&few_pairs()]);
-    browser.wait_for_starting(FEW_PAIRS, LONG);
-    browser
+    choose(browser, "pick-pairs", &[pairs]);
+    let name = pairs.file_stem().expect("a file has a name").to_string_lossy();
+    browser.wait_for_starting(&name, LONG);
 }
 
 /// Starts a run with `short_settings`, which come from a file.
@@ -147,13 +158,7 @@ pub(crate) fn start_with_settings(browser: &Browser, steps: usize) {
 
 /// Starts a run of so many steps with settings, which come from a file, and a rule that says what answers are worth.
 pub(crate) fn start_with(browser: &Browser, settings: &Settings, steps: usize, rule: Option<&str>) {
-    static WRITTEN: AtomicUsize = AtomicUsize::new(0);
-    let number = WRITTEN.fetch_add(1, Ordering::Relaxed);
-    let path = std::env::temp_dir().join(format!("pairtune-settings-{}-{number}.json", std::process::id()));
-    std::fs::write(&path, serde_json::json!(settings).to_string()).expect("a file");
-    browser.click("3  Plan");
-    reach(browser, "Load file…");
-    choose(browser, "pick-settings", &[&path]);
+    load_settings(browser, settings);
     if let Some(rule) = rule {
         browser.fill("Rule", rule);
         browser.click("Add");
@@ -163,10 +168,37 @@ pub(crate) fn start_with(browser: &Browser, settings: &Settings, steps: usize, r
     reach(browser, "Start training");
 }
 
+/// Has the plan take settings from a file.
+pub(crate) fn load_settings(browser: &Browser, settings: &Settings) {
+    static WRITTEN: AtomicUsize = AtomicUsize::new(0);
+    let number = WRITTEN.fetch_add(1, Ordering::Relaxed);
+    let path = std::env::temp_dir().join(format!("pairtune-settings-{}-{number}.json", std::process::id()));
+    std::fs::write(&path, serde_json::json!(settings).to_string()).expect("a file");
+    browser.click("3  Plan");
+    reach(browser, "Load file…");
+    choose(browser, "pick-settings", &[&path]);
+}
+
 /// Chooses files in the dialog that the app has just opened, or is about to: what comes before it asks is lost.
 pub(crate) fn choose(browser: &Browser, input: &str, paths: &[&Path]) {
     browser.wait_js(&format!("opened.delete('{input}')"), PATIENCE);
     browser.send_files(&format!("#{input}"), paths);
+}
+
+/// Pastes a text, as Ctrl+V does once the page has the keyboard. The event brings the text itself: there is one
+/// clipboard for all tests that run side by side.
+pub(crate) fn paste(browser: &Browser, text: &str) {
+    // Browsers differ in what they take over of a clipboard that an event is made with, and not in its own properties.
+    const PASTE: &str = "
+        const clipboardData = new DataTransfer();
+        clipboardData.setData('text/plain', arguments[0]);
+        const event = new ClipboardEvent('paste', { bubbles: true, cancelable: true });
+        Object.defineProperty(event, 'clipboardData', { value: clipboardData });
+        document.activeElement.dispatchEvent(event);
+        return event.defaultPrevented";
+    browser.wait_that("the page to take what is pasted", PATIENCE, || {
+        browser.execute(PASTE, &[text.into()]).as_bool().filter(|taken| *taken)
+    });
 }
 
 /// The step that the page shows of its run, and how many there are: on the run's own page and in the line that the
@@ -182,6 +214,12 @@ pub(crate) fn step(browser: &Browser) -> Option<(u64, u64)> {
 /// Number of events of that kind that the engine has told the page since it was loaded.
 pub(crate) fn told(browser: &Browser, kind: &str) -> u64 {
     browser.execute("return told[arguments[0]] ?? 0", &[kind.into()]).as_u64().expect("a number")
+}
+
+/// All that the page says in words.
+pub(crate) fn texts(browser: &Browser) -> String {
+    let texts = browser.execute("return document.getElementById('mirror').textContent", &[]);
+    texts.as_str().expect("a text").to_owned()
 }
 
 /// Waits until the page says something, in whatever widget.
