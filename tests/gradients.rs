@@ -692,7 +692,7 @@ fn logprob_with_state(
 
 // Losses of pairs.
 
-const LOSSES: [PairLoss; 16] = [
+const LOSSES: [PairLoss; 17] = [
     PairLoss::Sigmoid,
     PairLoss::SigmoidNorm,
     PairLoss::Ipo,
@@ -707,6 +707,7 @@ const LOSSES: [PairLoss; 16] = [
     PairLoss::ApoZero,
     PairLoss::ApoDown,
     PairLoss::Discopop,
+    PairLoss::Dpop,
     PairLoss::Smoothed,
     PairLoss::OddsRatio,
 ];
@@ -746,6 +747,7 @@ fn preference_losses_match_trl() {
         (PairLoss::ApoZero, PLAIN, 1.004144),
         (PairLoss::ApoDown, PLAIN, 0.997958),
         (PairLoss::Discopop, PLAIN, 0.797220),
+        (PairLoss::Dpop, PLAIN, 3.273019),
     ];
     for (loss, settings, want) in cases {
         // The values were printed with six decimals, so half of the last is the tolerance.

@@ -24,6 +24,7 @@ pub enum PairLoss {
     ApoZero,
     ApoDown,
     Discopop,
+    Dpop,
     /// CPO's, and SimPO's with a margin.
     Smoothed,
     /// ORPO's.
@@ -32,7 +33,7 @@ pub enum PairLoss {
 
 impl PairLoss {
     /// Every loss.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 17] = [
         Self::Sigmoid,
         Self::SigmoidNorm,
         Self::Ipo,
@@ -47,6 +48,7 @@ impl PairLoss {
         Self::ApoZero,
         Self::ApoDown,
         Self::Discopop,
+        Self::Dpop,
         Self::Smoothed,
         Self::OddsRatio,
     ];
@@ -316,6 +318,7 @@ const LOSSES: &[Format] = forms!(
     "apo_zero": "lib/loss_apo_zero",
     "apo_down": "lib/loss_apo_down",
     "discopop": "lib/loss_discopop",
+    "dpop": "lib/loss_dpop",
     "smoothed": "lib/loss_smoothed",
     "odds_ratio": "lib/loss_odds_ratio"
 );

@@ -27,6 +27,7 @@ pub enum PairLoss {
     ApoZero,
     ApoDown,
     Discopop,
+    Dpop,
     Smoothed,
     OddsRatio,
 }
@@ -254,6 +255,7 @@ impl Pairs<'_> {
                 let m = sigmoid(x / settings.discopop_tau);
                 -log_sigmoid(x) * (1.0 - m) + (-x).exp() * m
             }
+            PairLoss::Dpop => -log_sigmoid(x - b * DPOP_LAMBDA * (-c).max(0.0)),
             PairLoss::Smoothed => smoothed(x - settings.gamma),
             PairLoss::OddsRatio => -b * log_sigmoid(log_odds(c) - log_odds(r)),
         }
@@ -293,6 +295,10 @@ impl Pairs<'_> {
                 let steep = (-x).exp();
                 side * b * (-sigmoid(-x) * (1.0 - m) + log_sigmoid(x) * dm - steep * m + steep * dm)
             }
+            PairLoss::Dpop => {
+                let pull = b * sigmoid(-(x - b * DPOP_LAMBDA * (-c).max(0.0)));
+                -side * pull * if chosen && c < 0.0 { 1.0 + DPOP_LAMBDA } else { 1.0 }
+            }
             PairLoss::Smoothed => side * smoothed(x - settings.gamma),
             PairLoss::OddsRatio => {
                 let pull = b * sigmoid(-(log_odds(c) - log_odds(r)));
@@ -301,6 +307,9 @@ impl Pairs<'_> {
         }
     }
 }
+
+/// Factor of DPO-Positive's penalty, as in its paper.
+const DPOP_LAMBDA: f64 = 50.0;
 
 /// `log(p / (1 - p))` of a probability's logarithm x, below 0.
 fn log_odds(x: f64) -> f64 {

@@ -26,6 +26,7 @@ pub enum LossType {
     Discopop,
     Sft,
     SigmoidNorm,
+    Dpop,
 }
 
 /// Every name that DPO's `loss_type` takes.
@@ -35,7 +36,7 @@ pub(super) fn names() -> String {
 
 impl LossType {
     /// All, the best known first.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::Sigmoid,
         Self::Ipo,
         Self::Hinge,
@@ -51,6 +52,7 @@ impl LossType {
         Self::AotUnpaired,
         Self::Discopop,
         Self::SigmoidNorm,
+        Self::Dpop,
     ];
 
     /// Its name for people.
@@ -71,6 +73,7 @@ impl LossType {
             Self::AotUnpaired => "AOT (unpaired)",
             Self::Discopop => "DiscoPOP",
             Self::SigmoidNorm => "DPO per token (sigmoid_norm)",
+            Self::Dpop => "DPO-Positive (dpop)",
         }
     }
 
@@ -91,6 +94,7 @@ impl LossType {
             Self::ApoDown => PairLoss::ApoDown,
             Self::Discopop => PairLoss::Discopop,
             Self::SigmoidNorm => PairLoss::SigmoidNorm,
+            Self::Dpop => PairLoss::Dpop,
             Self::Sft => return None,
         })
     }
@@ -106,10 +110,16 @@ impl LossType {
                 | Self::AotUnpaired
                 | Self::ApoZero
                 | Self::ApoDown
+                | Self::Dpop
         )
     }
 
-    /// TRL's name of the loss.
+    /// True if TRL has the loss.
+    pub fn is_trls(self) -> bool {
+        self != Self::Dpop
+    }
+
+    /// TRL's name of the loss, or that of its paper.
     pub fn name(self) -> &'static str {
         self.of_pairs().map_or("sft", PairLoss::form)
     }

@@ -193,6 +193,7 @@ pub async fn preference(
         (L::ApoZero, reference::PairLoss::ApoZero),
         (L::ApoDown, reference::PairLoss::ApoDown),
         (L::Discopop, reference::PairLoss::Discopop),
+        (L::Dpop, reference::PairLoss::Dpop),
         (L::Smoothed, reference::PairLoss::Smoothed),
         (L::OddsRatio, reference::PairLoss::OddsRatio),
     ];

@@ -73,6 +73,10 @@ pub fn check_method(method: Method) -> Result<()> {
 pub fn trl_files(export: &TrlExport<'_>) -> Result<Vec<(String, Vec<u8>)>> {
     let method = export.config.method();
     check_method(method)?;
+    if let Some(own) = export.config.loss_type.iter().find(|loss| !loss.is_trls()) {
+        let what = format!("TRL has no loss_type {}", own.name());
+        return Err(Error::input(what, "Train with it here, or choose another loss", "loss_type"));
+    }
     let mut files = vec![
         ("train.py".to_owned(), script(method).into_bytes()),
         ("settings.json".to_owned(), pretty(&settings_file(export))),
@@ -403,6 +407,7 @@ fn lines(rows: &[Value]) -> Vec<u8> {
 mod tests {
     use super::*;
     use crate::data::read_pairs;
+    use crate::train::LossType;
 
     /// Settings of a method with no value at its default where a default is null.
     fn every_setting(method: Method) -> TrainConfig {
@@ -496,6 +501,18 @@ mod tests {
         let config = TrainConfig::defaults_of(Method::Ppo);
         let error = trl_files(&export(&config)).expect_err("TRL has none").to_string();
         assert!(error.contains("1.13") && error.contains("rloo"), "it names what to do: {error}");
+    }
+
+    #[test]
+    fn a_loss_that_trl_has_not_is_refused_by_name() {
+        for loss in LossType::ALL {
+            let map = json!({"loss_type": [loss.name()], "label_smoothing": 0.1});
+            let config = TrainConfig::from_map(map.as_object().expect("an object"), "test").expect("they are right");
+            match trl_files(&export(&config)) {
+                Ok(_) => assert!(loss.is_trls(), "{}: TRL would fail", loss.name()),
+                Err(error) => assert!(!loss.is_trls() && error.to_string().contains(loss.name()), "{error}"),
+            }
+        }
     }
 
     #[test]
