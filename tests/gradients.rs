@@ -727,6 +727,7 @@ const PLAIN: PreferenceSettings = PreferenceSettings {
     by_token: false,
     discopop_tau: 0.05,
     gamma: 0.0,
+    dpop_lambda: 50.0,
 };
 
 #[test]

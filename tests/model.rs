@@ -873,6 +873,7 @@ fn an_evaluation_is_the_loss_of_each_batch_by_its_pairs() {
             by_token: false,
             discopop_tau: 0.05,
             gamma: 0.0,
+            dpop_lambda: 50.0,
         };
         let mut want = 0.0;
         for rows in (0..examples.len()).collect::<Vec<_>>().chunks(BATCH) {

@@ -10,6 +10,7 @@ struct Params {
     alpha: f32,
     tau: f32,
     gamma: f32,
+    dpop_lambda: f32,
     scale: f32,
 }
 

@@ -91,6 +91,8 @@ pub struct PreferenceSettings {
     pub discopop_tau: f32,
     /// Margin that `smoothed` subtracts from beta times the difference.
     pub gamma: f32,
+    /// Factor of `dpop`'s penalty.
+    pub dpop_lambda: f32,
 }
 
 /// Entries of the metrics tensor; each objective names the entries that it adds to.
@@ -245,6 +247,7 @@ fn pair_params(sums: &Tensor, known: &Tensor, settings: &PreferenceSettings, sca
         alpha,
         tau: settings.discopop_tau,
         gamma: settings.gamma,
+        dpop_lambda: settings.dpop_lambda,
         scale,
     }
 }
@@ -275,6 +278,7 @@ struct PairParams {
     alpha: f32,
     tau: f32,
     gamma: f32,
+    dpop_lambda: f32,
     scale: f32,
 }
 

@@ -62,6 +62,8 @@ pub struct PreferenceSettings {
     pub discopop_tau: f64,
     /// Margin that `Smoothed` subtracts from beta times the difference.
     pub gamma: f64,
+    /// Factor of `Dpop`'s penalty.
+    pub dpop_lambda: f64,
 }
 
 /// Facts about n pairs; every list has 2n entries.
@@ -255,7 +257,7 @@ impl Pairs<'_> {
                 let m = sigmoid(x / settings.discopop_tau);
                 -log_sigmoid(x) * (1.0 - m) + (-x).exp() * m
             }
-            PairLoss::Dpop => -log_sigmoid(x - b * DPOP_LAMBDA * (-c).max(0.0)),
+            PairLoss::Dpop => -log_sigmoid(x - b * settings.dpop_lambda * (-c).max(0.0)),
             PairLoss::Smoothed => smoothed(x - settings.gamma),
             PairLoss::OddsRatio => -b * log_sigmoid(log_odds(c) - log_odds(r)),
         }
@@ -296,8 +298,8 @@ impl Pairs<'_> {
                 side * b * (-sigmoid(-x) * (1.0 - m) + log_sigmoid(x) * dm - steep * m + steep * dm)
             }
             PairLoss::Dpop => {
-                let pull = b * sigmoid(-(x - b * DPOP_LAMBDA * (-c).max(0.0)));
-                -side * pull * if chosen && c < 0.0 { 1.0 + DPOP_LAMBDA } else { 1.0 }
+                let pull = b * sigmoid(-(x - b * settings.dpop_lambda * (-c).max(0.0)));
+                -side * pull * if chosen && c < 0.0 { 1.0 + settings.dpop_lambda } else { 1.0 }
             }
             PairLoss::Smoothed => side * smoothed(x - settings.gamma),
             PairLoss::OddsRatio => {
@@ -307,9 +309,6 @@ impl Pairs<'_> {
         }
     }
 }
-
-/// Factor of DPO-Positive's penalty, as in its paper.
-const DPOP_LAMBDA: f64 = 50.0;
 
 /// `log(p / (1 - p))` of a probability's logarithm x, below 0.
 fn log_odds(x: f64) -> f64 {

@@ -155,6 +155,7 @@ impl PairObjective {
             weighted: false,
             discopop_tau: 1.0,
             gamma: 0.0,
+            dpop_lambda: 0.0,
         };
         let plain = Self {
             losses: Vec::new(),
@@ -214,6 +215,7 @@ impl PairObjective {
             divergence,
             weighted: options.use_weighting,
             discopop_tau: options.discopop_tau as f32,
+            dpop_lambda: options.dpop_lambda as f32,
             ..plain.settings
         };
         let ld_alpha = options.ld_alpha.map_or(1.0, |alpha| alpha as f32);

@@ -107,7 +107,7 @@ impl PairCase {
         };
         let sums = (0..n).flat_map(|i| row(i).0.into_iter().chain([0.0; 2])).collect();
         let known = (0..n).flat_map(|i| row(i).1).collect();
-        let (beta, label_smoothing, discopop_tau, gamma) = (0.2_f32, 0.1_f32, 0.05_f32, 0.3_f32);
+        let (beta, label_smoothing, discopop_tau, gamma, dpop_lambda) = (0.2_f32, 0.1_f32, 0.05_f32, 0.3_f32, 5.0_f32);
         let twin_divergence = match divergence {
             kernels::Divergence::ReverseKl => reference::Divergence::ReverseKl,
             kernels::Divergence::ForwardKl => reference::Divergence::ForwardKl,
@@ -126,6 +126,7 @@ impl PairCase {
                 weighted,
                 discopop_tau,
                 gamma,
+                dpop_lambda,
             },
             twin: reference::PreferenceSettings {
                 beta: beta.into(),
@@ -134,6 +135,7 @@ impl PairCase {
                 by_token,
                 discopop_tau: discopop_tau.into(),
                 gamma: gamma.into(),
+                dpop_lambda: dpop_lambda.into(),
             },
         }
     }

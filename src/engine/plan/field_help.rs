@@ -281,6 +281,14 @@ const HELP: &[[&str; 6]] = &[
         "The two parts are mixed, and the loss is closer to their mean.",
     ],
     [
+        "dpop_lambda",
+        "DPO-Positive lambda",
+        "The cost of a chosen answer that is less likely than under the base model; the dpop loss alone reads it.",
+        "5–50; 50 in the paper",
+        "At 0 it is plain DPO.",
+        "The chosen answers are held first, and the rejected ones fall more slowly.",
+    ],
+    [
         "precompute_ref_log_probs",
         "Precompute reference",
         "TRL's switch for scoring all pairs with the base model first. Here every pair is scored once anyway.",

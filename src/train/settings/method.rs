@@ -66,6 +66,8 @@ options! {
         use_weighting: bool = false;
         /// Temperature of the mixture (loss type discopop)
         discopop_tau: f64 = 0.05;
+        /// Factor of the penalty for a chosen answer that loses (loss type dpop, which TRL does not have)
+        dpop_lambda: f64 = 50.0;
         /// No effect: reference log-probabilities are computed once in any case
         precompute_ref_log_probs: bool = false;
     }

@@ -102,6 +102,8 @@ impl TrainConfig {
         check(!has(LossType::ExoPair) || e > 0.0, "label_smoothing", &e, "above 0 for exo_pair; 0.001 is usual");
         let tau = options.discopop_tau;
         check(positive(tau), "discopop_tau", &tau, "above 0");
+        let lambda = options.dpop_lambda;
+        check(not_negative(lambda), "dpop_lambda", &lambda, "0 or more");
         let ld_alpha = options.ld_alpha.unwrap_or(1.0);
         check((0.0..=1.0).contains(&ld_alpha), "ld_alpha", &ld_alpha, "from 0 to 1");
         let coefficient = options.f_alpha_divergence_coef;
