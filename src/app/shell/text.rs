@@ -118,10 +118,13 @@ pub(super) fn not_by_dropping(why: &str) -> String {
 
 /// Says what can be pasted; a page opens no paths.
 pub(super) fn cannot_paste(in_browser: bool) -> String {
-    let path = if in_browser { "" } else { ", or the path of a model, of pairs or of a run" };
+    let others = match in_browser {
+        true => " or a link to settings",
+        false => ", a link to settings, or the path of a model, of pairs or of a run",
+    };
     format!(
         "What was pasted cannot be opened. Paste rows (JSON Lines, a JSON array, or a table whose first line names its \
-         columns){path}."
+         columns){others}."
     )
 }
 

@@ -47,10 +47,16 @@ pub(super) const REMOVE_LOSS: &str = "remove";
 pub(super) const STEPS_DECIDE: &str = "Max steps is set and decides.";
 pub(super) const SETTINGS_AS: &str = "Settings as";
 pub(super) const AS_LINK: &str = "Copy link";
+pub(super) const AS_LINK_HELP: &str = "The page opens it as an address. Ctrl+V, while no field has the keyboard, takes \
+    the settings in the window, too.";
 pub(super) const AS_COMMAND: &str = "Copy command line";
 pub(super) const AS_FILE: &str = "Save file…";
 pub(super) const AS_FILE_HELP: &str = "As the command line reads it with --config. Monitoring is not in it.";
 pub(super) const COMMAND_SKIPS_NOTHING: &str = "It does not skip the rows that are skipped here.";
+pub(super) const COMMAND_HAS_NO_EDITS: &str = "It does not have the rows that were edited here: \"Save rows…\" in \
+    Pairs first, and name that file.";
+pub(super) const COMMAND_HAS_NO_TEMPLATE: &str = "It does not have the chat template that was changed here: put that \
+    into a file, and name the file with --chat-template-path.";
 pub(super) const COMMAND: &str = "Command line";
 pub(super) const FROM_FILE: &str = "Load file…";
 pub(super) const TAKES: &str = "Memory and time";
@@ -326,6 +332,10 @@ pub(super) fn command_line(state: &State) -> String {
         if columns != Mapping::guess(&pairs.columns) && !columns.chosen.is_empty() && !columns.rejected.is_empty() {
             out.push_str(&format!(" --columns {}", quoted(&columns.to_string())));
         }
+    }
+    if let Some(model) = state.open_model().filter(|model| !model.chat.kwargs.is_empty()) {
+        let variables = serde_json::to_string(&model.chat.kwargs).unwrap_or_default();
+        out.push_str(&format!(" --chat-template-kwargs {}", quoted(&variables)));
     }
     let folder_of = |run_id: &str| {
         let run = state.runs.iter().flatten().find(|run| run.run_id == run_id);
