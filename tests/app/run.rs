@@ -94,7 +94,7 @@ impl Test {
     }
 
     fn has(&self, text: &str) -> bool {
-        self.stage.harness.query_all_by_label_contains(text).next().is_some()
+        self.stage.shows(text)
     }
 
     /// The commands since the last time.

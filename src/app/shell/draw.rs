@@ -42,6 +42,9 @@ impl App {
         let time = ctx.input(|input| input.time);
         self.toasts.retain(|toast| time - toast.since < TOAST_SECONDS);
         frame::toasts_ui(&ctx, &self.toasts);
+        if !self.state.in_browser {
+            frame::said_ui(&ctx, &self.views.frame.said);
+        }
         self.dropped(&ctx);
         self.mirror.attach(&ctx);
         for action in actions {

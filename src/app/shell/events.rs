@@ -74,7 +74,9 @@ impl App {
         if !notices.is_empty() {
             // All notices go out at once, because a screen reader says only the latest text.
             let texts: Vec<&str> = notices.iter().map(|notice| notice.text.as_str()).collect();
-            host::announce(&texts.join(". "));
+            let said = texts.join(". ");
+            host::announce(&said);
+            self.views.frame.say(&said);
         }
         let last = notices.iter().rev().find(|notice| notice.toast).map(|notice| notice.text.clone());
         for notice in notices.into_iter().filter(|notice| notice.toast) {

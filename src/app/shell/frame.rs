@@ -38,6 +38,15 @@ pub(super) struct FrameView {
     pub(super) ask_for_path: Option<PathQuestion>,
     /// True if Escape was pressed while files hovered: dropping them opens nothing.
     pub(super) ignore_drop: bool,
+    /// The last notices, for screen readers.
+    pub(super) said: String,
+}
+
+impl FrameView {
+    /// Takes in notices. Repeated ones must differ from the last ones to be said again.
+    pub(super) fn say(&mut self, text: &str) {
+        self.said = if self.said == text { format!("{text}\u{a0}") } else { text.to_owned() };
+    }
 }
 
 /// A question for a path, in place of a dialog.
@@ -431,6 +440,19 @@ pub(super) fn connection_ui(ui: &mut Ui, state: &State, actions: &mut Vec<Action
                 }
             }
         }
+    });
+}
+
+/// Has screen readers say the last notices in a window, by a node that takes no place on the screen. A page has an
+/// element for that.
+pub(super) fn said_ui(ctx: &egui::Context, said: &str) {
+    if said.is_empty() {
+        return;
+    }
+    ctx.accesskit_node_builder(egui::Id::unique("said"), |node| {
+        node.set_role(egui::accesskit::Role::Status);
+        node.set_label(said);
+        node.set_live(egui::accesskit::Live::Polite);
     });
 }
 
