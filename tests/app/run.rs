@@ -1156,6 +1156,32 @@ fn votes_stay_with_the_adapter_that_they_are_about() {
 }
 
 #[test]
+fn closing_the_window_on_votes_that_are_not_saved_asks_first() {
+    const ASKS: &str = "Your votes are not saved";
+    let close = |test: &mut Test| {
+        for on in [true, false] {
+            crate::close_requested(&mut test.stage, on);
+            test.stage.harness.run_steps(2);
+        }
+    };
+    let (mut test, request) = blind();
+    text_of(&mut test, request.id, 1, "Sure.");
+    vote(&mut test);
+    test.page(Key::Num0);
+    close(&mut test);
+    test.sees(ASKS);
+    test.click("Show the votes");
+    assert!(!test.has(ASKS), "the dialog is gone");
+    test.sees("The tuned model wins");
+    close(&mut test);
+    test.click("Stay");
+    assert!(!test.has(ASKS), "the dialog is gone");
+    let (mut test, _) = blind();
+    close(&mut test);
+    assert!(!test.has(ASKS), "nobody has voted");
+}
+
+#[test]
 fn an_open_question_outlives_a_look_at_another_run() {
     let (mut test, request) = blind();
     text_of(&mut test, request.id, 1, "Sure.");

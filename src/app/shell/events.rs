@@ -233,7 +233,7 @@ impl App {
     /// elsewhere is called by `said` when it ends.
     fn follow_run(&mut self, ctx: &egui::Context, said: &str) {
         let active = self.state.at_work();
-        let stays = active || self.state.unsaved() || self.views.compare.unsaved_votes();
+        let stays = active || self.unsaved();
         if stays != self.was_staying {
             self.was_staying = stays;
             host::warn_before_leaving(stays);
@@ -267,8 +267,8 @@ impl App {
             self.title = title;
         }
         if self.quit == Quit::WhenPaused && !active {
-            if self.state.unsaved() {
-                // The run could not be saved, so the user decides.
+            if self.unsaved() {
+                // The run could not be saved, or votes are not, so the user decides.
                 self.quit = Quit::Asking;
             } else {
                 self.close(ctx);

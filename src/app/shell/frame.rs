@@ -74,8 +74,8 @@ pub(super) struct Toast {
 pub(super) enum QuitChoice {
     /// Keep the window and the run.
     Stay,
-    /// Stay, and export it.
-    Export,
+    /// Stay, and go where it can be saved.
+    Look(Step),
     /// Pause, save, then quit.
     Pause,
     /// Quit at once.
@@ -502,9 +502,9 @@ pub(super) fn drop_ui(ctx: &egui::Context, drop: Option<&Drop>) {
     });
 }
 
-/// Asks what to do with the training at work when the window closes, or whether a run that could not be saved may be
-/// lost.
-pub(super) fn quit_ui(ctx: &egui::Context, state: &State, waiting: bool) -> Option<QuitChoice> {
+/// Asks what to do with the training at work when the window closes, or whether a run that could not be saved, or
+/// `votes` that were not, may be lost.
+pub(super) fn quit_ui(ctx: &egui::Context, state: &State, votes: bool, waiting: bool) -> Option<QuitChoice> {
     let mut choice = None;
     let unsaved = state.unsaved();
     // A race or a sweep cannot be continued later.
@@ -514,18 +514,14 @@ pub(super) fn quit_ui(ctx: &egui::Context, state: &State, waiting: bool) -> Opti
         if unsaved && !waiting {
             widgets::heading(ui, text::QUIT_UNSAVED_TITLE);
             ui.label(text::QUIT_UNSAVED_TEXT);
-            ui.add_space(GRID);
-            ui.horizontal_wrapped(|ui| {
-                if widgets::primary_button(ui, text::QUIT_UNSAVED_STAY).clicked() {
-                    choice = Some(QuitChoice::Stay);
-                }
-                if ui.button(text::QUIT_EXPORT).clicked() {
-                    choice = Some(QuitChoice::Export);
-                }
-                if widgets::danger_button(ui, text::QUIT_LOSE).clicked() {
-                    choice = Some(QuitChoice::Quit);
-                }
-            });
+            votes_ui(ui, votes);
+            choice = lose_ui(ui, text::QUIT_EXPORT, Step::Export, text::QUIT_LOSE);
+            return;
+        }
+        if votes && !state.at_work() {
+            widgets::heading(ui, text::QUIT_VOTES_TITLE);
+            ui.label(text::QUIT_VOTES_TEXT);
+            choice = lose_ui(ui, text::QUIT_COMPARE, Step::Compare, text::QUIT_LOSE_VOTES);
             return;
         }
         widgets::heading(ui, if can_wait { machine::QUIT_TITLE } else { machine::TRIAL_TITLE });
@@ -534,6 +530,7 @@ pub(super) fn quit_ui(ctx: &egui::Context, state: &State, waiting: bool) -> Opti
             (false, true) => text::QUIT_TEXT,
             (false, false) => text::QUIT_TRIAL,
         });
+        votes_ui(ui, votes && !waiting);
         ui.add_space(GRID);
         ui.horizontal_wrapped(|ui| {
             if widgets::primary_button(ui, text::QUIT_STAY).clicked() {
@@ -551,6 +548,25 @@ pub(super) fn quit_ui(ctx: &egui::Context, state: &State, waiting: bool) -> Opti
         choice = Some(QuitChoice::Stay);
     }
     choice
+}
+
+/// Says that votes would be lost, too.
+fn votes_ui(ui: &mut Ui, votes: bool) {
+    if votes {
+        ui.label(text::QUIT_VOTES);
+    }
+}
+
+/// Draws the choice between staying, going to the page `step` where it can be saved, and losing it.
+fn lose_ui(ui: &mut Ui, look: &str, step: Step, lose: &str) -> Option<QuitChoice> {
+    ui.add_space(GRID);
+    let choice = ui.horizontal_wrapped(|ui| {
+        let stay = widgets::primary_button(ui, text::QUIT_UNSAVED_STAY).clicked().then_some(QuitChoice::Stay);
+        let look = ui.button(look).clicked().then_some(QuitChoice::Look(step));
+        let lose = widgets::danger_button(ui, lose).clicked().then_some(QuitChoice::Quit);
+        stay.or(look).or(lose)
+    });
+    choice.inner
 }
 
 /// Asks for a path where there is no dialog; returns false once the user has answered.
