@@ -171,7 +171,7 @@ pub(super) fn fits_chip(ui: &mut Ui, state: &State, least: u64) {
             widgets::small(ui, text::needs_only(least));
         }
         Some(limit) if least <= limit => {
-            widgets::chip(ui, Tone::Good, text::FITS);
+            widgets::chip(ui, Tone::Good, text::FITS).on_hover_text(text::FITS_WHY);
         }
         Some(limit) => {
             widgets::chip(ui, Tone::Bad, &text::needs(least, limit)).on_hover_text(text::NEEDS_WHY);

@@ -26,6 +26,8 @@ pub(super) const LICENCE: &str = "Licence";
 pub(super) const LICENCE_UNKNOWN: &str = "not stated";
 pub(super) const SAVING: &str = "Saving a copy…";
 pub(super) const FITS: &str = "fits";
+pub(super) const FITS_WHY: &str = "The smallest sensible run fits: the weights in 4 bits, one short pair at a time. \
+    Plan says what your run takes.";
 pub(super) const NEEDS_WHY: &str = "Weights, adapter, activations and logits of the smallest sensible run: one short \
     pair at a time. A smaller model helps most.";
 pub(super) const NOT_SUPPORTED: &str = "cannot be tuned";

@@ -76,6 +76,8 @@ pub(super) const TRIAL_AGAIN: &str = "Measure again";
 pub(super) const WATCH: &str = "Monitoring";
 pub(super) const RUN_NAME: &str = "Name";
 pub(super) const EVAL_EVERY: &str = "Evaluate every";
+pub(super) const EVAL_EVERY_HELP: &str = "An evaluation scores the held-out pairs and answers the sample prompts, \
+    which takes time. 0 evaluates only before and after the run.";
 pub(super) const EVAL_STEPS: &str = "steps";
 pub(super) const EVAL_PAIRS: &str = "on at most";
 pub(super) const EVAL_PAIRS_HELP: &str = "Held-out pairs that are scored at each evaluation, spread over the file. The \
@@ -99,6 +101,10 @@ pub(super) fn as_most_pairs(typed: &str) -> Option<f64> {
     if digits.is_empty() { typed.trim_start().starts_with("all").then_some(0.0) } else { digits.parse().ok() }
 }
 pub(super) const KEEP_BEST: &str = "Keep the best adapter";
+pub(super) const KEEP_BEST_HELP: &str = "Keeps the adapter of the best evaluation beside the last one, by held-out \
+    accuracy where there are pairs. Compare takes it, and Export offers both.";
+pub(super) const SAMPLE_PROMPTS_HELP: &str = "The answers show how the model changes: the same prompts with the same \
+    seed each time. They teach it nothing, and take time.";
 pub(super) const SAMPLE_PROMPTS: &str = "Sample prompts (answered before the run and at every evaluation)";
 pub(super) const EVALUATE_ENDS: &str = "Evaluate only before and after";
 pub(super) const NO_SAMPLES: &str = "No sample prompts";
