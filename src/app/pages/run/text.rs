@@ -226,6 +226,12 @@ pub(super) fn planned_and_used(planned: &str, used: &str) -> String {
     format!("{used} used, {planned} planned")
 }
 
+/// Time that a run took, beside the plan's if that knew one.
+pub(super) fn took(seconds: f64, planned: Option<f64>) -> String {
+    let took = units::duration(seconds);
+    planned.map_or_else(|| took.clone(), |planned| format!("{took}, {} planned", units::duration(planned)))
+}
+
 pub(super) fn line(line: usize) -> String {
     format!("line {line}")
 }
