@@ -17,6 +17,8 @@ mod native_folders;
 mod native_http;
 #[cfg(not(target_arch = "wasm32"))]
 mod native_hub;
+#[cfg(all(feature = "app", not(target_arch = "wasm32")))]
+mod native_notice;
 mod picked;
 mod types;
 #[cfg(target_arch = "wasm32")]

@@ -12,14 +12,16 @@ pub use super::dialogs::{pick, save_copy, save_file};
 use super::native_app::last_name;
 pub use super::native_app::{
     Store, StoreWriter, Then, adapter_names, address, announce, available_memory, claim_gpu, environment, files_at,
-    fragment, keep_awake, mirror, network_ledger, notify, on_battery, persist, pick_at, reload, set_fragment,
-    set_title, sleep, system_models, unix_seconds, video_memory, warn_before_leaving, yield_now,
+    fragment, keep_awake, mirror, network_ledger, on_battery, persist, pick_at, reload, set_fragment, set_title, sleep,
+    system_models, unix_seconds, video_memory, warn_before_leaving, yield_now,
 };
 #[cfg(feature = "app")]
 pub use super::native_folders::{export_folder, open_folder};
 #[cfg(feature = "app")]
 pub use super::native_http::Fetched;
 pub use super::native_hub::Hub;
+#[cfg(feature = "app")]
+pub use super::native_notice::{ask_to_notify, notify};
 use super::types::storage_full;
 use crate::error::{Error, Result};
 

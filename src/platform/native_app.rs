@@ -401,9 +401,6 @@ pub fn set_fragment(_fragment: &str) {}
 /// Has screen readers say something in the browser; a window has a node for that among its widgets.
 pub fn announce(_text: &str) {}
 
-/// Shows a notice of the browser; a window asks for attention by itself.
-pub fn notify(_text: &str) {}
-
 /// True if the computer is known to run on its battery; only Linux is asked.
 pub fn on_battery() -> bool {
     discharging(Path::new("/sys/class/power_supply"))
@@ -469,6 +466,7 @@ pub fn environment() -> Environment {
         webgpu: true,
         secure: true,
         online: true,
+        asks_to_notify: false,
     }
 }
 

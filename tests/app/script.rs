@@ -322,6 +322,7 @@ pub(crate) fn environment(world: World) -> Environment {
         webgpu: true,
         secure: true,
         online: true,
+        asks_to_notify: false,
     }
 }
 
