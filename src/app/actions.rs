@@ -130,6 +130,8 @@ pub(super) enum Action {
     OpenFolder(String),
     /// Show a short message.
     Toast(String),
+    /// Have the browser ask whether this page may show notices.
+    AskToNotify,
     /// Load the page anew, in the browser.
     Reload,
     /// End the engine and start another.

@@ -21,6 +21,8 @@ mod native_hub;
 mod native_memory;
 #[cfg(not(target_arch = "wasm32"))]
 mod native_models;
+#[cfg(all(feature = "app", not(target_arch = "wasm32")))]
+mod native_notice;
 mod picked;
 mod types;
 #[cfg(target_arch = "wasm32")]

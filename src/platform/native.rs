@@ -11,7 +11,7 @@ use super::bytes::{ByteSource, Folder, FolderWriter, LocalFuture, MemorySource, 
 pub use super::dialogs::{pick, save_copy, save_file};
 pub use super::native_app::{
     Store, StoreWriter, Then, adapter_names, address, announce, claim_gpu, environment, files_at, fragment, keep_awake,
-    mirror, network_ledger, notify, on_battery, persist, pick_at, reload, set_fragment, set_title, sleep, unix_seconds,
+    mirror, network_ledger, on_battery, persist, pick_at, reload, set_fragment, set_title, sleep, unix_seconds,
     warn_before_leaving, yield_now,
 };
 use super::native_app::{has_gguf_ending, is_gguf, last_name};
@@ -22,6 +22,8 @@ pub use super::native_http::Fetched;
 pub use super::native_hub::Hub;
 pub use super::native_memory::{available_memory, video_memory};
 pub use super::native_models::system_models;
+#[cfg(feature = "app")]
+pub use super::native_notice::{ask_to_notify, notify};
 use super::types::storage_full;
 use crate::error::{Error, Result};
 

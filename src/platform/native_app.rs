@@ -368,11 +368,8 @@ pub fn fragment() -> String {
 /// Sets the fragment of the page's address; a window has none.
 pub fn set_fragment(_fragment: &str) {}
 
-/// Has screen readers say something in the browser; natively they read the widgets themselves.
+/// Has screen readers say something in the browser; a window has a node for that among its widgets.
 pub fn announce(_text: &str) {}
-
-/// Shows a notice of the browser; a window asks for attention by itself.
-pub fn notify(_text: &str) {}
 
 /// True if the computer is known to run on its battery; only Linux is asked.
 pub fn on_battery() -> bool {
@@ -439,6 +436,7 @@ pub fn environment() -> Environment {
         webgpu: true,
         secure: true,
         online: true,
+        asks_to_notify: false,
     }
 }
 

@@ -49,6 +49,8 @@ pub struct Environment {
     pub secure: bool,
     /// False if the browser knows that there is no network.
     pub online: bool,
+    /// True if the user has not decided yet whether the page may show notices of the system.
+    pub asks_to_notify: bool,
 }
 
 /// Purpose of a request.

@@ -7,6 +7,7 @@ mod rows;
 mod run;
 mod script;
 mod trials;
+mod window;
 mod words;
 
 use std::path::{Path, PathBuf};

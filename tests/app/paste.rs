@@ -4,6 +4,7 @@ use eframe::egui;
 use egui_kittest::kittest::{NodeT as _, Queryable as _};
 use pairtune::engine::protocol::*;
 use pairtune::platform::World;
+use serde_json::json;
 
 use crate::Folder;
 use crate::script::{self, Stage};
@@ -95,6 +96,27 @@ fn a_pasted_path_is_opened_as_what_is_there() {
         matches!(sent.first(), Some((Command::Library(LibraryCommand::ImportAdapter), files)) if files.len() == 2),
         "an adapter: {sent:?}"
     );
+}
+
+#[test]
+fn a_pasted_link_brings_settings() {
+    let mut stage = Stage::planned();
+    for (link, beta) in [("https://example.org/tune/#s=%7B%22beta%22:0.3%7D", 0.3), ("#s=%7B%22beta%22:0.4%7D\n", 0.4)]
+    {
+        stage.go("Start");
+        stage.sent();
+        paste(&mut stage, link);
+        stage.wait(1.0);
+        let sent = stage.sent();
+        let [Command::Plan(PlanCommand::Estimate { settings, .. })] = sent.as_slice() else {
+            panic!("it is planned, not {sent:?}")
+        };
+        assert_eq!(settings["beta"], json!(beta), "as {link} says");
+        stage.expect("What the run will do");
+    }
+    paste(&mut stage, "https://example.org/tune/#demo");
+    stage.expect(CANNOT);
+    stage.expect("a link to settings");
 }
 
 #[test]

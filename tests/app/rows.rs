@@ -1,9 +1,13 @@
-//! Rows: edits, how many an evaluation scores, and what makes a run shorter.
+//! Rows: how they are read, edits, how many an evaluation scores, and what makes a run shorter.
 
+use eframe::egui::{Color32, Shape};
 use egui_kittest::kittest::{NodeT as _, Queryable as _};
 use pairtune::engine::protocol::{
-    Command, Event, GpuInfo, PairView, PairsCommand, PairsInfo, Passage, PlanCommand, PlanInfo, RunCommand, Subject,
+    ChatInfo, Command, Event, GpuInfo, PairView, PairsCommand, PairsInfo, Passage, PlanCommand, PlanInfo, RunCommand,
+    RunRecord, Status, Subject, Summary,
 };
+use pairtune::platform::World;
+use serde_json::{Map, json};
 
 use crate::script::{self, Stage};
 
@@ -153,4 +157,83 @@ fn a_gpu_tries_a_plan_that_rests_on_the_screen() {
     stage.plan();
     stage.go("3  Plan");
     assert_eq!(trials(&mut stage), 0, "without a GPU a trial takes minutes");
+}
+
+/// The pieces of a text that are drawn on a ground of their own.
+fn marked(stage: &Stage, text: &str) -> Vec<String> {
+    let galley = stage.harness.output().shapes.iter().find_map(|clipped| match &clipped.shape {
+        Shape::Text(drawn) if drawn.galley.text() == text => Some(drawn.galley.clone()),
+        _ => None,
+    });
+    let galley = galley.expect("the text is drawn");
+    let sections = galley.job.sections.iter().filter(|section| section.format.background != Color32::TRANSPARENT);
+    sections.map(|section| text[section.byte_range.start.0..section.byte_range.end.0].trim().to_owned()).collect()
+}
+
+#[test]
+fn the_answers_of_a_pair_are_compared_side_by_side() {
+    let mut stage = Stage::planned();
+    stage.go("2  Pairs");
+    stage.click("Inspect");
+    let answers = ["Of course you can.", "No, you may not."];
+    let parts = ["Refund?", answers[0], answers[1]].map(script::passage);
+    stage.say(Event::PairView(Box::new(PairView { index: 0, line: 1, parts, seen: Ok(Vec::new()) })));
+    stage.click("Raw");
+    let [chosen, rejected] = answers.map(|text| stage.harness.get_by_label(text).rect());
+    assert!(chosen.right() < rejected.left(), "side by side: {chosen} {rejected}");
+    assert!((chosen.top() - rejected.top()).abs() < 1.0, "and level: {chosen} {rejected}");
+    assert_eq!(marked(&stage, answers[0]), ["Of course", "can."], "the words that only the chosen one has");
+    assert_eq!(marked(&stage, answers[1]), ["No,", "may not."], "the words that only the rejected one has");
+    assert!(marked(&stage, "Refund?").is_empty(), "the prompt is that of both");
+}
+
+#[test]
+fn a_wide_window_shows_two_lines_of_a_text_in_the_table() {
+    let height = |width: f32| {
+        let mut stage = Stage::with_size(script::environment(World::Desktop), Vec::new(), [width, 720.0]);
+        stage.say(script::ready());
+        stage.say_pairs(8);
+        stage.go("2  Pairs");
+        let text = script::rows(1).remove(0).chosen;
+        let mut cells = stage.harness.query_all_by_label(&text);
+        cells.next().expect("the table has the answer").rect().height()
+    };
+    let (narrow, wide) = (height(1200.0), height(1280.0));
+    assert!(wide > 1.8 * narrow && wide < 2.5 * narrow, "{narrow} in one line, {wide} in two");
+}
+
+#[test]
+fn the_command_line_has_the_variables_of_the_template_and_says_what_it_lacks() {
+    let mut stage = Stage::planned();
+    stage.go("3  Plan");
+    stage.click("Command line");
+    assert!(!stage.shows("--chat-template"), "the template is the model's own");
+    let kwargs = Map::from_iter([("enable_thinking".to_owned(), json!(false))]);
+    stage.say(Event::ChatSet(Box::new(ChatInfo { kwargs: kwargs.clone(), ..script::chat() })));
+    stage.expect(" --chat-template-kwargs '{\"enable_thinking\":false}'");
+    assert!(!stage.shows("--chat-template-path") && !stage.shows("were edited here"), "it lacks nothing");
+    stage.say(Event::ChatSet(Box::new(ChatInfo { template: Some("other".into()), kwargs, ..script::chat() })));
+    stage.expect("put that into a file, and name the file with --chat-template-path");
+    stage.say(Event::PairsOpened(Box::new(PairsInfo { edits: 1, ..script::pairs(24) })));
+    stage.expect("It does not have the rows that were edited here: \"Save rows…\" in Pairs first");
+}
+
+#[test]
+fn a_run_at_its_end_says_how_long_it_was_planned_to_take() {
+    let said = |status: Status| {
+        let mut stage = Stage::planned();
+        stage.say(Event::Planned(Box::new(PlanInfo { step_seconds: Some(3.0), ..script::plan() })));
+        let info = script::run();
+        stage.say(Event::RunStarted(Box::new(info.clone())));
+        let record = RunRecord { status, step: 278, seconds: 960.0, ..info.record };
+        let (planned_bytes, device_bytes) = (0, 0);
+        let summary = Summary { record, improved: false, before: None, after: None, planned_bytes, device_bytes };
+        stage.say(Event::Finished(Box::new(summary)));
+        stage.go("4  Run");
+        stage.expect("16 min");
+        // Steps alone take 14 min, with the scores of the base model and of the evaluations.
+        stage.shows("16 min, 14 min planned") || stage.shows("16 min, 15 min planned")
+    };
+    assert!(said(Status::Finished), "the plan's time is there, too");
+    assert!(!said(Status::Stopped), "a run that was stopped early was planned to take longer");
 }

@@ -94,7 +94,7 @@ impl Test {
     }
 
     fn has(&self, text: &str) -> bool {
-        self.stage.harness.query_all_by_label_contains(text).next().is_some()
+        self.stage.shows(text)
     }
 
     /// The commands since the last time.
@@ -1153,6 +1153,32 @@ fn votes_stay_with_the_adapter_that_they_are_about() {
     test.sees("Step 72 at adapter scale 100 %: ");
     test.say(opened(RUN, 72));
     test.sees("The tuned model wins");
+}
+
+#[test]
+fn closing_the_window_on_votes_that_are_not_saved_asks_first() {
+    const ASKS: &str = "Your votes are not saved";
+    let close = |test: &mut Test| {
+        for on in [true, false] {
+            crate::close_requested(&mut test.stage, on);
+            test.stage.harness.run_steps(2);
+        }
+    };
+    let (mut test, request) = blind();
+    text_of(&mut test, request.id, 1, "Sure.");
+    vote(&mut test);
+    test.page(Key::Num0);
+    close(&mut test);
+    test.sees(ASKS);
+    test.click("Show the votes");
+    assert!(!test.has(ASKS), "the dialog is gone");
+    test.sees("The tuned model wins");
+    close(&mut test);
+    test.click("Stay");
+    assert!(!test.has(ASKS), "the dialog is gone");
+    let (mut test, _) = blind();
+    close(&mut test);
+    assert!(!test.has(ASKS), "nobody has voted");
 }
 
 #[test]

@@ -4,8 +4,8 @@ use std::cell::RefCell;
 use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
 
-use eframe::egui::{self, accesskit::Role};
-use egui_kittest::kittest::Queryable as _;
+use eframe::egui::{self, accesskit::Live, accesskit::Role};
+use egui_kittest::kittest::{NodeT as _, Queryable as _};
 use egui_kittest::{Harness, SnapshotOptions};
 use pairtune::Error;
 use pairtune::app::App;
@@ -272,7 +272,14 @@ impl Stage {
 
     /// True if something on screen has this in its name or text.
     pub(crate) fn shows(&self, part: &str) -> bool {
-        self.harness.query_all_by_label_contains(part).next().is_some()
+        self.harness.query_all_by_label_contains(part).any(|node| node.accesskit_node().role() != Role::Status)
+    }
+
+    /// Returns what screen readers were last told to say, by a node that is not on the screen.
+    pub(crate) fn said(&self) -> Option<String> {
+        let node = self.harness.query_by_role(Role::Status)?.accesskit_node();
+        assert_eq!(node.live(), Live::Polite, "they are told of every change");
+        node.label()
     }
 
     /// Expects something on screen that has this in its name or text.
@@ -315,6 +322,7 @@ pub(crate) fn environment(world: World) -> Environment {
         webgpu: true,
         secure: true,
         online: true,
+        asks_to_notify: false,
     }
 }
 

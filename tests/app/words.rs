@@ -190,3 +190,31 @@ fn help_lists_every_key_of_a_page() {
     }
     stage.expect("Race, Sweep");
 }
+
+/// Rests the pointer on what has this name, which shows an explanation.
+fn explains(stage: &mut Stage, label: &str, says: &str) {
+    stage.harness.get_by_label(label).scroll_to_me();
+    stage.wait(0.5);
+    assert!(!stage.shows(says), "{label} is not explained yet");
+    stage.harness.get_by_label(label).hover();
+    stage.wait(2.0);
+    stage.expect(says);
+}
+
+#[test]
+fn what_has_no_help_of_its_own_is_explained_under_the_pointer() {
+    let mut stage = Stage::planned();
+    stage.go("1  Model");
+    explains(&mut stage, "fits", "the weights in 4 bits");
+    stage.go("3  Plan");
+    explains(&mut stage, "Evaluate every", "0 evaluates only before and after");
+    explains(&mut stage, "Keep the best adapter", "beside the last one");
+    let samples = "Sample prompts (answered before the run and at every evaluation)";
+    explains(&mut stage, samples, "They teach it nothing");
+    explains(&mut stage, "Copy link", "takes the settings in the window, too");
+    let record = script::record("r1", "tone", Status::Finished);
+    stage.say(Event::RunOpened(Box::new(RunInfo { record, ..script::run() })));
+    stage.go("5  Compare");
+    explains(&mut stage, "Seed", "another seed draws other words");
+    explains(&mut stage, "Max tokens", "is cut off");
+}

@@ -13,10 +13,9 @@ const SCALE: f32 = 560.0;
 pub(crate) fn sparkline(ui: &mut Ui, label: &str, values: &[f64], size: egui::Vec2, hue: Hue) -> Response {
     let (rect, response) = ui.allocate_exact_size(size, Sense::hover());
     let values = stats::sparkline(values, (size.x / 2.0).max(2.0) as usize);
-    let low = values.iter().copied().fold(f64::INFINITY, f64::min);
-    let high = values.iter().copied().fold(f64::NEG_INFINITY, f64::max);
     if values.len() > 1 {
-        let span = if high > low { high - low } else { 1.0 };
+        let [low, high] = bounds(&values);
+        let span = high - low;
         let inner = rect.shrink2(vec2(1.0, 3.0));
         let step = inner.width() / (values.len() - 1) as f32;
         let point = |(i, value): (usize, &f64)| {
@@ -31,6 +30,16 @@ pub(crate) fn sparkline(ui: &mut Ui, label: &str, values: &[f64], size: egui::Ve
         .map_or_else(|| label.to_owned(), |(a, b)| chart::from_to(label, &Unit::Plain.text(*a), &Unit::Plain.text(*b)));
     response.widget_info(|| WidgetInfo::labeled(Role::Image, true, &text));
     response.on_hover_text(text)
+}
+
+/// Bounds of the values of a line. Values that differ by little lie in the middle of the room of a value that could be
+/// seen, so that noise does not look like a fall.
+fn bounds(values: &[f64]) -> [f64; 2] {
+    let low = values.iter().copied().fold(f64::INFINITY, f64::min);
+    let high = values.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+    let middle = (low + high) / 2.0;
+    let half = ((high - low) / 2.0).max(Unit::Plain.room(middle, middle));
+    [middle - half, middle + half]
 }
 
 /// Hues of the shares to compare with, in their order.
@@ -72,4 +81,20 @@ pub(crate) fn diverging(ui: &Ui, change: f32) -> Color32 {
     let strength = change.abs().clamp(0.0, 1.0).sqrt();
     let hue = if change < 0.0 { Hue::Second } else { Hue::Third };
     hue.color(ui).gamma_multiply(0.75 * strength)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_that_differ_by_little_do_not_fill_a_line() {
+        let height = |values: &[f64]| {
+            let [low, high] = bounds(values);
+            values.iter().map(|value| ((value - low) / (high - low) * 100.0).round()).collect::<Vec<_>>()
+        };
+        assert_eq!(height(&[0.6932, 0.6929]), [50.0, 50.0], "a loss that stays");
+        assert_eq!(height(&[0.0, 0.0]), [50.0, 50.0], "nothing");
+        assert_eq!(height(&[0.69, 0.2, 0.4]), [100.0, 0.0, 41.0], "a loss that falls");
+    }
 }

@@ -123,6 +123,7 @@ impl App {
         state.plan.preset = Some(presets::nearest(&prefs.settings));
         state.recent.clone_from(&prefs.recent);
         state.in_browser = environment.world == World::Browser;
+        state.asks_to_notify = environment.asks_to_notify;
         state.export_home = host::export_folder();
         let app = Self {
             engine,
@@ -215,6 +216,7 @@ impl App {
         // Discard the answers of the real computer.
         self.answers = channel();
         self.state.in_browser = environment.world == World::Browser;
+        self.state.asks_to_notify = environment.asks_to_notify;
         self.state.export_home = (!self.state.in_browser).then(|| "~/Documents/pairtune".to_owned());
         self.state.found = found;
         self.environment = environment;

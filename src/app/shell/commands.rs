@@ -58,6 +58,11 @@ impl App {
             Action::DismissProblem(subject) => self.dismiss(subject),
             Action::OpenFolder(path) => self.show_folder(ctx, &path),
             Action::Toast(message) => self.toast(ctx, message),
+            Action::AskToNotify => {
+                // Nobody is asked twice.
+                self.state.asks_to_notify = false;
+                host::ask_to_notify();
+            }
             Action::Reload => host::reload(),
             Action::RestartEngine => self.restart_engine(),
         }

@@ -42,6 +42,9 @@ impl App {
         let time = ctx.input(|input| input.time);
         self.toasts.retain(|toast| time - toast.since < TOAST_SECONDS);
         frame::toasts_ui(&ctx, &self.toasts);
+        if !self.state.in_browser {
+            frame::said_ui(&ctx, &self.views.frame.said);
+        }
         self.dropped(&ctx);
         self.mirror.attach(&ctx);
         for action in actions {
@@ -72,11 +75,11 @@ impl App {
         question.take_if(|question| !frame::path_question_ui(ui.ctx(), question, actions));
         if self.quit == Quit::Asking || self.quit == Quit::WhenPaused {
             let waiting = self.quit == Quit::WhenPaused;
-            match frame::quit_ui(ui.ctx(), &self.state, waiting) {
+            match frame::quit_ui(ui.ctx(), &self.state, self.views.compare.unsaved_votes(), waiting) {
                 Some(frame::QuitChoice::Stay) => self.quit = Quit::No,
-                Some(frame::QuitChoice::Export) => {
+                Some(frame::QuitChoice::Look(step)) => {
                     self.quit = Quit::No;
-                    actions.push(Action::Go(Step::Export));
+                    actions.push(Action::Go(step));
                 }
                 Some(frame::QuitChoice::Pause) => {
                     self.quit = Quit::WhenPaused;
@@ -118,12 +121,12 @@ impl App {
         self.pasted(ctx, actions);
     }
 
-    /// Asks before the window is closed while a run is at work or not saved.
+    /// Asks before the window is closed while a run is at work or not saved, or votes are not.
     fn closing(&mut self, ctx: &egui::Context) {
         if !ctx.input(|input| input.viewport().close_requested()) || self.quit == Quit::Now {
             return;
         }
-        if self.state.at_work() || self.state.unsaved() {
+        if self.state.at_work() || self.unsaved() {
             ctx.send_viewport_cmd(ViewportCommand::CancelClose);
             if self.quit == Quit::No {
                 self.quit = Quit::Asking;
@@ -131,6 +134,11 @@ impl App {
         } else {
             self.hide(ctx);
         }
+    }
+
+    /// True if a run could not be saved, or votes were not.
+    pub(super) fn unsaved(&self) -> bool {
+        self.state.unsaved() || self.views.compare.unsaved_votes()
     }
 
     pub(super) fn close(&mut self, ctx: &egui::Context) {

@@ -77,7 +77,9 @@ impl App {
         if !notices.is_empty() {
             // All notices go out at once, because a screen reader says only the latest text.
             let texts: Vec<&str> = notices.iter().map(|notice| notice.text.as_str()).collect();
-            host::announce(&texts.join(". "));
+            let said = texts.join(". ");
+            host::announce(&said);
+            self.views.frame.say(&said);
         }
         let last = notices.iter().rev().find(|notice| notice.toast).map(|notice| notice.text.clone());
         for notice in notices.into_iter().filter(|notice| notice.toast) {
@@ -234,7 +236,7 @@ impl App {
     /// elsewhere is called by `said` when it ends.
     fn follow_run(&mut self, ctx: &egui::Context, said: &str) {
         let active = self.state.at_work();
-        let stays = active || self.state.unsaved() || self.views.compare.unsaved_votes();
+        let stays = active || self.unsaved();
         if stays != self.was_staying {
             self.was_staying = stays;
             host::warn_before_leaving(stays);
@@ -268,8 +270,8 @@ impl App {
             self.title = title;
         }
         if self.quit == Quit::WhenPaused && !active {
-            if self.state.unsaved() {
-                // The run could not be saved, so the user decides.
+            if self.unsaved() {
+                // The run could not be saved, or votes are not, so the user decides.
                 self.quit = Quit::Asking;
             } else {
                 self.close(ctx);

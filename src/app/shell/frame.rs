@@ -38,6 +38,15 @@ pub(super) struct FrameView {
     pub(super) ask_for_path: Option<PathQuestion>,
     /// True if Escape was pressed while files hovered: dropping them opens nothing.
     pub(super) ignore_drop: bool,
+    /// The last notices, for screen readers.
+    pub(super) said: String,
+}
+
+impl FrameView {
+    /// Takes in notices. Repeated ones must differ from the last ones to be said again.
+    pub(super) fn say(&mut self, text: &str) {
+        self.said = if self.said == text { format!("{text}\u{a0}") } else { text.to_owned() };
+    }
 }
 
 /// A question for a path, in place of a dialog.
@@ -65,8 +74,8 @@ pub(super) struct Toast {
 pub(super) enum QuitChoice {
     /// Keep the window and the run.
     Stay,
-    /// Stay, and export it.
-    Export,
+    /// Stay, and go where it can be saved.
+    Look(Step),
     /// Pause, save, then quit.
     Pause,
     /// Quit at once.
@@ -435,6 +444,19 @@ pub(super) fn connection_ui(ui: &mut Ui, state: &State, actions: &mut Vec<Action
     });
 }
 
+/// Has screen readers say the last notices in a window, by a node that takes no place on the screen. A page has an
+/// element for that.
+pub(super) fn said_ui(ctx: &egui::Context, said: &str) {
+    if said.is_empty() {
+        return;
+    }
+    ctx.accesskit_node_builder(egui::Id::unique("said"), |node| {
+        node.set_role(egui::accesskit::Role::Status);
+        node.set_label(said);
+        node.set_live(egui::accesskit::Live::Polite);
+    });
+}
+
 /// Messages at the lower right edge.
 pub(super) fn toasts_ui(ctx: &egui::Context, toasts: &[Toast]) {
     if toasts.is_empty() {
@@ -481,9 +503,9 @@ pub(super) fn drop_ui(ctx: &egui::Context, drop: Option<&Drop>) {
     });
 }
 
-/// Asks what to do with the training at work when the window closes, or whether a run that could not be saved may be
-/// lost.
-pub(super) fn quit_ui(ctx: &egui::Context, state: &State, waiting: bool) -> Option<QuitChoice> {
+/// Asks what to do with the training at work when the window closes, or whether a run that could not be saved, or
+/// `votes` that were not, may be lost.
+pub(super) fn quit_ui(ctx: &egui::Context, state: &State, votes: bool, waiting: bool) -> Option<QuitChoice> {
     let mut choice = None;
     let unsaved = state.unsaved();
     // A race or a sweep cannot be continued later.
@@ -493,18 +515,14 @@ pub(super) fn quit_ui(ctx: &egui::Context, state: &State, waiting: bool) -> Opti
         if unsaved && !waiting {
             widgets::heading(ui, text::QUIT_UNSAVED_TITLE);
             ui.label(text::QUIT_UNSAVED_TEXT);
-            ui.add_space(GRID);
-            ui.horizontal_wrapped(|ui| {
-                if widgets::primary_button(ui, text::QUIT_UNSAVED_STAY).clicked() {
-                    choice = Some(QuitChoice::Stay);
-                }
-                if ui.button(text::QUIT_EXPORT).clicked() {
-                    choice = Some(QuitChoice::Export);
-                }
-                if widgets::danger_button(ui, text::QUIT_LOSE).clicked() {
-                    choice = Some(QuitChoice::Quit);
-                }
-            });
+            votes_ui(ui, votes);
+            choice = lose_ui(ui, text::QUIT_EXPORT, Step::Export, text::QUIT_LOSE);
+            return;
+        }
+        if votes && !state.at_work() {
+            widgets::heading(ui, text::QUIT_VOTES_TITLE);
+            ui.label(text::QUIT_VOTES_TEXT);
+            choice = lose_ui(ui, text::QUIT_COMPARE, Step::Compare, text::QUIT_LOSE_VOTES);
             return;
         }
         widgets::heading(ui, if can_wait { machine::QUIT_TITLE } else { machine::TRIAL_TITLE });
@@ -513,6 +531,7 @@ pub(super) fn quit_ui(ctx: &egui::Context, state: &State, waiting: bool) -> Opti
             (false, true) => text::QUIT_TEXT,
             (false, false) => text::QUIT_TRIAL,
         });
+        votes_ui(ui, votes && !waiting);
         ui.add_space(GRID);
         ui.horizontal_wrapped(|ui| {
             if widgets::primary_button(ui, text::QUIT_STAY).clicked() {
@@ -530,6 +549,25 @@ pub(super) fn quit_ui(ctx: &egui::Context, state: &State, waiting: bool) -> Opti
         choice = Some(QuitChoice::Stay);
     }
     choice
+}
+
+/// Says that votes would be lost, too.
+fn votes_ui(ui: &mut Ui, votes: bool) {
+    if votes {
+        ui.label(text::QUIT_VOTES);
+    }
+}
+
+/// Draws the choice between staying, going to the page `step` where it can be saved, and losing it.
+fn lose_ui(ui: &mut Ui, look: &str, step: Step, lose: &str) -> Option<QuitChoice> {
+    ui.add_space(GRID);
+    let choice = ui.horizontal_wrapped(|ui| {
+        let stay = widgets::primary_button(ui, text::QUIT_UNSAVED_STAY).clicked().then_some(QuitChoice::Stay);
+        let look = ui.button(look).clicked().then_some(QuitChoice::Look(step));
+        let lose = widgets::danger_button(ui, lose).clicked().then_some(QuitChoice::Quit);
+        stay.or(look).or(lose)
+    });
+    choice.inner
 }
 
 /// Asks for a path where there is no dialog; returns false once the user has answered.

@@ -1,4 +1,4 @@
-//! A paste beside all text fields: the path of something to open, or rows.
+//! A paste beside all text fields: a link to settings, the path of something to open, or rows.
 
 use eframe::egui::{self, Event};
 use percent_encoding::percent_decode_str;
@@ -6,7 +6,8 @@ use percent_encoding::percent_decode_str;
 use super::app::App;
 use super::{drops, text};
 use crate::app::actions::Action;
-use crate::engine::protocol::Kind;
+use crate::app::text::setting;
+use crate::engine::protocol::{Kind, Settings};
 use crate::platform::Pick;
 use crate::platform::host::{self, PickedFile};
 
@@ -20,6 +21,10 @@ impl App {
             input.events.iter().find_map(|event| if let Event::Paste(text) = event { Some(text.clone()) } else { None })
         });
         let Some(pasted) = pasted.filter(|_| !ctx.text_edit_focused()) else { return };
+        if let Some(settings) = settings_in(&pasted) {
+            self.take_settings(ctx, settings);
+            return;
+        }
         // A page opens no paths.
         let path = (!self.state.in_browser).then(|| path_in(&pasted)).flatten();
         if let Some((pick, path)) = path {
@@ -33,6 +38,12 @@ impl App {
             self.toast(ctx, text::cannot_paste(self.state.in_browser));
         }
     }
+}
+
+/// Returns the settings that a link brings: the address of a page, or only its fragment.
+fn settings_in(pasted: &str) -> Option<Settings> {
+    let (_, fragment) = pasted.trim().split_once('#')?;
+    setting::fragment_settings(fragment)
 }
 
 /// Returns the path that a text is, if something is there, and what it is good for.
@@ -98,6 +109,16 @@ mod tests {
         ];
         for (text, name) in cases {
             assert_eq!(name_for(text), name, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn links_to_settings_are_told_from_rows() {
+        let beta = |text: &str| settings_in(text).and_then(|settings| settings.get("beta")?.as_f64());
+        assert_eq!(beta(" https://a.b/c/?nosw#s=%7B%22beta%22:0.3%7D\n"), Some(0.3), "the address of a page");
+        assert_eq!(beta("#s=%7B%22beta%22:0.3%7D"), Some(0.3), "a fragment");
+        for other in ["https://a.b/#demo", "{\"prompt\": \"#s=1\"}", "#s=%7B%22beta", "s=%7B%7D", "#"] {
+            assert!(settings_in(other).is_none(), "{other} is no link to settings");
         }
     }
 

@@ -90,6 +90,12 @@ pub(super) const QUIT_UNSAVED_TEXT: &str =
 pub(super) const QUIT_UNSAVED_STAY: &str = "Stay";
 pub(super) const QUIT_EXPORT: &str = "Export…";
 pub(super) const QUIT_LOSE: &str = "Quit and lose it";
+pub(super) const QUIT_VOTES_TITLE: &str = "Your votes are not saved";
+pub(super) const QUIT_VOTES_TEXT: &str =
+    "The votes of a blind test in Compare are only in memory. Save them there as pairs to keep them.";
+pub(super) const QUIT_VOTES: &str = "Votes of a blind test in Compare are not saved either.";
+pub(super) const QUIT_COMPARE: &str = "Show the votes";
+pub(super) const QUIT_LOSE_VOTES: &str = "Quit and lose them";
 pub(super) const SETTINGS_FILE: &str = "Choose a file that was saved on the Plan page";
 pub(super) const EMPTY_FOLDER: &str = "There are no files in this folder.";
 pub(super) const NO_PICKLE: &str =
@@ -119,10 +125,13 @@ pub(super) fn not_by_dropping(why: &str) -> String {
 
 /// Says what can be pasted; a page opens no paths.
 pub(super) fn cannot_paste(in_browser: bool) -> String {
-    let path = if in_browser { "" } else { ", or the path of a model, of pairs or of a run" };
+    let others = match in_browser {
+        true => " or a link to settings",
+        false => ", a link to settings, or the path of a model, of pairs or of a run",
+    };
     format!(
         "What was pasted cannot be opened. Paste rows (JSON Lines, a JSON array, or a table whose first line names its \
-         columns){path}."
+         columns){others}."
     )
 }
 

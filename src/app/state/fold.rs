@@ -106,6 +106,8 @@ pub(crate) struct State {
     pub(crate) on_battery: bool,
     /// True in the browser.
     pub(crate) in_browser: bool,
+    /// True if the browser would ask the user whether this page may show notices.
+    pub(crate) asks_to_notify: bool,
     /// True if another tab of the browser has the GPU.
     pub(crate) other_tab: bool,
 }

@@ -166,7 +166,9 @@ impl RunState {
         self.step_seconds = std::mem::take(&mut before.step_seconds);
         self.step_seconds.retain(|[step, _]| *step <= self.info.record.step as f64);
         self.rounds = std::mem::take(&mut before.rounds);
-        self.expected = self.expected.or(before.expected);
+        // More steps than before take more time than was planned.
+        let planned = before.expected.filter(|_| before.n_steps() == self.n_steps());
+        self.expected = self.expected.or(planned);
         self.rollouts = std::mem::take(&mut before.rollouts);
         self.saved = before.saved;
         self.unsaved = before.unsaved.take();

@@ -16,6 +16,8 @@ const CANCEL_NOTE: &str = "Frees the memory again. A download continues where it
 const REFUSED: &str = "This model can't be used";
 const PICK_OTHER: &str = "Pick another folder…";
 const FITS: &str = "fits";
+const FITS_WHY: &str = "The smallest sensible run fits: the weights in 4 bits, one short pair at a time. Plan says \
+    what your run takes.";
 const NEEDS_WHY: &str = "Weights, adapter, activations and logits of the smallest sensible run: one short pair at a \
     time. A smaller model helps most.";
 const NOT_SUPPORTED: &str = "cannot be tuned";
@@ -66,7 +68,7 @@ pub(crate) fn fits_chip(ui: &mut Ui, state: &State, least: u64) {
             small(ui, format!("needs {}", units::bytes(least)));
         }
         Some(limit) if least <= limit => {
-            chip(ui, Tone::Good, FITS);
+            chip(ui, Tone::Good, FITS).on_hover_text(FITS_WHY);
         }
         Some(limit) => {
             let needs = format!("needs {}, has {}", units::bytes(least), units::bytes(limit));

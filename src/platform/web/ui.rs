@@ -308,7 +308,18 @@ pub fn announce(text: &str) {
     }
 }
 
-/// Shows a notice of the system if the user has allowed that to this page before; nobody is asked.
+/// Asks the user whether this page may show notices of the system, right after a click.
+pub fn ask_to_notify() {
+    let notification = property(&js_sys::global(), "Notification");
+    // Old browsers return no promise.
+    if let Ok(asked) = call(&notification, "requestPermission", &[])
+        && let Ok(asked) = asked.dyn_into::<Promise>()
+    {
+        ignore(&asked);
+    }
+}
+
+/// Shows a notice of the system if the user has allowed that to this page; nobody is asked.
 pub fn notify(said: &str) {
     let Ok(window) = window() else { return };
     let notification = property(&window, "Notification");
@@ -391,6 +402,7 @@ pub fn environment() -> Environment {
         webgpu: !property(&navigator, "gpu").is_falsy(),
         secure: is_true(property(&js_sys::global(), "isSecureContext"), false),
         online: is_true(property(&navigator, "onLine"), true),
+        asks_to_notify: text(&property(&js_sys::global(), "Notification"), "permission") == "default",
     }
 }
 

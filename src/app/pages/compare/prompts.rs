@@ -74,12 +74,13 @@ fn sampling_ui(ui: &mut Ui, view: &mut CompareView) {
     ui.horizontal_wrapped(|ui| {
         strength_ui(ui, &mut view.strength);
         let label = ui.label(text::SEED).id;
-        ui.add(DragValue::new(&mut view.seed)).labelled_by(label);
+        ui.add(DragValue::new(&mut view.seed)).labelled_by(label).on_hover_text(text::SEED_HELP);
         let label = ui.label(text::TEMPERATURE).id;
         let field = DragValue::new(&mut view.temperature).range(0.0..=2.0).speed(0.01).max_decimals(2);
         ui.add(field).labelled_by(label).on_hover_text(text::TEMPERATURE_HELP);
         let label = ui.label(text::MAX_TOKENS).id;
-        ui.add(DragValue::new(&mut view.max_tokens).range(1..=4096)).labelled_by(label);
+        let field = DragValue::new(&mut view.max_tokens).range(1..=4096);
+        ui.add(field).labelled_by(label).on_hover_text(text::MAX_TOKENS_HELP);
     });
 }
 

@@ -15,9 +15,12 @@ pub(super) const OPEN: &str = "Open";
 pub(super) const PROMPT: &str = "Prompt";
 pub(super) const PROMPT_HINT: &str = "Ask both models something";
 pub(super) const SEED: &str = "Seed";
+pub(super) const SEED_HELP: &str = "Above temperature 0 another seed draws other words. The same seed writes the same \
+    text again.";
 pub(super) const TEMPERATURE: &str = "Temperature";
 pub(super) const TEMPERATURE_HELP: &str = "0 always takes the likeliest word; 1 is lively.";
 pub(super) const MAX_TOKENS: &str = "Max tokens";
+pub(super) const MAX_TOKENS_HELP: &str = "An answer that is not done by then is cut off.";
 pub(super) const WRITE_BOTH: &str = "Generate";
 pub(super) const REPLY: &str = "Reply";
 pub(super) const SYSTEM: &str = "System prompt";

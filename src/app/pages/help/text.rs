@@ -24,7 +24,7 @@ pub(super) const KEYS: [(&str, &str); 8] = [
     ("Alt+8, Alt+9", "Race, Sweep"),
     ("F1", "Help"),
     ("Ctrl+O", "Open a model folder"),
-    ("Ctrl+V", "Open pasted rows, or a pasted path"),
+    ("Ctrl+V", "Open pasted rows, or a pasted path or settings link"),
     ("Ctrl+L", "Show or hide the log"),
     ("Ctrl++  Ctrl+-  Ctrl+0", "Larger, smaller, usual size"),
     ("Tab, Space, Esc", "Next control, use it, close or cancel"),

@@ -9,13 +9,15 @@ use super::text;
 use crate::app::actions::Action;
 use crate::app::state::State;
 use crate::app::theme;
-use crate::app::widgets::{self, Tone};
-use crate::engine::protocol::{Command, Kind, PairView, PairsCommand, SeenSequence};
+use crate::app::widgets::{self, Tone, diff};
+use crate::engine::protocol::{Command, Kind, PairView, PairsCommand, Passage, SeenSequence};
 
 /// The height of a button that shows rows with a flag.
 pub(super) const CHIP_HEIGHT: f32 = 28.0;
 /// Maximum number of tokens drawn for a sequence.
 const SHOWN_TOKENS: usize = 1500;
+/// Least width of a side of a pair that has the other one beside it.
+const SIDE_WIDTH: f32 = 380.0;
 
 pub(super) fn read_ui(ui: &mut Ui, state: &State, view: &mut PairsView, actions: &mut Vec<Action>) {
     let n = state.pairs.rows.len();
@@ -81,12 +83,34 @@ pub(super) fn read_ui(ui: &mut Ui, state: &State, view: &mut PairsView, actions:
     }
 }
 
+/// Draws a row as it is in the file. A pair has its answers side by side, with the words in colour that differ.
 fn raw_ui(ui: &mut Ui, kind: Kind, pair: &PairView) {
-    let sides = text::sides(kind).into_iter().zip(&pair.parts).filter(|(name, _)| !name.is_empty());
-    for (side, passage) in sides.flat_map(|(side, part)| part.iter().map(move |passage| (side, passage))) {
-        widgets::weak(ui, text::passage(side, passage));
+    let names = text::sides(kind);
+    let [prompt, chosen, rejected] = pair.parts.each_ref().map(Vec::as_slice);
+    part_ui(ui, names[0], prompt, None);
+    if kind == Kind::Pairs {
+        let mut left = |ui: &mut Ui| part_ui(ui, names[1], chosen, Some((rejected, true)));
+        let mut right = |ui: &mut Ui| part_ui(ui, names[2], rejected, Some((chosen, false)));
+        widgets::columns(ui, SIDE_WIDTH, &mut [&mut left, &mut right]);
+    } else {
+        part_ui(ui, names[1], chosen, None);
+    }
+}
+
+/// Draws the passages of a part; `other` is the answer beside it, and true if that one is rejected.
+fn part_ui(ui: &mut Ui, name: &str, part: &[Passage], other: Option<(&[Passage], bool)>) {
+    for (i, passage) in part.iter().enumerate() {
+        widgets::weak(ui, text::passage(name, passage));
+        let is_chosen = other.is_some_and(|(_, is_chosen)| is_chosen);
+        let pieces = other.and_then(|(other, _)| other.get(i)).map(|other| {
+            let [chosen, rejected] = match is_chosen {
+                true => diff::words(&passage.text, &other.text),
+                false => diff::words(&other.text, &passage.text),
+            };
+            if is_chosen { chosen } else { rejected }
+        });
         widgets::text_box(ui, |ui| {
-            ui.add(egui::Label::new(&passage.text).wrap());
+            widgets::answer_ui(ui, &passage.text, pieces.as_deref().unwrap_or_default(), is_chosen);
         });
     }
 }
@@ -97,7 +121,7 @@ fn seen_ui(ui: &mut Ui, seen: &[SeenSequence]) {
         return seen.iter().for_each(|sequence| sequence_ui(ui, text::SEQUENCE, sequence));
     };
     let side = |side: usize, sequence| move |ui: &mut Ui| sequence_ui(ui, text::SIDES[side], sequence);
-    widgets::columns(ui, 380.0, &mut [&mut side(1, chosen), &mut side(2, rejected)]);
+    widgets::columns(ui, SIDE_WIDTH, &mut [&mut side(1, chosen), &mut side(2, rejected)]);
 }
 
 /// A sequence, token by token.

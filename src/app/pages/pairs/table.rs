@@ -1,6 +1,8 @@
 //! The table of the rows.
 
-use eframe::egui::{self, RichText, Ui};
+use std::sync::Arc;
+
+use eframe::egui::{self, RichText, Ui, WidgetText};
 use egui_extras::{Column, TableBuilder, TableRow};
 
 use super::page::{PairsView, Tab};
@@ -11,6 +13,9 @@ use crate::app::text::units;
 use crate::app::theme;
 use crate::app::widgets::{self, Tone};
 use crate::engine::protocol::{Command, PairRow, PairsCommand};
+
+/// Width of a window from which on a text has two lines in the table.
+const WIDE: f32 = 1280.0;
 
 /// Draws the rows, or only some of them.
 pub(super) fn table_ui(
@@ -27,6 +32,8 @@ pub(super) fn table_ui(
     let shares = [0.28, 0.36, 0.36];
     let in_use: f32 = (1..4).filter(|i| !names[*i].is_empty()).map(|i| shares[i - 1]).sum();
     let of_texts = |i: usize| if names[i + 1].is_empty() { 0.0 } else { rest * shares[i] / in_use };
+    let lines = if ui.ctx().content_rect().width() >= WIDE { 2 } else { 1 };
+    let row_height = (ui.text_style_height(&egui::TextStyle::Body) * lines as f32 + 8.0).max(32.0);
     // Height at which the whole table is in sight together with the tabs and the header.
     let height = (ui.clip_rect().height() - 120.0).max(240.0);
     egui::ScrollArea::horizontal().id_salt("pairs").show(ui, |ui| {
@@ -58,20 +65,21 @@ pub(super) fn table_ui(
             }
         });
         table.body(|body| {
-            body.rows(32.0, only.map_or(rows.len(), <[usize]>::len), |mut table_row| {
+            body.rows(row_height, only.map_or(rows.len(), <[usize]>::len), |mut table_row| {
                 let index = only.map_or(table_row.index(), |only| only[table_row.index()]);
                 let row = &rows[index];
-                row_ui(&mut table_row, state, (index, row), view, actions);
+                row_ui(&mut table_row, state, (index, row), lines, view, actions);
             });
         });
     });
 }
 
-/// The cells of a row: its line, its texts, what is noticed about it, and whether it is left out.
+/// The cells of a row: its line, its texts in so many lines, what is noticed about it, and whether it is left out.
 fn row_ui(
     table_row: &mut TableRow<'_, '_>,
     state: &State,
     (index, row): (usize, &PairRow),
+    lines: usize,
     view: &mut PairsView,
     actions: &mut Vec<Action>,
 ) {
@@ -80,7 +88,12 @@ fn row_ui(
         let color = if row.skipped { palette.weak } else { palette.text };
         let text = RichText::new(units::one_line(text)).color(color);
         let text = if row.skipped { text.strikethrough() } else { text };
-        ui.add(egui::Label::new(text).truncate().selectable(false));
+        let text =
+            WidgetText::from(text).into_layout_job(ui.style(), egui::FontSelection::Default, egui::Align::Center);
+        let mut job = Arc::unwrap_or_clone(text);
+        job.wrap.max_rows = lines;
+        job.wrap.break_anywhere = lines == 1;
+        ui.add(egui::Label::new(job).wrap().selectable(false));
     };
     table_row.col(|ui| {
         ui.with_layout(egui::Layout::right_to_left(egui::Align::Center), |ui| {

@@ -12,7 +12,7 @@ use crate::platform::{Pick, host};
 pub(super) fn share_ui(ui: &mut Ui, state: &State, actions: &mut Vec<Action>) {
     ui.horizontal_wrapped(|ui| {
         widgets::weak(ui, text::SETTINGS_AS);
-        if ui.button(text::AS_LINK).clicked() {
+        if ui.button(text::AS_LINK).on_hover_text(text::AS_LINK_HELP).clicked() {
             actions.push(Action::Copy(text::settings_link(&host::address(), &state.plan.settings)));
         }
         if ui.button(text::AS_FILE).on_hover_text(text::AS_FILE_HELP).clicked() {
@@ -31,6 +31,12 @@ pub(super) fn share_ui(ui: &mut Ui, state: &State, actions: &mut Vec<Action>) {
         });
         if state.pairs.info.as_ref().is_some_and(|pairs| pairs.skipped > 0) {
             widgets::small(ui, text::COMMAND_SKIPS_NOTHING);
+        }
+        if state.pairs.info.as_ref().is_some_and(|pairs| pairs.edits > 0) {
+            widgets::small(ui, text::COMMAND_HAS_NO_EDITS);
+        }
+        if state.open_model().is_some_and(|model| model.chat.template != model.chat.own) {
+            widgets::small(ui, text::COMMAND_HAS_NO_TEMPLATE);
         }
         if ui.button(text::AS_COMMAND).clicked() {
             actions.push(Action::Copy(command));

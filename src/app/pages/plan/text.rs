@@ -49,10 +49,16 @@ pub(super) const REMOVE_LOSS: &str = "remove";
 pub(super) const STEPS_DECIDE: &str = "Max steps is set and decides.";
 pub(super) const SETTINGS_AS: &str = "Settings as";
 pub(super) const AS_LINK: &str = "Copy link";
+pub(super) const AS_LINK_HELP: &str = "The page opens it as an address. Ctrl+V, while no field has the keyboard, takes \
+    the settings in the window, too.";
 pub(super) const AS_COMMAND: &str = "Copy command line";
 pub(super) const AS_FILE: &str = "Save file…";
 pub(super) const AS_FILE_HELP: &str = "As the command line reads it with --config. Monitoring is not in it.";
 pub(super) const COMMAND_SKIPS_NOTHING: &str = "It does not skip the rows that are skipped here.";
+pub(super) const COMMAND_HAS_NO_EDITS: &str = "It does not have the rows that were edited here: \"Save rows…\" in \
+    Pairs first, and name that file.";
+pub(super) const COMMAND_HAS_NO_TEMPLATE: &str = "It does not have the chat template that was changed here: put that \
+    into a file, and name the file with --chat-template-path.";
 pub(super) const COMMAND: &str = "Command line";
 pub(super) const FROM_FILE: &str = "Load file…";
 pub(super) const TAKES: &str = "Memory and time";
@@ -72,6 +78,8 @@ pub(super) const TRIAL_AGAIN: &str = "Measure again";
 pub(super) const WATCH: &str = "Monitoring";
 pub(super) const RUN_NAME: &str = "Name";
 pub(super) const EVAL_EVERY: &str = "Evaluate every";
+pub(super) const EVAL_EVERY_HELP: &str = "An evaluation scores the held-out pairs and answers the sample prompts, \
+    which takes time. 0 evaluates only before and after the run.";
 pub(super) const EVAL_STEPS: &str = "steps";
 pub(super) const EVAL_PAIRS: &str = "on at most";
 pub(super) const EVAL_PAIRS_HELP: &str = "Held-out pairs that are scored at each evaluation, spread over the file. The \
@@ -100,6 +108,8 @@ fn or_else_0(typed: &str, word: &str) -> Option<f64> {
     if digits.is_empty() { typed.trim_start().starts_with(word).then_some(0.0) } else { digits.parse().ok() }
 }
 pub(super) const KEEP_BEST: &str = "Keep the best adapter";
+pub(super) const KEEP_BEST_HELP: &str = "Keeps the adapter of the best evaluation beside the last one, by held-out \
+    accuracy where there are pairs. Compare takes it, and Export offers both.";
 pub(super) const PATIENCE: &str = "Early stopping patience";
 pub(super) const PATIENCE_HELP: &str = "Stops and saves the run once so many evaluations in a row were no better than \
     the best one (transformers: early_stopping_patience). Off takes every step.";
@@ -114,6 +124,8 @@ pub(super) fn patience(evaluations: usize) -> String {
 pub(super) fn as_patience(typed: &str) -> Option<f64> {
     or_else_0(typed, NO_PATIENCE)
 }
+pub(super) const SAMPLE_PROMPTS_HELP: &str = "The answers show how the model changes: the same prompts with the same \
+    seed each time. They teach it nothing, and take time.";
 pub(super) const SAMPLE_PROMPTS: &str = "Sample prompts (answered before the run and at every evaluation)";
 pub(super) const EVALUATE_ENDS: &str = "Evaluate only before and after";
 pub(super) const NO_SAMPLES: &str = "No sample prompts";
@@ -351,6 +363,10 @@ pub(super) fn command_line(state: &State) -> String {
         if columns != Mapping::guess(&pairs.columns) && !columns.chosen.is_empty() && !columns.rejected.is_empty() {
             out.push_str(&format!(" --columns {}", quoted(&columns.to_string())));
         }
+    }
+    if let Some(model) = state.open_model().filter(|model| !model.chat.kwargs.is_empty()) {
+        let variables = serde_json::to_string(&model.chat.kwargs).unwrap_or_default();
+        out.push_str(&format!(" --chat-template-kwargs {}", quoted(&variables)));
     }
     let folder_of = |run_id: &str| {
         let run = state.runs.iter().flatten().find(|run| run.run_id == run_id);

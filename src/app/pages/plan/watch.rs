@@ -21,14 +21,15 @@ pub(super) fn watch_ui(ui: &mut Ui, state: &State, actions: &mut Vec<Action>) {
             }
             ui.add_space(GRID);
             let label = ui.label(text::EVAL_EVERY);
-            ui.add(egui::DragValue::new(&mut watch.eval_steps).range(0..=100_000)).labelled_by(label.id);
+            let every = egui::DragValue::new(&mut watch.eval_steps).range(0..=100_000);
+            ui.add(every).labelled_by(label.id).on_hover_text(text::EVAL_EVERY_HELP);
             ui.label(text::EVAL_STEPS);
             let label = ui.label(text::EVAL_PAIRS);
             let most = egui::DragValue::new(&mut watch.max_eval_pairs).range(0..=100_000);
             let most = most.custom_formatter(|most, _| text::most_pairs(most as usize));
             ui.add(most.custom_parser(text::as_most_pairs)).labelled_by(label.id).on_hover_text(text::EVAL_PAIRS_HELP);
             ui.add_space(GRID);
-            ui.checkbox(&mut watch.keep_best, text::KEEP_BEST);
+            ui.checkbox(&mut watch.keep_best, text::KEEP_BEST).on_hover_text(text::KEEP_BEST_HELP);
             let label = ui.label(text::PATIENCE);
             let patience = egui::DragValue::new(&mut watch.patience).range(0..=1000);
             let patience = patience.custom_formatter(|patience, _| text::patience(patience as usize));
@@ -42,7 +43,7 @@ pub(super) fn watch_ui(ui: &mut Ui, state: &State, actions: &mut Vec<Action>) {
             }
         }
         let mut samples = !watch.no_samples;
-        ui.checkbox(&mut samples, text::SAMPLE_PROMPTS);
+        ui.checkbox(&mut samples, text::SAMPLE_PROMPTS).on_hover_text(text::SAMPLE_PROMPTS_HELP);
         watch.no_samples = !samples;
         if samples {
             prompts_ui(ui, &mut watch.prompts);

@@ -8,7 +8,9 @@ use crate::app::actions::{Action, send};
 use crate::app::charts::tight;
 use crate::app::state::{Connection, RunPhase, RunState, State};
 use crate::app::text::{labels, run};
-use crate::app::widgets::{Icon, Tone, card, chip, icon_button, mono, progress_bar, run_name_ui, small, weak};
+use crate::app::widgets::{
+    Icon, Tone, card, chip, icon_button, link_button, mono, progress_bar, run_name_ui, small, weak,
+};
 use crate::engine::protocol::{Command, Failure, RunCommand, Status};
 use crate::platform::host;
 
@@ -49,6 +51,12 @@ pub(super) fn header_ui(ui: &mut Ui, state: &State, run: &RunState, view: &mut R
             }
             if running && state.on_battery {
                 chip(ui, Tone::Neutral, labels::ON_BATTERY);
+            }
+            if running && state.asks_to_notify {
+                let link = link_button(ui, text::TELL_ME).on_hover_text(text::TELL_ME_HELP);
+                if link.clicked() {
+                    actions.push(Action::AskToNotify);
+                }
             }
         });
         progress_bar(ui, text::PROGRESS, Some(run.fraction()));

@@ -65,7 +65,9 @@ pub(super) fn summary_ui(
             facts.push((text::WON, text::before_and_after(before, after)));
         }
         facts.extend(record.best_step.map(|step| (text::BEST_STEP, step.to_string())));
-        facts.push((text::TIME, units::duration(record.seconds)));
+        // A run that was stopped took less than was planned.
+        let expected = run.expected.filter(|_| record.status == Status::Finished);
+        facts.push((text::TIME, text::took(record.seconds, expected.map(|parts| parts.total()))));
         let (planned, used) = (units::bytes(summary.planned_bytes), units::bytes(summary.device_bytes));
         facts.push((text::MEMORY, text::planned_and_used(&planned, &used)));
         for (name, value) in facts {

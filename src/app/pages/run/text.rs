@@ -14,6 +14,9 @@ pub(super) const EMPTY_TEXT: &str =
 pub(super) const GO_TO_PLAN: &str = "Go to the plan";
 pub(super) const STOP: &str = "Stop and save";
 pub(super) const MORE: &str = "More";
+pub(super) const TELL_ME: &str = "Tell me when it is done";
+pub(super) const TELL_ME_HELP: &str = "The browser asks whether this page may show notices. One comes when training \
+    ends while you look elsewhere.";
 pub(super) const FIRST_TIME: &str = "Reference scores are cached: the next run on these pairs starts \
     right away. The first steps also compile shaders.";
 pub(super) const PROGRESS: &str = "Progress of the run";
@@ -224,6 +227,12 @@ pub(super) fn saves(bytes: &str) -> String {
 
 pub(super) fn planned_and_used(planned: &str, used: &str) -> String {
     format!("{used} used, {planned} planned")
+}
+
+/// Time that a run took, beside the plan's if that knew one.
+pub(super) fn took(seconds: f64, planned: Option<f64>) -> String {
+    let took = units::duration(seconds);
+    planned.map_or_else(|| took.clone(), |planned| format!("{took}, {} planned", units::duration(planned)))
 }
 
 pub(super) fn line(line: usize) -> String {
