@@ -66,6 +66,8 @@ pub(super) enum Action {
         /// Its path in the storage.
         path: String,
     },
+    /// Open no connection, or allow them again.
+    StayOffline(bool),
     /// Show a page.
     Go(Step),
     /// Show the plan with this setting in sight.

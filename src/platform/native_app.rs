@@ -437,6 +437,7 @@ pub fn environment() -> Environment {
         secure: true,
         online: true,
         asks_to_notify: false,
+        policy: String::new(),
     }
 }
 

@@ -51,6 +51,8 @@ pub struct Environment {
     pub online: bool,
     /// True if the user has not decided yet whether the page may show notices of the system.
     pub asks_to_notify: bool,
+    /// Policy by which the browser refuses all other connections of the page; empty on the desktop.
+    pub policy: String,
 }
 
 /// Purpose of a request.

@@ -2,7 +2,7 @@
 
 use egui_kittest::kittest::{NodeT as _, Queryable as _};
 use pairtune::engine::protocol::*;
-use pairtune::platform::World;
+use pairtune::platform::{Environment, World};
 
 use super::script::{self, Stage, problem};
 
@@ -89,4 +89,48 @@ fn models_of_the_hub_are_found_with_their_sizes_and_licences() {
     assert!(!stage.shows("The search failed"), "it was read");
     stage.say(Event::Hub(HubEvent::Found { models: Vec::new() }));
     stage.expect("No model has these words");
+}
+
+#[test]
+fn offline_nothing_is_asked() {
+    let mut stage = Stage::ready();
+    stage.go("Help");
+    stage.click("Offline: open no connection");
+    let mut stage = Stage::again(stage.remembered());
+    stage.say(script::ready());
+    stage.go("Find models");
+    stage.sent();
+    stage.click("Search");
+    stage.type_into("Name", SMOL);
+    stage.click("Get");
+    assert_eq!(stage.sent(), [], "neither a search nor a model is asked for");
+    stage.expect("Offline is switched on, in Help under Network");
+    stage.go("Help");
+    stage.click("Offline: open no connection");
+    stage.go("Find models");
+    stage.sent();
+    stage.click("Search");
+    assert_eq!(stage.sent().len(), 1, "it is asked again");
+}
+
+#[test]
+fn the_policy_of_the_page_is_shown() {
+    let policy = "default-src 'none'; connect-src 'self'".to_owned();
+    let environment = Environment { policy: policy.clone(), ..script::environment(World::Browser) };
+    let mut stage = Stage::in_environment(environment, Vec::new());
+    stage.say(script::ready());
+    stage.go("Help");
+    stage.click("The page's policy, by which the browser refuses every other connection");
+    stage.wait(1.0);
+    stage.expect(&policy);
+}
+
+#[test]
+fn a_refused_model_leads_to_others() {
+    let mut stage = Stage::ready();
+    stage.go("1  Model");
+    let problem = problem("The model_type \"bloom\" is not supported", "Choose a model of another family");
+    stage.say(Event::Refused { subject: Subject::Model, problem });
+    stage.click("Find one that works");
+    stage.expect("Good first models");
 }

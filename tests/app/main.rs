@@ -1510,6 +1510,9 @@ fn requests_are_listed() {
     let mut stage = Stage::in_environment(script::environment(World::Browser), Vec::new());
     stage.say(script::ready());
     stage.expect("Network: 0 B of your data sent, 0 B received besides the app");
+    let url = "https://huggingface.co/api/models?search=smol".into();
+    stage.say(Event::Request { url, bytes: 9_000, purpose: Purpose::ModelSearch });
+    stage.expect("Network: the words of 1 search sent, 9.0 kB received besides the app");
 }
 
 #[test]

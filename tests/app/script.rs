@@ -323,6 +323,7 @@ pub(crate) fn environment(world: World) -> Environment {
         secure: true,
         online: true,
         asks_to_notify: false,
+        policy: String::new(),
     }
 }
 

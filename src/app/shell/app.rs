@@ -122,6 +122,7 @@ impl App {
         state.plan.settings = prefs.settings.clone();
         state.plan.preset = Some(presets::nearest(&prefs.settings));
         state.recent.clone_from(&prefs.recent);
+        state.offline = prefs.offline;
         state.in_browser = environment.world == World::Browser;
         state.asks_to_notify = environment.asks_to_notify;
         state.export_home = host::export_folder();

@@ -28,6 +28,7 @@ impl App {
             Action::OpenPath(pick, path) => self.open_path(ctx, pick, &path),
             Action::SaveFile { name, bytes } => self.save_file(ctx, &name, &bytes),
             Action::Download { path } => self.download(ctx, path),
+            Action::StayOffline(offline) => self.state.offline = offline,
             Action::Go(step) => self.go(step),
             Action::GoToField(key) => self.go_to_field(key),
             Action::Copy(content) => {
@@ -175,6 +176,10 @@ impl App {
             Connection::Crashed(_) => return Some(text::RESTART_FIRST),
             Connection::VersionMismatch { .. } => return Some(text::RELOAD_FIRST),
             Connection::Starting | Connection::Ready(_) => {}
+        }
+        let connects = matches!(command, Command::Hub(HubCommand::Search { .. } | HubCommand::Fetch { .. }));
+        if connects && self.state.offline {
+            return Some(text::OFFLINE);
         }
         let rules = command.rules();
         if self.state.other_tab && rules.needs_gpu {

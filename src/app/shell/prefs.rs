@@ -22,13 +22,14 @@ pub(super) struct Prefs {
     pub(super) zoom: f32,
     pub(super) settings: Settings,
     pub(super) log_open: bool,
+    pub(super) offline: bool,
     pub(super) recent: Recent,
 }
 
 impl Default for Prefs {
     fn default() -> Self {
         let (settings, recent) = (default_settings(), Recent::default());
-        Self { theme: ThemePreference::System, zoom: 1.0, settings, log_open: false, recent }
+        Self { theme: ThemePreference::System, zoom: 1.0, settings, log_open: false, offline: false, recent }
     }
 }
 
@@ -65,6 +66,7 @@ impl App {
         }
         // So does a number of steps.
         self.prefs.settings.remove(MAX_STEPS);
+        self.prefs.offline = self.state.offline;
         self.prefs.recent.clone_from(&self.state.recent);
     }
 }

@@ -58,6 +58,7 @@ pub(super) const THEME_SYSTEM: &str = "Theme: system";
 pub(super) const THEME_LIGHT: &str = "Theme: light";
 pub(super) const THEME_DARK: &str = "Theme: dark";
 pub(super) const PAUSE_FIRST: &str = "A run is at work: pause it first";
+pub(super) const OFFLINE: &str = "Offline is switched on, in Help under Network";
 pub(super) const STOP_FIRST: &str = "A race or a sweep is at work: stop it first";
 pub(super) const RESTART_FIRST: &str = "The engine stopped: restart it first";
 pub(super) const RELOAD_FIRST: &str = "The engine is of another version: reload the page first";

@@ -104,6 +104,8 @@ pub(crate) struct State {
     pub(crate) notices: Vec<Notice>,
     /// True if the computer is known to run on its battery.
     pub(crate) on_battery: bool,
+    /// True if the user allows no connection.
+    pub(crate) offline: bool,
     /// True in the browser.
     pub(crate) in_browser: bool,
     /// True if the browser would ask the user whether this page may show notices.

@@ -11,7 +11,16 @@ pub(crate) const TRIAL_TITLE: &str = "A race or a sweep is at work";
 /// Bytes of these requests; a page comes over the network itself, which they leave out.
 pub(crate) fn network_line(requests: &[&NetworkEntry], in_browser: bool) -> String {
     let besides = if in_browser { " besides the app" } else { "" };
-    format!("Network: 0 B of your data sent, {} received{besides}", units::bytes(received(requests)))
+    format!("Network: {}, {} received{besides}", sent(requests), units::bytes(received(requests)))
+}
+
+/// The user's data that these requests sent: nothing but the words of searches.
+pub(crate) fn sent(requests: &[&NetworkEntry]) -> String {
+    let searches = requests.iter().filter(|request| request.purpose == Purpose::ModelSearch).count();
+    match searches {
+        0 => "0 B of your data sent".to_owned(),
+        n => format!("the words of {} sent", units::counted(n, "search")),
+    }
 }
 
 pub(crate) fn storage_line(storage: &StorageInfo) -> String {

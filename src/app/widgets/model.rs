@@ -4,7 +4,7 @@ use eframe::egui::Ui;
 
 use super::parts::{Tone, chip, problem_card, small, titled_card, weak};
 use super::progress::progress_ui;
-use crate::app::actions::Action;
+use crate::app::actions::{Action, Step};
 use crate::app::state::State;
 use crate::app::text::labels;
 use crate::app::text::units::{self, Unit};
@@ -15,6 +15,7 @@ const LOADING: &str = "Opening the model";
 const CANCEL_NOTE: &str = "Frees the memory again. A download continues where it stopped.";
 const REFUSED: &str = "This model can't be used";
 const PICK_OTHER: &str = "Pick another folder…";
+const FIND_OTHER: &str = "Find one that works";
 const FITS: &str = "fits";
 const FITS_WHY: &str = "The smallest sensible run fits: the weights in 4 bits, one short pair at a time. Plan says \
     what your run takes.";
@@ -41,6 +42,9 @@ pub(crate) fn model_refused_ui(ui: &mut Ui, state: &State, actions: &mut Vec<Act
     problem_card(ui, Tone::Bad, REFUSED, problem, |ui| {
         if ui.button(PICK_OTHER).clicked() {
             actions.push(Action::Pick(Pick::ModelFolder));
+        }
+        if ui.button(FIND_OTHER).clicked() {
+            actions.push(Action::Go(Step::Hub));
         }
         if ui.button(labels::DISMISS).clicked() {
             actions.push(Action::DismissProblem(Subject::Model));

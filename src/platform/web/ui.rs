@@ -403,7 +403,15 @@ pub fn environment() -> Environment {
         secure: is_true(property(&js_sys::global(), "isSecureContext"), false),
         online: is_true(property(&navigator, "onLine"), true),
         asks_to_notify: text(&property(&js_sys::global(), "Notification"), "permission") == "default",
+        policy: policy().unwrap_or_default(),
     }
+}
+
+/// The page's Content-Security-Policy.
+fn policy() -> Option<String> {
+    let document = window().ok()?.document()?;
+    let meta = document.query_selector("meta[http-equiv='Content-Security-Policy']").ok()??;
+    meta.get_attribute("content")
 }
 
 /// Loads the page again.

@@ -34,7 +34,7 @@ pub(crate) fn help_ui(ui: &mut Ui, state: &State, environment: &Environment, act
             }
         });
     });
-    network_ui(ui, state);
+    network_ui(ui, state, environment, actions);
     report_ui(ui, state, environment, actions);
     bench_ui(ui, state, actions);
     drills_ui(ui, state, actions);
@@ -45,15 +45,24 @@ pub(crate) fn help_ui(ui: &mut Ui, state: &State, environment: &Environment, act
 }
 
 /// Draws every request, with its size and purpose.
-fn network_ui(ui: &mut Ui, state: &State) {
+fn network_ui(ui: &mut Ui, state: &State, environment: &Environment, actions: &mut Vec<Action>) {
     widgets::titled_card(ui, text::NETWORK_TITLE, |ui| {
         ui.add(egui::Label::new(text::NETWORK_NOTE).wrap());
         let [own, others] = network(state);
+        let mut offline = state.offline;
+        if ui.checkbox(&mut offline, text::OFFLINE).on_hover_text(text::OFFLINE_HELP).changed() {
+            actions.push(Action::StayOffline(offline));
+        }
         widgets::marked(ui, Tone::Good, &text::network_sum(&others));
         requests_ui(ui, "others", &others);
         if !own.is_empty() {
             egui::CollapsingHeader::new(text::own_requests(&own)).id_salt("own").show(ui, |ui| {
                 requests_ui(ui, "own", &own);
+            });
+        }
+        if !environment.policy.is_empty() {
+            egui::CollapsingHeader::new(text::POLICY).id_salt("policy").show(ui, |ui| {
+                ui.add(egui::Label::new(RichText::new(&environment.policy).monospace()).wrap());
             });
         }
     });

@@ -33,6 +33,10 @@ pub(super) const NETWORK_TITLE: &str = "Network";
 pub(super) const NETWORK_NOTE: &str = "Models, pairs, answers and settings are never sent anywhere; there is no \
     account and no analytics. This is what was fetched. A request itself tells a server your address and \
     what was asked for, and the Hub your token if there is one; nothing else.";
+pub(super) const OFFLINE: &str = "Offline: open no connection";
+pub(super) const OFFLINE_HELP: &str = "Find models and downloads are then refused. Everything else works without a \
+    network anyway.";
+pub(super) const POLICY: &str = "The page's policy, by which the browser refuses every other connection";
 pub(super) const NETWORK_COLUMNS: [&str; 3] = ["Received", "Why", "From"];
 pub(super) const REPORT_TITLE: &str = "Bug report";
 pub(super) const BENCH_TITLE: &str = "How fast is this GPU?";
@@ -60,9 +64,10 @@ pub(super) fn network_sum(requests: &[&NetworkEntry]) -> String {
     match requests.len() {
         0 => "No request was made but for the app itself: 0 B received, 0 B of your data sent.".to_owned(),
         n => format!(
-            "{}: {} received, 0 B of your data sent.",
+            "{}: {} received, {}.",
             units::counted(n, "request"),
-            units::bytes(machine::received(requests))
+            units::bytes(machine::received(requests)),
+            machine::sent(requests)
         ),
     }
 }
