@@ -1123,7 +1123,10 @@ fn liked_and_disliked_answers_become_pairs_to_train_on() {
         let text = expect_event!(engine, Event::PairsWritten { text, .. } => text);
         text.lines().map(|row| serde_json::from_str(row).expect("JSON")).collect()
     };
-    let pair = |word: &str, chosen: &str, rejected: &str| json!({"prompt": word, "chosen": format!("{chosen} {word}"), "rejected": format!("{rejected} {word}")});
+    let pair = |word: &str, chosen: &str, rejected: &str| {
+        let [chosen, rejected] = [chosen, rejected].map(|answer| format!("{answer} {word}"));
+        json!({"prompt": word, "chosen": chosen, "rejected": rejected})
+    };
     let first = [pair("tide", "Good", "Worse"), pair("lamp", "Good", "Bad"), pair("lamp", "Good", "Worse")];
     assert_eq!(written(&mut engine)[..3], first, "the liked answer stands in both pairs of its prompt");
     engine.send(Command::Pairs(PairsCommand::Find { text: "bad".to_owned() }));

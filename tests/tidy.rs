@@ -69,6 +69,8 @@ const NATIVE: &[(&str, &[&str], &str)] = &[
             "src/platform/native_hub.rs",
             "src/platform/dialogs.rs",
             "src/platform/native_folders.rs",
+            "src/platform/native_memory.rs",
+            "src/platform/native_models.rs",
             "src/main.rs",
             "src/cli/",
         ],

@@ -89,8 +89,8 @@ impl Sample {
         records.chunks(APART).flat_map(block).collect()
     }
 
-    /// Answers with verdicts as pairs: a wanted answer with an unwanted one to the same prompt, in their order. The fewer
-    /// of the two kinds are taken again from the first on.
+    /// Answers with verdicts as pairs: a wanted answer with an unwanted one to the same prompt, in their order. The
+    /// fewer of the two kinds are taken again from the first on.
     pub fn together(samples: &[&Self]) -> Vec<Record> {
         let pair = |[wanted, unwanted]: [&Self; 2], line: usize| {
             Some(Record {
