@@ -114,26 +114,32 @@ impl Inbox {
         .await
     }
 
-    /// Waits for `work`, or until something is asked for that is no request of the app's own; none then. All messages
-    /// wait.
-    pub(super) async fn unless_asked<T>(&mut self, work: impl Future<Output = T>) -> Option<T> {
-        let mut work = pin!(work);
+    /// Waits for `work`; none after `seconds`, or once something was asked for that is no request of the app's own. All
+    /// messages wait.
+    pub(super) async fn unless_asked<T>(&mut self, work: impl Future<Output = T>, seconds: f64) -> Option<T> {
+        let (mut work, mut time) = (pin!(work), pin!(sleep(seconds.max(0.0))));
         poll_fn(|context| {
-            while let Poll::Ready(message) = pin!(self.receiver.recv()).poll(context) {
+            while !self.closed
+                && let Poll::Ready(message) = pin!(self.receiver.recv()).poll(context)
+            {
                 match message {
                     Ok(message) => self.waiting.push_back(message),
                     Err(_) => self.close(),
                 }
-                if self.closed {
-                    break;
-                }
             }
-            if self.waiting.iter().any(|message| !message.command.rules().quiet) {
+            let is_asked = self.waiting.iter().any(|message| !message.command.rules().quiet);
+            if is_asked || time.as_mut().poll(context).is_ready() {
                 return Poll::Ready(None);
             }
             work.as_mut().poll(context).map(Some)
         })
         .await
+    }
+
+    /// The next message if one is there and it is a request of the app's own.
+    pub(super) fn poll_quiet(&mut self) -> Option<Message> {
+        self.receive();
+        self.waiting.pop_front_if(|message| message.command.rules().quiet)
     }
 
     /// True if this run is to make way: to be cancelled, paused, stopped or discarded. The command itself waits.

@@ -314,7 +314,7 @@ impl Session {
 /// Bytes that a run may take on a device, where the system tells; what is on it already counts as free.
 pub(super) fn memory_of(gpu: &Gpu) -> Option<u64> {
     let report = gpu.report();
-    let own = || host::video_memory(&report.name, report.vendor, report.device);
+    let own = || host::video_memory(&report.name, report.vendor, report.device, gpu.live_bytes());
     match report.device_type {
         // They have no memory but the computer's, of which Apple's may take a share.
         DeviceType::Cpu | DeviceType::IntegratedGpu => {

@@ -88,10 +88,10 @@ impl WeightBytes {
         for layer in 0..config.num_hidden_layers.min(MOST_LAYERS) {
             for module in config.modules(layer) {
                 let linear = config.linear(layer, module);
-                let n = linear.input as u64 * linear.output as u64;
-                all += n;
+                let n = (linear.input as u64).saturating_mul(linear.output as u64);
+                all = u64::saturating_add(all, n);
                 if Self::is_quantised(Dtype::F32, linear.input) {
-                    elements += n;
+                    elements = u64::saturating_add(elements, n);
                 }
             }
         }
@@ -115,5 +115,32 @@ impl WeightBytes {
             Dtype::F32 => self.stored,
             blocks => self.stored - self.linear + blocks.bytes_of(self.elements),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn weights_that_nobody_has_read_are_no_larger_than_there_are() {
+        let config = |more: &[(&str, u64)]| {
+            let bytes = include_bytes!("../../assets/demo/model/config.json");
+            let mut map: serde_json::Map<_, _> = serde_json::from_slice(bytes).expect("the demo's config");
+            map.extend(more.iter().map(|(key, value)| ((*key).to_owned(), json!(value))));
+            Architecture::from_bytes(&serde_json::to_vec(&map).expect("JSON"), "config.json").expect("it is right")
+        };
+        let expected = |more: &[(&str, u64)], n: u64| WeightBytes::expected(&config(more), n, 2 * n);
+        let bytes = expected(&[], 2_000_000).expect("they are enough");
+        assert!(bytes.on_device(LoadIn::Int4) < bytes.on_device(LoadIn::Int8), "fewer bits take less");
+        assert!(bytes.on_device(LoadIn::Int8) < bytes.stored, "{bytes:?}");
+        for more in [&[("num_hidden_layers", 1_000_000_000)][..], &[("intermediate_size", 2_000_000_000)]] {
+            assert!(expected(more, 2_000_000).is_err(), "{more:?} is more than there is");
+        }
+        // Sizes that no number of 64 bits can multiply.
+        let endless = [("intermediate_size", 2_147_483_644), ("hidden_size", 2_147_483_584), ("head_dim", 64)];
+        assert!(expected(&endless, u64::MAX / 4).is_err(), "the sum does not start again from 0");
     }
 }

@@ -10,9 +10,9 @@ use super::bytes::{ByteSource, Folder, FolderWriter, LocalFuture, MemorySource, 
 #[cfg(feature = "app")]
 pub use super::dialogs::{pick, save_copy, save_file};
 pub use super::native_app::{
-    Store, StoreWriter, Then, adapter_names, address, announce, claim_gpu, environment, files_at, fragment, keep_awake,
-    mirror, network_ledger, on_battery, persist, pick_at, reload, set_fragment, set_title, sleep, unix_seconds,
-    warn_before_leaving, yield_now,
+    Store, StoreWriter, Then, adapter_names, address, announce, claim_gpu, environment, files_at, fragment, is_folder,
+    keep_awake, mirror, network_ledger, on_battery, persist, pick_at, reload, set_fragment, set_title, sleep,
+    unix_seconds, warn_before_leaving, yield_now,
 };
 use super::native_app::{has_gguf_ending, is_gguf, last_name};
 #[cfg(feature = "app")]

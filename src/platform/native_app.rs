@@ -267,6 +267,11 @@ pub async fn sleep(seconds: f64) {
     wait.await.unwrap_or_default();
 }
 
+/// True if there is a folder at a typed path.
+pub fn is_folder(typed: &str) -> bool {
+    from_home(typed.trim()).is_dir()
+}
+
 /// Returns the files at a typed path, as if they had been chosen for `what`. Errors say what is there instead.
 pub fn files_at(what: Pick, typed: &str) -> Result<Vec<PickedFile>> {
     let typed = typed.trim().trim_matches(['"', '\'']);

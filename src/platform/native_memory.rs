@@ -3,8 +3,8 @@
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::sync::{OnceLock, mpsc};
-use std::time::Duration;
+use std::sync::{Mutex, OnceLock, PoisonError, mpsc};
+use std::time::{Duration, Instant};
 
 use super::native_app::entries;
 
@@ -12,6 +12,8 @@ use super::native_app::entries;
 const NVIDIA: u32 = 0x10de;
 /// Time in which a program must have answered.
 const PATIENCE: Duration = Duration::from_secs(2);
+/// Time for which an answer holds.
+const FRESH: Duration = Duration::from_secs(5);
 /// Bytes of an answer that are read.
 const ANSWER_BYTES: u64 = 64 * 1024;
 
@@ -25,9 +27,10 @@ pub fn available_memory() -> Option<u64> {
 
 /// Bytes of a graphics processor's memory that a run may take, by its name and PCI identifiers; none where the system
 /// does not say. It is known of AMD's cards under Linux, of NVIDIA's also under Windows, and of Apple's processors.
-pub fn video_memory(name: &str, vendor: u32, device: u32) -> Option<u64> {
+/// `own` bytes are taken by this program, which may take them again.
+pub fn video_memory(name: &str, vendor: u32, device: u32, own: u64) -> Option<u64> {
     match std::env::consts::OS {
-        "linux" | "windows" if vendor == NVIDIA => free_on(nvidia_cards(), device),
+        "linux" | "windows" if vendor == NVIDIA => Some(free_on(&nvidia_cards(), device)? + own),
         "linux" => memory_of_card(Path::new("/sys/class/drm"), vendor, device),
         "macos" if name.starts_with("Apple") => apple_memory(),
         _ => None,
@@ -42,13 +45,19 @@ struct Card {
     free: u64,
 }
 
-/// NVIDIA's cards as they were when this was asked first: before a model of this program was on them.
-fn nvidia_cards() -> &'static [Card] {
-    static CARDS: OnceLock<Vec<Card>> = OnceLock::new();
-    CARDS.get_or_init(|| {
-        let asked = ["--query-gpu=pci.device_id,memory.free,memory.total", "--format=csv,noheader,nounits"];
-        answer("nvidia-smi", &asked).map_or_else(Vec::new, |text| cards_in(&text))
-    })
+/// NVIDIA's cards as they were a moment ago. A program that does not answer is not asked again.
+fn nvidia_cards() -> Vec<Card> {
+    static CARDS: Mutex<Option<(Instant, Vec<Card>)>> = Mutex::new(None);
+    let mut known = CARDS.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some((asked, cards)) = &*known
+        && (cards.is_empty() || asked.elapsed() < FRESH)
+    {
+        return cards.clone();
+    }
+    let asked = ["--query-gpu=pci.device_id,memory.free,memory.total", "--format=csv,noheader,nounits"];
+    let cards = answer("nvidia-smi", &asked).map_or_else(Vec::new, |text| cards_in(&text));
+    *known = Some((Instant::now(), cards.clone()));
+    cards
 }
 
 /// Cards in a table of nvidia-smi: `0x2B8510DE, 30123, 32607`, in MiB. A card that is part of the computer's memory has
@@ -63,10 +72,11 @@ fn cards_in(table: &str) -> Vec<Card> {
     table.lines().filter_map(card).collect()
 }
 
-/// Free bytes on a card: the least of all that are of its kind, or of all cards if none is.
+/// Free bytes on a card: the most of all that are of its kind, since nobody says which of them it is, or of all cards
+/// if none is.
 fn free_on(cards: &[Card], device: u32) -> Option<u64> {
-    let least = |is_it: &dyn Fn(&Card) -> bool| cards.iter().filter(|card| is_it(card)).map(|card| card.free).min();
-    least(&|card| card.device == device).or_else(|| least(&|_| true))
+    let most = |is_it: &dyn Fn(&Card) -> bool| cards.iter().filter(|card| is_it(card)).map(|card| card.free).max();
+    most(&|card| card.device == device).or_else(|| most(&|_| true))
 }
 
 /// Share of this computer's memory that Metal lets one program take.
@@ -154,8 +164,8 @@ mod tests {
         let read: Vec<_> = cards.iter().map(|card| (card.device, card.free >> 20)).collect();
         assert_eq!(read, [(0x2b85, 30123), (0x2684, 24564), (0x2b85, 9000)], "free, or else all of it");
         assert_eq!(free_on(&cards, 0x2684), Some(24564 << 20), "the card of this kind");
-        assert_eq!(free_on(&cards, 0x2b85), Some(9000 << 20), "the fuller one of two");
-        assert_eq!(free_on(&cards, 0x1234), Some(9000 << 20), "the fullest of all, if it is not known which");
+        assert_eq!(free_on(&cards, 0x2b85), Some(30123 << 20), "the emptier one of two");
+        assert_eq!(free_on(&cards, 0x1234), Some(30123 << 20), "the emptiest of all, if it is not known which");
         assert_eq!(free_on(&[], 0x2684), None, "no card is listed");
     }
 
@@ -170,7 +180,7 @@ mod tests {
     fn a_program_is_asked_and_not_waited_for() {
         assert_eq!(answer("echo", &["17"]).as_deref(), Some("17\n"), "its answer");
         assert_eq!(answer("pairtune-has-no-such-program", &[]), None, "there is none");
-        let begun = std::time::Instant::now();
+        let begun = Instant::now();
         assert_eq!(answer("sleep", &["60"]), None, "it hangs");
         assert!(begun.elapsed() < Duration::from_secs(30), "the wait ends");
     }

@@ -27,11 +27,10 @@ pub(super) fn models() -> Vec<HubModel> {
     ]
 }
 
-/// Events with the needs of these models.
+/// Events with the needs of these models, as far as somebody without a token knows them.
 pub(super) fn measured() -> Vec<Event> {
-    let not_read = problem("The server answered 401", "Accept the model's conditions");
     let other = problem("The model_type \"bloom\" is not supported", "Choose a model of another family");
-    let needs = [(SMOL, Ok(300_000_000)), (GATED, Err(not_read)), (OTHER, Err(other))];
+    let needs = [(SMOL, Ok(300_000_000)), (OTHER, Err(other))];
     let event = |(repo, needs): (&str, _)| Event::Hub(HubEvent::Measured { repo: repo.to_owned(), needs });
     needs.into_iter().map(event).collect()
 }
@@ -111,6 +110,37 @@ fn offline_nothing_is_asked() {
     stage.sent();
     stage.click("Search");
     assert_eq!(stage.sent().len(), 1, "it is asked again");
+
+    // Whatever connection there is ends with the switch, and nothing else does.
+    let switch = |stage: &mut Stage| {
+        stage.go("Help");
+        stage.sent();
+        stage.click("Offline: open no connection");
+        stage.sent()
+    };
+    assert_eq!(switch(&mut stage), [Command::Cancel], "the search ends");
+    switch(&mut stage);
+    stage.say(Event::Hub(HubEvent::Found { models: models() }));
+    stage.say(Event::Hub(HubEvent::Measuring(true)));
+    assert_eq!(switch(&mut stage), [Command::Cancel], "so does reading what the models need");
+    switch(&mut stage);
+    stage.say(Event::Hub(HubEvent::Measuring(false)));
+    assert_eq!(switch(&mut stage), [], "there is no connection to end");
+}
+
+#[test]
+fn an_engine_that_starts_again_gets_the_token() {
+    let mut stage = Stage::ready();
+    stage.go("Find models");
+    stage.click("Token and server");
+    stage.wait(1.0);
+    stage.type_into("Token", "hf_secret");
+    stage.crash("index out of bounds");
+    stage.click("Restart the engine");
+    stage.sent();
+    stage.say(script::ready());
+    let token = Command::Hub(HubCommand::SetToken { token: Some(Token("hf_secret".to_owned())) });
+    assert!(stage.sent().contains(&token), "it has the token that the field shows");
 }
 
 #[test]

@@ -450,6 +450,7 @@ fn models_on_this_computer_are_opened_by_their_folder() {
     let measure = Command::Model(ModelCommand::Measure { source: source.clone() });
     assert!(stage.sent().contains(&measure), "the engine is asked what it needs");
     stage.say(Event::ModelMeasured { source: source.clone(), needs: Ok(7_000_000_000) });
+    assert!(!stage.sent().contains(&measure), "once");
     stage.expect("needs 7.0 GB, has 6.0 GB");
     stage.say(Event::ModelMeasured { source: source.clone(), needs: Err(problem("It is an adapter", "Use its base")) });
     stage.expect("cannot be tuned");

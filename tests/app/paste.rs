@@ -89,6 +89,13 @@ fn a_pasted_path_is_opened_as_what_is_there() {
         assert_eq!(opened.as_deref(), Some(&*path.display().to_string()), "its place is known");
         assert_eq!(files.len(), n_files, "its files");
     }
+    std::fs::create_dir(folder.0.join("more")).expect("a folder of models");
+    std::fs::create_dir(folder.0.join("more/tiny")).expect("a model's folder");
+    for file in ["config.json", "tokenizer.json", "model.safetensors"] {
+        std::fs::write(folder.0.join("more/tiny").join(file), "{}").expect("a file");
+    }
+    assert_eq!(pasted(&mut stage, &at("more")), [], "it is no model itself");
+    stage.expect("tiny");
     let sent = pasted(&mut stage, &at("tone.run"));
     assert_eq!(sent.first(), Some(&(Command::Library(LibraryCommand::Import), vec!["tone.run".to_owned()])), "a run");
     let sent = pasted(&mut stage, &adapter.0.display().to_string());

@@ -2,7 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
-use pairtune::engine::protocol::{Command, Event, HubCommand, HubEvent, ModelSource, Problem, Subject, Token};
+use pairtune::engine::protocol::{
+    Command, Event, HubCommand, HubEvent, ModelCommand, ModelSource, Problem, Subject, Token,
+};
 use pairtune::platform::host::Hub;
 
 use crate::hub::{COMMIT, Repository};
@@ -240,7 +242,10 @@ fn a_gated_model_says_where_a_token_is_looked_for() {
 fn a_search_says_what_each_model_needs() {
     let mut stage = Stage::new("search", |_| ());
     let listed = |name: &str| stage.repository.listed(name);
-    stage.repository.found(&[listed(NAME), listed("org/other"), listed("../wrong")]);
+    let mut gated = listed("org/gated");
+    gated["gated"] = "manual".into();
+    stage.repository.found(&[listed("org/busy"), gated, listed(NAME), listed("org/other"), listed("../wrong")]);
+    stage.server.answer_with("org/busy/resolve/main/config.json", Some(429));
     let config = format!("{NAME}/resolve/main/config.json");
     stage.repository.put(&config, &std::fs::read("assets/demo/model/config.json").expect("the demo's config"));
     stage.repository.put("org/other/resolve/main/config.json", br#"{"model_type": "bloom"}"#);
@@ -249,8 +254,8 @@ fn a_search_says_what_each_model_needs() {
     let found = stage.engine.wait(|event| matches!(event, Event::Hub(HubEvent::Found { .. })));
     let Event::Hub(HubEvent::Found { models }) = found else { unreachable!() };
     let names: Vec<_> = models.iter().map(|model| model.repo.as_str()).collect();
-    assert_eq!(names, [NAME, "org/other"], "those that can be fetched");
-    assert_eq!(models[0].weight_bytes, Some(stage.repository.weights_bytes), "its size");
+    assert_eq!(names, ["org/busy", "org/gated", NAME, "org/other"], "those that can be fetched");
+    assert_eq!(models[2].weight_bytes, Some(stage.repository.weights_bytes), "its size");
 
     // The need that is said before a download is the one that is found after it.
     let measured = |stage: &mut Stage, name: &str| {
@@ -261,6 +266,13 @@ fn a_search_says_what_each_model_needs() {
     let needs = measured(&mut stage, NAME).expect("it can be tuned");
     let other = measured(&mut stage, "org/other").expect_err("nobody can read it");
     assert!(other.what.contains("\"bloom\" is not supported"), "{other}");
+    stage.engine.wait(|event| matches!(event, Event::Hub(HubEvent::Measuring(false))));
+    let is_of =
+        |event: &Event, name: &str| matches!(event, Event::Hub(HubEvent::Measured { repo, .. }) if repo == name);
+    let is_told = |name: &str| stage.engine.said.iter().any(|event| is_of(event, name));
+    assert!(!is_told("org/busy"), "a server without time says nothing of the model");
+    assert!(!is_told("org/gated"), "nothing is read of a gated model without a token");
+    assert!(stage.server.asked_for("org/gated/resolve/main/config.json").is_empty(), "nor asked");
     stage.opens();
     let info = stage.engine.said.iter().find_map(|event| match event {
         Event::ModelOpened(info) => Some(info),
@@ -268,6 +280,30 @@ fn a_search_says_what_each_model_needs() {
     });
     let least = info.expect("it was opened").least_bytes;
     assert!(needs.abs_diff(least) * 50 < least, "{needs} before, {least} after");
+}
+
+#[test]
+fn what_is_asked_for_ends_the_reading_of_needs() {
+    let mut stage = Stage::new("asked", |_| ());
+    stage.repository.found(&[stage.repository.listed(NAME)]);
+    let config = format!("{NAME}/resolve/main/config.json");
+    stage.repository.put(&config, &vec![b' '; 100_000]);
+    stage.server.slow_down(&config, Some(1_000));
+    let endpoint = stage.server.url("");
+    stage.engine.send(Command::Hub(HubCommand::Search { text: String::new(), most_parameters: None, endpoint }));
+    stage.engine.wait(|event| matches!(event, Event::Hub(HubEvent::Measuring(true))));
+    stage.engine.send(Command::Model(ModelCommand::OpenDemo));
+    stage.engine.wait(|event| matches!(event, Event::ModelOpened(_)));
+    let of = |wanted: bool| {
+        stage
+            .engine
+            .said
+            .iter()
+            .position(|event| *event == Event::Hub(HubEvent::Measuring(wanted)))
+            .expect("it is told")
+    };
+    assert!(of(true) < of(false), "it began, and ended before its hundred seconds");
+    assert!(!stage.engine.said.iter().any(|event| matches!(event, Event::Hub(HubEvent::Measured { .. }))), "unread");
 }
 
 #[test]

@@ -25,7 +25,7 @@ use crate::app::pages::sweep::SweepView;
 use crate::app::state::State;
 use crate::app::theme;
 use crate::engine::plan::presets;
-use crate::engine::protocol::Settings;
+use crate::engine::protocol::{ModelSource, Settings};
 use crate::error::{Error, Result};
 use crate::link::Engine;
 use crate::platform::host::{self, PickedFile};
@@ -87,6 +87,8 @@ pub struct App {
     pub(super) battery_asked: f64,
     /// Time of the last look at the requests of the page, on the platform's clock.
     pub(super) network_asked: f64,
+    /// The model on this computer whose needs were asked for last.
+    pub(super) measuring: Option<ModelSource>,
     /// True if the model that is being opened is fetched first.
     pub(super) fetching: bool,
     pub(super) mirror: Mirror,
@@ -156,6 +158,7 @@ impl App {
             was_ready: false,
             battery_asked: f64::NEG_INFINITY,
             network_asked: f64::NEG_INFINITY,
+            measuring: None,
             fetching: false,
             mirror: Mirror::default(),
         };

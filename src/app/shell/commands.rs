@@ -8,7 +8,7 @@ use super::files::stored_files;
 use super::frame::Toast;
 use super::text;
 use crate::app::actions::{Action, Demo, Step};
-use crate::app::state::{BenchState, Connection, Course};
+use crate::app::state::{BenchState, Connection, Course, ModelState};
 use crate::app::text::labels;
 use crate::engine::protocol::{
     Command, HubCommand, LibraryCommand, Mapping, ModelCommand, PairsCommand, RunCommand, RunRequest, Subject, Watch,
@@ -28,7 +28,7 @@ impl App {
             Action::OpenPath(pick, path) => self.open_path(ctx, pick, &path),
             Action::SaveFile { name, bytes } => self.save_file(ctx, &name, &bytes),
             Action::Download { path } => self.download(ctx, path),
-            Action::StayOffline(offline) => self.state.offline = offline,
+            Action::StayOffline(offline) => self.stay_offline(offline),
             Action::Go(step) => self.go(step),
             Action::GoToField(key) => self.go_to_field(key),
             Action::Copy(content) => {
@@ -101,6 +101,15 @@ impl App {
     fn read_again(&mut self, mapping: Mapping) {
         let files = self.state.pairs.files.clone();
         self.send(Command::Pairs(PairsCommand::Open { mapping: Some(mapping) }), files);
+    }
+
+    /// Allows no connection from now on, and ends those that there are.
+    fn stay_offline(&mut self, offline: bool) {
+        self.state.offline = offline;
+        let fetches = self.fetching && matches!(self.state.model, ModelState::Loading(_));
+        if offline && (fetches || self.state.hub.searching || self.state.hub.measuring) {
+            self.send(Command::Cancel, Vec::new());
+        }
     }
 
     fn start_demo(&mut self, demo: Demo) {

@@ -34,6 +34,8 @@ impl App {
         let now = host::seconds();
         while let Some(incoming) = self.engine.poll() {
             let opened = matches!(&incoming, Incoming::Event(event) if matches!(event.as_ref(), Event::ModelOpened(_)));
+            let measured =
+                matches!(&incoming, Incoming::Event(event) if matches!(**event, Event::ModelMeasured { .. }));
             let imported =
                 matches!(&incoming, Incoming::Event(event) if matches!(**event, Event::AdapterImported { .. }));
             if ends_the_demo(&incoming) {
@@ -41,6 +43,9 @@ impl App {
             }
             self.state.apply(incoming, now);
             self.after_event(ctx);
+            if measured {
+                self.measure_found();
+            }
             if imported {
                 // The plan uses the adapter.
                 self.plan_soon(ctx);
@@ -98,6 +103,10 @@ impl App {
         if ready && !self.was_ready {
             self.send(Command::Library(LibraryCommand::List), Vec::new());
             self.send(Command::Library(LibraryCommand::MeasureStorage), Vec::new());
+            if self.views.hub.has_token() {
+                self.send(self.views.hub.set_token(), Vec::new());
+            }
+            self.measuring = None;
             self.measure_found();
             for (pick, path) in std::mem::take(&mut self.opening) {
                 self.open_path(ctx, pick, &path);

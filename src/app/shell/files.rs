@@ -126,14 +126,18 @@ impl App {
         self.go(Step::Model);
     }
 
-    /// Asks for the needs of the models that were found on this computer.
+    /// Asks for the needs of the next model that was found on this computer. One at a time, so that what the user asks
+    /// for meanwhile does not wait for all of them.
     pub(super) fn measure_found(&mut self) {
-        for found in self.state.found.clone() {
-            self.send(
-                Command::Model(ModelCommand::Measure { source: source_of(&found) }),
-                host::pick_at(&found.folder),
-            );
+        let is_unknown = |source: &ModelSource| self.state.needs(source).is_none();
+        if self.measuring.as_ref().is_some_and(is_unknown) {
+            return;
         }
+        let next = self.state.found.iter().find(|found| is_unknown(&source_of(found)));
+        let Some(source) = next.map(source_of) else { return };
+        let files = next.map_or_else(Vec::new, |found| host::pick_at(&found.folder));
+        self.measuring = Some(source.clone());
+        self.send(Command::Model(ModelCommand::Measure { source }), files);
     }
 
     pub(super) fn save_file(&self, ctx: &egui::Context, name: &str, bytes: &[u8]) {

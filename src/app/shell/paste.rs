@@ -59,6 +59,10 @@ fn path_in(pasted: &str) -> Option<(Pick, String)> {
         let is_adapter = kind(&files) == drops::Drop::Pick(Pick::Adapter);
         return Some((if is_adapter { Pick::Adapter } else { Pick::ModelFolder }, path));
     }
+    if host::is_folder(&path) {
+        // Opening it says what is in there instead.
+        return Some((Pick::ModelFolder, path));
+    }
     let file = host::files_at(Pick::PairsFile, &path).ok()?;
     let pick = match kind(&file) {
         // An adapter is a folder, and no file of one.

@@ -303,7 +303,7 @@ impl State {
         self.plan.pending = false;
         self.plan.trial = Trial::None;
         self.keeping_model = false;
-        self.hub.searching = false;
+        (self.hub.searching, self.hub.measuring) = (false, false);
         self.run_pending = false;
         self.race_ended();
         self.sweep_ended();

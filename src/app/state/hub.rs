@@ -12,6 +12,8 @@ pub(crate) struct HubState {
     pub(crate) searching: bool,
     /// The models that were found, the most downloaded first; none before the first search.
     pub(crate) found: Option<Vec<HubModel>>,
+    /// True while the needs of these models are being read.
+    pub(crate) measuring: bool,
     /// Bytes that a model needs, or why it cannot be tuned, by its name.
     pub(crate) needs: BTreeMap<String, Result<u64, Problem>>,
     /// Why the search failed.
@@ -30,7 +32,9 @@ impl State {
             HubEvent::Found { models } => {
                 self.hub.searching = false;
                 self.hub.found = Some(models);
+                self.hub.needs.clear();
             }
+            HubEvent::Measuring(measuring) => self.hub.measuring = measuring,
             HubEvent::Measured { repo, needs } => drop(self.hub.needs.insert(repo, needs)),
         }
     }

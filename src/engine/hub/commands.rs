@@ -3,6 +3,8 @@
 #[cfg(feature = "app")]
 use super::{fetch, search};
 use crate::engine::protocol::HubCommand;
+#[cfg(feature = "app")]
+use crate::engine::protocol::{Event, HubEvent};
 use crate::engine::session::Session;
 #[cfg(not(feature = "app"))]
 use crate::error::Error;
@@ -17,7 +19,9 @@ impl Session {
         match command {
             HubCommand::Search { text, most_parameters, endpoint } => {
                 let models = search::search(&mut self.wire, &hub, &text, most_parameters, &endpoint).await?;
-                search::measure(&mut self.wire, &hub, &models, &endpoint).await;
+                self.wire.send(Event::Hub(HubEvent::Measuring(true)));
+                self.measure_models(&hub, &models, &endpoint).await;
+                self.wire.send(Event::Hub(HubEvent::Measuring(false)));
                 Ok(())
             }
             HubCommand::Fetch { repo, endpoint } => {

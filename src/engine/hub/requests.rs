@@ -16,14 +16,15 @@ pub(super) async fn get(wire: &mut Wire, hub: &Hub, url: &str, purpose: Purpose)
     got.map(|(_, bytes)| bytes)
 }
 
-/// Fetches a small answer whole; none if the user asked for something else before it was there.
+/// Fetches a small answer whole; none if the user asked for something else before it was there, or after `seconds`.
 pub(super) async fn get_unless_asked(
     wire: &mut Wire,
     hub: &Hub,
     url: &str,
     purpose: Purpose,
+    seconds: f64,
 ) -> Option<Result<Vec<u8>>> {
-    let got = wire.inbox.unless_asked(small(hub, url)).await;
+    let got = wire.inbox.unless_asked(small(hub, url), seconds).await;
     tell_small(wire, url, got.as_ref().unwrap_or(&Err(Error::Cancelled)), purpose);
     got.map(|got| got.map(|(_, bytes)| bytes))
 }

@@ -12,14 +12,16 @@ use super::place::BRANCH;
 use super::requests::{get, get_unless_asked};
 use crate::engine::model::open_model;
 use crate::engine::protocol::{Event, HubEvent, HubModel, Problem};
-use crate::engine::session::Wire;
+use crate::engine::session::{Session, Wire};
 use crate::error::{Error, Result};
 use crate::model::{Architecture, WeightBytes};
-use crate::platform::host::Hub;
+use crate::platform::host::{self, Hub};
 use crate::platform::{Purpose, is_hub_name};
 
 /// Models of an answer, at most.
 const MOST: usize = 20;
+/// Seconds in which the configurations of an answer are read.
+const MEASURE_SECONDS: f64 = 20.0;
 /// Letters of a search, at most.
 const LONGEST: usize = 200;
 
@@ -115,21 +117,35 @@ fn bytes_of(dtype: &str) -> u64 {
     }
 }
 
-/// Reads the configuration of each model, and sends its needs. Ends as soon as the user asks for something else.
-pub(super) async fn measure(wire: &mut Wire, hub: &Hub, models: &[HubModel], endpoint: &str) {
-    let endpoint = endpoint.trim_end_matches('/');
-    for model in models {
-        let (Some(parameters), Some(stored)) = (model.parameters, model.weight_bytes) else { continue };
-        let url = format!("{endpoint}/{}/resolve/{BRANCH}/config.json", model.repo);
-        let Some(config) = get_unless_asked(wire, hub, &url, Purpose::ModelConfig).await else { return };
-        let needs = config.and_then(|config| {
-            let config = Architecture::from_bytes(&config, &url)?;
-            let weights = WeightBytes::expected(&config, parameters, stored)?;
-            Ok(open_model::least_bytes_of(&config, &weights))
-        });
-        let needs = needs.map_err(|e| Problem::from(&e));
-        wire.send(Event::Hub(HubEvent::Measured { repo: model.repo.clone(), needs }));
+impl Session {
+    /// Reads the configuration of each model, and sends its needs; they stay unknown where it cannot be read. Ends as
+    /// soon as the user asks for something else, or after a while; requests of the app's own are answered between two
+    /// models.
+    pub(super) async fn measure_models(&mut self, hub: &Hub, models: &[HubModel], endpoint: &str) {
+        let (endpoint, until) = (endpoint.trim_end_matches('/'), host::seconds() + MEASURE_SECONDS);
+        for model in models {
+            let (Some(parameters), Some(stored)) = (model.parameters, model.weight_bytes) else { continue };
+            if model.gated && hub.token.is_none() {
+                continue;
+            }
+            while let Some(message) = self.wire.inbox.poll_quiet() {
+                self.handle_aside(message).await;
+            }
+            let url = format!("{endpoint}/{}/resolve/{BRANCH}/config.json", model.repo);
+            let left = until - host::seconds();
+            let read = get_unless_asked(&mut self.wire, hub, &url, Purpose::ModelConfig, left).await;
+            let Some(config) = read else { return };
+            let Ok(config) = config else { continue };
+            let needs = needs_of(&config, &url, parameters, stored).map_err(|e| Problem::from(&e));
+            self.wire.send(Event::Hub(HubEvent::Measured { repo: model.repo.clone(), needs }));
+        }
     }
+}
+
+/// Bytes of the smallest run with a model of so many parameters in so many bytes.
+fn needs_of(config: &[u8], url: &str, parameters: u64, stored: u64) -> Result<u64> {
+    let config = Architecture::from_bytes(config, url)?;
+    Ok(open_model::least_bytes_of(&config, &WeightBytes::expected(&config, parameters, stored)?))
 }
 
 #[cfg(test)]

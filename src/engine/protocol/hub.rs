@@ -53,6 +53,8 @@ pub enum HubEvent {
         /// The models.
         models: Vec<HubModel>,
     },
+    /// The needs of the models that were found are being read, or are no longer.
+    Measuring(bool),
     /// Memory that a model would need, by its configuration.
     Measured {
         /// The model.

@@ -46,6 +46,6 @@ pub fn available_memory() -> Option<u64> {
 }
 
 /// Bytes of a graphics card's own memory; no browser tells.
-pub fn video_memory(_name: &str, _vendor: u32, _device: u32) -> Option<u64> {
+pub fn video_memory(_name: &str, _vendor: u32, _device: u32, _own: u64) -> Option<u64> {
     None
 }

@@ -17,6 +17,6 @@ pub use mirror::mirror;
 pub use store::{Store, StoreWriter};
 pub use ui::{
     Then, address, announce, ask_to_notify, claim_gpu, crash, environment, export_folder, files_at, fragment,
-    keep_awake, notify, on_battery, open_folder, persist, pick, pick_at, reload, save_copy, save_file, set_fragment,
-    set_title, show_crashes, started, system_models, warn_before_leaving,
+    is_folder, keep_awake, notify, on_battery, open_folder, persist, pick, pick_at, reload, save_copy, save_file,
+    set_fragment, set_title, show_crashes, started, system_models, warn_before_leaving,
 };

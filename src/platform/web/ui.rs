@@ -108,6 +108,11 @@ fn chosen(input: &HtmlInputElement) -> Vec<PickedFile> {
     files.filter(|file| text(file, "webkitRelativePath").matches('/').count() <= 1).map(PickedFile::from_file).collect()
 }
 
+/// False: a page sees no folder by its path.
+pub fn is_folder(_typed: &str) -> bool {
+    false
+}
+
 /// Fails: a page opens no typed paths.
 pub fn files_at(_what: Pick, typed: &str) -> Result<Vec<PickedFile>> {
     Err(Error::input("A page opens no paths", "Choose the file in the browser's dialog, or drop it", typed))

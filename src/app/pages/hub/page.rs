@@ -48,6 +48,18 @@ impl HubView {
         Action::Send(Command::Hub(HubCommand::Fetch { repo, endpoint }))
     }
 
+    /// Gives the engine the token that the user typed; it keeps none when it ends.
+    pub(crate) fn set_token(&self) -> Command {
+        let token = self.token.trim();
+        let token = (!token.is_empty()).then(|| Token(token.to_owned()));
+        Command::Hub(HubCommand::SetToken { token })
+    }
+
+    /// True if the user typed a token.
+    pub(crate) fn has_token(&self) -> bool {
+        !self.token.trim().is_empty()
+    }
+
     fn search(&self) -> Action {
         let (text, most_parameters) = (self.name.trim().to_owned(), text::SIZES[self.size].1);
         let endpoint = self.endpoint.clone();
@@ -128,9 +140,7 @@ fn server_ui(ui: &mut Ui, view: &mut HubView, actions: &mut Vec<Action>) {
             let label = ui.label(text::TOKEN);
             let field = egui::TextEdit::singleline(&mut view.token).password(true).hint_text(text::TOKEN_HINT);
             if ui.add(field.desired_width(320.0)).labelled_by(label.id).changed() {
-                let token = view.token.trim();
-                let token = (!token.is_empty()).then(|| Token(token.to_owned()));
-                actions.push(Action::Send(Command::Hub(HubCommand::SetToken { token })));
+                actions.push(Action::Send(view.set_token()));
             }
         });
         widgets::small(ui, text::TOKEN_NOTE);

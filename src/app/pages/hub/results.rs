@@ -30,7 +30,7 @@ pub(super) fn results_ui(ui: &mut Ui, state: &State, view: &HubView, found: &[Hu
         egui::ScrollArea::horizontal().id_salt("found").show(ui, |ui| {
             table_ui(ui, state, view, found, name, actions);
         });
-        widgets::small(ui, text::RESULTS_NOTE);
+        widgets::small(ui, if state.hub.measuring { text::MEASURING } else { text::RESULTS_NOTE });
     });
 }
 
@@ -60,11 +60,10 @@ fn table_ui(ui: &mut Ui, state: &State, view: &HubView, found: &[HubModel], name
             row.col(|ui| number_cell(ui, model.parameters.map(units::parameters)));
             row.col(|ui| number_cell(ui, model.weight_bytes.map(units::bytes)));
             row.col(|ui| match needs {
-                // Only a token of somebody who accepted the conditions brings its configuration.
-                Some(Err(_)) | None if model.gated => {
+                Some(needs) => widgets::needs_chip(ui, state, needs),
+                None if model.gated => {
                     widgets::chip(ui, Tone::Warn, text::GATED).on_hover_text(text::GATED_WHY);
                 }
-                Some(needs) => widgets::needs_chip(ui, state, needs),
                 None => {}
             });
             row.col(|ui| number_cell(ui, Some(units::count(model.downloads as usize))));
@@ -83,9 +82,9 @@ fn table_ui(ui: &mut Ui, state: &State, view: &HubView, found: &[HubModel], name
     });
 }
 
-/// Why a model cannot be tuned. A gated model is not read without a token, so that nothing is known of it.
+/// Why a model cannot be tuned, as far as that is known: a gated model is not read without a token.
 fn why_not<'a>(state: &'a State, model: &HubModel) -> Option<&'a Problem> {
-    state.hub.needs.get(&model.repo)?.as_ref().err().filter(|_| !model.gated)
+    state.hub.needs.get(&model.repo)?.as_ref().err()
 }
 
 /// Draws the name of a model, above the reason if it cannot be tuned.

@@ -31,6 +31,7 @@ pub(super) const GATED: &str = "gated";
 pub(super) const GATED_WHY: &str = "Accept its conditions on its page on the Hub first, then use a token of your \
     account.";
 pub(super) const NOT_STATED: &str = "not stated";
+pub(super) const MEASURING: &str = "Reading what these models need…";
 pub(super) const RESULTS_NOTE: &str = "Download: the weights. Memory: the smallest run, in 4 bits. Downloads: the \
     last 30 days.";
 
@@ -38,8 +39,8 @@ pub(super) const RESULTS_NOTE: &str = "Download: the weights. Memory: the smalle
 pub(super) fn note(endpoint: &str, place: &str, token_places: Option<&str>) -> String {
     let server = endpoint.split_once("://").map_or(endpoint, |(_, server)| server);
     let mut note = format!(
-        "Fetched from {server} into {place}, at your click only. A search sends its words, and nothing else. A \
-         download that stops continues where it was, and every file is checked."
+        "Fetched from {server} into {place}, at your click only. A search sends its words, and reads the \
+         configuration of what it finds. A download that stops continues where it was, and every file is checked."
     );
     if let Some(places) = token_places {
         note.push_str(&format!(" A token in {places} is shown to {server} alone."));
