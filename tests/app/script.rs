@@ -67,7 +67,8 @@ pub(crate) struct Stage {
     script: Script,
 }
 
-/// `PAIRTUNE_SHOTS=FOLDER` makes every test leave a picture of its last state, to be looked at.
+/// `PAIRTUNE_SHOTS=FOLDER` makes every test leave a picture of its last state, to be looked at; with
+/// `PAIRTUNE_SHOTS_WIDTHS=1920,2560` also in windows of these widths, light and dark.
 impl Drop for Stage {
     fn drop(&mut self) {
         let Some(folder) = std::env::var_os("PAIRTUNE_SHOTS") else { return };
@@ -76,6 +77,16 @@ impl Drop for Stage {
         match self.harness.render().map(|picture| picture.save(&path)) {
             Ok(Ok(())) => {}
             failed => println!("no picture at {}: {failed:?}", path.display()),
+        }
+        let widths = std::env::var("PAIRTUNE_SHOTS_WIDTHS").unwrap_or_default();
+        for width in widths.split(',').filter_map(|width| width.parse::<f32>().ok()) {
+            self.harness.set_size(egui::vec2(width, width * 9.0 / 16.0));
+            for theme in [egui::Theme::Light, egui::Theme::Dark] {
+                self.harness.ctx.set_theme(theme);
+                self.wait(1.0);
+                let picture = self.harness.render().expect("the page is drawn");
+                picture.save(path.with_extension(format!("{width}.{theme:?}.png"))).expect("the picture is saved");
+            }
         }
     }
 }
