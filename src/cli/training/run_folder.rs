@@ -165,8 +165,9 @@ impl RunFolder {
 
     /// Says that the run is to stop, because no evaluation was better for long enough.
     pub(in crate::cli) fn stops_early(&self) -> Option<String> {
-        let EvaluationArgs { load_best_model_at_end, early_stopping_patience, .. } = self.evaluation;
-        stops_early(&self.history, self.best_evaluation(), early_stopping_patience, load_best_model_at_end)
+        let EvaluationArgs { eval_steps, load_best_model_at_end, early_stopping_patience, .. } = self.evaluation;
+        let best = self.best_evaluation();
+        stops_early(&self.history, best, eval_steps, early_stopping_patience, load_best_model_at_end)
     }
 
     /// The evaluation after a step.
