@@ -194,7 +194,10 @@ impl Prepared {
             Input::Examples(_) | Input::Answers(_) => Vec::new(),
         };
         let judged: Vec<_> = judges.iter().map(|judge| (judge.name.clone(), judge.bytes(&folder.config))).collect();
-        let memory = plan_run(config, &folder.config, weights, &self.start.settings, size).with_judges(&judged);
+        let mut memory = plan_run(config, &folder.config, weights, &self.start.settings, size).with_judges(&judged);
+        if let Some(size) = input.scored_size(config).filter(|_| args.evaluation.eval_steps > 0) {
+            memory = memory.with_scoring(&folder.config, &self.start.settings, size);
+        }
         check_fits(&memory, memory_limit(args.memory_limit, gpu)?)?;
         let mib = |bytes: u64| bytes.div_ceil(1 << 20);
         let models: Vec<String> =
@@ -388,6 +391,13 @@ impl Input {
             Self::Answers(_) | Self::Prompts(..) => answers_size(config, longest),
         }
     }
+    /// The largest batch of held-out rows; none if none are scored.
+    fn scored_size(&self, config: &TrainConfig) -> Option<BatchSize> {
+        let (_, held_out) = self.examples();
+        let batch = config.per_device_train_batch_size;
+        (!held_out.is_empty()).then(|| batch_size_of(config, held_out, batch))
+    }
+
 
     /// Tokens of the longest sequence.
     fn positions(&self, longest: [usize; 2]) -> usize {
