@@ -49,8 +49,12 @@ pub(in crate::cli) async fn steps(
     saver.cache.keep(saver.data, trainer.reference(), out);
     if let Err(Error::Diverged { .. }) = ended {
         // The adapter is as it was after the last good step.
-        let adapter = trainer.adapter.get(saver.gpu).await?;
-        run.finish(&adapter, Counters::of(trainer, run.epoch()))?;
+        let last = trainer.adapter.get(saver.gpu).await?;
+        out.note(match run.best_step() {
+            Some(best) => that_of_the_best(best),
+            None => format!("the adapter is that of step {}, the last good one", trainer.step),
+        });
+        run.finish(&last, Counters::of(trainer, run.epoch()))?;
     }
     if ended? == Next::End && !stops_early {
         return Err(Error::Cancelled);
@@ -147,10 +151,6 @@ impl Host for Terminal<'_> {
     }
 }
 
-/// Summary of a step: the first two of these values that its method has.
-fn told_of(metrics: &Metrics) -> String {
-    const TOLD: [(&str, &str); 7] = [
-        ("loss", "loss"),
 impl Terminal<'_> {
     /// Says how to go on from a checkpoint.
     fn tell_saved(&self, trainer: &Trainer<'_>, checkpoint: &Path) {
@@ -164,6 +164,10 @@ pub(in crate::cli) fn that_of_the_best(step: usize) -> String {
     format!("the adapter is that of step {step}, of the best evaluation")
 }
 
+/// Summary of a step: the first two of these values that its method has.
+fn told_of(metrics: &Metrics) -> String {
+    const TOLD: [(&str, &str); 7] = [
+        ("loss", "loss"),
         ("rewards/accuracies", "accuracy"),
         ("accuracy", "accuracy"),
         ("mean_token_accuracy", "token accuracy"),
