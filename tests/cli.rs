@@ -334,26 +334,45 @@ fn evaluated(entries: &[Value]) -> Vec<u64> {
     evaluations.map(|entry| entry["step"].as_u64().expect("a step")).collect()
 }
 
-#[test]
-fn a_run_is_evaluated_on_its_way_and_ends_with_the_best_adapter() {
-    let scratch = Scratch::new("eval-steps");
+/// Ends a run with the adapter of its best evaluation.
+const BEST: &str = "--load-best-model-at-end";
+/// Settings of a run that learns much at every step.
+const FAST: [&str; 10] = [
+    "--learning-rate",
+    "5e-3",
+    "--lr-scheduler-type",
+    "constant",
+    "--warmup-steps",
+    "0",
+    "--gradient-accumulation-steps",
+    "1",
+    "--save-steps",
+    "3",
+];
+
+/// A run whose held-out pairs say the opposite of those that it is trained on, so that every step makes them worse.
+fn train_swapped(scratch: &Scratch, output: &str, more: &[&str]) -> Run {
     let pairs = first_pairs(8);
-    // The held-out pairs say the opposite of those that are trained on, so that every step makes them worse.
     let swapped = pairs.replace("\"chosen\"", "\"x\"").replace("\"rejected\"", "\"chosen\"");
     scratch.write("swapped.jsonl", swapped.replace("\"x\"", "\"rejected\""));
     scratch.write("pairs.jsonl", pairs);
+    let model = path("llama_sigmoid", "model");
+    let files = ["train", "--model", &model, "--pairs", "pairs.jsonl", "--eval-pairs", "swapped.jsonl"];
+    let every: &[&str] = if more.contains(&"--eval-steps") { &[] } else { &["--eval-steps", "2"] };
+    scratch.run(&[&files[..], &["--output", output], every, more].concat())
+}
+
+#[test]
+fn a_run_is_evaluated_on_its_way_and_ends_with_the_best_adapter() {
+    let scratch = Scratch::new("eval-steps");
     let train = |output: &str, more: &[&str]| {
-        let model = path("llama_sigmoid", "model");
-        let files = ["train", "--model", &model, "--pairs", "pairs.jsonl", "--eval-pairs", "swapped.jsonl"];
-        let run = scratch.run(&[&files[..], &["--output", output, "--eval-steps", "2"], more].concat());
+        let run = train_swapped(&scratch, output, more);
         run.check(0);
         run
     };
     let state = |run: &str, key: &str| read_json(&scratch.path(&format!("{run}/trainer_state.json")))[key].clone();
     let adapter = |run: &str| scratch.bytes(&format!("{run}/adapter_model.safetensors"));
-    let best = "--load-best-model-at-end";
-    let settings = ["--learning-rate", "5e-3", "--lr-scheduler-type", "constant", "--warmup-steps", "0"];
-    let settings = [&settings[..], &["--gradient-accumulation-steps", "1", "--save-steps", "3"]].concat();
+    let (best, settings) = (BEST, FAST);
 
     let run = train("whole", &[&settings[..], &["--max-steps", "6", best]].concat());
     assert!(run.stdout.contains("the adapter is that of step 2, of the best evaluation"), "{}", run.stdout);
@@ -376,7 +395,52 @@ fn a_run_is_evaluated_on_its_way_and_ends_with_the_best_adapter() {
     train("later", &[&["--resume", "early/checkpoint-6"][..], &patience].concat());
     assert_eq!(state("later", "global_step"), 8, "a resumed run counts on");
     assert!(adapter("early") == adapter("two") && adapter("later") == adapter("two"), "with the same adapter");
-    scratch.train("out", &["--load-best-model-at-end"]).check(2);
+    scratch.train("out", &[BEST]).check(2);
+}
+
+#[test]
+fn a_best_adapter_that_is_gone_stays_gone_at_every_resume() {
+    let scratch = Scratch::new("best-gone");
+    let train = |output: &str, more: &[&str]| {
+        let run = train_swapped(&scratch, output, more);
+        run.check(0);
+        run
+    };
+    let best = |run: &str| read_json(&scratch.path(&format!("{run}/trainer_state.json")))["best_global_step"].clone();
+    // The best evaluation is the one after step 2, and no adapter is kept.
+    train("plain", &[&FAST[..], &["--max-steps", "8"]].concat());
+    let run = train("first", &["--resume", "plain/checkpoint-3", BEST]);
+    assert!(run.stderr.contains("of step 2, is gone"), "{}", run.stderr);
+    assert!(best("first").as_u64() > Some(2), "a later one is the best");
+    assert!(scratch.path("first/checkpoint-6/best").exists(), "its adapter is kept");
+    let run = train("second", &["--resume", "first/checkpoint-6", BEST]);
+    assert_eq!(best("second"), best("first"), "and it is that one's when the run is resumed again");
+    assert!(!run.stderr.contains("is gone"), "nothing more was lost: {}", run.stderr);
+    let adapter = |run: &str| scratch.bytes(&format!("{run}/adapter_model.safetensors"));
+    assert!(adapter("second") == adapter("first"), "the runs end alike");
+}
+
+#[test]
+fn evaluations_on_the_way_are_planned_and_score_at_most_the_pairs_that_are_asked_for() {
+    let scratch = Scratch::new("eval-memory");
+    let split = ["--eval-split", "0.5", "--per-device-train-batch-size", "16", "--max-steps", "1"];
+    let needs = |more: &[&str]| {
+        let run = scratch.train("out", &[&split[..], &["--memory-limit", "0.0001"], more].concat());
+        run.check_error("The run needs about ");
+        let after = run.stderr.split("The run needs about ").nth(1).expect("the memory");
+        after.split(' ').next().and_then(|mib| mib.parse::<u64>().ok()).expect("a number")
+    };
+    let (without, on_the_way) = (needs(&[]), needs(&["--eval-steps", "2"]));
+    assert!(on_the_way > without, "the trainer keeps what it has: {on_the_way} MiB, {without} MiB");
+    let of_one = needs(&["--eval-steps", "2", "--max-eval-pairs", "1"]);
+    assert!(of_one < on_the_way, "one pair is a small batch: {of_one} MiB, {on_the_way} MiB");
+
+    let run = scratch.train("out", &[&split[..], &["--max-eval-pairs", "3"]].concat());
+    run.check(0);
+    assert!(run.stdout.contains("(3 pairs)"), "three are scored: {}", run.stdout);
+    let all = run.stderr.lines().find_map(|line| line.strip_prefix("Pairs: ")).expect("the numbers of pairs");
+    let numbers: Vec<u64> = all.split(' ').filter_map(|word| word.parse().ok()).collect();
+    assert!(matches!(numbers[..], [train, 3] if train < 30), "the others are not trained on: {all}");
 }
 
 #[test]
@@ -449,8 +513,27 @@ fn diverged_run_keeps_the_last_good_adapter() {
     run.check_error("was not finite");
     let steps = scratch.lines("out/metrics.jsonl").len();
     assert!(run.stderr.contains(&format!("Step {} was not finite", steps + 1)), "the step: {}", run.stderr);
+    let told = format!("the adapter is that of step {steps}, the last good one");
+    assert!(run.stderr.contains(&told), "it says which adapter it is: {}", run.stderr);
     let tensors = tensors(&scratch.path("out"));
     assert!(tensors.values().flat_map(|t| &t.data).all(|v| v.is_finite()), "the adapter is finite");
+}
+
+#[test]
+fn diverged_run_ends_with_the_best_adapter_if_that_is_asked_for() {
+    let scratch = Scratch::new("diverged-best");
+    train_swapped(&scratch, "whole", &[&FAST[..], &["--max-steps", "8", BEST]].concat()).check(0);
+    // The run goes on at a rate that breaks it, and is not evaluated before.
+    let place = scratch.path("whole/checkpoint-3/progress.json");
+    let mut run = read_json(&place);
+    run["config"]["learning_rate"] = json!(1e30);
+    fs::write(&place, run.to_string()).expect("writable");
+    let run = train_swapped(&scratch, "rest", &["--resume", "whole/checkpoint-3", "--eval-steps", "100", BEST]);
+    run.check_error("was not finite");
+    assert!(run.stderr.contains("the adapter is that of step 2, of the best evaluation"), "{}", run.stderr);
+    assert_eq!(read_json(&scratch.path("rest/trainer_state.json"))["best_global_step"], 2, "as the state says");
+    let best = scratch.bytes("whole/checkpoint-3/best/adapter_model.safetensors");
+    assert!(scratch.bytes("rest/adapter_model.safetensors") == best, "and so it is");
 }
 
 #[test]

@@ -612,9 +612,16 @@ fn a_run_without_a_better_evaluation_stops_early_and_counts_on_after_a_pause() {
     let warned = other.said.iter().filter(|event| matches!(event, Event::Warned { warning, .. } if why(warning)));
     assert_eq!(warned.count(), 1, "it says why");
 
+    // A program that is killed after the last save leaves the record like this.
+    let file = engine.store.join("runs").join(&run_id).join("run.json");
+    let stored = std::fs::read(&file).expect("a record");
+    let mut stored: serde_json::Value = serde_json::from_slice(&stored).expect("JSON");
+    stored["status"] = json!("running");
+    std::fs::write(&file, stored.to_string()).expect("written");
     let mut again = TestEngine::on(&engine.store.clone());
     again.send(Command::Library(LibraryCommand::Open { run_id }));
     let info = expect_event!(again, Event::RunOpened(info) => info);
+    assert_eq!(info.record.status, Status::Stopped, "it does not wait to be continued");
     assert!(info.warnings.iter().any(why), "and so does the run when it is opened again: {:?}", info.warnings);
 }
 

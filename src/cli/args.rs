@@ -207,6 +207,9 @@ pub(super) struct EvaluationArgs {
     /// Steps between evaluations of the held-out rows; 0 for only before and after
     #[arg(long, value_name = "STEPS", default_value_t = 0)]
     pub(super) eval_steps: usize,
+    /// Held-out rows of the run at most, spread over the file; 0 for all. The others are neither scored nor trained on
+    #[arg(long, value_name = "ROWS", default_value_t = 0)]
+    pub(super) max_eval_pairs: usize,
     /// End with the adapter of the best evaluation, instead of the last adapter
     #[arg(long, requires = "eval_steps")]
     pub(super) load_best_model_at_end: bool,
@@ -225,6 +228,7 @@ impl EvaluationArgs {
     pub(super) fn words(self) -> Vec<String> {
         let number = |flag: &str, value: usize| (value > 0).then(|| format!("{flag} {value}"));
         let flags = [
+            number("--max-eval-pairs", self.max_eval_pairs),
             number("--eval-steps", self.eval_steps),
             self.load_best_model_at_end.then(|| "--load-best-model-at-end".to_owned()),
             number("--early-stopping-patience", self.early_stopping_patience),

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use pairtune::Result;
 use pairtune::data::{Columns, Example, Fields, Kind, Method, PairsFile, SplitBy};
+use pairtune::engine::data::pairs::keep_at_most;
 use pairtune::platform::ByteSource as _;
 use pairtune::platform::native::{AtomicFile, FileSource};
 use pairtune::train::{Rows, TrainConfig};
@@ -43,7 +44,8 @@ impl Data {
             Ok(tokens.examples)
         };
         let train = tokens(&train)?;
-        let held_out = held_out.map_or(Ok(Vec::new()), |rows| tokens(&rows))?;
+        let mut held_out = held_out.map_or(Ok(Vec::new()), |rows| tokens(&rows))?;
+        keep_at_most(&mut held_out, args.evaluation.max_eval_pairs);
         let is_cut = |example: &&Example| example.untruncated.iter().any(|&len| len > config.max_length);
         let cut = train.iter().filter(is_cut).count();
         if cut > 0 && !config.method().is_online() {

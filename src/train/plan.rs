@@ -41,6 +41,14 @@ impl Memory {
         Self { frozen: sum(judges.iter().map(|(_, bytes)| *bytes).chain([self.frozen])), ..self }
     }
 
+    /// Adds what scoring batches of this size takes while the trainer keeps what it has.
+    #[must_use]
+    pub fn with_scoring(self, model: &Architecture, adapter: &AdapterSettings, size: BatchSize) -> Self {
+        let scoring = plan(model, self.weights, adapter, size, true);
+        let activations = sum([self.activations, scoring.activations]);
+        Self { activations, logits: sum([self.logits, scoring.logits]), ..self }
+    }
+
     /// The models of a run with these settings, by name: one base and the adapters on it, reward models last.
     pub fn models(&self, config: &TrainConfig, judges: &[(String, u64)]) -> Vec<(String, u64)> {
         let trained = match config.method() {

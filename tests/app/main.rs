@@ -905,6 +905,11 @@ fn the_command_line_names_columns_that_are_not_trls() {
     let evaluations = " --eval-steps 27 --load-best-model-at-end --early-stopping-patience 3";
     let settings = settings.strip_suffix(evaluations).expect("evaluations as they are planned come last");
     assert_eq!(settings, " --num-train-epochs 5 --eval-split 0.1", "and nothing that the command has by itself");
+    stage.type_into("on at most", "64");
+    stage.run();
+    let text = copied(&mut stage);
+    let fewer = format!(" --max-eval-pairs 64{evaluations}");
+    assert!(text.ends_with(&fewer), "it scores as many pairs as the app: {text}");
     let mapping = Mapping { rejected: "note".into(), ..script::pairs(24).mapping };
     stage.say(Event::PairsOpened(Box::new(PairsInfo { mapping, ..script::pairs(24) })));
     let text = copied(&mut stage);

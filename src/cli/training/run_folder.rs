@@ -70,19 +70,25 @@ impl RunFolder {
         evaluation: EvaluationArgs,
     ) -> Result<Self> {
         make_folder(path)?;
-        let (lines, history) = match checkpoint {
-            None => (Vec::new(), Vec::new()),
+        let (lines, history, best_step) = match checkpoint {
+            None => (Vec::new(), Vec::new(), None),
             Some(from) => {
                 let state = read(&from.join(STATE))?;
                 let state = TrainerState::from_bytes(&state, &from.join(STATE).display().to_string())?;
-                (read(&from.join(METRICS))?, state.log_history)
+                (read(&from.join(METRICS))?, state.log_history, state.best_global_step)
             }
+        };
+        // An evaluation before the one whose adapter was kept may be better, but its adapter is gone.
+        let is_kept = |entry: &Metrics| is_evaluation(entry) && Some(step_of(entry) as u64) == best_step;
+        let n_gone = match evaluation.load_best_model_at_end {
+            true => history.iter().position(is_kept).unwrap_or(0),
+            false => 0,
         };
         let file = path.join(METRICS);
         write_atomic(&file, &lines)?;
         keep_rollouts(&path.join(ROLLOUTS), history.iter().map(step_of).max().unwrap_or(0))?;
         let metrics = OpenOptions::new().append(true).open(&file).map_err(|e| io_error(&file, "write", &e))?;
-        let (path, best, n_gone) = (path.to_owned(), None, 0);
+        let (path, best) = (path.to_owned(), None);
         Ok(Self { path, metrics, settings, licence, chat, history, evaluation, best, n_gone })
     }
 
@@ -163,10 +169,16 @@ impl RunFolder {
         self.best_evaluation().zip(self.best.as_ref())
     }
 
+    /// The step of the best evaluation, if the run is to end with its adapter.
+    pub(in crate::cli) fn best_step(&self) -> Option<usize> {
+        self.best().map(|(evaluation, _)| step_of(evaluation))
+    }
+
     /// Says that the run is to stop, because no evaluation was better for long enough.
     pub(in crate::cli) fn stops_early(&self) -> Option<String> {
-        let EvaluationArgs { load_best_model_at_end, early_stopping_patience, .. } = self.evaluation;
-        stops_early(&self.history, self.best_evaluation(), early_stopping_patience, load_best_model_at_end)
+        let EvaluationArgs { eval_steps, load_best_model_at_end, early_stopping_patience, .. } = self.evaluation;
+        let best = self.best_evaluation();
+        stops_early(&self.history, best, eval_steps, early_stopping_patience, load_best_model_at_end)
     }
 
     /// The evaluation after a step.
@@ -213,8 +225,9 @@ impl RunFolder {
         Ok(path)
     }
 
-    /// Writes the adapter and the trainer's state.
-    pub(in crate::cli) fn finish(&self, adapter: &files::Adapter, state: Counters) -> Result<()> {
+    /// Writes the best adapter, if the run is to end with it, else the last one; and the trainer's state.
+    pub(in crate::cli) fn finish(&self, last: &files::Adapter, state: Counters) -> Result<()> {
+        let adapter = self.best().map_or(last, |(_, adapter)| adapter);
         let mut files = adapter.files(&self.card(adapter));
         files.extend(self.chat.clone());
         files.push((STATE.to_owned(), self.state(state).to_bytes()));

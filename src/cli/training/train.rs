@@ -6,7 +6,6 @@ use std::sync::atomic::Ordering;
 
 use pairtune::data::{Example, Method, SplitBy, Tokenizer, counted};
 use pairtune::engine::compare::writing::eos_ids;
-use pairtune::engine::protocol::step_of;
 use pairtune::engine::run::drive::{self, upload_adapter};
 use pairtune::files::{self, Task};
 use pairtune::gpu::Gpu;
@@ -27,7 +26,7 @@ use super::start::{
     Start, adapter_bytes, base_of, given_settings, memory_limit, resumed_config, same_folder, settings_origin,
     warn_passes,
 };
-use super::watch::{HeldOut, PREFERENCE_ACCURACY, Saver, headline, steps, watch_ctrl_c};
+use super::watch::{HeldOut, PREFERENCE_ACCURACY, Saver, headline, steps, that_of_the_best, watch_ctrl_c};
 use crate::cli::args::TrainArgs;
 use crate::cli::data::{Data, read_rows};
 use crate::cli::output::Output;
@@ -194,7 +193,10 @@ impl Prepared {
             Input::Examples(_) | Input::Answers(_) => Vec::new(),
         };
         let judged: Vec<_> = judges.iter().map(|judge| (judge.name.clone(), judge.bytes(&folder.config))).collect();
-        let memory = plan_run(config, &folder.config, weights, &self.start.settings, size).with_judges(&judged);
+        let mut memory = plan_run(config, &folder.config, weights, &self.start.settings, size).with_judges(&judged);
+        if let Some(size) = input.scored_size(config).filter(|_| args.evaluation.eval_steps > 0) {
+            memory = memory.with_scoring(&folder.config, &self.start.settings, size);
+        }
         check_fits(&memory, memory_limit(args.memory_limit, gpu)?)?;
         let mib = |bytes: u64| bytes.div_ceil(1 << 20);
         let models: Vec<String> =
@@ -285,7 +287,7 @@ async fn finish(
         run.keep_best(last.clone());
     }
     let best = run.best();
-    let best_step = best.map(|(evaluation, _)| step_of(evaluation));
+    let best_step = run.best_step();
     let kept = best.map(|(evaluation, _)| evaluation).or_else(|| run.evaluation_at(step));
     if let Some(after) = kept.filter(|_| !held_out.examples.is_empty()) {
         told.push(headline(after));
@@ -297,9 +299,9 @@ async fn finish(
         out.result(format_args!("held-out {what} {told} ({n})"));
     }
     if let Some(best) = best_step.filter(|best| *best != step) {
-        out.result(format_args!("the adapter is that of step {best}, of the best evaluation"));
+        out.result(that_of_the_best(best));
     }
-    run.finish(best.map_or(&last, |(_, adapter)| adapter), counters)?;
+    run.finish(&last, counters)?;
     if let Some(value) = value {
         run.write_value(&value)?;
     }
@@ -387,6 +389,13 @@ impl Input {
             Self::Examples(data) => batch_size_of(config, &data.train, batch),
             Self::Answers(_) | Self::Prompts(..) => answers_size(config, longest),
         }
+    }
+
+    /// The largest batch of held-out rows; none if none are scored.
+    fn scored_size(&self, config: &TrainConfig) -> Option<BatchSize> {
+        let (_, held_out) = self.examples();
+        let batch = config.per_device_train_batch_size;
+        (!held_out.is_empty()).then(|| batch_size_of(config, held_out, batch))
     }
 
     /// Tokens of the longest sequence.

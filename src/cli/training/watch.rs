@@ -49,8 +49,12 @@ pub(in crate::cli) async fn steps(
     saver.cache.keep(saver.data, trainer.reference(), out);
     if let Err(Error::Diverged { .. }) = ended {
         // The adapter is as it was after the last good step.
-        let adapter = trainer.adapter.get(saver.gpu).await?;
-        run.finish(&adapter, Counters::of(trainer, run.epoch()))?;
+        let last = trainer.adapter.get(saver.gpu).await?;
+        out.note(match run.best_step() {
+            Some(best) => that_of_the_best(best),
+            None => format!("the adapter is that of step {}, the last good one", trainer.step),
+        });
+        run.finish(&last, Counters::of(trainer, run.epoch()))?;
     }
     if ended? == Next::End && !stops_early {
         return Err(Error::Cancelled);
@@ -116,7 +120,16 @@ impl Host for Terminal<'_> {
             // A person who pressed Ctrl-C does not wait for an evaluation.
             if self.args.evaluation.is_due(trainer.step, trainer.n_steps) && !(self.stop)() {
                 let began = seconds();
-                self.stops_early = self.held_out.look(trainer, self.run, self.out).await?;
+                self.stops_early = match self.held_out.look(trainer, self.run, self.out).await {
+                    Ok(stops_early) => stops_early,
+                    Err(error) => {
+                        // The step is good, and it is the evaluation's error that counts.
+                        if let Ok(path) = self.saver.save(trainer, self.run, self.out).await {
+                            self.tell_saved(trainer, &path);
+                        }
+                        return Err(error);
+                    }
+                };
                 if self.stops_early {
                     return Ok(Next::End);
                 }
@@ -129,14 +142,26 @@ impl Host for Terminal<'_> {
             if interrupted || (save_steps > 0 && trainer.step.is_multiple_of(save_steps)) {
                 let path = self.saver.save(trainer, self.run, self.out).await?;
                 if interrupted {
-                    self.out.note(format_args!("Step {} of {total} is saved. Continue with:", trainer.step));
-                    self.out.note(format_args!("  {}", resume_command(self.args, &path)));
+                    self.tell_saved(trainer, &path);
                     return Ok(Next::End);
                 }
             }
             Ok(Next::GoOn)
         })
     }
+}
+
+impl Terminal<'_> {
+    /// Says how to go on from a checkpoint.
+    fn tell_saved(&self, trainer: &Trainer<'_>, checkpoint: &Path) {
+        self.out.note(format_args!("Step {} of {} is saved. Continue with:", trainer.step, trainer.n_steps));
+        self.out.note(format_args!("  {}", resume_command(self.args, checkpoint)));
+    }
+}
+
+/// Says that a run ends with the adapter of an earlier step.
+pub(in crate::cli) fn that_of_the_best(step: usize) -> String {
+    format!("the adapter is that of step {step}, of the best evaluation")
 }
 
 /// Summary of a step: the first two of these values that its method has.

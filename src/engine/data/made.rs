@@ -6,9 +6,10 @@ use crate::error::{Error, Result};
 use crate::train::Rows;
 
 impl Pairs {
-    /// Number of pairs that the rows make; 0 if they have no verdicts.
-    pub(super) fn n_to_make(&self) -> usize {
-        self.with_verdicts().iter().map(|samples| Sample::n_together(samples)).sum()
+    /// Number of pairs that the rows make; 0 if they have no verdicts. It is counted once, because every prompt is
+    /// compared with the others, until a row is skipped or edited.
+    pub(super) fn to_make(&self) -> usize {
+        *self.n_to_make.get_or_init(|| self.with_verdicts().iter().map(|samples| Sample::n_together(samples)).sum())
     }
 
     /// The pairs that the rows make, under the name of their file. Pairs of held-out rows are held out.

@@ -1,5 +1,6 @@
 //! Rows as the session holds them, pairs or others: what was read, what was skipped, and their tokens for a model.
 
+use std::cell::OnceCell;
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
@@ -43,6 +44,8 @@ pub struct Pairs {
     shape: Option<Shape>,
     /// Groups of rows with the same prompt, once they are known.
     groups: Vec<usize>,
+    /// Number of pairs that the rows make, once it is known.
+    pub(super) n_to_make: OnceCell<usize>,
     tokens: Option<Tokens>,
 }
 
@@ -83,17 +86,22 @@ pub struct Split {
 }
 
 impl Split {
-    /// Keeps at most `n` of the held-out rows, or all with 0: some of every part of the file, which may be in an order.
+    /// Keeps at most `n` of the held-out rows, or all with 0.
     pub fn hold_out_at_most(mut self, n: usize) -> Self {
-        // Rows are counted, because one may be several examples.
-        let rows: BTreeSet<usize> = self.held_out.iter().map(|example| example.row).collect();
-        let all = rows.len();
-        if n > 0 && n < all {
-            let spread = |(at, _): &(usize, usize)| (at + 1) * n / all > at * n / all;
-            let kept: BTreeSet<usize> = rows.into_iter().enumerate().filter(spread).map(|(_, row)| row).collect();
-            self.held_out.retain(|example| kept.contains(&example.row));
-        }
+        keep_at_most(&mut self.held_out, n);
         self
+    }
+}
+
+/// Keeps at most `n` of the held-out rows, or all with 0: some of every part of the file, which may be in an order.
+pub fn keep_at_most(held_out: &mut Vec<Example>, n: usize) {
+    // Rows are counted, because one may be several examples.
+    let rows: BTreeSet<usize> = held_out.iter().map(|example| example.row).collect();
+    let all = rows.len();
+    if n > 0 && n < all {
+        let spread = |(at, _): &(usize, usize)| (at + 1) * n / all > at * n / all;
+        let kept: BTreeSet<usize> = rows.into_iter().enumerate().filter(spread).map(|(_, row)| row).collect();
+        held_out.retain(|example| kept.contains(&example.row));
     }
 }
 
@@ -224,6 +232,7 @@ impl Pairs {
             edits: 0,
             shape: None,
             groups: Vec::new(),
+            n_to_make: OnceCell::new(),
             tokens: None,
         };
         pairs.number_rows();
@@ -270,6 +279,7 @@ impl Pairs {
                 self.skipped.remove(&row);
             }
         }
+        self.n_to_make.take();
     }
 
     /// Swaps chosen and rejected.
@@ -321,6 +331,7 @@ impl Pairs {
             tokens.rows[index] = None;
         }
         self.groups.clear();
+        self.n_to_make.take();
         self.look_for_oddities();
     }
 
@@ -374,7 +385,7 @@ impl Pairs {
             columns: self.columns.clone(),
             swapped: self.swapped,
             edits: self.edits,
-            to_make: self.n_to_make(),
+            to_make: self.to_make(),
             flags,
             longer_wins: self.longer_wins(0..self.rows.len()),
             conversations: self.conversations(),
@@ -599,5 +610,23 @@ mod tests {
         let rows = |most| split.clone().hold_out_at_most(most).held_out.iter().map(|e| e.row).collect::<Vec<_>>();
         assert_eq!(rows(3), [2, 5, 7, 2, 5, 7], "both answers of three pairs");
         assert_eq!((rows(0).len(), rows(8).len(), rows(9).len()), (16, 16, 16), "all of them");
+    }
+
+    #[test]
+    fn the_pairs_that_rows_make_are_counted_once_until_a_row_changes() {
+        let rows = r#"[{"prompt": "Hi", "completion": "Hello!", "label": true},
+            {"prompt": "Hi", "completion": "No.", "label": false}]"#;
+        let source = MemorySource { name: "thumbs.json".to_owned(), bytes: rows.as_bytes().into() };
+        let mut pairs = pollster::block_on(Pairs::read(&source, None, &mut |_: u64, _: &[Record], _: [usize; 2]| true))
+            .expect("rows");
+        assert_eq!(pairs.info().to_make, 1);
+        assert_eq!(pairs.n_to_make.get(), Some(&1), "the next summary has it from this one");
+        pairs.skip(&[1], true);
+        assert_eq!(pairs.info().to_make, 0, "a skipped answer is in no pair");
+        pairs.skip(&[1], false);
+        assert_eq!(pairs.info().to_make, 1, "it is back");
+        let other = [vec!["Bye".to_owned()], vec!["No.".to_owned()], Vec::new()];
+        pairs.edit(1, other).expect("the texts of this row");
+        assert_eq!(pairs.info().to_make, 0, "the two answer other prompts now");
     }
 }

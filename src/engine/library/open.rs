@@ -49,7 +49,8 @@ impl Session {
         (run.history, run.samples) = (stored.history, stored.samples);
         (run.checkpoint, run.best) = (stored.checkpoint, stored.best);
         if run.record.status == Status::Running {
-            run.record.status = Status::Paused;
+            // A run that stopped early may have been saved without its status, if the program ended there.
+            run.record.status = if run.stops_early().is_some() { Status::Stopped } else { Status::Paused };
         }
         if let Ok(config) = TrainConfig::from_map(&run.record.settings, "settings") {
             run.warnings = run.replay(facts(&config, run.record.n_held_out, run.record.n_steps)).1;

@@ -9,7 +9,7 @@ use crate::engine::protocol::{Check, Fix, PlanInfo, Problem, Settings, SkipReaso
 use crate::engine::run::warnings::{MANY_TRUNCATED, few_held_out};
 use crate::error::Result;
 use crate::model::LoadIn;
-use crate::train::{Memory, TrainConfig, answers_size, batch_size_of, plan, plan_run};
+use crate::train::{Memory, TrainConfig, answers_size, batch_size_of, plan_run};
 
 /// Chosen is longer in so many pairs that a model could learn length alone.
 const LENGTH_SHARE: f64 = 0.65;
@@ -32,14 +32,11 @@ pub(in crate::engine) fn memory(config: &TrainConfig, model: &OpenModel, split: 
         Some([_, answer]) => answers_size(config, [longest(examples), answer]),
         None => batch_size_of(config, examples, config.per_device_train_batch_size),
     };
-    let mut memory = plan_run(config, &model.config, weights, &adapter, size(&split.train));
-    if !split.held_out.is_empty() && !config.method().is_online() {
-        // They are scored while the trainer keeps what it has.
-        let scoring = plan(&model.config, weights, &adapter, size(&split.held_out), true);
-        memory.activations += scoring.activations;
-        memory.logits += scoring.logits;
-    }
-    Ok(memory)
+    let memory = plan_run(config, &model.config, weights, &adapter, size(&split.train));
+    Ok(match split.held_out.is_empty() || config.method().is_online() {
+        true => memory,
+        false => memory.with_scoring(&model.config, &adapter, size(&split.held_out)),
+    })
 }
 
 /// A plan of settings that cannot be run, and why. All settings are those that can be read, and defaults.

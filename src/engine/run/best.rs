@@ -29,10 +29,18 @@ pub fn best_of(history: &[Metrics]) -> Option<&Metrics> {
 }
 
 /// Says that a run is to stop because `patience` evaluations in a row were no better than its best; 0 never stops it.
-/// A run that goes on all the same waits as long again.
-pub fn stops_early(history: &[Metrics], best: Option<&Metrics>, patience: usize, kept: bool) -> Option<String> {
+/// A run that goes on all the same waits as long again. Only evaluations of every `eval_steps` steps count: one more,
+/// where a person stopped the run, would take the count past `patience` unseen.
+pub fn stops_early(
+    history: &[Metrics],
+    best: Option<&Metrics>,
+    eval_steps: usize,
+    patience: usize,
+    kept: bool,
+) -> Option<String> {
     let best = step_of(best?);
-    let since = history.iter().filter(|entry| is_evaluation(entry) && step_of(entry) > best).count();
+    let is_regular = |step: usize| step > best && step.is_multiple_of(eval_steps);
+    let since = history.iter().filter(|entry| is_evaluation(entry) && is_regular(step_of(entry))).count();
     (patience > 0 && since > 0 && since.is_multiple_of(patience)).then(|| {
         let kept =
             if kept { format!("The best adapter, of step {best}, is kept.") } else { format!("Best: step {best}.") };
@@ -65,12 +73,29 @@ mod tests {
     fn patience_ends_after_so_many_evaluations_since_the_best() {
         let stops = |losses: &[f64], patience| {
             let history = history(losses);
-            stops_early(&history, best_of(&history), patience, true).is_some()
+            stops_early(&history, best_of(&history), 2, patience, true).is_some()
         };
         let losses = [0.7, 0.6, 0.5, 0.6, 0.6, 0.6, 0.6];
         let at = |patience| (1..=losses.len()).filter(|n| stops(&losses[..*n], patience)).collect::<Vec<_>>();
         assert_eq!(at(2), [5, 7], "two after the best, and two more if the run went on");
         assert_eq!(at(3), [6], "three after it");
         assert!(at(0).is_empty(), "never");
+    }
+
+    #[test]
+    fn patience_does_not_count_an_evaluation_between_the_regular_ones() {
+        let evaluation = |step: usize| {
+            let loss = if step == 20 { 0.5 } else { 0.6 };
+            json!({ "step": step, "eval_loss": loss }).as_object().cloned().expect("an object")
+        };
+        // A person stopped the run after step 45, and went on.
+        let history: Vec<Metrics> = [0, 10, 20, 30, 40, 45, 50, 60, 70, 80].map(evaluation).to_vec();
+        let stops = |n: usize| {
+            let history = &history[..n];
+            let regular = step_of(&history[n - 1]).is_multiple_of(10);
+            regular && stops_early(history, best_of(history), 10, 3, true).is_some()
+        };
+        let at: Vec<usize> = (1..=history.len()).filter(|n| stops(*n)).map(|n| step_of(&history[n - 1])).collect();
+        assert_eq!(at, [50, 80], "three regular ones after the best, and three more where the run went on");
     }
 }

@@ -10,7 +10,7 @@ use crate::engine::protocol::{
     Event, Failure, Inputs, Metrics, RunInfo, RunRecord, SampleAnswer, Share, Status, Summary, Watch, is_evaluation,
     step_of,
 };
-use crate::engine::run::best::{rank, stops_early};
+use crate::engine::run::best::{best_of, rank, stops_early};
 use crate::engine::run::drive::number;
 use crate::engine::run::warnings::{Action, Facts, Warning, WarningKind, Watcher};
 use crate::engine::session::Wire;
@@ -120,9 +120,10 @@ impl Run {
         self.record.step = safe;
         self.watcher = None;
         if self.record.best.as_ref().is_some_and(|best| step_of(best) > safe) {
-            // There is no adapter of what was best before: the next evaluation is the best.
+            // There is no adapter of what was best before: where one is to be kept, the next evaluation is the best.
+            let before = best_of(&self.history).filter(|_| !self.record.watch.keep_best).cloned();
             (self.best, self.best_is_new) = (None, false);
-            (self.record.best, self.record.best_step) = (None, None);
+            (self.record.best, self.record.best_step) = (before, None);
         }
         self.record.won = self.won();
     }
@@ -173,7 +174,7 @@ impl Run {
         // The evaluation of a run that a person stopped is no regular one.
         let is_regular = watch.eval_steps > 0 && step.is_multiple_of(watch.eval_steps) && step < n_steps;
         self.evaluation_at(*step).filter(|_| is_regular)?;
-        let text = stops_early(&self.history, best.as_ref(), watch.patience, watch.keep_best)?;
+        let text = stops_early(&self.history, best.as_ref(), watch.eval_steps, watch.patience, watch.keep_best)?;
         Some(Warning { kind: WarningKind::StoppedEarly, step: *step, text, action: Action::None })
     }
 
@@ -347,7 +348,10 @@ pub(in crate::engine) fn run_id(now: f64, name: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use super::*;
+    use crate::train::Moments;
 
     /// A run with evaluations at these steps, won more and more often, and the best adapter of one of them.
     fn run(steps: &[usize], best_step: Option<usize>) -> Run {
@@ -364,6 +368,19 @@ mod tests {
         run
     }
 
+    /// A state of a run after a step, with nothing in it.
+    fn checkpoint_at(step: usize) -> Checkpoint {
+        let place = json!({ "step": step, "n_tokens": 0, "config": {}, "data": "", "initial_adapter": null });
+        let config = TrainConfig::from_map(&Metrics::new(), "").expect("the defaults").adapter("");
+        Checkpoint {
+            adapter: files::Adapter { config, tensors: BTreeMap::new() },
+            moments: Moments::Old([Vec::new(), Vec::new()]),
+            place: serde_json::from_value(place).expect("a place"),
+            answers: None,
+            value: None,
+        }
+    }
+
     fn evaluation_of(step: usize) -> Metrics {
         let share = 0.1 * step as f64;
         let values = json!({ "step": step, "eval_preference_accuracy": share, "eval_rewards/margins": share });
@@ -377,6 +394,17 @@ mod tests {
         run.rewind();
         assert_eq!((run.record.step, run.record.best_step, run.record.best.as_ref()), (0, None, None), "it is lost");
         assert_eq!(run.record.won, Some([0.0, 0.0]), "the share from before is what is left");
+    }
+
+    #[test]
+    fn going_back_remembers_the_best_evaluation_where_no_adapter_is_kept() {
+        let mut run = run(&[0, 2, 4, 6], None);
+        run.record.watch.keep_best = false;
+        run.record.best = Some(evaluation_of(6));
+        run.checkpoint = Some(checkpoint_at(4));
+        run.rewind();
+        assert_eq!((run.record.step, run.record.best.as_ref().map(step_of)), (4, Some(4)), "the best of what is left");
+        assert_eq!(run.record.best_step, None, "there is no adapter of it");
     }
 
     #[test]

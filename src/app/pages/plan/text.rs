@@ -389,14 +389,21 @@ pub(super) fn command_line(state: &State) -> String {
     out + &evaluation_flags(state)
 }
 
-/// Flags of the evaluations on the way of a run; none where the command would score nothing.
+/// Flags of a run's evaluations; none where the command would score nothing.
 fn evaluation_flags(state: &State) -> String {
-    let Watch { eval_steps, keep_best, patience, .. } = state.plan.watch;
+    let Watch { eval_steps, max_eval_pairs, keep_best, patience, .. } = state.plan.watch;
     let is_scored = state.plan_info().is_some_and(|plan| !plan.held_out.is_empty());
-    if eval_steps == 0 || !is_scored || state.plan.method().is_online() {
+    if !is_scored || state.plan.method().is_online() {
         return String::new();
     }
-    let mut out = format!(" --eval-steps {eval_steps}");
+    let mut out = String::new();
+    if max_eval_pairs > 0 {
+        out.push_str(&format!(" --max-eval-pairs {max_eval_pairs}"));
+    }
+    if eval_steps == 0 {
+        return out;
+    }
+    out.push_str(&format!(" --eval-steps {eval_steps}"));
     if keep_best {
         out.push_str(" --load-best-model-at-end");
     }
