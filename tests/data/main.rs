@@ -325,6 +325,10 @@ fn arrays_are_read_like_lines() {
             assert_eq!((a.row, &a.prompt, &a.chosen, &a.rejected), (b.row, &b.prompt, &b.chosen, &b.rejected));
         }
     }
+    let one_line = br#"[{"chosen": "a", "rejected": "b"}, {"chosen": 1}, {"chosen": "c", "rejected": "d"}]"#;
+    let (records, errors) = read_pairs(one_line, "pairs.json").expect("two pairs");
+    assert_eq!(records.iter().map(|r| r.line).collect::<Vec<_>>(), [1, 3], "a line with all rows tells none apart");
+    assert_eq!(errors.iter().map(|e| e.line).collect::<Vec<_>>(), [2]);
     let bad = b"[\n {\"chosen\": \"a\\\"]b\", \"rejected\": \"c\"},\n {\"chosen\": 1},\n\n \
         {\"chosen\": \"x\", \"rejected\": \"y\"}\n] x";
     let (records, errors) = read_pairs(bad, "pairs.json").expect("two pairs");

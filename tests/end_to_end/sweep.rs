@@ -98,7 +98,7 @@ fn assert_verdicts(browser: &Browser) {
     let is_right = said.contains(&format!("Learning rate {high} is about right: held-out accuracy "));
     let is_too_high = said.contains(&format!("Learning rate {high} is too high: the model drifts far"));
     assert!(is_right != is_too_high, "one verdict: {said}");
-    wait_for_text(browser, "What to train with");
+    browser.wait_for("What to train with", PATIENCE);
     let advice = match is_right {
         true => format!("Train with learning rate {high}: of the values that are about right it has the highest"),
         false => "One value goes too far and its neighbour not enough: try learning rate ".to_owned(),

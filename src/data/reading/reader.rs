@@ -28,8 +28,12 @@ pub struct RowReader<R> {
     too_long: bool,
     /// Line of the next byte, from 1.
     line: usize,
-    /// Line on which `row_bytes` begins.
+    /// Line on which `row_bytes` begins, or the row's number.
     row_line: usize,
+    /// Line on which the array begins.
+    array_line: usize,
+    /// True if rows are told by their numbers, from 1: the array's first row is in its first line, which may have all.
+    numbered: bool,
     rows: usize,
     records: Vec<R>,
     errors: Vec<LineError>,
@@ -118,6 +122,8 @@ impl<R> RowReader<R> {
             too_long: false,
             line: 1,
             row_line: 1,
+            array_line: 0,
+            numbered: false,
             rows: 0,
             records: Vec::new(),
             errors: Vec::new(),
@@ -247,6 +253,7 @@ impl<R> RowReader<R> {
                 Stage::Lines => self.feed_line(bytes),
                 Stage::Table => self.feed_table(bytes),
                 Stage::Start if byte == b'[' => {
+                    self.array_line = self.line;
                     self.stage = Stage::Array { depth: 0, in_string: false, escaped: false };
                     rest
                 }
@@ -326,7 +333,10 @@ impl<R> RowReader<R> {
             }
         }
         if self.row_bytes.is_empty() {
-            self.row_line = self.line;
+            if self.rows == 0 {
+                self.numbered = self.line == self.array_line;
+            }
+            self.row_line = if self.numbered { self.rows + 1 } else { self.line };
         }
         if !self.row_bytes.is_empty() || !byte.is_ascii_whitespace() {
             self.keep(&[byte]);
