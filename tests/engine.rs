@@ -205,7 +205,7 @@ fn a_run_is_exported_while_it_goes_on() {
     let exported = engine.wait(|event| matches!(event, Event::Exported { .. }) || is_finished(event));
     let Event::Exported { files, .. } = exported else { panic!("it is written between two steps: {exported:?}") };
     assert!(files[0].check.contains("logits"), "and compared with the live model: {}", files[0].check);
-    let full = engine.said.iter().any(|event| matches!(event, Event::NotSaved { full: true, .. }));
+    let full = engine.said.iter().any(|event| matches!(event, Event::NotSaved { problem, .. } if problem.is_full()));
     assert!(full, "although the run could not be saved");
     // A cancel is the export's, and not the run's.
     engine.send(export(ExportKind::Metrics));
@@ -366,7 +366,7 @@ fn a_plan_names_the_rows_that_it_cuts_and_skips() {
     let plan = expect_event!(engine, Event::Planned(plan) => plan);
     assert!(!plan.truncated.is_empty() && plan.truncated.is_sorted(), "{:?}", plan.truncated);
     assert_eq!(plan.truncated.len(), plan.lengths.iter().filter(|length| **length > 48).count());
-    assert!(plan.dropped.iter().all(|(_, why)| *why == SkipReason::TooLong), "{:?}", plan.dropped);
+    assert!(plan.dropped.iter().all(|(_, why)| *why == SkipReason::PromptTooLong), "{:?}", plan.dropped);
     assert!(plan.dropped.iter().all(|(row, _)| plan.truncated.binary_search(row).is_err()), "a row has one fate");
 }
 
@@ -441,7 +441,7 @@ fn full_storage_does_not_stop_a_run() {
     engine.wait(is_step(1));
     engine.send(Command::Drill(Drill::FillStorage));
     engine.send(Command::Run(RunCommand::Pause));
-    engine.wait(|event| matches!(event, Event::NotSaved { full: true, .. }));
+    engine.wait(|event| matches!(event, Event::NotSaved { problem, .. } if problem.is_full()));
     let run_id = expect_event!(engine, Event::Paused { run_id, .. } => run_id);
     engine.send(Command::Run(RunCommand::Resume { run_id, settings: Metrics::new() }));
     assert!(matches!(engine.wait(is_finished), Event::Finished(_)), "the state was kept in memory");
@@ -454,7 +454,7 @@ fn a_run_that_cannot_be_written_is_kept_in_memory_until_it_can() {
     // No folder of a run can be made.
     std::fs::write(&runs, "in the way").expect("a file");
     engine.send(micro_run("unwritten", 4, unwatched()));
-    engine.wait(|event| matches!(event, Event::NotSaved { full: false, .. }));
+    engine.wait(|event| matches!(event, Event::NotSaved { problem, .. } if !problem.is_full()));
     let Event::Finished(summary) = engine.wait(is_finished) else { panic!("the run ends well") };
     let run_id = summary.record.run_id;
     let export = ExportRequest {

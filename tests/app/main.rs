@@ -1463,7 +1463,7 @@ fn closing_the_window_on_a_run_asks_first() {
 fn closing_the_window_on_an_unsaved_run_says_what_would_be_lost() {
     let mut stage = Stage::running();
     let problem = problem("Could not write it", "Check the disk");
-    stage.say(Event::NotSaved { run_id: "r1".into(), problem, full: false });
+    stage.say(Event::NotSaved { run_id: "r1".into(), problem });
     let ask = |stage: &mut Stage| {
         close_requested(stage, true);
         stage.run();

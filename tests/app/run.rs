@@ -740,7 +740,8 @@ fn a_lost_device_is_recovered_once_and_then_asked_about() {
 fn a_full_storage_does_not_stop_the_run() {
     let mut test = Test::running(80);
     let problem = problem("Storage is full: 38 MB needed, 2 MB left", "Remove runs that are no longer needed");
-    test.say(Event::NotSaved { run_id: RUN.into(), problem, full: true });
+    let problem = Problem { code: ErrorCode::StorageFull, ..problem };
+    test.say(Event::NotSaved { run_id: RUN.into(), problem });
     test.sees("training goes on without being saved");
     test.sees("step 80/278");
     test.shot("storage-full");
@@ -752,7 +753,7 @@ fn a_full_storage_does_not_stop_the_run() {
 fn a_run_that_could_not_be_saved_is_not_called_saved() {
     let mut test = Test::running(80);
     let problem = problem("Could not write it: permission denied", "Check the permissions");
-    test.say(Event::NotSaved { run_id: RUN.into(), problem, full: false });
+    test.say(Event::NotSaved { run_id: RUN.into(), problem });
     test.sees("training goes on in memory");
     assert!(!test.has("Free space in Runs"), "space is not what is missing");
     test.say(Event::Paused { run_id: RUN.into(), step: 81 });

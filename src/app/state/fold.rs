@@ -10,7 +10,7 @@ use super::model::ModelState;
 use super::pairs::{Found, PairsState};
 use super::plan::{PlanState, Trial};
 use super::race::RaceState;
-use super::run::{Rollouts, RunPhase, RunState, Saved, Unsaved};
+use super::run::{Rollouts, RunPhase, RunState, Saved};
 use super::sweep::SweepState;
 use crate::app::text::notices;
 use crate::engine::protocol::{
@@ -235,7 +235,7 @@ impl State {
             Event::Saved { run_id, step, bytes, seconds } => {
                 self.run_saved(&run_id, Saved { step, bytes, seconds, at: now });
             }
-            Event::NotSaved { run_id, problem, full } => self.run_not_saved(&run_id, Unsaved { problem, full }, now),
+            Event::NotSaved { run_id, problem } => self.run_not_saved(&run_id, problem, now),
             Event::Paused { run_id, step } => self.run_paused(&run_id, step, now),
             Event::Finished(summary) => self.run_finished(summary, now),
             Event::Failed { run_id, failure, safe_step } => self.run_failed(&run_id, failure, safe_step, now),

@@ -21,5 +21,5 @@ pub(crate) use machine::{BenchState, Connection, LogLine, network};
 pub(crate) use model::{ModelState, source_of};
 pub(crate) use plan::{Blocked, FEW_ENOUGH, PlannedFlag, RunParts, Trial};
 pub(crate) use race::{Course, RaceState};
-pub(crate) use run::{Rollouts, RunPhase, RunState, Unsaved, accuracy_of, series};
+pub(crate) use run::{Rollouts, RunPhase, RunState, accuracy_of, series};
 pub(crate) use sweep::{SweepState, Tried};

@@ -366,7 +366,13 @@ impl State {
 
     /// Fates of rows in the planned run, each with its number of rows.
     pub(crate) fn planned_flags(&self) -> Vec<(PlannedFlag, usize)> {
-        let reasons = [SkipReason::TooLong, SkipReason::Template, SkipReason::Nothing, SkipReason::Unwanted];
+        let reasons = [
+            SkipReason::PromptTooLong,
+            SkipReason::TooLong,
+            SkipReason::Template,
+            SkipReason::Nothing,
+            SkipReason::Unwanted,
+        ];
         let all = std::iter::once(PlannedFlag::Truncated).chain(reasons.map(PlannedFlag::Skipped));
         all.map(|flag| (flag, self.planned_rows(flag).len())).filter(|(_, n)| *n > 0).collect()
     }

@@ -40,7 +40,7 @@ pub(crate) struct RunState {
     /// The latest save.
     pub(crate) saved: Option<Saved>,
     /// Why the last save failed; the run is only in the engine's memory.
-    pub(crate) unsaved: Option<Unsaved>,
+    pub(crate) unsaved: Option<Problem>,
     /// Seconds of each evaluation seen, including the answers to the sample prompts.
     pub(super) rounds: Vec<f64>,
     /// Seconds of the run's parts by the plan, if the run was measured before it began.
@@ -119,15 +119,6 @@ pub(crate) struct Saved {
     pub(crate) seconds: f64,
     /// Time of the save, on the clock of `now`.
     pub(crate) at: f64,
-}
-
-/// A save that failed.
-#[derive(Debug, Clone, PartialEq)]
-pub(crate) struct Unsaved {
-    /// Why it failed.
-    pub(crate) problem: Problem,
-    /// True if the storage is full.
-    pub(crate) full: bool,
 }
 
 impl RunState {

@@ -2,7 +2,7 @@
 
 use super::fold::State;
 use super::machine::Connection;
-use super::run::{Rollouts, RunPhase, RunState, RunWarning, Saved, Unsaved};
+use super::run::{Rollouts, RunPhase, RunState, RunWarning, Saved};
 use crate::app::text::{notices, run};
 use crate::engine::protocol::{
     Command, Failure, Level, Metrics, Phase, Problem, Progress, RunCommand, RunInfo, RunRecord, SampleAnswer, Status,
@@ -251,11 +251,11 @@ impl State {
         }
     }
 
-    pub(super) fn run_not_saved(&mut self, run_id: &str, unsaved: Unsaved, now: f64) {
-        self.log_line(Level::Warn, unsaved.problem.to_string(), now);
-        let full = unsaved.full;
+    pub(super) fn run_not_saved(&mut self, run_id: &str, problem: Problem, now: f64) {
+        self.log_line(Level::Warn, problem.to_string(), now);
+        let full = problem.is_full();
         if let Some(run) = self.run_named(run_id) {
-            let new = run.unsaved.replace(unsaved).is_none();
+            let new = run.unsaved.replace(problem).is_none();
             self.notice(notices::not_saved(full), new);
         }
     }

@@ -8,7 +8,7 @@ use crate::error::{Error, Result};
 use crate::train::{RowTokenizer, Rows, TrainConfig};
 
 /// Characters of a text that a table shows.
-const SHOWN_CHARS: usize = 120;
+const SHOWN_CHARS: usize = 160;
 
 impl Pairs {
     /// Returns some rows for a table.
@@ -87,7 +87,10 @@ pub(super) fn sample_texts(sample: &Sample) -> [String; 3] {
 
 fn shown_row(line: usize, texts: [String; 3]) -> PairRow {
     let chars = texts.each_ref().map(|text| text.chars().count());
-    let [prompt, chosen, rejected] = texts.map(|text| text.chars().take(SHOWN_CHARS).collect());
+    let [prompt, chosen, rejected] = texts.map(|text| match text.char_indices().nth(SHOWN_CHARS) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text,
+    });
     PairRow { line, prompt, chosen, rejected, chars, flags: Vec::new(), skipped: false, scores: None }
 }
 

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use crate::data::{Example, Kind, counted};
 use crate::engine::data::pairs::{Pairs, Split};
 use crate::engine::model::open_model::OpenModel;
-use crate::engine::protocol::{Check, Fix, PlanInfo, Problem, Settings, SkipReason};
+use crate::engine::protocol::{Check, Fix, PlanInfo, Problem, Settings, SkipReason, short};
 use crate::engine::run::warnings::{MANY_TRUNCATED, few_held_out};
 use crate::error::Result;
 use crate::model::LoadIn;
@@ -285,7 +285,7 @@ fn checks(config: &TrainConfig, model: &OpenModel, pairs: &Pairs, split: &Split)
     if config.learning_rate > 5e-4 && model.weight_bytes.stored > 100 << 20 {
         check(
             false,
-            format!("A learning rate of {:.0e} is high for LoRA on a model of this size", config.learning_rate),
+            format!("A learning rate of {} is high for LoRA on a model of this size", short(config.learning_rate)),
         );
     }
     checks
@@ -303,7 +303,8 @@ pub(in crate::engine) fn gigabytes(bytes: u64) -> String {
 /// Returns the reasons why rows are skipped, each with its number.
 fn whys(dropped: &[(usize, SkipReason)]) -> String {
     let said = [
-        (SkipReason::TooLong, "longer than max length, or their prompt alone is"),
+        (SkipReason::PromptTooLong, "with a prompt that alone exceeds max length"),
+        (SkipReason::TooLong, "longer than max length"),
         (SkipReason::Template, "rejected by the chat template"),
         (SkipReason::Nothing, "nothing to learn from"),
         (SkipReason::Unwanted, "disliked answers, which this method cannot use"),

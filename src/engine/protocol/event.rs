@@ -272,8 +272,6 @@ pub enum Event {
         run_id: String,
         /// Why.
         problem: Problem,
-        /// True if the storage is full.
-        full: bool,
     },
     /// The engine fetched something from the network.
     Request {

@@ -103,6 +103,11 @@ impl Problem {
     pub fn wants_model(&self) -> bool {
         self.code == ErrorCode::OtherModel
     }
+
+    /// True if the storage is full.
+    pub fn is_full(&self) -> bool {
+        self.code == ErrorCode::StorageFull
+    }
 }
 
 impl std::fmt::Display for Problem {

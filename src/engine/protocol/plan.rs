@@ -79,7 +79,9 @@ pub struct PlanInfo {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum SkipReason {
-    /// The prompt alone fills max_length, or the method does not cut and the row is longer.
+    /// The prompt alone fills max_length.
+    PromptTooLong,
+    /// The row is longer than max_length, and the method does not cut.
     TooLong,
     /// The chat template rejects it.
     Template,
@@ -92,7 +94,8 @@ pub enum SkipReason {
 impl From<&DropReason> for SkipReason {
     fn from(reason: &DropReason) -> Self {
         match reason {
-            DropReason::PromptTooLong | DropReason::TooLong => Self::TooLong,
+            DropReason::PromptTooLong => Self::PromptTooLong,
+            DropReason::TooLong => Self::TooLong,
             DropReason::Template(_) => Self::Template,
             DropReason::Empty | DropReason::NoLabels | DropReason::Boundary => Self::Nothing,
             DropReason::Unwanted => Self::Unwanted,

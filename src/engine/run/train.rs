@@ -27,7 +27,6 @@ use crate::gpu::Gpu;
 use crate::kernels;
 use crate::model::Model;
 use crate::platform::host;
-use crate::platform::is_storage_full;
 use crate::train::{LossType, OnlineRun, Options, Reference, References, TrainConfig, Trainer, check_fits};
 
 /// Sample prompts that are taken from the held-out pairs if none are given.
@@ -282,8 +281,8 @@ impl Session {
     fn not_saved(&mut self, error: &Error) {
         let Some(run) = &mut self.run else { return };
         run.unsaved = true;
-        let (run_id, full) = (run.record.run_id.clone(), is_storage_full(error));
-        self.wire.send(Event::NotSaved { run_id, problem: Problem::from(error), full });
+        let run_id = run.record.run_id.clone();
+        self.wire.send(Event::NotSaved { run_id, problem: Problem::from(error) });
     }
 
     /// Returns changes of the run's own settings that would make it fit.

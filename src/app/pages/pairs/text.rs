@@ -106,6 +106,7 @@ pub(super) fn pairs_summary(info: &PairsInfo, plan: Option<&PlanInfo>) -> String
 pub(super) fn planned_flag(flag: PlannedFlag) -> &'static str {
     match flag {
         PlannedFlag::Truncated => "truncated",
+        PlannedFlag::Skipped(SkipReason::PromptTooLong) => "prompt too long",
         PlannedFlag::Skipped(SkipReason::TooLong) => "too long",
         PlannedFlag::Skipped(SkipReason::Template) => "rejected by the template",
         PlannedFlag::Skipped(SkipReason::Nothing) => "nothing to learn",

@@ -30,6 +30,8 @@ pub(super) fn watch_ui(ui: &mut Ui, state: &State, actions: &mut Vec<Action>) {
             ui.add(most.custom_parser(text::as_most_pairs)).labelled_by(label.id).on_hover_text(text::EVAL_PAIRS_HELP);
             ui.add_space(GRID);
             ui.checkbox(&mut watch.keep_best, text::KEEP_BEST).on_hover_text(text::KEEP_BEST_HELP);
+        });
+        ui.horizontal_wrapped(|ui| {
             let label = ui.label(text::PATIENCE);
             let patience = egui::DragValue::new(&mut watch.patience).range(0..=1000);
             let patience = patience.custom_formatter(|patience, _| text::patience(patience as usize));

@@ -16,7 +16,7 @@ use super::text;
 use super::warnings::warnings_ui;
 use crate::app::actions::{Action, Demo, Step, send};
 use crate::app::records::{continued, resumed};
-use crate::app::state::{Connection, RunPhase, RunState, State, Unsaved};
+use crate::app::state::{Connection, RunPhase, RunState, State};
 use crate::app::text::{labels, run, units};
 use crate::app::widgets::{
     Renaming, Tone, card, chip, discard_ui, fraction, heading, mono, name_of, page_title, primary_button, problem_card,
@@ -169,9 +169,9 @@ fn crashed_ui(ui: &mut Ui, run: &RunState) {
 
 fn problems_ui(ui: &mut Ui, state: &State, run: &RunState, actions: &mut Vec<Action>) {
     refused_ui(ui, Subject::Run, state.run_problem.as_ref(), actions);
-    if let Some(Unsaved { problem, full }) = &run.unsaved {
-        problem_card(ui, Tone::Warn, text::not_saved(*full, run.is_active()), problem, |ui| {
-            if *full && ui.button(text::FREE_SPACE).clicked() {
+    if let Some(problem) = &run.unsaved {
+        problem_card(ui, Tone::Warn, text::not_saved(problem.is_full(), run.is_active()), problem, |ui| {
+            if problem.is_full() && ui.button(text::FREE_SPACE).clicked() {
                 actions.push(Action::Go(Step::Runs));
             }
             if ui.button(text::EXPORT_NOW).clicked() {
