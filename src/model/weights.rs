@@ -223,10 +223,10 @@ impl Loader<'_> {
     /// Reads the elements of a small tensor of this shape.
     async fn values(&mut self, name: &str, shape: &[usize]) -> Result<Vec<f32>> {
         let name = self.stored(name);
-        self.files.expect(&name, shape)?;
+        let bytes = self.files.expect(&name, shape)?.bytes;
         let values = self.files.read_f32(&name).await?;
         self.hash.update(bytemuck::cast_slice(&values));
-        self.take(4 * values.len())?;
+        self.take(bytes as usize)?;
         Ok(values)
     }
 
