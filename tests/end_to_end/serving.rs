@@ -154,9 +154,18 @@ fn a_model_is_fetched_in_pieces_and_checked(kind: BrowserKind) {
     server.cut_after(&weights, 600_000, 1);
     let browser = open(&server, &BrowserOptions::new(kind));
     browser.click("Find models");
-    browser.fill("Name", "org/tiny");
     browser.click("Token and server");
     browser.fill("Address", &server.url("hub"));
+    // A search says what the model needs before anything of it is fetched.
+    repository.found(&[repository.listed("org/tiny")]);
+    let config = Path::new(env!("CARGO_MANIFEST_DIR")).join("assets/demo/model/config.json");
+    repository.put("org/tiny/resolve/main/config.json", &std::fs::read(config).expect("the demo's config"));
+    browser.fill("Name", "tiny");
+    browser.click("Search");
+    browser.wait_for("Get org/tiny", LONG);
+    wait_for_text(&browser, "needs ");
+    assert_eq!(server.asked_for(&weights), [], "no weight was asked for");
+    browser.fill("Name", "org/tiny");
     browser.click("Get");
     browser.wait_that("the refusal", LONG, || server.asked_for(&weights).first().map(drop));
     wait_enabled(&browser, "Get");
