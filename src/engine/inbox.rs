@@ -116,6 +116,7 @@ impl Inbox {
 
     /// Waits for `work`; none after `seconds`, or once something was asked for that is no request of the app's own. All
     /// messages wait.
+    #[cfg(feature = "app")]
     pub(super) async fn unless_asked<T>(&mut self, work: impl Future<Output = T>, seconds: f64) -> Option<T> {
         let (mut work, mut time) = (pin!(work), pin!(sleep(seconds.max(0.0))));
         poll_fn(|context| {
@@ -137,6 +138,7 @@ impl Inbox {
     }
 
     /// The next message if one is there and it is a request of the app's own.
+    #[cfg(feature = "app")]
     pub(super) fn poll_quiet(&mut self) -> Option<Message> {
         self.receive();
         self.waiting.pop_front_if(|message| message.command.rules().quiet)

@@ -6,8 +6,10 @@ use super::data::pairs::Pairs;
 use super::inbox::{Inbox, Message, Outbox};
 use super::model::open_model::OpenModel;
 use super::plan::planning::Measured;
+#[cfg(feature = "app")]
+use super::protocol::Token;
 use super::protocol::{
-    BUILD, Command, Drill, Event, GpuInfo, Inputs, Level, Problem, Progress, Ready, Rules, RunCommand, Subject, Token,
+    BUILD, Command, Drill, Event, GpuInfo, Inputs, Level, Problem, Progress, Ready, Rules, RunCommand, Subject,
 };
 use super::run::open_run::{Retry, Run};
 use crate::error::{Error, Result};
@@ -46,6 +48,7 @@ pub struct Session {
     /// Returns the Hub's server and cache as they are set when a fetch begins.
     pub hub: Box<dyn Fn() -> Hub>,
     /// The token that the user typed.
+    #[cfg(feature = "app")]
     pub(super) token: Option<Token>,
 }
 
@@ -107,6 +110,7 @@ impl Session {
             retry_seconds: 10.0,
             sample_tokens: 48,
             hub: Box::new(Hub::of_this_person),
+            #[cfg(feature = "app")]
             token: None,
         };
         let gpu = match session.open_gpu().await {
