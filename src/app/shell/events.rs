@@ -33,11 +33,10 @@ impl App {
     pub fn tick(&mut self, ctx: &egui::Context) {
         let now = host::seconds();
         while let Some(incoming) = self.engine.poll() {
-            let opened = matches!(&incoming, Incoming::Event(event) if matches!(event.as_ref(), Event::ModelOpened(_)));
-            let measured =
-                matches!(&incoming, Incoming::Event(event) if matches!(**event, Event::ModelMeasured { .. }));
-            let imported =
-                matches!(&incoming, Incoming::Event(event) if matches!(**event, Event::AdapterImported { .. }));
+            let is = |wanted: fn(&Event) -> bool| matches!(&incoming, Incoming::Event(event) if wanted(event));
+            let opened = is(|event| matches!(event, Event::ModelOpened(_)));
+            let measured = is(|event| matches!(event, Event::ModelMeasured { .. }));
+            let imported = is(|event| matches!(event, Event::AdapterImported { .. }));
             if ends_the_demo(&incoming) {
                 self.forget_demo();
             }

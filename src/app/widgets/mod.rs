@@ -12,7 +12,9 @@ mod votes;
 
 pub(crate) use buttons::{big_button, danger_button, icon_button, link_button, primary_button, row_button, slider};
 pub(crate) use icons::{Icon, icon, info, paint_icon};
-pub(crate) use model::{fits_chip, model_loading_ui, model_refused_ui, needs_chip};
+pub(crate) use model::{
+    fits_chip, model_loading_ui, model_name_ui, model_refused_ui, model_row_height, models_table, needs_chip,
+};
 pub(crate) use parts::{
     Tone, answer_ui, card, chip, columns, columns_of, heading, key_value, marked, mono, name_of, outline, page_title,
     problem_card, problem_text, small, tabs, text_box, titled_card, tone_card, tone_colors, weak,

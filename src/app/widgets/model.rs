@@ -1,6 +1,7 @@
 //! A model that is on its way, that was refused, or that is to be chosen.
 
-use eframe::egui::Ui;
+use eframe::egui::{self, RichText, Ui};
+use egui_extras::{Column, TableBody, TableBuilder};
 
 use super::parts::{Tone, chip, problem_card, small, titled_card, weak};
 use super::progress::progress_ui;
@@ -8,6 +9,7 @@ use crate::app::actions::{Action, Step};
 use crate::app::state::State;
 use crate::app::text::labels;
 use crate::app::text::units::{self, Unit};
+use crate::app::theme::{self, GRID};
 use crate::engine::protocol::{Command, Problem, Progress, Subject};
 use crate::platform::Pick;
 
@@ -79,4 +81,54 @@ pub(crate) fn fits_chip(ui: &mut Ui, state: &State, least: u64) {
             chip(ui, Tone::Bad, &needs).on_hover_text(NEEDS_WHY);
         }
     }
+}
+
+/// Height of a row of a table of models; the reason why a model cannot be tuned stands below its name.
+pub(crate) fn model_row_height(why_not: Option<&Problem>) -> f32 {
+    if why_not.is_some() { 52.0 } else { 34.0 }
+}
+
+/// Draws the name of a model, above the reason if it cannot be tuned.
+pub(crate) fn model_name_ui(ui: &mut Ui, name: &str, why_not: Option<&Problem>) {
+    ui.vertical(|ui| {
+        ui.spacing_mut().item_spacing.y = 2.0;
+        ui.add_space(if why_not.is_some() { 6.0 } else { 8.0 });
+        ui.add(egui::Label::new(RichText::new(name).strong()).truncate());
+        if let Some(problem) = why_not {
+            let why = RichText::new(&problem.what).small().color(theme::palette(ui).weak);
+            ui.add(egui::Label::new(why).truncate()).on_hover_text(problem.to_string());
+        }
+    });
+}
+
+/// Draws a table of models with these columns, of which the first takes at least `least` points of what the `widths` of
+/// the others leave. It scrolls sideways where there is little room, as on a zoomed page.
+pub(crate) fn models_table<const N: usize>(
+    ui: &mut Ui,
+    id: &str,
+    columns: [&str; N],
+    least: f32,
+    widths: &[f32],
+    body: impl FnOnce(TableBody<'_>),
+) {
+    let others: f32 = widths.iter().map(|width| width + GRID).sum();
+    let name = (ui.available_width() - others).max(least).floor();
+    egui::ScrollArea::horizontal().id_salt(id).show(ui, |ui| {
+        let mut table = TableBuilder::new(ui)
+            .id_salt(id)
+            .striped(true)
+            .vscroll(false)
+            .cell_layout(egui::Layout::left_to_right(egui::Align::Center));
+        for width in std::iter::once(&name).chain(widths) {
+            table = table.column(Column::exact(*width).clip(true));
+        }
+        let table = table.header(24.0, |mut header| {
+            for name in columns {
+                header.col(|ui| {
+                    small(ui, name);
+                });
+            }
+        });
+        table.body(body);
+    });
 }

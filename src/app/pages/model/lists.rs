@@ -1,21 +1,16 @@
 //! Models to choose from: on this computer, and kept in the storage of the app.
 
-use eframe::egui::{self, RichText, Ui};
-use egui_extras::{Column, TableBuilder};
+use eframe::egui::{self, Ui};
 
 use super::page::ModelView;
 use super::text;
 use crate::app::actions::Action;
 use crate::app::state::{State, source_of};
 use crate::app::text::{labels, machine, units};
-use crate::app::theme::{self, GRID};
+use crate::app::theme::GRID;
 use crate::app::widgets::{self, by_path_ui};
 use crate::engine::protocol::{Command, HubCommand, ModelCommand, ModelSource, Origin, Problem};
 use crate::platform::Pick;
-
-/// Height of a row, and of one with a reason below its name.
-const ROW: f32 = 34.0;
-const HIGH_ROW: f32 = 52.0;
 
 /// A row of a list of models.
 struct Row {
@@ -36,66 +31,17 @@ impl Row {
     fn why_not(&self) -> Option<&Problem> {
         self.needs.as_ref()?.as_ref().err()
     }
-
-    fn height(&self) -> f32 {
-        if self.why_not().is_some() { HIGH_ROW } else { ROW }
-    }
-}
-
-/// Draws the name of a model, above the reason if it cannot be tuned.
-fn name_cell(ui: &mut Ui, row: &Row) {
-    ui.vertical(|ui| {
-        ui.spacing_mut().item_spacing.y = 2.0;
-        ui.add_space(if row.why_not().is_some() { 6.0 } else { 8.0 });
-        ui.add(egui::Label::new(RichText::new(&row.name).strong()).truncate());
-        if let Some(problem) = row.why_not() {
-            let why = RichText::new(&problem.what).small().color(theme::palette(ui).weak);
-            ui.add(egui::Label::new(why).truncate()).on_hover_text(problem.to_string());
-        }
-    });
 }
 
 /// Draws a list of models; returns the name of a model to be forgotten, where forgetting is possible.
 fn list_ui(ui: &mut Ui, state: &State, rows: &[Row], may_forget: bool, actions: &mut Vec<Action>) -> Option<String> {
     let widths = [76.0, 140.0, 110.0, 100.0, if may_forget { 210.0 } else { 90.0 }];
-    let others: f32 = widths.iter().map(|width| width + GRID).sum();
-    let name = (ui.available_width() - others).max(160.0).floor();
     let mut forget = None;
-    // The list scrolls sideways where there is little room, as on a zoomed page.
-    egui::ScrollArea::horizontal().id_salt("models").show(ui, |ui| {
-        table_ui(ui, state, rows, name, widths, may_forget.then_some(&mut forget), actions);
-    });
-    forget
-}
-
-fn table_ui(
-    ui: &mut Ui,
-    state: &State,
-    rows: &[Row],
-    name: f32,
-    widths: [f32; 5],
-    mut forget: Option<&mut Option<String>>,
-    actions: &mut Vec<Action>,
-) {
-    let mut table = TableBuilder::new(ui)
-        .id_salt("models")
-        .striped(true)
-        .vscroll(false)
-        .cell_layout(egui::Layout::left_to_right(egui::Align::Center));
-    for width in std::iter::once(name).chain(widths) {
-        table = table.column(Column::exact(width).clip(true));
-    }
-    let table = table.header(24.0, |mut header| {
-        for name in text::MODEL_COLUMNS {
-            header.col(|ui| {
-                widgets::small(ui, name);
-            });
-        }
-    });
-    table.body(|body| {
-        body.heterogeneous_rows(rows.iter().map(Row::height), |mut table_row| {
+    widgets::models_table(ui, "models", text::MODEL_COLUMNS, 160.0, &widths, |body| {
+        let height = |row: &Row| widgets::model_row_height(row.why_not());
+        body.heterogeneous_rows(rows.iter().map(height), |mut table_row| {
             let row = &rows[table_row.index()];
-            table_row.col(|ui| name_cell(ui, row));
+            table_row.col(|ui| widgets::model_name_ui(ui, &row.name, row.why_not()));
             table_row.col(|ui| {
                 widgets::mono(ui, units::bytes(row.bytes));
             });
@@ -118,16 +64,17 @@ fn table_ui(
                         actions.push(row.action.clone());
                     }
                 }
-                if let Some(forget) = &mut forget {
+                if may_forget {
                     let response = ui.button(text::FORGET);
                     widgets::name_of(ui, &response, &text::forget(&row.name));
                     if response.clicked() {
-                        **forget = Some(row.name.clone());
+                        forget = Some(row.name.clone());
                     }
                 }
             });
         });
     });
+    forget
 }
 
 /// Asks before a model is deleted from the storage; returns false once the user has answered.
