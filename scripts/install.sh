@@ -42,13 +42,14 @@ has_wasm_bindgen() { [[ "$(wasm-bindgen --version 2>/dev/null)" == *" $(wasm_bin
 # The command must have the version of the library, to the last digit.
 wasm_bindgen_version() { grep -A1 '^name = "wasm-bindgen"$' Cargo.lock | sed -n 's/^version = "\(.*\)"$/\1/p'; }
 
-install_nothing() { return 1; }
 # Debian's packages, where we may.
 apt_install() {
     [[ "$(id -u)" == 0 ]] && has apt-get || return 1
     export DEBIAN_FRONTEND=noninteractive
     apt-get update -qq && apt-get install -y -qq --no-install-recommends "$@"
 }
+# Debian has rustup from version 13 on; it fetches the toolchain that rust-toolchain.toml names.
+install_rust() { apt_install rustup; }
 install_lints() { has rustup && rustup component add rustfmt clippy; }
 install_wasm() { has rustup && rustup target add wasm32-unknown-unknown; }
 install_vulkan() { apt_install mesa-vulkan-drivers libvulkan1; }
@@ -103,7 +104,7 @@ install_cxx() { apt_install g++; }
 
 # What building and running take.
 install_to_run() {
-    need Rust has_cargo install_nothing 'Install it from https://rustup.rs; rust-toolchain.toml names the version.'
+    need Rust has_cargo install_rust 'Install it from https://rustup.rs; rust-toolchain.toml names the version.'
     need 'a C compiler' has_cc install_cc 'Rust links with it. On Debian: sudo apt-get install gcc libc6-dev'
     need 'a Vulkan driver' has_vulkan install_vulkan \
         'On Debian: sudo apt-get install mesa-vulkan-drivers libvulkan1 (a driver that needs no GPU).

@@ -1,7 +1,10 @@
-//! The commands in README and docs are commands of this program: every subcommand, flag and value of them is known.
+//! README and docs are true where a program can tell: every subcommand, flag and value of their commands is known,
+//! and they count what is there.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
+
+use pairtune::model::FAMILIES;
 
 #[test]
 fn every_command_in_the_docs_is_known() {
@@ -24,16 +27,58 @@ fn every_command_in_the_docs_is_known() {
     assert!(n >= 15, "the commands are found: {n}");
 }
 
+#[test]
+fn families_and_golden_cases_are_counted_as_they_are() {
+    let cases = read("tests/model.rs");
+    let cases = cases.split_once("cases!(\n").and_then(|(_, rest)| rest.split_once(");")).expect("the list of cases").0;
+    let (cases, families) = (cases.lines().count(), FAMILIES.len());
+    let counted = [
+        ("README.md", format!("[{families} families]")),
+        ("README.md", format!("{} of DPO over all {families} families", 2 * cases)),
+        ("docs/testing.md", format!("{} runs of DPO by TRL", 2 * cases)),
+        ("docs/testing.md", format!("{cases} cases, of all {families} model families")),
+    ];
+    let listed = FAMILIES.iter().map(|family| ("docs/models.md", format!("`{}`", family.model_type)));
+    for (page, wanted) in counted.into_iter().chain(listed) {
+        assert!(read(page).contains(&wanted), "{page} does not say: {wanted}");
+    }
+}
+
+#[test]
+fn prose_is_as_narrow_as_code() {
+    let mut wide = Vec::new();
+    for page in pages() {
+        let text = std::fs::read_to_string(&page).expect("a page");
+        // A row of a table cannot be broken, and a block of code is shown as it is.
+        let mut fenced = false;
+        for (line, n) in text.lines().zip(1..) {
+            fenced ^= line.starts_with("```");
+            if !fenced && !line.starts_with('|') && line.chars().count() > 120 {
+                wide.push(format!("{}:{n}", page.display()));
+            }
+        }
+    }
+    assert!(wide.is_empty(), "over 120 characters: {wide:#?}");
+}
+
+fn read(page: &str) -> String {
+    std::fs::read_to_string(root().join(page)).expect("a text of the repository")
+}
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
 /// Placeholders for words of a list, in whose place any other word would be refused.
 const PLACEHOLDER: [&str; 2] = ["COMMAND", "METHOD"];
 
-/// README, the guide, and the page of the demo.
+/// The texts of the root, the guide, and the page of the demo.
 fn pages() -> Vec<PathBuf> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let docs = std::fs::read_dir(root.join("docs")).expect("the guide");
+    let docs = std::fs::read_dir(root().join("docs")).expect("the guide");
     let docs =
         docs.map(|entry| entry.expect("a page").path()).filter(|path| path.extension().is_some_and(|e| e == "md"));
-    docs.chain([root.join("README.md"), root.join("assets/demo/README.md")]).collect()
+    let others = ["README.md", "CONTRIBUTING.md", "ARCHITECTURE.md", "assets/demo/README.md"];
+    docs.chain(others.map(|page| root().join(page))).collect()
 }
 
 /// Commands of blocks of code, their continued lines joined, and those with flags in running text.
