@@ -4,6 +4,7 @@ pub(crate) mod chart;
 pub(crate) mod labels;
 pub(crate) mod machine;
 pub(crate) mod notices;
+pub(crate) mod prompts;
 pub(crate) mod run;
 pub(crate) mod setting;
 pub(crate) mod units;

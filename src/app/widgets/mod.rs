@@ -7,6 +7,7 @@ mod model;
 mod parts;
 mod paths;
 mod progress;
+mod prompts;
 mod run;
 mod votes;
 
@@ -21,5 +22,6 @@ pub(crate) use parts::{
 };
 pub(crate) use paths::{by_path_ui, path_field};
 pub(crate) use progress::{fraction, progress_bar, progress_ui};
+pub(crate) use prompts::prompts_ui;
 pub(crate) use run::{Renaming, comparable_ui, discard_ui, refused_ui, run_name_ui, starting_ui, strength_ui};
 pub(crate) use votes::{Answer, Ballot};

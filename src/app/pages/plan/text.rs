@@ -147,7 +147,7 @@ pub(super) fn evaluations_left_out(n: usize) -> String {
 pub(super) fn answers_left_out(prompts: usize) -> String {
     format!("Leaves out the answers to {}. Compare writes them after the run.", units::counted(prompts, "prompt"))
 }
-pub(super) const ADD_PROMPT: &str = "Add a prompt";
+pub(super) const SAMPLE_PROMPT: &str = "Sample prompt";
 pub(super) const REMOVE: &str = "Remove";
 pub(super) const START: &str = "Start training";
 
@@ -249,14 +249,6 @@ pub(super) fn memory_label(total: u64, limit: Option<u64>, measured: bool) -> St
         None if measured => format!("Memory: {}, fits (measured)", units::bytes(total)),
         None => format!("Memory: {}. Whether it fits is not known: measure with 2 trial steps", units::bytes(total)),
     }
-}
-
-pub(super) fn sample_prompt(number: usize) -> String {
-    format!("Sample prompt {number}")
-}
-
-pub(super) fn remove_prompt(number: usize) -> String {
-    format!("Remove sample prompt {number}")
 }
 
 pub(super) fn fix(label: &str, saves: u64) -> String {

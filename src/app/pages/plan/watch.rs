@@ -48,33 +48,10 @@ pub(super) fn watch_ui(ui: &mut Ui, state: &State, actions: &mut Vec<Action>) {
         ui.checkbox(&mut samples, text::SAMPLE_PROMPTS).on_hover_text(text::SAMPLE_PROMPTS_HELP);
         watch.no_samples = !samples;
         if samples {
-            prompts_ui(ui, &mut watch.prompts);
+            widgets::prompts_ui(ui, text::SAMPLE_PROMPT, &mut watch.prompts);
         }
         if watch != state.plan.watch {
             actions.push(Action::EditWatch(watch));
         }
     });
-}
-
-/// Draws each prompt in a field of its own, because a prompt may have several lines.
-fn prompts_ui(ui: &mut Ui, prompts: &mut Vec<String>) {
-    let mut removed = None;
-    for (index, prompt) in prompts.iter_mut().enumerate() {
-        ui.horizontal(|ui| {
-            let width = (ui.available_width() - 96.0).max(120.0);
-            let field = ui.add(egui::TextEdit::multiline(prompt).desired_rows(1).desired_width(width));
-            widgets::name_of(ui, &field, &text::sample_prompt(index + 1));
-            let remove = ui.button(text::REMOVE);
-            widgets::name_of(ui, &remove, &text::remove_prompt(index + 1));
-            if remove.clicked() {
-                removed = Some(index);
-            }
-        });
-    }
-    if let Some(index) = removed {
-        prompts.remove(index);
-    }
-    if ui.button(text::ADD_PROMPT).clicked() {
-        prompts.push(String::new());
-    }
 }
