@@ -654,6 +654,7 @@ fn held_out_pairs_are_scored_at_any_strength() {
 fn base_and_tuned_answer_with_the_same_seed() {
     let (mut engine, _) = TestEngine::finished_micro("answers");
     let request = GenerateRequest {
+        others: Vec::new(),
         id: 7,
         prompt: "Question: When is high tide?\nAnswer:".to_owned(),
         system: String::new(),
@@ -681,6 +682,33 @@ fn base_and_tuned_answer_with_the_same_seed() {
     });
     assert!(speeds.clone().all(|(tokens, seconds)| (1..=12).contains(&tokens) && seconds > 0.0), "with their speed");
     assert_eq!(speeds.count(), 2, "each side has one end");
+
+    // Several prompts are answered together, each as by itself.
+    let others = vec!["Question: Where is the library?\nAnswer:".to_owned(), "Hello".to_owned()];
+    let list = GenerateRequest { id: 10, others: others.clone(), ..request.clone() };
+    engine.send(Command::Compare(CompareCommand::Generate(Box::new(list))));
+    for (id, prompt) in [(11, others[0].clone()), (12, others[1].clone())] {
+        engine.send(Command::Compare(CompareCommand::Generate(Box::new(GenerateRequest {
+            id,
+            prompt,
+            ..request.clone()
+        }))));
+    }
+    engine.wait(|event| matches!(event, Event::Text { id: 12, side: 1, end: true, .. }));
+    let written = |request: u64, side: usize| -> String {
+        let pieces = engine.said.iter().filter_map(|event| match event {
+            Event::Text { id, side: s, piece, .. } if (*id, *s) == (request, side) => Some(piece.as_str()),
+            _ => None,
+        });
+        pieces.collect()
+    };
+    for (prompt, alone) in [7, 11, 12].into_iter().enumerate() {
+        for model in 0..2 {
+            assert_eq!(written(10, 2 * prompt + model), written(alone, model), "prompt {prompt}, model {model}");
+        }
+    }
+    let ends = engine.said.iter().filter(|event| matches!(event, Event::Text { id: 10, end: true, .. }));
+    assert_eq!(ends.count(), 6, "each text has one end");
 
     // A conversation takes a chat template, which is not for pairs of plain texts.
     let turn = Turn { prompt: "Hello".to_owned(), answers: vec!["Hi".to_owned(), "Good day".to_owned()] };

@@ -1,7 +1,7 @@
 //! Comparing: prompts, held-out pairs, blind votes, another beta on paper.
 
 use eframe::egui::{Key, accesskit::Role};
-use egui_kittest::kittest::Queryable as _;
+use egui_kittest::kittest::{NodeT as _, Queryable as _};
 use pairtune::engine::protocol::*;
 use serde_json::json;
 
@@ -44,6 +44,38 @@ fn both_models_answer_the_same_prompt() {
     test.sees("12 words, 9 tokens, 6.0 tokens/s");
     assert!(!test.has("Reply") && !test.has("System prompt"), "these pairs are no conversations");
     test.shot("compare-prompts");
+}
+
+#[test]
+fn a_list_of_prompts_is_answered() {
+    let mut test = comparing();
+    test.click("Several prompts");
+    for number in (1..=prompts().len()).rev() {
+        test.click(&format!("Remove prompt {number}"));
+    }
+    assert!(test.stage.harness.get_by_label("Generate all").accesskit_node().is_disabled(), "nothing to answer");
+    test.click("Add a prompt");
+    test.stage.type_into("Prompt 1", "Is it open?\n\nWho are you?\n");
+    test.click("One prompt per line");
+    assert!(!test.has("One prompt per line"), "each has one line");
+    test.click("Add a prompt");
+    test.click("Generate all");
+    let request = generated(&test);
+    assert_eq!(request.prompts().collect::<Vec<_>>(), ["Is it open?", "Who are you?"], "no empty one");
+    assert_eq!(request.strengths, [0.0, 1.0]);
+    for (side, answer) in ["No.", "Yes, gladly!", "Go away."].into_iter().enumerate() {
+        text_of(&mut test, request.id, side, answer);
+    }
+    test.sees("Yes, gladly!");
+    test.sees("1 of 2 prompts answered");
+    test.shot("compare-list");
+    test.click("Cancel");
+    test.sends(Command::Cancel);
+    test.say(Event::Cancelled { subject: Subject::Compare });
+    test.sees("1 of 2 prompts answered");
+    test.sees("This was not written to its end.");
+    let save = test.stage.harness.get_by_label("Save the answers…");
+    assert!(!save.accesskit_node().is_disabled(), "one prompt is answered by both");
 }
 
 #[test]

@@ -90,6 +90,7 @@ fn a_race_measures_both_sides_and_leaves_runs() {
 
     // The models are set against each other, though no run is open.
     let request = GenerateRequest {
+        others: Vec::new(),
         id: 7,
         prompt: "Question: When?\nAnswer:".to_owned(),
         system: String::new(),

@@ -1,21 +1,20 @@
-//! Comparing base and tuned: texts side by side, held-out pairs, and pairs token by token.
+//! Comparing base and tuned: held-out pairs, and pairs token by token.
 
 use std::rc::Rc;
 
 use crate::data::{Example, Kind, Method};
-use crate::engine::compare::writing::{self, Style, Writer};
+use crate::engine::compare::writing;
 use crate::engine::model::open_model::OpenModel;
 use crate::engine::protocol::{
-    CompareCommand, Event, GenerateRequest, HeldOutPair, Inspection, Metrics, Phase, TokenChange, Turn, WhichAdapter,
+    CompareCommand, Event, HeldOutPair, Inspection, Metrics, Phase, TokenChange, WhichAdapter,
 };
 use crate::engine::run::between::tell;
 use crate::engine::session::Session;
 use crate::error::{Error, Result};
 use crate::files::{self, Task};
 use crate::gpu::Gpu;
-use crate::kernels::{self, Sampling};
+use crate::kernels;
 use crate::model::{Adapter, AdapterSettings, LoadIn, Model};
-use crate::platform::host::seconds;
 use crate::train::{PairLogps, Scorer, TrainConfig, logps};
 
 /// A model on the device with its GPU and files, ready for comparing.
@@ -85,66 +84,6 @@ impl Session {
         let values = self.adapter_of_run(WhichAdapter::Best)?;
         check_writes(&values, "")?;
         place(bench, &values, strength).map(Some)
-    }
-
-    /// The adapter of a stored run, as it was trained, on the device.
-    async fn place_stored(&self, bench: &Bench, run_id: &str) -> Result<Adapter> {
-        let (name, values) = self.adapter_of_stored(run_id).await?;
-        check_writes(&values, &name)?;
-        AdapterSettings::new(values.config.clone(), &bench.open.config)?.check(&bench.open.config, &values, &name)?;
-        place(bench, &values, 1.0)
-    }
-
-    /// Writes one text for each adapter scale, or for each run; they grow by turns.
-    pub(in crate::engine) async fn generate(&mut self, request: GenerateRequest) -> Result<()> {
-        if !request.temperature.is_finite() || request.temperature < 0.0 {
-            return Err(Error::input(format!("The temperature is {}", request.temperature), "Give 0 or more", ""));
-        }
-        let bench = self.bench().await?;
-        let tokenizer = bench.open.tokenizer();
-        let raw = self.pairs.as_ref().is_some_and(|pairs| !pairs.conversations());
-        let sampling = Sampling { temperature: request.temperature, top_k: 0, top_p: 1.0, seed: request.seed };
-        let (mut prompts, mut adapters) = (Vec::new(), Vec::new());
-        for side in 0..request.sides() {
-            let said = |turn: &Turn| turn.answers.get(side).map_or("", String::as_str).to_owned();
-            let turns: Vec<(String, String)> = request.turns.iter().map(|t| (t.prompt.clone(), said(t))).collect();
-            let turns: Vec<[&str; 2]> = turns.iter().map(|(asked, said)| [asked.as_str(), said.as_str()]).collect();
-            let ids = writing::conversation_ids(&request.system, &turns, &request.prompt, raw, &tokenizer)?;
-            if ids.len() >= bench.open.positions() {
-                let room = bench.open.positions();
-                let what = format!("The prompt has {} tokens, but the model takes {room}", ids.len());
-                return Err(Error::input(what, "Shorten the prompt: the answer needs room too", "prompt"));
-            }
-            prompts.push([ids]);
-            adapters.push(match request.runs.get(side) {
-                Some(run_id) => Some(self.place_stored(&bench, run_id).await?),
-                None => self.place_adapter(&bench, request.strengths[side])?,
-            });
-        }
-        let Bench { gpu, open, model } = &bench;
-        let mut writers = Vec::new();
-        for (ids, adapter) in prompts.iter().zip(&adapters) {
-            let max_new_tokens = request.max_new_tokens.min(open.positions() - ids[0].len());
-            let (style, began) = (Style { sampling, max_new_tokens }, seconds());
-            let writer = Writer::new(gpu, model, &tokenizer, adapter.as_ref(), ids, &open.eos, &style, 0).await?;
-            writers.push((writer, seconds() - began));
-        }
-        let (wire, id) = (&mut self.wire, request.id);
-        while writers.iter().any(|(writer, _)| !writer.done()) {
-            for (side, (writer, seconds_so_far)) in writers.iter_mut().enumerate().filter(|(_, (w, _))| !w.done()) {
-                let (began, mut text) = (seconds(), String::new());
-                writer
-                    .advance(&mut |_, piece| {
-                        text += piece;
-                        Ok(!wire.inbox.cancelled())
-                    })
-                    .await?;
-                *seconds_so_far += seconds() - began;
-                let (tokens, seconds) = (writer.written[0], *seconds_so_far);
-                wire.send(Event::Text { id, side, piece: text, end: writer.done(), tokens, seconds });
-            }
-        }
-        Ok(())
     }
 
     /// Scores every held-out pair at an adapter scale.
@@ -278,7 +217,7 @@ fn check_finite<'a>(mut scores: impl Iterator<Item = &'a f32>, strength: f32) ->
 const BATCH: usize = 4;
 
 /// An error if an adapter scores texts, and writes none.
-fn check_writes(values: &files::Adapter, run: &str) -> Result<()> {
+pub(super) fn check_writes(values: &files::Adapter, run: &str) -> Result<()> {
     match values.config.task {
         Task::CausalLm => Ok(()),
         Task::SeqCls => Err(Error::input(

@@ -1,4 +1,5 @@
 //! Base and tuned beside each other.
 
 pub(super) mod held_out;
+mod texts;
 pub mod writing;

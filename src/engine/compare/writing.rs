@@ -97,6 +97,11 @@ impl<'a> Writer<'a> {
         self.streams.iter().all(Option::is_none)
     }
 
+    /// True once this text has ended.
+    pub fn ended(&self, text: usize) -> bool {
+        self.streams[text].is_none()
+    }
+
     /// Draws the next few tokens of each text. `say` gets the pieces and may stop by returning false.
     pub async fn advance(&mut self, say: &mut dyn FnMut(usize, &str) -> Result<bool>) -> Result<()> {
         let began = seconds();

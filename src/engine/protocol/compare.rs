@@ -22,13 +22,16 @@ pub enum CompareCommand {
     },
 }
 
-/// A text to write.
+/// Texts to write: answers to one prompt or several.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct GenerateRequest {
     /// Comes back in every [`Event::Text`](super::Event::Text).
     pub id: u64,
     /// Prompt to answer.
     pub prompt: String,
+    /// Further prompts to answer together with it.
+    #[serde(default)]
+    pub others: Vec<String>,
     /// System prompt of the conversation; empty for none.
     #[serde(default)]
     pub system: String,
@@ -49,9 +52,19 @@ pub struct GenerateRequest {
 }
 
 impl GenerateRequest {
-    /// Returns the number of texts to write.
-    pub fn sides(&self) -> usize {
+    /// Returns the prompts, in order.
+    pub fn prompts(&self) -> impl Iterator<Item = &str> {
+        [&self.prompt].into_iter().chain(&self.others).map(String::as_str)
+    }
+
+    /// Returns the number of models that answer each prompt.
+    pub fn models(&self) -> usize {
         if self.runs.is_empty() { self.strengths.len() } else { self.runs.len() }
+    }
+
+    /// Returns the number of texts to write: prompt by prompt, in each the models in order.
+    pub fn sides(&self) -> usize {
+        (1 + self.others.len()) * self.models()
     }
 }
 

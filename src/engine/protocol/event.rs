@@ -220,7 +220,7 @@ pub enum Event {
     Text {
         /// The request's.
         id: u64,
-        /// Index in the request's adapter scales.
+        /// Index among the request's texts (`GenerateRequest::sides`).
         side: usize,
         /// Text to append.
         piece: String,

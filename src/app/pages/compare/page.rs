@@ -6,6 +6,7 @@ use eframe::egui::{RichText, Ui};
 
 use super::blind::{BlindView, Contender, blind_ui};
 use super::held_out::{HeldOutView, held_out_ui};
+use super::list::{ListView, list_ui};
 use super::prompts::prompts_ui;
 use super::sampling::Sampling;
 use super::text;
@@ -40,6 +41,7 @@ pub(crate) struct CompareView {
     pub(super) strength: u32,
     pub(super) diff: bool,
     pub(super) asked: Option<u64>,
+    pub(super) list: ListView,
     pub(super) held_out: HeldOutView,
     /// Blind tests by adapter; opening another run keeps them.
     pub(super) blind: BTreeMap<Contender, BlindView>,
@@ -61,6 +63,7 @@ impl Default for CompareView {
             strength: 100,
             diff: true,
             asked: None,
+            list: ListView::default(),
             held_out: HeldOutView::default(),
             blind: BTreeMap::new(),
             beta: None,
@@ -71,6 +74,7 @@ impl Default for CompareView {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Tab {
     Prompts,
+    List,
     Pairs,
     Blind,
     WhatIf,
@@ -105,6 +109,7 @@ impl CompareView {
             seed: self.seed,
             temperature: self.temperature,
             max_tokens: self.max_tokens,
+            list: ListView::of(&run.info.prompts),
             blind: std::mem::take(&mut self.blind),
             ..Self::default()
         };
@@ -131,6 +136,7 @@ pub(crate) fn compare_ui(ui: &mut Ui, state: &State, view: &mut CompareView, act
     });
     let all = [
         (Tab::Prompts, text::PROMPTS.to_owned()),
+        (Tab::List, text::LIST.to_owned()),
         (Tab::Pairs, text::PAIRS.to_owned()),
         (Tab::Blind, text::BLIND.to_owned()),
         (Tab::WhatIf, text::WHAT_IF.to_owned()),
@@ -139,6 +145,7 @@ pub(crate) fn compare_ui(ui: &mut Ui, state: &State, view: &mut CompareView, act
     let sampling = view.sampling();
     match view.tab {
         Tab::Prompts => prompts_ui(ui, state, run, view, actions),
+        Tab::List => list_ui(ui, state, run, view, actions),
         Tab::Pairs => held_out_ui(ui, state, run, &mut view.held_out, actions),
         Tab::Blind => blind_ui(ui, state, run, &mut view.blind, sampling, &mut view.next_id, actions),
         Tab::WhatIf => what_if_ui(ui, state, run, view, actions),

@@ -43,9 +43,9 @@ pub(super) fn prompts_ui(
         // The field is empty again, for the next message.
         weak(ui, &text.request.prompt);
     }
-    both_ui(ui, text, view.diff);
+    both_ui(ui, &text.sides, scale_of(text), view.diff);
     for turn in text.request.turns.iter().rev() {
-        turn_ui(ui, turn, text.request.strengths.get(1).copied().unwrap_or(1.0));
+        turn_ui(ui, turn, scale_of(text));
     }
 }
 
@@ -64,13 +64,13 @@ fn suggestions_ui(ui: &mut Ui, run: &RunState, view: &mut CompareView) {
     });
 }
 
-fn system_ui(ui: &mut Ui, view: &mut CompareView) {
+pub(super) fn system_ui(ui: &mut Ui, view: &mut CompareView) {
     let label = ui.label(text::SYSTEM).on_hover_text(text::SYSTEM_HELP).id;
     let field = TextEdit::multiline(&mut view.system).desired_rows(1).desired_width(f32::INFINITY);
     ui.add(field.hint_text(text::SYSTEM_HINT)).labelled_by(label);
 }
 
-fn sampling_ui(ui: &mut Ui, view: &mut CompareView) {
+pub(super) fn sampling_ui(ui: &mut Ui, view: &mut CompareView) {
     ui.horizontal_wrapped(|ui| {
         strength_ui(ui, &mut view.strength);
         let label = ui.label(text::SEED).id;
@@ -105,7 +105,7 @@ fn ask_ui(
     if let Some(turns) = turns {
         let system = if state.chats() { view.system.trim().to_owned() } else { String::new() };
         let is_reply = !turns.is_empty();
-        let asked = Asked { prompt: view.prompt.clone(), system, turns };
+        let asked = Asked { prompt: view.prompt.clone(), others: Vec::new(), system, turns };
         let sampling = view.sampling();
         view.asked = Some(ask(asked, sampling, &mut view.next_id, actions));
         if is_reply {
@@ -143,14 +143,18 @@ fn turn_ui(ui: &mut Ui, turn: &Turn, strength: f32) {
     });
 }
 
-/// Draws both answers, with the differing words in colour.
-fn both_ui(ui: &mut Ui, text: &Generation, diff: bool) {
-    let [base, tuned] = [0, 1].map(|side| text.sides.get(side).cloned().unwrap_or_default());
+/// Returns the adapter scale of the tuned model.
+pub(super) fn scale_of(text: &Generation) -> f32 {
+    text.request.strengths.get(1).copied().unwrap_or(1.0)
+}
+
+/// Draws both answers, base and tuned, with the differing words in colour.
+pub(super) fn both_ui(ui: &mut Ui, sides: &[TextSide], scale: f32, diff: bool) {
+    let [base, tuned] = [0, 1].map(|side| sides.get(side).cloned().unwrap_or_default());
     let [left, right] = match diff {
         true => diff::words_so_far(base.text.trim(), tuned.text.trim(), [base.done, tuned.done]),
         false => Default::default(),
     };
-    let strength = text.request.strengths.get(1).copied().unwrap_or(1.0);
     let side = |ui: &mut Ui, title: &str, side: &TextSide, pieces: &[Piece<'_>], ours: bool| {
         card(ui, |ui| {
             ui.horizontal(|ui| {
@@ -168,7 +172,7 @@ fn both_ui(ui: &mut Ui, text: &Generation, diff: bool) {
             small(ui, text::written(side.text.split_whitespace().count(), side.speed));
         });
     };
-    let ours = text::tuned(strength);
+    let ours = text::tuned(scale);
     columns(
         ui,
         340.0,

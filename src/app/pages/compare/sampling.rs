@@ -7,6 +7,8 @@ use crate::engine::protocol::{Command, CompareCommand, GenerateRequest, Turn};
 #[derive(Debug, Clone, Default)]
 pub(super) struct Asked {
     pub(super) prompt: String,
+    /// Further prompts, answered together with it.
+    pub(super) others: Vec<String>,
     /// Empty for none.
     pub(super) system: String,
     pub(super) turns: Vec<Turn>,
@@ -28,6 +30,7 @@ pub(super) fn ask(asked: Asked, sampling: Sampling, next_id: &mut u64, actions: 
     actions.push(Action::Send(Command::Compare(CompareCommand::Generate(Box::new(GenerateRequest {
         id,
         prompt: asked.prompt,
+        others: asked.others,
         system: asked.system,
         turns: asked.turns,
         seed: sampling.seed,

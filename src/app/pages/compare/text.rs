@@ -6,7 +6,14 @@ use crate::platform::file_name;
 
 pub(super) const SUBTITLE: &str = "The tuned model beside the one it came from: the same prompts, the \
      same seed.";
-pub(super) const PROMPTS: &str = "Prompts";
+pub(super) const PROMPTS: &str = "One prompt";
+pub(super) const LIST: &str = "Several prompts";
+pub(super) const GENERATE_ALL: &str = "Generate all";
+pub(super) const SPLIT: &str = "One prompt per line";
+pub(super) const SPLIT_HELP: &str = "Makes each line a prompt of its own.";
+pub(super) const SAVE_ANSWERS: &str = "Save the answers…";
+pub(super) const SAVE_ANSWERS_HELP: &str = "JSON lines with prompt, base and tuned.";
+pub(super) const LIST_HELP: &str = "Both models use the same seed. The prompts are answered together.";
 pub(super) const PAIRS: &str = "Pairs";
 pub(super) const BLIND: &str = "Blind test";
 pub(super) const WHAT_IF: &str = "What if";
@@ -179,6 +186,14 @@ pub(super) fn other_votes(step: usize, strength: u32, votes: &str) -> String {
 
 pub(super) fn votes_file(run: &str) -> String {
     format!("{}-votes.jsonl", file_name(run))
+}
+
+pub(super) fn answers_file(run: &str) -> String {
+    format!("{}-answers.jsonl", file_name(run))
+}
+
+pub(super) fn answered(done: usize, all: usize) -> String {
+    format!("{done} of {} answered", units::counted(all, "prompt"))
 }
 
 pub(super) fn at_run_beta(beta: f64) -> String {

@@ -46,6 +46,7 @@ pub(super) fn votes_ui(ui: &mut Ui, state: &State, view: &mut RaceView, actions:
         let (id, seed) = (*next_id, ballot.next_seed(1));
         *next_id += 1;
         let request = GenerateRequest {
+            others: Vec::new(),
             id,
             prompt: prompt.to_owned(),
             system: String::new(),
