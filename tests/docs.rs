@@ -69,6 +69,73 @@ fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
+/// A stranger follows the guide with a model and pairs, here the demo's: trains by each method that it shows, answers,
+/// merges, exports, races and sweeps.
+#[test]
+fn commands_of_the_guide_run_as_they_stand() {
+    let here = tempfile::tempdir().expect("a folder");
+    stock(here.path());
+    let mut done = Vec::new();
+    for page in ["README.md", "docs/getting-started.md", "docs/command-line.md", "docs/methods.md", "docs/models.md"] {
+        for command in commands(&read(page)) {
+            let words: Vec<String> = words(&command).iter().map(|word| stand_in(word).to_owned()).collect();
+            let whole = RUN.contains(&words[1].as_str()) && words.iter().any(|w| w == "--output" || w == "--prompt");
+            if !whole || ELSEWHERE.iter().any(|name| command.contains(name)) || done.contains(&words) {
+                continue;
+            }
+            let mut program = Command::new(env!("CARGO_BIN_EXE_pairtune"));
+            let program = program.args(&words[1..]).current_dir(here.path()).env("XDG_CACHE_HOME", here.path());
+            let run = program.output().expect("the program runs");
+            let said = String::from_utf8_lossy(&run.stderr);
+            assert!(run.status.success(), "{page}: `{command}`, which ran as {words:?}: {said}");
+            done.push(words);
+        }
+    }
+    assert!(done.len() >= 13, "the commands are found: {done:#?}");
+    for made in
+        ["tuned/adapter_model.safetensors", "merged/model.safetensors", "tuned.gguf", "in-trl/train.py", "race/race.md"]
+    {
+        assert!(here.path().join(made).is_file(), "{made} is written");
+    }
+}
+
+/// Commands that are run; others only name a flag in running text, or open a window.
+const RUN: [&str; 6] = ["train", "generate", "merge", "export", "race", "sweep"];
+
+/// Folders of commands that are not run: one of the app's runs, and the article's comparison, which is `race` on more
+/// pairs and takes minutes.
+const ELSEWHERE: [&str; 2] = ["$run", "assets/demo"];
+
+/// Puts the demo's model, a few of its pairs, and prompts with answers into a folder, by the names of the guide.
+fn stock(folder: &Path) {
+    let model = folder.join("model");
+    std::fs::create_dir(&model).expect("a folder");
+    for file in std::fs::read_dir(root().join("assets/demo/model")).expect("the demo's model") {
+        let file = file.expect("a file");
+        std::fs::copy(file.path(), model.join(file.file_name())).expect("a copy");
+    }
+    let pairs: Vec<String> = read("assets/demo/pairs.jsonl").lines().take(12).map(str::to_owned).collect();
+    let prompt = |pair: &String| -> String {
+        let pair: serde_json::Value = serde_json::from_str(pair).expect("a pair");
+        serde_json::json!({ "prompt": pair["prompt"], "answer": pair["chosen"] }).to_string()
+    };
+    let prompts: Vec<String> = pairs.iter().take(4).map(prompt).collect();
+    for (name, lines) in [("pairs.jsonl", pairs), ("prompts.jsonl", prompts)] {
+        std::fs::write(folder.join(name), lines.join("\n")).expect("a file");
+    }
+}
+
+/// Returns the name in [`stock`] that stands for a word of the guide.
+fn stand_in(word: &str) -> &str {
+    match word {
+        "SmolLM2-135M-Instruct" | "MODEL" | "DIR" => "model",
+        "FILE" => "pairs.jsonl",
+        "RUN" => "tuned",
+        "FOLDER" => "in-trl-again",
+        word => word,
+    }
+}
+
 /// Placeholders for words of a list, in whose place any other word would be refused.
 const PLACEHOLDER: [&str; 2] = ["COMMAND", "METHOD"];
 
@@ -89,7 +156,7 @@ fn commands(text: &str) -> Vec<String> {
         if line.trim_start().starts_with("```") {
             fenced = !fenced;
         } else if fenced {
-            let line = line.trim_start().trim_start_matches("$ ");
+            let line = line.trim_start().trim_start_matches('$').trim_start();
             found.extend(line.starts_with("pairtune ").then(|| line.to_owned()));
         } else {
             let spans = line.split('`').skip(1).step_by(2);
