@@ -1,5 +1,7 @@
 //! Choice of the fastest variant of an operation on the device at hand, and the record of it.
 
+use std::cell::RefCell;
+
 use super::attention::{self, AttentionShape, Span};
 use super::matmul::{self, Class, Epilogue, Partials, Segments, Store};
 use super::{
@@ -22,18 +24,27 @@ pub struct Tuning {
 /// choices stay. `seconds` is the platform's clock.
 pub async fn autotune(gpu: &Gpu, tuning: &Tuning, seconds: &dyn Fn() -> f64) -> Result<VariantSet> {
     // A software adapter needs as long for a thousandth of the work that keeps a graphics processor busy.
-    let [m, k, n] = if gpu.report().is_software() { [256, 512, 256] } else { [1024, 1024, 1024] };
-    let tuner = Tuner { gpu, seconds };
+    let is_software = gpu.report().is_software();
+    let [m, k, n] = if is_software { [256, 512, 256] } else { [1024, 1024, 1024] };
+    let tuner = Tuner { gpu, seconds, too_large: RefCell::default() };
     let float = |name: &str, rows, cols| gpu.zeros(name, rows, cols, Dtype::F32);
     let (x, y) = (float("x", m, k), float("y", m, n));
-    // LoRA's matrices are f32 whatever the model's weights are. Weights in blocks use the variant that is best for f32,
-    // because their many kernels would take a software adapter minutes to compile.
+    let classes = [(Class::Main, m), (Class::Decode, 1), (Class::Decode, 16)];
+    // LoRA's matrices are f32 whatever the model's weights are. A software adapter compiles each kernel for seconds, so
+    // that it is timed with one type; weights in blocks, of many kernels, use the variant that is best for f32.
     let plain = tuning.formats.iter().copied().filter(|format| format.block().0 == 1);
     let f32 = [Dtype::F32].into_iter().filter(|f32| !tuning.formats.contains(f32));
+    let mut tuned = None;
     for format in plain.chain(f32) {
+        if let Some(tuned) = tuned.filter(|_| is_software) {
+            choose_like(gpu, format, tuned, &classes);
+            continue;
+        }
+        tuned = Some(format);
         let many = gpu.zeros("w", DECODED * n, k, format);
         let w = many.row_range(0, n);
-        for (class, rows, w) in [(Class::Main, m, &w), (Class::Decode, 1, &many), (Class::Decode, 16, &many)] {
+        for (class, rows) in classes {
+            let w = if class == Class::Decode { &many } else { &w };
             let (x, y) = (x.view(rows, k), float("y", rows, w.rows()));
             let record = |rec: &mut Recorder<'_>| {
                 matmul_forward(rec, class, &x, w, 1.0, 0, Epilogue::default(), &y);
@@ -44,17 +55,24 @@ pub async fn autotune(gpu: &Gpu, tuning: &Tuning, seconds: &dyn Fn() -> f64) -> 
         tuner.choose(matmul::backward_input_call(format), &record).await?;
     }
     for format in tuning.formats.iter().copied().filter(|format| format.block().0 > 1) {
-        for (class, rows) in [(Class::Main, m), (Class::Decode, 1), (Class::Decode, 16)] {
-            let of = |format| matmul::forward_call(format, class, rows);
-            gpu.choose(of(format), gpu.kernel(of(Dtype::F32)).variant);
-        }
-        gpu.choose(matmul::backward_input_call(format), gpu.kernel(matmul::backward_input_call(Dtype::F32)).variant);
+        choose_like(gpu, format, Dtype::F32, &classes);
     }
     for rank in RANKS {
         tuner.lora(&x, &y, rank).await?;
     }
     tuner.attention(tuning.head_dim, m).await?;
     Ok(gpu.variant_set())
+}
+
+/// Multiplies weights of this format by the variants that are chosen for another, where nothing is chosen yet.
+fn choose_like(gpu: &Gpu, format: Dtype, other: Dtype, classes: &[(Class, u32)]) {
+    let calls = |format| {
+        let forward = classes.iter().map(move |&(class, rows)| matmul::forward_call(format, class, rows));
+        forward.chain([matmul::backward_input_call(format)])
+    };
+    for (call, other) in calls(format).zip(calls(other)).filter(|(call, _)| !gpu.has_chosen(*call)) {
+        gpu.choose(call, gpu.kernel(other).variant);
+    }
 }
 
 /// Factor of the columns where rows are few: with fewer columns, the dispatch itself would take as long as its
@@ -66,10 +84,15 @@ const RANKS: [u32; 2] = [16, 64];
 const ROUNDS: usize = 4;
 /// A variant is given up once it takes this many times the best so far.
 const HOPELESS: f64 = 1.5;
+/// Seconds of a first round after which a software adapter does not try the variants behind it, which are larger: Mesa
+/// 25 with LLVM 19 compiles each of them for a quarter of a minute.
+const DEAR: f64 = 8.0;
 
 struct Tuner<'a> {
     gpu: &'a Gpu,
     seconds: &'a dyn Fn() -> f64,
+    /// Variants that would take too long to compile.
+    too_large: RefCell<Vec<&'static Variant>>,
 }
 
 impl Tuner<'_> {
@@ -119,7 +142,10 @@ impl Tuner<'_> {
         let mut candidates = self.gpu.candidates(call.op());
         candidates.retain(|variant| matmul::suits(call, variant));
         let mut best = (f64::INFINITY, candidates[0]);
-        for &candidate in candidates.iter().filter(|_| candidates.len() > 1) {
+        for (index, &candidate) in candidates.iter().enumerate().filter(|_| candidates.len() > 1) {
+            if self.too_large.borrow().iter().any(|variant| std::ptr::eq(*variant, candidate)) {
+                continue;
+            }
             if candidate.needs.matrices > 0 && !multiplies_right(self.gpu, call.op(), candidate).await? {
                 log::warn!("{} is not used: {WRONG}", candidate.name);
                 continue;
@@ -133,6 +159,9 @@ impl Tuner<'_> {
                 rec.submit();
                 self.gpu.wait().await?;
                 let time = (self.seconds)() - start;
+                if time > DEAR && self.gpu.report().is_software() {
+                    self.too_large.borrow_mut().extend(candidates.iter().skip(index + 1));
+                }
                 if round > 0 && time < best.0 {
                     best = (time, candidate);
                 }
