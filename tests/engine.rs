@@ -667,14 +667,8 @@ fn base_and_tuned_answer_with_the_same_seed() {
     };
     engine.send(Command::Compare(CompareCommand::Generate(Box::new(request.clone()))));
     engine.wait(|event| matches!(event, Event::Text { id: 7, side: 1, end: true, .. }));
-    let text = |side: usize| -> String {
-        let pieces = engine.said.iter().filter_map(|event| match event {
-            Event::Text { id: 7, side: s, piece, .. } if *s == side => Some(piece.as_str()),
-            _ => None,
-        });
-        pieces.collect()
-    };
-    assert!(!text(0).is_empty() && !text(1).is_empty(), "both write: {:?} {:?}", text(0), text(1));
+    let [base, tuned] = [0, 1].map(|side| written(&engine, 7, side));
+    assert!(!base.is_empty() && !tuned.is_empty(), "both write: {base:?} {tuned:?}");
 
     let speeds = engine.said.iter().filter_map(|event| match event {
         Event::Text { id: 7, end: true, tokens, seconds, .. } => Some((*tokens, *seconds)),
@@ -695,16 +689,10 @@ fn base_and_tuned_answer_with_the_same_seed() {
         }))));
     }
     engine.wait(|event| matches!(event, Event::Text { id: 12, side: 1, end: true, .. }));
-    let written = |request: u64, side: usize| -> String {
-        let pieces = engine.said.iter().filter_map(|event| match event {
-            Event::Text { id, side: s, piece, .. } if (*id, *s) == (request, side) => Some(piece.as_str()),
-            _ => None,
-        });
-        pieces.collect()
-    };
     for (prompt, alone) in [7, 11, 12].into_iter().enumerate() {
         for model in 0..2 {
-            assert_eq!(written(10, 2 * prompt + model), written(alone, model), "prompt {prompt}, model {model}");
+            let together = written(&engine, 10, 2 * prompt + model);
+            assert_eq!(together, written(&engine, alone, model), "prompt {prompt}, model {model}");
         }
     }
     let ends = engine.said.iter().filter(|event| matches!(event, Event::Text { id: 10, end: true, .. }));
@@ -726,6 +714,15 @@ fn base_and_tuned_answer_with_the_same_seed() {
     engine.send(Command::Cancel);
     engine.wait(|event| matches!(event, Event::Cancelled { subject: Subject::Compare }));
     assert!(!engine.said.iter().any(|event| matches!(event, Event::Text { id: 8, end: true, .. })), "it has no end");
+}
+
+/// Text that a request got on one side.
+fn written(engine: &TestEngine, request: u64, side: usize) -> String {
+    let pieces = engine.said.iter().filter_map(|event| match event {
+        Event::Text { id, side: s, piece, .. } if (*id, *s) == (request, side) => Some(piece.as_str()),
+        _ => None,
+    });
+    pieces.collect()
 }
 
 /// Contents that a GGUF file may have.

@@ -31,6 +31,25 @@ pub(crate) struct TextSide {
     pub(crate) failed: bool,
 }
 
+impl Generation {
+    /// True while a text is being written.
+    pub(crate) fn is_writing(&self) -> bool {
+        self.sides.iter().any(|side| !side.done)
+    }
+
+    /// Each prompt with the texts of all models.
+    pub(crate) fn answers(&self) -> impl Iterator<Item = (&str, &[TextSide])> {
+        self.request.prompts().zip(self.sides.chunks(self.request.models()))
+    }
+}
+
+impl TextSide {
+    /// True if it was written to its end.
+    pub(crate) fn is_whole(&self) -> bool {
+        self.done && !self.failed
+    }
+}
+
 impl State {
     /// True if the open model answers conversations: it has a chat template, and the pairs do not say otherwise.
     pub(crate) fn chats(&self) -> bool {

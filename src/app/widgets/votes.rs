@@ -70,7 +70,7 @@ impl Ballot {
         let written = state.texts.get(&round.id).map(|text| text.sides.as_slice());
         round.known |= written.is_some();
         if let Some([base, tuned]) = written
-            && [base, tuned].iter().all(|side| side.done && !side.failed)
+            && [base, tuned].iter().all(|side| side.is_whole())
         {
             round.texts = Some([base, tuned].map(|side| side.text.trim().to_owned()));
         }

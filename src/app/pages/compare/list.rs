@@ -8,7 +8,7 @@ use super::prompts::{both_ui, sampling_ui, scale_of, system_ui};
 use super::sampling::{Asked, ask};
 use super::text;
 use crate::app::actions::Action;
-use crate::app::state::{Generation, RunState, State};
+use crate::app::state::{Generation, RunState, State, TextSide};
 use crate::app::text::run;
 use crate::app::widgets::{card, primary_button, prompts_ui, small, weak};
 use crate::engine::protocol::Command;
@@ -46,7 +46,7 @@ pub(super) fn list_ui(ui: &mut Ui, state: &State, run: &RunState, view: &mut Com
         ui.horizontal_wrapped(|ui| ask_ui(ui, state, run, shown, view, actions));
     });
     let Some(text) = shown else { return };
-    for (prompt, sides) in text.request.prompts().zip(text.sides.chunks(text.request.models())) {
+    for (prompt, sides) in text.answers() {
         weak(ui, prompt);
         both_ui(ui, sides, scale_of(text), view.diff);
     }
@@ -61,12 +61,12 @@ fn ask_ui(
     view: &mut CompareView,
     actions: &mut Vec<Action>,
 ) {
-    let writing = shown.is_some_and(|text| text.sides.iter().any(|side| !side.done));
+    let writing = shown.is_some_and(Generation::is_writing);
     let mut prompts = view.list.prompts.iter().filter(|prompt| !prompt.trim().is_empty()).cloned();
     let first = prompts.next().filter(|_| !writing);
     let button = ui.add_enabled_ui(first.is_some(), |ui| primary_button(ui, text::GENERATE_ALL)).inner;
     if let Some(prompt) = first.filter(|_| button.clicked()) {
-        let system = if state.chats() { view.system.trim().to_owned() } else { String::new() };
+        let system = view.system_prompt(state);
         let asked = Asked { prompt, others: prompts.collect(), system, turns: Vec::new() };
         view.list.asked = Some(ask(asked, view.sampling(), &mut view.next_id, actions));
     }
@@ -76,29 +76,35 @@ fn ask_ui(
     ui.checkbox(&mut view.diff, text::DIFF);
     small(ui, text::LIST_HELP);
     let Some(shown) = shown else { return };
-    let answers: Vec<_> = answers(shown).collect();
-    small(ui, text::answered(answers.len(), shown.request.prompts().count()));
-    let save = ui.add_enabled(!answers.is_empty(), egui::Button::new(text::SAVE_ANSWERS));
+    let done = whole_answers(shown).count();
+    small(ui, text::answered(done, shown.answers().count()));
+    let save = ui.add_enabled(done > 0, egui::Button::new(text::SAVE_ANSWERS));
     if save.on_hover_text(text::SAVE_ANSWERS_HELP).clicked() {
         let name = text::answers_file(&run.info.record.name);
-        actions.push(Action::SaveFile { name, bytes: answers.concat().into_bytes() });
+        actions.push(Action::SaveFile { name, bytes: answer_lines(shown).into_bytes() });
     }
 }
 
-/// Returns a line of JSON for each prompt that both models have answered to the end.
-fn answers(text: &Generation) -> impl Iterator<Item = String> {
-    text.request.prompts().zip(text.sides.chunks(text.request.models())).filter_map(|(prompt, sides)| {
-        let [base, tuned] = sides else { return None };
-        let whole = [base, tuned].iter().all(|side| side.done && !side.failed);
-        let line = json!({ "prompt": prompt, "base": base.text.trim(), "tuned": tuned.text.trim() });
-        whole.then(|| format!("{line}\n"))
+/// Returns each prompt that both models have answered to the end, with the answers of base and tuned.
+fn whole_answers(text: &Generation) -> impl Iterator<Item = (&str, [&str; 2])> {
+    text.answers().filter(|(_, sides)| sides.iter().all(TextSide::is_whole)).filter_map(|(prompt, sides)| match sides {
+        [base, tuned] => Some((prompt, [base.text.trim(), tuned.text.trim()])),
+        _ => None,
     })
+}
+
+/// Returns a line of JSON for each of them.
+fn answer_lines(text: &Generation) -> String {
+    let line = |(prompt, [base, tuned]): (&str, [&str; 2])| {
+        let line = json!({ "prompt": prompt, "base": base, "tuned": tuned });
+        format!("{line}\n")
+    };
+    whole_answers(text).map(line).collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::app::state::TextSide;
     use crate::engine::protocol::GenerateRequest;
 
     #[test]
@@ -117,9 +123,10 @@ mod tests {
         };
         let side = |text: &str, failed| TextSide { text: text.to_owned(), done: true, failed, ..TextSide::default() };
         let sides = vec![side(" No.", false), side("Yes,\ngladly! ", false), side("Go", false), side("A fri", true)];
-        let lines: Vec<String> = answers(&Generation { request, sides }).collect();
+        let lines = answer_lines(&Generation { request, sides });
+        let lines: Vec<&str> = lines.lines().collect();
         assert_eq!(lines.len(), 1, "the last answer was cut off: {lines:?}");
-        let line: serde_json::Value = serde_json::from_str(&lines[0]).expect("a line of JSON");
+        let line: serde_json::Value = serde_json::from_str(lines[0]).expect("a line of JSON");
         assert_eq!(line, json!({ "prompt": "Is it \"open\"?", "base": "No.", "tuned": "Yes,\ngladly!" }));
     }
 }

@@ -91,6 +91,11 @@ impl CompareView {
         }
     }
 
+    /// Returns the system prompt; an empty one where the open model answers no conversations.
+    pub(super) fn system_prompt(&self, state: &State) -> String {
+        if state.chats() { self.system.trim().to_owned() } else { String::new() }
+    }
+
     /// True if there are votes that were not saved as pairs.
     pub(crate) fn unsaved_votes(&self) -> bool {
         self.blind.values().any(BlindView::unsaved)

@@ -93,17 +93,17 @@ fn ask_ui(
     view: &mut CompareView,
     actions: &mut Vec<Action>,
 ) {
-    let writing = shown.is_some_and(|text| text.sides.iter().any(|side| !side.done));
+    let writing = shown.is_some_and(Generation::is_writing);
     let ready = !view.prompt.trim().is_empty() && !writing;
     let new = ui.add_enabled_ui(ready, |ui| primary_button(ui, text::WRITE_BOTH)).inner;
-    let answered = shown.filter(|text| state.chats() && text.sides.iter().all(|side| side.done && !side.failed));
+    let answered = shown.filter(|text| state.chats() && text.sides.iter().all(TextSide::is_whole));
     let reply = answered.filter(|_| ui.add_enabled(ready, Button::new(text::REPLY)).clicked());
     let turns = match reply {
         Some(text) => Some(turns_of(text)),
         None => ((new.clicked() || command_enter) && ready).then(Vec::new),
     };
     if let Some(turns) = turns {
-        let system = if state.chats() { view.system.trim().to_owned() } else { String::new() };
+        let system = view.system_prompt(state);
         let is_reply = !turns.is_empty();
         let asked = Asked { prompt: view.prompt.clone(), others: Vec::new(), system, turns };
         let sampling = view.sampling();
